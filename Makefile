@@ -1,0 +1,54 @@
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+PYTEST := $(BIN)/pytest
+WORKERS ?= auto
+BENCH ?=
+
+.PHONY: help
+help:  ## what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@python=$$(.ci/find-python) && echo "making .venv with $$python" && "$$python" -m venv .venv
+	@$@ -m pip install --quiet --upgrade 'pip>=25.1'
+
+.venv/cronq: pyproject.toml | $(BIN)/python
+	@$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+.venv/development: .venv/cronq
+	@$(BIN)/pip install --quiet --group dev --group bench
+	@touch $@
+
+.PHONY: setup
+setup: .venv/development  ## .venv with cronq and all tools; as root on Debian also what the tests use
+	@.ci/install-debian-packages
+
+.PHONY: demo
+demo: .venv/cronq  ## real jobs going through `cronq run`, and the table of them
+	@$(BIN)/python -m demo
+
+.PHONY: check
+check: setup  ## style, types, layers and documents
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python .ci/check_docs.py
+
+.PHONY: test
+test: setup  ## all tests, as many at once as there are cores
+	$(PYTEST) -n $(WORKERS) --dist worksteal
+
+.PHONY: integration
+integration: setup  ## only the tests with real processes and servers
+	$(PYTEST) -n $(WORKERS) --dist worksteal tests/integration tests/packaging
+
+.PHONY: bench
+bench: setup  ## the figures beside their references, e.g. make bench BENCH="--only drain --json out.json"
+	$(BIN)/python -m benchmarks $(BENCH)
+
+.PHONY: docs
+docs: setup  ## are the documents true: links, words, and every example
+	$(BIN)/python .ci/check_docs.py
+	$(PYTEST) tests/cli/test_docs.py

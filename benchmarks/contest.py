@@ -1,0 +1,97 @@
+"""The queues side by side: enqueueing and draining, in processes and directories of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.peer import Peer, peer
+from benchmarks.redis_server import redis_for
+from benchmarks.work import FIRST, LAST, started
+
+ROOT = Path(__file__).parent.parent
+DRAIN_SECONDS = 600
+
+
+class Drain(NamedTuple):
+    """Jobs a second: `whole` from the start of the workers to the end, `span` from first job to last."""
+
+    whole: float
+    span: float
+
+
+@contextmanager
+def place_for(name: str) -> Iterator[Path]:
+    """An empty directory with what the peer needs running in it."""
+    with tempfile.TemporaryDirectory(prefix="cronq-bench-") as directory:
+        place = Path(directory)
+        with redis_for(place, peer(name).redis):
+            yield place
+
+
+def produce(what: str, name: str, place: Path, count: int) -> float:
+    """Seconds that a process of its own took for `one_a_call`, `bulk` or `fill`."""
+    command = [sys.executable, "-m", "benchmarks.producer", what, name, str(place), str(count)]
+    done = subprocess.run(command, cwd=ROOT, env=environment(place), check=True, stdout=subprocess.PIPE)
+    return float(done.stdout)
+
+
+def enqueue_rate(what: str, name: str, count: int) -> float:
+    """Jobs a second that one process enqueues."""
+    with place_for(name) as place:
+        return count / produce(what, name, place, count)
+
+
+def drain_rate(name: str) -> Drain:
+    """Jobs a second that two workers get done."""
+    count = peer(name).drained
+    assert count is not None
+    with place_for(name) as place:
+        produce("fill", name, place, count)
+        return drain(peer(name)(place), count)
+
+
+def drain(queue: Peer, count: int) -> Drain:
+    """Start the workers on what is queued and wait until it is done."""
+    began = time.monotonic()
+    workers = [
+        subprocess.Popen(command, cwd=ROOT, env=environment(queue.place)) for command in queue.workers()
+    ]
+    try:
+        ended = _all_ended(workers) if queue.stops else _last_started(queue.place)
+    finally:
+        for worker in workers:
+            worker.terminate()
+            worker.wait()
+    first, last = started(queue.place, FIRST), started(queue.place, LAST)
+    assert first is not None, f"{queue.name} did not run the first job"
+    assert last is not None, f"{queue.name} did not run the last job"
+    return Drain(whole=count / (ended - began), span=count / (last - first))
+
+
+def _all_ended(workers: list[subprocess.Popen[bytes]]) -> float:
+    for worker in workers:
+        status = worker.wait(timeout=DRAIN_SECONDS)
+        assert status == 0, f"{worker.args!r} ended with {status}"
+    return time.monotonic()
+
+
+def _last_started(place: Path) -> float:
+    deadline = time.monotonic() + DRAIN_SECONDS
+    while time.monotonic() < deadline:
+        if (when := started(place, LAST)) is not None:
+            return when
+        time.sleep(0.02)
+    raise TimeoutError(f"not drained within {DRAIN_SECONDS} s")
+
+
+def environment(place: Path) -> dict[str, str]:
+    """What every measured process is given: where this package is, and where its files are."""
+    return os.environ | {"PYTHONPATH": str(ROOT), "BENCH_PLACE": str(place)}

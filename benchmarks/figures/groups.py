@@ -1,0 +1,46 @@
+"""Jobs of one group run one at a time: what that costs beside the same jobs without a group."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.contest import ROOT, Drain, drain, environment, place_for
+from benchmarks.peers import cronq_sqlite
+from benchmarks.result import Figure, Must
+from benchmarks.work import orders
+
+OURS = "cronq_sqlite"
+JOBS = 2_000
+
+
+def run(*, rounds: int) -> list[Figure]:
+    """Drain 2,000 jobs of one group, and 2,000 without."""
+    pairs = [(_drained("one"), _drained(None)) for _ in range(rounds)]
+    reference = "without groups"
+    whole = [grouped.whole for grouped, _ in pairs], reference, [free.whole for _, free in pairs]
+    span = [grouped.span for grouped, _ in pairs], reference, [free.span for _, free in pairs]
+    return [
+        Figure("group", "one group of 2,000, start to end", "jobs/s", *whole, Must(at_least=0.3)),
+        Figure("group", "one group of 2,000, first start to last", "jobs/s", *span, Must(at_least=0.3)),
+    ]
+
+
+def _drained(group: str | None) -> Drain:
+    with place_for(OURS) as place:
+        # The rows are made in another process, so that this one stays as it is from round to round.
+        command = [sys.executable, "-m", "benchmarks.figures.groups", str(place), group or ""]
+        subprocess.run(command, cwd=ROOT, env=environment(place), check=True)
+        return drain(cronq_sqlite.Queue(place), JOBS)
+
+
+def fill(place: Path, group: str | None) -> None:
+    """Queue the jobs."""
+    queue = cronq_sqlite.Queue(place)
+    queue.open()
+    queue.put_group(list(orders(place, JOBS)), group)
+
+
+if __name__ == "__main__":
+    fill(Path(sys.argv[1]), sys.argv[2] or None)

@@ -1,0 +1,52 @@
+"""cronq on SQLite, from outside: its Python API and its command."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.peer import Peer, script
+from benchmarks.work import Order
+
+CONFIG = """\
+database = "sqlite:///cronq.db"
+app = "benchmarks.peers.cronq_app:queue"
+"""
+
+
+class Queue(Peer):
+    """What all the others are compared with."""
+
+    name = "cronq, SQLite"
+    promise = "at least once, a child process for the attempt, fsync for each COMMIT (synchronous=FULL)"
+
+    def open(self) -> None:
+        from cronq.app import load_app
+        from cronq.config import load
+
+        path = self.place / "cronq.toml"
+        path.write_text(CONFIG)
+        self._queue = load_app(load(file=str(path)))
+
+    def put(self, order: Order) -> None:
+        self._queue.enqueue("no-op", order.arguments())
+
+    def put_many(self, orders: Sequence[Order]) -> None:
+        self._queue.enqueue_many([{"task": "no-op", "args": order.arguments()} for order in orders])
+
+    def put_later(self, order: Order, at: str) -> None:
+        """Queue one job that is not due yet."""
+        self._queue.enqueue("no-op", order.arguments(), at=at)
+
+    def put_group(self, orders: Sequence[Order], group: str | None) -> None:
+        """Queue these jobs into one group, or into none."""
+        self._queue.enqueue_many(
+            [{"task": "no-op", "args": order.arguments(), "group": group} for order in orders]
+        )
+
+    def store(self) -> Any:
+        """What is under it, for the figures that the outside doesn't show."""
+        return self._queue.store
+
+    def workers(self) -> list[list[str]]:
+        return [[script("cronq"), "--config", str(self.place / "cronq.toml"), "run", "--jobs", "2"]]

@@ -1,0 +1,65 @@
+"""A Redis of its own for one measurement, on a socket in its directory."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from benchmarks.peer import Fsync
+
+
+def url(place: Path | str) -> str:
+    """Where the Redis of this directory listens."""
+    return f"unix://{Path(place) / 'redis.sock'}"
+
+
+def available() -> bool:
+    """Whether redis-server is installed."""
+    return shutil.which("redis-server") is not None
+
+
+def redis_for(place: Path, fsync: Fsync | None) -> AbstractContextManager[None]:
+    """A running Redis for as long as the context lasts, or nothing if none is needed."""
+    return nullcontext() if fsync is None else _running(place, fsync)
+
+
+@contextmanager
+def _running(place: Path, fsync: Fsync) -> Iterator[None]:
+    options = {
+        "port": "0",
+        "unixsocket": str(place / "redis.sock"),
+        "dir": str(place),
+        "save": "",
+        "appendonly": "yes" if fsync == "always" else "no",
+        "appendfsync": fsync,
+        "loglevel": "warning",
+    }
+    arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+    process = subprocess.Popen(["redis-server", *arguments], stdout=subprocess.DEVNULL)
+    try:
+        _wait_for(place)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_for(place: Path) -> None:
+    import redis
+
+    client = redis.Redis.from_url(url(place))
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with suppress(redis.ConnectionError):
+            client.ping()
+            return
+        time.sleep(0.01)
+    raise TimeoutError("redis-server did not answer within 10 s")

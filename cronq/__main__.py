@@ -1,0 +1,10 @@
+"""`python -m cronq` is the command `cronq`."""
+
+from __future__ import annotations
+
+import sys
+
+from cronq.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

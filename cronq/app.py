@@ -1,0 +1,367 @@
+"""The object a program has of a queue: it declares tasks, enqueues jobs and asks about them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from contextvars import ContextVar
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
+
+from cronq import submission
+from cronq.config import from_database, load
+from cronq.errors import ConfigError, InvalidInput, JobFailed, JobNotFound, TryLater
+from cronq.handles import ClassTask, FunctionTask, Later
+from cronq.intake import Intake
+from cronq.job import ENDED, NewJob, State
+from cronq.registry import Registry, Task
+from cronq.serialisation import load_value
+from cronq.times import parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import timedelta
+    from typing import Protocol
+
+    from cronq.config import Config
+    from cronq.handles import Performing
+    from cronq.job import Job
+    from cronq.store import Store
+    from cronq.submission import Declared, Options
+    from cronq.times import Clock
+
+    class Decorator(Protocol):
+        """`@queue.task(…)`: takes a function, or a class with `perform`."""
+
+        @overload
+        def __call__(  # type: ignore[overload-overlap]  # a class is callable too: the first one is meant
+            self, target: type[Performing[P, Any]], /
+        ) -> ClassTask[P, Any]: ...
+        @overload
+        def __call__(self, target: Callable[P, R], /) -> FunctionTask[P, R]: ...
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Hook = TypeVar("Hook", bound="Callable[..., object]")
+Handle = TypeVar("Handle", bound="FunctionTask[..., Any] | ClassTask[..., Any]")
+
+log = logging.getLogger("cronq")
+
+_given: ContextVar[Config | None] = ContextVar("given", default=None)
+"""The config of the command that is importing the app: `from_config` in there gives this one."""
+
+FIRST_PAUSE = 0.005
+LONGEST_PAUSE = 0.25
+"""Seconds between two looks at a job that is waited for: growing from the first to the longest."""
+
+
+class Cronq:
+    """A queue: `Cronq("sqlite:///jobs.db")`, or `Cronq.from_config()`.
+
+    May be used from several threads and after a fork; each thread has its own connection.
+    """
+
+    def __init__(self, database: str | Config) -> None:
+        config = from_database(database) if isinstance(database, str) else database
+        self.registry = Registry(config.allow)
+        self._intake = Intake(config, self.registry)
+
+    @classmethod
+    def from_config(cls, file: str | None = None) -> Cronq:
+        """The queue of the configuration file given, or of the one that is found.
+
+        In an app that a command loads it is the command's. Raises ConfigError.
+        """
+        return cls((file is None and _given.get()) or load(file=file))
+
+    def __repr__(self) -> str:
+        return f"Cronq({self.config.safe_database()!r})"
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self._intake.config
+
+    @property
+    def store(self) -> Store:
+        """The jobs in the database; opened at first use, one connection for each thread."""
+        return self._intake.store
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that says what is due; tests give another one with `configure`."""
+        return self._intake.clock
+
+    def configure(self, config: Config, *, clock: Clock | None = None) -> None:
+        """Go on with another config: commands do so, that --config and --db hold for the app too."""
+        self._intake.configure(config, clock=clock)
+
+    def close(self) -> None:
+        """Close the connection; the next use opens another one."""
+        self._intake.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Declaring
+
+    @overload
+    def task(  # type: ignore[overload-overlap]  # a class is callable too: the first one is meant
+        self, target: type[Performing[P, Any]], /
+    ) -> ClassTask[P, Any]: ...
+    @overload
+    def task(self, target: Callable[P, R], /) -> FunctionTask[P, R]: ...
+    @overload
+    def task(
+        self, target: None = None, /, *, name: str | None = None, **options: Unpack[Declared]
+    ) -> Decorator: ...
+    def task(self, target: Any = None, /, *, name: str | None = None, **options: Unpack[Declared]) -> Any:
+        """Make a function, or a class with `perform`, a task: it gets `enqueue`, `using` and `job`.
+
+        `name` is `module.function` unless given. The options are defaults: [tasks."name"] in the
+        config and the options of a call go over them. Raises ConfigError for a bad option or a
+        name that is taken.
+        """
+        if target is None:
+            return lambda target: self._declare(target, name, options)
+        return self._declare(target, name, options)
+
+    def on(self, *patterns: str) -> Callable[[Handle], Handle]:
+        """Make a task run for events: `@queue.on("shot.*")` above `@queue.task`.
+
+        In a pattern `*` stands for one word, `#` for any number of words.
+        """
+
+        def subscribe(handle: Handle) -> Handle:
+            task = self.registry.get(getattr(handle, "name", ""))
+            if task is None:
+                raise ConfigError(f"on: {handle!r} is no task: @queue.on goes above @queue.task")
+            for pattern in patterns:
+                self.registry.subscribe(pattern, task)
+            return handle
+
+        return subscribe
+
+    def before_job(self, hook: Hook) -> Hook:
+        """Call this before each attempt; an error fails the attempt, the task doesn't start."""
+        return self._hook("before_job", hook)
+
+    def after_job(self, hook: Hook) -> Hook:
+        """Call this after each success; an error is recorded as a warning."""
+        return self._hook("after_job", hook)
+
+    def on_error(self, hook: Hook) -> Hook:
+        """Call this with the error of a failed attempt; an error of its own never hides that one."""
+        return self._hook("on_error", hook)
+
+    def job_metadata(self, hook: Hook) -> Hook:
+        """Store the dict that this returns with each job."""
+        return self._hook("job_metadata", hook)
+
+    def on_notify(self, hook: Hook) -> Hook:
+        """Call this when a job needs a person: many attempts, or failed for good."""
+        return self._hook("on_notify", hook)
+
+    # Enqueueing
+
+    def enqueue(
+        self,
+        task: str,
+        args: Mapping[str, Any] | None = None,
+        *,
+        check: bool = True,
+        connection: Any = None,
+        **options: Unpack[Options],
+    ) -> Job:
+        """Enqueue a job by its task's name.
+
+        Where tasks are known, raises UnknownTask for another name and InvalidInput for
+        arguments that don't fit; `check=False` is for programs that don't have the code.
+        `connection` is a SQLAlchemy Connection or Session: the job is part of its transaction.
+        """
+        job = self._intake.prepare(task, args, options, check=check)
+        return self._intake.place(job, connection)
+
+    def command(
+        self, command: str | Sequence[str], *, connection: Any = None, **options: Unpack[Options]
+    ) -> Job:
+        """Enqueue a shell command: text for /bin/sh, or a list of program and arguments.
+
+        Raises ConfigError where the config doesn't allow commands.
+        """
+        return self._intake.place(self._intake.prepare_command(command, options), connection)
+
+    def enqueue_many(
+        self, jobs: Iterable[NewJob | Mapping[str, Any]], *, check: bool = True, connection: Any = None
+    ) -> list[Job]:
+        """Enqueue jobs in one transaction, all or none; they come back in order.
+
+        Each is what `task.job(…)` or `task.using(…).job(…)` gives, or a dict with the keys of
+        `cronq enqueue --stdin`. Raises InvalidInput naming the first bad one, counted from 1.
+        """
+        return self._intake.place_all(list(self._prepared(jobs, check=check)), connection)
+
+    def emit(self, event: str, /, **fields: Any) -> list[Job]:
+        """Enqueue one job for each task that subscribed, in one transaction.
+
+        A task gets those of the fields that it has parameters for. Without a subscriber there
+        is a warning in the log and an empty list. Raises InvalidInput for a bad name or field.
+        """
+        tasks = self.registry.subscribers(event, self.config.events)
+        if not tasks:
+            log.warning("event %s: no task has subscribed", event)
+        return self._intake.place_all([self._for_event(task, event, fields) for task in tasks])
+
+    @property
+    def later(self) -> Later:
+        """Enqueue a call of any callable that the config allows.
+
+        `queue.later["shop.mailer:Mailer"].send(to="…")` needs `allow = ["shop.mailer"]`.
+        """
+        return Later(self._intake)
+
+    # Asking and steering
+
+    def get(self, job_id: int) -> Job | None:
+        """The job with this id, None if there is none."""
+        return self.store.get(job_id)
+
+    def wait(self, job_id: int, *, timeout: str | float | timedelta | None = None) -> Any:
+        """What the task returned, as soon as the job has finished.
+
+        Raises JobFailed (its `job` says more) if it failed or was cancelled, JobNotFound if
+        there is none, TryLater after `timeout` (seconds, "30s"; None: no limit).
+        """
+        job = self.ended(job_id, timeout=timeout)
+        if job.state == State.FINISHED:
+            return load_value(json.dumps(job.result))
+        failed = JobFailed(f"job {job.id} is {job.state}{_reason(job)}")
+        failed.job = job
+        raise failed
+
+    def ended(self, job_id: int, *, timeout: str | float | timedelta | None = None) -> Job:
+        """The job, as soon as it has finished, failed or been cancelled.
+
+        Raises JobNotFound if there is none, TryLater after `timeout`.
+        """
+        state = ""
+        for _ in _looks(timeout):
+            job = self.store.get(job_id)
+            if job is None:
+                raise JobNotFound(f"there is no job {job_id}")
+            if job.state in ENDED:
+                return job
+            state = job.state
+        raise TryLater(f"job {job_id} has not ended yet: {state}")
+
+    def unfinished(self, keys: Iterable[str]) -> set[str]:
+        """Those of the keys that have a job which has not ended."""
+        return self.store.unfinished(keys)
+
+    def cancel(self, job_id: int, *, reason: str | None = None) -> bool:
+        """Cancel a job that isn't running; False if it runs, has ended or isn't there."""
+        return bool(self.store.cancel([job_id], reason=reason))
+
+    def retry(self, job_id: int) -> bool:
+        """Put an ended job back to ready with fresh attempts; False if it hasn't ended or isn't there.
+
+        Raises InvalidInput if an unfinished twin has its unique key.
+        """
+        return bool(self.store.retry([job_id]))
+
+    def _declare(self, target: Any, name: str | None, options: Mapping[str, Any]) -> Any:
+        full_name = name or default_name(target)
+        declared = submission.declared(options, where=f"task {full_name}")
+        task = self.registry.add(Task(full_name, target, declared))
+        self._intake.forget()
+        if isinstance(target, type):
+            return ClassTask(self._intake, task, target)
+        return FunctionTask(self._intake, task, target)
+
+    def _hook(self, moment: str, hook: Hook) -> Hook:
+        self.registry.hooks[moment].append(hook)
+        return hook
+
+    def _prepared(self, jobs: Iterable[NewJob | Mapping[str, Any]], *, check: bool) -> Iterator[NewJob]:
+        for number, job in enumerate(jobs, start=1):
+            try:
+                yield job if isinstance(job, NewJob) else self._intake.prepare_spec(job, check=check)
+            except InvalidInput as error:
+                raise type(error)(f"job {number}: {error}") from error
+
+    def _for_event(self, task: Task, event: str, fields: Mapping[str, Any]) -> NewJob:
+        arguments = task.bind((), task.accepts(fields))
+        return self._intake.customise(self._intake.template(task.name), arguments, {})._replace(event=event)
+
+
+def load_app(config: Config) -> Cronq:
+    """The Cronq object that `app` in the config names, on this config; without one, one without tasks.
+
+    The directory of the config file, or else the current one, is where modules are looked for
+    first. Raises ConfigError naming the module and what went wrong.
+    """
+    if config.app is None:
+        return Cronq(config)
+    module_name, _, attribute = config.app.partition(":")
+    place = str(Path(config.file).parent if config.file else Path.cwd())
+    if place not in sys.path[:1]:
+        sys.path.insert(0, place)
+    found = _import(module_name, config)
+    for part in attribute.split("."):
+        found = getattr(found, part, None)
+    if not isinstance(found, Cronq):
+        problem = (
+            "is not a Cronq object" if found is not None else f"there is no {attribute} in {module_name}"
+        )
+        raise ConfigError(f"app = {config.app!r}: {problem}")
+    found.configure(config)
+    return found
+
+
+def _import(module_name: str, config: Config) -> Any:
+    token = _given.set(config)
+    try:
+        return import_module(module_name)
+    except (Exception, SystemExit) as error:
+        reason = f"importing {module_name} failed: {type(error).__name__}: {error}"
+        raise ConfigError(f"app = {config.app!r}: {reason}") from error
+    finally:
+        _given.reset(token)
+
+
+def default_name(target: Any) -> str:
+    """`module.function`; for a module that is run as a script, the name that it is imported by."""
+    module = target.__module__
+    if module == "__main__":
+        main = sys.modules["__main__"]
+        spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+        module = spec.name if spec else Path(file).stem if file else module
+    return f"{module}.{target.__name__}"
+
+
+def _looks(timeout: str | float | timedelta | None) -> Iterator[None]:
+    """One turn for each look at a job, with growing pauses between them, up to the timeout."""
+    limit = None if timeout is None else parse_duration(timeout, what="timeout")
+    deadline = float("inf") if limit is None else time.monotonic() + limit
+    pause = FIRST_PAUSE
+    while True:
+        yield
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return
+        time.sleep(min(pause, left))
+        pause = min(pause * 1.5, LONGEST_PAUSE)
+
+
+def _reason(job: Job) -> str:
+    if job.error is None:
+        return ""
+    said = job.error.message if job.state == State.CANCELLED else f"{job.error.kind}: {job.error.message}"
+    return f": {said}"

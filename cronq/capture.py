@@ -1,0 +1,108 @@
+"""What a job writes to stdout and stderr: all of it accepted, head and tail kept.
+
+Python tasks write into a memory file that costs nothing while nobody prints; the runner
+gives the middle of a long output back to the kernel while the task still runs. Commands
+write into a pipe that their executor empties, so that `> /dev/stderr` works in a script.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+
+KEPT = 65_536
+"""Bytes kept of the beginning, and again of the end, of each stream."""
+
+_LONG = 16 << 20
+_PAGE = 4096
+_KEEP_SIZE_AND_PUNCH_HOLE = 3
+
+
+class Capture:
+    """A memory file behind one descriptor of a child, shared with the runner."""
+
+    def __init__(self, name: str) -> None:
+        self._fd = _memory_file(name)
+
+    def attach(self, target: int) -> None:
+        """Make this the child's descriptor `target`, and the one it is read back by."""
+        os.dup2(self._fd, target)
+
+    def text(self) -> str | None:
+        """Head and tail of what was written; None for nothing."""
+        size = os.fstat(self._fd).st_size
+        if size == 0:
+            return None
+        if size <= 2 * KEPT:
+            return readable(os.pread(self._fd, size, 0))
+        return shortened(os.pread(self._fd, KEPT, 0), os.pread(self._fd, KEPT, size - KEPT), size)
+
+    def take(self) -> str | None:
+        """The same, and start over empty."""
+        if os.fstat(self._fd).st_size == 0:
+            return None
+        text = self.text()
+        os.ftruncate(self._fd, 0)
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        return text
+
+    def trim(self) -> None:
+        """Give the memory of a long output's middle back, so that a gigabyte printed costs none."""
+        size = os.fstat(self._fd).st_size
+        if size > _LONG and sys.platform.startswith("linux"):
+            start = KEPT
+            _punch_hole(self._fd, start, (size - KEPT - start) // _PAGE * _PAGE)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._fd)
+
+
+class HeadAndTail:
+    """The same two pieces of a stream that arrives in chunks."""
+
+    def __init__(self) -> None:
+        self._head = bytearray()
+        self._tail = bytearray()
+        self._size = 0
+
+    def add(self, chunk: bytes) -> None:
+        """Take the next chunk."""
+        self._size += len(chunk)
+        free = KEPT - len(self._head)
+        self._head += chunk[:free]
+        self._tail += chunk[free:]
+        if len(self._tail) > 4 * KEPT:
+            del self._tail[:-KEPT]
+
+    def text(self) -> str | None:
+        """Head and tail of what was taken; None for nothing."""
+        if self._size <= 2 * KEPT:
+            return readable(bytes(self._head + self._tail)) if self._size else None
+        return shortened(bytes(self._head), bytes(self._tail[-KEPT:]), self._size)
+
+
+def shortened(head: bytes, tail: bytes, size: int) -> str:
+    """Head and tail as text, with what is missing in between said."""
+    missing = size - len(head) - len(tail)
+    return f"{readable(head)}\n[… {missing} bytes left out …]\n{readable(tail)}"
+
+
+def readable(data: bytes) -> str:
+    """The bytes as text that every database takes: what isn't UTF-8, and NUL, is escaped."""
+    return data.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+
+
+def _memory_file(name: str) -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create(name)
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def _punch_hole(fd: int, start: int, length: int) -> None:
+    import ctypes  # noqa: PLC0415 - the only way to fallocate's flags, and hardly ever needed
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.fallocate(fd, _KEEP_SIZE_AND_PUNCH_HOLE, ctypes.c_long(start), ctypes.c_long(length))

@@ -1,0 +1,198 @@
+"""The child's side of the pool: take jobs from the runner, run them in order, write down how they ended.
+
+Two pipes lead here. Messages carry jobs, several at once. Permits carry one byte for each of
+them, and a child reads one before it starts the next job; so the runner can take back what
+was not started by reading the permits itself, and the kernel decides who was first. The byte
+is the generation of the hand-over: jobs of an older one have been taken back.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import select
+import signal
+import struct
+import sys
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+from cronq.errors import TimeLimitExceeded
+from cronq.executor import Executor
+from cronq.job import Claimed
+from cronq.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import FrameType
+
+    from cronq.capture import Capture
+    from cronq.journal import Journal
+
+LOST_DESCRIPTORS = 119
+"""Exit status of a child whose task closed descriptors that weren't its own."""
+
+GENERATIONS = 256
+
+WORKER_VARIABLE = "CRONQ_WORKER"
+"""Names the worker to everything a job starts, so that a rescue kills only what is its own."""
+
+_HEAD = struct.Struct("<IB")
+_QUICK = 1_000_000
+"""Nanoseconds: the runner is told at once of a job that took longer."""
+
+_QUIET = 64
+"""Jobs that end before the runner is told of them, if they are quick."""
+
+_CONTINUES = frozenset({"success", "warning"})
+
+
+class Line(NamedTuple):
+    """The child's ends: permits and messages to read, the bell to ring when something ended."""
+
+    permits: int
+    messages: int
+    bell: int
+
+
+def packed(jobs: Iterable[Claimed], generation: int) -> bytes:
+    """A message that hands jobs over."""
+    body = marshal.dumps([tuple(job) for job in jobs])
+    return _HEAD.pack(len(body), generation) + body
+
+
+class Child:
+    """What runs in the forked process."""
+
+    def __init__(self, line: Line, journal: Journal, captures: tuple[Capture, Capture], executor: Executor) -> None:
+        self._line = line
+        self._journal = journal
+        self._captures = captures
+        self._executor = executor
+        self._hand: deque[tuple[int, Claimed]] = deque()
+        self._stopped: dict[str, int] = {}
+        self._deadline: float | None = None
+        self._untold = 0
+        self._idle = select.poll()
+        self._idle.register(line.permits, select.POLLIN)
+
+    def serve(self) -> NoReturn:
+        """Work until the runner closes the permits; never returns."""
+        signal.signal(signal.SIGTERM, self._time_is_up)
+        try:
+            while True:
+                self._run(self._next())
+        except OSError as error:
+            os.write(2, f"cronq: the executor lost its descriptors: {error}\n".encode())
+        finally:
+            os._exit(LOST_DESCRIPTORS)
+
+    def _next(self) -> Claimed:
+        permit = self._permit()
+        while not self._hand or self._hand[0][0] != permit[0]:
+            if self._hand:
+                self._hand.popleft()
+            else:
+                self._receive()
+        return self._hand.popleft()[1]
+
+    def _permit(self) -> bytes:
+        while True:
+            try:
+                permit = os.read(self._line.permits, 1)
+            except BlockingIOError:
+                self._idle.poll()
+                continue
+            if not permit:
+                os._exit(0)
+            return permit
+
+    def _receive(self) -> None:
+        length, generation = _HEAD.unpack(self._read(_HEAD.size))
+        jobs: list[tuple[Any, ...]] = marshal.loads(self._read(length))  # noqa: S302 - from the runner that forked us
+        self._hand.extend((generation, Claimed(*job)) for job in jobs)
+
+    def _read(self, length: int) -> bytes:
+        data = os.read(self._line.messages, length)
+        while len(data) < length:
+            more = os.read(self._line.messages, length - len(data))
+            if not more:
+                os._exit(0)
+            data += more
+        return data
+
+    def _run(self, job: Claimed) -> None:
+        if job.state == "blocked" and self._stopped.get(job.group or "") == job.token:
+            self._journal.append(job, _not_started())
+            self._tell(at_once=False)
+            return
+        begun = time.monotonic_ns()
+        self._journal.begin(job, begun)
+        self._deadline = None if job.time_limit is None else time.monotonic() + job.time_limit
+        outcome = self._executor.execute(job)
+        self._deadline = None
+        self._journal.append(job, self._with_output(outcome))
+        if job.group is not None and outcome.kind not in _CONTINUES:
+            self._stopped = {job.group: job.token}
+        self._tell(at_once=time.monotonic_ns() - begun > _QUICK)
+
+    def _with_output(self, outcome: Outcome) -> Outcome:
+        stdout, stderr = (capture.take() for capture in self._captures)
+        if stdout is None and stderr is None:
+            return outcome
+        return outcome._replace(stdout=outcome.stdout or stdout, stderr=outcome.stderr or stderr)
+
+    def _tell(self, *, at_once: bool) -> None:
+        self._untold += 1
+        if at_once or not self._hand or self._untold >= _QUIET:
+            self._untold = 0
+            try:
+                os.write(self._line.bell, b"\0")
+            except BlockingIOError:
+                return  # a full pipe is a bell that is ringing
+
+    def _time_is_up(self, _number: int, _frame: FrameType | None) -> None:
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            self._deadline = None
+            message = "ran past its time limit"
+            raise TimeLimitExceeded(message)
+
+
+def _not_started() -> Outcome:
+    now = time.time_ns() // 1000
+    return Outcome("", now, now, "release")
+
+
+def become(captures: tuple[Capture, Capture], worker: str, serve: Callable[[], None]) -> NoReturn:
+    """Turn a freshly forked process into a child with descriptors 0, 1 and 2 of its own."""
+    try:
+        os.setsid()
+        os.environ[WORKER_VARIABLE] = worker
+        _own_signals()
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+        for target, capture in enumerate(captures, start=1):
+            capture.attach(target)
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115, PTH123
+        sys.stdout, sys.stderr = (_stream(fd) for fd in (1, 2))
+        serve()
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        raise
+    finally:
+        os._exit(LOST_DESCRIPTORS)
+
+
+def _own_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _stream(fd: int) -> Any:
+    return open(fd, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115, PTH123

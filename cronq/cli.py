@@ -1,0 +1,197 @@
+"""The command: global options are read here, errors become exit statuses here.
+
+`run` is started each minute and mostly finds nothing to do. So the command word is looked
+at before anything heavy is imported, and this module imports only what every start has.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from cronq.commands import Invocation
+from cronq.errors import CronqError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+INTERNAL_ERROR = 70
+INPUT_OUTPUT = 74
+INTERRUPTED = 130
+READER_GONE = 141
+
+VALUES = {"--config": "file", "--db": "database"}
+"""Global options that take a value."""
+
+FLAGS = {
+    "-v": "louder",
+    "--verbose": "louder",
+    "-q": "quieter",
+    "--quiet": "quieter",
+    "--debug": "debug",
+    "--version": "version",
+}
+
+
+class CommandLine:
+    """The global options found before or after the command word, and everything else in its order."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.values: dict[str, str] = {}
+        self.flags: list[str] = []
+        self.rest: list[str] = []
+        self._read(list(arguments))
+
+    @property
+    def word(self) -> str | None:
+        """The command, if the first thing that is left isn't an option."""
+        return self.rest[0] if self.rest and not self.rest[0].startswith("-") else None
+
+    def invocation(self) -> Invocation:
+        """The global options as the commands get them."""
+        return Invocation(
+            file=self.values.get("file"),
+            database=self.values.get("database"),
+            verbosity=self.flags.count("louder") - self.flags.count("quieter"),
+        )
+
+    def _read(self, arguments: list[str]) -> None:
+        while arguments:
+            argument = arguments.pop(0)
+            if argument == "--":
+                self.rest += [argument, *arguments]
+                return
+            self._take(argument, arguments)
+
+    def _take(self, argument: str, following: list[str]) -> None:
+        name, equals, value = argument.partition("=")
+        if argument in FLAGS:
+            self.flags.append(FLAGS[argument])
+        elif name in VALUES and equals:
+            self.values[VALUES[name]] = value
+        elif name in VALUES and following:
+            self.values[VALUES[name]] = following.pop(0)
+        else:
+            self.rest.append(argument)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve one command line; returns the exit status (docs/cli.md lists them)."""
+    _tolerate_any_text()
+    line = CommandLine(sys.argv[1:] if arguments is None else arguments)
+    try:
+        status = _serve(line)
+        _flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:  # the edge: whatever it is becomes a line and a status
+        if "debug" in line.flags or os.environ.get("CRONQ_DEBUG"):
+            _show_traceback()
+        return _explain(error)
+    return status
+
+
+def _serve(line: CommandLine) -> int:
+    if "version" in line.flags:
+        from cronq import __version__
+
+        sys.stdout.write(f"cronq {__version__}\n")
+        return 0
+    if line.word == "run":
+        from cronq.commands import run
+
+        options = run.parse(line.rest[1:])
+        if options is not None:
+            return run.execute(line.invocation(), options)
+    return _through_typer(line)
+
+
+def _through_typer(line: CommandLine) -> int:
+    import typer
+
+    from cronq.commands.program import program
+
+    if not line.rest:
+        raise UsageError("which command? (cronq --help lists them)")
+    command = program(line.word)
+    try:
+        status = command(line.rest, prog_name="cronq", standalone_mode=False, obj=line.invocation())
+    except typer.TyperException as error:
+        raise _misused(error) from error
+    except typer.Abort:
+        return INTERRUPTED
+    return status if isinstance(status, int) else 0
+
+
+def _misused(error: Exception) -> UsageError:
+    """Typer's three lines as one."""
+    context = getattr(error, "ctx", None)
+    text = error.format_message() if hasattr(error, "format_message") else str(error)
+    path = context.command_path if context is not None else "cronq"
+    return UsageError(f"{text.rstrip('.')} ({path} --help says more)")
+
+
+def _explain(error: Exception) -> int:
+    """One line for a person on stderr, one status for a script."""
+    if isinstance(error, CronqError):
+        return _complain(str(error), error.exit_status)
+    if isinstance(error, BrokenPipeError) and _reader_is_gone():
+        return READER_GONE
+    if isinstance(error, OSError):
+        return _complain(_system_error(error), INPUT_OUTPUT)
+    text = f"internal error: {type(error).__name__}: {error} (--debug shows where)"
+    return _complain(text, INTERNAL_ERROR)
+
+
+def _system_error(error: OSError) -> str:
+    place = f": {error.filename}" if error.filename else ""
+    return f"{error.strerror or error}{place}"
+
+
+def _complain(text: str, status: int) -> int:
+    from cronq.render import complain
+
+    try:
+        complain(text)
+        _flush()
+    except OSError:
+        _drop_output()
+    return status
+
+
+def _show_traceback() -> None:
+    import traceback
+
+    traceback.print_exc()
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+
+
+def _reader_is_gone() -> bool:
+    """Whether it was our own stdout that broke, and not a pipe to some child."""
+    try:
+        _flush()
+    except BrokenPipeError:
+        _drop_output()
+        return True
+    return False
+
+
+def _drop_output() -> None:
+    """Without this Python would try to write the rest at exit, and complain again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+
+
+def _tolerate_any_text() -> None:
+    """A terminal or a cron that can't show a character gets its escape, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")

@@ -1,0 +1,84 @@
+"""The verbs of the command, one module for each group of them.
+
+Heavy imports stand inside the functions here: what a verb doesn't need, its start doesn't pay.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cronq.app import Cronq
+    from cronq.config import Config
+    from cronq.store import Store
+
+MODULES = {
+    "enqueue": "enqueue",
+    "emit": "enqueue",
+    "run": "declared",
+    "ls": "look",
+    "show": "look",
+    "why": "look",
+    "status": "look",
+    "wait": "wait",
+    "retry": "change",
+    "cancel": "change",
+    "clear-finished": "upkeep",
+    "update-schema": "upkeep",
+}
+"""Which module serves which verb, in the order of the help."""
+
+
+class Invocation:
+    """What the global options of one call say, and the config that they lead to."""
+
+    def __init__(self, *, file: str | None = None, database: str | None = None, verbosity: int = 0) -> None:
+        self.file = file
+        self.database = database
+        self.verbosity = verbosity
+        self._config: Config | None = None
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing but errors, please."""
+        return self.verbosity < 0
+
+    @property
+    def verbose(self) -> bool:
+        """Say also what would otherwise go without saying."""
+        return self.verbosity > 0
+
+    @property
+    def config(self) -> Config:
+        """The configuration, read once. Raises ConfigError."""
+        if self._config is None:
+            from cronq import config
+
+            self._config = config.load(file=self.file, database=self.database)
+        return self._config
+
+    def cronq(self, *, with_tasks: bool) -> Cronq:
+        """The configured app with its tasks, or only what the database itself needs."""
+        from cronq.app import Cronq, load_app
+
+        queue = load_app(self.config) if with_tasks else Cronq(self.config)
+        self._log_to_stderr()
+        return queue
+
+    def _log_to_stderr(self) -> None:
+        """Warnings in one line each, unless the app has set up a log of its own."""
+        import logging
+
+        log = logging.getLogger("cronq")
+        if log.hasHandlers():
+            return
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("cronq: %(message)s"))
+        handler.setLevel(logging.ERROR if self.quiet else logging.INFO if self.verbose else logging.WARNING)
+        log.addHandler(handler)
+
+    def store(self) -> Store:
+        """The jobs; no task is imported for it."""
+        from cronq.store import Store
+        from cronq.times import Clock
+
+        return Store(self.config, Clock())

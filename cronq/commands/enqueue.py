@@ -1,0 +1,284 @@
+"""Putting work on the queue: enqueue, emit."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn, cast
+
+import typer
+from typer.core import TyperCommand
+
+from cronq.commands import options as given
+from cronq.errors import InvalidInput
+from cronq.job import COMMAND_TASK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from cronq.app import Cronq
+    from cronq.job import Job
+    from cronq.submission import Options
+
+_ENQUEUE_EXAMPLE = """\
+Example:
+
+\b
+  cronq enqueue mail.send to=ann@example.org tries:=3 'tags:=["a", "b"]'
+  cronq enqueue --at +15m --group nightly -- 'pg_dump shop | gzip > shop.gz'
+  cronq enqueue --queue media -- ffmpeg -i in.avi out.mp4
+  cronq enqueue --stdin < jobs.jsonl
+
+k=v gives a text (converted as the task's signature wants), k:=JSON a JSON value. After --, one
+CMD is a line for /bin/sh; with ARGs it is a program that gets them as they are.
+With --stdin each line is a JSON object with the keys task, args, command, queue, priority, at,
+group, key, unique, max_attempts, time_limit; a bad line is named, and then nothing is inserted.
+Exit status: 0 done (also when a unique twin was found), 64 usage, 65 bad input or unknown
+task, 69 database out of reach, 78 configuration.
+"""
+
+_EMIT_EXAMPLE = """\
+Example:
+
+\b
+  cronq emit shot.start url=https://example.org
+
+Exit status: 0 done (also when nobody subscribed), 64 usage, 65 bad input,
+69 database out of reach, 78 configuration.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """The options that say where and when a job runs."""
+
+    queue: Annotated[str | None, typer.Option("--queue", metavar="QUEUE", help="The lane it waits in.")] = (
+        None
+    )
+    priority: Annotated[
+        str | None, typer.Option("--priority", metavar="N", help="0 to 999, lower runs first (50).")
+    ] = None
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="TIME", help="Not before: 2026-12-24T18:00:00+01:00, or +15m."),
+    ] = None
+    group: Annotated[
+        str | None, typer.Option("--group", metavar="GROUP", help="One job of a group runs at a time.")
+    ] = None
+    key: Annotated[
+        str | None, typer.Option("--key", metavar="KEY", help="A name of your own for the job.")
+    ] = None
+    unique: Annotated[
+        bool, typer.Option("--unique", help="Not again while a job with this --key is unfinished.")
+    ] = False
+    max_attempts: Annotated[
+        str | None, typer.Option("--max-attempts", metavar="N", help="How often it is tried (20).")
+    ] = None
+    time_limit: Annotated[
+        str | None, typer.Option("--time-limit", metavar="D", help="How long one attempt may take (1h).")
+    ] = None
+
+    def given(self) -> dict[str, Any]:
+        """The options that were given, numbers as numbers. Raises InvalidInput."""
+        chosen = {name: value for name, value in asdict(self).items() if value not in (None, False)}
+        for name in ("priority", "max_attempts"):
+            if name in chosen:
+                chosen[name] = _number(chosen[name], what=f"--{name.replace('_', '-')}")
+        return chosen
+
+
+def _number(text: str, *, what: str) -> int:
+    if not (text.isascii() and text.removeprefix("-").isdecimal() and len(text) < 10):  # noqa: PLR2004
+        raise InvalidInput(f"{what}: {text!r} is not a whole number")
+    return int(text)
+
+
+class _WithCommand(TyperCommand):
+    """Keeps what follows `--` apart: that is a command with its own options, not ours."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        own = args
+        if "--" in args:
+            own, command = args[: args.index("--")], args[args.index("--") + 1 :]
+            ctx.meta["cronq.command"] = command
+        rest: list[str] = super().parse_args(ctx, own)
+        return rest
+
+
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="WORD",
+        help="TASK, then its arguments as k=v or k:=JSON; or after -- a CMD with its ARGs.",
+        show_default=False,
+    ),
+]
+Fields = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="FIELD", help="What happened, as k=v or k:=JSON.", show_default=False),
+]
+Event = Annotated[str, typer.Argument(metavar="EVENT", help="The name of the event.", show_default=False)]
+Stdin = Annotated[bool, typer.Option("--stdin", help="Read jobs from stdin, one JSON object a line.")]
+NoCheck = Annotated[
+    bool, typer.Option("--no-check", help="Don't import the app, take task and arguments as they are.")
+]
+
+
+class _Request(NamedTuple):
+    """What is to be enqueued, of the three kinds, and how."""
+
+    words: Sequence[str]
+    command: Sequence[str] | None
+    stdin: bool
+    check: bool
+    options: dict[str, Any]
+
+    def problem(self) -> str | None:
+        """Why this makes no sense, if it doesn't."""
+        given_kinds = [bool(self.words), self.command is not None, self.stdin]
+        if given_kinds.count(True) != 1:
+            return "give one of: a TASK, -- and a CMD, --stdin"
+        if self.command == []:
+            return "a CMD is missing after --"
+        if self.stdin and self.options:
+            return "with --stdin each line has its own options"
+        return None
+
+
+@given.spread
+def _enqueue(
+    context: typer.Context,
+    words: Words = None,
+    *,
+    placement: Placement,
+    stdin: Stdin = False,
+    no_check: NoCheck = False,
+    as_json: given.AsJson = False,
+) -> None:
+    """Put a job on the queue; prints its id.
+
+    A job is a task with its arguments, a shell command after --, or a line of --stdin.
+    """
+    command = context.meta.get("cronq.command")
+    request = _Request(words or (), command, stdin, check=not no_check, options=placement.given())
+    problem = request.problem()
+    if problem:
+        raise given.refuse(problem, context)
+    with_tasks = request.check and command is None
+    with given.invocation(context).cronq(with_tasks=with_tasks) as queue:
+        jobs = _place(queue, request)
+        _print(jobs, as_json=as_json, many=stdin)
+
+
+def _place(queue: Cronq, request: _Request) -> list[Job]:
+    if request.stdin:
+        return _place_lines(queue, _Lines(_utf8(sys.stdin)), check=request.check)
+    if request.command is not None:
+        first, *others = request.command
+        job = queue.command([first, *others] if others else first, **cast("Options", request.options))
+    else:
+        task, *words = request.words
+        fields = _bound(queue, task, _fields(words), check=request.check)
+        job = queue.enqueue(task, fields, check=request.check, **cast("Options", request.options))
+    stored = queue.get(job.id)
+    return [replace(stored, existing=job.existing) if stored else job]
+
+
+def _bound(queue: Cronq, task: str, fields: dict[str, Any], *, check: bool) -> dict[str, Any]:
+    """The fields as the task's signature wants them, where the task is known."""
+    if not check or task == COMMAND_TASK or not (queue.config.app or queue.config.allow):
+        return fields
+    return queue.registry.resolve(task).bind_text(fields)
+
+
+def _fields(words: Iterable[str]) -> dict[str, Any]:
+    """The values by name in `k=v` and `k:=JSON`. Raises InvalidInput naming the word."""
+    fields: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        is_json = name.endswith(":")
+        name = name.removesuffix(":")
+        if not equals or not name:
+            raise InvalidInput(f"{word!r} is neither k=v nor k:=JSON")
+        if name in fields:
+            raise InvalidInput(f"{name} is given twice")
+        fields[name] = _json(text, what=name) if is_json else text
+    return fields
+
+
+def _json(text: str, *, what: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"{what}: not JSON: {error}") from None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _utf8(stream: Any) -> Iterable[str]:
+    """Whatever the locale says: JSON is UTF-8, and a stray byte is an error, not a surrogate."""
+    if stream is None:
+        raise InvalidInput("--stdin: there is no stdin")
+    stream.reconfigure(encoding="utf-8", errors="strict")
+    lines: Iterable[str] = stream
+    return lines
+
+
+class _Lines:
+    """Job descriptions, read line by line as they are asked for; empty lines are passed over."""
+
+    def __init__(self, stream: Iterable[str]) -> None:
+        self._stream = stream
+        self.line = 0
+        self.job = 0
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for self.line, text in enumerate(self._stream, start=1):  # noqa: B020 - where an error is
+            if text.strip():
+                self.job += 1
+                yield self._parsed(text)
+
+    def _parsed(self, text: str) -> dict[str, Any]:
+        spec = _json(text, what=f"line {self.line}")
+        if not isinstance(spec, dict):
+            raise InvalidInput(f"line {self.line}: not a JSON object")
+        return spec
+
+
+def _place_lines(queue: Cronq, lines: _Lines, *, check: bool) -> list[Job]:
+    try:
+        return queue.enqueue_many(lines, check=check)
+    except InvalidInput as error:
+        text = str(error).removeprefix(f"job {lines.job}: ")
+        where = f"line {lines.line}: "
+        raise type(error)(where + text.removeprefix(where)) from None
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"line {lines.line + 1}: not UTF-8: {error.reason}") from None
+
+
+def _print(jobs: Sequence[Job], *, as_json: bool, many: bool) -> None:
+    from cronq import render
+
+    if not as_json:
+        render.write(str(job.id) for job in jobs)
+        return
+    objects = [{**job.to_json(), "existing": job.existing} for job in jobs]
+    render.write([render.document(objects if many else objects[0])])
+
+
+def _emit(
+    context: typer.Context, event: Event, fields: Fields = None, *, as_json: given.AsJson = False
+) -> None:
+    """Enqueue a job for each task that subscribed to an event; prints their ids."""
+    values = _fields(fields or ())
+    with given.invocation(context).cronq(with_tasks=True) as queue:
+        _print(queue.emit(event, **values), as_json=as_json, many=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to the program."""
+    app.command("enqueue", cls=_WithCommand, epilog=_ENQUEUE_EXAMPLE)(_enqueue)
+    app.command("emit", epilog=_EMIT_EXAMPLE)(_emit)

@@ -1,0 +1,134 @@
+"""Options that several commands share, each declared once, and what they mean.
+
+A command that takes a family of options (which jobs? where to put a job?) takes one value
+for it: `spread` shows that value's fields to typer as so many options.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, fields, is_dataclass
+from difflib import get_close_matches
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from cronq.errors import InvalidInput, UsageError
+from cronq.job import State
+from cronq.selection import Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from cronq.commands import Invocation
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print the ids that would change.")]
+JobId = Annotated[str, typer.Argument(metavar="ID", help="The id of a job.", show_default=False)]
+JobIds = Annotated[
+    list[str] | None, typer.Argument(metavar="ID", help="The ids of jobs.", show_default=False)
+]
+
+_States = Annotated[
+    list[str] | None,
+    typer.Option("--state", metavar="STATE", help="Only jobs in this state; repeatable, or a,b."),
+]
+_Queues = Annotated[
+    list[str] | None, typer.Option("--queue", metavar="QUEUE", help="Only jobs of this queue; repeatable.")
+]
+_Tasks = Annotated[
+    list[str] | None, typer.Option("--task", metavar="TASK", help="Only jobs of this task; repeatable.")
+]
+_Groups = Annotated[
+    list[str] | None, typer.Option("--group", metavar="GROUP", help="Only jobs of this group; repeatable.")
+]
+_Keys = Annotated[
+    list[str] | None, typer.Option("--key", metavar="KEY", help="Only jobs with this key; repeatable.")
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Which:
+    """The options that say which jobs are meant."""
+
+    state: _States = None
+    queue: _Queues = None
+    task: _Tasks = None
+    group: _Groups = None
+    key: _Keys = None
+
+    def selection(self) -> Selection:
+        """The jobs meant. Raises InvalidInput for a state that doesn't exist."""
+        return Selection(
+            states=states(self.state),
+            queues=tuple(self.queue or ()),
+            tasks=tuple(self.task or ()),
+            groups=tuple(self.group or ()),
+            keys=tuple(self.key or ()),
+        )
+
+
+def states(given: Iterable[str] | None) -> frozenset[str]:
+    """The states in `a`, `a,b` and repetitions of these. Raises InvalidInput with a suggestion."""
+    names = [name.strip() for text in given or () for name in text.split(",")]
+    for name in names:
+        if name not in list(State):
+            raise InvalidInput(f"--state: there is no state {name!r}{_suggestion(name)}")
+    return frozenset(names)
+
+
+def _suggestion(name: str) -> str:
+    close = get_close_matches(name.lower(), list(State), n=1, cutoff=0.5)
+    return f", did you mean {close[0]!r}?" if close else f"; there are {', '.join(State)}"
+
+
+def job_id(text: str) -> int:
+    """The id in a command's argument. Raises InvalidInput."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 19):  # noqa: PLR2004 - fits 64 bits
+        raise InvalidInput(f"{text!r} is not the id of a job (a whole number)")
+    return int(text)
+
+
+def invocation(context: typer.Context) -> Invocation:
+    """What the global options of this call said."""
+    given: Invocation = context.obj
+    return given
+
+
+def refuse(problem: str, context: typer.Context) -> UsageError:
+    """The error for a command line that contradicts itself or says too little."""
+    return UsageError(f"{problem} ({context.command_path} --help says more)")
+
+
+def spread(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The command as typer sees it: a parameter that is a dataclass becomes an option for each field."""
+    hints = get_type_hints(command, include_extras=True)
+    families: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    parameters = [
+        shown
+        for parameter in inspect.signature(command).parameters.values()
+        for shown in _shown(parameter.replace(annotation=hints[parameter.name]))
+    ]
+
+    @wraps(command)
+    def gathered(**given: Any) -> Any:
+        for name, family in families.items():
+            given[name] = family(**{field.name: given.pop(field.name) for field in fields(family)})
+        return command(**given)
+
+    gathered.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    gathered.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return gathered
+
+
+def _shown(parameter: inspect.Parameter) -> list[inspect.Parameter]:
+    family = parameter.annotation
+    if not is_dataclass(family):
+        return [parameter]
+    hints = get_type_hints(family, include_extras=True)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return [
+        inspect.Parameter(field.name, kind, default=field.default, annotation=hints[field.name])
+        for field in fields(family)
+    ]

@@ -1,0 +1,71 @@
+"""The program as typer knows it, for help, for errors and for all commands but the quickest."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cronq.commands import MODULES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_EPILOG = """\
+Example:
+
+\b
+  cronq enqueue mail.send to=ann@example.org
+  cronq enqueue --at +1h -- 'pg_dump shop | gzip > /backup/shop.gz'
+  cronq run
+  cronq ls --state failed
+
+Exit status:
+
+\b
+  0   done
+  1   a job failed (run --fail, wait), or what was asked about isn't there
+  64  the command line doesn't make sense
+  65  bad input: a value that can't be used, an unknown task
+  69  the database is out of reach, retries included
+  70  an error in cronq itself (--debug shows where)
+  74  what was to be written could not be written
+  75  not now: the wait was over first
+  78  the configuration, or what it points at, is wrong
+"""
+
+
+def program(word: str | None = None) -> Callable[..., Any]:
+    """The program; with the word of a command, only that command's module is imported."""
+    app = typer.Typer(
+        name="cronq",
+        epilog=_EPILOG,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(_global_options)
+    wanted = [MODULES[word]] if word in MODULES else dict.fromkeys(MODULES.values())
+    for module in wanted:
+        import_module(f"cronq.commands.{module}").register(app)
+    return app
+
+
+def _global_options(
+    *,
+    config: Annotated[str | None, typer.Option("--config", metavar="FILE", help="The config file.")] = None,
+    db: Annotated[
+        str | None, typer.Option("--db", metavar="URL", help="The database, over the config.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Put work on a queue in a database, and do it from cron.
+
+    The options below may stand before or after the command.
+    """
+    # cronq.cli has read them; they are declared for the help and for mistakes in them.
+    del config, db, verbose, quiet, debug, version

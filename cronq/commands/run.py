@@ -1,0 +1,157 @@
+"""`cronq run`: everything that is due, until nothing is due.
+
+Cron starts this each minute. While nothing is due it must not import typer, rich, pydantic
+or SQLAlchemy, so the options are read here; what this small reader doesn't understand goes
+to typer's declaration of the same command, which has the better errors and the help.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from cronq.errors import InvalidInput
+from cronq.times import SECOND, Clock, iso, parse_duration
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cronq.commands import Invocation
+    from cronq.locks import RunLock
+    from cronq.runner import Summary
+    from cronq.selection import Filter
+
+VALUES = {
+    "--queue": "queue",
+    "--priority": "priority",
+    "--jobs": "jobs",
+    "--limit": "limit",
+    "--max-time": "max_time",
+}
+FLAGS = {"--weighted": "weighted", "--fail": "fail"}
+REPEATABLE = {"queue"}
+_DIGITS = 9
+
+
+class RunOptions:
+    """The options of `run` as they were typed."""
+
+    def __init__(self) -> None:
+        self.queue: list[str] = []
+        self.priority: str | None = None
+        self.jobs: str | None = None
+        self.limit: str | None = None
+        self.max_time: str | None = None
+        self.weighted = False
+        self.fail = False
+
+    def filter(self) -> Filter | None:
+        """Which jobs to claim; None when nothing was said about it. Raises InvalidInput."""
+        if not (self.queue or self.priority is not None or self.weighted):
+            return None
+        from cronq.selection import Filter, parse_priorities
+
+        unrestricted = Filter(tuple(self.queue), self.weighted)
+        if self.priority is None:
+            return unrestricted
+        lowest, highest = parse_priorities(self.priority)
+        return unrestricted._replace(lowest=lowest, highest=highest)
+
+
+def parse(arguments: Sequence[str]) -> RunOptions | None:
+    """The options, or None for whatever typer has to look at: `--help`, and every mistake."""
+    options = RunOptions()
+    following = list(arguments)
+    while following:
+        argument = following.pop(0)
+        name, equals, value = argument.partition("=")
+        if argument in FLAGS:
+            setattr(options, FLAGS[argument], True)
+        elif name in VALUES and (equals or following):
+            _set(options, VALUES[name], value if equals else following.pop(0))
+        else:
+            return None
+    return options
+
+
+def _set(options: RunOptions, name: str, value: str) -> None:
+    if name in REPEATABLE:
+        getattr(options, name).append(value)
+    else:
+        setattr(options, name, value)
+
+
+def execute(invocation: Invocation, options: RunOptions) -> int:
+    """Take the lock, look, and only when something is due bring in the rest."""
+    from cronq import glance
+    from cronq.locks import RunLock
+
+    chosen = options.filter()
+    plan = _Plan(options)
+    config = invocation.config
+    with RunLock(config, filters="" if chosen is None else str(chosen)) as lock:
+        if not lock.acquired:
+            _name_holder(invocation, lock)
+            return 0
+        if not glance.anything_to_do(config, Clock()):
+            _tell_a_person(invocation, "nothing is due")
+            return 0
+        summary = _work(invocation, chosen, plan)
+    return 1 if options.fail and summary.failed else 0
+
+
+class _Plan:
+    """The numbers among the options, checked. Raises InvalidInput naming the option."""
+
+    def __init__(self, options: RunOptions) -> None:
+        self.children = positive(options.jobs, what="--jobs")
+        self.limit = positive(options.limit, what="--limit")
+        self.seconds = (
+            None if options.max_time is None else parse_duration(options.max_time, what="--max-time")
+        )
+
+
+def _work(invocation: Invocation, chosen: Filter | None, plan: _Plan) -> Summary:
+    from cronq.render import reporter
+    from cronq.runner import Limits, Runner
+    from cronq.selection import Filter
+
+    with invocation.cronq(with_tasks=True) as queue, reporter(quiet=invocation.quiet) as report:
+        runner = Runner(
+            queue.store,
+            queue.registry,
+            invocation.config,
+            wanted=chosen or Filter(),
+            jobs=plan.children or invocation.config.jobs,
+            limits=Limits(plan.limit, plan.seconds),
+            report=report,
+        )
+        summary = runner.run()
+        report.done(summary, verbose=invocation.verbose)
+    return summary
+
+
+def positive(text: str | None, *, what: str) -> int | None:
+    """The whole number in an option's text, at least 1. Raises InvalidInput naming the option."""
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS and int(text) > 0):
+        raise InvalidInput(f"{what}: {text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def _tell_a_person(invocation: Invocation, text: str) -> None:
+    watched = sys.stderr is not None and sys.stderr.isatty() and not invocation.quiet
+    if invocation.verbose or watched:
+        sys.stderr.write(f"cronq: {text}\n")
+
+
+def _name_holder(invocation: Invocation, lock: RunLock) -> None:
+    if not invocation.verbose:
+        return
+    who = "somebody"
+    if lock.holder is not None:
+        pid, started = lock.holder
+        age = (Clock().now() - started) // SECOND
+        who = f"process {pid}, since {age} s ({iso(started)})"
+    sys.stderr.write(f"cronq: another run holds the lock: {who}\n")

@@ -1,0 +1,331 @@
+"""The configuration: one checked value, read once at the edge and passed down.
+
+Where values come from, later over earlier: the defaults (written on `Config`, nowhere else),
+the first file found, the environment, the command line's flags. This module is the only
+reader of `os.environ`, and part of every start: with no file it imports next to nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from cronq import database_url, plain_toml, settings
+from cronq.errors import ConfigError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+SYSTEM_FILE = "/etc/cronq/cronq.toml"
+SYSTEM_LOCK_DIR = "/run/lock/cronq"
+_PYPROJECT = "pyproject.toml"
+
+
+class Retry:
+    """When a failed attempt is tried again; base and cap in seconds, jitter as a share of the delay."""
+
+    max_attempts: int = 20
+    base: float = 60.0
+    cap: float = 960.0
+    jitter: float = 0.1
+
+
+class Config:
+    """Every setting with its value, made by `load` or `from_database`; treat it as immutable.
+
+    Durations are seconds, sizes are bytes, paths are absolute.
+    """
+
+    file: str | None = None
+    """The configuration file in use, absolute."""
+    database: str
+    app: str | None = None
+    commands: bool | None = None
+    """None: decided by the owner and mode of the SQLite file."""
+    jobs: int = 2
+    time_limit: float = 3600.0
+    grace: float = 10.0
+    notify_after: int = 5
+    notify_command: str | list[str] | None = None
+    wake: tuple[str, ...] = ()
+    retention: float | None = None
+    lock_dir: str
+    table_prefix: str = "cronq_"
+    synchronous: str = "full"
+    lease: float = 60.0
+    wait_cap: float = 7 * 86400.0
+    """The longest that a job may be `waiting`, all its snoozes together."""
+    group_on_failed: str = "release"
+    child_max_jobs: int = 100_000
+    child_max_memory: int = 512 << 20
+    allow: tuple[str, ...] = ()
+    """Modules and classes whose callables may run without being registered."""
+    retry: Retry
+    tasks: Mapping[str, dict[str, object]]
+    events: Mapping[str, tuple[str, ...]]
+    origins: dict[str, str]
+    """Where each value comes from: "default", "file PATH", "environment CRONQ_X", "--db"."""
+
+    def __init__(self, layers: _Layers, *, file: str | None = None) -> None:
+        self._layers = layers
+        self.file = file
+        self.tasks = {}
+        self.events = {}
+        self.retry = Retry()
+        self.origins = dict.fromkeys((*settings.BY_DOTTED_KEY, "tasks", "events"), "default") | layers.origins
+        for key, value in layers.values.items():
+            section, _, name = key.rpartition(".")
+            setattr(self.retry if section else self, name, value)
+        if "database" not in layers.values:
+            self.database = f"sqlite:///{_state_directory(layers.home)}/cronq.db"
+        if "lock_dir" not in layers.values:
+            self.lock_dir = self._usual_lock_dir()
+
+    def __repr__(self) -> str:
+        """Names the database without its password, and the file."""
+        return f"Config(database={self.safe_database()!r}, file={self.file!r})"
+
+    def with_values(self, origin: str = "given", /, **values: object) -> Config:
+        """A copy with these values, checked as if they stood in a file: `with_values(jobs=4, lease="90s")`.
+
+        `retry` is merged key by key, `tasks` and `events` are replaced; paths are relative to
+        the current directory. `origin` is what errors and `origins` name. Raises ConfigError.
+        """
+        layers = self._layers.copy()
+        layers.add(settings.read(values, where=origin), origin=origin, directory="")
+        return Config(layers, file=self.file)
+
+    def task_setting(self, name: str) -> dict[str, object]:
+        """What [tasks."name"] says; empty for a task without such a table."""
+        return self.tasks.get(name, {})
+
+    def database_url(self) -> database_url.DatabaseURL:
+        """The parts of the database's URL."""
+        return database_url.parse(self.database)
+
+    def sqlite_path(self) -> str | None:
+        """The absolute path of the SQLite file; None if the database is a server."""
+        url = self.database_url()
+        return url.name if url.family == "sqlite" else None
+
+    def safe_database(self) -> str:
+        """The database's URL with *** for the password."""
+        return database_url.without_password(self.database)
+
+    def identity(self) -> str:
+        """The same text for everyone who uses this queue, however they write its URL; for names of locks."""
+        path = self.sqlite_path()
+        where = self.database_url().identity() if path is None else f"sqlite://{os.path.realpath(path)}"
+        return f"{where}#{self.table_prefix}"
+
+    def _usual_lock_dir(self) -> str:
+        path = self.sqlite_path()
+        if path is not None:
+            return f"{os.path.realpath(path)}.locks"
+        if _could_own(SYSTEM_LOCK_DIR):
+            return SYSTEM_LOCK_DIR
+        return f"{_state_directory(self._layers.home)}/locks"
+
+
+class _Layers:
+    """Values by dotted key as far as sources have given them, and what gave each one last."""
+
+    __slots__ = ("home", "origins", "values")
+
+    def __init__(self, home: str | None) -> None:
+        self.home = home
+        self.values: dict[str, object] = {}
+        self.origins: dict[str, str] = {}
+
+    def copy(self) -> _Layers:
+        twin = _Layers(self.home)
+        twin.values.update(self.values)
+        twin.origins.update(self.origins)
+        return twin
+
+    def add(self, values: dict[str, object], *, origin: str, directory: str) -> None:
+        """Lay values over what is there; their relative paths start at the directory."""
+        for key in ("database", "lock_dir"):
+            if key in values:
+                values[key] = self._placed(str(values[key]), key, origin=origin, directory=directory)
+        self.values.update(values)
+        self.origins.update(dict.fromkeys(values, origin))
+
+    def _placed(self, value: str, key: str, *, origin: str, directory: str) -> str:
+        scheme = "sqlite:///" if key == "database" else ""
+        if not value.startswith(scheme):
+            return value
+        try:
+            return scheme + _absolute(value[len(scheme) :], directory=directory, home=self.home)
+        except OSError as error:
+            raise ConfigError(f"{origin}: {key}: expected an absolute path here: {error.strerror}") from None
+
+
+def load(
+    *, file: str | None = None, database: str | None = None, environ: Mapping[str, str] | None = None
+) -> Config:
+    """Find the configuration and check it; `file` and `database` are the flags --config and --db.
+
+    Without `file`, the first of $CRONQ_CONFIG, ./cronq.toml, [tool.cronq] in ./pyproject.toml,
+    ~/.config/cronq/cronq.toml and /etc/cronq/cronq.toml is used. Raises ConfigError naming
+    the file (or variable, or flag), the key and what was expected.
+    """
+    environ = os.environ if environ is None else environ
+    layers = _Layers(_home(environ))
+    found = _find(file, environ, layers.home)
+    if found:
+        path, table = found
+        values = settings.read(table, where=path)
+        layers.add(values, origin=f"file {path}", directory=os.path.dirname(path))
+    _add_environment(layers, environ)
+    if database is not None:
+        values = settings.read({"database": database}, where="--db")
+        layers.add(values, origin="--db", directory="")
+    return Config(layers, file=found[0] if found else None)
+
+
+def from_database(url: str) -> Config:
+    """The defaults with this database, from no file and no environment. Raises ConfigError."""
+    layers = _Layers(_home(os.environ))
+    values = settings.read({"database": url}, where="given")
+    layers.add(values, origin="given", directory="")
+    return Config(layers)
+
+
+def _add_environment(layers: _Layers, environ: Mapping[str, str]) -> None:
+    for key in settings.BY_DOTTED_KEY:
+        variable = "CRONQ_" + key.upper().replace(".", "_")
+        text = environ.get(variable)
+        if text:
+            origin = f"environment {variable}"
+            layers.add({key: settings.read_text(key, text, where=origin)}, origin=origin, directory="")
+
+
+def _find(
+    file: str | None, environ: Mapping[str, str], home: str | None
+) -> tuple[str, dict[str, object]] | None:
+    if file is not None:
+        return _named(file, flag="--config", home=home)
+    if environ.get("CRONQ_CONFIG"):
+        return _named(environ["CRONQ_CONFIG"], flag="CRONQ_CONFIG", home=home)
+    for path in _usual_files(home):
+        table = _found(path) if os.path.exists(path) else None
+        if table is not None:
+            return os.path.abspath(path), table
+    return None
+
+
+def _usual_files(home: str | None) -> Iterator[str]:
+    yield "cronq.toml"
+    yield _PYPROJECT
+    if home is not None:
+        yield f"{home}/.config/cronq/cronq.toml"
+    yield SYSTEM_FILE
+
+
+def _named(file: str, *, flag: str, home: str | None) -> tuple[str, dict[str, object]]:
+    try:
+        path = _absolute(file, directory="", home=home)
+        with open(path, "rb") as stream:
+            data = stream.read()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"{flag}: {file}: expected a readable configuration file: {reason}") from None
+    table = _table(path, data)
+    if table is None:
+        raise ConfigError(f"{path}: expected a table [tool.cronq], there is none")
+    return path, table
+
+
+def _found(path: str) -> dict[str, object] | None:
+    try:
+        with open(path, "rb") as stream:
+            status = os.fstat(stream.fileno())
+            data = stream.read()
+    except OSError as error:
+        raise ConfigError(f"{os.path.abspath(path)}: can't be read: {error.strerror}") from None
+    table = _table(path, data)
+    if table is not None and _could_be_anybodys(path, status):
+        message = "anybody could have written it; if it is meant, name it with --config"
+        raise ConfigError(f"{os.path.abspath(path)}: {message}")
+    return table
+
+
+def _could_be_anybodys(path: str, status: os.stat_result) -> bool:
+    # The file's `app` is code that runs as whoever uses cronq, so `cd /tmp` must not be enough to get one.
+    if status.st_mode & stat.S_IWOTH:
+        return True
+    directory = os.stat(os.path.dirname(path) or ".")
+    return bool(directory.st_mode & stat.S_IWOTH) and status.st_uid not in (0, os.geteuid())
+
+
+def _table(path: str, data: bytes) -> dict[str, object] | None:
+    """The settings in a file; None for a pyproject.toml that has no [tool.cronq]."""
+    if os.path.basename(path) != _PYPROJECT:
+        return _parsed(path, data)
+    if b"cronq" not in data:
+        return None
+    tool = _parsed(path, data).get("tool")
+    table = tool.get("cronq") if isinstance(tool, dict) else None
+    if table is not None and not isinstance(table, dict):
+        raise ConfigError(f"{os.path.abspath(path)}: tool.cronq: expected a table")
+    return table
+
+
+def _parsed(path: str, data: bytes) -> dict[str, object]:
+    try:
+        text = data.decode()
+        plain = plain_toml.loads(text)
+        return _parsed_in_full(text) if plain is None else plain
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{os.path.abspath(path)}: expected UTF-8, line {line} is not") from None
+    except (ValueError, RecursionError) as error:
+        problem = str(error).replace("end of document", f"the end, line {text.count(chr(10)) + 1}")
+        raise ConfigError(f"{os.path.abspath(path)}: expected TOML: {problem}") from None
+
+
+def _parsed_in_full(text: str) -> dict[str, object]:
+    import tomllib  # here, not above: importing it takes as long as starting Python
+
+    return tomllib.loads(text)
+
+
+def _home(environ: Mapping[str, str]) -> str | None:
+    """The home directory; from the password database where cron or a container gives no HOME."""
+    if environ.get("HOME", "").startswith("/"):
+        return environ["HOME"].rstrip("/")
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_dir.rstrip("/")
+    except KeyError:
+        return None
+
+
+def _state_directory(home: str | None) -> str:
+    if home is None:
+        message = "this user has no home directory to keep a queue in, expected a URL in the configuration"
+        raise ConfigError(f"database: {message} or in CRONQ_DATABASE")
+    return f"{home}/.local/state/cronq"
+
+
+def _absolute(path: str, *, directory: str, home: str | None) -> str:
+    if path.startswith("~/") and home is not None:
+        return home + path[1:]
+    if path.startswith("/"):
+        return path
+    return os.path.join(directory or os.getcwd(), path.removeprefix("./"))
+
+
+def _could_own(directory: str) -> bool:
+    """Whether a directory is this user's alone, or could be made by them."""
+    try:
+        status = os.lstat(directory)
+    except FileNotFoundError:
+        return os.access(os.path.dirname(directory), os.W_OK | os.X_OK)
+    except OSError:
+        return False
+    mine = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+    return mine and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)

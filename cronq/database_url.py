@@ -1,0 +1,168 @@
+"""Where the database is: its URL taken apart as SQLAlchemy does, and shown without its password.
+
+Every start reads a database URL, so this is done without `re`, `urllib` and SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+FAMILIES = {
+    "sqlite": "sqlite",
+    "mysql+pymysql": "mysql",
+    "mysql": "mysql",
+    "mariadb": "mysql",
+    "mariadb+pymysql": "mysql",
+    "postgresql": "postgresql",
+    "postgresql+psycopg": "postgresql",
+}
+"""The family of databases that each allowed scheme speaks to."""
+
+_PORTS = {"mysql": 3306, "postgresql": 5432}
+_THIS_HOST = ("", "127.0.0.1", "[::1]", "::1")
+_HIGHEST_PORT = 65535
+_SECRET_WORDS = ("pass", "pwd", "secret", "token")
+
+
+class DatabaseURL:
+    """The parts of a database URL, percent-decoded where a URL is; its repr hides the password.
+
+    `name` is the database's name, for SQLite the path as written. `host` may be empty.
+    """
+
+    __slots__ = ("family", "host", "name", "password", "port", "query", "scheme", "username")
+
+    def __init__(self, scheme: str, name: str) -> None:
+        self.scheme = scheme
+        self.family = FAMILIES[scheme]
+        self.name = name
+        self.username: str | None = None
+        self.password: str | None = None
+        self.host = ""
+        self.port: int | None = None
+        self.query: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        """Scheme, host and name only."""
+        return f"DatabaseURL({self.scheme}://{self.host}/{self.name})"
+
+    def identity(self) -> str:
+        """The same text for each way of writing the same server database: family, host, port and name."""
+        host = self.query.get("unix_socket") or self.query.get("host") or self.host.lower()
+        if host in _THIS_HOST:
+            host = "localhost"
+        return f"{self.family}://{host}:{self.port or _PORTS.get(self.family, 0)}/{self.name}"
+
+
+def parse(url: str) -> DatabaseURL:
+    """Take the URL apart. Raises ValueError with a reason that never quotes what may be a password."""
+    scheme, separator, rest = url.partition("://")
+    if not separator or not scheme.replace("+", "").isalnum():
+        raise ValueError("that is not a URL")
+    if scheme not in FAMILIES:
+        raise ValueError(f"unknown scheme {scheme!r}{_meant(scheme)}, known are {', '.join(FAMILIES)}")
+    if scheme == "sqlite":
+        return _sqlite(rest)
+    return _server(scheme, rest)
+
+
+def without_password(url: str) -> str:
+    """The URL for people and logs: *** in place of the password, in the options too."""
+    scheme, separator, rest = url.partition("://")
+    access, at, place = rest.rpartition("@")
+    user, colon, _ = access.partition(":")
+    place, question, query = place.partition("?")
+    shown = "&".join(_masked(option) for option in query.split("&"))
+    return f"{scheme}{separator}{user}{colon}{'***' if colon else ''}{at}{place}{question}{shown}"
+
+
+def decoded(text: str) -> str:
+    """The text with its %XX turned back into the bytes they stand for."""
+    first, *rest = text.encode("utf-8", "surrogateescape").split(b"%")
+    return b"".join([first, *map(_byte, rest)]).decode("utf-8", "replace")
+
+
+def _byte(part: bytes) -> bytes:
+    digits = part[:2]
+    if len(digits) < len("XX") or digits.strip(b"0123456789abcdefABCDEF"):
+        return b"%" + part
+    return bytes([int(digits, 16)]) + part[2:]
+
+
+def _masked(option: str) -> str:
+    key, equals, value = option.partition("=")
+    name = decoded(key).lower()
+    secret = any(word in name for word in _SECRET_WORDS)
+    return f"{key}{equals}{'***' if secret else value}"
+
+
+def _meant(scheme: str) -> str:
+    for known in FAMILIES:
+        if known.startswith(scheme) or scheme.startswith(known):
+            return f" (did you mean {known!r}?)"
+    return ""
+
+
+def _sqlite(rest: str) -> DatabaseURL:
+    if not rest.startswith("/") and rest:
+        raise ValueError("a file needs three slashes, sqlite:///relative.db, or four, sqlite:////absolute.db")
+    if "?" in rest:
+        raise ValueError("for SQLite no ?options are taken, cronq sets its own")
+    name = rest[1:]
+    if name in ("", ":memory:"):
+        raise ValueError("a queue in memory would be lost with the process, name a file")
+    if name.endswith("/") or "\0" in name:
+        raise ValueError("that is not the path of a file")
+    return DatabaseURL("sqlite", name)
+
+
+def _server(scheme: str, rest: str) -> DatabaseURL:
+    if rest.count("@") > 1:
+        raise ValueError("an @ within user name, password or options is written %40")
+    access, _, place = rest.rpartition("@")
+    if "/" in access.partition(":")[0]:
+        raise ValueError("a / within the user name is written %2F")
+    address, query = _split(place, "?")
+    address, name = _split(address, "/")
+    if not name or "/" in name:
+        raise ValueError("the name of the database is missing, as in mysql://user@host/name")
+    url = DatabaseURL(scheme, name)
+    url.username, url.password = _credentials(access)
+    url.host, url.port = _host_and_port(address)
+    url.query = _options(query)
+    return url
+
+
+def _split(text: str, mark: str) -> tuple[str, str]:
+    before, _, after = text.partition(mark)
+    return before, after
+
+
+def _credentials(access: str) -> tuple[str | None, str | None]:
+    user, colon, password = access.partition(":")
+    return decoded(user) or None, decoded(password) if colon else None
+
+
+def _host_and_port(address: str) -> tuple[str, int | None]:
+    if address.startswith("["):
+        host, _, port = address[1:].partition("]")
+        port = port.removeprefix(":")
+    else:
+        host, port = _split(address, ":")
+    if not host.isprintable() or " " in host:
+        raise ValueError("the host name contains a space or control character")
+    if not port:
+        return host, None
+    number = int(port) if port.isdecimal() and len(port) <= len(str(_HIGHEST_PORT)) else 0
+    if not 0 < number <= _HIGHEST_PORT:
+        raise ValueError(f"the port is not a number from 1 to {_HIGHEST_PORT}")
+    return host, number
+
+
+def _options(query: str) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for option in query.split("&") if query else ():
+        key, equals, value = option.partition("=")
+        if not equals:
+            raise ValueError("the options after ? are written name=value&name=value")
+        key, value = decoded(key), decoded(value.replace("+", " "))
+        options[key] = f"{options[key]},{value}" if key in options else value
+    return options

@@ -1,0 +1,182 @@
+"""SQLite: the driver's own connection, waiting for locks, and what its errors mean.
+
+The built-in busy handler starves waiters under load (its sleeps grow to 100 ms while the
+lock is free every millisecond), so the connection's own timeout is 0 and every statement
+that finds the database locked tries again after a short random pause.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+
+from cronq.errors import Unavailable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from types import TracebackType
+    from typing import Any, Self
+
+    Row = tuple[Any, ...]
+
+PATIENCE = 30.0
+"""Seconds to wait for another writer before giving up."""
+
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_PAUSE = (0.0002, 0.003)
+_MINIMUM = (3, 35, 0)
+
+Duplicate = sqlite3.IntegrityError
+"""What a unique index answers."""
+
+
+class Database:
+    """One connection to a SQLite file, opened at first use and reopened after `close`."""
+
+    def __init__(self, path: str, *, synchronous: str = "full", patience: float = PATIENCE) -> None:
+        self.path = path
+        self._synchronous = synchronous
+        self._patience = patience
+        self._opened: sqlite3.Connection | None = None
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The driver's connection, in autocommit mode."""
+        if self._opened is None:
+            self._opened = self._connect()
+        return self._opened
+
+    def close(self) -> None:
+        """Close the connection; the next statement opens another one."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Rows of one statement in its own transaction."""
+        return self._patiently(lambda: self.connection.execute(sql, parameters).fetchall())  # type: ignore[no-any-return]
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """One writing statement that commits by itself."""
+        return self._patiently(lambda: self.connection.execute(sql, parameters))  # type: ignore[no-any-return]
+
+    def write(self) -> Transaction:
+        """A writing transaction: `with database.write() as tx: tx.execute(…)`."""
+        return Transaction(self)
+
+    def has_table(self, name: str) -> bool:
+        """Whether the table is there; False for a file that doesn't exist."""
+        if not os.path.exists(self.path):  # noqa: PTH110 - pathlib costs 10 ms at start
+            return False
+        return bool(self.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,)))
+
+    def begin(self) -> None:
+        """Take the write lock, waiting for it with short random pauses."""
+        self._patiently(lambda: self.connection.execute("BEGIN IMMEDIATE"))
+
+    def commit(self) -> None:
+        """Make the transaction durable, or leave nothing of it."""
+        try:
+            self._patiently(lambda: self.connection.execute("COMMIT"))
+        except BaseException:
+            self.rollback()
+            raise
+
+    def rollback(self) -> None:
+        """Undo the transaction, if SQLite hasn't done so by itself."""
+        if self._opened is not None and self._opened.in_transaction:
+            self._opened.execute("ROLLBACK")
+
+    def unavailable(self, error: sqlite3.Error) -> Unavailable:
+        """The error for a person: what is wrong with which file, and the way out."""
+        return Unavailable(f"{self.path}: {_explain(self.path, error)}")
+
+    def _connect(self) -> sqlite3.Connection:
+        if sqlite3.sqlite_version_info < _MINIMUM:
+            message = f"SQLite {sqlite3.sqlite_version} is too old: cronq needs 3.35 or later"
+            raise Unavailable(message)
+        try:
+            connection = sqlite3.connect(
+                self.path, timeout=0, isolation_level=None, cached_statements=64, check_same_thread=False
+            )
+            connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+        except sqlite3.Error as error:
+            raise self.unavailable(error) from error
+        return connection
+
+    def _patiently(self, attempt: Any) -> Any:
+        deadline = 0.0
+        while True:
+            try:
+                return attempt()
+            except sqlite3.OperationalError as error:
+                now = time.monotonic()
+                deadline = deadline or now + self._patience
+                if error.sqlite_errorcode & 0xFF not in _BUSY or now > deadline:
+                    raise self.unavailable(error) from error
+                time.sleep(_pause())
+            except sqlite3.IntegrityError:
+                raise
+            except sqlite3.DatabaseError as error:
+                raise self.unavailable(error) from error
+
+
+class Transaction:
+    """BEGIN IMMEDIATE … COMMIT; rolled back when the block raises."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __enter__(self) -> Self:
+        self._database.begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._database.commit()
+            return
+        self._database.rollback()
+        if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError):
+            raise self._database.unavailable(error) from error
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Rows of one statement."""
+        return self._database.connection.execute(sql, parameters).fetchall()
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """One statement; the cursor has `rowcount` and `lastrowid`."""
+        return self._database.connection.execute(sql, parameters)
+
+    def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
+        """One statement for many rows of parameters; returns how many rows changed."""
+        return self._database.connection.executemany(sql, rows).rowcount
+
+
+def _pause() -> float:
+    low, high = _PAUSE
+    return low + (high - low) * int.from_bytes(os.urandom(2), "big") / 65536
+
+
+_ADVICE = {
+    sqlite3.SQLITE_READONLY: "the database is read-only for this user: check the owner and mode of the file and its directory",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged: restore a backup, or try `sqlite3 FILE .recover`",
+    sqlite3.SQLITE_NOTADB: "the file is not a SQLite database",
+    sqlite3.SQLITE_FULL: "the disk is full: nothing was written",
+    sqlite3.SQLITE_BUSY: "another process has kept the database locked for too long",
+    sqlite3.SQLITE_IOERR: "the disk or file system failed",
+}
+
+
+def _explain(path: str, error: sqlite3.Error) -> str:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_CANTOPEN:
+        folder = os.path.dirname(path)  # noqa: PTH120 - as above
+        if not os.path.isdir(folder):  # noqa: PTH112 - as above
+            return f"the directory {folder} does not exist"
+        return "the file can't be opened: check the owner and mode of the file and its directory"
+    advice = _ADVICE.get(code)
+    return f"{advice} ({error})" if advice else str(error)

@@ -1,0 +1,351 @@
+"""Run one job in this process and say how it went. No database, no socket.
+
+Whatever a task does, what comes out is an Outcome. What a task can't be stopped from doing
+to its own process (exit, crash, loop) is the pool's business.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import time
+from typing import TYPE_CHECKING, Any
+
+from cronq import serialisation
+from cronq.errors import ConfigError, Fail, Retry, Skip, Snooze, Stop, TimeLimitExceeded, UnknownTask
+from cronq.job import COMMAND_TASK, Failure
+from cronq.notices import NOTICE_TASK, Notice
+from cronq.outcome import Outcome
+from cronq.permissions import require_commands
+from cronq.shell import run_command
+from cronq.times import parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from cronq.config import Config
+    from cronq.job import Claimed
+    from cronq.registry import Registry, Task
+    from cronq.times import Clock
+
+RESULT_LIMIT = 65_536
+"""Bytes of JSON of a task's return value that are kept."""
+
+_TRACEBACK_LIMIT = 32_768
+_MESSAGE_LIMIT = 4_096
+
+
+class RunningJob:
+    """The job that a task belongs to, as the task sees it: `current_job`."""
+
+    def __init__(self, job: Claimed) -> None:
+        self.id = job.id
+        self.task = job.task
+        self.queue = job.queue
+        self.priority = job.priority
+        self.key = job.key
+        self.group = job.group
+        self.event = job.event
+        self.attempt = job.attempt
+        self.max_attempts = job.max_attempts
+        self.snoozes = job.snoozes
+        self.crashes = job.crashes
+        self.time_limit = job.time_limit
+        self.warnings: list[str] = []
+        self._stored_notes = job.notes
+        self._notes: dict[str, Any] | None = None
+        self._started = time.monotonic()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since this attempt started."""
+        return time.monotonic() - self._started
+
+    @property
+    def notes(self) -> Mapping[str, Any]:
+        """What `note` has kept with the job, in this attempt and earlier ones."""
+        if self._notes is None:
+            return serialisation.loads(self._stored_notes) if self._stored_notes else {}
+        return self._notes
+
+    def warn(self, message: str) -> None:
+        """Finish with the outcome `warning`; the message is kept with the job."""
+        self.warnings.append(str(message))
+
+    def note(self, **fields: Any) -> None:
+        """Keep JSON fields with the job, beside those noted before."""
+        merged = {**self.notes, **fields}
+        serialisation.dumps(merged)
+        self._notes = merged
+
+    @property
+    def changed_notes(self) -> dict[str, Any] | None:
+        """All notes if this attempt added any, else None."""
+        return self._notes
+
+
+class CurrentJob:
+    """Stands for the running job: `current_job.warn(…)`, or `current_job()` for the job itself."""
+
+    _running: RunningJob | None = None
+
+    def __call__(self) -> RunningJob:
+        """The running job. Raises RuntimeError outside of one."""
+        if self._running is None:
+            message = "no job is running here: current_job is for code that a task calls"
+            raise RuntimeError(message)
+        return self._running
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self(), name)
+
+    def __bool__(self) -> bool:
+        return self._running is not None
+
+    def enter(self, job: RunningJob | None) -> None:
+        """Make this the running job, or none."""
+        self._running = job
+
+
+current_job = CurrentJob()
+
+
+class Executor:
+    """Runs jobs one after another in this process."""
+
+    def __init__(self, registry: Registry, config: Config, clock: Clock) -> None:
+        self._registry = registry
+        self._config = config
+        self._clock = clock
+        self._hooks = registry.hooks
+        self._hooked = any(self._hooks.values())
+        self._memory = _Memory()
+
+    def execute(self, job: Claimed) -> Outcome:
+        """Run the job's task, hooks included. Returns its outcome; raises nothing."""
+        started = self._clock.now()
+        before = self._memory.begin()
+        processor = time.process_time()
+        running = RunningJob(job)
+        current_job.enter(running)
+        try:
+            outcome = self._attempt(job, running, started)
+        finally:
+            current_job.enter(None)
+        if outcome.peak_memory is not None:
+            return outcome._replace(finished_at=self._clock.now(), memory_before=before)
+        return outcome._replace(
+            finished_at=self._clock.now(),
+            peak_memory=self._memory.peak(),
+            memory_before=before,
+            cpu_time=round(time.process_time() - processor, 6),
+        )
+
+    def _attempt(self, job: Claimed, running: RunningJob, started: int) -> Outcome:
+        try:
+            if job.task == NOTICE_TASK:
+                return self._notice(job, started)
+            if job.task == COMMAND_TASK:
+                return self._command(job, running, started)
+            task = self._registry.resolve(job.task)
+            return self._call(task, job, running, started)
+        except UnknownTask as error:
+            return Outcome("snoozed", started, started, "unknown", error=Failure("UnknownTask", str(error)))
+        except BaseException as error:  # noqa: BLE001 - whatever a task raises is its outcome
+            return self._failed(error, running, started)
+
+    def _call(self, task: Task, job: Claimed, running: RunningJob, started: int) -> Outcome:
+        arguments = serialisation.loads(job.args)
+        if self._hooked:
+            self._before(running)
+        result = task.call(arguments, warn=running.warn)
+        if self._hooked:
+            self._after(running, result)
+        kept = self._result(result, running)
+        if running.warnings or running.changed_notes is not None:
+            return Outcome(
+                "warning" if running.warnings else "success",
+                started,
+                started,
+                result=kept,
+                warnings=tuple(running.warnings),
+                notes=running.changed_notes,
+            )
+        return Outcome("success", started, started, result=kept)
+
+    def _result(self, value: object, running: RunningJob) -> str | None:
+        if value is None:
+            return None
+        try:
+            text = serialisation.dump_value(value)
+        except Exception as error:  # noqa: BLE001 - a result that can't be kept is no reason to run again
+            running.warn(f"the result was not kept: {error}")
+            return None
+        size = len(text.encode("utf-8", "surrogatepass"))
+        if size > RESULT_LIMIT:
+            running.warn(f"the result was not kept: {size} bytes of JSON, the limit is {RESULT_LIMIT}")
+            return None
+        return text
+
+    def _command(self, job: Claimed, running: RunningJob, started: int) -> Outcome:
+        try:
+            require_commands(setting=self._config.commands, sqlite_path=self._config.sqlite_path())
+        except ConfigError as error:
+            raise Fail(str(error)) from None
+        if self._hooked:
+            self._before(running)
+        command = serialisation.loads(job.args)["command"]
+        outcome = run_command(command, _facts(job), started)
+        if outcome.error is None:
+            self._after(running, None)
+        elif outcome.error is not None and outcome.kind != "snoozed":
+            self._on_error(running, Fail(outcome.error.message))
+        kind = "warning" if running.warnings and outcome.kind == "success" else outcome.kind
+        return outcome._replace(
+            kind=kind, warnings=tuple(running.warnings), notes=running.changed_notes
+        )
+
+    def _notice(self, job: Claimed, started: int) -> Outcome:
+        notice = Notice(*json.loads(job.args))
+        for hook in self._hooks["on_notify"]:
+            hook(notice)
+        if self._config.notify_command:
+            facts = {f"CRONQ_NOTICE_{name.upper()}": str(value) for name, value in notice._asdict().items()}
+            run_command(self._config.notify_command, {**facts, "CRONQ_NOTICE": str(notice)}, started)
+        return Outcome("success", started, started)
+
+    # Hooks
+
+    def _before(self, running: RunningJob) -> None:
+        for hook in self._hooks.get("job_metadata", ()):
+            fields = hook(running)
+            if fields:
+                running.note(**fields)
+        for hook in self._hooks.get("before_job", ()):
+            hook(running)
+
+    def _after(self, running: RunningJob, result: object) -> None:
+        for hook in self._hooks.get("after_job", ()):
+            try:
+                hook(running, result)
+            except Exception as error:  # noqa: BLE001 - the work is done and must not be repeated
+                running.warn(f"after_job {_name(hook)}: {type(error).__name__}: {error}")
+
+    def _on_error(self, running: RunningJob, error: BaseException) -> None:
+        for hook in self._hooks.get("on_error", ()):
+            try:
+                hook(running, error)
+            except Exception as second:  # noqa: BLE001 - never hides the first error
+                running.warn(f"on_error {_name(hook)}: {type(second).__name__}: {second}")
+
+    # Errors
+
+    def _failed(self, error: BaseException, running: RunningJob, started: int) -> Outcome:
+        outcome = verdict_of(error, started)
+        if outcome.kind in {"error", "timeout"}:
+            self._on_error(running, error)
+        return outcome._replace(warnings=tuple(running.warnings), notes=running.changed_notes)
+
+
+def verdict_of(error: BaseException, started: int) -> Outcome:
+    """The outcome that an exception from a task means."""
+    if isinstance(error, Stop):
+        cause = error.__cause__
+        inner = verdict_of(cause, started) if cause else _outcome("error", error, started, verdict="fail")
+        return inner._replace(stop=True)
+    try:
+        return _verdict(error, started)
+    except Exception as bad:  # noqa: BLE001 - such as Snooze("soon")
+        return _outcome("error", bad, started, verdict="fail")
+
+
+def _verdict(error: BaseException, started: int) -> Outcome:
+    match error:
+        case Snooze():
+            outcome = _outcome("snoozed", error, started, verdict="snooze")
+            return outcome._replace(delay=parse_duration(error.delay, what="Snooze"))
+        case Skip():
+            return _outcome("", error, started, verdict="skip")
+        case Fail():
+            return _outcome("error", error, started, verdict="fail")
+        case Retry():
+            delay = None if error.delay is None else parse_duration(error.delay, what="Retry")
+            return _outcome("error", error, started, verdict="retry")._replace(delay=delay)
+        case TimeLimitExceeded():
+            return _outcome("timeout", error, started)
+        case _:
+            return _outcome("error", error, started)
+
+
+def _outcome(kind: str, error: BaseException, started: int, *, verdict: str = "") -> Outcome:
+    expected = verdict in {"snooze", "skip"} or (verdict == "fail" and error.__traceback__ is None)
+    trace = None if expected else _traceback(error)
+    failure = Failure(type(error).__name__, _message(error), trace)
+    return Outcome(kind, started, started, verdict, error=failure)
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)[:_MESSAGE_LIMIT]
+    except Exception:  # noqa: BLE001 - an exception's own __str__ is a task's code, too
+        return f"a {type(error).__name__} that can't be shown"
+
+
+def _traceback(error: BaseException) -> str | None:
+    import traceback  # noqa: PLC0415 - only failures need it
+
+    try:
+        lines = traceback.format_exception(type(error), error, _from_the_task(error.__traceback__), limit=-40)
+    except Exception:  # noqa: BLE001 - as in _message
+        return None
+    text = "".join(lines)
+    return text if len(text) <= _TRACEBACK_LIMIT else "…" + text[-_TRACEBACK_LIMIT:]
+
+
+def _from_the_task(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback without cronq's own frames at its top."""
+    here = os.path.dirname(__file__)  # noqa: PTH120 - on the way of every failure
+    start = trace
+    while start is not None and start.tb_frame.f_code.co_filename.startswith(here):
+        start = start.tb_next
+    return start or trace
+
+
+def _name(hook: Callable[..., object]) -> str:
+    return getattr(hook, "__qualname__", repr(hook))
+
+
+def _facts(job: Claimed) -> dict[str, str]:
+    """What a command learns of its job, as environment variables."""
+    facts = {"ID": job.id, "ATTEMPT": job.attempt, "QUEUE": job.queue, "KEY": job.key, "GROUP": job.group}
+    return {f"CRONQ_JOB_{name}": str(value) for name, value in facts.items() if value is not None}
+
+
+class _Memory:
+    """Resident memory of this process: now, and its peak since `begin`, in bytes."""
+
+    def __init__(self) -> None:
+        self._statm = _opened("/proc/self/statm", os.O_RDONLY)
+        self._clear = _opened("/proc/self/clear_refs", os.O_WRONLY)
+        self._page = os.sysconf("SC_PAGESIZE")
+
+    def begin(self) -> int | None:
+        """Start a new peak; returns what is resident now."""
+        if self._clear is not None:
+            os.pwrite(self._clear, b"5", 0)
+        if self._statm is None:
+            return None
+        return int(os.pread(self._statm, 64, 0).split()[1]) * self._page
+
+    def peak(self) -> int:
+        """The peak since `begin` (since the process started, where the kernel can't reset it)."""
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _opened(path: str, flags: int) -> int | None:
+    try:
+        return os.open(path, flags | os.O_CLOEXEC)
+    except OSError:
+        return None

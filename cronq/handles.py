@@ -1,0 +1,149 @@
+"""What a decorated task is to its callers: still callable, and with `enqueue` and `using`."""
+
+from __future__ import annotations
+
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, Unpack
+
+from cronq.errors import InvalidInput
+from cronq.job import NewJob
+from cronq.serialisation import dumps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cronq.intake import Intake
+    from cronq.job import Job
+    from cronq.registry import Task
+    from cronq.submission import Options
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Performing(Protocol[P, R_co]):
+    """An object of a class that is a task."""
+
+    def perform(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Do the work of one job."""
+
+
+class Bound(Generic[P]):
+    """A task with options, ready to be enqueued any number of times."""
+
+    def __init__(self, intake: Intake, task: Task, connection: Any, options: Options) -> None:
+        self._intake = intake
+        self._task = task
+        self._connection = connection
+        self._options = options
+        intake.customise(intake.template(task.name), {}, options)
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job:
+        """Enqueue one job with these arguments. Raises InvalidInput if they don't fit."""
+        return self._intake.place(self._prepare(args, kwargs), self._connection)
+
+    def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
+        """A job for `enqueue_many`, not enqueued yet."""
+        if self._connection is not None:
+            raise InvalidInput("connection: give it to enqueue_many, all its jobs go through one")
+        return self._prepare(args, kwargs)
+
+    def _prepare(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NewJob:
+        template = self._intake.template(self._task.name)
+        return self._intake.customise(template, self._task.bind(args, kwargs), self._options)
+
+
+class Enqueueable(Generic[P]):
+    """A task that can be enqueued; `name` is what its jobs call it."""
+
+    def __init__(self, intake: Intake, task: Task) -> None:
+        self._intake = intake
+        self._task = task
+        self.name = task.name
+
+    def __repr__(self) -> str:
+        return f"<task {self.name}>"
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job:
+        """Enqueue one job with these arguments. Raises InvalidInput if they don't fit."""
+        return self._intake.place(self.job(*args, **kwargs))
+
+    def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
+        """A job for `enqueue_many`, not enqueued yet."""
+        template = self._intake.template(self.name)
+        return NewJob(self.name, dumps(self._task.bind(args, kwargs)), *template[2:])
+
+    def using(self, *, connection: Any = None, **options: Unpack[Options]) -> Bound[P]:
+        """The same task with options for its jobs: `send.using(at="+1h", group="g").enqueue(…)`.
+
+        A delay counts from each `enqueue`. `connection` is a SQLAlchemy Connection or Session
+        whose transaction the jobs belong to. Raises InvalidInput naming a bad option.
+        """
+        return Bound(self._intake, self._task, connection, options)
+
+
+class FunctionTask(Enqueueable[P], Generic[P, R]):
+    """A function that is a task: calling it is a plain call."""
+
+    def __init__(self, intake: Intake, task: Task, function: Callable[P, R]) -> None:
+        super().__init__(intake, task)
+        self._function = function
+        update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the function here and now."""
+        return self._function(*args, **kwargs)
+
+
+class ClassTask(Enqueueable[P], Generic[P, R]):
+    """A class that is a task: it still makes objects, has subclasses and knows its instances."""
+
+    def __init__(self, intake: Intake, task: Task, kind: type[R]) -> None:
+        super().__init__(intake, task)
+        self._kind = kind
+        update_wrapper(self, kind, updated=())
+
+    def __call__(self, *args: Any, **kwargs: Any) -> R:
+        """Make an object of the class."""
+        return self._kind(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_kind":
+            raise AttributeError(name)
+        return getattr(self._kind, name)
+
+    def __instancecheck__(self, instance: object) -> bool:
+        return isinstance(instance, self._kind)
+
+    def __mro_entries__(self, bases: tuple[object, ...]) -> tuple[type, ...]:
+        return (self._kind,)
+
+
+class Later:
+    """Callables that nobody registered, by name: `queue.later["shop.mailer:Mailer"].send(to="…")`."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+
+    def __getitem__(self, target: str) -> Callables:
+        return Callables(self._intake, target)
+
+
+class Callables:
+    """The methods of a class, or the functions of a module, each of which enqueues when called."""
+
+    def __init__(self, intake: Intake, target: str) -> None:
+        self._intake = intake
+        self._target = target
+
+    def __getattr__(self, name: str) -> Callable[..., Job]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        full_name = f"{self._target}{'.' if ':' in self._target else ':'}{name}"
+
+        def enqueue(*args: Any, **kwargs: Any) -> Job:
+            arguments = self._intake.registry.resolve(full_name).bind(args, kwargs)
+            return self._intake.place(self._intake.customise(self._intake.template(full_name), arguments, {}))
+
+        return enqueue

@@ -1,0 +1,158 @@
+"""Where jobs come in: requests are checked against the tasks and the config, and become rows."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from cronq import submission
+from cronq.job import COMMAND_TASK
+from cronq.permissions import require_commands
+from cronq.serialisation import dumps
+from cronq.store import Store
+from cronq.times import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from cronq.config import Config
+    from cronq.job import Enqueued, Job, NewJob
+    from cronq.registry import Registry
+
+_inherited: list[Store] = []
+"""Stores opened before a fork: SQLite allows the child neither to use nor to close them."""
+
+
+class _Opened(threading.local):
+    """The store of one thread, and the process that opened it."""
+
+    pid = 0
+    store: Store
+
+
+class _Substitute:
+    """One store for all threads, as tests want it."""
+
+    def __init__(self, store: Any) -> None:
+        self.pid = os.getpid()
+        self.store: Store = store
+
+
+class Intake:
+    """The way in for the jobs of one Cronq object, from any thread and on either side of a fork."""
+
+    def __init__(self, config: Config, registry: Registry) -> None:
+        self.config = config
+        self.registry = registry
+        self.clock = Clock()
+        self._templates: dict[str, NewJob] = {}
+        self._opened: _Opened | _Substitute = _Opened()
+
+    @property
+    def store(self) -> Store:
+        """This thread's store, opened at first use."""
+        opened = self._opened
+        if opened.pid != os.getpid():
+            if opened.pid:
+                _inherited.append(opened.store)
+            opened.store = Store(self.config, self.clock)
+            opened.pid = os.getpid()
+        return opened.store
+
+    def configure(self, config: Config, *, clock: Clock | None = None) -> None:
+        """Go on with another config, and another clock if given."""
+        self.close()
+        self._opened = _Opened()
+        self.config = config
+        self.clock = clock or self.clock
+        self.registry.allow = config.allow
+        self.forget()
+
+    @contextmanager
+    def substituted(self, store: Any) -> Iterator[None]:
+        """Let a stand-in take what is enqueued, from all threads."""
+        before, self._opened = self._opened, _Substitute(store)
+        try:
+            yield
+        finally:
+            self._opened = before
+
+    def close(self) -> None:
+        """Close this thread's connection; the next use opens another one."""
+        if self._opened.pid == os.getpid():
+            self._opened.store.close()
+
+    def forget(self) -> None:
+        """The tasks or their settings have changed."""
+        self._templates.clear()
+
+    def template(self, name: str) -> NewJob:
+        """A job of this task without arguments, under the settings that hold for the task."""
+        found = self._templates.get(name)
+        if found is None:
+            task = self.registry.get(name)
+            found = submission.template(name, task.options if task else None, self.config)
+            self._templates[name] = found
+        return found
+
+    def prepare(
+        self, name: str, args: Mapping[str, Any] | None, options: Mapping[str, Any], *, check: bool = True
+    ) -> NewJob:
+        """The job for a task's name and arguments. Raises UnknownTask, InvalidInput, ConfigError."""
+        arguments = submission.arguments(args)
+        if name == COMMAND_TASK:
+            return self.prepare_command(arguments.get("command"), options)
+        if check and self._knows_tasks():
+            arguments = self.registry.resolve(name).bind((), arguments)
+        return self.customise(self.template(submission.task_name(name)), arguments, options)
+
+    def prepare_command(self, command: object, options: Mapping[str, Any]) -> NewJob:
+        """The job for a shell command. Raises ConfigError where commands aren't allowed."""
+        require_commands(setting=self.config.commands, sqlite_path=self.config.sqlite_path())
+        arguments = {"command": submission.command_line(command)}
+        return self.customise(self.template(COMMAND_TASK), arguments, options)
+
+    def prepare_spec(self, spec: Mapping[str, Any], *, check: bool = True) -> NewJob:
+        """The job for a dict as `enqueue --stdin` takes it."""
+        options = submission.options_of(spec)
+        if "command" in spec:
+            return self.prepare_command(spec["command"], options)
+        return self.prepare(spec["task"], spec.get("args"), options, check=check)
+
+    def customise(self, template: NewJob, arguments: dict[str, Any], options: Mapping[str, Any]) -> NewJob:
+        """The template with arguments and the caller's options."""
+        job = template._replace(args=dumps(arguments))
+        return submission.customise(job, options, now=self.clock.now()) if options else job
+
+    def place(self, job: NewJob, connection: Any = None) -> Job:
+        """Enqueue one job, in the caller's transaction if a connection is given."""
+        now = self.clock.now()
+        if connection is None:
+            enqueued = self.store.enqueue((job,))[0]
+        else:
+            enqueued = self.store.enqueue_through(connection, (job,))[0]
+        return self._accepted(job, enqueued, now)
+
+    def place_all(self, jobs: Sequence[NewJob], connection: Any = None) -> list[Job]:
+        """Enqueue jobs in one transaction, all or none; the jobs come back in order."""
+        if not jobs:
+            return []
+        now = self.clock.now()
+        if connection is None:
+            enqueued = self.store.enqueue(jobs)
+        else:
+            enqueued = self.store.enqueue_through(connection, jobs)
+        return [self._accepted(job, new, now) for job, new in zip(jobs, enqueued, strict=True)]
+
+    def _accepted(self, job: NewJob, enqueued: Enqueued, now: int) -> Job:
+        twin = self.store.get(enqueued.id) if enqueued.existing else None
+        if twin is not None:
+            return replace(twin, existing=True)
+        return submission.accepted(job, enqueued, now=now)
+
+    def _knows_tasks(self) -> bool:
+        """Whether there is anything to check names against; a mere producer has no tasks."""
+        return bool(self.config.app or self.config.allow or self.registry.names())

@@ -1,0 +1,236 @@
+"""A job as people see it, its states, and what may follow what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+COMMAND_TASK = "command"
+"""The built-in task that runs a shell command."""
+
+DEFAULT_QUEUE = "default"
+DEFAULT_PRIORITY = 50
+PRIORITIES = range(1000)
+
+
+class State(StrEnum):
+    """Where a job stands; see docs/lifecycle.md for the drawing."""
+
+    SCHEDULED = "scheduled"
+    READY = "ready"
+    BLOCKED = "blocked"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    WAITING = "waiting"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+TRANSITIONS: Mapping[State, frozenset[State]] = {
+    State.SCHEDULED: frozenset({State.READY, State.CANCELLED}),
+    State.READY: frozenset({State.RUNNING, State.BLOCKED, State.CANCELLED}),
+    State.BLOCKED: frozenset({State.READY, State.CANCELLED}),
+    State.RUNNING: frozenset(
+        {State.FINISHED, State.FAILED, State.RETRYING, State.WAITING, State.READY, State.CANCELLED}
+    ),
+    State.RETRYING: frozenset({State.READY, State.CANCELLED}),
+    State.WAITING: frozenset({State.READY, State.CANCELLED}),
+    State.FINISHED: frozenset({State.READY}),
+    State.FAILED: frozenset({State.READY, State.CANCELLED}),
+    State.CANCELLED: frozenset({State.READY}),
+}
+
+FUTURE = frozenset({State.SCHEDULED, State.RETRYING, State.WAITING})
+"""States that `available_at` turns into ready."""
+
+ENDED = frozenset({State.FINISHED, State.FAILED, State.CANCELLED})
+UNFINISHED = frozenset(State) - ENDED
+
+
+class NewJob(NamedTuple):
+    """A job about to be enqueued; `available_at` is an instant, None means now."""
+
+    task: str
+    args: str = "{}"
+    queue: str = DEFAULT_QUEUE
+    priority: int = DEFAULT_PRIORITY
+    available_at: int | None = None
+    key: str | None = None
+    unique: bool = False
+    group: str | None = None
+    max_attempts: int = 20
+    time_limit: float | None = None
+    event: str | None = None
+    retry: str | None = None
+    """The job's own `base`, `cap` and `jitter` as JSON."""
+
+
+class Enqueued(NamedTuple):
+    """The id of an enqueued job; `existing` when a unique twin was found instead."""
+
+    id: int
+    existing: bool
+
+
+class Claimed(NamedTuple):
+    """A job under lease, as it is handed to a child: the fields in the claim's column order."""
+
+    id: int
+    token: int
+    task: str
+    args: str
+    queue: str
+    priority: int
+    key: str | None
+    group: str | None
+    event: str | None
+    attempt: int
+    max_attempts: int
+    snoozes: int
+    crashes: int
+    time_limit: float | None
+    created_at: int
+    available_at: int
+    waiting_since: int | None
+    unknown_since: int | None
+    retry: str | None
+    notes: str | None
+    spent_before: int
+    """Attempts spent before the last `cronq retry`."""
+    state: str = State.RUNNING.value
+    """`running`, or `blocked` for a job that follows the holder of its group in the same claim."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt did not succeed: the error's class name, its message, the traceback if there is one."""
+
+    kind: str
+    message: str
+    traceback: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try that did not succeed, as kept in the history of a job."""
+
+    number: int
+    outcome: str
+    started_at: datetime | None
+    finished_at: datetime | None
+    host: str | None
+    pid: int | None
+    error: Failure | None
+    exit_status: int | None
+    signal: str | None
+    stdout: str | None = None
+    stderr: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The attempt under its documented field names."""
+        return {
+            "number": self.number,
+            "outcome": self.outcome,
+            "started_at": _iso(self.started_at),
+            "finished_at": _iso(self.finished_at),
+            "host": self.host,
+            "pid": self.pid,
+            "error": self.error
+            and {"class": self.error.kind, "message": self.error.message, "traceback": self.error.traceback},
+            "exit_status": self.exit_status,
+            "signal": self.signal,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One request to run a task, as the store knows it. Times are aware datetimes in UTC."""
+
+    id: int
+    queue: str
+    task: str
+    args: dict[str, Any] | None
+    command: str | list[str] | None
+    state: str
+    priority: int
+    key: str | None
+    group: str | None
+    unique: bool
+    event: str | None
+    attempt: int
+    max_attempts: int
+    snoozes: int
+    crashes: int
+    created_at: datetime
+    available_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    outcome: str | None
+    error: Failure | None
+    host: str | None
+    pid: int | None
+    worker: str | None
+    time_limit: float | None
+    blocked_by: int | None
+    result: Any
+    notes: dict[str, Any] | None
+    warnings: Sequence[str] = field(default=())
+    peak_memory: int | None = None
+    memory_before: int | None = None
+    cpu_time: float | None = None
+    existing: bool = False
+    """True on the value that `enqueue` returns when a unique twin was found."""
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds between start and end of the last attempt."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
+
+    def to_json(self) -> dict[str, Any]:
+        """The job under its documented field names; what is not known is None, never missing."""
+        return {
+            "id": self.id,
+            "queue": self.queue,
+            "task": self.task,
+            "args": self.args,
+            "command": self.command,
+            "state": str(self.state),
+            "priority": self.priority,
+            "key": self.key,
+            "group": self.group,
+            "unique": self.unique,
+            "event": self.event,
+            "attempt": self.attempt,
+            "max_attempts": self.max_attempts,
+            "snoozes": self.snoozes,
+            "crashes": self.crashes,
+            "created_at": _iso(self.created_at),
+            "available_at": _iso(self.available_at),
+            "started_at": _iso(self.started_at),
+            "finished_at": _iso(self.finished_at),
+            "duration": self.duration,
+            "outcome": self.outcome,
+            "error": self.error and {"class": self.error.kind, "message": self.error.message},
+            "host": self.host,
+            "pid": self.pid,
+            "worker": self.worker,
+            "time_limit": self.time_limit,
+            "blocked_by": self.blocked_by,
+            "result": self.result,
+            "notes": self.notes,
+            "warnings": list(self.warnings),
+            "peak_memory": self.peak_memory,
+            "cpu_time": self.cpu_time,
+        }
+
+
+def _iso(when: datetime | None) -> str | None:
+    return None if when is None else when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,193 @@
+"""The runner's journal: what each child is running, and how each attempt ended.
+
+One file for each child. Its first bytes are a mapped header that says which job runs now;
+behind it stands one line for each ended attempt, written before anything else happens. The
+runner reads its children's answers from here, and whoever rescues a dead runner reads the
+same lines, so there is one truth about what ended.
+
+The file is not synced: it outlives every process, not the machine. After a power loss the
+attempts whose outcome was not in the database yet run again.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cronq.job import Failure
+from cronq.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cronq.config import Config
+    from cronq.job import Claimed
+
+_HEADER = struct.Struct("<qqq")
+_PROCESS = struct.Struct("<q")
+_PROCESS_AT = 32
+_LINES = 64
+"""Where the lines begin."""
+
+_CHUNK = 1 << 20
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+class Entry(NamedTuple):
+    """One ended attempt: which job, under which claim, and how it ended."""
+
+    job_id: int
+    token: int
+    outcome: Outcome
+
+
+class Journal:
+    """One child's file. The runner opens it before the fork, so both share it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        if os.fstat(self._fd).st_size < _LINES:
+            os.ftruncate(self._fd, _LINES)
+        self._header = mmap.mmap(self._fd, _LINES)
+        self._read = _LINES
+
+    def begin(self, job: Claimed, monotonic: int) -> None:
+        """Note the job that starts now, at this monotonic time in nanoseconds."""
+        _HEADER.pack_into(self._header, 0, job.id, job.token, monotonic)
+
+    def name_process(self, pid: int) -> None:
+        """Note the child's pid, which is also its process group's."""
+        _PROCESS.pack_into(self._header, _PROCESS_AT, pid)
+
+    @property
+    def process(self) -> int:
+        """The child's pid."""
+        return int(_PROCESS.unpack_from(self._header, _PROCESS_AT)[0])
+
+    def append(self, job: Claimed, outcome: Outcome) -> None:
+        """Note how the job's attempt ended."""
+        line = _line(job.id, job.token, outcome)
+        written = os.write(self._fd, line)
+        while written < len(line):
+            written += os.write(self._fd, line[written:])
+
+    def current(self) -> tuple[int, int, int]:
+        """The job begun last: its id, its claim's token, its start in monotonic nanoseconds."""
+        return _HEADER.unpack_from(self._header, 0)
+
+    def ended(self) -> list[Entry]:
+        """The attempts that ended since the last call, in order."""
+        entries: list[Entry] = []
+        while True:
+            chunk = os.pread(self._fd, _CHUNK, self._read)
+            whole = chunk.rfind(b"\n") + 1
+            if not whole and len(chunk) == _CHUNK:
+                chunk, whole = self._long_line()
+            if not whole:
+                return entries
+            self._read += whole
+            entries += _parse(chunk[:whole])
+
+    def _long_line(self) -> tuple[bytes, int]:
+        chunk = os.pread(self._fd, os.fstat(self._fd).st_size - self._read, self._read)
+        return chunk, chunk.rfind(b"\n") + 1
+
+    def has_more(self) -> bool:
+        """Whether an attempt ended that `ended` has not told yet."""
+        return os.fstat(self._fd).st_size > self._read
+
+    @property
+    def size(self) -> int:
+        """Bytes of lines read so far."""
+        return self._read - _LINES
+
+    def forget(self) -> None:
+        """Drop the lines: all of them are settled, and the child has nothing in hand."""
+        os.ftruncate(self._fd, _LINES)
+        self._read = _LINES
+
+    def close(self) -> None:
+        """Close the file and leave it."""
+        self._header.close()
+        os.close(self._fd)
+
+    def remove(self) -> None:
+        """Close the file and delete it: nothing in it is needed any more."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+
+
+def path_for(config: Config, worker: str, number: int) -> Path:
+    """The journal of a worker's child."""
+    return Path(config.lock_dir) / f"{worker}.{number}.journal"
+
+
+def left_by(config: Config, worker: str) -> Iterator[Journal]:
+    """The journals that a worker left behind, opened."""
+    for path in sorted(Path(config.lock_dir).glob(f"{worker}.*.journal")):
+        yield Journal(path)
+
+
+def workers(config: Config) -> set[str]:
+    """The workers that have a journal or a liveness file here."""
+    folder = Path(config.lock_dir)
+    journals = {path.name.rsplit(".", 2)[0] for path in folder.glob("*.journal")}
+    return journals | {path.stem for path in folder.glob("*.alive")}
+
+
+_PLAIN = 8
+"""Fields of a line for an attempt of which nothing else is to be said."""
+
+
+def _line(job_id: int, token: int, outcome: Outcome) -> bytes:
+    (
+        kind, started, finished, verdict, delay, error, exit_status, signal, result, warnings, notes, stdout, stderr,
+        peak, before, cpu, _, stop,
+    ) = outcome  # fmt: skip
+    fields: list[Any] = [job_id, token, kind, started, finished, before, peak, cpu, result]
+    if verdict or error or warnings or notes is not None or stdout or stderr or stop or exit_status is not None:
+        fields.append([verdict, delay, error and [error.kind, error.message, error.traceback], exit_status, signal,
+                       warnings, notes, stdout, stderr, stop])  # fmt: skip
+    return _encode(fields).encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _parse(lines: bytes) -> list[Entry]:
+    joined = b"[" + lines[:-1].replace(b"\n", b",") + b"]"
+    try:
+        return [_entry(*fields) for fields in json.loads(joined)]
+    except ValueError:
+        return [entry for line in lines.splitlines() for entry in _salvaged(line)]
+
+
+def _salvaged(line: bytes) -> list[Entry]:
+    """The line's entry, none where a power loss left something else."""
+    try:
+        return [_entry(*json.loads(line))]
+    except (ValueError, TypeError):
+        return []
+
+
+def _entry(
+    job_id: int,
+    token: int,
+    kind: str,
+    *rest: Any,
+) -> Entry:
+    started, finished, before, peak, cpu, result, *more = rest
+    if not more:
+        outcome = Outcome(
+            kind, started, finished, result=result, peak_memory=peak, memory_before=before, cpu_time=cpu
+        )
+        return Entry(job_id, token, outcome)
+    verdict, delay, error, exit_status, signal, warnings, notes, stdout, stderr, stop = more[0]
+    failure = Failure(*error) if error else None
+    outcome = Outcome(
+        kind, started, finished, verdict, delay, failure, exit_status, signal, result, tuple(warnings), notes,
+        stdout, stderr, peak, before, cpu, None, stop,
+    )  # fmt: skip
+    return Entry(job_id, token, outcome)

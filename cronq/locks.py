@@ -1,0 +1,159 @@
+"""Lock files: one run at a time, and who is alive.
+
+A lock file stays where it is after its holder is gone. Removing it while somebody opens it
+would split the next two holders across two files, and both would run. Liveness files are
+the exception: their names are used once, so only their rescuer removes them, under the lock.
+
+flock(2) is taken directly, because these locks are taken by every start and filelock takes
+37 ms to import; it is the same lock in the kernel. A guard that waits uses filelock.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from binascii import crc32
+
+from cronq.errors import ConfigError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from filelock import BaseFileLock
+
+    from cronq.config import Config
+
+_OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class RunLock:
+    """One `cronq run` with the same database and filter at a time on this host."""
+
+    def __init__(self, config: Config, purpose: str = "run", filters: str = "") -> None:
+        self.path = f"{_folder(config)}/{purpose}-{_digest(config.identity() + ' ' + filters)}.lock"
+        self.acquired = False
+        self._fd = -1
+
+    def __enter__(self) -> Self:
+        self._fd = _open(self.path)
+        self.acquired = _flock(self._fd)
+        if self.acquired:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, f"{os.getpid()} {time.time_ns() // 1000}\n".encode(), 0)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._fd)
+
+    @property
+    def holder(self) -> tuple[int, int] | None:
+        """Pid and start instant of whoever holds the lock, or held it last."""
+        words = os.pread(self._fd, 64, 0).split()
+        return (int(words[0]), int(words[1])) if len(words) == 2 else None  # noqa: PLR2004
+
+
+def guard(config: Config, purpose: str, *, timeout: float = 60.0) -> BaseFileLock:
+    """A lock to wait for, as a context manager, for commands that must not run twice at once."""
+    from filelock import FileLock  # noqa: PLC0415 - not on the way to `run`
+
+    path = f"{_folder(config)}/{purpose}-{_digest(config.identity())}.lock"
+    return FileLock(path, timeout=timeout, mode=0o600, fallback_to_soft=False)
+
+
+class Liveness:
+    """A runner's claim to be alive: held until the runner and all its children are dead.
+
+    The children inherit the descriptor by fork and never close it; commands they start
+    don't, because it is closed on exec.
+    """
+
+    def __init__(self, config: Config, worker: str) -> None:
+        self.path = f"{_folder(config)}/{worker}.alive"
+        self._fd = _open(self.path)
+        if not _flock(self._fd):
+            message = f"{self.path}: another process holds this worker's lock"
+            raise ConfigError(message)
+        os.pwrite(self._fd, f"{os.getpid()} {boot_id()}\n".encode(), 0)
+
+    def end(self) -> None:
+        """Say goodbye: nothing is left to rescue."""
+        os.unlink(self.path)  # noqa: PTH108 - pathlib is not on the way to `run`
+        os.close(self._fd)
+
+
+class Remains:
+    """What a dead runner left: its liveness lock, taken over so that one process rescues.
+
+    `mine` is False while the runner or one of its children lives, or somebody else rescues.
+    Where no file is `found` (another lock directory, or it was cleaned away) nothing is known
+    about the runner, and only the end of a lease tells.
+    """
+
+    def __init__(self, config: Config, worker: str) -> None:
+        self.path = f"{_folder(config)}/{worker}.alive"
+        self.found = False
+        self.rebooted = False
+        try:
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            self._fd, self.mine = -1, True
+            return
+        self.found = True
+        self.mine = _flock(self._fd)
+        words = os.pread(self._fd, 128, 0).decode(errors="replace").split()
+        self.rebooted = words[1:2] != [boot_id()]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._fd >= 0:
+            if self.mine and kind is None:
+                os.unlink(self.path)  # noqa: PTH108
+            os.close(self._fd)
+
+
+def boot_id() -> str:
+    """The kernel's name for this boot; empty where the kernel has none."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:  # noqa: PTH123
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def _folder(config: Config) -> str:
+    try:
+        os.makedirs(config.lock_dir, mode=0o700, exist_ok=True)  # noqa: PTH103
+    except OSError as error:
+        message = f"lock_dir {config.lock_dir}: {error.strerror}"
+        raise ConfigError(message) from None
+    return config.lock_dir
+
+
+def _open(path: str) -> int:
+    try:
+        return os.open(path, _OPEN, 0o600)
+    except OSError as error:
+        message = f"{path}: {error.strerror}; run cronq as the user that owns this lock file"
+        raise ConfigError(message) from None
+
+
+def _flock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _digest(text: str) -> str:
+    # A checksum is enough: if two databases ever met on one name, their runs would take turns.
+    return f"{crc32(text.encode()):08x}"

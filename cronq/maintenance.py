@@ -1,0 +1,148 @@
+"""What keeps a queue healthy while nobody looks: rescue the jobs of dead runners, prune old ones."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from cronq import journal
+from cronq.child import WORKER_VARIABLE
+from cronq.events import log
+from cronq.job import Failure
+from cronq.locks import Remains
+from cronq.outcome import Outcome, Settlement, next_state
+from cronq.times import SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from random import Random
+
+    from cronq.config import Config
+    from cronq.job import Claimed
+    from cronq.journal import Entry
+    from cronq.policies import Policies
+    from cronq.store import Held, Store
+
+_KILLED = "executor died: SIGKILL (its runner {worker} was killed)"
+_REBOOTED = "executor died: the machine was restarted"
+_UNKNOWN = "executor died: the lease of its runner {worker} ended"
+
+
+class Maintainer:
+    """Puts right what dead runners left. Every step is safe to do twice, and by two at once."""
+
+    def __init__(self, store: Store, config: Config, policies: Policies, *, chance: Random) -> None:
+        self._store = store
+        self._config = config
+        self._policies = policies
+        self._chance = chance
+
+    def rescue(self, *, besides: str) -> list[Settlement]:
+        """Free what dead runners held, settling from their journals first.
+
+        `besides` is the worker that asks. Returns what was settled.
+        """
+        settled: list[Settlement] = []
+        for worker in sorted({*self._store.owners(), *journal.workers(self._config)} - {besides}):
+            with Remains(self._config, worker) as remains:
+                if remains.mine:
+                    settled += self._rescue(worker, remains)
+        return settled
+
+    def _rescue(self, worker: str, remains: Remains) -> list[Settlement]:
+        books = list(journal.left_by(self._config, worker)) if remains.found else []
+        for book in books:
+            _kill_group(book.process, worker)
+        settled = self._settle_ended(worker, [entry for book in books for entry in book.ended()])
+        settled += self._settle_cut_off(worker, remains, books)
+        for book in books:
+            book.remove()
+        return settled
+
+    def _settle_ended(self, worker: str, entries: Iterable[Entry]) -> list[Settlement]:
+        held = {(held.job.id, held.job.token): held.job for held in self._store.held_by(worker)}
+        ended = [(held[key], entry.outcome) for entry in entries if (key := (entry.job_id, entry.token)) in held]
+        return self._settle(ended)
+
+    def _settle_cut_off(self, worker: str, remains: Remains, books: list[journal.Journal]) -> list[Settlement]:
+        now = self._store.clock.now()
+        begun = {book.current()[:2]: book.current()[2] for book in books}
+        cut_off, untouched = [], []
+        for held in self._store.held_by(worker):
+            key = (held.job.id, held.job.token)
+            if not remains.found and held.until > now:
+                continue
+            if key in begun or remains.rebooted or not remains.found:
+                cut_off.append((held.job, _crashed(held, _Death(worker, remains, now), begun.get(key))))
+            else:
+                untouched.append(held.job)
+        settled = self._settle(cut_off)
+        self._store.release(untouched)
+        if cut_off or untouched:
+            log.warning("rescued %d jobs of %s, %d of them cut off", len(cut_off + untouched), worker, len(cut_off))
+        return settled
+
+    def _settle(self, ended: Iterable[tuple[Claimed, Outcome]]) -> list[Settlement]:
+        settlements = [settlement(job, outcome, self._policies, self._chance) for job, outcome in ended]
+        given_back = [s.job for s in settlements if not_started(s.outcome)]
+        settlements = [s for s in settlements if not not_started(s.outcome)]
+        if settlements:
+            self._store.settle(settlements)
+        self._store.release(given_back)
+        return settlements
+
+    def prune(self) -> int:
+        """Delete ended jobs older than the configured retention; returns how many."""
+        retention = self._config.retention
+        if retention is None:
+            return 0
+        return sum(self._store.clear({"finished", "failed", "cancelled"}, older_than=retention))
+
+
+class _Death(NamedTuple):
+    worker: str
+    remains: Remains
+    now: int
+
+
+def settlement(job: Claimed, outcome: Outcome, policies: Policies, chance: Random) -> Settlement:
+    """What an outcome means for its job, ready to be written."""
+    policy = policies.of(job)
+    following = next_state(job, outcome, policy, chance=chance.random())
+    return Settlement(job, outcome, following, hold_group=policy.group_on_failed == "hold" and following.state == "failed")
+
+
+def not_started(outcome: Outcome) -> bool:
+    """Whether the child gave the job back without having begun it."""
+    return outcome.verdict == "release" and not outcome.kind
+
+
+def _crashed(held: Held, death: _Death, begun: int | None) -> Outcome:
+    if not death.remains.found:
+        why = _UNKNOWN
+    else:
+        why = _REBOOTED if death.remains.rebooted else _KILLED
+    started = held.claimed_at
+    if begun is not None and not death.remains.rebooted:
+        started = death.now - (time.monotonic_ns() - begun) * SECOND // 1_000_000_000
+    error = Failure("ExecutorDied", why.format(worker=death.worker))
+    name = "SIGKILL" if why is _KILLED else None
+    return Outcome("crashed", started, death.now, "rescue", error=error, signal=name)
+
+
+def _kill_group(group: int, worker: str) -> None:
+    """Kill what is left of a dead child's process group, but nothing that got its number since.
+
+    Only Linux tells the group and the environment of a process; elsewhere nothing is killed.
+    """
+    mark = f"{WORKER_VARIABLE}={worker}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
+            if int(fields[2]) == group and mark in (folder / "environ").read_bytes().split(b"\0"):
+                os.kill(int(folder.name), signal.SIGKILL)
+        except (OSError, IndexError, ValueError):
+            continue  # it is gone, or not ours to look at

@@ -1,0 +1,114 @@
+"""How an attempt ended, as a value, and what that means for the job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cronq.job import Failure, State
+from cronq.retry import Policy, delay, due_again
+from cronq.times import SECOND
+
+if TYPE_CHECKING:
+    from cronq.job import Claimed
+
+UNKNOWN_TASK_INTERVAL = 60.0
+"""Seconds between two looks for a task that no code here knows."""
+
+UNKNOWN_TASK_PATIENCE = 3600.0
+"""Seconds until an unknown task fails its job."""
+
+
+class Outcome(NamedTuple):
+    """How one attempt ended.
+
+    `kind` is success, warning, error, timeout, crashed or snoozed, and empty for an attempt
+    that made no statement about success (skipped, given back). `verdict` is what the task, or
+    the runner, said beyond that: fail, retry, snooze, unknown, skip, release, cancel.
+    Instants in microseconds, `delay` and `cpu_time` in seconds, memory in bytes; `result`
+    is JSON text.
+    """
+
+    kind: str
+    started_at: int
+    finished_at: int
+    verdict: str = ""
+    delay: float | None = None
+    error: Failure | None = None
+    exit_status: int | None = None
+    signal: str | None = None
+    result: str | None = None
+    warnings: tuple[str, ...] = ()
+    notes: dict[str, Any] | None = None
+    stdout: str | None = None
+    stderr: str | None = None
+    peak_memory: int | None = None
+    memory_before: int | None = None
+    cpu_time: float | None = None
+    pid: int | None = None
+    stop: bool = False
+
+
+class Next(NamedTuple):
+    """What becomes of the job: its state, when it is due (None: unchanged), whether the attempt counts."""
+
+    state: State
+    available_at: int | None = None
+    spent: bool = True
+    error: Failure | None = None
+
+
+class Settlement(NamedTuple):
+    """One ended attempt, ready to be written."""
+
+    job: Claimed
+    outcome: Outcome
+    next: Next
+    hold_group: bool = False
+    """Keep the group although the job failed (`group_on_failed = "hold"`)."""
+
+
+def next_state(job: Claimed, outcome: Outcome, policy: Policy, *, chance: float) -> Next:
+    """The job's next state after this outcome. Pure: `chance` in [0, 1) is the jitter's dice."""
+    match outcome.kind, outcome.verdict:
+        case ("success" | "warning"), _:
+            return Next(State.FINISHED)
+        case _, "release":
+            return Next(State.READY, spent=False, error=outcome.error)
+        case _, "skip" | "cancel":
+            return Next(State.CANCELLED, error=outcome.error)
+        case _, "snooze":
+            return _waiting(job, outcome, policy)
+        case _, "unknown":
+            return _unknown(job, outcome)
+        case _, "fail":
+            return Next(State.FAILED, error=outcome.error)
+        case "crashed", _ if policy.on_crash == "fail":
+            return Next(State.FAILED, error=outcome.error)
+        case _:
+            return _retrying(job, outcome, policy, chance=chance)
+
+
+def _retrying(job: Claimed, outcome: Outcome, policy: Policy, *, chance: float) -> Next:
+    if job.attempt >= job.max_attempts:
+        return Next(State.FAILED, error=outcome.error)
+    if outcome.verdict == "rescue":
+        return Next(State.READY, error=outcome.error)
+    seconds = delay(job.attempt, policy, chance=chance) if outcome.delay is None else outcome.delay
+    return Next(State.RETRYING, due_again(outcome.finished_at, seconds), error=outcome.error)
+
+
+def _waiting(job: Claimed, outcome: Outcome, policy: Policy) -> Next:
+    due = due_again(outcome.finished_at, outcome.delay or 0.0)
+    since = job.waiting_since or outcome.finished_at
+    if due - since > policy.wait_cap * SECOND:
+        days = policy.wait_cap / 86400
+        return Next(State.FAILED, error=Failure("WaitedTooLong", f"waited longer than {days:g} days"))
+    return Next(State.WAITING, due, spent=False, error=outcome.error)
+
+
+def _unknown(job: Claimed, outcome: Outcome) -> Next:
+    since = job.unknown_since or outcome.finished_at
+    if outcome.finished_at - since >= UNKNOWN_TASK_PATIENCE * SECOND:
+        return Next(State.FAILED, error=outcome.error)
+    due = due_again(outcome.finished_at, UNKNOWN_TASK_INTERVAL)
+    return Next(State.WAITING, due, spent=False, error=outcome.error)

@@ -1,0 +1,60 @@
+"""Whether the jobs of a database may be shell commands."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from cronq.errors import ConfigError
+
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+def require_commands(*, setting: bool | None, sqlite_path: str | None) -> None:
+    """Pass if shell commands may be jobs here, else raise a ConfigError that says why not.
+
+    `setting` is the config's `commands`; None leaves it to the file. A SQLite database that
+    belongs to the running user and that others can't write may hold commands, and one that
+    doesn't exist yet will be such a file; a database on a server (no path) may not.
+    """
+    reason = (
+        _forbidden(setting=setting) if sqlite_path is None or setting is not None else _unsafe(sqlite_path)
+    )
+    if reason:
+        message = f"jobs may not be shell commands: {reason}; `commands = true` in the config allows them"
+        raise ConfigError(message)
+
+
+def _forbidden(*, setting: bool | None) -> str | None:
+    if setting is None:
+        return "others may write to a database on a server"
+    return None if setting else "the config says `commands = false`"
+
+
+def _unsafe(sqlite_path: str) -> str | None:
+    path = Path(sqlite_path).resolve()
+    return _foreign_file(path) or _open_directory(path.parent)
+
+
+def _foreign_file(path: Path) -> str | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    if status.st_uid != os.geteuid():
+        return f"{path} belongs to another user"
+    return f"others can write {path}" if status.st_mode & _OTHERS_WRITE else None
+
+
+# Who can write to the directory can put a write-ahead log beside the file, and SQLite would
+# replay it into the database, sticky bit or not. The user's own group is no other.
+def _open_directory(path: Path) -> str | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    if status.st_uid not in (0, os.geteuid()):
+        return f"{path} belongs to another user"
+    others = stat.S_IWOTH if status.st_gid == os.getegid() else _OTHERS_WRITE
+    return f"others can write to {path}" if status.st_mode & others else None

@@ -1,0 +1,124 @@
+"""Plain TOML, read at once; everything beyond it is left to tomllib.
+
+Importing tomllib takes as long as starting Python, and cron starts cronq every minute.
+A `cronq.toml` hardly ever needs more than this reads: headers, comments, and on one line
+a string, a list of strings, a number or a bool. Whatever else stands in a file, mistakes
+included, gives None, and tomllib reads (or refuses) the whole of it.
+"""
+
+from __future__ import annotations
+
+_LONGEST_NUMBER = 15
+_BARE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
+
+
+class _NotPlain(Exception):
+    """This line needs tomllib."""
+
+
+def loads(text: str) -> dict[str, object] | None:
+    """What `tomllib.loads` gives for the text, or None if the text is not plain."""
+    table = root = dict[str, object]()
+    try:
+        for line in text.split("\n"):
+            if not line.replace("\t", " ").isprintable():
+                return None
+            content = line.strip(" \t")
+            if content.startswith("["):
+                table = _opened(root, content[1:])
+            elif content and not content.startswith("#"):
+                _assign(table, content)
+    except _NotPlain:
+        return None
+    return root
+
+
+def _opened(table: dict[str, object], header: str) -> dict[str, object]:
+    key, rest = _key(header)
+    while rest.startswith("."):
+        inner = table.setdefault(key, {})
+        if not isinstance(inner, dict):
+            raise _NotPlain
+        table = inner
+        key, rest = _key(rest[1:])
+    if not rest.startswith("]") or key in table:
+        raise _NotPlain
+    _end(rest[1:])
+    opened: dict[str, object] = {}
+    table[key] = opened
+    return opened
+
+
+def _assign(table: dict[str, object], line: str) -> None:
+    key, rest = _key(line)
+    if not rest.startswith("=") or key in table:
+        raise _NotPlain
+    table[key] = _value(rest[1:].lstrip(" \t"))
+
+
+def _key(text: str) -> tuple[str, str]:
+    text = text.lstrip(" \t")
+    if text.startswith(('"', "'")):
+        key, rest = _string(text)
+    else:
+        rest = text.lstrip(_BARE)
+        key = text[: len(text) - len(rest)]
+        if not key:
+            raise _NotPlain
+    return key, rest.lstrip(" \t")
+
+
+def _value(text: str) -> object:
+    if text.startswith(('"', "'")):
+        value, rest = _string(text)
+        _end(rest)
+        return value
+    if text.startswith("["):
+        return _strings(text[1:].lstrip(" \t"))
+    return _word(text.partition("#")[0].rstrip(" \t"))
+
+
+def _string(text: str) -> tuple[str, str]:
+    quote = text[0]
+    value, closed, rest = text[1:].partition(quote)
+    if not closed or (quote == '"' and "\\" in value) or (not value and rest.startswith(quote)):
+        raise _NotPlain
+    return value, rest
+
+
+def _strings(text: str) -> list[str]:
+    values = []
+    while not text.startswith("]"):
+        if not text.startswith(('"', "'")):
+            raise _NotPlain
+        value, rest = _string(text)
+        values.append(value)
+        rest = rest.lstrip(" \t")
+        if not rest.startswith((",", "]")):
+            raise _NotPlain
+        text = rest[1:].lstrip(" \t") if rest.startswith(",") else rest
+    _end(text[1:])
+    return values
+
+
+def _word(word: str) -> object:
+    if word in ("true", "false"):
+        return word == "true"
+    whole, point, fraction = word.partition(".")
+    if not _plain_digits(whole) or (whole.startswith("0") and whole != "0"):
+        raise _NotPlain
+    if not point:
+        return int(whole)
+    if not _plain_digits(fraction):
+        raise _NotPlain
+    return float(word)
+
+
+def _plain_digits(text: str) -> bool:
+    return text.isdecimal() and text.isascii() and len(text) <= _LONGEST_NUMBER
+
+
+def _end(rest: str) -> None:
+    rest = rest.lstrip(" \t")
+    if rest and not rest.startswith("#"):
+        raise _NotPlain

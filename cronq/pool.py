@@ -1,0 +1,377 @@
+"""Child processes: spawn, hand jobs over, watch their time, reap.
+
+The runner's side. Children are forked from the warm runner while it has no database
+connection open. What a child answers stands in its journal; a byte through the bell says
+that there is something to read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import time
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from cronq import child as child_side
+from cronq.capture import Capture
+from cronq.executor import Executor
+from cronq.job import Failure
+from cronq.journal import Journal, path_for
+from cronq.outcome import Outcome
+from cronq.shell import die_with_parent, signal_name
+from cronq.times import SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from resource import struct_rusage
+
+    from cronq.config import Config
+    from cronq.job import Claimed
+    from cronq.registry import Registry
+    from cronq.times import Clock
+
+STUCK = 0.1
+"""Seconds that a job may run before what waits behind it in the same child is taken back."""
+
+TICK = 0.05
+"""Seconds between two looks at time limits and at answers nobody rang for."""
+
+_JOURNAL_SMALL = 1 << 20
+_JOURNAL_FULL = 8 << 20
+_STOPPING = 0.2
+"""Seconds to wait for a child to take SIGSTOP; one in the middle of disk I/O takes it later."""
+
+
+class Ended(NamedTuple):
+    """An attempt that ended, one way or another."""
+
+    job: Claimed
+    outcome: Outcome
+
+
+class Setting(NamedTuple):
+    """What the children need to know, fixed for the life of a pool."""
+
+    config: Config
+    registry: Registry
+    clock: Clock
+    worker: str
+
+
+class Member:
+    """One child as the runner sees it: what it has in hand, in order."""
+
+    def __init__(self, number: int, setting: Setting) -> None:
+        self.number = number
+        self.pid = 0
+        self.hand: deque[Claimed] = deque()
+        self.generation = 0
+        self.done = 0
+        self.memory = 0
+        self.unsettled = 0
+        self.warned = False
+        self.doom: Outcome | None = None
+        self.journal = Journal(path_for(setting.config, setting.worker, number))
+        self.captures = (Capture("stdout"), Capture("stderr"))
+        self.permits = os.pipe()
+        self.messages = os.pipe()
+        # The flag belongs to both sides: a child polls before it reads a permit.
+        for fd in (self.permits[0], self.messages[1]):
+            os.set_blocking(fd, False)
+        self._unsent = b""
+
+    @property
+    def running(self) -> tuple[Claimed, float] | None:
+        """The job that is running, and for how many seconds."""
+        if not self.hand:
+            return None
+        job_id, token, begun = self.journal.current()
+        job = self.hand[0]
+        if (job_id, token) != (job.id, job.token):
+            return None
+        return job, (time.monotonic_ns() - begun) / 1e9
+
+    def give(self, jobs: Sequence[Claimed]) -> None:
+        """Hand jobs over, to be run in this order."""
+        self.hand.extend(jobs)
+        self._unsent += child_side.packed(jobs, self.generation)
+        self.push()
+        os.write(self.permits[1], bytes((self.generation,)) * len(jobs))
+
+    def push(self) -> None:
+        """Send what did not fit into the pipe yet."""
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+            while self._unsent:
+                self._unsent = self._unsent[os.write(self.messages[1], self._unsent) :]
+
+    @property
+    def unsent(self) -> bool:
+        """Whether a message waits for room in the pipe."""
+        return bool(self._unsent)
+
+    def take_back(self) -> list[Claimed]:
+        """The jobs in hand that were not started, and now won't be by this child."""
+        with contextlib.suppress(BlockingIOError):
+            count = len(os.read(self.permits[0], 65_536))
+            self.generation = (self.generation + 1) % child_side.GENERATIONS
+            return [self.hand.pop() for _ in range(count)][::-1]
+        return []
+
+    def collect(self) -> Iterator[Ended]:
+        """The attempts that ended since the last call."""
+        for entry in self.journal.ended():
+            job = self.hand.popleft()
+            self.done += 1
+            self.unsettled += 1
+            self.warned = False
+            self.memory = entry.outcome.memory_before or 0
+            yield Ended(job, entry.outcome._replace(pid=self.pid))
+
+    def close(self) -> None:
+        """Close what belongs to this child; without permits it ends by itself when it is idle."""
+        for fd in (*self.permits, *self.messages):
+            os.close(fd)
+        for capture in self.captures:
+            capture.close()
+
+
+class Pool:
+    """The children of one runner."""
+
+    def __init__(self, size: int, setting: Setting, *, before_fork: Callable[[], None]) -> None:
+        self._size = size
+        self._setting = setting
+        self._before_fork = before_fork
+        self._numbers = iter(range(1, 1 << 30))
+        self._bell = os.pipe()
+        for fd in self._bell:
+            os.set_blocking(fd, False)
+        self._looked = 0.0
+        self.members: list[Member] = []
+        self.retired: list[Member] = []
+
+    def fill(self) -> None:
+        """Fork as many children as are missing."""
+        if len(self.members) < self._size:
+            self._before_fork()
+            while len(self.members) < self._size:
+                self.members.append(self._fork())
+
+    def _fork(self) -> Member:
+        member = Member(next(self._numbers), self._setting)
+        runner = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            die_with_parent()
+            if os.getppid() != runner:
+                os._exit(0)
+            child_side.become(member.captures, self._setting.worker, lambda: self._serve(member))
+        member.pid = pid
+        member.journal.name_process(pid)
+        return member
+
+    def _serve(self, member: Member) -> None:
+        """In the child: forget the other children and work."""
+        for other in (*self.members, *self.retired):
+            other.close()
+        os.close(member.permits[1])
+        os.close(member.messages[1])
+        os.close(self._bell[0])
+        config, registry, clock, _ = self._setting
+        line = child_side.Line(member.permits[0], member.messages[0], self._bell[1])
+        child_side.Child(line, member.journal, member.captures, Executor(registry, config, clock)).serve()
+
+    @property
+    def registry(self) -> Registry:
+        """The tasks that the children know."""
+        return self._setting.registry
+
+    @property
+    def in_hand(self) -> int:
+        """Jobs that children have and that have not ended."""
+        return sum(len(member.hand) for member in self.members)
+
+    def wait(self, timeout: float, extra: Iterable[int] = ()) -> None:
+        """Sleep until a child rings, dies or can take more of a message, a signal comes, or the time is over."""
+        poll = select.poll()
+        for fd in (self._bell[0], *extra):
+            poll.register(fd, select.POLLIN)
+        for member in self.members:
+            if member.unsent:
+                poll.register(member.messages[1], select.POLLOUT)
+        poll.poll(timeout * 1000)
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._bell[0], 65_536)
+        for member in self.members:
+            member.push()
+
+    def collect(self) -> tuple[list[Ended], list[Claimed]]:
+        """Attempts that ended, the dead children's included, and jobs that a dead child never started."""
+        ended: list[Ended] = []
+        orphaned: list[Claimed] = []
+        for member in list(self.members):
+            gone = _has_exited(member.pid)
+            ended += member.collect()
+            if gone:
+                ended += self._reap(member)
+                orphaned += member.hand
+                self._retire(member)
+        self._retire_worn()
+        return ended, orphaned
+
+    def _reap(self, member: Member) -> Iterator[Ended]:
+        """Bury a dead child; if it died in the middle of a job, say how."""
+        _kill_group(member.pid)
+        _, status, usage = os.wait4(member.pid, 0)
+        running = member.running
+        if running is not None:
+            job, elapsed = running
+            member.hand.popleft()
+            outcome = member.doom or crashed(status)
+            yield Ended(job, self._cut_off(member, outcome, elapsed, usage))
+
+    def _cut_off(self, member: Member, outcome: Outcome, elapsed: float, usage: struct_rusage) -> Outcome:
+        now = self._setting.clock.now()
+        stdout, stderr = (capture.text() for capture in member.captures)
+        return outcome._replace(
+            started_at=now - round(elapsed * SECOND),
+            finished_at=now,
+            stdout=stdout,
+            stderr=stderr,
+            pid=member.pid,
+            peak_memory=usage.ru_maxrss * 1024,
+        )
+
+    def _retire(self, member: Member) -> None:
+        member.hand.clear()
+        member.close()
+        self.members.remove(member)
+        self.retired.append(member)
+
+    def _retire_worn(self) -> None:
+        config = self._setting.config
+        for member in list(self.members):
+            worn = member.done >= config.child_max_jobs or member.memory > config.child_max_memory
+            if worn and not member.hand:
+                self._retire(member)
+                os.waitpid(member.pid, 0)
+
+    def settled(self) -> None:
+        """All that was collected is in the database: journals may forget it."""
+        for member in self.members:
+            member.unsettled = 0
+            if not member.hand and member.journal.size > _JOURNAL_SMALL:
+                member.journal.forget()
+        for member in self.retired:
+            member.journal.remove()
+        self.retired.clear()
+
+    def has_room(self, member: Member) -> bool:
+        """Whether the child may be handed more: not while its journal waits to be emptied."""
+        return member.journal.size < _JOURNAL_FULL
+
+    def tick(self, limit_of: Callable[[Claimed], float]) -> list[Claimed]:
+        """Look after running jobs: time limits, long output, and jobs stuck behind a slow one.
+
+        Returns jobs taken back from behind a slow one.
+        """
+        now = time.monotonic()
+        if now - self._looked < TICK:
+            return []
+        self._looked = now
+        back: list[Claimed] = []
+        for member in self.members:
+            if member.running is not None:
+                self._watch(member, limit_of)
+                if len(member.hand) > 1 and member.running and member.running[1] > STUCK:
+                    back += member.take_back()
+        return back
+
+    def _watch(self, member: Member, limit_of: Callable[[Claimed], float]) -> None:
+        for capture in member.captures:
+            capture.trim()
+        running = member.running
+        if running is None:
+            return
+        job, elapsed = running
+        limit = limit_of(job)
+        if elapsed < limit:
+            return
+        if not member.warned:
+            member.warned = True
+            os.kill(member.pid, signal.SIGTERM)
+        if elapsed > limit + self._setting.config.grace:
+            error = Failure("TimeLimitExceeded", f"killed: ran past its time limit of {limit:g} s and ignored SIGTERM")
+            self.kill(member, job, Outcome("timeout", 0, 0, error=error, signal="SIGKILL"))
+
+    def kill(self, member: Member, job: Claimed, outcome: Outcome) -> None:
+        """Kill a child in the middle of this job, unless the job has just ended.
+
+        The child is stopped first, so that the signal can't hit the job after it.
+        """
+        os.kill(member.pid, signal.SIGSTOP)
+        _wait_until_stopped(member.pid)
+        if member.running is not None and not member.journal.has_more():
+            member.doom = outcome
+            _kill_group(member.pid)
+        else:
+            os.kill(member.pid, signal.SIGCONT)
+
+    def kill_job(self, job_id: int, outcome: Outcome) -> bool:
+        """Kill the child that is running this job; False if none is."""
+        for member in self.members:
+            running = member.running
+            if running is not None and running[0].id == job_id:
+                self.kill(member, running[0], outcome)
+                return True
+        return False
+
+    def recall(self) -> list[Claimed]:
+        """Take back everything that was not started."""
+        return [job for member in self.members for job in member.take_back()]
+
+    def close(self) -> None:
+        """End the idle children and remove their journals: all is settled."""
+        self.leave()
+        self.settled()
+
+    def leave(self) -> None:
+        """End the children; what they wrote stays for whoever rescues this worker."""
+        for member in list(self.members):
+            self._retire(member)
+            os.waitpid(member.pid, 0)
+        for fd in self._bell:
+            os.close(fd)
+
+
+def crashed(status: int) -> Outcome:
+    """The outcome of an attempt whose process died with this wait status."""
+    if os.WIFSIGNALED(status):
+        name = signal_name(os.WTERMSIG(status))
+        return Outcome("crashed", 0, 0, error=Failure("ExecutorDied", f"executor died: {name}"), signal=name)
+    code = os.WEXITSTATUS(status)
+    if code == child_side.LOST_DESCRIPTORS:
+        how = "the task closed the executor's own descriptors"
+    else:
+        how = f"exit status {code} in the middle of the task"
+    return Outcome("crashed", 0, 0, error=Failure("ExecutorDied", f"executor died: {how}"), exit_status=code)
+
+
+def _has_exited(pid: int) -> bool:
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _kill_group(pid: int) -> None:
+    """Kill what is left of a child's process group; the child itself is not reaped yet, so the pid is ours."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _wait_until_stopped(pid: int) -> None:
+    deadline = time.monotonic() + _STOPPING
+    states = os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT
+    while os.waitid(os.P_PID, pid, states) is None and time.monotonic() < deadline:
+        time.sleep(0.001)

@@ -1,0 +1,182 @@
+"""Looking at the store: jobs, their attempts and output, counts. Changes nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from cronq.dialects.sqlite import Database
+from cronq.job import COMMAND_TASK, Attempt, Failure, Job
+from cronq.queries import Queries
+from cronq.times import to_datetime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from cronq.config import Config
+    from cronq.dialects.sqlite import Row
+    from cronq.selection import Selection
+
+
+class Reader:
+    """The store as those see it who only look."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._db = Database(config.sqlite_path() or "", synchronous=config.synchronous)
+        self._queries = Queries(config.table_prefix)
+        self._prepared = False
+
+    def prepare(self) -> None:
+        """Open the database; make the schema if there is none yet."""
+        if not self._prepared:
+            if not self._db.has_table(self._queries.jobs):
+                from cronq.migrations import upgrade  # noqa: PLC0415 - alembic takes long to import, once
+
+                upgrade(self._config)
+            self._prepared = True
+
+    def close(self) -> None:
+        """Close the connection; the next call opens another one."""
+        self._db.close()
+
+    def get(self, job_id: int) -> Job | None:
+        """The job with this id, None if there is none."""
+        jobs = [_job(row) for row in self._rows(f"{self._queries.job} WHERE id = ?", (job_id,))]
+        return jobs[0] if jobs else None
+
+    def find(self, selection: Selection, *, limit: int | None = None) -> list[Job]:
+        """The selected jobs, newest first."""
+        where, parameters = _where(selection)
+        sql = f"{self._queries.job} WHERE {where} ORDER BY id DESC LIMIT ?"
+        return [_job(row) for row in self._rows(sql, (*parameters, -1 if limit is None else limit))]
+
+    def ids(self, selection: Selection) -> list[int]:
+        """The ids of the selected jobs, ascending."""
+        where, parameters = _where(selection)
+        sql = f"SELECT id FROM {self._queries.jobs} WHERE {where} ORDER BY id"
+        return [row[0] for row in self._rows(sql, parameters)]
+
+    def attempts(self, job_id: int) -> list[Attempt]:
+        """The attempts of a job that did not succeed, oldest first."""
+        return [_attempt(row) for row in self._rows(self._queries.history, (job_id,))]
+
+    def output(self, job_id: int) -> tuple[str | None, str | None]:
+        """What the last attempt wrote to stdout and stderr: head and tail of each."""
+        rows = self._rows(self._queries.output, (job_id,))
+        return (rows[0][0], rows[0][1]) if rows else (None, None)
+
+    def counts(self) -> list[tuple[str, str, int]]:
+        """Queue, state and how many jobs, sorted."""
+        return [(row[0], row[1], row[2]) for row in self._rows(self._queries.counts)]
+
+    def backlog(self) -> int:
+        """How many jobs are ready."""
+        return self._rows(self._queries.backlog)[0][0]  # type: ignore[no-any-return]
+
+    def unfinished(self, keys: Iterable[str]) -> set[str]:
+        """Those of the keys that have a job which has not ended."""
+        return {row[0] for row in self._rows(self._queries.unfinished, (json.dumps(list(keys)),))}
+
+    def paused(self) -> set[str]:
+        """The queues that are paused."""
+        return {row[0] for row in self._rows(self._queries.paused_queues)}
+
+    def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        self.prepare()
+        return self._db.query(sql, parameters)
+
+
+def _where(selection: Selection) -> tuple[str, list[Any]]:
+    fields: dict[str, Iterable[Any]] = {
+        "state": sorted(selection.states),
+        "queue": selection.queues,
+        "task": selection.tasks,
+        "job_group": selection.groups,
+        "job_key": selection.keys,
+        "id": selection.ids,
+    }
+    terms, parameters = ["1 = 1"], []
+    for column, values in fields.items():
+        wanted = list(values)
+        if wanted:
+            terms.append(f"{column} IN (SELECT value FROM json_each(?))")
+            parameters.append(json.dumps(wanted))
+    return " AND ".join(terms), parameters
+
+
+def _job(row: Row) -> Job:
+    (
+        job_id, queue, task, args, state, priority, key, group, unique, event, attempt, max_attempts, snoozes,
+        crashes, created_at, available_at, started_at, finished_at, outcome, error_class, error_message, host, pid,
+        worker, time_limit, result, notes, warnings, peak_memory, memory_before, cpu_time, blocked_by,
+    ) = row  # fmt: skip
+    arguments = json.loads(args)
+    command = arguments.pop("command", None) if task == COMMAND_TASK else None
+    return Job(
+        id=job_id,
+        queue=queue,
+        task=task,
+        args=arguments,
+        command=command,
+        state=state,
+        priority=priority,
+        key=key,
+        group=group,
+        unique=bool(unique),
+        event=event,
+        attempt=attempt,
+        max_attempts=max_attempts,
+        snoozes=snoozes,
+        crashes=crashes,
+        created_at=to_datetime(created_at),
+        available_at=to_datetime(available_at),
+        started_at=_when(started_at),
+        finished_at=_when(finished_at),
+        outcome=outcome,
+        error=_failure(error_class, error_message),
+        host=host,
+        pid=pid,
+        worker=worker,
+        time_limit=time_limit,
+        blocked_by=blocked_by,
+        result=_parsed(result),
+        notes=_parsed(notes),
+        warnings=_parsed(warnings) or (),
+        peak_memory=peak_memory,
+        memory_before=memory_before,
+        cpu_time=cpu_time,
+    )
+
+
+def _attempt(row: Row) -> Attempt:
+    (
+        number, outcome, started_at, finished_at, host, pid, error_class, error_message, traceback, exit_status,
+        signal, stdout, stderr,
+    ) = row  # fmt: skip
+    return Attempt(
+        number=number,
+        outcome=outcome,
+        started_at=_when(started_at),
+        finished_at=_when(finished_at),
+        host=host,
+        pid=pid,
+        error=_failure(error_class, error_message, traceback),
+        exit_status=exit_status,
+        signal=signal,
+        stdout=stdout,
+        stderr=stderr,
+    )
+
+
+def _failure(kind: str | None, message: str | None, traceback: str | None = None) -> Failure | None:
+    return None if kind is None else Failure(kind, message or "", traceback)
+
+
+def _when(instant: int | None) -> datetime | None:
+    return None if instant is None else to_datetime(instant)
+
+
+def _parsed(text: str | None) -> Any:
+    return None if text is None else json.loads(text)

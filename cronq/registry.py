@@ -1,0 +1,181 @@
+"""The tasks a process knows: registered under a name, or importable under an allowed prefix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from cronq import targets, topics
+from cronq.annotations import MisfitError
+from cronq.binding import Parameters
+from cronq.errors import ConfigError, Fail, InvalidInput, UnknownTask
+from cronq.job import COMMAND_TASK
+from cronq.targets import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+HOOKS = ("before_job", "after_job", "on_error", "job_metadata", "on_notify")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOptions:
+    """How the jobs of a task are treated; durations in seconds, None means not set here."""
+
+    queue: str | None = None
+    priority: int | None = None
+    max_attempts: int | None = None
+    time_limit: float | None = None
+    base: float | None = None
+    cap: float | None = None
+    jitter: float | None = None
+    on_crash: str | None = None
+    group_on_failed: str | None = None
+    notify_after: int | None = None
+
+    def over(self, fallback: TaskOptions) -> TaskOptions:
+        """These options, with those not set here taken from `fallback`."""
+        names = [field.name for field in fields(self)]
+        own = {name: value for name in names if (value := getattr(self, name)) is not None}
+        return TaskOptions(**{**{name: getattr(fallback, name) for name in names}, **own})
+
+
+_NO_OPTIONS = TaskOptions()
+
+
+class Task:
+    """A named callable: its options, its arguments, its call.
+
+    The target is a function, a class with `perform` (and optionally `before` and `after`), or
+    what `targets.load` found. Raises ConfigError for anything that can't be a task.
+    """
+
+    def __init__(
+        self, name: str, target: Callable[..., object] | type | Target, options: TaskOptions = _NO_OPTIONS
+    ) -> None:
+        if not name or name == COMMAND_TASK or not name.isprintable() or " " in name:
+            raise ConfigError(f"task name {name!r}: expected a word like mail.send, and not {COMMAND_TASK!r}")
+        self.name = name
+        self.options = options
+        self.target = target if isinstance(target, Target) else targets.of(target)
+
+    def __repr__(self) -> str:
+        return f"Task({self.name!r}, {self.target.place})"
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        """The parameters, read from the signature at first need."""
+        return Parameters(self.target.function, skip=0 if self.target.owner is None else 1)
+
+    def bind(self, args: Sequence[object], kwargs: Mapping[str, object]) -> dict[str, object]:
+        """The arguments by parameter name, as they are stored.
+
+        `*args` are stored under their parameter's name as a tuple, `**kwargs` under their own.
+        Raises InvalidInput, naming task, argument and signature, when they don't fit.
+        """
+        try:
+            return self.parameters.bind(args, kwargs)
+        except MisfitError as error:
+            raise InvalidInput(self._complaint(error)) from None
+
+    def bind_text(self, fields: Mapping[str, object]) -> dict[str, object]:
+        """As `bind`, for strings given at a shell: each becomes what its annotation wants."""
+        try:
+            return self.parameters.bind_text(fields)
+        except MisfitError as error:
+            raise InvalidInput(self._complaint(error)) from None
+
+    def accepts(self, fields: Mapping[str, object]) -> dict[str, object]:
+        """The fields of an event that the task has parameters for; all with `**kwargs`.
+
+        Raises InvalidInput when one that it requires is missing, or one doesn't fit.
+        """
+        return self.bind((), self.parameters.cut(fields))
+
+    def call(self, arguments: Mapping[str, object], warn: Callable[[str], object] = lambda _: None) -> object:
+        """Run it with stored arguments, converted by annotation; returns what it returns.
+
+        Raises Fail when the arguments don't fit the signature any more, else what the task
+        raises. `warn` is told of an error in `after`, which doesn't undo the work.
+        """
+        try:
+            args, kwargs = self.parameters.spread(arguments)
+        except MisfitError as error:
+            raise Fail(self._complaint(error)) from None
+        return self.target.run(args, kwargs, warn)
+
+    def _complaint(self, error: MisfitError) -> str:
+        return f"{self.name}: {error}; takes {self.parameters.describe()}"
+
+
+class Registry:
+    """Tasks by name, subscriptions and hooks.
+
+    `allow` holds the prefixes under which `module:Qual.name` is a task without being
+    registered; `source` says in errors where the registered ones come from.
+    """
+
+    def __init__(self, allow: Sequence[str] = (), *, source: str = "") -> None:
+        self.allow = tuple(allow)
+        self.source = source
+        self.hooks: dict[str, list[Callable[..., object]]] = {hook: [] for hook in HOOKS}
+        self._tasks: dict[str, Task] = {}
+        self._imported: dict[str, Task] = {}
+        self._subscriptions: list[tuple[str, str]] = []
+
+    def add(self, task: Task) -> Task:
+        """Register it under its name. Raises ConfigError when the name belongs to another function.
+
+        The same function again, from a module that was loaded twice, takes the first one's place.
+        """
+        known = self._tasks.get(task.name)
+        if known and not known.target.is_same(task.target):
+            message = f"two tasks are named {task.name!r}: {known.target.place} and {task.target.place}"
+            raise ConfigError(message)
+        self._tasks[task.name] = task
+        return task
+
+    def get(self, name: str) -> Task | None:
+        """The task registered under this name."""
+        return self._tasks.get(name)
+
+    def names(self) -> list[str]:
+        """The registered names, in order of registration."""
+        return list(self._tasks)
+
+    def resolve(self, name: str) -> Task:
+        """The task of this name, imported if need be.
+
+        Raises UnknownTask when there is none; an error while importing its module passes through.
+        """
+        task = self._tasks.get(name) or self._imported.get(name)
+        if task is None:
+            if not targets.is_importable_name(name) or not targets.is_allowed(name, self.allow):
+                raise UnknownTask(self._unknown(name))
+            task = self._imported[name] = Task(name, targets.load(name, self.allow))
+        return task
+
+    def subscribe(self, pattern: str, task: Task) -> None:
+        """Make a registered task run for each event that fits the pattern. Raises ConfigError."""
+        topics.check_pattern(pattern)
+        self._subscriptions.append((pattern, task.name))
+
+    def subscribers(self, event: str, config_events: Mapping[str, Sequence[str]]) -> list[Task]:
+        """The tasks that want this event, each once: subscribed ones, then those of the config.
+
+        Raises InvalidInput for what isn't an event's name, UnknownTask for a name in the config.
+        """
+        topics.check_event(event)
+        configured = [(pattern, name) for pattern, names in config_events.items() for name in names]
+        subscriptions = self._subscriptions + configured
+        wanted = dict.fromkeys(name for pattern, name in subscriptions if topics.matches(pattern, event))
+        return [self.resolve(name) for name in wanted]
+
+    def _unknown(self, name: str) -> str:
+        from difflib import get_close_matches
+
+        close = get_close_matches(name, self._tasks, n=1)
+        hint = f", did you mean {close[0]!r}? Tasks" if close else "; tasks"
+        places = [self.source or 'the app (app = "module:attribute" in the config)', *self.allow]
+        return f"unknown task {name!r}{hint} come from {' and '.join(places)}"

@@ -1,0 +1,431 @@
+"""The loop in one process: claim, hand to children, settle, until nothing is due."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import signal
+import socket
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from cronq.errors import Unavailable
+from cronq.events import log
+from cronq.job import Failure, State
+from cronq.locks import Liveness
+from cronq.maintenance import Maintainer, not_started, settlement
+from cronq.notices import Notice, notice_of
+from cronq.outcome import Outcome
+from cronq.policies import Policies
+from cronq.pool import TICK, Pool, Setting
+from cronq.selection import Filter
+from cronq.store import Lease
+from cronq.times import SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+    from cronq.config import Config
+    from cronq.job import Claimed
+    from cronq.outcome import Settlement
+    from cronq.pool import Ended, Member
+    from cronq.registry import Registry
+    from cronq.store import Store
+
+AHEAD = 0.1
+"""Seconds of work that a child may have in hand: no claim is larger than what starts within them."""
+
+_LARGEST_CLAIM = 500
+_FIRST_GUESS = 0.05
+"""Seconds that a job is taken to last before one has ended."""
+
+_OVERHEAD = 0.00002
+_SETTLE_AT = 100
+_SETTLE_AFTER = 0.05
+_LOOK_AGAIN = 0.1
+_CHECK_KILLS = 1.0
+_PROMOTE = 1.0
+SHUTDOWN_GRACE = 60.0
+"""Seconds that running jobs get to end after SIGTERM."""
+
+
+class Limits(NamedTuple):
+    """When a run stops claiming: after so many jobs, or so many seconds."""
+
+    jobs: int | None = None
+    seconds: float | None = None
+
+
+@dataclass
+class Summary:
+    """What a run did: jobs by the state they went to. `lost` are leases that others took over."""
+
+    finished: int = 0
+    failed: int = 0
+    retrying: int = 0
+    waiting: int = 0
+    cancelled: int = 0
+    ready: int = 0
+    lost: int = 0
+    stopped: bool = False
+    """Whether a signal or a task ended the run early."""
+
+    @property
+    def ended(self) -> int:
+        """Attempts that ended."""
+        return self.finished + self.failed + self.retrying + self.waiting + self.cancelled + self.ready
+
+
+class Report(Protocol):
+    """Who is told how a run goes."""
+
+    watched: bool
+    """Whether somebody looks at `progress`: counting what is left costs a statement."""
+
+    def progress(self, summary: Summary, total: int) -> None:
+        """Outcomes were written; `total` is what there was and is to do."""
+
+    def needs_a_person(self, notice: Notice) -> None:
+        """A job failed for good, or keeps failing."""
+
+
+@dataclass
+class _Pace:
+    """How long jobs take, learned from those that ended, to claim neither too many nor too few."""
+
+    seconds: float = _FIRST_GUESS
+
+    def learn(self, ended: Sequence[Ended]) -> None:
+        spent = sum(e.outcome.finished_at - e.outcome.started_at for e in ended)
+        mean = spent / len(ended) / SECOND + _OVERHEAD
+        self.seconds = (self.seconds + mean) / 2 if mean > self.seconds else mean
+
+    def slow_down(self) -> None:
+        self.seconds = max(self.seconds, AHEAD)
+
+    @property
+    def ahead(self) -> int:
+        return max(1, min(_LARGEST_CLAIM, int(AHEAD / self.seconds)))
+
+
+@dataclass
+class _Times:
+    """Monotonic times of what happens now and then."""
+
+    started: float = field(default_factory=time.monotonic)
+    settled: float = 0.0
+    look: float = 0.0
+    renew: float = 0.0
+    kills: float = 0.0
+    promote: float = 0.0
+
+
+class Runner:
+    """Does all that is due. One for each run; registered as a worker while it lives."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        config: Config,
+        *,
+        wanted: Filter = Filter(),
+        jobs: int | None = None,
+        limits: Limits = Limits(),
+        report: Report | None = None,
+    ) -> None:
+        self.worker = f"{socket.gethostname().split('.')[0]}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.summary = Summary()
+        self._store = store
+        self._config = config
+        self._wanted = wanted
+        self._limits = limits
+        self._report = report
+        self._policies = Policies(config, registry)
+        self._chance = random.Random()  # noqa: S311 - dice, not secrets
+        self._maintainer = Maintainer(store, config, self._policies, chance=self._chance)
+        setting = Setting(config, registry, store.clock, self.worker)
+        self._pool = Pool(jobs or config.jobs, setting, before_fork=store.close)
+        self._pace = _Pace()
+        self._times = _Times()
+        self._ended: list[Settlement] = []
+        self._spare: list[Claimed] = []
+        self._claimed = 0
+        self._stop_asked: float | None = None
+        self._signals = 0
+
+    def run(self) -> Summary:
+        """Rescue, promote, then everything due until nothing is due."""
+        alive = Liveness(self._config, self.worker)
+        with _Signals(self._on_signal) as signals:
+            self._pool.fill()
+            try:
+                self._maintain()
+                self._work(signals.fd)
+            except Unavailable:
+                self._finish_without_database(signals.fd)
+                raise
+        self._pool.close()
+        alive.end()
+        return self.summary
+
+    # The loop
+
+    def _maintain(self) -> None:
+        for settled in self._maintainer.rescue(besides=self.worker):
+            self._tell(settled)
+        self._store.promote(self._store.clock.now())
+        self._maintainer.prune()
+
+    def _work(self, wake_fd: int) -> None:
+        while True:
+            if self._signals and self._stop_asked is None:
+                self._ask_to_stop()
+            self._refill()
+            if not self._pool.in_hand and not self._ended:
+                if self._stopping or not self._store.promote(self._store.clock.now()):
+                    return
+                self._times.look = 0.0
+                continue
+            if self._pool.in_hand:
+                self._pool.wait(TICK, (wake_fd,))
+            self._gather()
+            self._settle_when_due()
+            self._look_after()
+
+    @property
+    def _stopping(self) -> bool:
+        over = self._limits.seconds
+        if over is not None and time.monotonic() - self._times.started >= over:
+            return True
+        return self._stop_asked is not None or self._room() < 1
+
+    def _room(self) -> int:
+        """How many jobs the run may still claim."""
+        return _LARGEST_CLAIM if self._limits.jobs is None else self._limits.jobs - self._claimed
+
+    # Handing over
+
+    def _refill(self) -> None:
+        """Keep the children busy for the next moment, with what was taken back or with a new claim."""
+        self._pool.fill()
+        takers = self._takers()
+        if self._spare and (self._stop_asked is not None or not takers):
+            self._release(self._spare)
+            self._spare = []
+        if not takers:
+            return
+        if not self._spare and not self._stopping and time.monotonic() >= self._times.look:
+            self._spare = self._claim(sum(count for _, count in takers))
+        if self._spare:
+            self._deal([member for member, _ in takers])
+
+    def _takers(self) -> list[tuple[Member, int]]:
+        """The children that can take more jobs, the emptiest first, and how many each."""
+        ahead = self._pace.ahead
+        takers = [
+            (member, ahead - len(member.hand))
+            for member in self._pool.members
+            if len(member.hand) <= ahead // 2 and self._pool.has_room(member)
+        ]
+        return sorted(takers, key=lambda taker: -taker[1])
+
+    def _claim(self, count: int) -> list[Claimed]:
+        now = self._store.clock.now()
+        lease = Lease(self.worker, now + round(self._config.lease * SECOND))
+        limit = min(count, _LARGEST_CLAIM, self._room())
+        jobs = self._store.claim(self._wanted, lease, limit=limit, now=now)
+        self._claimed += len(jobs)
+        if len(jobs) < limit:
+            self._times.look = time.monotonic() + _LOOK_AGAIN
+        return [self._with_limit(job) for job in jobs]
+
+    def _with_limit(self, job: Claimed) -> Claimed:
+        return job if job.time_limit is not None else job._replace(time_limit=self._policies.time_limit(job))
+
+    def _deal(self, members: list[Member]) -> None:
+        """Hand jobs out in turn, so that they start in order; a group's jobs go to one child."""
+        hands: list[list[Claimed]] = [[] for _ in members]
+        places: dict[str, int] = {}
+        for number, job in enumerate(self._spare):
+            place = number % len(members)
+            if job.group is not None:
+                place = places.setdefault(job.group, place)
+            hands[place].append(job)
+        self._spare = []
+        for member, jobs in zip(members, hands, strict=True):
+            if jobs:
+                member.give(jobs)
+
+    def _release(self, jobs: list[Claimed]) -> None:
+        self._claimed -= len(jobs)
+        self._store.release(jobs)
+
+    # Collecting
+
+    def _gather(self) -> None:
+        ended, orphaned = self._pool.collect()
+        if ended:
+            self._pace.learn(ended)
+            for job, outcome in ended:
+                self._take(job, outcome)
+        self._take_back(orphaned)
+
+    def _take(self, job: Claimed, outcome: Outcome) -> None:
+        if not job.id:
+            return
+        if not_started(outcome):
+            self._settle()
+            self._release([job])
+            return
+        if outcome.stop:
+            self._ask_to_stop()
+        if not self._ended:
+            self._times.settled = time.monotonic()
+        self._ended.append(settlement(job, outcome, self._policies, self._chance))
+
+    def _take_back(self, jobs: list[Claimed]) -> None:
+        """Keep jobs for another child; those that follow one in their group go back to the line."""
+        following = [job for job in jobs if job.state == "blocked"]
+        if following:
+            self._settle()
+            self._release(following)
+        self._spare += [job for job in jobs if job.id and job.state != "blocked"]
+        self._deliver([job for job in jobs if not job.id])
+
+    # Settling
+
+    def _settle_when_due(self) -> None:
+        if not self._ended:
+            return
+        waited = time.monotonic() - self._times.settled
+        if len(self._ended) >= _SETTLE_AT or waited >= _SETTLE_AFTER or not self._pool.in_hand:
+            self._settle()
+
+    def _settle(self) -> None:
+        if not self._ended:
+            return
+        settled, self._ended = self._ended, []
+        lost = set(self._store.settle(settled))
+        self._pool.settled()
+        self._times.look = 0.0
+        self.summary.lost += len(lost)
+        for one in settled:
+            if one.job.id not in lost:
+                self._tell(one)
+        if self._report and self._report.watched:
+            self._report.progress(self.summary, self.summary.ended + self._pool.in_hand + self._store.backlog())
+
+    def _tell(self, settled: Settlement) -> None:
+        """Count it, and call a person if one is needed."""
+        job, outcome, following, _ = settled
+        state = following.state.value
+        setattr(self.summary, state, getattr(self.summary, state) + 1)
+        if following.state is State.FINISHED:
+            return
+        log.info("job %d %s: %s", job.id, state, following.error.message if following.error else outcome.kind)
+        notice = notice_of(settled, self._policies.of(job))
+        if notice:
+            self._call_a_person(notice)
+
+    def _call_a_person(self, notice: Notice) -> None:
+        log.error("%s", notice)
+        if self._report:
+            self._report.needs_a_person(notice)
+        if notice.wanted(self._config, self._pool.registry):
+            self._deliver([notice.as_job(secrets.randbits(62))])
+
+    def _deliver(self, notices: list[Claimed]) -> None:
+        """Have the idlest child tell a person: the hook and the command are a user's code."""
+        if notices and self._pool.members:
+            min(self._pool.members, key=lambda member: len(member.hand)).give(notices)
+
+    # Looking after what runs
+
+    def _look_after(self) -> None:
+        now = time.monotonic()
+        back = self._pool.tick(self._policies.time_limit)
+        if back:
+            self._pace.slow_down()
+            self._take_back(back)
+        if now >= self._times.renew:
+            self._times.renew = now + self._config.lease / 3
+            self._renew()
+        if now >= self._times.kills:
+            self._times.kills = now + _CHECK_KILLS
+            self._kill_what_is_cancelled()
+        if now >= self._times.promote:
+            self._times.promote = now + _PROMOTE
+            if self._store.promote(self._store.clock.now()):
+                self._times.look = 0.0
+        if self._stop_asked is not None and (now > self._stop_asked or self._signals > 1):
+            self._kill_the_rest()
+
+    def _renew(self) -> None:
+        until = self._store.clock.now() + round(self._config.lease * SECOND)
+        held = set(self._store.renew(Lease(self.worker, until)))
+        lost = Outcome("crashed", 0, 0, error=Failure("LeaseLost", "another runner took the job over"))
+        for member in self._pool.members:
+            running = member.running
+            if running and running[0].id and running[0].id not in held:
+                self._pool.kill(member, running[0], lost)
+
+    def _kill_what_is_cancelled(self) -> None:
+        error = Failure("Cancelled", "killed by `cronq cancel --kill`")
+        for job_id in self._store.kills(self.worker):
+            self._pool.kill_job(job_id, Outcome("crashed", 0, 0, "cancel", error=error, signal="SIGKILL"))
+
+    # Stopping
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._signals += 1
+
+    def _ask_to_stop(self) -> None:
+        self.summary.stopped = True
+        if self._stop_asked is None:
+            self._stop_asked = time.monotonic() + SHUTDOWN_GRACE
+            self._take_back(self._pool.recall())
+
+    def _kill_the_rest(self) -> None:
+        error = Failure("Stopped", "the runner was told to stop; the job went back, its attempt returned")
+        for member in self._pool.members:
+            running = member.running
+            if running is not None:
+                self._pool.kill(member, running[0], Outcome("crashed", 0, 0, "release", error=error, signal="SIGKILL"))
+
+    def _finish_without_database(self, wake_fd: int) -> None:
+        """Let running jobs end; their outcomes stay in the journals until the next run settles them."""
+        self._pool.recall()
+        while self._pool.in_hand:
+            self._pool.wait(TICK, (wake_fd,))
+            self._pool.collect()
+            self._pool.tick(self._policies.time_limit)
+            if self._signals > 1:
+                break
+        self._pool.leave()
+
+
+class _Signals:
+    """SIGTERM and SIGINT ask the runner to stop; these and SIGCHLD wake it through a pipe."""
+
+    def __init__(self, on_stop: object) -> None:
+        self._on_stop = on_stop
+        self.fd, self._write = os.pipe()
+        for fd in (self.fd, self._write):
+            os.set_blocking(fd, False)
+
+    def __enter__(self) -> _Signals:
+        self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        self._usual = {number: signal.signal(number, self._on_stop) for number in (signal.SIGTERM, signal.SIGINT)}  # type: ignore[arg-type]
+        self._usual[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.set_wakeup_fd(self._wakeup)
+        for number, handler in self._usual.items():
+            signal.signal(number, handler)
+        os.close(self.fd)
+        os.close(self._write)

@@ -1,0 +1,66 @@
+"""Which jobs: what a runner may claim, and what a person looks at or changes."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, NamedTuple
+
+from cronq.errors import InvalidInput
+from cronq.job import PRIORITIES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Filter(NamedTuple):
+    """What a runner claims.
+
+    `queues` are exact names, globs, and `!name` (or `!glob`) to leave out, in the order of
+    preference that `weighted` turns into weights 1/rank. Priorities are inclusive.
+    """
+
+    queues: tuple[str, ...] = ()
+    weighted: bool = False
+    lowest: int = PRIORITIES.start
+    highest: int = PRIORITIES.stop - 1
+
+    def admitted(self, queues: Iterable[str]) -> list[str]:
+        """Those of the queues that this filter lets through, best rank first."""
+        ranked = [(self._rank(queue), queue) for queue in queues]
+        return [queue for rank, queue in sorted(r for r in ranked if r[0] is not None)]
+
+    def _rank(self, queue: str) -> int | None:
+        wanted = [pattern for pattern in self.queues if not pattern.startswith("!")]
+        if any(fnmatchcase(queue, pattern[1:]) for pattern in self.queues if pattern.startswith("!")):
+            return None
+        if not wanted:
+            return 0
+        return next((rank for rank, pattern in enumerate(wanted) if fnmatchcase(queue, pattern)), None)
+
+    def __str__(self) -> str:
+        """The filter as one line, the same for the same filter: names its lock file."""
+        return f"queues={','.join(self.queues)} weighted={self.weighted} {self.lowest}-{self.highest}"
+
+
+def parse_priorities(text: str) -> tuple[int, int]:
+    """The inclusive range in `10`, `20-40`, `25-` or `-20`. Raises InvalidInput."""
+    low, dash, high = text.partition("-")
+    numbers = [low or PRIORITIES.start, (high or PRIORITIES.stop - 1) if dash else low]
+    try:
+        lowest, highest = (int(number) for number in numbers)
+    except ValueError:
+        lowest, highest = 1, 0
+    if not text or text == "-" or lowest > highest or lowest not in PRIORITIES or highest not in PRIORITIES:
+        raise InvalidInput(f"priority: {text!r} is not a range like 10, 20-40, 25- or -20 within 0 to 999")
+    return lowest, highest
+
+
+class Selection(NamedTuple):
+    """Jobs that a person means: every field given must match, an empty field matches all."""
+
+    states: frozenset[str] = frozenset()
+    queues: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    ids: tuple[int, ...] = ()

@@ -1,0 +1,175 @@
+"""Running a shell command as a job: start, collect its output, tell how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+from cronq.capture import HeadAndTail
+from cronq.errors import TimeLimitExceeded
+from cronq.job import Failure
+from cronq.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+EX_TEMPFAIL = 75
+"""Exit status by which a command asks to be asked again later."""
+
+EX_PERMANENT = 100
+"""Exit status by which a command says that it will never work."""
+
+TEMPFAIL_DELAY = 60.0
+"""Seconds until a command that said EX_TEMPFAIL is asked again."""
+
+_CHUNK = 65_536
+_TICK = 50
+"""Milliseconds between two looks at a command, where the kernel can't tell of its end."""
+
+
+def run_command(command: str | Sequence[str], facts: Mapping[str, str], started: int) -> Outcome:
+    """Run a command in this process's group; returns how it ended.
+
+    A string is given to /bin/sh, a list is run as it is; stdin is empty. At the time limit
+    (the signal raises TimeLimitExceeded here) the whole group gets SIGTERM; what ignores it
+    is killed together with this process, from outside. `facts` are added to the environment.
+    """
+    running = _Command(["/bin/sh", "-c", command] if isinstance(command, str) else list(command), facts)
+    try:
+        running.wait()
+    except TimeLimitExceeded as limit:
+        running.terminate()
+        outcome = Outcome("timeout", started, started, error=Failure("TimeLimitExceeded", str(limit)))
+    else:
+        outcome = command_outcome(running.status, started)
+    return running.measured(outcome)
+
+
+class _Command:
+    def __init__(self, argv: list[str], facts: Mapping[str, str]) -> None:
+        self.status = 0
+        self._pipes = [os.pipe(), os.pipe()]
+        self._streams = {pair[0]: HeadAndTail() for pair in self._pipes}
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._pid = os.fork()
+        if self._pid == 0:
+            _become(argv, facts, [pair[1] for pair in self._pipes])
+        for _, write_end in self._pipes:
+            os.close(write_end)
+        self._usage: tuple[int, float] | None = None
+
+    def wait(self) -> None:
+        """Collect output until the command has ended (whatever it left in the background)."""
+        poll = select.poll()
+        for fd in self._streams:
+            os.set_blocking(fd, False)
+            poll.register(fd, select.POLLIN)
+        exit_fd = _watch(self._pid)
+        if exit_fd is not None:
+            poll.register(exit_fd, select.POLLIN)
+        try:
+            while not self._ended():
+                for fd, _ in poll.poll(_TICK if exit_fd is None else None):
+                    if fd in self._streams and not self._drain(fd):
+                        poll.unregister(fd)
+        finally:
+            if exit_fd is not None:
+                os.close(exit_fd)
+
+    def terminate(self) -> None:
+        """SIGTERM for the whole group but this process, then wait for the command."""
+        usual = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.killpg(0, signal.SIGTERM)
+        self.wait()
+        signal.signal(signal.SIGTERM, usual)
+
+    def measured(self, outcome: Outcome) -> Outcome:
+        """The outcome with output and resources."""
+        for fd in self._streams:
+            self._drain(fd)
+            os.close(fd)
+        stdout, stderr = (stream.text() for stream in self._streams.values())
+        peak, cpu = self._usage or (None, None)
+        error = outcome.error
+        if error and stderr and outcome.kind == "error":
+            error = Failure(error.kind, f"{error.message}: {stderr.strip().splitlines()[-1][:500]}")
+        return outcome._replace(stdout=stdout, stderr=stderr, peak_memory=peak, cpu_time=cpu, error=error)
+
+    def _ended(self) -> bool:
+        pid, status, usage = os.wait4(self._pid, os.WNOHANG)
+        if pid:
+            self.status = status
+            self._usage = usage.ru_maxrss * 1024, round(usage.ru_utime + usage.ru_stime, 6)
+        return bool(pid)
+
+    def _drain(self, fd: int) -> bool:
+        """Read what is there; False at the end of the stream."""
+        with contextlib.suppress(BlockingIOError):
+            while chunk := os.read(fd, _CHUNK):
+                self._streams[fd].add(chunk)
+                if len(chunk) < _CHUNK:
+                    return True
+            return False
+        return True
+
+
+def _watch(pid: int) -> int | None:
+    """A descriptor that becomes readable when the process ends; None where there is no such thing."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return None
+
+
+def _become(argv: list[str], facts: Mapping[str, str], streams: list[int]) -> None:
+    """Turn the forked process into the command; never returns."""
+    try:
+        die_with_parent()
+        for target, stream in enumerate(streams, start=1):
+            os.dup2(stream, target)
+        for number in (signal.SIGTERM, signal.SIGPIPE, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        os.execvpe(argv[0], argv, {**os.environ, **facts})  # noqa: S606
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        os.write(2, f"{argv[0]}: {reason}\n".encode())
+        os._exit(126 if isinstance(error, PermissionError) else 127)
+    finally:
+        os._exit(127)
+
+
+def command_outcome(status: int, started: int) -> Outcome:
+    """What a command's wait status means: 0 finished, 75 later, 100 for good, anything else again."""
+    if os.WIFSIGNALED(status):
+        name = signal_name(os.WTERMSIG(status))
+        error = Failure("Signal", f"the command died of {name}")
+        return Outcome("error", started, started, error=error, signal=name)
+    code = os.WEXITSTATUS(status)
+    error = Failure("ExitStatus", f"exit status {code}")
+    if code == 0:
+        return Outcome("success", started, started, exit_status=0)
+    if code == EX_TEMPFAIL:
+        return Outcome("snoozed", started, started, "snooze", TEMPFAIL_DELAY, error, exit_status=code)
+    verdict = "fail" if code == EX_PERMANENT else ""
+    return Outcome("error", started, started, verdict, error=error, exit_status=code)
+
+
+def signal_name(number: int) -> str:
+    """SIGKILL for 9."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def die_with_parent() -> None:
+    """Ask the kernel (Linux) to kill this process when the one that forked it dies."""
+    if sys.platform.startswith("linux"):
+        import ctypes  # noqa: PLC0415 - there is no other way to prctl
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)

@@ -1,0 +1,233 @@
+"""From what a caller says about a job to the row that is enqueued, and to what he gets back."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from cronq.errors import ConfigError, InvalidInput
+from cronq.job import COMMAND_TASK, Job, NewJob, State
+from cronq.registry import TaskOptions
+from cronq.settings import SETTINGS, TASK, Setting
+from cronq.times import parse_when, to_datetime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime, timedelta
+
+    from cronq.config import Config
+    from cronq.job import Enqueued
+
+
+LONGEST_NAME = 255
+"""Characters of a task's name, a key or a group."""
+
+_RETRY = ("base", "cap", "jitter")
+
+SPEC_KEYS = (
+    *("task", "args", "command", "queue", "priority", "at", "group", "key", "unique"),
+    *("max_attempts", "time_limit", *_RETRY),
+)
+"""What a job may be described by, in `enqueue_many` and `cronq enqueue --stdin`."""
+
+
+class Options(TypedDict, total=False):
+    """How one job is to run. What is missing or None comes from the task, then the config.
+
+    `at` is a time (datetime, or text in ISO 8601; without an offset UTC) or a delay from now
+    (`"+1h"`, timedelta, seconds); `time_limit`, `base` and `cap` are durations (seconds, `"15m"`).
+    """
+
+    queue: str | None
+    priority: int | None
+    at: str | float | datetime | timedelta | None
+    group: str | None
+    key: str | None
+    unique: bool | None
+    max_attempts: int | None
+    time_limit: str | float | timedelta | None
+    base: str | float | timedelta | None
+    cap: str | float | timedelta | None
+    jitter: float | None
+
+
+class Declared(TypedDict, total=False):
+    """How the jobs of a task are treated, unless the config or the caller says otherwise."""
+
+    queue: str
+    priority: int
+    max_attempts: int
+    time_limit: str | float | timedelta
+    base: str | float | timedelta
+    cap: str | float | timedelta
+    jitter: float
+    on_crash: str
+    group_on_failed: str
+    notify_after: int
+
+
+def declared(options: Mapping[str, Any], *, where: str) -> TaskOptions:
+    """The options of a decorator, checked. Raises ConfigError naming the task and the option."""
+    unknown = [option for option in options if option not in TASK]
+    if unknown:
+        raise ConfigError(f"{where}: unknown option {unknown[0]!r}, known are name, {', '.join(TASK)}")
+    given = {option: value for option, value in options.items() if value is not None}
+    checked: dict[str, Any] = {
+        option: TASK[option].convert(value, key=option, where=where) for option, value in given.items()
+    }
+    return TaskOptions(**checked)
+
+
+def template(name: str, declared: TaskOptions | None, config: Config) -> NewJob:
+    """A job of this task without arguments: the config's override, else the task's, else the config's."""
+    overrides = config.tasks.get(name, {})
+
+    def pick(option: str, fallback: Any) -> Any:
+        value = overrides.get(option, getattr(declared, option, None))
+        return fallback if value is None else value
+
+    plain = NewJob(name)
+    return plain._replace(
+        queue=pick("queue", plain.queue),
+        priority=pick("priority", plain.priority),
+        max_attempts=pick("max_attempts", config.retry.max_attempts),
+        time_limit=pick("time_limit", None),
+    )
+
+
+def customise(job: NewJob, options: Mapping[str, Any], *, now: int) -> NewJob:
+    """The job with the caller's options. Raises InvalidInput naming the option."""
+    given = {option: value for option, value in options.items() if value is not None}
+    fields = {option: _convert(option, value, now) for option, value in given.items()}
+    policy = {option: fields.pop(option) for option in _RETRY if option in fields}
+    if policy:
+        fields["retry"] = json.dumps(policy)
+    if "at" in fields:
+        fields["available_at"] = fields.pop("at")
+    changed = job._replace(**fields)
+    if changed.unique and changed.key is None:
+        raise InvalidInput("unique: a job can only be unique by its key, and it has none")
+    return changed
+
+
+def options_of(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The options in a dict that describes a job. Raises InvalidInput unless its keys make sense."""
+    if not isinstance(spec, dict):
+        raise InvalidInput(f"expected an object with the keys {', '.join(SPEC_KEYS)}")
+    unknown = [key for key in spec if key not in SPEC_KEYS]
+    if unknown:
+        raise InvalidInput(f"unknown key {unknown[0]!r}, known are {', '.join(SPEC_KEYS)}")
+    if ("task" in spec) == ("command" in spec):
+        raise InvalidInput("a job needs either `task` or `command`")
+    if "command" in spec and spec.get("args"):
+        raise InvalidInput("a command has its arguments in `command`, not in `args`")
+    return {key: spec[key] for key in spec if key not in ("task", "args", "command")}
+
+
+def task_name(name: object) -> str:
+    """The name, if it can be one. Raises InvalidInput."""
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
+        raise InvalidInput(f"task: expected a name of 1 to {LONGEST_NAME} printable characters: got {name!r}")
+    return name
+
+
+def arguments(args: object) -> dict[str, Any]:
+    """The arguments by name. Raises InvalidInput for anything but a dict."""
+    if args is None:
+        return {}
+    if not isinstance(args, dict):
+        raise InvalidInput(f"args: expected an object of arguments by name: got {args!r}")
+    return args
+
+
+def command_line(command: object) -> str | list[str]:
+    """The command as it is stored: text for the shell, or a list of program and arguments."""
+    if isinstance(command, str) and command.strip():
+        return command
+    if isinstance(command, list | tuple) and command and all(isinstance(part, str) for part in command):
+        return list(command)
+    raise InvalidInput("command: expected text for the shell, or a list of texts: program and arguments")
+
+
+def accepted(job: NewJob, enqueued: Enqueued, *, now: int) -> Job:
+    """The enqueued job, from what is known without reading it back."""
+    new = object.__new__(_Accepted)
+    _set_id(new, enqueued.id)
+    _set_known(new, (job, enqueued, now))
+    return new
+
+
+# A Job has more than thirty fields, and most callers read one: the others are filled in when
+# the first of them is asked for. That is half of what enqueueing costs above the INSERT.
+class _Accepted(Job):
+    __slots__ = ("_known",)
+    __qualname__ = "Job"
+
+    _known: tuple[NewJob, Enqueued, int]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Job, tuple(getattr(self, field) for field in Job.__dataclass_fields__)
+
+    def __getattr__(self, name: str) -> Any:
+        job, enqueued, now = object.__getattribute__(self, "_known")
+        Job.__init__(self, **_fields(job, enqueued, now))
+        return object.__getattribute__(self, name)
+
+
+_set_id: Callable[[object, object], None] = Job.__dict__["id"].__set__
+_set_known: Callable[[object, object], None] = _Accepted.__dict__["_known"].__set__
+
+
+def _fields(job: NewJob, enqueued: Enqueued, now: int) -> dict[str, Any]:
+    due = now if job.available_at is None else job.available_at
+    args = json.loads(job.args)
+    command = args.pop("command", None) if job.task == COMMAND_TASK else None
+    same = ("queue", "task", "priority", "key", "group", "unique", "event", "max_attempts", "time_limit")
+    known: dict[str, Any] = dict.fromkeys(Job.__dataclass_fields__)
+    known |= {field: getattr(job, field) for field in same}
+    known |= dict.fromkeys(("attempt", "snoozes", "crashes"), 0)
+    return known | {
+        "id": enqueued.id,
+        "existing": enqueued.existing,
+        "state": (State.SCHEDULED if due > now else State.READY).value,
+        "args": args,
+        "command": command,
+        "created_at": to_datetime(now),
+        "available_at": to_datetime(due),
+        "warnings": (),
+    }
+
+
+def _convert(option: str, value: Any, now: int) -> Any:
+    if option == "at":
+        return _instant(value, now)
+    setting = _OPTIONS.get(option)
+    if setting is None:
+        raise InvalidInput(f"unknown option {option!r}, known are {', '.join(('at', *_OPTIONS))}")
+    try:
+        return setting.check(value)
+    except ValueError as error:
+        problem = str(error) or f"got {value!r}"
+        raise InvalidInput(f"{option}: expected {setting.expected}: {problem}") from None
+
+
+def _instant(value: Any, now: int) -> int:
+    try:
+        return parse_when(value, now=now)
+    except (TypeError, AttributeError):
+        raise InvalidInput(f"at: {value!r} is neither a time nor a delay") from None
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_NAME or "\0" in value:
+        raise ValueError
+    return value
+
+
+_NAME = Setting(f"a text of 1 to {LONGEST_NAME} characters", _name)
+_OPTIONS = {
+    **{option: TASK[option] for option in ("queue", "priority", "max_attempts", "time_limit", *_RETRY)},
+    "group": _NAME,
+    "key": _NAME,
+    "unique": Setting("true or false", SETTINGS["commands"].check),
+}

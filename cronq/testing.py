@@ -1,0 +1,206 @@
+"""For the tests of programs that use cronq: nothing here touches the program's own database.
+
+    from cronq.testing import capture, drain, inline, scratch
+
+    with capture(queue) as jobs:          # nothing is stored, nothing runs
+        sign_up("ann@example.org")
+    assert jobs[0].args == {"to": "ann@example.org"}
+
+    with inline(queue) as ran:            # every job runs as soon as it is enqueued
+        sign_up("ann@example.org")
+    assert ran[0].outcome == "success"
+
+    with scratch(queue):                  # a queue of its own, worked off when the test says so
+        sign_up("ann@example.org")
+        assert [job.outcome for job in drain(queue)] == ["success"]
+
+Jobs run in the process of the test: their time limits don't hold, and a task that ends its
+process ends the test.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from cronq import submission
+from cronq.errors import UsageError
+from cronq.executor import Executor
+from cronq.job import Enqueued, State
+from cronq.outcome import Settlement, next_state
+from cronq.policies import Policies
+from cronq.selection import Filter
+from cronq.store import Lease, Store
+from cronq.times import SECOND, Clock, parse_duration, parse_when
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime, timedelta
+
+    from cronq.app import Cronq
+    from cronq.job import Claimed, Job, NewJob
+    from cronq.outcome import Outcome
+
+__all__ = ["ManualClock", "capture", "drain", "inline", "scratch"]
+
+StoreT = TypeVar("StoreT", bound=Store)
+
+_ORIGIN = "cronq.testing"
+_WORKER = "cronq.testing"
+
+
+class ManualClock(Clock):
+    """A clock that stands still until it is set or advanced."""
+
+    def __init__(self, at: str | datetime = "2026-01-01T00:00:00Z") -> None:
+        super().__init__()
+        self.set(at)
+
+    def now(self) -> int:
+        """Microseconds since 1970, UTC."""
+        return self._now
+
+    def set(self, at: str | datetime) -> None:
+        """Go to this time: ISO 8601 or a datetime; without an offset it is UTC."""
+        self._now = parse_when(at, now=0)
+
+    def advance(self, by: str | float | timedelta) -> None:
+        """Go forward: seconds, `"15m"` or a timedelta."""
+        self._now += round(parse_duration(by, what="advance") * SECOND)
+
+
+@contextmanager
+def capture(queue: Cronq) -> Iterator[list[Job]]:
+    """Collect what is enqueued, in order; it is checked as ever, but neither stored nor run."""
+    captured: list[Job] = []
+    with queue._intake.substituted(_Captor(captured, queue.clock)):
+        yield captured
+
+
+@contextmanager
+def scratch(queue: Cronq, *, clock: Clock | None = None) -> Iterator[None]:
+    """Put the queue on a database of its own for a while; `drain` runs what is due there.
+
+    With a ManualClock the test decides when that is. What is enqueued through a `connection`
+    lands in this database too, and doesn't wait for a COMMIT.
+    """
+    with _elsewhere(queue, clock, _ScratchStore):
+        yield
+
+
+@contextmanager
+def inline(queue: Cronq, *, clock: Clock | None = None) -> Iterator[list[Job]]:
+    """Run each job as soon as it is enqueued, and those it enqueues after it.
+
+    An error of a task is not raised: the list has each attempt's job, with state, outcome,
+    error and result. A job for later isn't due yet; `drain` runs it when the clock has advanced.
+    """
+    ran: list[Job] = []
+    with _elsewhere(queue, clock, _InlineStore) as store:
+        store.work_off = lambda: ran.extend(_work_off(queue))
+        yield ran
+
+
+def drain(queue: Cronq) -> list[Job]:
+    """Run everything that is due, until nothing is; one entry for each attempt, as it ended.
+
+    Works inside of `scratch` and `inline` only: elsewhere these would be real jobs. Raises
+    UsageError there.
+    """
+    if queue.config.origins["database"] != _ORIGIN:
+        raise UsageError("drain(queue) is for use within `with scratch(queue):`, it would run real jobs here")
+    return list(_work_off(queue))
+
+
+class _Captor:
+    """Takes jobs in the store's place."""
+
+    def __init__(self, captured: list[Job], clock: Clock) -> None:
+        self._captured = captured
+        self._clock = clock
+
+    def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """Keep the jobs in memory."""
+        first = len(self._captured) + 1
+        new = [Enqueued(number, existing=False) for number in range(first, first + len(jobs))]
+        now = self._clock.now()
+        pairs = zip(jobs, new, strict=True)
+        self._captured += [submission.accepted(job, enqueued, now=now) for job, enqueued in pairs]
+        return new
+
+    def enqueue_through(self, _connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """Keep the jobs in memory, whatever becomes of the transaction."""
+        return self.enqueue(jobs)
+
+    def get(self, job_id: int) -> Job | None:
+        """The captured job."""
+        return next((job for job in self._captured if job.id == job_id), None)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class _ScratchStore(Store):
+    def enqueue_through(self, _connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """The connection leads to the program's database, which tests leave alone."""
+        return self.enqueue(jobs)
+
+
+class _InlineStore(_ScratchStore):
+    work_off: Callable[[], object]
+    _busy = False
+
+    def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """Accept jobs and run them, unless a job is what enqueues: its own come after it."""
+        enqueued = super().enqueue(jobs)
+        if not self._busy:
+            self._busy = True
+            try:
+                self.work_off()
+            finally:
+                self._busy = False
+        return enqueued
+
+
+@contextmanager
+def _elsewhere(queue: Cronq, clock: Clock | None, kind: type[StoreT]) -> Iterator[StoreT]:
+    config, usual_clock = queue.config, queue.clock
+    with TemporaryDirectory(prefix="cronq-") as directory:
+        database = f"sqlite:///{Path(directory) / 'scratch.db'}"
+        locks = str(Path(directory) / "locks")
+        queue.configure(
+            config.with_values(_ORIGIN, database=database, lock_dir=locks, synchronous="normal"), clock=clock
+        )
+        try:
+            with kind(queue.config, queue.clock) as store, queue._intake.substituted(store):
+                yield store
+        finally:
+            queue.configure(config, clock=usual_clock)
+
+
+def _work_off(queue: Cronq) -> Iterator[Job]:
+    store, executor = queue.store, Executor(queue.registry, queue.config, queue.clock)
+    while True:
+        now = queue.clock.now()
+        store.promote(now)
+        lease = Lease(_WORKER, now + 3600 * SECOND)
+        claimed = store.claim(Filter(), lease, limit=1, now=now)
+        if not claimed:
+            return
+        outcome = executor.execute(claimed[0])
+        store.settle([_settlement(queue, claimed[0], outcome)])
+        job = store.get(claimed[0].id)
+        if job is not None:
+            yield job
+        if outcome.stop:
+            return
+
+
+def _settlement(queue: Cronq, job: Claimed, outcome: Outcome) -> Settlement:
+    policy = Policies(queue.config, queue.registry).of(job)
+    following = next_state(job, outcome, policy, chance=0.0)
+    hold = following.state is State.FAILED and policy.group_on_failed == "hold"
+    return Settlement(job, outcome._replace(pid=os.getpid()), following, hold_group=hold)

@@ -1,0 +1,90 @@
+"""Time as cronq keeps it: whole microseconds since 1970 in UTC, durations in seconds.
+
+An instant is an `int` because it is compared, sorted and stored far more often than it
+is shown. This module is imported by every start, so it imports nothing it can do without.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+from cronq.errors import InvalidInput
+
+SECOND = 1_000_000
+_LONGEST = 1e10
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Clock:
+    """The one clock of a process: the host's, plus an offset measured against the database."""
+
+    def __init__(self, offset: int = 0) -> None:
+        self.offset = offset
+
+    def now(self) -> int:
+        """Microseconds since 1970, UTC."""
+        return time.time_ns() // 1000 + self.offset
+
+
+def parse_duration(value: str | float | timedelta, *, what: str = "duration") -> float:
+    """Seconds in `90`, `90s`, `15m`, `2h` or `14d`; a number counts as seconds.
+
+    Raises InvalidInput naming `what` for anything else, negative durations included.
+    """
+    seconds = _seconds(value)
+    if seconds is None or not 0 <= seconds < _LONGEST:
+        raise InvalidInput(f"{what}: {value!r} is not a duration like 90, 90s, 15m, 2h or 14d")
+    return float(seconds)
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return value
+    if not isinstance(value, str):
+        return None
+    text = value.strip()
+    unit = _UNITS.get(text[-1:], 0)
+    digits = text[:-1] if unit else text
+    if not digits.replace(".", "", 1).isdecimal() or not digits.isascii():
+        return None
+    return float(digits) * (unit or 1)
+
+
+def parse_when(value: str | datetime | timedelta | float, *, now: int, what: str = "at") -> int:
+    """The instant in an ISO 8601 time, `+DURATION`, a datetime, or a delay as a timedelta or seconds.
+
+    A time without an offset is taken as UTC. Raises InvalidInput naming `what`.
+    """
+    if isinstance(value, timedelta | int | float):
+        return now + round(parse_duration(value, what=what) * SECOND)
+    if isinstance(value, str) and value.startswith("+"):
+        return now + round(parse_duration(value[1:], what=what) * SECOND)
+    try:
+        instant = from_datetime(value if isinstance(value, datetime) else datetime.fromisoformat(value))
+        to_datetime(instant)
+    except (TypeError, ValueError, OverflowError):
+        message = f"{what}: {value!r} is neither a time like 2026-11-21T08:00:00Z nor a delay like +15m"
+        raise InvalidInput(message) from None
+    return instant
+
+
+def from_datetime(value: datetime) -> int:
+    """The instant of a datetime; one without an offset is taken as UTC."""
+    aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+    return (aware - _EPOCH) // timedelta(microseconds=1)
+
+
+def to_datetime(instant: int) -> datetime:
+    """The instant as an aware datetime in UTC."""
+    return _EPOCH + timedelta(microseconds=instant)
+
+
+def iso(instant: int) -> str:
+    """The instant as ISO 8601 in UTC ending in Z, with microseconds."""
+    return to_datetime(instant).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -1,0 +1,155 @@
+"""Why a job isn't running: one sentence, from what the row and its surroundings say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from cronq.job import COMMAND_TASK, State
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from cronq.job import Failure, Job
+
+
+class Facts(NamedTuple):
+    """What bears on a job beyond its own row; None is "not known"."""
+
+    now: datetime
+    paused: frozenset[str] = frozenset()
+    looked_at: datetime | None = None
+    """When a runner last started to look."""
+    commands_allowed: bool = True
+    task_known: bool | None = None
+    holder: Job | None = None
+    """The job that holds the group."""
+
+
+def explain(job: Job, facts: Facts) -> str:
+    """One sentence on where the job stands and what it waits for."""
+    return f"Job {job.id} {_EXPLANATIONS[State(job.state)](job, facts)}."
+
+
+def _scheduled(job: Job, facts: Facts) -> str:
+    if job.available_at <= facts.now:
+        return _due(job, facts)
+    return f"is scheduled: it is due at {_time(job.available_at)}, in {_span(facts.now, job.available_at)}"
+
+
+def _retrying(job: Job, facts: Facts) -> str:
+    tried = f"attempt {job.attempt} of {job.max_attempts} ended with {_error(job.error)}"
+    if job.available_at <= facts.now:
+        return f"is due for another attempt ({tried}); {_expected(job, facts)}"
+    again = f"the next one is due at {_time(job.available_at)}, in {_span(facts.now, job.available_at)}"
+    return f"is retrying: {tried}, {again}"
+
+
+def _waiting(job: Job, facts: Facts) -> str:
+    reason = "its task asked to be asked again" if job.error is None else _error(job.error)
+    if job.available_at <= facts.now:
+        return f"waited ({reason}) and is due; {_expected(job, facts)}"
+    later = f"at {_time(job.available_at)}, in {_span(facts.now, job.available_at)}"
+    return f"is waiting: {reason}; it is asked again {later}"
+
+
+def _due(job: Job, facts: Facts) -> str:
+    return f"is due since {_time(job.available_at)}; {_expected(job, facts)}"
+
+
+def _expected(job: Job, facts: Facts) -> str:
+    """What stands between a due job and its start; the first thing that does."""
+    if job.queue in facts.paused:
+        return f"queue {_name(job.queue)} is paused"
+    if job.task == COMMAND_TASK and not facts.commands_allowed:
+        return "shell commands are not allowed by this configuration (commands = true allows them)"
+    if facts.task_known is False:
+        return f"task {_name(job.task)} is not known to the configured app"
+    if facts.looked_at is None:
+        return "no runner has looked yet: is `cronq run` in the crontab?"
+    if facts.looked_at < job.available_at:
+        return f"no runner has looked since (the last one did at {_time(facts.looked_at)})"
+    return f"it waits its turn in queue {_name(job.queue)} with priority {job.priority}"
+
+
+def _blocked(job: Job, facts: Facts) -> str:
+    group = f"group {_name(job.group or '')}"
+    if job.blocked_by is None:
+        return f"is blocked: {group} was held a moment ago; {_expected(job, facts)}"
+    holder = f"job {job.blocked_by}"
+    if facts.holder is None:
+        return f"is blocked: {group} is held by {holder}"
+    return f"is blocked: {group} is held by {holder}, which {_holding(facts.holder)}"
+
+
+def _holding(holder: Job) -> str:
+    if holder.state == State.FAILED:
+        return "failed and keeps the group until it is retried or cancelled"
+    if holder.state in (State.RETRYING, State.WAITING):
+        return f"is {holder.state} until {_time(holder.available_at)}"
+    return f"is {holder.state}"
+
+
+def _running(job: Job, facts: Facts) -> str:
+    where = f" on {job.host}" if job.host else ""
+    process = f" as process {job.pid}" if job.pid is not None else ""
+    attempt = f"attempt {job.attempt} of {job.max_attempts}"
+    if job.started_at is None:
+        return f"is claimed{where} and about to start ({attempt})"
+    since = f"since {_time(job.started_at)}, for {_span(job.started_at, facts.now)}"
+    return f"is running{where}{process} {since} ({attempt})"
+
+
+def _finished(job: Job, facts: Facts) -> str:
+    del facts
+    warned = f" with a warning: {job.warnings[0]}" if job.warnings else ""
+    return f"has finished{_at(job)}{warned}"
+
+
+def _failed(job: Job, facts: Facts) -> str:
+    del facts
+    attempts = "1 attempt" if job.attempt == 1 else f"{job.attempt} attempts"
+    again = f"`cronq retry {job.id}` tries it again"
+    return f"failed for good{_at(job)} after {attempts}: {_error(job.error)}; {again}"
+
+
+def _cancelled(job: Job, facts: Facts) -> str:
+    del facts
+    reason = "" if job.error is None else f": {job.error.message.rstrip('.')}"
+    return f"was cancelled{_at(job)}{reason}"
+
+
+_EXPLANATIONS = {
+    State.SCHEDULED: _scheduled,
+    State.READY: _due,
+    State.BLOCKED: _blocked,
+    State.RUNNING: _running,
+    State.RETRYING: _retrying,
+    State.WAITING: _waiting,
+    State.FINISHED: _finished,
+    State.FAILED: _failed,
+    State.CANCELLED: _cancelled,
+}
+
+
+def _at(job: Job) -> str:
+    return "" if job.finished_at is None else f" at {_time(job.finished_at)}"
+
+
+def _error(error: Failure | None) -> str:
+    return "an unknown error" if error is None else f"{error.kind}: {error.message.rstrip('.')}"
+
+
+def _name(text: str) -> str:
+    return f'"{text}"'
+
+
+def _time(when: datetime) -> str:
+    return when.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _span(start: datetime, end: datetime) -> str:
+    seconds = max(0.0, (end - start).total_seconds())
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,1 @@
+"""Real jobs going through `cronq run`: `make demo`."""

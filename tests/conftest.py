@@ -1,0 +1,30 @@
+"""What all tests share: a project to run cronq in, and what a missing server means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests import servers
+from tests.project import Project
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test that needs what this machine lacks; in CI that is a failure."""
+    for mark in item.iter_markers("needs"):
+        for name in mark.args:
+            if reason := servers.missing(name):
+                refuse = pytest.fail if servers.required() else pytest.skip
+                refuse(f"needs {name}: {reason}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the slow tests first, so that the other workers have something to do beside them."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """An empty queue on SQLite with a small app."""
+    return Project(tmp_path)

@@ -1,0 +1,97 @@
+"""packaging/cron.d/cronq: cron takes the file as it is, and its line does the work without a sound."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.packaging.crond import Cron
+from tests.project import COMMAND, ROOT, Project
+from tests.waiting import wait_until
+
+CRONTAB = ROOT / "packaging" / "cron.d" / "cronq"
+ENTRY = re.compile(r"(\S+ ){5}(?P<user>\S+) (?P<command>.+)")
+
+
+def entry() -> re.Match[str]:
+    """The one line of the file that is a job."""
+    candidates = [line for line in CRONTAB.read_text().splitlines() if line and line[0] in "0123456789*@"]
+    [line] = candidates
+    found = ENTRY.fullmatch(line)
+    assert found, line
+    return found
+
+
+def test_name_and_mode_are_taken_by_every_cron() -> None:
+    assert re.fullmatch(r"[A-Za-z0-9_-]+", CRONTAB.name)
+    assert CRONTAB.stat().st_mode & 0o7533 == 0o400
+
+
+def test_text_has_nothing_that_cron_refuses_or_rewrites() -> None:
+    text = CRONTAB.read_bytes()
+    assert text.endswith(b"\n")
+    assert b"\r" not in text
+    assert b"%" not in entry()["command"].encode()
+    assert len(entry()["command"]) < 998
+
+
+def test_line_has_a_user_and_stands_back_where_cronq_is_not_installed() -> None:
+    assert entry()["user"] == "cronq"
+    assert entry()["command"] == "[ -x /usr/bin/cronq ] && /usr/bin/cronq run"
+
+
+def test_environment_is_a_path_and_leaves_mail_alone() -> None:
+    settings = [line for line in CRONTAB.read_text().splitlines() if re.match(r"\w+\s*=", line)]
+    assert [line.partition("=")[0] for line in settings] == ["PATH"]
+    assert "$" not in settings[0]
+
+
+def packaged(user: str, directory: Path) -> str:
+    """The packaged file with another user and another place of the command, and nothing else changed."""
+    command = directory / "bin-cronq"
+    command.write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
+    command.chmod(0o755)
+    text = CRONTAB.read_text().replace("/usr/bin/cronq", str(command))
+    return text.replace(" * cronq ", f" * {user} ")
+
+
+@pytest.fixture
+def projects() -> Iterator[tuple[Project, Project]]:
+    """Two queues, one for good news and one for bad; their paths are short enough for a socket's."""
+    with tempfile.TemporaryDirectory(prefix="cronq-") as directory:
+        homes = [Path(directory) / name for name in ("good", "bad")]
+        for home in homes:
+            home.mkdir()
+        yield Project(homes[0]), Project(homes[1])
+
+
+@pytest.mark.slow
+@pytest.mark.needs("cron")
+def test_real_cron_runs_jobs_mails_nothing_on_success_and_one_line_for_a_failed_job(
+    projects: tuple[Project, Project],
+) -> None:
+    good, bad = projects
+    python, shell = good.enqueue("say", "text=hello"), good.enqueue("--", "echo", "hello")
+    failing = bad.enqueue("break", "why=out of paper", "--max-attempts", 1)
+    users = {"cronq": good.directory, "cronq-bad": bad.directory}
+    crontabs = {"cronq": packaged("cronq", good.directory), "cronq-bad": packaged("cronq-bad", bad.directory)}
+    root = good.directory.parent / "cron"
+    root.mkdir()
+
+    with Cron(root, users=users, crontabs=crontabs) as cron:
+        for user in users:
+            wait_until(lambda: cron.logged(f"({user})", " END "), seconds=70, what=f"{user}'s run")  # noqa: B023
+        mails = cron.mails()
+
+    assert [good.show(job)["state"] for job in (python, shell)] == ["finished", "finished"]
+    assert bad.show(failing)["state"] == "failed"
+    [mail] = mails
+    assert mail["To"] == "cronq-bad"
+    [line] = str(mail.get_payload()).splitlines()
+    assert "out of paper" in line
+    assert str(failing) in line

@@ -1,0 +1,133 @@
+"""A directory with a cronq.toml and an app module, and the `cronq` command run in it as a person would."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).parent.parent
+_SCRIPT = Path(sys.prefix) / "bin" / "cronq"
+COMMAND = [str(_SCRIPT)] if _SCRIPT.exists() else [sys.executable, "-m", "cronq"]
+"""The installed command, or the module where the tests run without an installation."""
+
+CONFIG = """\
+database = "sqlite:///cronq.db"
+app = "jobs:queue"
+"""
+
+APP = """\
+from cronq import Cronq, Fail
+
+queue = Cronq.from_config()
+
+
+@queue.task(name="add")
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+@queue.task(name="say")
+def say(text: str) -> None:
+    print(text)
+
+
+@queue.task(name="break")
+def break_down(why: str = "broken") -> None:
+    raise RuntimeError(why)
+
+
+@queue.task(name="give-up")
+def give_up(why: str = "hopeless") -> None:
+    raise Fail(why)
+"""
+
+
+class Ran(NamedTuple):
+    """How a command ended and what it printed."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+class Project:
+    """One installation of cronq for one test: its files, its database, its command."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.home = directory / "home"
+        self.home.mkdir()
+        self.write("cronq.toml", CONFIG)
+        self.write("jobs.py", APP)
+
+    @property
+    def database(self) -> Path:
+        return self.directory / "cronq.db"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What cron would give, and the way to the package where it isn't installed."""
+        given = {"HOME": str(self.home), "PATH": f"{Path(sys.prefix) / 'bin'}:/usr/bin:/bin"}
+        return given if _SCRIPT.exists() else given | {"PYTHONPATH": str(ROOT)}
+
+    def write(self, name: str, text: str) -> Path:
+        """Put a file into the project; directories on the way are made."""
+        path = self.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def start(
+        self, *arguments: str | int, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> subprocess.Popen[str]:
+        """Start `cronq ARGUMENTS` without waiting; its streams are pipes."""
+        return subprocess.Popen(
+            [*COMMAND, *map(str, arguments)],
+            cwd=cwd or self.directory,
+            env=self.environment | dict(env or {}),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def cronq(
+        self,
+        *arguments: str | int,
+        stdin: str = "",
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        seconds: float = 60,
+    ) -> Ran:
+        """Run `cronq ARGUMENTS` to its end, at most `seconds` long."""
+        with self.start(*arguments, env=env, cwd=cwd) as process:
+            try:
+                stdout, stderr = process.communicate(stdin, timeout=seconds)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        return Ran(process.returncode, stdout, stderr)
+
+    def done(self, *arguments: str | int, stdin: str = "") -> str:
+        """Run `cronq ARGUMENTS`, which must succeed; its output without the last newline."""
+        ran = self.cronq(*arguments, stdin=stdin)
+        assert ran.status == 0, f"cronq {' '.join(map(str, arguments))}: {ran}"
+        return ran.stdout.removesuffix("\n")
+
+    def enqueue(self, *arguments: str | int) -> int:
+        """Run `cronq enqueue ARGUMENTS`; the id it printed."""
+        return int(self.done("enqueue", *arguments))
+
+    def show(self, job: int) -> dict[str, Any]:
+        """All about one job, as `cronq show --json` gives it."""
+        shown: dict[str, Any] = json.loads(self.done("show", job, "--json"))
+        return shown
+
+    def jobs(self, *arguments: str | int) -> list[dict[str, Any]]:
+        """What `cronq ls --json ARGUMENTS` lists."""
+        listed: list[dict[str, Any]] = json.loads(self.done("ls", "--json", *arguments))
+        return listed

@@ -1,0 +1,68 @@
+"""What tests need from the machine beyond Python: who has it, who hasn't, and why.
+
+A test says `@pytest.mark.needs("cron")`. At home it is skipped where that is missing;
+with CI=true it fails, so that nothing goes untested unnoticed.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--mount-proc")
+"""Runs a command in private mount and pid namespaces: all that it starts dies with it."""
+
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def required() -> bool:
+    """Whether a missing server is a failure."""
+    return os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+
+
+def program(name: str) -> Path | None:
+    """Where a program is, in the places for administrators too."""
+    found = shutil.which(name, path=os.environ.get("PATH", "") + ":" + _SYSTEM_PATH)
+    return Path(found) if found else None
+
+
+def missing(name: str) -> str | None:
+    """Why `name` can't be used here, or None when it can."""
+    if name not in _FINDERS:
+        raise LookupError(f"tests/servers.py knows no {name!r}: one of {', '.join(sorted(_FINDERS))}")
+    return _FINDERS[name]()
+
+
+def _root() -> str | None:
+    return None if os.geteuid() == 0 else "must be root"
+
+
+@functools.cache
+def _namespaces() -> str | None:
+    """Mounts and processes of its own, so that a test can lay its files over the machine's."""
+    if _root():
+        return _root()
+    if program("unshare") is None:
+        return "unshare (util-linux) is not installed"
+    tried = subprocess.run([*UNSHARE, "true"], capture_output=True, text=True, check=False)
+    return None if tried.returncode == 0 else f"unshare: {tried.stderr.strip()}"
+
+
+def _installed(name: str) -> str | None:
+    return None if program(name) else f"{name} is not installed"
+
+
+def _cron() -> str | None:
+    return _installed("cron") or _namespaces()
+
+
+_FINDERS: dict[str, Callable[[], str | None]] = {
+    "cron": _cron,
+    "namespaces": _namespaces,
+    "redis-server": functools.partial(_installed, "redis-server"),
+    "root": _root,
+}

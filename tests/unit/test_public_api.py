@@ -1,0 +1,69 @@
+"""What users may rely on: a name that appears or disappears here is a decision."""
+
+from __future__ import annotations
+
+import inspect
+
+import cronq
+from cronq import testing
+from cronq.app import Cronq
+from cronq.handles import ClassTask, FunctionTask
+
+
+class Performer:
+    def perform(self) -> None: ...
+
+
+def public(thing: object) -> set[str]:
+    return {name for name in dir(thing) if not name.startswith("_")}
+
+
+def test_the_package_has_at_most_a_dozen_names() -> None:
+    assert set(cronq.__all__) == {
+        "Cronq",
+        "CronqError",
+        "Fail",
+        "Job",
+        "JobFailed",
+        "Retry",
+        "Skip",
+        "Snooze",
+        "Stop",
+        "TimeLimitExceeded",
+        "__version__",
+        "current_job",
+    }
+    for name in cronq.__all__:
+        assert getattr(cronq, name) is not None
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    assert not hasattr(cronq, "Celery")
+
+
+def test_the_methods_of_a_queue() -> None:
+    assert public(Cronq) == {
+        *("from_config", "config", "configure", "close", "store", "clock"),
+        *("task", "on", "before_job", "after_job", "on_error", "job_metadata", "on_notify"),
+        *("enqueue", "command", "enqueue_many", "emit", "later"),
+        *("get", "wait", "ended", "unfinished", "cancel", "retry"),
+    }
+
+
+def test_what_a_task_has() -> None:
+    queue = Cronq("sqlite:///never-opened.db")
+    function = queue.task(name="f")(lambda: None)
+    kind = queue.task(name="c")(Performer)
+    assert {"name", "enqueue", "using", "job"} == public(function) == public(kind)
+    assert public(function.using()) == {"enqueue", "job"}
+    assert isinstance(function, FunctionTask)
+    assert isinstance(kind, ClassTask)
+
+
+def test_the_names_for_users_tests() -> None:
+    assert set(testing.__all__) == {"ManualClock", "capture", "drain", "inline", "scratch"}
+
+
+def test_everything_public_says_what_it_is() -> None:
+    for name in public(Cronq):
+        assert inspect.getdoc(inspect.getattr_static(Cronq, name)), name

@@ -1,0 +1,150 @@
+"""Durations, instants and how they are written."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cronq.errors import InvalidInput
+from cronq.times import SECOND, Clock, from_datetime, iso, parse_duration, parse_when, to_datetime
+
+NOW = from_datetime(datetime(2026, 11, 21, 8, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("90", 90),
+        ("90s", 90),
+        ("15m", 900),
+        ("2h", 7200),
+        ("14d", 14 * 86400),
+        ("1.5h", 5400),
+        (" 90 ", 90),
+        ("0", 0),
+        (90, 90),
+        (0.25, 0.25),
+        (timedelta(minutes=2), 120),
+    ],
+)
+def test_a_duration_is_seconds(written: Any, seconds: float) -> None:
+    duration = parse_duration(written)
+    assert duration == seconds
+    assert type(duration) is float
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "",
+        "s",
+        ".",
+        ".s",
+        "-1",
+        "+1",
+        "1e3",
+        "1h30m",
+        "1 h 2",
+        "90x",
+        "٣",
+        "½",
+        "nan",
+        "inf",
+        "0x10",
+        "1_000",
+        "9" * 5000,
+        "9" * 5000 + ".0",
+        10**400,
+        -1,
+        -0.1,
+        float("nan"),
+        float("inf"),
+        True,
+        False,
+        None,
+        [],
+        {},
+        b"90",
+        timedelta(seconds=-1),
+        timedelta.max,
+        datetime(2026, 1, 1, tzinfo=UTC),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_what_is_no_duration_is_refused_by_name(written: Any) -> None:
+    with pytest.raises(InvalidInput, match=r"time_limit: .* is not a duration like 90, 90s, 15m, 2h or 14d"):
+        parse_duration(written, what="time_limit")
+
+
+@pytest.mark.parametrize(
+    ("written", "instant"),
+    [
+        ("2026-11-21T08:00:00Z", NOW),
+        ("2026-11-21T08:00:00", NOW),
+        ("2026-11-21 08:00", NOW),
+        ("2026-11-21T09:00:00+01:00", NOW),
+        ("2026-11-21", NOW - 8 * 3600 * SECOND),
+        ("2026-11-21T08:00:00.000001Z", NOW + 1),
+        ("+15m", NOW + 900 * SECOND),
+        ("+0", NOW),
+        (60, NOW + 60 * SECOND),
+        (0.5, NOW + SECOND // 2),
+        (timedelta(hours=1), NOW + 3600 * SECOND),
+        (datetime(2026, 11, 21, 8, tzinfo=UTC), NOW),
+        (datetime(2026, 11, 21, 10, tzinfo=timezone(timedelta(hours=2))), NOW),
+        (datetime(2026, 11, 21, 8), NOW),
+    ],
+)
+def test_a_time_is_an_instant(written: Any, instant: int) -> None:
+    assert parse_when(written, now=NOW) == instant
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "",
+        "+",
+        "+x",
+        "+-1",
+        "tomorrow",
+        "15m",
+        "2026-13-01",
+        "2026-11-21T25:00",
+        "08:00",
+        True,
+        -5,
+        None,
+        [],
+        {},
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+        float("nan"),
+        b"+1",
+    ],
+)
+def test_what_is_no_time_is_refused_by_name(written: Any) -> None:
+    with pytest.raises(InvalidInput, match=r"^at: "):
+        parse_when(written, now=NOW)
+
+
+def test_an_instant_is_written_in_utc_with_microseconds() -> None:
+    assert iso(NOW) == "2026-11-21T08:00:00.000000Z"
+    assert iso(NOW + 1) == "2026-11-21T08:00:00.000001Z"
+    assert iso(from_datetime(datetime(7, 1, 1, tzinfo=UTC))) == "0007-01-01T00:00:00.000000Z"
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_an_instant_and_its_datetime_are_the_same(moment: datetime) -> None:
+    instant = from_datetime(moment)
+    assert to_datetime(instant) == moment
+    assert parse_when(iso(instant), now=0) == instant
+
+
+def test_a_clock_adds_its_offset() -> None:
+    before = Clock().now()
+    ahead = Clock(offset=3600 * SECOND).now()
+    assert before + 3600 * SECOND <= ahead < before + 3660 * SECOND
