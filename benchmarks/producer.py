@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.peer import peer
 from benchmarks.work import Order, orders
 
-WARM_UP = 20
+WARM_UP = 300
 ROWS_A_CALL = 100
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 
 KEPT = 65_536
 """Bytes kept of the beginning, and again of the end, of each stream."""
@@ -40,7 +39,7 @@ class Capture:
 
     def take(self) -> str | None:
         """The same, and start over empty."""
-        if os.fstat(self._fd).st_size == 0:
+        if os.lseek(self._fd, 0, os.SEEK_END) == 0:
             return None
         text = self.text()
         os.ftruncate(self._fd, 0)
@@ -97,6 +96,8 @@ def readable(data: bytes) -> str:
 def _memory_file(name: str) -> int:
     if hasattr(os, "memfd_create"):
         return os.memfd_create(name)
+    import tempfile  # noqa: PLC0415 - only where the kernel has no memory files
+
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
 

@@ -56,6 +56,15 @@ class Line(NamedTuple):
     bell: int
 
 
+class Tools(NamedTuple):
+    """What a child works with."""
+
+    journal: Journal
+    captures: tuple[Capture, Capture]
+    executor: Executor
+    time_limit: Callable[[Claimed], float]
+
+
 def packed(jobs: Iterable[Claimed], generation: int) -> bytes:
     """A message that hands jobs over."""
     body = marshal.dumps([tuple(job) for job in jobs])
@@ -65,14 +74,12 @@ def packed(jobs: Iterable[Claimed], generation: int) -> bytes:
 class Child:
     """What runs in the forked process."""
 
-    def __init__(self, line: Line, journal: Journal, captures: tuple[Capture, Capture], executor: Executor) -> None:
+    def __init__(self, line: Line, tools: Tools) -> None:
         self._line = line
-        self._journal = journal
-        self._captures = captures
-        self._executor = executor
+        self._journal, self._captures, self._executor, self._time_limit = tools
         self._hand: deque[tuple[int, Claimed]] = deque()
         self._stopped: dict[str, int] = {}
-        self._deadline: float | None = None
+        self._deadline: int | None = None
         self._untold = 0
         self._idle = select.poll()
         self._idle.register(line.permits, select.POLLIN)
@@ -129,7 +136,7 @@ class Child:
             return
         begun = time.monotonic_ns()
         self._journal.begin(job, begun)
-        self._deadline = None if job.time_limit is None else time.monotonic() + job.time_limit
+        self._deadline = begun + round(self._time_limit(job) * 1e9)
         outcome = self._executor.execute(job)
         self._deadline = None
         self._journal.append(job, self._with_output(outcome))
@@ -153,7 +160,7 @@ class Child:
                 return  # a full pipe is a bell that is ringing
 
     def _time_is_up(self, _number: int, _frame: FrameType | None) -> None:
-        if self._deadline is not None and time.monotonic() >= self._deadline:
+        if self._deadline is not None and time.monotonic_ns() >= self._deadline:
             self._deadline = None
             message = "ran past its time limit"
             raise TimeLimitExceeded(message)

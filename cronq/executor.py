@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 RESULT_LIMIT = 65_536
 """Bytes of JSON of a task's return value that are kept."""
 
+_FRESH = 5_000
 _TRACEBACK_LIMIT = 32_768
 _MESSAGE_LIMIT = 4_096
 
@@ -40,23 +41,73 @@ _MESSAGE_LIMIT = 4_096
 class RunningJob:
     """The job that a task belongs to, as the task sees it: `current_job`."""
 
+    __slots__ = ("_job", "_notes", "_started", "warnings")
+
     def __init__(self, job: Claimed) -> None:
-        self.id = job.id
-        self.task = job.task
-        self.queue = job.queue
-        self.priority = job.priority
-        self.key = job.key
-        self.group = job.group
-        self.event = job.event
-        self.attempt = job.attempt
-        self.max_attempts = job.max_attempts
-        self.snoozes = job.snoozes
-        self.crashes = job.crashes
-        self.time_limit = job.time_limit
         self.warnings: list[str] = []
-        self._stored_notes = job.notes
+        self._job = job
         self._notes: dict[str, Any] | None = None
         self._started = time.monotonic()
+
+    @property
+    def id(self) -> int:
+        """The job's id."""
+        return self._job.id
+
+    @property
+    def task(self) -> str:
+        """The name of its task."""
+        return self._job.task
+
+    @property
+    def queue(self) -> str:
+        """The queue it waited in."""
+        return self._job.queue
+
+    @property
+    def priority(self) -> int:
+        """Its priority: lower runs first."""
+        return self._job.priority
+
+    @property
+    def key(self) -> str | None:
+        """The caller's name for it."""
+        return self._job.key
+
+    @property
+    def group(self) -> str | None:
+        """The group it runs in, one at a time."""
+        return self._job.group
+
+    @property
+    def event(self) -> str | None:
+        """The event that made it."""
+        return self._job.event
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, counted from 1."""
+        return self._job.attempt
+
+    @property
+    def max_attempts(self) -> int:
+        """How many attempts it has."""
+        return self._job.max_attempts
+
+    @property
+    def snoozes(self) -> int:
+        """How often it has asked to be asked again later."""
+        return self._job.snoozes
+
+    @property
+    def crashes(self) -> int:
+        """How many of its attempts died with their process."""
+        return self._job.crashes
+
+    @property
+    def time_limit(self) -> float | None:
+        """Seconds this attempt may take; None where the task's or the config's limit holds."""
+        return self._job.time_limit
 
     @property
     def elapsed(self) -> float:
@@ -67,7 +118,7 @@ class RunningJob:
     def notes(self) -> Mapping[str, Any]:
         """What `note` has kept with the job, in this attempt and earlier ones."""
         if self._notes is None:
-            return serialisation.loads(self._stored_notes) if self._stored_notes else {}
+            return serialisation.loads(self._job.notes) if self._job.notes else {}
         return self._notes
 
     def warn(self, message: str) -> None:
@@ -126,22 +177,20 @@ class Executor:
     def execute(self, job: Claimed) -> Outcome:
         """Run the job's task, hooks included. Returns its outcome; raises nothing."""
         started = self._clock.now()
-        before = self._memory.begin()
-        processor = time.process_time()
+        before = self._memory.begin(started)
         running = RunningJob(job)
         current_job.enter(running)
         try:
             outcome = self._attempt(job, running, started)
         finally:
             current_job.enter(None)
-        if outcome.peak_memory is not None:
-            return outcome._replace(finished_at=self._clock.now(), memory_before=before)
-        return outcome._replace(
-            finished_at=self._clock.now(),
-            peak_memory=self._memory.peak(),
-            memory_before=before,
-            cpu_time=round(time.process_time() - processor, 6),
-        )
+        peak, cpu = self._memory.end()
+        (kind, _, _, verdict, delay, error, status, signal, result, warnings, notes, out, err, own, _, spent,
+         pid, stop) = outcome  # fmt: skip
+        return Outcome(
+            kind, started, self._clock.now(), verdict, delay, error, status, signal, result, warnings, notes, out,
+            err, peak if own is None else own, before, cpu if spent is None else spent, pid, stop,
+        )  # fmt: skip
 
     def _attempt(self, job: Claimed, running: RunningJob, started: int) -> Outcome:
         try:
@@ -324,24 +373,41 @@ def _facts(job: Claimed) -> dict[str, str]:
 
 
 class _Memory:
-    """Resident memory of this process: now, and its peak since `begin`, in bytes."""
+    """What the kernel knows of this process: resident memory, its peak, processor time.
+
+    Asking costs more than a short job takes, so jobs that begin within 5 ms of the last
+    question share its answer, and their peak.
+    """
 
     def __init__(self) -> None:
         self._statm = _opened("/proc/self/statm", os.O_RDONLY)
         self._clear = _opened("/proc/self/clear_refs", os.O_WRONLY)
         self._page = os.sysconf("SC_PAGESIZE")
+        self._asked = 0
+        self._resident: int | None = None
+        self._spent = 0.0
 
-    def begin(self) -> int | None:
-        """Start a new peak; returns what is resident now."""
-        if self._clear is not None:
-            os.pwrite(self._clear, b"5", 0)
-        if self._statm is None:
-            return None
-        return int(os.pread(self._statm, 64, 0).split()[1]) * self._page
+    def begin(self, now: int) -> int | None:
+        """Bytes resident as a job begins; a new peak starts here."""
+        if now - self._asked > _FRESH or now < self._asked:
+            self._asked = now
+            if self._clear is not None:
+                os.pwrite(self._clear, b"5", 0)
+            if self._statm is not None:
+                self._resident = int(os.pread(self._statm, 64, 0).split()[1]) * self._page
+            self._spent = _processor_time(resource.getrusage(resource.RUSAGE_SELF))
+        return self._resident
 
-    def peak(self) -> int:
-        """The peak since `begin` (since the process started, where the kernel can't reset it)."""
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    def end(self) -> tuple[int, float]:
+        """The peak in bytes, and the seconds of processor time since the last job ended."""
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        total = _processor_time(usage)
+        spent, self._spent = total - self._spent, total
+        return usage.ru_maxrss * 1024, round(spent, 6)
+
+
+def _processor_time(usage: resource.struct_rusage) -> float:
+    return usage.ru_utime + usage.ru_stime
 
 
 def _opened(path: str, flags: int) -> int | None:

@@ -67,12 +67,11 @@ class Enqueueable(Generic[P]):
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job:
         """Enqueue one job with these arguments. Raises InvalidInput if they don't fit."""
-        return self._intake.place(self.job(*args, **kwargs))
+        return self._intake.place(self._prepare(args, kwargs))
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
         """A job for `enqueue_many`, not enqueued yet."""
-        template = self._intake.template(self.name)
-        return NewJob(self.name, dumps(self._task.bind(args, kwargs)), *template[2:])
+        return self._prepare(args, kwargs)
 
     def using(self, *, connection: Any = None, **options: Unpack[Options]) -> Bound[P]:
         """The same task with options for its jobs: `send.using(at="+1h", group="g").enqueue(…)`.
@@ -81,6 +80,10 @@ class Enqueueable(Generic[P]):
         whose transaction the jobs belong to. Raises InvalidInput naming a bad option.
         """
         return Bound(self._intake, self._task, connection, options)
+
+    def _prepare(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NewJob:
+        template = self._intake.template(self.name)
+        return NewJob(self.name, dumps(self._task.bind(args, kwargs)), *template[2:])
 
 
 class FunctionTask(Enqueueable[P], Generic[P, R]):

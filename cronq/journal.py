@@ -91,7 +91,7 @@ class Journal:
             if not whole:
                 return entries
             self._read += whole
-            entries += _parse(chunk[:whole])
+            entries += _parse(chunk[:whole], self.process)
 
     def _long_line(self) -> tuple[bytes, int]:
         chunk = os.pread(self._fd, os.fstat(self._fd).st_size - self._read, self._read)
@@ -140,54 +140,48 @@ def workers(config: Config) -> set[str]:
     return journals | {path.stem for path in folder.glob("*.alive")}
 
 
-_PLAIN = 8
-"""Fields of a line for an attempt of which nothing else is to be said."""
-
-
 def _line(job_id: int, token: int, outcome: Outcome) -> bytes:
     (
         kind, started, finished, verdict, delay, error, exit_status, signal, result, warnings, notes, stdout, stderr,
         peak, before, cpu, _, stop,
     ) = outcome  # fmt: skip
+    if kind == "success" and not (result or warnings or stdout or stderr) and notes is None and before is not None:
+        # The most common line, put together without an encoder.
+        return b'[%d,%d,"success",%d,%d,%d,%d,%r,null]\n' % (job_id, token, started, finished, before, peak, cpu)
     fields: list[Any] = [job_id, token, kind, started, finished, before, peak, cpu, result]
-    if verdict or error or warnings or notes is not None or stdout or stderr or stop or exit_status is not None:
+    if verdict or error or warnings or notes is not None or stdout or stderr or exit_status is not None:
         fields.append([verdict, delay, error and [error.kind, error.message, error.traceback], exit_status, signal,
                        warnings, notes, stdout, stderr, stop])  # fmt: skip
     return _encode(fields).encode("utf-8", "backslashreplace") + b"\n"
 
 
-def _parse(lines: bytes) -> list[Entry]:
+def _parse(lines: bytes, pid: int) -> list[Entry]:
     joined = b"[" + lines[:-1].replace(b"\n", b",") + b"]"
     try:
-        return [_entry(*fields) for fields in json.loads(joined)]
+        return [_entry(fields, pid) for fields in json.loads(joined)]
     except ValueError:
-        return [entry for line in lines.splitlines() for entry in _salvaged(line)]
+        return [entry for line in lines.splitlines() for entry in _salvaged(line, pid)]
 
 
-def _salvaged(line: bytes) -> list[Entry]:
+def _salvaged(line: bytes, pid: int) -> list[Entry]:
     """The line's entry, none where a power loss left something else."""
     try:
-        return [_entry(*json.loads(line))]
+        return [_entry(json.loads(line), pid)]
     except (ValueError, TypeError):
         return []
 
 
-def _entry(
-    job_id: int,
-    token: int,
-    kind: str,
-    *rest: Any,
-) -> Entry:
-    started, finished, before, peak, cpu, result, *more = rest
-    if not more:
-        outcome = Outcome(
-            kind, started, finished, result=result, peak_memory=peak, memory_before=before, cpu_time=cpu
-        )
-        return Entry(job_id, token, outcome)
-    verdict, delay, error, exit_status, signal, warnings, notes, stdout, stderr, stop = more[0]
+_NOTHING_MORE = ("", None, None, None, None, (), None, None, None, False)
+
+
+def _entry(fields: list[Any], pid: int) -> Entry:
+    job_id, token, kind, started, finished, before, peak, cpu, result = fields[:9]
+    verdict, delay, error, exit_status, signal, warnings, notes, stdout, stderr, stop = (
+        fields[9] if len(fields) > 9 else _NOTHING_MORE
+    )
     failure = Failure(*error) if error else None
     outcome = Outcome(
         kind, started, finished, verdict, delay, failure, exit_status, signal, result, tuple(warnings), notes,
-        stdout, stderr, peak, before, cpu, None, stop,
+        stdout, stderr, peak, before, cpu, pid, stop,
     )  # fmt: skip
     return Entry(job_id, token, outcome)

@@ -13,7 +13,7 @@ from cronq.child import WORKER_VARIABLE
 from cronq.events import log
 from cronq.job import Failure
 from cronq.locks import Remains
-from cronq.outcome import Outcome, Settlement, next_state
+from cronq.outcome import FINISHED, Outcome, Settlement, next_state
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
@@ -110,6 +110,8 @@ class _Death(NamedTuple):
 
 def settlement(job: Claimed, outcome: Outcome, policies: Policies, chance: Random) -> Settlement:
     """What an outcome means for its job, ready to be written."""
+    if outcome.kind == "success":
+        return Settlement(job, outcome, FINISHED)
     policy = policies.of(job)
     following = next_state(job, outcome, policy, chance=chance.random())
     return Settlement(job, outcome, following, hold_group=policy.group_on_failed == "hold" and following.state == "failed")

@@ -57,6 +57,9 @@ class Next(NamedTuple):
     error: Failure | None = None
 
 
+FINISHED = Next(State.FINISHED)
+
+
 class Settlement(NamedTuple):
     """One ended attempt, ready to be written."""
 
@@ -71,7 +74,7 @@ def next_state(job: Claimed, outcome: Outcome, policy: Policy, *, chance: float)
     """The job's next state after this outcome. Pure: `chance` in [0, 1) is the jitter's dice."""
     match outcome.kind, outcome.verdict:
         case ("success" | "warning"), _:
-            return Next(State.FINISHED)
+            return FINISHED
         case _, "release":
             return Next(State.READY, spent=False, error=outcome.error)
         case _, "skip" | "cancel":

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from cronq.config import Config
     from cronq.job import Claimed
+    from cronq.policies import Policies
     from cronq.registry import Registry
     from cronq.times import Clock
 
@@ -57,6 +58,7 @@ class Setting(NamedTuple):
 
     config: Config
     registry: Registry
+    policies: Policies
     clock: Clock
     worker: str
 
@@ -71,7 +73,6 @@ class Member:
         self.generation = 0
         self.done = 0
         self.memory = 0
-        self.unsettled = 0
         self.warned = False
         self.doom: Outcome | None = None
         self.journal = Journal(path_for(setting.config, setting.worker, number))
@@ -120,15 +121,14 @@ class Member:
             return [self.hand.pop() for _ in range(count)][::-1]
         return []
 
-    def collect(self) -> Iterator[Ended]:
+    def collect(self) -> list[Ended]:
         """The attempts that ended since the last call."""
-        for entry in self.journal.ended():
-            job = self.hand.popleft()
-            self.done += 1
-            self.unsettled += 1
+        entries = self.journal.ended()
+        if entries:
+            self.done += len(entries)
             self.warned = False
-            self.memory = entry.outcome.memory_before or 0
-            yield Ended(job, entry.outcome._replace(pid=self.pid))
+            self.memory = entries[-1].outcome.memory_before or 0
+        return [Ended(self.hand.popleft(), entry.outcome) for entry in entries]
 
     def close(self) -> None:
         """Close what belongs to this child; without permits it ends by itself when it is idle."""
@@ -180,9 +180,10 @@ class Pool:
         os.close(member.permits[1])
         os.close(member.messages[1])
         os.close(self._bell[0])
-        config, registry, clock, _ = self._setting
+        executor = Executor(self._setting.registry, self._setting.config, self._setting.clock)
         line = child_side.Line(member.permits[0], member.messages[0], self._bell[1])
-        child_side.Child(line, member.journal, member.captures, Executor(registry, config, clock)).serve()
+        tools = child_side.Tools(member.journal, member.captures, executor, self._setting.policies.time_limit)
+        child_side.Child(line, tools).serve()
 
     @property
     def registry(self) -> Registry:
@@ -262,7 +263,6 @@ class Pool:
     def settled(self) -> None:
         """All that was collected is in the database: journals may forget it."""
         for member in self.members:
-            member.unsettled = 0
             if not member.hand and member.journal.size > _JOURNAL_SMALL:
                 member.journal.forget()
         for member in self.retired:
@@ -273,7 +273,7 @@ class Pool:
         """Whether the child may be handed more: not while its journal waits to be emptied."""
         return member.journal.size < _JOURNAL_FULL
 
-    def tick(self, limit_of: Callable[[Claimed], float]) -> list[Claimed]:
+    def tick(self) -> list[Claimed]:
         """Look after running jobs: time limits, long output, and jobs stuck behind a slow one.
 
         Returns jobs taken back from behind a slow one.
@@ -285,19 +285,19 @@ class Pool:
         back: list[Claimed] = []
         for member in self.members:
             if member.running is not None:
-                self._watch(member, limit_of)
+                self._watch(member)
                 if len(member.hand) > 1 and member.running and member.running[1] > STUCK:
                     back += member.take_back()
         return back
 
-    def _watch(self, member: Member, limit_of: Callable[[Claimed], float]) -> None:
+    def _watch(self, member: Member) -> None:
         for capture in member.captures:
             capture.trim()
         running = member.running
         if running is None:
             return
         job, elapsed = running
-        limit = limit_of(job)
+        limit = self._setting.policies.time_limit(job)
         if elapsed < limit:
             return
         if not member.warned:

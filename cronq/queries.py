@@ -23,7 +23,9 @@ ENQUEUE_COLUMNS = (
     " time_limit, event, retry, created_at"
 )
 
-FUTURE_STATES = "state IN ('scheduled', 'retrying', 'waiting')"
+FUTURE_STATES = "(state = 'scheduled' OR state = 'retrying' OR state = 'waiting')"
+"""Word for word the condition of the index, or SQLite won't use it."""
+
 ENDED_STATES = "state IN ('finished', 'failed', 'cancelled')"
 _LINE = "priority, available_at, id"
 
@@ -108,6 +110,11 @@ class Queries:
             " memory_before = ?, cpu_time = ?, unique_key = CASE WHEN ? THEN NULL ELSE unique_key END,"
             f" kill_requested = 0, lease_until = NULL WHERE {fenced}"
         )
+        # For a first attempt that succeeded and left nothing to keep: half the cost, on the most common way.
+        self.finish = (
+            f"UPDATE {self.jobs} SET state = 'finished', outcome = 'success', started_at = ?, finished_at = ?, pid = ?,"
+            f" peak_memory = ?, memory_before = ?, cpu_time = ?, lease_until = NULL WHERE {fenced}"
+        )
         self.record_attempt = (
             f"INSERT INTO {self.attempts} (job_id, number, outcome, started_at, finished_at, host, pid, exit_status,"
             " signal, error_class, error_message, traceback, stdout, stderr)"
@@ -157,7 +164,7 @@ class Queries:
         self.next_due = f"SELECT min(available_at) FROM {self.jobs} WHERE {FUTURE_STATES}"
         # index: ended
         self.prunable = (
-            f"SELECT id FROM {self.jobs} WHERE {ENDED_STATES} AND finished_at < ?"
+            f"SELECT id FROM {self.jobs} WHERE finished_at < ?"
             " AND state IN (SELECT value FROM json_each(?)) ORDER BY finished_at LIMIT ?"
         )
         chosen = "IN (SELECT value FROM json_each(?))"
@@ -216,5 +223,5 @@ def glance(prefix: str) -> str:
         f"SELECT EXISTS (SELECT 1 FROM {jobs} WHERE state = 'ready')"
         f" OR EXISTS (SELECT 1 FROM {jobs} WHERE {FUTURE_STATES} AND available_at <= ?)"
         f" OR EXISTS (SELECT 1 FROM {jobs} WHERE lease_until IS NOT NULL)"
-        f" OR EXISTS (SELECT 1 FROM {jobs} WHERE {ENDED_STATES} AND finished_at < ?)"
+        f" OR EXISTS (SELECT 1 FROM {jobs} WHERE finished_at < ?)"
     )

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from cronq.job import COMMAND_TASK
 
 if TYPE_CHECKING:
-    from cronq.notices import Notice
     from collections.abc import Iterable, Sequence
     from datetime import datetime, timedelta
     from typing import Self
 
     from cronq.job import Attempt, Job
+    from cronq.notices import Notice
     from cronq.runner import Summary
 
 _LINE_BREAKS = {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t", 0x2028: "\\u2028", 0x2029: "\\u2029"}
@@ -49,9 +49,10 @@ def complain(text: str) -> None:
 
 
 def write(lines: Iterable[str]) -> None:
-    """Lines on stdout, as they come."""
+    """Lines on stdout, ahead of whatever goes to stderr next."""
     if sys.stdout is not None:
         sys.stdout.writelines(f"{line}\n" for line in lines)
+        sys.stdout.flush()
 
 
 def document(value: object) -> str:
@@ -203,8 +204,9 @@ def job_page(job: Job, attempts: Sequence[Attempt], output: tuple[str | None, st
     lines += [f"  warning       {one_line(text)}" for text in job.warnings]
     for attempt in attempts:
         lines += _attempt_lines(attempt)
-    for name, text in zip(("stdout", "stderr"), output, strict=True):
-        lines += _block(name, text, indent="")
+    if not attempts or output != (attempts[-1].stdout, attempts[-1].stderr):
+        for name, text in zip(("stdout", "stderr"), output, strict=True):
+            lines += _block(name, text, indent="")
     return lines
 
 
@@ -306,7 +308,8 @@ class TerminalReport(Report):
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._bar = Progress(*columns, console=_console(stderr=True), transient=True)
+        # Without rich's thread: a fork while it holds a lock would leave a child waiting for ever.
+        self._bar = Progress(*columns, console=_console(stderr=True), transient=True, auto_refresh=False)
         self._row = self._bar.add_task("jobs", total=None)
 
     def __enter__(self) -> Self:
@@ -318,7 +321,7 @@ class TerminalReport(Report):
 
     def progress(self, summary: Summary, total: int) -> None:
         """Moves the bar."""
-        self._bar.update(self._row, completed=dealt_with(summary), total=total)
+        self._bar.update(self._row, completed=summary.ended, total=total, refresh=True)
 
     def needs_a_person(self, notice: Notice) -> None:
         """One line above the bar."""
@@ -331,6 +334,18 @@ class TerminalReport(Report):
         complain(summary_line(summary))
 
 
+def tell_the_log() -> None:
+    """Show what goes into the log, but for the errors: those the report tells already."""
+    import logging
+
+    log = logging.getLogger("cronq")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("cronq: %(message)s"))
+    handler.addFilter(lambda record: record.levelno < logging.ERROR)
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+
+
 def reporter(*, quiet: bool) -> Report:
     """How this run speaks: with a bar only where somebody sees it."""
     if quiet or sys.stderr is None or not sys.stderr.isatty():
@@ -338,12 +353,7 @@ def reporter(*, quiet: bool) -> Report:
     return TerminalReport()
 
 
-_COUNTED = ("finished", "failed", "retrying", "waiting", "cancelled", "lost")
-
-
-def dealt_with(summary: Summary) -> int:
-    """How many attempts have ended so far."""
-    return sum(getattr(summary, name) for name in _COUNTED)
+_COUNTED = ("finished", "failed", "retrying", "waiting", "cancelled", "ready", "lost")
 
 
 def summary_line(summary: Summary) -> str:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-import secrets
 import signal
-import socket
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -137,7 +135,7 @@ class Runner:
         limits: Limits = Limits(),
         report: Report | None = None,
     ) -> None:
-        self.worker = f"{socket.gethostname().split('.')[0]}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.worker = f"{os.uname().nodename}-{os.getpid()}-{os.urandom(3).hex()}"
         self.summary = Summary()
         self._store = store
         self._config = config
@@ -147,7 +145,7 @@ class Runner:
         self._policies = Policies(config, registry)
         self._chance = random.Random()  # noqa: S311 - dice, not secrets
         self._maintainer = Maintainer(store, config, self._policies, chance=self._chance)
-        setting = Setting(config, registry, store.clock, self.worker)
+        setting = Setting(config, registry, self._policies, store.clock, self.worker)
         self._pool = Pool(jobs or config.jobs, setting, before_fork=store.close)
         self._pace = _Pace()
         self._times = _Times()
@@ -241,10 +239,7 @@ class Runner:
         self._claimed += len(jobs)
         if len(jobs) < limit:
             self._times.look = time.monotonic() + _LOOK_AGAIN
-        return [self._with_limit(job) for job in jobs]
-
-    def _with_limit(self, job: Claimed) -> Claimed:
-        return job if job.time_limit is not None else job._replace(time_limit=self._policies.time_limit(job))
+        return jobs
 
     def _deal(self, members: list[Member]) -> None:
         """Hand jobs out in turn, so that they start in order; a group's jobs go to one child."""
@@ -322,10 +317,11 @@ class Runner:
     def _tell(self, settled: Settlement) -> None:
         """Count it, and call a person if one is needed."""
         job, outcome, following, _ = settled
+        if following.state is State.FINISHED:
+            self.summary.finished += 1
+            return
         state = following.state.value
         setattr(self.summary, state, getattr(self.summary, state) + 1)
-        if following.state is State.FINISHED:
-            return
         log.info("job %d %s: %s", job.id, state, following.error.message if following.error else outcome.kind)
         notice = notice_of(settled, self._policies.of(job))
         if notice:
@@ -336,7 +332,7 @@ class Runner:
         if self._report:
             self._report.needs_a_person(notice)
         if notice.wanted(self._config, self._pool.registry):
-            self._deliver([notice.as_job(secrets.randbits(62))])
+            self._deliver([notice.as_job(self._chance.getrandbits(62))])
 
     def _deliver(self, notices: list[Claimed]) -> None:
         """Have the idlest child tell a person: the hook and the command are a user's code."""
@@ -347,7 +343,7 @@ class Runner:
 
     def _look_after(self) -> None:
         now = time.monotonic()
-        back = self._pool.tick(self._policies.time_limit)
+        back = self._pool.tick()
         if back:
             self._pace.slow_down()
             self._take_back(back)
@@ -402,7 +398,7 @@ class Runner:
         while self._pool.in_hand:
             self._pool.wait(TICK, (wake_fd,))
             self._pool.collect()
-            self._pool.tick(self._policies.time_limit)
+            self._pool.tick()
             if self._signals > 1:
                 break
         self._pool.leave()

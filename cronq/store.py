@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import socket
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from cronq.dialects.sqlite import Duplicate
@@ -62,7 +61,7 @@ class Store(Reader):
         super().__init__(config)
         self.clock = clock
         self._random = random.Random()  # noqa: S311 - dice, not secrets
-        self._host = socket.gethostname()
+        self._host = os.uname().nodename
 
     def __enter__(self) -> Self:
         return self
@@ -222,7 +221,11 @@ class Store(Reader):
 
     def _settle(self, settlements: Sequence[Settlement]) -> None:
         with self._db.write() as tx:
-            written = tx.execute_many(self._queries.settle, [_settled_row(s) for s in settlements])
+            plain = [_finished_row(s) for s in settlements if _is_plain(s)]
+            written = tx.execute_many(self._queries.finish, plain) if plain else 0
+            if len(plain) < len(settlements):
+                rest = [_settled_row(s) for s in settlements if not _is_plain(s)]
+                written += tx.execute_many(self._queries.settle, rest)
             if written != len(settlements):
                 raise _LeaseLost
             history = [_attempt_row(s, self._host) for s in settlements if s.outcome.kind in _RECORDED]
@@ -392,6 +395,30 @@ def _heads(front: Iterable[_Key], holders: Mapping[str, int]) -> dict[str, _Key]
         if group is not None and holders.get(group, key[2]) == key[2]:
             heads.setdefault(group, key)
     return heads
+
+
+def _is_plain(settlement: Settlement) -> bool:
+    """Whether this is a first attempt that succeeded and left nothing to keep."""
+    job, outcome = settlement.job, settlement.outcome
+    return (
+        outcome.kind == "success"
+        and job.attempt == 1
+        and outcome.result is None
+        and outcome.stdout is None
+        and outcome.stderr is None
+        and outcome.notes is None
+        and job.key is None
+        and not job.snoozes
+        and not job.spent_before
+    )
+
+
+def _finished_row(settlement: Settlement) -> tuple[Any, ...]:
+    job, outcome = settlement.job, settlement.outcome
+    return (
+        outcome.started_at, outcome.finished_at, outcome.pid, outcome.peak_memory, outcome.memory_before,
+        outcome.cpu_time, job.id, job.token,
+    )  # fmt: skip
 
 
 def _settled_row(settlement: Settlement) -> tuple[Any, ...]:

@@ -65,7 +65,7 @@ def _expected(job: Job, facts: Facts) -> str:
     if facts.task_known is False:
         return f"task {_name(job.task)} is not known to the configured app"
     if facts.looked_at is None:
-        return "no runner has looked yet: is `cronq run` in the crontab?"
+        return "no runner has looked yet (is `cronq run` in the crontab?)"
     if facts.looked_at < job.available_at:
         return f"no runner has looked since (the last one did at {_time(facts.looked_at)})"
     return f"it waits its turn in queue {_name(job.queue)} with priority {job.priority}"

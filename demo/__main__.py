@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import shlex
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 CRONQ = str(Path(sys.prefix) / "bin" / "cronq")
 
 
@@ -47,13 +49,16 @@ class Demo:
         """Run the command on a terminal, even where there is none, and show what it draws."""
         print("$", shlex.join(["cronq", *command]))
         ours, theirs = pty.openpty()
-        environment = os.environ | {"COLUMNS": "110", "NO_COLOR": "1", "TERM": "xterm"}
+        environment = os.environ | {"COLUMNS": "120", "TERM": "xterm"}
         process = subprocess.Popen([CRONQ, *command], cwd=self.directory, env=environment, stdout=theirs)
         os.close(theirs)
+        drawn = b""
         with suppress(OSError):  # a terminal whose other side was closed ends with EIO
-            while drawn := os.read(ours, 65536):
-                sys.stdout.write(drawn.decode().replace("\r\n", "\n"))
+            while part := os.read(ours, 65536):
+                drawn += part
         os.close(ours)
+        text = drawn.decode().replace("\r\n", "\n")
+        print(text if sys.stdout.isatty() else COLOURS.sub("", text), end="")
         expect(process.wait() == 0, "cronq ls draws its table")
 
 

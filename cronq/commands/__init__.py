@@ -60,21 +60,7 @@ class Invocation:
         """The configured app with its tasks, or only what the database itself needs."""
         from cronq.app import Cronq, load_app
 
-        queue = load_app(self.config) if with_tasks else Cronq(self.config)
-        self._log_to_stderr()
-        return queue
-
-    def _log_to_stderr(self) -> None:
-        """Warnings in one line each, unless the app has set up a log of its own."""
-        import logging
-
-        log = logging.getLogger("cronq")
-        if log.hasHandlers():
-            return
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("cronq: %(message)s"))
-        handler.setLevel(logging.ERROR if self.quiet else logging.INFO if self.verbose else logging.WARNING)
-        log.addHandler(handler)
+        return load_app(self.config) if with_tasks else Cronq(self.config)
 
     def store(self) -> Store:
         """The jobs; no task is imported for it."""

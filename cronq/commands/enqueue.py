@@ -13,6 +13,7 @@ from typer.core import TyperCommand
 from cronq.commands import options as given
 from cronq.errors import InvalidInput
 from cronq.job import COMMAND_TASK
+from cronq.render import complain, document, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -260,13 +261,11 @@ def _place_lines(queue: Cronq, lines: _Lines, *, check: bool) -> list[Job]:
 
 
 def _print(jobs: Sequence[Job], *, as_json: bool, many: bool) -> None:
-    from cronq import render
-
     if not as_json:
-        render.write(str(job.id) for job in jobs)
+        write(str(job.id) for job in jobs)
         return
     objects = [{**job.to_json(), "existing": job.existing} for job in jobs]
-    render.write([render.document(objects if many else objects[0])])
+    write([document(objects if many else objects[0])])
 
 
 def _emit(
@@ -274,8 +273,12 @@ def _emit(
 ) -> None:
     """Enqueue a job for each task that subscribed to an event; prints their ids."""
     values = _fields(fields or ())
-    with given.invocation(context).cronq(with_tasks=True) as queue:
-        _print(queue.emit(event, **values), as_json=as_json, many=True)
+    call = given.invocation(context)
+    with call.cronq(with_tasks=True) as queue:
+        jobs = queue.emit(event, **values)
+    _print(jobs, as_json=as_json, many=True)
+    if not jobs and not call.quiet:
+        complain(f"event {event}: no task has subscribed")
 
 
 def register(app: typer.Typer) -> None:

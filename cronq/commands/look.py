@@ -11,7 +11,8 @@ from cronq.commands import options as given
 from cronq.commands.run import positive
 from cronq.errors import JobNotFound
 from cronq.job import COMMAND_TASK, State
-from cronq.times import iso, to_datetime
+from cronq.selection import Selection
+from cronq.times import from_datetime, iso, to_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from cronq.commands import Invocation
     from cronq.job import Attempt, Job
-    from cronq.selection import Selection
     from cronq.store import Store
     from cronq.why import Facts
 
@@ -63,7 +63,7 @@ def _ls(
         render.print_jobs(jobs, now=now)
     else:
         render.write(map(render.job_line, jobs))
-    if more and not call.quiet:
+    if more and limit is None and not call.quiet:
         render.complain(f"only the newest {number} are shown; --limit 0 shows all")
 
 
@@ -231,7 +231,7 @@ def _status(context: typer.Context, *, as_json: given.AsJson = False) -> None:
     call = given.invocation(context)
     with call.store() as store:
         counts = store.counts()
-        oldest = store.oldest_ready()
+        oldest = _oldest_ready(store)
         paused = sorted(store.paused())
     looked = _last_look(call)
     if as_json:
@@ -239,6 +239,11 @@ def _status(context: typer.Context, *, as_json: given.AsJson = False) -> None:
         return
     render.print_counts(counts)
     render.write(_remarks(oldest, looked, paused))
+
+
+def _oldest_ready(store: Store) -> int | None:
+    ready = store.find(Selection(states=frozenset({State.READY})))
+    return min((from_datetime(job.available_at) for job in ready), default=None)
 
 
 def _summary(

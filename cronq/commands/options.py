@@ -79,8 +79,9 @@ def states(given: Iterable[str] | None) -> frozenset[str]:
 
 
 def _suggestion(name: str) -> str:
-    close = get_close_matches(name.lower(), list(State), n=1, cutoff=0.5)
-    return f", did you mean {close[0]!r}?" if close else f"; there are {', '.join(State)}"
+    known = [state.value for state in State]
+    close = get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    return f", did you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}"
 
 
 def job_id(text: str) -> int:

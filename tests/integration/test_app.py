@@ -72,7 +72,8 @@ def test_a_task_is_named_after_module_and_function(queue: Cronq) -> None:
 def test_a_script_names_its_tasks_as_its_importers_do(tmp_path: Path) -> None:
     script = tmp_path / "jobs.py"
     script.write_text(
-        "from cronq import Cronq\nqueue = Cronq('sqlite:///q.db')\n@queue.task\ndef add(): ...\nprint(add.name)\n"
+        "from cronq import Cronq\nqueue = Cronq('sqlite:///q.db')\n"
+        "@queue.task\ndef add(): ...\nprint(add.name)\n"
     )
     root = Path(__file__).parents[2]
     env = os.environ | {"PYTHONPATH": str(root)}

@@ -185,13 +185,19 @@ def test_a_transaction_of_the_program_is_not_touched(
 
 def test_afterwards_all_is_as_before(queue: Cronq, tasks: SimpleNamespace) -> None:
     config, clock = queue.config, queue.clock
-    with pytest.raises(ZeroDivisionError), scratch(queue, clock=ManualClock()):
-        tasks.add.enqueue(1, 2)
-        scratched = Path(queue.config.sqlite_path() or "")
-        assert scratched.exists()
-        1 / 0  # noqa: B018
+    used: list[Path] = []
+
+    def fail_within() -> None:
+        with scratch(queue, clock=ManualClock()):
+            tasks.add.enqueue(1, 2)
+            used.append(Path(queue.config.sqlite_path() or ""))
+            assert used[0].exists()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_within()
     assert (queue.config, queue.clock) == (config, clock)
-    assert not scratched.parent.exists()
+    assert not used[0].parent.exists()
 
 
 # ManualClock
