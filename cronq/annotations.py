@@ -121,9 +121,7 @@ def _reason(error: ValidationError) -> str:
 
 
 def _is_plain_class(hint: object) -> bool:
-    return (
-        isinstance(hint, type) and not getattr(hint, "_is_protocol", False) and not typing.is_typeddict(hint)
-    )
+    return isinstance(hint, type) and not getattr(hint, "_is_protocol", False) and not typing.is_typeddict(hint)
 
 
 def _exact_types(hint: object) -> frozenset[type]:

@@ -119,9 +119,7 @@ class Cronq:
     @overload
     def task(self, target: Callable[P, R], /) -> FunctionTask[P, R]: ...
     @overload
-    def task(
-        self, target: None = None, /, *, name: str | None = None, **options: Unpack[Declared]
-    ) -> Decorator: ...
+    def task(self, target: None = None, /, *, name: str | None = None, **options: Unpack[Declared]) -> Decorator: ...
     def task(self, target: Any = None, /, *, name: str | None = None, **options: Unpack[Declared]) -> Any:
         """Make a function, or a class with `perform`, a task: it gets `enqueue`, `using` and `job`.
 
@@ -189,9 +187,7 @@ class Cronq:
         job = self._intake.prepare(task, args, options, check=check)
         return self._intake.place(job, connection)
 
-    def command(
-        self, command: str | Sequence[str], *, connection: Any = None, **options: Unpack[Options]
-    ) -> Job:
+    def command(self, command: str | Sequence[str], *, connection: Any = None, **options: Unpack[Options]) -> Job:
         """Enqueue a shell command: text for /bin/sh, or a list of program and arguments.
 
         Raises ConfigError where the config doesn't allow commands.
@@ -317,9 +313,7 @@ def load_app(config: Config) -> Cronq:
     for part in attribute.split("."):
         found = getattr(found, part, None)
     if not isinstance(found, Cronq):
-        problem = (
-            "is not a Cronq object" if found is not None else f"there is no {attribute} in {module_name}"
-        )
+        problem = "is not a Cronq object" if found is not None else f"there is no {attribute} in {module_name}"
         raise ConfigError(f"app = {config.app!r}: {problem}")
     found.configure(config)
     return found

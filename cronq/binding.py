@@ -29,9 +29,7 @@ class Parameters:
         self._extra = _name_of_kind(self._all, Parameter.VAR_KEYWORD)
         self._known = frozenset(each.name for each in self._all) - {self._extra}
         self._required = frozenset(each.name for each in self._all if _is_required(each))
-        self._only_by_keyword = not self._rest and all(
-            each.kind is not Parameter.POSITIONAL_ONLY for each in self._all
-        )
+        self._only_by_keyword = not self._rest and all(each.kind is not Parameter.POSITIONAL_ONLY for each in self._all)
         self._annotations = self._annotated(getattr(inspect.unwrap(function), "__globals__", {}))
         self._exact = {name: annotation.exact for name, annotation in self._annotations.items()}
 

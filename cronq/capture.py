@@ -96,14 +96,14 @@ def readable(data: bytes) -> str:
 def _memory_file(name: str) -> int:
     if hasattr(os, "memfd_create"):
         return os.memfd_create(name)
-    import tempfile  # noqa: PLC0415 - only where the kernel has no memory files
+    import tempfile
 
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
 
 
 def _punch_hole(fd: int, start: int, length: int) -> None:
-    import ctypes  # noqa: PLC0415 - the only way to fallocate's flags, and hardly ever needed
+    import ctypes
 
     libc = ctypes.CDLL(None, use_errno=True)
     libc.fallocate(fd, _KEEP_SIZE_AND_PUNCH_HOLE, ctypes.c_long(start), ctypes.c_long(length))

@@ -19,7 +19,6 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from cronq.errors import TimeLimitExceeded
-from cronq.executor import Executor
 from cronq.job import Claimed
 from cronq.outcome import Outcome
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from cronq.capture import Capture
+    from cronq.executor import Executor
     from cronq.journal import Journal
 
 LOST_DESCRIPTORS = 119
@@ -117,7 +117,7 @@ class Child:
 
     def _receive(self) -> None:
         length, generation = _HEAD.unpack(self._read(_HEAD.size))
-        jobs: list[tuple[Any, ...]] = marshal.loads(self._read(length))  # noqa: S302 - from the runner that forked us
+        jobs: list[tuple[Any, ...]] = marshal.loads(self._read(length))
         self._hand.extend((generation, Claimed(*job)) for job in jobs)
 
     def _read(self, length: int) -> bytes:
@@ -182,7 +182,7 @@ def become(captures: tuple[Capture, Capture], worker: str, serve: Callable[[], N
         os.close(null)
         for target, capture in enumerate(captures, start=1):
             capture.attach(target)
-        sys.stdin = open(0, closefd=False)  # noqa: SIM115, PTH123
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
         sys.stdout, sys.stderr = (_stream(fd) for fd in (1, 2))
         serve()
     except BaseException:
@@ -194,7 +194,14 @@ def become(captures: tuple[Capture, Capture], worker: str, serve: Callable[[], N
 
 def _own_signals() -> None:
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE):
+    for number in (
+        signal.SIGCHLD,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+        signal.SIGHUP,
+        signal.SIGQUIT,
+        signal.SIGPIPE,
+    ):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -202,4 +209,4 @@ def _own_signals() -> None:
 
 
 def _stream(fd: int) -> Any:
-    return open(fd, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115, PTH123
+    return open(fd, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)

@@ -162,9 +162,7 @@ class _Layers:
             raise ConfigError(f"{origin}: {key}: expected an absolute path here: {error.strerror}") from None
 
 
-def load(
-    *, file: str | None = None, database: str | None = None, environ: Mapping[str, str] | None = None
-) -> Config:
+def load(*, file: str | None = None, database: str | None = None, environ: Mapping[str, str] | None = None) -> Config:
     """Find the configuration and check it; `file` and `database` are the flags --config and --db.
 
     Without `file`, the first of $CRONQ_CONFIG, ./cronq.toml, [tool.cronq] in ./pyproject.toml,
@@ -202,9 +200,7 @@ def _add_environment(layers: _Layers, environ: Mapping[str, str]) -> None:
             layers.add({key: settings.read_text(key, text, where=origin)}, origin=origin, directory="")
 
 
-def _find(
-    file: str | None, environ: Mapping[str, str], home: str | None
-) -> tuple[str, dict[str, object]] | None:
+def _find(file: str | None, environ: Mapping[str, str], home: str | None) -> tuple[str, dict[str, object]] | None:
     if file is not None:
         return _named(file, flag="--config", home=home)
     if environ.get("CRONQ_CONFIG"):

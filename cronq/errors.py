@@ -20,6 +20,10 @@ Verdict                     raised by a task about its own job
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cronq.job import Job
+
 
 class CronqError(Exception):
     """An error with one clear sentence for a person and an exit status for a script."""
@@ -48,7 +52,11 @@ class JobNotFound(CronqError):
 
 
 class JobFailed(CronqError):
-    """The job that was waited for ended, but did not finish."""
+    """The job that was waited for ended, but did not finish; `job` is how it stands."""
+
+    def __init__(self, message: str, job: Job | None = None) -> None:
+        super().__init__(message)
+        self.job = job
 
 
 class Unavailable(CronqError):

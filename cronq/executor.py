@@ -202,7 +202,7 @@ class Executor:
             return self._call(task, job, running, started)
         except UnknownTask as error:
             return Outcome("snoozed", started, started, "unknown", error=Failure("UnknownTask", str(error)))
-        except BaseException as error:  # noqa: BLE001 - whatever a task raises is its outcome
+        except BaseException as error:
             return self._failed(error, running, started)
 
     def _call(self, task: Task, job: Claimed, running: RunningJob, started: int) -> Outcome:
@@ -229,7 +229,7 @@ class Executor:
             return None
         try:
             text = serialisation.dump_value(value)
-        except Exception as error:  # noqa: BLE001 - a result that can't be kept is no reason to run again
+        except Exception as error:
             running.warn(f"the result was not kept: {error}")
             return None
         size = len(text.encode("utf-8", "surrogatepass"))
@@ -245,16 +245,14 @@ class Executor:
             raise Fail(str(error)) from None
         if self._hooked:
             self._before(running)
-        command = serialisation.loads(job.args)["command"]
+        command: str | list[str] = json.loads(job.args)["command"]
         outcome = run_command(command, _facts(job), started)
         if outcome.error is None:
             self._after(running, None)
-        elif outcome.error is not None and outcome.kind != "snoozed":
+        elif outcome.kind != "snoozed":
             self._on_error(running, Fail(outcome.error.message))
         kind = "warning" if running.warnings and outcome.kind == "success" else outcome.kind
-        return outcome._replace(
-            kind=kind, warnings=tuple(running.warnings), notes=running.changed_notes
-        )
+        return outcome._replace(kind=kind, warnings=tuple(running.warnings), notes=running.changed_notes)
 
     def _notice(self, job: Claimed, started: int) -> Outcome:
         notice = Notice(*json.loads(job.args))
@@ -269,7 +267,7 @@ class Executor:
 
     def _before(self, running: RunningJob) -> None:
         for hook in self._hooks.get("job_metadata", ()):
-            fields = hook(running)
+            fields: Any = hook(running)
             if fields:
                 running.note(**fields)
         for hook in self._hooks.get("before_job", ()):
@@ -279,14 +277,14 @@ class Executor:
         for hook in self._hooks.get("after_job", ()):
             try:
                 hook(running, result)
-            except Exception as error:  # noqa: BLE001 - the work is done and must not be repeated
+            except Exception as error:
                 running.warn(f"after_job {_name(hook)}: {type(error).__name__}: {error}")
 
     def _on_error(self, running: RunningJob, error: BaseException) -> None:
         for hook in self._hooks.get("on_error", ()):
             try:
                 hook(running, error)
-            except Exception as second:  # noqa: BLE001 - never hides the first error
+            except Exception as second:
                 running.warn(f"on_error {_name(hook)}: {type(second).__name__}: {second}")
 
     # Errors
@@ -306,7 +304,7 @@ def verdict_of(error: BaseException, started: int) -> Outcome:
         return inner._replace(stop=True)
     try:
         return _verdict(error, started)
-    except Exception as bad:  # noqa: BLE001 - such as Snooze("soon")
+    except Exception as bad:
         return _outcome("error", bad, started, verdict="fail")
 
 
@@ -338,16 +336,16 @@ def _outcome(kind: str, error: BaseException, started: int, *, verdict: str = ""
 def _message(error: BaseException) -> str:
     try:
         return str(error)[:_MESSAGE_LIMIT]
-    except Exception:  # noqa: BLE001 - an exception's own __str__ is a task's code, too
+    except Exception:
         return f"a {type(error).__name__} that can't be shown"
 
 
 def _traceback(error: BaseException) -> str | None:
-    import traceback  # noqa: PLC0415 - only failures need it
+    import traceback
 
     try:
         lines = traceback.format_exception(type(error), error, _from_the_task(error.__traceback__), limit=-40)
-    except Exception:  # noqa: BLE001 - as in _message
+    except Exception:
         return None
     text = "".join(lines)
     return text if len(text) <= _TRACEBACK_LIMIT else "…" + text[-_TRACEBACK_LIMIT:]

@@ -5,21 +5,21 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cronq import submission
-from cronq.job import COMMAND_TASK
+from cronq.job import COMMAND_TASK, NewJob
 from cronq.permissions import require_commands
 from cronq.serialisation import dumps
 from cronq.store import Store
-from cronq.times import Clock
+from cronq.times import Clock, to_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from cronq.config import Config
-    from cronq.job import Enqueued, Job, NewJob
+    from cronq.job import Enqueued, Job
     from cronq.registry import Registry
 
 _inherited: list[Store] = []
@@ -124,33 +124,26 @@ class Intake:
 
     def customise(self, template: NewJob, arguments: dict[str, Any], options: Mapping[str, Any]) -> NewJob:
         """The template with arguments and the caller's options."""
-        job = template._replace(args=dumps(arguments))
+        job = NewJob(template.task, dumps(arguments), *template[2:])
         return submission.customise(job, options, now=self.clock.now()) if options else job
 
     def place(self, job: NewJob, connection: Any = None) -> Job:
         """Enqueue one job, in the caller's transaction if a connection is given."""
-        now = self.clock.now()
-        if connection is None:
-            enqueued = self.store.enqueue((job,))[0]
-        else:
-            enqueued = self.store.enqueue_through(connection, (job,))[0]
-        return self._accepted(job, enqueued, now)
+        return self.place_all((job,), connection)[0]
 
     def place_all(self, jobs: Sequence[NewJob], connection: Any = None) -> list[Job]:
         """Enqueue jobs in one transaction, all or none; the jobs come back in order."""
         if not jobs:
             return []
-        now = self.clock.now()
-        if connection is None:
-            enqueued = self.store.enqueue(jobs)
-        else:
-            enqueued = self.store.enqueue_through(connection, jobs)
+        now = to_datetime(self.clock.now())
+        store = self.store
+        enqueued = store.enqueue(jobs) if connection is None else store.enqueue_through(connection, jobs)
         return [self._accepted(job, new, now) for job, new in zip(jobs, enqueued, strict=True)]
 
-    def _accepted(self, job: NewJob, enqueued: Enqueued, now: int) -> Job:
+    def _accepted(self, job: NewJob, enqueued: Enqueued, now: datetime) -> Job:
         twin = self.store.get(enqueued.id) if enqueued.existing else None
         if twin is not None:
-            return replace(twin, existing=True)
+            return twin._replace(existing=True)
         return submission.accepted(job, enqueued, now=now)
 
     def _knows_tasks(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -107,8 +106,7 @@ class Claimed(NamedTuple):
     """`running`, or `blocked` for a job that follows the holder of its group in the same claim."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """Why an attempt did not succeed: the error's class name, its message, the traceback if there is one."""
 
     kind: str
@@ -116,8 +114,7 @@ class Failure:
     traceback: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One try that did not succeed, as kept in the history of a job."""
 
     number: int
@@ -148,8 +145,7 @@ class Attempt:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """One request to run a task, as the store knows it. Times are aware datetimes in UTC."""
 
     id: int
@@ -169,18 +165,18 @@ class Job:
     crashes: int
     created_at: datetime
     available_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    outcome: str | None
-    error: Failure | None
-    host: str | None
-    pid: int | None
-    worker: str | None
-    time_limit: float | None
-    blocked_by: int | None
-    result: Any
-    notes: dict[str, Any] | None
-    warnings: Sequence[str] = field(default=())
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    outcome: str | None = None
+    error: Failure | None = None
+    host: str | None = None
+    pid: int | None = None
+    worker: str | None = None
+    time_limit: float | None = None
+    blocked_by: int | None = None
+    result: Any = None
+    notes: dict[str, Any] | None = None
+    warnings: Sequence[str] = ()
     peak_memory: int | None = None
     memory_before: int | None = None
     cpu_time: float | None = None

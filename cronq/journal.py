@@ -145,11 +145,13 @@ def _line(job_id: int, token: int, outcome: Outcome) -> bytes:
         kind, started, finished, verdict, delay, error, exit_status, signal, result, warnings, notes, stdout, stderr,
         peak, before, cpu, _, stop,
     ) = outcome  # fmt: skip
-    if kind == "success" and not (result or warnings or stdout or stderr) and notes is None and before is not None:
+    nothing_more = not (verdict or error or warnings or stdout or stderr) and notes is None and exit_status is None
+    if nothing_more and result is None and kind == "success" and None not in (before, peak, cpu):
         # The most common line, put together without an encoder.
-        return b'[%d,%d,"success",%d,%d,%d,%d,%r,null]\n' % (job_id, token, started, finished, before, peak, cpu)
+        plain = f'[{job_id},{token},"success",{started},{finished},{before},{peak},{cpu},null]\n'
+        return plain.encode()
     fields: list[Any] = [job_id, token, kind, started, finished, before, peak, cpu, result]
-    if verdict or error or warnings or notes is not None or stdout or stderr or exit_status is not None:
+    if not nothing_more:
         fields.append([verdict, delay, error and [error.kind, error.message, error.traceback], exit_status, signal,
                        warnings, notes, stdout, stderr, stop])  # fmt: skip
     return _encode(fields).encode("utf-8", "backslashreplace") + b"\n"
@@ -175,9 +177,9 @@ _NOTHING_MORE = ("", None, None, None, None, (), None, None, None, False)
 
 
 def _entry(fields: list[Any], pid: int) -> Entry:
-    job_id, token, kind, started, finished, before, peak, cpu, result = fields[:9]
+    job_id, token, kind, started, finished, before, peak, cpu, result, *more = fields
     verdict, delay, error, exit_status, signal, warnings, notes, stdout, stderr, stop = (
-        fields[9] if len(fields) > 9 else _NOTHING_MORE
+        more[0] if more else _NOTHING_MORE
     )
     failure = Failure(*error) if error else None
     outcome = Outcome(

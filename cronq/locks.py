@@ -59,7 +59,7 @@ class RunLock:
 
 def guard(config: Config, purpose: str, *, timeout: float = 60.0) -> BaseFileLock:
     """A lock to wait for, as a context manager, for commands that must not run twice at once."""
-    from filelock import FileLock  # noqa: PLC0415 - not on the way to `run`
+    from filelock import FileLock
 
     path = f"{_folder(config)}/{purpose}-{_digest(config.identity())}.lock"
     return FileLock(path, timeout=timeout, mode=0o600, fallback_to_soft=False)

@@ -114,7 +114,9 @@ def settlement(job: Claimed, outcome: Outcome, policies: Policies, chance: Rando
         return Settlement(job, outcome, FINISHED)
     policy = policies.of(job)
     following = next_state(job, outcome, policy, chance=chance.random())
-    return Settlement(job, outcome, following, hold_group=policy.group_on_failed == "hold" and following.state == "failed")
+    return Settlement(
+        job, outcome, following, hold_group=policy.group_on_failed == "hold" and following.state == "failed"
+    )
 
 
 def not_started(outcome: Outcome) -> bool:
@@ -123,10 +125,9 @@ def not_started(outcome: Outcome) -> bool:
 
 
 def _crashed(held: Held, death: _Death, begun: int | None) -> Outcome:
-    if not death.remains.found:
-        why = _UNKNOWN
-    else:
-        why = _REBOOTED if death.remains.rebooted else _KILLED
+    why = _KILLED if death.remains.found else _UNKNOWN
+    if death.remains.rebooted:
+        why = _REBOOTED
     started = held.claimed_at
     if begun is not None and not death.remains.rebooted:
         started = death.now - (time.monotonic_ns() - begun) * SECOND // 1_000_000_000

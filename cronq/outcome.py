@@ -70,10 +70,10 @@ class Settlement(NamedTuple):
     """Keep the group although the job failed (`group_on_failed = "hold"`)."""
 
 
-def next_state(job: Claimed, outcome: Outcome, policy: Policy, *, chance: float) -> Next:
+def next_state(job: Claimed, outcome: Outcome, policy: Policy, *, chance: float) -> Next:  # noqa: PLR0911 - a table
     """The job's next state after this outcome. Pure: `chance` in [0, 1) is the jitter's dice."""
     match outcome.kind, outcome.verdict:
-        case ("success" | "warning"), _:
+        case (("success" | "warning"), _):
             return FINISHED
         case _, "release":
             return Next(State.READY, spent=False, error=outcome.error)

@@ -18,9 +18,7 @@ def require_commands(*, setting: bool | None, sqlite_path: str | None) -> None:
     belongs to the running user and that others can't write may hold commands, and one that
     doesn't exist yet will be such a file; a database on a server (no path) may not.
     """
-    reason = (
-        _forbidden(setting=setting) if sqlite_path is None or setting is not None else _unsafe(sqlite_path)
-    )
+    reason = _forbidden(setting=setting) if sqlite_path is None or setting is not None else _unsafe(sqlite_path)
     if reason:
         message = f"jobs may not be shell commands: {reason}; `commands = true` in the config allows them"
         raise ConfigError(message)

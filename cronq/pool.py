@@ -95,6 +95,12 @@ class Member:
             return None
         return job, (time.monotonic_ns() - begun) / 1e9
 
+    @property
+    def busy_for(self) -> float:
+        """Seconds that the running job has been running; 0 if none is."""
+        running = self.running
+        return running[1] if running else 0.0
+
     def give(self, jobs: Sequence[Claimed]) -> None:
         """Hand jobs over, to be run in this order."""
         self.hand.extend(jobs)
@@ -286,7 +292,7 @@ class Pool:
         for member in self.members:
             if member.running is not None:
                 self._watch(member)
-                if len(member.hand) > 1 and member.running and member.running[1] > STUCK:
+                if len(member.hand) > 1 and member.busy_for > STUCK:
                     back += member.take_back()
         return back
 
@@ -305,10 +311,10 @@ class Pool:
             os.kill(member.pid, signal.SIGTERM)
         if elapsed > limit + self._setting.config.grace:
             error = Failure("TimeLimitExceeded", f"killed: ran past its time limit of {limit:g} s and ignored SIGTERM")
-            self.kill(member, job, Outcome("timeout", 0, 0, error=error, signal="SIGKILL"))
+            self.kill(member, Outcome("timeout", 0, 0, error=error, signal="SIGKILL"))
 
-    def kill(self, member: Member, job: Claimed, outcome: Outcome) -> None:
-        """Kill a child in the middle of this job, unless the job has just ended.
+    def kill(self, member: Member, outcome: Outcome) -> None:
+        """Kill a child in the middle of its job, unless that has just ended.
 
         The child is stopped first, so that the signal can't hit the job after it.
         """
@@ -325,7 +331,7 @@ class Pool:
         for member in self.members:
             running = member.running
             if running is not None and running[0].id == job_id:
-                self.kill(member, running[0], outcome)
+                self.kill(member, outcome)
                 return True
         return False
 

@@ -59,36 +59,36 @@ class Queries:
         grouped = ", ".join(["?"] * 4 + [state] + ["?"] * (holes.count("?") - 5))
         self.enqueue_grouped = f"INSERT INTO {self.jobs} ({ENQUEUE_COLUMNS}) VALUES ({grouped})"
         self.unless_twin = " ON CONFLICT DO NOTHING"
-        # index: unique
+        # Served by the index `unique`.
         self.twin = f"SELECT id FROM {self.jobs} WHERE unique_key = ?"
 
     def _claiming(self) -> None:
-        # index: ready, one step for each queue
+        # Served by the index `ready`, one step for each queue.
         self.queues_with_ready = (
             f"WITH RECURSIVE q(queue) AS (SELECT min(queue) FROM {self.jobs} WHERE state = 'ready'"
             f" UNION ALL SELECT (SELECT min(queue) FROM {self.jobs} WHERE state = 'ready' AND queue > q.queue)"
             " FROM q WHERE q.queue IS NOT NULL) SELECT queue FROM q WHERE queue IS NOT NULL"
         )
-        # index: ready, covering
+        # Served by the index `ready` alone.
         self.front = (
             f"SELECT {_LINE}, job_group FROM {self.jobs} WHERE state = 'ready' AND queue = ?"
             f" AND priority BETWEEN ? AND ? ORDER BY {_LINE} LIMIT ?"
         )
-        # index: group
+        # Served by the index `group`.
         self.behind = (
             f"SELECT {_LINE}, job_group, queue FROM {self.jobs} WHERE job_group = ? AND state = 'blocked'"
             f" AND lease_until IS NULL AND priority BETWEEN ? AND ? ORDER BY {_LINE} LIMIT ?"
         )
         self.holders = f"SELECT name, job_id FROM {self.groups} WHERE name IN (SELECT value FROM json_each(?))"
         self.hold = f"INSERT INTO {self.groups} (name, job_id) VALUES (?, ?)"
-        # index: group
+        # Served by the index `group`.
         self.block = (
             f"UPDATE {self.jobs} SET state = 'blocked' WHERE job_group = ? AND state = 'ready'"
             " AND id NOT IN (SELECT value FROM json_each(?))"
         )
         lease = "worker = ?, token = ?, lease_until = ?, attempt = attempt + 1, started_at = ?, host = ?, pid = ?"
         chosen = "id IN (SELECT value FROM json_each(?)) AND lease_until IS NULL"
-        # primary key
+        # Served by the primary key.
         self.claim = (
             f"UPDATE {self.jobs} SET state = 'running', {lease} WHERE {chosen} AND state = 'ready'"
             f" RETURNING {CLAIMED_COLUMNS}"
@@ -101,7 +101,7 @@ class Queries:
 
     def _settling(self) -> None:
         fenced = "id = ? AND token = ? AND lease_until IS NOT NULL"
-        # primary key, as all that follows here
+        # Served by the primary key, as all that follows here.
         self.settle = (
             f"UPDATE {self.jobs} SET state = ?, available_at = coalesce(?, available_at), attempt = attempt - ?,"
             " snoozes = snoozes + ?, crashes = crashes + ?, waiting_since = ?, unknown_since = ?,"
@@ -125,7 +125,7 @@ class Queries:
             " attempt = attempt - 1, started_at = NULL, lease_until = NULL, pid = NULL, host = NULL, worker = NULL"
             f" WHERE {fenced}"
         )
-        # index: group
+        # Served by the index `group`.
         self.next_follower = (
             f"SELECT id FROM {self.jobs} WHERE job_group = ? AND state = 'blocked' AND token = ?"
             f" AND lease_until IS NOT NULL ORDER BY {_LINE} LIMIT 1"
@@ -134,7 +134,7 @@ class Queries:
         self.step_up = f"UPDATE {self.jobs} SET state = 'running' WHERE id = ?"
         self.hand_on = f"UPDATE {self.groups} SET job_id = ? WHERE {ours}"
         self.free = f"DELETE FROM {self.groups} WHERE {ours}"
-        # index: group
+        # Served by the index `group`.
         self.unblock = (
             f"UPDATE {self.jobs} SET state = 'ready' WHERE id = (SELECT id FROM {self.jobs} WHERE job_group = ?1"
             f" AND state = 'blocked' AND lease_until IS NULL ORDER BY {_LINE} LIMIT 1)"
@@ -145,24 +145,21 @@ class Queries:
         self.already_settled = f"SELECT id FROM {self.jobs} WHERE id = ? AND token = ? AND lease_until IS NULL"
 
     def _maintaining(self) -> None:
-        # index: held
+        # Served by the index `held`.
         self.renew = (
-            f"UPDATE {self.jobs} SET lease_until = ? WHERE worker = ? AND lease_until IS NOT NULL"
-            " RETURNING id, token"
+            f"UPDATE {self.jobs} SET lease_until = ? WHERE worker = ? AND lease_until IS NOT NULL RETURNING id, token"
         )
-        self.kills = (
-            f"SELECT id FROM {self.jobs} WHERE worker = ? AND lease_until IS NOT NULL AND kill_requested <> 0"
-        )
+        self.kills = f"SELECT id FROM {self.jobs} WHERE worker = ? AND lease_until IS NOT NULL AND kill_requested <> 0"
         self.owners = f"SELECT DISTINCT worker FROM {self.jobs} WHERE lease_until IS NOT NULL"
         self.held_by = (
-            f"SELECT {CLAIMED_COLUMNS}, started_at, lease_until FROM {self.jobs} WHERE worker = ? AND lease_until IS NOT NULL"
-            f" ORDER BY {_LINE}"
+            f"SELECT {CLAIMED_COLUMNS}, started_at, lease_until FROM {self.jobs}"
+            f" WHERE worker = ? AND lease_until IS NOT NULL ORDER BY {_LINE}"
         )
-        # index: future
+        # Served by the index `future`.
         due = f"SELECT id FROM {self.jobs} WHERE {FUTURE_STATES} AND available_at <= ? ORDER BY available_at LIMIT ?"
         self.promote = f"UPDATE {self.jobs} SET state = {self._due_state} WHERE {FUTURE_STATES} AND id IN ({due})"
         self.next_due = f"SELECT min(available_at) FROM {self.jobs} WHERE {FUTURE_STATES}"
-        # index: ended
+        # Served by the index `ended`.
         self.prunable = (
             f"SELECT id FROM {self.jobs} WHERE finished_at < ?"
             " AND state IN (SELECT value FROM json_each(?)) ORDER BY finished_at LIMIT ?"
@@ -173,8 +170,9 @@ class Queries:
 
     def _steering(self) -> None:
         self.retry = (
-            f"UPDATE {self.jobs} SET state = {self._due_state}, available_at = ?, spent_before = spent_before + attempt,"
-            " attempt = 0, finished_at = NULL, waiting_since = NULL, unknown_since = NULL,"
+            f"UPDATE {self.jobs} SET state = {self._due_state}, available_at = ?,"
+            " spent_before = spent_before + attempt, attempt = 0, finished_at = NULL, waiting_since = NULL,"
+            " unknown_since = NULL,"
             " unique_key = CASE WHEN is_unique THEN job_key ELSE NULL END"
             f" WHERE id = ? AND {ENDED_STATES}"
         )
@@ -184,9 +182,7 @@ class Queries:
             " AND lease_until IS NULL"
             " AND state IN ('scheduled', 'ready', 'blocked', 'retrying', 'waiting', 'failed')"
         )
-        self.request_kill = (
-            f"UPDATE {self.jobs} SET kill_requested = 1 WHERE id = ? AND lease_until IS NOT NULL"
-        )
+        self.request_kill = f"UPDATE {self.jobs} SET kill_requested = 1 WHERE id = ? AND lease_until IS NOT NULL"
 
     def _reading(self) -> None:
         holder = f"(SELECT job_id FROM {self.groups} g WHERE g.name = {self.jobs}.job_group)"
@@ -197,15 +193,15 @@ class Queries:
         blocked_by = f"CASE WHEN state = 'blocked' THEN coalesce({holder}, {front}) END"
         self.job = f"SELECT {JOB_COLUMNS}, {blocked_by} FROM {self.jobs}"
         self.output = f"SELECT stdout, stderr FROM {self.jobs} WHERE id = ?"
-        # index: attempts' job
+        # Served by the index on attempts' job_id.
         self.history = (
             "SELECT number, outcome, started_at, finished_at, host, pid, error_class, error_message, traceback,"
             f" exit_status, signal, stdout, stderr FROM {self.attempts} WHERE job_id = ? ORDER BY id"
         )
         self.counts = f"SELECT queue, state, count(*) FROM {self.jobs} GROUP BY queue, state ORDER BY queue, state"
-        # index: ready
+        # Served by the index `ready`.
         self.backlog = f"SELECT count(*) FROM {self.jobs} WHERE state = 'ready'"
-        # index: key
+        # Served by the index `key`.
         self.unfinished = (
             f"SELECT DISTINCT job_key FROM {self.jobs} WHERE job_key IN (SELECT value FROM json_each(?))"
             f" AND NOT {ENDED_STATES}"

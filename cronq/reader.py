@@ -32,7 +32,7 @@ class Reader:
         """Open the database; make the schema if there is none yet."""
         if not self._prepared:
             if not self._db.has_table(self._queries.jobs):
-                from cronq.migrations import upgrade  # noqa: PLC0415 - alembic takes long to import, once
+                from cronq.migrations import upgrade
 
                 upgrade(self._config)
             self._prepared = True

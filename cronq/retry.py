@@ -25,7 +25,7 @@ def delay(attempt: int, policy: Policy, *, chance: float) -> float:
 
     `chance` in [0, 1) decides the jitter, which only ever adds.
     """
-    doubled = policy.base * 2 ** min(attempt - 1, 62)
+    doubled = policy.base * 2.0 ** min(attempt - 1, 62)
     return min(doubled, policy.cap) * (1 + policy.jitter * chance)
 
 

@@ -50,11 +50,19 @@ SHUTDOWN_GRACE = 60.0
 """Seconds that running jobs get to end after SIGTERM."""
 
 
-class Limits(NamedTuple):
-    """When a run stops claiming: after so many jobs, or so many seconds."""
+class Plan(NamedTuple):
+    """What a run is to do: which jobs, with how many children, until how many jobs or seconds.
 
-    jobs: int | None = None
+    None stands for the configured number of children, and for no limit.
+    """
+
+    wanted: Filter = Filter()
+    children: int | None = None
+    limit: int | None = None
     seconds: float | None = None
+
+
+_EVERYTHING = Plan()
 
 
 @dataclass
@@ -130,23 +138,20 @@ class Runner:
         registry: Registry,
         config: Config,
         *,
-        wanted: Filter = Filter(),
-        jobs: int | None = None,
-        limits: Limits = Limits(),
+        plan: Plan = _EVERYTHING,
         report: Report | None = None,
     ) -> None:
         self.worker = f"{os.uname().nodename}-{os.getpid()}-{os.urandom(3).hex()}"
         self.summary = Summary()
         self._store = store
         self._config = config
-        self._wanted = wanted
-        self._limits = limits
+        self._plan = plan
         self._report = report
         self._policies = Policies(config, registry)
-        self._chance = random.Random()  # noqa: S311 - dice, not secrets
+        self._chance = random.Random()
         self._maintainer = Maintainer(store, config, self._policies, chance=self._chance)
         setting = Setting(config, registry, self._policies, store.clock, self.worker)
-        self._pool = Pool(jobs or config.jobs, setting, before_fork=store.close)
+        self._pool = Pool(plan.children or config.jobs, setting, before_fork=store.close)
         self._pace = _Pace()
         self._times = _Times()
         self._ended: list[Settlement] = []
@@ -196,14 +201,14 @@ class Runner:
 
     @property
     def _stopping(self) -> bool:
-        over = self._limits.seconds
+        over = self._plan.seconds
         if over is not None and time.monotonic() - self._times.started >= over:
             return True
         return self._stop_asked is not None or self._room() < 1
 
     def _room(self) -> int:
         """How many jobs the run may still claim."""
-        return _LARGEST_CLAIM if self._limits.jobs is None else self._limits.jobs - self._claimed
+        return _LARGEST_CLAIM if self._plan.limit is None else self._plan.limit - self._claimed
 
     # Handing over
 
@@ -235,7 +240,7 @@ class Runner:
         now = self._store.clock.now()
         lease = Lease(self.worker, now + round(self._config.lease * SECOND))
         limit = min(count, _LARGEST_CLAIM, self._room())
-        jobs = self._store.claim(self._wanted, lease, limit=limit, now=now)
+        jobs = self._store.claim(self._plan.wanted, lease, limit=limit, now=now)
         self._claimed += len(jobs)
         if len(jobs) < limit:
             self._times.look = time.monotonic() + _LOOK_AGAIN
@@ -367,7 +372,7 @@ class Runner:
         for member in self._pool.members:
             running = member.running
             if running and running[0].id and running[0].id not in held:
-                self._pool.kill(member, running[0], lost)
+                self._pool.kill(member, lost)
 
     def _kill_what_is_cancelled(self) -> None:
         error = Failure("Cancelled", "killed by `cronq cancel --kill`")
@@ -388,9 +393,8 @@ class Runner:
     def _kill_the_rest(self) -> None:
         error = Failure("Stopped", "the runner was told to stop; the job went back, its attempt returned")
         for member in self._pool.members:
-            running = member.running
-            if running is not None:
-                self._pool.kill(member, running[0], Outcome("crashed", 0, 0, "release", error=error, signal="SIGKILL"))
+            if member.running is not None:
+                self._pool.kill(member, Outcome("crashed", 0, 0, "release", error=error, signal="SIGKILL"))
 
     def _finish_without_database(self, wake_fd: int) -> None:
         """Let running jobs end; their outcomes stay in the journals until the next run settles them."""

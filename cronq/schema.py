@@ -91,9 +91,7 @@ def _job_indexes(name: str) -> list[Index]:
         return Index(f"{name}_{suffix}", *columns, unique=unique, sqlite_where=text(where))
 
     return [
-        partial(
-            "ready", "queue", "priority", "available_at", "id", "job_group", where="state = 'ready'"
-        ),
+        partial("ready", "queue", "priority", "available_at", "id", "job_group", where="state = 'ready'"),
         partial("future", "available_at", where="state = 'scheduled' OR state = 'retrying' OR state = 'waiting'"),
         partial("held", "worker", where="lease_until IS NOT NULL"),
         partial("ended", "finished_at", where="finished_at IS NOT NULL"),

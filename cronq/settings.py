@@ -304,9 +304,7 @@ SETTINGS: dict[str, Setting] = {
     "time_limit": _duration(positive=True),
     "grace": _duration(),
     "notify_after": _ATTEMPTS,
-    "notify_command": Setting(
-        "a shell command, or a program and its arguments as an array", _command, secret=True
-    ),
+    "notify_command": Setting("a shell command, or a program and its arguments as an array", _command, secret=True),
     "wake": Setting(
         f"a URL or an array of URLs with one of the schemes {', '.join(WAKE_SCHEMES)}",
         _list(_wake),
@@ -322,9 +320,7 @@ SETTINGS: dict[str, Setting] = {
     "group_on_failed": _ON_FAILED,
     "child_max_jobs": _whole(1, 1_000_000_000),
     "child_max_memory": Setting("an amount of memory such as 512M, 1G, or a number of bytes", _memory),
-    "allow": Setting(
-        "the name of a module, or module:Class, or an array of them", _list(_prefix), from_text=str.split
-    ),
+    "allow": Setting("the name of a module, or module:Class, or an array of them", _list(_prefix), from_text=str.split),
 }
 """The top-level keys of cronq.toml, the tables retry, tasks and events aside."""
 

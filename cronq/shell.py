@@ -7,7 +7,7 @@ import os
 import select
 import signal
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from cronq.capture import HeadAndTail
 from cronq.errors import TimeLimitExceeded
@@ -134,7 +134,7 @@ def _become(argv: list[str], facts: Mapping[str, str], streams: list[int]) -> No
             os.dup2(stream, target)
         for number in (signal.SIGTERM, signal.SIGPIPE, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
-        os.execvpe(argv[0], argv, {**os.environ, **facts})  # noqa: S606
+        os.execvpe(argv[0], argv, {**os.environ, **facts})
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         os.write(2, f"{argv[0]}: {reason}\n".encode())
@@ -170,6 +170,6 @@ def signal_name(number: int) -> str:
 def die_with_parent() -> None:
     """Ask the kernel (Linux) to kill this process when the one that forked it dies."""
     if sys.platform.startswith("linux"):
-        import ctypes  # noqa: PLC0415 - there is no other way to prctl
+        import ctypes
 
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)

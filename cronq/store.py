@@ -60,7 +60,7 @@ class Store(Reader):
     def __init__(self, config: Config, clock: Clock) -> None:
         super().__init__(config)
         self.clock = clock
-        self._random = random.Random()  # noqa: S311 - dice, not secrets
+        self._random = random.Random()
         self._host = os.uname().nodename
 
     def __enter__(self) -> Self:

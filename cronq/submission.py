@@ -6,13 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from cronq.errors import ConfigError, InvalidInput
-from cronq.job import COMMAND_TASK, Job, NewJob, State
+from cronq.job import COMMAND_TASK, Job, NewJob
 from cronq.registry import TaskOptions
 from cronq.settings import SETTINGS, TASK, Setting
 from cronq.times import parse_when, to_datetime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from datetime import datetime, timedelta
 
     from cronq.config import Config
@@ -76,6 +76,9 @@ def declared(options: Mapping[str, Any], *, where: str) -> TaskOptions:
         option: TASK[option].convert(value, key=option, where=where) for option, value in given.items()
     }
     return TaskOptions(**checked)
+
+
+_decode = json.JSONDecoder().raw_decode
 
 
 def template(name: str, declared: TaskOptions | None, config: Config) -> NewJob:
@@ -149,53 +152,31 @@ def command_line(command: object) -> str | list[str]:
     raise InvalidInput("command: expected text for the shell, or a list of texts: program and arguments")
 
 
-def accepted(job: NewJob, enqueued: Enqueued, *, now: int) -> Job:
+def accepted(job: NewJob, enqueued: Enqueued, *, now: datetime) -> Job:
     """The enqueued job, from what is known without reading it back."""
-    new = object.__new__(_Accepted)
-    _set_id(new, enqueued.id)
-    _set_known(new, (job, enqueued, now))
-    return new
-
-
-# A Job has more than thirty fields, and most callers read one: the others are filled in when
-# the first of them is asked for. That is half of what enqueueing costs above the INSERT.
-class _Accepted(Job):
-    __slots__ = ("_known",)
-    __qualname__ = "Job"
-
-    _known: tuple[NewJob, Enqueued, int]
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Job, tuple(getattr(self, field) for field in Job.__dataclass_fields__)
-
-    def __getattr__(self, name: str) -> Any:
-        job, enqueued, now = object.__getattribute__(self, "_known")
-        Job.__init__(self, **_fields(job, enqueued, now))
-        return object.__getattribute__(self, name)
-
-
-_set_id: Callable[[object, object], None] = Job.__dict__["id"].__set__
-_set_known: Callable[[object, object], None] = _Accepted.__dict__["_known"].__set__
-
-
-def _fields(job: NewJob, enqueued: Enqueued, now: int) -> dict[str, Any]:
-    due = now if job.available_at is None else job.available_at
-    args = json.loads(job.args)
-    command = args.pop("command", None) if job.task == COMMAND_TASK else None
-    same = ("queue", "task", "priority", "key", "group", "unique", "event", "max_attempts", "time_limit")
-    known: dict[str, Any] = dict.fromkeys(Job.__dataclass_fields__)
-    known |= {field: getattr(job, field) for field in same}
-    known |= dict.fromkeys(("attempt", "snoozes", "crashes"), 0)
-    return known | {
-        "id": enqueued.id,
-        "existing": enqueued.existing,
-        "state": (State.SCHEDULED if due > now else State.READY).value,
-        "args": args,
-        "command": command,
-        "created_at": to_datetime(now),
-        "available_at": to_datetime(due),
-        "warnings": (),
-    }
+    due = now if job.available_at is None else to_datetime(job.available_at)
+    args, _ = _decode(job.args)
+    return Job(
+        enqueued.id,
+        job.queue,
+        job.task,
+        args,
+        args.pop("command", None) if job.task == COMMAND_TASK else None,
+        "scheduled" if due > now else "ready",
+        job.priority,
+        job.key,
+        job.group,
+        job.unique,
+        job.event,
+        attempt=0,
+        max_attempts=job.max_attempts,
+        snoozes=0,
+        crashes=0,
+        created_at=now,
+        available_at=due,
+        time_limit=job.time_limit,
+        existing=enqueued.existing,
+    )
 
 
 def _convert(option: str, value: Any, now: int) -> Any:

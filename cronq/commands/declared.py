@@ -35,9 +35,7 @@ class _Run:
     priority: Annotated[
         str | None, typer.Option("--priority", metavar="RANGE", help="Only these: 10, 20-40, 25- or -20.")
     ] = None
-    jobs: Annotated[
-        str | None, typer.Option("--jobs", metavar="N", help="So many at a time (config: jobs).")
-    ] = None
+    jobs: Annotated[str | None, typer.Option("--jobs", metavar="N", help="So many at a time (config: jobs).")] = None
     limit: Annotated[str | None, typer.Option("--limit", metavar="N", help="Stop after so many jobs.")] = None
     max_time: Annotated[
         str | None, typer.Option("--max-time", metavar="D", help="Start no job after this time, like 50s.")

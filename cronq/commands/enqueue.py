@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn, cast
 
 import typer
@@ -54,9 +54,7 @@ Exit status: 0 done (also when nobody subscribed), 64 usage, 65 bad input,
 class Placement:
     """The options that say where and when a job runs."""
 
-    queue: Annotated[str | None, typer.Option("--queue", metavar="QUEUE", help="The lane it waits in.")] = (
-        None
-    )
+    queue: Annotated[str | None, typer.Option("--queue", metavar="QUEUE", help="The lane it waits in.")] = None
     priority: Annotated[
         str | None, typer.Option("--priority", metavar="N", help="0 to 999, lower runs first (50).")
     ] = None
@@ -67,12 +65,10 @@ class Placement:
     group: Annotated[
         str | None, typer.Option("--group", metavar="GROUP", help="One job of a group runs at a time.")
     ] = None
-    key: Annotated[
-        str | None, typer.Option("--key", metavar="KEY", help="A name of your own for the job.")
-    ] = None
-    unique: Annotated[
-        bool, typer.Option("--unique", help="Not again while a job with this --key is unfinished.")
-    ] = False
+    key: Annotated[str | None, typer.Option("--key", metavar="KEY", help="A name of your own for the job.")] = None
+    unique: Annotated[bool, typer.Option("--unique", help="Not again while a job with this --key is unfinished.")] = (
+        False
+    )
     max_attempts: Annotated[
         str | None, typer.Option("--max-attempts", metavar="N", help="How often it is tried (20).")
     ] = None
@@ -121,9 +117,7 @@ Fields = Annotated[
 ]
 Event = Annotated[str, typer.Argument(metavar="EVENT", help="The name of the event.", show_default=False)]
 Stdin = Annotated[bool, typer.Option("--stdin", help="Read jobs from stdin, one JSON object a line.")]
-NoCheck = Annotated[
-    bool, typer.Option("--no-check", help="Don't import the app, take task and arguments as they are.")
-]
+NoCheck = Annotated[bool, typer.Option("--no-check", help="Don't import the app, take task and arguments as they are.")]
 
 
 class _Request(NamedTuple):
@@ -183,7 +177,7 @@ def _place(queue: Cronq, request: _Request) -> list[Job]:
         fields = _bound(queue, task, _fields(words), check=request.check)
         job = queue.enqueue(task, fields, check=request.check, **cast("Options", request.options))
     stored = queue.get(job.id)
-    return [replace(stored, existing=job.existing) if stored else job]
+    return [stored._replace(existing=job.existing) if stored else job]
 
 
 def _bound(queue: Cronq, task: str, fields: dict[str, Any], *, check: bool) -> dict[str, Any]:
@@ -268,9 +262,7 @@ def _print(jobs: Sequence[Job], *, as_json: bool, many: bool) -> None:
     write([document(objects if many else objects[0])])
 
 
-def _emit(
-    context: typer.Context, event: Event, fields: Fields = None, *, as_json: given.AsJson = False
-) -> None:
+def _emit(context: typer.Context, event: Event, fields: Fields = None, *, as_json: given.AsJson = False) -> None:
     """Enqueue a job for each task that subscribed to an event; prints their ids."""
     values = _fields(fields or ())
     call = given.invocation(context)

@@ -46,9 +46,7 @@ Limit = Annotated[
 
 
 @given.spread
-def _ls(
-    context: typer.Context, *, which: given.Which, limit: Limit = None, as_json: given.AsJson = False
-) -> None:
+def _ls(context: typer.Context, *, which: given.Which, limit: Limit = None, as_json: given.AsJson = False) -> None:
     """List jobs, newest first."""
     from cronq import render
 

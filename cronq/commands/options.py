@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print the ids that would change.")]
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The id of a job.", show_default=False)]
-JobIds = Annotated[
-    list[str] | None, typer.Argument(metavar="ID", help="The ids of jobs.", show_default=False)
-]
+JobIds = Annotated[list[str] | None, typer.Argument(metavar="ID", help="The ids of jobs.", show_default=False)]
 
 _States = Annotated[
     list[str] | None,
@@ -37,15 +35,11 @@ _States = Annotated[
 _Queues = Annotated[
     list[str] | None, typer.Option("--queue", metavar="QUEUE", help="Only jobs of this queue; repeatable.")
 ]
-_Tasks = Annotated[
-    list[str] | None, typer.Option("--task", metavar="TASK", help="Only jobs of this task; repeatable.")
-]
+_Tasks = Annotated[list[str] | None, typer.Option("--task", metavar="TASK", help="Only jobs of this task; repeatable.")]
 _Groups = Annotated[
     list[str] | None, typer.Option("--group", metavar="GROUP", help="Only jobs of this group; repeatable.")
 ]
-_Keys = Annotated[
-    list[str] | None, typer.Option("--key", metavar="KEY", help="Only jobs with this key; repeatable.")
-]
+_Keys = Annotated[list[str] | None, typer.Option("--key", metavar="KEY", help="Only jobs with this key; repeatable.")]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,9 +55,7 @@ def program(word: str | None = None) -> Callable[..., Any]:
 def _global_options(
     *,
     config: Annotated[str | None, typer.Option("--config", metavar="FILE", help="The config file.")] = None,
-    db: Annotated[
-        str | None, typer.Option("--db", metavar="URL", help="The database, over the config.")
-    ] = None,
+    db: Annotated[str | None, typer.Option("--db", metavar="URL", help="The database, over the config.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,

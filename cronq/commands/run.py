@@ -106,14 +106,12 @@ class _Plan:
     def __init__(self, options: RunOptions) -> None:
         self.children = positive(options.jobs, what="--jobs")
         self.limit = positive(options.limit, what="--limit")
-        self.seconds = (
-            None if options.max_time is None else parse_duration(options.max_time, what="--max-time")
-        )
+        self.seconds = None if options.max_time is None else parse_duration(options.max_time, what="--max-time")
 
 
 def _work(invocation: Invocation, chosen: Filter | None, plan: _Plan) -> Summary:
     from cronq.render import reporter, tell_the_log
-    from cronq.runner import Limits, Runner
+    from cronq.runner import Plan, Runner
     from cronq.selection import Filter
 
     if invocation.verbose:
@@ -123,9 +121,7 @@ def _work(invocation: Invocation, chosen: Filter | None, plan: _Plan) -> Summary
             queue.store,
             queue.registry,
             invocation.config,
-            wanted=chosen or Filter(),
-            jobs=plan.children or invocation.config.jobs,
-            limits=Limits(plan.limit, plan.seconds),
+            plan=Plan(chosen or Filter(), plan.children, plan.limit, plan.seconds),
             report=report,
         )
         summary = runner.run()

@@ -35,9 +35,7 @@ Exit status: 0 done, 69 database out of reach, 78 configuration.
 
 Days = Annotated[
     str | None,
-    typer.Argument(
-        metavar="DAYS", help="Only those that finished longer ago: 14, or 36h.", show_default=False
-    ),
+    typer.Argument(metavar="DAYS", help="Only those that finished longer ago: 14, or 36h.", show_default=False),
 ]
 OtherStates = Annotated[
     list[str] | None,

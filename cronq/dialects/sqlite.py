@@ -101,9 +101,9 @@ class Database:
             connection = sqlite3.connect(
                 self.path, timeout=0, isolation_level=None, cached_statements=64, check_same_thread=False
             )
-            connection.execute(f"PRAGMA synchronous = {self._synchronous}")
         except sqlite3.Error as error:
             raise self.unavailable(error) from error
+        self._patiently(lambda: connection.execute(f"PRAGMA synchronous = {self._synchronous}"))
         return connection
 
     def _patiently(self, attempt: Any) -> Any:
@@ -162,7 +162,7 @@ def _pause() -> float:
 
 
 _ADVICE = {
-    sqlite3.SQLITE_READONLY: "the database is read-only for this user: check the owner and mode of the file and its directory",
+    sqlite3.SQLITE_READONLY: "read-only for this user: check the owner and mode of the file and its directory",
     sqlite3.SQLITE_CORRUPT: "the file is damaged: restore a backup, or try `sqlite3 FILE .recover`",
     sqlite3.SQLITE_NOTADB: "the file is not a SQLite database",
     sqlite3.SQLITE_FULL: "the disk is full: nothing was written",

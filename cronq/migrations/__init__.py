@@ -31,7 +31,7 @@ def upgrade(config: Config) -> list[str]:
     Raises TryLater when another one takes longer than a minute, Unavailable when the
     database can't be opened or written.
     """
-    from filelock import Timeout  # noqa: PLC0415 - filelock is imported by the guard anyway
+    from filelock import Timeout
 
     try:
         _check_folder(config)
@@ -47,6 +47,8 @@ def upgrade(config: Config) -> list[str]:
 
 def _check_folder(config: Config) -> None:
     path = config.sqlite_path()
+    if path is not None and config.origins.get("database") == "default":
+        Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path is not None and not Path(path).parent.is_dir():
         message = f"{path}: the directory {Path(path).parent} does not exist"
         raise Unavailable(message)
@@ -58,13 +60,16 @@ def _upgrade(config: Config) -> list[str]:
     applied: list[str] = []
 
     def steps(current: Any, _context: Any) -> Any:
-        revisions = script._upgrade_revs("head", current)  # noqa: SLF001 - alembic's documented recipe
+        revisions = script._upgrade_revs("head", current)
         applied.extend(step.revision.revision for step in revisions)
         return revisions
 
     engine = _engine(config)
     try:
-        with EnvironmentContext(AlembicConfig(), script, fn=steps) as environment, engine.begin() as connection:
+        with (
+            EnvironmentContext(AlembicConfig(), script, fn=steps) as environment,
+            engine.begin() as connection,
+        ):
             _migrate(environment, connection, config.table_prefix)
     finally:
         engine.dispose()
@@ -73,9 +78,7 @@ def _upgrade(config: Config) -> list[str]:
 
 def _migrate(environment: EnvironmentContext, connection: Connection, prefix: str) -> None:
     connection.info["table_prefix"] = prefix
-    environment.configure(
-        connection=connection, version_table=f"{prefix}schema", transactional_ddl=False
-    )
+    environment.configure(connection=connection, version_table=f"{prefix}schema", transactional_ddl=False)
     environment.run_migrations()
 
 

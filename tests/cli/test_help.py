@@ -1,0 +1,100 @@
+"""The help, the documents and the quick reader of `run` say the same."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import typer
+
+from cronq import cli
+from cronq.commands import MODULES, run
+from cronq.commands.program import program
+from tests.project import ROOT, Project
+
+DOCUMENT = (ROOT / "docs" / "cli.md").read_text()
+GROUP: Any = typer.main.get_command(program())
+STATUSES = {"0", "1", "64", "65", "69", "70", "74", "75", "78"}
+
+
+def chapter(title: str) -> str:
+    """What stands under a heading, up to the next one of its rank."""
+    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", DOCUMENT, re.MULTILINE | re.DOTALL)
+    assert found, f"docs/cli.md has no chapter {title!r}"
+    return found[1]
+
+
+def documented(title: str) -> set[str]:
+    """The options in the table of a chapter."""
+    cells = re.findall(r"^\| (`-.*?) \|", chapter(title), re.MULTILINE)
+    return {option for cell in cells for option in re.findall(r"`(--?[\w-]+)", cell)}
+
+
+def declared(command: Any) -> set[str]:
+    """The options that typer knows of a command."""
+    return {option for parameter in command.params for option in parameter.opts if option.startswith("-")}
+
+
+def test_every_command_is_in_the_table_of_modules_and_in_the_document() -> None:
+    chapters = re.findall(r"^## cronq (\S+)$", DOCUMENT, re.MULTILINE)
+    assert set(GROUP.commands) == set(MODULES) == set(chapters)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_option_is_documented_and_every_documented_one_exists(name: str) -> None:
+    assert documented(f"cronq {name}") == declared(GROUP.commands[name])
+
+
+def test_global_options_are_the_same_everywhere() -> None:
+    assert documented("Global options") - {"--help"} == declared(GROUP) == {*cli.VALUES, *cli.FLAGS}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_command_has_a_summary_an_example_and_its_exit_statuses(name: str) -> None:
+    command = GROUP.commands[name]
+    assert command.help
+    assert f"cronq {name}" in command.epilog.partition("Example:")[2]
+    told = set(re.findall(r"\b\d+\b", command.epilog.partition("Exit status:")[2]))
+    assert {"0"} < told <= STATUSES | {"75"}
+
+
+def test_every_command_has_an_example_in_the_document() -> None:
+    for name in MODULES:
+        assert f"cronq {name}" in "".join(re.findall(r"```console\n(.*?)```", chapter(f"cronq {name}"), re.DOTALL))
+
+
+def test_exit_statuses_of_the_help_are_those_of_the_document() -> None:
+    rows = re.findall(r"^\| (\d+) \| (.*) \|$", chapter("Exit status"), re.MULTILINE)
+    assert {number for number, _ in rows} == STATUSES | {str(cli.INTERRUPTED), str(cli.READER_GONE)}
+    for number in STATUSES:
+        assert re.search(rf"^ +{number} ", GROUP.epilog.partition("Exit status:")[2], re.MULTILINE), number
+
+
+def test_quick_reader_of_run_knows_the_options_that_typer_knows() -> None:
+    parameters = {p.opts[0]: p for p in GROUP.commands["run"].params}
+    assert set(parameters) == {*run.VALUES, *run.FLAGS}
+    assert {option for option, p in parameters.items() if p.is_flag} == set(run.FLAGS)
+    assert {p.name for p in parameters.values() if p.multiple} == run.REPEATABLE
+    assert {option: p.name for option, p in parameters.items()} == run.VALUES | run.FLAGS
+
+
+def test_quick_reader_takes_both_ways_to_write_a_value() -> None:
+    options = run.parse(["--queue", "a", "--queue=!b", "--priority", "-20", "--jobs=3", "--weighted", "--fail"])
+    assert options is not None
+    assert (options.queue, options.priority, options.jobs) == (["a", "!b"], "-20", "3")
+    assert options.weighted
+    assert options.fail
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--jobs"], ["--quue", "x"], ["default"], ["--fail=yes"]])
+def test_quick_reader_leaves_the_rest_to_typer(arguments: list[str]) -> None:
+    assert run.parse(arguments) is None
+
+
+@pytest.mark.parametrize("words", [("--help",), ("run", "--help"), ("enqueue", "--help")])
+def test_help_goes_to_stdout(project: Project, words: tuple[str, ...]) -> None:
+    ran = project.cronq(*words)
+    assert (ran.status, ran.stderr) == (0, "")
+    assert "Example:" in ran.stdout
+    assert "Exit status:" in ran.stdout

@@ -1,0 +1,81 @@
+"""Starting costs what the work needs: asserted on what was imported, not on milliseconds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.project import Project
+
+HEAVY = {"typer", "rich", "pydantic", "sqlalchemy", "alembic", "filelock"}
+SLOW = {"typing", "json", "re", "inspect", "dataclasses", "enum", "logging", "pathlib", "argparse", "tomllib"}
+"""Modules of Python's own that together take as long as all the rest of a start."""
+
+PROGRAM = """\
+import sys
+from cronq.cli import main
+status = main(sys.argv[1:])
+print("|", status, *sorted(name for name in sys.modules if "." not in name))
+"""
+
+
+def imported(project: Project, *arguments: str) -> set[str]:
+    """The modules that a command had imported when it was done."""
+    ran = subprocess.run(
+        [sys.executable, "-S", "-c", PATH + PROGRAM, *arguments],
+        cwd=project.directory,
+        env=project.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert ran.stderr == ""
+    status, *modules = ran.stdout.rpartition("|")[2].split()
+    assert status == "0", ran
+    return set(modules)
+
+
+# Without -S the interpreter's own site may import anything, an editable installation's finder for one.
+PATH = f"import sys; sys.path[:] = {sys.path!r}\n"
+
+
+@pytest.mark.parametrize("options", [(), ("--jobs=2",), ("--fail",), ("--max-time", "5s")])
+def test_run_with_nothing_to_do_imports_next_to_nothing(project: Project, options: tuple[str, ...]) -> None:
+    project.enqueue("--at", "+1h", "--", "true")
+    assert not imported(project, "run", *options) & (HEAVY | SLOW)
+
+
+def test_run_with_a_filter_and_nothing_to_do_imports_nothing_heavy(project: Project) -> None:
+    project.enqueue("--at", "+1h", "--", "true")
+    assert not imported(project, "run", "--queue", "mail*", "--priority", "-20") & HEAVY
+
+
+def test_run_with_nothing_to_do_does_not_import_the_app(project: Project) -> None:
+    project.enqueue("--at", "+1h", "--", "true")
+    project.write("jobs.py", "raise SystemExit('imported')")
+    assert project.cronq("run") == (0, "", "")
+
+
+def test_run_imports_neither_typer_nor_rich_for_work(project: Project) -> None:
+    project.enqueue("add", "a=1", "b=2")
+    assert not imported(project, "run") & {"typer", "rich", "sqlalchemy"}
+    assert project.show(1)["result"] == 3
+
+
+def test_version_imports_nothing_heavy(project: Project) -> None:
+    assert not imported(project, "--version") & (HEAVY | SLOW)
+
+
+def test_looking_imports_neither_sqlalchemy_nor_rich_for_a_pipe(project: Project) -> None:
+    project.enqueue("--", "true")
+    assert not imported(project, "ls", "--json") & {"sqlalchemy", "alembic", "rich"}
+
+
+def test_public_names_are_imported_when_used() -> None:
+    program = "import sys, cronq; before = len(sys.modules); cronq.Cronq; print(before, len(sys.modules))"
+    out = subprocess.run([sys.executable, "-c", PATH + program], capture_output=True, text=True, check=True).stdout
+    before, after = map(int, out.split())
+    assert before < after / 2

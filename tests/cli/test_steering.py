@@ -1,0 +1,116 @@
+"""retry, cancel, clear-finished, update-schema, wait."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.project import Project
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+def ended(project: Project) -> dict[str, int]:
+    """One job in each of four states."""
+    jobs = {
+        "finished": project.enqueue("add", "a=1", "b=2"),
+        "failed": project.enqueue("give-up", "--queue", "q"),
+        "scheduled": project.enqueue("--at", "+1h", "say", "text=x"),
+    }
+    project.cronq("run")
+    jobs["ready"] = project.enqueue("say", "text=x")
+    return jobs
+
+
+def states(project: Project) -> dict[int, str]:
+    return {job["id"]: job["state"] for job in project.jobs()}
+
+
+def test_retry_by_ids_changes_what_has_ended_and_names_the_rest(project: Project, ended: dict[str, int]) -> None:
+    ran = project.cronq("retry", ended["failed"], ended["finished"], ended["ready"], 99)
+    assert (ran.status, ran.stdout.split()) == (1, [str(ended["finished"]), str(ended["failed"])])
+    ready = f"cronq: job {ended['ready']} is ready and can't be retried"
+    assert ran.stderr.splitlines() == [ready, "cronq: there is no job 99"]
+    assert set(states(project).values()) == {"ready", "scheduled"}
+
+
+def test_retry_by_selection_takes_failed_ones_only(project: Project, ended: dict[str, int]) -> None:
+    assert project.done("retry", "--task", "add") == ""
+    assert project.done("retry", "--queue", "q", "--dry-run") == str(ended["failed"])
+    assert states(project)[ended["failed"]] == "failed"
+    assert project.done("retry", "--state", "finished,failed").split() == [
+        str(ended["finished"]),
+        str(ended["failed"]),
+    ]
+
+
+def test_retry_gives_fresh_attempts_and_keeps_the_history(project: Project, ended: dict[str, int]) -> None:
+    project.done("retry", ended["failed"])
+    project.cronq("run")
+    job = project.show(ended["failed"])
+    assert (job["state"], job["attempt"]) == ("failed", 1)
+    assert [attempt["number"] for attempt in job["attempts"]] == [1, 2]
+
+
+def test_retry_is_refused_while_a_twin_is_unfinished(project: Project) -> None:
+    failed = project.enqueue("--key=k", "--unique", "give-up")
+    project.cronq("run")
+    twin = project.enqueue("--key=k", "--unique", "give-up")
+    ran = project.cronq("retry", failed)
+    assert (ran.status, ran.stdout) == (65, "")
+    assert f"job {twin} " in ran.stderr
+    assert states(project)[failed] == "failed"
+
+
+def test_cancel_by_ids_and_by_selection(project: Project, ended: dict[str, int]) -> None:
+    by_selection = project.done("cancel", "--task", "say", "--dry-run").split()
+    assert by_selection == [str(ended["scheduled"]), str(ended["ready"])]
+    ran = project.cronq("cancel", *ended.values())
+    assert ran.stderr == f"cronq: job {ended['finished']} is finished and can't be cancelled\n"
+    assert (ran.status, len(ran.stdout.split())) == (1, 3)
+    assert sorted(states(project).values()) == ["cancelled", "cancelled", "cancelled", "finished"]
+
+
+def test_cancel_leaves_running_jobs_alone_without_kill(project: Project) -> None:
+    job = project.enqueue("--", "sleep", "60")
+    with project.start("run") as run:
+        wait_until(lambda: states(project)[job] == "running")
+        ran = project.cronq("cancel", job)
+        assert (ran.status, ran.stderr) == (1, f"cronq: job {job} is running and can't be cancelled without --kill\n")
+        assert project.done("cancel", "--kill", job) == str(job)
+        run.communicate(timeout=30)
+    assert states(project)[job] == "cancelled"
+
+
+def test_clear_finished(project: Project, ended: dict[str, int]) -> None:
+    assert project.done("clear-finished", "1") == "0"
+    assert project.done("clear-finished", "36h") == "0"
+    assert project.done("clear-finished") == "1"
+    assert project.done("clear-finished", "--state", "failed", "--state", "cancelled") == "1"
+    assert set(states(project)) == {ended["scheduled"], ended["ready"]}
+
+
+def test_update_schema_can_be_repeated(project: Project) -> None:
+    for _ in range(2):
+        assert project.done("update-schema").endswith("is up to date")
+    assert project.done("-q", "update-schema") == ""
+
+
+def test_wait_prints_the_result_as_json(project: Project) -> None:
+    job, text = project.enqueue("add", "a=1", "b=2"), project.enqueue("--", "true")
+    with project.start("wait", job) as waiting:
+        project.done("run")
+        assert waiting.communicate(timeout=30)[0] == "3\n"
+        assert waiting.returncode == 0
+    assert json.loads(project.done("wait", text)) is None
+
+
+def test_wait_tells_how_a_job_ended(project: Project, ended: dict[str, int]) -> None:
+    ran = project.cronq("wait", ended["failed"])
+    assert (ran.status, ran.stdout) == (1, "")
+    assert "hopeless" in ran.stderr
+    project.done("cancel", ended["ready"])
+    assert project.cronq("wait", ended["ready"]).status == 1
+    late = project.cronq("wait", ended["scheduled"], "--timeout", "0.1s")
+    assert (late.status, late.stderr) == (75, f"cronq: job {ended['scheduled']} has not ended yet: scheduled\n")

@@ -1,0 +1,114 @@
+"""One sentence for every state and every reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from cronq.job import Failure, Job, State
+from cronq.why import Facts, explain
+
+NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
+EARLIER = NOW - timedelta(minutes=5)
+LATER = NOW + timedelta(hours=3)
+BROKEN = Failure("ValueError", "it broke.")
+
+JOB = Job(
+    id=7, queue="mail", task="send", args={}, command=None, state="ready", priority=50, key=None, group=None,
+    unique=False, event=None, attempt=0, max_attempts=20, snoozes=0, crashes=0, created_at=EARLIER,
+    available_at=EARLIER, started_at=None, finished_at=None, outcome=None, error=None, host=None, pid=None,
+    worker=None, time_limit=None, blocked_by=None, result=None, notes=None,
+)  # fmt: skip
+HOLDER = replace(JOB, id=5, state="failed", group="g")
+SEEN = Facts(NOW, looked_at=NOW, task_known=True)
+DUE = "is due since 2026-11-21 07:55:00 UTC; "
+RUNNING = {"state": "running", "attempt": 2, "started_at": EARLIER, "host": "web1", "pid": 42}
+BLOCKED = {"state": "blocked", "group": "g", "blocked_by": 5}
+ENDED = {"finished_at": EARLIER, "attempt": 1}
+RETRYING = {"state": "retrying", "attempt": 2, "error": BROKEN}
+
+CASES: list[tuple[dict[str, Any], Facts, str]] = [
+    ({"state": "scheduled", "available_at": LATER}, SEEN, "is scheduled: it is due at 2026-11-21 11:00:00 UTC, in 3 h"),
+    ({"state": "scheduled"}, SEEN, f'{DUE}it waits its turn in queue "mail" with priority 50'),
+    ({}, SEEN, f'{DUE}it waits its turn in queue "mail" with priority 50'),
+    ({}, SEEN._replace(looked_at=None), f"{DUE}no runner has looked yet (is `cronq run` in the crontab?)"),
+    (
+        {},
+        SEEN._replace(looked_at=EARLIER - timedelta(hours=1)),
+        f"{DUE}no runner has looked since (the last one did at 2026-11-21 06:55:00 UTC)",
+    ),
+    ({}, SEEN._replace(paused=frozenset({"mail"})), f'{DUE}queue "mail" is paused'),
+    ({}, SEEN._replace(task_known=False), f'{DUE}task "send" is not known to the configured app'),
+    (
+        {"task": "command", "command": "x"},
+        SEEN._replace(commands_allowed=False),
+        f"{DUE}shell commands are not allowed by this configuration (commands = true allows them)",
+    ),
+    (
+        RETRYING | {"available_at": LATER},
+        SEEN,
+        "is retrying: attempt 2 of 20 ended with ValueError: it broke, the next one is due at "
+        "2026-11-21 11:00:00 UTC, in 3 h",
+    ),
+    (
+        RETRYING,
+        SEEN._replace(paused=frozenset({"mail"})),
+        'is due for another attempt (attempt 2 of 20 ended with ValueError: it broke); queue "mail" is paused',
+    ),
+    (
+        {"state": "waiting", "available_at": LATER},
+        SEEN,
+        "is waiting: its task asked to be asked again; it is asked again at 2026-11-21 11:00:00 UTC, in 3 h",
+    ),
+    (
+        {"state": "waiting", "available_at": LATER, "error": Failure("UnknownTask", "unknown task 'send'")},
+        SEEN,
+        "is waiting: UnknownTask: unknown task 'send'; it is asked again at 2026-11-21 11:00:00 UTC, in 3 h",
+    ),
+    (BLOCKED, SEEN, 'is blocked: group "g" is held by job 5'),
+    (
+        BLOCKED,
+        SEEN._replace(holder=HOLDER),
+        'is blocked: group "g" is held by job 5, which failed and keeps the group until it is retried or cancelled',
+    ),
+    (
+        BLOCKED,
+        SEEN._replace(holder=replace(HOLDER, state="retrying", available_at=LATER)),
+        'is blocked: group "g" is held by job 5, which is retrying until 2026-11-21 11:00:00 UTC',
+    ),
+    (
+        RUNNING,
+        SEEN,
+        "is running on web1 as process 42 since 2026-11-21 07:55:00 UTC, for 5 min (attempt 2 of 20)",
+    ),
+    ({"state": "running", "attempt": 1}, SEEN, "is claimed and about to start (attempt 1 of 20)"),
+    ({"state": "finished"} | ENDED, SEEN, "has finished at 2026-11-21 07:55:00 UTC"),
+    (
+        {"state": "finished", "warnings": ["odd"]} | ENDED,
+        SEEN,
+        "has finished at 2026-11-21 07:55:00 UTC with a warning: odd",
+    ),
+    (
+        {"state": "failed", "error": BROKEN} | ENDED,
+        SEEN,
+        "failed for good at 2026-11-21 07:55:00 UTC after 1 attempt: ValueError: it broke; "
+        "`cronq retry 7` tries it again",
+    ),
+    (
+        {"state": "cancelled", "error": Failure("Skip", "not needed")} | ENDED,
+        SEEN,
+        "was cancelled at 2026-11-21 07:55:00 UTC: not needed",
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "facts", "sentence"), CASES)
+def test_one_sentence_says_why(fields: dict[str, Any], facts: Facts, sentence: str) -> None:
+    assert explain(replace(JOB, **fields), facts) == f"Job 7 {sentence}."
+
+
+def test_every_state_has_a_sentence() -> None:
+    assert {fields.get("state", "ready") for fields, _, _ in CASES} == set(State)

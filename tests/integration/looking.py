@@ -1,0 +1,25 @@
+"""A queue of one test, and looking at what is stored in it."""
+
+from __future__ import annotations
+
+from cronq.app import Cronq
+from cronq.job import Job
+
+
+def stored(queue: Cronq, job: Job) -> Job:
+    """The job as the database has it."""
+    found = queue.get(job.id)
+    assert found is not None
+    return found
+
+
+def count(queue: Cronq) -> int:
+    """How many jobs there are."""
+    return sum(number for _, _, number in queue.store.counts())
+
+
+class Report:
+    """A class that is a task."""
+
+    def perform(self, url: str, depth: int = 1) -> str:
+        return f"{url}/{depth}"
