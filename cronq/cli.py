@@ -121,6 +121,11 @@ def _through_typer(line: CommandLine) -> int:
         raise _misused(error) from error
     except typer.Abort:
         return INTERRUPTED
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # typer's own answer would be status 1
+            _drop_output()
+            return READER_GONE
+        raise
     return status if isinstance(status, int) else 0
 
 

@@ -171,13 +171,15 @@ class Queries:
     def _steering(self) -> None:
         self.retry = (
             f"UPDATE {self.jobs} SET state = {self._due_state}, available_at = ?,"
-            " spent_before = spent_before + attempt, attempt = 0, finished_at = NULL, waiting_since = NULL,"
-            " unknown_since = NULL,"
+            " spent_before = spent_before + attempt, attempt = 0, started_at = NULL, finished_at = NULL,"
+            " waiting_since = NULL, unknown_since = NULL, outcome = NULL, error_class = NULL, error_message = NULL,"
+            " result = NULL, warnings = NULL,"
             " unique_key = CASE WHEN is_unique THEN job_key ELSE NULL END"
             f" WHERE id = ? AND {ENDED_STATES}"
         )
         self.cancel = (
-            f"UPDATE {self.jobs} SET state = 'cancelled', finished_at = ?, unique_key = NULL,"
+            f"UPDATE {self.jobs} SET state = 'cancelled', started_at = NULL, finished_at = ?, outcome = NULL,"
+            " unique_key = NULL,"
             " error_class = coalesce(?, error_class), error_message = coalesce(?, error_message) WHERE id = ?"
             " AND lease_until IS NULL"
             " AND state IN ('scheduled', 'ready', 'blocked', 'retrying', 'waiting', 'failed')"

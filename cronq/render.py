@@ -134,23 +134,26 @@ _COLOURS = {
 
 
 def print_jobs(jobs: Sequence[Job], *, now: datetime) -> None:
-    """The jobs as a table that fits the terminal."""
-    from rich.text import Text
-
+    """The jobs as a table that fits the terminal; where it is narrow, work and note are cut."""
     table = _table("id", "state", "queue", "task", "", "tries", "age", "note")
     for job in jobs:
-        colour = _COLOURS.get(str(job.state), "")
         table.add_row(
             str(job.id),
-            Text(str(job.state), style=colour),
-            Text(one_line(job.queue)),
-            Text(one_line(job.task)),
-            Text(one_line(work(job))),
+            _cell(str(job.state), style=_COLOURS.get(str(job.state), "")),
+            _cell(job.queue),
+            _cell(job.task),
+            _cell(work(job)),
             f"{job.attempt}/{job.max_attempts}",
             span(_seconds(now - job.created_at)),
-            Text(one_line(_note(job, now=now))),
+            _cell(_note(job, now=now)),
         )
     _console().print(table)
+
+
+def _cell(text: str, *, style: str = "") -> Any:
+    from rich.text import Text
+
+    return Text(one_line(text), style=style, no_wrap=True, overflow="ellipsis")
 
 
 def _note(job: Job, *, now: datetime) -> str:
@@ -173,7 +176,8 @@ def _table(*titles: str) -> Any:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in titles:
         right = title in ("id", "tries", "age", "jobs")
-        table.add_column(title, justify="right" if right else "left", no_wrap=True)
+        # Columns that may wrap are narrowed first; their cells are cut instead.
+        table.add_column(title, justify="right" if right else "left", no_wrap=title not in ("", "note"))
     return table
 
 

@@ -46,6 +46,7 @@ _SETTLE_AFTER = 0.05
 _LOOK_AGAIN = 0.1
 _CHECK_KILLS = 1.0
 _PROMOTE = 1.0
+_MAINTAIN = 60.0
 SHUTDOWN_GRACE = 60.0
 """Seconds that running jobs get to end after SIGTERM."""
 
@@ -127,6 +128,7 @@ class _Times:
     renew: float = 0.0
     kills: float = 0.0
     promote: float = 0.0
+    maintain: float = 0.0
 
 
 class Runner:
@@ -178,6 +180,7 @@ class Runner:
     # The loop
 
     def _maintain(self) -> None:
+        self._times.maintain = time.monotonic() + _MAINTAIN
         for settled in self._maintainer.rescue(besides=self.worker):
             self._tell(settled)
         self._store.promote(self._store.clock.now())
@@ -358,6 +361,8 @@ class Runner:
         if now >= self._times.kills:
             self._times.kills = now + _CHECK_KILLS
             self._kill_what_is_cancelled()
+        if now >= self._times.maintain:
+            self._maintain()
         if now >= self._times.promote:
             self._times.promote = now + _PROMOTE
             if self._store.promote(self._store.clock.now()):

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from cronq.commands import MODULES
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _EPILOG = """\
 Example:
@@ -36,7 +33,7 @@ Exit status:
 """
 
 
-def program(word: str | None = None) -> Callable[..., Any]:
+def program(word: str | None = None) -> typer.Typer:
     """The program; with the word of a command, only that command's module is imported."""
     app = typer.Typer(
         name="cronq",

@@ -12,10 +12,41 @@ import pytest
 
 from tests.project import COMMAND, Project
 
-JOB_FIELDS = """id queue task args command state priority key group unique event attempt max_attempts snoozes crashes
-created_at available_at started_at finished_at duration outcome error host pid worker time_limit blocked_by result
-notes warnings peak_memory cpu_time""".split()
-ATTEMPT_FIELDS = "number outcome started_at finished_at host pid error exit_status signal".split()
+JOB_FIELDS = [
+    "id",
+    "queue",
+    "task",
+    "args",
+    "command",
+    "state",
+    "priority",
+    "key",
+    "group",
+    "unique",
+    "event",
+    "attempt",
+    "max_attempts",
+    "snoozes",
+    "crashes",
+    "created_at",
+    "available_at",
+    "started_at",
+    "finished_at",
+    "duration",
+    "outcome",
+    "error",
+    "host",
+    "pid",
+    "worker",
+    "time_limit",
+    "blocked_by",
+    "result",
+    "notes",
+    "warnings",
+    "peak_memory",
+    "cpu_time",
+]
+ATTEMPT_FIELDS = ["number", "outcome", "started_at", "finished_at", "host", "pid", "error", "exit_status", "signal"]
 NASTY = "printf '\\033]0;owned\\007\\033[31mred\\302\\233\\177'; exit 3"
 
 
