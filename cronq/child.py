@@ -8,6 +8,7 @@ is the generation of the hand-over: jobs of an older one have been taken back.
 
 from __future__ import annotations
 
+import errno
 import marshal
 import os
 import select
@@ -19,7 +20,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from cronq.errors import TimeLimitExceeded
-from cronq.job import Claimed
+from cronq.job import Claimed, Failure
 from cronq.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 LOST_DESCRIPTORS = 119
 """Exit status of a child whose task closed descriptors that weren't its own."""
+
+BROKEN = 70
+"""Exit status of a child that failed outside of any task."""
 
 GENERATIONS = 256
 
@@ -80,6 +84,7 @@ class Child:
         self._hand: deque[tuple[int, Claimed]] = deque()
         self._stopped: dict[str, int] = {}
         self._deadline: int | None = None
+        self._limit = 0.0
         self._untold = 0
         self._idle = select.poll()
         self._idle.register(line.permits, select.POLLIN)
@@ -91,8 +96,8 @@ class Child:
             while True:
                 self._run(self._next())
         except OSError as error:
-            os.write(2, f"cronq: the executor lost its descriptors: {error}\n".encode())
-        finally:
+            if error.errno != errno.EBADF:
+                raise
             os._exit(LOST_DESCRIPTORS)
 
     def _next(self) -> Claimed:
@@ -136,13 +141,21 @@ class Child:
             return
         begun = time.monotonic_ns()
         self._journal.begin(job, begun)
-        self._deadline = begun + round(self._time_limit(job) * 1e9)
-        outcome = self._executor.execute(job)
+        self._limit = self._time_limit(job)
+        self._deadline = begun + round(self._limit * 1e9)
+        outcome = self._executed(job)
         self._deadline = None
         self._journal.append(job, self._with_output(outcome))
         if job.group is not None and outcome.kind not in _CONTINUES:
             self._stopped = {job.group: job.token}
         self._tell(at_once=time.monotonic_ns() - begun > _QUICK)
+
+    def _executed(self, job: Claimed) -> Outcome:
+        try:
+            return self._executor.execute(job)
+        except TimeLimitExceeded as error:  # the signal came when the task had just returned
+            now = time.time_ns() // 1000
+            return Outcome("timeout", now, now, error=Failure("TimeLimitExceeded", str(error)))
 
     def _with_output(self, outcome: Outcome) -> Outcome:
         stdout, stderr = (capture.take() for capture in self._captures)
@@ -162,8 +175,7 @@ class Child:
     def _time_is_up(self, _number: int, _frame: FrameType | None) -> None:
         if self._deadline is not None and time.monotonic_ns() >= self._deadline:
             self._deadline = None
-            message = "ran past its time limit"
-            raise TimeLimitExceeded(message)
+            raise TimeLimitExceeded(f"ran past its time limit of {self._limit:g} s")
 
 
 def _not_started() -> Outcome:
@@ -187,9 +199,8 @@ def become(captures: tuple[Capture, Capture], worker: str, serve: Callable[[], N
         serve()
     except BaseException:
         sys.excepthook(*sys.exc_info())
-        raise
     finally:
-        os._exit(LOST_DESCRIPTORS)
+        os._exit(BROKEN)
 
 
 def _own_signals() -> None:

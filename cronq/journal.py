@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cronq.job import Failure
+from cronq.locks import process_start
 from cronq.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from cronq.job import Claimed
 
 _HEADER = struct.Struct("<qqq")
-_PROCESS = struct.Struct("<q")
+_PROCESS = struct.Struct("<qq")
 _PROCESS_AT = 32
 _LINES = 64
 """Where the lines begin."""
@@ -61,13 +62,19 @@ class Journal:
         _HEADER.pack_into(self._header, 0, job.id, job.token, monotonic)
 
     def name_process(self, pid: int) -> None:
-        """Note the child's pid, which is also its process group's."""
-        _PROCESS.pack_into(self._header, _PROCESS_AT, pid)
+        """Note the child's pid, which is also its process group's, and when it was started."""
+        _PROCESS.pack_into(self._header, _PROCESS_AT, pid, int(process_start(pid) or 0))
 
     @property
     def process(self) -> int:
-        """The child's pid."""
+        """The child's pid; 0 before it was forked."""
         return int(_PROCESS.unpack_from(self._header, _PROCESS_AT)[0])
+
+    @property
+    def group_is_ours(self) -> bool:
+        """Whether the pid, if anything has it, is still the child's or its group's."""
+        pid, start = _PROCESS.unpack_from(self._header, _PROCESS_AT)
+        return pid > 1 and process_start(pid) in ("", str(start))
 
     def append(self, job: Claimed, outcome: Outcome) -> None:
         """Note how the job's attempt ended."""

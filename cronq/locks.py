@@ -78,7 +78,7 @@ class Liveness:
         if not _flock(self._fd):
             message = f"{self.path}: another process holds this worker's lock"
             raise ConfigError(message)
-        os.pwrite(self._fd, f"{os.getpid()} {boot_id()}\n".encode(), 0)
+        os.pwrite(self._fd, f"{os.getpid()} {process_start(os.getpid())} {boot_id()}\n".encode(), 0)
 
     def end(self) -> None:
         """Say goodbye: nothing is left to rescue."""
@@ -97,6 +97,7 @@ class Remains:
     def __init__(self, config: Config, worker: str) -> None:
         self.path = f"{_folder(config)}/{worker}.alive"
         self.found = False
+        self._runner: list[str] = []
         self.rebooted = False
         try:
             self._fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -106,7 +107,20 @@ class Remains:
         self.found = True
         self.mine = _flock(self._fd)
         words = os.pread(self._fd, 128, 0).decode(errors="replace").split()
-        self.rebooted = words[1:2] != [boot_id()]
+        self.rebooted = words[2:3] != [boot_id()]
+        self._runner = words[:2]
+
+    @property
+    def runner_is_dead(self) -> bool:
+        """Whether the runner itself is gone, though something that it forked still holds its lock."""
+        if len(self._runner) < 2 or self.rebooted:  # noqa: PLR2004
+            return self.rebooted
+        return process_start(int(self._runner[0])) != self._runner[1]
+
+    def take(self) -> bool:
+        """Try again to take the lock over."""
+        self.mine = self.mine or _flock(self._fd)
+        return self.mine
 
     def __enter__(self) -> Self:
         return self
@@ -118,6 +132,28 @@ class Remains:
             if self.mine and kind is None:
                 os.unlink(self.path)  # noqa: PTH108
             os.close(self._fd)
+
+
+def process_start(pid: int) -> str:
+    """When the kernel started this process, in its ticks: pid and start together are used once.
+
+    Empty if there is no such process; "0" where the kernel doesn't tell more than that there is one.
+    """
+    try:
+        with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123
+            return file.read().rpartition(")")[2].split()[19]
+    except FileNotFoundError:
+        return "" if os.path.isdir("/proc/self") else _exists(pid)  # noqa: PTH112
+
+
+def _exists(pid: int) -> str:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return ""
+    except PermissionError:
+        return "0"
+    return "0"
 
 
 def boot_id() -> str:

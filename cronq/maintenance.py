@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from cronq.policies import Policies
     from cronq.store import Held, Store
 
+_DYING = 2.0
+"""Seconds that killed processes get to be gone."""
+
 _KILLED = "executor died: SIGKILL (its runner {worker} was killed)"
 _REBOOTED = "executor died: the machine was restarted"
 _UNKNOWN = "executor died: the lease of its runner {worker} ended"
@@ -48,9 +52,27 @@ class Maintainer:
         settled: list[Settlement] = []
         for worker in sorted({*self._store.owners(), *journal.workers(self._config)} - {besides}):
             with Remains(self._config, worker) as remains:
-                if remains.mine:
+                if remains.mine or self._all_dead(worker, remains):
                     settled += self._rescue(worker, remains)
         return settled
+
+    def _all_dead(self, worker: str, remains: Remains) -> bool:
+        """Whether a runner is dead whose lock is still held, by children or by what they forked.
+
+        Children die with their runner where the kernel can see to it. What is left of them is
+        killed; a process that left its child's group may keep the lock, and is no reason to wait.
+        """
+        if not remains.runner_is_dead:
+            return False
+        for book in journal.left_by(self._config, worker):
+            if book.group_is_ours:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(book.process, signal.SIGKILL)
+            book.close()
+        deadline = time.monotonic() + _DYING
+        while not remains.take() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return True
 
     def _rescue(self, worker: str, remains: Remains) -> list[Settlement]:
         books = list(journal.left_by(self._config, worker)) if remains.found else []

@@ -259,10 +259,8 @@ class Pool:
         self.retired.append(member)
 
     def _retire_worn(self) -> None:
-        config = self._setting.config
         for member in list(self.members):
-            worn = member.done >= config.child_max_jobs or member.memory > config.child_max_memory
-            if worn and not member.hand:
+            if self._is_worn(member) and not member.hand:
                 self._retire(member)
                 os.waitpid(member.pid, 0)
 
@@ -276,8 +274,12 @@ class Pool:
         self.retired.clear()
 
     def has_room(self, member: Member) -> bool:
-        """Whether the child may be handed more: not while its journal waits to be emptied."""
-        return member.journal.size < _JOURNAL_FULL
+        """Whether the child may be handed more: not before its journal is emptied, or it is replaced."""
+        return member.journal.size < _JOURNAL_FULL and not self._is_worn(member)
+
+    def _is_worn(self, member: Member) -> bool:
+        config = self._setting.config
+        return member.done >= config.child_max_jobs or member.memory > config.child_max_memory
 
     def tick(self) -> list[Claimed]:
         """Look after running jobs: time limits, long output, and jobs stuck behind a slow one.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,7 +21,7 @@ JOB = Job(
     available_at=EARLIER, started_at=None, finished_at=None, outcome=None, error=None, host=None, pid=None,
     worker=None, time_limit=None, blocked_by=None, result=None, notes=None,
 )  # fmt: skip
-HOLDER = replace(JOB, id=5, state="failed", group="g")
+HOLDER = JOB._replace(id=5, state="failed", group="g")
 SEEN = Facts(NOW, looked_at=NOW, task_known=True)
 DUE = "is due since 2026-11-21 07:55:00 UTC; "
 RUNNING = {"state": "running", "attempt": 2, "started_at": EARLIER, "host": "web1", "pid": 42}
@@ -76,7 +75,7 @@ CASES: list[tuple[dict[str, Any], Facts, str]] = [
     ),
     (
         BLOCKED,
-        SEEN._replace(holder=replace(HOLDER, state="retrying", available_at=LATER)),
+        SEEN._replace(holder=HOLDER._replace(state="retrying", available_at=LATER)),
         'is blocked: group "g" is held by job 5, which is retrying until 2026-11-21 11:00:00 UTC',
     ),
     (
@@ -107,7 +106,7 @@ CASES: list[tuple[dict[str, Any], Facts, str]] = [
 
 @pytest.mark.parametrize(("fields", "facts", "sentence"), CASES)
 def test_one_sentence_says_why(fields: dict[str, Any], facts: Facts, sentence: str) -> None:
-    assert explain(replace(JOB, **fields), facts) == f"Job 7 {sentence}."
+    assert explain(JOB._replace(**fields), facts) == f"Job 7 {sentence}."
 
 
 def test_every_state_has_a_sentence() -> None:
