@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 import time
 from contextvars import ContextVar
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overloa
 from cronq import submission
 from cronq.config import from_database, load
 from cronq.errors import ConfigError, InvalidInput, JobFailed, JobNotFound, TryLater
+from cronq.events import log
 from cronq.handles import ClassTask, FunctionTask, Later
 from cronq.intake import Intake
 from cronq.job import ENDED, NewJob, State
@@ -48,8 +48,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Hook = TypeVar("Hook", bound="Callable[..., object]")
 Handle = TypeVar("Handle", bound="FunctionTask[..., Any] | ClassTask[..., Any]")
-
-log = logging.getLogger("cronq")
 
 _given: ContextVar[Config | None] = ContextVar("given", default=None)
 """The config of the command that is importing the app: `from_config` in there gives this one."""
@@ -238,9 +236,7 @@ class Cronq:
         job = self.ended(job_id, timeout=timeout)
         if job.state == State.FINISHED:
             return load_value(json.dumps(job.result))
-        failed = JobFailed(f"job {job.id} is {job.state}{_reason(job)}")
-        failed.job = job
-        raise failed
+        raise JobFailed(f"job {job.id} is {job.state}{_reason(job)}", job)
 
     def ended(self, job_id: int, *, timeout: str | float | timedelta | None = None) -> Job:
         """The job, as soon as it has finished, failed or been cancelled.

@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import TextIO
 
 KEPT = 65_536
 """Bytes kept of the beginning, and again of the end, of each stream."""
@@ -21,12 +25,18 @@ _KEEP_SIZE_AND_PUNCH_HOLE = 3
 class Capture:
     """A memory file behind one descriptor of a child, shared with the runner."""
 
+    stream: TextIO
+    """What the child's Python code writes to, once it is attached."""
+
     def __init__(self, name: str) -> None:
         self._fd = _memory_file(name)
+        self._target = -1
 
     def attach(self, target: int) -> None:
-        """Make this the child's descriptor `target`, and the one it is read back by."""
+        """Make this the child's descriptor `target`."""
+        self._target = target
         os.dup2(self._fd, target)
+        self.stream = _stream(target)
 
     def text(self) -> str | None:
         """Head and tail of what was written; None for nothing."""
@@ -38,12 +48,20 @@ class Capture:
         return shortened(os.pread(self._fd, KEPT, 0), os.pread(self._fd, KEPT, size - KEPT), size)
 
     def take(self) -> str | None:
-        """The same, and start over empty."""
-        if os.lseek(self._fd, 0, os.SEEK_END) == 0:
-            return None
+        """The same in the child, and start over empty.
+
+        Asking through the child's descriptor shows most of what a task may have done to it.
+        """
+        try:
+            self.stream.flush()
+            if os.lseek(self._target, 0, os.SEEK_END) == 0:
+                return None
+        except (OSError, ValueError):  # closed, or replaced by a pipe
+            self.attach(self._target)
         text = self.text()
         os.ftruncate(self._fd, 0)
         os.lseek(self._fd, 0, os.SEEK_SET)
+        os.dup2(self._fd, self._target)
         return text
 
     def trim(self) -> None:
@@ -91,6 +109,10 @@ def shortened(head: bytes, tail: bytes, size: int) -> str:
 def readable(data: bytes) -> str:
     """The bytes as text that every database takes: what isn't UTF-8, and NUL, is escaped."""
     return data.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+
+
+def _stream(fd: int) -> TextIO:
+    return open(fd, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
 
 
 def _memory_file(name: str) -> int:

@@ -86,6 +86,7 @@ class Child:
         self._deadline: int | None = None
         self._limit = 0.0
         self._untold = 0
+        self._pid = os.getpid()
         self._idle = select.poll()
         self._idle.register(line.permits, select.POLLIN)
 
@@ -121,6 +122,7 @@ class Child:
             return permit
 
     def _receive(self) -> None:
+        self._stopped.clear()  # who follows somebody in a group comes with the same message
         length, generation = _HEAD.unpack(self._read(_HEAD.size))
         jobs: list[tuple[Any, ...]] = marshal.loads(self._read(length))
         self._hand.extend((generation, Claimed(*job)) for job in jobs)
@@ -145,9 +147,14 @@ class Child:
         self._deadline = begun + round(self._limit * 1e9)
         outcome = self._executed(job)
         self._deadline = None
+        if os.getpid() != self._pid:
+            os._exit(0 if outcome.kind in _CONTINUES else 1)  # the task forked, and both returned
         self._journal.append(job, self._with_output(outcome))
+        if outcome.kind == "timeout":
+            # What was interrupted may have left anything behind: processes, locks, half a state.
+            os.killpg(0, signal.SIGKILL)
         if job.group is not None and outcome.kind not in _CONTINUES:
-            self._stopped = {job.group: job.token}
+            self._stopped[job.group] = job.token
         self._tell(at_once=time.monotonic_ns() - begun > _QUICK)
 
     def _executed(self, job: Claimed) -> Outcome:
@@ -159,6 +166,7 @@ class Child:
 
     def _with_output(self, outcome: Outcome) -> Outcome:
         stdout, stderr = (capture.take() for capture in self._captures)
+        sys.stdout, sys.stderr = (capture.stream for capture in self._captures)
         if stdout is None and stderr is None:
             return outcome
         return outcome._replace(stdout=outcome.stdout or stdout, stderr=outcome.stderr or stderr)
@@ -195,7 +203,7 @@ def become(captures: tuple[Capture, Capture], worker: str, serve: Callable[[], N
         for target, capture in enumerate(captures, start=1):
             capture.attach(target)
         sys.stdin = open(0, closefd=False)  # noqa: SIM115
-        sys.stdout, sys.stderr = (_stream(fd) for fd in (1, 2))
+        sys.stdout, sys.stderr = (capture.stream for capture in captures)
         serve()
     except BaseException:
         sys.excepthook(*sys.exc_info())
@@ -217,7 +225,3 @@ def _own_signals() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-
-def _stream(fd: int) -> Any:
-    return open(fd, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)

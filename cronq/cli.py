@@ -117,8 +117,6 @@ def _through_typer(line: CommandLine) -> int:
     command = program(line.word)
     try:
         status = command(line.rest, prog_name="cronq", standalone_mode=False, obj=line.invocation())
-    except typer.TyperException as error:
-        raise _misused(error) from error
     except typer.Abort:
         return INTERRUPTED
     except SystemExit as end:
@@ -126,6 +124,10 @@ def _through_typer(line: CommandLine) -> int:
             _drop_output()
             return READER_GONE
         raise
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # the class is typer's or click's, depending on the version
+            raise
+        raise _misused(error) from error
     return status if isinstance(status, int) else 0
 
 

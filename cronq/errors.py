@@ -54,7 +54,7 @@ class JobNotFound(CronqError):
 class JobFailed(CronqError):
     """The job that was waited for ended, but did not finish; `job` is how it stands."""
 
-    def __init__(self, message: str, job: Job | None = None) -> None:
+    def __init__(self, message: str, job: Job) -> None:
         super().__init__(message)
         self.job = job
 

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from cronq import serialisation
+from cronq.capture import readable
 from cronq.errors import ConfigError, Fail, Retry, Skip, Snooze, Stop, TimeLimitExceeded, UnknownTask
 from cronq.job import COMMAND_TASK, Failure
 from cronq.notices import NOTICE_TASK, Notice
@@ -123,18 +124,19 @@ class RunningJob:
 
     def warn(self, message: str) -> None:
         """Finish with the outcome `warning`; the message is kept with the job."""
-        self.warnings.append(str(message))
+        self.warnings.append(_storable(str(message)))
 
     def note(self, **fields: Any) -> None:
         """Keep JSON fields with the job, beside those noted before."""
-        merged = {**self.notes, **fields}
-        serialisation.dumps(merged)
-        self._notes = merged
+        self._notes = serialisation.loads(serialisation.dumps({**self.notes, **fields}))
 
     @property
     def changed_notes(self) -> dict[str, Any] | None:
-        """All notes if this attempt added any, else None."""
-        return self._notes
+        """All notes, as plain JSON, if this attempt added any, else None."""
+        if self._notes is None:
+            return None
+        plain: dict[str, Any] = json.loads(serialisation.dumps(self._notes))
+        return plain
 
 
 class CurrentJob:
@@ -198,12 +200,19 @@ class Executor:
                 return self._notice(job, started)
             if job.task == COMMAND_TASK:
                 return self._command(job, running, started)
-            task = self._registry.resolve(job.task)
+            task = self._resolved(job.task)
+            if isinstance(task, Failure):
+                return Outcome("snoozed", started, started, "unknown", error=task)
             return self._call(task, job, running, started)
-        except UnknownTask as error:
-            return Outcome("snoozed", started, started, "unknown", error=Failure("UnknownTask", str(error)))
         except BaseException as error:
             return self._failed(error, running, started)
+
+    def _resolved(self, name: str) -> Task | Failure:
+        """The task; an unknown name inside a task's own code is another matter, and an error."""
+        try:
+            return self._registry.resolve(name)
+        except UnknownTask as error:
+            return Failure("UnknownTask", str(error))
 
     def _call(self, task: Task, job: Claimed, running: RunningJob, started: int) -> Outcome:
         arguments = serialisation.loads(job.args)
@@ -230,7 +239,7 @@ class Executor:
         try:
             text = serialisation.dump_value(value)
         except Exception as error:
-            running.warn(f"the result was not kept: {error}")
+            running.warn(f"the result was not kept: {_message(error)}")
             return None
         size = len(text.encode("utf-8", "surrogatepass"))
         if size > RESULT_LIMIT:
@@ -256,12 +265,14 @@ class Executor:
 
     def _notice(self, job: Claimed, started: int) -> Outcome:
         notice = Notice(*json.loads(job.args))
-        for hook in self._hooks["on_notify"]:
-            hook(notice)
         if self._config.notify_command:
             facts = {f"CRONQ_NOTICE_{name.upper()}": str(value) for name, value in notice._asdict().items()}
-            run_command(self._config.notify_command, {**facts, "CRONQ_NOTICE": str(notice)}, started)
-        return Outcome("success", started, started)
+            told = run_command(self._config.notify_command, {**facts, "CRONQ_NOTICE": str(notice)}, started)
+        else:
+            told = Outcome("success", started, started)
+        for hook in self._hooks["on_notify"]:
+            hook(notice)
+        return told
 
     # Hooks
 
@@ -277,15 +288,15 @@ class Executor:
         for hook in self._hooks.get("after_job", ()):
             try:
                 hook(running, result)
-            except Exception as error:
-                running.warn(f"after_job {_name(hook)}: {type(error).__name__}: {error}")
+            except BaseException as error:  # whatever it is, the work is done
+                running.warn(f"after_job {_name(hook)}: {type(error).__name__}: {_message(error)}")
 
     def _on_error(self, running: RunningJob, error: BaseException) -> None:
         for hook in self._hooks.get("on_error", ()):
             try:
                 hook(running, error)
-            except Exception as second:
-                running.warn(f"on_error {_name(hook)}: {type(second).__name__}: {second}")
+            except BaseException as second:
+                running.warn(f"on_error {_name(hook)}: {type(second).__name__}: {_message(second)}")
 
     # Errors
 
@@ -335,9 +346,14 @@ def _outcome(kind: str, error: BaseException, started: int, *, verdict: str = ""
 
 def _message(error: BaseException) -> str:
     try:
-        return str(error)[:_MESSAGE_LIMIT]
-    except Exception:
+        return _storable(str(error)[:_MESSAGE_LIMIT])
+    except BaseException:
         return f"a {type(error).__name__} that can't be shown"
+
+
+def _storable(text: str) -> str:
+    """The text with what no database takes spelt out: lone surrogates (of file names), NUL."""
+    return readable(text.encode("utf-8", "backslashreplace"))
 
 
 def _traceback(error: BaseException) -> str | None:
@@ -345,9 +361,9 @@ def _traceback(error: BaseException) -> str | None:
 
     try:
         lines = traceback.format_exception(type(error), error, _from_the_task(error.__traceback__), limit=-40)
-    except Exception:
+    except BaseException:
         return None
-    text = "".join(lines)
+    text = _storable("".join(lines))
     return text if len(text) <= _TRACEBACK_LIMIT else "…" + text[-_TRACEBACK_LIMIT:]
 
 

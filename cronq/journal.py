@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cronq.job import Failure
-from cronq.locks import process_start
+from cronq.locks import process_start, worker_path
 from cronq.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -131,20 +131,22 @@ class Journal:
 
 def path_for(config: Config, worker: str, number: int) -> Path:
     """The journal of a worker's child."""
-    return Path(config.lock_dir) / f"{worker}.{number}.journal"
+    return Path(f"{worker_path(config, worker)}.{number}.journal")
 
 
 def left_by(config: Config, worker: str) -> Iterator[Journal]:
     """The journals that a worker left behind, opened."""
-    for path in sorted(Path(config.lock_dir).glob(f"{worker}.*.journal")):
+    files = Path(worker_path(config, worker))
+    for path in sorted(files.parent.glob(f"{files.name}.*.journal")):
         yield Journal(path)
 
 
 def workers(config: Config) -> set[str]:
     """The workers that have a journal or a liveness file here."""
-    folder = Path(config.lock_dir)
-    journals = {path.name.rsplit(".", 2)[0] for path in folder.glob("*.journal")}
-    return journals | {path.stem for path in folder.glob("*.alive")}
+    ours = Path(worker_path(config, ""))
+    journals = {path.name.rsplit(".", 2)[0] for path in ours.parent.glob(f"{ours.name}*.journal")}
+    alive = {path.stem for path in ours.parent.glob(f"{ours.name}*.alive")}
+    return {name.removeprefix(ours.name) for name in journals | alive}
 
 
 def _line(job_id: int, token: int, outcome: Outcome) -> bytes:
@@ -152,7 +154,8 @@ def _line(job_id: int, token: int, outcome: Outcome) -> bytes:
         kind, started, finished, verdict, delay, error, exit_status, signal, result, warnings, notes, stdout, stderr,
         peak, before, cpu, _, stop,
     ) = outcome  # fmt: skip
-    nothing_more = not (verdict or error or warnings or stdout or stderr) and notes is None and exit_status is None
+    said = verdict or delay is not None or error or warnings or notes is not None or stop
+    nothing_more = not (said or stdout or stderr or signal) and exit_status is None
     if nothing_more and result is None and kind == "success" and None not in (before, peak, cpu):
         # The most common line, put together without an encoder.
         plain = f'[{job_id},{token},"success",{started},{finished},{before},{peak},{cpu},null]\n'
@@ -161,14 +164,15 @@ def _line(job_id: int, token: int, outcome: Outcome) -> bytes:
     if not nothing_more:
         fields.append([verdict, delay, error and [error.kind, error.message, error.traceback], exit_status, signal,
                        warnings, notes, stdout, stderr, stop])  # fmt: skip
-    return _encode(fields).encode("utf-8", "backslashreplace") + b"\n"
+    # A lone surrogate, of a file name in a traceback say, would come back as one, and no database takes it.
+    return _encode(fields).encode("utf-8", "replace") + b"\n"
 
 
 def _parse(lines: bytes, pid: int) -> list[Entry]:
     joined = b"[" + lines[:-1].replace(b"\n", b",") + b"]"
     try:
         return [_entry(fields, pid) for fields in json.loads(joined)]
-    except ValueError:
+    except (ValueError, TypeError):
         return [entry for line in lines.splitlines() for entry in _salvaged(line, pid)]
 
 

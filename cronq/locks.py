@@ -15,7 +15,7 @@ import os
 import time
 from binascii import crc32
 
-from cronq.errors import ConfigError
+from cronq.errors import ConfigError, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,16 +29,39 @@ if TYPE_CHECKING:
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
+_own: set[int] = set()
+"""Locks of this process alone: a fork doesn't inherit them, so a daemon that a task leaves can't hold them."""
+
+_children_too: set[int] = set()
+"""Locks that this process's children share, but not what those fork."""
+
+
+def _after_fork() -> None:
+    for fd in _own:
+        try:
+            os.close(fd)
+        except OSError:
+            continue  # a task had closed them all
+    _own.clear()
+    _own.update(_children_too)
+    _children_too.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 class RunLock:
     """One `cronq run` with the same database and filter at a time on this host."""
 
     def __init__(self, config: Config, purpose: str = "run", filters: str = "") -> None:
-        self.path = f"{_folder(config)}/{purpose}-{_digest(config.identity() + ' ' + filters)}.lock"
+        chosen = f"-{_digest(filters)}" if filters else ""
+        self.path = f"{_folder(config)}/{purpose}-{_digest(config.identity())}{chosen}.lock"
         self.acquired = False
         self._fd = -1
 
     def __enter__(self) -> Self:
         self._fd = _open(self.path)
+        _own.add(self._fd)
         self.acquired = _flock(self._fd)
         if self.acquired:
             os.ftruncate(self._fd, 0)
@@ -48,6 +71,7 @@ class RunLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        _own.discard(self._fd)
         os.close(self._fd)
 
     @property
@@ -55,6 +79,25 @@ class RunLock:
         """Pid and start instant of whoever holds the lock, or held it last."""
         words = os.pread(self._fd, 64, 0).split()
         return (int(words[0]), int(words[1])) if len(words) == 2 else None  # noqa: PLR2004
+
+
+def last_run(config: Config) -> int | None:
+    """When a run on this database last took its lock, whatever its filters; None if none has."""
+    prefix = f"run-{_digest(config.identity())}"
+    try:
+        names = [name for name in os.listdir(config.lock_dir) if name.startswith(prefix)]  # noqa: PTH208
+    except FileNotFoundError:
+        return None
+    return max((_started(f"{config.lock_dir}/{name}") for name in names), default=None) or None
+
+
+def _started(path: str) -> int:
+    try:
+        with open(path) as file:  # noqa: PTH123
+            words = file.read().split()
+    except OSError:
+        return 0
+    return int(words[1]) if len(words) == 2 else 0  # noqa: PLR2004
 
 
 def guard(config: Config, purpose: str, *, timeout: float = 60.0) -> BaseFileLock:
@@ -68,21 +111,25 @@ def guard(config: Config, purpose: str, *, timeout: float = 60.0) -> BaseFileLoc
 class Liveness:
     """A runner's claim to be alive: held until the runner and all its children are dead.
 
-    The children inherit the descriptor by fork and never close it; commands they start
-    don't, because it is closed on exec.
+    The children inherit the descriptor by fork; what they fork or start doesn't.
     """
 
     def __init__(self, config: Config, worker: str) -> None:
-        self.path = f"{_folder(config)}/{worker}.alive"
-        self._fd = _open(self.path)
+        self.path = f"{worker_path(config, worker)}.alive"
+        # It gets its name when it is locked: a rescuer would take an open one for a dead runner's.
+        unnamed = f"{self.path}.new"
+        self._fd = _open(unnamed)
+        _children_too.add(self._fd)
         if not _flock(self._fd):
-            message = f"{self.path}: another process holds this worker's lock"
+            message = f"{unnamed}: another process holds this worker's lock"
             raise ConfigError(message)
         os.pwrite(self._fd, f"{os.getpid()} {process_start(os.getpid())} {boot_id()}\n".encode(), 0)
+        os.rename(unnamed, self.path)  # noqa: PTH104 - pathlib is not on the way to `run`
 
     def end(self) -> None:
         """Say goodbye: nothing is left to rescue."""
         os.unlink(self.path)  # noqa: PTH108 - pathlib is not on the way to `run`
+        _children_too.discard(self._fd)
         os.close(self._fd)
 
 
@@ -95,19 +142,19 @@ class Remains:
     """
 
     def __init__(self, config: Config, worker: str) -> None:
-        self.path = f"{_folder(config)}/{worker}.alive"
+        self.path = f"{worker_path(config, worker)}.alive"
         self.found = False
         self._runner: list[str] = []
         self.rebooted = False
         try:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            self._fd = _open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
             self._fd, self.mine = -1, True
             return
         self.found = True
         self.mine = _flock(self._fd)
         words = os.pread(self._fd, 128, 0).decode(errors="replace").split()
-        self.rebooted = words[2:3] != [boot_id()]
+        self.rebooted = "".join(words[2:3]) != boot_id()
         self._runner = words[:2]
 
     @property
@@ -122,6 +169,13 @@ class Remains:
         self.mine = self.mine or _flock(self._fd)
         return self.mine
 
+    def forget(self) -> None:
+        """Remove the liveness file: nothing is left to rescue. Another rescuer may have done so before."""
+        try:
+            os.unlink(self.path)  # noqa: PTH108
+        except FileNotFoundError:
+            return
+
     def __enter__(self) -> Self:
         return self
 
@@ -129,8 +183,6 @@ class Remains:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._fd >= 0:
-            if self.mine and kind is None:
-                os.unlink(self.path)  # noqa: PTH108
             os.close(self._fd)
 
 
@@ -140,9 +192,10 @@ def process_start(pid: int) -> str:
     Empty if there is no such process; "0" where the kernel doesn't tell more than that there is one.
     """
     try:
-        with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123
-            return file.read().rpartition(")")[2].split()[19]
-    except FileNotFoundError:
+        with open(f"/proc/{pid}/stat", errors="replace") as file:  # noqa: PTH123
+            fields = file.read().rpartition(")")[2].split()
+            return fields[19] if fields[0] != "Z" else ""  # a zombie is dead, whether somebody reaps it or not
+    except (FileNotFoundError, ProcessLookupError):
         return "" if os.path.isdir("/proc/self") else _exists(pid)  # noqa: PTH112
 
 
@@ -165,18 +218,34 @@ def boot_id() -> str:
         return ""
 
 
+def worker_path(config: Config, worker: str) -> str:
+    """Where the files of a worker are, without their suffix; databases may share a lock directory."""
+    return f"{_folder(config)}/{_digest(config.identity())}.{worker}"
+
+
 def _folder(config: Config) -> str:
     try:
-        os.makedirs(config.lock_dir, mode=0o700, exist_ok=True)  # noqa: PTH103
+        if config.origins["database"] == "default":
+            os.makedirs(config.lock_dir, mode=0o700, exist_ok=True)  # noqa: PTH103
+        elif not os.path.isdir(config.lock_dir):  # noqa: PTH112
+            os.mkdir(config.lock_dir, 0o700)  # noqa: PTH102
+    except FileExistsError:
+        pass  # somebody else was first
+    except FileNotFoundError:
+        parent = os.path.dirname(config.lock_dir)  # noqa: PTH120
+        message = f"{config.lock_dir}: the directory {parent} does not exist"
+        raise Unavailable(message) from None
     except OSError as error:
         message = f"lock_dir {config.lock_dir}: {error.strerror}"
         raise ConfigError(message) from None
     return config.lock_dir
 
 
-def _open(path: str) -> int:
+def _open(path: str, flags: int = _OPEN) -> int:
     try:
-        return os.open(path, _OPEN, 0o600)
+        return os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        raise
     except OSError as error:
         message = f"{path}: {error.strerror}; run cronq as the user that owns this lock file"
         raise ConfigError(message) from None

@@ -54,6 +54,7 @@ class Maintainer:
             with Remains(self._config, worker) as remains:
                 if remains.mine or self._all_dead(worker, remains):
                     settled += self._rescue(worker, remains)
+                    remains.forget()
         return settled
 
     def _all_dead(self, worker: str, remains: Remains) -> bool:
@@ -111,17 +112,16 @@ class Maintainer:
         settlements = [settlement(job, outcome, self._policies, self._chance) for job, outcome in ended]
         given_back = [s.job for s in settlements if not_started(s.outcome)]
         settlements = [s for s in settlements if not not_started(s.outcome)]
-        if settlements:
-            self._store.settle(settlements)
+        lost = set(self._store.settle(settlements)) if settlements else set()
         self._store.release(given_back)
-        return settlements
+        return [s for s in settlements if s.job.id not in lost]
 
     def prune(self) -> int:
-        """Delete ended jobs older than the configured retention; returns how many."""
+        """Delete finished jobs older than the configured retention; returns how many."""
         retention = self._config.retention
         if retention is None:
             return 0
-        return sum(self._store.clear({"finished", "failed", "cancelled"}, older_than=retention))
+        return sum(self._store.clear({"finished"}, older_than=retention))
 
 
 class _Death(NamedTuple):

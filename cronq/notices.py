@@ -17,6 +17,10 @@ NOTICE_TASK = "cronq:notice"
 """Marks what a child runs to deliver a notice; no job has this task."""
 
 
+_AGAIN = frozenset({State.RETRYING, State.READY})
+"""What an attempt that was spent in vain leads to; ready is what a rescue makes of it."""
+
+
 class Notice(NamedTuple):
     """Why a job needs a person. `reason` is `attempts` (it keeps failing) or `failed` (for good)."""
 
@@ -53,7 +57,7 @@ def notice_of(settled: Settlement, policy: Policy) -> Notice | None:
     job, _, following, _ = settled
     if following.state is State.FAILED:
         reason = "failed"
-    elif following.state is State.RETRYING and job.attempt == policy.notify_after:
+    elif following.state in _AGAIN and following.spent and job.attempt == policy.notify_after:
         reason = "attempts"
     else:
         return None

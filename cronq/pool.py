@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from cronq.config import Config
     from cronq.job import Claimed
+    from cronq.journal import Entry
     from cronq.policies import Policies
     from cronq.registry import Registry
     from cronq.times import Clock
@@ -134,7 +135,11 @@ class Member:
             self.done += len(entries)
             self.warned = False
             self.memory = entries[-1].outcome.memory_before or 0
-        return [Ended(self.hand.popleft(), entry.outcome) for entry in entries]
+        return [Ended(self.hand.popleft(), entry.outcome) for entry in entries if self._is_next(entry)]
+
+    def _is_next(self, entry: Entry) -> bool:
+        """Whether the entry is about the job at the front: a task that forks may have left a second writer."""
+        return bool(self.hand) and (self.hand[0].id, self.hand[0].token) == (entry.job_id, entry.token)
 
     def close(self) -> None:
         """Close what belongs to this child; without permits it ends by itself when it is idle."""
@@ -181,7 +186,7 @@ class Pool:
 
     def _serve(self, member: Member) -> None:
         """In the child: forget the other children and work."""
-        for other in (*self.members, *self.retired):
+        for other in self.members:
             other.close()
         os.close(member.permits[1])
         os.close(member.messages[1])
@@ -210,8 +215,9 @@ class Pool:
             if member.unsent:
                 poll.register(member.messages[1], select.POLLOUT)
         poll.poll(timeout * 1000)
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._bell[0], 65_536)
+        for fd in (self._bell[0], *extra):
+            with contextlib.suppress(BlockingIOError):
+                os.read(fd, 65_536)
         for member in self.members:
             member.push()
 

@@ -113,7 +113,7 @@ class Queries:
         # For a first attempt that succeeded and left nothing to keep: half the cost, on the most common way.
         self.finish = (
             f"UPDATE {self.jobs} SET state = 'finished', outcome = 'success', started_at = ?, finished_at = ?, pid = ?,"
-            f" peak_memory = ?, memory_before = ?, cpu_time = ?, lease_until = NULL WHERE {fenced}"
+            f" peak_memory = ?, memory_before = ?, cpu_time = ?, kill_requested = 0, lease_until = NULL WHERE {fenced}"
         )
         self.record_attempt = (
             f"INSERT INTO {self.attempts} (job_id, number, outcome, started_at, finished_at, host, pid, exit_status,"
@@ -142,7 +142,11 @@ class Queries:
             f" AND NOT EXISTS (SELECT 1 FROM {self.jobs} WHERE job_group = ?1 AND state = 'ready')"
         )
         self.still_held = f"SELECT id FROM {self.jobs} WHERE {fenced}"
-        self.already_settled = f"SELECT id FROM {self.jobs} WHERE id = ? AND token = ? AND lease_until IS NULL"
+        # The token alone won't do: who rescues a job settles it under the same one.
+        self.already_settled = (
+            f"SELECT id FROM {self.jobs} WHERE id = ? AND token = ? AND lease_until IS NULL"
+            " AND state = ? AND started_at = ?"
+        )
 
     def _maintaining(self) -> None:
         # Served by the index `held`.
@@ -160,20 +164,20 @@ class Queries:
         self.promote = f"UPDATE {self.jobs} SET state = {self._due_state} WHERE {FUTURE_STATES} AND id IN ({due})"
         self.next_due = f"SELECT min(available_at) FROM {self.jobs} WHERE {FUTURE_STATES}"
         # Served by the index `ended`.
-        self.prunable = (
-            f"SELECT id FROM {self.jobs} WHERE finished_at < ?"
-            " AND state IN (SELECT value FROM json_each(?)) ORDER BY finished_at LIMIT ?"
-        )
         chosen = "IN (SELECT value FROM json_each(?))"
+        holding = f"EXISTS (SELECT 1 FROM {self.groups} g WHERE g.name = job_group AND g.job_id = {self.jobs}.id)"
+        # A failed job that holds its group stays: without it, nobody could free the group.
+        old = f"finished_at < ? AND state {chosen} AND NOT {holding}"
+        self.prunable = f"SELECT id FROM {self.jobs} WHERE {old} ORDER BY finished_at LIMIT ?"
+        self.prune = f"DELETE FROM {self.jobs} WHERE {old} AND id {chosen} RETURNING id"
         self.prune_attempts = f"DELETE FROM {self.attempts} WHERE job_id {chosen}"
-        self.prune = f"DELETE FROM {self.jobs} WHERE id {chosen} AND {ENDED_STATES}"
 
     def _steering(self) -> None:
         self.retry = (
             f"UPDATE {self.jobs} SET state = {self._due_state}, available_at = ?,"
             " spent_before = spent_before + attempt, attempt = 0, started_at = NULL, finished_at = NULL,"
             " waiting_since = NULL, unknown_since = NULL, outcome = NULL, error_class = NULL, error_message = NULL,"
-            " result = NULL, warnings = NULL,"
+            " result = NULL, warnings = NULL, kill_requested = 0,"
             " unique_key = CASE WHEN is_unique THEN job_key ELSE NULL END"
             f" WHERE id = ? AND {ENDED_STATES}"
         )
@@ -202,6 +206,7 @@ class Queries:
         )
         self.counts = f"SELECT queue, state, count(*) FROM {self.jobs} GROUP BY queue, state ORDER BY queue, state"
         # Served by the index `ready`.
+        self.oldest_ready = f"SELECT min(available_at) FROM {self.jobs} WHERE state = 'ready'"
         self.backlog = f"SELECT count(*) FROM {self.jobs} WHERE state = 'ready'"
         # Served by the index `key`.
         self.unfinished = (
@@ -214,12 +219,12 @@ class Queries:
 def glance(prefix: str) -> str:
     """1 when a run has anything to do: due jobs, or jobs that a dead runner may have left behind.
 
-    Indexes: ready, future, held.
+    Indexes: ready, future, held, ended.
     """
     jobs = f"{prefix}jobs"
     return (
         f"SELECT EXISTS (SELECT 1 FROM {jobs} WHERE state = 'ready')"
         f" OR EXISTS (SELECT 1 FROM {jobs} WHERE {FUTURE_STATES} AND available_at <= ?)"
         f" OR EXISTS (SELECT 1 FROM {jobs} WHERE lease_until IS NOT NULL)"
-        f" OR EXISTS (SELECT 1 FROM {jobs} WHERE finished_at < ?)"
+        f" OR EXISTS (SELECT 1 FROM {jobs} WHERE finished_at < ? AND state = 'finished')"
     )

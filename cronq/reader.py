@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from cronq import __version__
 from cronq.dialects.sqlite import Database
+from cronq.errors import ConfigError
 from cronq.job import COMMAND_TASK, Attempt, Failure, Job
 from cronq.queries import Queries
 from cronq.times import to_datetime
@@ -24,7 +26,10 @@ class Reader:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._db = Database(config.sqlite_path() or "", synchronous=config.synchronous)
+        path = config.sqlite_path()
+        if path is None:
+            raise ConfigError(f"database {config.safe_database()}: cronq {__version__} keeps jobs in SQLite only")
+        self._db = Database(path, synchronous=config.synchronous)
         self._queries = Queries(config.table_prefix)
         self._prepared = False
 
@@ -70,6 +75,10 @@ class Reader:
     def counts(self) -> list[tuple[str, str, int]]:
         """Queue, state and how many jobs, sorted."""
         return [(row[0], row[1], row[2]) for row in self._rows(self._queries.counts)]
+
+    def oldest_ready(self) -> int | None:
+        """Since when the job that has waited longest has been due: an instant, None if none is ready."""
+        return self._rows(self._queries.oldest_ready)[0][0]  # type: ignore[no-any-return]
 
     def backlog(self) -> int:
         """How many jobs are ready."""

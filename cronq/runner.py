@@ -37,6 +37,7 @@ AHEAD = 0.1
 """Seconds of work that a child may have in hand: no claim is larger than what starts within them."""
 
 _LARGEST_CLAIM = 500
+_LARGEST_HAND = 4 << 20
 _FIRST_GUESS = 0.05
 """Seconds that a job is taken to last before one has ended."""
 
@@ -101,21 +102,27 @@ class Report(Protocol):
 
 @dataclass
 class _Pace:
-    """How long jobs take, learned from those that ended, to claim neither too many nor too few."""
+    """How long jobs take and how large they are, learned to claim neither too many nor too few."""
 
     seconds: float = _FIRST_GUESS
+    size: float = 1.0
+    """Characters of arguments."""
 
     def learn(self, ended: Sequence[Ended]) -> None:
         spent = sum(e.outcome.finished_at - e.outcome.started_at for e in ended)
         mean = spent / len(ended) / SECOND + _OVERHEAD
         self.seconds = (self.seconds + mean) / 2 if mean > self.seconds else mean
 
+    def weigh(self, claimed: Sequence[Claimed]) -> None:
+        mean = sum(len(job.args) for job in claimed) / len(claimed)
+        self.size = max(mean, self.size / 2)
+
     def slow_down(self) -> None:
         self.seconds = max(self.seconds, AHEAD)
 
     @property
     def ahead(self) -> int:
-        return max(1, min(_LARGEST_CLAIM, int(AHEAD / self.seconds)))
+        return max(1, min(_LARGEST_CLAIM, int(AHEAD / self.seconds), int(_LARGEST_HAND / self.size)))
 
 
 @dataclass
@@ -245,6 +252,8 @@ class Runner:
         limit = min(count, _LARGEST_CLAIM, self._room())
         jobs = self._store.claim(self._plan.wanted, lease, limit=limit, now=now)
         self._claimed += len(jobs)
+        if jobs:
+            self._pace.weigh(jobs)
         if len(jobs) < limit:
             self._times.look = time.monotonic() + _LOOK_AGAIN
         return jobs
@@ -279,6 +288,8 @@ class Runner:
 
     def _take(self, job: Claimed, outcome: Outcome) -> None:
         if not job.id:
+            if outcome.error:
+                log.warning("a notice did not get through: %s: %s", outcome.error.kind, outcome.error.message)
             return
         if not_started(outcome):
             self._settle()
@@ -409,7 +420,7 @@ class Runner:
             self._pool.collect()
             self._pool.tick()
             if self._signals > 1:
-                break
+                self._kill_the_rest()
         self._pool.leave()
 
 

@@ -31,28 +31,34 @@ class Filter(NamedTuple):
 
     def _rank(self, queue: str) -> int | None:
         wanted = [pattern for pattern in self.queues if not pattern.startswith("!")]
-        if any(fnmatchcase(queue, pattern[1:]) for pattern in self.queues if pattern.startswith("!")):
+        if any(_matches(queue, pattern[1:]) for pattern in self.queues if pattern.startswith("!")):
             return None
         if not wanted:
             return 0
-        return next((rank for rank, pattern in enumerate(wanted) if fnmatchcase(queue, pattern)), None)
+        return next((rank for rank, pattern in enumerate(wanted) if _matches(queue, pattern)), None)
 
     def __str__(self) -> str:
         """The filter as one line, the same for the same filter: names its lock file."""
         return f"queues={','.join(self.queues)} weighted={self.weighted} {self.lowest}-{self.highest}"
 
 
+def _matches(queue: str, pattern: str) -> bool:
+    return queue == pattern or fnmatchcase(queue, pattern)
+
+
 def parse_priorities(text: str) -> tuple[int, int]:
     """The inclusive range in `10`, `20-40`, `25-` or `-20`. Raises InvalidInput."""
     low, dash, high = text.partition("-")
-    numbers = [low or PRIORITIES.start, (high or PRIORITIES.stop - 1) if dash else low]
-    try:
-        lowest, highest = (int(number) for number in numbers)
-    except ValueError:
-        lowest, highest = 1, 0
-    if not text or text == "-" or lowest > highest or lowest not in PRIORITIES or highest not in PRIORITIES:
+    lowest = _priority(low or str(PRIORITIES.start))
+    highest = _priority((high or str(PRIORITIES.stop - 1)) if dash else low)
+    if text in ("", "-") or lowest is None or highest is None or lowest > highest:
         raise InvalidInput(f"priority: {text!r} is not a range like 10, 20-40, 25- or -20 within 0 to 999")
     return lowest, highest
+
+
+def _priority(text: str) -> int | None:
+    plain = text.isascii() and text.isdecimal() and len(text) <= len(str(PRIORITIES.stop))
+    return int(text) if plain and int(text) in PRIORITIES else None
 
 
 class Selection(NamedTuple):

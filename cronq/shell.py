@@ -7,6 +7,8 @@ import os
 import select
 import signal
 import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cronq.capture import HeadAndTail
@@ -27,6 +29,9 @@ TEMPFAIL_DELAY = 60.0
 """Seconds until a command that said EX_TEMPFAIL is asked again."""
 
 _CHUNK = 65_536
+_AT_ONCE = 16
+"""Chunks read before looking whether the command has ended: what it left behind may print for ever."""
+
 _TICK = 50
 """Milliseconds between two looks at a command, where the kernel can't tell of its end."""
 
@@ -56,12 +61,13 @@ class _Command:
         self._streams = {pair[0]: HeadAndTail() for pair in self._pipes}
         sys.stdout.flush()
         sys.stderr.flush()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a task before this one may have turned it off
+        self._usage: tuple[int, float] | None = None
         self._pid = os.fork()
         if self._pid == 0:
             _become(argv, facts, [pair[1] for pair in self._pipes])
         for _, write_end in self._pipes:
             os.close(write_end)
-        self._usage: tuple[int, float] | None = None
 
     def wait(self) -> None:
         """Collect output until the command has ended (whatever it left in the background)."""
@@ -82,10 +88,19 @@ class _Command:
                 os.close(exit_fd)
 
     def terminate(self) -> None:
-        """SIGTERM for the whole group but this process, then wait for the command."""
+        """SIGTERM for the whole group but this process, then wait for all of it.
+
+        What it has printed is put where the runner finds it if it has to kill this process.
+        """
         usual = signal.signal(signal.SIGTERM, signal.SIG_IGN)
         os.killpg(0, signal.SIGTERM)
+        for target, stream in enumerate(self._streams.values(), start=1):
+            os.write(target, (stream.text() or "").encode())
         self.wait()
+        while _group_has_others():
+            for fd in self._streams:
+                self._drain(fd)
+            time.sleep(_TICK / 1000)
         signal.signal(signal.SIGTERM, usual)
 
     def measured(self, outcome: Outcome) -> Outcome:
@@ -96,25 +111,26 @@ class _Command:
         stdout, stderr = (stream.text() for stream in self._streams.values())
         peak, cpu = self._usage or (None, None)
         error = outcome.error
-        if error and stderr and outcome.kind == "error":
+        if error and stderr and stderr.strip() and outcome.kind == "error":
             error = Failure(error.kind, f"{error.message}: {stderr.strip().splitlines()[-1][:500]}")
         return outcome._replace(stdout=stdout, stderr=stderr, peak_memory=peak, cpu_time=cpu, error=error)
 
     def _ended(self) -> bool:
-        pid, status, usage = os.wait4(self._pid, os.WNOHANG)
-        if pid:
-            self.status = status
-            self._usage = usage.ru_maxrss * 1024, round(usage.ru_utime + usage.ru_stime, 6)
-        return bool(pid)
+        if self._usage is None:
+            pid, status, usage = os.wait4(self._pid, os.WNOHANG)
+            if pid:
+                self.status = status
+                self._usage = usage.ru_maxrss * 1024, round(usage.ru_utime + usage.ru_stime, 6)
+        return self._usage is not None
 
     def _drain(self, fd: int) -> bool:
-        """Read what is there; False at the end of the stream."""
+        """Read what is there, within reason; False at the end of the stream."""
         with contextlib.suppress(BlockingIOError):
-            while chunk := os.read(fd, _CHUNK):
+            for _ in range(_AT_ONCE):
+                chunk = os.read(fd, _CHUNK)
+                if not chunk:
+                    return False
                 self._streams[fd].add(chunk)
-                if len(chunk) < _CHUNK:
-                    return True
-            return False
         return True
 
 
@@ -126,13 +142,24 @@ def _watch(pid: int) -> int | None:
         return None
 
 
+def _group_has_others() -> bool:
+    """Whether this process's group has other living members. Only Linux tells."""
+    group, this = os.getpgrp(), os.getpid()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, IndexError):
+            state, _, member_of = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[:3]
+            if int(member_of) == group and state != "Z" and int(folder.name) != this:
+                return True
+    return False
+
+
 def _become(argv: list[str], facts: Mapping[str, str], streams: list[int]) -> None:
     """Turn the forked process into the command; never returns."""
     try:
         die_with_parent()
         for target, stream in enumerate(streams, start=1):
             os.dup2(stream, target)
-        for number in (signal.SIGTERM, signal.SIGPIPE, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGPIPE, signal.SIGINT, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
         os.execvpe(argv[0], argv, {**os.environ, **facts})
     except (OSError, ValueError) as error:

@@ -11,9 +11,11 @@ import os
 import random
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from cronq import rows
+from cronq.borrowed import Borrowed
 from cronq.dialects.sqlite import Duplicate
-from cronq.errors import InvalidInput
-from cronq.job import ENDED, Claimed, Enqueued, State
+from cronq.errors import ConfigError, InvalidInput
+from cronq.job import ENDED, Claimed, Enqueued
 from cronq.reader import Reader
 from cronq.times import SECOND
 
@@ -89,15 +91,31 @@ class Store(Reader):
             return self._insert_many(tx, jobs, now)
 
     def enqueue_through(self, connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
-        """The same inside the caller's transaction, on a SQLAlchemy Connection or Session."""
-        self.prepare()
-        borrowed = _Borrowed(connection)
+        """The same inside the caller's transaction, on a SQLAlchemy Connection or Session.
+
+        Raises InvalidInput where the connection leads to another database than the config, and
+        ConfigError where the tables are missing and its transaction keeps them from being made.
+        """
+        borrowed = Borrowed(connection)
+        borrowed.require(self._config.sqlite_path() or "")
+        if not self._prepared:
+            self._prepare_beside(borrowed)
         now = self.clock.now()
         return [self._insert(borrowed, job, now) for job in jobs]
 
+    def _prepare_beside(self, borrowed: Borrowed) -> None:
+        """Open the database, but make no tables: the caller's transaction may hold the write lock."""
+        if borrowed.in_transaction and not self._db.has_table(self._queries.jobs):
+            message = (
+                "the database has no cronq tables yet, and they can't be made while a transaction is open:"
+                " run `cronq update-schema` once before"
+            )
+            raise ConfigError(message)
+        self.prepare()
+
     def _insert(self, connection: Any, job: NewJob, now: int) -> Enqueued:
         sql = self._queries.enqueue_grouped if job.group else self._queries.enqueue
-        row = _new_row(job, now)
+        row = rows.new_row(job, now)
         if job.group:
             row = (*row[:4], job.group, *row[4:])
         if not job.unique:
@@ -108,7 +126,7 @@ class Store(Reader):
         return Enqueued(connection.execute(self._queries.twin, (job.key,)).fetchone()[0], existing=True)
 
     def _insert_many(self, tx: Transaction, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
-        tx.execute_many(self._queries.enqueue, [_new_row(job, now) for job in jobs])
+        tx.execute_many(self._queries.enqueue, [rows.new_row(job, now) for job in jobs])
         # The transaction is the only writer, so AUTOINCREMENT counted up without gaps.
         last = tx.query("SELECT last_insert_rowid()")[0][0] if jobs else 0
         return [Enqueued(job_id, existing=False) for job_id in range(last - len(jobs) + 1, last + 1)]
@@ -122,9 +140,18 @@ class Store(Reader):
         blocked: they are meant for the same child, and step up as the one before them ends.
         """
         self.prepare()
-        queues = self._claimable(wanted)
-        if not queues or limit < 1:
-            return []
+        queues = self._claimable(wanted) if limit > 0 else []
+        while queues:
+            chosen = [self._draw(queues)] if wanted.weighted else queues
+            taken = self._claim_from(chosen, wanted, lease, limit=limit, now=now)
+            if taken or not wanted.weighted:
+                return taken
+            queues.remove(chosen[0])
+        return []
+
+    def _claim_from(
+        self, queues: Sequence[str], wanted: Filter, lease: Lease, *, limit: int, now: int
+    ) -> list[Claimed]:
         with self._db.write() as tx:
             running, following = self._line_up(tx, queues, wanted, limit)
             taken = self._take(tx, self._queries.claim, running, lease, now)
@@ -135,11 +162,11 @@ class Store(Reader):
 
     def _claimable(self, wanted: Filter) -> list[str]:
         present = {row[0] for row in self._db.query(self._queries.queues_with_ready)}
-        queues = wanted.admitted(present - self.paused()) if present else []
-        if wanted.weighted and queues:
-            weights = [1 / rank for rank in range(1, len(queues) + 1)]
-            return self._random.choices(queues, weights)
-        return queues
+        return wanted.admitted(present - self.paused()) if present else []
+
+    def _draw(self, queues: Sequence[str]) -> str:
+        weights = [1 / rank for rank in range(1, len(queues) + 1)]
+        return self._random.choices(queues, weights)[0]
 
     def _line_up(
         self, tx: Transaction, queues: Sequence[str], wanted: Filter, limit: int
@@ -150,7 +177,7 @@ class Store(Reader):
             groups = {key[3] for key in front if key[3] is not None}
             if not groups:
                 return [key[2] for key in front], []
-            holders: dict[str, int] = dict(tx.query(self._queries.holders, (json.dumps(list(groups)),)))  # type: ignore[arg-type]
+            holders: dict[str, int] = dict(tx.query(self._queries.holders, (json.dumps(list(groups)),)))
             candidates = {key[2] for key in front}
             held = [group for group, holder in holders.items() if holder not in candidates]
             if not held:
@@ -159,10 +186,10 @@ class Store(Reader):
                 tx.execute(self._queries.block, (group, json.dumps([holders[group]])))
 
     def _front(self, tx: Transaction, queues: Sequence[str], wanted: Filter, limit: int) -> list[_Key]:
-        rows: list[_Key] = []
+        front: list[_Key] = []
         for queue in queues:
-            rows += tx.query(self._queries.front, (queue, wanted.lowest, wanted.highest, limit))  # type: ignore[arg-type]
-        return sorted(rows)[:limit] if len(queues) > 1 else rows
+            front += tx.query(self._queries.front, (queue, wanted.lowest, wanted.highest, limit))
+        return sorted(front)[:limit] if len(queues) > 1 else front
 
     def _hold_groups(self, tx: Transaction, line: _Line) -> tuple[list[int], list[int]]:
         heads = _heads(line.front, line.holders)
@@ -187,15 +214,15 @@ class Store(Reader):
         bounds = (head[3], line.wanted.lowest, line.wanted.highest, line.limit)
         for *key, queue in tx.query(self._queries.behind, bounds):
             if queue in line.queues:
-                yield tuple(key)  # type: ignore[misc]
+                yield tuple(key)
 
     def _take(
         self, tx: Transaction, sql: str, ids: list[int], lease: Lease, now: int, *, token: int | None = None
     ) -> list[Claimed]:
         token = token or self._random.getrandbits(62) or 1
         chosen = json.dumps(ids)
-        rows = tx.query(sql, (lease.worker, token, lease.until, now, self._host, os.getpid(), chosen))
-        return [Claimed._make(row) for row in rows]
+        taken = tx.query(sql, (lease.worker, token, lease.until, now, self._host, os.getpid(), chosen))
+        return [Claimed._make(row) for row in taken]
 
     # Settling
 
@@ -203,45 +230,56 @@ class Store(Reader):
         """Write outcomes of attempts this runner holds; returns the ids whose lease was lost.
 
         Lost means another runner rescued the job: its row is left alone. A row that already
-        shows our token without a lease counts as written (the connection may have died after
-        the COMMIT, or a journal is read a second time).
+        shows our token and this very ending counts as written (the connection may have died
+        after the COMMIT, or a journal is read a second time).
         """
-        try:
-            self._settle(settlements)
-        except _LeaseLost:
-            held = [s for s in settlements if self._shows(self._queries.still_held, s.job)]
-            self._settle(held)
-            kept = {s.job.id for s in held}
-            rest = [s.job for s in settlements if s.job.id not in kept]
-            return [job.id for job in rest if not self._shows(self._queries.already_settled, job)]
-        return []
+        lost: list[int] = []
+        while True:
+            try:
+                self._settle(settlements)
+            except _LeaseLost:
+                held = [s for s in settlements if self._is_held(s)]
+                kept = {s.job.id for s in held}
+                lost += [s.job.id for s in settlements if s.job.id not in kept and not self._is_written(s)]
+                settlements = held
+            else:
+                return lost
 
-    def _shows(self, sql: str, job: Claimed) -> bool:
-        return bool(self._db.query(sql, (job.id, job.token)))
+    def _is_held(self, settlement: Settlement) -> bool:
+        job = settlement.job
+        return bool(self._db.query(self._queries.still_held, (job.id, job.token)))
+
+    def _is_written(self, settlement: Settlement) -> bool:
+        job, outcome, following, _ = settlement
+        shown = (job.id, job.token, following.state.value, outcome.started_at)
+        return bool(self._db.query(self._queries.already_settled, shown))
 
     def _settle(self, settlements: Sequence[Settlement]) -> None:
         with self._db.write() as tx:
-            plain = [_finished_row(s) for s in settlements if _is_plain(s)]
+            plain = [rows.finished_row(s) for s in settlements if rows.is_plain(s)]
             written = tx.execute_many(self._queries.finish, plain) if plain else 0
             if len(plain) < len(settlements):
-                rest = [_settled_row(s) for s in settlements if not _is_plain(s)]
+                rest = [rows.settled_row(s) for s in settlements if not rows.is_plain(s)]
                 written += tx.execute_many(self._queries.settle, rest)
             if written != len(settlements):
                 raise _LeaseLost
-            history = [_attempt_row(s, self._host) for s in settlements if s.outcome.kind in _RECORDED]
+            history = [rows.attempt_row(s, self._host) for s in settlements if s.outcome.kind in rows.RECORDED]
             if history:
                 tx.execute_many(self._queries.record_attempt, history)
-            for group, chain in _by_group(settlements).items():
+            for group, chain in rows.by_group(settlements).items():
                 self._move_group(tx, group, chain)
 
     def _move_group(self, tx: Transaction, group: str, chain: Sequence[Settlement]) -> None:
-        """Hand the group to whoever comes after the chain of jobs that ended in it, or free it."""
-        last = chain[-1]
+        """Hand the group to whoever comes after the chain of jobs that ended in it, or free it.
+
+        Only a rescue that knows nothing of its jobs has some behind the one that keeps the group.
+        """
         ours = json.dumps([s.job.id for s in chain])
-        if last.hold_group or last.next.state not in ENDED:
-            tx.execute(self._queries.hand_on, (last.job.id, group, ours))
-            return
-        follower = tx.query(self._queries.next_follower, (group, last.job.token))
+        for one in chain:
+            if one.hold_group or one.next.state not in ENDED:
+                tx.execute(self._queries.hand_on, (one.job.id, group, ours))
+                return
+        follower = tx.query(self._queries.next_follower, (group, chain[-1].job.token))
         if follower:
             tx.execute(self._queries.step_up, follower[0])
             tx.execute(self._queries.hand_on, (follower[0][0], group, ours))
@@ -251,10 +289,10 @@ class Store(Reader):
 
     def release(self, jobs: Iterable[Claimed]) -> None:
         """Give claims back that were never started: the attempt is returned, a group stays held."""
-        rows = [(job.id, job.token) for job in jobs]
-        if rows:
+        leases = [(job.id, job.token) for job in jobs]
+        if leases:
             with self._db.write() as tx:
-                tx.execute_many(self._queries.release, rows)
+                tx.execute_many(self._queries.release, leases)
 
     # Keeping and taking over leases
 
@@ -273,18 +311,20 @@ class Store(Reader):
 
     def held_by(self, worker: str) -> list[Held]:
         """What a worker holds, in claim order."""
-        rows = self._rows(self._queries.held_by, (worker,))
-        return [Held(Claimed._make(row[:-2]), *row[-2:]) for row in rows]
+        held = self._rows(self._queries.held_by, (worker,))
+        return [Held(Claimed._make(row[:-2]), *row[-2:]) for row in held]
 
     def promote(self, now: int) -> int:
         """Make scheduled, retrying and waiting jobs that are due ready (blocked if their group is held)."""
-        self.prepare()
         total = 0
-        while True:
-            changed = self._db.execute(self._queries.promote, (now, BATCH)).rowcount
-            total += changed
-            if changed < BATCH:
-                return total
+        while self._is_due(now):
+            total += self._db.execute(self._queries.promote, (now, BATCH)).rowcount
+        return total
+
+    def _is_due(self, now: int) -> bool:
+        # A look first: a statement that may write takes the write lock even for nothing.
+        due = self.next_due()
+        return due is not None and due <= now
 
     def next_due(self) -> int | None:
         """The instant at which the next scheduled, retrying or waiting job is due."""
@@ -344,13 +384,13 @@ class Store(Reader):
         before = self.clock.now() - round(older_than * SECOND)
         wanted = json.dumps(sorted(states))
         while True:
-            chosen = json.dumps([row[0] for row in self._rows(self._queries.prunable, (before, wanted, BATCH))])
-            with self._db.write() as tx:
-                tx.execute(self._queries.prune_attempts, (chosen,))
-                deleted = tx.execute(self._queries.prune, (chosen,)).rowcount
-            if not deleted:
+            ids = [row[0] for row in self._rows(self._queries.prunable, (before, wanted, BATCH))]
+            if not ids:
                 return
-            yield deleted
+            with self._db.write() as tx:
+                deleted = [row[0] for row in tx.query(self._queries.prune, (before, wanted, json.dumps(ids)))]
+                tx.execute(self._queries.prune_attempts, (json.dumps(deleted),))
+            yield len(deleted)
 
 
 class _Line(NamedTuple):
@@ -363,30 +403,6 @@ class _Line(NamedTuple):
     limit: int
 
 
-class _Borrowed:
-    """A caller's SQLAlchemy Connection or Session, taking the statements of the driver."""
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection.connection() if hasattr(connection, "get_bind") else connection
-
-    def execute(self, sql: str, parameters: tuple[Any, ...]) -> Any:
-        return self._connection.exec_driver_sql(sql, parameters)
-
-
-_RECORDED = frozenset({"error", "timeout", "crashed"})
-"""Outcomes that leave a row in the job's history."""
-
-
-def _new_row(job: NewJob, now: int) -> tuple[Any, ...]:
-    available_at = now if job.available_at is None else job.available_at
-    state = "scheduled" if available_at > now else "ready"
-    unique_key = job.key if job.unique else None
-    return (
-        job.task, job.args, job.queue, job.priority, state, available_at, job.key, unique_key, job.unique,
-        job.group, job.max_attempts, job.time_limit, job.event, job.retry, now,
-    )  # fmt: skip
-
-
 def _heads(front: Iterable[_Key], holders: Mapping[str, int]) -> dict[str, _Key]:
     """For each group the job that holds it, or else its first in the line."""
     heads: dict[str, _Key] = {}
@@ -395,79 +411,3 @@ def _heads(front: Iterable[_Key], holders: Mapping[str, int]) -> dict[str, _Key]
         if group is not None and holders.get(group, key[2]) == key[2]:
             heads.setdefault(group, key)
     return heads
-
-
-def _is_plain(settlement: Settlement) -> bool:
-    """Whether this is a first attempt that succeeded and left nothing to keep."""
-    job, outcome = settlement.job, settlement.outcome
-    return (
-        outcome.kind == "success"
-        and job.attempt == 1
-        and outcome.result is None
-        and outcome.stdout is None
-        and outcome.stderr is None
-        and outcome.notes is None
-        and job.key is None
-        and not job.snoozes
-        and not job.spent_before
-    )
-
-
-def _finished_row(settlement: Settlement) -> tuple[Any, ...]:
-    job, outcome = settlement.job, settlement.outcome
-    return (
-        outcome.started_at, outcome.finished_at, outcome.pid, outcome.peak_memory, outcome.memory_before,
-        outcome.cpu_time, job.id, job.token,
-    )  # fmt: skip
-
-
-def _settled_row(settlement: Settlement) -> tuple[Any, ...]:
-    job, outcome, following, _ = settlement
-    state = following.state
-    ended = state in ENDED
-    error = following.error
-    waiting = state is State.WAITING
-    return (
-        state.value,
-        following.available_at,
-        0 if following.spent else 1,
-        1 if waiting else 0,
-        1 if outcome.kind == "crashed" and following.spent else 0,
-        (job.waiting_since or outcome.finished_at) if waiting else None if ended else job.waiting_since,
-        (job.unknown_since or outcome.finished_at) if outcome.verdict == "unknown" else None,
-        outcome.started_at,
-        outcome.finished_at if ended else None,
-        outcome.kind or None,
-        error and error.kind,
-        error and error.message,
-        outcome.result,
-        json.dumps(outcome.warnings) if outcome.warnings else None,
-        json.dumps(outcome.notes) if outcome.notes is not None else job.notes,
-        outcome.stdout,
-        outcome.stderr,
-        outcome.pid,
-        outcome.peak_memory,
-        outcome.memory_before,
-        outcome.cpu_time,
-        ended,
-        job.id,
-        job.token,
-    )
-
-
-def _attempt_row(settlement: Settlement, host: str) -> tuple[Any, ...]:
-    job, outcome = settlement.job, settlement.outcome
-    error = outcome.error
-    return (
-        job.id, job.spent_before + job.attempt, outcome.kind, outcome.started_at, outcome.finished_at, host,
-        outcome.pid, outcome.exit_status, outcome.signal, error and error.kind, error and error.message,
-        error and error.traceback, outcome.stdout, outcome.stderr,
-    )  # fmt: skip
-
-
-def _by_group(settlements: Iterable[Settlement]) -> dict[str, list[Settlement]]:
-    groups: dict[str, list[Settlement]] = {}
-    for settlement in settlements:
-        if settlement.job.group is not None:
-            groups.setdefault(settlement.job.group, []).append(settlement)
-    return groups

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,8 +10,8 @@ from cronq.commands import options as given
 from cronq.commands.run import positive
 from cronq.errors import JobNotFound
 from cronq.job import COMMAND_TASK, State
-from cronq.selection import Selection
-from cronq.times import from_datetime, iso, to_datetime
+from cronq.locks import last_run
+from cronq.times import iso, to_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from cronq.commands import Invocation
     from cronq.job import Attempt, Job
+    from cronq.selection import Selection
     from cronq.store import Store
     from cronq.why import Facts
 
@@ -151,7 +151,7 @@ def _why(context: typer.Context, id_: given.JobId, *, as_json: given.AsJson = Fa
 def _facts(call: Invocation, store: Store, job: Job) -> Facts:
     from cronq.why import Facts
 
-    looked = _last_look(call)
+    looked = last_run(call.config)
     return Facts(
         now=_now(store),
         paused=frozenset(store.paused()),
@@ -196,21 +196,6 @@ def _now(store: Store) -> datetime:
     return to_datetime(store.clock.now())
 
 
-def _last_look(call: Invocation) -> int | None:
-    """When a run last took its lock, whatever its filters: the newest of what the lock files say."""
-    files = Path(call.config.lock_dir).glob("run-*.lock")
-    started = [instant for file in files if (instant := _started(file))]
-    return max(started, default=None)
-
-
-def _started(file: Path) -> int | None:
-    try:
-        words = file.read_text().split()
-    except OSError:
-        return None
-    return int(words[1]) if len(words) == 2 and words[1].isdecimal() else None  # noqa: PLR2004
-
-
 _STATUS_EXAMPLE = """\
 Example:
 
@@ -229,19 +214,14 @@ def _status(context: typer.Context, *, as_json: given.AsJson = False) -> None:
     call = given.invocation(context)
     with call.store() as store:
         counts = store.counts()
-        oldest = _oldest_ready(store)
+        oldest = store.oldest_ready()
         paused = sorted(store.paused())
-    looked = _last_look(call)
+    looked = last_run(call.config)
     if as_json:
         render.write([render.document(_summary(counts, oldest, looked, paused))])
         return
     render.print_counts(counts)
     render.write(_remarks(oldest, looked, paused))
-
-
-def _oldest_ready(store: Store) -> int | None:
-    ready = store.find(Selection(states=frozenset({State.READY})))
-    return min((from_datetime(job.available_at) for job in ready), default=None)
 
 
 def _summary(

@@ -1,0 +1,112 @@
+"""From ended attempts and new jobs to the rows of parameters that the statements take."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from cronq.job import ENDED, State
+from cronq.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cronq.job import NewJob
+    from cronq.outcome import Settlement
+
+RECORDED = frozenset({"error", "timeout", "crashed"})
+"""Outcomes that leave a row in the job's history."""
+
+
+def new_row(job: NewJob, now: int) -> tuple[Any, ...]:
+    """What `enqueue` takes: due jobs are ready, others scheduled."""
+    available_at = now if job.available_at is None else job.available_at
+    state = "scheduled" if available_at > now else "ready"
+    unique_key = job.key if job.unique else None
+    return (
+        job.task, job.args, job.queue, job.priority, state, available_at, job.key, unique_key, job.unique,
+        job.group, job.max_attempts, job.time_limit, job.event, job.retry, now,
+    )  # fmt: skip
+
+
+def is_plain(settlement: Settlement) -> bool:
+    """Whether this is a first attempt that succeeded and left nothing to keep."""
+    job, outcome = settlement.job, settlement.outcome
+    return (
+        outcome.kind == "success"
+        and job.attempt == 1
+        and outcome.result is None
+        and outcome.stdout is None
+        and outcome.stderr is None
+        and outcome.notes is None
+        and job.key is None
+        and not job.snoozes
+        and not job.spent_before
+    )
+
+
+def finished_row(settlement: Settlement) -> tuple[Any, ...]:
+    """What `finish` takes, for a plain success."""
+    job, outcome = settlement.job, settlement.outcome
+    return (
+        outcome.started_at, outcome.finished_at, outcome.pid, outcome.peak_memory, outcome.memory_before,
+        outcome.cpu_time, job.id, job.token,
+    )  # fmt: skip
+
+
+def settled_row(settlement: Settlement) -> tuple[Any, ...]:
+    """What `settle` takes."""
+    job, outcome, following, _ = settlement
+    state = following.state
+    ended = state in ENDED
+    waiting = state is State.WAITING
+    error = following.error
+    if state is State.READY and not following.spent:
+        # Given back: only the history tells of it, the attempt to come starts with a clean row.
+        outcome, error = Outcome("", outcome.started_at, outcome.finished_at, notes=outcome.notes), None
+    return (
+        state.value,
+        following.available_at,
+        0 if following.spent else 1,
+        1 if waiting else 0,
+        1 if outcome.kind == "crashed" and following.spent else 0,
+        (job.waiting_since or outcome.finished_at) if waiting else None if ended else job.waiting_since,
+        (job.unknown_since or outcome.finished_at) if outcome.verdict == "unknown" else None,
+        outcome.started_at,
+        outcome.finished_at if ended else None,
+        outcome.kind or None,
+        error and error.kind,
+        error and error.message,
+        outcome.result,
+        json.dumps(outcome.warnings) if outcome.warnings else None,
+        json.dumps(outcome.notes) if outcome.notes is not None else job.notes,
+        outcome.stdout,
+        outcome.stderr,
+        outcome.pid,
+        outcome.peak_memory,
+        outcome.memory_before,
+        outcome.cpu_time,
+        ended,
+        job.id,
+        job.token,
+    )
+
+
+def attempt_row(settlement: Settlement, host: str) -> tuple[Any, ...]:
+    """What `record_attempt` takes."""
+    job, outcome = settlement.job, settlement.outcome
+    error = outcome.error
+    return (
+        job.id, job.spent_before + job.attempt, outcome.kind, outcome.started_at, outcome.finished_at, host,
+        outcome.pid, outcome.exit_status, outcome.signal, error and error.kind, error and error.message,
+        error and error.traceback, outcome.stdout, outcome.stderr,
+    )  # fmt: skip
+
+
+def by_group(settlements: Iterable[Settlement]) -> dict[str, list[Settlement]]:
+    """The attempts of each group, in the order in which they ended."""
+    groups: dict[str, list[Settlement]] = {}
+    for settlement in settlements:
+        if settlement.job.group is not None:
+            groups.setdefault(settlement.job.group, []).append(settlement)
+    return groups
