@@ -8,6 +8,7 @@ is the generation of the hand-over: jobs of an older one have been taken back.
 
 from __future__ import annotations
 
+import _signal  # signal.getsignal makes an enum each time, and this is asked after each job
 import errno
 import marshal
 import os
@@ -87,12 +88,14 @@ class Child:
         self._limit = 0.0
         self._untold = 0
         self._pid = os.getpid()
+        self._on_sigterm = self._time_is_up
+        self._directory = _here()
         self._idle = select.poll()
         self._idle.register(line.permits, select.POLLIN)
 
     def serve(self) -> NoReturn:
         """Work until the runner closes the permits; never returns."""
-        signal.signal(signal.SIGTERM, self._time_is_up)
+        signal.signal(signal.SIGTERM, self._on_sigterm)
         try:
             while True:
                 self._run(self._next())
@@ -150,6 +153,7 @@ class Child:
         if os.getpid() != self._pid:
             os._exit(0 if outcome.kind in _CONTINUES else 1)  # the task forked, and both returned
         self._journal.append(job, self._with_output(outcome))
+        self._put_back()
         if outcome.kind == "timeout":
             # What was interrupted may have left anything behind: processes, locks, half a state.
             os.killpg(0, signal.SIGKILL)
@@ -164,9 +168,16 @@ class Child:
             now = time.time_ns() // 1000
             return Outcome("timeout", now, now, error=Failure("TimeLimitExceeded", str(error)))
 
+    def _put_back(self) -> None:
+        """Undo what the task may have done to this process and the next job would stumble over."""
+        sys.stdout, sys.stderr = (capture.stream for capture in self._captures)
+        if _signal.getsignal(signal.SIGTERM) is not self._on_sigterm:
+            signal.signal(signal.SIGTERM, self._on_sigterm)
+        if self._directory is not None:
+            os.fchdir(self._directory)
+
     def _with_output(self, outcome: Outcome) -> Outcome:
         stdout, stderr = (capture.take() for capture in self._captures)
-        sys.stdout, sys.stderr = (capture.stream for capture in self._captures)
         if stdout is None and stderr is None:
             return outcome
         return outcome._replace(stdout=outcome.stdout or stdout, stderr=outcome.stderr or stderr)
@@ -184,6 +195,14 @@ class Child:
         if self._deadline is not None and time.monotonic_ns() >= self._deadline:
             self._deadline = None
             raise TimeLimitExceeded(f"ran past its time limit of {self._limit:g} s")
+
+
+def _here() -> int | None:
+    """The current directory, as a descriptor to come back by; None if it is gone."""
+    try:
+        return os.open(".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None
 
 
 def _not_started() -> Outcome:

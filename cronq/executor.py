@@ -338,7 +338,7 @@ def _verdict(error: BaseException, started: int) -> Outcome:
 
 
 def _outcome(kind: str, error: BaseException, started: int, *, verdict: str = "") -> Outcome:
-    expected = verdict in {"snooze", "skip"} or (verdict == "fail" and error.__traceback__ is None)
+    expected = verdict in {"snooze", "skip"} or (verdict == "fail" and _from_the_task(error.__traceback__) is None)
     trace = None if expected else _traceback(error)
     failure = Failure(type(error).__name__, _message(error), trace)
     return Outcome(kind, started, started, verdict, error=failure)
@@ -359,8 +359,9 @@ def _storable(text: str) -> str:
 def _traceback(error: BaseException) -> str | None:
     import traceback
 
+    trace = _from_the_task(error.__traceback__) or error.__traceback__
     try:
-        lines = traceback.format_exception(type(error), error, _from_the_task(error.__traceback__), limit=-40)
+        lines = traceback.format_exception(type(error), error, trace, limit=-40)
     except BaseException:
         return None
     text = _storable("".join(lines))
@@ -368,12 +369,12 @@ def _traceback(error: BaseException) -> str | None:
 
 
 def _from_the_task(trace: TracebackType | None) -> TracebackType | None:
-    """The traceback without cronq's own frames at its top."""
+    """The traceback without cronq's own frames at its top; None if the error is cronq's."""
     here = os.path.dirname(__file__)  # noqa: PTH120 - on the way of every failure
     start = trace
     while start is not None and start.tb_frame.f_code.co_filename.startswith(here):
         start = start.tb_next
-    return start or trace
+    return start
 
 
 def _name(hook: Callable[..., object]) -> str:

@@ -1,0 +1,218 @@
+"""A queue with tasks that a test writes, the runs of it as real processes, and its rows."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sqlite3
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from cronq import Cronq
+from cronq import config as configuration
+from tests.project import Project, Ran
+from tests.waiting import wait_until
+
+HEADER = """\
+import os, signal, subprocess, sys, threading, time
+from pathlib import Path
+from cronq import *
+
+queue = Cronq.from_config()
+HERE = Path(__file__).parent
+
+
+def mark(*words):
+    record = os.open(HERE / "record", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(record, (" ".join(map(str, words)) + "\\n").encode())
+    os.close(record)
+
+
+def pause_until(condition):
+    while not condition():
+        time.sleep(0.005)
+
+
+@queue.task
+def nothing():
+    pass
+
+
+@queue.task
+def record(word=""):
+    mark(word)
+
+
+"""
+"""What each test's tasks start with: `mark` puts a line on record, `nothing` and `record` are tasks."""
+
+CONFIG = """\
+database = "sqlite:///cronq.db"
+app = "jobs:queue"
+grace = "1s"
+"""
+
+
+class Queue:
+    """The queue of one test: its tasks, its jobs, its runs."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.directory = project.directory
+        self._started: list[subprocess.Popen[str]] = []
+        self._app: Cronq | None = None
+        self.tasks("")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in self._started:
+            process.kill()
+            process.communicate()
+        if self._app:
+            self._app.close()
+        for pid in self.left_running():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    # Setting up
+
+    def tasks(self, text: str, config: str = "") -> None:
+        """Write the app: tasks in addition to `nothing` and `record`, and more lines of the config."""
+        self.project.write("jobs.py", HEADER + text)
+        self.project.write("cronq.toml", CONFIG + config)
+        if self._app:
+            self._app.close()
+        self._app = None
+
+    @property
+    def app(self) -> Cronq:
+        """The same queue in the test's own process, without its tasks."""
+        if self._app is None:
+            self._app = Cronq(configuration.load(file=str(self.directory / "cronq.toml"), environ={}))
+        return self._app
+
+    def put(self, task: str, arguments: dict[str, Any] | None = None, **options: Any) -> int:
+        """Enqueue one job of a task in jobs.py; returns its id."""
+        return self.app.enqueue(f"jobs.{task}", arguments or {}, check=False, **options).id
+
+    def command(self, command: str | list[str], **options: Any) -> int:
+        """Enqueue a shell command; returns its id."""
+        return self.app.command(command, **options).id
+
+    # Running
+
+    def start(self, *arguments: str | int, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+        """Start `cronq run ARGUMENTS`; it is killed when the test ends."""
+        process = self.project.start("run", *arguments, env=env)
+        self._started.append(process)
+        return process
+
+    def run(self, *arguments: str | int, status: int = 0, seconds: float = 60) -> Ran:
+        """Run `cronq run ARGUMENTS` to its end, which must have this exit status."""
+        ran = self.project.cronq("run", *arguments, seconds=seconds)
+        assert ran.status == status, ran
+        assert ran.stdout == ""
+        return ran
+
+    def run_silently(self, *arguments: str | int) -> None:
+        """Run `cronq run ARGUMENTS`: no job may need a person."""
+        assert self.run(*arguments).stderr == ""
+
+    def left_running(self) -> list[int]:
+        """The processes that jobs of this project have started and that still live."""
+        mark = f"{self.project.home}".encode()
+        return [pid for pid in _pids() if pid != os.getpid() and mark in _environment(pid)]
+
+    # Looking
+
+    def sql(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Rows of one statement; writes are committed."""
+        with contextlib.closing(sqlite3.connect(self.project.database, timeout=30)) as connection, connection:
+            return connection.execute(statement, parameters).fetchall()
+
+    def rows(self, where: str = "1 = 1", *parameters: Any) -> list[dict[str, Any]]:
+        """Jobs as they stand in the database, by id."""
+        with contextlib.closing(sqlite3.connect(self.project.database, timeout=30)) as connection:
+            connection.row_factory = sqlite3.Row
+            found = connection.execute(f"SELECT * FROM cronq_jobs WHERE {where} ORDER BY id", parameters)
+            return [dict(row) for row in found]
+
+    def row(self, job: int) -> dict[str, Any]:
+        """One job as it stands in the database."""
+        [row] = self.rows("id = ?", job)
+        return row
+
+    def state(self, job: int) -> str:
+        """The state of one job."""
+        return str(self.row(job)["state"])
+
+    def attempts(self, job: int) -> list[dict[str, Any]]:
+        """The attempts of one job that did not succeed."""
+        with contextlib.closing(sqlite3.connect(self.project.database, timeout=30)) as connection:
+            connection.row_factory = sqlite3.Row
+            found = connection.execute("SELECT * FROM cronq_attempts WHERE job_id = ? ORDER BY id", (job,))
+            return [dict(row) for row in found]
+
+    def attempt(self, job: int) -> dict[str, Any]:
+        """The only attempt of one job that did not succeed."""
+        [attempt] = self.attempts(job)
+        return attempt
+
+    def make_due(self, *jobs: int) -> None:
+        """Let the time until these jobs are due pass."""
+        for job in jobs:
+            self.sql("UPDATE cronq_jobs SET available_at = 1 WHERE id = ?", job)
+
+    def recorded(self) -> list[str]:
+        """The lines that tasks have put on record."""
+        path = self.directory / "record"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def wait_for_record(self, word: str, *, seconds: float = 20) -> str:
+        """Wait until a line that starts with `word` is on record; returns its last word."""
+        found = wait_until(
+            lambda: [line for line in self.recorded() if line.startswith(word)],
+            seconds=seconds,
+            what=f"{word!r} on record",
+        )
+        return found[0].split()[-1]
+
+    def healthy(self) -> bool:
+        """Whether SQLite finds nothing wrong with the file."""
+        return self.sql("PRAGMA integrity_check") == [("ok",)]
+
+    def settled(self) -> bool:
+        """Whether nothing is held: no lease, no running or blocked job, no group."""
+        held = self.sql("SELECT id FROM cronq_jobs WHERE lease_until IS NOT NULL OR state IN ('running', 'blocked')")
+        return not held and not self.sql("SELECT * FROM cronq_groups")
+
+
+def alive(pid: int) -> bool:
+    """Whether a process of this number runs; a zombie doesn't."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_until_dead(pid: int, *, seconds: float = 5) -> None:
+    """Wait until no process of this number runs."""
+    wait_until(lambda: not alive(pid), seconds=seconds, what=f"process {pid} is gone")
+
+
+def _pids() -> list[int]:
+    return [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdecimal()]
+
+
+def _environment(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""

@@ -1,0 +1,430 @@
+"""Tasks that do the worst: each ends in a defined state with a clear text, and the next job runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.integration.running import Queue, wait_until_dead
+from tests.project import COMMAND
+
+
+class Case(NamedTuple):
+    """What a task does, and the state, outcome and error text that it leads to."""
+
+    body: str
+    state: str
+    outcome: str | None
+    error: str | None = None
+
+
+CASES = {
+    "ends the process as if all were well": Case(
+        "os._exit(0)", "retrying", "crashed", "executor died: exit status 0 in the middle of the task"
+    ),
+    "ends the process": Case(
+        "os._exit(3)", "retrying", "crashed", "executor died: exit status 3 in the middle of the task"
+    ),
+    "sys.exit()": Case("sys.exit()", "retrying", "error", ""),
+    "sys.exit with a text": Case("sys.exit('no such shop')", "retrying", "error", "no such shop"),
+    "KeyboardInterrupt": Case("raise KeyboardInterrupt", "retrying", "error", ""),
+    "closes the executor's descriptors": Case(
+        "os.closerange(3, 256)", "retrying", "crashed", "executor died: the task closed the executor's own descriptors"
+    ),
+    "closes its output": Case("os.close(1); os.close(2)", "finished", "success"),
+    "closes its streams": Case("sys.stdout.close(); sys.stderr.close(); sys.stdin.close()", "finished", "success"),
+    "replaces its streams": Case("sys.stdout = sys.stderr = None", "finished", "success"),
+    "redirects its output": Case("os.dup2(os.pipe()[1], 1); print('lost')", "finished", "success"),
+    "segfault": Case("__import__('ctypes').string_at(0)", "retrying", "crashed", "executor died: SIGSEGV"),
+    "abort": Case("os.abort()", "retrying", "crashed", "executor died: SIGABRT"),
+    "kills itself": Case("os.kill(os.getpid(), signal.SIGKILL)", "retrying", "crashed", "executor died: SIGKILL"),
+    "kills its group": Case("os.killpg(0, signal.SIGKILL)", "retrying", "crashed", "executor died: SIGKILL"),
+    "terminates itself": Case("os.kill(os.getpid(), signal.SIGTERM)", "finished", "success"),
+    "deep recursion": Case(
+        "def deep(): deep()\n    deep()", "retrying", "error", "maximum recursion depth exceeded.*"
+    ),
+    "deep recursion with no limit": Case(
+        "sys.setrecursionlimit(1 << 30)\n    deep = lambda n: [n].sort(key=deep)\n    deep(1)",
+        "retrying",
+        "crashed",
+        "executor died: SIGSEGV",
+    ),
+    "a nested result": Case(
+        "deep = []\n    for _ in range(100_000): deep = [deep]\n    return deep",
+        "finished",
+        "warning",
+        "the result was not kept: .*",
+    ),
+    "a result of 10 MB": Case(
+        "return 'x' * 10_000_000",
+        "finished",
+        "warning",
+        "the result was not kept: 10000002 bytes of JSON, the limit is 65536",
+    ),
+    "a result that isn't data": Case(
+        "return threading.Lock()", "finished", "warning", "the result was not kept: result: .*lock.*"
+    ),
+    "a result with a circle": Case(
+        "circle = []; circle.append(circle); return circle", "finished", "warning", "the result was not kept: .*"
+    ),
+    "an exception that can't be shown": Case(
+        "class Bad(Exception):\n        def __str__(self): raise ValueError\n    raise Bad",
+        "retrying",
+        "error",
+        "a Bad that can't be shown",
+    ),
+    "an exception that exits when shown": Case(
+        "class Bad(Exception):\n        def __str__(self): sys.exit(0)\n    raise Bad",
+        "retrying",
+        "error",
+        "a Bad that can't be shown",
+    ),
+    "an exception of 100 MB": Case("raise ValueError('x' * 100_000_000)", "retrying", "error", "x{4096}"),
+    "an exception that isn't Unicode": Case(
+        "open(b'no\\xff\\x01such')", "retrying", "error", r".*No such file.*'no\\udcff\\x01such'"
+    ),
+    "an exception with half a letter": Case(
+        "raise ValueError('\\ud800 \\0')", "retrying", "error", r"\\ud800 \\x00"
+    ),
+    "an exception that isn't one": Case(
+        "raise 'text'", "retrying", "error", "exceptions must derive from BaseException"
+    ),
+    "a generator's end": Case("raise StopIteration(3)", "retrying", "error", "3"),
+    "threads left running": Case(
+        "for _ in range(5): threading.Thread(target=time.sleep, args=(100,)).start()", "finished", "success"
+    ),
+    "an error in a thread": Case(
+        "thread = threading.Thread(target=lambda: 1 / 0); thread.start(); thread.join()", "finished", "success"
+    ),
+    "an atexit handler that hangs": Case(
+        "__import__('atexit').register(time.sleep, 100)", "finished", "success"
+    ),
+    "a daemon": Case(
+        "subprocess.run('sleep 100 & setsid sleep 100 &', shell=True)", "finished", "success"
+    ),
+    "forks and returns in both": Case("os.fork()", "finished", "success"),
+    "forks and raises in the other": Case(
+        "if os.fork() == 0: raise ValueError\n    os.wait()", "finished", "success"
+    ),
+    "leaves its children unreaped": Case(
+        "for _ in range(10):\n        if os.fork() == 0: os._exit(0)", "finished", "success"
+    ),
+    "writes into its own source": Case("Path(__file__).write_text('1 / 0')", "finished", "success"),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_whatever_it_does(queue: Queue, case: Case) -> None:
+    queue.tasks(f"@queue.task\ndef hostile():\n    {case.body}\n")
+    before, hostile, after = queue.put("record", {"word": "a"}), queue.put("hostile"), queue.put("record", {"word": "b"})
+    queue.run_silently("--jobs", 1)
+    row = queue.row(hostile)
+    assert (row["state"], row["outcome"], row["attempt"]) == (case.state, case.outcome, 1)
+    said = row["warnings"][2:-2] if row["outcome"] == "warning" else row["error_message"]
+    assert re.fullmatch(case.error, said, re.DOTALL) if case.error is not None else said is None
+    assert [queue.state(before), queue.state(after)] == ["finished", "finished"]
+    assert queue.recorded() == ["a", "b"]
+    assert queue.healthy()
+
+
+OUTPUTS = {
+    "not UTF-8": ("os.write(1, b'gr\\xfc\\xdfe \\xff\\n')", "gr\\xfc\\xdfe \\xff\n"),
+    "NUL": ("os.write(1, b'a\\0b')", "a\\x00b"),
+    "half a letter": ("print('\\ud800')", "\\ud800\n"),
+    "no end of line": ("print('a', end='')", "a"),
+    "bytes": ("sys.stdout.buffer.write(b'a')", "a"),
+    "a program's": ("subprocess.run(['echo', 'a'])", "a\n"),
+    "through a copy of the descriptor": ("os.write(os.dup(1), b'a')", "a"),
+    "before it died": ("print('last words'); os._exit(1)", "last words\n"),
+}
+
+
+@pytest.mark.parametrize(("body", "kept"), OUTPUTS.values(), ids=OUTPUTS)
+def test_whatever_it_prints(queue: Queue, body: str, kept: str) -> None:
+    queue.tasks(f"@queue.task\ndef prints():\n    {body}\n\n\n@queue.task\ndef after():\n    print('own')\n")
+    job, after = queue.put("prints"), queue.put("after")
+    queue.run_silently("--jobs", 1)
+    died = queue.attempts(job)
+    assert (died[0] if died else queue.row(job))["stdout"] == kept
+    assert queue.row(after)["stdout"] == "own\n"
+
+
+STREAMS = {
+    "closes them": "os.close(1); os.close(2)",
+    "closes what Python has of them": "sys.stdout.close(); sys.stderr.close()",
+    "replaces them": "sys.stdout = sys.stderr = open(os.devnull, 'w')",
+    "redirects them": "a, b = os.pipe(); os.dup2(b, 1); os.dup2(b, 2)",
+}
+
+
+@pytest.mark.parametrize("body", STREAMS.values(), ids=STREAMS)
+def test_the_next_job_has_streams_again(queue: Queue, body: str) -> None:
+    queue.tasks(
+        f"@queue.task\ndef breaks():\n    {body}\n\n\n"
+        "@queue.task\ndef prints():\n    print('out'); print('err', file=sys.stderr); os.system('echo more')\n"
+    )
+    queue.put("breaks")
+    job, command = queue.put("prints"), queue.command("echo out; echo err >&2")
+    queue.run_silently("--jobs", 1)
+    row = queue.row(job)
+    assert (row["state"], row["stdout"], row["stderr"]) == ("finished", "out\nmore\n", "err\n")
+    row = queue.row(command)
+    assert (row["state"], row["stdout"], row["stderr"]) == ("finished", "out\n", "err\n")
+
+
+def test_100_000_lines_of_errors(queue: Queue) -> None:
+    queue.tasks("@queue.task\ndef prints():\n    for n in range(100_000): print('line', n, file=sys.stderr)\n")
+    job = queue.put("prints")
+    queue.run_silently()
+    stderr = queue.row(job)["stderr"]
+    assert stderr.startswith("line 0\nline 1\n")
+    assert stderr.endswith("\nline 99999\n")
+    assert "bytes left out" in stderr
+    assert len(stderr) < 140_000
+
+
+GIGABYTE = {
+    "a task": "@queue.task\ndef prints():\n    chunk = b'x' * 1_048_575 + b'\\n'\n"
+    "    for _ in range(1024): os.write(1, chunk)\n",
+    "a task that prints": "@queue.task\ndef prints():\n    line = 'x' * 65_535\n"
+    "    for _ in range(16_384): print(line)\n",
+}
+
+
+@pytest.mark.parametrize("text", GIGABYTE.values(), ids=GIGABYTE)
+def test_a_gigabyte_printed_costs_no_memory(queue: Queue, text: str) -> None:
+    queue.tasks(text)
+    assert peak_of_run(queue, queue.put("prints")) < 300e6
+
+
+def test_a_gigabyte_printed_by_a_command_costs_no_memory(queue: Queue) -> None:
+    assert peak_of_run(queue, queue.command("head -c 1G /dev/zero | tr '\\0' x")) < 300e6
+
+
+def peak_of_run(queue: Queue, job: int) -> float:
+    """Run this job and one after it; returns the most memory that all of the run's processes had."""
+    after = queue.put("nothing")
+    process = queue.start("--jobs", 1)
+    with watched_memory(process) as peak:
+        assert process.wait(timeout=60) == 0
+    row = queue.row(job)
+    assert (row["state"], queue.state(after)) == ("finished", "finished")
+    assert re.search(r"\[… 10\d{8} bytes left out …\]", row["stdout"])
+    print(f"peak {peak[0] / 1e6:.0f} MB")  # noqa: T201
+    return peak[0]
+
+
+@contextlib.contextmanager
+def watched_memory(process: subprocess.Popen[str]) -> Iterator[list[float]]:
+    """The peak of what a run and its children have resident and in memory files."""
+    peak = [0.0]
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.01):
+            peak[0] = max(peak[0], _memory(process.pid))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        over.set()
+        thread.join()
+
+
+def _memory(pid: int) -> float:
+    family = [pid, *_children(pid)]
+    files: dict[int, int] = {}
+    resident = 0
+    for member in family:
+        with contextlib.suppress(OSError, IndexError):
+            resident += int(Path(f"/proc/{member}/statm").read_text().split()[1]) * 4096
+        for number in _descriptors(member):
+            with contextlib.suppress(OSError):
+                if os.readlink(number).startswith("/memfd:"):
+                    status = os.stat(number)
+                    files[status.st_ino] = status.st_blocks * 512
+    return resident + sum(files.values())
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        own = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+    return own + [pid for child in own for pid in _children(child)]
+
+
+def _descriptors(pid: int) -> list[str]:
+    try:
+        return [f"/proc/{pid}/fd/{name}" for name in os.listdir(f"/proc/{pid}/fd")]  # noqa: PTH208
+    except OSError:
+        return []
+
+
+def test_arguments_of_5_mb(queue: Queue) -> None:
+    queue.tasks("@queue.task\ndef measure(text):\n    return len(text)\n")
+    jobs = [queue.put("measure", {"text": "ü" * 2_500_000}) for _ in range(3)]
+    after = queue.put("nothing")
+    queue.run_silently("--jobs", 2)
+    assert [(queue.row(job)["state"], queue.row(job)["result"]) for job in jobs] == [("finished", "2500000")] * 3
+    assert queue.state(after) == "finished"
+
+
+def test_notes_and_warnings_of_any_kind(queue: Queue) -> None:
+    queue.tasks(
+        """
+@queue.task
+def notes():
+    import datetime
+    current_job.note(when=datetime.datetime(2026, 1, 2), half="\\ud800")
+    assert current_job.notes["when"].year == 2026
+    current_job.note(n=1)
+    current_job.warn("\\udcff \\0")
+"""
+    )
+    job = queue.put("notes")
+    queue.run_silently()
+    row = queue.row(job)
+    assert (row["state"], row["outcome"]) == ("finished", "warning")
+    assert row["warnings"] == '["\\\\udcff \\\\x00"]'
+    assert "2026-01-02" in row["notes"]
+
+
+def test_2_gb_under_a_memory_limit(queue: Queue) -> None:
+    queue.tasks("@queue.task\ndef big():\n    return len(b'x' * 2_000_000_000)\n")
+    job, after = queue.put("big"), queue.put("record", {"word": "next"})
+    limited = ["sh", "-c", 'ulimit -v 600000; exec "$@"', "sh", *COMMAND, "run", "--jobs", "1"]
+    subprocess.run(limited, cwd=queue.directory, env=queue.project.environment, check=True, timeout=60)
+    row = queue.row(job)
+    assert (row["state"], row["outcome"], row["error_class"]) == ("retrying", "error", "MemoryError")
+    assert queue.state(after) == "finished"
+
+
+def test_a_child_that_has_grown_is_replaced(queue: Queue) -> None:
+    queue.tasks(
+        "kept = []\n\n\n@queue.task\ndef leak():\n    kept.append(b'x' * 100_000_000); mark(os.getpid())\n",
+        'child_max_memory = "150M"\n',
+    )
+    for _ in range(4):
+        queue.put("leak")
+    queue.run_silently("--jobs", 1)
+    assert len(queue.recorded()) == 4
+    assert len(set(queue.recorded())) > 1
+
+
+def test_ten_grandchildren_that_survive_the_task(queue: Queue) -> None:
+    queue.tasks(
+        """
+@queue.task
+def bomb():
+    for number in range(10):
+        if os.fork() == 0:
+            if number % 2:
+                os.setsid()
+            mark("survivor", os.getpid())
+            time.sleep(100)
+            os._exit(0)
+"""
+    )
+    job = queue.put("bomb")
+    words = [str(number) for number in range(20)]
+    for word in words:
+        queue.put("record", {"word": word})
+    queue.run_silently("--jobs", 1)
+    assert queue.state(job) == "finished"
+    assert [line for line in queue.recorded() if "survivor" not in line] == words
+    after = queue.put("nothing")
+    queue.run_silently()
+    assert queue.state(after) == "finished", "no survivor holds the lock of the run"
+
+
+FORKING = """
+@queue.task
+def fork_twice(seconds=0.0):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            mark("daemon", os.getpid())
+            time.sleep(100)
+        os._exit(0)
+    os.wait()
+    pause_until(lambda: "daemon" in (HERE / "record").read_text())
+    mark("executor", os.getpid())
+    if current_job.attempt == 1:
+        time.sleep(seconds)
+"""
+
+
+def test_a_daemon_does_not_hold_the_lock_of_the_run(queue: Queue) -> None:
+    queue.tasks(FORKING)
+    queue.put("fork_twice")
+    queue.run_silently()
+    after = queue.put("nothing")
+    queue.run_silently()
+    assert queue.state(after) == "finished"
+
+
+def test_a_daemon_does_not_pass_for_its_runner(queue: Queue) -> None:
+    queue.tasks(FORKING)
+    job = queue.put("fork_twice", {"seconds": 100})
+    runner = queue.start("--jobs", 1)
+    executor = queue.wait_for_record("executor")
+    runner.kill()
+    runner.wait()
+    wait_until_dead(int(executor))
+    queue.run_silently()
+    assert queue.state(job) == "finished"
+    assert queue.attempt(job)["error_message"].startswith("executor died: SIGKILL")
+
+
+STATE = {
+    "its directory": ("os.chdir('/')", "os.getcwd()"),
+    "its umask": ("os.umask(0o777)", "os.umask(0o022)"),
+    "its environment": ("os.environ['TZ'] = 'nowhere'", "os.environ.get('TZ')"),
+}
+
+
+@pytest.mark.parametrize("handler", ["signal.SIG_IGN", "signal.SIG_DFL", "lambda *_: None"])
+def test_a_changed_signal_handler_is_not_the_next_jobs(queue: Queue, handler: str) -> None:
+    queue.tasks(
+        f"""
+@queue.task
+def changes():
+    for number in (signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(number, {handler})
+
+
+@queue.task
+def slow():
+    try:
+        time.sleep(60)
+    except TimeLimitExceeded:
+        mark("in time")
+        raise
+"""
+    )
+    queue.put("changes")
+    slow, command = queue.put("slow", time_limit=0.3), queue.command("exit 3")
+    queue.run_silently("--jobs", 1)
+    assert queue.recorded() == ["in time"]
+    assert queue.row(slow)["outcome"] == "timeout"
+    assert queue.row(command)["error_message"] == "exit status 3"
+
+
+def test_a_changed_directory_is_not_the_next_jobs(queue: Queue) -> None:
+    queue.tasks("@queue.task\ndef changes():\n    os.chdir('/')\n\n\n@queue.task\ndef here():\n    return os.getcwd()\n")
+    queue.put("changes")
+    job, command = queue.put("here"), queue.command("pwd")
+    queue.run_silently("--jobs", 1)
+    assert queue.row(job)["result"] == f'"{queue.directory}"'
+    assert queue.row(command)["stdout"] == f"{queue.directory}\n"

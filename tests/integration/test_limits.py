@@ -1,0 +1,172 @@
+"""The time limit: whatever a job does, it ends within limit + grace, and nothing of it stays."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.integration.running import Queue
+
+LIMIT = 0.4
+GRACE = 1.0
+"""As in the config that running.py writes."""
+
+SLACK = 2.0
+"""Seconds in which the start of Python, the next job and the end must fit as well."""
+
+INTERRUPTED = {
+    "a busy loop": "while True: pass",
+    "a sleep": "time.sleep(60)",
+    "a loop that swallows exceptions": """
+    while True:
+        try:
+            time.sleep(60)
+        except Exception:
+            pass""",
+    "a regular expression that backtracks": "__import__('re').match('(a+)+$', 'a' * 50 + 'b')",
+    "a lock nobody opens": "lock = threading.Lock(); lock.acquire(); lock.acquire()",
+    "a program it waits for": "subprocess.run(['sleep', '60'])",
+}
+KILLED = {
+    "a loop that swallows everything": """
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:
+            pass""",
+    "a block in C": "os.system('sleep 60')",
+    "an ignored SIGTERM": "signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)",
+    "a SIGSTOP of itself": "os.kill(os.getpid(), signal.SIGSTOP)",
+    "a handler that never returns": """
+    try:
+        time.sleep(60)
+    finally:
+        time.sleep(60)""",
+}
+COMMANDS = {
+    "sleep": ("sleep 100", False),
+    "many in the background": ("sleep 100 & sleep 100 & sleep 100", False),
+    "a clean end on SIGTERM": ("trap 'exit 0' TERM; while :; do sleep 0.05; done", False),
+    "a trapped SIGTERM": ("trap '' TERM; sleep 100; sleep 100", True),
+    "a trapped SIGTERM in the background": ("(trap '' TERM; sleep 100) & sleep 100", True),
+    "a program that isn't a shell": (["sleep", "100"], False),
+}
+
+
+def run_out_of_time(queue: Queue, job: int) -> str:
+    """Run the job and one after it in the same child; returns what the job's attempt says."""
+    following = queue.put("record", {"word": "next"})
+    before = time.monotonic()
+    queue.run_silently("--jobs", 1)
+    assert time.monotonic() - before < LIMIT + GRACE + SLACK
+    assert queue.left_running() == []
+    row, attempt = queue.row(job), queue.attempt(job)
+    assert (row["state"], row["outcome"], row["attempt"]) == ("retrying", "timeout", 1)
+    assert (attempt["outcome"], attempt["error_class"]) == ("timeout", "TimeLimitExceeded")
+    took = (attempt["finished_at"] - attempt["started_at"]) / 1e6
+    assert LIMIT <= took < LIMIT + GRACE + 0.7
+    assert queue.state(following) == "finished"
+    assert queue.recorded() == ["next"]
+    return str(attempt["error_message"])
+
+
+@pytest.mark.parametrize("body", INTERRUPTED.values(), ids=INTERRUPTED)
+def test_a_python_task_is_interrupted_at_its_limit(queue: Queue, body: str) -> None:
+    queue.tasks(f"@queue.task\ndef slow():\n    {body}\n")
+    assert run_out_of_time(queue, queue.put("slow", time_limit=LIMIT)) == "ran past its time limit of 0.4 s"
+
+
+@pytest.mark.parametrize("body", KILLED.values(), ids=KILLED)
+def test_a_python_task_that_goes_on_is_killed_after_the_grace(queue: Queue, body: str) -> None:
+    queue.tasks(f"@queue.task\ndef slow():\n    {body}\n")
+    message = run_out_of_time(queue, queue.put("slow", time_limit=LIMIT))
+    assert message == "killed: ran past its time limit of 0.4 s and ignored SIGTERM"
+
+
+@pytest.mark.parametrize(("command", "killed"), COMMANDS.values(), ids=COMMANDS)
+def test_a_command_and_all_that_it_started_ends_at_its_limit(
+    queue: Queue, command: str | list[str], killed: bool
+) -> None:
+    message = run_out_of_time(queue, queue.command(command, time_limit=LIMIT))
+    assert message.startswith("killed: " if killed else "ran past its time limit of 0.4 s")
+
+
+def test_a_process_that_an_interrupted_task_left_is_killed_too(queue: Queue) -> None:
+    queue.tasks("@queue.task\ndef slow():\n    subprocess.Popen(['sleep', '100'])\n    time.sleep(60)\n")
+    run_out_of_time(queue, queue.put("slow", time_limit=LIMIT))
+
+
+@pytest.mark.parametrize("command", ["echo begun; echo oops >&2; sleep 100", "trap '' TERM; echo begun; echo oops >&2; sleep 100"])
+def test_what_a_command_printed_before_its_limit_is_kept(queue: Queue, command: str) -> None:
+    job = queue.command(command, time_limit=LIMIT)
+    run_out_of_time(queue, job)
+    assert (queue.attempt(job)["stdout"], queue.attempt(job)["stderr"]) == ("begun\n", "oops\n")
+
+
+def test_a_task_may_clean_up_when_its_time_is_up(queue: Queue) -> None:
+    queue.tasks(
+        """
+@queue.task
+def slow():
+    try:
+        time.sleep(60)
+    except TimeLimitExceeded:
+        mark("cleaned")
+        raise
+"""
+    )
+    job = queue.put("slow", time_limit=LIMIT)
+    queue.run_silently()
+    assert queue.recorded() == ["cleaned"]
+    assert queue.row(job)["outcome"] == "timeout"
+
+
+def test_the_signal_for_one_job_never_hits_the_next(queue: Queue) -> None:
+    queue.tasks(
+        """
+@queue.task
+def about_as_long_as_its_limit(seconds):
+    time.sleep(seconds)
+
+
+@queue.task
+def innocent():
+    time.sleep(0.03)
+"""
+    )
+    innocent = []
+    for number in range(25):
+        queue.put("about_as_long_as_its_limit", {"seconds": 0.045 + 0.0005 * number}, time_limit=0.05)
+        innocent.append(queue.put("innocent"))
+    queue.run_silently("--jobs", 1)
+    rows = queue.rows("task = 'jobs.innocent'")
+    assert [(row["id"], row["state"], row["attempt"]) for row in rows] == [(job, "finished", 1) for job in innocent]
+    others = {(row["state"], row["outcome"]) for row in queue.rows("task <> 'jobs.innocent'")}
+    assert others <= {("finished", "success"), ("retrying", "timeout")}
+
+
+def test_the_closest_limit_holds(queue: Queue) -> None:
+    queue.tasks(
+        """
+@queue.task
+def config():
+    time.sleep(60)
+
+
+@queue.task(time_limit="0.3s")
+def task():
+    time.sleep(60)
+
+
+@queue.task(time_limit="50s")
+def overridden():
+    time.sleep(60)
+""",
+        'time_limit = "0.2s"\n[tasks."jobs.overridden"]\ntime_limit = "0.4s"\n',
+    )
+    jobs = [queue.put("config"), queue.put("task"), queue.put("overridden"), queue.put("task", time_limit=0.5)]
+    jobs.append(queue.command("sleep 60"))
+    queue.run_silently("--jobs", 5)
+    said = [queue.attempt(job)["error_message"].rpartition("of ")[2] for job in jobs]
+    assert said == ["0.2 s", "0.3 s", "0.4 s", "0.5 s", "0.2 s"]
