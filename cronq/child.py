@@ -8,7 +8,7 @@ is the generation of the hand-over: jobs of an older one have been taken back.
 
 from __future__ import annotations
 
-import _signal  # signal.getsignal makes an enum each time, and this is asked after each job
+import _signal  # type: ignore[import-not-found]  # signal.getsignal makes an enum, and this is asked after each job
 import errno
 import marshal
 import os

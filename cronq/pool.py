@@ -134,6 +134,7 @@ class Member:
         if entries:
             self.done += len(entries)
             self.warned = False
+            self.doom = None
             self.memory = entries[-1].outcome.memory_before or 0
         return [Ended(self.hand.popleft(), entry.outcome) for entry in entries if self._is_next(entry)]
 
@@ -316,6 +317,8 @@ class Pool:
             return
         if not member.warned:
             member.warned = True
+            error = Failure("TimeLimitExceeded", f"died of SIGTERM at its time limit of {limit:g} s")
+            member.doom = Outcome("timeout", 0, 0, error=error)
             os.kill(member.pid, signal.SIGTERM)
         if elapsed > limit + self._setting.config.grace:
             error = Failure("TimeLimitExceeded", f"killed: ran past its time limit of {limit:g} s and ignored SIGTERM")

@@ -90,7 +90,7 @@ class Queries:
         chosen = "id IN (SELECT value FROM json_each(?)) AND lease_until IS NULL"
         # Served by the primary key.
         self.claim = (
-            f"UPDATE {self.jobs} SET state = 'running', {lease} WHERE {chosen} AND state = 'ready'"
+            f"UPDATE {self.jobs} SET state = 'running', {lease} WHERE {chosen} AND state IN ('ready', 'blocked')"
             f" RETURNING {CLAIMED_COLUMNS}"
         )
         self.claim_behind = (

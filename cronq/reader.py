@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from cronq.selection import Selection
 
 
+_LARGEST_ID = 2**63 - 1
+
+
 class Reader:
     """The store as those see it who only look."""
 
@@ -48,6 +51,8 @@ class Reader:
 
     def get(self, job_id: int) -> Job | None:
         """The job with this id, None if there is none."""
+        if job_id > _LARGEST_ID:
+            return None
         jobs = [_job(row) for row in self._rows(f"{self._queries.job} WHERE id = ?", (job_id,))]
         return jobs[0] if jobs else None
 

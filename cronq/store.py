@@ -192,10 +192,13 @@ class Store(Reader):
         return sorted(front)[:limit] if len(queues) > 1 else front
 
     def _hold_groups(self, tx: Transaction, line: _Line) -> tuple[list[int], list[int]]:
-        heads = _heads(line.front, line.holders)
-        keys = [key for key in line.front if key[3] is None or key >= heads[key[3]]]
-        for head in heads.values():
-            keys += [key for key in self._behind(tx, line, head) if key > head]
+        keys = [key for key in line.front if key[3] is None]
+        heads: dict[str, _Key] = {}
+        for group, members in _by_group(line.front).items():
+            members = sorted([*members, *self._behind(tx, line, group)])
+            holder = line.holders.get(group, members[0][2])
+            heads[group] = next(key for key in members if key[2] == holder)
+            keys += [key for key in members if key >= heads[group]]
         chosen = sorted(keys)[: line.limit]
         picked = {key[2] for key in chosen}
         held = {group: head for group, head in heads.items() if head[2] in picked}
@@ -210,8 +213,8 @@ class Store(Reader):
         behind = set(following)
         return [key[2] for key in chosen if key[2] not in behind], following
 
-    def _behind(self, tx: Transaction, line: _Line, head: _Key) -> Iterator[_Key]:
-        bounds = (head[3], line.wanted.lowest, line.wanted.highest, line.limit)
+    def _behind(self, tx: Transaction, line: _Line, group: str) -> Iterator[_Key]:
+        bounds = (group, line.wanted.lowest, line.wanted.highest, line.limit)
         for *key, queue in tx.query(self._queries.behind, bounds):
             if queue in line.queues:
                 yield tuple(key)
@@ -403,11 +406,9 @@ class _Line(NamedTuple):
     limit: int
 
 
-def _heads(front: Iterable[_Key], holders: Mapping[str, int]) -> dict[str, _Key]:
-    """For each group the job that holds it, or else its first in the line."""
-    heads: dict[str, _Key] = {}
+def _by_group(front: Iterable[_Key]) -> dict[str, list[_Key]]:
+    groups: dict[str, list[_Key]] = {}
     for key in front:
-        group = key[3]
-        if group is not None and holders.get(group, key[2]) == key[2]:
-            heads.setdefault(group, key)
-    return heads
+        if key[3] is not None:
+            groups.setdefault(key[3], []).append(key)
+    return groups

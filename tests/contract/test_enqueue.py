@@ -1,0 +1,164 @@
+"""Accepting jobs."""
+
+from __future__ import annotations
+
+import multiprocessing
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.orm import Session
+
+from cronq.config import Config
+from cronq.errors import InvalidInput
+from cronq.selection import Selection
+from cronq.store import Store
+from cronq.testing import ManualClock
+from cronq.times import Clock
+from tests.contract.steps import claim, end, later, new, put, states, stored
+
+EVERYTHING = Selection()
+
+
+def test_ids_come_in_order_and_every_field_is_kept(store: Store) -> None:
+    job = new("mail", args='{"to":"ann"}', queue="q", priority=3, key="k", unique=True, group="g",
+              max_attempts=7, time_limit=1.5, event="shot", retry='{"base":1}')  # fmt: skip
+    ids = put(store, new(), job, new())
+    assert ids == [ids[0], ids[0] + 1, ids[0] + 2]
+    kept = stored(store, ids[1])
+    assert (kept.task, kept.args, kept.queue, kept.priority, kept.key) == ("mail", {"to": "ann"}, "q", 3, "k")
+    assert (kept.unique, kept.group, kept.max_attempts, kept.time_limit) == (True, "g", 7, 1.5)
+    assert (kept.event, kept.attempt, kept.created_at, kept.available_at) == ("shot", 0, kept.available_at, kept.created_at)
+    assert claim(store)[0].retry == '{"base":1}'
+
+
+def test_a_large_batch_has_its_ids_in_order(store: Store) -> None:
+    ids = put(store, *(new(f"t{number}") for number in range(2500)))
+    assert ids == list(range(ids[0], ids[0] + 2500))
+    assert [stored(store, ids[i]).task for i in (0, 1234, 2499)] == ["t0", "t1234", "t2499"]
+
+
+def test_no_jobs_is_no_error(store: Store) -> None:
+    assert store.enqueue([]) == []
+
+
+@pytest.mark.parametrize("group", [None, "g"])
+def test_a_batch_is_accepted_whole_or_not_at_all(store: Store, group: str | None) -> None:
+    bad = new(priority=None)  # a column that must not be empty stands for any failure in the middle
+    with pytest.raises(Exception):  # noqa: B017, PT011 - the engine's own
+        store.enqueue([new(group=group), bad])
+    assert store.ids(EVERYTHING) == []
+
+
+def test_initial_states(store: Store) -> None:
+    put(store, new(group="held"))
+    claim(store)
+    ids = put(store, new(), new(available_at=later(store, 1)), new(available_at=later(store, -9)), new(group="held"),
+              new(group="held", available_at=later(store, 1)))  # fmt: skip
+    assert states(store, ids) == ["ready", "scheduled", "ready", "blocked", "scheduled"]
+
+
+def test_a_unique_twin_gives_the_existing_id(store: Store) -> None:
+    (first,) = store.enqueue([new(key="k", unique=True)])
+    again = store.enqueue([new(key="k", unique=True), new(key="k"), new(key="other", unique=True)])
+    assert [job.existing for job in again] == [True, False, False]
+    assert again[0].id == first.id
+    assert len({job.id for job in again}) == 3
+
+
+def test_twins_in_one_batch(store: Store) -> None:
+    one, two = store.enqueue([new(key="k", unique=True, group="g"), new(key="k", unique=True, group="g")])
+    assert (one.id, one.existing, two.existing) == (two.id, False, True)
+
+
+@pytest.mark.parametrize("how", ["finished", "failed", "cancelled"])
+def test_a_twin_that_ended_does_not_count(store: Store, how: str) -> None:
+    (first,) = put(store, new(key="k", unique=True))
+    if how == "cancelled":
+        store.cancel([first])
+    else:
+        end(store, claim(store)[0], *(("success",) if how == "finished" else ("error", "fail")))
+    assert states(store, [first]) == [how]
+    (second,) = store.enqueue([new(key="k", unique=True)])
+    assert second.existing is False
+    assert store.unfinished(["k", "none"]) == {"k"}
+
+
+@pytest.mark.parametrize("kind", ["retrying", "waiting", "running"])
+def test_a_twin_that_will_go_on_counts(store: Store, kind: str) -> None:
+    (first,) = put(store, new(key="k", unique=True))
+    (job,) = claim(store)
+    if kind != "running":
+        end(store, job, *(("error",) if kind == "retrying" else ("snoozed", "snooze")), delay=5.0)
+    assert states(store, [first]) == [kind]
+    assert store.enqueue([new(key="k", unique=True)]) == [(first, True)]
+
+
+def _enqueue_unique(config: Config, start: object, ids: object) -> None:
+    start.wait()  # type: ignore[attr-defined]
+    with Store(config, Clock()) as store:
+        ids.put([store.enqueue([new(key="k", unique=True)])[0], *store.enqueue([new()] * 3)])  # type: ignore[attr-defined]
+
+
+def test_eight_processes_agree_on_one_unique_job(config: Config, store: Store) -> None:
+    context = multiprocessing.get_context("fork")
+    start, ids = context.Barrier(8), context.Queue()
+    processes = [context.Process(target=_enqueue_unique, args=(config, start, ids)) for _ in range(8)]
+    for process in processes:
+        process.start()
+    answers = [ids.get(timeout=30) for _ in processes]
+    for process in processes:
+        process.join(30)
+    assert len({answer[0].id for answer in answers}) == 1
+    assert sorted(answer[0].existing for answer in answers) == [False] + [True] * 7
+    assert len(store.ids(Selection(keys=("k",)))) == 1
+    for _, *batch in answers:
+        assert [job.id for job in batch] == list(range(batch[0].id, batch[0].id + 3))
+
+
+# In the caller's transaction
+
+
+def test_a_rollback_leaves_nothing_and_a_commit_everything(config: Config, store: Store) -> None:
+    engine = create_engine(config.database)
+    with engine.connect() as connection:
+        connection.execute(text("CREATE TABLE orders (id INTEGER)"))
+        connection.execute(text("INSERT INTO orders VALUES (1)"))
+        store.enqueue_through(connection, [new()])
+        connection.rollback()
+        assert store.ids(EVERYTHING) == []
+        one, two = store.enqueue_through(connection, [new(), new(group="g")])
+        assert two.id == one.id + 1
+        connection.commit()
+    assert store.ids(EVERYTHING) == [one.id, two.id]
+    with Session(engine) as session:
+        store.enqueue_through(session, [new()])
+        session.rollback()
+        (three,) = store.enqueue_through(session, [new()])
+        session.commit()
+    assert store.ids(EVERYTHING) == [one.id, two.id, three.id]
+    engine.dispose()
+
+
+def test_a_twin_is_seen_within_the_transaction(config: Config, store: Store) -> None:
+    engine = create_engine(config.database)
+    with engine.begin() as connection:
+        one, two = store.enqueue_through(connection, [new(key="k", unique=True)] * 2)
+        (three,) = store.enqueue_through(connection, [new(key="k", unique=True)])
+    assert (one.existing, two, three) == (False, (one.id, True), (one.id, True))
+    assert store.ids(EVERYTHING) == [one.id]
+    engine.dispose()
+
+
+def test_a_connection_to_another_database_is_refused(store: Store) -> None:
+    engine = create_engine("sqlite://")
+    with engine.connect() as connection, pytest.raises(InvalidInput, match="but the jobs are in"):
+        store.enqueue_through(connection, [new()])
+    engine.dispose()
+
+
+def test_ids_are_not_used_again(store: Store, clock: ManualClock) -> None:
+    (first,) = put(store, new())
+    end(store, claim(store)[0])
+    clock.advance(1)
+    assert list(store.clear(["finished"])) == [1]
+    assert put(store, new()) == [first + 1]

@@ -1,0 +1,191 @@
+"""A storm of kill -9 over runners and their children, and what their jobs put on record meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.integration.running import Queue
+from tests.project import COMMAND
+from tests.waiting import wait_until
+
+TASKS = """
+class Broken(Exception):
+    pass
+
+
+@queue.task
+def work(fails=0, seconds=0.0, hopeless=False):
+    job = current_job()
+    mark("b", job.id, job.attempt, time.monotonic_ns())
+    time.sleep(seconds)
+    mark("e", job.id, job.attempt, time.monotonic_ns())
+    if hopeless:
+        raise Fail("hopeless")
+    if job.attempt - job.crashes <= fails:
+        raise Broken(job.attempt)
+"""
+
+CONFIG = '[retry]\nbase = "0.01s"\ncap = "0.05s"\njitter = 0.0\nmax_attempts = 100\n'
+
+LANES = (("--queue", "a"), ("--queue", "b", "--priority", "-49"), ("--queue", "b", "--priority", "50-"))
+"""What the three runners claim. Groups have jobs in all of them."""
+
+TARGETS = ("runner", "child", "child", "both")
+
+
+class Execution(NamedTuple):
+    """What one run of a job's code put on record; times in monotonic nanoseconds."""
+
+    job: int
+    attempt: int
+    begun: int
+    ended: int | None
+
+
+class Storm:
+    """Three runners that are started whenever they aren't there, and killed at random moments."""
+
+    def __init__(self, queue: Queue, *, seed: int) -> None:
+        self.queue = queue
+        self.kills: Counter[str] = Counter()
+        self.expected: dict[int, str] = {}
+        self._random = random.Random(seed)
+        self._runners: dict[tuple[str, ...], subprocess.Popen[bytes]] = {}
+        self._log = queue.directory / "stderr"
+        queue.tasks(TASKS, CONFIG)
+
+    # Jobs
+
+    def enqueue(self, count: int) -> None:
+        """Enqueue a mixed lot of jobs, and twins of unique ones that may or may not have ended."""
+        app, chance = self.queue.app, self._random
+        specs = [self._spec(len(self.expected) + number) for number in range(count)]
+        jobs = app.enqueue_many(specs, check=False)
+        for job, spec in zip(jobs, specs, strict=True):
+            self.expected[job.id] = "failed" if spec["args"]["hopeless"] else "finished"
+        for _ in range(count // 25):
+            key = f"key-{chance.randrange(50)}"
+            twin = app.enqueue("jobs.work", {}, check=False, key=key, unique=True, queue=chance.choice("ab"))
+            self.expected.setdefault(twin.id, "finished")
+
+    def _spec(self, number: int) -> dict[str, Any]:
+        chance = self._random
+        spec: dict[str, Any] = {
+            "task": "jobs.work",
+            "args": {
+                "fails": chance.choice((0, 0, 0, 0, 0, 1, 2)),
+                "seconds": chance.choice((0.0, 0.0, 0.001, 0.005)),
+                "hopeless": number % 97 == 0,
+            },
+            "queue": chance.choice("aab"),
+            "priority": chance.choice((10, 60)),
+        }
+        if number % 3 == 0:
+            spec["group"] = f"group-{chance.randrange(30)}"
+        if number % 11 == 0:
+            spec["key"] = f"key-{number}"
+            spec["unique"] = True
+        return spec
+
+    # Runners
+
+    def blow(self, kills: int, jobs: int) -> None:
+        """Kill so many times while so many jobs come in."""
+        for number in range(kills):
+            self.enqueue(jobs * (number + 1) // kills - jobs * number // kills)
+            self._start_missing()
+            time.sleep(self._random.uniform(0, 0.1))  # the moment of the kill is what this test is about
+            self._kill(self._random.choice(TARGETS))
+
+    def calm_down(self, seconds: float = 60) -> None:
+        """Let the runners end, then run until every job has ended."""
+        for process in self._runners.values():
+            process.wait(timeout=seconds)
+        with self._log.open("ab") as log:
+            wait_until(lambda: self._run_once(log), seconds=seconds, what="every job has ended")
+
+    def _run_once(self, log: Any) -> bool:
+        ran = subprocess.run(
+            [*COMMAND, "run"], cwd=self.queue.directory, env=self.queue.project.environment, stderr=log, check=True
+        )
+        return ran.returncode == 0 and not self.queue.rows("state NOT IN ('finished', 'failed')")
+
+    def _start_missing(self) -> None:
+        for lane in LANES:
+            process = self._runners.get(lane)
+            status = process.poll() if process else 0
+            if process is None or status is not None:
+                assert status in (0, -signal.SIGKILL), self.complaints()
+                self._runners[lane] = self._start(lane)
+
+    def _start(self, lane: Iterable[str]) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                [*COMMAND, "run", "--jobs", "2", *lane],
+                cwd=self.queue.directory,
+                env=self.queue.project.environment,
+                stdin=subprocess.DEVNULL,
+                stderr=log,
+            )
+
+    def _kill(self, target: str) -> None:
+        """Kill what is there to be killed; a runner that has just started has no children yet."""
+        while True:
+            process = self._random.choice(list(self._runners.values()))
+            children = _children(process.pid)
+            victims = {
+                "runner": [process.pid],
+                "child": self._random.sample(children, k=min(1, len(children))),
+                "both": [process.pid, *children],
+            }[target]
+            if process.poll() is None and victims:
+                break
+            self._start_missing()
+        for pid in victims:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.kills[target] += 1
+
+    def stop(self) -> None:
+        """Kill all runners."""
+        for process in self._runners.values():
+            process.kill()
+            process.wait()
+
+    # What came of it
+
+    def complaints(self) -> str:
+        """What the runners wrote to stderr beyond the jobs that failed for good, as they were told to."""
+        lines = self._log.read_text().splitlines() if self._log.exists() else []
+        return "\n".join(line for line in lines if "failed for good" not in line or "hopeless" not in line)
+
+    def executions(self) -> dict[int, list[Execution]]:
+        """By job, in the order in which they began."""
+        begun: dict[tuple[int, int], int] = {}
+        ended: dict[tuple[int, int], int] = {}
+        for line in self.queue.recorded():
+            what, *numbers = line.split()
+            job, attempt, instant = map(int, numbers)
+            times = begun if what == "b" else ended
+            assert (job, attempt) not in times, f"attempt {attempt} of job {job} ran twice"
+            times[job, attempt] = instant
+        executions = defaultdict(list)
+        for (job, attempt), instant in sorted(begun.items(), key=lambda item: item[1]):
+            executions[job].append(Execution(job, attempt, instant, ended.get((job, attempt))))
+        return executions
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []

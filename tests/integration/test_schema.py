@@ -1,0 +1,111 @@
+"""Making the tables and bringing them up to date."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, text
+
+from cronq.config import Config
+from cronq.errors import ConfigError
+from cronq.job import NewJob
+from cronq.migrations import upgrade
+from cronq.schema import tables
+from cronq.selection import Selection
+from cronq.store import Store
+from cronq.times import Clock
+from tests.integration.stores import config_in, select, store_in
+
+
+def _first_use(config: Config, start: object, answers: object) -> None:
+    start.wait()  # type: ignore[attr-defined]
+    with Store(config, Clock()) as store:
+        answers.put(store.enqueue([NewJob("t")])[0].id)  # type: ignore[attr-defined]
+
+
+def test_first_use_from_eight_processes_at_once(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    context = multiprocessing.get_context("fork")
+    start, answers = context.Barrier(8), context.Queue()
+    processes = [context.Process(target=_first_use, args=(config, start, answers)) for _ in range(8)]
+    for process in processes:
+        process.start()
+    ids = [answers.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join(60)
+    assert sorted(ids) == list(range(1, 9))
+    assert select(config, "PRAGMA journal_mode") == [("wal",)]
+    assert select(config, "SELECT count(*) FROM cronq_schema") == [(1,)]
+
+
+def test_upgrading_twice_changes_nothing_the_second_time(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    assert upgrade(config) == ["0001"]
+    before = select(config, "SELECT sql FROM sqlite_master ORDER BY name")
+    assert upgrade(config) == []
+    assert select(config, "SELECT sql FROM sqlite_master ORDER BY name") == before
+
+
+def test_the_migrations_make_what_the_schema_says(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    upgrade(config)
+    engine = create_engine(config.database)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "version_table": "cronq_schema"})
+        assert compare_metadata(context, tables("cronq_")) == []
+    engine.dispose()
+
+
+def test_what_somebody_added_is_left_alone(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    upgrade(config)
+    select(config, "ALTER TABLE cronq_jobs ADD COLUMN colour TEXT DEFAULT 'red'")
+    select(config, "CREATE TABLE notes (text TEXT)")
+    assert upgrade(config) == []
+    with Store(config, Clock()) as store:
+        (job,) = store.enqueue([NewJob("t")])
+        assert store.get(job.id) is not None
+    assert select(config, "SELECT colour FROM cronq_jobs") == [("red",)]
+    assert select(config, "SELECT * FROM notes") == []
+
+
+def test_two_prefixes_share_a_file(tmp_path: Path) -> None:
+    with store_in(tmp_path) as one, store_in(tmp_path, table_prefix="other_") as two:
+        one.enqueue([NewJob("a")] * 2)
+        two.enqueue([NewJob("b")])
+        assert [job.task for job in one.find(Selection())] == ["a", "a"]
+        assert [job.task for job in two.find(Selection())] == ["b"]
+
+
+# Jobs in a caller's transaction, before there are tables
+
+
+def test_tables_are_made_before_a_transaction_has_begun(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    engine = create_engine(config.database)
+    with Store(config, Clock()) as store:
+        with engine.connect() as connection:
+            store.enqueue_through(connection, [NewJob("t")])
+            connection.rollback()
+        assert store.ids(Selection()) == []
+    engine.dispose()
+
+
+def test_an_open_transaction_gets_an_error_and_no_tables(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    engine = create_engine(config.database)
+    with Store(config, Clock()) as store, engine.connect() as connection:
+        connection.execute(text("CREATE TABLE orders (id INTEGER)"))
+        connection.execute(text("INSERT INTO orders VALUES (1)"))
+        with pytest.raises(ConfigError, match="run `cronq update-schema` once before"):
+            store.enqueue_through(connection, [NewJob("t")])
+        connection.commit()
+        assert select(config, "SELECT name FROM sqlite_master") == [("orders",)]
+        store.enqueue_through(connection, [NewJob("t")])
+        connection.commit()
+        assert len(store.ids(Selection())) == 1
+    engine.dispose()

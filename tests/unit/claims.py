@@ -1,0 +1,18 @@
+"""A claimed job, as unit tests want it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cronq.job import Claimed
+
+_PLAIN: dict[str, Any] = {
+    "id": 1, "token": 2, "task": "task", "args": "{}", "queue": "default", "priority": 50, "key": None, "group": None,
+    "event": None, "attempt": 1, "max_attempts": 20, "snoozes": 0, "crashes": 0, "time_limit": None, "created_at": 0,
+    "available_at": 0, "waiting_since": None, "unknown_since": None, "retry": None, "notes": None, "spent_before": 0,
+}  # fmt: skip
+
+
+def claimed(**fields: Any) -> Claimed:
+    """A job in its first attempt, but for the fields given."""
+    return Claimed(**{**_PLAIN, **fields})

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from cronq.job import Attempt, Failure, Job
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+DOCUMENTED = (
+    "id queue task args command state priority key group unique event attempt max_attempts snoozes crashes created_at"
+    " available_at started_at finished_at duration outcome error host pid worker time_limit blocked_by result notes"
+    " warnings peak_memory cpu_time"
+).split()
+
+
+def job(**fields: object) -> Job:
+    known = dict.fromkeys(Job._fields)
+    return Job(**{**known, "id": 1, "state": "ready", "warnings": (), **fields})  # type: ignore[arg-type]
+
+
+def test_every_documented_field_is_there_in_its_order() -> None:
+    assert list(job().to_json()) == DOCUMENTED
+
+
+def test_times_end_in_z_and_unknown_is_null() -> None:
+    shown = job(created_at=NOON, started_at=NOON, finished_at=NOON + timedelta(seconds=1.5)).to_json()
+    assert shown["created_at"] == "2026-01-02T12:00:00.000000Z"
+    assert (shown["duration"], shown["outcome"], shown["error"]) == (1.5, None, None)
+
+
+def test_no_duration_without_an_end() -> None:
+    assert job(started_at=NOON).duration is None
+
+
+def test_error_is_class_and_message() -> None:
+    assert job(error=Failure("ValueError", "no", "Traceback")).to_json()["error"] == {"class": "ValueError", "message": "no"}
+
+
+def test_an_attempt_shows_its_traceback() -> None:
+    attempt = Attempt(2, "error", NOON, None, "host", 7, Failure("E", "m", "t"), 3, "SIGTERM", "out", "err")
+    assert attempt.to_json() == {
+        "number": 2,
+        "outcome": "error",
+        "started_at": "2026-01-02T12:00:00.000000Z",
+        "finished_at": None,
+        "host": "host",
+        "pid": 7,
+        "error": {"class": "E", "message": "m", "traceback": "t"},
+        "exit_status": 3,
+        "signal": "SIGTERM",
+    }

@@ -1,0 +1,37 @@
+"""The drawing and the code are one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from cronq.job import ENDED, FUTURE, TRANSITIONS, UNFINISHED, State
+
+PAGE = (Path(__file__).parents[2] / "docs" / "lifecycle.md").read_text()
+
+
+def test_the_drawing_has_the_transitions() -> None:
+    drawn: dict[str, set[str]] = {state: set() for state in State}
+    for source, target in re.findall(r"^    (\w+) --> (\w+)", PAGE, re.MULTILINE):
+        drawn[source].add(target)
+    assert drawn == TRANSITIONS
+
+
+def test_the_table_has_the_transitions() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|[^|]*\| (`.*) \|$", PAGE, re.MULTILINE)
+    assert {state: set(re.findall(r"`(\w+)`", targets)) for state, targets in rows} == TRANSITIONS
+
+
+def test_every_state_can_be_reached_and_left() -> None:
+    assert set(TRANSITIONS) == set(State)
+    assert set().union(*TRANSITIONS.values()) | {State.SCHEDULED} == set(State)
+    assert all(TRANSITIONS.values())
+
+
+def test_sets_of_states() -> None:
+    assert ENDED | UNFINISHED == set(State)
+    assert not ENDED & UNFINISHED
+    assert {state for state, targets in TRANSITIONS.items() if targets == {State.READY, State.CANCELLED}} == (
+        FUTURE | {State.BLOCKED, State.FAILED}
+    )
+    assert all(State.CANCELLED in TRANSITIONS[state] for state in UNFINISHED)

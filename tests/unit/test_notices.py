@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import json
+
+from cronq.job import Claimed, Failure, State
+from cronq.notices import NOTICE_TASK, Notice, notice_of
+from cronq.outcome import Next, Outcome, Settlement
+from cronq.retry import Policy
+from tests.unit.claims import claimed
+
+ERROR = Failure("ValueError", "no\n  good")
+
+
+def notice(job: Claimed, state: State, *, spent: bool = True) -> Notice | None:
+    following = Next(state, spent=spent, error=ERROR)
+    return notice_of(Settlement(job, Outcome("error", 0, 1), following), Policy(notify_after=5))
+
+
+def test_once_when_attempts_mount_up() -> None:
+    told = {attempt for attempt in range(1, 20) if notice(claimed(attempt=attempt), State.RETRYING)}
+    assert told == {5}
+
+
+def test_rescued_attempts_count() -> None:
+    assert notice(claimed(attempt=5), State.READY)
+
+
+def test_given_back_attempts_do_not() -> None:
+    assert notice(claimed(attempt=5), State.READY, spent=False) is None
+    assert notice(claimed(attempt=5), State.WAITING, spent=False) is None
+
+
+def test_once_when_failed_for_good() -> None:
+    made = notice(claimed(attempt=5), State.FAILED)
+    assert made is not None
+    assert made.reason == "failed"
+    assert str(made) == "job 1 (task) failed for good after 5 of 20 attempts: ValueError: no good"
+
+
+def test_success_and_cancellation_need_nobody() -> None:
+    assert notice(claimed(attempt=5), State.FINISHED) is None
+    assert notice(claimed(attempt=5), State.CANCELLED) is None
+
+
+def test_as_a_job_it_says_all() -> None:
+    made = notice(claimed(attempt=5), State.RETRYING)
+    assert made is not None
+    job = made.as_job(7)
+    assert (job.id, job.token, job.task) == (0, 7, NOTICE_TASK)
+    assert Notice(*json.loads(job.args)) == made
+    assert str(made).startswith("job 1 (task) keeps failing after 5")
