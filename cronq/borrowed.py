@@ -3,30 +3,104 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from cronq.dialects import sqlite
+from cronq.dialects.server import IDENTITIES, driver_text
 from cronq.errors import InvalidInput
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-class Borrowed:
-    """Takes the statements of the driver."""
+    from cronq.dialects import Database, Row
+
+_MYSQL_DUPLICATE = 1062
+
+
+def borrow(connection: Any, database: Database, *, name: str) -> Borrowed:
+    """Take the statements of the driver to the caller's connection.
+
+    Raises InvalidInput unless it leads to the same database; `name` is that one's for people.
+    """
+    opened = connection.connection() if hasattr(connection, "get_bind") else connection
+    dialect = opened.dialect.name
+    kind = _KINDS.get(dialect)
+    if kind is None or kind.family != database.family:
+        raise InvalidInput(f"connection: it leads to a {dialect} database, but the jobs are in {name}")
+    borrowed = kind(opened)
+    borrowed.require(database, name)
+    return borrowed
+
+
+class Borrowed(sqlite.Inserting):
+    """A caller's connection to SQLite."""
+
+    family = "sqlite"
 
     def __init__(self, connection: Any) -> None:
-        self._connection = connection.connection() if hasattr(connection, "get_bind") else connection
+        self._connection = connection
 
     @property
-    def in_transaction(self) -> bool:
-        """Whether the driver has begun one: SQLAlchemy does that as late as with the first change."""
+    def locks_out(self) -> bool:
+        """Whether the caller's transaction may keep tables from being made beside it.
+
+        SQLAlchemy begins one as late as with the first change.
+        """
         return bool(self._connection.connection.dbapi_connection.in_transaction)
 
-    def require(self, path: str) -> None:
-        """Raise InvalidInput unless the connection has this SQLite file open."""
-        dialect = self._connection.dialect.name
-        files = [row[2] for row in self.execute("PRAGMA database_list", ())] if dialect == "sqlite" else []
-        if os.path.realpath(path) not in [os.path.realpath(file) for file in files if file]:
-            there = ", ".join(filter(None, files)) or f"a {dialect} database"
-            raise InvalidInput(f"connection: it leads to {there}, but the jobs are in {path}")
+    def require(self, database: Database, name: str) -> None:
+        """Raise InvalidInput unless the connection has the database's file open."""
+        files = [row[2] for row in self.query(sqlite.IDENTITY) if row[2]]
+        if not any(os.path.realpath(file) in database.identity() for file in files):
+            raise InvalidInput(f"connection: it leads to {', '.join(files)}, but the jobs are in {name}")
 
-    def execute(self, sql: str, parameters: tuple[Any, ...]) -> Any:
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         """One statement; the result has `rowcount` and `lastrowid`."""
-        return self._connection.exec_driver_sql(sql, parameters)
+        return self._connection.exec_driver_sql(sql, tuple(parameters))
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Rows of one statement."""
+        return [tuple(row) for row in self.execute(sql, parameters)]
+
+
+class _OnServer(Borrowed):
+    """A caller's connection to a server."""
+
+    locks_out = False
+
+    def require(self, database: Database, name: str) -> None:
+        """Raise InvalidInput unless the connection leads to the very same database."""
+        there = self.query(IDENTITIES[self.family])[0]
+        if tuple(there) != tuple(database.identity()):
+            raise InvalidInput(f"connection: it leads to the database {there[0]!r}, but the jobs are in {name}")
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        """One statement; the result has `rowcount` and `lastrowid`."""
+        return self._connection.exec_driver_sql(driver_text(sql), tuple(parameters))
+
+
+class _OnMySQL(_OnServer):
+    family = "mysql"
+
+    def insert_unless_twin(self, sql: str, row: Sequence[Any]) -> int | None:
+        try:
+            return self.insert(sql, row)
+        except Exception as error:
+            driver_error = getattr(error, "orig", None)
+            if driver_error is None or driver_error.args[:1] != (_MYSQL_DUPLICATE,):
+                raise
+            return None
+
+
+class _OnPostgreSQL(_OnServer):
+    family = "postgresql"
+
+    def insert(self, sql: str, row: Sequence[Any]) -> int:
+        return self.query(f"{sql} RETURNING id", row)[0][0]  # type: ignore[no-any-return]
+
+    def insert_unless_twin(self, sql: str, row: Sequence[Any]) -> int | None:
+        new = self.query(f"{sql} ON CONFLICT DO NOTHING RETURNING id", row)
+        return new[0][0] if new else None
+
+
+_KINDS = {kind.family: kind for kind in (Borrowed, _OnMySQL, _OnPostgreSQL)} | {"mariadb": _OnMySQL}

@@ -1,7 +1,8 @@
 """Every statement that runs all day, as text that can be pasted into EXPLAIN.
 
-Each says which index serves it. `?` stands for a parameter, in the order of the
-method's parameters; lists of ids travel as one JSON array.
+Each says which index serves it. `?` stands for a parameter, in the order of the method's
+parameters; a list of ids or names is one parameter, made by the database's `many`. What the
+engines can't say in the same words stands in `Flavour`.
 """
 
 from __future__ import annotations
@@ -30,10 +31,36 @@ ENDED_STATES = "state IN ('finished', 'failed', 'cancelled')"
 _LINE = "priority, available_at, id"
 
 
+_FUTURE = ("scheduled", "retrying", "waiting")
+
+
+class Flavour:
+    """How one family of databases says what the others say in other words."""
+
+    def __init__(self, family: str) -> None:
+        self.among, self.beside = {
+            "sqlite": ("IN (SELECT value FROM json_each(?))", "NOT IN (SELECT value FROM json_each(?))"),
+            "mysql": ("IN ?", "NOT IN ?"),
+            "postgresql": ("= ANY(?)", "<> ALL(?)"),
+        }[family]
+        server = family != "sqlite"
+        # A group's row is locked while jobs are blocked because of it, so that whoever frees
+        # the group sees them. SQLite has one writer anyway.
+        self.shared = {"mysql": " LOCK IN SHARE MODE", "postgresql": " FOR SHARE"}.get(family, "")
+        self.locked = " FOR UPDATE" if server else ""
+        self.unless_locked = " FOR UPDATE SKIP LOCKED" if family == "postgresql" else ""
+        # With statistics of an hour ago, an index over states may look better than the ids.
+        self.by_id = " FORCE INDEX (PRIMARY)" if family == "mysql" else ""
+        self.returning = "" if family == "mysql" else f" RETURNING {CLAIMED_COLUMNS}"
+        self.server = server
+        self.family = family
+
+
 class Queries:
     """The statements for tables with the given name prefix."""
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, family: str = "sqlite") -> None:
+        self.flavour = Flavour(family)
         self.jobs = f"{prefix}jobs"
         self.attempts = f"{prefix}attempts"
         self.groups = f"{prefix}groups"
@@ -54,18 +81,19 @@ class Queries:
         holes = ", ".join("?" * len(ENQUEUE_COLUMNS.split(",")))
         self.enqueue = f"INSERT INTO {self.jobs} ({ENQUEUE_COLUMNS}) VALUES ({holes})"
         # A held group's newcomer starts out blocked; the state is the fifth column.
-        held = f"EXISTS (SELECT 1 FROM {self.groups} WHERE name = ?)"
-        state = f"(SELECT CASE WHEN due = 'ready' AND {held} THEN 'blocked' ELSE due END FROM (SELECT ? AS due))"
+        held = f"EXISTS (SELECT 1 FROM {self.groups} WHERE name = ?{self.flavour.shared})"
+        state = f"(SELECT CASE WHEN due = 'ready' AND {held} THEN 'blocked' ELSE due END FROM (SELECT ? AS due) d)"
         grouped = ", ".join(["?"] * 4 + [state] + ["?"] * (holes.count("?") - 5))
         self.enqueue_grouped = f"INSERT INTO {self.jobs} ({ENQUEUE_COLUMNS}) VALUES ({grouped})"
-        self.unless_twin = " ON CONFLICT DO NOTHING"
-        # Served by the index `unique`.
-        self.twin = f"SELECT id FROM {self.jobs} WHERE unique_key = ?"
+        # Served by the index `unique`. The lock lets a caller's older snapshot see the twin too.
+        self.twin = f"SELECT id FROM {self.jobs} WHERE unique_key = ?{self.flavour.shared}"
 
     def _claiming(self) -> None:
         # Served by the index `ready`, one step for each queue.
         self.queues_with_ready = (
-            f"WITH RECURSIVE q(queue) AS (SELECT min(queue) FROM {self.jobs} WHERE state = 'ready'"
+            f"SELECT queue FROM {self.jobs} WHERE state = 'ready' GROUP BY state, queue"
+            if self.flavour.family == "mysql"
+            else f"WITH RECURSIVE q(queue) AS (SELECT min(queue) FROM {self.jobs} WHERE state = 'ready'"
             f" UNION ALL SELECT (SELECT min(queue) FROM {self.jobs} WHERE state = 'ready' AND queue > q.queue)"
             " FROM q WHERE q.queue IS NOT NULL) SELECT queue FROM q WHERE queue IS NOT NULL"
         )
@@ -79,25 +107,27 @@ class Queries:
             f"SELECT {_LINE}, job_group, queue FROM {self.jobs} WHERE job_group = ? AND state = 'blocked'"
             f" AND lease_until IS NULL AND priority BETWEEN ? AND ? ORDER BY {_LINE} LIMIT ?"
         )
-        self.holders = f"SELECT name, job_id FROM {self.groups} WHERE name IN (SELECT value FROM json_each(?))"
+        self.holders = f"SELECT name, job_id FROM {self.groups} WHERE name {self.flavour.among}{self.flavour.shared}"
         self.hold = f"INSERT INTO {self.groups} (name, job_id) VALUES (?, ?)"
         # Served by the index `group`.
         self.block = (
             f"UPDATE {self.jobs} SET state = 'blocked' WHERE job_group = ? AND state = 'ready'"
-            " AND id NOT IN (SELECT value FROM json_each(?))"
+            f" AND id {self.flavour.beside}"
         )
         lease = "worker = ?, token = ?, lease_until = ?, attempt = attempt + 1, started_at = ?, host = ?, pid = ?"
-        chosen = "id IN (SELECT value FROM json_each(?)) AND lease_until IS NULL"
         # Served by the primary key.
-        self.claim = (
-            f"UPDATE {self.jobs} SET state = 'running', {lease} WHERE {chosen} AND state IN ('ready', 'blocked')"
-            f" RETURNING {CLAIMED_COLUMNS}"
-        )
-        self.claim_behind = (
-            f"UPDATE {self.jobs} SET state = 'blocked', {lease} WHERE {chosen} AND state IN ('ready', 'blocked')"
-            f" RETURNING {CLAIMED_COLUMNS}"
-        )
+        self.claim = self._taking(f"state = 'running', {lease}")
+        self.claim_behind = self._taking(f"state = 'blocked', {lease}")
+        # What a claim took, where the statement itself can't return it.
+        self.taken = f"SELECT {CLAIMED_COLUMNS} FROM {self.jobs} WHERE id {self.flavour.among} AND token = ?"
+        self.landed = self.taken + self.flavour.locked
         self.paused_queues = f"SELECT queue FROM {self.paused}"
+
+    def _taking(self, changes: str) -> str:
+        chosen = f"id {self.flavour.among} AND lease_until IS NULL AND state IN ('ready', 'blocked')"
+        if self.flavour.unless_locked:
+            chosen = f"id = ANY(ARRAY(SELECT id FROM {self.jobs} WHERE {chosen}{self.flavour.unless_locked}))"
+        return f"UPDATE {self.jobs}{self.flavour.by_id} SET {changes} WHERE {chosen}{self.flavour.returning}"
 
     def _settling(self) -> None:
         fenced = "id = ? AND token = ? AND lease_until IS NOT NULL"
@@ -130,16 +160,19 @@ class Queries:
             f"SELECT id FROM {self.jobs} WHERE job_group = ? AND state = 'blocked' AND token = ?"
             f" AND lease_until IS NOT NULL ORDER BY {_LINE} LIMIT 1"
         )
-        ours = "name = ? AND job_id IN (SELECT value FROM json_each(?))"
+        ours = f"name = ? AND job_id {self.flavour.among}"
         self.step_up = f"UPDATE {self.jobs} SET state = 'running' WHERE id = ?"
         self.hand_on = f"UPDATE {self.groups} SET job_id = ? WHERE {ours}"
         self.free = f"DELETE FROM {self.groups} WHERE {ours}"
         # Served by the index `group`.
+        self.next_in_line = (
+            f"SELECT id FROM {self.jobs} WHERE job_group = ? AND state = 'blocked' AND lease_until IS NULL"
+            f" AND NOT EXISTS (SELECT 1 FROM {self.groups} WHERE name = ? AND job_id <> 0)"
+            f" AND NOT EXISTS (SELECT 1 FROM {self.jobs} WHERE job_group = ? AND state = 'ready')"
+            f" ORDER BY {_LINE} LIMIT 1"
+        )
         self.unblock = (
-            f"UPDATE {self.jobs} SET state = 'ready' WHERE id = (SELECT id FROM {self.jobs} WHERE job_group = ?1"
-            f" AND state = 'blocked' AND lease_until IS NULL ORDER BY {_LINE} LIMIT 1)"
-            f" AND NOT EXISTS (SELECT 1 FROM {self.groups} WHERE name = ?1)"
-            f" AND NOT EXISTS (SELECT 1 FROM {self.jobs} WHERE job_group = ?1 AND state = 'ready')"
+            f"UPDATE {self.jobs} SET state = 'ready' WHERE id = ? AND state = 'blocked' AND lease_until IS NULL"
         )
         self.still_held = f"SELECT id FROM {self.jobs} WHERE {fenced}"
         # The token alone won't do: who rescues a job settles it under the same one.
@@ -150,8 +183,10 @@ class Queries:
 
     def _maintaining(self) -> None:
         # Served by the index `held`.
+        self.leases = f"SELECT id FROM {self.jobs} WHERE worker = ? AND lease_until IS NOT NULL ORDER BY id"
         self.renew = (
-            f"UPDATE {self.jobs} SET lease_until = ? WHERE worker = ? AND lease_until IS NOT NULL RETURNING id, token"
+            f"UPDATE {self.jobs}{self.flavour.by_id} SET lease_until = ?"
+            f" WHERE id {self.flavour.among} AND worker = ? AND lease_until IS NOT NULL"
         )
         self.kills = f"SELECT id FROM {self.jobs} WHERE worker = ? AND lease_until IS NOT NULL AND kill_requested <> 0"
         self.owners = f"SELECT DISTINCT worker FROM {self.jobs} WHERE lease_until IS NOT NULL"
@@ -160,17 +195,29 @@ class Queries:
             f" WHERE worker = ? AND lease_until IS NOT NULL ORDER BY {_LINE}"
         )
         # Served by the index `future`.
-        due = f"SELECT id FROM {self.jobs} WHERE {FUTURE_STATES} AND available_at <= ? ORDER BY available_at LIMIT ?"
-        self.promote = f"UPDATE {self.jobs} SET state = {self._due_state} WHERE {FUTURE_STATES} AND id IN ({due})"
-        self.next_due = f"SELECT min(available_at) FROM {self.jobs} WHERE {FUTURE_STATES}"
+        due = f"{FUTURE_STATES} AND available_at <= ?"
+        self.due = f"SELECT id, job_group FROM {self.jobs} WHERE {due} ORDER BY available_at LIMIT ?"
+        self.promote = f"UPDATE {self.jobs}{self.flavour.by_id} SET state = ? WHERE id {self.flavour.among} AND {due}"
+        self.next_due = self._next_due()
         # Served by the index `ended`.
-        chosen = "IN (SELECT value FROM json_each(?))"
         holding = f"EXISTS (SELECT 1 FROM {self.groups} g WHERE g.name = job_group AND g.job_id = {self.jobs}.id)"
         # A failed job that holds its group stays: without it, nobody could free the group.
-        old = f"finished_at < ? AND state {chosen} AND NOT {holding}"
+        old = f"finished_at < ? AND state {self.flavour.among} AND NOT {holding}"
         self.prunable = f"SELECT id FROM {self.jobs} WHERE {old} ORDER BY finished_at LIMIT ?"
-        self.prune = f"DELETE FROM {self.jobs} WHERE {old} AND id {chosen} RETURNING id"
-        self.prune_attempts = f"DELETE FROM {self.attempts} WHERE job_id {chosen}"
+        self.prune = f"DELETE FROM {self.jobs} WHERE {old} AND id {self.flavour.among}"
+        self.prune_attempts = (
+            f"DELETE FROM {self.attempts} WHERE job_id {self.flavour.among}"
+            f" AND NOT EXISTS (SELECT 1 FROM {self.jobs} j WHERE j.id = job_id)"
+        )
+
+    def _next_due(self) -> str:
+        if self.flavour.family != "mysql":
+            return f"SELECT min(available_at) FROM {self.jobs} WHERE {FUTURE_STATES}"
+        # Each of these is one step into the index; over all three states at once it would read every entry.
+        each = (f"(SELECT min(available_at) FROM {self.jobs} WHERE state = '{state}') AS {state}" for state in _FUTURE)
+        never = 2**63 - 1
+        least = ", ".join(f"coalesce({state}, {never})" for state in _FUTURE)
+        return f"SELECT nullif(least({least}), {never}) FROM (SELECT {', '.join(each)}) AS due"
 
     def _steering(self) -> None:
         self.retry = (
@@ -178,7 +225,7 @@ class Queries:
             " spent_before = spent_before + attempt, attempt = 0, started_at = NULL, finished_at = NULL,"
             " waiting_since = NULL, unknown_since = NULL, outcome = NULL, error_class = NULL, error_message = NULL,"
             " result = NULL, warnings = NULL, kill_requested = 0,"
-            " unique_key = CASE WHEN is_unique THEN job_key ELSE NULL END"
+            " unique_key = CASE WHEN is_unique <> 0 THEN job_key ELSE NULL END"
             f" WHERE id = ? AND {ENDED_STATES}"
         )
         self.cancel = (
@@ -188,6 +235,18 @@ class Queries:
             " AND lease_until IS NULL"
             " AND state IN ('scheduled', 'ready', 'blocked', 'retrying', 'waiting', 'failed')"
         )
+        # Served by the primary keys. Locks the rows of groups that are held.
+        shared = self.flavour.shared + (" OF g" if self.flavour.family == "postgresql" else "")
+        self.share_groups = (
+            f"SELECT g.name FROM {self.groups} g JOIN {self.jobs} j ON j.job_group = g.name"
+            f" WHERE j.id {self.flavour.among} ORDER BY g.name{shared}"
+        )
+        # Locks a group whether anybody holds it or not; nobody but this transaction sees a holder 0.
+        keep = {"mysql": "ON DUPLICATE KEY UPDATE job_id = job_id"}.get(
+            self.flavour.family, f"ON CONFLICT (name) DO UPDATE SET job_id = {self.groups}.job_id"
+        )
+        self.lock_group = f"INSERT INTO {self.groups} (name, job_id) VALUES (?, 0) {keep}"
+        self.unlock_groups = f"DELETE FROM {self.groups} WHERE name {self.flavour.among} AND job_id = 0"
         self.request_kill = f"UPDATE {self.jobs} SET kill_requested = 1 WHERE id = ? AND lease_until IS NOT NULL"
 
     def _reading(self) -> None:
@@ -210,10 +269,12 @@ class Queries:
         self.backlog = f"SELECT count(*) FROM {self.jobs} WHERE state = 'ready'"
         # Served by the index `key`.
         self.unfinished = (
-            f"SELECT DISTINCT job_key FROM {self.jobs} WHERE job_key IN (SELECT value FROM json_each(?))"
-            f" AND NOT {ENDED_STATES}"
+            f"SELECT DISTINCT job_key FROM {self.jobs} WHERE job_key {self.flavour.among} AND NOT {ENDED_STATES}"
         )
         self.group_of = f"SELECT job_group FROM {self.jobs} WHERE id = ?"
+        self.groups_of = (
+            f"SELECT DISTINCT job_group FROM {self.jobs} WHERE id {self.flavour.among} AND job_group IS NOT NULL"
+        )
 
 
 def glance(prefix: str) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from cronq import __version__
-from cronq.dialects.sqlite import Database
-from cronq.errors import ConfigError
+from cronq.dialects import open_database
 from cronq.job import COMMAND_TASK, Attempt, Failure, Job
 from cronq.queries import Queries
 from cronq.times import to_datetime
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cronq.config import Config
-    from cronq.dialects.sqlite import Row
+    from cronq.dialects import Row
     from cronq.selection import Selection
 
 
@@ -29,11 +27,8 @@ class Reader:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        path = config.sqlite_path()
-        if path is None:
-            raise ConfigError(f"database {config.safe_database()}: cronq {__version__} keeps jobs in SQLite only")
-        self._db = Database(path, synchronous=config.synchronous)
-        self._queries = Queries(config.table_prefix)
+        self._db = open_database(config)
+        self._queries = Queries(config.table_prefix, self._db.family)
         self._prepared = False
 
     def prepare(self) -> None:
@@ -58,13 +53,13 @@ class Reader:
 
     def find(self, selection: Selection, *, limit: int | None = None) -> list[Job]:
         """The selected jobs, newest first."""
-        where, parameters = _where(selection)
+        where, parameters = self._where(selection)
         sql = f"{self._queries.job} WHERE {where} ORDER BY id DESC LIMIT ?"
-        return [_job(row) for row in self._rows(sql, (*parameters, -1 if limit is None else limit))]
+        return [_job(row) for row in self._rows(sql, (*parameters, _LARGEST_ID if limit is None else limit))]
 
     def ids(self, selection: Selection) -> list[int]:
         """The ids of the selected jobs, ascending."""
-        where, parameters = _where(selection)
+        where, parameters = self._where(selection)
         sql = f"SELECT id FROM {self._queries.jobs} WHERE {where} ORDER BY id"
         return [row[0] for row in self._rows(sql, parameters)]
 
@@ -91,33 +86,33 @@ class Reader:
 
     def unfinished(self, keys: Iterable[str]) -> set[str]:
         """Those of the keys that have a job which has not ended."""
-        return {row[0] for row in self._rows(self._queries.unfinished, (json.dumps(list(keys)),))}
+        wanted = list(keys)
+        return {row[0] for row in self._rows(self._queries.unfinished, (self._db.many(wanted),))} if wanted else set()
 
     def paused(self) -> set[str]:
         """The queues that are paused."""
         return {row[0] for row in self._rows(self._queries.paused_queues)}
 
+    def _where(self, selection: Selection) -> tuple[str, list[Any]]:
+        fields: dict[str, Iterable[Any]] = {
+            "state": sorted(selection.states),
+            "queue": selection.queues,
+            "task": selection.tasks,
+            "job_group": selection.groups,
+            "job_key": selection.keys,
+            "id": selection.ids,
+        }
+        terms, parameters = ["1 = 1"], []
+        for column, values in fields.items():
+            wanted = list(values)
+            if wanted:
+                terms.append(f"{column} {self._queries.flavour.among}")
+                parameters.append(self._db.many(wanted))
+        return " AND ".join(terms), parameters
+
     def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         self.prepare()
         return self._db.query(sql, parameters)
-
-
-def _where(selection: Selection) -> tuple[str, list[Any]]:
-    fields: dict[str, Iterable[Any]] = {
-        "state": sorted(selection.states),
-        "queue": selection.queues,
-        "task": selection.tasks,
-        "job_group": selection.groups,
-        "job_key": selection.keys,
-        "id": selection.ids,
-    }
-    terms, parameters = ["1 = 1"], []
-    for column, values in fields.items():
-        wanted = list(values)
-        if wanted:
-            terms.append(f"{column} IN (SELECT value FROM json_each(?))")
-            parameters.append(json.dumps(wanted))
-    return " AND ".join(terms), parameters
 
 
 def _job(row: Row) -> Job:

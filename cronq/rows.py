@@ -18,13 +18,13 @@ RECORDED = frozenset({"error", "timeout", "crashed"})
 """Outcomes that leave a row in the job's history."""
 
 
-def new_row(job: NewJob, now: int) -> tuple[Any, ...]:
-    """What `enqueue` takes: due jobs are ready, others scheduled."""
+def new_row(job: NewJob, now: int, *, blocked: bool = False) -> tuple[Any, ...]:
+    """What `enqueue` takes: due jobs are ready, or blocked where another one holds the group; others scheduled."""
     available_at = now if job.available_at is None else job.available_at
-    state = "scheduled" if available_at > now else "ready"
+    state = "scheduled" if available_at > now else "blocked" if blocked else "ready"
     unique_key = job.key if job.unique else None
     return (
-        job.task, job.args, job.queue, job.priority, state, available_at, job.key, unique_key, job.unique,
+        job.task, job.args, job.queue, job.priority, state, available_at, job.key, unique_key, int(job.unique),
         job.group, job.max_attempts, job.time_limit, job.event, job.retry, now,
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ two together.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, text
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, SmallInteger, String, Table, Text, text
 
 _Id = BigInteger().with_variant(Integer(), "sqlite")
 _Instant = BigInteger()
@@ -61,8 +61,8 @@ def _jobs(prefix: str, metadata: MetaData) -> Table:
         Column("finished_at", _Instant),
         Column("waiting_since", _Instant),
         Column("unknown_since", _Instant),
-        Column("kill_requested", Boolean, nullable=False, server_default=text("0")),
-        Column("is_unique", Boolean, nullable=False, server_default=text("0")),
+        Column("kill_requested", SmallInteger, nullable=False, server_default=text("0")),
+        Column("is_unique", SmallInteger, nullable=False, server_default=text("0")),
         Column("outcome", String(16)),
         Column("host", String(255)),
         Column("pid", Integer),

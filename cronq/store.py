@@ -6,25 +6,27 @@ lost the lease cannot overwrite. A job is held while `lease_until` is set.
 
 from __future__ import annotations
 
-import json
 import os
 import random
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from cronq import rows
-from cronq.borrowed import Borrowed
-from cronq.dialects.sqlite import Duplicate
-from cronq.errors import ConfigError, InvalidInput
+from cronq.borrowed import borrow
+from cronq.dialects import Conflict, Duplicate
+from cronq.errors import ConfigError, InvalidInput, Unavailable
 from cronq.job import ENDED, Claimed, Enqueued
+from cronq.line import Line, Share, Wanted
 from cronq.reader import Reader
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
 
+    from cronq.borrowed import Borrowed
     from cronq.config import Config
-    from cronq.dialects.sqlite import Transaction
+    from cronq.dialects import Connection, Transaction
     from cronq.job import NewJob
     from cronq.outcome import Settlement
     from cronq.selection import Filter
@@ -32,9 +34,6 @@ if TYPE_CHECKING:
 
 BATCH = 1000
 """Rows that one maintenance transaction changes at most: other writers wait no longer than for these."""
-
-_Key = tuple[int, int, int, "str | None"]
-"""Claim order, and the group: priority, available_at, id, group."""
 
 
 class _LeaseLost(Exception):
@@ -63,6 +62,7 @@ class Store(Reader):
         super().__init__(config)
         self.clock = clock
         self._random = random.Random()
+        self._share = Share(self._random.randrange)
         self._host = os.uname().nodename
 
     def __enter__(self) -> Self:
@@ -85,10 +85,9 @@ class Store(Reader):
         now = self.clock.now()
         if len(jobs) == 1 and not jobs[0].unique:
             return [self._insert(self._db, jobs[0], now)]
-        with self._db.write() as tx:
-            if any(job.unique or job.group for job in jobs):
-                return [self._insert(tx, job, now) for job in jobs]
-            return self._insert_many(tx, jobs, now)
+        # Unique jobs may be put in a second time: they are found there.
+        landed = None if all(job.unique for job in jobs) else _not_known
+        return self._db.transact(lambda tx: self._insert_all(tx, jobs, now), landed)
 
     def enqueue_through(self, connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """The same inside the caller's transaction, on a SQLAlchemy Connection or Session.
@@ -96,8 +95,7 @@ class Store(Reader):
         Raises InvalidInput where the connection leads to another database than the config, and
         ConfigError where the tables are missing and its transaction keeps them from being made.
         """
-        borrowed = Borrowed(connection)
-        borrowed.require(self._config.sqlite_path() or "")
+        borrowed = borrow(connection, self._db, name=self._config.sqlite_path() or self._config.safe_database())
         if not self._prepared:
             self._prepare_beside(borrowed)
         now = self.clock.now()
@@ -105,7 +103,7 @@ class Store(Reader):
 
     def _prepare_beside(self, borrowed: Borrowed) -> None:
         """Open the database, but make no tables: the caller's transaction may hold the write lock."""
-        if borrowed.in_transaction and not self._db.has_table(self._queries.jobs):
+        if borrowed.locks_out and not self._db.has_table(self._queries.jobs):
             message = (
                 "the database has no cronq tables yet, and they can't be made while a transaction is open:"
                 " run `cronq update-schema` once before"
@@ -113,23 +111,28 @@ class Store(Reader):
             raise ConfigError(message)
         self.prepare()
 
-    def _insert(self, connection: Any, job: NewJob, now: int) -> Enqueued:
+    def _insert_all(self, tx: Transaction, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
+        if any(job.unique for job in jobs):
+            return [self._insert(tx, job, now) for job in jobs]
+        groups = sorted({job.group for job in jobs if job.group})
+        held: dict[str, int] = dict(tx.query(self._queries.holders, (self._db.many(groups),))) if groups else {}
+        new = [rows.new_row(job, now, blocked=job.group in held) for job in jobs]
+        return [Enqueued(job_id, existing=False) for job_id in tx.insert_many(self._queries.enqueue, new)]
+
+    def _insert(self, connection: Connection, job: NewJob, now: int) -> Enqueued:
         sql = self._queries.enqueue_grouped if job.group else self._queries.enqueue
         row = rows.new_row(job, now)
         if job.group:
             row = (*row[:4], job.group, *row[4:])
         if not job.unique:
-            return Enqueued(connection.execute(sql, row).lastrowid, existing=False)
-        cursor = connection.execute(sql + self._queries.unless_twin, row)
-        if cursor.rowcount:
-            return Enqueued(cursor.lastrowid, existing=False)
-        return Enqueued(connection.execute(self._queries.twin, (job.key,)).fetchone()[0], existing=True)
-
-    def _insert_many(self, tx: Transaction, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
-        tx.execute_many(self._queries.enqueue, [rows.new_row(job, now) for job in jobs])
-        # The transaction is the only writer, so AUTOINCREMENT counted up without gaps.
-        last = tx.query("SELECT last_insert_rowid()")[0][0] if jobs else 0
-        return [Enqueued(job_id, existing=False) for job_id in range(last - len(jobs) + 1, last + 1)]
+            return Enqueued(connection.insert(sql, row), existing=False)
+        while True:
+            job_id = connection.insert_unless_twin(sql, row)
+            if job_id is not None:
+                return Enqueued(job_id, existing=False)
+            twin = connection.query(self._queries.twin, (job.key,))
+            if twin:  # else it has ended in between
+                return Enqueued(twin[0][0], existing=True)
 
     # Claiming
 
@@ -152,13 +155,35 @@ class Store(Reader):
     def _claim_from(
         self, queues: Sequence[str], wanted: Filter, lease: Lease, *, limit: int, now: int
     ) -> list[Claimed]:
-        with self._db.write() as tx:
-            running, following = self._line_up(tx, queues, wanted, limit)
-            taken = self._take(tx, self._queries.claim, running, lease, now)
-            if following:
-                token = taken[0].token
-                taken += self._take(tx, self._queries.claim_behind, following, lease, now, token=token)
+        token = self._random.getrandbits(62) or 1
+        claim = _Claim(lease, now, token, [])
+        work = partial(self._take_from, wanted=Wanted(queues, wanted, limit), claim=claim)
+        taken = self._db.transact(work, partial(self._landed, claim))
         return sorted(taken, key=lambda job: (job.priority, job.available_at, job.id))
+
+    def _take_from(self, tx: Transaction, *, wanted: Wanted, claim: _Claim) -> list[Claimed]:
+        line = Line(tx, self._queries, wanted, many=self._db.many, share=self._share).up()
+        claim.chosen[:] = [*line.running, *line.following]
+        taken = self._take(tx, self._queries.claim, line.running, claim)
+        if line.following:
+            taken += self._take(tx, self._queries.claim_behind, line.following, claim)
+        if len(taken) < len(claim.chosen):
+            self._check(taken, line.grouped)
+        self._share.learn(wanted=len(claim.chosen), taken=len(taken))
+        return taken
+
+    def _check(self, taken: list[Claimed], grouped: frozenset[int]) -> None:
+        """Somebody else was quicker with some of the rows: without any, or without all of a group, start anew."""
+        if not taken or not grouped <= {job.id for job in taken}:
+            self._share.learn(wanted=1, taken=0)
+            raise Conflict("claim")
+
+    def _landed(self, claim: _Claim) -> list[Claimed] | None:
+        """What a claim took whose COMMIT got no answer. Its rows are locked until that is decided."""
+        if not claim.chosen:
+            return None
+        parameters = (self._db.many(sorted(claim.chosen)), claim.token)
+        return [Claimed._make(row) for row in self._db.query(self._queries.landed, parameters)] or None
 
     def _claimable(self, wanted: Filter) -> list[str]:
         present = {row[0] for row in self._db.query(self._queries.queues_with_ready)}
@@ -168,64 +193,17 @@ class Store(Reader):
         weights = [1 / rank for rank in range(1, len(queues) + 1)]
         return self._random.choices(queues, weights)[0]
 
-    def _line_up(
-        self, tx: Transaction, queues: Sequence[str], wanted: Filter, limit: int
-    ) -> tuple[list[int], list[int]]:
-        """Choose what to claim: ids that may run, and ids that follow one of these in its group."""
-        while True:
-            front = self._front(tx, queues, wanted, limit)
-            groups = {key[3] for key in front if key[3] is not None}
-            if not groups:
-                return [key[2] for key in front], []
-            holders: dict[str, int] = dict(tx.query(self._queries.holders, (json.dumps(list(groups)),)))
-            candidates = {key[2] for key in front}
-            held = [group for group, holder in holders.items() if holder not in candidates]
-            if not held:
-                return self._hold_groups(tx, _Line(front, holders, queues, wanted, limit))
-            for group in held:
-                tx.execute(self._queries.block, (group, json.dumps([holders[group]])))
-
-    def _front(self, tx: Transaction, queues: Sequence[str], wanted: Filter, limit: int) -> list[_Key]:
-        front: list[_Key] = []
-        for queue in queues:
-            front += tx.query(self._queries.front, (queue, wanted.lowest, wanted.highest, limit))
-        return sorted(front)[:limit] if len(queues) > 1 else front
-
-    def _hold_groups(self, tx: Transaction, line: _Line) -> tuple[list[int], list[int]]:
-        keys = [key for key in line.front if key[3] is None]
-        heads: dict[str, _Key] = {}
-        for group, members in _by_group(line.front).items():
-            members = sorted([*members, *self._behind(tx, line, group)])
-            holder = line.holders.get(group, members[0][2])
-            heads[group] = next(key for key in members if key[2] == holder)
-            keys += [key for key in members if key >= heads[group]]
-        chosen = sorted(keys)[: line.limit]
-        picked = {key[2] for key in chosen}
-        held = {group: head for group, head in heads.items() if head[2] in picked}
-        chosen = [key for key in chosen if key[3] is None or key[3] in held]
-        everyone = json.dumps([key[2] for key in chosen])
-        for group, head in held.items():
-            if group not in line.holders:
-                tx.execute(self._queries.hold, (group, head[2]))
-            tx.execute(self._queries.block, (group, everyone))
-        leading = {head[2] for head in held.values()}
-        following = [key[2] for key in chosen if key[3] is not None and key[2] not in leading]
-        behind = set(following)
-        return [key[2] for key in chosen if key[2] not in behind], following
-
-    def _behind(self, tx: Transaction, line: _Line, group: str) -> Iterator[_Key]:
-        bounds = (group, line.wanted.lowest, line.wanted.highest, line.limit)
-        for *key, queue in tx.query(self._queries.behind, bounds):
-            if queue in line.queues:
-                yield tuple(key)
-
-    def _take(
-        self, tx: Transaction, sql: str, ids: list[int], lease: Lease, now: int, *, token: int | None = None
-    ) -> list[Claimed]:
-        token = token or self._random.getrandbits(62) or 1
-        chosen = json.dumps(ids)
-        taken = tx.query(sql, (lease.worker, token, lease.until, now, self._host, os.getpid(), chosen))
-        return [Claimed._make(row) for row in taken]
+    def _take(self, tx: Transaction, sql: str, ids: list[int], claim: _Claim) -> list[Claimed]:
+        if not ids:
+            return []
+        chosen = self._db.many(sorted(ids))
+        lease = claim.lease
+        given = (lease.worker, claim.token, lease.until, claim.now, self._host, os.getpid(), chosen)
+        if self._queries.flavour.returning:
+            return [Claimed._make(row) for row in tx.query(sql, given)]
+        if not tx.execute(sql, given).rowcount:
+            return []
+        return [Claimed._make(row) for row in tx.query(self._queries.taken, (chosen, claim.token))]
 
     # Settling
 
@@ -239,7 +217,7 @@ class Store(Reader):
         lost: list[int] = []
         while True:
             try:
-                self._settle(settlements)
+                self._db.transact(partial(self._settle, settlements))
             except _LeaseLost:
                 held = [s for s in settlements if self._is_held(s)]
                 kept = {s.job.id for s in held}
@@ -257,27 +235,26 @@ class Store(Reader):
         shown = (job.id, job.token, following.state.value, outcome.started_at)
         return bool(self._db.query(self._queries.already_settled, shown))
 
-    def _settle(self, settlements: Sequence[Settlement]) -> None:
-        with self._db.write() as tx:
-            plain = [rows.finished_row(s) for s in settlements if rows.is_plain(s)]
-            written = tx.execute_many(self._queries.finish, plain) if plain else 0
-            if len(plain) < len(settlements):
-                rest = [rows.settled_row(s) for s in settlements if not rows.is_plain(s)]
-                written += tx.execute_many(self._queries.settle, rest)
-            if written != len(settlements):
-                raise _LeaseLost
-            history = [rows.attempt_row(s, self._host) for s in settlements if s.outcome.kind in rows.RECORDED]
-            if history:
-                tx.execute_many(self._queries.record_attempt, history)
-            for group, chain in rows.by_group(settlements).items():
-                self._move_group(tx, group, chain)
+    def _settle(self, settlements: Sequence[Settlement], tx: Transaction) -> None:
+        plain = [rows.finished_row(s) for s in settlements if rows.is_plain(s)]
+        written = tx.execute_many(self._queries.finish, plain) if plain else 0
+        if len(plain) < len(settlements):
+            rest = [rows.settled_row(s) for s in settlements if not rows.is_plain(s)]
+            written += tx.execute_many(self._queries.settle, rest)
+        if written != len(settlements):
+            raise _LeaseLost
+        history = [rows.attempt_row(s, self._host) for s in settlements if s.outcome.kind in rows.RECORDED]
+        if history:
+            tx.execute_many(self._queries.record_attempt, history)
+        for group, chain in sorted(rows.by_group(settlements).items()):
+            self._move_group(tx, group, chain)
 
     def _move_group(self, tx: Transaction, group: str, chain: Sequence[Settlement]) -> None:
         """Hand the group to whoever comes after the chain of jobs that ended in it, or free it.
 
         Only a rescue that knows nothing of its jobs has some behind the one that keeps the group.
         """
-        ours = json.dumps([s.job.id for s in chain])
+        ours = self._db.many([s.job.id for s in chain])
         for one in chain:
             if one.hold_group or one.next.state not in ENDED:
                 tx.execute(self._queries.hand_on, (one.job.id, group, ours))
@@ -288,21 +265,30 @@ class Store(Reader):
             tx.execute(self._queries.hand_on, (follower[0][0], group, ours))
         else:
             tx.execute(self._queries.free, (group, ours))
-            tx.execute(self._queries.unblock, (group,))
+            self._unblock(tx, group)
+
+    def _unblock(self, tx: Transaction, group: str) -> None:
+        """Let the next one in line step forward, unless the group is held or has one that is ready."""
+        for one in tx.query(self._queries.next_in_line, (group, group, group)):
+            tx.execute(self._queries.unblock, one)
 
     def release(self, jobs: Iterable[Claimed]) -> None:
         """Give claims back that were never started: the attempt is returned, a group stays held."""
         leases = [(job.id, job.token) for job in jobs]
         if leases:
-            with self._db.write() as tx:
-                tx.execute_many(self._queries.release, leases)
+            self._db.transact(lambda tx: tx.execute_many(self._queries.release, leases))
 
     # Keeping and taking over leases
 
     def renew(self, lease: Lease) -> list[int]:
         """Push the end of all leases of this worker out; returns the ids it still holds."""
-        with self._db.write() as tx:
-            return [row[0] for row in tx.query(self._queries.renew, (lease.until, lease.worker))]
+        held = self._leases(lease.worker)
+        if held:
+            self._db.execute(self._queries.renew, (lease.until, self._db.many(held), lease.worker))
+        return self._leases(lease.worker) if held else []
+
+    def _leases(self, worker: str) -> list[int]:
+        return [row[0] for row in self._db.query(self._queries.leases, (worker,))]
 
     def kills(self, worker: str) -> list[int]:
         """Jobs of this worker that somebody asked to kill."""
@@ -321,8 +307,20 @@ class Store(Reader):
         """Make scheduled, retrying and waiting jobs that are due ready (blocked if their group is held)."""
         total = 0
         while self._is_due(now):
-            total += self._db.execute(self._queries.promote, (now, BATCH)).rowcount
+            due = self._rows(self._queries.due, (now, BATCH))
+            total += self._db.transact(partial(self._promote, due, now))
         return total
+
+    def _promote(self, due: Sequence[tuple[int, str | None]], now: int, tx: Transaction) -> int:
+        groups = sorted({group for _, group in due if group is not None})
+        holders: dict[str, int] = dict(tx.query(self._queries.holders, (self._db.many(groups),))) if groups else {}
+        blocked = [job_id for job_id, group in due if group and holders.get(group, job_id) != job_id]
+        ready = sorted({job_id for job_id, _ in due}.difference(blocked))
+        return sum(
+            tx.execute(self._queries.promote, (state, self._db.many(sorted(ids)), now)).rowcount
+            for state, ids in (("ready", ready), ("blocked", blocked))
+            if ids
+        )
 
     def _is_due(self, now: int) -> bool:
         # A look first: a statement that may write takes the write lock even for nothing.
@@ -341,43 +339,70 @@ class Store(Reader):
         Raises InvalidInput, and changes nothing, if an unfinished twin holds a unique key.
         """
         self.prepare()
-        now = self.clock.now()
-        with self._db.write() as tx:
-            return [job_id for job_id in ids if self._retry(tx, job_id, now)]
-
-    def _retry(self, tx: Transaction, job_id: int, now: int) -> bool:
+        tried: list[int] = []
         try:
-            return tx.execute(self._queries.retry, (now, job_id)).rowcount == 1
+            return self._db.transact(partial(self._retry, list(ids), tried))
         except Duplicate:
-            key = tx.query(f"SELECT job_key FROM {self._queries.jobs} WHERE id = ?", (job_id,))[0][0]
-            twin = tx.query(self._queries.twin, (key,))[0][0]
-            message = f"job {job_id} can't be retried: job {twin} with the same unique key {key!r} is unfinished"
-            raise InvalidInput(message) from None
+            raise self._twin_of(tried[-1]) from None
+
+    def _retry(self, ids: Sequence[int], tried: list[int], tx: Transaction) -> list[int]:
+        self._share_groups(tx, ids)
+        now = self.clock.now()
+        changed = []
+        for job_id in ids:
+            tried.append(job_id)
+            if tx.execute(self._queries.retry, (now, job_id)).rowcount:
+                changed.append(job_id)
+        return changed
+
+    def _share_groups(self, tx: Transaction, ids: Sequence[int]) -> None:
+        if self._queries.flavour.shared and ids:
+            tx.query(self._queries.share_groups, (self._db.many(ids),))
+
+    def _twin_of(self, job_id: int) -> InvalidInput:
+        key = self._rows(f"SELECT job_key FROM {self._queries.jobs} WHERE id = ?", (job_id,))[0][0]
+        twin = self._rows(self._queries.twin, (key,))
+        who = f"job {twin[0][0]}" if twin else "a job"
+        return InvalidInput(f"job {job_id} can't be retried: {who} with the same unique key {key!r} is unfinished")
 
     def cancel(self, ids: Iterable[int], *, reason: str | None = None) -> list[int]:
         """Cancel jobs that aren't running; returns the ids changed. A group that one held is freed."""
         self.prepare()
+        return self._db.transact(partial(self._cancel, list(ids), reason))
+
+    def _cancel(self, ids: Sequence[int], reason: str | None, tx: Transaction) -> list[int]:
         now = self.clock.now()
         kind = None if reason is None else "Cancelled"
+        groups = self._lock_groups(tx, ids)
         changed = []
-        with self._db.write() as tx:
-            for job_id in ids:
-                if tx.execute(self._queries.cancel, (now, kind, reason, job_id)).rowcount:
-                    changed.append(job_id)
-                    self._leave_group(tx, job_id)
+        for job_id in ids:
+            if tx.execute(self._queries.cancel, (now, kind, reason, job_id)).rowcount:
+                changed.append(job_id)
+                self._leave_group(tx, job_id)
+        if groups:
+            tx.execute(self._queries.unlock_groups, (self._db.many(groups),))
         return changed
+
+    def _lock_groups(self, tx: Transaction, ids: Sequence[int]) -> list[str]:
+        # Else two that cancel the first of a group at once would each leave the next one to the other.
+        if not self._queries.flavour.server or not ids:
+            return []
+        groups = sorted(row[0] for row in tx.query(self._queries.groups_of, (self._db.many(ids),)))
+        for group in groups:
+            tx.execute(self._queries.lock_group, (group,))
+        return groups
 
     def _leave_group(self, tx: Transaction, job_id: int) -> None:
         group = tx.query(self._queries.group_of, (job_id,))[0][0]
         if group is not None:
-            tx.execute(self._queries.free, (group, json.dumps([job_id])))
-            tx.execute(self._queries.unblock, (group,))
+            tx.execute(self._queries.free, (group, self._db.many([job_id])))
+            self._unblock(tx, group)
 
     def request_kill(self, ids: Iterable[int]) -> list[int]:
         """Ask the runners of running jobs to kill them; returns the ids that are running."""
         self.prepare()
-        with self._db.write() as tx:
-            return [i for i in ids if tx.execute(self._queries.request_kill, (i,)).rowcount]
+        asked = list(ids)
+        return self._db.transact(lambda tx: [i for i in asked if tx.execute(self._queries.request_kill, (i,)).rowcount])
 
     def clear(self, states: Iterable[str], *, older_than: float = 0.0) -> Iterator[int]:
         """Delete ended jobs in these states that ended more than `older_than` seconds ago.
@@ -385,30 +410,28 @@ class Store(Reader):
         Yields the count of each batch.
         """
         before = self.clock.now() - round(older_than * SECOND)
-        wanted = json.dumps(sorted(states))
+        wanted = self._db.many(sorted(states))
         while True:
             ids = [row[0] for row in self._rows(self._queries.prunable, (before, wanted, BATCH))]
             if not ids:
                 return
-            with self._db.write() as tx:
-                deleted = [row[0] for row in tx.query(self._queries.prune, (before, wanted, json.dumps(ids)))]
-                tx.execute(self._queries.prune_attempts, (json.dumps(deleted),))
-            yield len(deleted)
+            chosen = self._db.many(sorted(ids))
+            yield self._db.transact(partial(self._prune, (before, wanted, chosen), chosen))
+
+    def _prune(self, which: tuple[Any, ...], chosen: Any, tx: Transaction) -> int:
+        deleted = tx.execute(self._queries.prune, which).rowcount
+        tx.execute(self._queries.prune_attempts, (chosen,))
+        return deleted
 
 
-class _Line(NamedTuple):
-    """The front of the line while a claim is being put together."""
+class _Claim(NamedTuple):
+    """One claim on its way: under which lease, when, with which token, for which rows."""
 
-    front: list[_Key]
-    holders: Mapping[str, int]
-    queues: Sequence[str]
-    wanted: Filter
-    limit: int
+    lease: Lease
+    now: int
+    token: int
+    chosen: list[int]
 
 
-def _by_group(front: Iterable[_Key]) -> dict[str, list[_Key]]:
-    groups: dict[str, list[_Key]] = {}
-    for key in front:
-        if key[3] is not None:
-            groups.setdefault(key[3], []).append(key)
-    return groups
+def _not_known() -> None:
+    raise Unavailable("the connection was lost while jobs were being stored: whether they were is not known")

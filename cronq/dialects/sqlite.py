@@ -11,15 +11,16 @@ import os
 import sqlite3
 import time
 
+from cronq.dialects import Duplicate
 from cronq.errors import Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
     from typing import Any, Self
 
-    Row = tuple[Any, ...]
+    from cronq.dialects import Row, T
 
 PATIENCE = 30.0
 """Seconds to wait for another writer before giving up."""
@@ -28,12 +29,34 @@ _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _PAUSE = (0.0002, 0.003)
 _MINIMUM = (3, 35, 0)
 
-Duplicate = sqlite3.IntegrityError
-"""What a unique index answers."""
+IDENTITY = "PRAGMA database_list"
+"""Rows with the paths of the files that a connection has open."""
+
+_UNLESS_TWIN = " ON CONFLICT DO NOTHING"
 
 
-class Database:
+class Inserting:
+    """Puts rows into tables whose ids count up."""
+
+    if TYPE_CHECKING:
+
+        def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+            """One statement."""
+
+    def insert(self, sql: str, row: Sequence[Any]) -> int:
+        """Insert one row; returns its id."""
+        return self.execute(sql, row).lastrowid  # type: ignore[return-value]
+
+    def insert_unless_twin(self, sql: str, row: Sequence[Any]) -> int | None:
+        """Insert one row; returns its id, None if a row has its unique key."""
+        cursor = self.execute(sql + _UNLESS_TWIN, row)
+        return cursor.lastrowid if cursor.rowcount else None
+
+
+class Database(Inserting):
     """One connection to a SQLite file, opened at first use and reopened after `close`."""
+
+    family = "sqlite"
 
     def __init__(self, path: str, *, synchronous: str = "full", patience: float = PATIENCE) -> None:
         self.path = path
@@ -65,6 +88,25 @@ class Database:
     def write(self) -> Transaction:
         """A writing transaction: `with database.write() as tx: tx.execute(…)`."""
         return Transaction(self)
+
+    def transact(self, work: Callable[[Transaction], T], landed: Callable[[], T | None] | None = None) -> T:  # noqa: ARG002 - a COMMIT's answer can't get lost
+        """Do the work in a writing transaction."""
+        with Transaction(self) as tx:
+            return work(tx)
+
+    def many(self, values: Iterable[Any]) -> str:
+        """One parameter that stands for all of these values."""
+        import json  # here, not above: a run with nothing to do comes without
+
+        return json.dumps(list(values))
+
+    def identity(self) -> list[str]:
+        """The file, without symbolic links on its way."""
+        return [os.path.realpath(self.path)]
+
+    def offset(self) -> int:
+        """The file has no clock but the host's."""
+        return 0
 
     def has_table(self, name: str) -> bool:
         """Whether the table is there; False for a file that doesn't exist."""
@@ -117,13 +159,13 @@ class Database:
                 if error.sqlite_errorcode & 0xFF not in _BUSY or now > deadline:
                     raise self.unavailable(error) from error
                 time.sleep(_pause())
-            except sqlite3.IntegrityError:
-                raise
+            except sqlite3.IntegrityError as error:
+                raise Duplicate(str(error)) from error
             except sqlite3.DatabaseError as error:
                 raise self.unavailable(error) from error
 
 
-class Transaction:
+class Transaction(Inserting):
     """BEGIN IMMEDIATE … COMMIT; rolled back when the block raises."""
 
     def __init__(self, database: Database) -> None:
@@ -140,7 +182,9 @@ class Transaction:
             self._database.commit()
             return
         self._database.rollback()
-        if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError):
+        if isinstance(error, sqlite3.IntegrityError):
+            raise Duplicate(str(error)) from error
+        if isinstance(error, sqlite3.Error):
             raise self._database.unavailable(error) from error
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
@@ -154,6 +198,14 @@ class Transaction:
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
         """One statement for many rows of parameters; returns how many rows changed."""
         return self._database.connection.executemany(sql, rows).rowcount
+
+    def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
+        """Insert rows; returns their ids in order: this is the only writer, so they count up without gaps."""
+        if not rows:
+            return []
+        self._database.connection.executemany(sql, rows)
+        last = self.query("SELECT last_insert_rowid()")[0][0]
+        return list(range(last - len(rows) + 1, last + 1))
 
 
 def _pause() -> float:

@@ -1,0 +1,155 @@
+"""Lining up a claim: which jobs may run, and which follow one of these in their group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from cronq.dialects import Conflict, Duplicate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any
+
+    from cronq.dialects import Transaction
+    from cronq.queries import Queries
+    from cronq.selection import Filter
+
+_Key = tuple[int, int, int, "str | None"]
+"""Claim order, and the group: priority, available_at, id, group."""
+
+
+class Wanted(NamedTuple):
+    """What a claim is to take: from these queues, by this filter, so many."""
+
+    queues: Sequence[str]
+    filter: Filter
+    limit: int
+
+
+class LineUp(NamedTuple):
+    """Chosen jobs: ids that may run, and ids that follow one of these in its group."""
+
+    running: list[int]
+    following: list[int]
+    grouped: frozenset[int] = frozenset()
+    """Those of both that have a group: they are claimed together or not at all."""
+
+
+class Line:
+    """The ready jobs as one claim sees them in its transaction.
+
+    `pick` chooses a claim's share of the front where several runners claim at once.
+    """
+
+    def __init__(
+        self, tx: Transaction, queries: Queries, wanted: Wanted, *, many: Callable[[Iterable[Any]], Any], share: Share
+    ) -> None:
+        self._tx = tx
+        self._queries = queries
+        self._wanted = wanted
+        self._many = many
+        self._share = share
+
+    def up(self) -> LineUp:
+        """Choose what to claim. The groups of the chosen are held afterwards, others in them blocked.
+
+        Raises Conflict where another claim has taken a group at the same moment.
+        """
+        while True:
+            front = self._front()
+            groups = sorted({key[3] for key in front if key[3] is not None})
+            if not groups:
+                return LineUp([key[2] for key in front], [])
+            holders: dict[str, int] = dict(self._tx.query(self._queries.holders, (self._many(groups),)))
+            candidates = {key[2] for key in front}
+            held = [group for group, holder in holders.items() if holder not in candidates]
+            if not held:
+                return self._hold_groups(front, holders)
+            for group in held:
+                self._tx.execute(self._queries.block, (group, self._many([holders[group]])))
+
+    def _front(self) -> list[_Key]:
+        queues, wanted, limit = self._wanted
+        front: list[_Key] = []
+        for queue in queues:
+            front += self._tx.query(
+                self._queries.front, (queue, wanted.lowest, wanted.highest, limit * self._share.slices)
+            )
+        return self._share.of(sorted(front) if len(queues) > 1 else front, limit)
+
+    def _hold_groups(self, front: list[_Key], holders: dict[str, int]) -> LineUp:
+        keys = [key for key in front if key[3] is None]
+        heads: dict[str, _Key] = {}
+        for group, members in _by_group(front).items():
+            members = sorted([*members, *self._behind(group)])
+            holder = holders.get(group, members[0][2])
+            heads[group] = next(key for key in members if key[2] == holder)
+            keys += [key for key in members if key >= heads[group]]
+        chosen = sorted(keys)[: self._wanted.limit]
+        picked = {key[2] for key in chosen}
+        held = {group: head for group, head in heads.items() if head[2] in picked}
+        chosen = [key for key in chosen if key[3] is None or key[3] in held]
+        everyone = self._many([key[2] for key in chosen])
+        for group, head in sorted(held.items()):
+            if group not in holders:
+                self._hold(group, head[2])
+            self._tx.execute(self._queries.block, (group, everyone))
+        leading = {head[2] for head in held.values()}
+        grouped = frozenset(key[2] for key in chosen if key[3] is not None)
+        following = [key[2] for key in chosen if key[2] in grouped - leading]
+        return LineUp([key[2] for key in chosen if key[2] not in grouped - leading], following, grouped)
+
+    def _hold(self, group: str, holder: int) -> None:
+        try:
+            self._tx.execute(self._queries.hold, (group, holder))
+        except Duplicate:
+            raise Conflict(f"group {group}") from None
+
+    def _behind(self, group: str) -> Iterator[_Key]:
+        wanted = self._wanted.filter
+        bounds = (group, wanted.lowest, wanted.highest, self._wanted.limit)
+        for *key, queue in self._tx.query(self._queries.behind, bounds):
+            if queue in self._wanted.queues:
+                yield tuple(key)
+
+
+class Share:
+    """Which part of the front a claim takes, so that runners don't wait for each other's rows.
+
+    Alone, a runner takes the very front. When rows it had chosen were gone, the front is cut
+    into more slices, of which it takes one at random; when that stops, into fewer again.
+    """
+
+    def __init__(self, chance: Callable[[int], int]) -> None:
+        self.slices = 1
+        self._chance = chance
+        self._quiet = 0
+
+    def of(self, front: list[_Key], limit: int) -> list[_Key]:
+        """This claim's slice of the front."""
+        if self.slices == 1:
+            return front[:limit]
+        start = limit * self._chance(max(1, -(-len(front) // limit)))
+        return front[start : start + limit]
+
+    def learn(self, *, wanted: int, taken: int) -> None:
+        """Note how many of the chosen rows were still there."""
+        self._quiet = 0 if taken < wanted else self._quiet + 1
+        if taken < wanted:
+            self.slices = min(_MOST_SLICES, self.slices * 2)
+        elif self._quiet >= _QUIET:
+            self._quiet = 0
+            self.slices = max(1, self.slices // 2)
+
+
+_MOST_SLICES = 16
+_QUIET = 16
+"""Claims without a conflict after which there are fewer slices."""
+
+
+def _by_group(front: Iterable[_Key]) -> dict[str, list[_Key]]:
+    groups: dict[str, list[_Key]] = {}
+    for key in front:
+        if key[3] is not None:
+            groups.setdefault(key[3], []).append(key)
+    return groups
