@@ -197,6 +197,8 @@ def _instant(value: Any, now: int) -> int:
 def _name(value: object) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST_NAME or "\0" in value:
         raise ValueError
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError(f"not valid UTF-8: {value!a}")
     return value
 
 
