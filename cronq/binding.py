@@ -13,6 +13,9 @@ from cronq.annotations import Annotation, MisfitError, describe, resolve_hints
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+_SHAPES = 64
+"""Names and types of arguments that are remembered to fit, so that the usual call is checked by one look-up."""
+
 _NO_TYPES: frozenset[type] = frozenset()
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -31,13 +34,17 @@ class Parameters:
         self._required = frozenset(each.name for each in self._all if _is_required(each))
         self._only_by_keyword = not self._rest and all(each.kind is not Parameter.POSITIONAL_ONLY for each in self._all)
         self._annotations = self._annotated(getattr(inspect.unwrap(function), "__globals__", {}))
+        self._fitting: set[tuple[object, ...]] = set()
         self._exact = {name: annotation.exact for name, annotation in self._annotations.items()}
 
     def bind(self, args: Sequence[object], kwargs: Mapping[str, object]) -> dict[str, object]:
         """The arguments by name, checked but as they were given. Raises MisfitError."""
         arguments = self._named(args, kwargs) if args else dict(kwargs)
-        self._check_names(arguments)
-        self.converted(arguments)
+        shape = (*arguments, *map(type, arguments.values()))
+        if shape not in self._fitting:
+            self._check_names(arguments)
+            if self.converted(arguments) is arguments and len(self._fitting) < _SHAPES:
+                self._fitting.add(shape)
         return arguments
 
     def bind_text(self, fields: Mapping[str, object]) -> dict[str, object]:

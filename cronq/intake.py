@@ -129,7 +129,10 @@ class Intake:
 
     def place(self, job: NewJob, connection: Any = None) -> Job:
         """Enqueue one job, in the caller's transaction if a connection is given."""
-        return self.place_all((job,), connection)[0]
+        if connection is not None:
+            return self.place_all((job,), connection)[0]
+        now = self.clock.now()
+        return self._accepted(job, self.store.enqueue((job,))[0], to_datetime(now))
 
     def place_all(self, jobs: Sequence[NewJob], connection: Any = None) -> list[Job]:
         """Enqueue jobs in one transaction, all or none; the jobs come back in order."""

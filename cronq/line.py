@@ -84,7 +84,8 @@ class Line:
             members = sorted([*members, *self._behind(group)])
             holder = holders.get(group, members[0][2])
             heads[group] = next(key for key in members if key[2] == holder)
-            keys += [key for key in members if key >= heads[group]]
+            # A holder that was retried may stand behind others by now; who follows it is the first of them.
+            keys += members if members[0] == heads[group] else [heads[group]]
         chosen = sorted(keys)[: self._wanted.limit]
         picked = {key[2] for key in chosen}
         held = {group: head for group, head in heads.items() if head[2] in picked}

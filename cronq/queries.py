@@ -97,7 +97,7 @@ class Queries:
             f" UNION ALL SELECT (SELECT min(queue) FROM {self.jobs} WHERE state = 'ready' AND queue > q.queue)"
             " FROM q WHERE q.queue IS NOT NULL) SELECT queue FROM q WHERE queue IS NOT NULL"
         )
-        # Served by the index `ready` alone.
+        # Served by the index `ready`.
         self.front = (
             f"SELECT {_LINE}, job_group FROM {self.jobs} WHERE state = 'ready' AND queue = ?"
             f" AND priority BETWEEN ? AND ? ORDER BY {_LINE} LIMIT ?"

@@ -166,6 +166,7 @@ class Runner:
         self._ended: list[Settlement] = []
         self._spare: list[Claimed] = []
         self._claimed = 0
+        self._found_nothing = False
         self._stop_asked: float | None = None
         self._signals = 0
 
@@ -198,16 +199,21 @@ class Runner:
             if self._signals and self._stop_asked is None:
                 self._ask_to_stop()
             self._refill()
-            if not self._pool.in_hand and not self._ended:
-                if self._stopping or not self._store.promote(self._store.clock.now()):
-                    return
-                self._times.look = 0.0
-                continue
             if self._pool.in_hand:
                 self._pool.wait(TICK, (wake_fd,))
+            elif not self._ended and (self._stopping or self._nothing_is_due()):
+                return
             self._gather()
             self._settle_when_due()
             self._look_after()
+
+    def _nothing_is_due(self) -> bool:
+        """Whether the last claim found nothing, and nothing has come since that it would find."""
+        if self._store.promote(self._store.clock.now()):
+            self._found_nothing = False
+        if not self._found_nothing:
+            self._times.look = 0.0
+        return self._found_nothing
 
     @property
     def _stopping(self) -> bool:
@@ -252,6 +258,7 @@ class Runner:
         limit = min(count, _LARGEST_CLAIM, self._room())
         jobs = self._store.claim(self._plan.wanted, lease, limit=limit, now=now)
         self._claimed += len(jobs)
+        self._found_nothing = not jobs
         if jobs:
             self._pace.weigh(jobs)
         if len(jobs) < limit:
@@ -275,6 +282,7 @@ class Runner:
     def _release(self, jobs: list[Claimed]) -> None:
         self._claimed -= len(jobs)
         self._store.release(jobs)
+        self._found_nothing = False
 
     # Collecting
 
@@ -284,6 +292,7 @@ class Runner:
             self._pace.learn(ended)
             for job, outcome in ended:
                 self._take(job, outcome)
+            self._heed(ended)
         self._take_back(orphaned)
 
     def _take(self, job: Claimed, outcome: Outcome) -> None:
@@ -292,14 +301,19 @@ class Runner:
                 log.warning("a notice did not get through: %s: %s", outcome.error.kind, outcome.error.message)
             return
         if not_started(outcome):
-            self._settle()
-            self._release([job])
             return
-        if outcome.stop:
-            self._ask_to_stop()
         if not self._ended:
             self._times.settled = time.monotonic()
         self._ended.append(settlement(job, outcome, self._policies, self._chance))
+
+    def _heed(self, ended: Sequence[Ended]) -> None:
+        """What jobs ask of the runner. Not before all outcomes are taken: settling lets journals go."""
+        back = [job for job, outcome in ended if job.id and not_started(outcome)]
+        if back:
+            self._settle()
+            self._release(back)
+        if any(outcome.stop for _, outcome in ended):
+            self._ask_to_stop()
 
     def _take_back(self, jobs: list[Claimed]) -> None:
         """Keep jobs for another child; those that follow one in their group go back to the line."""
@@ -325,6 +339,7 @@ class Runner:
         settled, self._ended = self._ended, []
         lost = set(self._store.settle(settled))
         self._pool.settled()
+        self._found_nothing = False
         self._times.look = 0.0
         self.summary.lost += len(lost)
         for one in settled:

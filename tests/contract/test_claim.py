@@ -107,8 +107,7 @@ def test_a_group_in_front_starves_nobody(store: Store) -> None:
 
 def test_paused_queues(config: Config, store: Store) -> None:
     ids = put(store, new(queue="a"), new(queue="b"))
-    with store._db.write() as tx:
-        tx.execute(f"INSERT INTO {config.table_prefix}paused VALUES ('a', 0)")
+    store._db.execute(f"INSERT INTO {config.table_prefix}paused VALUES ('a', 0)")
     assert store.paused() == {"a"}
     assert claimed_ids(store) == [ids[1]]
 

@@ -27,7 +27,12 @@ def test_ids_come_in_order_and_every_field_is_kept(store: Store) -> None:
     kept = stored(store, ids[1])
     assert (kept.task, kept.args, kept.queue, kept.priority, kept.key) == ("mail", {"to": "ann"}, "q", 3, "k")
     assert (kept.unique, kept.group, kept.max_attempts, kept.time_limit) == (True, "g", 7, 1.5)
-    assert (kept.event, kept.attempt, kept.created_at, kept.available_at) == ("shot", 0, kept.available_at, kept.created_at)
+    assert (kept.event, kept.attempt, kept.created_at, kept.available_at) == (
+        "shot",
+        0,
+        kept.available_at,
+        kept.created_at,
+    )
     assert claim(store)[0].retry == '{"base":1}'
 
 

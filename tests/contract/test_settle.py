@@ -10,6 +10,7 @@ from cronq.job import Failure
 from cronq.retry import Policy
 from cronq.store import Lease, Store
 from cronq.testing import ManualClock
+from cronq.times import to_datetime
 from tests.contract.steps import LEASE, claim, claimed_ids, end, ending, later, new, outcome, put, states, stored
 
 
@@ -90,9 +91,7 @@ def test_retries_until_the_attempts_are_used_up(store: Store, clock: ManualClock
     (job_id,) = put(store, new(max_attempts=3))
     for seconds in (60, 120):
         end(store, claim(store)[0], "error")
-        assert stored(store, job_id).available_at == stored(store, job_id).created_at.__class__.fromtimestamp(
-            (clock.now() + seconds * 1_000_000) / 1e6, tz=stored(store, job_id).created_at.tzinfo
-        )
+        assert stored(store, job_id).available_at == to_datetime(later(store, seconds))
         clock.advance(seconds)
         store.promote(clock.now())
     end(store, claim(store)[0], "error")

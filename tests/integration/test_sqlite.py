@@ -7,13 +7,13 @@ import os
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from cronq.config import Config
-from cronq.dialects.sqlite import Database
+from cronq.dialects.sqlite import Database, Transaction
 from cronq.errors import Unavailable
 from cronq.job import NewJob
 from cronq.migrations import upgrade
@@ -98,14 +98,18 @@ def test_patience_runs_out(config: Config, other: Other) -> None:
     database.close()
 
 
+def _pause_and(database: Database, then: Callable[[Transaction], object]) -> None:
+    with database.write() as tx:
+        tx.execute("INSERT INTO cronq_paused VALUES ('q', 0)")
+        then(tx)
+
+
 def test_a_transaction_that_fails_leaves_nothing(config: Config) -> None:
     database = Database(config.sqlite_path() or "")
-    with pytest.raises(ZeroDivisionError), database.write() as tx:
-        tx.execute("INSERT INTO cronq_paused VALUES ('q', 0)")
-        _ = 1 / 0
-    with pytest.raises(Unavailable, match="no such table"), database.write() as tx:
-        tx.execute("INSERT INTO cronq_paused VALUES ('q', 0)")
-        tx.execute("INSERT INTO nowhere VALUES (1)")
+    with pytest.raises(ZeroDivisionError):
+        _pause_and(database, lambda _: 1 / 0)
+    with pytest.raises(Unavailable, match="no such table"):
+        _pause_and(database, lambda tx: tx.execute("INSERT INTO nowhere VALUES (1)"))
     assert database.query("SELECT * FROM cronq_paused") == []
     assert not database.connection.in_transaction
     database.close()
@@ -119,7 +123,8 @@ def test_a_closed_connection_opens_again(config: Config) -> None:
 
 
 def refused(config: Config, text: str) -> None:
-    for verb in (lambda store: store.counts(), lambda store: store.enqueue([NewJob("t")])):
+    verbs: list[Callable[[Store], object]] = [lambda store: store.counts(), lambda store: store.enqueue([NewJob("t")])]
+    for verb in verbs:
         with Store(config, Clock()) as store, pytest.raises(Unavailable, match=text) as raised:
             verb(store)
         assert str(config.sqlite_path()) in str(raised.value)

@@ -48,7 +48,7 @@ OUTCOMES = st.builds(
     st.integers(0, 2**62),
     st.sampled_from(["", "fail", "retry", "snooze", "skip", "release"]),
     delay=SECONDS,
-    error=st.one_of(st.none(), st.builds(Failure, st.text("ab"), st.text("\n\"\\é"), TEXT)),
+    error=st.one_of(st.none(), st.builds(Failure, st.text("ab"), st.text('\n"\\é'), TEXT)),
     exit_status=st.one_of(st.none(), st.integers(0, 255)),
     signal=TEXT,
     result=TEXT,
@@ -64,7 +64,7 @@ OUTCOMES = st.builds(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(st.lists(OUTCOMES, max_size=4))
 def test_every_field_comes_back(journal: Journal, path: Path, outcomes: list[Outcome]) -> None:
     journal.forget()

@@ -29,7 +29,7 @@ def test_every_state_can_be_reached_and_left() -> None:
 
 
 def test_sets_of_states() -> None:
-    assert ENDED | UNFINISHED == set(State)
+    assert set(State) == ENDED | UNFINISHED
     assert not ENDED & UNFINISHED
     assert {state for state, targets in TRANSITIONS.items() if targets == {State.READY, State.CANCELLED}} == (
         FUTURE | {State.BLOCKED, State.FAILED}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,9 @@ from cronq.schema import tables
 from tests.unit.claims import claimed
 
 QUERIES = Queries("cronq_")
-TEXTS = {name: text for name, text in vars(QUERIES).items() if " " in str(text) and name not in {"flavour", "_due_state"}}
+TEXTS = {
+    name: text for name, text in vars(QUERIES).items() if " " in str(text) and name not in {"flavour", "_due_state"}
+}
 SETTLED = Settlement(claimed(), Outcome("success", 1, 2), Next(State.FINISHED))
 
 
@@ -33,7 +36,9 @@ def database() -> sqlite3.Connection:
     from sqlalchemy.dialects import sqlite
 
     connection = sqlite3.connect(":memory:")
-    engine = create_mock_engine("sqlite://", lambda ddl, *_: connection.execute(str(ddl.compile(dialect=sqlite.dialect()))))
+    engine = create_mock_engine(
+        "sqlite://", lambda ddl, *_: connection.execute(str(ddl.compile(dialect=sqlite.dialect())))
+    )
     tables("cronq_").create_all(engine, checkfirst=False)
     return connection
 
@@ -131,4 +136,5 @@ def test_only_a_first_plain_success_takes_the_short_way() -> None:
     for job in (claimed(key="k"), claimed(attempt=2), claimed(snoozes=1), claimed(spent_before=1)):
         assert not rows.is_plain(SETTLED._replace(job=job))
     for field in ("result", "stdout", "stderr", "notes"):
-        assert not rows.is_plain(SETTLED._replace(outcome=SETTLED.outcome._replace(**{field: "x"})))
+        changed: dict[str, Any] = {field: "x"}
+        assert not rows.is_plain(SETTLED._replace(outcome=SETTLED.outcome._replace(**changed)))

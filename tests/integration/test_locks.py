@@ -1,0 +1,165 @@
+"""Who runs, and who is alive, as the kernel tells it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+
+from cronq import journal
+from cronq.config import Config
+from cronq.errors import ConfigError
+from cronq.journal import Journal, path_for
+from cronq.locks import Liveness, Remains, RunLock
+from tests.integration.stores import config_in
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return config_in(tmp_path)
+
+
+@pytest.fixture
+def processes() -> Iterator[list[BaseProcess]]:
+    started: list[BaseProcess] = []
+    yield started
+    for process in started:
+        process.kill()
+        process.join(30)
+
+
+def hold(config: Config, kind: str, has_it: object, let_go: object) -> None:
+    if kind == "run":
+        with RunLock(config) as lock:
+            if lock.acquired:
+                has_it.set()  # type: ignore[attr-defined]
+            let_go.wait(30)  # type: ignore[attr-defined]
+    else:
+        alive = Liveness(config, "worker")
+        has_it.set()  # type: ignore[attr-defined]
+        let_go.wait(30)  # type: ignore[attr-defined]
+        alive.end()
+
+
+def holding(config: Config, kind: str, processes: list[BaseProcess]) -> BaseProcess:
+    context = multiprocessing.get_context("fork")
+    has_it, let_go = context.Event(), context.Event()
+    process = context.Process(target=hold, args=(config, kind, has_it, let_go))
+    process.start()
+    processes.append(process)
+    assert has_it.wait(30)
+    return process
+
+
+def kill(process: BaseProcess) -> None:
+    os.kill(process.pid or 0, signal.SIGKILL)
+    process.join(30)
+
+
+def test_one_run_at_a_time_and_its_holder_is_known(config: Config, processes: list[BaseProcess]) -> None:
+    process = holding(config, "run", processes)
+    with RunLock(config) as lock:
+        assert not lock.acquired
+        assert lock.holder is not None
+        assert lock.holder[0] == process.pid
+    with RunLock(config, filters="queues=a") as lock:
+        assert lock.acquired, "other filters run beside it"
+
+
+def test_a_killed_run_frees_the_lock_and_leaves_the_file(config: Config, processes: list[BaseProcess]) -> None:
+    process = holding(config, "run", processes)
+    path = Path(RunLock(config).path)
+    before = path.stat().st_ino
+    kill(process)
+    with RunLock(config) as lock:
+        assert lock.acquired
+        assert lock.holder is not None
+        assert lock.holder[0] == os.getpid()
+    assert path.stat().st_ino == before
+
+
+def test_files_are_for_their_owner_only(config: Config) -> None:
+    alive = Liveness(config, "worker")
+    with RunLock(config) as lock:
+        for path in (alive.path, lock.path):
+            assert Path(path).stat().st_mode & 0o777 == 0o600
+    assert Path(config.lock_dir).stat().st_mode & 0o777 == 0o700
+    alive.end()
+    assert not Path(alive.path).exists()
+
+
+def test_a_symbolic_link_is_refused(config: Config, tmp_path: Path) -> None:
+    path = Path(RunLock(config).path)
+    path.symlink_to(tmp_path / "target")
+    with pytest.raises(ConfigError, match="run-"), RunLock(config):
+        pytest.fail("the link was followed")
+    assert not (tmp_path / "target").exists()
+
+
+def test_the_living_leave_no_remains(config: Config, processes: list[BaseProcess]) -> None:
+    holding(config, "alive", processes)
+    with Remains(config, "worker") as remains:
+        assert (remains.found, remains.mine, remains.runner_is_dead) == (True, False, False)
+
+
+def test_the_dead_are_rescued_by_one(config: Config, processes: list[BaseProcess]) -> None:
+    kill(holding(config, "alive", processes))
+    assert journal.workers(config) == {"worker"}
+    with Remains(config, "worker") as mine, Remains(config, "worker") as second:
+        assert (mine.found, mine.mine, mine.rebooted) == (True, True, False)
+        assert (second.found, second.mine) == (True, False)
+        mine.forget()
+        mine.forget()
+    assert journal.workers(config) == set()
+
+
+def test_a_rescue_that_breaks_off_can_be_done_again(config: Config, processes: list[BaseProcess]) -> None:
+    kill(holding(config, "alive", processes))
+    with pytest.raises(ZeroDivisionError), Remains(config, "worker"):
+        _ = 1 / 0
+    with Remains(config, "worker") as again:
+        assert again.mine
+
+
+def test_without_a_file_nothing_is_known(config: Config) -> None:
+    with Remains(config, "nobody") as remains:
+        assert (remains.found, remains.mine, remains.rebooted) == (False, True, False)
+        remains.forget()
+
+
+def test_after_a_reboot(config: Config, processes: list[BaseProcess]) -> None:
+    kill(holding(config, "alive", processes))
+    (file,) = Path(config.lock_dir).glob("*.alive")
+    pid, start, _ = file.read_text().split()
+    file.write_text(f"{pid} {start} another-boot\n")
+    with Remains(config, "worker") as remains:
+        assert (remains.mine, remains.rebooted, remains.runner_is_dead) == (True, True, True)
+
+
+def test_databases_that_share_a_lock_directory_leave_each_other_alone(config: Config, tmp_path: Path) -> None:
+    shared = str(tmp_path / "locks")
+    one = config.with_values("the test", lock_dir=shared)
+    for two in (
+        one.with_values("the test", table_prefix="other_"),
+        one.with_values("x", database=f"sqlite:///{tmp_path}/b.db"),
+    ):
+        assert two.lock_dir == one.lock_dir
+        alive, book = Liveness(one, "worker"), Journal(path_for(one, "worker", 1))
+        assert journal.workers(one) == {"worker"}
+        assert journal.workers(two) == set()
+        assert list(journal.left_by(two, "worker")) == []
+        book.remove()
+        alive.end()
+
+
+def test_names_with_dots(config: Config) -> None:
+    book = Journal(path_for(config, "db1.example.org-12-ab", 3))
+    assert journal.workers(config) == {"db1.example.org-12-ab"}
+    (again,) = journal.left_by(config, "db1.example.org-12-ab")
+    again.close()
+    book.remove()
