@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from cronq.dialects.sqlite import Database
+from cronq.dialects import open_database
 from cronq.queries import glance
 
 TYPE_CHECKING = False
@@ -22,12 +22,12 @@ def anything_to_do(config: Config, clock: Clock) -> bool:
     Unavailable when the database can't be read.
     """
     path = config.sqlite_path()
-    if path is None or not os.path.exists(path):  # noqa: PTH110 - pathlib costs 10 ms
+    if path is not None and not os.path.exists(path):  # noqa: PTH110 - pathlib costs 10 ms
         return True
-    database = Database(path, synchronous=config.synchronous)
-    if not database.has_table(f"{config.table_prefix}jobs"):
+    database = open_database(config)
+    if not database.has_table(f"{config.table_prefix}paused"):
         return True
-    now = clock.now()
+    now = clock.now() + database.offset()
     expired = now - round(config.retention * SECOND) if config.retention is not None else 0
     found = database.query(glance(config.table_prefix), (now, expired))
     database.close()

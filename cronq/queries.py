@@ -147,7 +147,7 @@ class Queries:
         )
         self.record_attempt = (
             f"INSERT INTO {self.attempts} (job_id, number, outcome, started_at, finished_at, host, pid, exit_status,"
-            " signal, error_class, error_message, traceback, stdout, stderr)"
+            ' "signal", error_class, error_message, traceback, stdout, stderr)'
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         )
         self.release = (
@@ -261,7 +261,7 @@ class Queries:
         # Served by the index on attempts' job_id.
         self.history = (
             "SELECT number, outcome, started_at, finished_at, host, pid, error_class, error_message, traceback,"
-            f" exit_status, signal, stdout, stderr FROM {self.attempts} WHERE job_id = ? ORDER BY id"
+            f' exit_status, "signal", stdout, stderr FROM {self.attempts} WHERE job_id = ? ORDER BY id'
         )
         self.counts = f"SELECT queue, state, count(*) FROM {self.jobs} GROUP BY queue, state ORDER BY queue, state"
         # Served by the index `ready`.

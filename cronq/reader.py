@@ -34,7 +34,8 @@ class Reader:
     def prepare(self) -> None:
         """Open the database; make the schema if there is none yet."""
         if not self._prepared:
-            if not self._db.has_table(self._queries.jobs):
+            # The table that is made last: MySQL makes them one by one.
+            if not self._db.has_table(self._queries.paused):
                 from cronq.migrations import upgrade
 
                 upgrade(self._config)

@@ -6,25 +6,44 @@ two together.
 
 from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, SmallInteger, String, Table, Text, text
+from sqlalchemy.dialects.mysql import LONGTEXT, MEDIUMTEXT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _Id = BigInteger().with_variant(Integer(), "sqlite")
 _Instant = BigInteger()
 """Microseconds since 1970, UTC."""
 
+_Seconds = Float(53)
+_Long = Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb")
+_Longest = Text().with_variant(LONGTEXT(), "mysql", "mariadb")
+"""MySQL's TEXT ends at 64 KiB."""
 
-def tables(prefix: str) -> MetaData:
-    """All tables of cronq under the given name prefix."""
+INSTANTS = ("available_at", "lease_until", "created_at", "started_at", "finished_at")
+"""The columns that the views for people show as times."""
+
+
+def tables(prefix: str, family: str = "sqlite", *, collation: str | None = None) -> MetaData:
+    """All tables of cronq under the given name prefix, with the indexes that this family of databases needs.
+
+    `collation` is for MySQL: names and keys must be told apart by every byte.
+    """
     metadata = MetaData()
-    _jobs(prefix, metadata)
-    _attempts(prefix, metadata)
-    Table(
+    table = partial(Table, mysql_engine="InnoDB", mysql_charset="utf8mb4", mysql_collate=collation)
+    _jobs(prefix, metadata, table, family)
+    _attempts(prefix, metadata, table)
+    table(
         f"{prefix}groups",
         metadata,
         Column("name", String(255), primary_key=True),
         Column("job_id", _Id, nullable=False),
     )
-    Table(
+    table(
         f"{prefix}paused",
         metadata,
         Column("queue", String(255), primary_key=True),
@@ -33,9 +52,9 @@ def tables(prefix: str) -> MetaData:
     return metadata
 
 
-def _jobs(prefix: str, metadata: MetaData) -> Table:
+def _jobs(prefix: str, metadata: MetaData, table: Callable[..., Table], family: str) -> None:
     name = f"{prefix}jobs"
-    return Table(
+    table(
         name,
         metadata,
         Column("id", _Id, primary_key=True, autoincrement=True),
@@ -55,7 +74,7 @@ def _jobs(prefix: str, metadata: MetaData) -> Table:
         Column("spent_before", Integer, nullable=False, server_default="0"),
         Column("snoozes", Integer, nullable=False, server_default="0"),
         Column("crashes", Integer, nullable=False, server_default="0"),
-        Column("time_limit", Float),
+        Column("time_limit", _Seconds),
         Column("created_at", _Instant, nullable=False),
         Column("started_at", _Instant),
         Column("finished_at", _Instant),
@@ -68,27 +87,45 @@ def _jobs(prefix: str, metadata: MetaData) -> Table:
         Column("pid", Integer),
         Column("peak_memory", BigInteger),
         Column("memory_before", BigInteger),
-        Column("cpu_time", Float),
+        Column("cpu_time", _Seconds),
         Column("event", String(255)),
         Column("retry", Text),
         Column("error_class", String(255)),
-        Column("error_message", Text),
-        Column("args", Text, nullable=False),
-        Column("warnings", Text),
-        Column("notes", Text),
-        Column("result", Text),
-        Column("stdout", Text),
-        Column("stderr", Text),
-        *_job_indexes(name),
+        Column("error_message", _Long),
+        Column("args", _Longest, nullable=False),
+        Column("warnings", _Long),
+        Column("notes", _Long),
+        Column("result", _Long),
+        Column("stdout", _Long),
+        Column("stderr", _Long),
+        *(_full_indexes(name) if family == "mysql" else _partial_indexes(name)),
         sqlite_autoincrement=True,
     )
 
 
-def _job_indexes(name: str) -> list[Index]:
+def _full_indexes(name: str) -> list[Index]:
+    # MySQL has no indexes over a part of the rows, so the condition's column comes first.
+    def full(suffix: str, *columns: str, unique: bool = False) -> Index:
+        return Index(f"{name}_{suffix}", *columns, unique=unique)
+
+    return [
+        full("ready", "state", "queue", "priority", "available_at", "id", "job_group"),
+        full("future", "state", "available_at"),
+        full("held", "lease_until", "worker"),
+        full("ended", "state", "finished_at"),
+        full("unique", "unique_key", unique=True),
+        full("key", "job_key"),
+        full("group", "job_group", "state", "priority", "available_at", "id"),
+    ]
+
+
+def _partial_indexes(name: str) -> list[Index]:
     # SQLite evaluates each condition twice for each changed row, and builds a temporary tree
     # for every IN it meets there: 3.5 microseconds each time, as much as the update itself.
     def partial(suffix: str, *columns: str, where: str, unique: bool = False) -> Index:
-        return Index(f"{name}_{suffix}", *columns, unique=unique, sqlite_where=text(where))
+        return Index(
+            f"{name}_{suffix}", *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where)
+        )
 
     return [
         partial("ready", "queue", "priority", "available_at", "id", "job_group", where="state = 'ready'"),
@@ -110,9 +147,9 @@ def _job_indexes(name: str) -> list[Index]:
     ]
 
 
-def _attempts(prefix: str, metadata: MetaData) -> Table:
+def _attempts(prefix: str, metadata: MetaData, table: Callable[..., Table]) -> None:
     name = f"{prefix}attempts"
-    return Table(
+    table(
         name,
         metadata,
         Column("id", _Id, primary_key=True, autoincrement=True),
@@ -126,9 +163,34 @@ def _attempts(prefix: str, metadata: MetaData) -> Table:
         Column("exit_status", Integer),
         Column("signal", String(16)),
         Column("error_class", String(255)),
-        Column("error_message", Text),
-        Column("traceback", Text),
-        Column("stdout", Text),
-        Column("stderr", Text),
+        Column("error_message", _Long),
+        Column("traceback", _Long),
+        Column("stdout", _Long),
+        Column("stderr", _Long),
         Index(f"{name}_job", "job_id"),
     )
+
+
+def views(prefix: str, family: str) -> list[str]:
+    """Statements that make views of jobs and attempts in which people can read the times.
+
+    The tables keep instants as numbers, because the statements that run all day would spend
+    more on turning them into times and back than on anything else.
+    """
+    shown = {
+        "jobs": (
+            "id, queue, state, task, priority, job_key, job_group, attempt, max_attempts, created_at, available_at,"
+            " started_at, finished_at, lease_until, worker, host, pid, outcome, error_class, error_message, args"
+        ),
+        "attempts": "id, job_id, number, outcome, started_at, finished_at, host, pid, error_class, error_message",
+    }
+    as_time = {
+        "mysql": "TIMESTAMPADD(MICROSECOND, {0}, TIMESTAMP'1970-01-01 00:00:00.000000') AS {0}",
+        "postgresql": "timestamptz 'epoch' + {0} * interval '1 microsecond' AS {0}",
+    }[family]
+    return [
+        f"CREATE OR REPLACE VIEW {prefix}{table}_view AS SELECT"
+        f" {', '.join(as_time.format(one) if one in INSTANTS else one for one in columns.split(', '))}"
+        f" FROM {prefix}{table}"
+        for table, columns in shown.items()
+    ]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import servers
+from tests import databases, servers
 from tests.project import Project
 
 
@@ -14,9 +14,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test that needs what this machine lacks; in CI that is a failure."""
     for mark in item.iter_markers("needs"):
         for name in mark.args:
-            if reason := servers.missing(name):
-                refuse = pytest.fail if servers.required() else pytest.skip
-                refuse(f"needs {name}: {reason}")
+            servers.require(name)
+
+
+def pytest_sessionfinish() -> None:
+    """Stop the database servers that were started for this test run."""
+    databases.release()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,16 +7,21 @@ with CI=true it fails, so that nothing goes untested unnoticed.
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--mount-proc")
 """Runs a command in private mount and pid namespaces: all that it starts dies with it."""
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_POSTGRESQL = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
+"""Debian keeps the server's programs off the PATH, one directory for each version."""
 
 
 def required() -> bool:
@@ -26,7 +31,7 @@ def required() -> bool:
 
 def program(name: str) -> Path | None:
     """Where a program is, in the places for administrators too."""
-    found = shutil.which(name, path=os.environ.get("PATH", "") + ":" + _SYSTEM_PATH)
+    found = shutil.which(name, path=":".join([os.environ.get("PATH", ""), _SYSTEM_PATH, *_POSTGRESQL]))
     return Path(found) if found else None
 
 
@@ -35,6 +40,13 @@ def missing(name: str) -> str | None:
     if name not in _FINDERS:
         raise LookupError(f"tests/servers.py knows no {name!r}: one of {', '.join(sorted(_FINDERS))}")
     return _FINDERS[name]()
+
+
+def require(name: str) -> None:
+    """Skip the test where `name` can't be used; in CI that is a failure."""
+    if reason := missing(name):
+        refuse = pytest.fail if required() else pytest.skip
+        refuse(f"needs {name}: {reason}")
 
 
 def _root() -> str | None:
@@ -60,9 +72,21 @@ def _cron() -> str | None:
     return _installed("cron") or _namespaces()
 
 
+def _mariadb() -> str | None:
+    return _installed("mariadbd") or _installed("mariadb-install-db")
+
+
+def _postgresql() -> str | None:
+    if importlib.util.find_spec("psycopg") is None:
+        return "psycopg is not installed"
+    return _installed("initdb") or _installed("postgres")
+
+
 _FINDERS: dict[str, Callable[[], str | None]] = {
     "cron": _cron,
+    "mariadb": _mariadb,
     "namespaces": _namespaces,
+    "postgresql": _postgresql,
     "redis-server": functools.partial(_installed, "redis-server"),
     "root": _root,
 }

@@ -64,6 +64,9 @@ if TYPE_CHECKING:
         def offset(self) -> int:
             """How far the database's clock is ahead of this host's, in microseconds."""
 
+        def lock(self, number: int) -> bool:
+            """Take a lock that lasts as long as the connection; False if another one has it."""
+
         def identity(self) -> Sequence[Any]:
             """What tells this database from others; from `IDENTITY`."""
 

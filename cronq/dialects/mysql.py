@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cronq.database_url import DatabaseURL
 
 _SESSION = (
-    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO',"
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ANSI_QUOTES',"
     f" innodb_lock_wait_timeout = {server.LOCK_LIMIT}, wait_timeout = 28800"
 )
 _ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
@@ -124,6 +124,10 @@ class Database(Server):
         """Whether the table is there."""
         sql = "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?"
         return bool(self.query(sql, (name,)))
+
+    def lock(self, number: int) -> bool:
+        """Take a lock that lasts as long as the connection; False if another one has it."""
+        return self.query("SELECT GET_LOCK(?, 0)", (f"cronq:{number:08x}",)) == [(1,)]
 
     def offset(self) -> int:
         """How far the server's clock is ahead of this host's, in microseconds."""

@@ -97,12 +97,16 @@ class Database(Server):
         """Whether the table is there."""
         return self.query("SELECT to_regclass(?)", (name,)) != [(None,)]
 
+    def lock(self, number: int) -> bool:
+        """Take a lock that lasts as long as the connection; False if another one has it."""
+        return self.query("SELECT pg_try_advisory_lock(?)", (number,)) == [(True,)]
+
     def offset(self) -> int:
         """How far the server's clock is ahead of this host's, in microseconds."""
         return server.measured_offset(self, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
 
 
-def connect(url: DatabaseURL) -> Any:
+def connect(url: DatabaseURL, *, autocommit: bool = True) -> Any:
     """A new connection: READ COMMITTED, in autocommit mode, with time limits for every call."""
     timeouts = {
         "statement_timeout": server.CALL_LIMIT * _MILLISECONDS,
@@ -124,7 +128,7 @@ def connect(url: DatabaseURL) -> Any:
             user=url.username,
             password=url.password,
             dbname=url.name,
-            autocommit=True,
+            autocommit=autocommit,
             **{key: value for key, value in chosen.items() if key != "host"},
         )
     except psycopg.ProgrammingError as error:

@@ -104,6 +104,10 @@ class Database(Inserting):
         """The file, without symbolic links on its way."""
         return [os.path.realpath(self.path)]
 
+    def lock(self, number: int) -> bool:
+        """A file has no such locks; lock files take their place."""
+        raise NotImplementedError(number)
+
     def offset(self) -> int:
         """The file has no clock but the host's."""
         return 0

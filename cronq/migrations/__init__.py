@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
+from binascii import crc32
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +15,15 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
 
+from cronq.dialects import open_database
 from cronq.errors import TryLater, Unavailable
 from cronq.locks import guard
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy import Connection, Engine
 
     from cronq.config import Config
@@ -31,18 +39,44 @@ def upgrade(config: Config) -> list[str]:
     Raises TryLater when another one takes longer than a minute, Unavailable when the
     database can't be opened or written.
     """
-    from filelock import Timeout
-
     try:
         _check_folder(config)
-        with guard(config, "schema", timeout=_PATIENCE):
+        with _alone(config) if config.sqlite_path() is None else _alone_on_this_host(config):
             return _upgrade(config)
-    except Timeout:
-        message = "another process has been changing the schema for a minute; try again later"
-        raise TryLater(message) from None
     except DBAPIError as error:
         message = f"{config.safe_database()}: {error.orig}"
         raise Unavailable(message) from error
+
+
+def _too_long() -> TryLater:
+    return TryLater("another process has been changing the schema for a minute; try again later")
+
+
+@contextmanager
+def _alone_on_this_host(config: Config) -> Iterator[None]:
+    from filelock import Timeout
+
+    try:
+        with guard(config, "schema", timeout=_PATIENCE):
+            yield
+    except Timeout:
+        raise _too_long() from None
+
+
+@contextmanager
+def _alone(config: Config) -> Iterator[None]:
+    """Hold a lock in the server, on a connection that is used for nothing else."""
+    database = open_database(config)
+    deadline = time.monotonic() + _PATIENCE
+    number = crc32(f"{config.database_url().name} {config.table_prefix}".encode())
+    try:
+        while not database.lock(number):
+            if time.monotonic() > deadline:
+                raise _too_long()
+            time.sleep(0.05)
+        yield
+    finally:
+        database.close()
 
 
 def _check_folder(config: Config) -> None:
@@ -70,6 +104,7 @@ def _upgrade(config: Config) -> list[str]:
             EnvironmentContext(AlembicConfig(), script, fn=steps) as environment,
             engine.begin() as connection,
         ):
+            connection.info["family"] = config.database_url().family
             _migrate(environment, connection, config.table_prefix)
     finally:
         engine.dispose()
@@ -83,6 +118,20 @@ def _migrate(environment: EnvironmentContext, connection: Connection, prefix: st
 
 
 def _engine(config: Config) -> Engine:
+    url = config.database_url()
+    if url.family == "mysql":
+        from cronq.dialects import mysql
+
+        return create_engine("mysql+pymysql://", creator=partial(mysql.connect, url), poolclass=NullPool)
+    if url.family == "postgresql":
+        from cronq.dialects import postgresql
+
+        connect = partial(postgresql.connect, url, autocommit=False)
+        return create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool)
+    return _sqlite_engine(config)
+
+
+def _sqlite_engine(config: Config) -> Engine:
     engine = create_engine(config.database, connect_args={"timeout": _PATIENCE, "isolation_level": None})
 
     @event.listens_for(engine, "connect")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from cronq.config import Config, from_database
 from cronq.migrations import upgrade
 from cronq.store import Store
 from cronq.testing import ManualClock
+from tests import databases, servers
 
 Engine = Callable[[Path], Config]
 
@@ -22,7 +24,18 @@ def sqlite_queue(directory: Path) -> Config:
     return config.with_values("the test", synchronous="normal")
 
 
-ENGINES: dict[str, Engine] = {"sqlite": sqlite_queue}
+ENGINES: dict[str, Engine] = {
+    "sqlite": sqlite_queue,
+    "mariadb": partial(databases.empty_queue, "mariadb"),
+    "postgresql": partial(databases.empty_queue, "postgresql"),
+}
+
+
+def engine_queue(engine: str, directory: Path) -> Config:
+    """The config of an empty queue on an engine; without that on this machine the test is skipped."""
+    if engine != "sqlite":
+        servers.require(engine)
+    return ENGINES[engine](directory)
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +49,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(params=sorted(ENGINES))
 def config(request: pytest.FixtureRequest, tmp_path: Path, template: Path) -> Config:
     """The config of an empty queue on the engine in turn."""
-    made = ENGINES[request.param](tmp_path)
+    made = engine_queue(request.param, tmp_path)
     if made.sqlite_path() is not None:
         shutil.copy(template, tmp_path / template.name)
     return made

@@ -7,7 +7,6 @@ After each step the rows are held against what must always be true.
 from __future__ import annotations
 
 import itertools
-import sqlite3
 import tempfile
 from collections import defaultdict
 from pathlib import Path
@@ -19,18 +18,22 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from cronq.config import Config
+from cronq.dialects import open_database
 from cronq.job import ENDED, FUTURE, Claimed, NewJob, State
 from cronq.outcome import Settlement
 from cronq.retry import Policy
+from cronq.schema import tables
 from cronq.store import Store
 from cronq.testing import ManualClock
-from tests.contract.conftest import ENGINES
+from tests.contract.conftest import ENGINES, engine_queue
 from tests.contract.steps import claim, ending, later, outcome
 
 GROUPS = [None, "release", "hold"]
 KEYS = [None, "a", "b"]
 WORKERS = ["one", "two"]
 FAILURES = [("error", ""), ("error", "fail"), ("snoozed", "snooze"), ("", "skip"), ("crashed", "release")]
+
+COLUMNS = {name: list(table.columns.keys()) for name, table in tables("cronq_").tables.items()}
 
 Row = dict[str, Any]
 
@@ -69,7 +72,7 @@ class Queue(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.directory = tempfile.TemporaryDirectory()
-        self.config: Config = ENGINES[self.engine](Path(self.directory.name))
+        self.config: Config = engine_queue(self.engine, Path(self.directory.name))
         self.config = self.config.with_values("the test", synchronous="normal")
         self.clock = ManualClock()
         self.store = Store(self.config, self.clock)
@@ -270,23 +273,24 @@ class Queue(RuleBasedStateMachine):
             self.attempts[job.id] -= 1
 
     def rows(self) -> list[Row]:
-        return self.select("SELECT * FROM cronq_jobs ORDER BY id")
+        return self.select("cronq_jobs", "ORDER BY id")
 
     def row(self, job_id: int) -> Row:
-        return self.select(f"SELECT * FROM cronq_jobs WHERE id = {job_id}")[0]
+        return self.select("cronq_jobs", f"WHERE id = {job_id}")[0]
 
     def holders(self) -> dict[str, int]:
-        return {row["name"]: row["job_id"] for row in self.select("SELECT * FROM cronq_groups")}
+        return {row["name"]: row["job_id"] for row in self.select("cronq_groups")}
 
     def groups(self) -> dict[str, list[Row]]:
         members = sorted((row for row in self.rows() if row["job_group"]), key=lambda row: row["job_group"])
         return {name: list(rows) for name, rows in itertools.groupby(members, lambda row: str(row["job_group"]))}
 
-    def select(self, sql: str) -> list[Row]:
+    def select(self, table: str, which: str = "") -> list[Row]:
         if not hasattr(self, "_looking"):
-            self._looking = sqlite3.connect(self.config.sqlite_path() or "")
-            self._looking.row_factory = sqlite3.Row
-        return [dict(row) for row in self._looking.execute(sql)]
+            self._looking = open_database(self.config)
+        names = COLUMNS[table]
+        rows = self._looking.query(f"SELECT {', '.join(names)} FROM {table} {which}")
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
     def check_order(self, taken: list[Row], before: dict[int, Row], holders: dict[str, int]) -> None:
         """In a group the holder comes first, then the others in the order of the line."""

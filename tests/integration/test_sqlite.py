@@ -199,5 +199,5 @@ def test_a_full_disk(small_disk: Path) -> None:
         with pytest.raises(Unavailable, match=r"the disk is full: nothing was written|the disk or file system failed"):
             store.enqueue([NewJob("t", args="x" * 10_000)] * 1000)
         assert store.ids(Selection()) == [kept.id]
-        assert not store._db.connection.in_transaction
+        assert not store._db.connection.in_transaction  # type: ignore[attr-defined]
         store.enqueue([NewJob("t")])
