@@ -109,11 +109,10 @@ class Maintainer:
         return settled
 
     def _settle(self, ended: Iterable[tuple[Claimed, Outcome]]) -> list[Settlement]:
-        settlements = [settlement(job, outcome, self._policies, self._chance) for job, outcome in ended]
-        given_back = [s.job for s in settlements if not_started(s.outcome)]
-        settlements = [s for s in settlements if not not_started(s.outcome)]
+        # What a child gave back is released with the untouched ones: a group's jobs all at once.
+        begun = [(job, outcome) for job, outcome in ended if not not_started(outcome)]
+        settlements = [settlement(job, outcome, self._policies, self._chance) for job, outcome in begun]
         lost = set(self._store.settle(settlements)) if settlements else set()
-        self._store.release(given_back)
         return [s for s in settlements if s.job.id not in lost]
 
     def prune(self) -> int:

@@ -120,10 +120,17 @@ class Queries:
             " signal, error_class, error_message, traceback, stdout, stderr)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         )
+        given_back = (
+            "attempt = attempt - 1, started_at = NULL, lease_until = NULL, pid = NULL, host = NULL, worker = NULL"
+        )
         self.release = (
             f"UPDATE {self.jobs} SET state = CASE state WHEN 'running' THEN 'ready' ELSE state END,"
-            " attempt = attempt - 1, started_at = NULL, lease_until = NULL, pid = NULL, host = NULL, worker = NULL"
-            f" WHERE {fenced}"
+            f" {given_back} WHERE {fenced}"
+        )
+        # Served by the index `group`.
+        self.release_followers = (
+            f"UPDATE {self.jobs} SET {given_back} WHERE job_group = ? AND state = 'blocked' AND token = ?"
+            " AND lease_until IS NOT NULL"
         )
         # Served by the index `group`.
         self.next_follower = (

@@ -165,6 +165,7 @@ class Runner:
         self._times = _Times()
         self._ended: list[Settlement] = []
         self._spare: list[Claimed] = []
+        self._returned: list[Claimed] = []
         self._claimed = 0
         self._found_nothing = False
         self._stop_asked: float | None = None
@@ -198,6 +199,7 @@ class Runner:
         while True:
             if self._signals and self._stop_asked is None:
                 self._ask_to_stop()
+            self._give_back()
             self._refill()
             if self._pool.in_hand:
                 self._pool.wait(TICK, (wake_fd,))
@@ -308,21 +310,31 @@ class Runner:
 
     def _heed(self, ended: Sequence[Ended]) -> None:
         """What jobs ask of the runner. Not before all outcomes are taken: settling lets journals go."""
-        back = [job for job, outcome in ended if job.id and not_started(outcome)]
-        if back:
-            self._settle()
-            self._release(back)
+        self._returned += [job for job, outcome in ended if job.id and not_started(outcome)]
         if any(outcome.stop for _, outcome in ended):
             self._ask_to_stop()
 
     def _take_back(self, jobs: list[Claimed]) -> None:
         """Keep jobs for another child; those that follow one in their group go back to the line."""
-        following = [job for job in jobs if job.state == "blocked"]
-        if following:
-            self._settle()
-            self._release(following)
+        self._returned += [job for job in jobs if job.state == "blocked"]
         self._spare += [job for job in jobs if job.id and job.state != "blocked"]
         self._deliver([job for job in jobs if not job.id])
+
+    def _give_back(self) -> None:
+        """Release what followed others in their groups.
+
+        All of a group at once: else a job behind them could be claimed before the last is back.
+        """
+        if not self._returned:
+            return
+        hands = [job for member in self._pool.members for job in member.hand]
+        incomplete = {(job.group, job.token) for job in hands if job.state == "blocked"}
+        back = [job for job in self._returned if (job.group, job.token) not in incomplete]
+        if back:
+            self._returned = [job for job in self._returned if (job.group, job.token) in incomplete]
+            self._settle()
+            self._release(back)
+            self._found_nothing = False
 
     # Settling
 

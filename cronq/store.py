@@ -282,6 +282,9 @@ class Store(Reader):
         for one in chain:
             if one.hold_group or one.next.state not in ENDED:
                 tx.execute(self._queries.hand_on, (one.job.id, group, ours))
+                # Its child starts none of those that followed it. In the same transaction, because
+                # this one may be claimed again before they are given back, and others behind them with it.
+                tx.execute(self._queries.release_followers, (group, one.job.token))
                 return
         follower = tx.query(self._queries.next_follower, (group, chain[-1].job.token))
         if follower:
@@ -292,11 +295,17 @@ class Store(Reader):
             tx.execute(self._queries.unblock, (group,))
 
     def release(self, jobs: Iterable[Claimed]) -> None:
-        """Give claims back that were never started: the attempt is returned, a group stays held."""
-        leases = [(job.id, job.token) for job in jobs]
-        if leases:
-            with self._db.write() as tx:
-                tx.execute_many(self._queries.release, leases)
+        """Give claims back that were never started: the attempt is returned, a group stays held.
+
+        Those who follow others in a group must come back together, or later ones overtake them.
+        """
+        given_back = list(jobs)
+        if not given_back:
+            return
+        with self._db.write() as tx:
+            tx.execute_many(self._queries.release, [(job.id, job.token) for job in given_back])
+            for group in {job.group for job in given_back if job.group is not None}:
+                tx.execute(self._queries.unblock, (group,))
 
     # Keeping and taking over leases
 

@@ -60,7 +60,9 @@ def test_asked_again_a_minute_after_exit_75(queue: Queue) -> None:
 
 @pytest.mark.parametrize("succeeds", [True, False])
 def test_output_is_kept_and_never_cronqs_own(queue: Queue, succeeds: bool) -> None:
-    job = queue.command(f"echo out; echo err >&2; echo more > /dev/stderr; echo last > /dev/stdout; exit {1 - succeeds}")
+    job = queue.command(
+        f"echo out; echo err >&2; echo more > /dev/stderr; echo last > /dev/stdout; exit {1 - succeeds}"
+    )
     ran = queue.run("-v")
     assert "out" not in ran.stderr.replace("without", "")
     kept = queue.row(job) if succeeds else queue.attempt(job)
