@@ -61,9 +61,7 @@ def drain_rate(name: str) -> Drain:
 def drain(queue: Peer, count: int) -> Drain:
     """Start the workers on what is queued and wait until it is done."""
     began = time.monotonic()
-    workers = [
-        subprocess.Popen(command, cwd=ROOT, env=environment(queue.place)) for command in queue.workers()
-    ]
+    workers = [subprocess.Popen(command, cwd=ROOT, env=environment(queue.place)) for command in queue.workers()]
     try:
         ended = _all_ended(workers) if queue.stops else _last_started(queue.place)
     finally:

@@ -53,7 +53,7 @@ class Maintainer:
         for worker in sorted({*self._store.owners(), *journal.workers(self._config)} - {besides}):
             with Remains(self._config, worker) as remains:
                 if remains.mine or self._all_dead(worker, remains):
-                    settled += self._rescue(worker, remains)
+                    settled += self._rescue(worker, remains, besides)
                     remains.forget()
         return settled
 
@@ -75,8 +75,10 @@ class Maintainer:
             time.sleep(0.01)
         return True
 
-    def _rescue(self, worker: str, remains: Remains) -> list[Settlement]:
-        books = list(journal.left_by(self._config, worker)) if remains.found else []
+    def _rescue(self, worker: str, remains: Remains, heir: str) -> list[Settlement]:
+        if not remains.found:
+            return self._rescue_from_afar(worker, remains, heir)
+        books = list(journal.left_by(self._config, worker))
         for book in books:
             _kill_group(book.process, worker)
         settled = self._settle_ended(worker, [entry for book in books for entry in book.ended()])
@@ -84,6 +86,14 @@ class Maintainer:
         for book in books:
             book.remove()
         return settled
+
+    def _rescue_from_afar(self, worker: str, remains: Remains, heir: str) -> list[Settlement]:
+        """The same for a worker that only its leases tell of, on another host perhaps: when they have ended."""
+        over = self._store.take_over(worker, heir=heir)
+        death = _Death(worker, remains, self._store.clock.now())
+        if over:
+            log.warning("rescued %d jobs of %s, whose leases had ended", len(over), worker)
+        return self._settle([(held.job, _crashed(held, death, None)) for held in over])
 
     def _settle_ended(self, worker: str, entries: Iterable[Entry]) -> list[Settlement]:
         held = {(held.job.id, held.job.token): held.job for held in self._store.held_by(worker)}
@@ -96,9 +106,7 @@ class Maintainer:
         cut_off, untouched = [], []
         for held in self._store.held_by(worker):
             key = (held.job.id, held.job.token)
-            if not remains.found and held.until > now:
-                continue
-            if key in begun or remains.rebooted or not remains.found:
+            if key in begun or remains.rebooted:
                 cut_off.append((held.job, _crashed(held, _Death(worker, remains, now), begun.get(key))))
             else:
                 untouched.append(held.job)
@@ -109,11 +117,10 @@ class Maintainer:
         return settled
 
     def _settle(self, ended: Iterable[tuple[Claimed, Outcome]]) -> list[Settlement]:
-        settlements = [settlement(job, outcome, self._policies, self._chance) for job, outcome in ended]
-        given_back = [s.job for s in settlements if not_started(s.outcome)]
-        settlements = [s for s in settlements if not not_started(s.outcome)]
+        # What a child gave back is released with the untouched ones: a group's jobs all at once.
+        begun = [(job, outcome) for job, outcome in ended if not not_started(outcome)]
+        settlements = [settlement(job, outcome, self._policies, self._chance) for job, outcome in begun]
         lost = set(self._store.settle(settlements)) if settlements else set()
-        self._store.release(given_back)
         return [s for s in settlements if s.job.id not in lost]
 
     def prune(self) -> int:

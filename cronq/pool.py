@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cronq import child as child_side
 from cronq.capture import Capture
+from cronq.errors import CronqError
 from cronq.executor import Executor
 from cronq.job import Failure
 from cronq.journal import Journal, path_for
@@ -40,6 +41,9 @@ STUCK = 0.1
 
 TICK = 0.05
 """Seconds between two looks at time limits and at answers nobody rang for."""
+
+_STILLBORN = 20
+"""Children that may die one after the other without having begun a job."""
 
 _JOURNAL_SMALL = 1 << 20
 _JOURNAL_FULL = 8 << 20
@@ -142,6 +146,11 @@ class Member:
         """Whether the entry is about the job at the front: a task that forks may have left a second writer."""
         return bool(self.hand) and (self.hand[0].id, self.hand[0].token) == (entry.job_id, entry.token)
 
+    @property
+    def last_words(self) -> str:
+        """The last line on its stderr."""
+        return ((self.captures[1].text() or "").strip().splitlines() or [""])[-1]
+
     def close(self) -> None:
         """Close what belongs to this child; without permits it ends by itself when it is idle."""
         for fd in (*self.permits, *self.messages):
@@ -162,6 +171,7 @@ class Pool:
         for fd in self._bell:
             os.set_blocking(fd, False)
         self._looked = 0.0
+        self._stillborn = 0
         self.members: list[Member] = []
         self.retired: list[Member] = []
 
@@ -232,9 +242,18 @@ class Pool:
             if gone:
                 ended += self._reap(member)
                 orphaned += member.hand
+                self._check_birth(member)
                 self._retire(member)
         self._retire_worn()
         return ended, orphaned
+
+    def _check_birth(self, member: Member) -> None:
+        """Raise CronqError when one child after the other dies before it has begun a job."""
+        begun, _, _ = member.journal.current()
+        self._stillborn = 0 if begun else self._stillborn + 1
+        if self._stillborn >= _STILLBORN:
+            said = member.last_words or "nothing"
+            raise CronqError(f"{_STILLBORN} executors in a row died before they began a job; the last one said: {said}")
 
     def _reap(self, member: Member) -> Iterator[Ended]:
         """Bury a dead child; if it died in the middle of a job, say how."""

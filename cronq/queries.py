@@ -150,10 +150,17 @@ class Queries:
             ' "signal", error_class, error_message, traceback, stdout, stderr)'
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         )
+        given_back = (
+            "attempt = attempt - 1, started_at = NULL, lease_until = NULL, pid = NULL, host = NULL, worker = NULL"
+        )
         self.release = (
             f"UPDATE {self.jobs} SET state = CASE state WHEN 'running' THEN 'ready' ELSE state END,"
-            " attempt = attempt - 1, started_at = NULL, lease_until = NULL, pid = NULL, host = NULL, worker = NULL"
-            f" WHERE {fenced}"
+            f" {given_back} WHERE {fenced}"
+        )
+        # Served by the index `group`.
+        self.release_followers = (
+            f"UPDATE {self.jobs} SET {given_back} WHERE job_group = ? AND state = 'blocked' AND token = ?"
+            " AND lease_until IS NOT NULL"
         )
         # Served by the index `group`.
         self.next_follower = (
@@ -187,6 +194,11 @@ class Queries:
         self.renew = (
             f"UPDATE {self.jobs}{self.flavour.by_id} SET lease_until = ?"
             f" WHERE id {self.flavour.among} AND worker = ? AND lease_until IS NOT NULL"
+        )
+        # Only leases that have ended: their worker may have renewed them since somebody looked.
+        self.take_over = (
+            f"UPDATE {self.jobs}{self.flavour.by_id} SET worker = ?, token = ?"
+            f" WHERE id {self.flavour.among} AND worker = ? AND lease_until <= ?"
         )
         self.kills = f"SELECT id FROM {self.jobs} WHERE worker = ? AND lease_until IS NOT NULL AND kill_requested <> 0"
         self.owners = f"SELECT DISTINCT worker FROM {self.jobs} WHERE lease_until IS NOT NULL"

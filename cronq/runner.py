@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -16,9 +15,11 @@ from cronq.locks import Liveness
 from cronq.maintenance import Maintainer, not_started, settlement
 from cronq.notices import Notice, notice_of
 from cronq.outcome import Outcome
+from cronq.pace import LARGEST_CLAIM, Pace
 from cronq.policies import Policies
 from cronq.pool import TICK, Pool, Setting
 from cronq.selection import Filter
+from cronq.signals import Signals
 from cronq.store import Lease
 from cronq.times import SECOND
 
@@ -33,15 +34,6 @@ if TYPE_CHECKING:
     from cronq.registry import Registry
     from cronq.store import Store
 
-AHEAD = 0.1
-"""Seconds of work that a child may have in hand: no claim is larger than what starts within them."""
-
-_LARGEST_CLAIM = 500
-_LARGEST_HAND = 4 << 20
-_FIRST_GUESS = 0.05
-"""Seconds that a job is taken to last before one has ended."""
-
-_OVERHEAD = 0.00002
 _SETTLE_AT = 100
 _SETTLE_AFTER = 0.05
 _LOOK_AGAIN = 0.1
@@ -101,31 +93,6 @@ class Report(Protocol):
 
 
 @dataclass
-class _Pace:
-    """How long jobs take and how large they are, learned to claim neither too many nor too few."""
-
-    seconds: float = _FIRST_GUESS
-    size: float = 1.0
-    """Characters of arguments."""
-
-    def learn(self, ended: Sequence[Ended]) -> None:
-        spent = sum(e.outcome.finished_at - e.outcome.started_at for e in ended)
-        mean = spent / len(ended) / SECOND + _OVERHEAD
-        self.seconds = (self.seconds + mean) / 2 if mean > self.seconds else mean
-
-    def weigh(self, claimed: Sequence[Claimed]) -> None:
-        mean = sum(len(job.args) for job in claimed) / len(claimed)
-        self.size = max(mean, self.size / 2)
-
-    def slow_down(self) -> None:
-        self.seconds = max(self.seconds, AHEAD)
-
-    @property
-    def ahead(self) -> int:
-        return max(1, min(_LARGEST_CLAIM, int(AHEAD / self.seconds), int(_LARGEST_HAND / self.size)))
-
-
-@dataclass
 class _Times:
     """Monotonic times of what happens now and then."""
 
@@ -161,10 +128,11 @@ class Runner:
         self._maintainer = Maintainer(store, config, self._policies, chance=self._chance)
         setting = Setting(config, registry, self._policies, store.clock, self.worker)
         self._pool = Pool(plan.children or config.jobs, setting, before_fork=store.close)
-        self._pace = _Pace()
+        self._pace = Pace()
         self._times = _Times()
         self._ended: list[Settlement] = []
         self._spare: list[Claimed] = []
+        self._returned: list[Claimed] = []
         self._claimed = 0
         self._found_nothing = False
         self._stop_asked: float | None = None
@@ -173,9 +141,10 @@ class Runner:
     def run(self) -> Summary:
         """Rescue, promote, then everything due until nothing is due."""
         alive = Liveness(self._config, self.worker)
-        with _Signals(self._on_signal) as signals:
-            self._pool.fill()
+        with Signals(self._on_signal) as signals:
             try:
+                self._store.synchronise()
+                self._pool.fill()
                 self._maintain()
                 self._work(signals.fd)
             except Unavailable:
@@ -189,6 +158,7 @@ class Runner:
 
     def _maintain(self) -> None:
         self._times.maintain = time.monotonic() + _MAINTAIN
+        self._store.synchronise()
         for settled in self._maintainer.rescue(besides=self.worker):
             self._tell(settled)
         self._store.promote(self._store.clock.now())
@@ -198,6 +168,7 @@ class Runner:
         while True:
             if self._signals and self._stop_asked is None:
                 self._ask_to_stop()
+            self._give_back()
             self._refill()
             if self._pool.in_hand:
                 self._pool.wait(TICK, (wake_fd,))
@@ -224,7 +195,7 @@ class Runner:
 
     def _room(self) -> int:
         """How many jobs the run may still claim."""
-        return _LARGEST_CLAIM if self._plan.limit is None else self._plan.limit - self._claimed
+        return LARGEST_CLAIM if self._plan.limit is None else self._plan.limit - self._claimed
 
     # Handing over
 
@@ -255,7 +226,7 @@ class Runner:
     def _claim(self, count: int) -> list[Claimed]:
         now = self._store.clock.now()
         lease = Lease(self.worker, now + round(self._config.lease * SECOND))
-        limit = min(count, _LARGEST_CLAIM, self._room())
+        limit = min(count, LARGEST_CLAIM, self._room())
         jobs = self._store.claim(self._plan.wanted, lease, limit=limit, now=now)
         self._claimed += len(jobs)
         self._found_nothing = not jobs
@@ -308,21 +279,31 @@ class Runner:
 
     def _heed(self, ended: Sequence[Ended]) -> None:
         """What jobs ask of the runner. Not before all outcomes are taken: settling lets journals go."""
-        back = [job for job, outcome in ended if job.id and not_started(outcome)]
-        if back:
-            self._settle()
-            self._release(back)
+        self._returned += [job for job, outcome in ended if job.id and not_started(outcome)]
         if any(outcome.stop for _, outcome in ended):
             self._ask_to_stop()
 
     def _take_back(self, jobs: list[Claimed]) -> None:
         """Keep jobs for another child; those that follow one in their group go back to the line."""
-        following = [job for job in jobs if job.state == "blocked"]
-        if following:
-            self._settle()
-            self._release(following)
+        self._returned += [job for job in jobs if job.state == "blocked"]
         self._spare += [job for job in jobs if job.id and job.state != "blocked"]
         self._deliver([job for job in jobs if not job.id])
+
+    def _give_back(self) -> None:
+        """Release what followed others in their groups.
+
+        All of a group at once: else a job behind them could be claimed before the last is back.
+        """
+        if not self._returned:
+            return
+        hands = [job for member in self._pool.members for job in member.hand]
+        incomplete = {(job.group, job.token) for job in hands if job.state == "blocked"}
+        back = [job for job in self._returned if (job.group, job.token) not in incomplete]
+        if back:
+            self._returned = [job for job in self._returned if (job.group, job.token) in incomplete]
+            self._settle()
+            self._release(back)
+            self._found_nothing = False
 
     # Settling
 
@@ -437,26 +418,3 @@ class Runner:
             if self._signals > 1:
                 self._kill_the_rest()
         self._pool.leave()
-
-
-class _Signals:
-    """SIGTERM and SIGINT ask the runner to stop; these and SIGCHLD wake it through a pipe."""
-
-    def __init__(self, on_stop: object) -> None:
-        self._on_stop = on_stop
-        self.fd, self._write = os.pipe()
-        for fd in (self.fd, self._write):
-            os.set_blocking(fd, False)
-
-    def __enter__(self) -> _Signals:
-        self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        self._usual = {number: signal.signal(number, self._on_stop) for number in (signal.SIGTERM, signal.SIGINT)}  # type: ignore[arg-type]
-        self._usual[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.set_wakeup_fd(self._wakeup)
-        for number, handler in self._usual.items():
-            signal.signal(number, handler)
-        os.close(self.fd)
-        os.close(self._write)

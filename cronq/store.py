@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from cronq import rows
 from cronq.borrowed import borrow
-from cronq.dialects import Conflict, Duplicate
-from cronq.errors import ConfigError, InvalidInput, Unavailable
+from cronq.dialects import Conflict
+from cronq.errors import ConfigError, Unavailable
 from cronq.job import ENDED, Claimed, Enqueued
 from cronq.line import Line, Share, Wanted
-from cronq.reader import Reader
-from cronq.times import SECOND
+from cronq.steering import BATCH, Steering
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from types import TracebackType
 
     from cronq.borrowed import Borrowed
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
     from cronq.outcome import Settlement
     from cronq.selection import Filter
     from cronq.times import Clock
-
-BATCH = 1000
-"""Rows that one maintenance transaction changes at most: other writers wait no longer than for these."""
 
 
 class _LeaseLost(Exception):
@@ -55,12 +51,11 @@ class Held(NamedTuple):
     until: int
 
 
-class Store(Reader):
+class Store(Steering):
     """Jobs in a database. Opens at first use; `close` before a fork."""
 
     def __init__(self, config: Config, clock: Clock) -> None:
-        super().__init__(config)
-        self.clock = clock
+        super().__init__(config, clock)
         self._random = random.Random()
         self._share = Share(self._random.randrange)
         self._host = os.uname().nodename
@@ -258,6 +253,9 @@ class Store(Reader):
         for one in chain:
             if one.hold_group or one.next.state not in ENDED:
                 tx.execute(self._queries.hand_on, (one.job.id, group, ours))
+                # Its child starts none of those that followed it. In the same transaction, because
+                # this one may be claimed again before they are given back, and others behind them with it.
+                tx.execute(self._queries.release_followers, (group, one.job.token))
                 return
         follower = tx.query(self._queries.next_follower, (group, chain[-1].job.token))
         if follower:
@@ -267,16 +265,22 @@ class Store(Reader):
             tx.execute(self._queries.free, (group, ours))
             self._unblock(tx, group)
 
-    def _unblock(self, tx: Transaction, group: str) -> None:
-        """Let the next one in line step forward, unless the group is held or has one that is ready."""
-        for one in tx.query(self._queries.next_in_line, (group, group, group)):
-            tx.execute(self._queries.unblock, one)
-
     def release(self, jobs: Iterable[Claimed]) -> None:
-        """Give claims back that were never started: the attempt is returned, a group stays held."""
-        leases = [(job.id, job.token) for job in jobs]
-        if leases:
-            self._db.transact(lambda tx: tx.execute_many(self._queries.release, leases))
+        """Give claims back that were never started: the attempt is returned, a group stays held.
+
+        Those who follow others in a group must come back together, or later ones overtake them.
+        """
+        given_back = list(jobs)
+        if given_back:
+            self._db.transact(partial(self._release, given_back))
+
+    def _release(self, jobs: Sequence[Claimed], tx: Transaction) -> None:
+        groups = sorted({job.group for job in jobs if job.group is not None})
+        self._lock_groups(tx, groups)
+        tx.execute_many(self._queries.release, [(job.id, job.token) for job in jobs])
+        for group in groups:
+            self._unblock(tx, group)
+        self._unlock_groups(tx, groups)
 
     # Keeping and taking over leases
 
@@ -302,6 +306,18 @@ class Store(Reader):
         """What a worker holds, in claim order."""
         held = self._rows(self._queries.held_by, (worker,))
         return [Held(Claimed._make(row[:-2]), *row[-2:]) for row in held]
+
+    def take_over(self, worker: str, *, heir: str) -> list[Held]:
+        """Move leases of a worker that have ended to another one, under a new token; returns these.
+
+        Whatever the old worker says about them from now on comes too late.
+        """
+        now, token = self.clock.now(), self._random.getrandbits(62) or 1
+        ended = sorted(held.job.id for held in self.held_by(worker) if held.until <= now)
+        if not ended:
+            return []
+        self._db.execute(self._queries.take_over, (heir, token, self._db.many(ended), worker, now))
+        return [held for held in self.held_by(heir) if held.job.token == token]
 
     def promote(self, now: int) -> int:
         """Make scheduled, retrying and waiting jobs that are due ready (blocked if their group is held)."""
@@ -330,98 +346,6 @@ class Store(Reader):
     def next_due(self) -> int | None:
         """The instant at which the next scheduled, retrying or waiting job is due."""
         return self._rows(self._queries.next_due)[0][0]  # type: ignore[no-any-return]
-
-    # Steering
-
-    def retry(self, ids: Iterable[int]) -> list[int]:
-        """Put ended jobs back to ready with a fresh budget of attempts; returns the ids changed.
-
-        Raises InvalidInput, and changes nothing, if an unfinished twin holds a unique key.
-        """
-        self.prepare()
-        tried: list[int] = []
-        try:
-            return self._db.transact(partial(self._retry, list(ids), tried))
-        except Duplicate:
-            raise self._twin_of(tried[-1]) from None
-
-    def _retry(self, ids: Sequence[int], tried: list[int], tx: Transaction) -> list[int]:
-        self._share_groups(tx, ids)
-        now = self.clock.now()
-        changed = []
-        for job_id in ids:
-            tried.append(job_id)
-            if tx.execute(self._queries.retry, (now, job_id)).rowcount:
-                changed.append(job_id)
-        return changed
-
-    def _share_groups(self, tx: Transaction, ids: Sequence[int]) -> None:
-        if self._queries.flavour.shared and ids:
-            tx.query(self._queries.share_groups, (self._db.many(ids),))
-
-    def _twin_of(self, job_id: int) -> InvalidInput:
-        key = self._rows(f"SELECT job_key FROM {self._queries.jobs} WHERE id = ?", (job_id,))[0][0]
-        twin = self._rows(self._queries.twin, (key,))
-        who = f"job {twin[0][0]}" if twin else "a job"
-        return InvalidInput(f"job {job_id} can't be retried: {who} with the same unique key {key!r} is unfinished")
-
-    def cancel(self, ids: Iterable[int], *, reason: str | None = None) -> list[int]:
-        """Cancel jobs that aren't running; returns the ids changed. A group that one held is freed."""
-        self.prepare()
-        return self._db.transact(partial(self._cancel, list(ids), reason))
-
-    def _cancel(self, ids: Sequence[int], reason: str | None, tx: Transaction) -> list[int]:
-        now = self.clock.now()
-        kind = None if reason is None else "Cancelled"
-        groups = self._lock_groups(tx, ids)
-        changed = []
-        for job_id in ids:
-            if tx.execute(self._queries.cancel, (now, kind, reason, job_id)).rowcount:
-                changed.append(job_id)
-                self._leave_group(tx, job_id)
-        if groups:
-            tx.execute(self._queries.unlock_groups, (self._db.many(groups),))
-        return changed
-
-    def _lock_groups(self, tx: Transaction, ids: Sequence[int]) -> list[str]:
-        # Else two that cancel the first of a group at once would each leave the next one to the other.
-        if not self._queries.flavour.server or not ids:
-            return []
-        groups = sorted(row[0] for row in tx.query(self._queries.groups_of, (self._db.many(ids),)))
-        for group in groups:
-            tx.execute(self._queries.lock_group, (group,))
-        return groups
-
-    def _leave_group(self, tx: Transaction, job_id: int) -> None:
-        group = tx.query(self._queries.group_of, (job_id,))[0][0]
-        if group is not None:
-            tx.execute(self._queries.free, (group, self._db.many([job_id])))
-            self._unblock(tx, group)
-
-    def request_kill(self, ids: Iterable[int]) -> list[int]:
-        """Ask the runners of running jobs to kill them; returns the ids that are running."""
-        self.prepare()
-        asked = list(ids)
-        return self._db.transact(lambda tx: [i for i in asked if tx.execute(self._queries.request_kill, (i,)).rowcount])
-
-    def clear(self, states: Iterable[str], *, older_than: float = 0.0) -> Iterator[int]:
-        """Delete ended jobs in these states that ended more than `older_than` seconds ago.
-
-        Yields the count of each batch.
-        """
-        before = self.clock.now() - round(older_than * SECOND)
-        wanted = self._db.many(sorted(states))
-        while True:
-            ids = [row[0] for row in self._rows(self._queries.prunable, (before, wanted, BATCH))]
-            if not ids:
-                return
-            chosen = self._db.many(sorted(ids))
-            yield self._db.transact(partial(self._prune, (before, wanted, chosen), chosen))
-
-    def _prune(self, which: tuple[Any, ...], chosen: Any, tx: Transaction) -> int:
-        deleted = tx.execute(self._queries.prune, which).rowcount
-        tx.execute(self._queries.prune_attempts, (chosen,))
-        return deleted
 
 
 class _Claim(NamedTuple):

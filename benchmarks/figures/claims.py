@@ -72,9 +72,7 @@ def _claims(place: Path, size: int) -> float:
 
 def _in_a_process(what: str, place: Path, size: int = 0) -> str:
     command = [sys.executable, "-m", __name__, what, str(place), str(size)]
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment(place), check=True, stdout=subprocess.PIPE, text=True
-    )
+    done = subprocess.run(command, cwd=ROOT, env=environment(place), check=True, stdout=subprocess.PIPE, text=True)
     return done.stdout
 
 

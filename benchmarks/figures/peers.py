@@ -43,9 +43,7 @@ def run(measures: Iterable[Measure], *, rounds: int, alone: bool) -> tuple[list[
             for name in contestants(measure, alone=alone):
                 _add(rates.setdefault(name, {}), measure, name)
         figures += _figures(measure, rates)
-    standings = [
-        Standing(peer(name).name, peer(name).promise, **measured) for name, measured in rates.items()
-    ]
+    standings = [Standing(peer(name).name, peer(name).promise, **measured) for name, measured in rates.items()]
     return figures, standings
 
 

@@ -40,9 +40,7 @@ class Queue(Peer):
 
     def put_group(self, orders: Sequence[Order], group: str | None) -> None:
         """Queue these jobs into one group, or into none."""
-        self._queue.enqueue_many(
-            [{"task": "no-op", "args": order.arguments(), "group": group} for order in orders]
-        )
+        self._queue.enqueue_many([{"task": "no-op", "args": order.arguments(), "group": group} for order in orders])
 
     def store(self) -> Any:
         """What is under it, for the figures that the outside doesn't show."""

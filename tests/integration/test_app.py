@@ -55,8 +55,7 @@ def test_a_task_is_named_after_module_and_function(queue: Cronq) -> None:
 def test_a_script_names_its_tasks_as_its_importers_do(tmp_path: Path) -> None:
     script = tmp_path / "jobs.py"
     script.write_text(
-        "from cronq import Cronq\nqueue = Cronq('sqlite:///q.db')\n"
-        "@queue.task\ndef add(): ...\nprint(add.name)\n"
+        "from cronq import Cronq\nqueue = Cronq('sqlite:///q.db')\n@queue.task\ndef add(): ...\nprint(add.name)\n"
     )
     root = Path(__file__).parents[2]
     env = os.environ | {"PYTHONPATH": str(root)}
@@ -85,9 +84,7 @@ def test_a_taken_name_and_a_bad_option_are_refused(queue: Cronq) -> None:
     queue.task(name="x")(Report)
     with pytest.raises(ConfigError, match="two tasks are named 'x'"):
         queue.task(name="x")(len)
-    with pytest.raises(
-        ConfigError, match=r"task y: priority: expected a whole number from 0 to 999: got 1000"
-    ):
+    with pytest.raises(ConfigError, match=r"task y: priority: expected a whole number from 0 to 999: got 1000"):
         queue.task(name="y", priority=1000)(Report)
     with pytest.raises(ConfigError, match="task y: unknown option 'prio'"):
         queue.task(name="y", prio=1)(Report)  # type: ignore[call-overload]
@@ -299,16 +296,12 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
 
 
 def test_the_app_gets_the_commands_config(load: Callable[..., Cronq], tmp_path: Path) -> None:
-    queue = load(
-        "from cronq import Cronq\nqueue = Cronq('sqlite:///other.db')\n@queue.task\ndef add(a: int): ...\n"
-    )
+    queue = load("from cronq import Cronq\nqueue = Cronq('sqlite:///other.db')\n@queue.task\ndef add(a: int): ...\n")
     assert queue.config.sqlite_path() == str(tmp_path / "mine.db")
     assert queue.registry.names() == ["jobs.add"]
 
 
-def test_an_app_that_has_enqueued_moves_to_the_commands_database(
-    load: Callable[..., Cronq], tmp_path: Path
-) -> None:
+def test_an_app_that_has_enqueued_moves_to_the_commands_database(load: Callable[..., Cronq], tmp_path: Path) -> None:
     text = f"from cronq import Cronq\nqueue = Cronq('sqlite:///{tmp_path}/other.db')\nqueue.enqueue('x')\n"
     with load(text) as queue:
         assert queue.enqueue("add", check=False).id == 1

@@ -32,8 +32,7 @@ def queue(tmp_path: Path) -> Iterator[Cronq]:
 def test_call_goes_over_config_goes_over_decorator(tmp_path: Path) -> None:
     file = tmp_path / "cronq.toml"
     file.write_text(
-        'database = "sqlite:///jobs.db"\n[retry]\nmax_attempts = 8\n'
-        '[tasks.t]\npriority = 20\ntime_limit = "2m"\n'
+        'database = "sqlite:///jobs.db"\n[retry]\nmax_attempts = 8\n[tasks.t]\npriority = 20\ntime_limit = "2m"\n'
     )
     with Cronq.from_config(str(file)) as queue:
         task = queue.task(name="t", queue="mail", priority=10, time_limit=60)(Report)
@@ -88,9 +87,7 @@ def test_a_delay_counts_from_each_enqueue(queue: Cronq) -> None:
         ({"att": 1}, "unknown option 'att', known are at, queue, priority"),
     ],
 )
-def test_a_bad_option_is_named_and_nothing_is_stored(
-    queue: Cronq, options: dict[str, Any], complaint: str
-) -> None:
+def test_a_bad_option_is_named_and_nothing_is_stored(queue: Cronq, options: dict[str, Any], complaint: str) -> None:
     task = queue.task(name="t")(Report)
     for attempt in (lambda: task.using(**options), lambda: queue.enqueue("t", {"url": "u"}, **options)):
         with pytest.raises(InvalidInput) as refused:

@@ -60,7 +60,9 @@ def test_asked_again_a_minute_after_exit_75(queue: Queue) -> None:
 
 @pytest.mark.parametrize("succeeds", [True, False])
 def test_output_is_kept_and_never_cronqs_own(queue: Queue, succeeds: bool) -> None:
-    job = queue.command(f"echo out; echo err >&2; echo more > /dev/stderr; echo last > /dev/stdout; exit {1 - succeeds}")
+    job = queue.command(
+        f"echo out; echo err >&2; echo more > /dev/stderr; echo last > /dev/stdout; exit {1 - succeeds}"
+    )
     ran = queue.run("-v")
     assert "out" not in ran.stderr.replace("without", "")
     kept = queue.row(job) if succeeds else queue.attempt(job)
@@ -114,13 +116,17 @@ def test_a_list_is_no_business_of_a_shell(queue: Queue) -> None:
     assert queue.row(program)["stdout"] == "$((6 * 7)) | it's *\n"
 
 
+_STANDARD = 0x7FFFFFFF
+"""The signals 1 to 31; what ignores others (32 is the C library's own) does so for all it starts."""
+
+
 def test_signals_are_as_a_program_expects_them(queue: Queue) -> None:
     pipe = queue.command("yes | head -n 1")
     blocked = queue.command("grep -E '^Sig(Blk|Ign)' /proc/self/status")
     queue.run_silently()
     assert queue.row(pipe)["stdout"] == "y\n"
     masks = dict(line.split() for line in queue.row(blocked)["stdout"].splitlines())
-    assert {int(mask, 16) for mask in masks.values()} == {0}
+    assert {int(mask, 16) & _STANDARD for mask in masks.values()} == {0}
 
 
 def test_no_descriptors_but_its_own(queue: Queue) -> None:

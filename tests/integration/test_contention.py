@@ -34,44 +34,47 @@ waiting takes several there. On an idle machine it is a few milliseconds."""
 
 
 def test_16_processes_enqueue_while_3_runs_drain(queue: Queue) -> None:
-    queue.tasks("")
     queue.put("nothing", queue="a")
     producers = [producer(queue.directory / "cronq.toml", name) for name in range(PRODUCERS)]
-    lanes = [("--queue", lane) for lane in "abc"]
-    runs = {lane: queue.start(*lane) for lane in lanes}
     for process in producers:
         assert process.stdin
         process.stdin.write("go\n")
         process.stdin.flush()
-    failures = []
-    while any(process.poll() is None for process in producers):
-        for lane, run in runs.items():
-            if run.poll() is not None:
-                failures.append(run.communicate()[1])
-                runs[lane] = queue.start(*lane)
-        wait_until(lambda: any(p.poll() is not None for p in [*runs.values(), *producers]), seconds=60)
-        producers_done = [p for p in producers if p.poll() is not None]
-        if len(producers_done) == len(producers):
-            break
-    taken: list[float] = []
-    for process in producers:
-        output, complaint = process.communicate(timeout=60)
-        assert process.returncode == 0, complaint
-        taken += json.loads(output)
-    for run in runs.values():
-        failures.append(run.communicate(timeout=60)[1])
-        assert run.returncode == 0
-    assert set(failures) == {""}
-    queue.run_silently()
-    taken.sort()
+    complaints = drain_while(queue, producers)
+    taken = sorted(seconds for process in producers for seconds in taken_by(process))
     report(taken)
+    queue.run_silently()
+    assert complaints == set()
     assert len(taken) == PRODUCERS * JOBS
     assert taken[len(taken) * 99 // 100] < STARVED
-    states = {row["state"] for row in queue.rows()}
-    assert states == {"finished"}
-    assert len(queue.rows()) == PRODUCERS * JOBS + 1
-    assert {row["attempt"] for row in queue.rows()} == {1}
+    rows = queue.rows()
+    assert len(rows) == PRODUCERS * JOBS + 1
+    assert {(row["state"], row["attempt"]) for row in rows} == {("finished", 1)}
     assert queue.healthy()
+
+
+def drain_while(queue: Queue, producers: list[subprocess.Popen[str]]) -> set[str]:
+    """Keep a run for each queue going until all producers have ended; returns what the runs complained of."""
+    runs = {name: queue.start("--queue", name) for name in "abc"}
+    complaints: set[str] = set()
+
+    def produced() -> bool:
+        for name, run in runs.items():
+            if run.poll() is not None:
+                complaints.add(run.communicate()[1])
+                runs[name] = queue.start("--queue", name)
+        return all(process.poll() is not None for process in producers)
+
+    wait_until(produced, seconds=120, what="all producers have ended")
+    return (complaints | {run.communicate(timeout=60)[1] for run in runs.values()}) - {""}
+
+
+def taken_by(process: subprocess.Popen[str]) -> list[float]:
+    """Seconds of each of a producer's calls."""
+    output, complaint = process.communicate(timeout=60)
+    assert process.returncode == 0, complaint
+    taken: list[float] = json.loads(output)
+    return taken
 
 
 def producer(config: Path, name: int) -> subprocess.Popen[str]:

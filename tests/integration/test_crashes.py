@@ -102,7 +102,9 @@ def test_on_crash_fail_means_once(queue: Queue) -> None:
 
 
 def test_crashes_use_attempts_up(queue: Queue) -> None:
-    queue.tasks("@queue.task\ndef dies():\n    mark('died')\n    os.kill(os.getppid(), signal.SIGKILL)\n    time.sleep(100)\n")
+    queue.tasks(
+        "@queue.task\ndef dies():\n    mark('died')\n    os.kill(os.getppid(), signal.SIGKILL)\n    time.sleep(100)\n"
+    )
     job = queue.put("dies", max_attempts=3)
     for _ in range(3):
         assert queue.project.cronq("run").status == -signal.SIGKILL
@@ -199,7 +201,10 @@ def test_a_dead_holder_frees_its_group_in_order(queue: Queue) -> None:
 
 
 def test_a_runner_that_only_sleeps_is_not_dead(queue: Queue) -> None:
-    queue.tasks("@queue.task\ndef slow():\n    mark('begun', os.getpid())\n    pause_until((HERE / 'go').exists)\n", 'lease = "1s"\n')
+    queue.tasks(
+        "@queue.task\ndef slow():\n    mark('begun', os.getpid())\n    pause_until((HERE / 'go').exists)\n",
+        'lease = "1s"\n',
+    )
     job = queue.put("slow")
     runner = queue.start("--jobs", 1)
     queue.wait_for_record("begun")

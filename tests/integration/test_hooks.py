@@ -8,6 +8,8 @@ import pytest
 
 from tests.integration.running import Queue
 
+WORKS = "@queue.task\ndef works():\n    mark('works')\n    return 3\n"
+BREAKS = "@queue.task\ndef breaks():\n    raise ValueError('first')\n"
 HOOKS = """
 @queue.before_job
 def before(job):
@@ -65,7 +67,7 @@ def test_hooks_around_a_command(queue: Queue) -> None:
 @pytest.mark.parametrize("hook", ["before_job", "job_metadata"])
 @pytest.mark.parametrize("error", ["ValueError('no')", "SystemExit(0)"])
 def test_an_error_before_fails_the_attempt_and_the_task_does_not_start(queue: Queue, hook: str, error: str) -> None:
-    queue.tasks(f"@queue.{hook}\ndef hook(job):\n    raise {error}\n\n\n@queue.task\ndef works():\n    mark('works')\n")
+    queue.tasks(f"@queue.{hook}\ndef hook(job):\n    raise {error}\n\n\n{WORKS}")
     python, command = queue.put("works"), queue.command("echo works >> record")
     queue.run_silently("--jobs", 1)
     assert queue.recorded() == []
@@ -76,9 +78,7 @@ def test_an_error_before_fails_the_attempt_and_the_task_does_not_start(queue: Qu
 
 @pytest.mark.parametrize("error", ["ValueError('no')", "SystemExit(1)", "KeyboardInterrupt", "Fail('no')", "Retry()"])
 def test_an_error_after_is_a_warning(queue: Queue, error: str) -> None:
-    queue.tasks(
-        f"@queue.after_job\ndef hook(job, result):\n    raise {error}\n\n\n@queue.task\ndef works():\n    mark('works')\n    return 3\n"
-    )
+    queue.tasks(f"@queue.after_job\ndef hook(job, result):\n    raise {error}\n\n\n{WORKS}")
     jobs = [queue.put("works"), queue.command("echo works >> record")]
     queue.run_silently("--jobs", 1)
     queue.run_silently("--jobs", 1)
@@ -91,9 +91,7 @@ def test_an_error_after_is_a_warning(queue: Queue, error: str) -> None:
 
 
 def test_the_time_limit_in_an_after_hook_repeats_nothing(queue: Queue) -> None:
-    queue.tasks(
-        "@queue.after_job\ndef hook(job, result):\n    time.sleep(100)\n\n\n@queue.task\ndef works():\n    mark('works')\n"
-    )
+    queue.tasks(f"@queue.after_job\ndef hook(job, result):\n    time.sleep(100)\n\n\n{WORKS}")
     job = queue.put("works", time_limit=0.3)
     queue.run_silently()
     assert (queue.state(job), queue.row(job)["outcome"]) == ("finished", "warning")
@@ -101,9 +99,7 @@ def test_the_time_limit_in_an_after_hook_repeats_nothing(queue: Queue) -> None:
 
 @pytest.mark.parametrize("error", ["KeyError('hook')", "SystemExit(1)"])
 def test_an_error_in_on_error_never_hides_the_first(queue: Queue, error: str) -> None:
-    queue.tasks(
-        f"@queue.on_error\ndef hook(job, error):\n    raise {error}\n\n\n@queue.task\ndef breaks():\n    raise ValueError('first')\n"
-    )
+    queue.tasks(f"@queue.on_error\ndef hook(job, error):\n    raise {error}\n\n\n{BREAKS}")
     job = queue.put("breaks")
     queue.run_silently()
     row = queue.row(job)

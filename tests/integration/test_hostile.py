@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import subprocess
 import threading
@@ -48,9 +47,7 @@ CASES = {
     "kills itself": Case("os.kill(os.getpid(), signal.SIGKILL)", "retrying", "crashed", "executor died: SIGKILL"),
     "kills its group": Case("os.killpg(0, signal.SIGKILL)", "retrying", "crashed", "executor died: SIGKILL"),
     "terminates itself": Case("os.kill(os.getpid(), signal.SIGTERM)", "finished", "success"),
-    "deep recursion": Case(
-        "def deep(): deep()\n    deep()", "retrying", "error", "maximum recursion depth exceeded.*"
-    ),
+    "deep recursion": Case("def deep(): deep()\n    deep()", "retrying", "error", "maximum recursion depth exceeded.*"),
     "deep recursion with no limit": Case(
         "sys.setrecursionlimit(1 << 30)\n    deep = lambda n: [n].sort(key=deep)\n    deep(1)",
         "retrying",
@@ -91,9 +88,7 @@ CASES = {
     "an exception that isn't Unicode": Case(
         "open('no\\udcff\\x01such')", "retrying", "error", r".*No such file.*'no\\udcff\\x01such'"
     ),
-    "an exception with half a letter": Case(
-        "raise ValueError('\\ud800 \\0')", "retrying", "error", r"\\ud800 \\x00"
-    ),
+    "an exception with half a letter": Case("raise ValueError('\\ud800 \\0')", "retrying", "error", r"\\ud800 \\x00"),
     "an exception that isn't one": Case(
         "raise 'text'", "retrying", "error", "exceptions must derive from BaseException"
     ),
@@ -104,16 +99,10 @@ CASES = {
     "an error in a thread": Case(
         "thread = threading.Thread(target=lambda: 1 / 0); thread.start(); thread.join()", "finished", "success"
     ),
-    "an atexit handler that hangs": Case(
-        "__import__('atexit').register(time.sleep, 100)", "finished", "success"
-    ),
-    "a daemon": Case(
-        "subprocess.run('sleep 100 & setsid sleep 100 &', shell=True)", "finished", "success"
-    ),
+    "an atexit handler that hangs": Case("__import__('atexit').register(time.sleep, 100)", "finished", "success"),
+    "a daemon": Case("subprocess.run('sleep 100 & setsid sleep 100 &', shell=True)", "finished", "success"),
     "forks and returns in both": Case("os.fork()", "finished", "success"),
-    "forks and raises in the other": Case(
-        "if os.fork() == 0: raise ValueError\n    os.wait()", "finished", "success"
-    ),
+    "forks and raises in the other": Case("if os.fork() == 0: raise ValueError\n    os.wait()", "finished", "success"),
     "leaves its children unreaped": Case(
         "for _ in range(10):\n        if os.fork() == 0: os._exit(0)", "finished", "success"
     ),
@@ -124,7 +113,11 @@ CASES = {
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_whatever_it_does(queue: Queue, case: Case) -> None:
     queue.tasks(f"@queue.task\ndef hostile():\n    {case.body}\n")
-    before, hostile, after = queue.put("record", {"word": "a"}), queue.put("hostile"), queue.put("record", {"word": "b"})
+    before, hostile, after = (
+        queue.put("record", {"word": "a"}),
+        queue.put("hostile"),
+        queue.put("record", {"word": "b"}),
+    )
     queue.run_silently("--jobs", 1)
     row = queue.row(hostile)
     assert (row["state"], row["outcome"], row["attempt"]) == (case.state, case.outcome, 1)
@@ -250,8 +243,8 @@ def _memory(pid: int) -> float:
             resident += int(Path(f"/proc/{member}/statm").read_text().split()[1]) * 4096
         for number in _descriptors(member):
             with contextlib.suppress(OSError):
-                if os.readlink(number).startswith("/memfd:"):
-                    status = os.stat(number)
+                if str(number.readlink()).startswith("/memfd:"):
+                    status = number.stat()
                     files[status.st_ino] = status.st_blocks * 512
     return resident + sum(files.values())
 
@@ -264,9 +257,9 @@ def _children(pid: int) -> list[int]:
     return own + [pid for child in own for pid in _children(child)]
 
 
-def _descriptors(pid: int) -> list[str]:
+def _descriptors(pid: int) -> list[Path]:
     try:
-        return [f"/proc/{pid}/fd/{name}" for name in os.listdir(f"/proc/{pid}/fd")]  # noqa: PTH208
+        return list(Path(f"/proc/{pid}/fd").iterdir())
     except OSError:
         return []
 
@@ -415,7 +408,9 @@ def slow():
 
 
 def test_a_changed_directory_is_not_the_next_jobs(queue: Queue) -> None:
-    queue.tasks("@queue.task\ndef changes():\n    os.chdir('/')\n\n\n@queue.task\ndef here():\n    return os.getcwd()\n")
+    queue.tasks(
+        "@queue.task\ndef changes():\n    os.chdir('/')\n\n\n@queue.task\ndef here():\n    return os.getcwd()\n"
+    )
     queue.put("changes")
     job, command = queue.put("here"), queue.command("pwd")
     queue.run_silently("--jobs", 1)

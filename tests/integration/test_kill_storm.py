@@ -11,9 +11,7 @@ from tests.integration.running import Queue
 from tests.integration.storm import Execution, Storm
 
 
-@pytest.mark.parametrize(
-    ("kills", "jobs"), [pytest.param(200, 5000, marks=pytest.mark.slow), pytest.param(20, 500)]
-)
+@pytest.mark.parametrize(("kills", "jobs"), [pytest.param(200, 5000, marks=pytest.mark.slow), pytest.param(20, 500)])
 def test_a_storm_of_kills(queue: Queue, kills: int, jobs: int) -> None:
     storm = Storm(queue, seed=kills)
     try:
@@ -65,8 +63,8 @@ def every_run_is_explained(queue: Queue, executions: dict[int, list[Execution]])
 
 def groups_take_turns(queue: Queue, executions: dict[int, list[Execution]]) -> None:
     """No two of a group at once; those alike in queue and priority one after the other, retries included."""
-    groups = defaultdict(list)
-    alike = defaultdict(list)
+    groups: dict[str, list[Execution]] = defaultdict(list)
+    alike: dict[tuple[str, str, int], list[Execution]] = defaultdict(list)
     for row in queue.rows("job_group IS NOT NULL"):
         runs = executions[row["id"]]
         groups[row["job_group"]] += runs
@@ -80,7 +78,7 @@ def groups_take_turns(queue: Queue, executions: dict[int, list[Execution]]) -> N
 
 def twins_never_meet(queue: Queue, executions: dict[int, list[Execution]]) -> None:
     """Jobs of one unique key run one after the other, each until it has ended."""
-    keys = defaultdict(list)
+    keys: dict[str, list[Execution]] = defaultdict(list)
     for row in queue.rows("job_key IS NOT NULL"):
         keys[row["job_key"]] += executions[row["id"]]
     for runs in keys.values():

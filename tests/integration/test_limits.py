@@ -97,7 +97,9 @@ def test_a_process_that_an_interrupted_task_left_is_killed_too(queue: Queue) -> 
     run_out_of_time(queue, queue.put("slow", time_limit=LIMIT))
 
 
-@pytest.mark.parametrize("command", ["echo begun; echo oops >&2; sleep 100", "trap '' TERM; echo begun; echo oops >&2; sleep 100"])
+@pytest.mark.parametrize(
+    "command", ["echo begun; echo oops >&2; sleep 100", "trap '' TERM; echo begun; echo oops >&2; sleep 100"]
+)
 def test_what_a_command_printed_before_its_limit_is_kept(queue: Queue, command: str) -> None:
     job = queue.command(command, time_limit=LIMIT)
     run_out_of_time(queue, job)

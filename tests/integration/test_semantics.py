@@ -14,7 +14,8 @@ from tests.waiting import wait_until
 SAYS = """
 @queue.task
 def says(what, **how):
-    raise {"fail": Fail, "retry": Retry, "snooze": Snooze, "skip": Skip, "stop": Stop, "error": ValueError}[what](*how.get("args", ()), **how.get("options", {}))
+    verdicts = {"fail": Fail, "retry": Retry, "snooze": Snooze, "skip": Skip, "stop": Stop, "error": ValueError}
+    raise verdicts[what](*how.get("args", ()), **how.get("options", {}))
 """
 
 
@@ -23,9 +24,7 @@ def delay_of(queue: Queue, job: int) -> float:
     return float(queue.row(job)["available_at"] - queue.attempts(job)[-1]["finished_at"]) / 1e6
 
 
-@pytest.mark.parametrize(
-    ("attempt", "seconds"), [(1, 60), (2, 120), (3, 240), (4, 480), (5, 960), (6, 960), (19, 960)]
-)
+@pytest.mark.parametrize(("attempt", "seconds"), [(1, 60), (2, 120), (3, 240), (4, 480), (5, 960), (6, 960), (19, 960)])
 def test_the_delay_doubles_up_to_16_minutes_and_counts_from_the_end(queue: Queue, attempt: int, seconds: int) -> None:
     queue.tasks("@queue.task\ndef fails():\n    time.sleep(0.2)\n    raise ValueError\n")
     job = queue.put("fails")
@@ -353,7 +352,8 @@ def test_cancel_kill_ends_a_running_job(queue: Queue) -> None:
 
 def test_a_person_is_told_at_notify_after_and_at_the_end_once_each(queue: Queue) -> None:
     queue.tasks(
-        SAYS + "\n\n@queue.on_notify\ndef told(notice):\n    mark('hook', notice.reason, notice.job_id, notice.attempt)\n",
+        SAYS
+        + "\n\n@queue.on_notify\ndef told(notice):\n    mark('hook', notice.reason, notice.job_id, notice.attempt)\n",
         "notify_after = 2\nnotify_command = 'echo command $CRONQ_NOTICE_REASON $CRONQ_NOTICE_JOB_ID >> record'\n",
     )
     job = queue.put("says", {"what": "error", "args": ["no\nsuch shop"]}, max_attempts=4)
@@ -373,9 +373,7 @@ def test_a_person_is_told_at_notify_after_and_at_the_end_once_each(queue: Queue)
 
 
 def test_a_notice_that_fails_hurts_nobody(queue: Queue) -> None:
-    queue.tasks(
-        SAYS + "\n\n@queue.on_notify\ndef told(notice):\n    os._exit(1)\n", "notify_command = 'exit 1'\n"
-    )
+    queue.tasks(SAYS + "\n\n@queue.on_notify\ndef told(notice):\n    os._exit(1)\n", "notify_command = 'exit 1'\n")
     job, after = queue.put("says", {"what": "fail"}), queue.put("nothing", priority=99)
     assert queue.run("--jobs", 1).stderr.count("\n") == 1
     assert [queue.state(job), queue.state(after)] == ["failed", "finished"]

@@ -172,9 +172,7 @@ def test_drain_refuses_to_run_real_jobs(queue: Cronq) -> None:
         drain(queue)
 
 
-def test_a_transaction_of_the_program_is_not_touched(
-    queue: Cronq, tasks: SimpleNamespace, tmp_path: Path
-) -> None:
+def test_a_transaction_of_the_program_is_not_touched(queue: Cronq, tasks: SimpleNamespace, tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path}/program.db")
     with scratch(queue), engine.connect() as connection:
         tasks.add.using(connection=connection).enqueue(1, 2)

@@ -61,9 +61,7 @@ class Cron:
 
     def __enter__(self) -> Cron:
         script = _START.format(root=self.root)
-        self._process = subprocess.Popen(
-            [*UNSHARE, "--kill-child=KILL", "sh", "-c", script], stdin=subprocess.DEVNULL
-        )
+        self._process = subprocess.Popen([*UNSHARE, "--kill-child=KILL", "sh", "-c", script], stdin=subprocess.DEVNULL)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -164,9 +164,7 @@ def test_positional_only_parameters_are_known_by_name() -> None:
         (Page, {"URL": "/", "seen": "2026-01-01"}, {"URL": "/", "seen": "2026-01-01"}, None),
     ],
 )
-def test_the_annotation_restores_values(
-    hint: object, given_value: object, stored: object, called: object
-) -> None:
+def test_the_annotation_restores_values(hint: object, given_value: object, stored: object, called: object) -> None:
     def function(x: object) -> object:
         return x
 
@@ -194,9 +192,7 @@ def test_the_annotation_restores_values(
         (Task, "x", "'x' does not fit Task"),
     ],
 )
-def test_what_does_not_fit_is_refused_at_enqueue_and_fails_at_call(
-    hint: object, value: object, shown: str
-) -> None:
+def test_what_does_not_fit_is_refused_at_enqueue_and_fails_at_call(hint: object, value: object, shown: str) -> None:
     def function(x: object) -> object:
         raise AssertionError(x)
 
@@ -210,9 +206,7 @@ def test_what_does_not_fit_is_refused_at_enqueue_and_fails_at_call(
 
 
 def test_plain_values_need_no_pydantic(monkeypatch: pytest.MonkeyPatch) -> None:
-    def function(
-        to: str, n: int | None, tags: list[str], more: dict[str, float], when: datetime, other: Any
-    ) -> object:
+    def function(to: str, n: int | None, tags: list[str], more: dict[str, float], when: datetime, other: Any) -> object:
         return to, n, tags, more, when, other
 
     monkeypatch.setitem(sys.modules, "pydantic", None)  # an import of it would raise

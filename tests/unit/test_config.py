@@ -176,9 +176,7 @@ def test_a_pyproject_without_the_table_is_passed_over(place: Place) -> None:
         assert place.load().file is None
 
 
-@pytest.mark.parametrize(
-    "text", ["[tool.cronq]\njobs = 7", "tool.cronq.jobs = 7", "tool = {cronq = {jobs = 7}}"]
-)
+@pytest.mark.parametrize("text", ["[tool.cronq]\njobs = 7", "tool.cronq.jobs = 7", "tool = {cronq = {jobs = 7}}"])
 def test_a_pyproject_may_write_the_table_in_any_way(place: Place, text: str) -> None:
     place.write(text, "pyproject.toml")
     assert place.load().jobs == 7
@@ -190,9 +188,7 @@ def test_the_environment_overrides_the_file_and_flags_override_both(place: Place
     found = place.load(**environ, database="sqlite:///c.db")
     assert (found.sqlite_path(), found.jobs, found.grace) == (f"{place.here}/c.db", 4, 1)
     assert (found.retry.base, found.retry.cap) == (300, 2)
-    origins = {
-        key: found.origins[key] for key in ("database", "jobs", "grace", "retry.base", "retry.cap", "lease")
-    }
+    origins = {key: found.origins[key] for key in ("database", "jobs", "grace", "retry.base", "retry.cap", "lease")}
     assert origins == {
         "database": "--db",
         "jobs": "environment CRONQ_JOBS",
@@ -297,9 +293,7 @@ def test_a_found_file_that_cannot_be_read_is_not_passed_over(place: Place) -> No
 def test_a_found_file_that_anybody_could_have_written_is_refused_unless_named(place: Place) -> None:
     path = place.write("jobs = 3")
     path.chmod(0o666)
-    with pytest.raises(
-        ConfigError, match=r"anybody could have written it; if it is meant, name it with --config"
-    ):
+    with pytest.raises(ConfigError, match=r"anybody could have written it; if it is meant, name it with --config"):
         place.load()
     assert place.load(file=str(path)).jobs == 3
 
@@ -360,9 +354,7 @@ def test_locks_of_a_file_lie_beside_it_whatever_link_leads_there(place: Place) -
     assert direct.identity() != direct.with_values(table_prefix="other_").identity()
 
 
-def test_locks_of_a_server_lie_where_only_this_user_writes(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_locks_of_a_server_lie_where_only_this_user_writes(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     shared = place.home / "shared"
     monkeypatch.setattr(config, "SYSTEM_LOCK_DIR", str(shared))
     given = place.load(database="mysql://db/shop")
@@ -375,9 +367,7 @@ def test_locks_of_a_server_lie_where_only_this_user_writes(
     assert given.with_values().lock_dir == f"{place.home}/.local/state/cronq/locks"
 
 
-def test_a_database_alone_takes_no_file_and_no_environment(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_database_alone_takes_no_file_and_no_environment(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.write("jobs = 9")
     monkeypatch.setenv("CRONQ_JOBS", "8")
     found = config.from_database("sqlite:///jobs.db")

@@ -46,9 +46,7 @@ priority = 10
 def _modules(code: str, cwd: Path) -> set[str]:
     script = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{code}\nprint(*sys.modules)"
     command = [sys.executable, "-I", "-S", "-c", script]
-    done = subprocess.run(
-        command, cwd=cwd, env={"HOME": str(cwd)}, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(command, cwd=cwd, env={"HOME": str(cwd)}, capture_output=True, text=True, check=True)
     return set(done.stdout.split())
 
 

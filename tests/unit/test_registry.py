@@ -72,9 +72,7 @@ def test_a_class_is_prepared_performed_and_finished(import_steps: list[str]) -> 
 
 
 @pytest.mark.parametrize(("broken", "done"), [("before", ["before"]), ("perform", ["before", "perform"])])
-def test_an_error_before_the_end_is_the_attempts(
-    import_steps: list[str], broken: str, done: list[str]
-) -> None:
+def test_an_error_before_the_end_is_the_attempts(import_steps: list[str], broken: str, done: list[str]) -> None:
     Import.broken = broken
     with pytest.raises(Skip):
         Task("import", Import).call({"n": 1})
@@ -152,9 +150,7 @@ def test_unknown_tasks_are_told_what_was_meant_and_where_tasks_come_from() -> No
     assert registry.resolve("mail.send") is SEND
     with pytest.raises(UnknownTask) as caught:
         registry.resolve("mail.sned")
-    expected = (
-        "unknown task 'mail.sned', did you mean 'mail.send'? Tasks come from shop.jobs:queue and shop.mailer"
-    )
+    expected = "unknown task 'mail.sned', did you mean 'mail.send'? Tasks come from shop.jobs:queue and shop.mailer"
     assert str(caught.value) == expected
     with pytest.raises(UnknownTask, match='app = "module:attribute"'):
         Registry().resolve("x")

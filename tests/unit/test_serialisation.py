@@ -109,9 +109,7 @@ def test_results_come_back_as_they_were(value: object) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text()))
-)
+@given(st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text())))
 def test_plain_arguments_are_plain_compact_json(arguments: dict[str, object]) -> None:
     if "$cronq" not in arguments:
         assert dumps(arguments) == json.dumps(arguments, separators=(",", ":"), ensure_ascii=False)

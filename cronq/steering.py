@@ -1,0 +1,135 @@
+"""Changing jobs by hand: retry, cancel, kill, clear away."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from cronq.dialects import Duplicate
+from cronq.errors import InvalidInput
+from cronq.reader import Reader
+from cronq.times import SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from cronq.config import Config
+    from cronq.dialects import Transaction
+    from cronq.times import Clock
+
+BATCH = 1000
+"""Rows that one maintenance transaction changes at most: other writers wait no longer than for these."""
+
+
+class Steering(Reader):
+    """The store as those see it who change jobs by hand."""
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        super().__init__(config)
+        self.clock = clock
+
+    def prepare(self) -> None:
+        """Open the database and set the clock by it; make the schema if there is none yet."""
+        if not self._prepared:
+            super().prepare()
+            self.synchronise()
+
+    def synchronise(self) -> None:
+        """Set the clock by the database's: on every host a job is due, and a lease over, at the same moment."""
+        self.clock.offset = self._db.offset()
+
+    def retry(self, ids: Iterable[int]) -> list[int]:
+        """Put ended jobs back to ready with a fresh budget of attempts; returns the ids changed.
+
+        Raises InvalidInput, and changes nothing, if an unfinished twin holds a unique key.
+        """
+        self.prepare()
+        tried: list[int] = []
+        try:
+            return self._db.transact(partial(self._retry, list(ids), tried))
+        except Duplicate:
+            raise self._twin_of(tried[-1]) from None
+
+    def _retry(self, ids: Sequence[int], tried: list[int], tx: Transaction) -> list[int]:
+        self._share_groups(tx, ids)
+        now = self.clock.now()
+        changed = []
+        for job_id in ids:
+            tried.append(job_id)
+            if tx.execute(self._queries.retry, (now, job_id)).rowcount:
+                changed.append(job_id)
+        return changed
+
+    def _share_groups(self, tx: Transaction, ids: Sequence[int]) -> None:
+        if self._queries.flavour.shared and ids:
+            tx.query(self._queries.share_groups, (self._db.many(ids),))
+
+    def _twin_of(self, job_id: int) -> InvalidInput:
+        key = self._rows(f"SELECT job_key FROM {self._queries.jobs} WHERE id = ?", (job_id,))[0][0]
+        twin = self._rows(self._queries.twin, (key,))
+        who = f"job {twin[0][0]}" if twin else "a job"
+        return InvalidInput(f"job {job_id} can't be retried: {who} with the same unique key {key!r} is unfinished")
+
+    def cancel(self, ids: Iterable[int], *, reason: str | None = None) -> list[int]:
+        """Cancel jobs that aren't running; returns the ids changed. A group that one held is freed."""
+        self.prepare()
+        return self._db.transact(partial(self._cancel, list(ids), reason))
+
+    def _cancel(self, ids: Sequence[int], reason: str | None, tx: Transaction) -> list[int]:
+        now = self.clock.now()
+        kind = None if reason is None else "Cancelled"
+        groups = sorted(row[0] for row in tx.query(self._queries.groups_of, (self._db.many(ids),))) if ids else []
+        self._lock_groups(tx, groups)
+        changed = []
+        for job_id in ids:
+            if tx.execute(self._queries.cancel, (now, kind, reason, job_id)).rowcount:
+                changed.append(job_id)
+                self._leave_group(tx, job_id)
+        self._unlock_groups(tx, groups)
+        return changed
+
+    def _lock_groups(self, tx: Transaction, groups: Sequence[str]) -> None:
+        # Else two that cancel the first of a group at once would each leave the next one to the other.
+        if self._queries.flavour.server:
+            for group in groups:
+                tx.execute(self._queries.lock_group, (group,))
+
+    def _unlock_groups(self, tx: Transaction, groups: Sequence[str]) -> None:
+        if self._queries.flavour.server and groups:
+            tx.execute(self._queries.unlock_groups, (self._db.many(groups),))
+
+    def _unblock(self, tx: Transaction, group: str) -> None:
+        """Let the next one in line step forward, unless the group is held or has one that is ready."""
+        for one in tx.query(self._queries.next_in_line, (group, group, group)):
+            tx.execute(self._queries.unblock, one)
+
+    def _leave_group(self, tx: Transaction, job_id: int) -> None:
+        group = tx.query(self._queries.group_of, (job_id,))[0][0]
+        if group is not None:
+            tx.execute(self._queries.free, (group, self._db.many([job_id])))
+            self._unblock(tx, group)
+
+    def request_kill(self, ids: Iterable[int]) -> list[int]:
+        """Ask the runners of running jobs to kill them; returns the ids that are running."""
+        self.prepare()
+        asked = list(ids)
+        return self._db.transact(lambda tx: [i for i in asked if tx.execute(self._queries.request_kill, (i,)).rowcount])
+
+    def clear(self, states: Iterable[str], *, older_than: float = 0.0) -> Iterator[int]:
+        """Delete ended jobs in these states that ended more than `older_than` seconds ago.
+
+        Yields the count of each batch.
+        """
+        before = self.clock.now() - round(older_than * SECOND)
+        wanted = self._db.many(sorted(states))
+        while True:
+            ids = [row[0] for row in self._rows(self._queries.prunable, (before, wanted, BATCH))]
+            if not ids:
+                return
+            chosen = self._db.many(sorted(ids))
+            yield self._db.transact(partial(self._prune, (before, wanted, chosen), chosen))
+
+    def _prune(self, which: tuple[Any, ...], chosen: Any, tx: Transaction) -> int:
+        deleted = tx.execute(self._queries.prune, which).rowcount
+        tx.execute(self._queries.prune_attempts, (chosen,))
+        return deleted
