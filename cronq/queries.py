@@ -296,7 +296,8 @@ def glance(prefix: str) -> str:
     """
     jobs = f"{prefix}jobs"
     return (
-        f"SELECT EXISTS (SELECT 1 FROM {jobs} WHERE state = 'ready')"
+        # Not EXISTS: PostgreSQL would rather read the table from its start until it meets a ready one.
+        f"SELECT (SELECT queue FROM {jobs} WHERE state = 'ready' ORDER BY queue, priority LIMIT 1) IS NOT NULL"
         f" OR EXISTS (SELECT 1 FROM {jobs} WHERE {FUTURE_STATES} AND available_at <= ?)"
         f" OR EXISTS (SELECT 1 FROM {jobs} WHERE lease_until IS NOT NULL)"
         f" OR EXISTS (SELECT 1 FROM {jobs} WHERE finished_at < ? AND state = 'finished')"

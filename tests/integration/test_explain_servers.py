@@ -1,0 +1,145 @@
+"""On servers too, each hot statement uses the index it names, with many ended and future jobs beside."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from cronq.dialects import open_database
+from cronq.queries import Queries, glance
+from tests import databases, servers
+
+if TYPE_CHECKING:
+    from cronq.dialects import Database
+
+AMOUNTS = {"finished": 200_000, "scheduled": 50_000, "ready": 5_000, "running": 100}
+
+
+class Filled(NamedTuple):
+    """A database with many jobs, and its statements."""
+
+    kind: str
+    database: Database
+    queries: Queries
+
+
+@pytest.fixture(scope="module", params=["mariadb", "postgresql"])
+def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    servers.require(request.param)
+    config = databases.empty_queue(request.param, tmp_path_factory.mktemp("many"))
+    database = open_database(config)
+    queries = Queries(config.table_prefix, database.family)
+    for state, amount in AMOUNTS.items():
+        _fill(database, state, amount)
+    database.execute("ANALYZE TABLE cronq_jobs" if request.param == "mariadb" else "ANALYZE cronq_jobs")
+    yield Filled(request.param, database, queries)
+    database.close()
+    databases.empty_queue(request.param, tmp_path_factory.mktemp("empty"))
+
+
+def _fill(database: Database, state: str, amount: int) -> None:
+    numbers = (
+        f"(SELECT seq AS n FROM seq_1_to_{amount}) s"
+        if database.family == "mysql"
+        else f"(SELECT generate_series AS n FROM generate_series(1, {amount})) s"
+    )
+    finished = "n" if state == "finished" else "NULL"
+    lease = "n" if state == "running" else "NULL"
+    database.execute(
+        "INSERT INTO cronq_jobs (queue, priority, state, available_at, task, args, max_attempts, created_at, job_group,"
+        " finished_at, lease_until, worker, token)"
+        f" SELECT concat('q', mod(n, 5)), mod(n, 100), '{state}', n + 1000, 't', '{{}}', 20, n,"
+        f" CASE WHEN mod(n, 10) = 0 THEN concat('g', mod(n, 70)) END, {finished}, {lease},"
+        f" concat('w', mod(n, 4)), n FROM {numbers}"
+    )
+
+
+IDS = list(range(1, 101))
+HOT: dict[str, tuple[tuple[Any, ...], str, int]] = {
+    "queues_with_ready": ((), "ready", 6_000),
+    "front": (("q1", 0, 999, 100), "ready", 2_000),
+    "behind": (("g10", 0, 999, 10), "group", 2_000),
+    "block": (("g10", IDS), "group", 2_000),
+    "next_follower": (("g10", 1), "group", 2_000),
+    "due": ((1_100, 1000), "future", 2_000),
+    "promote": (("ready", IDS, 9), "PRIMARY", 2_000),
+    "next_due": ((), "future", 2_000),
+    "owners": ((), "held", 1_000),
+    "held_by": (("w1",), "held", 1_000),
+    "leases": (("w1",), "held", 1_000),
+    "renew": ((9, IDS, "w1"), "PRIMARY", 1_000),
+    "take_over": (("w9", 1, IDS, "w1", 9), "PRIMARY", 1_000),
+    "kills": (("w1",), "held", 1_000),
+    "prunable": ((100, ["finished"], 1000), "ended", 3_000),
+    "prune": ((100, ["finished"], IDS), "PRIMARY", 1_000),
+    "twin": (("k",), "unique", 10),
+    "unfinished": ((["k"],), "key", 10),
+    "history": ((1,), "job", 10),
+    "prune_attempts": ((IDS,), "job", 1_000),
+    "claim": (("w", 1, 2, 3, "h", 4, IDS), "PRIMARY", 1_000),
+    "claim_behind": (("w", 1, 2, 3, "h", 4, IDS), "PRIMARY", 1_000),
+    "release": ((1, 2), "PRIMARY", 10),
+}
+"""Parameters, the index that serves the statement, and more rows than it may have to look at."""
+
+ALTERNATIVES = {"PRIMARY": ("PRIMARY", "jobs_pkey", "jobs_held", "jobs_ended", "jobs_future")}
+AT_ONCE = ("optimized away", "after reading const tables")
+"""What MariaDB says when one step into an index, taken while it plans, is the answer."""
+
+
+@pytest.mark.parametrize("name", HOT)
+def test_a_statement_uses_its_index(filled: Filled, name: str) -> None:
+    parameters, index, most = HOT[name]
+    if name in {"claim", "claim_behind"} and filled.kind == "mariadb":
+        assert "FORCE INDEX (PRIMARY)" in getattr(filled.queries, name)
+    plan = explain(filled, getattr(filled.queries, name), parameters)
+    assert any(one in plan.text for one in (*ALTERNATIVES.get(index, (f"_{index}",)), *AT_ONCE)), plan.text
+    assert not plan.scans, plan.text
+    assert plan.rows < most, plan.text
+
+
+def test_the_glance_reads_next_to_nothing(filled: Filled) -> None:
+    plan = explain(filled, glance("cronq_"), (1_000, 0))
+    assert not plan.scans, plan.text
+    for index in ("ready", "future", "held", "ended"):
+        assert f"_{index}" in plan.text
+
+
+def test_a_claim_reads_as_many_rows_as_it_takes(filled: Filled) -> None:
+    """Counted by the server, not estimated."""
+    if filled.kind != "mariadb":
+        pytest.skip("PostgreSQL doesn't count by session")
+    database, queries = filled.database, filled.queries
+    database.query("FLUSH STATUS")
+    database.query(queries.front, ("q1", 0, 999, 100))
+    read = dict(database.query("SHOW SESSION STATUS LIKE 'Handler_read%'"))
+    assert sum(int(count) for count in read.values()) < 200, read
+
+
+class Plan(NamedTuple):
+    """What a server says it would do: its words, whether it reads all jobs, the most rows of one step."""
+
+    text: str
+    scans: bool
+    rows: float
+
+
+def explain(filled: Filled, sql: str, parameters: tuple[Any, ...]) -> Plan:
+    if filled.kind == "mariadb":
+        steps = filled.database.query(f"EXPLAIN {sql}", parameters)
+        scans = any(step[2] == "cronq_jobs" and step[3] in {"ALL", "index"} for step in steps)
+        return Plan(str(steps), scans, max(float(step[8] or 0) for step in steps))
+    ((found,),) = filled.database.query(f"EXPLAIN (FORMAT JSON) {sql}", parameters)
+    nodes = list(_nodes(found[0]["Plan"]))
+    scans = any(node["Node Type"] == "Seq Scan" and node["Relation Name"] == "cronq_jobs" for node in nodes)
+    return Plan(str(found), scans, max(node["Plan Rows"] for node in nodes))
+
+
+def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    inner = itertools.chain.from_iterable(_nodes(child) for child in node.get("Plans", []))
+    limit = node["Plan Rows"] if node["Node Type"] == "Limit" else None
+    yield from (one if limit is None else one | {"Plan Rows": limit} for one in inner)
