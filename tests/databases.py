@@ -43,13 +43,13 @@ class Server(NamedTuple):
 def _make_mariadb(place: Path) -> list[str]:
     program = str(servers.program("mariadb-install-db"))
     return [program, "--no-defaults", f"--datadir={place}/data", "--auth-root-authentication-method=normal",
-            "--skip-test-db"]  # fmt: skip
+            "--skip-test-db", f"--tmpdir={place}"]  # fmt: skip
 
 
 def _start_mariadb(place: Path, port: int) -> list[str]:
     return [str(servers.program("mariadbd")), "--no-defaults", f"--datadir={place}/data", f"--socket={place}/socket",
             f"--port={port}", "--bind-address=127.0.0.1", f"--pid-file={place}/pid", f"--log-error={place}/log",
-            "--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=256M",
+            f"--tmpdir={place}", "--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=256M",
             "--character-set-server=utf8mb4"]  # fmt: skip
 
 
@@ -129,10 +129,15 @@ class Running:
             database.close()
 
     def kill(self) -> None:
-        """End it as a power cut would."""
-        pid = self.pid
-        os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not _alive(pid), what=f"{self.kind} is gone")
+        """End it as a power cut would, with the processes that serve its connections."""
+        processes = [self.pid, *_children(self.pid)]
+        for pid in processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not any(map(_alive, processes)), what=f"{self.kind} is gone")
+        # PostgreSQL takes a zombie that nobody has reaped yet for a server that runs.
+        for lock in (self.place / self.server.pid_file, *self.place.glob(".s.PGSQL.*.lock")):
+            lock.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """End it and remove its data."""
@@ -223,6 +228,15 @@ def _alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if status.read_text().rpartition(")")[2].split()[1] == str(pid):
+                found.append(int(status.parent.name))
+    return found
 
 
 def _root() -> Path:

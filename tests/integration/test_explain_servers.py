@@ -115,7 +115,7 @@ def test_a_claim_reads_as_many_rows_as_it_takes(filled: Filled) -> None:
     database, queries = filled.database, filled.queries
     database.query("FLUSH STATUS")
     database.query(queries.front, ("q1", 0, 999, 100))
-    read = dict(database.query("SHOW SESSION STATUS LIKE 'Handler_read%'"))
+    read: dict[str, str] = dict(database.query("SHOW SESSION STATUS LIKE 'Handler_read%'"))
     assert sum(int(count) for count in read.values()) < 200, read
 
 
