@@ -32,6 +32,8 @@ _MEANINGS = {
     # Too long for its column, out of range, not in the character set, larger than a row may be.
     **dict.fromkeys(("22001", "22003", "22021", "22P05", "54000"), TOO_LARGE),
 }
+_PASSING = ("starting up", "shutting down", "recovery", "too many", "connection slots", "terminating")
+"""What a server says that will soon take connections again."""
 
 
 class Database(Server):
@@ -60,7 +62,8 @@ class Database(Server):
         """What the error means, by its code."""
         code = getattr(error, "sqlstate", None)
         if code is None:
-            return LOST if isinstance(error, psycopg.OperationalError | OSError) else REFUSED
+            lost = isinstance(error, psycopg.OperationalError | OSError) and not _refused_for_good(str(error))
+            return LOST if lost else REFUSED
         return LOST if code.startswith("08") else _MEANINGS.get(code, REFUSED)
 
     def advice(self, error: Exception) -> str:
@@ -133,6 +136,13 @@ def connect(url: DatabaseURL, *, autocommit: bool = True) -> Any:
         )
     except psycopg.ProgrammingError as error:
         raise ConfigError(f"database: {' '.join(str(error).split())}") from None
+
+
+def _refused_for_good(said: str) -> bool:
+    """Whether a connection was refused for a reason that stays; such errors come without a code."""
+    if "SSL" in said and "not support" in said:
+        return True
+    return "FATAL:" in said and not any(passing in said for passing in _PASSING)
 
 
 def _without_nul(value: Any) -> Any:
