@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -101,7 +102,8 @@ def test_a_twin_that_will_go_on_counts(store: Store, kind: str) -> None:
 def _enqueue_unique(config: Config, start: object, ids: object) -> None:
     start.wait()  # type: ignore[attr-defined]
     with Store(config, Clock()) as store:
-        ids.put([store.enqueue([new(key="k", unique=True)])[0], *store.enqueue([new()] * 3)])  # type: ignore[attr-defined]
+        mine = [new(f"{os.getpid()}.{n}") for n in range(3)]
+        ids.put([store.enqueue([new(key="k", unique=True)])[0], *store.enqueue(mine)])  # type: ignore[attr-defined]
 
 
 def test_eight_processes_agree_on_one_unique_job(config: Config, store: Store) -> None:
@@ -117,7 +119,9 @@ def test_eight_processes_agree_on_one_unique_job(config: Config, store: Store) -
     assert sorted(answer[0].existing for answer in answers) == [False] + [True] * 7
     assert len(store.ids(Selection(keys=("k",)))) == 1
     for _, *batch in answers:
-        assert [job.id for job in batch] == list(range(batch[0].id, batch[0].id + 3))
+        one, two, three = (stored(store, job.id).task for job in batch)
+        assert (one[-2:], two, three) == (".0", one[:-1] + "1", one[:-1] + "2")
+        assert batch == sorted(batch)
 
 
 # In the caller's transaction
