@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from cronq.dialects import Conflict, Duplicate
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
@@ -38,7 +36,7 @@ class LineUp(NamedTuple):
 class Line:
     """The ready jobs as one claim sees them in its transaction.
 
-    `pick` chooses a claim's share of the front where several runners claim at once.
+    `share` is the part of the front for this claim where several runners claim at once.
     """
 
     def __init__(
@@ -49,24 +47,36 @@ class Line:
         self._wanted = wanted
         self._many = many
         self._share = share
+        self._locked: set[str] = set()
 
     def up(self) -> LineUp:
-        """Choose what to claim. The groups of the chosen are held afterwards, others in them blocked.
+        """Choose what to claim. The groups of the chosen are held afterwards, others in them blocked."""
+        chosen = self._line_up()
+        if self._locked:
+            self._tx.execute(self._queries.unlock_groups, (self._many(sorted(self._locked)),))
+        return chosen
 
-        Raises Conflict where another claim has taken a group at the same moment.
-        """
+    def _line_up(self) -> LineUp:
         while True:
             front = self._front()
             groups = sorted({key[3] for key in front if key[3] is not None})
             if not groups:
                 return LineUp([key[2] for key in front], [])
-            holders: dict[str, int] = dict(self._tx.query(self._queries.holders, (self._many(groups),)))
+            holders = self._holders(groups)
             candidates = {key[2] for key in front}
             held = [group for group, holder in holders.items() if holder not in candidates]
             if not held:
                 return self._hold_groups(front, holders)
             for group in held:
                 self._tx.execute(self._queries.block, (group, self._many([holders[group]])))
+
+    def _holders(self, groups: list[str]) -> dict[str, int]:
+        # On a server they are locked first, held or not, and by name: no two claims wait crosswise.
+        if self._queries.flavour.server:
+            self._tx.execute(self._queries.lock_groups(len(groups)), groups)
+            self._locked.update(groups)
+        found = self._tx.query(self._queries.holders, (self._many(groups),))
+        return {name: holder for name, holder in found if holder}
 
     def _front(self) -> list[_Key]:
         queues, wanted, limit = self._wanted
@@ -93,18 +103,12 @@ class Line:
         everyone = self._many([key[2] for key in chosen])
         for group, head in sorted(held.items()):
             if group not in holders:
-                self._hold(group, head[2])
+                self._tx.execute(self._queries.hold, (group, head[2]))
             self._tx.execute(self._queries.block, (group, everyone))
         leading = {head[2] for head in held.values()}
         grouped = frozenset(key[2] for key in chosen if key[3] is not None)
         following = [key[2] for key in chosen if key[2] in grouped - leading]
         return LineUp([key[2] for key in chosen if key[2] not in grouped - leading], following, grouped)
-
-    def _hold(self, group: str, holder: int) -> None:
-        try:
-            self._tx.execute(self._queries.hold, (group, holder))
-        except Duplicate:
-            raise Conflict(f"group {group}") from None
 
     def _behind(self, group: str) -> Iterator[_Key]:
         wanted = self._wanted.filter

@@ -107,8 +107,15 @@ class Queries:
             f"SELECT {_LINE}, job_group, queue FROM {self.jobs} WHERE job_group = ? AND state = 'blocked'"
             f" AND lease_until IS NULL AND priority BETWEEN ? AND ? ORDER BY {_LINE} LIMIT ?"
         )
-        self.holders = f"SELECT name, job_id FROM {self.groups} WHERE name {self.flavour.among}{self.flavour.shared}"
-        self.hold = f"INSERT INTO {self.groups} (name, job_id) VALUES (?, ?)"
+        holders = f"SELECT name, job_id FROM {self.groups} WHERE name {self.flavour.among} ORDER BY name"
+        self.holders = holders + self.flavour.shared
+        # Groups before jobs, and groups by name: so that two transactions never wait for each other.
+        self.lock_holders = holders + self.flavour.locked
+        # On a server the claim has locked the group by a row of its own.
+        over = {"mysql": " ON DUPLICATE KEY UPDATE job_id = VALUES(job_id)"}.get(
+            self.flavour.family, " ON CONFLICT (name) DO UPDATE SET job_id = excluded.job_id"
+        )
+        self.hold = f"INSERT INTO {self.groups} (name, job_id) VALUES (?, ?)" + over * self.flavour.server
         # Served by the index `group`.
         self.block = (
             f"UPDATE {self.jobs} SET state = 'blocked' WHERE job_group = ? AND state = 'ready'"
@@ -253,13 +260,15 @@ class Queries:
             f"SELECT g.name FROM {self.groups} g JOIN {self.jobs} j ON j.job_group = g.name"
             f" WHERE j.id {self.flavour.among} ORDER BY g.name{shared}"
         )
-        # Locks a group whether anybody holds it or not; nobody but this transaction sees a holder 0.
+        self.unlock_groups = f"DELETE FROM {self.groups} WHERE name {self.flavour.among} AND job_id = 0"
+        self.request_kill = f"UPDATE {self.jobs} SET kill_requested = 1 WHERE id = ? AND lease_until IS NOT NULL"
+
+    def lock_groups(self, count: int) -> str:
+        """Lock groups whether anybody holds them or not; nobody but this transaction sees a holder 0."""
         keep = {"mysql": "ON DUPLICATE KEY UPDATE job_id = job_id"}.get(
             self.flavour.family, f"ON CONFLICT (name) DO UPDATE SET job_id = {self.groups}.job_id"
         )
-        self.lock_group = f"INSERT INTO {self.groups} (name, job_id) VALUES (?, 0) {keep}"
-        self.unlock_groups = f"DELETE FROM {self.groups} WHERE name {self.flavour.among} AND job_id = 0"
-        self.request_kill = f"UPDATE {self.jobs} SET kill_requested = 1 WHERE id = ? AND lease_until IS NOT NULL"
+        return f"INSERT INTO {self.groups} (name, job_id) VALUES {', '.join(['(?, 0)'] * count)} {keep}"
 
     def _reading(self) -> None:
         holder = f"(SELECT job_id FROM {self.groups} g WHERE g.name = {self.jobs}.job_group)"

@@ -90,9 +90,8 @@ class Steering(Reader):
 
     def _lock_groups(self, tx: Transaction, groups: Sequence[str]) -> None:
         # Else two that cancel the first of a group at once would each leave the next one to the other.
-        if self._queries.flavour.server:
-            for group in groups:
-                tx.execute(self._queries.lock_group, (group,))
+        if self._queries.flavour.server and groups:
+            tx.execute(self._queries.lock_groups(len(groups)), groups)
 
     def _unlock_groups(self, tx: Transaction, groups: Sequence[str]) -> None:
         if self._queries.flavour.server and groups:

@@ -107,10 +107,10 @@ class Store(Steering):
         self.prepare()
 
     def _insert_all(self, tx: Transaction, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
-        if any(job.unique for job in jobs):
-            return [self._insert(tx, job, now) for job in jobs]
         groups = sorted({job.group for job in jobs if job.group})
         held: dict[str, int] = dict(tx.query(self._queries.holders, (self._db.many(groups),))) if groups else {}
+        if any(job.unique for job in jobs):
+            return [self._insert(tx, job, now) for job in jobs]
         new = [rows.new_row(job, now, blocked=job.group in held) for job in jobs]
         return [Enqueued(job_id, existing=False) for job_id in tx.insert_many(self._queries.enqueue, new)]
 
@@ -231,6 +231,9 @@ class Store(Steering):
         return bool(self._db.query(self._queries.already_settled, shown))
 
     def _settle(self, settlements: Sequence[Settlement], tx: Transaction) -> None:
+        chains = sorted(rows.by_group(settlements).items())
+        if chains and self._queries.flavour.server:
+            tx.query(self._queries.lock_holders, (self._db.many([group for group, _ in chains]),))
         plain = [rows.finished_row(s) for s in settlements if rows.is_plain(s)]
         written = tx.execute_many(self._queries.finish, plain) if plain else 0
         if len(plain) < len(settlements):
@@ -241,7 +244,7 @@ class Store(Steering):
         history = [rows.attempt_row(s, self._host) for s in settlements if s.outcome.kind in rows.RECORDED]
         if history:
             tx.execute_many(self._queries.record_attempt, history)
-        for group, chain in sorted(rows.by_group(settlements).items()):
+        for group, chain in chains:
             self._move_group(tx, group, chain)
 
     def _move_group(self, tx: Transaction, group: str, chain: Sequence[Settlement]) -> None:
