@@ -20,6 +20,12 @@ $(BIN)/python:
 	@$(BIN)/pip install --quiet --group dev --group bench
 	@touch $@
 
+# As an installation has them: without, each of the hundreds of starts that a test run or a
+# benchmark makes compiles the package again where Python is told to write no bytecode.
+.PHONY: compiled
+compiled: setup
+	@$(BIN)/python -m compileall -q cronq
+
 .PHONY: setup
 setup: .venv/development  ## .venv with cronq and all tools; as root on Debian also what the tests use
 	@.ci/install-debian-packages
@@ -37,15 +43,15 @@ check: setup  ## style, types, layers and documents
 	$(BIN)/python .ci/check_docs.py
 
 .PHONY: test
-test: setup  ## all tests, as many at once as there are cores
+test: compiled  ## all tests, as many at once as there are cores
 	$(PYTEST) -n $(WORKERS) --dist worksteal
 
 .PHONY: integration
-integration: setup  ## only the tests with real processes and servers
+integration: compiled  ## only the tests with real processes and servers
 	$(PYTEST) -n $(WORKERS) --dist worksteal tests/integration tests/packaging
 
 .PHONY: bench
-bench: setup  ## the figures beside their references, e.g. make bench BENCH="--only drain --json out.json"
+bench: compiled  ## the figures beside their references, e.g. make bench BENCH="--only drain --json out.json"
 	$(BIN)/python -m benchmarks $(BENCH)
 
 .PHONY: docs
