@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 
     from cronq.config import Config
     from cronq.job import Enqueued, Job
-    from cronq.registry import Registry
+    from cronq.registry import Registry, Task
 
 _inherited: list[Store] = []
 """Stores opened before a fork: SQLite allows the child neither to use nor to close them."""
+
+
+_TASK_AND_ARGS = {"task", "args"}
+"""What most jobs of a batch are described by: those of a known task take a short way."""
 
 
 class _Opened(threading.local):
@@ -49,6 +53,7 @@ class Intake:
         self.registry = registry
         self.clock = Clock()
         self._templates: dict[str, NewJob] = {}
+        self._known: dict[str, tuple[Task, tuple[Any, ...]]] = {}
         self._opened: _Opened | _Substitute = _Opened()
 
     @property
@@ -88,6 +93,7 @@ class Intake:
     def forget(self) -> None:
         """The tasks or their settings have changed."""
         self._templates.clear()
+        self._known.clear()
 
     def template(self, name: str) -> NewJob:
         """A job of this task without arguments, under the settings that hold for the task."""
@@ -96,6 +102,8 @@ class Intake:
             task = self.registry.get(name)
             found = submission.template(name, task.options if task else None, self.config)
             self._templates[name] = found
+            if task:
+                self._known[name] = task, found[2:]
         return found
 
     def prepare(
@@ -117,6 +125,12 @@ class Intake:
 
     def prepare_spec(self, spec: Mapping[str, Any], *, check: bool = True) -> NewJob:
         """The job for a dict as `enqueue --stdin` takes it."""
+        if check and type(spec) is dict and spec.keys() == _TASK_AND_ARGS and type(spec["args"]) is dict:
+            name = spec["task"]
+            known = self._known.get(name) if type(name) is str else None
+            if known is not None:
+                task, settings = known
+                return NewJob(task.name, dumps(task.bind((), spec["args"])), *settings)
         options = submission.options_of(spec)
         if "command" in spec:
             return self.prepare_command(spec["command"], options)
@@ -131,8 +145,9 @@ class Intake:
         """Enqueue one job, in the caller's transaction if a connection is given."""
         if connection is not None:
             return self.place_all((job,), connection)[0]
-        now = self.clock.now()
-        return self._accepted(job, self.store.enqueue((job,))[0], to_datetime(now))
+        now = to_datetime(self.clock.now())
+        new = self.store.enqueue((job,))[0]
+        return self._twin(job, new, now) if new.existing else submission.accepted(job, new, now=now)
 
     def place_all(self, jobs: Sequence[NewJob], connection: Any = None) -> list[Job]:
         """Enqueue jobs in one transaction, all or none; the jobs come back in order."""
@@ -141,13 +156,17 @@ class Intake:
         now = to_datetime(self.clock.now())
         store = self.store
         enqueued = store.enqueue(jobs) if connection is None else store.enqueue_through(connection, jobs)
-        return [self._accepted(job, new, now) for job, new in zip(jobs, enqueued, strict=True)]
+        accepted = submission.accepted
+        return [
+            self._twin(job, new, now) if new.existing else accepted(job, new, now=now)
+            for job, new in zip(jobs, enqueued, strict=True)
+        ]
 
-    def _accepted(self, job: NewJob, enqueued: Enqueued, now: datetime) -> Job:
-        twin = self.store.get(enqueued.id) if enqueued.existing else None
-        if twin is not None:
-            return twin._replace(existing=True)
-        return submission.accepted(job, enqueued, now=now)
+    def _twin(self, job: NewJob, enqueued: Enqueued, now: datetime) -> Job:
+        twin = self.store.get(enqueued.id)
+        if twin is None:
+            return submission.accepted(job, enqueued, now=now)
+        return twin._replace(existing=True)
 
     def _knows_tasks(self) -> bool:
         """Whether there is anything to check names against; a mere producer has no tasks."""
