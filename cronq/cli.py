@@ -104,6 +104,10 @@ def _serve(line: CommandLine) -> int:
         options = run.parse(line.rest[1:])
         if options is not None:
             return run.execute(line.invocation(), options)
+    if line.word == "serve-inetd":
+        from cronq.commands import serve_inetd
+
+        return serve_inetd.serve(line.invocation(), line.rest[1:], misread=lambda: _through_typer(line))
     return _through_typer(line)
 
 
