@@ -93,8 +93,8 @@ def _installed(name: str) -> str | None:
     return None if program(name) else f"{name} is not installed"
 
 
-def _cron() -> str | None:
-    return _installed("cron") or _namespaces()
+def _contained(name: str) -> str | None:
+    return _installed(name) or _namespaces()
 
 
 def _mariadb() -> str | None:
@@ -108,11 +108,14 @@ def _postgresql() -> str | None:
 
 
 _FINDERS: dict[str, Callable[[], str | None]] = {
-    "cron": _cron,
+    "cron": functools.partial(_contained, "cron"),
+    "logrotate": functools.partial(_contained, "logrotate"),
     "mariadb": _mariadb,
     "namespaces": _namespaces,
     "postgresql": _postgresql,
     "redis-server": functools.partial(_installed, "redis-server"),
     "root": _root,
+    "supervisor": functools.partial(_contained, "supervisord"),
     "systemd-boot": _systemd_boot,
+    "xinetd": functools.partial(_contained, "xinetd"),
 }
