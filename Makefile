@@ -54,6 +54,10 @@ integration: compiled  ## only the tests with real processes and servers
 bench: compiled  ## the figures beside their references, e.g. make bench BENCH="--only drain --json out.json"
 	$(BIN)/python -m benchmarks $(BENCH)
 
+.PHONY: packaging
+packaging: setup  ## packaging/ anew from the templates in cronq/templates
+	$(BIN)/python .ci/render_packaging.py
+
 .PHONY: docs
 docs: setup  ## are the documents true: links, words, and every example
 	$(BIN)/python .ci/check_docs.py
