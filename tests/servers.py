@@ -76,6 +76,8 @@ def _postgresql() -> str | None:
 _FINDERS: dict[str, Callable[[], str | None]] = {
     "beanstalkd": functools.partial(brokers.missing, "beanstalkd"),
     "cron": _cron,
+    "fish": functools.partial(_installed, "fish"),
+    "mandoc": functools.partial(_installed, "mandoc"),
     "mariadb": _mariadb,
     "namespaces": _namespaces,
     "postgresql": _postgresql,
@@ -83,5 +85,6 @@ _FINDERS: dict[str, Callable[[], str | None]] = {
     "redis": functools.partial(brokers.missing, "redis"),
     "redis-server": functools.partial(_installed, "redis-server"),
     "root": _root,
+    "zsh": functools.partial(_installed, "zsh"),
     "sqs": functools.partial(brokers.missing, "sqs"),
 }
