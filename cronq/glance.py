@@ -6,6 +6,7 @@ import os
 
 from cronq.dialects import open_database
 from cronq.queries import glance
+from cronq.revisions import is_current
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,14 +19,14 @@ SECOND = 1_000_000
 def anything_to_do(config: Config, clock: Clock) -> bool:
     """Whether a run would find due jobs, leases to look after, or ended jobs to prune.
 
-    True also where the database or its tables don't exist yet: the run makes them. Raises
+    True also where the database or its tables don't exist yet or are old: the run makes them. Raises
     Unavailable when the database can't be read.
     """
     path = config.sqlite_path()
     if path is not None and not os.path.exists(path):  # noqa: PTH110 - pathlib costs 10 ms
         return True
     database = open_database(config)
-    if not database.has_table(f"{config.table_prefix}paused"):
+    if not is_current(database, config.table_prefix):
         return True
     now = clock.now() + database.offset()
     expired = now - round(config.retention * SECOND) if config.retention is not None else 0

@@ -78,15 +78,22 @@ class Queries:
         self._reading()
 
     def _enqueueing(self) -> None:
-        holes = ", ".join("?" * len(ENQUEUE_COLUMNS.split(",")))
-        self.enqueue = f"INSERT INTO {self.jobs} ({ENQUEUE_COLUMNS}) VALUES ({holes})"
+        columns = ENQUEUE_COLUMNS + ", enqueue_token" * self.flavour.server
+        holes = ", ".join("?" * len(columns.split(",")))
+        self.enqueue = f"INSERT INTO {self.jobs} ({columns}) VALUES ({holes})"
         # A held group's newcomer starts out blocked; the state is the fifth column.
         held = f"EXISTS (SELECT 1 FROM {self.groups} WHERE name = ?{self.flavour.shared})"
         state = f"(SELECT CASE WHEN due = 'ready' AND {held} THEN 'blocked' ELSE due END FROM (SELECT ? AS due) d)"
         grouped = ", ".join(["?"] * 4 + [state] + ["?"] * (holes.count("?") - 5))
-        self.enqueue_grouped = f"INSERT INTO {self.jobs} ({ENQUEUE_COLUMNS}) VALUES ({grouped})"
+        self.enqueue_grouped = f"INSERT INTO {self.jobs} ({columns}) VALUES ({grouped})"
         # Served by the index `unique`. The lock lets a caller's older snapshot see the twin too.
         self.twin = f"SELECT id FROM {self.jobs} WHERE unique_key = ?{self.flavour.shared}"
+        self.twins = f"SELECT unique_key, id FROM {self.jobs} WHERE unique_key {self.flavour.among}{self.flavour.shared}"
+        if self.flavour.server:
+            # Served by the index `arrived`.
+            self.arrived = (
+                f"SELECT id, enqueue_token FROM {self.jobs} WHERE created_at = ? AND enqueue_token BETWEEN ? AND ?"
+            )
 
     def _claiming(self) -> None:
         # Served by the index `ready`, one step for each queue.

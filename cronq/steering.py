@@ -29,7 +29,7 @@ class Steering(Reader):
         self.clock = clock
 
     def prepare(self) -> None:
-        """Open the database and set the clock by it; make the schema if there is none yet."""
+        """Open the database and set the clock by it; make the tables, or bring them up to date."""
         if not self._prepared:
             super().prepare()
             self.synchronise()

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
         def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
             """Insert rows; returns their ids in order."""
 
+        def insert_unless_twins(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+            """Insert those rows whose unique keys no other row has. On servers only."""
+
     class Database(Connection, Protocol):
         """One connection to a database, opened at first use and again after `close` or a loss."""
 
@@ -58,8 +61,8 @@ if TYPE_CHECKING:
             isn't in the database. Without `landed` the work can be done twice.
             """
 
-        def has_table(self, name: str) -> bool:
-            """Whether the table is there."""
+        def version(self, table: str) -> str | None:
+            """The revision of the tables, as `table` has it; None where there is none yet."""
 
         def offset(self) -> int:
             """How far the database's clock is ahead of this host's, in microseconds."""
@@ -76,6 +79,10 @@ if TYPE_CHECKING:
 
 class Duplicate(Exception):
     """A unique index has such a row already."""
+
+
+class Missing(Exception):
+    """There is no such table."""
 
 
 class Conflict(Exception):

@@ -6,7 +6,7 @@ import pymysql
 from pymysql.constants import CLIENT
 
 from cronq.dialects import server
-from cronq.dialects.server import AGAIN, DUPLICATE, LOST, REFUSED, TOO_LARGE, Server, many_rows, numbered
+from cronq.dialects.server import AGAIN, DUPLICATE, LOST, MISSING, REFUSED, TOO_LARGE, Server, many_rows, numbered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ _TRUE = ("1", "true", "yes", "on")
 
 _MEANINGS = {
     1062: DUPLICATE,
+    1146: MISSING,
     # Deadlock, a lock that took too long, a row changed since the snapshot, Galera not ready.
     **dict.fromkeys((1213, 1205, 1020, 1047, 1180), AGAIN),
     # Shutting down, killed, too many connections, read-only during a failover, timeouts of the network.
@@ -111,6 +112,10 @@ class Database(Server):
                 raise
             return None
 
+    def unless_twins(self, sql: str) -> str:
+        """The INSERT in words that leave out twins; IGNORE would cut what is too long, too."""
+        return f"{sql} ON DUPLICATE KEY UPDATE id = id"
+
     def for_each(self, sql: str, kinds: str) -> str:
         """The UPDATE joined to a table made of the array; rows are met in the array's order, by primary key."""
         _, table, changes = sql.split(" ", 2)
@@ -119,11 +124,6 @@ class Database(Server):
         )
         source = f"JSON_TABLE(%s, '$[*]' COLUMNS ({columns})) AS r"
         return f"UPDATE {source} STRAIGHT_JOIN {table} FORCE INDEX (PRIMARY) {numbered(changes, kinds)}"
-
-    def has_table(self, name: str) -> bool:
-        """Whether the table is there."""
-        sql = "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?"
-        return bool(self.query(sql, (name,)))
 
     def lock(self, number: int) -> bool:
         """Take a lock that lasts as long as the connection; False if another one has it."""
