@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cronq.dialects import Database
 
-CURRENT = "0002"
+CURRENT = "0003"
 """The newest revision in cronq/migrations/versions."""
 
 

@@ -7,8 +7,8 @@ from sqlalchemy import BigInteger, Column, inspect
 
 from cronq.schema import tables
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 
 def upgrade() -> None:
