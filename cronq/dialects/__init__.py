@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol, TypeVar
 
     from cronq.config import Config
+    from cronq.times import Measured
 
     Row = tuple[Any, ...]
     T = TypeVar("T")
@@ -64,8 +65,8 @@ if TYPE_CHECKING:
         def version(self, table: str) -> str | None:
             """The revision of the tables, as `table` has it; None where there is none yet."""
 
-        def offset(self) -> int:
-            """How far the database's clock is ahead of this host's, in microseconds."""
+        def read_clock(self) -> Measured | None:
+            """The database's clock; None where that is the host's."""
 
         def lock(self, number: int) -> bool:
             """Take a lock that lasts as long as the connection; False if another one has it."""
@@ -95,12 +96,12 @@ def open_database(config: Config) -> Database:
     if path is not None:
         from cronq.dialects import sqlite
 
-        return sqlite.Database(path, synchronous=config.synchronous)
+        return sqlite.Database(path, synchronous=config.synchronous, patience=config.patience)
     url = config.database_url()
     if url.family == "mysql":
         from cronq.dialects import mysql
 
-        return mysql.Database(url)
+        return mysql.Database(url, patience=config.patience)
     from cronq.dialects import postgresql
 
-    return postgresql.Database(url)
+    return postgresql.Database(url, patience=config.patience)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cronq.database_url import DatabaseURL
+    from cronq.times import Measured
 
 _SESSION = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ANSI_QUOTES',"
@@ -129,9 +130,9 @@ class Database(Server):
         """Take a lock that lasts as long as the connection; False if another one has it."""
         return self.query("SELECT GET_LOCK(?, 0)", (f"cronq:{number:08x}",)) == [(1,)]
 
-    def offset(self) -> int:
-        """How far the server's clock is ahead of this host's, in microseconds."""
-        return server.measured_offset(self, "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))")
+    def read_clock(self) -> Measured:
+        """The server's clock."""
+        return server.measured(self, "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))")
 
 
 def connect(url: DatabaseURL) -> Any:

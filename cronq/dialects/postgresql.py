@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cronq.database_url import DatabaseURL
+    from cronq.times import Measured
 
 try:
     import psycopg
@@ -105,9 +106,9 @@ class Database(Server):
         """Take a lock that lasts as long as the connection; False if another one has it."""
         return self.query("SELECT pg_try_advisory_lock(?)", (number,)) == [(True,)]
 
-    def offset(self) -> int:
-        """How far the server's clock is ahead of this host's, in microseconds."""
-        return server.measured_offset(self, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+    def read_clock(self) -> Measured:
+        """The server's clock."""
+        return server.measured(self, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
 
 
 def connect(url: DatabaseURL, *, autocommit: bool = True) -> Any:

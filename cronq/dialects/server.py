@@ -14,6 +14,7 @@ from operator import itemgetter
 
 from cronq.dialects import Conflict, Duplicate, Missing
 from cronq.errors import ConfigError, InvalidInput, Unavailable
+from cronq.times import Measured, ticks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
             """The rows of a query."""
 
 
-PATIENCE = 30.0
-"""Seconds to try again before giving up."""
-
 CALL_LIMIT = 30
 """Seconds that one call of the server may take."""
 
@@ -54,6 +52,10 @@ IDENTITIES = {
     "postgresql": "SELECT current_database(), pg_postmaster_start_time(), current_setting('port')",
 }
 """What tells a database from others, asked on either connection."""
+
+_READINGS = 3
+_SURE = 20_000
+"""A clock is read so often at most, until it is known within so many microseconds."""
 
 _ROWS_AT_ONCE = 500
 _CHARACTERS_AT_ONCE = 1 << 20
@@ -75,7 +77,7 @@ class Server:
     errors: tuple[type[Exception], ...]
     """What the driver raises."""
 
-    def __init__(self, url: DatabaseURL, *, patience: float = PATIENCE) -> None:
+    def __init__(self, url: DatabaseURL, *, patience: float = 30.0) -> None:
         self.url = url
         self._patience = patience
         self._connection: Any = None
@@ -393,12 +395,19 @@ def _chunks(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
         yield chunk
 
 
-def measured_offset(database: Server, sql: str) -> int:
-    """How far the clock that `sql` reads is ahead of this host's: in microseconds, half a round trip allowed for."""
-    before = time.time_ns()
-    there: int = database.query(sql)[0][0]
-    after = time.time_ns()
-    return there - (before + after) // 2000
+def measured(database: Server, sql: str) -> Measured:
+    """The clock that `sql` reads, half a round trip allowed for; read again where that is long."""
+    best: Measured | None = None
+    for _ in range(_READINGS):
+        before = ticks()
+        instant = database.query(sql)[0][0]
+        half = (ticks() - before) // 2
+        if best is None or half < best.within:
+            best = Measured(instant, at=before + half, within=half)
+        if best.within < _SURE:
+            break
+    assert best is not None
+    return best
 
 
 def unknown_options(unknown: str, known: Sequence[str]) -> ConfigError:

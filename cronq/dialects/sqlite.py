@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
     from cronq.dialects import Row, T
 
-PATIENCE = 30.0
-"""Seconds to wait for another writer before giving up."""
-
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _PAUSE = (0.0002, 0.003)
 _MINIMUM = (3, 35, 0)
@@ -58,7 +55,7 @@ class Database(Inserting):
 
     family = "sqlite"
 
-    def __init__(self, path: str, *, synchronous: str = "full", patience: float = PATIENCE) -> None:
+    def __init__(self, path: str, *, synchronous: str = "full", patience: float = 30.0) -> None:
         self.path = path
         self._synchronous = synchronous
         self._patience = patience
@@ -108,9 +105,8 @@ class Database(Inserting):
         """A file has no such locks; lock files take their place."""
         raise NotImplementedError(number)
 
-    def offset(self) -> int:
+    def read_clock(self) -> None:
         """The file has no clock but the host's."""
-        return 0
 
     def has_table(self, name: str) -> bool:
         """Whether the table is there; False for a file that doesn't exist."""

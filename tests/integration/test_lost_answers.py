@@ -95,9 +95,7 @@ def test_a_batch_is_stored_once_and_its_ids_are_known(
     assert [stored(beside, enqueued[n].id).task for n in (0, 700, 1199)] == ["t0", "t700", "t1199"]
 
 
-def test_a_batch_that_ran_before_anybody_noticed_is_not_stored_again(
-    store: Store, beside: Store, proxy: Proxy
-) -> None:
+def test_a_batch_that_ran_before_anybody_noticed_is_not_stored_again(store: Store, beside: Store, proxy: Proxy) -> None:
     proxy.cut(b"COMMIT", then=partial(run_all, beside))
     enqueued = store.enqueue([new(f"t{n}") for n in range(5)])
     assert proxy.made == 1
