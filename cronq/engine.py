@@ -156,6 +156,7 @@ class Engine:
                 self._pool.fill()
                 self._maintain()
                 yield signals.fd
+                self._maintainer.resign(self.worker)
                 self._store.roster.leave(self.worker)
             except Unavailable:
                 self._finish_without_database(signals.fd)
@@ -168,7 +169,7 @@ class Engine:
         self._store.roster.enter(entry)
 
     def _maintain(self) -> None:
-        self._times.maintain = time.monotonic() + _MAINTAIN
+        self._times.maintain = time.monotonic() + min(_MAINTAIN, self._config.lease / 2)
         self._store.synchronise()
         for settled in self._maintainer.rescue(besides=self.worker):
             self._tell(settled)
