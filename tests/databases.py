@@ -26,6 +26,7 @@ from tests import servers
 from tests.waiting import wait_until
 
 TABLES = ("jobs", "attempts", "groups", "paused")
+LOOPBACK = "127.0.0.1"
 _RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
 
 
@@ -34,7 +35,7 @@ class Server(NamedTuple):
 
     user: str
     make: Callable[[Path], list[str]]
-    start: Callable[[Path, int], list[str]]
+    start: Callable[[Path, str, int], list[str]]
     url: str
     own_database: str
     pid_file: str
@@ -46,11 +47,11 @@ def _make_mariadb(place: Path) -> list[str]:
             "--skip-test-db", f"--tmpdir={place}"]  # fmt: skip
 
 
-def _start_mariadb(place: Path, port: int) -> list[str]:
+def _start_mariadb(place: Path, address: str, port: int) -> list[str]:
     return [str(servers.program("mariadbd")), "--no-defaults", f"--datadir={place}/data", f"--socket={place}/socket",
-            f"--port={port}", "--bind-address=127.0.0.1", f"--pid-file={place}/pid", f"--log-error={place}/log",
+            f"--port={port}", f"--bind-address={address}", f"--pid-file={place}/pid", f"--log-error={place}/log",
             f"--tmpdir={place}", "--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=256M",
-            "--character-set-server=utf8mb4"]  # fmt: skip
+            "--character-set-server=utf8mb4", *(() if address == LOOPBACK else ("--skip-grant-tables",))]  # fmt: skip
 
 
 def _make_postgresql(place: Path) -> list[str]:
@@ -58,20 +59,22 @@ def _make_postgresql(place: Path) -> list[str]:
             "--locale=C.UTF-8", "--no-sync"]  # fmt: skip
 
 
-def _start_postgresql(place: Path, port: int) -> list[str]:
+def _start_postgresql(place: Path, address: str, port: int) -> list[str]:
+    if address != LOOPBACK:
+        (place / "data/pg_hba.conf").write_text("host all all samenet trust\n")
     return [str(servers.program("postgres")), "-D", f"{place}/data", "-p", str(port), "-k", str(place),
-            "-h", "127.0.0.1", "-c", "fsync=off"]  # fmt: skip
+            "-h", address, "-c", "fsync=off"]  # fmt: skip
 
 
 SERVERS = {
     "mariadb": Server(
-        "mysql", _make_mariadb, _start_mariadb, "mysql+pymysql://root@127.0.0.1:{port}/{name}", "mysql", "pid"
+        "mysql", _make_mariadb, _start_mariadb, "mysql+pymysql://root@{address}:{port}/{name}?ssl_disabled=true", "mysql", "pid"
     ),
     "postgresql": Server(
         "postgres",
         _make_postgresql,
         _start_postgresql,
-        "postgresql+psycopg://postgres@127.0.0.1:{port}/{name}",
+        "postgresql+psycopg://postgres@{address}:{port}/{name}?sslmode=disable",
         "postgres",
         "data/postmaster.pid",
     ),
@@ -81,10 +84,11 @@ SERVERS = {
 class Running:
     """A private server that runs in a directory of its own; may be killed and started again."""
 
-    def __init__(self, kind: str, place: Path) -> None:
+    def __init__(self, kind: str, place: Path, address: str = LOOPBACK) -> None:
         self.kind = kind
         self.server = SERVERS[kind]
         self.place = place
+        self.address = address
 
     @property
     def port(self) -> int:
@@ -95,7 +99,7 @@ class Running:
         return int((self.place / self.server.pid_file).read_text().split()[0])
 
     def url(self, name: str) -> str:
-        return self.server.url.format(port=self.port, name=name)
+        return self.server.url.format(address=self.address, port=self.port, name=name)
 
     def make(self) -> None:
         """Make its data and start it."""
@@ -106,13 +110,13 @@ class Running:
             self.server.make(self.place), capture_output=True, text=True, check=False, **self._owner()
         )
         assert made.returncode == 0, made.stdout + made.stderr
-        (self.place / "port").write_text(str(_free_port()))
+        (self.place / "port").write_text(str(free_port()))
         self.start()
 
     def start(self) -> None:
         """Start it and wait until it answers."""
         # Forked away: it belongs to all workers of the test run, not to the one that started it.
-        command = ["setsid", "--fork", *self.server.start(self.place, self.port)]
+        command = ["setsid", "--fork", *self.server.start(self.place, self.address, self.port)]
         with (self.place / "output").open("ab") as output:
             subprocess.run(command, stdout=output, stderr=output, check=True, **self._owner())
         wait_until(self.answers, seconds=60, what=f"{self.kind} answers")
@@ -210,11 +214,11 @@ def empty_queue(kind: str, directory: Path) -> Config:
 
 
 @contextlib.contextmanager
-def private(kind: str) -> Iterator[Running]:
-    """A server of one test, which may kill it."""
+def private(kind: str, address: str = LOOPBACK) -> Iterator[Running]:
+    """A server of one test, which may kill it; hosts of a test's own network reach it at another address."""
     place = Path(tempfile.mkdtemp(prefix="cronq-"))
     place.chmod(0o755)
-    running = Running(kind, place / kind)
+    running = Running(kind, place / kind, address)
     try:
         running.make()
         yield running
@@ -243,7 +247,7 @@ def _root() -> Path:
     return Path(tempfile.gettempdir()) / f"cronq-servers-{_RUN}"
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
