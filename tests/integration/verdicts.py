@@ -53,10 +53,11 @@ def groups_take_turns(queue: Queue, executions: dict[int, list[Execution]]) -> N
     """No two of a group at once; those alike in queue and priority one after the other, retries included."""
     groups: dict[str, list[Execution]] = defaultdict(list)
     alike: dict[tuple[str, str, int], list[Execution]] = defaultdict(list)
+    forgotten = begun_anew(queue)
     for row in queue.rows("job_group IS NOT NULL"):
         runs = executions[row["id"]]
         groups[row["job_group"]] += runs
-        alike[row["job_group"], row["queue"], row["priority"]] += runs
+        alike[row["job_group"], row["queue"], row["priority"]] += without(forgotten, runs)
     for runs in groups.values():
         apart(runs)
     for runs in alike.values():
@@ -71,6 +72,19 @@ def twins_never_meet(queue: Queue, executions: dict[int, list[Execution]]) -> No
     for runs in keys.values():
         apart(runs)
         in_order(runs)
+
+
+def begun_anew(queue: Queue) -> set[tuple[int, int]]:
+    """Jobs and attempts of which nobody knew how far they had come when their leases ended.
+
+    Of a group that is handed over as a chain all run again, from its first.
+    """
+    sql = "SELECT job_id, number FROM cronq_attempts WHERE error_message LIKE ?"
+    return {(job, number) for job, number in queue.sql(sql, f"{LEASE_ENDED}%")}
+
+
+def without(forgotten: set[tuple[int, int]], runs: Iterable[Execution]) -> list[Execution]:
+    return [run for run in runs if (run.job, run.attempt) not in forgotten]
 
 
 def apart(runs: Iterable[Execution]) -> None:
