@@ -85,7 +85,9 @@ class Line:
             front += self._tx.query(
                 self._queries.front, (queue, wanted.lowest, wanted.highest, limit * self._share.slices)
             )
-        return self._share.of(sorted(front) if len(queues) > 1 else front, limit)
+        if len(queues) > 1:
+            front = sorted(front)[: limit * self._share.slices]
+        return _with_groups(self._share.of(front, limit), front)
 
     def _hold_groups(self, front: list[_Key], holders: dict[str, int]) -> LineUp:
         keys = [key for key in front if key[3] is None]
@@ -150,6 +152,15 @@ class Share:
 _MOST_SLICES = 16
 _QUIET = 16
 """Claims without a conflict after which there are fewer slices."""
+
+
+def _with_groups(share: list[_Key], front: list[_Key]) -> list[_Key]:
+    """The share and all that its groups have in the front: else a later one of a group would hold it first."""
+    groups = {key[3] for key in share if key[3] is not None}
+    if not groups or len(share) == len(front):
+        return share
+    chosen = {key[2] for key in share}
+    return [key for key in front if key[2] in chosen or key[3] in groups]
 
 
 def _by_group(front: Iterable[_Key]) -> dict[str, list[_Key]]:

@@ -202,7 +202,7 @@ class Queries:
 
     def _maintaining(self) -> None:
         # Served by the index `held`.
-        self.leases = f"SELECT id FROM {self.jobs} WHERE worker = ? AND lease_until IS NOT NULL ORDER BY id"
+        self.leases = f"SELECT id, token FROM {self.jobs} WHERE worker = ? AND lease_until IS NOT NULL ORDER BY id"
         self.renew = (
             f"UPDATE {self.jobs}{self.flavour.by_id} SET lease_until = ?"
             f" WHERE id {self.flavour.among} AND worker = ? AND lease_until IS NOT NULL"

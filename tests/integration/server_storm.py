@@ -7,10 +7,9 @@ import os
 import shutil
 import signal
 import subprocess
+from types import TracebackType
 from typing import Any
 
-from cronq import Cronq
-from cronq import config as configuration
 from cronq.dialects import open_database
 from tests import databases
 from tests.integration.running import Queue
@@ -40,9 +39,11 @@ class ServerQueue(Queue):
             settings = f'database = "{self._database}"\napp = "jobs:queue"\n{CONFIG.format(host=host)}{config}'
             self.project.write(f"{host}.toml", settings)
 
-    def through(self, host: str) -> Cronq:
-        """The queue as a program on a host has it."""
-        return Cronq(configuration.load(file=str(self.directory / f"{host}.toml"), environ={}))
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        self._looking.close()
 
     def sql(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         return self._looking.query(statement, parameters)
@@ -65,7 +66,7 @@ class ServerStorm(Storm):
 
     def command(self, lane: tuple[str, ...]) -> list[str]:
         name, *options = lane or (self._random.choice(list(self._hosts)),)
-        where = ["--config", f"{name}.toml"]
+        where = [*os.environ.get("STORM_V","").split(), "--config", f"{name}.toml"]
         return [*self._hosts[name].command, *COMMAND, *where, "run", "--jobs", "2", *options]
 
     def within_reach(self) -> list[subprocess.Popen[bytes]]:
@@ -74,13 +75,16 @@ class ServerStorm(Storm):
 
     def kill_server(self) -> None:
         """Kill the server in the middle of whatever it does, and start it again."""
+        self.note("kill the server")
         self._server.kill()
         self._server.start()
+        self.note("the server answers again")
 
     def kill_host(self) -> None:
         """Kill all that runs on a host, and lose its locks and journals, as a host with a new disk does."""
         name = self._random.choice(list(self._hosts))
         processes = [process for lane, process in self._runners.items() if lane[0] == name]
+        self.note(f"kill host {name}")
         for process in processes:
             for pid in (process.pid, *children_of(process.pid)):
                 with contextlib.suppress(ProcessLookupError):
@@ -98,6 +102,7 @@ class ServerStorm(Storm):
         self.expected.update({job.id: "finished" for job in jobs})
         self._long = [job.id for job in jobs]
         name = wait_until(lambda: self._busy_with_long(), seconds=30, what="a long job runs")
+        self.note(f"cut {name} off")
         self._cut_off = self._hosts[name]
         self._cut_off.cut()
 
@@ -108,11 +113,19 @@ class ServerStorm(Storm):
 
     def is_rescued(self) -> bool:
         """Whether another host has taken over what the one that is cut off had."""
+        self._start_missing()
         sql = "SELECT 1 FROM cronq_attempts WHERE error_message LIKE ? AND job_id BETWEEN ? AND ?"
         return bool(self.queue.sql(sql, f"{LEASE_ENDED}%", self._long[0], self._long[-1]))
 
     def mend(self) -> None:
         """Plug the host in again."""
         assert self._cut_off is not None
+        self.note(f"plug {self._cut_off.name} in again")
         self._cut_off.plug_in()
         self._cut_off = None
+
+    def dump(self):
+        q=self.queue
+        with (self.queue.directory/"dump").open("w") as f:
+            for r in q.sql("SELECT id,state,attempt,crashes,snoozes,worker,token,host,pid,started_at,finished_at FROM cronq_jobs ORDER BY id"): print("J",*r,file=f)
+            for r in q.sql("SELECT job_id,number,outcome,host,pid,started_at,finished_at,error_message FROM cronq_attempts ORDER BY id"): print("A",*r,file=f)

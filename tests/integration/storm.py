@@ -164,10 +164,16 @@ class Storm:
             if process.poll() is None and victims:
                 break
             self._start_missing()
+        self.note(f"kill {target} {victims} of runner {process.pid}")
         for pid in victims:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.kills[target] += 1
+
+    def note(self, what: str) -> None:
+        """Put down what was done and when, for whoever has to find out what came of it."""
+        with (self.queue.directory / "events").open("a") as events:
+            events.write(f"{time.monotonic_ns()} {what}\n")
 
     def within_reach(self) -> list[subprocess.Popen[bytes]]:
         """The runners that may be killed now."""
