@@ -85,15 +85,13 @@ class Line:
             front += self._tx.query(
                 self._queries.front, (queue, wanted.lowest, wanted.highest, limit * self._share.slices)
             )
-        if len(queues) > 1:
-            front = sorted(front)[: limit * self._share.slices]
-        return _with_groups(self._share.of(front, limit), front)
+        return self._share.of(sorted(front) if len(queues) > 1 else front, limit)
 
     def _hold_groups(self, front: list[_Key], holders: dict[str, int]) -> LineUp:
         keys = [key for key in front if key[3] is None]
         heads: dict[str, _Key] = {}
         for group, members in _by_group(front).items():
-            members = sorted([*members, *self._behind(group)])
+            members = sorted({*members, *self._members(group)})
             holder = holders.get(group, members[0][2])
             heads[group] = next(key for key in members if key[2] == holder)
             # A holder that was retried may stand behind others by now; who follows it is the first of them.
@@ -112,10 +110,11 @@ class Line:
         following = [key[2] for key in chosen if key[2] in grouped - leading]
         return LineUp([key[2] for key in chosen if key[2] not in grouped - leading], following, grouped)
 
-    def _behind(self, group: str) -> Iterator[_Key]:
+    def _members(self, group: str) -> Iterator[_Key]:
+        """The first of the group in claim order, also those that stand far behind in the line."""
         wanted = self._wanted.filter
         bounds = (group, wanted.lowest, wanted.highest, self._wanted.limit)
-        for *key, queue in self._tx.query(self._queries.behind, bounds):
+        for *key, queue in self._tx.query(self._queries.members, (*bounds, *bounds)):
             if queue in self._wanted.queues:
                 yield tuple(key)
 
@@ -152,15 +151,6 @@ class Share:
 _MOST_SLICES = 16
 _QUIET = 16
 """Claims without a conflict after which there are fewer slices."""
-
-
-def _with_groups(share: list[_Key], front: list[_Key]) -> list[_Key]:
-    """The share and all that its groups have in the front: else a later one of a group would hold it first."""
-    groups = {key[3] for key in share if key[3] is not None}
-    if not groups or len(share) == len(front):
-        return share
-    chosen = {key[2] for key in share}
-    return [key for key in front if key[2] in chosen or key[3] in groups]
 
 
 def _by_group(front: Iterable[_Key]) -> dict[str, list[_Key]]:

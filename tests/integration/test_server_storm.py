@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import databases, servers
+from daemons.databases import on_network
+from tests import servers
 from tests.integration.server_storm import ServerStorm
 from tests.integration.verdicts import (
     KILLED,
@@ -33,7 +34,7 @@ JOBS_FOR_EACH = {"kill": 100, "server": 4000, "host": 1500}
 def storm(request: pytest.FixtureRequest, project: Project) -> Iterator[ServerStorm]:
     servers.require(request.param)
     servers.require("network")
-    with Network() as network, databases.private(request.param, network.address) as server:
+    with Network() as network, on_network(request.param, network.address) as server:
         server.execute("CREATE DATABASE jobs")
         storm = ServerStorm(server, network, project, seed=SEED)
         with storm.queue:
