@@ -11,6 +11,7 @@ import importlib.util
 import os
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
