@@ -117,10 +117,11 @@ class Queries:
             f"SELECT {_LINE}, job_group FROM {self.jobs} WHERE state = 'ready' AND queue = ?"
             f" AND priority BETWEEN ? AND ? ORDER BY {_LINE} LIMIT ?"
         )
-        # Served by the index `group`.
-        self.behind = (
-            f"SELECT {_LINE}, job_group, queue FROM {self.jobs} WHERE job_group = ? AND state = 'blocked'"
-            f" AND lease_until IS NULL AND priority BETWEEN ? AND ? ORDER BY {_LINE} LIMIT ?"
+        # Served by the index `group`. One state at a time, or all of a large group would be sorted.
+        self.members = " UNION ALL ".join(
+            f"SELECT * FROM (SELECT {_LINE}, job_group, queue FROM {self.jobs} WHERE job_group = ? AND state = '{state}'"
+            f" AND lease_until IS NULL AND priority BETWEEN ? AND ? ORDER BY {_LINE} LIMIT ?) AS {state}"
+            for state in ("ready", "blocked")
         )
         holders = f"SELECT name, job_id FROM {self.groups} WHERE name {self.flavour.among} ORDER BY name"
         self.holders = holders + self.flavour.shared
@@ -212,7 +213,7 @@ class Queries:
 
     def _maintaining(self) -> None:
         # Served by the index `held`.
-        self.leases = f"SELECT id FROM {self.jobs} WHERE worker = ? AND lease_until IS NOT NULL ORDER BY id"
+        self.leases = f"SELECT id, token FROM {self.jobs} WHERE worker = ? AND lease_until IS NOT NULL ORDER BY id"
         self.renew = (
             f"UPDATE {self.jobs}{self.flavour.by_id} SET lease_until = ?"
             f" WHERE id {self.flavour.among} AND worker = ? AND lease_until IS NOT NULL"

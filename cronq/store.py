@@ -261,15 +261,15 @@ class Store(Steering):
 
     # Keeping and taking over leases
 
-    def renew(self, lease: Lease) -> list[int]:
-        """Push the end of all leases of this worker out; returns the ids it still holds."""
-        held = self._leases(lease.worker)
+    def renew(self, lease: Lease) -> dict[int, int]:
+        """Push the end of all leases of this worker out; returns the jobs it still holds, with their tokens."""
+        held = sorted(self._leases(lease.worker))
         if held:
             self._db.execute(self._queries.renew, (lease.until, self._db.many(held), lease.worker))
-        return self._leases(lease.worker) if held else []
+        return self._leases(lease.worker) if held else {}
 
-    def _leases(self, worker: str) -> list[int]:
-        return [row[0] for row in self._db.query(self._queries.leases, (worker,))]
+    def _leases(self, worker: str) -> dict[int, int]:
+        return dict(self._db.query(self._queries.leases, (worker,)))
 
     def kills(self, worker: str) -> list[int]:
         """Jobs of this worker that somebody asked to kill."""
