@@ -13,7 +13,7 @@ from benchmarks.work import no_op
 app = App(connector=PsycopgConnector(conninfo=url(Path(os.environ["BENCH_PLACE"])).replace("+psycopg", "")))
 
 
-@app.task(name="no-op")  # type: ignore[misc]
+@app.task(name="no-op")
 async def no_op_task(n: int, mark: str | None = None) -> None:
     """Do nothing, in the loop itself: a plain function would be taken to a thread first."""
     no_op(n, mark)
