@@ -17,7 +17,7 @@ from typing import Any
 from daemons.databases import free_port
 from daemons.waiting import wait_until
 
-_PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """Not the one in /usr/sbin, which goes to the machine's own directories first."""
 
 _USER = "rabbitmq"
@@ -25,7 +25,7 @@ _USER = "rabbitmq"
 
 def available() -> bool:
     """Whether RabbitMQ is installed."""
-    return _PROGRAM.exists()
+    return PROGRAM.exists()
 
 
 @contextlib.contextmanager
@@ -34,11 +34,11 @@ def private_rabbitmq() -> Iterator[str]:
     place = Path(tempfile.mkdtemp(prefix="cronq-rabbitmq-"))
     if os.geteuid() == 0:
         shutil.chown(place, _USER)
-    port, environment = free_port(), _environment(place)
+    port, variables = free_port(), environment(place)
     with (place / "output").open("wb") as output:
         server = subprocess.Popen(
-            [str(_PROGRAM)], env=environment | {"RABBITMQ_NODE_PORT": str(port)}, stdin=subprocess.DEVNULL,
-            stdout=output, stderr=output, start_new_session=True, **_owner(),
+            [str(PROGRAM)], env=variables | {"RABBITMQ_NODE_PORT": str(port)}, stdin=subprocess.DEVNULL,
+            stdout=output, stderr=output, start_new_session=True, **owner(),
         )  # fmt: skip
     try:
         wait_until(lambda: _answers(server, port), seconds=60, what="RabbitMQ answers")
@@ -47,11 +47,12 @@ def private_rabbitmq() -> Iterator[str]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGKILL)
         server.wait()
-        subprocess.run(["epmd", "-kill"], env=environment, stdout=subprocess.DEVNULL, check=False)
+        subprocess.run(["epmd", "-kill"], env=variables, stdout=subprocess.DEVNULL, check=False)
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _environment(place: Path) -> dict[str, str]:
+def environment(place: Path) -> dict[str, str]:
+    """The variables that keep an instance in its directory, and off the machine's own ports."""
     (place / "enabled_plugins").write_text("[].\n")
     return {
         "PATH": os.environ["PATH"],
@@ -75,7 +76,8 @@ def _answers(server: subprocess.Popen[bytes], port: int) -> bool:
     return False
 
 
-def _owner() -> dict[str, Any]:
+def owner() -> dict[str, Any]:
+    """Whom it runs as: root would leave files that the service can't read."""
     if os.geteuid() != 0:
         return {}
     return {"user": _USER, "group": pwd.getpwnam(_USER).pw_gid, "extra_groups": []}

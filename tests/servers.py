@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import pytest
 
+from daemons import brokers
 from daemons.programs import program as program
 
 UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--mount-proc")
@@ -73,10 +74,14 @@ def _postgresql() -> str | None:
 
 
 _FINDERS: dict[str, Callable[[], str | None]] = {
+    "beanstalkd": functools.partial(brokers.missing, "beanstalkd"),
     "cron": _cron,
     "mariadb": _mariadb,
     "namespaces": _namespaces,
     "postgresql": _postgresql,
+    "rabbitmq": functools.partial(brokers.missing, "rabbitmq"),
+    "redis": functools.partial(brokers.missing, "redis"),
     "redis-server": functools.partial(_installed, "redis-server"),
     "root": _root,
+    "sqs": functools.partial(brokers.missing, "sqs"),
 }
