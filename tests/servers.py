@@ -152,5 +152,6 @@ _FINDERS: dict[str, Callable[[], str | None]] = {
     "sqs": functools.partial(brokers.missing, "sqs"),
     "supervisor": functools.partial(_contained, "supervisord"),
     "systemd-boot": _systemd_boot,
+    "systemd-socket-activate": functools.partial(_installed, "systemd-socket-activate"),
     "xinetd": functools.partial(_contained, "xinetd"),
 }
