@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import typer
+import typer  # noqa: TC002 - it reads the annotations itself
 
 from cronq.commands import options as given
 from cronq.locks import last_run
