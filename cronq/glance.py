@@ -25,7 +25,7 @@ def anything_to_do(config: Config, clock: Clock) -> bool:
     if path is not None and not os.path.exists(path):  # noqa: PTH110 - pathlib costs 10 ms
         return True
     database = open_database(config)
-    if not database.has_table(f"{config.table_prefix}paused"):
+    if not database.has_table(f"{config.table_prefix}workers"):
         return True
     now = clock.now() + database.offset()
     expired = now - round(config.retention * SECOND) if config.retention is not None else 0

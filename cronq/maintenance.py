@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 _DYING = 2.0
 """Seconds that killed processes get to be gone."""
 
+_SILENCE = 3
+"""Leases that a worker may let pass without a sign of life before it is taken off the roster."""
+
 _KILLED = "executor died: SIGKILL (its runner {worker} was killed)"
 _REBOOTED = "executor died: the machine was restarted"
 _UNKNOWN = "executor died: the lease of its runner {worker} ended"
@@ -50,12 +53,19 @@ class Maintainer:
         `besides` is the worker that asks. Returns what was settled.
         """
         settled: list[Settlement] = []
-        for worker in sorted({*self._store.owners(), *journal.workers(self._config)} - {besides}):
+        seen = {worker.name: worker.seen_at for worker in self._store.roster.workers()}
+        for worker in sorted({*self._store.owners(), *journal.workers(self._config), *seen} - {besides}):
             with Remains(self._config, worker) as remains:
                 if remains.mine or self._all_dead(worker, remains):
                     settled += self._rescue(worker, remains, besides)
                     remains.forget()
+                    if worker in seen and self._is_gone(remains, seen[worker]):
+                        self._store.roster.leave(worker)
         return settled
+
+    def _is_gone(self, remains: Remains, seen_at: int) -> bool:
+        """Whether a worker whose jobs are free is dead: of one on another host, only its silence tells."""
+        return remains.found or seen_at < self._store.clock.now() - round(_SILENCE * self._config.lease * SECOND)
 
     def _all_dead(self, worker: str, remains: Remains) -> bool:
         """Whether a runner is dead whose lock is still held, by children or by what they forked.

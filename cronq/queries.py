@@ -24,6 +24,9 @@ ENQUEUE_COLUMNS = (
     " time_limit, event, retry, created_at"
 )
 
+WORKER_COLUMNS = "name, kind, host, pid, queues, version, started_at, seen_at, state, asked, jobs_done, memory"
+"""In the order of cronq.roster.Worker."""
+
 FUTURE_STATES = "(state = 'scheduled' OR state = 'retrying' OR state = 'waiting')"
 """Word for word the condition of the index, or SQLite won't use it."""
 
@@ -65,6 +68,7 @@ class Queries:
         self.attempts = f"{prefix}attempts"
         self.groups = f"{prefix}groups"
         self.paused = f"{prefix}paused"
+        self.workers = f"{prefix}workers"
         held = (
             f"EXISTS (SELECT 1 FROM {self.groups} g WHERE g.name = {self.jobs}.job_group"
             f" AND g.job_id <> {self.jobs}.id)"
@@ -76,6 +80,7 @@ class Queries:
         self._maintaining()
         self._steering()
         self._reading()
+        self._registering()
 
     def _enqueueing(self) -> None:
         holes = ", ".join("?" * len(ENQUEUE_COLUMNS.split(",")))
@@ -296,6 +301,18 @@ class Queries:
         self.groups_of = (
             f"SELECT DISTINCT job_group FROM {self.jobs} WHERE id {self.flavour.among} AND job_group IS NOT NULL"
         )
+
+    def _registering(self) -> None:
+        # Served by the primary key, a worker's name.
+        self.enter = (
+            f"INSERT INTO {self.workers} (name, kind, host, pid, queues, version, started_at, seen_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        )
+        self.beat = f"UPDATE {self.workers} SET seen_at = ?, state = ?, jobs_done = ?, memory = ? WHERE name = ?"
+        self.leave = f"DELETE FROM {self.workers} WHERE name = ?"
+        self.workers_seen = f"SELECT {WORKER_COLUMNS} FROM {self.workers} ORDER BY started_at, name"
+        self.asked = f"SELECT asked FROM {self.workers} WHERE name = ?"
+        self.ask = f"UPDATE {self.workers} SET asked = ? WHERE name = ?"
 
 
 def glance(prefix: str) -> str:

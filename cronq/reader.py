@@ -35,7 +35,7 @@ class Reader:
         """Open the database; make the schema if there is none yet."""
         if not self._prepared:
             # The table that is made last: MySQL makes them one by one.
-            if not self._db.has_table(self._queries.paused):
+            if not self._db.has_table(self._queries.workers):
                 from cronq.migrations import upgrade
 
                 upgrade(self._config)

@@ -1,47 +1,25 @@
-"""The loop in one process: claim, hand to children, settle, until nothing is due."""
+"""The loop of a run: claim, hand to children, settle, until nothing is due."""
 
 from __future__ import annotations
 
-import os
-import random
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
-from cronq.errors import Unavailable
-from cronq.events import log
-from cronq.job import Failure, State
-from cronq.locks import Liveness
-from cronq.maintenance import Maintainer, not_started, settlement
-from cronq.notices import Notice, notice_of
-from cronq.outcome import Outcome
-from cronq.pace import LARGEST_CLAIM, Pace
-from cronq.policies import Policies
-from cronq.pool import TICK, Pool, Setting
+from cronq.engine import Engine, Part
+from cronq.pace import LARGEST_CLAIM
+from cronq.pool import TICK
 from cronq.selection import Filter
-from cronq.signals import Signals
 from cronq.store import Lease
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import FrameType
-
     from cronq.config import Config
+    from cronq.engine import Report, Summary
     from cronq.job import Claimed
-    from cronq.outcome import Settlement
-    from cronq.pool import Ended, Member
     from cronq.registry import Registry
     from cronq.store import Store
 
-_SETTLE_AT = 100
-_SETTLE_AFTER = 0.05
 _LOOK_AGAIN = 0.1
-_CHECK_KILLS = 1.0
-_PROMOTE = 1.0
-_MAINTAIN = 60.0
-SHUTDOWN_GRACE = 60.0
-"""Seconds that running jobs get to end after SIGTERM."""
 
 
 class Plan(NamedTuple):
@@ -59,54 +37,8 @@ class Plan(NamedTuple):
 _EVERYTHING = Plan()
 
 
-@dataclass
-class Summary:
-    """What a run did: jobs by the state they went to. `lost` are leases that others took over."""
-
-    finished: int = 0
-    failed: int = 0
-    retrying: int = 0
-    waiting: int = 0
-    cancelled: int = 0
-    ready: int = 0
-    lost: int = 0
-    stopped: bool = False
-    """Whether a signal or a task ended the run early."""
-
-    @property
-    def ended(self) -> int:
-        """Attempts that ended."""
-        return self.finished + self.failed + self.retrying + self.waiting + self.cancelled + self.ready
-
-
-class Report(Protocol):
-    """Who is told how a run goes."""
-
-    watched: bool
-    """Whether somebody looks at `progress`: counting what is left costs a statement."""
-
-    def progress(self, summary: Summary, total: int) -> None:
-        """Outcomes were written; `total` is what there was and is to do."""
-
-    def needs_a_person(self, notice: Notice) -> None:
-        """A job failed for good, or keeps failing."""
-
-
-@dataclass
-class _Times:
-    """Monotonic times of what happens now and then."""
-
-    started: float = field(default_factory=time.monotonic)
-    settled: float = 0.0
-    look: float = 0.0
-    renew: float = 0.0
-    kills: float = 0.0
-    promote: float = 0.0
-    maintain: float = 0.0
-
-
-class Runner:
-    """Does all that is due. One for each run; registered as a worker while it lives."""
+class Runner(Engine):
+    """Does all that is due. One for each run."""
 
     def __init__(
         self,
@@ -117,304 +49,63 @@ class Runner:
         plan: Plan = _EVERYTHING,
         report: Report | None = None,
     ) -> None:
-        self.worker = f"{os.uname().nodename}-{os.getpid()}-{os.urandom(3).hex()}"
-        self.summary = Summary()
-        self._store = store
-        self._config = config
+        part = Part("run", ",".join(plan.wanted.queues), plan.children)
+        super().__init__(store, registry, config, part=part, report=report)
         self._plan = plan
-        self._report = report
-        self._policies = Policies(config, registry)
-        self._chance = random.Random()
-        self._maintainer = Maintainer(store, config, self._policies, chance=self._chance)
-        setting = Setting(config, registry, self._policies, store.clock, self.worker)
-        self._pool = Pool(plan.children or config.jobs, setting, before_fork=store.close)
-        self._pace = Pace()
-        self._times = _Times()
-        self._ended: list[Settlement] = []
-        self._spare: list[Claimed] = []
-        self._returned: list[Claimed] = []
-        self._claimed = 0
+        self._started = time.monotonic()
+        self._look = 0.0
         self._found_nothing = False
-        self._stop_asked: float | None = None
-        self._signals = 0
 
     def run(self) -> Summary:
         """Rescue, promote, then everything due until nothing is due."""
-        alive = Liveness(self._config, self.worker)
-        with Signals(self._on_signal) as signals:
-            try:
-                self._store.synchronise()
-                self._pool.fill()
-                self._maintain()
-                self._work(signals.fd)
-            except Unavailable:
-                self._finish_without_database(signals.fd)
-                raise
-        self._pool.close()
-        alive.end()
+        with self.at_work() as signals:
+            self._work(signals)
         return self.summary
 
-    # The loop
-
-    def _maintain(self) -> None:
-        self._times.maintain = time.monotonic() + _MAINTAIN
-        self._store.synchronise()
-        for settled in self._maintainer.rescue(besides=self.worker):
-            self._tell(settled)
-        self._store.promote(self._store.clock.now())
-        self._maintainer.prune()
-
-    def _work(self, wake_fd: int) -> None:
+    def _work(self, signals: int) -> None:
         while True:
-            if self._signals and self._stop_asked is None:
-                self._ask_to_stop()
-            self._give_back()
-            self._refill()
+            self.hand_over()
             if self._pool.in_hand:
-                self._pool.wait(TICK, (wake_fd,))
+                self._pool.wait(TICK, (signals,))
             elif not self._ended and (self._stopping or self._nothing_is_due()):
                 return
-            self._gather()
-            self._settle_when_due()
-            self._look_after()
+            self.follow_up()
 
     def _nothing_is_due(self) -> bool:
         """Whether the last claim found nothing, and nothing has come since that it would find."""
         if self._store.promote(self._store.clock.now()):
-            self._found_nothing = False
+            self.changed()
         if not self._found_nothing:
-            self._times.look = 0.0
+            self._look = 0.0
         return self._found_nothing
 
     @property
     def _stopping(self) -> bool:
         over = self._plan.seconds
-        if over is not None and time.monotonic() - self._times.started >= over:
+        if over is not None and time.monotonic() - self._started >= over:
             return True
         return self._stop_asked is not None or self._room() < 1
 
     def _room(self) -> int:
         """How many jobs the run may still claim."""
-        return LARGEST_CLAIM if self._plan.limit is None else self._plan.limit - self._claimed
+        return LARGEST_CLAIM if self._plan.limit is None else self._plan.limit - self.claimed
 
-    # Handing over
-
-    def _refill(self) -> None:
-        """Keep the children busy for the next moment, with what was taken back or with a new claim."""
-        self._pool.fill()
-        takers = self._takers()
-        if self._spare and (self._stop_asked is not None or not takers):
-            self._release(self._spare)
-            self._spare = []
-        if not takers:
-            return
-        if not self._spare and not self._stopping and time.monotonic() >= self._times.look:
-            self._spare = self._claim(sum(count for _, count in takers))
-        if self._spare:
-            self._deal([member for member, _ in takers])
-
-    def _takers(self) -> list[tuple[Member, int]]:
-        """The children that can take more jobs, the emptiest first, and how many each."""
-        ahead = self._pace.ahead
-        takers = [
-            (member, ahead - len(member.hand))
-            for member in self._pool.members
-            if len(member.hand) <= ahead // 2 and self._pool.has_room(member)
-        ]
-        return sorted(takers, key=lambda taker: -taker[1])
-
-    def _claim(self, count: int) -> list[Claimed]:
+    def claim_more(self, count: int) -> list[Claimed]:
+        """The best due jobs, unless a look a moment ago found none."""
+        if self._stopping or time.monotonic() < self._look:
+            return []
         now = self._store.clock.now()
         lease = Lease(self.worker, now + round(self._config.lease * SECOND))
         limit = min(count, LARGEST_CLAIM, self._room())
         jobs = self._store.claim(self._plan.wanted, lease, limit=limit, now=now)
-        self._claimed += len(jobs)
         self._found_nothing = not jobs
         if jobs:
             self._pace.weigh(jobs)
         if len(jobs) < limit:
-            self._times.look = time.monotonic() + _LOOK_AGAIN
+            self._look = time.monotonic() + _LOOK_AGAIN
         return jobs
 
-    def _deal(self, members: list[Member]) -> None:
-        """Hand jobs out in turn, so that they start in order; a group's jobs go to one child."""
-        hands: list[list[Claimed]] = [[] for _ in members]
-        places: dict[str, int] = {}
-        for number, job in enumerate(self._spare):
-            place = number % len(members)
-            if job.group is not None:
-                place = places.setdefault(job.group, place)
-            hands[place].append(job)
-        self._spare = []
-        for member, jobs in zip(members, hands, strict=True):
-            if jobs:
-                member.give(jobs)
-
-    def _release(self, jobs: list[Claimed]) -> None:
-        self._claimed -= len(jobs)
-        self._store.release(jobs)
+    def changed(self) -> None:
+        """Look again at once."""
         self._found_nothing = False
-
-    # Collecting
-
-    def _gather(self) -> None:
-        ended, orphaned = self._pool.collect()
-        if ended:
-            self._pace.learn(ended)
-            for job, outcome in ended:
-                self._take(job, outcome)
-            self._heed(ended)
-        self._take_back(orphaned)
-
-    def _take(self, job: Claimed, outcome: Outcome) -> None:
-        if not job.id:
-            if outcome.error:
-                log.warning("a notice did not get through: %s: %s", outcome.error.kind, outcome.error.message)
-            return
-        if not_started(outcome):
-            return
-        if not self._ended:
-            self._times.settled = time.monotonic()
-        self._ended.append(settlement(job, outcome, self._policies, self._chance))
-
-    def _heed(self, ended: Sequence[Ended]) -> None:
-        """What jobs ask of the runner. Not before all outcomes are taken: settling lets journals go."""
-        self._returned += [job for job, outcome in ended if job.id and not_started(outcome)]
-        if any(outcome.stop for _, outcome in ended):
-            self._ask_to_stop()
-
-    def _take_back(self, jobs: list[Claimed]) -> None:
-        """Keep jobs for another child; those that follow one in their group go back to the line."""
-        self._returned += [job for job in jobs if job.state == "blocked"]
-        self._spare += [job for job in jobs if job.id and job.state != "blocked"]
-        self._deliver([job for job in jobs if not job.id])
-
-    def _give_back(self) -> None:
-        """Release what followed others in their groups.
-
-        All of a group at once: else a job behind them could be claimed before the last is back.
-        """
-        if not self._returned:
-            return
-        hands = [job for member in self._pool.members for job in member.hand]
-        incomplete = {(job.group, job.token) for job in hands if job.state == "blocked"}
-        back = [job for job in self._returned if (job.group, job.token) not in incomplete]
-        if back:
-            self._returned = [job for job in self._returned if (job.group, job.token) in incomplete]
-            self._settle()
-            self._release(back)
-            self._found_nothing = False
-
-    # Settling
-
-    def _settle_when_due(self) -> None:
-        if not self._ended:
-            return
-        waited = time.monotonic() - self._times.settled
-        if len(self._ended) >= _SETTLE_AT or waited >= _SETTLE_AFTER or not self._pool.in_hand:
-            self._settle()
-
-    def _settle(self) -> None:
-        if not self._ended:
-            return
-        settled, self._ended = self._ended, []
-        lost = set(self._store.settle(settled))
-        self._pool.settled()
-        self._found_nothing = False
-        self._times.look = 0.0
-        self.summary.lost += len(lost)
-        for one in settled:
-            if one.job.id not in lost:
-                self._tell(one)
-        if self._report and self._report.watched:
-            self._report.progress(self.summary, self.summary.ended + self._pool.in_hand + self._store.backlog())
-
-    def _tell(self, settled: Settlement) -> None:
-        """Count it, and call a person if one is needed."""
-        job, outcome, following, _ = settled
-        if following.state is State.FINISHED:
-            self.summary.finished += 1
-            return
-        state = following.state.value
-        setattr(self.summary, state, getattr(self.summary, state) + 1)
-        log.info("job %d %s: %s", job.id, state, following.error.message if following.error else outcome.kind)
-        notice = notice_of(settled, self._policies.of(job))
-        if notice:
-            self._call_a_person(notice)
-
-    def _call_a_person(self, notice: Notice) -> None:
-        log.error("%s", notice)
-        if self._report:
-            self._report.needs_a_person(notice)
-        if notice.wanted(self._config, self._pool.registry):
-            self._deliver([notice.as_job(self._chance.getrandbits(62))])
-
-    def _deliver(self, notices: list[Claimed]) -> None:
-        """Have the idlest child tell a person: the hook and the command are a user's code."""
-        if notices and self._pool.members:
-            min(self._pool.members, key=lambda member: len(member.hand)).give(notices)
-
-    # Looking after what runs
-
-    def _look_after(self) -> None:
-        now = time.monotonic()
-        back = self._pool.tick()
-        if back:
-            self._pace.slow_down()
-            self._take_back(back)
-        if now >= self._times.renew:
-            self._times.renew = now + self._config.lease / 3
-            self._renew()
-        if now >= self._times.kills:
-            self._times.kills = now + _CHECK_KILLS
-            self._kill_what_is_cancelled()
-        if now >= self._times.maintain:
-            self._maintain()
-        if now >= self._times.promote:
-            self._times.promote = now + _PROMOTE
-            if self._store.promote(self._store.clock.now()):
-                self._times.look = 0.0
-        if self._stop_asked is not None and (now > self._stop_asked or self._signals > 1):
-            self._kill_the_rest()
-
-    def _renew(self) -> None:
-        until = self._store.clock.now() + round(self._config.lease * SECOND)
-        held = set(self._store.renew(Lease(self.worker, until)))
-        lost = Outcome("crashed", 0, 0, error=Failure("LeaseLost", "another runner took the job over"))
-        for member in self._pool.members:
-            running = member.running
-            if running and running[0].id and running[0].id not in held:
-                self._pool.kill(member, lost)
-
-    def _kill_what_is_cancelled(self) -> None:
-        error = Failure("Cancelled", "killed by `cronq cancel --kill`")
-        for job_id in self._store.kills(self.worker):
-            self._pool.kill_job(job_id, Outcome("crashed", 0, 0, "cancel", error=error, signal="SIGKILL"))
-
-    # Stopping
-
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._signals += 1
-
-    def _ask_to_stop(self) -> None:
-        self.summary.stopped = True
-        if self._stop_asked is None:
-            self._stop_asked = time.monotonic() + SHUTDOWN_GRACE
-            self._take_back(self._pool.recall())
-
-    def _kill_the_rest(self) -> None:
-        error = Failure("Stopped", "the runner was told to stop; the job went back, its attempt returned")
-        for member in self._pool.members:
-            if member.running is not None:
-                self._pool.kill(member, Outcome("crashed", 0, 0, "release", error=error, signal="SIGKILL"))
-
-    def _finish_without_database(self, wake_fd: int) -> None:
-        """Let running jobs end; their outcomes stay in the journals until the next run settles them."""
-        self._pool.recall()
-        while self._pool.in_hand:
-            self._pool.wait(TICK, (wake_fd,))
-            self._pool.collect()
-            self._pool.tick()
-            if self._signals > 1:
-                self._kill_the_rest()
-        self._pool.leave()
+        self._look = 0.0

@@ -49,7 +49,34 @@ def tables(prefix: str, family: str = "sqlite", *, collation: str | None = None)
         Column("queue", String(255), primary_key=True),
         Column("paused_at", _Instant, nullable=False),
     )
+    _workers(prefix, metadata, table)
     return metadata
+
+
+def _workers(prefix: str, metadata: MetaData, table: Callable[..., Table]) -> None:
+    table(
+        f"{prefix}leases",
+        metadata,
+        Column("name", String(64), primary_key=True),
+        Column("worker", String(128), nullable=False),
+        Column("lease_until", _Instant, nullable=False),
+    )
+    table(
+        f"{prefix}workers",
+        metadata,
+        Column("name", String(128), primary_key=True),
+        Column("kind", String(16), nullable=False),
+        Column("host", String(255), nullable=False),
+        Column("pid", Integer, nullable=False),
+        Column("queues", Text, nullable=False),
+        Column("version", String(32), nullable=False),
+        Column("started_at", _Instant, nullable=False),
+        Column("seen_at", _Instant, nullable=False),
+        Column("state", String(16), nullable=False, server_default="running"),
+        Column("asked", String(16)),
+        Column("jobs_done", BigInteger, nullable=False, server_default="0"),
+        Column("memory", BigInteger),
+    )
 
 
 def _jobs(prefix: str, metadata: MetaData, table: Callable[..., Table], family: str) -> None:

@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-WAKE_SCHEMES = ("tcp", "amqp", "amqps", "redis", "rediss", "beanstalk", "sqs")
+WAKE_SCHEMES = ("tcp", "unix", "amqp", "amqps", "redis", "rediss", "beanstalk", "sqs")
 LONGEST_PREFIX = 32
 LONGEST_NAME = 100
 _MEMORY_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}

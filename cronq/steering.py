@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from cronq.dialects import Duplicate
 from cronq.errors import InvalidInput
 from cronq.reader import Reader
+from cronq.roster import Roster
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from cronq.config import Config
-    from cronq.dialects import Transaction
+    from cronq.dialects import Database, Transaction
     from cronq.times import Clock
 
 BATCH = 1000
@@ -27,12 +28,17 @@ class Steering(Reader):
     def __init__(self, config: Config, clock: Clock) -> None:
         super().__init__(config)
         self.clock = clock
+        self.roster = Roster(self._opened, self._queries, clock)
 
     def prepare(self) -> None:
         """Open the database and set the clock by it; make the schema if there is none yet."""
         if not self._prepared:
             super().prepare()
             self.synchronise()
+
+    def _opened(self) -> Database:
+        self.prepare()
+        return self._db
 
     def synchronise(self) -> None:
         """Set the clock by the database's: on every host a job is due, and a lease over, at the same moment."""

@@ -25,7 +25,7 @@ from cronq.migrations import upgrade
 from tests import servers
 from tests.waiting import wait_until
 
-TABLES = ("jobs", "attempts", "groups", "paused")
+TABLES = ("jobs", "attempts", "groups", "paused", "leases", "workers")
 _RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
 
 

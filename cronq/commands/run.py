@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cronq.commands import Invocation
+    from cronq.engine import Summary
     from cronq.locks import RunLock
-    from cronq.runner import Summary
     from cronq.selection import Filter
 
 VALUES = {

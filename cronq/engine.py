@@ -1,0 +1,398 @@
+"""What every runner does with claimed jobs: children, outcomes, leases, rescue, stopping.
+
+`run`, `work` and `serve-inetd` share it; they differ in what they claim and in when they end.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from cronq import __version__
+from cronq.errors import Unavailable
+from cronq.events import log
+from cronq.job import Failure, State
+from cronq.locks import Liveness
+from cronq.maintenance import Maintainer, not_started, settlement
+from cronq.notices import Notice, notice_of
+from cronq.outcome import Outcome
+from cronq.pace import Pace
+from cronq.policies import Policies
+from cronq.pool import TICK, Pool, Setting
+from cronq.roster import Entry, Presence
+from cronq.signals import Signals
+from cronq.store import Lease
+from cronq.times import SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import FrameType
+
+    from cronq.config import Config
+    from cronq.job import Claimed
+    from cronq.outcome import Settlement
+    from cronq.pool import Ended, Member
+    from cronq.registry import Registry
+    from cronq.store import Store
+
+_SETTLE_AT = 100
+_SETTLE_AFTER = 0.05
+_HEED = 1.0
+_PROMOTE = 1.0
+_MAINTAIN = 60.0
+SHUTDOWN_GRACE = 60.0
+"""Seconds that running jobs get to end after SIGTERM."""
+
+
+@dataclass
+class Summary:
+    """What a run did: jobs by the state they went to. `lost` are leases that others took over."""
+
+    finished: int = 0
+    failed: int = 0
+    retrying: int = 0
+    waiting: int = 0
+    cancelled: int = 0
+    ready: int = 0
+    lost: int = 0
+    stopped: bool = False
+    """Whether a signal or a task ended the run early."""
+
+    @property
+    def ended(self) -> int:
+        """Attempts that ended."""
+        return self.finished + self.failed + self.retrying + self.waiting + self.cancelled + self.ready
+
+
+class Report(Protocol):
+    """Who is told how a run goes."""
+
+    watched: bool
+    """Whether somebody looks at `progress`: counting what is left costs a statement."""
+
+    def progress(self, summary: Summary, total: int) -> None:
+        """Outcomes were written; `total` is what there was and is to do."""
+
+    def needs_a_person(self, notice: Notice) -> None:
+        """A job failed for good, or keeps failing."""
+
+
+@dataclass
+class _Times:
+    """Monotonic times of what happens now and then."""
+
+    settled: float = 0.0
+    renew: float = 0.0
+    heed: float = 0.0
+    promote: float = 0.0
+    maintain: float = 0.0
+
+
+class Part(NamedTuple):
+    """Which part a runner plays: `run`, `work` or `serve-inetd`, on which queues, with how many children."""
+
+    kind: str
+    queues: str = ""
+    children: int | None = None
+    """None stands for the configured number."""
+
+
+class Engine:
+    """The children of one process and the jobs they have. Registered as a worker while it lives."""
+
+    def __init__(
+        self, store: Store, registry: Registry, config: Config, *, part: Part, report: Report | None = None
+    ) -> None:
+        self.worker = f"{os.uname().nodename}-{os.getpid()}-{os.urandom(3).hex()}"
+        self.summary = Summary()
+        self.claimed = 0
+        self._store = store
+        self._config = config
+        self._part = part
+        self._report = report
+        self._policies = Policies(config, registry)
+        self._chance = random.Random()
+        self._maintainer = Maintainer(store, config, self._policies, chance=self._chance)
+        setting = Setting(config, registry, self._policies, store.clock, self.worker)
+        self._pool = Pool(part.children or config.jobs, setting, before_fork=store.close)
+        self._pace = Pace()
+        self._times = _Times()
+        self._ended: list[Settlement] = []
+        self._spare: list[Claimed] = []
+        self._returned: list[Claimed] = []
+        self._stop_asked: float | None = None
+        self._signals = 0
+
+    # What the parts do differently
+
+    def claim_more(self, count: int) -> list[Claimed]:
+        """Up to `count` jobs for children that can take them."""
+        raise NotImplementedError
+
+    def changed(self) -> None:
+        """Jobs were settled, given back or promoted: a claim may find what the last one didn't."""
+
+    def presence(self) -> Presence:
+        """How this worker does."""
+        return Presence("running" if self._stop_asked is None else "ending", self.summary.ended)
+
+    # The life of a worker
+
+    @contextmanager
+    def at_work(self) -> Iterator[int]:
+        """Register, have children ready and all put right that dead runners left; gives the fd of signals.
+
+        Where the database stays away, running jobs end before the error goes on.
+        """
+        alive = Liveness(self._config, self.worker)
+        with Signals(self._on_signal) as signals:
+            try:
+                self._store.synchronise()
+                self._enter()
+                self._pool.fill()
+                self._maintain()
+                yield signals.fd
+                self._store.roster.leave(self.worker)
+            except Unavailable:
+                self._finish_without_database(signals.fd)
+                raise
+        self._pool.close()
+        alive.end()
+
+    def _enter(self) -> None:
+        entry = Entry(self.worker, self._part.kind, os.uname().nodename, os.getpid(), self._part.queues, __version__)
+        self._store.roster.enter(entry)
+
+    def _maintain(self) -> None:
+        self._times.maintain = time.monotonic() + _MAINTAIN
+        self._store.synchronise()
+        for settled in self._maintainer.rescue(besides=self.worker):
+            self._tell(settled)
+        self._store.promote(self._store.clock.now())
+        self._maintainer.prune()
+
+    def hand_over(self) -> None:
+        """Before each wait: heed signals, keep the children busy with what was taken back or is claimed now."""
+        if self._signals and self._stop_asked is None:
+            self.ask_to_stop()
+        self._give_back()
+        self._refill()
+
+    def follow_up(self) -> None:
+        """After each wait: take outcomes, settle them, look after what runs."""
+        self._gather()
+        self._settle_when_due()
+        self._look_after()
+
+    # Handing over
+
+    def _refill(self) -> None:
+        self._pool.fill()
+        takers = self._takers()
+        if self._spare and (self._stop_asked is not None or not takers):
+            self._release(self._spare)
+            self._spare = []
+        if not takers:
+            return
+        if not self._spare:
+            self._spare = self.claim_more(sum(count for _, count in takers))
+            self.claimed += len(self._spare)
+        if self._spare:
+            self._deal([member for member, _ in takers])
+
+    def _takers(self) -> list[tuple[Member, int]]:
+        """The children that can take more jobs, the emptiest first, and how many each."""
+        ahead = self._pace.ahead
+        takers = [
+            (member, ahead - len(member.hand))
+            for member in self._pool.members
+            if len(member.hand) <= ahead // 2 and self._pool.has_room(member)
+        ]
+        return sorted(takers, key=lambda taker: -taker[1])
+
+    def _deal(self, members: list[Member]) -> None:
+        """Hand jobs out in turn, so that they start in order; a group's jobs go to one child."""
+        hands: list[list[Claimed]] = [[] for _ in members]
+        places: dict[str, int] = {}
+        for number, job in enumerate(self._spare):
+            place = number % len(members)
+            if job.group is not None:
+                place = places.setdefault(job.group, place)
+            hands[place].append(job)
+        self._spare = []
+        for member, jobs in zip(members, hands, strict=True):
+            if jobs:
+                member.give(jobs)
+
+    def _release(self, jobs: list[Claimed]) -> None:
+        self.claimed -= len(jobs)
+        self._store.release(jobs)
+        self.changed()
+
+    # Collecting
+
+    def _gather(self) -> None:
+        ended, orphaned = self._pool.collect()
+        if ended:
+            self._pace.learn(ended)
+            for job, outcome in ended:
+                self._take(job, outcome)
+            self._heed(ended)
+        self._take_back(orphaned)
+
+    def _take(self, job: Claimed, outcome: Outcome) -> None:
+        if not job.id:
+            if outcome.error:
+                log.warning("a notice did not get through: %s: %s", outcome.error.kind, outcome.error.message)
+            return
+        if not_started(outcome):
+            return
+        if not self._ended:
+            self._times.settled = time.monotonic()
+        self._ended.append(settlement(job, outcome, self._policies, self._chance))
+
+    def _heed(self, ended: Sequence[Ended]) -> None:
+        """What jobs ask of the runner. Not before all outcomes are taken: settling lets journals go."""
+        self._returned += [job for job, outcome in ended if job.id and not_started(outcome)]
+        if any(outcome.stop for _, outcome in ended):
+            self.ask_to_stop()
+
+    def _take_back(self, jobs: list[Claimed]) -> None:
+        """Keep jobs for another child; those that follow one in their group go back to the line."""
+        self._returned += [job for job in jobs if job.state == "blocked"]
+        self._spare += [job for job in jobs if job.id and job.state != "blocked"]
+        self._deliver([job for job in jobs if not job.id])
+
+    def _give_back(self) -> None:
+        """Release what followed others in their groups.
+
+        All of a group at once: else a job behind them could be claimed before the last is back.
+        """
+        if not self._returned:
+            return
+        hands = [job for member in self._pool.members for job in member.hand]
+        incomplete = {(job.group, job.token) for job in hands if job.state == "blocked"}
+        back = [job for job in self._returned if (job.group, job.token) not in incomplete]
+        if back:
+            self._returned = [job for job in self._returned if (job.group, job.token) in incomplete]
+            self._settle()
+            self._release(back)
+
+    # Settling
+
+    def _settle_when_due(self) -> None:
+        if not self._ended:
+            return
+        waited = time.monotonic() - self._times.settled
+        if len(self._ended) >= _SETTLE_AT or waited >= _SETTLE_AFTER or not self._pool.in_hand:
+            self._settle()
+
+    def _settle(self) -> None:
+        if not self._ended:
+            return
+        settled, self._ended = self._ended, []
+        lost = set(self._store.settle(settled))
+        self._pool.settled()
+        self.changed()
+        self.summary.lost += len(lost)
+        for one in settled:
+            if one.job.id not in lost:
+                self._tell(one)
+        if self._report and self._report.watched:
+            self._report.progress(self.summary, self.summary.ended + self._pool.in_hand + self._store.backlog())
+
+    def _tell(self, settled: Settlement) -> None:
+        """Count it, and call a person if one is needed."""
+        job, outcome, following, _ = settled
+        if following.state is State.FINISHED:
+            self.summary.finished += 1
+            return
+        state = following.state.value
+        setattr(self.summary, state, getattr(self.summary, state) + 1)
+        log.info("job %d %s: %s", job.id, state, following.error.message if following.error else outcome.kind)
+        notice = notice_of(settled, self._policies.of(job))
+        if notice:
+            self._call_a_person(notice)
+
+    def _call_a_person(self, notice: Notice) -> None:
+        log.error("%s", notice)
+        if self._report:
+            self._report.needs_a_person(notice)
+        if notice.wanted(self._config, self._pool.registry):
+            self._deliver([notice.as_job(self._chance.getrandbits(62))])
+
+    def _deliver(self, notices: list[Claimed]) -> None:
+        """Have the idlest child tell a person: the hook and the command are a user's code."""
+        if notices and self._pool.members:
+            min(self._pool.members, key=lambda member: len(member.hand)).give(notices)
+
+    # Looking after what runs
+
+    def _look_after(self) -> None:
+        now = time.monotonic()
+        back = self._pool.tick()
+        if back:
+            self._pace.slow_down()
+            self._take_back(back)
+        if now >= self._times.renew:
+            self._times.renew = now + self._config.lease / 3
+            self._renew()
+        if now >= self._times.heed:
+            self._times.heed = now + _HEED
+            self._kill_what_is_cancelled()
+        if now >= self._times.maintain:
+            self._maintain()
+        if now >= self._times.promote:
+            self._times.promote = now + _PROMOTE
+            if self._store.promote(self._store.clock.now()):
+                self.changed()
+        if self._stop_asked is not None and (now > self._stop_asked or self._signals > 1):
+            self._kill_the_rest()
+
+    def _renew(self) -> None:
+        until = self._store.clock.now() + round(self._config.lease * SECOND)
+        held = set(self._store.renew(Lease(self.worker, until)))
+        self._store.roster.beat(self.worker, self.presence())
+        lost = Outcome("crashed", 0, 0, error=Failure("LeaseLost", "another runner took the job over"))
+        for member in self._pool.members:
+            running = member.running
+            if running and running[0].id and running[0].id not in held:
+                self._pool.kill(member, lost)
+
+    def _kill_what_is_cancelled(self) -> None:
+        error = Failure("Cancelled", "killed by `cronq cancel --kill`")
+        for job_id in self._store.kills(self.worker):
+            self._pool.kill_job(job_id, Outcome("crashed", 0, 0, "cancel", error=error, signal="SIGKILL"))
+
+    # Stopping
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._signals += 1
+
+    def ask_to_stop(self) -> None:
+        """Start nothing more; what runs may end within the grace."""
+        self.summary.stopped = True
+        if self._stop_asked is None:
+            self._stop_asked = time.monotonic() + SHUTDOWN_GRACE
+            self._take_back(self._pool.recall())
+
+    def _kill_the_rest(self) -> None:
+        error = Failure("Stopped", "the runner was told to stop; the job went back, its attempt returned")
+        for member in self._pool.members:
+            if member.running is not None:
+                self._pool.kill(member, Outcome("crashed", 0, 0, "release", error=error, signal="SIGKILL"))
+
+    def _finish_without_database(self, wake_fd: int) -> None:
+        """Let running jobs end; their outcomes stay in the journals until the next run settles them."""
+        self._pool.recall()
+        while self._pool.in_hand:
+            self._pool.wait(TICK, (wake_fd,))
+            self._pool.collect()
+            self._pool.tick()
+            if self._signals > 1:
+                self._kill_the_rest()
+        self._pool.leave()

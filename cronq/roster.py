@@ -1,0 +1,93 @@
+"""Who works on the queue: each runner's row while it lives, on any host."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from cronq.dialects import Duplicate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cronq.dialects import Database
+    from cronq.queries import Queries
+    from cronq.times import Clock
+
+
+class Entry(NamedTuple):
+    """What a runner says of itself when it starts."""
+
+    name: str
+    kind: str
+    """`run`, `work` or `serve-inetd`."""
+    host: str
+    pid: int
+    queues: str
+    """The filter it claims by, as text; empty for everything."""
+    version: str
+
+
+class Presence(NamedTuple):
+    """What a runner says of itself from time to time."""
+
+    state: str = "running"
+    """`running`, `paused` or `ending`."""
+    jobs_done: int = 0
+    memory: int | None = None
+    """Bytes, of the runner and its children."""
+
+
+class Worker(NamedTuple):
+    """One runner as the database knows it; times are instants."""
+
+    name: str
+    kind: str
+    host: str
+    pid: int
+    queues: str
+    version: str
+    started_at: int
+    seen_at: int
+    state: str
+    asked: str | None
+    """`end`: somebody asked it to end after its jobs."""
+    jobs_done: int
+    memory: int | None
+
+
+class Roster:
+    """The workers' rows. A row says that a worker lived when it was last seen, nothing about its jobs."""
+
+    def __init__(self, opened: Callable[[], Database], queries: Queries, clock: Clock) -> None:
+        self._opened = opened
+        self._queries = queries
+        self._clock = clock
+
+    def enter(self, entry: Entry) -> None:
+        """Put a runner on the roster."""
+        now = self._clock.now()
+        try:
+            self._opened().execute(self._queries.enter, (*entry, now, now))
+        except Duplicate:  # the answer got lost, and it was written again
+            return
+
+    def beat(self, name: str, presence: Presence) -> None:
+        """Say that a runner lives, and how it does."""
+        self._opened().execute(self._queries.beat, (self._clock.now(), *presence, name))
+
+    def leave(self, name: str) -> None:
+        """Take a runner off the roster; its jobs must have been freed before."""
+        self._opened().execute(self._queries.leave, (name,))
+
+    def workers(self) -> list[Worker]:
+        """All that are on the roster, oldest first."""
+        return [Worker._make(row) for row in self._opened().query(self._queries.workers_seen)]
+
+    def asked(self, name: str) -> str | None:
+        """What somebody asked a runner to do."""
+        rows = self._opened().query(self._queries.asked, (name,))
+        return rows[0][0] if rows else None
+
+    def ask(self, name: str, what: str | None) -> bool:
+        """Ask a runner to do something (`end`), or no longer; False if it isn't on the roster."""
+        return bool(self._opened().execute(self._queries.ask, (what, name)).rowcount)
