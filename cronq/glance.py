@@ -29,6 +29,6 @@ def anything_to_do(config: Config, clock: Clock) -> bool:
         return True
     now = clock.now() + database.offset()
     expired = now - round(config.retention * SECOND) if config.retention is not None else 0
-    found = database.query(glance(config.table_prefix), (now, expired))
+    found = database.query(glance(config.table_prefix, database.family), (now, expired))
     database.close()
     return bool(found[0][0])

@@ -19,6 +19,8 @@ MODULES = {
     "show": "look",
     "why": "look",
     "status": "status",
+    "health": "declared",
+    "metrics": "declared",
     "wait": "wait",
     "retry": "change",
     "cancel": "change",
