@@ -22,6 +22,7 @@ MODULES = {
     "health": "declared",
     "metrics": "declared",
     "wait": "wait",
+    "ring": "ring",
     "retry": "change",
     "cancel": "change",
     "clear-finished": "upkeep",
