@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from cronq import __version__
 from cronq.errors import Unavailable
 from cronq.events import log
+from cronq.fence import Fence
 from cronq.job import Failure, State
 from cronq.locks import Liveness
 from cronq.maintenance import Maintainer, not_started, settlement
@@ -126,6 +127,9 @@ class Engine:
         self._returned: list[Claimed] = []
         self._stop_asked: float | None = None
         self._signals = 0
+        # On SQLite nobody takes over what a living runner holds.
+        self._gave_up = False
+        self._fence = Fence(config.lease if store.duty.shared else None, self._give_up)
 
     # What the parts do differently
 
@@ -149,7 +153,7 @@ class Engine:
         Where the database stays away, running jobs end before the error goes on.
         """
         alive = Liveness(self._config, self.worker)
-        with Signals(self._on_signal) as signals:
+        with Signals(self._on_signal) as signals, self._fence:
             try:
                 self._store.synchronise()
                 self._enter()
@@ -200,8 +204,11 @@ class Engine:
         if not takers:
             return
         if not self._spare:
+            before = time.monotonic()
             self._spare = self.claim_more(sum(count for _, count in takers))
             self.claimed += len(self._spare)
+            if time.monotonic() - before > self._config.lease / 3:
+                self._renew()
         if self._spare:
             self._deal([member for member, _ in takers])
 
@@ -244,6 +251,9 @@ class Engine:
                 self._take(job, outcome)
             self._heed(ended)
         self._take_back(orphaned)
+        if self._gave_up:
+            self._gave_up = False
+            self._renew()
 
     def _take(self, job: Claimed, outcome: Outcome) -> None:
         if not job.id:
@@ -355,14 +365,30 @@ class Engine:
             self._kill_the_rest()
 
     def _renew(self) -> None:
+        before = time.monotonic()
         until = self._store.clock.now() + round(self._config.lease * SECOND)
         held = set(self._store.renew(Lease(self.worker, until)))
+        self._fence.renewed(before)
         self._store.roster.beat(self.worker, self.presence())
         lost = Outcome("crashed", 0, 0, error=Failure("LeaseLost", "another runner took the job over"))
         for member in self._pool.members:
             running = member.running
             if running and running[0].id and running[0].id not in held:
                 self._pool.kill(member, lost)
+        self._keep_only(held)
+
+    def _keep_only(self, held: set[int]) -> None:
+        """Start no job that another runner has taken over."""
+        if any(job.id and job.id not in held for member in self._pool.members for job in member.hand):
+            self._take_back(self._pool.recall())
+        self._spare = [job for job in self._spare if job.id in held]
+        self._returned = [job for job in self._returned if job.id in held]
+
+    def _give_up(self) -> None:
+        """The leases are about to end, and the database is out of reach: others may take the jobs over."""
+        error = Failure("LeaseLost", "killed: its lease ended while the database was out of reach")
+        self._gave_up = True
+        self._pool.cut_off(Outcome("crashed", 0, 0, error=error, signal="SIGKILL"))
 
     def _kill_what_is_cancelled(self) -> None:
         error = Failure("Cancelled", "killed by `cronq cancel --kill`")

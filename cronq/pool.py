@@ -365,6 +365,13 @@ class Pool:
                 return True
         return False
 
+    def cut_off(self, outcome: Outcome) -> None:
+        """Kill all children that have jobs, at once and from wherever the runner is."""
+        for member in self.members:
+            if member.hand:
+                member.doom = outcome
+                _kill_group(member.pid)
+
     def recall(self) -> list[Claimed]:
         """Take back everything that was not started."""
         return [job for member in self.members for job in member.take_back()]
