@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from cronq import __version__
 from cronq.errors import Unavailable
 from cronq.events import log
-from cronq.fence import Fence
+from cronq.fence import Fence, NoFence
 from cronq.job import Failure, State
-from cronq.locks import Liveness
+from cronq.locks import Liveness, new_worker
 from cronq.maintenance import Maintainer, not_started, settlement
 from cronq.notices import Notice, notice_of
 from cronq.outcome import Outcome
@@ -30,13 +30,13 @@ from cronq.store import Lease
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from types import FrameType
 
     from cronq.config import Config
     from cronq.job import Claimed
     from cronq.outcome import Settlement
-    from cronq.pool import Ended, Member
+    from cronq.pool import Ended, Member, Started
     from cronq.registry import Registry
     from cronq.store import Store
 
@@ -47,6 +47,9 @@ _PROMOTE = 1.0
 _MAINTAIN = 60.0
 SHUTDOWN_GRACE = 60.0
 """Seconds that running jobs get to end after SIGTERM."""
+
+_CUT_OFF = "executor died: SIGKILL (its runner could not renew the lease: the database was away for too long)"
+_FENCED = Outcome("crashed", 0, 0, "rescue", error=Failure("ExecutorDied", _CUT_OFF), signal="SIGKILL")
 
 
 @dataclass
@@ -100,6 +103,8 @@ class Part(NamedTuple):
     queues: str = ""
     children: int | None = None
     """None stands for the configured number."""
+    started: Started | None = None
+    """Children that were at work before there was an engine for them."""
 
 
 class Engine:
@@ -108,7 +113,8 @@ class Engine:
     def __init__(
         self, store: Store, registry: Registry, config: Config, *, part: Part, report: Report | None = None
     ) -> None:
-        self.worker = f"{os.uname().nodename}-{os.getpid()}-{os.urandom(3).hex()}"
+        started = part.started
+        self.worker = started.alive.worker if started else new_worker()
         self.summary = Summary()
         self.claimed = 0
         self._store = store
@@ -119,17 +125,17 @@ class Engine:
         self._chance = random.Random()
         self._maintainer = Maintainer(store, config, self._policies, chance=self._chance)
         setting = Setting(config, registry, self._policies, store.clock, self.worker)
-        self._pool = Pool(part.children or config.jobs, setting, before_fork=store.close)
+        self._pool = started.pool if started else Pool(part.children or config.jobs, setting)
+        self._pool.before_fork = store.close
         self._pace = Pace()
         self._times = _Times()
+        alone = config.sqlite_path() is not None
+        self._fence = (NoFence if alone else Fence)(config.lease, self._stop_in_time)
         self._ended: list[Settlement] = []
         self._spare: list[Claimed] = []
         self._returned: list[Claimed] = []
         self._stop_asked: float | None = None
         self._signals = 0
-        # On SQLite nobody takes over what a living runner holds.
-        self._gave_up = False
-        self._fence = Fence(config.lease if store.duty.shared else None, self._give_up)
 
     # What the parts do differently
 
@@ -152,21 +158,29 @@ class Engine:
 
         Where the database stays away, running jobs end before the error goes on.
         """
-        alive = Liveness(self._config, self.worker)
+        alive = self._part.started.alive if self._part.started else Liveness(self._config, self.worker)
         with Signals(self._on_signal) as signals, self._fence:
             try:
-                self._store.synchronise()
-                self._enter()
-                self._pool.fill()
-                self._maintain()
+                self.begin()
                 yield signals.fd
-                self._maintainer.resign(self.worker)
-                self._store.roster.leave(self.worker)
+                self.leave()
             except Unavailable:
                 self._finish_without_database(signals.fd)
                 raise
         self._pool.close()
         alive.end()
+
+    def begin(self) -> None:
+        """Set the clock, register, have children ready, put right what dead runners left."""
+        self._store.synchronise()
+        self._enter()
+        self._pool.fill()
+        self._maintain()
+
+    def leave(self) -> None:
+        """Nothing is in hand any more."""
+        self._maintainer.resign(self.worker)
+        self._store.roster.leave(self.worker)
 
     def _enter(self) -> None:
         entry = Entry(self.worker, self._part.kind, os.uname().nodename, os.getpid(), self._part.queues, __version__)
@@ -204,13 +218,18 @@ class Engine:
         if not takers:
             return
         if not self._spare:
-            before = time.monotonic()
-            self._spare = self.claim_more(sum(count for _, count in takers))
-            self.claimed += len(self._spare)
-            if time.monotonic() - before > self._config.lease / 3:
-                self._renew()
+            self._claim(sum(count for _, count in takers))
+        if self._spare and self._fence.fallen:
+            self._renew()
         if self._spare:
             self._deal([member for member, _ in takers])
+
+    def _claim(self, count: int) -> None:
+        idle, started = not self._pool.in_hand and not self._returned, time.monotonic()
+        self._spare = self.claim_more(count)
+        self.claimed += len(self._spare)
+        if idle and self._spare:
+            self._fence.renewed(started)
 
     def _takers(self) -> list[tuple[Member, int]]:
         """The children that can take more jobs, the emptiest first, and how many each."""
@@ -251,9 +270,6 @@ class Engine:
                 self._take(job, outcome)
             self._heed(ended)
         self._take_back(orphaned)
-        if self._gave_up:
-            self._gave_up = False
-            self._renew()
 
     def _take(self, job: Claimed, outcome: Outcome) -> None:
         if not job.id:
@@ -365,30 +381,26 @@ class Engine:
             self._kill_the_rest()
 
     def _renew(self) -> None:
-        before = time.monotonic()
-        until = self._store.clock.now() + round(self._config.lease * SECOND)
-        held = set(self._store.renew(Lease(self.worker, until)))
-        self._fence.renewed(before)
+        started, until = time.monotonic(), self._store.clock.now() + round(self._config.lease * SECOND)
+        held = self._store.renew(Lease(self.worker, until))
+        self._fence.renewed(started)
         self._store.roster.beat(self.worker, self.presence())
+        self._forget_lost(held)
+
+    def _forget_lost(self, held: Mapping[int, int]) -> None:
+        """Neither start nor go on with what another runner has taken over."""
         lost = Outcome("crashed", 0, 0, error=Failure("LeaseLost", "another runner took the job over"))
         for member in self._pool.members:
-            running = member.running
-            if running and running[0].id and running[0].id not in held:
-                self._pool.kill(member, lost)
-        self._keep_only(held)
+            if any(_is_lost(job, held) for job in member.hand):
+                self._take_back(member.take_back())
+                running = member.running
+                if running and _is_lost(running[0], held):
+                    self._pool.kill(member, lost)
+        self._spare = [job for job in self._spare if not _is_lost(job, held)]
+        self._returned = [job for job in self._returned if not _is_lost(job, held)]
 
-    def _keep_only(self, held: set[int]) -> None:
-        """Start no job that another runner has taken over."""
-        if any(job.id and job.id not in held for member in self._pool.members for job in member.hand):
-            self._take_back(self._pool.recall())
-        self._spare = [job for job in self._spare if job.id in held]
-        self._returned = [job for job in self._returned if job.id in held]
-
-    def _give_up(self) -> None:
-        """The leases are about to end, and the database is out of reach: others may take the jobs over."""
-        error = Failure("LeaseLost", "killed: its lease ended while the database was out of reach")
-        self._gave_up = True
-        self._pool.cut_off(Outcome("crashed", 0, 0, error=error, signal="SIGKILL"))
+    def _stop_in_time(self) -> None:
+        self._pool.kill_busy(_FENCED)
 
     def _kill_what_is_cancelled(self) -> None:
         error = Failure("Cancelled", "killed by `cronq cancel --kill`")
@@ -423,3 +435,7 @@ class Engine:
             if self._signals > 1:
                 self._kill_the_rest()
         self._pool.leave()
+
+
+def _is_lost(job: Claimed, held: Mapping[int, int]) -> bool:
+    return bool(job.id) and held.get(job.id) != job.token

@@ -43,4 +43,5 @@ def _is_due(database: Database, config: Config, clock: Clock) -> bool:
         clock.set_by(measured)
     now = clock.now()
     expired = now - round(config.retention * SECOND) if config.retention is not None else 0
-    return bool(database.query(glance(config.table_prefix), (now, now, expired))[0][0])
+    found = database.query(glance(config.table_prefix, database.family), (now, now, expired))
+    return bool(found[0][0])

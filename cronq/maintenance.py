@@ -36,6 +36,8 @@ _SILENCE = 3
 _MOST_DOUBT = 30 * SECOND
 """From here on leases of other hosts that look ended may not be."""
 
+_RESCUER = ".rescue"
+
 _KILLED = "executor died: SIGKILL (its runner {worker} was killed)"
 _REBOOTED = "executor died: the machine was restarted"
 _UNKNOWN = "executor died: the lease of its runner {worker} ended"
@@ -123,10 +125,11 @@ class Maintainer:
 
     def _rescue_from_afar(self, worker: str, remains: Remains, heir: str) -> list[Settlement]:
         """The same for a worker that only its leases tell of, on another host perhaps: when they have ended."""
-        over = self._store.take_over(worker, heir=heir)
-        death = _Death(worker, remains, self._store.clock.now())
+        # Under a name of their own: if the heir dies here, nobody must take them for claims that it never started.
+        over = self._store.take_over(worker, heir=f"{heir}{_RESCUER}")
+        death = _Death(worker.removesuffix(_RESCUER), remains, self._store.clock.now())
         if over:
-            log.warning("rescued %d jobs of %s, whose leases had ended", len(over), worker)
+            log.warning("rescued %d jobs of %s, whose leases had ended", len(over), death.worker)
         return self._settle([(held.job, _crashed(held, death, None)) for held in over])
 
     def _settle_ended(self, worker: str, entries: Iterable[Entry]) -> list[Settlement]:

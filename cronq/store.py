@@ -18,6 +18,7 @@ from cronq.dialects import Conflict
 from cronq.errors import ConfigError
 from cronq.job import ENDED, Claimed
 from cronq.line import Line, Share, Wanted
+from cronq.pick import Claim, pick
 from cronq.revisions import is_current
 from cronq.steering import BATCH, Steering
 
@@ -120,6 +121,21 @@ class Store(Steering):
                 return taken
             queues.remove(chosen[0])
         return []
+
+    def claim_one(self, job_id: int, lease: Lease, *, now: int) -> Claimed:
+        """Lease exactly this job if it may run now: ready, or due and not promoted yet, becomes running.
+
+        Raises Refused, saying what stands against it.
+        """
+        self.prepare()
+        claim = Claim(
+            worker=lease.worker,
+            token=self._random.getrandbits(62) or 1,
+            now=now,
+            until=lease.until,
+            process=(self._host, os.getpid()),
+        )
+        return Claimed._make(pick(self._db, self._queries, job_id, claim))
 
     def _claim_from(
         self, queues: Sequence[str], wanted: Filter, lease: Lease, *, limit: int, now: int
@@ -261,15 +277,15 @@ class Store(Steering):
 
     # Keeping and taking over leases
 
-    def renew(self, lease: Lease) -> list[int]:
-        """Push the end of all leases of this worker out; returns the ids it still holds."""
-        held = self._leases(lease.worker)
+    def renew(self, lease: Lease) -> dict[int, int]:
+        """Push the end of all leases of this worker out; returns the jobs it still holds, with their tokens."""
+        held = sorted(self._leases(lease.worker))
         if held:
             self._db.execute(self._queries.renew, (lease.until, self._db.many(held), lease.worker))
-        return self._leases(lease.worker) if held else []
+        return self._leases(lease.worker) if held else {}
 
-    def _leases(self, worker: str) -> list[int]:
-        return [row[0] for row in self._db.query(self._queries.leases, (worker,))]
+    def _leases(self, worker: str) -> dict[int, int]:
+        return dict(self._db.query(self._queries.leases, (worker,)))
 
     def kills(self, worker: str) -> list[int]:
         """Jobs of this worker that somebody asked to kill."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _SESSION = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ANSI_QUOTES',"
     f" innodb_lock_wait_timeout = {server.LOCK_LIMIT}, wait_timeout = 28800"
+    f" /*M!100300 , idle_transaction_timeout = {server.STANDSTILL_LIMIT} */"  # MySQL knows nothing like it
 )
 _ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 _TYPES = {"b": "TINYINT", "i": "BIGINT", "f": "DOUBLE", "s": "LONGTEXT"}

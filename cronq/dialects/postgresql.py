@@ -117,7 +117,7 @@ def connect(url: DatabaseURL, *, autocommit: bool = True) -> Any:
     timeouts = {
         "statement_timeout": server.CALL_LIMIT * _MILLISECONDS,
         "lock_timeout": server.LOCK_LIMIT * _MILLISECONDS,
-        "idle_in_transaction_session_timeout": 2 * server.CALL_LIMIT * _MILLISECONDS,
+        "idle_in_transaction_session_timeout": server.STANDSTILL_LIMIT * _MILLISECONDS,
     }
     session = " ".join(f"-c {name}={value}" for name, value in timeouts.items())
     chosen: dict[str, Any] = {

@@ -41,6 +41,9 @@ CONNECT_LIMIT = 10
 LOCK_LIMIT = 5
 """Seconds to connect, and to wait for another one's row lock."""
 
+STANDSTILL_LIMIT = 10
+"""Seconds that a transaction may stand still: then its client is taken for gone, and its locks are freed."""
+
 _IDLE = 5.0
 """Seconds after which a connection is asked whether it is still there, before something is written."""
 
