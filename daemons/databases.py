@@ -95,7 +95,8 @@ class Running:
 
     def url(self, name: str) -> str:
         """For cronq: the database of this name, as the server's administrator."""
-        return self.server.url.format(address=self.address, port=self.port, name=name)
+        plain = {"mariadb": "?ssl_disabled=true", "postgresql": "?sslmode=disable"}[self.kind]
+        return self.server.url.format(address=self.address, port=self.port, name=name) + plain
 
     def make(self) -> None:
         """Make its data and start it."""
