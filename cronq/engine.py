@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from cronq import __version__
 from cronq.errors import Unavailable
 from cronq.events import log
-from cronq.fence import Fence, NoFence
+from cronq.fence import Fence
 from cronq.job import Failure, State
 from cronq.locks import Liveness
 from cronq.maintenance import Maintainer, not_started, settlement
@@ -48,8 +48,8 @@ _MAINTAIN = 60.0
 SHUTDOWN_GRACE = 60.0
 """Seconds that running jobs get to end after SIGTERM."""
 
-_CUT_OFF = "executor died: SIGKILL (its runner could not renew the lease: the database was away for too long)"
-_FENCED = Outcome("crashed", 0, 0, "rescue", error=Failure("ExecutorDied", _CUT_OFF), signal="SIGKILL")
+_OUT_OF_REACH = "executor died: SIGKILL (its lease ended while the database was out of reach)"
+_GIVEN_UP = Outcome("crashed", 0, 0, "rescue", error=Failure("ExecutorDied", _OUT_OF_REACH), signal="SIGKILL")
 
 
 @dataclass
@@ -125,13 +125,13 @@ class Engine:
         self._pool = Pool(part.children or config.jobs, setting, before_fork=store.close)
         self._pace = Pace()
         self._times = _Times()
-        alone = config.sqlite_path() is not None
-        self._fence = (NoFence if alone else Fence)(config.lease, self._stop_in_time)
         self._ended: list[Settlement] = []
         self._spare: list[Claimed] = []
         self._returned: list[Claimed] = []
         self._stop_asked: float | None = None
         self._signals = 0
+        # On SQLite nobody takes over what a living runner holds.
+        self._fence = Fence(config.lease if store.duty.shared else None, self._give_up)
 
     # What the parts do differently
 
@@ -162,6 +162,7 @@ class Engine:
                 self._pool.fill()
                 self._maintain()
                 yield signals.fd
+                self._maintainer.resign(self.worker)
                 self._store.roster.leave(self.worker)
             except Unavailable:
                 self._finish_without_database(signals.fd)
@@ -174,7 +175,7 @@ class Engine:
         self._store.roster.enter(entry)
 
     def _maintain(self) -> None:
-        self._times.maintain = time.monotonic() + _MAINTAIN
+        self._times.maintain = time.monotonic() + min(_MAINTAIN, self._config.lease / 2)
         self._store.synchronise()
         for settled in self._maintainer.rescue(besides=self.worker):
             self._tell(settled)
@@ -386,8 +387,9 @@ class Engine:
         self._spare = [job for job in self._spare if not _is_lost(job, held)]
         self._returned = [job for job in self._returned if not _is_lost(job, held)]
 
-    def _stop_in_time(self) -> None:
-        self._pool.kill_busy(_FENCED)
+    def _give_up(self) -> None:
+        """The leases are about to end, and the database is out of reach: others may take the jobs over."""
+        self._pool.cut_off(_GIVEN_UP)
 
     def _kill_what_is_cancelled(self) -> None:
         error = Failure("Cancelled", "killed by `cronq cancel --kill`")

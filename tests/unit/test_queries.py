@@ -50,7 +50,7 @@ def test_every_statement_fits_the_schema(database: sqlite3.Connection, name: str
 
 
 def test_the_glance_fits_too(database: sqlite3.Connection) -> None:
-    assert database.execute(glance("cronq_"), (0, 0)).fetchone() == (0,)
+    assert database.execute(glance("cronq_"), (0, 0, 0)).fetchone() == (0,)
 
 
 @pytest.mark.parametrize("name", ["settle", "finish", "release", "still_held"])
