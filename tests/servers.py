@@ -27,6 +27,9 @@ HOST = ("unshare", "--net", "--uts")
 FAKETIME = next(map(str, Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
 """The library of Debian's faketime."""
 
+BOOT = (*UNSHARE, "--cgroup", "--uts", "--ipc", "--net", "--kill-child=KILL")
+"""Runs a command as process 1 of a machine of its own, as far as it can see."""
+
 
 def required() -> bool:
     """Whether a missing server is a failure."""
@@ -62,12 +65,34 @@ def _namespaces() -> str | None:
     return None if tried.returncode == 0 else f"unshare: {tried.stderr.strip()}"
 
 
+def cgroup_root() -> Path | None:
+    """Where the machine has its control groups of version 2, if it shows them."""
+    mounts = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
+    return next((Path(place) for _, place, kind, *_ in mounts if kind == "cgroup2"), None)
+
+
+@functools.cache
+def _systemd_boot() -> str | None:
+    """Whether a systemd can be process 1 here: groups of its own, and a tree over the machine's."""
+    if reason := _namespaces() or _installed("nsenter") or _installed("setpriv"):
+        return reason
+    if not Path("/lib/systemd/systemd").exists():
+        return "systemd is not installed"
+    root = cgroup_root()
+    if root is None or not os.access(root, os.W_OK):
+        return "no cgroup2 file system that could be written to"
+    layers = "mount -t tmpfs t /mnt && mkdir /mnt/up /mnt/work /mnt/all && mount -t overlay"
+    overlay = f"{layers} -o lowerdir=/,upperdir=/mnt/up,workdir=/mnt/work o /mnt/all"
+    tried = subprocess.run([*BOOT, "sh", "-c", overlay], capture_output=True, text=True, check=False)
+    return None if tried.returncode == 0 else f"no overlay in namespaces: {tried.stderr.strip()}"
+
+
 def _installed(name: str) -> str | None:
     return None if program(name) else f"{name} is not installed"
 
 
-def _cron() -> str | None:
-    return _installed("cron") or _namespaces()
+def _contained(name: str) -> str | None:
+    return _installed(name) or _namespaces()
 
 
 def _mariadb() -> str | None:
@@ -103,9 +128,12 @@ def _faketime() -> str | None:
 
 _FINDERS: dict[str, Callable[[], str | None]] = {
     "beanstalkd": functools.partial(brokers.missing, "beanstalkd"),
-    "cron": _cron,
+    "fish": functools.partial(_installed, "fish"),
+    "mandoc": functools.partial(_installed, "mandoc"),
     "faketime": _faketime,
     "galera": _galera,
+    "cron": functools.partial(_contained, "cron"),
+    "logrotate": functools.partial(_contained, "logrotate"),
     "mariadb": _mariadb,
     "namespaces": _namespaces,
     "network": _network,
@@ -114,5 +142,9 @@ _FINDERS: dict[str, Callable[[], str | None]] = {
     "redis": functools.partial(brokers.missing, "redis"),
     "redis-server": functools.partial(_installed, "redis-server"),
     "root": _root,
+    "zsh": functools.partial(_installed, "zsh"),
     "sqs": functools.partial(brokers.missing, "sqs"),
+    "supervisor": functools.partial(_contained, "supervisord"),
+    "systemd-boot": _systemd_boot,
+    "xinetd": functools.partial(_contained, "xinetd"),
 }
