@@ -33,17 +33,10 @@ _DYING = 2.0
 _SILENCE = 3
 """Leases that a worker may let pass without a sign of life before it is taken off the roster."""
 
-<<<<<<< HEAD
-_RESCUER = ".rescue"
-
-_MOST_DOUBT = 30 * SECOND
-"""From here on leases of other hosts that look ended may not be."""
-=======
 _MOST_DOUBT = 30 * SECOND
 """From here on leases of other hosts that look ended may not be."""
 
 _RESCUER = ".rescue"
->>>>>>> main
 
 _KILLED = "executor died: SIGKILL (its runner {worker} was killed)"
 _REBOOTED = "executor died: the machine was restarted"

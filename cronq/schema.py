@@ -15,6 +15,8 @@ from sqlalchemy.dialects.mysql import LONGTEXT, MEDIUMTEXT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlalchemy import Connection
+
 _Id = BigInteger().with_variant(Integer(), "sqlite")
 _Instant = BigInteger()
 """Microseconds since 1970, UTC."""
@@ -32,6 +34,13 @@ _ENDED = {
 
 INSTANTS = ("available_at", "lease_until", "created_at", "started_at", "finished_at")
 """The columns that the views for people show as times."""
+
+
+def collation_by_bytes(connection: Connection) -> str | None:
+    """The collation that tells texts apart by every byte; others take "a" and "A" for the same key, or "a" and "a "."""
+    if connection.dialect.name != "mysql":
+        return None
+    return "utf8mb4_nopad_bin" if connection.dialect.is_mariadb else "utf8mb4_0900_bin"  # type: ignore[attr-defined]
 
 
 def tables(prefix: str, family: str = "sqlite", *, collation: str | None = None) -> MetaData:

@@ -95,7 +95,9 @@ def taken_over(hosts: Hosts) -> subprocess.Popen[str]:
     """Runs on another host, until one has the job."""
     while True:
         run = hosts.run("b", "--jobs", 1)
-        wait_until(lambda: run.poll() is not None or len(waiting(hosts)) > 1, seconds=30, what="the run ends, or has it")
+        wait_until(
+            lambda: run.poll() is not None or len(waiting(hosts)) > 1, seconds=30, what="the run ends, or has it"
+        )
         if run.poll() is None:
             return run
         run.communicate()
