@@ -107,6 +107,10 @@ class Database(Server):
         """Take a lock that lasts as long as the connection; False if another one has it."""
         return self.query("SELECT pg_try_advisory_lock(?)", (number,)) == [(True,)]
 
+    def has_other_writers(self) -> bool:
+        """Whether other servers take writes to the same tables: never."""
+        return False
+
     def read_clock(self) -> Measured:
         """The server's clock."""
         return server.measured(self, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
