@@ -78,6 +78,7 @@ _FINDERS: dict[str, Callable[[], str | None]] = {
     "cron": _cron,
     "mariadb": _mariadb,
     "namespaces": _namespaces,
+    "openssl": functools.partial(_installed, "openssl"),
     "postgresql": _postgresql,
     "rabbitmq": functools.partial(brokers.missing, "rabbitmq"),
     "redis": functools.partial(brokers.missing, "redis"),

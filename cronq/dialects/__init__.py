@@ -61,6 +61,9 @@ if TYPE_CHECKING:
         def has_table(self, name: str) -> bool:
             """Whether the table is there."""
 
+        def denies(self, error: BaseException | None) -> bool:
+            """Whether the error means that the user lacks a privilege."""
+
         def offset(self) -> int:
             """How far the database's clock is ahead of this host's, in microseconds."""
 

@@ -32,6 +32,10 @@ _MEANINGS = {
     # Too long for its column, out of range, not in the character set, larger than a row may be.
     **dict.fromkeys(("22001", "22003", "22021", "22P05", "54000"), TOO_LARGE),
 }
+_DENIED = "this user lacks a privilege; cronq needs SELECT, INSERT, UPDATE, DELETE on its tables, USAGE on sequences"
+_INSUFFICIENT = "42501"
+_NO_TLS = "the server has no TLS; `?sslmode=disable` at the end of the URL goes without"
+_TLS_REFUSED = ("certificate", "private key", "not support SSL", "SSL was required")
 _PASSING = ("starting up", "shutting down", "recovery", "too many", "connection slots", "terminating")
 """What a server says that will soon take connections again."""
 
@@ -58,6 +62,10 @@ class Database(Server):
             return False
         return True
 
+    def denies(self, error: BaseException | None) -> bool:
+        """Whether the error means that the user lacks a privilege."""
+        return getattr(error, "sqlstate", None) == _INSUFFICIENT
+
     def meaning(self, error: Exception) -> str:
         """What the error means, by its code."""
         code = getattr(error, "sqlstate", None)
@@ -69,7 +77,9 @@ class Database(Server):
     def advice(self, error: Exception) -> str:
         """The error for a person."""
         diagnosis = getattr(error, "diag", None)
-        return (diagnosis and diagnosis.message_primary) or " ".join(str(error).split())
+        said = (diagnosis and diagnosis.message_primary) or " ".join(str(error).split())
+        advice = _DENIED if self.denies(error) else _NO_TLS if "not support SSL" in said else None
+        return f"{advice} ({said})" if advice else said
 
     def inserted(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
         """Insert rows in one statement; their ids in order."""
@@ -140,7 +150,7 @@ def connect(url: DatabaseURL, *, autocommit: bool = True) -> Any:
 
 def _refused_for_good(said: str) -> bool:
     """Whether a connection was refused for a reason that stays; such errors come without a code."""
-    if "SSL" in said and "not support" in said:
+    if any(reason in said for reason in _TLS_REFUSED):
         return True
     return "FATAL:" in said and not any(passing in said for passing in _PASSING)
 

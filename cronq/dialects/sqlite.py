@@ -108,6 +108,10 @@ class Database(Inserting):
         """A file has no such locks; lock files take their place."""
         raise NotImplementedError(number)
 
+    def denies(self, error: BaseException | None) -> bool:  # noqa: ARG002 - the file's mode decides
+        """A file has no privileges."""
+        return False
+
     def offset(self) -> int:
         """The file has no clock but the host's."""
         return 0

@@ -44,8 +44,16 @@ def upgrade(config: Config) -> list[str]:
         with _alone(config) if config.sqlite_path() is None else _alone_on_this_host(config):
             return _upgrade(config)
     except DBAPIError as error:
-        message = f"{config.safe_database()}: {error.orig}"
-        raise Unavailable(message) from error
+        raise Unavailable(f"{config.safe_database()}: {_explained(config, error.orig)}") from error
+
+
+def _explained(config: Config, error: BaseException | None) -> str:
+    if open_database(config).denies(error):
+        return (
+            "cronq's tables are missing or not up to date, or this user has no privilege on them, and it may not make"
+            f" them: run `cronq update-schema` once as a user who may ({error})"
+        )
+    return str(error)
 
 
 def _too_long() -> TryLater:
