@@ -15,16 +15,20 @@ MODULES = {
     "enqueue": "enqueue",
     "emit": "enqueue",
     "run": "declared",
+    "serve-inetd": "declared",
     "ls": "look",
     "show": "look",
     "why": "look",
-    "status": "look",
+    "status": "status",
+    "health": "declared",
+    "metrics": "declared",
     "wait": "wait",
     "ring": "ring",
     "retry": "change",
     "cancel": "change",
     "clear-finished": "upkeep",
     "update-schema": "upkeep",
+    "print-config": "print_config",
 }
 """Which module serves which verb, in the order of the help."""
 
