@@ -44,6 +44,10 @@ _MEANINGS = {
 }
 _DENIED = "this user lacks a privilege; cronq needs SELECT, INSERT, UPDATE and DELETE on its tables"
 _DENIALS = (1044, 1142, 1143, 1227)
+_PASSWORD_NEEDS_TLS = (
+    "database: this user's password goes to MySQL through TLS or a Unix socket: leave out `ssl_disabled`,"
+    " or `pip install cryptography`"
+)
 _ADVICE = {
     1045: "access denied: check user name and password",
     1044: "this user may not use the database",
@@ -154,7 +158,8 @@ def connect(url: DatabaseURL) -> Any:
     if options:
         unknown = ", ".join(options)
         raise server.unknown_options(unknown, (*_TLS, "unix_socket"))
-    connection = pymysql.connect(
+    connection = _authenticated(
+        url,
         host=url.host.strip("[]") or "localhost",
         port=url.port or 3306,
         user=url.username,
@@ -168,11 +173,21 @@ def connect(url: DatabaseURL) -> Any:
         read_timeout=server.CALL_LIMIT,
         write_timeout=server.CALL_LIMIT,
         init_command=_ISOLATION,
-        **_tls(url),
     )
     with connection.cursor() as cursor:
         cursor.execute(_SESSION)
     return connection
+
+
+def _authenticated(url: DatabaseURL, **options: Any) -> Any:
+    try:
+        return pymysql.connect(**options, **_tls(url))
+    except RuntimeError:
+        # MySQL 8 asks for the password of a user whom it hasn't seen since its start. Without TLS,
+        # PyMySQL encrypts that with a package that nobody needs who has TLS.
+        if "ssl_disabled" in url.query:
+            raise ConfigError(_PASSWORD_NEEDS_TLS) from None
+        return pymysql.connect(**options, ssl=_context({}))
 
 
 def _tls(url: DatabaseURL) -> dict[str, Any]:
