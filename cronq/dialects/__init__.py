@@ -65,9 +65,6 @@ if TYPE_CHECKING:
         def version(self, table: str) -> str | None:
             """The revision of the tables, as `table` has it; None where there is none yet."""
 
-        def denies(self, error: BaseException | None) -> bool:
-            """Whether the error means that the user lacks a privilege."""
-
         def read_clock(self) -> Measured | None:
             """The database's clock; None where that is the host's."""
 

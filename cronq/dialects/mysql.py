@@ -43,7 +43,6 @@ _MEANINGS = {
     **dict.fromkeys((1406, 1366, 1264, 1153), TOO_LARGE),
 }
 _DENIED = "this user lacks a privilege; cronq needs SELECT, INSERT, UPDATE and DELETE on its tables"
-_DENIALS = (1044, 1142, 1143, 1227)
 _PASSWORD_NEEDS_TLS = (
     "database: this user's password goes to MySQL through TLS or a Unix socket: leave out `ssl_disabled`,"
     " or `pip install cryptography`"
@@ -88,10 +87,6 @@ class Database(Server):
         except self.errors:
             return False
         return True
-
-    def denies(self, error: BaseException | None) -> bool:
-        """Whether the error means that the user lacks a privilege."""
-        return _code(error) in _DENIALS
 
     def meaning(self, error: Exception) -> str:
         """What the error means, by its code."""
@@ -230,6 +225,6 @@ def _certificate_refused(error: Exception) -> str:
     return f"the server's certificate is refused: {reason}" if reason else ""
 
 
-def _code(error: BaseException | None) -> int:
-    code = error.args[0] if error and error.args else 0
+def _code(error: Exception) -> int:
+    code = error.args[0] if error.args else 0
     return code if isinstance(code, int) else 0

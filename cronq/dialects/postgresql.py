@@ -37,9 +37,10 @@ _MEANINGS = {
 _DENIED = "this user lacks a privilege; cronq needs SELECT, INSERT, UPDATE, DELETE on its tables, USAGE on sequences"
 _INSUFFICIENT = "42501"
 _NO_TLS = "the server has no TLS; `?sslmode=disable` at the end of the URL goes without"
-_TLS_REFUSED = ("certificate", "private key", "not support SSL", "SSL was required")
-_PASSING = ("starting up", "shutting down", "recovery", "too many", "connection slots", "terminating")
-"""What a server says that will soon take connections again."""
+_STAYING = ("authentication failed", "does not exist", "no pg_hba.conf entry", "not permitted", "permission denied",
+            "no password supplied", "not currently accepting", "does not support SSL", "certificate",
+            "private key")  # fmt: skip
+"""Reasons for a refused connection that won't pass by themselves."""
 
 
 class Database(Server):
@@ -64,23 +65,18 @@ class Database(Server):
             return False
         return True
 
-    def denies(self, error: BaseException | None) -> bool:
-        """Whether the error means that the user lacks a privilege."""
-        return getattr(error, "sqlstate", None) == _INSUFFICIENT
-
     def meaning(self, error: Exception) -> str:
         """What the error means, by its code."""
         code = getattr(error, "sqlstate", None)
         if code is None:
-            lost = isinstance(error, psycopg.OperationalError | OSError) and not _refused_for_good(str(error))
-            return LOST if lost else REFUSED
+            return LOST if isinstance(error, psycopg.OperationalError | OSError) and not _stays(error) else REFUSED
         return LOST if code.startswith("08") else _MEANINGS.get(code, REFUSED)
 
     def advice(self, error: Exception) -> str:
         """The error for a person."""
         diagnosis = getattr(error, "diag", None)
         said = (diagnosis and diagnosis.message_primary) or " ".join(str(error).split())
-        advice = _DENIED if self.denies(error) else _NO_TLS if "not support SSL" in said else None
+        advice = _way_out(error, said)
         return f"{advice} ({said})" if advice else said
 
     def inserted(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
@@ -150,11 +146,21 @@ def connect(url: DatabaseURL, *, autocommit: bool = True) -> Any:
         raise ConfigError(f"database: {' '.join(str(error).split())}") from None
 
 
-def _refused_for_good(said: str) -> bool:
-    """Whether a connection was refused for a reason that stays; such errors come without a code."""
-    if any(reason in said for reason in _TLS_REFUSED):
-        return True
-    return "FATAL:" in said and not any(passing in said for passing in _PASSING)
+def _way_out(error: Exception, said: str) -> str | None:
+    if getattr(error, "sqlstate", None) == _INSUFFICIENT:
+        return _DENIED
+    return _NO_TLS if "not support SSL" in said else None
+
+
+def _stays(error: Exception) -> bool:
+    """Whether a connection was refused for a reason that stays.
+
+    libpq gives no code for that, and a server may say it in any language. So what isn't known
+    here is tried again until the patience is over: better a slow error than a run that ends
+    because a server was starting up.
+    """
+    said = str(error)
+    return any(reason in said for reason in _STAYING)
 
 
 def _without_nul(value: Any) -> Any:

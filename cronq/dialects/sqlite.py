@@ -108,10 +108,6 @@ class Database(Inserting):
         """A file has no such locks; lock files take their place."""
         raise NotImplementedError(number)
 
-    def denies(self, error: BaseException | None) -> bool:  # noqa: ARG002 - the file's mode decides
-        """A file has no privileges."""
-        return False
-
     def read_clock(self) -> None:
         """The file has no clock but the host's."""
 

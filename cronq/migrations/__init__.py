@@ -18,8 +18,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from cronq.dialects import open_database
-from cronq.errors import TryLater, Unavailable
+from cronq.errors import ConfigError, TryLater, Unavailable
 from cronq.locks import guard
+from cronq.revisions import is_current
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from cronq.config import Config
+
+_NO_RIGHTS = (1044, 1142, 1143, 1227, "42501")
+"""How servers say that a user lacks a privilege."""
 
 _PATIENCE = 60.0
 """Seconds to wait for another upgrade."""
@@ -42,18 +46,31 @@ def upgrade(config: Config) -> list[str]:
     try:
         _check_folder(config)
         with _alone(config) if config.sqlite_path() is None else _alone_on_this_host(config):
-            return _upgrade(config)
+            return [] if _is_current(config) else _upgrade(config)
     except DBAPIError as error:
-        raise Unavailable(f"{config.safe_database()}: {_explained(config, error.orig)}") from error
+        if _lacks_rights(error):
+            message = "this user may not make cronq's tables or change them: run `cronq update-schema` as one who may"
+            raise ConfigError(f"{config.safe_database()}: {message} ({_said(error)})") from error
+        message = f"{config.safe_database()}: {_said(error)}"
+        raise Unavailable(message) from error
 
 
-def _explained(config: Config, error: BaseException | None) -> str:
-    if open_database(config).denies(error):
-        return (
-            "cronq's tables are missing or not up to date, or this user has no privilege on them, and it may not make"
-            f" them: run `cronq update-schema` once as a user who may ({error})"
-        )
-    return str(error)
+def _is_current(config: Config) -> bool:
+    """Raises ConfigError where a newer cronq made the tables."""
+    database = open_database(config)
+    try:
+        return is_current(database, config.table_prefix)
+    finally:
+        database.close()
+
+
+def _lacks_rights(error: DBAPIError) -> bool:
+    codes = (getattr(error.orig, "sqlstate", None), *getattr(error.orig, "args", ()))
+    return any(code in codes for code in _NO_RIGHTS)
+
+
+def _said(error: DBAPIError) -> str:
+    return str(error.orig).strip().splitlines()[0]
 
 
 def _too_long() -> TryLater:
