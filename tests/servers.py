@@ -137,6 +137,7 @@ _FINDERS: dict[str, Callable[[], str | None]] = {
     "mariadb": _mariadb,
     "namespaces": _namespaces,
     "network": _network,
+    "openssl": functools.partial(_installed, "openssl"),
     "postgresql": _postgresql,
     "rabbitmq": functools.partial(brokers.missing, "rabbitmq"),
     "redis": functools.partial(brokers.missing, "redis"),
