@@ -116,6 +116,7 @@ _FINDERS: dict[str, Callable[[], str | None]] = {
     "redis-server": functools.partial(_installed, "redis-server"),
     "root": _root,
     "supervisor": functools.partial(_contained, "supervisord"),
+    "systemd-analyze": functools.partial(_installed, "systemd-analyze"),
     "systemd-boot": _systemd_boot,
     "xinetd": functools.partial(_contained, "xinetd"),
 }
