@@ -9,16 +9,24 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from daemons import brokers
+from daemons.programs import program as program
+
 UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--mount-proc")
 """Runs a command in private mount and pid namespaces: all that it starts dies with it."""
 
+HOST = ("unshare", "--net", "--uts")
+"""Runs a command as a host of its own: with another name, and without any network until it is given one."""
+
+GALERA = next(map(str, Path("/usr").glob("lib*/galera*/libgalera_smm.so")), None)
+FAKETIME = next(map(str, Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
+"""Libraries of Debian's galera-4 and faketime."""
 BOOT = (*UNSHARE, "--cgroup", "--uts", "--ipc", "--net", "--kill-child=KILL")
 """Runs a command as process 1 of a machine of its own, as far as it can see."""
 
@@ -30,12 +38,6 @@ _POSTGRESQL = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), revers
 def required() -> bool:
     """Whether a missing server is a failure."""
     return os.environ.get("CI", "").lower() in {"1", "true", "yes"}
-
-
-def program(name: str) -> Path | None:
-    """Where a program is, in the places for administrators too."""
-    found = shutil.which(name, path=":".join([os.environ.get("PATH", ""), _SYSTEM_PATH, *_POSTGRESQL]))
-    return Path(found) if found else None
 
 
 def missing(name: str) -> str | None:
@@ -107,14 +109,48 @@ def _postgresql() -> str | None:
     return _installed("initdb") or _installed("postgres")
 
 
+@functools.cache
+def _network() -> str | None:
+    """Hosts with a network and a name of their own, which a test can cut off."""
+    if _root():
+        return _root()
+    if program("ip") is None:
+        return "ip (iproute2) is not installed"
+    tried = subprocess.run(
+        [*HOST, "ip", "link", "add", "cronq", "type", "bridge"], capture_output=True, text=True, check=False
+    )
+    return None if tried.returncode == 0 else f"no private networks: {tried.stderr.strip()}"
+
+
+def _galera() -> str | None:
+    if _mariadb():
+        return _mariadb()
+    return None if GALERA else "galera-4 is not installed"
+
+
+def _faketime() -> str | None:
+    return None if FAKETIME else "libfaketime is not installed"
+
+
 _FINDERS: dict[str, Callable[[], str | None]] = {
+    "beanstalkd": functools.partial(brokers.missing, "beanstalkd"),
+    "cron": _cron,
+    "fish": functools.partial(_installed, "fish"),
+    "mandoc": functools.partial(_installed, "mandoc"),
+    "faketime": _faketime,
+    "galera": _galera,
     "cron": functools.partial(_contained, "cron"),
     "logrotate": functools.partial(_contained, "logrotate"),
     "mariadb": _mariadb,
     "namespaces": _namespaces,
+    "network": _network,
     "postgresql": _postgresql,
+    "rabbitmq": functools.partial(brokers.missing, "rabbitmq"),
+    "redis": functools.partial(brokers.missing, "redis"),
     "redis-server": functools.partial(_installed, "redis-server"),
     "root": _root,
+    "zsh": functools.partial(_installed, "zsh"),
+    "sqs": functools.partial(brokers.missing, "sqs"),
     "supervisor": functools.partial(_contained, "supervisord"),
     "systemd-analyze": functools.partial(_installed, "systemd-analyze"),
     "systemd-boot": _systemd_boot,

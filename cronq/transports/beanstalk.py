@@ -29,11 +29,11 @@ class Beanstalk(Broker):
 
     def connect(self, limit: float) -> Any:
         """A connection that puts into the tube."""
-        return greenstalk.Client(self._socket(limit), encoding=None, use=self.place.name)
+        return self._client(limit, use=self.place.name)
 
     def listen(self, limit: float) -> Any:
         """A connection that takes from the tube."""
-        return greenstalk.Client(self._socket(limit), encoding=None, watch=self.place.name)
+        return self._client(limit, watch=self.place.name)
 
     def send(self, connection: Any, body: str) -> None:
         """Put the id into the tube, unless enough lie there."""
@@ -51,8 +51,13 @@ class Beanstalk(Broker):
                 woken = True
         return woken
 
-    def _socket(self, limit: float) -> socket.socket:
-        return socket.create_connection((self.place.host, self.place.port or _PORT), timeout=limit)
+    def _client(self, limit: float, **tubes: str) -> Any:
+        opened = socket.create_connection((self.place.host, self.place.port or _PORT), timeout=limit)
+        try:
+            return greenstalk.Client(opened, encoding=None, **tubes)
+        except self.errors:
+            opened.close()
+            raise
 
 
 def open(url: str, config: Config) -> Beanstalk:
