@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import time
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,33 @@ def test_sockets_take_the_port_from_each_other(machine: Booted) -> None:
         machine.systemctl("start", f"{socket}.socket")
         assert machine.property(f"{socket}.socket", "ActiveState") == "active"
         assert machine.property(f"{other}.socket", "ActiveState") == "inactive"
+
+
+def ask(machine: Booted, job: str) -> bytes:
+    """What the port answers to the id of a job."""
+    with machine.connect() as client:
+        client.sendall(f"{job}\n".encode())
+        return client.makefile("rb").read()
+
+
+@pytest.mark.parametrize("socket", ["cronq", "cronq-listen"])
+def test_socket_starts_the_job_that_is_asked_for_as_the_packages_user(socket: str, machine: Booted) -> None:
+    machine.systemctl("start", f"{socket}.socket")
+    job = machine.cronq("enqueue", "--", "id -un; echo $HOME")
+    assert ask(machine, job) == f"OK {job}\n".encode()
+    wait_until(lambda: machine.state(job) == "finished", seconds=20, what="the job")
+    assert machine.cronq("show", job).splitlines()[-2:] == ["  cronq", "  /var/lib/cronq"]
+    assert ask(machine, job) == f"ERR {job} finished\n".encode()
+    assert f"OK {job}" in machine.journal(f"--unit={socket}@*", f"--unit={socket}.service")
+
+
+def test_idle_listener_ends_at_once_when_it_is_stopped(machine: Booted) -> None:
+    machine.systemctl("start", "cronq-listen.socket")
+    assert ask(machine, "7") == b"ERR 7 unknown\n"
+    started = time.monotonic()
+    machine.systemctl("stop", "cronq-listen.socket", "cronq-listen.service")
+    assert time.monotonic() - started < 8
+    assert machine.property("cronq-listen.service", "Result") == "success"
 
 
 def test_port_stays_open_while_the_configuration_is_wrong(machine: Booted) -> None:
