@@ -128,12 +128,12 @@ def _faketime() -> str | None:
 
 _FINDERS: dict[str, Callable[[], str | None]] = {
     "beanstalkd": functools.partial(brokers.missing, "beanstalkd"),
-    "fish": functools.partial(_installed, "fish"),
-    "mandoc": functools.partial(_installed, "mandoc"),
-    "faketime": _faketime,
-    "galera": _galera,
     "cron": functools.partial(_contained, "cron"),
+    "faketime": _faketime,
+    "fish": functools.partial(_installed, "fish"),
+    "galera": _galera,
     "logrotate": functools.partial(_contained, "logrotate"),
+    "mandoc": functools.partial(_installed, "mandoc"),
     "mariadb": _mariadb,
     "namespaces": _namespaces,
     "network": _network,
@@ -143,9 +143,10 @@ _FINDERS: dict[str, Callable[[], str | None]] = {
     "redis": functools.partial(brokers.missing, "redis"),
     "redis-server": functools.partial(_installed, "redis-server"),
     "root": _root,
-    "zsh": functools.partial(_installed, "zsh"),
     "sqs": functools.partial(brokers.missing, "sqs"),
     "supervisor": functools.partial(_contained, "supervisord"),
+    "systemd-analyze": functools.partial(_installed, "systemd-analyze"),
     "systemd-boot": _systemd_boot,
     "xinetd": functools.partial(_contained, "xinetd"),
+    "zsh": functools.partial(_installed, "zsh"),
 }
