@@ -21,6 +21,7 @@ MODULES = {
     "status": "status",
     "health": "declared",
     "metrics": "declared",
+    "doctor": "doctor",
     "wait": "wait",
     "ring": "ring",
     "retry": "change",

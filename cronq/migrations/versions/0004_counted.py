@@ -6,7 +6,7 @@ from alembic import op
 
 from cronq.schema import tables
 
-revision = "0003"
+revision = "0004"
 down_revision = "0002"
 
 
