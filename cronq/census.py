@@ -8,6 +8,7 @@ from __future__ import annotations
 from cronq.dialects import open_database
 from cronq.locks import last_run, run_is_on
 from cronq.queries import Queries
+from cronq.revisions import is_current
 from cronq.roster import Roster
 from cronq.selection import Filter
 from cronq.times import SECOND, Clock
@@ -87,14 +88,17 @@ def take(config: Config) -> Census | None:
     database = open_database(config)
     queries = Queries(config.table_prefix, database.family)
     try:
-        return look(database, queries, config) if database.has_table(queries.workers) else None
+        return look(database, queries, config) if is_current(database, config.table_prefix) else None
     finally:
         database.close()
 
 
 def look(database: Database, queries: Queries, config: Config) -> Census:
     """The census through an open database. Raises Unavailable."""
-    clock = Clock(database.offset())
+    clock = Clock()
+    measured = database.read_clock()
+    if measured is not None:
+        clock.set_by(measured)
     census = Census(clock.now(), [tuple(row) for row in database.query(queries.counts)])
     census.paused = frozenset(row[0] for row in database.query(queries.paused_queues))
     for worker in Roster(lambda: database, queries, clock).workers():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cronq.census import look
 from cronq.dialects import open_database
 from cronq.queries import Queries
+from cronq.revisions import is_current
 from cronq.times import SECOND
 
 TYPE_CHECKING = False
@@ -39,7 +40,7 @@ def take(config: Config) -> tuple[Census, Recent] | None:
     database = open_database(config)
     queries = Queries(config.table_prefix, database.family)
     try:
-        if not database.has_table(queries.workers):
+        if not is_current(database, config.table_prefix):
             return None
         census = look(database, queries, config)
         return census, _look_back(database, queries, census.now - WINDOW * SECOND)
