@@ -88,7 +88,7 @@ def execute(invocation: Invocation, options: HealthOptions) -> int:
     except TimeIsUp:
         raise Unavailable(f"no answer from the database within {seconds:g}s") from None
     if census is None:
-        return _tell(Answer(UNKNOWN, f"no queue in {invocation.config.safe_database()} yet"))
+        return _tell(Answer(UNKNOWN, f"{invocation.config.safe_database()} has no tables of this cronq yet"))
     return _tell(judge(census, warning, critical, queues=options.queue or None))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.census import look
 from cronq.deadline import TimeIsUp, within
-from cronq.dialects import open_database
+from cronq.dialects import Missing, open_database
 from cronq.errors import Unavailable
 from cronq.queries import Queries
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from cronq.dialects import Database
 
 
-_PATIENCE = 5.0
-"""Seconds for the database to answer."""
+_PATIENCE = 3.0
+"""Seconds to try again to reach the database; twice as long for it to answer."""
 
 
 class Places(NamedTuple):
@@ -50,12 +50,12 @@ class Patient:
         """The database, or why it can't be asked. Where there is no file yet, none is made."""
         if self.file is not None and not self.file.exists():
             return Unavailable(f"{self.file} does not exist")
-        database = open_database(self.config)
+        database = open_database(self.config.with_values("doctor", patience=_PATIENCE))
         try:
-            with within(_PATIENCE):
+            with within(2 * _PATIENCE):
                 database.query("SELECT 1")
         except TimeIsUp:
-            return Unavailable(f"{self.config.safe_database()}: no answer within {_PATIENCE:g} s")
+            return Unavailable(f"{self.config.safe_database()}: no answer within {2 * _PATIENCE:g} s")
         except Unavailable as error:
             return error
         return database
@@ -66,8 +66,16 @@ class Patient:
         return None if isinstance(self.opened, Unavailable) else self.opened
 
     @cached_property
+    def revision(self) -> str | None:
+        """Which tables are there; None without a database or tables."""
+        return None if self.database is None else self.database.version(f"{self.config.table_prefix}schema")
+
+    @cached_property
     def census(self) -> Census | None:
-        """How the queue stands; None without a database or tables."""
-        if self.database is None or not self.database.has_table(self.queries.workers):
+        """How the queue stands; None without tables that this version can read."""
+        if self.database is None or self.revision is None:
             return None
-        return look(self.database, self.queries, self.config)
+        try:
+            return look(self.database, self.queries, self.config)
+        except (Missing, Unavailable):
+            return None

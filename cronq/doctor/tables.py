@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.schema import CreateIndex
 
-from cronq import migrations
 from cronq.doctor.finding import Finding, fine, problem, warning
 from cronq.errors import Unavailable
+from cronq.revisions import CURRENT
 from cronq.schema import tables
-from cronq.times import SECOND
+from cronq.times import SECOND, Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from sqlalchemy import Index
 
@@ -34,8 +34,8 @@ _INDEXES = {
     "postgresql": "SELECT indexname FROM pg_indexes WHERE schemaname = ANY(current_schemas(false))",
 }
 _DIALECTS = {"sqlite": sqlite, "mysql": mysql, "postgresql": postgresql}
-_OFF, _DOUBTFUL = 2.0, 30.0
-"""Seconds by which the clocks may differ: before it is told, and before jobs of others aren't rescued any more."""
+_OFF = 2.0
+"""Seconds by which the clocks may differ before it is told. cronq goes by the database's."""
 
 
 def reachable(patient: Patient) -> Iterator[Finding]:
@@ -68,29 +68,19 @@ def _no_file(path: Path) -> Finding:
 
 def schema(patient: Patient) -> Iterator[Finding]:
     """Whether the tables are those of this version."""
-    database = patient.database
-    if database is None:
+    if patient.database is None:
         return
-    name = f"{patient.config.table_prefix}schema"
-    found = database.query(f"SELECT version_num FROM {name}") if database.has_table(name) else []
-    current = found[0][0] if found else None
-    known = revisions()
+    current = patient.revision
     if current is None:
         yield warning("there are no tables yet", "`cronq update-schema` makes them, as does the first enqueue or run")
-    elif current == known[-1]:
+    elif current == CURRENT:
         yield fine(f"the tables are up to date (revision {current})")
-    elif current in known:
-        yield problem(
-            f"the tables are of revision {current}, this cronq wants {known[-1]}", "run `cronq update-schema`"
-        )
+    elif current < CURRENT:
+        text = f"the tables are of revision {current}, this cronq wants {CURRENT}"
+        yield problem(text, "run `cronq update-schema`")
     else:
-        yield warning(f"the tables are of revision {current}, newer than this cronq knows", "update cronq on this host")
-
-
-def revisions() -> list[str]:
-    """The revisions of the schema that this version knows, oldest first."""
-    folder = Path(migrations.__file__).parent / "versions"
-    return sorted(path.stem.partition("_")[0] for path in folder.glob("[0-9]*.py"))
+        text = f"the tables are of revision {current}, a newer cronq made them; this one knows {CURRENT}"
+        yield problem(text, "update cronq on this host")
 
 
 def indexes(patient: Patient) -> Iterator[Finding]:
@@ -133,12 +123,14 @@ def writable(patient: Patient) -> Iterator[Finding]:
 
 def clock(patient: Patient) -> Iterator[Finding]:
     """How far this host's clock is from the database's."""
-    if patient.database is None or patient.file is not None:
+    measured = None if patient.database is None else patient.database.read_clock()
+    if measured is None:
         return
-    offset = patient.database.offset() / SECOND
+    clock = Clock()
+    clock.set_by(measured)
+    offset = clock.ahead / SECOND
     shown = f"this host's clock is {abs(offset):.1f} s {'behind' if offset > 0 else 'ahead of'} the database's"
     if abs(offset) < _OFF:
         yield fine(shown)
-        return
-    more = "; no jobs of other hosts are rescued from here" if abs(offset) >= _DOUBTFUL else ""
-    yield warning(shown + more, "have NTP set the clocks of both (`timedatectl`)")
+    else:
+        yield warning(shown, "have NTP set the clocks of both (`timedatectl`)")
