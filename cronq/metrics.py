@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cronq.revisions import CURRENT
 from cronq.times import SECOND
 
 TYPE_CHECKING = False

@@ -357,10 +357,11 @@ class Queries:
         self.lately_ended = f"SELECT queue, state, count(*) FROM {self.jobs} WHERE {lately} GROUP BY queue, state"
         if self.flavour.family == "sqlite":
             lanes = _lanes(self.jobs, "VALUES ('cancelled'), ('failed'), ('finished')")
-            self.lately_ended = (
-                f"{lanes} SELECT j.queue, j.state, count(*) FROM lanes CROSS JOIN {self.jobs} j"
-                " ON j.state = lanes.state AND j.queue = lanes.queue WHERE j.finished_at > ? GROUP BY j.state, j.queue"
+            number = (
+                f"SELECT count(*) FROM {self.jobs} WHERE state = lanes.state AND queue = lanes.queue"
+                " AND finished_at > ?"
             )
+            self.lately_ended = f"{lanes} SELECT queue, state, ({number}) FROM lanes WHERE queue IS NOT NULL"
         newest = (
             f"SELECT finished_at - started_at AS duration FROM {self.jobs} WHERE state = 'finished' AND queue = ?"
             " AND finished_at > ? ORDER BY finished_at DESC LIMIT ?"
@@ -372,6 +373,9 @@ class Queries:
             f"SELECT outcome, count(*) FROM ({newest}) newest WHERE finished_at > ? GROUP BY outcome ORDER BY outcome"
         )
         self.newest = f"SELECT max(id) FROM {self.jobs}"
+        self.tasks_of = (
+            f"SELECT task, count(*) FROM (SELECT task FROM {self.jobs} WHERE state = ? LIMIT ?) seen GROUP BY task"
+        )
 
 
 def glance(prefix: str, family: str = "sqlite") -> str:
