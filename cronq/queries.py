@@ -24,6 +24,12 @@ ENQUEUE_COLUMNS = (
     " time_limit, event, retry, created_at"
 )
 
+FAILURE_COLUMNS = (
+    "task, CASE WHEN task = 'command' THEN substr(args, 1, 300) END AS subject, error_class,"
+    " substr(error_message, 1, 300) AS message"
+)
+"""What `cronq.failures.fingerprint` is made of."""
+
 WORKER_COLUMNS = "name, kind, host, pid, queues, version, started_at, seen_at, state, asked, jobs_done, memory"
 """In the order of cronq.roster.Worker."""
 
@@ -252,6 +258,14 @@ class Queries:
             " unique_key = CASE WHEN is_unique <> 0 THEN job_key ELSE NULL END"
             f" WHERE id = ? AND {ENDED_STATES}"
         )
+        among = f"WHERE id {self.flavour.among} AND"
+        self.retry_many = self.retry.replace("WHERE id = ? AND", among)
+        self.ended = (
+            f"SELECT id, CASE WHEN is_unique <> 0 THEN job_key END FROM {self.jobs}{self.flavour.by_id}"
+            f" {among} {ENDED_STATES} ORDER BY id DESC{self.flavour.locked}"
+        )
+        # Served by the index `unique`.
+        self.twins = f"SELECT unique_key, id FROM {self.jobs} WHERE unique_key {self.flavour.among}"
         self.cancel = (
             f"UPDATE {self.jobs} SET state = 'cancelled', started_at = NULL, finished_at = ?, outcome = NULL,"
             " unique_key = NULL,"
@@ -259,6 +273,10 @@ class Queries:
             " AND lease_until IS NULL"
             " AND state IN ('scheduled', 'ready', 'blocked', 'retrying', 'waiting', 'failed')"
         )
+        alone = f"{among} job_group IS NULL AND"
+        self.cancel_many = self.cancel.replace("WHERE id = ? AND", alone)
+        free = self.cancel_many[self.cancel_many.index(alone) :]
+        self.cancellable = f"SELECT id FROM {self.jobs}{self.flavour.by_id} {free} ORDER BY id{self.flavour.locked}"
         # Served by the primary keys. Locks the rows of groups that are held.
         shared = self.flavour.shared + (" OF g" if self.flavour.family == "postgresql" else "")
         self.share_groups = (
@@ -298,8 +316,25 @@ class Queries:
             f"SELECT DISTINCT job_key FROM {self.jobs} WHERE job_key {self.flavour.among} AND NOT {ENDED_STATES}"
         )
         self.group_of = f"SELECT job_group FROM {self.jobs} WHERE id = ?"
+        self.grouped = (
+            f"SELECT id FROM {self.jobs} WHERE id {self.flavour.among} AND job_group IS NOT NULL ORDER BY id"
+        )
         self.groups_of = (
             f"SELECT DISTINCT job_group FROM {self.jobs} WHERE id {self.flavour.among} AND job_group IS NOT NULL"
+        )
+
+    def alike(self, where: str) -> str:
+        """Failures with the same task, error and message, counted; by the index `failed` and that on attempts' job_id.
+
+        An attempt before the last one may have failed for another reason; since when a job fails is asked more often.
+        """
+        first = f"(SELECT min(a.finished_at) FROM {self.attempts} a WHERE a.job_id = {self.jobs}.id)"
+        last = "coalesce(finished_at, started_at, available_at)"
+        return (
+            f"SELECT task, subject, error_class, message, count(*), sum(failed), min(first), max(last), max(id)"
+            f" FROM (SELECT {FAILURE_COLUMNS}, CASE WHEN state = 'failed' THEN 1 ELSE 0 END AS failed,"
+            f" coalesce({first}, {last}) AS first, {last} AS last, id FROM {self.jobs}"
+            f" WHERE {where} AND error_class IS NOT NULL) AS failures GROUP BY task, subject, error_class, message"
         )
 
     def _registering(self) -> None:
