@@ -20,7 +20,7 @@ MODULES = {
     "ls": "look",
     "show": "look",
     "why": "look",
-    "status": "look",
+    "status": "status",
     "wait": "wait",
     "retry": "change",
     "cancel": "change",
