@@ -34,8 +34,8 @@ class Alike(NamedTuple):
 
     fingerprint: str
     task: str
-    subject: str
-    """For shell commands, the beginning of one of them."""
+    command: str
+    """The beginning of one of the commands; empty for other tasks."""
     error_class: str
     message: str
     """Of one of them."""
@@ -98,4 +98,12 @@ def _together(mark: str, rows: Sequence[Row]) -> Alike:
     task, subject, error_class, message, *_, example = max(rows, key=itemgetter(-1))
     jobs, failed = (int(sum(row[column] for row in rows)) for column in (4, 5))
     first, last = min(row[6] for row in rows), max(row[7] for row in rows)
-    return Alike(mark, task, subject or "", error_class, message or "", jobs, failed, first, last, example)
+    return Alike(mark, task, _command(subject), error_class, message or "", jobs, failed, first, last, example)
+
+
+def _command(subject: str | None) -> str:
+    """The command in the beginning of a job's arguments, which may end in the middle of the JSON."""
+    if subject is None:
+        return ""
+    _, _, told = subject.partition(":")
+    return told.strip(' "[]{}')

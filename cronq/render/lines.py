@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cronq.render import one_line, time, work
+from cronq.times import to_datetime
 
 if TYPE_CHECKING:
+    from cronq.failures import Alike
     from cronq.job import Job
 
 COLUMNS = (
@@ -34,6 +36,20 @@ def job_line(job: Job) -> str:
         time(job.started_at),
         time(job.finished_at),
         "" if job.error is None else f"{job.error.kind}: {job.error.message}",
+    )
+
+
+def failure_line(one: Alike) -> str:
+    """A group of failures: fingerprint, jobs, those failed for good, first and last seen, example, task, error."""
+    return tabbed(
+        one.fingerprint,
+        str(one.jobs),
+        str(one.failed),
+        time(to_datetime(one.first_seen)),
+        time(to_datetime(one.last_seen)),
+        str(one.example),
+        one.task,
+        f"{one.error_class}: {one.message}",
     )
 
 
