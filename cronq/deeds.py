@@ -43,4 +43,4 @@ def _tell_the_system(line: str) -> None:
     import syslog
 
     syslog.openlog("cronq", syslog.LOG_PID, syslog.LOG_USER)
-    syslog.syslog(syslog.LOG_NOTICE, line.translate({number: "?" for number in (*range(32), 127)}))
+    syslog.syslog(syslog.LOG_NOTICE, line.translate(dict.fromkeys((*range(32), 127), "?")))

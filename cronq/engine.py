@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from cronq import __version__
 from cronq.errors import Unavailable
 from cronq.events import log
+from cronq.fence import Fence, NoFence
 from cronq.job import Failure, State
 from cronq.locks import Liveness
 from cronq.maintenance import Maintainer, not_started, settlement
@@ -29,7 +30,7 @@ from cronq.store import Lease
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from types import FrameType
 
     from cronq.config import Config
@@ -46,6 +47,9 @@ _PROMOTE = 1.0
 _MAINTAIN = 60.0
 SHUTDOWN_GRACE = 60.0
 """Seconds that running jobs get to end after SIGTERM."""
+
+_CUT_OFF = "executor died: SIGKILL (its runner could not renew the lease: the database was away for too long)"
+_FENCED = Outcome("crashed", 0, 0, "rescue", error=Failure("ExecutorDied", _CUT_OFF), signal="SIGKILL")
 
 
 @dataclass
@@ -121,6 +125,8 @@ class Engine:
         self._pool = Pool(part.children or config.jobs, setting, before_fork=store.close)
         self._pace = Pace()
         self._times = _Times()
+        alone = config.sqlite_path() is not None
+        self._fence = (NoFence if alone else Fence)(config.lease, self._stop_in_time)
         self._ended: list[Settlement] = []
         self._spare: list[Claimed] = []
         self._returned: list[Claimed] = []
@@ -149,13 +155,14 @@ class Engine:
         Where the database stays away, running jobs end before the error goes on.
         """
         alive = Liveness(self._config, self.worker)
-        with Signals(self._on_signal) as signals:
+        with Signals(self._on_signal) as signals, self._fence:
             try:
                 self._store.synchronise()
                 self._enter()
                 self._pool.fill()
                 self._maintain()
                 yield signals.fd
+                self._maintainer.resign(self.worker)
                 self._store.roster.leave(self.worker)
             except Unavailable:
                 self._finish_without_database(signals.fd)
@@ -168,7 +175,7 @@ class Engine:
         self._store.roster.enter(entry)
 
     def _maintain(self) -> None:
-        self._times.maintain = time.monotonic() + _MAINTAIN
+        self._times.maintain = time.monotonic() + min(_MAINTAIN, self._config.lease / 2)
         self._store.synchronise()
         for settled in self._maintainer.rescue(besides=self.worker):
             self._tell(settled)
@@ -199,10 +206,18 @@ class Engine:
         if not takers:
             return
         if not self._spare:
-            self._spare = self.claim_more(sum(count for _, count in takers))
-            self.claimed += len(self._spare)
+            self._claim(sum(count for _, count in takers))
+        if self._spare and self._fence.fallen:
+            self._renew()
         if self._spare:
             self._deal([member for member, _ in takers])
+
+    def _claim(self, count: int) -> None:
+        idle, started = not self._pool.in_hand and not self._returned, time.monotonic()
+        self._spare = self.claim_more(count)
+        self.claimed += len(self._spare)
+        if idle and self._spare:
+            self._fence.renewed(started)
 
     def _takers(self) -> list[tuple[Member, int]]:
         """The children that can take more jobs, the emptiest first, and how many each."""
@@ -354,14 +369,26 @@ class Engine:
             self._kill_the_rest()
 
     def _renew(self) -> None:
-        until = self._store.clock.now() + round(self._config.lease * SECOND)
-        held = set(self._store.renew(Lease(self.worker, until)))
+        started, until = time.monotonic(), self._store.clock.now() + round(self._config.lease * SECOND)
+        held = self._store.renew(Lease(self.worker, until))
+        self._fence.renewed(started)
         self._store.roster.beat(self.worker, self.presence())
+        self._forget_lost(held)
+
+    def _forget_lost(self, held: Mapping[int, int]) -> None:
+        """Neither start nor go on with what another runner has taken over."""
         lost = Outcome("crashed", 0, 0, error=Failure("LeaseLost", "another runner took the job over"))
         for member in self._pool.members:
-            running = member.running
-            if running and running[0].id and running[0].id not in held:
-                self._pool.kill(member, lost)
+            if any(_is_lost(job, held) for job in member.hand):
+                self._take_back(member.take_back())
+                running = member.running
+                if running and _is_lost(running[0], held):
+                    self._pool.kill(member, lost)
+        self._spare = [job for job in self._spare if not _is_lost(job, held)]
+        self._returned = [job for job in self._returned if not _is_lost(job, held)]
+
+    def _stop_in_time(self) -> None:
+        self._pool.kill_busy(_FENCED)
 
     def _kill_what_is_cancelled(self) -> None:
         error = Failure("Cancelled", "killed by `cronq cancel --kill`")
@@ -396,3 +423,7 @@ class Engine:
             if self._signals > 1:
                 self._kill_the_rest()
         self._pool.leave()
+
+
+def _is_lost(job: Claimed, held: Mapping[int, int]) -> bool:
+    return bool(job.id) and held.get(job.id) != job.token

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
     from cronq.dialects import Row
 
+COLUMNS = (
+    "task, CASE WHEN task = 'command' THEN substr(args, 1, 300) END AS subject, error_class,"
+    " substr(error_message, 1, 300) AS message"
+)
+"""What a fingerprint is made of, as a statement asks for it."""
+
 _PARTICULAR = re.compile(
     r"""(?<!\w)'[^'\n]*'(?!\w) | (?<!\w)"[^"\n]*"(?!\w)"""  # quoted
     r"|\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"  # a UUID
@@ -47,6 +53,21 @@ class Alike(NamedTuple):
     """Instants of the oldest of their failures and of the newest."""
     example: int
     """The id of the newest one."""
+
+
+def statement(jobs: str, attempts: str, where: str) -> str:
+    """Failures with the same task, error and message, counted; by the index `failed` and that on attempts' job_id.
+
+    An attempt before the last one may have failed for another reason; since when a job fails is asked more often.
+    """
+    first = f"(SELECT min(a.finished_at) FROM {attempts} a WHERE a.job_id = {jobs}.id)"
+    last = "coalesce(finished_at, started_at, available_at)"
+    return (
+        "SELECT task, subject, error_class, message, count(*), sum(failed), min(first), max(last), max(id)"
+        f" FROM (SELECT {COLUMNS}, CASE WHEN state = 'failed' THEN 1 ELSE 0 END AS failed,"
+        f" coalesce({first}, {last}) AS first, {last} AS last, id FROM {jobs}"
+        f" WHERE {where} AND error_class IS NOT NULL) AS failures GROUP BY task, subject, error_class, message"
+    )
 
 
 def gist(text: str) -> str:
@@ -85,7 +106,7 @@ def fits(row: Row, fingerprints: frozenset[str], errors: Sequence[str]) -> bool:
 def grouped(rows: Iterable[Row]) -> list[Alike]:
     """Rows of like failures put together by fingerprint, the largest group first.
 
-    A row is what `Queries.failures` gives.
+    A row is what the statement gives.
     """
     groups: dict[str, list[Row]] = {}
     for row in rows:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
+_ALIVE = ".alive"
+
 _own: set[int] = set()
 """Locks of this process alone: a fork doesn't inherit them, so a daemon that a task leaves can't hold them."""
 
@@ -82,13 +84,27 @@ class RunLock:
 
 
 def last_run(config: Config) -> int | None:
-    """When a run on this database last took its lock, whatever its filters; None if none has."""
+    """When a run on this database last took its lock on this host, whatever its filters; None if none has."""
+    return max(map(_started, _run_locks(config)), default=None) or None
+
+
+def run_is_on(config: Config) -> bool:
+    """Whether a run holds its lock now, as far as the kernel tells without the lock being touched."""
+    try:
+        with open("/proc/locks") as file:  # noqa: PTH123
+            held = [line.split() for line in file]
+    except OSError:
+        return False
+    inodes = {str(os.stat(path).st_ino) for path in _run_locks(config) if os.path.exists(path)}  # noqa: PTH110, PTH116
+    return any(words[1] == "FLOCK" and words[5].rpartition(":")[2] in inodes for words in held if len(words) > 5)  # noqa: PLR2004
+
+
+def _run_locks(config: Config) -> list[str]:
     prefix = f"run-{_digest(config.identity())}"
     try:
-        names = [name for name in os.listdir(config.lock_dir) if name.startswith(prefix)]  # noqa: PTH208
-    except FileNotFoundError:
-        return None
-    return max((_started(f"{config.lock_dir}/{name}") for name in names), default=None) or None
+        return [f"{config.lock_dir}/{name}" for name in os.listdir(config.lock_dir) if name.startswith(prefix)]  # noqa: PTH208
+    except OSError:  # it isn't there yet, or is another user's
+        return []
 
 
 def _started(path: str) -> int:
@@ -115,7 +131,7 @@ class Liveness:
     """
 
     def __init__(self, config: Config, worker: str) -> None:
-        self.path = f"{worker_path(config, worker)}.alive"
+        self.path = f"{worker_path(config, worker)}{_ALIVE}"
         # It gets its name when it is locked: a rescuer would take an open one for a dead runner's.
         unnamed = f"{self.path}.new"
         self._fd = _open(unnamed)
@@ -142,7 +158,7 @@ class Remains:
     """
 
     def __init__(self, config: Config, worker: str) -> None:
-        self.path = f"{worker_path(config, worker)}.alive"
+        self.path = f"{worker_path(config, worker)}{_ALIVE}"
         self.found = False
         self._runner: list[str] = []
         self.rebooted = False
@@ -184,6 +200,22 @@ class Remains:
     ) -> None:
         if self._fd >= 0:
             os.close(self._fd)
+
+
+def remains_of_the_dead(config: Config) -> bool:
+    """Whether a runner on this host has died and nobody has put right yet what it left."""
+    ours = f"{_digest(config.identity())}."
+    try:
+        names = os.listdir(config.lock_dir)  # noqa: PTH208
+    except FileNotFoundError:
+        return False
+    workers = [name[len(ours) : -len(_ALIVE)] for name in names if name.startswith(ours) and name.endswith(_ALIVE)]
+    return any(_is_dead(config, worker) for worker in workers)
+
+
+def _is_dead(config: Config, worker: str) -> bool:
+    with Remains(config, worker) as remains:
+        return remains.found and (remains.mine or remains.runner_is_dead)
 
 
 def process_start(pid: int) -> str:

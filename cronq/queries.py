@@ -24,12 +24,6 @@ ENQUEUE_COLUMNS = (
     " time_limit, event, retry, created_at"
 )
 
-FAILURE_COLUMNS = (
-    "task, CASE WHEN task = 'command' THEN substr(args, 1, 300) END AS subject, error_class,"
-    " substr(error_message, 1, 300) AS message"
-)
-"""What `cronq.failures.fingerprint` is made of."""
-
 WORKER_COLUMNS = "name, kind, host, pid, queues, version, started_at, seen_at, state, asked, jobs_done, memory"
 """In the order of cronq.roster.Worker."""
 
@@ -75,6 +69,7 @@ class Queries:
         self.groups = f"{prefix}groups"
         self.paused = f"{prefix}paused"
         self.workers = f"{prefix}workers"
+        self.duties = f"{prefix}leases"
         held = (
             f"EXISTS (SELECT 1 FROM {self.groups} g WHERE g.name = {self.jobs}.job_group"
             f" AND g.job_id <> {self.jobs}.id)"
@@ -87,17 +82,27 @@ class Queries:
         self._steering()
         self._reading()
         self._registering()
+        self._watching()
 
     def _enqueueing(self) -> None:
-        holes = ", ".join("?" * len(ENQUEUE_COLUMNS.split(",")))
-        self.enqueue = f"INSERT INTO {self.jobs} ({ENQUEUE_COLUMNS}) VALUES ({holes})"
+        columns = ENQUEUE_COLUMNS + ", enqueue_token" * self.flavour.server
+        holes = ", ".join("?" * len(columns.split(",")))
+        self.enqueue = f"INSERT INTO {self.jobs} ({columns}) VALUES ({holes})"
         # A held group's newcomer starts out blocked; the state is the fifth column.
         held = f"EXISTS (SELECT 1 FROM {self.groups} WHERE name = ?{self.flavour.shared})"
         state = f"(SELECT CASE WHEN due = 'ready' AND {held} THEN 'blocked' ELSE due END FROM (SELECT ? AS due) d)"
         grouped = ", ".join(["?"] * 4 + [state] + ["?"] * (holes.count("?") - 5))
-        self.enqueue_grouped = f"INSERT INTO {self.jobs} ({ENQUEUE_COLUMNS}) VALUES ({grouped})"
+        self.enqueue_grouped = f"INSERT INTO {self.jobs} ({columns}) VALUES ({grouped})"
         # Served by the index `unique`. The lock lets a caller's older snapshot see the twin too.
         self.twin = f"SELECT id FROM {self.jobs} WHERE unique_key = ?{self.flavour.shared}"
+        self.twins = (
+            f"SELECT unique_key, id FROM {self.jobs} WHERE unique_key {self.flavour.among}{self.flavour.shared}"
+        )
+        if self.flavour.server:
+            # Served by the index `arrived`.
+            self.arrived = (
+                f"SELECT id, enqueue_token FROM {self.jobs} WHERE created_at = ? AND enqueue_token BETWEEN ? AND ?"
+            )
 
     def _claiming(self) -> None:
         # Served by the index `ready`, one step for each queue.
@@ -113,10 +118,11 @@ class Queries:
             f"SELECT {_LINE}, job_group FROM {self.jobs} WHERE state = 'ready' AND queue = ?"
             f" AND priority BETWEEN ? AND ? ORDER BY {_LINE} LIMIT ?"
         )
-        # Served by the index `group`.
-        self.behind = (
-            f"SELECT {_LINE}, job_group, queue FROM {self.jobs} WHERE job_group = ? AND state = 'blocked'"
-            f" AND lease_until IS NULL AND priority BETWEEN ? AND ? ORDER BY {_LINE} LIMIT ?"
+        # Served by the index `group`. One state at a time, or all of a large group would be sorted.
+        self.members = " UNION ALL ".join(
+            f"SELECT * FROM (SELECT {_LINE}, job_group, queue FROM {self.jobs} WHERE job_group = ? AND state = '{state}'"
+            f" AND lease_until IS NULL AND priority BETWEEN ? AND ? ORDER BY {_LINE} LIMIT ?) AS {state}"
+            for state in ("ready", "blocked")
         )
         holders = f"SELECT name, job_id FROM {self.groups} WHERE name {self.flavour.among} ORDER BY name"
         self.holders = holders + self.flavour.shared
@@ -208,7 +214,7 @@ class Queries:
 
     def _maintaining(self) -> None:
         # Served by the index `held`.
-        self.leases = f"SELECT id FROM {self.jobs} WHERE worker = ? AND lease_until IS NOT NULL ORDER BY id"
+        self.leases = f"SELECT id, token FROM {self.jobs} WHERE worker = ? AND lease_until IS NOT NULL ORDER BY id"
         self.renew = (
             f"UPDATE {self.jobs}{self.flavour.by_id} SET lease_until = ?"
             f" WHERE id {self.flavour.among} AND worker = ? AND lease_until IS NOT NULL"
@@ -232,8 +238,15 @@ class Queries:
         # Served by the index `ended`.
         holding = f"EXISTS (SELECT 1 FROM {self.groups} g WHERE g.name = job_group AND g.job_id = {self.jobs}.id)"
         # A failed job that holds its group stays: without it, nobody could free the group.
-        old = f"finished_at < ? AND state {self.flavour.among} AND NOT {holding}"
+        old = f"state {self.flavour.among} AND finished_at < ? AND NOT {holding}"
         self.prunable = f"SELECT id FROM {self.jobs} WHERE {old} ORDER BY finished_at LIMIT ?"
+        if self.flavour.family == "sqlite":  # by the index `counted`, one step for each state and queue
+            lanes = _lanes(self.jobs, "SELECT value FROM json_each(?)")
+            self.prunable = (
+                f"{lanes} SELECT {self.jobs}.id FROM lanes CROSS JOIN {self.jobs}"
+                f" ON {self.jobs}.state = lanes.state AND {self.jobs}.queue = lanes.queue"
+                f" WHERE finished_at < ? AND NOT {holding} LIMIT ?"
+            )
         self.prune = f"DELETE FROM {self.jobs} WHERE {old} AND id {self.flavour.among}"
         self.prune_attempts = (
             f"DELETE FROM {self.attempts} WHERE job_id {self.flavour.among}"
@@ -307,34 +320,22 @@ class Queries:
             "SELECT number, outcome, started_at, finished_at, host, pid, error_class, error_message, traceback,"
             f' exit_status, "signal", stdout, stderr FROM {self.attempts} WHERE job_id = ? ORDER BY id'
         )
-        self.counts = f"SELECT queue, state, count(*) FROM {self.jobs} GROUP BY queue, state ORDER BY queue, state"
-        # Served by the index `ready`.
-        self.oldest_ready = f"SELECT min(available_at) FROM {self.jobs} WHERE state = 'ready'"
+        self.counts = counts(self.jobs, self.flavour.family)
         self.backlog = f"SELECT count(*) FROM {self.jobs} WHERE state = 'ready'"
+        # Served by the index `ready`.
+        due = f"(SELECT available_at FROM {self.jobs} WHERE id = ?)"
+        self.ahead = (
+            f"SELECT count(*) FROM {self.jobs} WHERE state = 'ready' AND queue = ? AND priority <= ? AND"
+            f" (priority < ? OR available_at < {due} OR (available_at = {due} AND id < ?))"
+        )
         # Served by the index `key`.
         self.unfinished = (
             f"SELECT DISTINCT job_key FROM {self.jobs} WHERE job_key {self.flavour.among} AND NOT {ENDED_STATES}"
         )
         self.group_of = f"SELECT job_group FROM {self.jobs} WHERE id = ?"
-        self.grouped = (
-            f"SELECT id FROM {self.jobs} WHERE id {self.flavour.among} AND job_group IS NOT NULL ORDER BY id"
-        )
+        self.grouped = f"SELECT id FROM {self.jobs} WHERE id {self.flavour.among} AND job_group IS NOT NULL ORDER BY id"
         self.groups_of = (
             f"SELECT DISTINCT job_group FROM {self.jobs} WHERE id {self.flavour.among} AND job_group IS NOT NULL"
-        )
-
-    def alike(self, where: str) -> str:
-        """Failures with the same task, error and message, counted; by the index `failed` and that on attempts' job_id.
-
-        An attempt before the last one may have failed for another reason; since when a job fails is asked more often.
-        """
-        first = f"(SELECT min(a.finished_at) FROM {self.attempts} a WHERE a.job_id = {self.jobs}.id)"
-        last = "coalesce(finished_at, started_at, available_at)"
-        return (
-            f"SELECT task, subject, error_class, message, count(*), sum(failed), min(first), max(last), max(id)"
-            f" FROM (SELECT {FAILURE_COLUMNS}, CASE WHEN state = 'failed' THEN 1 ELSE 0 END AS failed,"
-            f" coalesce({first}, {last}) AS first, {last} AS last, id FROM {self.jobs}"
-            f" WHERE {where} AND error_class IS NOT NULL) AS failures GROUP BY task, subject, error_class, message"
         )
 
     def _registering(self) -> None:
@@ -348,18 +349,82 @@ class Queries:
         self.workers_seen = f"SELECT {WORKER_COLUMNS} FROM {self.workers} ORDER BY started_at, name"
         self.asked = f"SELECT asked FROM {self.workers} WHERE name = ?"
         self.ask = f"UPDATE {self.workers} SET asked = ? WHERE name = ?"
+        # Served by the primary key, a duty's name.
+        self.take_duty = (
+            f"UPDATE {self.duties} SET worker = ?, lease_until = ? WHERE name = ? AND (worker = ? OR lease_until <= ?)"
+        )
+        self.first_duty = f"INSERT INTO {self.duties} (name, worker, lease_until) VALUES (?, ?, ?)"
+        self.leave_duty = f"UPDATE {self.duties} SET lease_until = 0 WHERE name = ? AND worker = ?"
+
+    def _watching(self) -> None:
+        # Served by the index `ended` (SQLite: counted).
+        lately = f"{ENDED_STATES} AND finished_at > ?"
+        self.lately_ended = f"SELECT queue, state, count(*) FROM {self.jobs} WHERE {lately} GROUP BY queue, state"
+        if self.flavour.family == "sqlite":
+            lanes = _lanes(self.jobs, "VALUES ('cancelled'), ('failed'), ('finished')")
+            self.lately_ended = (
+                f"{lanes} SELECT j.queue, j.state, count(*) FROM lanes CROSS JOIN {self.jobs} j"
+                " ON j.state = lanes.state AND j.queue = lanes.queue WHERE j.finished_at > ? GROUP BY j.state, j.queue"
+            )
+        newest = (
+            f"SELECT finished_at - started_at AS duration FROM {self.jobs} WHERE state = 'finished' AND queue = ?"
+            " AND finished_at > ? ORDER BY finished_at DESC LIMIT ?"
+        )
+        self.lately_took = f"SELECT count(duration), avg(duration), max(duration) FROM ({newest}) newest"
+        # Served by the primary keys.
+        newest = f"SELECT outcome, finished_at FROM {self.attempts} ORDER BY id DESC LIMIT ?"
+        self.lately_tried = (
+            f"SELECT outcome, count(*) FROM ({newest}) newest WHERE finished_at > ? GROUP BY outcome ORDER BY outcome"
+        )
+        self.newest = f"SELECT max(id) FROM {self.jobs}"
 
 
-def glance(prefix: str) -> str:
-    """1 when a run has anything to do: due jobs, or jobs that a dead runner may have left behind.
+def glance(prefix: str, family: str = "sqlite") -> str:
+    """1 when a run has anything to do: due jobs, leases that have ended, or ended jobs to prune.
 
-    Indexes: ready, future, held, ended.
+    Indexes: ready, future, held, ended (SQLite: counted).
     """
     jobs = f"{prefix}jobs"
+    old = f"SELECT 1 FROM {jobs} WHERE state = 'finished' AND finished_at < ?"
+    if family == "sqlite":
+        lanes = _lanes(jobs, "SELECT 'finished'")
+        old = f"{lanes} SELECT 1 FROM lanes WHERE EXISTS ({old} AND queue = lanes.queue)"
     return (
         # Not EXISTS: PostgreSQL would rather read the table from its start until it meets a ready one.
         f"SELECT (SELECT queue FROM {jobs} WHERE state = 'ready' ORDER BY queue, priority LIMIT 1) IS NOT NULL"
         f" OR EXISTS (SELECT 1 FROM {jobs} WHERE {FUTURE_STATES} AND available_at <= ?)"
-        f" OR EXISTS (SELECT 1 FROM {jobs} WHERE lease_until IS NOT NULL)"
-        f" OR EXISTS (SELECT 1 FROM {jobs} WHERE finished_at < ? AND state = 'finished')"
+        f" OR EXISTS (SELECT 1 FROM {jobs} WHERE lease_until IS NOT NULL AND lease_until <= ?)"
+        f" OR EXISTS ({old})"
+    )
+
+
+def counts(jobs: str, family: str) -> str:
+    """Queue, state, how many, and the least `available_at` of those that wait for their time or a runner.
+
+    Indexes: MySQL ready; SQLite counted, ready, future, held and group, and no look at the table
+    but for jobs that wait for their time.
+    """
+    first = "min(CASE WHEN state = 'ready' OR state = 'scheduled' OR state = 'retrying' OR state = 'waiting'"
+    if family != "sqlite":
+        return f"SELECT queue, state, count(*), {first} THEN available_at END) FROM {jobs} GROUP BY state, queue"
+    # Where the state is given as a constant, the index alone answers.
+    parts = (
+        ("state", "NULL", "finished_at IS NOT NULL GROUP BY state, queue"),
+        ("'ready'", "min(available_at)", "state = 'ready' GROUP BY queue"),
+        ("state", "min(available_at)", f"{FUTURE_STATES} GROUP BY state, queue"),
+        ("'running'", "NULL", "lease_until IS NOT NULL AND state = 'running' GROUP BY queue"),
+        ("'blocked'", "NULL", "job_group IS NOT NULL AND state = 'blocked' GROUP BY queue"),
+    )
+    return " UNION ALL ".join(
+        f"SELECT queue, {state}, count(*), {oldest} FROM {jobs} WHERE {which}" for state, oldest, which in parts
+    )
+
+
+def _lanes(jobs: str, states: str) -> str:
+    """The queues that have ended jobs in these states, by the index `counted`: a step for each."""
+    ended = f"SELECT min(queue) FROM {jobs} WHERE finished_at IS NOT NULL AND state ="
+    return (
+        f"WITH RECURSIVE wanted(state) AS ({states}), lanes(state, queue) AS (SELECT state, ({ended} wanted.state)"
+        f" FROM wanted UNION ALL SELECT state, ({ended} lanes.state AND queue > lanes.queue) FROM lanes"
+        " WHERE queue IS NOT NULL)"
     )

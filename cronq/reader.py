@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from cronq import failures
+from cronq import census, failures
 from cronq.dialects import open_database
 from cronq.job import COMMAND_TASK, Attempt, Failure, Job, State
-from cronq.queries import FAILURE_COLUMNS, Queries
+from cronq.queries import Queries
+from cronq.revisions import is_current
 from cronq.times import SECOND, to_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from cronq.census import Census
     from cronq.config import Config
     from cronq.dialects import Row
     from cronq.failures import Alike
@@ -36,10 +38,9 @@ class Reader:
         self._prepared = False
 
     def prepare(self) -> None:
-        """Open the database; make the schema if there is none yet."""
+        """Open the database; make the tables, or bring them up to date."""
         if not self._prepared:
-            # The table that is made last: MySQL makes them one by one.
-            if not self._db.has_table(self._queries.workers):
+            if not is_current(self._db, self._config.table_prefix):
                 from cronq.migrations import upgrade
 
                 upgrade(self._config)
@@ -69,7 +70,7 @@ class Reader:
         """The ids of the selected jobs, ascending."""
         marks = _fingerprints(selection)
         where, parameters = self._where(selection)
-        asked = f"{FAILURE_COLUMNS}, id" if marks else "id"
+        asked = f"{failures.COLUMNS}, id" if marks else "id"
         rows = self._rows(f"SELECT {asked} FROM {self._queries.jobs} WHERE {where} ORDER BY id", parameters)
         return [row[-1] for row in rows if not marks or failures.fits(row, marks, selection.errors)]
 
@@ -85,7 +86,7 @@ class Reader:
     def failures(self, selection: Selection) -> list[Alike]:
         """The selected jobs whose last attempt failed, those alike together, the most frequent first."""
         where, parameters = self._where(selection)
-        rows = self._rows(self._queries.alike(where), parameters)
+        rows = self._rows(failures.statement(self._queries.jobs, self._queries.attempts, where), parameters)
         marks = _fingerprints(selection)
         return failures.grouped(row for row in rows if not marks or failures.fits(row, marks, selection.errors))
 
@@ -108,15 +109,21 @@ class Reader:
 
     def counts(self) -> list[tuple[str, str, int]]:
         """Queue, state and how many jobs, sorted."""
-        return [(row[0], row[1], row[2]) for row in self._rows(self._queries.counts)]
+        return sorted((row[0], row[1], row[2]) for row in self._rows(self._queries.counts))
 
-    def oldest_ready(self) -> int | None:
-        """Since when the job that has waited longest has been due: an instant, None if none is ready."""
-        return self._rows(self._queries.oldest_ready)[0][0]  # type: ignore[no-any-return]
+    def census(self) -> Census:
+        """How the queue stands."""
+        self.prepare()
+        return census.look(self._db, self._queries, self._config)
 
     def backlog(self) -> int:
         """How many jobs are ready."""
         return self._rows(self._queries.backlog)[0][0]  # type: ignore[no-any-return]
+
+    def ahead_of(self, job: Job) -> int:
+        """How many ready jobs of its queue come before a ready one."""
+        place = (job.queue, job.priority, job.priority, job.id, job.id, job.id)
+        return self._rows(self._queries.ahead, place)[0][0]  # type: ignore[no-any-return]
 
     def unfinished(self, keys: Iterable[str]) -> set[str]:
         """Those of the keys that have a job which has not ended."""

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cronq.dialects import Duplicate
+from cronq.duty import Duty
 from cronq.errors import InvalidInput
 from cronq.reader import Reader
 from cronq.roster import Roster
@@ -30,15 +31,25 @@ class Retried(NamedTuple):
     """By the ids of those left as they are, the unfinished twins that have their keys."""
 
 
+class Offset(NamedTuple):
+    """A database's clock beside the host's, in microseconds."""
+
+    ahead: int
+    """How far the database's is ahead."""
+    doubt: int
+    """By how much that may be wrong."""
+
+
 class Steering(Reader):
     """The store as those see it who change jobs by hand."""
 
     def __init__(self, config: Config, clock: Clock) -> None:
         super().__init__(config, clock)
         self.roster = Roster(self._opened, self._queries, clock)
+        self.duty = Duty(self._opened, self._queries, clock)
 
     def prepare(self) -> None:
-        """Open the database and set the clock by it; make the schema if there is none yet."""
+        """Open the database and set the clock by it; make the tables, or bring them up to date."""
         if not self._prepared:
             super().prepare()
             self.synchronise()
@@ -49,7 +60,15 @@ class Steering(Reader):
 
     def synchronise(self) -> None:
         """Set the clock by the database's: on every host a job is due, and a lease over, at the same moment."""
-        self.clock.offset = self._db.offset()
+        measured = self._db.read_clock()
+        if measured is not None:
+            self.clock.set_by(measured)
+
+    def clock_offset(self) -> Offset:
+        """The database's clock beside the host's, measured now."""
+        self._opened()
+        self.synchronise()
+        return Offset(self.clock.ahead if self._queries.flavour.server else 0, self.clock.doubt)
 
     def retry(self, ids: Iterable[int]) -> list[int]:
         """Put ended jobs back to ready with a fresh budget of attempts; returns the ids changed.
@@ -181,11 +200,11 @@ class Steering(Reader):
         before = self.clock.now() - round(older_than * SECOND)
         wanted = self._db.many(sorted(states))
         while True:
-            ids = [row[0] for row in self._rows(self._queries.prunable, (before, wanted, BATCH))]
+            ids = [row[0] for row in self._rows(self._queries.prunable, (wanted, before, BATCH))]
             if not ids:
                 return
             chosen = self._db.many(sorted(ids))
-            yield self._db.transact(partial(self._prune, (before, wanted, chosen), chosen))
+            yield self._db.transact(partial(self._prune, (wanted, before, chosen), chosen))
 
     def _prune(self, which: tuple[Any, ...], chosen: Any, tx: Transaction) -> int:
         deleted = tx.execute(self._queries.prune, which).rowcount

@@ -22,11 +22,15 @@ MODULES = {
     "why": "why",
     "errors": "failing",
     "status": "status",
+    "health": "declared",
+    "metrics": "declared",
     "wait": "wait",
+    "ring": "ring",
     "retry": "change",
     "cancel": "change",
     "clear-finished": "upkeep",
     "update-schema": "upkeep",
+    "print-config": "print_config",
 }
 """Which module serves which verb, in the order of the help."""
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from cronq.job import Attempt, Job
+    from cronq.render.live import LiveScreen
     from cronq.render.screen import Screen
     from cronq.selection import Selection
     from cronq.store import Store
@@ -138,9 +139,7 @@ def _watch(store: Store, selection: Selection, number: int | None, *, utc: bool)
             live.show(frame())
 
 
-def _frame(
-    live: LiveScreen, store: Store, selection: Selection, number: int | None, *, utc: bool
-) -> RenderableType:
+def _frame(live: LiveScreen, store: Store, selection: Selection, number: int | None, *, utc: bool) -> RenderableType:
     jobs, _ = _newest(store, selection, live.rows if number is None else min(number, live.rows))
     return _table(jobs, live.screen, now=_now(store), utc=utc)
 

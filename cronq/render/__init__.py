@@ -105,17 +105,3 @@ def last_line(error: Failure | None) -> str:
         return ""
     lines = [line for line in error.message.splitlines() if line.strip()]
     return f"{error.kind}: {lines[-1].strip()}" if lines else error.kind
-
-
-def print_counts(rows: Iterable[tuple[str, str, int]]) -> None:
-    """Counts by queue and state: a table on a terminal, tab-separated lines elsewhere."""
-    if not on_terminal():
-        write(f"{one_line(queue)}\t{state}\t{number}" for queue, state, number in rows)
-        return
-    from cronq.render.screen import STATE_STYLES, Screen
-
-    screen = Screen()
-    table = screen.table("queue", "state", "jobs")
-    for queue, state, number in rows:
-        table.add_row(screen.cell(queue), screen.cell(state, style=STATE_STYLES.get(state, "")), f"{number:,}")
-    screen.print(table)

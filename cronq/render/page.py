@@ -89,5 +89,3 @@ def _block(title: str, text: str | None, *, indent: str) -> list[str]:
         return []
     heading = [f"{indent}{title}:"] if title else []
     return heading + [f"{indent}  {line}" for line in safe(text).splitlines()]
-
-
