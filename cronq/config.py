@@ -15,7 +15,7 @@ from cronq.errors import ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, MutableMapping
 
 SYSTEM_FILE = "/etc/cronq/cronq.toml"
 SYSTEM_LOCK_DIR = "/run/lock/cronq"
@@ -191,6 +191,14 @@ def from_database(url: str) -> Config:
     values = settings.read({"database": url}, where="given")
     layers.add(values, origin="given", directory="")
     return Config(layers)
+
+
+def handed_over(environ: MutableMapping[str, str] | None = None) -> int:
+    """How many sockets systemd hands over, from descriptor 3 on; what says so is removed, or jobs would inherit it."""
+    environ = os.environ if environ is None else environ
+    pid, count = (environ.pop(f"LISTEN_{name}", "") for name in ("PID", "FDS"))
+    environ.pop("LISTEN_FDNAMES", None)
+    return int(count) if pid == str(os.getpid()) and count.isdigit() else 0
 
 
 def _add_environment(layers: _Layers, environ: Mapping[str, str]) -> None:

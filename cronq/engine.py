@@ -17,7 +17,7 @@ from cronq.errors import Unavailable
 from cronq.events import log
 from cronq.fence import Fence, NoFence
 from cronq.job import Failure, State
-from cronq.locks import Liveness
+from cronq.locks import Liveness, new_worker
 from cronq.maintenance import Maintainer, not_started, settlement
 from cronq.notices import Notice, notice_of
 from cronq.outcome import Outcome
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from cronq.config import Config
     from cronq.job import Claimed
     from cronq.outcome import Settlement
-    from cronq.pool import Ended, Member
+    from cronq.pool import Ended, Member, Started
     from cronq.registry import Registry
     from cronq.store import Store
 
@@ -103,6 +103,8 @@ class Part(NamedTuple):
     queues: str = ""
     children: int | None = None
     """None stands for the configured number."""
+    started: Started | None = None
+    """Children that were at work before there was an engine for them."""
 
 
 class Engine:
@@ -111,7 +113,8 @@ class Engine:
     def __init__(
         self, store: Store, registry: Registry, config: Config, *, part: Part, report: Report | None = None
     ) -> None:
-        self.worker = f"{os.uname().nodename}-{os.getpid()}-{os.urandom(3).hex()}"
+        started = part.started
+        self.worker = started.alive.worker if started else new_worker()
         self.summary = Summary()
         self.claimed = 0
         self._store = store
@@ -122,7 +125,8 @@ class Engine:
         self._chance = random.Random()
         self._maintainer = Maintainer(store, config, self._policies, chance=self._chance)
         setting = Setting(config, registry, self._policies, store.clock, self.worker)
-        self._pool = Pool(part.children or config.jobs, setting, before_fork=store.close)
+        self._pool = started.pool if started else Pool(part.children or config.jobs, setting)
+        self._pool.before_fork = store.close
         self._pace = Pace()
         self._times = _Times()
         alone = config.sqlite_path() is not None
@@ -154,21 +158,29 @@ class Engine:
 
         Where the database stays away, running jobs end before the error goes on.
         """
-        alive = Liveness(self._config, self.worker)
+        alive = self._part.started.alive if self._part.started else Liveness(self._config, self.worker)
         with Signals(self._on_signal) as signals, self._fence:
             try:
-                self._store.synchronise()
-                self._enter()
-                self._pool.fill()
-                self._maintain()
+                self.begin()
                 yield signals.fd
-                self._maintainer.resign(self.worker)
-                self._store.roster.leave(self.worker)
+                self.leave()
             except Unavailable:
                 self._finish_without_database(signals.fd)
                 raise
         self._pool.close()
         alive.end()
+
+    def begin(self) -> None:
+        """Set the clock, register, have children ready, put right what dead runners left."""
+        self._store.synchronise()
+        self._enter()
+        self._pool.fill()
+        self._maintain()
+
+    def leave(self) -> None:
+        """Nothing is in hand any more."""
+        self._maintainer.resign(self.worker)
+        self._store.roster.leave(self.worker)
 
     def _enter(self) -> None:
         entry = Entry(self.worker, self._part.kind, os.uname().nodename, os.getpid(), self._part.queues, __version__)

@@ -120,8 +120,9 @@ class Queries:
         )
         # Served by the index `group`. One state at a time, or all of a large group would be sorted.
         self.members = " UNION ALL ".join(
-            f"SELECT * FROM (SELECT {_LINE}, job_group, queue FROM {self.jobs} WHERE job_group = ? AND state = '{state}'"
-            f" AND lease_until IS NULL AND priority BETWEEN ? AND ? ORDER BY {_LINE} LIMIT ?) AS {state}"
+            f"SELECT * FROM (SELECT {_LINE}, job_group, queue FROM {self.jobs}"
+            f" WHERE job_group = ? AND state = '{state}' AND lease_until IS NULL"
+            f" AND priority BETWEEN ? AND ? ORDER BY {_LINE} LIMIT ?) AS {state}"
             for state in ("ready", "blocked")
         )
         holders = f"SELECT name, job_id FROM {self.groups} WHERE name {self.flavour.among} ORDER BY name"
@@ -146,6 +147,12 @@ class Queries:
         self.taken = f"SELECT {CLAIMED_COLUMNS} FROM {self.jobs} WHERE id {self.flavour.among} AND token = ?"
         self.landed = self.taken + self.flavour.locked
         self.paused_queues = f"SELECT queue FROM {self.paused}"
+        # One job by its id: where it stands, and who stands before it in its group (served by the index `group`).
+        self.asked_for = f"SELECT state, queue, job_group, priority, available_at FROM {self.jobs} WHERE id = ?"
+        self.first_before = (
+            f"SELECT id FROM {self.jobs} WHERE job_group = ? AND state IN ('ready', 'blocked') AND lease_until IS NULL"
+            f" AND ({_LINE}) < (?, ?, ?) AND queue NOT IN ({self.paused_queues}) ORDER BY {_LINE} LIMIT 1"
+        )
 
     def _taking(self, changes: str) -> str:
         chosen = f"id {self.flavour.among} AND lease_until IS NULL AND state IN ('ready', 'blocked')"

@@ -17,6 +17,7 @@ MODULES = {
     "enqueue": "enqueue",
     "emit": "enqueue",
     "run": "declared",
+    "serve-inetd": "declared",
     "ls": "look",
     "show": "look",
     "why": "why",
