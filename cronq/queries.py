@@ -285,6 +285,14 @@ class Queries:
             " unique_key = CASE WHEN is_unique <> 0 THEN job_key ELSE NULL END"
             f" WHERE id = ? AND {ENDED_STATES}"
         )
+        among = f"WHERE id {self.flavour.among} AND"
+        self.retry_many = self.retry.replace("WHERE id = ? AND", among)
+        self.ended = (
+            f"SELECT id, CASE WHEN is_unique <> 0 THEN job_key END FROM {self.jobs}{self.flavour.by_id}"
+            f" {among} {ENDED_STATES} ORDER BY id DESC{self.flavour.locked}"
+        )
+        # Served by the index `unique`.
+        self.twins = f"SELECT unique_key, id FROM {self.jobs} WHERE unique_key {self.flavour.among}"
         self.cancel = (
             f"UPDATE {self.jobs} SET state = 'cancelled', started_at = NULL, finished_at = ?, outcome = NULL,"
             " unique_key = NULL,"
@@ -292,6 +300,10 @@ class Queries:
             " AND lease_until IS NULL"
             " AND state IN ('scheduled', 'ready', 'blocked', 'retrying', 'waiting', 'failed')"
         )
+        alone = f"{among} job_group IS NULL AND"
+        self.cancel_many = self.cancel.replace("WHERE id = ? AND", alone)
+        free = self.cancel_many[self.cancel_many.index(alone) :]
+        self.cancellable = f"SELECT id FROM {self.jobs}{self.flavour.by_id} {free} ORDER BY id{self.flavour.locked}"
         # Served by the primary keys. Locks the rows of groups that are held.
         shared = self.flavour.shared + (" OF g" if self.flavour.family == "postgresql" else "")
         self.share_groups = (
@@ -324,11 +336,18 @@ class Queries:
         )
         self.counts = counts(self.jobs, self.flavour.family)
         self.backlog = f"SELECT count(*) FROM {self.jobs} WHERE state = 'ready'"
+        # Served by the index `ready`.
+        due = f"(SELECT available_at FROM {self.jobs} WHERE id = ?)"
+        self.ahead = (
+            f"SELECT count(*) FROM {self.jobs} WHERE state = 'ready' AND queue = ? AND priority <= ? AND"
+            f" (priority < ? OR available_at < {due} OR (available_at = {due} AND id < ?))"
+        )
         # Served by the index `key`.
         self.unfinished = (
             f"SELECT DISTINCT job_key FROM {self.jobs} WHERE job_key {self.flavour.among} AND NOT {ENDED_STATES}"
         )
         self.group_of = f"SELECT job_group FROM {self.jobs} WHERE id = ?"
+        self.grouped = f"SELECT id FROM {self.jobs} WHERE id {self.flavour.among} AND job_group IS NOT NULL ORDER BY id"
         self.groups_of = (
             f"SELECT DISTINCT job_group FROM {self.jobs} WHERE id {self.flavour.among} AND job_group IS NOT NULL"
         )

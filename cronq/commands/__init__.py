@@ -7,6 +7,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cronq.app import Cronq
     from cronq.config import Config
     from cronq.store import Store
@@ -18,7 +20,8 @@ MODULES = {
     "serve-inetd": "declared",
     "ls": "look",
     "show": "look",
-    "why": "look",
+    "why": "why",
+    "errors": "failing",
     "status": "status",
     "health": "declared",
     "metrics": "declared",
@@ -41,6 +44,8 @@ class Invocation:
         self.file = file
         self.database = database
         self.verbosity = verbosity
+        self.typed: Sequence[str] = ()
+        """The command and all that followed it, as it was typed."""
         self._config: Config | None = None
 
     @property
