@@ -223,6 +223,20 @@ def worker_path(config: Config, worker: str) -> str:
     return f"{_folder(config)}/{_digest(config.identity())}.{worker}"
 
 
+def wake_folder(config: Config) -> str:
+    """Where the sockets are that wake this database's workers; there only while some live."""
+    return f"{config.lock_dir}/{_digest(config.identity())}.wake"
+
+
+def make_folder(config: Config, path: str) -> None:
+    """Make a directory of this user's own beside the locks, unless it is there."""
+    _folder(config)
+    try:
+        os.mkdir(path, 0o700)  # noqa: PTH102
+    except FileExistsError:
+        return
+
+
 def _folder(config: Config) -> str:
     try:
         if config.origins["database"] == "default":
