@@ -9,30 +9,21 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
-import shutil
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
+from daemons import brokers
+from daemons.programs import program as program
+
 UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--mount-proc")
 """Runs a command in private mount and pid namespaces: all that it starts dies with it."""
-
-_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_POSTGRESQL = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
-"""Debian keeps the server's programs off the PATH, one directory for each version."""
 
 
 def required() -> bool:
     """Whether a missing server is a failure."""
     return os.environ.get("CI", "").lower() in {"1", "true", "yes"}
-
-
-def program(name: str) -> Path | None:
-    """Where a program is, in the places for administrators too."""
-    found = shutil.which(name, path=":".join([os.environ.get("PATH", ""), _SYSTEM_PATH, *_POSTGRESQL]))
-    return Path(found) if found else None
 
 
 def missing(name: str) -> str | None:
@@ -83,10 +74,14 @@ def _postgresql() -> str | None:
 
 
 _FINDERS: dict[str, Callable[[], str | None]] = {
+    "beanstalkd": functools.partial(brokers.missing, "beanstalkd"),
     "cron": _cron,
     "mariadb": _mariadb,
     "namespaces": _namespaces,
     "postgresql": _postgresql,
+    "rabbitmq": functools.partial(brokers.missing, "rabbitmq"),
+    "redis": functools.partial(brokers.missing, "redis"),
     "redis-server": functools.partial(_installed, "redis-server"),
     "root": _root,
+    "sqs": functools.partial(brokers.missing, "sqs"),
 }

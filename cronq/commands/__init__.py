@@ -20,6 +20,7 @@ MODULES = {
     "why": "look",
     "status": "look",
     "wait": "wait",
+    "ring": "ring",
     "retry": "change",
     "cancel": "change",
     "clear-finished": "upkeep",

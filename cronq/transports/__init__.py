@@ -10,8 +10,10 @@ if TYPE_CHECKING:
 
 _MODULES = {
     **dict.fromkeys(("tcp", "unix"), "port"),
-    **dict.fromkeys(("amqp", "amqps", "redis", "rediss", "sqs"), "messages"),
+    **dict.fromkeys(("amqp", "amqps"), "rabbitmq"),
+    **dict.fromkeys(("redis", "rediss"), "redis"),
     "beanstalk": "beanstalk",
+    "sqs": "sqs",
 }
 """Which module speaks a scheme; only that one is imported, and only it needs its library."""
 
@@ -21,6 +23,9 @@ LIMIT = 1.0
 
 class Transport(Protocol):
     """One way to wake workers, or to have one job started at once."""
+
+    listens: bool
+    """Whether `wait` can be called: workers listen to it."""
 
     def notify(self, queue: str, job_id: int) -> None:
         """Say that a job is there. Raises Unavailable where that takes longer than LIMIT, or fails."""

@@ -1,0 +1,71 @@
+"""Ringing by hand: ring."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cronq.commands import options as given
+from cronq.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cronq.config import Config
+
+_EXAMPLE = """\
+Example:
+
+\b
+  cronq ring
+  cronq ring 42
+
+Exit status: 0 rung, 65 bad input, 69 a transport is out of reach, 78 configuration.
+"""
+
+_ANY_QUEUE = "default"
+_NO_JOB = 0
+"""What is sent where no job is named: whoever listens only looks."""
+
+Rung = Annotated[str | None, typer.Argument(metavar="ID", help="The id of a job that is due.", show_default=False)]
+
+
+def _ring(context: typer.Context, job_id: Rung = None) -> None:
+    """Wake the workers, as an enqueue does, through every transport of the configuration; prints which were rung.
+
+    With an ID also those transports that start one job at once. Nothing runs that wouldn't run otherwise.
+    """
+    from cronq import render
+
+    call = given.invocation(context)
+    number = None if job_id is None else given.job_id(job_id)
+    answers = list(_answers(call.config, number))
+    render.write(shown for shown, error in answers if error is None)
+    errors = [error for _, error in answers if error is not None]
+    if errors:
+        raise Unavailable("; ".join(map(str, errors)))
+
+
+def _answers(config: Config, number: int | None) -> Iterator[tuple[str, Exception | None]]:
+    """Each transport as people may see it, and what went wrong with it."""
+    from cronq.database_url import without_password
+    from cronq.transports import open_transport
+
+    for url in config.wake:
+        transport = open_transport(url, config)
+        if number is None and not transport.listens:
+            continue
+        try:
+            transport.notify(_ANY_QUEUE, _NO_JOB if number is None else number)
+        except Unavailable as error:
+            yield without_password(url), error
+        else:
+            yield without_password(url), None
+        finally:
+            transport.close()
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to the program."""
+    app.command("ring", epilog=_EXAMPLE)(_ring)

@@ -1,0 +1,100 @@
+"""RabbitMQ, through kombu.
+
+A fanout exchange with a quorum queue for each host: every host hears of every job, and one
+of its workers' listeners takes the message. Any program rings by publishing a job's id there.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from cronq.transports import LIMIT
+from cronq.transports.broker import EXPIRY, Broker, needs, place_of
+
+try:
+    import kombu
+    from amqp.exceptions import AMQPError
+    from kombu.exceptions import KombuError
+except ImportError:
+    raise needs("amqp", "kombu") from None
+
+if TYPE_CHECKING:
+    from cronq.config import Config
+
+_LONGEST_LINE = 1000
+"""Messages that a host's queue holds at most; the oldest go first."""
+
+_UNUSED = 3600
+"""Seconds after which the queue of a host where no worker listens is removed."""
+
+_HEARTBEAT = 10
+
+
+class RabbitMQ(Broker):
+    """Wake-ups through a RabbitMQ exchange."""
+
+    errors = (OSError, AMQPError, KombuError)
+
+    def connect(self, limit: float) -> Any:
+        """A connection on which each message is confirmed. Heartbeats would need somebody to send them."""
+        return self._connected(limit, heartbeat=0)
+
+    def listen(self, limit: float) -> Any:
+        """A connection that consumes this host's queue, made here if it isn't there."""
+        connection = self._connected(limit, heartbeat=_HEARTBEAT)
+        queue = kombu.Queue(
+            f"{self.place.name}.{os.uname().nodename}",
+            self._exchange,
+            durable=True,
+            message_ttl=EXPIRY,
+            expires=_UNUSED,
+            max_length=_LONGEST_LINE,
+            queue_arguments={"x-queue-type": "quorum"},
+        )
+        consumer = connection.Consumer(queue, no_ack=True, accept=None, on_message=lambda _: None)
+        consumer.consume()
+        return connection
+
+    def send(self, connection: Any, body: str) -> None:
+        """Publish the id; it is dropped at once where no host has a queue."""
+        connection.Producer(exchange=self._exchange).publish(
+            body,
+            content_type="text/plain",
+            content_encoding="utf-8",
+            expiration=EXPIRY,
+            timeout=LIMIT / 2,
+            confirm_timeout=LIMIT / 2,
+        )
+
+    def receive(self, connection: Any, timeout: float) -> bool:
+        """Wait for a message of this host's queue."""
+        connection.heartbeat_check()
+        try:
+            connection.drain_events(timeout=min(timeout, _HEARTBEAT / 3))
+        except TimeoutError:
+            return False
+        return True
+
+    def disconnect(self, connection: Any) -> None:
+        """Without a goodbye: a broken broker would not answer."""
+        connection.collect()
+
+    @property
+    def _exchange(self) -> Any:
+        return kombu.Exchange(self.place.name, type="fanout", durable=True)
+
+    def _connected(self, limit: float, *, heartbeat: int) -> Any:
+        options = {"confirm_publish": True, "read_timeout": limit, "write_timeout": limit}
+        connection = kombu.Connection(
+            self.place.url, connect_timeout=limit, heartbeat=heartbeat, transport_options=options
+        )
+        # Its `connect` would pause two seconds before a second try.
+        connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=limit)
+        return connection
+
+
+def open(url: str, config: Config) -> RabbitMQ:
+    """The transport for an amqp:// or amqps:// URL."""
+    del config
+    return RabbitMQ(place_of(url))

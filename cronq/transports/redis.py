@@ -1,0 +1,62 @@
+"""Redis, through its own client: a channel on which ids are published, so that `redis-cli publish cronq 42` rings.
+
+Nothing is kept: who doesn't listen hears nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from cronq.transports import LIMIT
+from cronq.transports.broker import Broker, needs, place_of
+
+try:
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+except ImportError:
+    raise needs("redis", "redis") from None
+
+if TYPE_CHECKING:
+    from cronq.config import Config
+
+
+class Redis(Broker):
+    """Wake-ups through a Redis channel."""
+
+    errors = (OSError, redis.RedisError)
+
+    def connect(self, limit: float) -> Any:
+        """A connection that is tried once."""
+        return redis.Redis.from_url(
+            self.place.url,
+            socket_connect_timeout=limit,
+            socket_timeout=LIMIT / 2,
+            retry=Retry(NoBackoff(), 0),
+            max_connections=1,
+        )
+
+    def listen(self, limit: float) -> Any:
+        """A connection that has subscribed."""
+        channel = self.connect(limit).pubsub(ignore_subscribe_messages=True)
+        channel.subscribe(self.place.name)
+        return channel
+
+    def send(self, connection: Any, body: str) -> None:
+        """Publish the id."""
+        connection.publish(self.place.name, body)
+
+    def receive(self, connection: Any, timeout: float) -> bool:
+        """Wait for a message; the answer to the subscription is none."""
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0:
+            if connection.get_message(timeout=left) is not None:
+                return True
+        return False
+
+
+def open(url: str, config: Config) -> Redis:
+    """The transport for a redis:// or rediss:// URL."""
+    del config
+    return Redis(place_of(url))

@@ -1,0 +1,85 @@
+"""Amazon SQS, through boto3: a queue of ids that are kept for a minute."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cronq.transports import LIMIT
+from cronq.transports.broker import EXPIRY, Broker, needs, place_of
+
+try:
+    import boto3
+    from botocore.config import Config as ClientConfig
+    from botocore.exceptions import BotoCoreError, ClientError
+except ImportError:
+    raise needs("sqs", "boto3") from None
+
+if TYPE_CHECKING:
+    from cronq.config import Config
+
+_LONGEST_WAIT = 20
+_AT_ONCE = 10
+"""Seconds that SQS waits for a message, and messages that it gives at once, at most."""
+
+
+class Queue:
+    """A client and the queue's URL."""
+
+    def __init__(self, client: Any, name: str) -> None:
+        self.client = client
+        try:
+            self.url = client.get_queue_url(QueueName=name)["QueueUrl"]
+        except client.exceptions.QueueDoesNotExist:
+            kept = {"MessageRetentionPeriod": str(EXPIRY)}
+            self.url = client.create_queue(QueueName=name, Attributes=kept)["QueueUrl"]
+
+    def close(self) -> None:
+        """Close the client's connections."""
+        self.client.close()
+
+
+class SQS(Broker):
+    """Wake-ups through an SQS queue, made if it isn't there; each is heard by the workers of one host."""
+
+    errors = (OSError, BotoCoreError, ClientError)
+
+    def connect(self, limit: float) -> Queue:
+        """A client that tries once."""
+        return self._queue(connect=limit, read=limit)
+
+    def listen(self, limit: float) -> Queue:
+        """A client that waits for messages."""
+        return self._queue(connect=limit, read=_LONGEST_WAIT + LIMIT)
+
+    def send(self, connection: Queue, body: str) -> None:
+        """Send the id."""
+        connection.client.send_message(QueueUrl=connection.url, MessageBody=body)
+
+    def receive(self, connection: Queue, timeout: float) -> bool:
+        """Take up to ten messages, waiting for the first."""
+        seconds = min(max(1, round(timeout)), _LONGEST_WAIT)
+        came = connection.client.receive_message(
+            QueueUrl=connection.url, WaitTimeSeconds=seconds, MaxNumberOfMessages=_AT_ONCE
+        ).get("Messages", [])
+        if came:
+            entries = [{"Id": str(n), "ReceiptHandle": one["ReceiptHandle"]} for n, one in enumerate(came)]
+            connection.client.delete_message_batch(QueueUrl=connection.url, Entries=entries)
+        return bool(came)
+
+    def _queue(self, *, connect: float, read: float) -> Queue:
+        options = self.place.options
+        client = boto3.client(
+            "sqs",
+            region_name=options.get("region"),
+            endpoint_url=options.get("endpoint"),
+            aws_access_key_id=self.place.user,
+            aws_secret_access_key=self.place.password,
+            config=ClientConfig(connect_timeout=connect, read_timeout=read, retries={"total_max_attempts": 1}),
+        )
+        return Queue(client, self.place.path.strip("/") or self.place.name)
+
+
+def open(url: str, config: Config) -> SQS:
+    """The transport for an sqs:// URL: `sqs:///NAME?region=eu-west-1`, keys from the environment or in the URL."""
+    del config
+    return SQS(place_of(url, options=("region", "endpoint")))

@@ -1,0 +1,129 @@
+"""Private message brokers: RabbitMQ, Redis, beanstalkd, and moto's server in the part of Amazon SQS."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from daemons import rabbitmq
+from daemons.databases import free_port
+from daemons.programs import program
+from daemons.waiting import wait_until
+
+
+class _Kind(NamedTuple):
+    """How one kind of broker is started, and the URL that `wake` takes."""
+
+    command: Callable[[Path, int], list[str]]
+    url: str
+
+
+def _redis(place: Path, port: int) -> list[str]:
+    return [str(program("redis-server")), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(place), "--save", ""]
+
+
+def _beanstalkd(_place: Path, port: int) -> list[str]:
+    return [str(program("beanstalkd")), "-l", "127.0.0.1", "-p", str(port)]
+
+
+def _rabbitmq(_place: Path, _port: int) -> list[str]:
+    return [str(rabbitmq.PROGRAM)]
+
+
+def _moto(_place: Path, port: int) -> list[str]:
+    return [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+
+
+KINDS = {
+    "rabbitmq": _Kind(_rabbitmq, "amqp://guest:guest@127.0.0.1:{port}//"),
+    "redis": _Kind(_redis, "redis://127.0.0.1:{port}/0"),
+    "beanstalkd": _Kind(_beanstalkd, "beanstalk://127.0.0.1:{port}"),
+    "sqs": _Kind(_moto, "sqs://key:secret@moto/cronq?region=eu-west-1&endpoint=http://127.0.0.1:{port}"),
+}
+
+
+class Broker:
+    """A private broker on a port of its own; may be killed and started again there."""
+
+    def __init__(self, kind: str, place: Path) -> None:
+        self.kind = kind
+        self.port = free_port()
+        self._place = place
+        self._process: subprocess.Popen[bytes] | None = None
+        self._variables: dict[str, str] | None = None
+        if kind == "rabbitmq":
+            self._variables = rabbitmq.environment(place) | {"RABBITMQ_NODE_PORT": str(self.port)}
+
+    @property
+    def url(self) -> str:
+        """For `wake`."""
+        return KINDS[self.kind].url.format(port=self.port)
+
+    def start(self) -> None:
+        """Start it and wait until it takes connections."""
+        owner = rabbitmq.owner() if self.kind == "rabbitmq" else {}
+        if owner:
+            shutil.chown(self._place, owner["user"])
+        with (self._place / "output").open("ab") as output:
+            self._process = subprocess.Popen(
+                KINDS[self.kind].command(self._place, self.port), env=self._variables, stdin=subprocess.DEVNULL,
+                stdout=output, stderr=output, start_new_session=True, **owner,
+            )  # fmt: skip
+        wait_until(self._answers, seconds=60, what=f"{self.kind} answers")
+
+    def stop_answering(self) -> None:
+        """Freeze it: connections stay, and nothing comes back through them."""
+        self._signal(signal.SIGSTOP)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        if self._process is not None:
+            self._signal(signal.SIGKILL)
+            self._process.wait()
+        if self._variables is not None:
+            subprocess.run(["epmd", "-kill"], env=self._variables, stdout=subprocess.DEVNULL, check=False)
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self._place / "output").read_text(errors="replace")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            return True
+        return False
+
+
+@contextlib.contextmanager
+def private_broker(kind: str) -> Iterator[Broker]:
+    """A broker for as long as the context lasts."""
+    place = Path(tempfile.mkdtemp(prefix="cronq-broker-"))
+    broker = Broker(kind, place)
+    try:
+        broker.start()
+        yield broker
+    finally:
+        broker.kill()
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def missing(kind: str) -> str | None:
+    """Why this kind of broker can't be started here; None if it can."""
+    if kind == "sqs":
+        return None
+    found: Any = rabbitmq.available() if kind == "rabbitmq" else program(_PROGRAMS[kind])
+    return None if found else f"{kind} is not installed"
+
+
+_PROGRAMS = {"redis": "redis-server", "beanstalkd": "beanstalkd"}

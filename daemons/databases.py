@@ -1,0 +1,191 @@
+"""Private database servers: made in a directory, started on a free port, killed as a power cut would."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cronq.config import from_database
+from cronq.dialects import open_database
+from daemons.programs import program
+from daemons.waiting import wait_until
+
+
+class Server(NamedTuple):
+    """One kind of server: who runs it, how its data are made, how it is started, where it listens."""
+
+    user: str
+    make: Callable[[Path], list[str]]
+    start: Callable[[Path, int], list[str]]
+    url: str
+    own_database: str
+    pid_file: str
+
+
+def _make_mariadb(place: Path) -> list[str]:
+    return [str(program("mariadb-install-db")), "--no-defaults", f"--datadir={place}/data",
+            "--auth-root-authentication-method=normal", "--skip-test-db", f"--tmpdir={place}"]  # fmt: skip
+
+
+def _start_mariadb(place: Path, port: int) -> list[str]:
+    return [str(program("mariadbd")), "--no-defaults", f"--datadir={place}/data", f"--socket={place}/socket",
+            f"--port={port}", "--bind-address=127.0.0.1", f"--pid-file={place}/pid", f"--log-error={place}/log",
+            f"--tmpdir={place}", "--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=256M",
+            "--character-set-server=utf8mb4"]  # fmt: skip
+
+
+def _make_postgresql(place: Path) -> list[str]:
+    return [str(program("initdb")), "-D", f"{place}/data", "-A", "trust", "-U", "postgres", "-E", "UTF8",
+            "--locale=C.UTF-8", "--no-sync"]  # fmt: skip
+
+
+def _start_postgresql(place: Path, port: int) -> list[str]:
+    return [str(program("postgres")), "-D", f"{place}/data", "-p", str(port), "-k", str(place),
+            "-h", "127.0.0.1", "-c", "fsync=off"]  # fmt: skip
+
+
+SERVERS = {
+    "mariadb": Server(
+        "mysql", _make_mariadb, _start_mariadb, "mysql+pymysql://root@127.0.0.1:{port}/{name}", "mysql", "pid"
+    ),
+    "postgresql": Server(
+        "postgres",
+        _make_postgresql,
+        _start_postgresql,
+        "postgresql+psycopg://postgres@127.0.0.1:{port}/{name}",
+        "postgres",
+        "data/postmaster.pid",
+    ),
+}
+
+
+class Running:
+    """A private server that runs in a directory of its own; may be killed and started again.
+
+    `options` are added to the command that starts it, and decide before what stands there.
+    """
+
+    def __init__(self, kind: str, place: Path, *, options: Sequence[str] = ()) -> None:
+        self.kind = kind
+        self.server = SERVERS[kind]
+        self.place = place
+        self.options = options
+
+    @property
+    def port(self) -> int:
+        """Where it listens, on 127.0.0.1."""
+        return int((self.place / "port").read_text())
+
+    @property
+    def pid(self) -> int:
+        """The process to kill."""
+        return int((self.place / self.server.pid_file).read_text().split()[0])
+
+    def url(self, name: str) -> str:
+        """For cronq: the database of this name, as the server's administrator."""
+        return self.server.url.format(port=self.port, name=name)
+
+    def make(self) -> None:
+        """Make its data and start it."""
+        self.place.mkdir(mode=0o755)
+        if os.geteuid() == 0:
+            shutil.chown(self.place, self.server.user)
+        made = subprocess.run(
+            self.server.make(self.place), capture_output=True, text=True, check=False, **self._owner()
+        )
+        assert made.returncode == 0, made.stdout + made.stderr
+        (self.place / "port").write_text(str(free_port()))
+        self.start()
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        # Forked away: it belongs to all workers of the test run, not to the one that started it.
+        command = ["setsid", "--fork", *self.server.start(self.place, self.port), *self.options]
+        with (self.place / "output").open("ab") as output:
+            subprocess.run(command, stdout=output, stderr=output, check=True, **self._owner())
+        wait_until(self.answers, seconds=60, what=f"{self.kind} answers")
+
+    def answers(self) -> bool:
+        """Whether it takes connections."""
+        database = open_database(from_database(self.url(self.server.own_database)))
+        database._patience = 0.0  # type: ignore[attr-defined]
+        try:
+            return bool(database.query("SELECT 1"))
+        except Exception:
+            return False
+        finally:
+            database.close()
+
+    def kill(self) -> None:
+        """End it as a power cut would, with the processes that serve its connections."""
+        processes = [self.pid, *_children(self.pid)]
+        for pid in processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not any(map(_alive, processes)), what=f"{self.kind} is gone")
+        # PostgreSQL takes a zombie that nobody has reaped yet for a server that runs.
+        for lock in (self.place / self.server.pid_file, *self.place.glob(".s.PGSQL.*.lock")):
+            lock.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """End it and remove its data."""
+        with contextlib.suppress(OSError, ValueError):
+            self.kill()
+        shutil.rmtree(self.place, ignore_errors=True)
+
+    def execute(self, *statements: str) -> None:
+        """Statements in the server's own database."""
+        database = open_database(from_database(self.url(self.server.own_database)))
+        for statement in statements:
+            database.execute(statement)
+        database.close()
+
+    def _owner(self) -> dict[str, Any]:
+        if os.geteuid() != 0:
+            return {}
+        return {"user": self.server.user, "group": self.server.user, "extra_groups": []}
+
+
+@contextlib.contextmanager
+def private(kind: str, *options: str) -> Iterator[Running]:
+    """A server for as long as the context lasts; it may be killed."""
+    place = Path(tempfile.mkdtemp(prefix="cronq-"))
+    place.chmod(0o755)
+    running = Running(kind, place / kind, options=options)
+    try:
+        running.make()
+        yield running
+    finally:
+        running.remove()
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if status.read_text().rpartition(")")[2].split()[1] == str(pid):
+                found.append(int(status.parent.name))
+    return found
+
+
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -1,0 +1,20 @@
+"""Where the programs of servers are, in the places for administrators too."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_POSTGRESQL = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
+"""Debian keeps the server's programs off the PATH, one directory for each version."""
+
+FIRST = os.environ.get("CRONQ_TEST_PROGRAMS", "")
+"""A directory with programs of another version, which are taken before the machine's."""
+
+
+def program(name: str) -> Path | None:
+    """The program of this name."""
+    found = shutil.which(name, path=":".join([FIRST, os.environ.get("PATH", ""), _SYSTEM_PATH, *_POSTGRESQL]))
+    return Path(found) if found else None

@@ -1,0 +1,83 @@
+"""A private RabbitMQ, with the Erlang port mapper that it needs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from daemons.databases import free_port
+from daemons.waiting import wait_until
+
+PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+"""Not the one in /usr/sbin, which goes to the machine's own directories first."""
+
+_USER = "rabbitmq"
+
+
+def available() -> bool:
+    """Whether RabbitMQ is installed."""
+    return PROGRAM.exists()
+
+
+@contextlib.contextmanager
+def private_rabbitmq() -> Iterator[str]:
+    """A RabbitMQ for as long as the context lasts; its URL."""
+    place = Path(tempfile.mkdtemp(prefix="cronq-rabbitmq-"))
+    if os.geteuid() == 0:
+        shutil.chown(place, _USER)
+    port, variables = free_port(), environment(place)
+    with (place / "output").open("wb") as output:
+        server = subprocess.Popen(
+            [str(PROGRAM)], env=variables | {"RABBITMQ_NODE_PORT": str(port)}, stdin=subprocess.DEVNULL,
+            stdout=output, stderr=output, start_new_session=True, **owner(),
+        )  # fmt: skip
+    try:
+        wait_until(lambda: _answers(server, port), seconds=60, what="RabbitMQ answers")
+        yield f"amqp://guest:guest@127.0.0.1:{port}//"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+        subprocess.run(["epmd", "-kill"], env=variables, stdout=subprocess.DEVNULL, check=False)
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def environment(place: Path) -> dict[str, str]:
+    """The variables that keep an instance in its directory, and off the machine's own ports."""
+    (place / "enabled_plugins").write_text("[].\n")
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(place),
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+        "ERL_EPMD_PORT": str(free_port()),
+        "RABBITMQ_NODENAME": "cronq@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_DIST_PORT": str(free_port()),
+        "RABBITMQ_MNESIA_BASE": str(place / "mnesia"),
+        "RABBITMQ_LOG_BASE": str(place / "log"),
+        "RABBITMQ_CONF_ENV_FILE": str(place / "none"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(place / "enabled_plugins"),
+    }
+
+
+def _answers(server: subprocess.Popen[bytes], port: int) -> bool:
+    assert server.poll() is None, f"RabbitMQ ended with {server.returncode}"
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+def owner() -> dict[str, Any]:
+    """Whom it runs as: root would leave files that the service can't read."""
+    if os.geteuid() != 0:
+        return {}
+    return {"user": _USER, "group": pwd.getpwnam(_USER).pw_gid, "extra_groups": []}

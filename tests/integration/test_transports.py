@@ -1,0 +1,186 @@
+"""Each broker as a wake-up: what is sent arrives, what breaks is said in time, what is hostile harms nothing."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cronq.bell import Bell
+from cronq.config import Config, from_database
+from cronq.errors import ConfigError, Unavailable
+from cronq.transports import LIMIT, Transport, open_transport
+from daemons.brokers import KINDS, Broker, private_broker
+from daemons.waiting import wait_until
+from tests import servers
+
+SLACK = 0.5
+"""Seconds over the limit that a busy machine may take."""
+
+
+@pytest.fixture(scope="module", params=sorted(KINDS))
+def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    servers.require(request.param)
+    with private_broker(request.param) as running:
+        yield running
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return from_database(f"sqlite:///{tmp_path}/queue.db")
+
+
+@pytest.fixture
+def opened(config: Config) -> Iterator[Any]:
+    with ExitStack() as stack:
+
+        def open_one(url: str) -> Transport:
+            transport = open_transport(url, config)
+            stack.callback(transport.close)
+            return transport
+
+        yield open_one
+
+
+def _listening(transport: Transport) -> Transport:
+    assert transport.wait(1), "a new connection says: look, for what came before was not heard"
+    while transport.wait(1):  # what other tests left
+        pass
+    return transport
+
+
+def test_a_notification_wakes_whoever_waits(broker: Broker, opened: Any) -> None:
+    listener = _listening(opened(broker.url))
+    opened(broker.url).notify("default", 42)
+    assert listener.wait(10)
+
+
+def test_a_broker_that_comes_back_is_used_again(config: Config) -> None:
+    servers.require("redis")
+    with private_broker("redis") as one:
+        listener, sender = open_transport(one.url, config), open_transport(one.url, config)
+        _listening(listener)
+        sender.notify("default", 1)
+        one.kill()
+        with pytest.raises(Unavailable, match=f"redis://127.0.0.1:{one.port}"):
+            sender.notify("default", 2)
+        wait_until(lambda: _is_deaf(listener), what="the listener notices")
+        one.start()
+        assert listener.wait(1)
+        sender.notify("default", 3)
+        assert listener.wait(10)
+        listener.close()
+        sender.close()
+
+
+def _is_deaf(listener: Transport) -> bool:
+    try:
+        listener.wait(1)
+    except Unavailable:
+        return True
+    return False
+
+
+def test_a_kept_connection_that_went_stale_is_opened_again(broker: Broker, opened: Any) -> None:
+    sender = opened(broker.url)
+    sender.notify("default", 1)
+    for descriptor in _sockets_to(broker.port):
+        with socket.socket(fileno=os.dup(descriptor)) as same:
+            same.shutdown(socket.SHUT_RDWR)
+    sender.notify("default", 2)
+
+
+def _sockets_to(port: int) -> Iterator[int]:
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            with socket.socket(fileno=os.dup(int(entry.name))) as candidate:
+                if candidate.family == socket.AF_INET and candidate.getpeername()[1] == port:
+                    yield int(entry.name)
+        except OSError:
+            continue
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("how", ["refuses", "is silent", "takes no connection"])
+def test_who_cannot_be_reached_costs_a_second_once(kind: str, how: str, config: Config, opened: Any) -> None:
+    with socket.socket() as listener, ExitStack() as stack:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        if how == "refuses":
+            listener.close()
+        else:
+            listener.listen(5 if how == "is silent" else 0)
+        if how == "takes no connection":
+            _fill(listener, stack)
+        url = KINDS[kind].url.format(port=port)
+        with pytest.raises(Unavailable):
+            opened(url).notify("default", 1)
+        bell = Bell(config.with_values(wake=url))
+        assert _seconds(bell) <= LIMIT + SLACK
+        assert _seconds(bell) < 0.05, "the second time it isn't even tried"
+
+
+def _fill(listener: socket.socket, stack: ExitStack) -> None:
+    for _ in range(3):
+        client = stack.enter_context(socket.socket())
+        client.setblocking(False)
+        client.connect_ex(listener.getsockname())
+
+
+def _seconds(bell: Bell) -> float:
+    started = time.monotonic()
+    bell.ring([("default", 1)])
+    return time.monotonic() - started
+
+
+@pytest.mark.parametrize("kind", ["rabbitmq", "redis", "beanstalkd"])
+def test_a_frozen_broker_costs_a_second_once(kind: str, config: Config) -> None:
+    servers.require(kind)
+    with private_broker(kind) as one:
+        bell = Bell(config.with_values(wake=one.url))
+        bell.ring([("default", 1)])
+        one.stop_answering()
+        assert _seconds(bell) <= LIMIT + SLACK
+        assert _seconds(bell) < 0.05
+
+
+def test_hostile_messages_only_wake(broker: Broker, opened: Any) -> None:
+    listener = _listening(opened(broker.url))
+    sender = opened(broker.url)
+    sender.notify("default", 1)  # opens its connection
+    for body in ("", "-1", "no number", "9" * 5000, "x" * 60_000):
+        if body or broker.kind != "sqs":  # which takes no empty message
+            sender.send(sender._connection, body)
+    assert listener.wait(10)
+    wait_until(lambda: not listener.wait(1), seconds=30, what="all of them are taken")
+    sender.notify("default", 2)
+    assert listener.wait(10)
+
+
+@pytest.mark.needs("beanstalkd")
+def test_a_tube_that_nobody_empties_stays_short(config: Config) -> None:
+    with private_broker("beanstalkd") as one:
+        sender: Any = open_transport(one.url, config)
+        for job_id in range(1000):
+            sender.notify("default", job_id)
+        assert sender._connection.stats_tube("cronq")["current-jobs-ready"] < 20
+        sender.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("amqp://127.0.0.1//?colour=red", "unknown option colour, known: name"),
+        ("redis://127.0.0.1:notaport/0", "[Pp]ort"),
+        ("sqs:///cronq?regoin=x", "unknown option regoin, known: name, region, endpoint"),
+    ],
+)
+def test_a_bad_url_is_named_without_its_password(url: str, said: str, config: Config) -> None:
+    with pytest.raises(ConfigError, match=said):
+        open_transport(url, config)
