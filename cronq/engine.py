@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from cronq import __version__
 from cronq.errors import Unavailable
 from cronq.events import log
-from cronq.job import Failure, State
+from cronq.job import ENDED, Failure, State
 from cronq.locks import Liveness
 from cronq.maintenance import Maintainer, not_started, settlement
 from cronq.notices import Notice, notice_of
@@ -27,10 +28,10 @@ from cronq.roster import Entry, Presence
 from cronq.signals import Signals
 from cronq.store import Lease
 from cronq.times import SECOND
+from cronq.transports.local import Neighbours
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from types import FrameType
+    from collections.abc import Callable, Iterator, Sequence
 
     from cronq.config import Config
     from cronq.job import Claimed
@@ -42,10 +43,13 @@ if TYPE_CHECKING:
 _SETTLE_AT = 100
 _SETTLE_AFTER = 0.05
 _HEED = 1.0
-_PROMOTE = 1.0
 _MAINTAIN = 60.0
 SHUTDOWN_GRACE = 60.0
 """Seconds that running jobs get to end after SIGTERM."""
+
+INFINITE = float("inf")
+END = "end"
+"""What the roster says to a worker that is asked to end."""
 
 
 @dataclass
@@ -88,7 +92,6 @@ class _Times:
     settled: float = 0.0
     renew: float = 0.0
     heed: float = 0.0
-    promote: float = 0.0
     maintain: float = 0.0
 
 
@@ -124,8 +127,12 @@ class Engine:
         self._ended: list[Settlement] = []
         self._spare: list[Claimed] = []
         self._returned: list[Claimed] = []
+        self._paused: frozenset[str] = frozenset()
+        self._due: int | None = None
+        self._neighbours = Neighbours(config)
         self._stop_asked: float | None = None
         self._signals = 0
+        self._grace = SHUTDOWN_GRACE
 
     # What the parts do differently
 
@@ -135,6 +142,10 @@ class Engine:
 
     def changed(self) -> None:
         """Jobs were settled, given back or promoted: a claim may find what the last one didn't."""
+
+    def heeded(self) -> dict[int, Callable[[], None]]:
+        """What happens at which signal. It comes in the middle of anything, so it may only be noted."""
+        return dict.fromkeys((signal.SIGTERM, signal.SIGINT), self._told_to_stop)
 
     def presence(self) -> Presence:
         """How this worker does."""
@@ -149,7 +160,7 @@ class Engine:
         Where the database stays away, running jobs end before the error goes on.
         """
         alive = Liveness(self._config, self.worker)
-        with Signals(self._on_signal) as signals:
+        with Signals(self.heeded()) as signals:
             try:
                 self._store.synchronise()
                 self._enter()
@@ -159,6 +170,7 @@ class Engine:
                 self._store.roster.leave(self.worker)
             except Unavailable:
                 self._finish_without_database(signals.fd)
+                alive.abandon()
                 raise
         self._pool.close()
         alive.end()
@@ -177,8 +189,8 @@ class Engine:
 
     def hand_over(self) -> None:
         """Before each wait: heed signals, keep the children busy with what was taken back or is claimed now."""
-        if self._signals and self._stop_asked is None:
-            self.ask_to_stop()
+        if self._signals:
+            self.ask_to_stop(self._grace)
         self._give_back()
         self._refill()
 
@@ -229,9 +241,10 @@ class Engine:
                 member.give(jobs)
 
     def _release(self, jobs: list[Claimed]) -> None:
-        self.claimed -= len(jobs)
         self._store.release(jobs)
+        self.claimed -= len(jobs)
         self.changed()
+        self._neighbours.ring()
 
     # Collecting
 
@@ -259,7 +272,7 @@ class Engine:
         """What jobs ask of the runner. Not before all outcomes are taken: settling lets journals go."""
         self._returned += [job for job, outcome in ended if job.id and not_started(outcome)]
         if any(outcome.stop for _, outcome in ended):
-            self.ask_to_stop()
+            self.ask_to_stop(SHUTDOWN_GRACE)
 
     def _take_back(self, jobs: list[Claimed]) -> None:
         """Keep jobs for another child; those that follow one in their group go back to the line."""
@@ -278,9 +291,9 @@ class Engine:
         incomplete = {(job.group, job.token) for job in hands if job.state == "blocked"}
         back = [job for job in self._returned if (job.group, job.token) not in incomplete]
         if back:
-            self._returned = [job for job in self._returned if (job.group, job.token) in incomplete]
             self._settle()
             self._release(back)
+            self._returned = [job for job in self._returned if (job.group, job.token) in incomplete]
 
     # Settling
 
@@ -294,10 +307,13 @@ class Engine:
     def _settle(self) -> None:
         if not self._ended:
             return
-        settled, self._ended = self._ended, []
+        settled = self._ended
         lost = set(self._store.settle(settled))
+        self._ended = []
         self._pool.settled()
         self.changed()
+        if any(one.job.group and one.next.state in ENDED for one in settled):
+            self._neighbours.ring()  # whoever was blocked may be another one's job
         self.summary.lost += len(lost)
         for one in settled:
             if one.job.id not in lost:
@@ -343,42 +359,70 @@ class Engine:
             self._renew()
         if now >= self._times.heed:
             self._times.heed = now + _HEED
-            self._kill_what_is_cancelled()
+            self._heed_requests()
         if now >= self._times.maintain:
             self._maintain()
-        if now >= self._times.promote:
-            self._times.promote = now + _PROMOTE
-            if self._store.promote(self._store.clock.now()):
+        self._promote_when_due()
+        self._end_in_time()
+
+    def _promote_when_due(self) -> None:
+        now = self._store.clock.now()
+        if self._due is not None and self._due <= now:
+            if self._store.promote(now):
                 self.changed()
-        if self._stop_asked is not None and (now > self._stop_asked or self._signals > 1):
-            self._kill_the_rest()
+            self._due = self._store.next_due()
 
     def _renew(self) -> None:
         until = self._store.clock.now() + round(self._config.lease * SECOND)
         held = set(self._store.renew(Lease(self.worker, until)))
-        self._store.roster.beat(self.worker, self.presence())
+        self._beat()
         lost = Outcome("crashed", 0, 0, error=Failure("LeaseLost", "another runner took the job over"))
         for member in self._pool.members:
             running = member.running
             if running and running[0].id and running[0].id not in held:
                 self._pool.kill(member, lost)
 
-    def _kill_what_is_cancelled(self) -> None:
+    def _beat(self) -> None:
+        if not self._store.roster.beat(self.worker, self.presence()):
+            self._enter()  # it was silent for so long that somebody took it off
+
+    # What others ask of it
+
+    def _heed_requests(self) -> None:
+        requests = self._store.requests(self.worker)
         error = Failure("Cancelled", "killed by `cronq cancel --kill`")
-        for job_id in self._store.kills(self.worker):
+        for job_id in requests.kills:
             self._pool.kill_job(job_id, Outcome("crashed", 0, 0, "cancel", error=error, signal="SIGKILL"))
+        if requests.asked == END:
+            self.ask_to_stop()
+        if requests.paused != self._paused:
+            self._obey_pauses(requests.paused)
+        self._due = requests.next_due
+
+    def _obey_pauses(self, paused: frozenset[str]) -> None:
+        """Give back what was claimed of queues that are paused now and not started."""
+        self._paused = paused
+        self._take_back(self._pool.recall())
+        self._returned += [job for job in self._spare if job.queue in paused]
+        self._spare = [job for job in self._spare if job.queue not in paused]
+        self.changed()
 
     # Stopping
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+    def _told_to_stop(self) -> None:
         self._signals += 1
 
-    def ask_to_stop(self) -> None:
+    def ask_to_stop(self, grace: float = INFINITE) -> None:
         """Start nothing more; what runs may end within the grace."""
         self.summary.stopped = True
         if self._stop_asked is None:
-            self._stop_asked = time.monotonic() + SHUTDOWN_GRACE
+            self._stop_asked = INFINITE
             self._take_back(self._pool.recall())
+        self._stop_asked = min(self._stop_asked, time.monotonic() + grace)
+
+    def _end_in_time(self) -> None:
+        if self._stop_asked is not None and (time.monotonic() > self._stop_asked or self._signals > 1):
+            self._kill_the_rest()
 
     def _kill_the_rest(self) -> None:
         error = Failure("Stopped", "the runner was told to stop; the job went back, its attempt returned")

@@ -126,6 +126,11 @@ class Liveness:
         os.pwrite(self._fd, f"{os.getpid()} {process_start(os.getpid())} {boot_id()}\n".encode(), 0)
         os.rename(unnamed, self.path)  # noqa: PTH104 - pathlib is not on the way to `run`
 
+    def abandon(self) -> None:
+        """Be taken for dead: others, or this process in its next life, put right what is left."""
+        _children_too.discard(self._fd)
+        os.close(self._fd)
+
     def end(self) -> None:
         """Say goodbye: nothing is left to rescue."""
         os.unlink(self.path)  # noqa: PTH108 - pathlib is not on the way to `run`
@@ -143,6 +148,7 @@ class Remains:
 
     def __init__(self, config: Config, worker: str) -> None:
         self.path = f"{worker_path(config, worker)}.alive"
+        self._doorbell = doorbell_path(config, worker)
         self.found = False
         self._runner: list[str] = []
         self.rebooted = False
@@ -171,10 +177,11 @@ class Remains:
 
     def forget(self) -> None:
         """Remove the liveness file: nothing is left to rescue. Another rescuer may have done so before."""
-        try:
-            os.unlink(self.path)  # noqa: PTH108
-        except FileNotFoundError:
-            return
+        for path in (self._doorbell, self.path):
+            try:
+                os.unlink(path)  # noqa: PTH108
+            except FileNotFoundError:
+                continue
 
     def __enter__(self) -> Self:
         return self
@@ -226,6 +233,11 @@ def worker_path(config: Config, worker: str) -> str:
 def wake_folder(config: Config) -> str:
     """Where the sockets are that wake this database's workers; there only while some live."""
     return f"{config.lock_dir}/{_digest(config.identity())}.wake"
+
+
+def doorbell_path(config: Config, worker: str) -> str:
+    """The socket of one worker; without its host, because such paths must be short."""
+    return f"{wake_folder(config)}/{'-'.join(worker.rsplit('-', 2)[1:])}"
 
 
 def make_folder(config: Config, path: str) -> None:

@@ -217,10 +217,13 @@ class Pool:
         """Jobs that children have and that have not ended."""
         return sum(len(member.hand) for member in self.members)
 
-    def wait(self, timeout: float, extra: Iterable[int] = ()) -> None:
-        """Sleep until a child rings, dies or can take more of a message, a signal comes, or the time is over."""
+    def wait(self, timeout: float, extra: Iterable[int] = (), watched: Iterable[int] = ()) -> None:
+        """Sleep until a child rings, dies or can take more of a message, a signal comes, or the time is over.
+
+        What can be read from `extra` is thrown away, what comes in `watched` only ends the sleep.
+        """
         poll = select.poll()
-        for fd in (self._bell[0], *extra):
+        for fd in (self._bell[0], *extra, *watched):
             poll.register(fd, select.POLLIN)
         for member in self.members:
             if member.unsent:

@@ -71,9 +71,9 @@ class Roster:
         except Duplicate:  # the answer got lost, and it was written again
             return
 
-    def beat(self, name: str, presence: Presence) -> None:
-        """Say that a runner lives, and how it does."""
-        self._opened().execute(self._queries.beat, (self._clock.now(), *presence, name))
+    def beat(self, name: str, presence: Presence) -> bool:
+        """Say that a runner lives, and how it does; False if it isn't on the roster."""
+        return bool(self._opened().execute(self._queries.beat, (self._clock.now(), *presence, name)).rowcount)
 
     def leave(self, name: str) -> None:
         """Take a runner off the roster; its jobs must have been freed before."""

@@ -67,6 +67,9 @@ if TYPE_CHECKING:
         def lock(self, number: int) -> bool:
             """Take a lock that lasts as long as the connection; False if another one has it."""
 
+        def be_patient(self, seconds: float) -> None:
+            """How long a statement may be tried again where the database is away, or somebody is in the way."""
+
         def identity(self) -> Sequence[Any]:
             """What tells this database from others; from `IDENTITY`."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cronq.dialects import server
+from cronq.dialects.notify import returning_id
 from cronq.dialects.server import AGAIN, DUPLICATE, LOST, REFUSED, TOO_LARGE, Server, many_rows, numbered
 from cronq.errors import ConfigError
 
@@ -20,7 +21,7 @@ except ImportError:
     raise ConfigError(message) from None
 
 _TYPES = {"b": "boolean", "i": "bigint", "f": "double precision", "s": "text"}
-_UNLESS_TWIN = " ON CONFLICT DO NOTHING RETURNING id"
+_UNLESS_TWIN = " ON CONFLICT DO NOTHING"
 _MILLISECONDS = 1000
 
 _MEANINGS = {
@@ -74,11 +75,12 @@ class Database(Server):
     def inserted(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
         """Insert rows in one statement; their ids in order."""
         parameters = [value for row in rows for value in row]
-        return [row[0] for row in self.statement(f"{many_rows(sql, len(rows))} RETURNING id", parameters).fetchall()]
+        text = many_rows(sql, len(rows)) + returning_id(sql)
+        return [row[0] for row in self.statement(text, parameters).fetchall()]
 
     def inserted_unless_twin(self, sql: str, row: Sequence[Any]) -> int | None:
         """Insert a row; its id, None if a row has its unique key."""
-        new = self.statement(sql + _UNLESS_TWIN, row).fetchall()
+        new = self.statement(sql + _UNLESS_TWIN + returning_id(sql), row).fetchall()
         return new[0][0] if new else None
 
     def for_each(self, sql: str, kinds: str) -> str:

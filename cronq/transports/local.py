@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from cronq.events import log
-from cronq.locks import make_folder, wake_folder
+from cronq.locks import doorbell_path, make_folder, wake_folder
 
 if TYPE_CHECKING:
     from cronq.config import Config
@@ -29,9 +29,9 @@ bell up, for those who didn't know of it yet."""
 class Doorbell:
     """The socket that a worker is woken by."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, worker: str) -> None:
         self._folder = wake_folder(config)
-        self._path = f"{self._folder}/{os.getpid()}-{os.urandom(3).hex()}"
+        self._path = doorbell_path(config, worker)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.fd = self._socket.fileno()
         try:
@@ -46,11 +46,6 @@ class Doorbell:
             with contextlib.suppress(FileNotFoundError), _Folder(self._folder) as folder:
                 self._socket.bind(folder.address(os.path.basename(self._path)))  # noqa: PTH119
                 return
-
-    @property
-    def path(self) -> str:
-        """Where a datagram wakes the worker."""
-        return self._path
 
     def answer(self) -> bool:
         """Take in all that has come since the last call; whether anything had."""
