@@ -54,6 +54,22 @@ integration: compiled  ## only the tests with real processes and servers
 bench: compiled  ## the figures beside their references, e.g. make bench BENCH="--only drain --json out.json"
 	$(BIN)/python -m benchmarks $(BENCH)
 
+.PHONY: generated
+generated: .venv/cronq  ## the manual page and the shells' completions, from the commands' declarations
+	@$(BIN)/python .ci/make_manual.py
+	@$(BIN)/python .ci/make_completions.py
+
+.PHONY: dist
+dist: .venv/development  ## wheel, sdist, and dist/cronq: one file that needs nothing but Python
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build
+	@$(BIN)/shiv --quiet --compile-pyc --reproducible --console-script cronq --python '/usr/bin/env python3' \
+	  --output-file dist/cronq "$$(echo dist/*.whl)[postgresql,amqp,redis,beanstalk]"
+	@ls -lh dist
+.PHONY: packaging
+packaging: setup  ## packaging/ anew from the templates in cronq/templates
+	$(BIN)/python .ci/render_packaging.py
+
 .PHONY: docs
 docs: setup  ## are the documents true: links, words, and every example
 	$(BIN)/python .ci/check_docs.py

@@ -27,7 +27,7 @@ def documents() -> Iterator[Path]:
 def texts() -> Iterator[Path]:
     """Everything that could tell somebody what to install, or that something isn't done."""
     yield from documents()
-    for folder in ("cronq", "packaging", "demo", "benchmarks"):
+    for folder in ("cronq", "packaging", "demo", "benchmarks", "daemons"):
         yield from (path for path in sorted((ROOT / folder).rglob("*")) if _is_text(path))
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from benchmarks.peer import Peer, peer
 from benchmarks.redis_server import redis_for
+from benchmarks.servers import server_for
 from benchmarks.work import FIRST, LAST, started
 
 ROOT = Path(__file__).parent.parent
@@ -32,7 +33,7 @@ def place_for(name: str) -> Iterator[Path]:
     """An empty directory with what the peer needs running in it."""
     with tempfile.TemporaryDirectory(prefix="cronq-bench-") as directory:
         place = Path(directory)
-        with redis_for(place, peer(name).redis):
+        with redis_for(place, peer(name).redis), server_for(place, peer(name).server):
             yield place
 
 
@@ -61,9 +62,12 @@ def drain_rate(name: str) -> Drain:
 def drain(queue: Peer, count: int) -> Drain:
     """Start the workers on what is queued and wait until it is done."""
     began = time.monotonic()
-    workers = [subprocess.Popen(command, cwd=ROOT, env=environment(queue.place)) for command in queue.workers()]
+    workers = _start(queue)
     try:
         ended = _all_ended(workers) if queue.stops else _last_started(queue.place)
+    except Exception:
+        print((queue.place / "said").read_text(errors="replace"), file=sys.stderr)
+        raise
     finally:
         for worker in workers:
             worker.terminate()
@@ -72,6 +76,15 @@ def drain(queue: Peer, count: int) -> Drain:
     assert first is not None, f"{queue.name} did not run the first job"
     assert last is not None, f"{queue.name} did not run the last job"
     return Drain(whole=count / (ended - began), span=count / (last - first))
+
+
+def _start(queue: Peer) -> list[subprocess.Popen[bytes]]:
+    # What they say while they start and end, some of it to a terminal only, is of no interest if they do their work.
+    with (queue.place / "said").open("wb") as said:
+        return [
+            subprocess.Popen(command, cwd=ROOT, env=environment(queue.place), stdout=said, stderr=said)
+            for command in queue.workers()
+        ]
 
 
 def _all_ended(workers: list[subprocess.Popen[bytes]]) -> float:

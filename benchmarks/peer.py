@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 from benchmarks.work import Order
 
 Fsync = Literal["always", "no"]
+ServerKind = Literal["mariadb", "postgresql", "rabbitmq"]
 
 
 class Peer(ABC):
@@ -23,6 +24,9 @@ class Peer(ABC):
 
     redis: ClassVar[Fsync | None] = None
     """Whether it needs Redis, and how often that writes to the disk."""
+
+    server: ClassVar[ServerKind | None] = None
+    """What else it needs; benchmarks.servers knows where it is."""
 
     drained: ClassVar[int | None] = 10_000
     """How many jobs it is given to drain; fewer for the slow ones, None for what has no worker."""

@@ -234,6 +234,7 @@ def _own_signals() -> None:
     signal.set_wakeup_fd(-1)
     for number in (
         signal.SIGCHLD,
+        signal.SIGALRM,
         signal.SIGUSR1,
         signal.SIGUSR2,
         signal.SIGHUP,

@@ -54,6 +54,8 @@ class Config:
     table_prefix: str = "cronq_"
     synchronous: str = "full"
     lease: float = 60.0
+    patience: float = 30.0
+    """How long a database that is away or locked is tried again."""
     wait_cap: float = 7 * 86400.0
     """The longest that a job may be `waiting`, all its snoozes together."""
     group_on_failed: str = "release"

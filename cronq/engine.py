@@ -11,11 +11,12 @@ import signal
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from cronq import __version__
 from cronq.errors import Unavailable
 from cronq.events import log
+from cronq.fence import Fence, NoFence
 from cronq.job import ENDED, Failure, State
 from cronq.locks import Liveness
 from cronq.maintenance import Maintainer, not_started, settlement
@@ -27,11 +28,12 @@ from cronq.pool import TICK, Pool, Setting
 from cronq.roster import Entry, Presence
 from cronq.signals import Signals
 from cronq.store import Lease
+from cronq.summary import Summary
 from cronq.times import SECOND
 from cronq.transports.local import Neighbours
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cronq.config import Config
     from cronq.job import Claimed
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from cronq.pool import Ended, Member
     from cronq.registry import Registry
     from cronq.store import Store
+    from cronq.summary import Report
 
 _SETTLE_AT = 100
 _SETTLE_AFTER = 0.05
@@ -50,39 +53,8 @@ SHUTDOWN_GRACE = 60.0
 INFINITE = float("inf")
 END = "end"
 """What the roster says to a worker that is asked to end."""
-
-
-@dataclass
-class Summary:
-    """What a run did: jobs by the state they went to. `lost` are leases that others took over."""
-
-    finished: int = 0
-    failed: int = 0
-    retrying: int = 0
-    waiting: int = 0
-    cancelled: int = 0
-    ready: int = 0
-    lost: int = 0
-    stopped: bool = False
-    """Whether a signal or a task ended the run early."""
-
-    @property
-    def ended(self) -> int:
-        """Attempts that ended."""
-        return self.finished + self.failed + self.retrying + self.waiting + self.cancelled + self.ready
-
-
-class Report(Protocol):
-    """Who is told how a run goes."""
-
-    watched: bool
-    """Whether somebody looks at `progress`: counting what is left costs a statement."""
-
-    def progress(self, summary: Summary, total: int) -> None:
-        """Outcomes were written; `total` is what there was and is to do."""
-
-    def needs_a_person(self, notice: Notice) -> None:
-        """A job failed for good, or keeps failing."""
+_CUT_OFF = "executor died: SIGKILL (its runner could not renew the lease: the database was away for too long)"
+_FENCED = Outcome("crashed", 0, 0, "rescue", error=Failure("ExecutorDied", _CUT_OFF), signal="SIGKILL")
 
 
 @dataclass
@@ -124,6 +96,8 @@ class Engine:
         self._pool = Pool(part.children or config.jobs, setting, before_fork=store.close)
         self._pace = Pace()
         self._times = _Times()
+        alone = config.sqlite_path() is not None
+        self._fence = (NoFence if alone else Fence)(config.lease, self._stop_in_time)
         self._ended: list[Settlement] = []
         self._spare: list[Claimed] = []
         self._returned: list[Claimed] = []
@@ -160,13 +134,14 @@ class Engine:
         Where the database stays away, running jobs end before the error goes on.
         """
         alive = Liveness(self._config, self.worker)
-        with Signals(self.heeded()) as signals:
+        with Signals(self.heeded()) as signals, self._fence:
             try:
                 self._store.synchronise()
                 self._enter()
                 self._pool.fill()
                 self._maintain()
                 yield signals.fd
+                self._maintainer.resign(self.worker)
                 self._store.roster.leave(self.worker)
             except Unavailable:
                 self._finish_without_database(signals.fd)
@@ -180,7 +155,7 @@ class Engine:
         self._store.roster.enter(entry)
 
     def _maintain(self) -> None:
-        self._times.maintain = time.monotonic() + _MAINTAIN
+        self._times.maintain = time.monotonic() + min(_MAINTAIN, self._config.lease / 2)
         self._store.synchronise()
         for settled in self._maintainer.rescue(besides=self.worker):
             self._tell(settled)
@@ -211,10 +186,18 @@ class Engine:
         if not takers:
             return
         if not self._spare:
-            self._spare = self.claim_more(sum(count for _, count in takers))
-            self.claimed += len(self._spare)
+            self._claim(sum(count for _, count in takers))
+        if self._spare and self._fence.fallen:
+            self._renew()
         if self._spare:
             self._deal([member for member, _ in takers])
+
+    def _claim(self, count: int) -> None:
+        idle, started = not self._pool.in_hand and not self._returned, time.monotonic()
+        self._spare = self.claim_more(count)
+        self.claimed += len(self._spare)
+        if idle and self._spare:
+            self._fence.renewed(started)
 
     def _takers(self) -> list[tuple[Member, int]]:
         """The children that can take more jobs, the emptiest first, and how many each."""
@@ -373,14 +356,26 @@ class Engine:
             self._due = self._store.next_due()
 
     def _renew(self) -> None:
-        until = self._store.clock.now() + round(self._config.lease * SECOND)
-        held = set(self._store.renew(Lease(self.worker, until)))
+        started, until = time.monotonic(), self._store.clock.now() + round(self._config.lease * SECOND)
+        held = self._store.renew(Lease(self.worker, until))
+        self._fence.renewed(started)
         self._beat()
+        self._forget_lost(held)
+
+    def _forget_lost(self, held: Mapping[int, int]) -> None:
+        """Neither start nor go on with what another runner has taken over."""
         lost = Outcome("crashed", 0, 0, error=Failure("LeaseLost", "another runner took the job over"))
         for member in self._pool.members:
-            running = member.running
-            if running and running[0].id and running[0].id not in held:
-                self._pool.kill(member, lost)
+            if any(_is_lost(job, held) for job in member.hand):
+                self._take_back(member.take_back())
+                running = member.running
+                if running and _is_lost(running[0], held):
+                    self._pool.kill(member, lost)
+        self._spare = [job for job in self._spare if not _is_lost(job, held)]
+        self._returned = [job for job in self._returned if not _is_lost(job, held)]
+
+    def _stop_in_time(self) -> None:
+        self._pool.kill_busy(_FENCED)
 
     def _beat(self) -> None:
         if not self._store.roster.beat(self.worker, self.presence()):
@@ -440,3 +435,7 @@ class Engine:
             if self._signals > 1:
                 self._kill_the_rest()
         self._pool.leave()
+
+
+def _is_lost(job: Claimed, held: Mapping[int, int]) -> bool:
+    return bool(job.id) and held.get(job.id) != job.token

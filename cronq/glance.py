@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 
 from cronq.dialects import open_database
+from cronq.locks import remains_of_the_dead
 from cronq.queries import glance
+from cronq.revisions import is_current
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,19 +18,25 @@ SECOND = 1_000_000
 
 
 def anything_to_do(config: Config, clock: Clock) -> bool:
-    """Whether a run would find due jobs, leases to look after, or ended jobs to prune.
+    """Whether a run would find due jobs, something that a dead runner left, or ended jobs to prune.
 
-    True also where the database or its tables don't exist yet: the run makes them. Raises
+    What runners on this host left is known by their liveness locks, of others by the end of a lease.
+    True also where the database or its tables don't exist yet or are old: the run makes them. Raises
     Unavailable when the database can't be read.
     """
     path = config.sqlite_path()
     if path is not None and not os.path.exists(path):  # noqa: PTH110 - pathlib costs 10 ms
         return True
-    database = open_database(config)
-    if not database.has_table(f"{config.table_prefix}workers"):
+    if remains_of_the_dead(config):
         return True
-    now = clock.now() + database.offset()
+    database = open_database(config)
+    if not is_current(database, config.table_prefix):
+        return True
+    measured = database.read_clock()
+    if measured is not None:
+        clock.set_by(measured)
+    now = clock.now()
     expired = now - round(config.retention * SECOND) if config.retention is not None else 0
-    found = database.query(glance(config.table_prefix), (now, expired))
+    found = database.query(glance(config.table_prefix), (now, now, expired))
     database.close()
     return bool(found[0][0])

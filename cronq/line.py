@@ -91,7 +91,7 @@ class Line:
         keys = [key for key in front if key[3] is None]
         heads: dict[str, _Key] = {}
         for group, members in _by_group(front).items():
-            members = sorted([*members, *self._behind(group)])
+            members = sorted({*members, *self._members(group)})
             holder = holders.get(group, members[0][2])
             heads[group] = next(key for key in members if key[2] == holder)
             # A holder that was retried may stand behind others by now; who follows it is the first of them.
@@ -110,10 +110,11 @@ class Line:
         following = [key[2] for key in chosen if key[2] in grouped - leading]
         return LineUp([key[2] for key in chosen if key[2] not in grouped - leading], following, grouped)
 
-    def _behind(self, group: str) -> Iterator[_Key]:
+    def _members(self, group: str) -> Iterator[_Key]:
+        """The first of the group in claim order, also those that stand far behind in the line."""
         wanted = self._wanted.filter
         bounds = (group, wanted.lowest, wanted.highest, self._wanted.limit)
-        for *key, queue in self._tx.query(self._queries.behind, bounds):
+        for *key, queue in self._tx.query(self._queries.members, (*bounds, *bounds)):
             if queue in self._wanted.queues:
                 yield tuple(key)
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
+_ALIVE = ".alive"
+
 _own: set[int] = set()
 """Locks of this process alone: a fork doesn't inherit them, so a daemon that a task leaves can't hold them."""
 
@@ -115,7 +117,7 @@ class Liveness:
     """
 
     def __init__(self, config: Config, worker: str) -> None:
-        self.path = f"{worker_path(config, worker)}.alive"
+        self.path = f"{worker_path(config, worker)}{_ALIVE}"
         # It gets its name when it is locked: a rescuer would take an open one for a dead runner's.
         unnamed = f"{self.path}.new"
         self._fd = _open(unnamed)
@@ -147,7 +149,7 @@ class Remains:
     """
 
     def __init__(self, config: Config, worker: str) -> None:
-        self.path = f"{worker_path(config, worker)}.alive"
+        self.path = f"{worker_path(config, worker)}{_ALIVE}"
         self._doorbell = doorbell_path(config, worker)
         self.found = False
         self._runner: list[str] = []
@@ -191,6 +193,22 @@ class Remains:
     ) -> None:
         if self._fd >= 0:
             os.close(self._fd)
+
+
+def remains_of_the_dead(config: Config) -> bool:
+    """Whether a runner on this host has died and nobody has put right yet what it left."""
+    ours = f"{_digest(config.identity())}."
+    try:
+        names = os.listdir(config.lock_dir)  # noqa: PTH208
+    except FileNotFoundError:
+        return False
+    workers = [name[len(ours) : -len(_ALIVE)] for name in names if name.startswith(ours) and name.endswith(_ALIVE)]
+    return any(_is_dead(config, worker) for worker in workers)
+
+
+def _is_dead(config: Config, worker: str) -> bool:
+    with Remains(config, worker) as remains:
+        return remains.found and (remains.mine or remains.runner_is_dead)
 
 
 def process_start(pid: int) -> str:

@@ -33,6 +33,11 @@ _DYING = 2.0
 _SILENCE = 3
 """Leases that a worker may let pass without a sign of life before it is taken off the roster."""
 
+_MOST_DOUBT = 30 * SECOND
+"""From here on leases of other hosts that look ended may not be."""
+
+_RESCUER = ".rescue"
+
 _KILLED = "executor died: SIGKILL (its runner {worker} was killed)"
 _REBOOTED = "executor died: the machine was restarted"
 _UNKNOWN = "executor died: the lease of its runner {worker} ended"
@@ -46,22 +51,43 @@ class Maintainer:
         self._config = config
         self._policies = policies
         self._chance = chance
+        self._leads = not store.duty.shared
+        self._doubted = False
 
     def rescue(self, *, besides: str) -> list[Settlement]:
         """Free what dead runners held, settling from their journals first.
 
-        `besides` is the worker that asks. Returns what was settled.
+        `besides` is the worker that asks. Returns what was settled. What runners on other hosts
+        held is left to the one worker that has the duty.
         """
+        self._leads = self._store.duty.hold(besides, seconds=self._config.lease)
+        from_afar = self._leads and self._knows_the_time()
         settled: list[Settlement] = []
         seen = {worker.name: worker.seen_at for worker in self._store.roster.workers()}
         for worker in sorted({*self._store.owners(), *journal.workers(self._config), *seen} - {besides}):
             with Remains(self._config, worker) as remains:
+                if not (remains.found or from_afar):
+                    continue
                 if remains.mine or self._all_dead(worker, remains):
                     settled += self._rescue(worker, remains, besides)
                     remains.forget()
                     if worker in seen and self._is_gone(remains, seen[worker]):
                         self._store.roster.leave(worker)
         return settled
+
+    def resign(self, worker: str) -> None:
+        """Leave the duty to others at once."""
+        if self._leads:
+            self._store.duty.leave(worker)
+
+    def _knows_the_time(self) -> bool:
+        """Whether the clock is sure enough to say that another host's leases have ended."""
+        doubt = self._store.clock.doubt
+        if doubt >= _MOST_DOUBT and not self._doubted:
+            message = "the clock is in doubt by %.1f s: jobs of other hosts are not rescued until it is sure again"
+            log.warning(message, doubt / SECOND)
+        self._doubted = doubt >= _MOST_DOUBT
+        return not self._doubted
 
     def _is_gone(self, remains: Remains, seen_at: int) -> bool:
         """Whether a worker whose jobs are free is dead: of one on another host, only its silence tells."""
@@ -99,10 +125,11 @@ class Maintainer:
 
     def _rescue_from_afar(self, worker: str, remains: Remains, heir: str) -> list[Settlement]:
         """The same for a worker that only its leases tell of, on another host perhaps: when they have ended."""
-        over = self._store.take_over(worker, heir=heir)
-        death = _Death(worker, remains, self._store.clock.now())
+        # Under a name of their own: if the heir dies here, nobody must take them for claims that it never started.
+        over = self._store.take_over(worker, heir=f"{heir}{_RESCUER}")
+        death = _Death(worker.removesuffix(_RESCUER), remains, self._store.clock.now())
         if over:
-            log.warning("rescued %d jobs of %s, whose leases had ended", len(over), worker)
+            log.warning("rescued %d jobs of %s, whose leases had ended", len(over), death.worker)
         return self._settle([(held.job, _crashed(held, death, None)) for held in over])
 
     def _settle_ended(self, worker: str, entries: Iterable[Entry]) -> list[Settlement]:
@@ -134,9 +161,9 @@ class Maintainer:
         return [s for s in settlements if s.job.id not in lost]
 
     def prune(self) -> int:
-        """Delete finished jobs older than the configured retention; returns how many."""
+        """Delete finished jobs older than the configured retention, if that is ours to do; returns how many."""
         retention = self._config.retention
-        if retention is None:
+        if retention is None or not self._leads:
             return 0
         return sum(self._store.clear({"finished"}, older_than=retention))
 

@@ -359,6 +359,13 @@ class Pool:
         else:
             os.kill(member.pid, signal.SIGCONT)
 
+    def kill_busy(self, outcome: Outcome) -> None:
+        """Kill every child that has jobs, whatever else is going on: this runs in a signal's handler."""
+        for member in list(self.members):
+            if member.hand:
+                member.doom = outcome
+                _kill_group(member.pid)
+
     def kill_job(self, job_id: int, outcome: Outcome) -> bool:
         """Kill the child that is running this job; False if none is."""
         for member in self.members:

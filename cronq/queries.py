@@ -69,6 +69,7 @@ class Queries:
         self.groups = f"{prefix}groups"
         self.paused = f"{prefix}paused"
         self.workers = f"{prefix}workers"
+        self.duties = f"{prefix}leases"
         held = (
             f"EXISTS (SELECT 1 FROM {self.groups} g WHERE g.name = {self.jobs}.job_group"
             f" AND g.job_id <> {self.jobs}.id)"
@@ -84,15 +85,24 @@ class Queries:
         self._registering()
 
     def _enqueueing(self) -> None:
-        holes = ", ".join("?" * len(ENQUEUE_COLUMNS.split(",")))
-        self.enqueue = f"INSERT INTO {self.jobs} ({ENQUEUE_COLUMNS}) VALUES ({holes})"
+        columns = ENQUEUE_COLUMNS + ", enqueue_token" * self.flavour.server
+        holes = ", ".join("?" * len(columns.split(",")))
+        self.enqueue = f"INSERT INTO {self.jobs} ({columns}) VALUES ({holes})"
         # A held group's newcomer starts out blocked; the state is the fifth column.
         held = f"EXISTS (SELECT 1 FROM {self.groups} WHERE name = ?{self.flavour.shared})"
         state = f"(SELECT CASE WHEN due = 'ready' AND {held} THEN 'blocked' ELSE due END FROM (SELECT ? AS due) d)"
         grouped = ", ".join(["?"] * 4 + [state] + ["?"] * (holes.count("?") - 5))
-        self.enqueue_grouped = f"INSERT INTO {self.jobs} ({ENQUEUE_COLUMNS}) VALUES ({grouped})"
+        self.enqueue_grouped = f"INSERT INTO {self.jobs} ({columns}) VALUES ({grouped})"
         # Served by the index `unique`. The lock lets a caller's older snapshot see the twin too.
         self.twin = f"SELECT id FROM {self.jobs} WHERE unique_key = ?{self.flavour.shared}"
+        self.twins = (
+            f"SELECT unique_key, id FROM {self.jobs} WHERE unique_key {self.flavour.among}{self.flavour.shared}"
+        )
+        if self.flavour.server:
+            # Served by the index `arrived`.
+            self.arrived = (
+                f"SELECT id, enqueue_token FROM {self.jobs} WHERE created_at = ? AND enqueue_token BETWEEN ? AND ?"
+            )
 
     def _claiming(self) -> None:
         # Served by the index `ready`, one step for each queue.
@@ -108,10 +118,11 @@ class Queries:
             f"SELECT {_LINE}, job_group FROM {self.jobs} WHERE state = 'ready' AND queue = ?"
             f" AND priority BETWEEN ? AND ? ORDER BY {_LINE} LIMIT ?"
         )
-        # Served by the index `group`.
-        self.behind = (
-            f"SELECT {_LINE}, job_group, queue FROM {self.jobs} WHERE job_group = ? AND state = 'blocked'"
-            f" AND lease_until IS NULL AND priority BETWEEN ? AND ? ORDER BY {_LINE} LIMIT ?"
+        # Served by the index `group`. One state at a time, or all of a large group would be sorted.
+        self.members = " UNION ALL ".join(
+            f"SELECT * FROM (SELECT {_LINE}, job_group, queue FROM {self.jobs} WHERE job_group = ? AND state = '{state}'"
+            f" AND lease_until IS NULL AND priority BETWEEN ? AND ? ORDER BY {_LINE} LIMIT ?) AS {state}"
+            for state in ("ready", "blocked")
         )
         holders = f"SELECT name, job_id FROM {self.groups} WHERE name {self.flavour.among} ORDER BY name"
         self.holders = holders + self.flavour.shared
@@ -210,7 +221,7 @@ class Queries:
 
     def _maintaining(self) -> None:
         # Served by the index `held`.
-        self.leases = f"SELECT id FROM {self.jobs} WHERE worker = ? AND lease_until IS NOT NULL ORDER BY id"
+        self.leases = f"SELECT id, token FROM {self.jobs} WHERE worker = ? AND lease_until IS NOT NULL ORDER BY id"
         self.renew = (
             f"UPDATE {self.jobs}{self.flavour.by_id} SET lease_until = ?"
             f" WHERE id {self.flavour.among} AND worker = ? AND lease_until IS NOT NULL"
@@ -333,10 +344,16 @@ class Queries:
         self.workers_seen = f"SELECT {WORKER_COLUMNS} FROM {self.workers} ORDER BY started_at, name"
         self.asked = f"SELECT asked FROM {self.workers} WHERE name = ?"
         self.ask = f"UPDATE {self.workers} SET asked = ? WHERE name = ?"
+        # Served by the primary key, a duty's name.
+        self.take_duty = (
+            f"UPDATE {self.duties} SET worker = ?, lease_until = ? WHERE name = ? AND (worker = ? OR lease_until <= ?)"
+        )
+        self.first_duty = f"INSERT INTO {self.duties} (name, worker, lease_until) VALUES (?, ?, ?)"
+        self.leave_duty = f"UPDATE {self.duties} SET lease_until = 0 WHERE name = ? AND worker = ?"
 
 
 def glance(prefix: str) -> str:
-    """1 when a run has anything to do: due jobs, or jobs that a dead runner may have left behind.
+    """1 when a run has anything to do: due jobs, leases that have ended, or ended jobs to prune.
 
     Indexes: ready, future, held, ended.
     """
@@ -345,6 +362,6 @@ def glance(prefix: str) -> str:
         # Not EXISTS: PostgreSQL would rather read the table from its start until it meets a ready one.
         f"SELECT (SELECT queue FROM {jobs} WHERE state = 'ready' ORDER BY queue, priority LIMIT 1) IS NOT NULL"
         f" OR EXISTS (SELECT 1 FROM {jobs} WHERE {FUTURE_STATES} AND available_at <= ?)"
-        f" OR EXISTS (SELECT 1 FROM {jobs} WHERE lease_until IS NOT NULL)"
+        f" OR EXISTS (SELECT 1 FROM {jobs} WHERE lease_until IS NOT NULL AND lease_until <= ?)"
         f" OR EXISTS (SELECT 1 FROM {jobs} WHERE finished_at < ? AND state = 'finished')"
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cronq.dialects import open_database
 from cronq.job import COMMAND_TASK, Attempt, Failure, Job
 from cronq.queries import Queries
+from cronq.revisions import is_current
 from cronq.times import to_datetime
 
 if TYPE_CHECKING:
@@ -32,10 +33,9 @@ class Reader:
         self._prepared = False
 
     def prepare(self) -> None:
-        """Open the database; make the schema if there is none yet."""
+        """Open the database; make the tables, or bring them up to date."""
         if not self._prepared:
-            # The table that is made last: MySQL makes them one by one.
-            if not self._db.has_table(self._queries.workers):
+            if not is_current(self._db, self._config.table_prefix):
                 from cronq.migrations import upgrade
 
                 upgrade(self._config)

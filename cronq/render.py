@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from typing import Self
 
-    from cronq.engine import Summary
+    from cronq.summary import Summary
     from cronq.job import Attempt, Job
     from cronq.notices import Notice
 

@@ -14,7 +14,7 @@ from cronq.times import SECOND
 
 if TYPE_CHECKING:
     from cronq.config import Config
-    from cronq.engine import Report, Summary
+    from cronq.summary import Report, Summary
     from cronq.job import Claimed
     from cronq.registry import Registry
     from cronq.store import Store

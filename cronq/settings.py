@@ -316,6 +316,7 @@ SETTINGS: dict[str, Setting] = {
     "table_prefix": Setting(f"at most {LONGEST_PREFIX} lower-case letters, digits and _", _table_prefix),
     "synchronous": _choice("full", "normal"),
     "lease": _duration(positive=True),
+    "patience": _duration(),
     "wait_cap": _duration(positive=True),
     "group_on_failed": _ON_FAILED,
     "child_max_jobs": _whole(1, 1_000_000_000),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cronq.dialects import Duplicate
+from cronq.duty import Duty
 from cronq.errors import InvalidInput
 from cronq.reader import Reader
 from cronq.roster import Roster
@@ -22,6 +23,15 @@ BATCH = 1000
 """Rows that one maintenance transaction changes at most: other writers wait no longer than for these."""
 
 
+class Offset(NamedTuple):
+    """A database's clock beside the host's, in microseconds."""
+
+    ahead: int
+    """How far the database's is ahead."""
+    doubt: int
+    """By how much that may be wrong."""
+
+
 class Steering(Reader):
     """The store as those see it who change jobs by hand."""
 
@@ -29,9 +39,10 @@ class Steering(Reader):
         super().__init__(config)
         self.clock = clock
         self.roster = Roster(self._opened, self._queries, clock)
+        self.duty = Duty(self._opened, self._queries, clock)
 
     def prepare(self) -> None:
-        """Open the database and set the clock by it; make the schema if there is none yet."""
+        """Open the database and set the clock by it; make the tables, or bring them up to date."""
         if not self._prepared:
             super().prepare()
             self.synchronise()
@@ -42,7 +53,15 @@ class Steering(Reader):
 
     def synchronise(self) -> None:
         """Set the clock by the database's: on every host a job is due, and a lease over, at the same moment."""
-        self.clock.offset = self._db.offset()
+        measured = self._db.read_clock()
+        if measured is not None:
+            self.clock.set_by(measured)
+
+    def clock_offset(self) -> Offset:
+        """The database's clock beside the host's, measured now."""
+        self._opened()
+        self.synchronise()
+        return Offset(self.clock.ahead if self._queries.flavour.server else 0, self.clock.doubt)
 
     def retry(self, ids: Iterable[int]) -> list[int]:
         """Put ended jobs back to ready with a fresh budget of attempts; returns the ids changed.

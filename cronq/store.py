@@ -12,11 +12,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from cronq import rows
+from cronq.acceptance import Acceptance
 from cronq.borrowed import borrow
 from cronq.dialects import Conflict
-from cronq.errors import ConfigError, Unavailable
-from cronq.job import ENDED, Claimed, Enqueued
+from cronq.errors import ConfigError
+from cronq.job import ENDED, Claimed
 from cronq.line import Line, Share, Wanted
+from cronq.revisions import is_current
 from cronq.steering import BATCH, Steering
 
 if TYPE_CHECKING:
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
 
     from cronq.borrowed import Borrowed
     from cronq.config import Config
-    from cronq.dialects import Connection, Transaction
-    from cronq.job import NewJob
+    from cronq.dialects import Transaction
+    from cronq.job import Enqueued, NewJob
     from cronq.outcome import Settlement
     from cronq.selection import Filter
     from cronq.times import Clock
@@ -76,6 +78,7 @@ class Store(Steering):
         self._random = random.Random()
         self._share = Share(self._random.randrange)
         self._host = os.uname().nodename
+        self._acceptance = Acceptance(self._db, self._queries, self._random)
 
     def __enter__(self) -> Self:
         return self
@@ -94,12 +97,7 @@ class Store(Steering):
         one's id.
         """
         self.prepare()
-        now = self.clock.now()
-        if len(jobs) == 1 and not jobs[0].unique:
-            return [self._insert(self._db, jobs[0], now)]
-        # Unique jobs may be put in a second time: they are found there.
-        landed = None if all(job.unique for job in jobs) else _not_known
-        return self._db.transact(lambda tx: self._insert_all(tx, jobs, now), landed)
+        return self._acceptance.accept(jobs, now=self.clock.now())
 
     def enqueue_through(self, connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """The same inside the caller's transaction, on a SQLAlchemy Connection or Session.
@@ -110,41 +108,17 @@ class Store(Steering):
         borrowed = borrow(connection, self._db, name=self._config.sqlite_path() or self._config.safe_database())
         if not self._prepared:
             self._prepare_beside(borrowed)
-        now = self.clock.now()
-        return [self._insert(borrowed, job, now) for job in jobs]
+        return self._acceptance.accept_through(borrowed, jobs, now=self.clock.now())
 
     def _prepare_beside(self, borrowed: Borrowed) -> None:
         """Open the database, but make no tables: the caller's transaction may hold the write lock."""
-        if borrowed.locks_out and not self._db.has_table(self._queries.jobs):
+        if borrowed.locks_out and not is_current(self._db, self._config.table_prefix):
             message = (
-                "the database has no cronq tables yet, and they can't be made while a transaction is open:"
+                "cronq's tables are missing or of an older cronq, and they can't be made while a transaction is open:"
                 " run `cronq update-schema` once before"
             )
             raise ConfigError(message)
         self.prepare()
-
-    def _insert_all(self, tx: Transaction, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
-        groups = sorted({job.group for job in jobs if job.group})
-        held: dict[str, int] = dict(tx.query(self._queries.holders, (self._db.many(groups),))) if groups else {}
-        if any(job.unique for job in jobs):
-            return [self._insert(tx, job, now) for job in jobs]
-        new = [rows.new_row(job, now, blocked=job.group in held) for job in jobs]
-        return [Enqueued(job_id, existing=False) for job_id in tx.insert_many(self._queries.enqueue, new)]
-
-    def _insert(self, connection: Connection, job: NewJob, now: int) -> Enqueued:
-        sql = self._queries.enqueue_grouped if job.group else self._queries.enqueue
-        row = rows.new_row(job, now)
-        if job.group:
-            row = (*row[:4], job.group, *row[4:])
-        if not job.unique:
-            return Enqueued(connection.insert(sql, row), existing=False)
-        while True:
-            job_id = connection.insert_unless_twin(sql, row)
-            if job_id is not None:
-                return Enqueued(job_id, existing=False)
-            twin = connection.query(self._queries.twin, (job.key,))
-            if twin:  # else it has ended in between
-                return Enqueued(twin[0][0], existing=True)
 
     # Claiming
 
@@ -304,15 +278,15 @@ class Store(Steering):
 
     # Keeping and taking over leases
 
-    def renew(self, lease: Lease) -> list[int]:
-        """Push the end of all leases of this worker out; returns the ids it still holds."""
-        held = self._leases(lease.worker)
+    def renew(self, lease: Lease) -> dict[int, int]:
+        """Push the end of all leases of this worker out; returns the jobs it still holds, with their tokens."""
+        held = sorted(self._leases(lease.worker))
         if held:
             self._db.execute(self._queries.renew, (lease.until, self._db.many(held), lease.worker))
-        return self._leases(lease.worker) if held else []
+        return self._leases(lease.worker) if held else {}
 
-    def _leases(self, worker: str) -> list[int]:
-        return [row[0] for row in self._db.query(self._queries.leases, (worker,))]
+    def _leases(self, worker: str) -> dict[int, int]:
+        return dict(self._db.query(self._queries.leases, (worker,)))
 
     def requests(self, worker: str) -> Requests:
         """What a worker must know each second, in one statement."""
@@ -383,7 +357,3 @@ class _Claim(NamedTuple):
     now: int
     token: int
     chosen: list[int]
-
-
-def _not_known() -> None:
-    raise Unavailable("the connection was lost while jobs were being stored: whether they were is not known")

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from cronq.app import Cronq
     from cronq.job import Claimed, Job, NewJob
     from cronq.outcome import Outcome
+    from cronq.times import Measured
 
 __all__ = ["ManualClock", "capture", "drain", "inline", "scratch"]
 
@@ -62,6 +63,9 @@ class ManualClock(Clock):
     def now(self) -> int:
         """Microseconds since 1970, UTC."""
         return self._now
+
+    def set_by(self, measured: Measured) -> None:
+        """Stands still whatever a database's clock says."""
 
     def set(self, at: str | datetime) -> None:
         """Go to this time: ISO 8601 or a datetime; without an offset it is UTC."""

@@ -17,15 +17,69 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Goes on while the machine sleeps, and nobody sets it."""
+
+_REMEMBERED = 180 * SECOND
+"""How long a jump of the database's clock leaves a doubt: until every runner has noticed it, and renewed its leases."""
+
+
+def ticks() -> int:
+    """Microseconds that nobody sets or puts back, since some moment."""
+    return time.clock_gettime_ns(_BOOT) // 1000
+
+
+class Measured:
+    """Another clock was read: what it said, at which of our `ticks`, and by how much that may be wrong."""
+
+    __slots__ = ("at", "instant", "within")
+
+    def __init__(self, instant: int, *, at: int, within: int) -> None:
+        self.instant = instant
+        self.at = at
+        self.within = within
+
+
 class Clock:
-    """The one clock of a process: the host's, plus an offset measured against the database."""
+    """The one clock of a process: the host's, or one that was measured, as a database's is.
+
+    Between two measurements it goes on by itself, whatever is done to the host's clock.
+    """
 
     def __init__(self, offset: int = 0) -> None:
-        self.offset = offset
+        self._offset = offset
+        self._measured: Measured | None = None
+        self._jump = 0
+        self._jumped_at = 0
 
     def now(self) -> int:
         """Microseconds since 1970, UTC."""
-        return time.time_ns() // 1000 + self.offset
+        measured = self._measured
+        if measured is None:
+            return time.time_ns() // 1000 + self._offset
+        return measured.instant + ticks() - measured.at
+
+    def set_by(self, measured: Measured) -> None:
+        """Follow the clock that was read."""
+        known = self._measured
+        if known is not None:
+            jump = abs(measured.instant - known.instant - (measured.at - known.at))
+            if jump >= self._jump_in_mind():
+                self._jump, self._jumped_at = jump, measured.at
+        self._measured = measured
+
+    @property
+    def ahead(self) -> int:
+        """How far this clock is ahead of the host's, in microseconds."""
+        return self.now() - time.time_ns() // 1000
+
+    @property
+    def doubt(self) -> int:
+        """By how many microseconds this clock may be wrong: the measurement's, and jumps since the one before."""
+        return (self._measured.within if self._measured else 0) + self._jump_in_mind()
+
+    def _jump_in_mind(self) -> int:
+        return self._jump if ticks() - self._jumped_at < _REMEMBERED else 0
 
 
 def parse_duration(value: str | float | timedelta, *, what: str = "duration") -> float:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from cronq.config import Config
-    from cronq.engine import Report, Summary
+    from cronq.summary import Report, Summary
     from cronq.job import Claimed
     from cronq.registry import Registry
     from cronq.service import ServiceManager

@@ -54,13 +54,13 @@ def _start_postgresql(place: Path, port: int) -> list[str]:
 
 SERVERS = {
     "mariadb": Server(
-        "mysql", _make_mariadb, _start_mariadb, "mysql+pymysql://root@127.0.0.1:{port}/{name}", "mysql", "pid"
+        "mysql", _make_mariadb, _start_mariadb, "mysql+pymysql://root@{address}:{port}/{name}", "mysql", "pid"
     ),
     "postgresql": Server(
         "postgres",
         _make_postgresql,
         _start_postgresql,
-        "postgresql+psycopg://postgres@127.0.0.1:{port}/{name}",
+        "postgresql+psycopg://postgres@{address}:{port}/{name}",
         "postgres",
         "data/postmaster.pid",
     ),
@@ -70,18 +70,22 @@ SERVERS = {
 class Running:
     """A private server that runs in a directory of its own; may be killed and started again.
 
-    `options` are added to the command that starts it, and decide before what stands there.
+    `options` are added to the command that starts it, and decide before what stands there; with
+    those that say so it listens at another `address` than 127.0.0.1.
     """
 
-    def __init__(self, kind: str, place: Path, *, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, kind: str, place: Path, *, options: Sequence[str] = (), address: str = "127.0.0.1"
+    ) -> None:
         self.kind = kind
         self.server = SERVERS[kind]
         self.place = place
         self.options = options
+        self.address = address
 
     @property
     def port(self) -> int:
-        """Where it listens, on 127.0.0.1."""
+        """Where it listens."""
         return int((self.place / "port").read_text())
 
     @property
@@ -91,7 +95,7 @@ class Running:
 
     def url(self, name: str) -> str:
         """For cronq: the database of this name, as the server's administrator."""
-        return self.server.url.format(port=self.port, name=name)
+        return self.server.url.format(address=self.address, port=self.port, name=name)
 
     def make(self) -> None:
         """Make its data and start it."""
@@ -155,11 +159,30 @@ class Running:
 
 
 @contextlib.contextmanager
+def on_network(kind: str, address: str) -> Iterator[Running]:
+    """The same for hosts of a network that nobody else is on: whoever reaches this address gets in."""
+    place = Path(tempfile.mkdtemp(prefix="cronq-"))
+    place.chmod(0o755)
+    (place / "hba").write_text("host all all samenet trust\n")
+    options = {
+        "mariadb": [f"--bind-address={address}", "--skip-grant-tables"],
+        "postgresql": ["-h", address, "-c", f"hba_file={place}/hba"],
+    }[kind]
+    with _at(place, Running(kind, place / kind, options=options, address=address)) as running:
+        yield running
+
+
+@contextlib.contextmanager
 def private(kind: str, *options: str) -> Iterator[Running]:
     """A server for as long as the context lasts; it may be killed."""
     place = Path(tempfile.mkdtemp(prefix="cronq-"))
     place.chmod(0o755)
-    running = Running(kind, place / kind, options=options)
+    with _at(place, Running(kind, place / kind, options=options)) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def _at(place: Path, running: Running) -> Iterator[Running]:
     try:
         running.make()
         yield running

@@ -11,6 +11,7 @@ import importlib.util
 import os
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,19 @@ from daemons.programs import program as program
 
 UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--mount-proc")
 """Runs a command in private mount and pid namespaces: all that it starts dies with it."""
+
+HOST = ("unshare", "--net", "--uts")
+"""Runs a command as a host of its own: with another name, and without any network until it is given one."""
+
+GALERA = next(map(str, Path("/usr").glob("lib*/galera*/libgalera_smm.so")), None)
+FAKETIME = next(map(str, Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
+"""Libraries of Debian's galera-4 and faketime."""
+BOOT = (*UNSHARE, "--cgroup", "--uts", "--ipc", "--net", "--kill-child=KILL")
+"""Runs a command as process 1 of a machine of its own, as far as it can see."""
+
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_POSTGRESQL = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
+"""Debian keeps the server's programs off the PATH, one directory for each version."""
 
 
 def required() -> bool:
@@ -55,12 +69,34 @@ def _namespaces() -> str | None:
     return None if tried.returncode == 0 else f"unshare: {tried.stderr.strip()}"
 
 
+def cgroup_root() -> Path | None:
+    """Where the machine has its control groups of version 2, if it shows them."""
+    mounts = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
+    return next((Path(place) for _, place, kind, *_ in mounts if kind == "cgroup2"), None)
+
+
+@functools.cache
+def _systemd_boot() -> str | None:
+    """Whether a systemd can be process 1 here: groups of its own, and a tree over the machine's."""
+    if reason := _namespaces() or _installed("nsenter") or _installed("setpriv"):
+        return reason
+    if not Path("/lib/systemd/systemd").exists():
+        return "systemd is not installed"
+    root = cgroup_root()
+    if root is None or not os.access(root, os.W_OK):
+        return "no cgroup2 file system that could be written to"
+    layers = "mount -t tmpfs t /mnt && mkdir /mnt/up /mnt/work /mnt/all && mount -t overlay"
+    overlay = f"{layers} -o lowerdir=/,upperdir=/mnt/up,workdir=/mnt/work o /mnt/all"
+    tried = subprocess.run([*BOOT, "sh", "-c", overlay], capture_output=True, text=True, check=False)
+    return None if tried.returncode == 0 else f"no overlay in namespaces: {tried.stderr.strip()}"
+
+
 def _installed(name: str) -> str | None:
     return None if program(name) else f"{name} is not installed"
 
 
-def _cron() -> str | None:
-    return _installed("cron") or _namespaces()
+def _contained(name: str) -> str | None:
+    return _installed(name) or _namespaces()
 
 
 def _mariadb() -> str | None:
@@ -73,15 +109,49 @@ def _postgresql() -> str | None:
     return _installed("initdb") or _installed("postgres")
 
 
+@functools.cache
+def _network() -> str | None:
+    """Hosts with a network and a name of their own, which a test can cut off."""
+    if _root():
+        return _root()
+    if program("ip") is None:
+        return "ip (iproute2) is not installed"
+    tried = subprocess.run(
+        [*HOST, "ip", "link", "add", "cronq", "type", "bridge"], capture_output=True, text=True, check=False
+    )
+    return None if tried.returncode == 0 else f"no private networks: {tried.stderr.strip()}"
+
+
+def _galera() -> str | None:
+    if _mariadb():
+        return _mariadb()
+    return None if GALERA else "galera-4 is not installed"
+
+
+def _faketime() -> str | None:
+    return None if FAKETIME else "libfaketime is not installed"
+
+
 _FINDERS: dict[str, Callable[[], str | None]] = {
     "beanstalkd": functools.partial(brokers.missing, "beanstalkd"),
     "cron": _cron,
+    "fish": functools.partial(_installed, "fish"),
+    "mandoc": functools.partial(_installed, "mandoc"),
+    "faketime": _faketime,
+    "galera": _galera,
+    "cron": functools.partial(_contained, "cron"),
+    "logrotate": functools.partial(_contained, "logrotate"),
     "mariadb": _mariadb,
     "namespaces": _namespaces,
+    "network": _network,
     "postgresql": _postgresql,
     "rabbitmq": functools.partial(brokers.missing, "rabbitmq"),
     "redis": functools.partial(brokers.missing, "redis"),
     "redis-server": functools.partial(_installed, "redis-server"),
     "root": _root,
+    "zsh": functools.partial(_installed, "zsh"),
     "sqs": functools.partial(brokers.missing, "sqs"),
+    "supervisor": functools.partial(_contained, "supervisord"),
+    "systemd-boot": _systemd_boot,
+    "xinetd": functools.partial(_contained, "xinetd"),
 }

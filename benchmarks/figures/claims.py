@@ -2,41 +2,68 @@
 
 from __future__ import annotations
 
-import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from benchmarks import servers
 from benchmarks.contest import ROOT, environment, place_for
+from benchmarks.peer import peer
 from benchmarks.peers import cronq_sqlite
 from benchmarks.result import Figure, Must
 from benchmarks.work import Order
 
-OURS = "cronq_sqlite"
+if TYPE_CHECKING:
+    from cronq.dialects import Database
+
+ENGINES = ("cronq_sqlite", "cronq_mariadb", "cronq_postgresql")
 BESIDE = {"finished": 1_000_000, "scheduled": 100_000, "ready": 200_000}
+PATTERNS = {"finished": 1, "scheduled": 2, "ready": 3}
+"""The ids of the jobs that are copied."""
+
 CLAIMS = 200
 WARM_UP = 300
 """Claims that are not timed: until the write-ahead log has its full size, each commit also grows a file."""
 
 SIZES = (1, 20)
+PORTION = 20_000
+"""Rows copied by one statement, which has a time limit."""
 
-_COPY = """\
-WITH RECURSIVE counter(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counter WHERE n < ?)
-INSERT INTO cronq_jobs ({columns}) SELECT {values} FROM cronq_jobs AS job, counter WHERE job.id = ?
-"""
+NUMBERS = {
+    "sqlite": "(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {0}) SELECT n FROM c) AS c",
+    "mysql": "(SELECT seq AS n FROM seq_1_to_{0}) AS c",
+    "postgresql": "generate_series(1, {0}) AS c(n)",
+}
+SETTLE = {
+    "sqlite": ["PRAGMA wal_checkpoint(TRUNCATE)"],
+    "mysql": ["ANALYZE TABLE cronq_jobs"],
+    "postgresql": ["VACUUM ANALYZE cronq_jobs", "CHECKPOINT"],
+}
+"""What is done in any case, sooner or later, where a table is in use."""
 
 
 def run(*, rounds: int) -> list[Figure]:
-    """Claims of one job and of twenty, in both tables in turn."""
-    with place_for(OURS) as empty, place_for(OURS) as full:
-        _prepare(empty, beside=False)
-        _prepare(full, beside=True)
-        taken = [(size, _claims(full, size), _claims(empty, size)) for _ in range(rounds) for size in SIZES]
+    """Claims of one job and of twenty, in both tables in turn, on each engine that is here."""
+    return [figure for name in ENGINES if _is_here(name) for figure in _engine(name, rounds)]
+
+
+def _is_here(name: str) -> bool:
+    needed = peer(name).server
+    return needed is None or servers.available(needed)
+
+
+def _engine(name: str, rounds: int) -> list[Figure]:
+    with place_for(name) as empty, place_for(name) as full:
+        _in_a_process("prepare", name, empty)
+        _in_a_process("prepare", name, full)
+        _in_a_process("load", name, full)
+        taken = [(size, _claims(name, full, size), _claims(name, empty, size)) for _ in range(rounds) for size in SIZES]
     return [
         Figure(
             "claim",
-            f"claim of {size} beside 1,300,000 rows",
+            f"{peer(name).name}: claim of {size} beside 1,300,000 rows",
             "ms",
             [ours for of, ours, _ in taken if of == size],
             "an empty table",
@@ -47,53 +74,59 @@ def run(*, rounds: int) -> list[Figure]:
     ]
 
 
-def _prepare(place: Path, *, beside: bool) -> None:
-    """Make the table, with the rows beside the claim if wanted."""
-    _in_a_process("prepare", place)
-    if not beside:
-        return
-    ids = {"finished": 1, "scheduled": 2, "ready": 3}
-    connection = sqlite3.connect(place / "cronq.db", isolation_level=None)
-    columns = [row[1] for row in connection.execute("PRAGMA table_info(cronq_jobs)") if row[1] != "id"]
-    values = ["job.available_at + n" if name == "available_at" else f"job.{name}" for name in columns]
-    for state, count in BESIDE.items():
-        [(found,)] = connection.execute("SELECT state FROM cronq_jobs WHERE id = ?", (ids[state],))
-        assert found == state, f"the pattern for {state} jobs is {found}"
-        copy = _COPY.format(columns=", ".join(columns), values=", ".join(values))
-        connection.execute(copy, (count, ids[state]))
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
-
-
-def _claims(place: Path, size: int) -> float:
+def _claims(name: str, place: Path, size: int) -> float:
     """Milliseconds of one claim of `size` jobs, the median of many."""
-    return float(_in_a_process("claim", place, size))
+    return float(_in_a_process("claim", name, place, size))
 
 
-def _in_a_process(what: str, place: Path, size: int = 0) -> str:
-    command = [sys.executable, "-m", __name__, what, str(place), str(size)]
+def _in_a_process(what: str, name: str, place: Path, size: int = 0) -> str:
+    command = [sys.executable, "-m", __name__, what, name, str(place), str(size)]
     done = subprocess.run(command, cwd=ROOT, env=environment(place), check=True, stdout=subprocess.PIPE, text=True)
     return done.stdout
 
 
-def prepare(place: Path) -> None:
+def prepare(queue: cronq_sqlite.Queue) -> None:
     """One finished, one scheduled and one ready job, made by cronq itself."""
-    queue = cronq_sqlite.Queue(place)
     queue.open()
     queue.put(Order(1, None))
-    subprocess.run(queue.workers()[0], cwd=ROOT, env=environment(place), check=True)
+    subprocess.run(queue.workers()[0], cwd=ROOT, env=environment(queue.place), check=True)
     queue.put_later(Order(2, None), "+30d")
     queue.put(Order(3, None))
 
 
-def claim(place: Path, size: int) -> float:
+def load(queue: cronq_sqlite.Queue) -> None:
+    """Copy the prepared jobs, each as often as it takes."""
+    from cronq.config import load as load_config
+    from cronq.dialects import open_database
+
+    database = open_database(load_config(file=str(queue.configure())))
+    for state, count in BESIDE.items():
+        [(found,)] = database.query("SELECT state FROM cronq_jobs WHERE id = ?", (PATTERNS[state],))
+        assert found == state, f"the pattern for {state} jobs is {found}"
+        for start in range(0, count, PORTION):
+            database.execute(_copy(database), (start, PATTERNS[state]))
+    for statement in SETTLE[database.family]:
+        database.execute(statement)
+    database.close()
+
+
+def _copy(database: Database) -> str:
+    from cronq.schema import tables
+
+    columns = [column.name for column in tables("cronq_").tables["cronq_jobs"].columns if column.name != "id"]
+    values = ["job.available_at + n + ?" if name == "available_at" else f"job.{name}" for name in columns]
+    names = ", ".join(f'"{name}"' for name in columns)
+    numbers = NUMBERS[database.family].format(PORTION)
+    return f"INSERT INTO cronq_jobs ({names}) SELECT {', '.join(values)} FROM cronq_jobs AS job, {numbers} WHERE id = ?"
+
+
+def claim(queue: cronq_sqlite.Queue, size: int) -> float:
     """Queue what will be claimed, then time the claims one by one."""
     from statistics import median
 
     from cronq.selection import Filter
     from cronq.store import Lease
 
-    queue = cronq_sqlite.Queue(place)
     queue.open()
     queue.put_many([Order(n, None) for n in range((WARM_UP + CLAIMS) * size)])
     store = queue.store()
@@ -108,8 +141,12 @@ def claim(place: Path, size: int) -> float:
 
 
 if __name__ == "__main__":
-    _, step, where, of = sys.argv
+    _, step, who, where, of = sys.argv
+    candidate = peer(who)(Path(where))
+    assert isinstance(candidate, cronq_sqlite.Queue)
     if step == "prepare":
-        prepare(Path(where))
+        prepare(candidate)
+    elif step == "load":
+        load(candidate)
     else:
-        print(claim(Path(where), int(of)))
+        print(claim(candidate, int(of)))

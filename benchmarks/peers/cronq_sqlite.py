@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.peer import Peer, script
 from benchmarks.work import Order
 
 CONFIG = """\
-database = "sqlite:///cronq.db"
+database = "{database}"
+lock_dir = "locks"
 app = "benchmarks.peers.cronq_app:queue"
 """
 
@@ -24,9 +26,17 @@ class Queue(Peer):
         from cronq.app import load_app
         from cronq.config import load
 
+        self._queue = load_app(load(file=str(self.configure())))
+
+    def configure(self) -> Path:
+        """Write the configuration file."""
         path = self.place / "cronq.toml"
-        path.write_text(CONFIG)
-        self._queue = load_app(load(file=str(path)))
+        path.write_text(CONFIG.format(database=self.database()))
+        return path
+
+    def database(self) -> str:
+        """Where the jobs are."""
+        return "sqlite:///cronq.db"
 
     def put(self, order: Order) -> None:
         self._queue.enqueue("no-op", order.arguments())

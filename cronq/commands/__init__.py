@@ -25,6 +25,7 @@ MODULES = {
     "cancel": "change",
     "clear-finished": "upkeep",
     "update-schema": "upkeep",
+    "print-config": "print_config",
 }
 """Which module serves which verb, in the order of the help."""
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cronq.commands import Invocation
-    from cronq.engine import Summary
+    from cronq.summary import Summary
     from cronq.locks import RunLock
     from cronq.selection import Filter
 

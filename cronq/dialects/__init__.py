@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol, TypeVar
 
     from cronq.config import Config
+    from cronq.times import Measured
 
     Row = tuple[Any, ...]
     T = TypeVar("T")
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
         def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
             """Insert rows; returns their ids in order."""
 
+        def insert_unless_twins(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+            """Insert those rows whose unique keys no other row has. On servers only."""
+
     class Database(Connection, Protocol):
         """One connection to a database, opened at first use and again after `close` or a loss."""
 
@@ -58,11 +62,11 @@ if TYPE_CHECKING:
             isn't in the database. Without `landed` the work can be done twice.
             """
 
-        def has_table(self, name: str) -> bool:
-            """Whether the table is there."""
+        def version(self, table: str) -> str | None:
+            """The revision of the tables, as `table` has it; None where there is none yet."""
 
-        def offset(self) -> int:
-            """How far the database's clock is ahead of this host's, in microseconds."""
+        def read_clock(self) -> Measured | None:
+            """The database's clock; None where that is the host's."""
 
         def lock(self, number: int) -> bool:
             """Take a lock that lasts as long as the connection; False if another one has it."""
@@ -81,6 +85,10 @@ class Duplicate(Exception):
     """A unique index has such a row already."""
 
 
+class Missing(Exception):
+    """There is no such table."""
+
+
 class Conflict(Exception):
     """Rows were changed by somebody else in the middle of a transaction: worth another try from its start."""
 
@@ -91,12 +99,12 @@ def open_database(config: Config) -> Database:
     if path is not None:
         from cronq.dialects import sqlite
 
-        return sqlite.Database(path, synchronous=config.synchronous)
+        return sqlite.Database(path, synchronous=config.synchronous, patience=config.patience)
     url = config.database_url()
     if url.family == "mysql":
         from cronq.dialects import mysql
 
-        return mysql.Database(url)
+        return mysql.Database(url, patience=config.patience)
     from cronq.dialects import postgresql
 
-    return postgresql.Database(url)
+    return postgresql.Database(url, patience=config.patience)

@@ -6,7 +6,7 @@ import pymysql
 from pymysql.constants import CLIENT
 
 from cronq.dialects import server
-from cronq.dialects.server import AGAIN, DUPLICATE, LOST, REFUSED, TOO_LARGE, Server, many_rows, numbered
+from cronq.dialects.server import AGAIN, DUPLICATE, LOST, MISSING, REFUSED, TOO_LARGE, Server, many_rows, numbered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cronq.database_url import DatabaseURL
+    from cronq.times import Measured
 
 _SESSION = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ANSI_QUOTES',"
     f" innodb_lock_wait_timeout = {server.LOCK_LIMIT}, wait_timeout = 28800"
+    f" /*M!100300 , idle_transaction_timeout = {server.STANDSTILL_LIMIT} */"  # MySQL knows nothing like it
 )
 _ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 _TYPES = {"b": "TINYINT", "i": "BIGINT", "f": "DOUBLE", "s": "LONGTEXT"}
@@ -28,6 +30,7 @@ _TRUE = ("1", "true", "yes", "on")
 
 _MEANINGS = {
     1062: DUPLICATE,
+    1146: MISSING,
     # Deadlock, a lock that took too long, a row changed since the snapshot, Galera not ready.
     **dict.fromkeys((1213, 1205, 1020, 1047, 1180), AGAIN),
     # Shutting down, killed, too many connections, read-only during a failover, timeouts of the network.
@@ -111,6 +114,10 @@ class Database(Server):
                 raise
             return None
 
+    def unless_twins(self, sql: str) -> str:
+        """The INSERT in words that leave out twins; IGNORE would cut what is too long, too."""
+        return f"{sql} ON DUPLICATE KEY UPDATE id = id"
+
     def for_each(self, sql: str, kinds: str) -> str:
         """The UPDATE joined to a table made of the array; rows are met in the array's order, by primary key."""
         _, table, changes = sql.split(" ", 2)
@@ -120,18 +127,13 @@ class Database(Server):
         source = f"JSON_TABLE(%s, '$[*]' COLUMNS ({columns})) AS r"
         return f"UPDATE {source} STRAIGHT_JOIN {table} FORCE INDEX (PRIMARY) {numbered(changes, kinds)}"
 
-    def has_table(self, name: str) -> bool:
-        """Whether the table is there."""
-        sql = "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?"
-        return bool(self.query(sql, (name,)))
-
     def lock(self, number: int) -> bool:
         """Take a lock that lasts as long as the connection; False if another one has it."""
         return self.query("SELECT GET_LOCK(?, 0)", (f"cronq:{number:08x}",)) == [(1,)]
 
-    def offset(self) -> int:
-        """How far the server's clock is ahead of this host's, in microseconds."""
-        return server.measured_offset(self, "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))")
+    def read_clock(self) -> Measured:
+        """The server's clock."""
+        return server.measured(self, "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))")
 
 
 def connect(url: DatabaseURL) -> Any:

@@ -10,15 +10,16 @@ def channel(prefix: str) -> str:
     return f"{prefix}wake"
 
 
-@cache
 def returning_id(sql: str) -> str:
-    """The end of an INSERT that gives the new ids; for jobs it also notifies, with the COMMIT.
+    """The end of an INSERT that gives the new ids; for jobs it also notifies, with the COMMIT."""
+    return _ending(sql.split(" ", 3)[2])
 
-    Only where workers are on the roster: PostgreSQL lets transactions that notify commit one after the other.
-    """
-    table = sql.split(" ", 3)[2]
+
+@cache
+def _ending(table: str) -> str:
     if not table.endswith("jobs"):
         return " RETURNING id"
     prefix = table.removesuffix("jobs")
+    # PostgreSQL lets transactions that notify commit only one after the other, so not for nobody.
     listening = f"EXISTS (SELECT 1 FROM {prefix}workers WHERE kind = 'work')"
     return f" RETURNING id, CASE WHEN {listening} THEN pg_notify('{channel(prefix)}', '') END"

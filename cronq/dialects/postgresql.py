@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cronq.dialects import server
 from cronq.dialects.notify import returning_id
-from cronq.dialects.server import AGAIN, DUPLICATE, LOST, REFUSED, TOO_LARGE, Server, many_rows, numbered
+from cronq.dialects.server import AGAIN, DUPLICATE, LOST, MISSING, REFUSED, TOO_LARGE, Server, many_rows, numbered
 from cronq.errors import ConfigError
 
 TYPE_CHECKING = False
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cronq.database_url import DatabaseURL
+    from cronq.times import Measured
 
 try:
     import psycopg
@@ -26,6 +27,7 @@ _MILLISECONDS = 1000
 
 _MEANINGS = {
     "23505": DUPLICATE,
+    "42P01": MISSING,
     # A serialisation failure, a deadlock, a lock that took too long.
     **dict.fromkeys(("40001", "40P01", "55P03"), AGAIN),
     # Shutting down or starting, too many connections, read-only during a failover, cancelled, idle for too long.
@@ -83,6 +85,10 @@ class Database(Server):
         new = self.statement(sql + _UNLESS_TWIN + returning_id(sql), row).fetchall()
         return new[0][0] if new else None
 
+    def unless_twins(self, sql: str) -> str:
+        """The INSERT in words that leave out twins."""
+        return sql + _UNLESS_TWIN + returning_id(sql)
+
     def for_each(self, sql: str, kinds: str) -> str:
         """The UPDATE joined to rows made of the array."""
         changes, where, condition = numbered(sql, kinds).rpartition(" WHERE ")
@@ -98,17 +104,13 @@ class Database(Server):
             text = super().array([[_without_nul(value) for value in row] for row in rows])
         return text
 
-    def has_table(self, name: str) -> bool:
-        """Whether the table is there."""
-        return self.query("SELECT to_regclass(?)", (name,)) != [(None,)]
-
     def lock(self, number: int) -> bool:
         """Take a lock that lasts as long as the connection; False if another one has it."""
         return self.query("SELECT pg_try_advisory_lock(?)", (number,)) == [(True,)]
 
-    def offset(self) -> int:
-        """How far the server's clock is ahead of this host's, in microseconds."""
-        return server.measured_offset(self, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+    def read_clock(self) -> Measured:
+        """The server's clock."""
+        return server.measured(self, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
 
 
 def connect(url: DatabaseURL, *, autocommit: bool = True) -> Any:
@@ -116,7 +118,7 @@ def connect(url: DatabaseURL, *, autocommit: bool = True) -> Any:
     timeouts = {
         "statement_timeout": server.CALL_LIMIT * _MILLISECONDS,
         "lock_timeout": server.LOCK_LIMIT * _MILLISECONDS,
-        "idle_in_transaction_session_timeout": 2 * server.CALL_LIMIT * _MILLISECONDS,
+        "idle_in_transaction_session_timeout": server.STANDSTILL_LIMIT * _MILLISECONDS,
     }
     session = " ".join(f"-c {name}={value}" for name, value in timeouts.items())
     chosen: dict[str, Any] = {

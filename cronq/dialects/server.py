@@ -12,8 +12,9 @@ import os
 import time
 from operator import itemgetter
 
-from cronq.dialects import Conflict, Duplicate
+from cronq.dialects import Conflict, Duplicate, Missing
 from cronq.errors import ConfigError, InvalidInput, Unavailable
+from cronq.times import Measured, ticks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,15 +34,15 @@ if TYPE_CHECKING:
             """The rows of a query."""
 
 
-PATIENCE = 30.0
-"""Seconds to try again before giving up."""
-
 CALL_LIMIT = 30
 """Seconds that one call of the server may take."""
 
 CONNECT_LIMIT = 10
 LOCK_LIMIT = 5
 """Seconds to connect, and to wait for another one's row lock."""
+
+STANDSTILL_LIMIT = 10
+"""Seconds that a transaction may stand still: then its client is taken for gone, and its locks are freed."""
 
 _IDLE = 5.0
 """Seconds after which a connection is asked whether it is still there, before something is written."""
@@ -55,13 +56,17 @@ IDENTITIES = {
 }
 """What tells a database from others, asked on either connection."""
 
+_READINGS = 3
+_SURE = 20_000
+"""A clock is read so often at most, until it is known within so many microseconds."""
+
 _ROWS_AT_ONCE = 500
 _CHARACTERS_AT_ONCE = 1 << 20
-_UNSURE = "the connection was lost while jobs were being stored: whether they were is not known"
 _THIS_HOST = ("", "localhost", "127.0.0.1", "::1")
 
-DUPLICATE, AGAIN, LOST, REFUSED, TOO_LARGE = "duplicate", "again", "lost", "refused", "too large"
-"""What an error means: a unique index, a conflict that passes, a server that is gone, an error to stay, bad input."""
+DUPLICATE, AGAIN, LOST, REFUSED, TOO_LARGE, MISSING = "duplicate", "again", "lost", "refused", "too large", "missing"
+"""What an error means: a unique index, a conflict that passes, a server that is gone, an error to stay, bad input,
+no such table."""
 
 
 class _CommitUnknown(Exception):
@@ -75,7 +80,7 @@ class Server:
     errors: tuple[type[Exception], ...]
     """What the driver raises."""
 
-    def __init__(self, url: DatabaseURL, *, patience: float = PATIENCE) -> None:
+    def __init__(self, url: DatabaseURL, *, patience: float = 30.0) -> None:
         self.url = url
         self._patience = patience
         self._connection: Any = None
@@ -109,8 +114,8 @@ class Server:
         raise NotImplementedError
 
     def insert(self, sql: str, row: Sequence[Any]) -> int:
-        """Insert one row that commits by itself; returns its id."""
-        return self._patiently(lambda: self.inserted(sql, [row])[0], repeatable=False)
+        """Insert one row that commits by itself; returns its id. Raises Duplicate."""
+        return self._patiently(lambda: self.inserted(sql, [row])[0])
 
     def insert_unless_twin(self, sql: str, row: Sequence[Any]) -> int | None:
         """Insert one row; returns its id, None if a row has its unique key."""
@@ -122,6 +127,10 @@ class Server:
 
     def inserted_unless_twin(self, sql: str, row: Sequence[Any]) -> int | None:
         """Insert a row; its id, None if a row has its unique key."""
+        raise NotImplementedError
+
+    def unless_twins(self, sql: str) -> str:
+        """The INSERT in words that leave out rows whose unique keys others have."""
         raise NotImplementedError
 
     # The same for all
@@ -150,6 +159,14 @@ class Server:
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Rows of one statement in its own transaction."""
         return self._patiently(lambda: list(self.statement(sql, parameters).fetchall()))
+
+    def version(self, table: str) -> str | None:
+        """The revision of the tables, as `table` has it; None where there is none yet."""
+        try:
+            found = self.query(f"SELECT version_num FROM {table}")
+        except Missing:
+            return None
+        return found[0][0] if found else None
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Cursor:
         """One writing statement that commits by itself; one that may be done twice."""
@@ -186,6 +203,11 @@ class Server:
         """Insert rows; their ids in order."""
         return [one for chunk in _chunks(rows) for one in self.inserted(sql, chunk)]
 
+    def insert_unless_twins(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert those rows whose unique keys no other row has."""
+        for chunk in _chunks(rows):
+            self.statement(self.unless_twins(many_rows(sql, len(chunk))), [value for row in chunk for value in row])
+
     def _attempt(self, work: Callable[[Transaction], T]) -> T:
         self.run("BEGIN", ())
         try:
@@ -213,15 +235,11 @@ class Server:
 
     # Patience
 
-    def _patiently(
-        self, attempt: Callable[[], T], *, repeatable: bool = True, landed: Callable[[], T | None] | None = None
-    ) -> T:
+    def _patiently(self, attempt: Callable[[], T], *, landed: Callable[[], T | None] | None = None) -> T:
         waiting = _Waiting(self._patience)
         while True:
-            opened = False
             try:
                 self._open()
-                opened = True
                 return self._try(attempt)
             except _CommitUnknown as error:
                 self.close()
@@ -232,7 +250,7 @@ class Server:
             except Conflict as error:
                 waiting.pause("again", Unavailable(f"{self._name}: other runners kept changing the same jobs: {error}"))
             except self.errors as error:
-                self._bear(error, waiting, unsure=opened and not repeatable)
+                self._bear(error, waiting)
 
     def _try(self, attempt: Callable[[], T]) -> T:
         try:
@@ -252,17 +270,17 @@ class Server:
         if self._connection is None:
             self._connection = self.connect()
 
-    def _bear(self, error: Exception, waiting: _Waiting, *, unsure: bool) -> None:
+    def _bear(self, error: Exception, waiting: _Waiting) -> None:
         """Wait a moment after an error that passes; raise what else it means."""
         meaning = self.meaning(error)
         if meaning == DUPLICATE:
             raise Duplicate(str(error)) from error
+        if meaning == MISSING:
+            raise Missing(str(error)) from error
         if meaning == TOO_LARGE:
             raise InvalidInput(self.advice(error)) from error
         if meaning == LOST:
             self.close()
-            if unsure:
-                raise Unavailable(f"{self._name}: {_UNSURE}") from error
         elif meaning != AGAIN:
             raise self._unavailable(error) from error
         waiting.pause(meaning, self._unavailable(error))
@@ -312,6 +330,10 @@ class Transaction:
     def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
         """Insert rows; their ids in order."""
         return self._server.insert_many(sql, rows)
+
+    def insert_unless_twins(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert those rows whose unique keys no other row has."""
+        self._server.insert_unless_twins(sql, rows)
 
 
 class _Waiting:
@@ -380,12 +402,19 @@ def _chunks(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
         yield chunk
 
 
-def measured_offset(database: Server, sql: str) -> int:
-    """How far the clock that `sql` reads is ahead of this host's: in microseconds, half a round trip allowed for."""
-    before = time.time_ns()
-    there: int = database.query(sql)[0][0]
-    after = time.time_ns()
-    return there - (before + after) // 2000
+def measured(database: Server, sql: str) -> Measured:
+    """The clock that `sql` reads, half a round trip allowed for; read again where that is long."""
+    best: Measured | None = None
+    for _ in range(_READINGS):
+        before = ticks()
+        instant = database.query(sql)[0][0]
+        half = (ticks() - before) // 2
+        if best is None or half < best.within:
+            best = Measured(instant, at=before + half, within=half)
+        if best.within < _SURE:
+            break
+    assert best is not None
+    return best
 
 
 def unknown_options(unknown: str, known: Sequence[str]) -> ConfigError:

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
     from cronq.dialects import Row, T
 
-PATIENCE = 30.0
-"""Seconds to wait for another writer before giving up."""
-
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _PAUSE = (0.0002, 0.003)
 _MINIMUM = (3, 35, 0)
@@ -58,7 +55,7 @@ class Database(Inserting):
 
     family = "sqlite"
 
-    def __init__(self, path: str, *, synchronous: str = "full", patience: float = PATIENCE) -> None:
+    def __init__(self, path: str, *, synchronous: str = "full", patience: float = 30.0) -> None:
         self.path = path
         self._synchronous = synchronous
         self._patience = patience
@@ -112,15 +109,19 @@ class Database(Inserting):
         """A file has no such locks; lock files take their place."""
         raise NotImplementedError(number)
 
-    def offset(self) -> int:
+    def read_clock(self) -> None:
         """The file has no clock but the host's."""
-        return 0
 
     def has_table(self, name: str) -> bool:
         """Whether the table is there; False for a file that doesn't exist."""
         if not os.path.exists(self.path):  # noqa: PTH110 - pathlib costs 10 ms at start
             return False
         return bool(self.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,)))
+
+    def version(self, table: str) -> str | None:
+        """The revision of the tables, as `table` has it; None where there is none yet."""
+        found = self.query(f"SELECT version_num FROM {table}") if self.has_table(table) else []
+        return found[0][0] if found else None
 
     def begin(self) -> None:
         """Take the write lock, waiting for it with short random pauses."""
@@ -214,6 +215,11 @@ class Transaction(Inserting):
         self._database.connection.executemany(sql, rows)
         last = self.query("SELECT last_insert_rowid()")[0][0]
         return list(range(last - len(rows) + 1, last + 1))
+
+    def insert_unless_twins(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """One by one is as quick here: nothing travels."""
+        for row in rows:
+            self.insert_unless_twin(sql, row)
 
 
 def _pause() -> float:

@@ -53,7 +53,7 @@ def test_a_stale_token_changes_nothing_and_is_reported(store: Store, other: Stor
     (again,) = claim(other, worker="other")
     assert store.settle([ending(stale, outcome(store)), ending(ours, outcome(store))]) == [stale.id]
     assert states(store, [stale.id, ours.id]) == ["running", "finished"]
-    assert store.renew(Lease("one", later(store, 60))) == []
+    assert store.renew(Lease("one", later(store, 60))) == {}
     end(other, again)
 
 
@@ -158,7 +158,7 @@ def test_renewing_pushes_all_leases_out(store: Store, clock: ManualClock) -> Non
     clock.advance(30)
     assert sorted(store.renew(Lease("one", clock.now() + LEASE))) == ids
     assert {held.until for held in store.held_by("one")} == {clock.now() + LEASE}
-    assert store.renew(Lease("nobody", clock.now())) == []
+    assert store.renew(Lease("nobody", clock.now())) == {}
 
 
 def test_kill_requests_reach_the_worker_and_do_not_outlive_the_attempt(store: Store) -> None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,11 +23,13 @@ class Broken(Exception):
 
 
 @queue.task
-def work(fails=0, seconds=0.0, hopeless=False):
+def work(fails=0, seconds=0.0, hopeless=False, snoozes=0):
     job = current_job()
-    mark("b", job.id, job.attempt, time.monotonic_ns())
+    mark("b", job.id, job.attempt, job.snoozes, time.monotonic_ns())
     time.sleep(seconds)
-    mark("e", job.id, job.attempt, time.monotonic_ns())
+    mark("e", job.id, job.attempt, job.snoozes, time.monotonic_ns())
+    if job.snoozes < snoozes:
+        raise Snooze("0.01s")
     if hopeless:
         raise Fail("hopeless")
     if job.attempt - job.crashes <= fails:
@@ -47,6 +49,7 @@ class Execution(NamedTuple):
 
     job: int
     attempt: int
+    snoozes: int
     begun: int
     ended: int | None
 
@@ -54,14 +57,16 @@ class Execution(NamedTuple):
 class Storm:
     """Three runners that are started whenever they aren't there, and killed at random moments."""
 
-    def __init__(self, queue: Queue, *, seed: int) -> None:
+    lanes: Sequence[tuple[str, ...]] = LANES
+
+    def __init__(self, queue: Queue, *, seed: int, config: str = "") -> None:
         self.queue = queue
         self.kills: Counter[str] = Counter()
         self.expected: dict[int, str] = {}
         self._random = random.Random(seed)
         self._runners: dict[tuple[str, ...], subprocess.Popen[bytes]] = {}
         self._log = queue.directory / "stderr"
-        queue.tasks(TASKS, CONFIG)
+        queue.tasks(TASKS, config + CONFIG)
 
     # Jobs
 
@@ -85,6 +90,7 @@ class Storm:
                 "fails": chance.choice((0, 0, 0, 0, 0, 1, 2)),
                 "seconds": chance.choice((0.0, 0.0, 0.001, 0.005)),
                 "hopeless": number % 97 == 0,
+                "snoozes": chance.choice((0, 0, 0, 0, 0, 0, 0, 1)),
             },
             "queue": chance.choice("aab"),
             "priority": chance.choice((10, 60)),
@@ -102,9 +108,13 @@ class Storm:
         """Kill so many times while so many jobs come in."""
         for number in range(kills):
             self.enqueue(jobs * (number + 1) // kills - jobs * number // kills)
-            self._start_missing()
-            time.sleep(self._random.uniform(0, 0.1))  # the moment of the kill is what this test is about
-            self._kill(self._random.choice(TARGETS))
+            self.strike()
+
+    def strike(self) -> None:
+        """Kill one of the runners or their children at a random moment."""
+        self._start_missing()
+        time.sleep(self._random.uniform(0, 0.1))  # the moment of the kill is what this test is about
+        self._kill(self._random.choice(TARGETS))
 
     def calm_down(self, seconds: float = 60) -> None:
         """Let the runners end, then run until every job has ended."""
@@ -114,23 +124,27 @@ class Storm:
             wait_until(lambda: self._run_once(log), seconds=seconds, what="every job has ended")
 
     def _run_once(self, log: Any) -> bool:
-        ran = subprocess.run(
-            [*COMMAND, "run"], cwd=self.queue.directory, env=self.queue.project.environment, stderr=log, check=True
+        subprocess.run(
+            self.command(()), cwd=self.queue.directory, env=self.queue.project.environment, stderr=log, check=True
         )
-        return ran.returncode == 0 and not self.queue.rows("state NOT IN ('finished', 'failed')")
+        return not self.queue.rows("state NOT IN ('finished', 'failed')")
+
+    def command(self, lane: tuple[str, ...]) -> list[str]:
+        """The run that claims what the lane says."""
+        return [*COMMAND, "run", "--jobs", "2", *lane]
 
     def _start_missing(self) -> None:
-        for lane in LANES:
+        for lane in self.lanes:
             process = self._runners.get(lane)
             status = process.poll() if process else 0
             if process is None or status is not None:
                 assert status in (0, -signal.SIGKILL), self.complaints()
                 self._runners[lane] = self._start(lane)
 
-    def _start(self, lane: Iterable[str]) -> subprocess.Popen[bytes]:
+    def _start(self, lane: tuple[str, ...]) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
             return subprocess.Popen(
-                [*COMMAND, "run", "--jobs", "2", *lane],
+                self.command(lane),
                 cwd=self.queue.directory,
                 env=self.queue.project.environment,
                 stdin=subprocess.DEVNULL,
@@ -140,8 +154,8 @@ class Storm:
     def _kill(self, target: str) -> None:
         """Kill what is there to be killed; a runner that has just started has no children yet."""
         while True:
-            process = self._random.choice(list(self._runners.values()))
-            children = _children(process.pid)
+            process = self._random.choice(self.within_reach())
+            children = children_of(process.pid)
             victims = {
                 "runner": [process.pid],
                 "child": self._random.sample(children, k=min(1, len(children))),
@@ -150,10 +164,20 @@ class Storm:
             if process.poll() is None and victims:
                 break
             self._start_missing()
+        self.note(f"kill {target} {victims} of runner {process.pid}")
         for pid in victims:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.kills[target] += 1
+
+    def note(self, what: str) -> None:
+        """Put down what was done and when, for whoever has to find out what came of it."""
+        with (self.queue.directory / "events").open("a") as events:
+            events.write(f"{time.monotonic_ns()} {what}\n")
+
+    def within_reach(self) -> list[subprocess.Popen[bytes]]:
+        """The runners that may be killed now."""
+        return list(self._runners.values())
 
     def stop(self) -> None:
         """Kill all runners."""
@@ -170,21 +194,23 @@ class Storm:
 
     def executions(self) -> dict[int, list[Execution]]:
         """By job, in the order in which they began."""
-        begun: dict[tuple[int, int], int] = {}
-        ended: dict[tuple[int, int], int] = {}
+        begun: dict[tuple[int, int, int], int] = {}
+        ended: dict[tuple[int, int, int], int] = {}
         for line in self.queue.recorded():
             what, *numbers = line.split()
-            job, attempt, instant = map(int, numbers)
+            job, attempt, snoozes, instant = map(int, numbers)
             times = begun if what == "b" else ended
-            assert (job, attempt) not in times, f"attempt {attempt} of job {job} ran twice"
-            times[job, attempt] = instant
+            key = job, attempt, snoozes
+            assert key not in times, f"attempt {attempt} of job {job} ran twice after {snoozes} snoozes"
+            times[key] = instant
         executions = defaultdict(list)
-        for (job, attempt), instant in sorted(begun.items(), key=lambda item: item[1]):
-            executions[job].append(Execution(job, attempt, instant, ended.get((job, attempt))))
+        for key, instant in sorted(begun.items(), key=lambda item: item[1]):
+            executions[key[0]].append(Execution(*key, instant, ended.get(key)))
         return executions
 
 
-def _children(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
+    """The processes that this one has started."""
     try:
         return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,9 +41,44 @@ def test_text_has_nothing_that_cron_refuses_or_rewrites() -> None:
     assert len(entry()["command"]) < 998
 
 
-def test_line_has_a_user_and_stands_back_where_cronq_is_not_installed() -> None:
+def test_line_has_a_user_and_an_absolute_command() -> None:
     assert entry()["user"] == "cronq"
-    assert entry()["command"] == "[ -x /usr/bin/cronq ] && /usr/bin/cronq run"
+    assert entry()["command"].endswith("|| /usr/bin/cronq run")
+
+
+@pytest.mark.parametrize(
+    ("cronq", "systemd", "timer", "runs"),
+    [
+        (True, False, False, True),
+        (True, False, True, True),
+        (True, True, False, True),
+        (True, True, True, False),
+        (False, False, False, False),
+        (False, True, False, False),
+    ],
+)
+def test_line_runs_where_cronq_is_installed_and_no_timer_does_it(
+    cronq: bool, systemd: bool, timer: bool, runs: bool, tmp_path: Path
+) -> None:
+    ran = tmp_path / "ran"
+    _program(tmp_path / "cronq", f"echo $1 >>{ran}; exit 7", exists=cronq)
+    _program(tmp_path / "systemctl", f"echo noise >&2; exit {0 if timer else 3}")
+    running = tmp_path / "system"
+    if systemd:
+        running.mkdir()
+    line = entry()["command"].replace("/usr/bin/cronq", str(tmp_path / "cronq"))
+    line = line.replace("/run/systemd/system", str(running))
+    done = subprocess.run(
+        ["/bin/sh", "-c", line], env={"PATH": f"{tmp_path}:/bin"}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (7 if runs else 0, "", "")
+    assert ran.exists() is runs
+
+
+def _program(path: Path, text: str, *, exists: bool = True) -> None:
+    if exists:
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
 
 
 def test_environment_is_a_path_and_leaves_mail_alone() -> None:

@@ -27,6 +27,7 @@ lock_dir = "locks"
 table_prefix = "shop_"
 synchronous = "normal"
 lease = "30s"
+patience = "20s"
 wait_cap = "2d"
 group_on_failed = "hold"
 child_max_jobs = 1000
@@ -110,6 +111,7 @@ def test_every_key_is_taken_and_converted(place: Place) -> None:
     assert found.lock_dir == f"{place.here}/locks"
     assert (found.app, found.commands, found.jobs) == ("shop.jobs:queue", True, 4)
     assert (found.time_limit, found.grace, found.lease, found.wait_cap) == (3600, 0, 30, 2 * 86400)
+    assert found.patience == 20
     assert (found.notify_after, found.notify_command) == (3, ["mail", "-s", "cronq", "ops"])
     assert (found.wake, found.retention) == (("tcp://127.0.0.1:11137",), 14 * 86400)
     assert (found.table_prefix, found.synchronous, found.group_on_failed) == ("shop_", "normal", "hold")

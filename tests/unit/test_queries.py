@@ -50,7 +50,7 @@ def test_every_statement_fits_the_schema(database: sqlite3.Connection, name: str
 
 
 def test_the_glance_fits_too(database: sqlite3.Connection) -> None:
-    assert database.execute(glance("cronq_"), (0, 0)).fetchone() == (0,)
+    assert database.execute(glance("cronq_"), (0, 0, 0)).fetchone() == (0,)
 
 
 @pytest.mark.parametrize("name", ["settle", "finish", "release", "still_held"])
@@ -64,7 +64,7 @@ def test_a_claim_takes_nothing_that_is_held(name: str) -> None:
     assert "attempt = attempt + 1" in TEXTS[name]
 
 
-@pytest.mark.parametrize("name", ["cancel", "unblock", "next_in_line", "behind"])
+@pytest.mark.parametrize("name", ["cancel", "unblock", "next_in_line", "members"])
 def test_held_jobs_are_left_to_their_owner(name: str) -> None:
     assert "lease_until IS NULL" in TEXTS[name]
 
@@ -92,7 +92,7 @@ def test_columns_match_what_is_made_of_them() -> None:
         ("finish", len(rows.finished_row(SETTLED))),
         ("record_attempt", len(rows.attempt_row(SETTLED, "host"))),
         ("front", 4),
-        ("behind", 4),
+        ("members", 8),
         ("claim", 7),
         ("claim_behind", 7),
         ("release", 2),

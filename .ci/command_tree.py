@@ -1,0 +1,80 @@
+"""The commands as typer knows them, in the few words that a manual and a completion need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import typer
+
+from cronq.commands.program import program
+from cronq.job import State
+
+STATES = tuple(state.value for state in State)
+
+
+class Parameter(NamedTuple):
+    """One option or argument. `value` is empty for a flag."""
+
+    names: tuple[str, ...]
+    value: str
+    help: str
+    repeatable: bool
+
+    @property
+    def is_option(self) -> bool:
+        """Whether it has dashes."""
+        return self.names[0].startswith("-")
+
+
+class Command(NamedTuple):
+    """One verb, or the program itself."""
+
+    name: str
+    summary: str
+    details: tuple[str, ...]
+    example: str
+    statuses: str
+    parameters: tuple[Parameter, ...]
+
+    @property
+    def options(self) -> tuple[Parameter, ...]:
+        """What begins with dashes."""
+        return tuple(parameter for parameter in self.parameters if parameter.is_option)
+
+    @property
+    def arguments(self) -> tuple[Parameter, ...]:
+        """What doesn't."""
+        return tuple(parameter for parameter in self.parameters if not parameter.is_option)
+
+
+def tree() -> tuple[Command, tuple[Command, ...]]:
+    """The program and its verbs, in the order of its help."""
+    group: Any = typer.main.get_command(program())
+    return _command("cronq", group), tuple(_command(name, verb) for name, verb in group.commands.items())
+
+
+def _command(name: str, known: Any) -> Command:
+    paragraphs = [" ".join(part.split()) for part in (known.help or "").split("\n\n")]
+    _, _, rest = (known.epilog or "").partition("Example:")
+    example, _, statuses = rest.partition("Exit status:")
+    return Command(
+        name,
+        paragraphs[0],
+        tuple(paragraphs[1:]),
+        _dedented(example),
+        " ".join(statuses.split()),
+        tuple(_parameters(known)),
+    )
+
+
+def _dedented(text: str) -> str:
+    lines = [line.strip() for line in text.replace("\b", "").splitlines()]
+    return "\n".join(line for line in lines if line)
+
+
+def _parameters(known: Any) -> Iterator[Parameter]:
+    for one in known.params:
+        flag = bool(getattr(one, "is_flag", False))
+        value = "" if flag else (one.metavar or one.name.upper())
+        yield Parameter(tuple(one.opts), value, one.help or "", bool(getattr(one, "multiple", False)) or one.nargs < 0)

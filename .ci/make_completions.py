@@ -1,0 +1,241 @@
+"""Writes the completions for bash, zsh and fish from the commands as they are declared.
+
+They are static: commands, options and states need no start of cronq. Ids, queues and tasks
+are asked for when one of them is to be completed.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from command_tree import STATES, Command, Parameter, tree
+
+PLACE = Path(__file__).parent.parent / "packaging" / "completions"
+
+_KINDS = {
+    "STATE": "states", "QUEUE": "queues", "TASK": "tasks", "ID": "ids", "FILE": "files", "PATH": "files",
+    "WORD": "tasks", "DIR": "files",
+}  # fmt: skip
+"""What completes a value, by its name in the help."""
+
+_ASKING = r"""# What exists, asked of the queue that the words typed so far lead to.
+_cronq_ask() {
+    local column=$1 options=() previous='' word
+    shift
+    for word in "$@"; do
+        case $previous in --config | --db) options+=("$previous" "$word") ;; esac
+        case $word in --config=* | --db=*) options+=("$word") ;; esac
+        previous=$word
+    done
+    cronq "${options[@]}" ls --limit 500 2>/dev/null | cut -f"$column" | sort -u
+}
+"""
+_COLUMNS = {"ids": 1, "queues": 3, "tasks": 5}
+"""Of `cronq ls` when its output is piped."""
+
+
+def bash() -> str:
+    """For /usr/share/bash-completion/completions/cronq."""
+    program, verbs = tree()
+    after = "\n".join(
+        f"        {'|'.join(names)}) _cronq_complete {kind}; return ;;"
+        for kind, names in _by_kind(program, verbs).items()
+    )
+    options = "\n".join(f"        {verb.name}) options='{_option_words(verb)}' ;;" for verb in verbs)
+    arguments = "\n".join(
+        f"        {verb.name}) _cronq_complete {_kind(verb.arguments[0])} ;;"
+        for verb in verbs
+        if verb.arguments and _kind(verb.arguments[0])
+    )
+    return f"""\
+# bash completion for cronq, made by `make generated`. As /usr/share/bash-completion/completions/cronq.
+{_ASKING}
+_cronq_complete() {{
+    local found=''
+    case $1 in
+        states) found='{" ".join(STATES)}' ;;
+        ids) found=$(_cronq_ask {_COLUMNS["ids"]} "${{COMP_WORDS[@]}}") ;;
+        queues) found=$(_cronq_ask {_COLUMNS["queues"]} "${{COMP_WORDS[@]}}") ;;
+        tasks) found=$(_cronq_ask {_COLUMNS["tasks"]} "${{COMP_WORDS[@]}}") ;;
+        files) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+        none) return ;;
+    esac
+    mapfile -t COMPREPLY < <(compgen -W "$found" -- "$current")
+}}
+
+_cronq() {{
+    local current=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD - 1]}} verb='' options='' word skip=''
+    COMPREPLY=()
+    for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
+        [ -n "$skip" ] && {{ skip=''; continue; }}
+        case $word in
+            --) return ;;
+            {"|".join(_valued(program))}) skip=1 ;;
+            -*) ;;
+            *) verb=$word; break ;;
+        esac
+    done
+    case $previous in
+{after}
+    esac
+    case $verb in
+{options}
+        '') options='{_option_words(program)} {" ".join(verb.name for verb in verbs)}' ;;
+    esac
+    case $current in -*)
+        mapfile -t COMPREPLY < <(compgen -W "$options {_option_words(program)}" -- "$current")
+        return ;;
+    esac
+    case $verb in
+        '') mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current") ;;
+{arguments}
+    esac
+}}
+
+complete -F _cronq cronq
+"""
+
+
+def zsh() -> str:
+    """For /usr/share/zsh/vendor-completions/_cronq."""
+    program, verbs = tree()
+    commands = "\n".join(f"        {_quoted(f'{verb.name}:{_plain(verb.summary)}')}" for verb in verbs)
+    cases = "\n".join(f"        {verb.name})\n            _arguments {_zsh(verb)} ;;" for verb in verbs)
+    asked = "\n".join(
+        f'_cronq_{kind}() {{\n    local -a found\n    found=(${{(f)"$(_cronq_ask {column} "${{words[@]}}")"}})\n'
+        "    compadd -a found\n}"
+        for kind, column in _COLUMNS.items()
+    )
+    return f"""\
+#compdef cronq
+# zsh completion for cronq, made by `make generated`. As /usr/share/zsh/vendor-completions/_cronq.
+{_ASKING}
+{asked}
+_cronq_states() {{ compadd {" ".join(STATES)} }}
+
+_cronq_verbs() {{
+    local -a verbs
+    verbs=(
+{commands}
+    )
+    _describe command verbs
+}}
+
+_cronq() {{
+    local context state line
+    _arguments -C {" ".join(map(_zsh_option, program.options))} '1:command:_cronq_verbs' '*::argument:->arguments'
+    [ "$state" = arguments ] || return
+    case $words[1] in
+{cases}
+    esac
+}}
+
+_cronq "$@"
+"""
+
+
+def fish() -> str:
+    """For /usr/share/fish/vendor_completions.d/cronq.fish."""
+    program, verbs = tree()
+    lines = [_fish_option("", one) for one in program.options]
+    lines += [
+        f"complete -c cronq -n __fish_use_subcommand -f -a {verb.name} -d {_quoted(_plain(verb.summary))}"
+        for verb in verbs
+    ]
+    for verb in verbs:
+        seen = f"-n {_quoted(f'__fish_seen_subcommand_from {verb.name}')} "
+        lines += [_fish_option(seen, one) for one in verb.options]
+        kind = _kind(verb.arguments[0]) if verb.arguments else ""
+        if kind and kind != "files":
+            lines.append(f"complete -c cronq {seen}-f -a {_quoted(f'({_fish_source(kind)})')}")
+    body = "\n".join(lines)
+    return f"""\
+# fish completion for cronq, made by `make generated`. As /usr/share/fish/vendor_completions.d/cronq.fish.
+function __cronq_ask
+    set -l options
+    set -l previous ''
+    for word in (commandline -opc)
+        switch $previous
+            case --config --db
+                set -a options $previous $word
+        end
+        set previous $word
+    end
+    cronq $options ls --limit 500 2>/dev/null | cut -f$argv[1] | sort -u
+end
+
+{body}
+"""
+
+
+def _kind(parameter: Parameter) -> str:
+    return _KINDS.get(parameter.value.rstrip("."), "")
+
+
+def _valued(command: Command) -> list[str]:
+    return [name for one in command.options if one.value for name in one.names]
+
+
+def _by_kind(program: Command, verbs: tuple[Command, ...]) -> dict[str, list[str]]:
+    """The options that take a value, by what completes it."""
+    found: dict[str, list[str]] = {}
+    for command in (program, *verbs):
+        for one in command.options:
+            if one.value:
+                names = found.setdefault(_kind(one) or "none", [])
+                names += [name for name in one.names if name not in names]
+    return found
+
+
+def _option_words(command: Command) -> str:
+    return " ".join(name for one in command.options for name in one.names)
+
+
+def _zsh(verb: Command) -> str:
+    parts = [_zsh_option(one) for one in verb.options]
+    if verb.arguments:
+        parts.append(_quoted(f"*:{verb.arguments[0].value.lower()}:{_zsh_action(verb.arguments[0])}"))
+    return " ".join(parts) or "'*: :'"
+
+
+def _zsh_option(one: Parameter) -> str:
+    text = _plain(one.help).replace("[", "(").replace("]", ")").replace(":", "\\:")
+    value = f":{one.value.lower()}:{_zsh_action(one)}" if one.value else ""
+    star = "*" if one.repeatable else ""
+    return " ".join(_quoted(f"{star}{name}[{text}]{value}") for name in one.names)
+
+
+def _zsh_action(one: Parameter) -> str:
+    kind = _kind(one)
+    return "_files" if kind == "files" else f"_cronq_{kind}" if kind else ""
+
+
+def _fish_option(condition: str, one: Parameter) -> str:
+    names = " ".join(f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}" for name in one.names)
+    kind = _kind(one)
+    value = "" if not one.value else " -r" if kind == "files" else " -x"
+    source = f" -a {_quoted(f'({_fish_source(kind)})')}" if kind and kind != "files" else ""
+    return f"complete -c cronq {condition}{names}{value}{source} -d {_quoted(_plain(one.help))}"
+
+
+def _fish_source(kind: str) -> str:
+    return f"printf '%s\\n' {' '.join(STATES)}" if kind == "states" else f"__cronq_ask {_COLUMNS[kind]}"
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+FILES = {"cronq.bash": bash, "_cronq": zsh, "cronq.fish": fish}
+
+if __name__ == "__main__":
+    PLACE.mkdir(exist_ok=True)
+    for name, text in FILES.items():
+        (PLACE / name).write_text(text())

@@ -1,0 +1,67 @@
+"""Servers that the benchmark starts for itself, with an fsync for each COMMIT; each measurement gets a database."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import itertools
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from benchmarks.peer import ServerKind
+from daemons import databases, rabbitmq
+from daemons.programs import program
+
+DURABLE = {
+    "mariadb": (
+        "--innodb-flush-log-at-trx-commit=1",
+        "--innodb-flush-method=O_DIRECT",
+        "--innodb-buffer-pool-size=1G",
+    ),
+    "postgresql": ("-c", "fsync=on", "-c", "synchronous_commit=on", "-c", "shared_buffers=1GB"),
+}
+_PROGRAMS = {"mariadb": ("mariadbd", "mariadb-install-db"), "postgresql": ("initdb", "postgres")}
+_started = ExitStack()
+atexit.register(_started.close)
+_numbers = itertools.count(1)
+
+
+def available(kind: ServerKind) -> bool:
+    """Whether it is installed."""
+    return rabbitmq.available() if kind == "rabbitmq" else all(map(program, _PROGRAMS[kind]))
+
+
+@contextmanager
+def server_for(place: Path, kind: ServerKind | None) -> Iterator[None]:
+    """Give the measurement in this directory what it needs: a database of its own, or the broker that all share."""
+    if kind is None:
+        yield
+    elif kind == "rabbitmq":
+        _note(place, _rabbitmq())
+        yield
+    else:
+        server, name = _database_server(kind), f"bench{next(_numbers)}"
+        server.execute(f"CREATE DATABASE {name}")
+        _note(place, server.url(name))
+        yield
+        server.execute(f"DROP DATABASE {name}{' WITH (FORCE)' if kind == 'postgresql' else ''}")
+
+
+def url(place: Path) -> str:
+    """Where the server for this directory is."""
+    return (place / "server").read_text()
+
+
+def _note(place: Path, where: str) -> None:
+    (place / "server").write_text(where)
+
+
+@functools.cache
+def _database_server(kind: str) -> databases.Running:
+    return _started.enter_context(databases.private(kind, *DURABLE[kind]))
+
+
+@functools.cache
+def _rabbitmq() -> str:
+    return _started.enter_context(rabbitmq.private_rabbitmq())

@@ -1,0 +1,85 @@
+"""Files for those who start cronq: print-config."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cronq.commands import options as given
+from cronq.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cronq.system_files import SystemFile
+
+_EXAMPLE = """\
+Example:
+
+\b
+  cronq print-config cron >/etc/cron.d/cronq
+  cronq print-config systemd --file cronq-run.timer
+  cronq print-config systemd --user shop --into /
+
+Exit status: 0 done, 65 no such kind, file or user, or a path that such files can't hold,
+74 a file can't be written, 78 configuration.
+"""
+
+Kind = Annotated[
+    str, typer.Argument(metavar="KIND", help="cron, xinetd, systemd, supervisor or logrotate.", show_default=False)
+]
+User = Annotated[
+    str | None,
+    typer.Option("--user", metavar="NAME", help="Whose jobs these are. Default: yours, as root cronq's."),
+]
+File = Annotated[str | None, typer.Option("--file", metavar="NAME", help="Only this one of several files.")]
+Into = Annotated[
+    str | None,
+    typer.Option("--into", metavar="DIR", help="Write the files to their places below DIR; prints their paths."),
+]
+
+
+def _print_config(
+    context: typer.Context, kind: Kind, *, user: User = None, file: File = None, into: Into = None
+) -> None:
+    """Print the files with which cron, xinetd, systemd or supervisor start this cronq.
+
+    They name this installation's command and, if jobs wouldn't find it by themselves, its
+    configuration file; never what comes from the environment or from flags, such as --db.
+    """
+    from cronq import render
+    from cronq.installation import this_installation
+    from cronq.system_files import system_files
+
+    installation = this_installation(given.invocation(context).config, user=user)
+    chosen = _chosen(system_files(kind, installation), file)
+    render.write(_printed(chosen) if into is None else [_write(found, Path(into)) for found in chosen])
+
+
+def _chosen(files: list[SystemFile], name: str | None) -> list[SystemFile]:
+    names = [Path(file.path).name if name and "/" not in name else file.name for file in files]
+    chosen = [file for file, its_name in zip(files, names, strict=True) if name in (None, its_name)]
+    if not chosen:
+        raise InvalidInput(f"--file: there is no {name!r} among {', '.join(names)}")
+    return chosen
+
+
+def _printed(files: Sequence[SystemFile]) -> list[str]:
+    if len(files) == 1:
+        return [files[0].text.removesuffix("\n")]
+    return ["\n".join(f"# {file.path}\n{file.text}" for file in files).removesuffix("\n")]
+
+
+def _write(file: SystemFile, root: Path) -> str:
+    path = root / file.path.removeprefix("/")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(file.text)
+    path.chmod(0o644)
+    return str(path)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to the program."""
+    app.command("print-config", epilog=_EXAMPLE)(_print_config)

@@ -1,0 +1,105 @@
+"""Where this cronq is installed and whose jobs it runs, as the files for cron and its like must know it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import sys
+from dataclasses import dataclass
+from grp import getgrgid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cronq.config import SYSTEM_FILE
+from cronq.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from cronq.config import Config
+
+SERVICE_USER = "cronq"
+_PEOPLE = ("/home", "/root", "/run/user")
+_PLAIN = re.compile(r"[A-Za-z0-9_./+,:-]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installation:
+    """The defaults are those of a package: /usr/bin/cronq for a user of its own."""
+
+    program: str = "/usr/bin/cronq"
+    arguments: tuple[str, ...] = ()
+    """What comes before the verb."""
+    user: str = SERVICE_USER
+    group: str = SERVICE_USER
+    home: str = "/var/lib/cronq"
+    config: str | None = None
+    """The configuration file, unless it is one that the user's jobs find by themselves."""
+    writable: tuple[str, ...] = ()
+    """Directories outside the home that jobs must write to."""
+    among_people: bool = False
+    """Whether something that is needed lies in somebody's home directory."""
+    grace: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Refuse what one of the files would read as two words, a comment or a variable."""
+        for text in (self.program, self.user, self.home, *self.writable, self.config or self.home):
+            if not _PLAIN.fullmatch(text):
+                raise InvalidInput(f"{text!r} can't stand in these files: only A-Z a-z 0-9 _ . / + , : - can")
+
+
+def this_installation(config: Config, *, user: str | None = None) -> Installation:
+    """The running command for `user`: else for whoever runs it, and for `cronq` if that is root.
+
+    Raises InvalidInput if there is no such user, or a path has a blank in it.
+    """
+    account = _account(user or _usual_user())
+    program, arguments = _program()
+    file = config.file if config.file not in _found_anyway(account.home) else None
+    writable = tuple(path for path in _places(config) if not _within(path, (account.home,)))
+    needed = (account.home, program, sys.prefix, sys.base_prefix, file or account.home, *writable)
+    return Installation(
+        program=program,
+        arguments=arguments,
+        user=account.user,
+        group=account.group,
+        home=account.home,
+        config=file,
+        writable=writable,
+        among_people=any(_within(path, _PEOPLE) for path in needed),
+        grace=config.grace,
+    )
+
+
+def _usual_user() -> str:
+    return SERVICE_USER if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+
+
+def _account(user: str) -> Installation:
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        if user == SERVICE_USER:  # made by the very files that are asked for
+            return Installation()
+        raise InvalidInput(f"--user: there is no user {user!r} on this host") from None
+    return Installation(user=user, group=getgrgid(entry.pw_gid).gr_name, home=entry.pw_dir)
+
+
+def _program() -> tuple[str, tuple[str, ...]]:
+    started = Path(sys.argv[0]).absolute()
+    if started.is_file() and os.access(started, os.X_OK):
+        return str(started), ()
+    return sys.executable, ("-m", "cronq")
+
+
+def _found_anyway(home: str) -> tuple[str | None, ...]:
+    return (None, SYSTEM_FILE, f"{home}/.config/cronq/cronq.toml")
+
+
+def _places(config: Config) -> list[str]:
+    file = config.sqlite_path()
+    chosen = {"lock_dir": config.lock_dir, "database": str(Path(file).parent) if file else ""}
+    return [path for key, path in chosen.items() if path and config.origins[key] != "default"]
+
+
+def _within(path: str, directories: tuple[str, ...]) -> bool:
+    return any(path == directory or path.startswith(f"{directory}/") for directory in directories)

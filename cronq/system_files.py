@@ -1,0 +1,127 @@
+"""The files that cron, xinetd, systemd, supervisor and logrotate read, for one installation.
+
+cronq/templates holds their texts, with `@name@` for what differs between installations;
+packaging/ holds what comes of them for the standard one.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from typing import TYPE_CHECKING, NamedTuple
+
+from cronq.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from importlib.resources.abc import Traversable
+
+    from cronq.installation import Installation
+
+KINDS = {
+    "cron": ("cron.d",),
+    "xinetd": ("xinetd.d",),
+    "systemd": ("systemd", "sysusers.d", "tmpfiles.d"),
+    "supervisor": ("supervisor",),
+    "logrotate": ("logrotate",),
+}
+"""What can be printed, and the folders of templates that it takes."""
+
+_INSTALLED = {
+    "cron.d": "/etc/cron.d",
+    "xinetd.d": "/etc/xinetd.d",
+    "systemd": "/etc/systemd/system",
+    "sysusers.d": "/etc/sysusers.d",
+    "tmpfiles.d": "/etc/tmpfiles.d",
+    "supervisor": "/etc/supervisor/conf.d",
+    "logrotate": "/etc/logrotate.d",
+}
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PLACEHOLDER = re.compile(r"@(\w+)@")
+_SHUTDOWN = 80
+"""Seconds for jobs to end by themselves after SIGTERM and to be settled, the grace of those that don't aside."""
+
+
+class SystemFile(NamedTuple):
+    """One file: its place below packaging/, its place on a machine, its text."""
+
+    name: str
+    path: str
+    text: str
+
+
+def system_files(kind: str, installation: Installation) -> list[SystemFile]:
+    """All files of one kind, or of every kind for "". Raises InvalidInput for a kind that doesn't exist."""
+    if kind and kind not in KINDS:
+        raise InvalidInput(f"there are no files for {kind!r}, but for {', '.join(KINDS)}")
+    folders = KINDS[kind] if kind else tuple(_INSTALLED)
+    values = _values(installation)
+    return [
+        SystemFile(f"{folder}/{template.name}", f"{_INSTALLED[folder]}/{template.name}", _filled(template, values))
+        for folder in folders
+        for template in _templates(folder)
+    ]
+
+
+def _templates(folder: str) -> Iterator[Traversable]:
+    yield from sorted((files("cronq") / "templates" / folder).iterdir(), key=lambda template: template.name)
+
+
+def _filled(template: Traversable, values: dict[str, str]) -> str:
+    text = template.read_text(encoding="utf-8").replace("@hardening@\n", _hardening())
+    return _PLACEHOLDER.sub(lambda found: values[found[1]], text)
+
+
+def _hardening() -> str:
+    return (files("cronq") / "templates" / "systemd-hardening").read_text(encoding="utf-8")
+
+
+def _values(installation: Installation) -> dict[str, str]:
+    before_verb = "".join(f"{argument} " for argument in installation.arguments)
+    environment = _environment(installation)
+    return {
+        "program": installation.program,
+        "arguments": before_verb,
+        "command": f"{installation.program} {before_verb}".rstrip(),
+        "user": installation.user,
+        "group": installation.group,
+        "home": installation.home,
+        "path": _PATH,
+        "stop_after": f"{_SHUTDOWN + installation.grace:.0f}",
+        "protect_home": "read-only" if installation.among_people else "yes",
+        "config_in_crontab": f"CRONQ_CONFIG={installation.config}\n" if installation.config else "",
+        "environment_in_xinetd": " ".join(f"{name}={value}" for name, value in environment.items()),
+        "environment_in_supervisor": ",".join(f'{name}="{value}"' for name, value in environment.items()),
+        "account_in_unit": "\n".join(_account_in_unit(installation)),
+        "places": "\n".join(_places(installation)),
+    }
+
+
+def _environment(installation: Installation) -> dict[str, str]:
+    """What cron would give, for those that give less or somebody else's."""
+    user, home = installation.user, installation.home
+    environment = {"PATH": _PATH, "HOME": home, "USER": user, "LOGNAME": user}
+    return environment | ({"CRONQ_CONFIG": installation.config} if installation.config else {})
+
+
+def _account_in_unit(installation: Installation) -> Iterator[str]:
+    yield f"User={installation.user}"
+    yield f"Group={installation.group}"
+    yield "WorkingDirectory=~"
+    yield "UMask=0027"
+    if installation.config:
+        yield f"Environment=CRONQ_CONFIG={installation.config}"
+
+
+def _places(installation: Installation) -> Iterator[str]:
+    parent, _, name = installation.home.rpartition("/")
+    if parent == "/var/lib":
+        yield f"StateDirectory={name}"
+        yield "StateDirectoryMode=0750"
+    else:
+        yield f"ReadWritePaths=-{installation.home}"
+    yield "RuntimeDirectory=lock/cronq"
+    yield "RuntimeDirectoryMode=0750"
+    # Locks that vanish with the run that made them would let two runs hold them.
+    yield "RuntimeDirectoryPreserve=yes"
+    yield from (f"ReadWritePaths=-{path}" for path in (*installation.writable, "/var/log/cronq"))

@@ -1,0 +1,78 @@
+# bash completion for cronq, made by `make generated`. As /usr/share/bash-completion/completions/cronq.
+# What exists, asked of the queue that the words typed so far lead to.
+_cronq_ask() {
+    local column=$1 options=() previous='' word
+    shift
+    for word in "$@"; do
+        case $previous in --config | --db) options+=("$previous" "$word") ;; esac
+        case $word in --config=* | --db=*) options+=("$word") ;; esac
+        previous=$word
+    done
+    cronq "${options[@]}" ls --limit 500 2>/dev/null | cut -f"$column" | sort -u
+}
+
+_cronq_complete() {
+    local found=''
+    case $1 in
+        states) found='scheduled ready blocked running retrying waiting finished failed cancelled' ;;
+        ids) found=$(_cronq_ask 1 "${COMP_WORDS[@]}") ;;
+        queues) found=$(_cronq_ask 3 "${COMP_WORDS[@]}") ;;
+        tasks) found=$(_cronq_ask 5 "${COMP_WORDS[@]}") ;;
+        files) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+        none) return ;;
+    esac
+    mapfile -t COMPREPLY < <(compgen -W "$found" -- "$current")
+}
+
+_cronq() {
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} verb='' options='' word skip=''
+    COMPREPLY=()
+    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+        [ -n "$skip" ] && { skip=''; continue; }
+        case $word in
+            --) return ;;
+            --config|--db) skip=1 ;;
+            -*) ;;
+            *) verb=$word; break ;;
+        esac
+    done
+    case $previous in
+        --config) _cronq_complete files; return ;;
+        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--jobs|--limit|--max-time|--timeout) _cronq_complete none; return ;;
+        --queue) _cronq_complete queues; return ;;
+        --state) _cronq_complete states; return ;;
+        --task) _cronq_complete tasks; return ;;
+    esac
+    case $verb in
+        enqueue) options='--queue --priority --at --group --key --unique --max-attempts --time-limit --stdin --no-check --json' ;;
+        emit) options='--json' ;;
+        run) options='--queue --weighted --priority --jobs --limit --max-time --fail' ;;
+        ls) options='--state --queue --task --group --key --limit --json' ;;
+        show) options='--json' ;;
+        why) options='--json' ;;
+        status) options='--json' ;;
+        wait) options='--timeout' ;;
+        ring) options='' ;;
+        retry) options='--state --queue --task --group --key --dry-run' ;;
+        cancel) options='--state --queue --task --group --key --kill --dry-run' ;;
+        clear-finished) options='--state' ;;
+        update-schema) options='' ;;
+        '') options='--config --db --verbose -v --quiet -q --debug --version enqueue emit run ls show why status wait ring retry cancel clear-finished update-schema' ;;
+    esac
+    case $current in -*)
+        mapfile -t COMPREPLY < <(compgen -W "$options --config --db --verbose -v --quiet -q --debug --version" -- "$current")
+        return ;;
+    esac
+    case $verb in
+        '') mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current") ;;
+        enqueue) _cronq_complete tasks ;;
+        show) _cronq_complete ids ;;
+        why) _cronq_complete ids ;;
+        wait) _cronq_complete ids ;;
+        ring) _cronq_complete ids ;;
+        retry) _cronq_complete ids ;;
+        cancel) _cronq_complete ids ;;
+    esac
+}
+
+complete -F _cronq cronq

@@ -1,0 +1,131 @@
+"""The storm over a database server: two hosts die, one is cut off, and the server itself is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+from types import TracebackType
+from typing import Any
+
+from cronq.dialects import open_database
+from tests import databases
+from tests.integration.running import Queue
+from tests.integration.storm import LANES, Storm, children_of
+from tests.integration.verdicts import LEASE_ENDED
+from tests.network import Host, Network
+from tests.project import COMMAND, Project
+from tests.waiting import wait_until
+
+LEASE = 3.0
+COLUMNS = ("id", "state", "attempt", "crashes", "job_group", "queue", "priority", "job_key", "host")
+CONFIG = f'lease = "{LEASE:g}s"\nlock_dir = "locks-{{host}}"\n'
+
+
+class ServerQueue(Queue):
+    """A queue in a database server, for hosts with locks and journals of their own."""
+
+    def __init__(self, project: Project, database: str, hosts: tuple[str, ...]) -> None:
+        self._database = database
+        self._hosts = hosts
+        super().__init__(project)
+        self._looking = open_database(self.app.config)
+
+    def tasks(self, text: str, config: str = "") -> None:
+        super().tasks(text, config)
+        for host in (*self._hosts, "cronq"):
+            settings = f'database = "{self._database}"\napp = "jobs:queue"\n{CONFIG.format(host=host)}{config}'
+            self.project.write(f"{host}.toml", settings)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        self._looking.close()
+
+    def sql(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        return self._looking.query(statement, parameters)
+
+    def rows(self, where: str = "1 = 1", *parameters: Any) -> list[dict[str, Any]]:
+        found = self.sql(f"SELECT {', '.join(COLUMNS)} FROM cronq_jobs WHERE {where} ORDER BY id", *parameters)
+        return [dict(zip(COLUMNS, row, strict=True)) for row in found]
+
+
+class ServerStorm(Storm):
+    """Three runners on each of two hosts."""
+
+    def __init__(self, server: databases.Running, network: Network, project: Project, *, seed: int) -> None:
+        self._server = server
+        self._hosts = {name: network.host(name) for name in ("north", "south")}
+        self._cut_off: Host | None = None
+        self._long: list[int] = []
+        self.lanes = [(name, *lane) for name in self._hosts for lane in LANES]
+        super().__init__(ServerQueue(project, server.url("jobs"), tuple(self._hosts)), seed=seed)
+
+    def command(self, lane: tuple[str, ...]) -> list[str]:
+        name, *options = lane or (self._random.choice(list(self._hosts)),)
+        where = [*os.environ.get("STORM_V","").split(), "--config", f"{name}.toml"]
+        return [*self._hosts[name].command, *COMMAND, *where, "run", "--jobs", "2", *options]
+
+    def within_reach(self) -> list[subprocess.Popen[bytes]]:
+        """A host that is cut off is left alone: what it does by itself is what matters."""
+        return [process for lane, process in self._runners.items() if self._hosts[lane[0]] is not self._cut_off]
+
+    def kill_server(self) -> None:
+        """Kill the server in the middle of whatever it does, and start it again."""
+        self.note("kill the server")
+        self._server.kill()
+        self._server.start()
+        self.note("the server answers again")
+
+    def kill_host(self) -> None:
+        """Kill all that runs on a host, and lose its locks and journals, as a host with a new disk does."""
+        name = self._random.choice(list(self._hosts))
+        processes = [process for lane, process in self._runners.items() if lane[0] == name]
+        self.note(f"kill host {name}")
+        for process in processes:
+            for pid in (process.pid, *children_of(process.pid)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        for process in processes:
+            process.wait()
+        shutil.rmtree(self.queue.directory / f"locks-{name}", ignore_errors=True)
+        self.kills["host"] += 1
+
+    def cut(self) -> None:
+        """Cut a host off in the middle of jobs that take longer than its leases, with others behind them."""
+        groups = [f"group-{number}" for number in range(8)]
+        long = {"args": {"seconds": 1.5 * LEASE, "hopeless": False}, "task": "jobs.work", "queue": "a", "priority": 0}
+        jobs = self.queue.app.enqueue_many([{**long, "group": group} for group in groups], check=False)
+        self.expected.update({job.id: "finished" for job in jobs})
+        self._long = [job.id for job in jobs]
+        name = wait_until(lambda: self._busy_with_long(), seconds=30, what="a long job runs")
+        self.note(f"cut {name} off")
+        self._cut_off = self._hosts[name]
+        self._cut_off.cut()
+
+    def _busy_with_long(self) -> str | None:
+        self._start_missing()
+        running = self.queue.rows("state = 'running' AND id BETWEEN ? AND ?", self._long[0], self._long[-1])
+        return running[0]["host"] if running else None
+
+    def is_rescued(self) -> bool:
+        """Whether another host has taken over what the one that is cut off had."""
+        self._start_missing()
+        sql = "SELECT 1 FROM cronq_attempts WHERE error_message LIKE ? AND job_id BETWEEN ? AND ?"
+        return bool(self.queue.sql(sql, f"{LEASE_ENDED}%", self._long[0], self._long[-1]))
+
+    def mend(self) -> None:
+        """Plug the host in again."""
+        assert self._cut_off is not None
+        self.note(f"plug {self._cut_off.name} in again")
+        self._cut_off.plug_in()
+        self._cut_off = None
+
+    def dump(self):
+        q=self.queue
+        with (self.queue.directory/"dump").open("w") as f:
+            for r in q.sql("SELECT id,state,attempt,crashes,snoozes,worker,token,host,pid,started_at,finished_at FROM cronq_jobs ORDER BY id"): print("J",*r,file=f)
+            for r in q.sql("SELECT job_id,number,outcome,host,pid,started_at,finished_at,error_message FROM cronq_attempts ORDER BY id"): print("A",*r,file=f)

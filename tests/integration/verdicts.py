@@ -1,0 +1,101 @@
+"""What must hold after a storm: nothing is lost, stuck, doubled, unexplained or out of order."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from itertools import pairwise
+
+from tests.integration.running import Queue
+from tests.integration.storm import Execution
+
+KILLED = "executor died: SIGKILL"
+LEASE_ENDED = "executor died: the lease of its runner"
+
+def nothing_is_lost_or_stuck(queue: Queue, expected: dict[int, str]) -> None:
+    assert {row["id"]: row["state"] for row in queue.rows()} == expected
+    assert queue.settled()
+    assert not queue.rows("unique_key IS NOT NULL")
+
+
+def every_run_is_explained(
+    queue: Queue, executions: dict[int, list[Execution]], *, deaths: tuple[str, ...] = (KILLED,)
+) -> None:
+    """An attempt beyond the first has a row for each before it that says why there was another."""
+    history = explanations(queue, deaths)
+    cut = 0
+    for row in queue.rows():
+        runs, explained = executions[row["id"]], history[row["id"]]
+        last = row["attempt"]
+        assert runs, f"job {row['id']} is {row['state']} and never ran"
+        assert set(explained) == set(range(1, last + (row["state"] == "failed")))
+        assert {run.attempt for run in runs} - set(explained) <= {last}
+        assert row["crashes"] == sum(why.startswith(deaths) for why in explained.values())
+        for run in {run.attempt: run for run in runs}.values():
+            cut += run.ended is not None and explained.get(run.attempt, "").startswith(KILLED)
+            assert run.ended is not None or explained[run.attempt].startswith(deaths)
+    assert cut <= len(queue.rows()) / 100, f"{cut} attempts ran again though their code had come to its end"
+
+
+def explanations(queue: Queue, deaths: tuple[str, ...]) -> dict[int, dict[int, str]]:
+    """By job and attempt: the error, or what it died of."""
+    history: dict[int, dict[int, str]] = defaultdict(dict)
+    for job, number, error, message in queue.sql(
+        "SELECT job_id, number, error_class, error_message FROM cronq_attempts"
+    ):
+        assert number not in history[job], f"job {job} has two rows for attempt {number}"
+        assert error in {"Broken", "Fail"} or (error == "ExecutorDied" and message.startswith(deaths)), message
+        history[job][number] = message if error == "ExecutorDied" else error
+    return history
+
+
+def groups_take_turns(queue: Queue, executions: dict[int, list[Execution]]) -> None:
+    """No two of a group at once; those alike in queue and priority one after the other, retries included."""
+    groups: dict[str, list[Execution]] = defaultdict(list)
+    alike: dict[tuple[str, str, int], list[Execution]] = defaultdict(list)
+    forgotten = begun_anew(queue)
+    for row in queue.rows("job_group IS NOT NULL"):
+        runs = executions[row["id"]]
+        groups[row["job_group"]] += runs
+        alike[row["job_group"], row["queue"], row["priority"]] += without(forgotten, runs)
+    for runs in groups.values():
+        apart(runs)
+    for runs in alike.values():
+        in_order(runs)
+
+
+def twins_never_meet(queue: Queue, executions: dict[int, list[Execution]]) -> None:
+    """Jobs of one unique key run one after the other, each until it has ended."""
+    keys: dict[str, list[Execution]] = defaultdict(list)
+    for row in queue.rows("job_key IS NOT NULL"):
+        keys[row["job_key"]] += executions[row["id"]]
+    for runs in keys.values():
+        apart(runs)
+        in_order(runs)
+
+
+def begun_anew(queue: Queue) -> set[tuple[int, int]]:
+    """Jobs and attempts of which nobody knew how far they had come when their leases ended.
+
+    Of a group that is handed over as a chain all run again, from its first.
+    """
+    sql = "SELECT job_id, number FROM cronq_attempts WHERE error_message LIKE ?"
+    return {(job, number) for job, number in queue.sql(sql, f"{LEASE_ENDED}%")}
+
+
+def without(forgotten: set[tuple[int, int]], runs: Iterable[Execution]) -> list[Execution]:
+    return [run for run in runs if (run.job, run.attempt) not in forgotten]
+
+
+def apart(runs: Iterable[Execution]) -> None:
+    latest: Execution | None = None
+    for run in sorted(runs, key=lambda run: run.begun):
+        if latest is not None:
+            assert (latest.ended or latest.begun) < run.begun, f"{latest} and {run} at once"
+        latest = run
+
+
+def in_order(runs: Iterable[Execution]) -> None:
+    by_time = sorted(runs, key=lambda run: run.begun)
+    overtaken = [(before, run) for before, run in pairwise(by_time) if before.job > run.job]
+    assert not overtaken, f"ran after a later one of its group: {overtaken}"

@@ -1,0 +1,96 @@
+"""Hosts that a test makes: each has a name and a network of its own, and can be cut off from the others.
+
+They share the file system and the processes' numbers with the machine they lie on, so a test
+sees and kills what runs on them. Needs root; a test says `@pytest.mark.needs("network")`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from types import TracebackType
+from typing import Self
+
+from tests import servers
+from tests.waiting import wait_until
+
+
+class Network:
+    """A switch, which the machine itself is plugged into at `address`."""
+
+    def __init__(self) -> None:
+        pid = os.getpid()
+        self._subnet = f"10.{64 + (pid >> 8) % 64}.{pid % 256}"
+        self._switch = f"cronq{pid}"
+        self.address = f"{self._subnet}.1"
+        self._hosts: list[Host] = []
+
+    def __enter__(self) -> Self:
+        _ip("link", "add", self._switch, "type", "bridge")
+        _ip("address", "add", f"{self.address}/24", "dev", self._switch)
+        _ip("link", "set", self._switch, "up")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for host in self._hosts:
+            host.end()
+        _ip("link", "delete", self._switch)
+
+    def host(self, name: str) -> Host:
+        """A new host of this name, plugged in."""
+        number = len(self._hosts) + 2
+        host = Host(name, switch=self._switch, address=f"{self._subnet}.{number}/24")
+        self._hosts.append(host)
+        return host
+
+
+class Host:
+    """A name and a network; `command` is how a command runs there."""
+
+    def __init__(self, name: str, *, switch: str, address: str) -> None:
+        self.name = name
+        self._switch = switch
+        self._plug = f"{switch}-{address.rpartition('.')[2].partition('/')[0]}"
+        # Whoever keeps the namespaces sleeps until its input ends, so it never outlives the test.
+        self._keeper = subprocess.Popen(
+            [*servers.HOST, "sh", "-c", f"hostname {name} && cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        )
+        self.command = ["nsenter", f"--target={self._keeper.pid}", "--net", "--uts"]
+        wait_until(self._is_named, what=f"host {name} is there")
+        inside = ["netns", str(self._keeper.pid)]
+        _ip("link", "add", self._plug, "type", "veth", "peer", "name", "eth0", *inside)
+        self.plug_in()
+        _ip("link", "set", self._plug, "up")
+        for words in (("address", "add", address, "dev", "eth0"), ("link", "set", "eth0", "up"),
+                      ("link", "set", "lo", "up")):  # fmt: skip
+            self.run("ip", *words)
+
+    def run(self, *command: str) -> str:
+        """Run a command there to its end, which must be good; its output."""
+        ran = subprocess.run([*self.command, *command], capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    def cut(self) -> None:
+        """Pull the cable out of the switch: nothing comes through any more, and nobody is told."""
+        _ip("link", "set", self._plug, "nomaster")
+
+    def plug_in(self) -> None:
+        """Put the cable into the switch."""
+        _ip("link", "set", self._plug, "master", self._switch)
+
+    def end(self) -> None:
+        """Take the host away; what still runs there loses its network."""
+        self._keeper.kill()
+        self._keeper.communicate()
+
+    def _is_named(self) -> bool:
+        ran = subprocess.run([*self.command, "hostname"], capture_output=True, text=True, check=False)
+        return ran.stdout.strip() == self.name
+
+
+def _ip(*words: str) -> None:
+    ran = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, f"ip {' '.join(words)}: {ran.stderr}"

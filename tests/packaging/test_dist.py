@@ -1,0 +1,45 @@
+"""The one file: built as `make dist` builds it, it runs a job where there is nothing but Python."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.project import ROOT
+
+
+@pytest.fixture(scope="module")
+def one_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tree = tmp_path_factory.mktemp("dist") / "cronq"
+    kept_out = shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__", "dist", "tests")
+    shutil.copytree(ROOT, tree, ignore=kept_out)
+    environment = Path(sys.executable).parent.parent
+    (tree / ".venv").symlink_to(environment)
+    command = ["make", "dist", "-o", ".venv/development", "-o", ".venv/cronq"]
+    made = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stdout + made.stderr
+    return tree / "dist" / "cronq"
+
+
+def test_the_one_file_needs_nothing_but_python(one_file: Path, tmp_path: Path) -> None:
+    def cronq(*arguments: str) -> str:
+        command = [Path(sys.executable).resolve(), "-I", one_file, *arguments]
+        ran = subprocess.run(
+            command, cwd=tmp_path, env={"HOME": str(tmp_path)}, capture_output=True, text=True, check=False
+        )
+        assert (ran.returncode, ran.stderr) == (0, "")
+        return ran.stdout
+
+    assert cronq("enqueue", "--", "echo", "from one file") == "1\n"
+    assert cronq("run") == ""
+    assert "finished" in cronq("ls")
+    assert "from one file" in cronq("show", "1")
+
+
+def test_wheel_and_source_lie_beside_it(one_file: Path) -> None:
+    names = {path.suffix for path in one_file.parent.iterdir()}
+    assert names == {"", ".whl", ".gz"}

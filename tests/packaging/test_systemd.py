@@ -1,0 +1,105 @@
+"""packaging/systemd: a real systemd as process 1 takes the files as they are."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from cronq.engine import SHUTDOWN_GRACE
+from tests.packaging.booted import Booted
+from tests.packaging.test_cron import entry
+from tests.project import ROOT
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.needs("systemd-boot")
+
+UNITS = sorted((ROOT / "packaging" / "systemd").iterdir())
+SERVICES = [unit for unit in UNITS if unit.suffix == ".service"]
+EVERY_SECOND = "[Timer]\nOnCalendar=*:*:*\n"
+NOT_NOW = "[Timer]\nOnCalendar=\nOnCalendar=2099-01-01\n"
+
+
+def instance(unit: Path) -> str:
+    """The name of a unit that could run: a template gets an instance."""
+    return unit.name.replace("@.", "@one.")
+
+
+def test_units_are_as_systemd_wants_them_and_leave_little_exposed(machine: Booted) -> None:
+    paths = [f"/etc/systemd/system/{unit.name}" for unit in UNITS]
+    assert machine.run("systemd-analyze", "verify", *paths) == (0, "", "")
+    for service in SERVICES:
+        told = machine.done("systemd-analyze", "security", "--no-pager", "--threshold=25", instance(service))
+        exposure = re.search(r"Overall exposure level for \S+ (\S+) ", told)
+        assert exposure, told
+        assert float(exposure[1]) <= 2.5, told
+
+
+def test_account_and_directories_are_those_of_the_package(machine: Booted) -> None:
+    assert machine.done("getent", "passwd", "cronq").endswith(":cronq job runner:/var/lib/cronq:/usr/sbin/nologin")
+    places = ["/etc/cronq", "/var/lib/cronq", "/run/lock/cronq", "/var/log/cronq"]
+    assert machine.done("stat", "-c", "%U:%G %a", *places).splitlines() == [
+        "root:cronq 750",
+        "cronq:cronq 750",
+        "cronq:cronq 750",
+        "cronq:adm 750",
+    ]
+
+
+def test_timer_starts_a_run_that_may_write_to_its_home_and_nowhere_else(machine: Booted) -> None:
+    machine.write("/etc/systemd/system/cronq-run.timer.d/often.conf", EVERY_SECOND)
+    home = machine.cronq("enqueue", "--", "id -un && touch ~/here")
+    etc = machine.cronq("enqueue", "--max-attempts", 1, "--", "touch /etc/cronq/there /usr/there /root/there")
+    machine.systemctl("daemon-reload")
+    machine.systemctl("start", "cronq-run.timer")
+    wait_until(lambda: machine.state(etc) == "failed", seconds=20, what="the timer's run")
+    assert machine.state(home) == "finished"
+    assert "cronq" in machine.cronq("show", home).splitlines()[-1]
+    assert machine.path("/var/lib/cronq/here").exists()
+    assert "Read-only file system" in machine.cronq("show", etc)
+    assert f"job {etc} (command) failed for good" in machine.journal("--unit=cronq-run.service")
+    assert machine.property("cronq-run.service", "Result") == "success"
+
+
+def test_timer_that_is_shipped_elapses_each_minute_on_the_second(machine: Booted) -> None:
+    machine.systemctl("start", "cronq-run.timer")
+    assert "OnCalendar=*-*-* *:*:00" in machine.property("cronq-run.timer", "TimersCalendar")
+    assert machine.property("cronq-run.timer", "AccuracyUSec") == "1s"
+
+
+def test_line_of_cron_stands_back_only_while_the_timer_is_active(machine: Booted) -> None:
+    def cron() -> None:
+        line = f"cd ~ && {entry()['command']}"
+        ran = machine.run("env", "-i", "HOME=/var/lib/cronq", "PATH=/usr/bin:/bin", "sh", "-c", line, user="cronq")
+        assert ran == (0, "", "")
+
+    job = machine.cronq("enqueue", "--", "true")
+    machine.write("/etc/systemd/system/cronq-run.timer.d/later.conf", NOT_NOW)
+    machine.systemctl("daemon-reload")
+    machine.systemctl("start", "cronq-run.timer")
+    cron()
+    assert machine.state(job) == "ready"
+    machine.systemctl("stop", "cronq-run.timer")
+    cron()
+    assert machine.state(job) == "finished"
+
+
+def test_sockets_take_the_port_from_each_other(machine: Booted) -> None:
+    for socket, other in (("cronq", "cronq-listen"), ("cronq-listen", "cronq"), ("cronq", "cronq-listen")):
+        machine.systemctl("start", f"{socket}.socket")
+        assert machine.property(f"{socket}.socket", "ActiveState") == "active"
+        assert machine.property(f"{other}.socket", "ActiveState") == "inactive"
+
+
+def test_services_give_jobs_the_time_to_end_that_runners_give_them() -> None:
+    for service in SERVICES:
+        [seconds] = re.findall(r"^TimeoutStopSec=(\d+)$", service.read_text(), re.MULTILINE)
+        assert int(seconds) > SHUTDOWN_GRACE + 10, service.name
+
+
+def test_commands_in_units_are_the_installed_one() -> None:
+    for service in SERVICES:
+        [command] = re.findall(r"^ExecStart=-?(.*)$", service.read_text(), re.MULTILINE)
+        assert shlex.split(command)[0] == "/usr/bin/cronq"

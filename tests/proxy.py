@@ -1,0 +1,109 @@
+"""A TCP proxy in front of a server, to lose answers and connections at exactly the moment a test wants."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import NamedTuple, Self
+
+_CHUNK = 1 << 20
+
+
+class Cut(NamedTuple):
+    """Cuts the connection at the first request with these bytes."""
+
+    at: bytes
+    when: str = "answered"
+    """`unsent`: the server never gets it; `answered`: it is done, but the answer is lost; `sent`: the server still
+    works on it when the client notices."""
+    then: Callable[[], object] | None = None
+    """What happens before the client notices."""
+
+
+class Proxy:
+    """Listens on a free port; `with Proxy(port) as proxy:` leads to the server on that port."""
+
+    def __init__(self, server: int) -> None:
+        self._server = server
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._cuts: list[Cut] = []
+        self._open: list[socket.socket] = []
+        self.port = int(self._listener.getsockname()[1])
+        self.made = 0
+        """How many cuts were made."""
+        self._requests: list[bytes] = []
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _end(self._listener)
+        for one in self._open:
+            _end(one)
+
+    def cut(self, at: bytes, when: str = "answered", then: Callable[[], object] | None = None) -> None:
+        """Cut one connection, once, at a request with these bytes."""
+        self._cuts.append(Cut(at, when, then))
+
+    def requests(self, what: bytes) -> int:
+        """How many requests with these bytes there were."""
+        return sum(what in request for request in self._requests)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._server))
+                self._open += [client, server]
+                threading.Thread(target=self._serve, args=(client, server), daemon=True).start()
+
+    def _serve(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while self._pass_on(client, server):
+                continue
+        _end(client)
+
+    def _pass_on(self, client: socket.socket, server: socket.socket) -> bool:
+        readable, _, _ = select.select([client, server], [], [])
+        if server in readable:
+            answer = server.recv(_CHUNK)
+            client.sendall(answer)
+            return bool(answer)
+        request = client.recv(_CHUNK)
+        self._requests.append(request)
+        if self._cuts and self._cuts[0].at in request:
+            self._make(self._cuts.pop(0), request, client, server)
+            return False
+        server.sendall(request)
+        if not request:
+            _end(server)
+        return bool(request)
+
+    def _make(self, cut: Cut, request: bytes, client: socket.socket, server: socket.socket) -> None:
+        if cut.when != "unsent":
+            server.sendall(request)
+        if cut.when == "answered":
+            _wait_for_answer(client, server)
+        if cut.when != "sent":
+            _end(server)
+        if cut.then:
+            cut.then()
+        self.made += 1
+
+
+def _wait_for_answer(client: socket.socket, server: socket.socket) -> None:
+    while server not in (readable := select.select([client, server], [], [])[0]):
+        server.sendall(readable[0].recv(_CHUNK))  # the rest of a long request
+
+
+def _end(one: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)
+    one.close()
