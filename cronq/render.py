@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from typing import Self
 
-    from cronq.summary import Summary
     from cronq.job import Attempt, Job
     from cronq.notices import Notice
+    from cronq.summary import Summary
 
 _LINE_BREAKS = {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 _CONTROLS = {

@@ -14,10 +14,10 @@ from cronq.times import SECOND
 
 if TYPE_CHECKING:
     from cronq.config import Config
-    from cronq.summary import Report, Summary
     from cronq.job import Claimed
     from cronq.registry import Registry
     from cronq.store import Store
+    from cronq.summary import Report, Summary
 
 _LOOK_AGAIN = 0.1
 

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from cronq.config import Config
-    from cronq.summary import Report, Summary
     from cronq.job import Claimed
     from cronq.registry import Registry
     from cronq.service import ServiceManager
     from cronq.store import Store
+    from cronq.summary import Report, Summary
 
     Ears = tuple[Doorbell, Listeners]
 
@@ -167,7 +167,7 @@ class Worker(Runner):
         if now >= self._look_twice_at:
             self._look_twice_at = float("inf")
             self.changed()
-        if self._has_room() and any([ear.answer() for ear in ears]):
+        if self._has_room() and sum(ear.answer() for ear in ears):
             self.changed()
         if self._pool.in_hand or self._ended or self._resting:
             self._worked_at = now

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cronq.commands import Invocation
-    from cronq.summary import Summary
     from cronq.locks import RunLock
     from cronq.selection import Filter
+    from cronq.summary import Summary
 
 VALUES = {
     "--queue": "queue",

@@ -64,6 +64,6 @@ class Notices:
             raise Unavailable(f"postgresql://{self._url.host}: {' '.join(str(error).split())}") from error
 
 
-def open(_url: str, config: Config) -> Notices:  # noqa: A001
+def open(_url: str, config: Config) -> Notices:
     """The wake-ups of the config's own database."""
     return Notices(config)
