@@ -37,6 +37,6 @@ def anything_to_do(config: Config, clock: Clock) -> bool:
         clock.set_by(measured)
     now = clock.now()
     expired = now - round(config.retention * SECOND) if config.retention is not None else 0
-    found = database.query(glance(config.table_prefix), (now, now, expired))
+    found = database.query(glance(config.table_prefix, database.family), (now, now, expired))
     database.close()
     return bool(found[0][0])

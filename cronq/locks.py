@@ -84,13 +84,27 @@ class RunLock:
 
 
 def last_run(config: Config) -> int | None:
-    """When a run on this database last took its lock, whatever its filters; None if none has."""
+    """When a run on this database last took its lock on this host, whatever its filters; None if none has."""
+    return max(map(_started, _run_locks(config)), default=None) or None
+
+
+def run_is_on(config: Config) -> bool:
+    """Whether a run holds its lock now, as far as the kernel tells without the lock being touched."""
+    try:
+        with open("/proc/locks") as file:  # noqa: PTH123
+            held = [line.split() for line in file]
+    except OSError:
+        return False
+    inodes = {str(os.stat(path).st_ino) for path in _run_locks(config) if os.path.exists(path)}  # noqa: PTH110, PTH116
+    return any(words[1] == "FLOCK" and words[5].rpartition(":")[2] in inodes for words in held if len(words) > 5)  # noqa: PLR2004
+
+
+def _run_locks(config: Config) -> list[str]:
     prefix = f"run-{_digest(config.identity())}"
     try:
-        names = [name for name in os.listdir(config.lock_dir) if name.startswith(prefix)]  # noqa: PTH208
-    except FileNotFoundError:
-        return None
-    return max((_started(f"{config.lock_dir}/{name}") for name in names), default=None) or None
+        return [f"{config.lock_dir}/{name}" for name in os.listdir(config.lock_dir) if name.startswith(prefix)]  # noqa: PTH208
+    except OSError:  # it isn't there yet, or is another user's
+        return []
 
 
 def _started(path: str) -> int:

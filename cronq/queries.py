@@ -83,6 +83,7 @@ class Queries:
         self._steering()
         self._reading()
         self._registering()
+        self._watching()
 
     def _enqueueing(self) -> None:
         columns = ENQUEUE_COLUMNS + ", enqueue_token" * self.flavour.server
@@ -120,8 +121,9 @@ class Queries:
         )
         # Served by the index `group`. One state at a time, or all of a large group would be sorted.
         self.members = " UNION ALL ".join(
-            f"SELECT * FROM (SELECT {_LINE}, job_group, queue FROM {self.jobs} WHERE job_group = ? AND state = '{state}'"
-            f" AND lease_until IS NULL AND priority BETWEEN ? AND ? ORDER BY {_LINE} LIMIT ?) AS {state}"
+            f"SELECT * FROM (SELECT {_LINE}, job_group, queue FROM {self.jobs}"
+            f" WHERE job_group = ? AND state = '{state}' AND lease_until IS NULL"
+            f" AND priority BETWEEN ? AND ? ORDER BY {_LINE} LIMIT ?) AS {state}"
             for state in ("ready", "blocked")
         )
         holders = f"SELECT name, job_id FROM {self.groups} WHERE name {self.flavour.among} ORDER BY name"
@@ -252,8 +254,15 @@ class Queries:
         # Served by the index `ended`.
         holding = f"EXISTS (SELECT 1 FROM {self.groups} g WHERE g.name = job_group AND g.job_id = {self.jobs}.id)"
         # A failed job that holds its group stays: without it, nobody could free the group.
-        old = f"finished_at < ? AND state {self.flavour.among} AND NOT {holding}"
+        old = f"state {self.flavour.among} AND finished_at < ? AND NOT {holding}"
         self.prunable = f"SELECT id FROM {self.jobs} WHERE {old} ORDER BY finished_at LIMIT ?"
+        if self.flavour.family == "sqlite":  # by the index `counted`, one step for each state and queue
+            lanes = _lanes(self.jobs, "SELECT value FROM json_each(?)")
+            self.prunable = (
+                f"{lanes} SELECT {self.jobs}.id FROM lanes CROSS JOIN {self.jobs}"
+                f" ON {self.jobs}.state = lanes.state AND {self.jobs}.queue = lanes.queue"
+                f" WHERE finished_at < ? AND NOT {holding} LIMIT ?"
+            )
         self.prune = f"DELETE FROM {self.jobs} WHERE {old} AND id {self.flavour.among}"
         self.prune_attempts = (
             f"DELETE FROM {self.attempts} WHERE job_id {self.flavour.among}"
@@ -315,9 +324,7 @@ class Queries:
             "SELECT number, outcome, started_at, finished_at, host, pid, error_class, error_message, traceback,"
             f' exit_status, "signal", stdout, stderr FROM {self.attempts} WHERE job_id = ? ORDER BY id'
         )
-        self.counts = f"SELECT queue, state, count(*) FROM {self.jobs} GROUP BY queue, state ORDER BY queue, state"
-        # Served by the index `ready`.
-        self.oldest_ready = f"SELECT min(available_at) FROM {self.jobs} WHERE state = 'ready'"
+        self.counts = counts(self.jobs, self.flavour.family)
         # Served by the index `held`.
         self.in_hand = (
             f"SELECT worker, id, task, started_at FROM {self.jobs}"
@@ -351,17 +358,75 @@ class Queries:
         self.first_duty = f"INSERT INTO {self.duties} (name, worker, lease_until) VALUES (?, ?, ?)"
         self.leave_duty = f"UPDATE {self.duties} SET lease_until = 0 WHERE name = ? AND worker = ?"
 
+    def _watching(self) -> None:
+        # Served by the index `ended` (SQLite: counted).
+        lately = f"{ENDED_STATES} AND finished_at > ?"
+        self.lately_ended = f"SELECT queue, state, count(*) FROM {self.jobs} WHERE {lately} GROUP BY queue, state"
+        if self.flavour.family == "sqlite":
+            lanes = _lanes(self.jobs, "VALUES ('cancelled'), ('failed'), ('finished')")
+            self.lately_ended = (
+                f"{lanes} SELECT j.queue, j.state, count(*) FROM lanes CROSS JOIN {self.jobs} j"
+                " ON j.state = lanes.state AND j.queue = lanes.queue WHERE j.finished_at > ? GROUP BY j.state, j.queue"
+            )
+        newest = (
+            f"SELECT finished_at - started_at AS duration FROM {self.jobs} WHERE state = 'finished' AND queue = ?"
+            " AND finished_at > ? ORDER BY finished_at DESC LIMIT ?"
+        )
+        self.lately_took = f"SELECT count(duration), avg(duration), max(duration) FROM ({newest}) newest"
+        # Served by the primary keys.
+        newest = f"SELECT outcome, finished_at FROM {self.attempts} ORDER BY id DESC LIMIT ?"
+        self.lately_tried = (
+            f"SELECT outcome, count(*) FROM ({newest}) newest WHERE finished_at > ? GROUP BY outcome ORDER BY outcome"
+        )
+        self.newest = f"SELECT max(id) FROM {self.jobs}"
 
-def glance(prefix: str) -> str:
+
+def glance(prefix: str, family: str = "sqlite") -> str:
     """1 when a run has anything to do: due jobs, leases that have ended, or ended jobs to prune.
 
-    Indexes: ready, future, held, ended.
+    Indexes: ready, future, held, ended (SQLite: counted).
     """
     jobs = f"{prefix}jobs"
+    old = f"SELECT 1 FROM {jobs} WHERE state = 'finished' AND finished_at < ?"
+    if family == "sqlite":
+        lanes = _lanes(jobs, "SELECT 'finished'")
+        old = f"{lanes} SELECT 1 FROM lanes WHERE EXISTS ({old} AND queue = lanes.queue)"
     return (
         # Not EXISTS: PostgreSQL would rather read the table from its start until it meets a ready one.
         f"SELECT (SELECT queue FROM {jobs} WHERE state = 'ready' ORDER BY queue, priority LIMIT 1) IS NOT NULL"
         f" OR EXISTS (SELECT 1 FROM {jobs} WHERE {FUTURE_STATES} AND available_at <= ?)"
         f" OR EXISTS (SELECT 1 FROM {jobs} WHERE lease_until IS NOT NULL AND lease_until <= ?)"
-        f" OR EXISTS (SELECT 1 FROM {jobs} WHERE finished_at < ? AND state = 'finished')"
+        f" OR EXISTS ({old})"
+    )
+
+
+def counts(jobs: str, family: str) -> str:
+    """Queue, state, how many, and the least `available_at` of those that wait for their time or a runner.
+
+    Indexes: MySQL ready; SQLite counted, ready, future, held and group, and no look at the table
+    but for jobs that wait for their time.
+    """
+    first = "min(CASE WHEN state = 'ready' OR state = 'scheduled' OR state = 'retrying' OR state = 'waiting'"
+    if family != "sqlite":
+        return f"SELECT queue, state, count(*), {first} THEN available_at END) FROM {jobs} GROUP BY state, queue"
+    # Where the state is given as a constant, the index alone answers.
+    parts = (
+        ("state", "NULL", "finished_at IS NOT NULL GROUP BY state, queue"),
+        ("'ready'", "min(available_at)", "state = 'ready' GROUP BY queue"),
+        ("state", "min(available_at)", f"{FUTURE_STATES} GROUP BY state, queue"),
+        ("'running'", "NULL", "lease_until IS NOT NULL AND state = 'running' GROUP BY queue"),
+        ("'blocked'", "NULL", "job_group IS NOT NULL AND state = 'blocked' GROUP BY queue"),
+    )
+    return " UNION ALL ".join(
+        f"SELECT queue, {state}, count(*), {oldest} FROM {jobs} WHERE {which}" for state, oldest, which in parts
+    )
+
+
+def _lanes(jobs: str, states: str) -> str:
+    """The queues that have ended jobs in these states, by the index `counted`: a step for each."""
+    ended = f"SELECT min(queue) FROM {jobs} WHERE finished_at IS NOT NULL AND state ="
+    return (
+        f"WITH RECURSIVE wanted(state) AS ({states}), lanes(state, queue) AS (SELECT state, ({ended} wanted.state)"
+        f" FROM wanted UNION ALL SELECT state, ({ended} lanes.state AND queue > lanes.queue) FROM lanes"
+        " WHERE queue IS NOT NULL)"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from cronq import census
 from cronq.dialects import open_database
 from cronq.job import COMMAND_TASK, Attempt, Failure, Job
 from cronq.queries import Queries
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from cronq.census import Census
     from cronq.config import Config
     from cronq.dialects import Row
     from cronq.selection import Selection
@@ -79,11 +81,12 @@ class Reader:
 
     def counts(self) -> list[tuple[str, str, int]]:
         """Queue, state and how many jobs, sorted."""
-        return [(row[0], row[1], row[2]) for row in self._rows(self._queries.counts)]
+        return sorted((row[0], row[1], row[2]) for row in self._rows(self._queries.counts))
 
-    def oldest_ready(self) -> int | None:
-        """Since when the job that has waited longest has been due: an instant, None if none is ready."""
-        return self._rows(self._queries.oldest_ready)[0][0]  # type: ignore[no-any-return]
+    def census(self) -> Census:
+        """How the queue stands."""
+        self.prepare()
+        return census.look(self._db, self._queries, self._config)
 
     def backlog(self) -> int:
         """How many jobs are ready."""

@@ -187,17 +187,6 @@ def _console(*, stderr: bool = False) -> Any:
     return Console(stderr=stderr, highlight=False, markup=False)
 
 
-def print_counts(rows: Iterable[tuple[str, str, int]]) -> None:
-    """Counts by queue and state: a table on a terminal, tab-separated lines elsewhere."""
-    if not on_terminal():
-        write(f"{one_line(queue)}\t{state}\t{number}" for queue, state, number in rows)
-        return
-    table = _table("queue", "state", "jobs")
-    for queue, state, number in rows:
-        table.add_row(one_line(queue), state, str(number))
-    _console().print(table)
-
-
 # --- one job -------------------------------------------------------------------------------
 
 

@@ -168,11 +168,11 @@ class Steering(Reader):
         before = self.clock.now() - round(older_than * SECOND)
         wanted = self._db.many(sorted(states))
         while True:
-            ids = [row[0] for row in self._rows(self._queries.prunable, (before, wanted, BATCH))]
+            ids = [row[0] for row in self._rows(self._queries.prunable, (wanted, before, BATCH))]
             if not ids:
                 return
             chosen = self._db.many(sorted(ids))
-            yield self._db.transact(partial(self._prune, (before, wanted, chosen), chosen))
+            yield self._db.transact(partial(self._prune, (wanted, before, chosen), chosen))
 
     def _prune(self, which: tuple[Any, ...], chosen: Any, tx: Transaction) -> int:
         deleted = tx.execute(self._queries.prune, which).rowcount

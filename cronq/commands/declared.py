@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from cronq.commands import health, metrics, run
 from cronq.commands import options as given
-from cronq.commands import run
 
 _RUN_EXAMPLE = """\
 Example:
@@ -56,6 +56,78 @@ def _run(context: typer.Context, *, options: _Run) -> int:
     return run.execute(given.invocation(context), chosen)
 
 
+_HEALTH_EXAMPLE = """\
+Example:
+
+\b
+  cronq health
+  cronq health --queue mail -w ready=1000 -c oldest-due=~:10m -c workers=1:
+  cronq health -w failed= -w last-run=3m -t 5
+
+A RANGE alerts outside of it: 10 is 0 to 10, 10: is at least 10, ~:10 is at most 10, @5:10 alerts
+inside. An age may have a unit. MEASURE= leaves a measure out.
+
+Exit status: 0 OK, 1 WARNING, 2 CRITICAL (also when the database is out of reach), 3 UNKNOWN (usage,
+configuration, no queue yet, an error in cronq).
+"""
+
+_Ranges = list[str] | None
+
+
+def _health(
+    context: typer.Context,
+    *,
+    warning: Annotated[
+        _Ranges, typer.Option("-w", "--warning", metavar="MEASURE=RANGE", help="Warn outside of it; repeatable.")
+    ] = None,
+    critical: Annotated[
+        _Ranges, typer.Option("-c", "--critical", metavar="MEASURE=RANGE", help="Critical outside; repeatable.")
+    ] = None,
+    queue: Annotated[
+        list[str] | None, typer.Option("--queue", metavar="QUEUE", help="Only jobs of this queue; repeatable.")
+    ] = None,
+    timeout: Annotated[
+        str, typer.Option("-t", "--timeout", metavar="D", help="How long the answer may take.")
+    ] = health.PATIENCE,
+) -> int:
+    """Tell Nagios or Icinga how the queue is: one line with performance data, and the status.
+
+    Measures: failed, ready, running, retrying, waiting, blocked and scheduled jobs; oldest-due and
+    last-run in seconds; workers; paused queues. Where nothing is said, it warns when a job has
+    failed or when one has been due for 5 minutes, which is critical after half an hour.
+    """
+    chosen = health.HealthOptions()
+    chosen.warning, chosen.critical, chosen.queue = list(warning or ()), list(critical or ()), list(queue or ())
+    chosen.timeout = timeout
+    return health.execute(given.invocation(context), chosen)
+
+
+_METRICS_EXAMPLE = """\
+Example:
+
+\b
+  cronq metrics
+  * * * * * cronq metrics --textfile /var/lib/prometheus/node-exporter/cronq.prom
+
+Exit status: 0 done, 69 database out of reach, 74 the file can't be written, 78 configuration.
+"""
+
+
+def _metrics(
+    context: typer.Context,
+    *,
+    textfile: Annotated[
+        str | None, typer.Option("--textfile", metavar="PATH", help="Write this file, at once, for node_exporter.")
+    ] = None,
+) -> int:
+    """Print the queue in figures as Prometheus reads them."""
+    chosen = metrics.MetricsOptions()
+    chosen.textfile = textfile
+    return metrics.execute(given.invocation(context), chosen)
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to the program."""
     app.command("run", epilog=_RUN_EXAMPLE)(_run)
+    app.command("health", epilog=_HEALTH_EXAMPLE)(_health)
+    app.command("metrics", epilog=_METRICS_EXAMPLE)(_metrics)
