@@ -5,50 +5,95 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from cronq.errors import Unavailable
+from cronq.database_url import without_password
+from cronq.errors import CronqError
 from cronq.events import log
-from cronq.transports import open_transport
+from cronq.transports import LIMIT, open_transport
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from cronq.config import Config
     from cronq.transports import Transport
 
 _PAUSE = 30.0
-"""Seconds that a transport that failed is left alone."""
+"""Seconds that a transport is left alone when a failure took long."""
+
+_SHORT_PAUSE = 1.0
+"""The same for one that failed at once: a connection refused costs nothing, and the next second may be better."""
+
+_QUICK = 0.05
 
 _AT_ONCE = 16
 """Jobs of one batch that are rung for: the workers these wake find the others."""
 
+_PORTS = ("tcp", "unix")
+
 
 class Bell:
-    """Rings the transports of the config after a COMMIT."""
+    """Rings the transports of the config after a COMMIT. For one thread."""
 
     def __init__(self, config: Config) -> None:
-        self._ropes = [_Rope(url, config) for url in config.wake]
+        ports = [url for url in config.wake if _scheme(url) in _PORTS]
+        others = [url for url in config.wake if _scheme(url) not in _PORTS]
+        # Ports start the very job, so one of them is enough; workers behind a broker only look.
+        self._bells = [[_Rope(url, config, limit=LIMIT / len(ports)) for url in ports]] if ports else []
+        self._bells += [[_Rope(url, config)] for url in others]
 
     def ring(self, jobs: Sequence[tuple[str, int]]) -> None:
         """Say that these jobs (queue and id) are there."""
-        for rope in self._ropes:
-            rope.pull(jobs[:_AT_ONCE])
+        for ropes in self._bells:
+            _pull(ropes, jobs[:_AT_ONCE])
+
+
+def _pull(ropes: Sequence[_Rope], jobs: Iterable[tuple[str, int]]) -> None:
+    """Pull the first rope that holds, for each job; no longer than the limit for all of them."""
+    until = time.monotonic() + LIMIT
+    for queue, job_id in jobs:
+        if not any(rope.pull(queue, job_id) for rope in ropes) or time.monotonic() > until:
+            return
 
 
 class _Rope:
     """One transport behind a circuit breaker: a failure costs a moment once, then nothing for a while."""
 
-    def __init__(self, url: str, config: Config) -> None:
-        self._scheme = url.partition(":")[0]
-        self._transport: Transport = open_transport(url, config)
+    def __init__(self, url: str, config: Config, *, limit: float | None = None) -> None:
+        self._url = url
+        self._config = config
+        self._limit = limit
+        self._transport: Transport | None = None
         self._rests_until = 0.0
+        self._broken = False
 
-    def pull(self, jobs: Sequence[tuple[str, int]]) -> None:
-        if time.monotonic() < self._rests_until:
-            return
+    def pull(self, queue: str, job_id: int) -> bool:
+        """Whether the transport took it."""
+        started = time.monotonic()
+        if started < self._rests_until:
+            return False
         try:
-            for queue, job_id in jobs:
-                self._transport.notify(queue, job_id)
-        except Unavailable as error:
-            self._rests_until = time.monotonic() + _PAUSE
-            log.warning("no wake-up through %s for %.0f s: %s", self._scheme, _PAUSE, error)
+            self._opened().notify(queue, job_id)
+        except Exception as error:  # whatever a library comes up with: the job is stored, and that is what counts
+            self._rest(error, took=time.monotonic() - started)
+            return False
+        self._broken = False
+        return True
+
+    def _opened(self) -> Transport:
+        if self._transport is None:
+            self._transport = open_transport(self._url, self._config)
+            if self._limit is not None:
+                self._transport.limit = self._limit  # type: ignore[attr-defined]
+        return self._transport
+
+    def _rest(self, error: Exception, *, took: float) -> None:
+        self._rests_until = time.monotonic() + (_SHORT_PAUSE if took < _QUICK else _PAUSE)
+        if not self._broken:
+            said = error if isinstance(error, CronqError) else f"{type(error).__name__}: {error}"
+            log.warning("no wake-ups through %s: %s", without_password(self._url), said)
+        self._broken = True
+        if self._transport is not None:
             self._transport.close()
+
+
+def _scheme(url: str) -> str:
+    return url.partition(":")[0]

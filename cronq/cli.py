@@ -102,6 +102,10 @@ def _serve(line: CommandLine) -> int:
 
         sys.stdout.write(f"cronq {__version__}\n")
         return 0
+    if line.word == "serve-inetd":
+        from cronq.commands import serve_inetd
+
+        return serve_inetd.serve(line.invocation(), line.rest[1:], misread=lambda: _through_typer(line))
     if line.word in QUICK:
         status = _quickly(line, line.word)
         if status is not None:

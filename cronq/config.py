@@ -15,7 +15,7 @@ from cronq.errors import ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, MutableMapping
 
 SYSTEM_FILE = "/etc/cronq/cronq.toml"
 SYSTEM_LOCK_DIR = "/run/lock/cronq"
@@ -200,6 +200,14 @@ def service_manager(environ: Mapping[str, str] | None = None) -> tuple[str | Non
     meant = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
     watchdog = int(interval) / 1_000_000 if meant and interval.isdecimal() and int(interval) else None
     return environ.get("NOTIFY_SOCKET") or None, watchdog
+
+
+def handed_over(environ: MutableMapping[str, str] | None = None) -> int:
+    """How many sockets systemd hands over, from descriptor 3 on; what says so is removed, or jobs would inherit it."""
+    environ = os.environ if environ is None else environ
+    pid, count = (environ.pop(f"LISTEN_{name}", "") for name in ("PID", "FDS"))
+    environ.pop("LISTEN_FDNAMES", None)
+    return int(count) if pid == str(os.getpid()) and count.isdigit() else 0
 
 
 def _add_environment(layers: _Layers, environ: Mapping[str, str]) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import signal
@@ -18,14 +19,14 @@ from cronq.errors import Unavailable
 from cronq.events import log
 from cronq.fence import Fence, NoFence
 from cronq.job import ENDED, Failure, State
-from cronq.locks import Liveness
+from cronq.locks import Liveness, new_worker
 from cronq.maintenance import Maintainer, not_started, settlement
 from cronq.notices import Notice, notice_of
 from cronq.outcome import Outcome
 from cronq.pace import Pace
 from cronq.policies import Policies
 from cronq.pool import TICK, Pool, Setting
-from cronq.roster import Entry, Presence
+from cronq.roster import END, Entry, Presence
 from cronq.signals import Signals
 from cronq.store import Lease
 from cronq.summary import Summary
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from cronq.config import Config
     from cronq.job import Claimed
     from cronq.outcome import Settlement
-    from cronq.pool import Ended, Member
+    from cronq.pool import Ended, Member, Started
     from cronq.registry import Registry
     from cronq.store import Store
     from cronq.summary import Report
@@ -50,9 +51,6 @@ _MAINTAIN = 60.0
 SHUTDOWN_GRACE = 60.0
 """Seconds that running jobs get to end after SIGTERM."""
 
-INFINITE = float("inf")
-END = "end"
-"""What the roster says to a worker that is asked to end."""
 _CUT_OFF = "executor died: SIGKILL (its runner could not renew the lease: the database was away for too long)"
 _FENCED = Outcome("crashed", 0, 0, "rescue", error=Failure("ExecutorDied", _CUT_OFF), signal="SIGKILL")
 
@@ -74,15 +72,21 @@ class Part(NamedTuple):
     queues: str = ""
     children: int | None = None
     """None stands for the configured number."""
+    started: Started | None = None
+    """Children that were at work before there was an engine for them."""
 
 
 class Engine:
     """The children of one process and the jobs they have. Registered as a worker while it lives."""
 
+    promotes = True
+    """Whether it makes scheduled, retrying and waiting jobs ready when they are due."""
+
     def __init__(
         self, store: Store, registry: Registry, config: Config, *, part: Part, report: Report | None = None
     ) -> None:
-        self.worker = f"{os.uname().nodename}-{os.getpid()}-{os.urandom(3).hex()}"
+        started = part.started
+        self.worker = started.alive.worker if started else new_worker()
         self.summary = Summary()
         self.claimed = 0
         self._store = store
@@ -93,7 +97,8 @@ class Engine:
         self._chance = random.Random()
         self._maintainer = Maintainer(store, config, self._policies, chance=self._chance)
         setting = Setting(config, registry, self._policies, store.clock, self.worker)
-        self._pool = Pool(part.children or config.jobs, setting, before_fork=store.close)
+        self._pool = started.pool if started else Pool(part.children or config.jobs, setting)
+        self._pool.before_fork = store.close
         self._pace = Pace()
         self._times = _Times()
         alone = config.sqlite_path() is not None
@@ -133,22 +138,30 @@ class Engine:
 
         Where the database stays away, running jobs end before the error goes on.
         """
-        alive = Liveness(self._config, self.worker)
+        alive = self._part.started.alive if self._part.started else Liveness(self._config, self.worker)
         with Signals(self.heeded()) as signals, self._fence:
             try:
-                self._store.synchronise()
-                self._enter()
-                self._pool.fill()
-                self._maintain()
+                self.begin()
                 yield signals.fd
-                self._maintainer.resign(self.worker)
-                self._store.roster.leave(self.worker)
+                self.leave()
             except Unavailable:
                 self._finish_without_database(signals.fd)
                 alive.abandon()
                 raise
         self._pool.close()
         alive.end()
+
+    def begin(self) -> None:
+        """Set the clock, register, have children ready, put right what dead runners left."""
+        self._store.synchronise()
+        self._enter()
+        self._pool.fill()
+        self._maintain()
+
+    def leave(self) -> None:
+        """Nothing is in hand any more."""
+        self._maintainer.resign(self.worker)
+        self._store.roster.leave(self.worker)
 
     def _enter(self) -> None:
         entry = Entry(self.worker, self._part.kind, os.uname().nodename, os.getpid(), self._part.queues, __version__)
@@ -350,7 +363,7 @@ class Engine:
 
     def _promote_when_due(self) -> None:
         now = self._store.clock.now()
-        if self._due is not None and self._due <= now:
+        if self.promotes and self._due is not None and self._due <= now:
             if self._store.promote(now):
                 self.changed()
             self._due = self._store.next_due()
@@ -407,11 +420,11 @@ class Engine:
     def _told_to_stop(self) -> None:
         self._signals += 1
 
-    def ask_to_stop(self, grace: float = INFINITE) -> None:
+    def ask_to_stop(self, grace: float = math.inf) -> None:
         """Start nothing more; what runs may end within the grace."""
         self.summary.stopped = True
         if self._stop_asked is None:
-            self._stop_asked = INFINITE
+            self._stop_asked = math.inf
             self._take_back(self._pool.recall())
         self._stop_asked = min(self._stop_asked, time.monotonic() + grace)
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cronq import submission
+from cronq.afterwards import after_commit
+from cronq.bell import Bell
 from cronq.job import COMMAND_TASK, NewJob
 from cronq.permissions import require_commands
 from cronq.serialisation import dumps
 from cronq.store import Store
 from cronq.times import Clock, to_datetime
+from cronq.transports.local import Neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,6 +39,9 @@ class _Opened(threading.local):
 
     pid = 0
     store: Store
+    neighbours: Neighbours | None = None
+    bell: Bell | None = None
+    """None where nobody is to be rung for: then enqueueing doesn't even look at what is due."""
 
 
 class _Substitute:
@@ -43,6 +50,8 @@ class _Substitute:
     def __init__(self, store: Any) -> None:
         self.pid = os.getpid()
         self.store: Store = store
+        self.bell = None
+        self.neighbours = None
 
 
 class Intake:
@@ -64,6 +73,8 @@ class Intake:
             if opened.pid:
                 _inherited.append(opened.store)
             opened.store = Store(self.config, self.clock)
+            opened.neighbours = Neighbours(self.config)
+            opened.bell = Bell(self.config) if self.config.wake else None
             opened.pid = os.getpid()
         return opened.store
 
@@ -147,6 +158,9 @@ class Intake:
             return self.place_all((job,), connection)[0]
         now = to_datetime(self.clock.now())
         new = self.store.enqueue((job,))[0]
+        self._wake()
+        if self._opened.bell:
+            self._ring((job,), (new,), None)
         return self._twin(job, new, now) if new.existing else submission.accepted(job, new, now=now)
 
     def place_all(self, jobs: Sequence[NewJob], connection: Any = None) -> list[Job]:
@@ -156,11 +170,40 @@ class Intake:
         now = to_datetime(self.clock.now())
         store = self.store
         enqueued = store.enqueue(jobs) if connection is None else store.enqueue_through(connection, jobs)
+        self._wake(connection)
+        if self._opened.bell:
+            self._ring(jobs, enqueued, connection)
         accepted = submission.accepted
         return [
             self._twin(job, new, now) if new.existing else accepted(job, new, now=now)
             for job, new in zip(jobs, enqueued, strict=True)
         ]
+
+    def _wake(self, connection: Any = None) -> None:
+        """Wake the workers of this host, also for what is due later: they must know when."""
+        neighbours = self._opened.neighbours
+        if neighbours is None:
+            return
+        if connection is None:
+            neighbours.ring()
+        else:
+            after_commit(connection, neighbours.ring)
+
+    def _ring(self, jobs: Sequence[NewJob], enqueued: Sequence[Enqueued], connection: Any) -> None:
+        """Say that new jobs are there, as far as they are due; in a caller's transaction, once that is committed."""
+        now = self.clock.now()
+        rung = [
+            (job.queue, new.id)
+            for job, new in zip(jobs, enqueued, strict=True)
+            if not new.existing and (job.available_at is None or job.available_at <= now)
+        ]
+        bell = self._opened.bell
+        if not rung or bell is None:
+            return
+        if connection is None:
+            bell.ring(rung)
+        else:
+            after_commit(connection, partial(bell.ring, rung))
 
     def _twin(self, job: NewJob, enqueued: Enqueued, now: datetime) -> Job:
         twin = self.store.get(enqueued.id)

@@ -124,6 +124,11 @@ def guard(config: Config, purpose: str, *, timeout: float = 60.0) -> BaseFileLoc
     return FileLock(path, timeout=timeout, mode=0o600, fallback_to_soft=False)
 
 
+def new_worker() -> str:
+    """A name for a runner that starts now; none is used twice."""
+    return f"{os.uname().nodename}-{os.getpid()}-{os.urandom(3).hex()}"
+
+
 class Liveness:
     """A runner's claim to be alive: held until the runner and all its children are dead.
 
@@ -131,6 +136,7 @@ class Liveness:
     """
 
     def __init__(self, config: Config, worker: str) -> None:
+        self.worker = worker
         self.path = f"{worker_path(config, worker)}{_ALIVE}"
         # It gets its name when it is locked: a rescuer would take an open one for a dead runner's.
         unnamed = f"{self.path}.new"

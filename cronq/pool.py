@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from cronq.config import Config
     from cronq.job import Claimed
     from cronq.journal import Entry
+    from cronq.locks import Liveness
     from cronq.policies import Policies
     from cronq.registry import Registry
     from cronq.times import Clock
@@ -159,13 +160,21 @@ class Member:
             capture.close()
 
 
+class Started(NamedTuple):
+    """A pool with a child at work, and the liveness lock that its worker has taken."""
+
+    alive: Liveness
+    pool: Pool
+
+
 class Pool:
     """The children of one runner."""
 
-    def __init__(self, size: int, setting: Setting, *, before_fork: Callable[[], None]) -> None:
-        self._size = size
+    def __init__(self, size: int, setting: Setting) -> None:
+        self.size = size
+        self.before_fork: Callable[[], None] = _nothing
+        """Closes what a child must not inherit."""
         self._setting = setting
-        self._before_fork = before_fork
         self._numbers = iter(range(1, 1 << 30))
         self._bell = os.pipe()
         for fd in self._bell:
@@ -177,9 +186,9 @@ class Pool:
 
     def fill(self) -> None:
         """Fork as many children as are missing."""
-        if len(self.members) < self._size:
-            self._before_fork()
-            while len(self.members) < self._size:
+        if len(self.members) < self.size:
+            self.before_fork()
+            while len(self.members) < self.size:
                 self.members.append(self._fork())
 
     def _fork(self) -> Member:
@@ -391,6 +400,10 @@ class Pool:
             os.waitpid(member.pid, 0)
         for fd in self._bell:
             os.close(fd)
+
+
+def _nothing() -> None:
+    """Nothing is open yet."""
 
 
 def crashed(status: int) -> Outcome:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from cronq.times import Clock
 
 
+END = "end"
+"""What a worker is asked for that is to end after its jobs."""
+
+
 class Entry(NamedTuple):
     """What a runner says of itself when it starts."""
 

@@ -18,6 +18,7 @@ from cronq.dialects import Conflict
 from cronq.errors import ConfigError
 from cronq.job import ENDED, Claimed
 from cronq.line import Line, Share, Wanted
+from cronq.pick import Claim, pick
 from cronq.revisions import is_current
 from cronq.steering import BATCH, Steering
 
@@ -137,6 +138,21 @@ class Store(Steering):
                 return taken
             queues.remove(chosen[0])
         return []
+
+    def claim_one(self, job_id: int, lease: Lease, *, now: int) -> Claimed:
+        """Lease exactly this job if it may run now: ready, or due and not promoted yet, becomes running.
+
+        Raises Refused, saying what stands against it.
+        """
+        self.prepare()
+        claim = Claim(
+            worker=lease.worker,
+            token=self._random.getrandbits(62) or 1,
+            now=now,
+            until=lease.until,
+            process=(self._host, os.getpid()),
+        )
+        return Claimed._make(pick(self._db, self._queries, job_id, claim))
 
     def _claim_from(
         self, queues: Sequence[str], wanted: Filter, lease: Lease, *, limit: int, now: int

@@ -74,9 +74,7 @@ class Running:
     those that say so it listens at another `address` than 127.0.0.1.
     """
 
-    def __init__(
-        self, kind: str, place: Path, *, options: Sequence[str] = (), address: str = "127.0.0.1"
-    ) -> None:
+    def __init__(self, kind: str, place: Path, *, options: Sequence[str] = (), address: str = "127.0.0.1") -> None:
         self.kind = kind
         self.server = SERVERS[kind]
         self.place = place

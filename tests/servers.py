@@ -30,10 +30,6 @@ FAKETIME = next(map(str, Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), 
 BOOT = (*UNSHARE, "--cgroup", "--uts", "--ipc", "--net", "--kill-child=KILL")
 """Runs a command as process 1 of a machine of its own, as far as it can see."""
 
-_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_POSTGRESQL = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
-"""Debian keeps the server's programs off the PATH, one directory for each version."""
-
 
 def required() -> bool:
     """Whether a missing server is a failure."""
@@ -134,7 +130,6 @@ def _faketime() -> str | None:
 
 _FINDERS: dict[str, Callable[[], str | None]] = {
     "beanstalkd": functools.partial(brokers.missing, "beanstalkd"),
-    "cron": _cron,
     "fish": functools.partial(_installed, "fish"),
     "mandoc": functools.partial(_installed, "mandoc"),
     "faketime": _faketime,

@@ -15,6 +15,7 @@ MODULES = {
     "enqueue": "enqueue",
     "emit": "enqueue",
     "run": "declared",
+    "serve-inetd": "declared",
     "ls": "look",
     "show": "look",
     "why": "look",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cronq.commands import health, metrics, run
+from cronq.commands import health, metrics, run, serve_inetd
 from cronq.commands import options as given
 
 _RUN_EXAMPLE = """\
@@ -20,6 +20,18 @@ Example:
 
 Exit status: 0 done (also when another run holds the lock), 1 with --fail when a job failed,
 65 bad input, 69 database out of reach, 78 configuration.
+"""
+
+
+_SERVE_EXAMPLE = """\
+Example:
+
+\b
+  echo 42 | cronq serve-inetd                by hand
+  echo 42 | nc -N 127.0.0.1 11137            where xinetd or systemd starts it
+
+Exit status: 0 the job was started (or nobody asked), 1 it may not run now, 65 malformed,
+69 database out of reach, 78 configuration.
 """
 
 
@@ -126,8 +138,33 @@ def _metrics(
     return metrics.execute(given.invocation(context), chosen)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Serve:
+    jobs: Annotated[
+        str | None, typer.Option("--jobs", metavar="N", help="On a listening socket: at most so many at a time (16).")
+    ] = None
+    idle_exit: Annotated[
+        str | None,
+        typer.Option("--idle-exit", metavar="D", help="On a listening socket: end after this time idle (60s)."),
+    ] = None
+
+
+@given.spread
+def _serve_inetd(context: typer.Context, *, options: _Serve) -> int:
+    """Read a job's id from a connection and start exactly that job at once.
+
+    For xinetd, inetd and systemd: stdin is the connection, or the socket that listens. It answers
+    OK 42, or ERR and why not, before the job runs. A pipe or a terminal does as well.
+    """
+    chosen = serve_inetd.Options()
+    for name, value in asdict(options).items():
+        setattr(chosen, name, value)
+    return serve_inetd.execute(given.invocation(context), chosen, serve_inetd.enter())
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to the program."""
     app.command("run", epilog=_RUN_EXAMPLE)(_run)
     app.command("health", epilog=_HEALTH_EXAMPLE)(_health)
     app.command("metrics", epilog=_METRICS_EXAMPLE)(_metrics)
+    app.command("serve-inetd", epilog=_SERVE_EXAMPLE)(_serve_inetd)

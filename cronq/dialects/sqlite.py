@@ -97,9 +97,12 @@ class Database(Inserting):
 
     def many(self, values: Iterable[Any]) -> str:
         """One parameter that stands for all of these values."""
-        import json  # here, not above: a run with nothing to do comes without
+        wanted = list(values)
+        if len(wanted) == 1 and type(wanted[0]) is int:
+            return f"[{wanted[0]}]"
+        import json  # here, not above: neither a run with nothing to do nor a claim of one job needs it
 
-        return json.dumps(list(values))
+        return json.dumps(wanted)
 
     def identity(self) -> list[str]:
         """The file, without symbolic links on its way."""

@@ -37,8 +37,8 @@ _cronq() {
         esac
     done
     case $previous in
-        --config) _cronq_complete files; return ;;
-        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--jobs|--limit|--max-time|--timeout) _cronq_complete none; return ;;
+        --config|--textfile|--into) _cronq_complete files; return ;;
+        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--jobs|--limit|--max-time|-w|--warning|-c|--critical|-t|--timeout|--idle-exit|--user|--file) _cronq_complete none; return ;;
         --queue) _cronq_complete queues; return ;;
         --state) _cronq_complete states; return ;;
         --task) _cronq_complete tasks; return ;;
@@ -47,6 +47,9 @@ _cronq() {
         enqueue) options='--queue --priority --at --group --key --unique --max-attempts --time-limit --stdin --no-check --json' ;;
         emit) options='--json' ;;
         run) options='--queue --weighted --priority --jobs --limit --max-time --fail' ;;
+        health) options='-w --warning -c --critical --queue -t --timeout' ;;
+        metrics) options='--textfile' ;;
+        serve-inetd) options='--jobs --idle-exit' ;;
         ls) options='--state --queue --task --group --key --limit --json' ;;
         show) options='--json' ;;
         why) options='--json' ;;
@@ -57,7 +60,8 @@ _cronq() {
         cancel) options='--state --queue --task --group --key --kill --dry-run' ;;
         clear-finished) options='--state' ;;
         update-schema) options='' ;;
-        '') options='--config --db --verbose -v --quiet -q --debug --version enqueue emit run ls show why status wait ring retry cancel clear-finished update-schema' ;;
+        print-config) options='--user --file --into' ;;
+        '') options='--config --db --verbose -v --quiet -q --debug --version enqueue emit run health metrics serve-inetd ls show why status wait ring retry cancel clear-finished update-schema print-config' ;;
     esac
     case $current in -*)
         mapfile -t COMPREPLY < <(compgen -W "$options --config --db --verbose -v --quiet -q --debug --version" -- "$current")

@@ -66,7 +66,7 @@ class ServerStorm(Storm):
 
     def command(self, lane: tuple[str, ...]) -> list[str]:
         name, *options = lane or (self._random.choice(list(self._hosts)),)
-        where = [*os.environ.get("STORM_V","").split(), "--config", f"{name}.toml"]
+        where = [*os.environ.get("STORM_V", "").split(), "--config", f"{name}.toml"]
         return [*self._hosts[name].command, *COMMAND, *where, "run", "--jobs", "2", *options]
 
     def within_reach(self) -> list[subprocess.Popen[bytes]]:
@@ -125,7 +125,13 @@ class ServerStorm(Storm):
         self._cut_off = None
 
     def dump(self):
-        q=self.queue
-        with (self.queue.directory/"dump").open("w") as f:
-            for r in q.sql("SELECT id,state,attempt,crashes,snoozes,worker,token,host,pid,started_at,finished_at FROM cronq_jobs ORDER BY id"): print("J",*r,file=f)
-            for r in q.sql("SELECT job_id,number,outcome,host,pid,started_at,finished_at,error_message FROM cronq_attempts ORDER BY id"): print("A",*r,file=f)
+        q = self.queue
+        with (self.queue.directory / "dump").open("w") as f:
+            for r in q.sql(
+                "SELECT id,state,attempt,crashes,snoozes,worker,token,host,pid,started_at,finished_at FROM cronq_jobs ORDER BY id"
+            ):
+                print("J", *r, file=f)
+            for r in q.sql(
+                "SELECT job_id,number,outcome,host,pid,started_at,finished_at,error_message FROM cronq_attempts ORDER BY id"
+            ):
+                print("A", *r, file=f)

@@ -12,6 +12,7 @@ from tests.integration.storm import Execution
 KILLED = "executor died: SIGKILL"
 LEASE_ENDED = "executor died: the lease of its runner"
 
+
 def nothing_is_lost_or_stuck(queue: Queue, expected: dict[int, str]) -> None:
     assert {row["id"]: row["state"] for row in queue.rows()} == expected
     assert queue.settled()

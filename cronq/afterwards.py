@@ -1,0 +1,80 @@
+"""Doing something after a caller's own COMMIT, and nothing after a ROLLBACK.
+
+SQLAlchemy has an event before a connection's COMMIT, but none after it, and a Session's `after_commit`
+also comes where an outer transaction goes on. So the connection's own commit is followed; what a
+rolled back savepoint takes with it is known by the events for savepoints.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_COMMITS = ("_commit_impl", "_commit_twophase_impl")
+_OURS = "_cronq_afterwards"
+
+
+def after_commit(connection: Any, action: Callable[[], None]) -> None:
+    """Call `action` once the transaction of this SQLAlchemy Connection or Session is committed.
+
+    The action must not raise.
+    """
+    opened = connection.connection() if hasattr(connection, "get_bind") else connection
+    if opened.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+        action()
+        return
+    pending = vars(opened).get(_OURS)
+    if pending is None:
+        pending = _Pending()
+        setattr(opened, _OURS, pending)
+        pending.follow(opened)
+    pending.actions.append(action)
+
+
+class _Pending:
+    """What waits for one connection's COMMIT."""
+
+    def __init__(self) -> None:
+        self.actions: list[Callable[[], None]] = []
+        self._savepoints: dict[str, int] = {}
+
+    def follow(self, connection: Any) -> None:
+        """Be told how this connection's transactions go."""
+        from sqlalchemy import event  # the caller has it
+
+        event.listen(connection, "savepoint", self._set)
+        event.listen(connection, "rollback_savepoint", self._go_back)
+        event.listen(connection, "rollback", self._forget)
+        event.listen(connection, "rollback_twophase", self._forget)
+        for name in _COMMITS:
+            setattr(connection, name, self._followed(getattr(connection, name)))
+
+    def _followed(self, commit: Callable[..., None]) -> Callable[..., None]:
+        def followed(*args: Any, **options: Any) -> None:
+            try:
+                commit(*args, **options)
+            except BaseException:
+                self._forget()
+                raise
+            self._act()
+
+        return followed
+
+    def _act(self) -> None:
+        actions = self.actions
+        self._forget()
+        for action in actions:
+            action()
+
+    def _set(self, _connection: Any, name: str) -> None:
+        self._savepoints[name] = len(self.actions)
+
+    def _go_back(self, _connection: Any, name: str, _context: Any) -> None:
+        # A savepoint that was set before we listened is older than all that is pending.
+        del self.actions[self._savepoints.get(name, 0) :]
+
+    def _forget(self, *_: Any) -> None:
+        self.actions = []
+        self._savepoints = {}

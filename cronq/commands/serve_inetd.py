@@ -1,0 +1,271 @@
+"""`cronq serve-inetd`: a job's id comes in over a connection, and exactly that job is started at once.
+
+xinetd and systemd start it for one connection, or once for a listening socket; by hand it reads a pipe
+or the terminal. The way to the answer takes nothing but the driver: what runs the job is imported
+while the caller reads.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import syslog
+import time
+
+from cronq import callers, entrance
+from cronq.callers import Caller
+from cronq.errors import CronqError
+from cronq.times import SECOND, Clock, parse_duration
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cronq.commands import Invocation
+    from cronq.desk import Desk
+    from cronq.entrance import Entrance
+    from cronq.job import Claimed
+    from cronq.pool import Pool
+    from cronq.registry import Registry
+
+VALUES = {"--jobs": "jobs", "--idle-exit": "idle_exit"}
+
+OK, REFUSED, MALFORMED = 0, 1, 65
+INTERNAL_ERROR = 70
+
+
+class Options:
+    """The options of `serve-inetd` as they were typed."""
+
+    def __init__(self) -> None:
+        self.jobs: str | None = None
+        self.idle_exit: str | None = None
+
+
+def parse(arguments: Sequence[str]) -> Options | None:
+    """The options, or None for whatever typer has to look at: `--help`, and every mistake."""
+    options = Options()
+    following = list(arguments)
+    while following:
+        name, equals, value = following.pop(0).partition("=")
+        if name not in VALUES or not (equals or following):
+            return None
+        setattr(options, VALUES[name], value if equals else following.pop(0))
+    return options
+
+
+def serve(invocation: Invocation, arguments: Sequence[str], *, misread: Callable[[], int]) -> int:
+    """Serve one caller or many; `misread` has the help, and the errors of what `parse` doesn't understand.
+
+    Before anything else the descriptors 0, 1 and 2 are taken off the network. What goes wrong is
+    told to the system's log where stderr isn't for people.
+    """
+    came_in = enter()
+    try:
+        options = parse(arguments)
+        return misread() if options is None else execute(invocation, options, came_in)
+    except Exception as error:
+        if not came_in.stderr:
+            _report(error)
+        raise
+
+
+def enter() -> Entrance:
+    """Take sockets off the descriptors 0, 1 and 2."""
+    return entrance.enter(_handed_over)
+
+
+def _handed_over() -> int:
+    from cronq import config
+
+    return config.handed_over()
+
+
+def execute(invocation: Invocation, options: Options, came_in: Entrance) -> int:
+    """Serve who comes in."""
+    if came_in.kind == entrance.LISTENING:
+        return _receive(invocation, options, came_in)
+    return _serve_one(invocation, _caller(came_in), log=came_in.kind == entrance.CONNECTION)
+
+
+def _report(error: Exception) -> None:
+    _open_log()
+    said = str(error) if isinstance(error, CronqError) else f"internal error: {type(error).__name__}: {error}"
+    syslog.syslog(syslog.LOG_ERR, said.replace("\n", " "))
+
+
+def _open_log() -> None:
+    syslog.openlog("cronq", syslog.LOG_PID, syslog.LOG_DAEMON)
+
+
+def _log(text: str) -> None:
+    syslog.syslog(syslog.LOG_INFO, text)
+
+
+def _caller(came_in: Entrance) -> Caller:
+    if came_in.kind == entrance.CONNECTION:
+        return Caller(came_in.sockets[0])
+    return Caller(0, 1, patience=None if os.isatty(0) else callers.PATIENCE)
+
+
+# One caller
+
+
+def _serve_one(invocation: Invocation, caller: Caller, *, log: bool) -> int:
+    caller.wait()
+    if caller.asks_nothing:
+        return OK
+    said, status, start = _reply(invocation, caller)
+    caller.answer(said)
+    if log:
+        _open_log()
+        _log(f"{caller.name} {said} ({(time.monotonic() - caller.came) * 1000:.1f} ms)")
+    if start is None:
+        caller.linger()
+        return status
+    return start()
+
+
+def _reply(invocation: Invocation, caller: Caller) -> tuple[str, int, Callable[[], int] | None]:
+    """What to answer, the exit status, and how to go on where a job was claimed."""
+    if not caller.complete:
+        return callers.TIMEOUT, MALFORMED, None
+    job_id = callers.job_id(caller.line)
+    if job_id is None:
+        return callers.MALFORMED, MALFORMED, None
+    from cronq.pick import Refused
+
+    try:
+        errand = _Errand(invocation, caller, job_id)
+    except Refused as refusal:
+        return f"ERR {job_id} {refusal}", REFUSED, None
+    except Exception:
+        caller.answer(callers.UNAVAILABLE)
+        caller.linger()
+        raise
+    return f"OK {job_id}", OK, errand.run
+
+
+class _Errand:
+    """One job, claimed for a caller; Raises Refused where it can't be."""
+
+    def __init__(self, invocation: Invocation, caller: Caller, job_id: int) -> None:
+        from cronq.locks import Liveness, new_worker
+
+        self._invocation = invocation
+        self._config = invocation.config
+        self._caller = caller
+        self._clock = Clock()
+        # From here on a signal waits until there is somebody who can finish the job or give it back.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+        self._alive = Liveness(self._config, new_worker())
+        try:
+            self._row = self._claim(job_id)
+        except BaseException:
+            self._alive.end()
+            raise
+
+    def _claim(self, job_id: int) -> tuple[object, ...]:
+        from cronq.dialects import open_database
+        from cronq.pick import Claim, pick
+        from cronq.queries import Queries
+        from cronq.revisions import is_current
+
+        database = open_database(self._config)
+        queries = Queries(self._config.table_prefix, database.family)
+        if not is_current(database, self._config.table_prefix):
+            self._invocation.store().prepare()
+        measured = database.read_clock()
+        if measured is not None:
+            self._clock.set_by(measured)
+        now = self._clock.now()
+        claim = Claim(
+            worker=self._alive.worker,
+            token=int.from_bytes(os.urandom(8), "big") >> 2 or 1,
+            now=now,
+            until=now + round(self._config.lease * SECOND),
+            process=(os.uname().nodename, os.getpid()),
+        )
+        try:
+            return pick(database, queries, job_id, claim)
+        finally:
+            database.close()
+
+    def run(self) -> int:
+        """Start the job, then bring in what sees it through."""
+        from cronq.job import Claimed
+
+        job = Claimed._make(self._row)
+        try:
+            registry = self._registry(job)
+        except BaseException:
+            self._give_back(job)
+            raise
+        self._caller.drain()
+        self._caller.close()
+        pool = self._start(job, registry)
+        self._see_through(pool, registry)
+        return OK
+
+    def _registry(self, job: Claimed) -> Registry:
+        """The tasks; a command without an app needs none, and not the time that importing them takes."""
+        from cronq.job import COMMAND_TASK
+
+        if job.task == COMMAND_TASK and self._config.app is None:
+            from cronq.no_tasks import NO_TASKS
+
+            return NO_TASKS
+        return self._invocation.cronq(with_tasks=True).registry
+
+    def _start(self, job: Claimed, registry: Registry) -> Pool:
+        from cronq.policies import Policies
+        from cronq.pool import Pool, Setting
+
+        policies = Policies(self._config, registry)
+        pool = Pool(1, Setting(self._config, registry, policies, self._clock, self._alive.worker))
+        pool.fill()
+        pool.members[0].give([job])
+        return pool
+
+    def _see_through(self, pool: Pool, registry: Registry) -> None:
+        from cronq.attendant import Attendant
+        from cronq.pool import Started
+        from cronq.store import Store
+
+        with Store(self._config, self._clock) as store:
+            Attendant(store, registry, self._config, started=Started(self._alive, pool)).see_through()
+
+    def _give_back(self, job: Claimed) -> None:
+        """The app can't be imported: the job goes back, its attempt with it."""
+        from cronq.store import Store
+
+        with Store(self._config, self._clock) as store:
+            store.release([job])
+        self._alive.end()
+
+
+# Many callers
+
+
+def _receive(invocation: Invocation, options: Options, came_in: Entrance) -> int:
+    from cronq.desk import Desk
+
+    _open_log()
+    desk = Desk(came_in.sockets)
+    try:
+        _serve_all(invocation, options, desk)
+    except Exception:
+        # Else inetd would start the next process for the same callers at once, and so on.
+        desk.turn_away(callers.UNAVAILABLE)
+        raise
+    return OK
+
+
+def _serve_all(invocation: Invocation, options: Options, desk: Desk) -> None:
+    from cronq.commands.run import positive
+    from cronq.reception import IDLE_EXIT, MOST_AT_ONCE, Reception, Rules
+
+    idle = IDLE_EXIT if options.idle_exit is None else parse_duration(options.idle_exit, what="--idle-exit")
+    rules = Rules(positive(options.jobs, what="--jobs") or MOST_AT_ONCE, idle)
+    with invocation.cronq(with_tasks=True) as queue:
+        Reception(queue.store, queue.registry, invocation.config, desk=desk, rules=rules, log=_log).serve()

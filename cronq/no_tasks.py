@@ -1,0 +1,30 @@
+"""A registry without tasks, for jobs that are shell commands: a real one takes as long to import as Python itself."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, NoReturn, cast
+
+from cronq.errors import UnknownTask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cronq.registry import Registry
+
+
+class _NoTasks:
+    """Knows no task and has no hooks."""
+
+    def __init__(self) -> None:
+        self.hooks: dict[str, list[Callable[..., object]]] = defaultdict(list)
+
+    def get(self, name: str) -> None:
+        """No task has this name."""
+
+    def resolve(self, name: str) -> NoReturn:
+        """Raise UnknownTask."""
+        raise UnknownTask(f"unknown task {name!r}: there is no app in the config")
+
+
+NO_TASKS = cast("Registry", _NoTasks())
