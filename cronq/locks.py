@@ -231,6 +231,16 @@ def _is_dead(config: Config, worker: str) -> bool:
         return remains.found and (remains.mine or remains.runner_is_dead)
 
 
+def looks_dead(config: Config, worker: str) -> bool:
+    """Whether this worker was on this host and is gone; looks without taking anything over."""
+    try:
+        with open(f"{worker_path(config, worker)}{_ALIVE}") as file:  # noqa: PTH123
+            pid, started, boot = file.read().split()
+    except (OSError, ValueError):
+        return False
+    return boot != boot_id() or process_start(int(pid)) != started
+
+
 def process_start(pid: int) -> str:
     """When the kernel started this process, in its ticks: pid and start together are used once.
 

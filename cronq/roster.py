@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.dialects import Duplicate
+from cronq.selection import Filter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +58,11 @@ class Worker(NamedTuple):
     """`end`: somebody asked it to end after its jobs."""
     jobs_done: int
     memory: int | None
+
+    @property
+    def filter(self) -> Filter:
+        """The queues that it claims from."""
+        return Filter(tuple(self.queues.split()))
 
 
 class Roster:

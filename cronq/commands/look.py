@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cronq.commands import options as given
-from cronq.commands.run import positive
+from cronq.commands.arguments import positive
 from cronq.errors import JobNotFound
 from cronq.job import COMMAND_TASK, State
 from cronq.locks import last_run
