@@ -46,6 +46,10 @@ class Reader:
                 upgrade(self._config)
             self._prepared = True
 
+    def be_patient(self, seconds: float) -> None:
+        """How long a call may try again where the database is away, or somebody is in the way."""
+        self._db.be_patient(seconds)
+
     def close(self) -> None:
         """Close the connection; the next call opens another one."""
         self._db.close()
@@ -129,6 +133,10 @@ class Reader:
         """Those of the keys that have a job which has not ended."""
         wanted = list(keys)
         return {row[0] for row in self._rows(self._queries.unfinished, (self._db.many(wanted),))} if wanted else set()
+
+    def running(self) -> list[tuple[str, int, str, int]]:
+        """What workers have in hand, by worker and in the order of the claims: worker, id, task, since when."""
+        return [(row[0], row[1], row[2], row[3]) for row in self._rows(self._queries.in_hand)]
 
     def paused(self) -> set[str]:
         """The queues that are paused."""
