@@ -11,11 +11,11 @@ from cronq.pool import TICK
 
 if TYPE_CHECKING:
     from cronq.config import Config
-    from cronq.engine import Summary
     from cronq.job import Claimed
     from cronq.pool import Started
     from cronq.registry import Registry
     from cronq.store import Store
+    from cronq.summary import Summary
 
 _PRESENT_AFTER = 1.0
 """Seconds that a job runs before its worker is put on the roster: a short one need not pay for that."""
@@ -29,6 +29,8 @@ class Attendant(Engine):
 
     It rescues and promotes nothing: whoever asked for one job need not wait for others.
     """
+
+    promotes = False
 
     def __init__(self, store: Store, registry: Registry, config: Config, *, started: Started) -> None:
         super().__init__(store, registry, config, part=Part("serve-inetd", children=1, started=started))
@@ -53,7 +55,7 @@ class Attendant(Engine):
         """Heed signals from now on; what run does at its start is not for one job to wait for."""
         now = time.monotonic()
         self._fence.renewed(self._since)
-        self._times.maintain = self._times.promote = _NEVER
+        self._times.maintain = _NEVER
         self._times.renew = now + self._config.lease / 3
         self._times.heed = now + _HEED
         self._enter_at = now + _PRESENT_AFTER

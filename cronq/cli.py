@@ -34,6 +34,10 @@ FLAGS = {
 }
 
 
+QUICK = ("run", "work", "health", "metrics")
+"""Commands that read their options themselves, each in a module of its name."""
+
+
 class CommandLine:
     """The global options found before or after the command word, and everything else in its order."""
 
@@ -50,11 +54,13 @@ class CommandLine:
 
     def invocation(self) -> Invocation:
         """The global options as the commands get them."""
-        return Invocation(
+        invocation = Invocation(
             file=self.values.get("file"),
             database=self.values.get("database"),
             verbosity=self.flags.count("louder") - self.flags.count("quieter"),
         )
+        invocation.typed = self.rest
+        return invocation
 
     def _read(self, arguments: list[str]) -> None:
         while arguments:
@@ -88,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # the edge: whatever it is becomes a line and a status
         if "debug" in line.flags or os.environ.get("CRONQ_DEBUG"):
             _show_traceback()
-        return _explain(error)
+        return _explain_to_a_monitor(error) if line.word == "health" else _explain(error)
     return status
 
 
@@ -98,17 +104,24 @@ def _serve(line: CommandLine) -> int:
 
         sys.stdout.write(f"cronq {__version__}\n")
         return 0
-    if line.word == "run":
-        from cronq.commands import run
-
-        options = run.parse(line.rest[1:])
-        if options is not None:
-            return run.execute(line.invocation(), options)
     if line.word == "serve-inetd":
         from cronq.commands import serve_inetd
 
         return serve_inetd.serve(line.invocation(), line.rest[1:], misread=lambda: _through_typer(line))
+    if line.word in QUICK:
+        status = _quickly(line, line.word)
+        if status is not None:
+            return status
     return _through_typer(line)
+
+
+def _quickly(line: CommandLine, word: str) -> int | None:
+    """Serve a command without typer; None where typer has to look."""
+    from importlib import import_module
+
+    module = import_module(f"cronq.commands.{word}")
+    options = module.parse(line.rest[1:])
+    return None if options is None else module.execute(line.invocation(), options)
 
 
 def _through_typer(line: CommandLine) -> int:
@@ -153,6 +166,16 @@ def _explain(error: Exception) -> int:
         return _complain(_system_error(error), INPUT_OUTPUT)
     text = f"internal error: {type(error).__name__}: {error} (--debug shows where)"
     return _complain(text, INTERNAL_ERROR)
+
+
+def _explain_to_a_monitor(error: Exception) -> int:
+    from cronq.commands import health
+
+    try:
+        return health.explain(error)
+    except OSError:
+        _drop_output()
+        return health.NO_ANSWER
 
 
 def _system_error(error: OSError) -> str:

@@ -84,13 +84,27 @@ class RunLock:
 
 
 def last_run(config: Config) -> int | None:
-    """When a run on this database last took its lock, whatever its filters; None if none has."""
+    """When a run on this database last took its lock on this host, whatever its filters; None if none has."""
+    return max(map(_started, _run_locks(config)), default=None) or None
+
+
+def run_is_on(config: Config) -> bool:
+    """Whether a run holds its lock now, as far as the kernel tells without the lock being touched."""
+    try:
+        with open("/proc/locks") as file:  # noqa: PTH123
+            held = [line.split() for line in file]
+    except OSError:
+        return False
+    inodes = {str(os.stat(path).st_ino) for path in _run_locks(config) if os.path.exists(path)}  # noqa: PTH110, PTH116
+    return any(words[1] == "FLOCK" and words[5].rpartition(":")[2] in inodes for words in held if len(words) > 5)  # noqa: PLR2004
+
+
+def _run_locks(config: Config) -> list[str]:
     prefix = f"run-{_digest(config.identity())}"
     try:
-        names = [name for name in os.listdir(config.lock_dir) if name.startswith(prefix)]  # noqa: PTH208
-    except FileNotFoundError:
-        return None
-    return max((_started(f"{config.lock_dir}/{name}") for name in names), default=None) or None
+        return [f"{config.lock_dir}/{name}" for name in os.listdir(config.lock_dir) if name.startswith(prefix)]  # noqa: PTH208
+    except OSError:  # it isn't there yet, or is another user's
+        return []
 
 
 def _started(path: str) -> int:
@@ -134,6 +148,11 @@ class Liveness:
         os.pwrite(self._fd, f"{os.getpid()} {process_start(os.getpid())} {boot_id()}\n".encode(), 0)
         os.rename(unnamed, self.path)  # noqa: PTH104 - pathlib is not on the way to `run`
 
+    def abandon(self) -> None:
+        """Be taken for dead: others, or this process in its next life, put right what is left."""
+        _children_too.discard(self._fd)
+        os.close(self._fd)
+
     def end(self) -> None:
         """Say goodbye: nothing is left to rescue."""
         os.unlink(self.path)  # noqa: PTH108 - pathlib is not on the way to `run`
@@ -151,6 +170,7 @@ class Remains:
 
     def __init__(self, config: Config, worker: str) -> None:
         self.path = f"{worker_path(config, worker)}{_ALIVE}"
+        self._doorbell = doorbell_path(config, worker)
         self.found = False
         self._runner: list[str] = []
         self.rebooted = False
@@ -179,10 +199,11 @@ class Remains:
 
     def forget(self) -> None:
         """Remove the liveness file: nothing is left to rescue. Another rescuer may have done so before."""
-        try:
-            os.unlink(self.path)  # noqa: PTH108
-        except FileNotFoundError:
-            return
+        for path in (self._doorbell, self.path):
+            try:
+                os.unlink(path)  # noqa: PTH108
+            except FileNotFoundError:
+                continue
 
     def __enter__(self) -> Self:
         return self
@@ -208,6 +229,16 @@ def remains_of_the_dead(config: Config) -> bool:
 def _is_dead(config: Config, worker: str) -> bool:
     with Remains(config, worker) as remains:
         return remains.found and (remains.mine or remains.runner_is_dead)
+
+
+def looks_dead(config: Config, worker: str) -> bool:
+    """Whether this worker was on this host and is gone; looks without taking anything over."""
+    try:
+        with open(f"{worker_path(config, worker)}{_ALIVE}") as file:  # noqa: PTH123
+            pid, started, boot = file.read().split()
+    except (OSError, ValueError):
+        return False
+    return boot != boot_id() or process_start(int(pid)) != started
 
 
 def process_start(pid: int) -> str:
@@ -245,6 +276,25 @@ def boot_id() -> str:
 def worker_path(config: Config, worker: str) -> str:
     """Where the files of a worker are, without their suffix; databases may share a lock directory."""
     return f"{_folder(config)}/{_digest(config.identity())}.{worker}"
+
+
+def wake_folder(config: Config) -> str:
+    """Where the sockets are that wake this database's workers; there only while some live."""
+    return f"{config.lock_dir}/{_digest(config.identity())}.wake"
+
+
+def doorbell_path(config: Config, worker: str) -> str:
+    """The socket of one worker; without its host, because such paths must be short."""
+    return f"{wake_folder(config)}/{'-'.join(worker.rsplit('-', 2)[1:])}"
+
+
+def make_folder(config: Config, path: str) -> None:
+    """Make a directory of this user's own beside the locks, unless it is there."""
+    _folder(config)
+    try:
+        os.mkdir(path, 0o700)  # noqa: PTH102
+    except FileExistsError:
+        return
 
 
 def _folder(config: Config) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cronq.commands import health, metrics, run, serve_inetd, work
 from cronq.commands import options as given
-from cronq.commands import run, serve_inetd
+
+if TYPE_CHECKING:
+    from cronq.commands.arguments import FilterOptions
 
 _RUN_EXAMPLE = """\
 Example:
@@ -20,6 +23,19 @@ Example:
 
 Exit status: 0 done (also when another run holds the lock), 1 with --fail when a job failed,
 65 bad input, 69 database out of reach, 78 configuration.
+"""
+
+
+_WORK_EXAMPLE = """\
+Example:
+
+\b
+  cronq work
+  cronq work --queue mail --queue 'report*' --weighted --jobs 4
+  cronq work --max-jobs 10000 --max-memory 512M      ends then; its supervisor starts the next one
+
+Exit status: 0 it was told to end or reached a limit, 65 bad input, 69 database out of reach at the
+start, or at the end, 78 configuration.
 """
 
 
@@ -36,7 +52,7 @@ Exit status: 0 the job was started (or nobody asked), 1 it may not run now, 65 m
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Run:
+class _Filter:
     queue: Annotated[
         list[str] | None,
         typer.Option("--queue", metavar="QUEUE", help="Only this queue: name, glob or !name; repeatable."),
@@ -48,6 +64,10 @@ class _Run:
         str | None, typer.Option("--priority", metavar="RANGE", help="Only these: 10, 20-40, 25- or -20.")
     ] = None
     jobs: Annotated[str | None, typer.Option("--jobs", metavar="N", help="So many at a time (config: jobs).")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run(_Filter):
     limit: Annotated[str | None, typer.Option("--limit", metavar="N", help="Stop after so many jobs.")] = None
     max_time: Annotated[
         str | None, typer.Option("--max-time", metavar="D", help="Start no job after this time, like 50s.")
@@ -63,9 +83,118 @@ def _run(context: typer.Context, *, options: _Run) -> int:
     job that needs a person. One run a host: a second one ends at once.
     """
     chosen = run.RunOptions()
+    _take_over(options, chosen)
+    return run.execute(given.invocation(context), chosen)
+
+
+def _take_over(options: _Filter, chosen: FilterOptions) -> None:
     for name, value in asdict(options).items():
         setattr(chosen, name, value if value is not None or name != "queue" else [])
-    return run.execute(given.invocation(context), chosen)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Work(_Filter):
+    max_jobs: Annotated[str | None, typer.Option("--max-jobs", metavar="N", help="End after so many jobs.")] = None
+    max_memory: Annotated[
+        str | None,
+        typer.Option("--max-memory", metavar="M", help="End when it and its children take more, like 512M."),
+    ] = None
+    max_time: Annotated[
+        str | None, typer.Option("--max-time", metavar="D", help="Start no job after this time, like 6h, and end.")
+    ] = None
+    idle_exit: Annotated[
+        str | None, typer.Option("--idle-exit", metavar="D", help="End after so long without a job.")
+    ] = None
+    poll: Annotated[
+        str | None, typer.Option("--poll", metavar="D", help="Look for jobs so often even if nobody rings (60s).")
+    ] = None
+    grace: Annotated[
+        str | None, typer.Option("--grace", metavar="D", help="After SIGTERM, what running jobs get to end (60s).")
+    ] = None
+
+
+@given.spread
+def _work(context: typer.Context, *, options: _Work) -> int:
+    """Stay, and do what is due as soon as it is due.
+
+    Enqueues on this host wake it, the transports of the configuration, PostgreSQL where the jobs are
+    there, and the time at which the next job is due. TERM and INT: finish and end, a second one gives
+    running jobs back. QUIT: finish, however long it takes. USR1: kill the running jobs. USR2: pause,
+    CONT: go on. HUP: finish and start afresh.
+    """
+    chosen = work.WorkOptions()
+    _take_over(options, chosen)
+    return work.execute(given.invocation(context), chosen)
+
+
+_HEALTH_EXAMPLE = """\
+Example:
+
+\b
+  cronq health
+  cronq health --queue mail -w ready=1000 -c oldest-due=~:10m -c workers=1:
+  cronq health -w failed= -w last-run=3m -t 5
+
+A RANGE alerts outside of it: 10 is 0 to 10, 10: is at least 10, ~:10 is at most 10, @5:10 alerts
+inside. An age may have a unit. MEASURE= leaves a measure out.
+
+Exit status: 0 OK, 1 WARNING, 2 CRITICAL (also when the database is out of reach), 3 UNKNOWN (usage,
+configuration, no queue yet, an error in cronq).
+"""
+
+_Ranges = list[str] | None
+
+
+def _health(
+    context: typer.Context,
+    *,
+    warning: Annotated[
+        _Ranges, typer.Option("-w", "--warning", metavar="MEASURE=RANGE", help="Warn outside of it; repeatable.")
+    ] = None,
+    critical: Annotated[
+        _Ranges, typer.Option("-c", "--critical", metavar="MEASURE=RANGE", help="Critical outside; repeatable.")
+    ] = None,
+    queue: Annotated[
+        list[str] | None, typer.Option("--queue", metavar="QUEUE", help="Only jobs of this queue; repeatable.")
+    ] = None,
+    timeout: Annotated[
+        str, typer.Option("-t", "--timeout", metavar="D", help="How long the answer may take.")
+    ] = health.PATIENCE,
+) -> int:
+    """Tell Nagios or Icinga how the queue is: one line with performance data, and the status.
+
+    Measures: failed, ready, running, retrying, waiting, blocked and scheduled jobs; oldest-due and
+    last-run in seconds; workers; paused queues. Where nothing is said, it warns when a job has
+    failed or when one has been due for 5 minutes, which is critical after half an hour.
+    """
+    chosen = health.HealthOptions()
+    chosen.warning, chosen.critical, chosen.queue = list(warning or ()), list(critical or ()), list(queue or ())
+    chosen.timeout = timeout
+    return health.execute(given.invocation(context), chosen)
+
+
+_METRICS_EXAMPLE = """\
+Example:
+
+\b
+  cronq metrics
+  * * * * * cronq metrics --textfile /var/lib/prometheus/node-exporter/cronq.prom
+
+Exit status: 0 done, 69 database out of reach, 74 the file can't be written, 78 configuration.
+"""
+
+
+def _metrics(
+    context: typer.Context,
+    *,
+    textfile: Annotated[
+        str | None, typer.Option("--textfile", metavar="PATH", help="Write this file, at once, for node_exporter.")
+    ] = None,
+) -> int:
+    """Print the queue in figures as Prometheus reads them."""
+    chosen = metrics.MetricsOptions()
+    chosen.textfile = textfile
+    return metrics.execute(given.invocation(context), chosen)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,4 +224,7 @@ def _serve_inetd(context: typer.Context, *, options: _Serve) -> int:
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to the program."""
     app.command("run", epilog=_RUN_EXAMPLE)(_run)
+    app.command("work", epilog=_WORK_EXAMPLE)(_work)
+    app.command("health", epilog=_HEALTH_EXAMPLE)(_health)
+    app.command("metrics", epilog=_METRICS_EXAMPLE)(_metrics)
     app.command("serve-inetd", epilog=_SERVE_EXAMPLE)(_serve_inetd)

@@ -264,7 +264,7 @@ def _receive(invocation: Invocation, options: Options, came_in: Entrance) -> int
 
 
 def _serve_all(invocation: Invocation, options: Options, desk: Desk) -> None:
-    from cronq.commands.run import positive
+    from cronq.commands.arguments import positive
     from cronq.reception import IDLE_EXIT, MOST_AT_ONCE, Reception, Rules
 
     idle = IDLE_EXIT if options.idle_exit is None else parse_duration(options.idle_exit, what="--idle-exit")

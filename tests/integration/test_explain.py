@@ -57,8 +57,8 @@ HOT = {
     "leases": (("w1",), ["cronq_jobs_held (worker=?"]),
     "renew": ((9, "[1]", "w1"), ["cronq_jobs_held (worker=?"]),
     "kills": (("w1",), ["cronq_jobs_held (worker=?"]),
-    "prunable": ((9, '["finished"]', 1000), ["cronq_jobs_ended (finished_at<?"]),
-    "prune": ((9, '["finished"]', "[1]"), ["USING INTEGER PRIMARY KEY (rowid=?"]),
+    "prunable": (('["finished"]', 9, 1000), ["cronq_jobs_counted (state=? AND queue=? AND finished_at<?"]),
+    "prune": (('["finished"]', 9, "[1]"), ["USING INTEGER PRIMARY KEY (rowid=?"]),
     "twin": (("k",), ["cronq_jobs_unique (unique_key=?"]),
     "unfinished": (('["k"]',), ["cronq_jobs_key (job_key=?"]),
     "history": ((1,), ["cronq_attempts_job (job_id=?"]),
@@ -67,6 +67,11 @@ HOT = {
     "claim_behind": (("w", 1, 2, 3, "h", 4, "[1]"), ["USING INTEGER PRIMARY KEY (rowid=?"]),
     "release": ((1, 2), ["USING INTEGER PRIMARY KEY (rowid=?"]),
     "backlog": ((), ["INDEX cronq_jobs_ready"]),
+    "counts": ((), [f"INDEX cronq_jobs_{name}" for name in ("counted", "ready", "future", "held", "group")]),
+    "lately_ended": ((9,), ["cronq_jobs_counted (state=? AND queue=? AND finished_at>?"]),
+    "lately_took": (("q1", 9, 1000), ["cronq_jobs_counted (state=? AND queue=? AND finished_at>?"]),
+    "lately_tried": ((1000, 9), []),
+    "newest": ((), []),
 }
 
 
@@ -91,7 +96,7 @@ def test_every_statement_uses_its_index(database: sqlite3.Connection) -> None:
     assert wrong(database) == {}
     looked = plan(database, glance("cronq_"), (0, 0, 0))
     assert "SCAN cronq_jobs" not in looked
-    for index in ("ready", "future", "held", "ended"):
+    for index in ("ready", "future", "held", "counted"):
         assert any(f"cronq_jobs_{index}" in step for step in looked), looked
     database.execute("ANALYZE")
     assert wrong(database) == {}

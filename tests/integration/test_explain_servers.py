@@ -73,8 +73,8 @@ HOT: dict[str, tuple[tuple[Any, ...], str, int]] = {
     "renew": ((9, IDS, "w1"), "PRIMARY", 1_000),
     "take_over": (("w9", 1, IDS, "w1", 9), "PRIMARY", 1_000),
     "kills": (("w1",), "held", 1_000),
-    "prunable": ((100, ["finished"], 1000), "ended", 3_000),
-    "prune": ((100, ["finished"], IDS), "PRIMARY", 1_000),
+    "prunable": ((["finished"], 100, 1000), "ended", 3_000),
+    "prune": ((["finished"], 100, IDS), "PRIMARY", 1_000),
     "twin": (("k",), "unique", 10),
     "twins": ((["k", "l"],), "unique", 10),
     "arrived": ((1, 1, 9), "arrived", 10),
@@ -104,7 +104,7 @@ def test_a_statement_uses_its_index(filled: Filled, name: str) -> None:
 
 
 def test_the_glance_reads_next_to_nothing(filled: Filled) -> None:
-    plan = explain(filled, glance("cronq_"), (1_000, 0, 0))
+    plan = explain(filled, glance("cronq_", filled.database.family), (1_000, 0, 0))
     assert not plan.scans, plan.text
     for index in ("ready", "future", "held", "ended"):
         assert f"_{index}" in plan.text

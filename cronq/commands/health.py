@@ -1,0 +1,107 @@
+"""`cronq health`: a plugin for Nagios and Icinga.
+
+A monitor starts it each minute, so like `run` it reads its options itself and does without
+typer. Whatever happens, the answer is one line on stdout and a status from 0 to 3.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from cronq.errors import CronqError, InvalidInput, Unavailable, UsageError
+from cronq.times import parse_duration
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cronq.commands import Invocation
+    from cronq.health import Answer
+
+VALUES = {
+    "-w": "warning",
+    "--warning": "warning",
+    "-c": "critical",
+    "--critical": "critical",
+    "--queue": "queue",
+    "-t": "timeout",
+    "--timeout": "timeout",
+}
+REPEATABLE = {"warning", "critical", "queue"}
+PATIENCE = "10s"
+"""How long the answer may take where nothing else is said: what Nagios and Icinga plugins take."""
+
+
+NO_ANSWER = 3
+"""UNKNOWN: the status where not even a line could be written."""
+
+
+class HealthOptions:
+    """The options of `health` as they were typed."""
+
+    def __init__(self) -> None:
+        self.warning: list[str] = []
+        self.critical: list[str] = []
+        self.queue: list[str] = []
+        self.timeout: str = PATIENCE
+
+
+def parse(arguments: Sequence[str]) -> HealthOptions | None:
+    """The options, or None where typer has to look: for `--help`. Raises UsageError."""
+    options = HealthOptions()
+    following = list(arguments)
+    while following:
+        argument = following.pop(0)
+        name, equals, value = argument.partition("=")
+        if argument == "--help":
+            return None
+        if name not in VALUES:
+            raise UsageError(f"health: {argument!r} is none of its options {', '.join(VALUES)}")
+        if not equals and not following:
+            raise UsageError(f"health: {name} needs a value")
+        _set(options, VALUES[name], value if equals else following.pop(0))
+    return options
+
+
+def _set(options: HealthOptions, name: str, value: str) -> None:
+    if name in REPEATABLE:
+        getattr(options, name).append(value)
+    else:
+        setattr(options, name, value)
+
+
+def execute(invocation: Invocation, options: HealthOptions) -> int:
+    """Take the census within the time limit, judge it, print the answer."""
+    from cronq.census import take
+    from cronq.deadline import TimeIsUp, within
+    from cronq.health import MEASURES, UNKNOWN, Answer, judge
+    from cronq.thresholds import parse_thresholds
+
+    warning = parse_thresholds(options.warning, what="--warning", known=MEASURES)
+    critical = parse_thresholds(options.critical, what="--critical", known=MEASURES)
+    seconds = parse_duration(options.timeout, what="--timeout")
+    if not seconds:
+        raise InvalidInput("--timeout: expected more than 0 s")
+    try:
+        with within(seconds):
+            census = take(invocation.config)
+    except TimeIsUp:
+        raise Unavailable(f"no answer from the database within {seconds:g}s") from None
+    if census is None:
+        return _tell(Answer(UNKNOWN, f"{invocation.config.safe_database()} has no tables of this cronq yet"))
+    return _tell(judge(census, warning, critical, queues=options.queue or None))
+
+
+def explain(error: Exception) -> int:
+    """The answer where there is none: CRITICAL if the database is out of reach, else UNKNOWN."""
+    from cronq.health import CRITICAL, UNKNOWN, Answer
+
+    text = str(error) if isinstance(error, CronqError) else f"internal error: {type(error).__name__}: {error}"
+    return _tell(Answer(CRITICAL if isinstance(error, Unavailable) else UNKNOWN, " ".join(text.split())))
+
+
+def _tell(answer: Answer) -> int:
+    if sys.stdout is not None:
+        sys.stdout.write(f"{answer}\n")
+        sys.stdout.flush()
+    return answer.status

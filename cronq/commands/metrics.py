@@ -1,0 +1,71 @@
+"""`cronq metrics`: Prometheus' text format, for a scraper or node_exporter's textfile collector."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from cronq import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cronq.commands import Invocation
+
+VALUES = {"--textfile": "textfile"}
+_MODE = 0o644
+
+
+class MetricsOptions:
+    """The options of `metrics` as they were typed."""
+
+    def __init__(self) -> None:
+        self.textfile: str | None = None
+
+
+def parse(arguments: Sequence[str]) -> MetricsOptions | None:
+    """The options, or None for whatever typer has to look at: `--help`, and every mistake."""
+    options = MetricsOptions()
+    following = list(arguments)
+    while following:
+        name, equals, value = following.pop(0).partition("=")
+        if name not in VALUES or not (equals or following):
+            return None
+        setattr(options, VALUES[name], value if equals else following.pop(0))
+    return options
+
+
+def execute(invocation: Invocation, options: MetricsOptions) -> int:
+    """Take the census, write it to stdout or in place of the file."""
+    from cronq import metrics, recent
+    from cronq.errors import Unavailable
+
+    config = invocation.config
+    taken = recent.take(config)
+    if taken is None:
+        raise Unavailable(f"{config.safe_database()} has no tables of this cronq yet")
+    census, lately = taken
+    text = metrics.expose(census, lately, version=__version__, database=config.database_url().family)
+    if options.textfile is not None:
+        _replace(options.textfile, text)
+    elif sys.stdout is not None:
+        sys.stdout.write(text)
+    return 0
+
+
+def _replace(path: str, text: str) -> None:
+    """Put the text in place of the file, so that nobody ever reads a part of it."""
+    folder, name = os.path.split(path)
+    temporary = f"{folder or '.'}/.{name}.{os.getpid()}"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
+    try:
+        with open(fd, "w", encoding="utf-8") as file:  # noqa: PTH123
+            file.write(text)
+            file.flush()
+            os.fchmod(fd, _MODE)
+            os.fsync(fd)
+        os.replace(temporary, path)  # noqa: PTH105
+    except BaseException:
+        os.unlink(temporary)  # noqa: PTH108
+        raise

@@ -1,0 +1,34 @@
+"""`cronq status`: how the queue stands."""
+
+from __future__ import annotations
+
+import typer  # noqa: TC002 - it reads the annotations itself
+
+from cronq.commands import options as given
+
+_STATUS_EXAMPLE = """\
+Example:
+
+\b
+  cronq status
+  cronq status --json | jq .queues.mail.failed
+
+Exit status: 0 done, 69 database out of reach, 78 configuration.
+"""
+
+
+def _status(context: typer.Context, *, as_json: given.AsJson = False) -> None:
+    """Count the jobs by queue and state; tell the oldest ready job, the last run and who works."""
+    from cronq import overview, render
+
+    with given.invocation(context).store() as store:
+        census = store.census()
+    if as_json:
+        render.write([render.document(overview.summary(census))])
+    else:
+        overview.show(census)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command("status", epilog=_STATUS_EXAMPLE)(_status)

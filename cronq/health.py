@@ -1,0 +1,122 @@
+"""Is the queue well? The answer as the Monitoring Plugins of Nagios and Icinga give it."""
+
+from __future__ import annotations
+
+from cronq.thresholds import INFINITE, Range
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cronq.census import Census
+
+OK, WARNING, CRITICAL, UNKNOWN = range(4)
+WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
+
+STATES = ("failed", "ready", "running", "retrying", "waiting", "blocked", "scheduled")
+MEASURES = (*STATES, "oldest-due", "last-run", "workers", "paused")
+"""What can have thresholds."""
+
+_SECONDS = ("oldest-due", "last-run")
+_SHOWN = ("failed", "ready", "retrying", "oldest-due")
+"""What is told where nothing is wrong."""
+
+DEFAULTS: tuple[Mapping[str, Range | None], Mapping[str, Range | None]] = (
+    {"failed": Range(0, 0), "oldest-due": Range(0, 300)},
+    {"oldest-due": Range(0, 1800)},
+)
+"""What warns and what is critical where nothing else is asked for."""
+
+_AGES = ((172800, 86400, "d"), (7200, 3600, "h"), (600, 60, "min"))
+
+
+class Answer:
+    """A status and the line that goes with it."""
+
+    def __init__(self, status: int, text: str, data: str = "") -> None:
+        self.status = status
+        self._text = text
+        self._data = data
+
+    def __str__(self) -> str:
+        """The plugin's first line. A | would begin the performance data."""
+        told = f"CRONQ {WORDS[self.status]} - {self._text.replace('|', '/')}"
+        return f"{told} | {self._data}" if self._data else told
+
+
+def judge(
+    census: Census,
+    warning: Mapping[str, Range | None],
+    critical: Mapping[str, Range | None],
+    *,
+    queues: Sequence[str] | None = None,
+) -> Answer:
+    """Hold the census against the thresholds, where nothing else is said against the usual ones."""
+    ranges = (DEFAULTS[0] | warning, DEFAULTS[1] | critical)  # type: ignore[operator]
+    values = measure(census, queues)
+    levels = {name: _level(value, [chosen.get(name) for chosen in ranges]) for name, value in values.items()}
+    status = max(levels.values())
+    wrong = [name for name in MEASURES if levels[name]]
+    told = [name for name in wrong if levels[name] == status] + [name for name in wrong if levels[name] != status]
+    text = ", ".join(_phrase(name, values[name]) for name in told or _SHOWN)
+    data = " ".join(_data(name, value, ranges) for name, value in values.items())
+    return Answer(status, text + _paused(census, queues), data)
+
+
+def measure(census: Census, queues: Sequence[str] | None) -> dict[str, float]:
+    """Every measure: a number of jobs, workers or queues, or an age in seconds. What has never been is infinite."""
+    values: dict[str, float] = {state: census.total(state, queues) for state in STATES}
+    values["oldest-due"] = census.age(census.oldest_due(queues)) or 0.0
+    last_run = 0.0 if census.run_is_on else census.age(census.last_run)
+    values["last-run"] = INFINITE if last_run is None else last_run
+    values["workers"] = len(_workers(census, queues))
+    values["paused"] = len(census.paused if queues is None else census.paused & set(queues))
+    return values
+
+
+def _workers(census: Census, queues: Sequence[str] | None) -> set[str]:
+    if queues is None:
+        return {worker.name for worker in census.workers}
+    return {worker.name for queue in queues for worker in census.listeners(queue)}
+
+
+def _level(value: float, ranges: Sequence[Range | None]) -> int:
+    warning, critical = (chosen is not None and chosen.alerts(value) for chosen in ranges)
+    return CRITICAL if critical else WARNING if warning else OK
+
+
+def _phrase(name: str, value: float) -> str:
+    if name == "workers":
+        return f"{value:.0f} worker{'' if value == 1 else 's'}"
+    if name == "paused":
+        return f"{value:.0f} queue{'' if value == 1 else 's'} paused"
+    if name not in _SECONDS:
+        return f"{value:.0f} {name}"
+    if value == INFINITE:
+        return "no run yet"
+    if name == "last-run":
+        return f"last run {_age(value)} ago"
+    return f"oldest due {_age(value)}" if value else "none due"
+
+
+def _age(seconds: float) -> str:
+    for least, size, unit in _AGES:
+        if seconds >= least:
+            return f"{int(seconds // size)}{unit}"
+    return f"{seconds:.0f}s"
+
+
+def _paused(census: Census, queues: Sequence[str] | None) -> str:
+    paused = sorted(census.paused if queues is None else census.paused & set(queues))
+    return f" (paused: {', '.join(map(_printable, paused))})" if paused else ""
+
+
+def _printable(name: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in name)
+
+
+def _data(name: str, value: float, ranges: Sequence[Mapping[str, Range | None]]) -> str:
+    warning, critical = (chosen.get(name) for chosen in ranges)
+    unit = "s" if name in _SECONDS else ""
+    shown = "U" if value == INFINITE else f"{value:.0f}{unit}"
+    return f"{name.replace('-', '_')}={shown};{warning or ''};{critical or ''};0"

@@ -1,0 +1,125 @@
+"""The queue in figures for Prometheus: its text format, base units, no timestamps."""
+
+from __future__ import annotations
+
+from cronq.times import SECOND
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from cronq.census import Census
+    from cronq.recent import Recent
+
+    Labels = Mapping[str, str]
+    Sample = tuple[Labels, float]
+
+STATES = (
+    "scheduled", "ready", "blocked", "running", "retrying", "waiting", "finished", "failed", "cancelled",
+)  # fmt: skip
+
+
+class Exposition:
+    """Metrics put one after the other, each with its HELP and TYPE."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def __str__(self) -> str:
+        """The text, ended by a newline."""
+        return "".join(f"{line}\n" for line in self._lines)
+
+    def gauge(self, name: str, help_text: str, samples: Iterable[Sample]) -> None:
+        """One metric; without samples nothing is written."""
+        found = list(samples)
+        if found:
+            self._lines += [f"# HELP {name} {help_text}", f"# TYPE {name} gauge"]
+            self._lines += [f"{name}{_labels(labels)} {_number(value)}" for labels, value in found]
+
+
+def expose(census: Census, recent: Recent, *, version: str, database: str) -> str:
+    """The text for one scrape."""
+    text = Exposition()
+    text.gauge(
+        "cronq_info", "Version of cronq and kind of database.", [({"version": version, "database": database}, 1)]
+    )
+    _jobs(text, census)
+    _ages(text, census)
+    _workers(text, census)
+    _recent(text, recent)
+    return str(text)
+
+
+def _jobs(text: Exposition, census: Census) -> None:
+    counted = {(queue, state): number for queue, state, number in census.counts}
+    text.gauge(
+        "cronq_jobs",
+        "Jobs by queue and state.",
+        [
+            ({"queue": queue, "state": state}, counted.get((queue, state), 0))
+            for queue in census.queues
+            for state in STATES
+        ],
+    )
+    paused = [({"queue": queue}, float(queue in census.paused)) for queue in census.queues]
+    text.gauge("cronq_queue_paused", "Whether the queue is paused.", paused)
+
+
+def _ages(text: Exposition, census: Census) -> None:
+    ages = [({"queue": queue}, census.age(census.due_since.get(queue)) or 0.0) for queue in census.queues]
+    text.gauge("cronq_oldest_due_age_seconds", "How long the oldest due job has been waiting, 0 if none is due.", ages)
+    if census.last_run is not None:
+        text.gauge(
+            "cronq_last_run_timestamp_seconds",
+            "When a run last began on this host.",
+            [({}, census.last_run / SECOND)],
+        )
+        text.gauge("cronq_run_active", "Whether a run is at work on this host.", [({}, float(census.run_is_on))])
+
+
+def _workers(text: Exposition, census: Census) -> None:
+    numbers: dict[tuple[str, str], int] = dict.fromkeys(
+        [(kind, "running") for kind in ("run", "serve-inetd", "work")], 0
+    )
+    for worker in census.workers:
+        numbers[worker.kind, worker.state] = numbers.get((worker.kind, worker.state), 0) + 1
+    samples = [({"kind": kind, "state": state}, number) for (kind, state), number in sorted(numbers.items())]
+    text.gauge("cronq_workers", "Workers that gave a sign of life within the length of a lease.", samples)
+
+
+def _recent(text: Exposition, recent: Recent) -> None:
+    text.gauge("cronq_newest_job_id", "Id of the job that was enqueued last.", [({}, recent.newest_id)])
+    text.gauge(
+        "cronq_recent_jobs",
+        "Jobs that ended in the last five minutes.",
+        [({"queue": queue, "state": state}, number) for queue, state, number in recent.ended],
+    )
+    text.gauge(
+        "cronq_recent_unsuccessful_attempts",
+        "Attempts that did not succeed in the last five minutes, by outcome.",
+        [({"outcome": outcome}, number) for outcome, number in recent.outcomes],
+    )
+    durations = [(queue, mean, most) for queue, _, mean, most in recent.durations]
+    text.gauge(
+        "cronq_recent_duration_mean_seconds",
+        "Mean duration of the jobs that finished in the last five minutes, of the newest thousand.",
+        [({"queue": queue}, mean) for queue, mean, _ in durations],
+    )
+    text.gauge(
+        "cronq_recent_duration_max_seconds",
+        "The longest of them.",
+        [({"queue": queue}, most) for queue, _, most in durations],
+    )
+
+
+def _labels(labels: Labels) -> str:
+    shown = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
+    return f"{{{shown}}}" if shown else ""
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _number(value: float) -> str:
+    return f"{value:.15g}"

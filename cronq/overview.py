@@ -1,0 +1,160 @@
+"""How the queue stands, for people and for scripts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cronq.job import State
+from cronq.render import on_terminal, one_line, span, write
+from cronq.times import iso
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rich.text import Text
+
+    from cronq.census import Census
+    from cronq.roster import Worker
+
+_COLUMNS = {
+    "ready": (State.READY,),
+    "running": (State.RUNNING,),
+    "retrying": (State.RETRYING,),
+    "failed": (State.FAILED,),
+    "waiting": (State.WAITING,),
+    "blocked": (State.BLOCKED,),
+    "scheduled": (State.SCHEDULED,),
+    "finished": (State.FINISHED,),
+    "cancelled": (State.CANCELLED,),
+}
+_FEWER_COLUMNS = {
+    "ready": (State.READY,),
+    "running": (State.RUNNING,),
+    "retrying": (State.RETRYING,),
+    "failed": (State.FAILED,),
+    "later": (State.WAITING, State.BLOCKED, State.SCHEDULED),
+    "ended": (State.FINISHED, State.CANCELLED),
+}
+"""For a terminal that is narrower than all of them."""
+
+_ALL_FIT = 110
+_COLOURS = {"ready": "bold", "running": "cyan", "retrying": "yellow", "failed": "bold red"}
+_OLD = 300.0
+_SHOWN_WORKERS = 8
+
+
+def summary(census: Census) -> dict[str, Any]:
+    """The census as the JSON of `status`."""
+    queues: dict[str, dict[str, int]] = {}
+    for queue, state, number in census.counts:
+        queues.setdefault(queue, {})[state] = number
+    oldest = min(census.ready_since.values(), default=None)
+    return {
+        "queues": queues,
+        "totals": {state.value: census.total(state) for state in State},
+        "oldest_ready_at": None if oldest is None else iso(oldest),
+        "oldest_ready_age": census.age(oldest),
+        "last_run_at": None if census.last_run is None else iso(census.last_run),
+        "run_active": census.run_is_on,
+        "paused": sorted(census.paused),
+        "workers": [_worker(worker) for worker in census.workers],
+    }
+
+
+def _worker(worker: Worker) -> dict[str, Any]:
+    return {
+        "name": worker.name,
+        "kind": worker.kind,
+        "host": worker.host,
+        "pid": worker.pid,
+        "queues": worker.queues,
+        "version": worker.version,
+        "state": worker.state,
+        "started_at": iso(worker.started_at),
+        "seen_at": iso(worker.seen_at),
+        "jobs_done": worker.jobs_done,
+        "memory": worker.memory,
+    }
+
+
+def show(census: Census) -> None:
+    """The census on a terminal as a table, elsewhere as lines."""
+    if on_terminal():
+        _show_table(census)
+    else:
+        write(f"{one_line(queue)}\t{state}\t{number}" for queue, state, number in census.counts)
+    write(_remarks(census))
+
+
+def _remarks(census: Census) -> Iterable[str]:
+    oldest = census.age(min(census.ready_since.values(), default=None))
+    yield "oldest ready job: " + ("none" if oldest is None else f"due for {span(oldest)}")
+    yield f"last run: {_last_run(census)}"
+    yield f"workers: {len(census.workers) or 'none'}"
+    for worker in census.workers[:_SHOWN_WORKERS]:
+        yield f"  {_sketch(worker, census)}"
+    if len(census.workers) > _SHOWN_WORKERS:
+        yield f"  and {len(census.workers) - _SHOWN_WORKERS} more"
+    for queue in sorted(census.paused):
+        yield f"paused: {one_line(queue)}"
+
+
+def _last_run(census: Census) -> str:
+    if census.last_run is None:
+        return "none yet on this host"
+    age = span(census.age(census.last_run) or 0.0)
+    return f"began {age} ago, still at work" if census.run_is_on else f"{age} ago"
+
+
+def _sketch(worker: Worker, census: Census) -> str:
+    what = f"{worker.kind} on {worker.host}, process {worker.pid}"
+    queues = f", only {worker.queues}" if worker.queues else ""
+    memory = "" if worker.memory is None else f", {worker.memory / 2**20:.0f} MiB"
+    up = span(census.age(worker.started_at) or 0.0)
+    return one_line(f"{what}: {worker.state}{queues}, {worker.jobs_done} jobs in {up}{memory}")
+
+
+def _show_table(census: Census) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, markup=False)
+    columns = _COLUMNS if console.width >= _ALL_FIT else _FEWER_COLUMNS
+    columns = {name: states for name, states in columns.items() if name in _COLOURS or _any(census, states)}
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_footer=len(census.queues) > 1)
+    table.add_column("queue", footer="all", overflow="ellipsis", no_wrap=True)
+    for name, states in columns.items():
+        table.add_column(name, footer=_number(sum(map(census.total, states)), name), justify="right", no_wrap=True)
+    table.add_column("oldest", justify="right", no_wrap=True)
+    for queue in census.queues:
+        numbers = (_number(sum(census.total(state, [queue]) for state in columns[name]), name) for name in columns)
+        table.add_row(_queue(queue, census), *numbers, _oldest(queue, census))
+    if census.queues:
+        console.print(table)
+
+
+def _any(census: Census, states: Sequence[State]) -> bool:
+    return any(census.total(state) for state in states)
+
+
+def _number(number: int, column: str) -> Text:
+    from rich.text import Text
+
+    return Text(f"{number:,}" if number else "-", _COLOURS.get(column, "") if number else "dim")
+
+
+def _queue(queue: str, census: Census) -> Text:
+    from rich.text import Text
+
+    name = Text(one_line(queue))
+    return name.append(" paused", style="yellow") if queue in census.paused else name
+
+
+def _oldest(queue: str, census: Census) -> Text:
+    from rich.text import Text
+
+    age = census.age(census.due_since.get(queue))
+    if age is None:
+        return Text("")
+    return Text(span(age), "bold red" if age > _OLD and queue not in census.paused else "")
