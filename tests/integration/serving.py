@@ -80,9 +80,9 @@ class Server:
     """`serve-inetd` with a socket as 0, 1 and 2, as xinetd gives it; killed when the block ends."""
 
     def __init__(self, project: Project, given: socket.socket, arguments: Sequence[str] = ()) -> None:
-        self.process = subprocess.Popen(
+        self.process: subprocess.Popen[bytes] = subprocess.Popen(
             [*COMMAND, "serve-inetd", *arguments],
-            cwd=project.directory, env=project.environment, stdin=given, stdout=given, stderr=given,
+            cwd=project.directory, env=project.environment, stdin=given.fileno(), stdout=given.fileno(), stderr=given.fileno(),
         )  # fmt: skip
 
     def __enter__(self) -> Self:

@@ -121,6 +121,7 @@ def test_term_lets_jobs_end_and_takes_no_more(queue: Queue) -> None:
         assert ask(server.address, b"%d\n" % first) == b"OK %d\n" % first
         queue.wait_for_record("started")
         with server.connect() as silent:
+            assert ask(server.address, b"99\n") == b"ERR 99 unknown\n"  # so the silent one is in, too
             server.process.terminate()
             assert answer(silent) == b""
         with server.connect() as waiting:
