@@ -79,7 +79,7 @@ class Steering(Reader):
         self._share_groups(tx, ids)
         now = self.clock.now()
         changed = []
-        for job_id in ids:
+        for job_id in sorted(ids):
             tried.append(job_id)
             if tx.execute(self._queries.retry, (now, job_id)).rowcount:
                 changed.append(job_id)
@@ -106,7 +106,7 @@ class Steering(Reader):
         groups = sorted(row[0] for row in tx.query(self._queries.groups_of, (self._db.many(ids),))) if ids else []
         self._lock_groups(tx, groups)
         changed = []
-        for job_id in ids:
+        for job_id in sorted(ids):
             if tx.execute(self._queries.cancel, (now, kind, reason, job_id)).rowcount:
                 changed.append(job_id)
                 self._leave_group(tx, job_id)
