@@ -33,6 +33,7 @@ class Attendant(Engine):
     def __init__(self, store: Store, registry: Registry, config: Config, *, started: Started) -> None:
         super().__init__(store, registry, config, part=Part("serve-inetd", children=1, started=started))
         self.claimed = 1
+        self._since = started.since
         self._present = False
         self._enter_at = _NEVER
 
@@ -51,6 +52,7 @@ class Attendant(Engine):
     def begin(self) -> None:
         """Heed signals from now on; what run does at its start is not for one job to wait for."""
         now = time.monotonic()
+        self._fence.renewed(self._since)
         self._times.maintain = self._times.promote = _NEVER
         self._times.renew = now + self._config.lease / 3
         self._times.heed = now + _HEED

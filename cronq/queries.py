@@ -218,6 +218,13 @@ class Queries:
         self.unblock = (
             f"UPDATE {self.jobs} SET state = 'ready' WHERE id = ? AND state = 'blocked' AND lease_until IS NULL"
         )
+        # Served by the index `ready`, whose first column is the state.
+        self.stranded = (
+            f"SELECT DISTINCT job_group FROM {self.jobs} WHERE state = 'blocked' AND lease_until IS NULL"
+            f" AND NOT EXISTS (SELECT 1 FROM {self.groups} g WHERE g.name = {self.jobs}.job_group)"
+            f" AND NOT EXISTS (SELECT 1 FROM {self.jobs} f WHERE f.job_group = {self.jobs}.job_group"
+            " AND f.state = 'ready') ORDER BY job_group LIMIT ?"
+        )
         self.still_held = f"SELECT id FROM {self.jobs} WHERE {fenced}"
         # The token alone won't do: who rescues a job settles it under the same one.
         self.already_settled = (
@@ -356,10 +363,11 @@ class Queries:
         self.lately_ended = f"SELECT queue, state, count(*) FROM {self.jobs} WHERE {lately} GROUP BY queue, state"
         if self.flavour.family == "sqlite":
             lanes = _lanes(self.jobs, "VALUES ('cancelled'), ('failed'), ('finished')")
-            self.lately_ended = (
-                f"{lanes} SELECT j.queue, j.state, count(*) FROM lanes CROSS JOIN {self.jobs} j"
-                " ON j.state = lanes.state AND j.queue = lanes.queue WHERE j.finished_at > ? GROUP BY j.state, j.queue"
+            number = (
+                f"SELECT count(*) FROM {self.jobs} WHERE state = lanes.state AND queue = lanes.queue"
+                " AND finished_at > ?"
             )
+            self.lately_ended = f"{lanes} SELECT queue, state, ({number}) FROM lanes WHERE queue IS NOT NULL"
         newest = (
             f"SELECT finished_at - started_at AS duration FROM {self.jobs} WHERE state = 'finished' AND queue = ?"
             " AND finished_at > ? ORDER BY finished_at DESC LIMIT ?"
@@ -371,6 +379,9 @@ class Queries:
             f"SELECT outcome, count(*) FROM ({newest}) newest WHERE finished_at > ? GROUP BY outcome ORDER BY outcome"
         )
         self.newest = f"SELECT max(id) FROM {self.jobs}"
+        self.tasks_of = (
+            f"SELECT task, count(*) FROM (SELECT task FROM {self.jobs} WHERE state = ? LIMIT ?) seen GROUP BY task"
+        )
 
 
 def glance(prefix: str, family: str = "sqlite") -> str:

@@ -22,6 +22,7 @@ MODULES = {
     "status": "status",
     "health": "declared",
     "metrics": "declared",
+    "doctor": "doctor",
     "wait": "wait",
     "ring": "ring",
     "retry": "change",

@@ -34,9 +34,12 @@ _MEANINGS = {
     # Too long for its column, out of range, not in the character set, larger than a row may be.
     **dict.fromkeys(("22001", "22003", "22021", "22P05", "54000"), TOO_LARGE),
 }
+_DENIED = "this user lacks a privilege; cronq needs SELECT, INSERT, UPDATE, DELETE on its tables, USAGE on sequences"
+_INSUFFICIENT = "42501"
+_NO_TLS = "the server has no TLS; `?sslmode=disable` at the end of the URL goes without"
 _STAYING = ("authentication failed", "does not exist", "no pg_hba.conf entry", "not permitted", "permission denied",
-            "no password supplied", "not currently accepting", "does not support SSL", "certificate verify failed",
-            "root certificate file")  # fmt: skip
+            "no password supplied", "not currently accepting", "does not support SSL", "certificate",
+            "private key")  # fmt: skip
 """Reasons for a refused connection that won't pass by themselves."""
 
 
@@ -72,7 +75,9 @@ class Database(Server):
     def advice(self, error: Exception) -> str:
         """The error for a person."""
         diagnosis = getattr(error, "diag", None)
-        return (diagnosis and diagnosis.message_primary) or " ".join(str(error).split())
+        said = (diagnosis and diagnosis.message_primary) or " ".join(str(error).split())
+        advice = _way_out(error, said)
+        return f"{advice} ({said})" if advice else said
 
     def inserted(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
         """Insert rows in one statement; their ids in order."""
@@ -107,6 +112,10 @@ class Database(Server):
         """Take a lock that lasts as long as the connection; False if another one has it."""
         return self.query("SELECT pg_try_advisory_lock(?)", (number,)) == [(True,)]
 
+    def has_other_writers(self) -> bool:
+        """Whether other servers take writes to the same tables: never."""
+        return False
+
     def read_clock(self) -> Measured:
         """The server's clock."""
         return server.measured(self, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
@@ -139,6 +148,12 @@ def connect(url: DatabaseURL, *, autocommit: bool = True) -> Any:
         )
     except psycopg.ProgrammingError as error:
         raise ConfigError(f"database: {' '.join(str(error).split())}") from None
+
+
+def _way_out(error: Exception, said: str) -> str | None:
+    if getattr(error, "sqlstate", None) == _INSUFFICIENT:
+        return _DENIED
+    return _NO_TLS if "not support SSL" in said else None
 
 
 def _stays(error: Exception) -> bool:
