@@ -46,6 +46,8 @@ class Steering(Reader):
         if not self._prepared:
             super().prepare()
             self.synchronise()
+        elif self.clock.is_old:
+            self.synchronise()
 
     def _opened(self) -> Database:
         self.prepare()
