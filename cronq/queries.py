@@ -7,6 +7,8 @@ engines can't say in the same words stands in `Flavour`.
 
 from __future__ import annotations
 
+from binascii import crc32
+
 CLAIMED_COLUMNS = (
     "id, token, task, args, queue, priority, job_key, job_group, event, attempt, max_attempts, snoozes, crashes,"
     " time_limit, created_at, available_at, waiting_since, unknown_since, retry, notes, spent_before, state"
@@ -35,6 +37,8 @@ _LINE = "priority, available_at, id"
 
 
 _FUTURE = ("scheduled", "retrying", "waiting")
+_BATCHES = 0x63726E71
+"""Sets our locks apart from those of others who use the database; ASCII for crnq."""
 
 
 class Flavour:
@@ -75,7 +79,7 @@ class Queries:
             f" AND g.job_id <> {self.jobs}.id)"
         )
         self._due_state = f"CASE WHEN job_group IS NOT NULL AND {held} THEN 'blocked' ELSE 'ready' END"
-        self._enqueueing()
+        self._enqueueing(family)
         self._claiming()
         self._pausing(prefix)
         self._settling()
@@ -85,7 +89,7 @@ class Queries:
         self._registering()
         self._watching()
 
-    def _enqueueing(self) -> None:
+    def _enqueueing(self, family: str) -> None:
         columns = ENQUEUE_COLUMNS + ", enqueue_token" * self.flavour.server
         holes = ", ".join("?" * len(columns.split(",")))
         self.enqueue = f"INSERT INTO {self.jobs} ({columns}) VALUES ({holes})"
@@ -94,11 +98,13 @@ class Queries:
         state = f"(SELECT CASE WHEN due = 'ready' AND {held} THEN 'blocked' ELSE due END FROM (SELECT ? AS due) d)"
         grouped = ", ".join(["?"] * 4 + [state] + ["?"] * (holes.count("?") - 5))
         self.enqueue_grouped = f"INSERT INTO {self.jobs} ({columns}) VALUES ({grouped})"
-        # Served by the index `unique`. The lock lets a caller's older snapshot see the twin too.
-        self.twin = f"SELECT id FROM {self.jobs} WHERE unique_key = ?{self.flavour.shared}"
-        self.twins = (
-            f"SELECT unique_key, id FROM {self.jobs} WHERE unique_key {self.flavour.among}{self.flavour.shared}"
-        )
+        # Served by the index `unique`. The lock lets a caller's older snapshot see the twin too, on MySQL.
+        seen = self.flavour.shared * (self.flavour.family == "mysql")
+        self.twin = f"SELECT id FROM {self.jobs} WHERE unique_key = ?{seen}"
+        self.twins = f"SELECT unique_key, id FROM {self.jobs} WHERE unique_key {self.flavour.among}"
+        # Two batches with the same keys in another order would wait crosswise, and PostgreSQL takes a second to see it.
+        number = crc32(self.jobs.encode()) - (1 << 31)
+        self.batch_turn = f"SELECT pg_advisory_xact_lock({_BATCHES}, {number})" if family == "postgresql" else ""
         if self.flavour.server:
             # Served by the index `arrived`.
             self.arrived = (

@@ -53,6 +53,8 @@ class Steering(Reader):
         if not self._prepared:
             super().prepare()
             self.synchronise()
+        elif self.clock.is_old:
+            self.synchronise()
 
     def _opened(self) -> Database:
         self.prepare()
@@ -88,7 +90,7 @@ class Steering(Reader):
         self._share_groups(tx, ids)
         now = self.clock.now()
         changed = []
-        for job_id in ids:
+        for job_id in sorted(ids):
             tried.append(job_id)
             if tx.execute(self._queries.retry, (now, job_id)).rowcount:
                 changed.append(job_id)
@@ -144,7 +146,7 @@ class Steering(Reader):
         self._lock_groups(tx, groups)
         changed = self._cancel_many(ids, (now, kind, reason), tx)
         grouped = self._in_groups(tx, ids) if groups else []
-        for job_id in grouped:
+        for job_id in sorted(grouped):
             if tx.execute(self._queries.cancel, (now, kind, reason, job_id)).rowcount:
                 changed.append(job_id)
                 self._leave_group(tx, job_id)

@@ -166,11 +166,15 @@ class Store(Steering):
         claim = _Claim(lease, now, token, [])
         work = partial(self._take_from, wanted=Wanted(queues, wanted, limit), claim=claim)
         taken = self._db.transact(work, partial(self._landed, claim))
+        while taken is None:
+            taken = self._db.transact(work, partial(self._landed, claim))
         return sorted(taken, key=lambda job: (job.priority, job.available_at, job.id))
 
-    def _take_from(self, tx: Transaction, *, wanted: Wanted, claim: _Claim) -> list[Claimed]:
+    def _take_from(self, tx: Transaction, *, wanted: Wanted, claim: _Claim) -> list[Claimed] | None:
         line = Line(tx, self._queries, wanted, many=self._db.many, share=self._share).up()
         claim.chosen[:] = [*line.running, *line.following]
+        if line.again:
+            return None
         taken = self._take(tx, self._queries.claim, line.running, claim)
         if line.following:
             taken += self._take(tx, self._queries.claim_behind, line.following, claim)
