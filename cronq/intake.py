@@ -150,7 +150,15 @@ class Intake:
     def customise(self, template: NewJob, arguments: dict[str, Any], options: Mapping[str, Any]) -> NewJob:
         """The template with arguments and the caller's options."""
         job = NewJob(template.task, dumps(arguments), *template[2:])
-        return submission.customise(job, options, now=self.clock.now()) if options else job
+        if not options:
+            return job
+        # A delay counts by the database's clock, which has to be read before.
+        now = self.store.tell_time() if "at" in options else self.clock.now()
+        return submission.customise(job, options, now=now)
+
+    def check_options(self, name: str, options: Mapping[str, Any]) -> None:
+        """Raise InvalidInput for options that jobs of this task can't have."""
+        submission.customise(self.template(name), options, now=self.clock.now())
 
     def place(self, job: NewJob, connection: Any = None) -> Job:
         """Enqueue one job, in the caller's transaction if a connection is given."""

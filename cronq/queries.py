@@ -127,9 +127,9 @@ class Queries:
         )
         # Served by the index `group`. One state at a time, or all of a large group would be sorted.
         self.members = " UNION ALL ".join(
-            f"SELECT * FROM (SELECT {_LINE}, job_group, queue FROM {self.jobs}"
+            f"SELECT * FROM (SELECT {_LINE}, job_group FROM {self.jobs}"
             f" WHERE job_group = ? AND state = '{state}' AND lease_until IS NULL"
-            f" AND priority BETWEEN ? AND ? ORDER BY {_LINE} LIMIT ?) AS {state}"
+            f" AND priority BETWEEN ? AND ? AND queue {self.flavour.among} ORDER BY {_LINE} LIMIT ?) AS {state}"
             for state in ("ready", "blocked")
         )
         holders = f"SELECT name, job_id FROM {self.groups} WHERE name {self.flavour.among} ORDER BY name"

@@ -66,6 +66,12 @@ class Steering(Reader):
         if measured is not None:
             self.clock.set_by(measured)
 
+    def tell_time(self) -> int:
+        """Now by the database's clock, also before anything else was asked of the database."""
+        if not self._prepared:
+            self.synchronise()
+        return self.clock.now()
+
     def clock_offset(self) -> Offset:
         """The database's clock beside the host's, measured now."""
         self._opened()

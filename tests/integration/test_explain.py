@@ -45,7 +45,7 @@ def _fill(connection: sqlite3.Connection) -> None:
 HOT = {
     "queues_with_ready": ((), ["cronq_jobs_ready"]),
     "front": (("q1", 0, 999, 100), ["INDEX cronq_jobs_ready (queue=?"]),
-    "members": (("g", 0, 999, 10) * 2, ["cronq_jobs_group (job_group=? AND state=?"]),
+    "members": (("g", 0, 999, '["default"]', 10) * 2, ["cronq_jobs_group (job_group=? AND state=?"]),
     "block": (("g", "[]"), ["cronq_jobs_group (job_group=? AND state=?"]),
     "next_follower": (("g", 1), ["cronq_jobs_group (job_group=? AND state=?"]),
     "next_in_line": (("g", "g", "g"), ["cronq_jobs_group (job_group=? AND state=?"]),
