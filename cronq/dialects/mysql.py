@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _SESSION = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ANSI_QUOTES',"
     f" innodb_lock_wait_timeout = {server.LOCK_LIMIT}, wait_timeout = 28800"
-    f" /*M!100300 , idle_transaction_timeout = {server.STANDSTILL_LIMIT} */"  # MySQL knows nothing like it
+    # MySQL knows nothing like these. The second has a node of a Galera cluster read what was committed on the others.
+    f" /*M!100300 , idle_transaction_timeout = {server.STANDSTILL_LIMIT}, wsrep_sync_wait = 1 */"
 )
 _ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 _TYPES = {"b": "TINYINT", "i": "BIGINT", "f": "DOUBLE", "s": "LONGTEXT"}
@@ -34,8 +35,10 @@ _TRUE = ("1", "true", "yes", "on")
 _MEANINGS = {
     1062: DUPLICATE,
     1146: MISSING,
-    # Deadlock, a lock that took too long, a row changed since the snapshot, Galera not ready.
-    **dict.fromkeys((1213, 1205, 1020, 1047, 1180), AGAIN),
+    # Deadlock or another node's write, a lock that took too long, a row changed since the snapshot, Galera not ready.
+    **dict.fromkeys((1213, 1205, 1020, 1047), AGAIN),
+    # An error during COMMIT: whether it has happened has to be looked up, as after a lost connection.
+    1180: LOST,
     # Shutting down, killed, too many connections, read-only during a failover, timeouts of the network.
     **dict.fromkeys((1053, 1077, 1079, 1317, 1927, 4031, 1040, 1203, 1290, 1836, 1158, 1159, 1160, 1161), LOST),
     **dict.fromkeys((2002, 2003, 2006, 2013, 2014, 2055), LOST),
@@ -141,6 +144,10 @@ class Database(Server):
     def lock(self, number: int) -> bool:
         """Take a lock that lasts as long as the connection; False if another one has it."""
         return self.query("SELECT GET_LOCK(?, 0)", (f"cronq:{number:08x}",)) == [(1,)]
+
+    def has_other_writers(self) -> bool:
+        """Whether this is a node of a Galera cluster."""
+        return self.query("SHOW VARIABLES LIKE 'wsrep_on'") == [("wsrep_on", "ON")]
 
     def read_clock(self) -> Measured:
         """The server's clock."""

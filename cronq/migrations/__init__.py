@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from binascii import crc32
 from contextlib import contextmanager
@@ -16,24 +17,33 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import CreateTable
 
-from cronq.dialects import open_database
+from cronq.dialects import Duplicate, open_database
 from cronq.errors import ConfigError, TryLater, Unavailable
 from cronq.locks import guard
+from cronq.queries import Queries
 from cronq.revisions import is_current
+from cronq.schema import collation, tables
+from cronq.times import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import Connection, Engine
 
     from cronq.config import Config
+    from cronq.dialects import Database
 
 _NO_RIGHTS = (1044, 1142, 1143, 1227, "42501")
 """How servers say that a user lacks a privilege."""
 
 _PATIENCE = 60.0
 """Seconds to wait for another upgrade."""
+
+_DUTY = "schema"
+_LONGEST = 600 * SECOND
+"""An upgrade that takes longer may be dead: another node of a cluster goes on with it."""
 
 
 def upgrade(config: Config) -> list[str]:
@@ -95,13 +105,48 @@ def _alone(config: Config) -> Iterator[None]:
     deadline = time.monotonic() + _PATIENCE
     number = crc32(f"{config.database_url().name} {config.table_prefix}".encode())
     try:
-        while not database.lock(number):
-            if time.monotonic() > deadline:
-                raise _too_long()
-            time.sleep(0.05)
-        yield
+        _wait_for(lambda: database.lock(number), deadline)
+        if database.has_other_writers():
+            with _alone_in_cluster(config, database, deadline):
+                yield
+        else:
+            yield
     finally:
         database.close()
+
+
+@contextmanager
+def _alone_in_cluster(config: Config, database: Database, deadline: float) -> Iterator[None]:
+    """Hold a row of the leases: Galera's nodes don't share locks, but of two that write one row only one may."""
+    queries = Queries(config.table_prefix, "mysql")
+    engine = _engine(config)
+    with engine.begin() as connection:
+        metadata = tables(config.table_prefix, "mysql", collation=collation(connection))
+        connection.execute(CreateTable(metadata.tables[queries.duties], if_not_exists=True))
+    engine.dispose()
+    holder = f"{os.uname().nodename}-{os.getpid()}-{os.urandom(3).hex()}"
+    _wait_for(lambda: _take_lease(database, queries, holder), deadline)
+    yield
+    database.execute(queries.leave_duty, (_DUTY, holder))
+
+
+def _take_lease(database: Database, queries: Queries, holder: str) -> bool:
+    measured = database.read_clock()
+    now = measured.instant if measured else 0
+    until = now + _LONGEST
+    if database.execute(queries.take_duty, (holder, until, _DUTY, holder, now)).rowcount:
+        return True
+    try:
+        return bool(database.execute(queries.first_duty, (_DUTY, holder, until)).rowcount)
+    except Duplicate:
+        return False
+
+
+def _wait_for(lock: Callable[[], bool], deadline: float) -> None:
+    while not lock():
+        if time.monotonic() > deadline:
+            raise _too_long()
+        time.sleep(0.05)
 
 
 def _check_folder(config: Config) -> None:
