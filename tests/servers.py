@@ -74,7 +74,7 @@ def cgroup_root() -> Path | None:
 @functools.cache
 def _systemd_boot() -> str | None:
     """Whether a systemd can be process 1 here: groups of its own, and a tree over the machine's."""
-    if reason := _namespaces() or _installed("nsenter") or _installed("setpriv"):
+    if reason := _namespaces() or _installed("nsenter") or _installed("setpriv") or _installed("dbus-daemon"):
         return reason
     if not Path("/lib/systemd/systemd").exists():
         return "systemd is not installed"
