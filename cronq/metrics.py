@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from cronq.revisions import CURRENT
 from cronq.times import SECOND
 
 TYPE_CHECKING = False
