@@ -63,6 +63,8 @@ class Summary:
     cancelled: int = 0
     ready: int = 0
     lost: int = 0
+    conflicts: int = 0
+    """How often the database had to be asked again because another runner was in the way."""
     stopped: bool = False
     """Whether a signal or a task ended the run early."""
 
@@ -181,6 +183,7 @@ class Engine:
         """Nothing is in hand any more."""
         self._maintainer.resign(self.worker)
         self._store.roster.leave(self.worker)
+        self.summary.conflicts = self._store.conflicts
 
     def _enter(self) -> None:
         entry = Entry(self.worker, self._part.kind, os.uname().nodename, os.getpid(), self._part.queues, __version__)
@@ -192,6 +195,7 @@ class Engine:
         for settled in self._maintainer.rescue(besides=self.worker):
             self._tell(settled)
         self._store.promote(self._store.clock.now())
+        self._store.unblock_stranded()
         self._maintainer.prune()
 
     def hand_over(self) -> None:

@@ -212,6 +212,13 @@ class Queries:
         self.unblock = (
             f"UPDATE {self.jobs} SET state = 'ready' WHERE id = ? AND state = 'blocked' AND lease_until IS NULL"
         )
+        # Served by the index `ready`, whose first column is the state.
+        self.stranded = (
+            f"SELECT DISTINCT job_group FROM {self.jobs} WHERE state = 'blocked' AND lease_until IS NULL"
+            f" AND NOT EXISTS (SELECT 1 FROM {self.groups} g WHERE g.name = {self.jobs}.job_group)"
+            f" AND NOT EXISTS (SELECT 1 FROM {self.jobs} f WHERE f.job_group = {self.jobs}.job_group"
+            " AND f.state = 'ready') ORDER BY job_group LIMIT ?"
+        )
         self.still_held = f"SELECT id FROM {self.jobs} WHERE {fenced}"
         # The token alone won't do: who rescues a job settles it under the same one.
         self.already_settled = (

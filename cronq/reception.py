@@ -87,7 +87,7 @@ class Reception(Engine):
         return not self._desk.callers and idle >= self._rules.idle_exit
 
     def _patience(self) -> float:
-        if self._pool.in_hand or self._ended:
+        if self._pool.in_hand or self._ended or self._stop_asked is not None:
             return TICK
         now = time.monotonic()
         leaving = self._busy_until + self._rules.idle_exit

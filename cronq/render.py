@@ -346,7 +346,7 @@ def reporter(*, quiet: bool) -> Report:
     return TerminalReport()
 
 
-_COUNTED = ("finished", "failed", "retrying", "waiting", "cancelled", "ready", "lost")
+_COUNTED = ("finished", "failed", "retrying", "waiting", "cancelled", "ready", "lost", "conflicts")
 
 
 def summary_line(summary: Summary) -> str:
