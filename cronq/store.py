@@ -54,6 +54,23 @@ class Held(NamedTuple):
     until: int
 
 
+class Requests(NamedTuple):
+    """What was asked of a worker by others, through the database."""
+
+    asked: str | None
+    """`end`: after its jobs."""
+    paused: frozenset[str]
+    """The queues that are paused."""
+    kills: tuple[int, ...]
+    """Its jobs that somebody asked to kill."""
+    next_due: int | None
+    """The instant at which the next scheduled, retrying or waiting job is due."""
+
+
+_ASKED, _PAUSED, _KILL, _DUE = range(1, 5)
+"""In the order of the statement's parts."""
+
+
 class Store(Steering):
     """Jobs in a database. Opens at first use; `close` before a fork."""
 
@@ -309,9 +326,17 @@ class Store(Steering):
     def _leases(self, worker: str) -> dict[int, int]:
         return dict(self._db.query(self._queries.leases, (worker,)))
 
-    def kills(self, worker: str) -> list[int]:
-        """Jobs of this worker that somebody asked to kill."""
-        return [row[0] for row in self._db.query(self._queries.kills, (worker,))]
+    def requests(self, worker: str) -> Requests:
+        """What a worker must know each second, in one statement."""
+        told: dict[int, list[tuple[Any, int]]] = {}
+        for kind, text, number in self._db.query(self._queries.requests, (worker, worker)):
+            told.setdefault(kind, []).append((text, number))
+        return Requests(
+            asked=next((text for text, _ in told.get(_ASKED, ())), None),
+            paused=frozenset(text for text, _ in told.get(_PAUSED, ())),
+            kills=tuple(number for _, number in told.get(_KILL, ())),
+            next_due=next((number for _, number in told.get(_DUE, ())), None),
+        )
 
     def owners(self) -> list[str]:
         """The workers that hold leases."""

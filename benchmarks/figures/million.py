@@ -42,7 +42,9 @@ def run(*, rounds: int) -> list[Figure]:
         fill(place / "cronq.db")
         taken = starts([cronq(place, *words) for words in COMMANDS.values()], rounds=rounds * 3)
     return [
-        Figure("million", f"{name}, a million jobs", "ms", [one.milliseconds for one in each], "", (), Must(at_most=500))
+        Figure(
+            "million", f"{name}, a million jobs", "ms", [one.milliseconds for one in each], "", (), Must(at_most=500)
+        )
         for name, each in zip(COMMANDS, taken, strict=True)
     ]
 

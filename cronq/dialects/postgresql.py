@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cronq.dialects import server
+from cronq.dialects.notify import returning_id
 from cronq.dialects.server import AGAIN, DUPLICATE, LOST, MISSING, REFUSED, TOO_LARGE, Server, many_rows, numbered
 from cronq.errors import ConfigError
 
@@ -82,16 +83,17 @@ class Database(Server):
     def inserted(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
         """Insert rows in one statement; their ids in order."""
         parameters = [value for row in rows for value in row]
-        return [row[0] for row in self.statement(f"{many_rows(sql, len(rows))} RETURNING id", parameters).fetchall()]
+        text = many_rows(sql, len(rows)) + returning_id(sql)
+        return [row[0] for row in self.statement(text, parameters).fetchall()]
 
     def inserted_unless_twin(self, sql: str, row: Sequence[Any]) -> int | None:
         """Insert a row; its id, None if a row has its unique key."""
-        new = self.statement(f"{sql}{_UNLESS_TWIN} RETURNING id", row).fetchall()
+        new = self.statement(sql + _UNLESS_TWIN + returning_id(sql), row).fetchall()
         return new[0][0] if new else None
 
     def unless_twins(self, sql: str) -> str:
         """The INSERT in words that leave out twins."""
-        return sql + _UNLESS_TWIN
+        return sql + _UNLESS_TWIN + returning_id(sql)
 
     def for_each(self, sql: str, kinds: str) -> str:
         """The UPDATE joined to rows made of the array."""
