@@ -67,7 +67,7 @@ def _worker(worker: Worker) -> dict[str, Any]:
         "kind": worker.kind,
         "host": worker.host,
         "pid": worker.pid,
-        "queues": worker.queues,
+        "queues": worker.queues.split(),
         "version": worker.version,
         "state": worker.state,
         "started_at": iso(worker.started_at),
