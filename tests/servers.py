@@ -147,6 +147,7 @@ _FINDERS: dict[str, Callable[[], str | None]] = {
     "supervisor": functools.partial(_contained, "supervisord"),
     "systemd-analyze": functools.partial(_installed, "systemd-analyze"),
     "systemd-boot": _systemd_boot,
+    "systemd-socket-activate": functools.partial(_installed, "systemd-socket-activate"),
     "xinetd": functools.partial(_contained, "xinetd"),
     "zsh": functools.partial(_installed, "zsh"),
 }
