@@ -6,11 +6,13 @@ import os
 import threading
 from contextlib import contextmanager
 from functools import partial
+from logging import INFO
 from typing import TYPE_CHECKING, Any
 
 from cronq import submission
 from cronq.afterwards import after_commit
 from cronq.bell import Bell
+from cronq.events import log, step
 from cronq.job import COMMAND_TASK, NewJob
 from cronq.permissions import require_commands
 from cronq.serialisation import dumps
@@ -166,6 +168,7 @@ class Intake:
             return self.place_all((job,), connection)[0]
         now = to_datetime(self.clock.now())
         new = self.store.enqueue((job,))[0]
+        _tell((job,), (new,))
         self._wake()
         if self._opened.bell:
             self._ring((job,), (new,), None)
@@ -178,6 +181,7 @@ class Intake:
         now = to_datetime(self.clock.now())
         store = self.store
         enqueued = store.enqueue(jobs) if connection is None else store.enqueue_through(connection, jobs)
+        _tell(jobs, enqueued)
         self._wake(connection)
         if self._opened.bell:
             self._ring(jobs, enqueued, connection)
@@ -222,3 +226,10 @@ class Intake:
     def _knows_tasks(self) -> bool:
         """Whether there is anything to check names against; a mere producer has no tasks."""
         return bool(self.config.app or self.config.allow or self.registry.names())
+
+
+def _tell(jobs: Sequence[NewJob], enqueued: Sequence[Enqueued]) -> None:
+    """Tell the log of new jobs; of those in a caller's transaction before it is decided."""
+    if log.isEnabledFor(INFO):
+        for job, new in zip(jobs, enqueued, strict=True):
+            step(new.id, "exists" if new.existing else "enqueued", task=job.task, queue=job.queue)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cronq.dialects import Duplicate
 from cronq.duty import Duty
 from cronq.errors import InvalidInput
+from cronq.events import step
 from cronq.reader import Reader
 from cronq.roster import Roster
 from cronq.times import SECOND
@@ -89,7 +90,7 @@ class Steering(Reader):
             changed = self._db.transact(partial(self._retry, list(ids), tried))
         except Duplicate:
             raise self._twin_of(tried[-1]) from None
-        self.ring()
+        self._retried(changed)
         return changed
 
     def _retry(self, ids: Sequence[int], tried: list[int], tx: Transaction) -> list[int]:
@@ -110,9 +111,16 @@ class Steering(Reader):
         self.prepare()
         while True:
             try:
-                return self._db.transact(partial(self._retry_many, ids))
+                retried = self._db.transact(partial(self._retry_many, ids))
             except Duplicate:  # a twin was enqueued in this moment: the next look finds it
                 continue
+            self._retried(retried.changed)
+            return retried
+
+    def _retried(self, ids: Sequence[int]) -> None:
+        for job_id in ids:
+            step(job_id, "retried")
+        self.ring()
 
     def _retry_many(self, ids: Sequence[int], tx: Transaction) -> Retried:
         self._share_groups(tx, ids)
@@ -143,7 +151,10 @@ class Steering(Reader):
     def cancel(self, ids: Iterable[int], *, reason: str | None = None) -> list[int]:
         """Cancel jobs that aren't running; returns the ids changed. A group that one held is freed."""
         self.prepare()
-        return self._db.transact(partial(self._cancel, list(ids), reason))
+        cancelled = self._db.transact(partial(self._cancel, list(ids), reason))
+        for job_id in cancelled:
+            step(job_id, "cancelled", why=reason or "")
+        return cancelled
 
     def _cancel(self, ids: Sequence[int], reason: str | None, tx: Transaction) -> list[int]:
         now = self.clock.now()

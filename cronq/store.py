@@ -16,6 +16,7 @@ from cronq.acceptance import Acceptance
 from cronq.borrowed import borrow
 from cronq.dialects import Conflict
 from cronq.errors import ConfigError
+from cronq.events import step
 from cronq.job import ENDED, Claimed
 from cronq.line import Line, Share, Wanted
 from cronq.pick import Claim, pick
@@ -369,6 +370,8 @@ class Store(Steering):
         while self._is_due(now):
             due = self._rows(self._queries.due, (now, BATCH))
             total += self._db.transact(partial(self._promote, due, now))
+            for job_id, _ in due:
+                step(job_id, "due")
         return total
 
     def _promote(self, due: Sequence[tuple[int, str | None]], now: int, tx: Transaction) -> int:

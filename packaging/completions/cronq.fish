@@ -14,6 +14,7 @@ end
 
 complete -c cronq -l config -r -d 'The config file.'
 complete -c cronq -l db -x -d 'The database, over the config.'
+complete -c cronq -l log-file -r -d 'Log into this file, over the config.'
 complete -c cronq -l verbose -s v -d 'Say more.'
 complete -c cronq -l quiet -s q -d 'Say nothing but errors.'
 complete -c cronq -l debug -d 'Show the traceback of an error.'
