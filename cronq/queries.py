@@ -77,6 +77,7 @@ class Queries:
         self._due_state = f"CASE WHEN job_group IS NOT NULL AND {held} THEN 'blocked' ELSE 'ready' END"
         self._enqueueing()
         self._claiming()
+        self._pausing(prefix)
         self._settling()
         self._maintaining()
         self._steering()
@@ -153,6 +154,13 @@ class Queries:
             f"SELECT id FROM {self.jobs} WHERE job_group = ? AND state IN ('ready', 'blocked') AND lease_until IS NULL"
             f" AND ({_LINE}) < (?, ?, ?) AND queue NOT IN ({self.paused_queues}) ORDER BY {_LINE} LIMIT 1"
         )
+
+    def _pausing(self, prefix: str) -> None:
+        # Served by the primary key.
+        self.pause = f"INSERT INTO {self.paused} (queue, paused_at) VALUES (?, ?)"
+        self.resume = f"DELETE FROM {self.paused} WHERE queue = ?"
+        # What wakes workers on other hosts, where the database can; the channel is that of cronq.dialects.notify.
+        self.ring = f"SELECT pg_notify('{prefix}wake', '')" if self.flavour.family == "postgresql" else ""
 
     def _taking(self, changes: str) -> str:
         chosen = f"id {self.flavour.among} AND lease_until IS NULL AND state IN ('ready', 'blocked')"
@@ -328,6 +336,11 @@ class Queries:
             f' exit_status, "signal", stdout, stderr FROM {self.attempts} WHERE job_id = ? ORDER BY id'
         )
         self.counts = counts(self.jobs, self.flavour.family)
+        # Served by the index `held`.
+        self.in_hand = (
+            f"SELECT worker, id, task, started_at FROM {self.jobs}"
+            " WHERE lease_until IS NOT NULL AND state = 'running' ORDER BY worker, started_at, id"
+        )
         self.backlog = f"SELECT count(*) FROM {self.jobs} WHERE state = 'ready'"
         # Served by the index `ready`.
         due = f"(SELECT available_at FROM {self.jobs} WHERE id = ?)"
@@ -378,7 +391,17 @@ class Queries:
             " AND finished_at > ? ORDER BY finished_at DESC LIMIT ?"
         )
         self.lately_took = f"SELECT count(duration), avg(duration), max(duration) FROM ({newest}) newest"
+        # The same index: when, and for how long it had been due.
+        self.lately_finished = (
+            f"SELECT finished_at, started_at - available_at FROM {self.jobs}"
+            " WHERE state = 'finished' AND queue = ? AND finished_at > ? ORDER BY finished_at DESC LIMIT ?"
+        )
         # Served by the primary keys.
+        self.lately_failed = (
+            "SELECT a.job_id, a.finished_at, a.error_class, a.error_message, j.queue, j.task, j.state"
+            f" FROM (SELECT * FROM {self.attempts} ORDER BY id DESC LIMIT ?) a JOIN {self.jobs} j ON j.id = a.job_id"
+            " ORDER BY a.id DESC"
+        )
         newest = f"SELECT outcome, finished_at FROM {self.attempts} ORDER BY id DESC LIMIT ?"
         self.lately_tried = (
             f"SELECT outcome, count(*) FROM ({newest}) newest WHERE finished_at > ? GROUP BY outcome ORDER BY outcome"

@@ -179,6 +179,25 @@ class Steering(Reader):
             tx.execute(self._queries.free, (group, self._db.many([job_id])))
             self._unblock(tx, group)
 
+    def pause(self, queue: str) -> bool:
+        """Let nobody claim from a queue; False if it is paused already."""
+        try:
+            self._opened().execute(self._queries.pause, (queue, self.clock.now()))
+        except Duplicate:
+            return False
+        return True
+
+    def resume(self, queue: str) -> bool:
+        """Let a paused queue go on; False if it isn't paused."""
+        resumed = bool(self._opened().execute(self._queries.resume, (queue,)).rowcount)
+        self.ring()
+        return resumed
+
+    def ring(self) -> None:
+        """Wake workers on other hosts, where the database itself can."""
+        if self._queries.ring:
+            self._opened().query(self._queries.ring)
+
     def request_kill(self, ids: Iterable[int]) -> list[int]:
         """Ask the runners of running jobs to kill them; returns the ids that are running."""
         self.prepare()
