@@ -26,10 +26,22 @@ def _status(terminal: Terminal, _: Scene) -> None:
     terminal.run("cronq status")
 
 
+def _top(terminal: Terminal, _: Scene) -> None:
+    terminal.clear()
+    terminal.type("cronq top")
+    terminal.wait_for("last failures")
+
+
+def _leave(terminal: Terminal) -> None:
+    terminal.press("q")
+    terminal.wait_for("$")
+
+
 SHOTS: dict[str, Shot] = {
     "ls": _ls,
     "show": _show,
     "errors": _errors,
+    "top": _top,
     "status": _status,
 }
 """By the name of their files."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,4 +24,4 @@ def _squeezed(figures: Sequence[float], width: int) -> list[float]:
     if width >= len(figures):
         return [0.0] * (width - len(figures)) + list(figures)
     bounds = [round(column * len(figures) / width) for column in range(width + 1)]
-    return [max(figures[start:end]) for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [max(figures[start:end]) for start, end in pairwise(bounds)]

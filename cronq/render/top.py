@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from cronq.job import Failure
+from cronq.job import COMMAND_TASK, Failure, Job
 from cronq.render import last_line, one_line
 from cronq.render.ages import Ages, length
 from cronq.render.jobs import task_cell
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from cronq.census import Census
-    from cronq.job import Job
     from cronq.pulse import Pulse
     from cronq.reader import FailedAttempt
     from cronq.render.screen import Screen
@@ -33,6 +32,8 @@ _SPARK = 10
 _LONGEST_QUEUE = 20
 _KEYS = "q quit  up/down queue  s list  p pause  r retry failed"
 _OLD = 300.0
+_FRAME = 9
+"""Lines that aren't rows: two of figures, three headings, three empty ones, the keys."""
 
 
 class View(NamedTuple):
@@ -60,7 +61,7 @@ class Picture(NamedTuple):
 
 def room(height: int, census: Census) -> tuple[int, int, int]:
     """How many queues, workers and listed jobs a screen of so many lines has room for."""
-    left = max(3, height - 8)
+    left = max(3, height - _FRAME)
     queues = min(max(1, len(census.queues)), max(1, left // 2 - 1))
     workers = min(max(1, len(census.workers)), max(1, (left - queues) // 3))
     return queues, workers, max(1, left - queues - workers)
@@ -74,7 +75,9 @@ def draw(picture: Picture, view: View, screen: Screen) -> RenderableType:
         _pulse(picture, view, screen),
         Text(),
         _queues(picture, view, screen, queues),
+        Text(),
         _workers(picture, screen, workers),
+        Text(),
         _listing(picture, view, screen, listed),
         Text(screen.shown(one_line(view.said)) or _KEYS, style="reverse" if view.said else "dim", no_wrap=True),
     )
@@ -164,7 +167,7 @@ def _workers(picture: Picture, screen: Screen, rows: int) -> Table:
             now = screen.cell(f"{job_id} {task} for {age}" + (f" and {more} more" if more else ""), style="cyan")
         queues = f" {worker.queues}" if worker.queues else ""
         grid.add_row(
-            screen.cell(f"  {worker.host}:{worker.pid}", longest=26),
+            Text("  ").append_text(screen.cell(f"{worker.host}:{worker.pid}", longest=26)),
             screen.cell(f"{worker.kind}{queues}", longest=24),
             f"{worker.jobs_done:,}",
             now,
@@ -176,13 +179,10 @@ def _workers(picture: Picture, screen: Screen, rows: int) -> Table:
 
 def _listing(picture: Picture, view: View, screen: Screen, rows: int) -> Table:
     ages = Ages(to_datetime(picture.census.now))
-    if view.listing == FAILURES:
-        title, cut = "  last failures", "what"
-    else:
-        title, cut = f"  {view.listing}", "what"
-    grid = _grid(title, "when", "queue", "what", cut=cut)
+    title = "  last failures" if view.listing == FAILURES else f"  {view.listing}"
+    grid = _grid(title, "when", "queue", "what", cut="what")
     for one in picture.listed[:rows]:
-        grid.add_row(*(_failure(one, screen, ages) if hasattr(one, "job_id") else _job(one, screen, ages)))
+        grid.add_row(*(_job(one, screen, ages) if isinstance(one, Job) else _failure(one, screen, ages)))
     if not picture.listed:
         grid.add_row(Text("  none", style="dim"), "", "", "")
     return grid
@@ -190,8 +190,8 @@ def _listing(picture: Picture, view: View, screen: Screen, rows: int) -> Table:
 
 def _failure(one: FailedAttempt, screen: Screen, ages: Ages) -> Sequence[RenderableType]:
     error = Failure(one.error_class or "", one.error_message or "")
-    what = screen.cell(f"{one.task} ")
-    what.append_text(screen.cell(last_line(error), style="red" if one.state == "failed" else ""))
+    what = screen.cell("$" if one.task == COMMAND_TASK else one.task)
+    what.append(" ").append_text(screen.cell(last_line(error), style="red" if one.state == "failed" else ""))
     ended = None if one.finished_at is None else to_datetime(one.finished_at)
     style = STATE_STYLES.get(one.state, "")
     state = Text(f"  {one.job_id} ").append(one.state, style=style)
@@ -201,5 +201,5 @@ def _failure(one: FailedAttempt, screen: Screen, ages: Ages) -> Sequence[Rendera
 def _job(job: Job, screen: Screen, ages: Ages) -> Sequence[RenderableType]:
     what = task_cell(job, screen)
     if job.error is not None:
-        what.append_text(screen.cell(f" {last_line(job.error)}", style="red" if job.state == "failed" else ""))
+        what.append(" ").append_text(screen.cell(last_line(job.error), style="red" if job.state == "failed" else ""))
     return f"  {job.id}", ages.of(job), screen.cell(job.queue, longest=_LONGEST_QUEUE), what
