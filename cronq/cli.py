@@ -34,7 +34,7 @@ FLAGS = {
 }
 
 
-QUICK = ("run", "health", "metrics")
+QUICK = ("run", "work", "health", "metrics")
 """Commands that read their options themselves, each in a module of its name."""
 
 

@@ -193,6 +193,15 @@ def from_database(url: str) -> Config:
     return Config(layers)
 
 
+def service_manager(environ: Mapping[str, str] | None = None) -> tuple[str | None, float | None]:
+    """Where a service manager wants to hear of this process, and after how many silent seconds it ends it."""
+    environ = os.environ if environ is None else environ
+    interval = environ.get("WATCHDOG_USEC", "")
+    meant = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+    watchdog = int(interval) / 1_000_000 if meant and interval.isdecimal() and int(interval) else None
+    return environ.get("NOTIFY_SOCKET") or None, watchdog
+
+
 def handed_over(environ: MutableMapping[str, str] | None = None) -> int:
     """How many sockets systemd hands over, from descriptor 3 on; what says so is removed, or jobs would inherit it."""
     environ = os.environ if environ is None else environ

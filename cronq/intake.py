@@ -16,6 +16,7 @@ from cronq.permissions import require_commands
 from cronq.serialisation import dumps
 from cronq.store import Store
 from cronq.times import Clock, to_datetime
+from cronq.transports.local import Neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -38,6 +39,7 @@ class _Opened(threading.local):
 
     pid = 0
     store: Store
+    neighbours: Neighbours | None = None
     bell: Bell | None = None
     """None where nobody is to be rung for: then enqueueing doesn't even look at what is due."""
 
@@ -49,6 +51,7 @@ class _Substitute:
         self.pid = os.getpid()
         self.store: Store = store
         self.bell = None
+        self.neighbours = None
 
 
 class Intake:
@@ -70,6 +73,7 @@ class Intake:
             if opened.pid:
                 _inherited.append(opened.store)
             opened.store = Store(self.config, self.clock)
+            opened.neighbours = Neighbours(self.config)
             opened.bell = Bell(self.config) if self.config.wake else None
             opened.pid = os.getpid()
         return opened.store
@@ -154,6 +158,7 @@ class Intake:
             return self.place_all((job,), connection)[0]
         now = to_datetime(self.clock.now())
         new = self.store.enqueue((job,))[0]
+        self._wake()
         if self._opened.bell:
             self._ring((job,), (new,), None)
         return self._twin(job, new, now) if new.existing else submission.accepted(job, new, now=now)
@@ -165,6 +170,7 @@ class Intake:
         now = to_datetime(self.clock.now())
         store = self.store
         enqueued = store.enqueue(jobs) if connection is None else store.enqueue_through(connection, jobs)
+        self._wake(connection)
         if self._opened.bell:
             self._ring(jobs, enqueued, connection)
         accepted = submission.accepted
@@ -172,6 +178,16 @@ class Intake:
             self._twin(job, new, now) if new.existing else accepted(job, new, now=now)
             for job, new in zip(jobs, enqueued, strict=True)
         ]
+
+    def _wake(self, connection: Any = None) -> None:
+        """Wake the workers of this host, also for what is due later: they must know when."""
+        neighbours = self._opened.neighbours
+        if neighbours is None:
+            return
+        if connection is None:
+            neighbours.ring()
+        else:
+            after_commit(connection, neighbours.ring)
 
     def _ring(self, jobs: Sequence[NewJob], enqueued: Sequence[Enqueued], connection: Any) -> None:
         """Say that new jobs are there, as far as they are due; in a caller's transaction, once that is committed."""

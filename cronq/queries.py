@@ -220,6 +220,13 @@ class Queries:
         self.unblock = (
             f"UPDATE {self.jobs} SET state = 'ready' WHERE id = ? AND state = 'blocked' AND lease_until IS NULL"
         )
+        # Served by the index `ready`, whose first column is the state.
+        self.stranded = (
+            f"SELECT DISTINCT job_group FROM {self.jobs} WHERE state = 'blocked' AND lease_until IS NULL"
+            f" AND NOT EXISTS (SELECT 1 FROM {self.groups} g WHERE g.name = {self.jobs}.job_group)"
+            f" AND NOT EXISTS (SELECT 1 FROM {self.jobs} f WHERE f.job_group = {self.jobs}.job_group"
+            " AND f.state = 'ready') ORDER BY job_group LIMIT ?"
+        )
         self.still_held = f"SELECT id FROM {self.jobs} WHERE {fenced}"
         # The token alone won't do: who rescues a job settles it under the same one.
         self.already_settled = (
@@ -239,7 +246,6 @@ class Queries:
             f"UPDATE {self.jobs}{self.flavour.by_id} SET worker = ?, token = ?"
             f" WHERE id {self.flavour.among} AND worker = ? AND lease_until <= ?"
         )
-        self.kills = f"SELECT id FROM {self.jobs} WHERE worker = ? AND lease_until IS NOT NULL AND kill_requested <> 0"
         self.owners = f"SELECT DISTINCT worker FROM {self.jobs} WHERE lease_until IS NOT NULL"
         self.held_by = (
             f"SELECT {CLAIMED_COLUMNS}, started_at, lease_until FROM {self.jobs}"
@@ -250,6 +256,14 @@ class Queries:
         self.due = f"SELECT id, job_group FROM {self.jobs} WHERE {due} ORDER BY available_at LIMIT ?"
         self.promote = f"UPDATE {self.jobs}{self.flavour.by_id} SET state = ? WHERE id {self.flavour.among} AND {due}"
         self.next_due = self._next_due()
+        # Primary key, a table of few rows, and the indexes `held` and `future`.
+        self.requests = (
+            f"SELECT 1 AS kind, asked AS said, 0 AS number FROM {self.workers} WHERE name = ? AND asked IS NOT NULL"
+            f" UNION ALL SELECT 2, queue, 0 FROM {self.paused}"
+            f" UNION ALL SELECT 3, '', id FROM {self.jobs}"
+            " WHERE worker = ? AND lease_until IS NOT NULL AND kill_requested <> 0"
+            f" UNION ALL SELECT 4, '', due.at FROM ({self.next_due}) AS due WHERE due.at IS NOT NULL"
+        )
         # Served by the index `ended`.
         holding = f"EXISTS (SELECT 1 FROM {self.groups} g WHERE g.name = job_group AND g.job_id = {self.jobs}.id)"
         # A failed job that holds its group stays: without it, nobody could free the group.
@@ -270,12 +284,12 @@ class Queries:
 
     def _next_due(self) -> str:
         if self.flavour.family != "mysql":
-            return f"SELECT min(available_at) FROM {self.jobs} WHERE {FUTURE_STATES}"
+            return f"SELECT min(available_at) AS at FROM {self.jobs} WHERE {FUTURE_STATES}"
         # Each of these is one step into the index; over all three states at once it would read every entry.
         each = (f"(SELECT min(available_at) FROM {self.jobs} WHERE state = '{state}') AS {state}" for state in _FUTURE)
         never = 2**63 - 1
         least = ", ".join(f"coalesce({state}, {never})" for state in _FUTURE)
-        return f"SELECT nullif(least({least}), {never}) FROM (SELECT {', '.join(each)}) AS due"
+        return f"SELECT nullif(least({least}), {never}) AS at FROM (SELECT {', '.join(each)}) AS earliest"
 
     def _steering(self) -> None:
         self.retry = (
@@ -382,10 +396,11 @@ class Queries:
         self.lately_ended = f"SELECT queue, state, count(*) FROM {self.jobs} WHERE {lately} GROUP BY queue, state"
         if self.flavour.family == "sqlite":
             lanes = _lanes(self.jobs, "VALUES ('cancelled'), ('failed'), ('finished')")
-            self.lately_ended = (
-                f"{lanes} SELECT j.queue, j.state, count(*) FROM lanes CROSS JOIN {self.jobs} j"
-                " ON j.state = lanes.state AND j.queue = lanes.queue WHERE j.finished_at > ? GROUP BY j.state, j.queue"
+            number = (
+                f"SELECT count(*) FROM {self.jobs} WHERE state = lanes.state AND queue = lanes.queue"
+                " AND finished_at > ?"
             )
+            self.lately_ended = f"{lanes} SELECT queue, state, ({number}) FROM lanes WHERE queue IS NOT NULL"
         newest = (
             f"SELECT finished_at - started_at AS duration FROM {self.jobs} WHERE state = 'finished' AND queue = ?"
             " AND finished_at > ? ORDER BY finished_at DESC LIMIT ?"
@@ -407,6 +422,9 @@ class Queries:
             f"SELECT outcome, count(*) FROM ({newest}) newest WHERE finished_at > ? GROUP BY outcome ORDER BY outcome"
         )
         self.newest = f"SELECT max(id) FROM {self.jobs}"
+        self.tasks_of = (
+            f"SELECT task, count(*) FROM (SELECT task FROM {self.jobs} WHERE state = ? LIMIT ?) seen GROUP BY task"
+        )
 
 
 def glance(prefix: str, family: str = "sqlite") -> str:

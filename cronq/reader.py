@@ -59,6 +59,10 @@ class Reader:
                 upgrade(self._config)
             self._prepared = True
 
+    def be_patient(self, seconds: float) -> None:
+        """How long a call may try again where the database is away, or somebody is in the way."""
+        self._db.be_patient(seconds)
+
     def close(self) -> None:
         """Close the connection; the next call opens another one."""
         self._db.close()

@@ -177,7 +177,8 @@ def _duration(*, positive: bool = False) -> Setting:
     return Setting(f"a duration{more} such as 90, 90s, 15m, 2h or 14d", check)
 
 
-def _memory(value: object) -> int:
+def parse_memory(value: object) -> int:
+    """Bytes in `512M`, `1G` or a number. Raises ValueError."""
     unit = 1
     if isinstance(value, str):
         unit = _MEMORY_UNITS.get(value[-1:].upper(), 1)
@@ -320,7 +321,7 @@ SETTINGS: dict[str, Setting] = {
     "wait_cap": _duration(positive=True),
     "group_on_failed": _ON_FAILED,
     "child_max_jobs": _whole(1, 1_000_000_000),
-    "child_max_memory": Setting("an amount of memory such as 512M, 1G, or a number of bytes", _memory),
+    "child_max_memory": Setting("an amount of memory such as 512M, 1G, or a number of bytes", parse_memory),
     "allow": Setting("the name of a module, or module:Class, or an array of them", _list(_prefix), from_text=str.split),
 }
 """The top-level keys of cronq.toml, the tables retry, tasks and events aside."""

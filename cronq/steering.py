@@ -78,9 +78,11 @@ class Steering(Reader):
         self.prepare()
         tried: list[int] = []
         try:
-            return self._db.transact(partial(self._retry, list(ids), tried))
+            changed = self._db.transact(partial(self._retry, list(ids), tried))
         except Duplicate:
             raise self._twin_of(tried[-1]) from None
+        self.ring()
+        return changed
 
     def _retry(self, ids: Sequence[int], tried: list[int], tx: Transaction) -> list[int]:
         self._share_groups(tx, ids)

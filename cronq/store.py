@@ -54,6 +54,23 @@ class Held(NamedTuple):
     until: int
 
 
+class Requests(NamedTuple):
+    """What was asked of a worker by others, through the database."""
+
+    asked: str | None
+    """`end`: after its jobs."""
+    paused: frozenset[str]
+    """The queues that are paused."""
+    kills: tuple[int, ...]
+    """Its jobs that somebody asked to kill."""
+    next_due: int | None
+    """The instant at which the next scheduled, retrying or waiting job is due."""
+
+
+_ASKED, _PAUSED, _KILL, _DUE = range(1, 5)
+"""In the order of the statement's parts."""
+
+
 class Store(Steering):
     """Jobs in a database. Opens at first use; `close` before a fork."""
 
@@ -71,6 +88,11 @@ class Store(Steering):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def conflicts(self) -> int:
+        """How often something was done again because somebody else had been quicker or was in the way."""
+        return self._db.conflicts
 
     # Enqueueing
 
@@ -275,6 +297,23 @@ class Store(Steering):
             self._unblock(tx, group)
         self._unlock_groups(tx, groups)
 
+    def unblock_stranded(self) -> int:
+        """Let groups go on that nobody holds though jobs of theirs are blocked; returns how many.
+
+        On a Galera cluster a job may be blocked on one node while its group is freed on another.
+        """
+        if not self._db.has_other_writers():
+            return 0
+        groups = [row[0] for row in self._rows(self._queries.stranded, (BATCH,))]
+        for group in groups:
+            self._db.transact(partial(self._unstrand, group))
+        return len(groups)
+
+    def _unstrand(self, group: str, tx: Transaction) -> None:
+        self._lock_groups(tx, [group])
+        self._unblock(tx, group)
+        self._unlock_groups(tx, [group])
+
     # Keeping and taking over leases
 
     def renew(self, lease: Lease) -> dict[int, int]:
@@ -287,9 +326,17 @@ class Store(Steering):
     def _leases(self, worker: str) -> dict[int, int]:
         return dict(self._db.query(self._queries.leases, (worker,)))
 
-    def kills(self, worker: str) -> list[int]:
-        """Jobs of this worker that somebody asked to kill."""
-        return [row[0] for row in self._db.query(self._queries.kills, (worker,))]
+    def requests(self, worker: str) -> Requests:
+        """What a worker must know each second, in one statement."""
+        told: dict[int, list[tuple[Any, int]]] = {}
+        for kind, text, number in self._db.query(self._queries.requests, (worker, worker)):
+            told.setdefault(kind, []).append((text, number))
+        return Requests(
+            asked=next((text for text, _ in told.get(_ASKED, ())), None),
+            paused=frozenset(text for text, _ in told.get(_PAUSED, ())),
+            kills=tuple(number for _, number in told.get(_KILL, ())),
+            next_due=next((number for _, number in told.get(_DUE, ())), None),
+        )
 
     def owners(self) -> list[str]:
         """The workers that hold leases."""

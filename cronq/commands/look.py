@@ -10,7 +10,7 @@ import typer
 
 from cronq.commands import bulk
 from cronq.commands import options as given
-from cronq.commands.run import positive
+from cronq.commands.arguments import positive
 from cronq.errors import JobNotFound
 from cronq.times import to_datetime
 

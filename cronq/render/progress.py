@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress
 
-    from cronq.engine import Summary
     from cronq.notices import Notice
+    from cronq.summary import Summary
 
 WORTH_A_BAR = 1000
 """Jobs: fewer are changed in a moment."""
@@ -117,7 +117,7 @@ def reporter(*, quiet: bool) -> Report:
     return TerminalReport()
 
 
-_COUNTED = ("finished", "failed", "retrying", "waiting", "cancelled", "ready", "lost")
+_COUNTED = ("finished", "failed", "retrying", "waiting", "cancelled", "ready", "lost", "conflicts")
 
 
 def summary_line(summary: Summary) -> str:
