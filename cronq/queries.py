@@ -412,7 +412,17 @@ class Queries:
             " AND finished_at > ? ORDER BY finished_at DESC LIMIT ?"
         )
         self.lately_took = f"SELECT count(duration), avg(duration), max(duration) FROM ({newest}) newest"
+        # The same index: when, and for how long it had been due.
+        self.lately_finished = (
+            f"SELECT finished_at, started_at - available_at FROM {self.jobs}"
+            " WHERE state = 'finished' AND queue = ? AND finished_at > ? ORDER BY finished_at DESC LIMIT ?"
+        )
         # Served by the primary keys.
+        self.lately_failed = (
+            "SELECT a.job_id, a.finished_at, a.error_class, a.error_message, j.queue, j.task, j.state"
+            f" FROM (SELECT * FROM {self.attempts} ORDER BY id DESC LIMIT ?) a JOIN {self.jobs} j ON j.id = a.job_id"
+            " ORDER BY a.id DESC"
+        )
         newest = f"SELECT outcome, finished_at FROM {self.attempts} ORDER BY id DESC LIMIT ?"
         self.lately_tried = (
             f"SELECT outcome, count(*) FROM ({newest}) newest WHERE finished_at > ? GROUP BY outcome ORDER BY outcome"

@@ -23,6 +23,7 @@ MODULES = {
     "show": "look",
     "why": "why",
     "errors": "failing",
+    "top": "top",
     "status": "status",
     "health": "declared",
     "metrics": "declared",
