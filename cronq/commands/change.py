@@ -13,6 +13,7 @@ from cronq.selection import Selection
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from cronq.config import Config
     from cronq.job import Job
     from cronq.store import Store
 
@@ -68,12 +69,22 @@ def _retry(
 
     By IDs: any that have ended. By a selection: failed ones, unless --state says others.
     """
-    with given.invocation(context).store() as store:
+    call = given.invocation(context)
+    with call.store() as store:
         meant = _meant(context, store, ids, which.selection(), usual={State.FAILED})
         changed = meant.in_states(_RETRYABLE)
         if not dry_run:
             changed = store.retry(changed)
+            _ring(call.config, [(job.queue, job.id) for job in meant.jobs if job.id in set(changed)])
     return _report(meant, changed, verb="retried", allowed=_RETRYABLE)
+
+
+def _ring(config: Config, jobs: Sequence[tuple[str, int]]) -> None:
+    from cronq.bell import Bell
+    from cronq.transports.local import Neighbours
+
+    Neighbours(config).ring()
+    Bell(config).ring(jobs)
 
 
 @given.spread
