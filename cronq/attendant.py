@@ -35,6 +35,7 @@ class Attendant(Engine):
     def __init__(self, store: Store, registry: Registry, config: Config, *, started: Started) -> None:
         super().__init__(store, registry, config, part=Part("serve-inetd", children=1, started=started))
         self.claimed = 1
+        self._since = started.since
         self._present = False
         self._enter_at = _NEVER
 
@@ -53,10 +54,10 @@ class Attendant(Engine):
     def begin(self) -> None:
         """Heed signals from now on; what run does at its start is not for one job to wait for."""
         now = time.monotonic()
+        self._fence.renewed(self._since)
         self._times.maintain = _NEVER
         self._times.renew = now + self._config.lease / 3
         self._times.heed = now + _HEED
-        self._fence.renewed(now)
         self._enter_at = now + _PRESENT_AFTER
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
 

@@ -60,6 +60,11 @@ class Census:
         return sum(number for queue, at, number in self.counts if at == state and (wanted is None or queue in wanted))
 
     @property
+    def known(self) -> list[Worker]:
+        """All on the roster, silent ones too."""
+        return [*self.workers, *self.silent]
+
+    @property
     def queues(self) -> list[str]:
         """The queues that have jobs or are paused, by name."""
         return sorted({queue for queue, _, _ in self.counts} | self.paused)

@@ -54,11 +54,13 @@ class CommandLine:
 
     def invocation(self) -> Invocation:
         """The global options as the commands get them."""
-        return Invocation(
+        invocation = Invocation(
             file=self.values.get("file"),
             database=self.values.get("database"),
             verbosity=self.flags.count("louder") - self.flags.count("quieter"),
         )
+        invocation.typed = self.rest
+        return invocation
 
     def _read(self, arguments: list[str]) -> None:
         while arguments:

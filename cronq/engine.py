@@ -162,6 +162,7 @@ class Engine:
         """Nothing is in hand any more."""
         self._maintainer.resign(self.worker)
         self._store.roster.leave(self.worker)
+        self.summary.conflicts = self._store.conflicts
 
     def _enter(self) -> None:
         entry = Entry(self.worker, self._part.kind, os.uname().nodename, os.getpid(), self._part.queues, __version__)
@@ -173,6 +174,7 @@ class Engine:
         for settled in self._maintainer.rescue(besides=self.worker):
             self._tell(settled)
         self._store.promote(self._store.clock.now())
+        self._store.unblock_stranded()
         self._maintainer.prune()
 
     def hand_over(self) -> None:

@@ -165,6 +165,8 @@ class Started(NamedTuple):
 
     alive: Liveness
     pool: Pool
+    since: float
+    """The monotonic time of the claim."""
 
 
 class Pool:

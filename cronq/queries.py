@@ -220,6 +220,13 @@ class Queries:
         self.unblock = (
             f"UPDATE {self.jobs} SET state = 'ready' WHERE id = ? AND state = 'blocked' AND lease_until IS NULL"
         )
+        # Served by the index `ready`, whose first column is the state.
+        self.stranded = (
+            f"SELECT DISTINCT job_group FROM {self.jobs} WHERE state = 'blocked' AND lease_until IS NULL"
+            f" AND NOT EXISTS (SELECT 1 FROM {self.groups} g WHERE g.name = {self.jobs}.job_group)"
+            f" AND NOT EXISTS (SELECT 1 FROM {self.jobs} f WHERE f.job_group = {self.jobs}.job_group"
+            " AND f.state = 'ready') ORDER BY job_group LIMIT ?"
+        )
         self.still_held = f"SELECT id FROM {self.jobs} WHERE {fenced}"
         # The token alone won't do: who rescues a job settles it under the same one.
         self.already_settled = (
@@ -293,6 +300,14 @@ class Queries:
             " unique_key = CASE WHEN is_unique <> 0 THEN job_key ELSE NULL END"
             f" WHERE id = ? AND {ENDED_STATES}"
         )
+        among = f"WHERE id {self.flavour.among} AND"
+        self.retry_many = self.retry.replace("WHERE id = ? AND", among)
+        self.ended = (
+            f"SELECT id, CASE WHEN is_unique <> 0 THEN job_key END FROM {self.jobs}{self.flavour.by_id}"
+            f" {among} {ENDED_STATES} ORDER BY id DESC{self.flavour.locked}"
+        )
+        # Served by the index `unique`.
+        self.twins = f"SELECT unique_key, id FROM {self.jobs} WHERE unique_key {self.flavour.among}"
         self.cancel = (
             f"UPDATE {self.jobs} SET state = 'cancelled', started_at = NULL, finished_at = ?, outcome = NULL,"
             " unique_key = NULL,"
@@ -300,6 +315,10 @@ class Queries:
             " AND lease_until IS NULL"
             " AND state IN ('scheduled', 'ready', 'blocked', 'retrying', 'waiting', 'failed')"
         )
+        alone = f"{among} job_group IS NULL AND"
+        self.cancel_many = self.cancel.replace("WHERE id = ? AND", alone)
+        free = self.cancel_many[self.cancel_many.index(alone) :]
+        self.cancellable = f"SELECT id FROM {self.jobs}{self.flavour.by_id} {free} ORDER BY id{self.flavour.locked}"
         # Served by the primary keys. Locks the rows of groups that are held.
         shared = self.flavour.shared + (" OF g" if self.flavour.family == "postgresql" else "")
         self.share_groups = (
@@ -337,11 +356,18 @@ class Queries:
             " WHERE lease_until IS NOT NULL AND state = 'running' ORDER BY worker, started_at, id"
         )
         self.backlog = f"SELECT count(*) FROM {self.jobs} WHERE state = 'ready'"
+        # Served by the index `ready`.
+        due = f"(SELECT available_at FROM {self.jobs} WHERE id = ?)"
+        self.ahead = (
+            f"SELECT count(*) FROM {self.jobs} WHERE state = 'ready' AND queue = ? AND priority <= ? AND"
+            f" (priority < ? OR available_at < {due} OR (available_at = {due} AND id < ?))"
+        )
         # Served by the index `key`.
         self.unfinished = (
             f"SELECT DISTINCT job_key FROM {self.jobs} WHERE job_key {self.flavour.among} AND NOT {ENDED_STATES}"
         )
         self.group_of = f"SELECT job_group FROM {self.jobs} WHERE id = ?"
+        self.grouped = f"SELECT id FROM {self.jobs} WHERE id {self.flavour.among} AND job_group IS NOT NULL ORDER BY id"
         self.groups_of = (
             f"SELECT DISTINCT job_group FROM {self.jobs} WHERE id {self.flavour.among} AND job_group IS NOT NULL"
         )
@@ -370,10 +396,11 @@ class Queries:
         self.lately_ended = f"SELECT queue, state, count(*) FROM {self.jobs} WHERE {lately} GROUP BY queue, state"
         if self.flavour.family == "sqlite":
             lanes = _lanes(self.jobs, "VALUES ('cancelled'), ('failed'), ('finished')")
-            self.lately_ended = (
-                f"{lanes} SELECT j.queue, j.state, count(*) FROM lanes CROSS JOIN {self.jobs} j"
-                " ON j.state = lanes.state AND j.queue = lanes.queue WHERE j.finished_at > ? GROUP BY j.state, j.queue"
+            number = (
+                f"SELECT count(*) FROM {self.jobs} WHERE state = lanes.state AND queue = lanes.queue"
+                " AND finished_at > ?"
             )
+            self.lately_ended = f"{lanes} SELECT queue, state, ({number}) FROM lanes WHERE queue IS NOT NULL"
         newest = (
             f"SELECT finished_at - started_at AS duration FROM {self.jobs} WHERE state = 'finished' AND queue = ?"
             " AND finished_at > ? ORDER BY finished_at DESC LIMIT ?"
@@ -385,6 +412,9 @@ class Queries:
             f"SELECT outcome, count(*) FROM ({newest}) newest WHERE finished_at > ? GROUP BY outcome ORDER BY outcome"
         )
         self.newest = f"SELECT max(id) FROM {self.jobs}"
+        self.tasks_of = (
+            f"SELECT task, count(*) FROM (SELECT task FROM {self.jobs} WHERE state = ? LIMIT ?) seen GROUP BY task"
+        )
 
 
 def glance(prefix: str, family: str = "sqlite") -> str:

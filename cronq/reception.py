@@ -86,7 +86,7 @@ class Reception(Engine):
         return not self._desk.callers and idle >= self._rules.idle_exit
 
     def _patience(self) -> float:
-        if self._pool.in_hand or self._ended:
+        if self._pool.in_hand or self._ended or self._stop_asked is not None:
             return TICK
         now = time.monotonic()
         leaving = self._busy_until + self._rules.idle_exit
@@ -120,14 +120,21 @@ class Reception(Engine):
         member = self._idle_child()
         if member is None:
             return f"ERR {job_id} busy", None, None
-        now = self._store.clock.now()
-        lease = Lease(self.worker, now + round(self._config.lease * SECOND))
         try:
-            job = self._store.claim_one(job_id, lease, now=now)
+            return f"OK {job_id}", self._claim_one(job_id), member
         except Refused as refusal:
             return f"ERR {job_id} {refusal}", None, None
+
+    def _claim_one(self, job_id: int) -> Claimed:
+        now, started = self._store.clock.now(), time.monotonic()
+        lease = Lease(self.worker, now + round(self._config.lease * SECOND))
+        job = self._store.claim_one(job_id, lease, now=now)
         self.claimed += 1
-        return f"OK {job_id}", job, member
+        if not self._pool.in_hand:
+            self._fence.renewed(started)
+        elif self._fence.fallen:
+            self._renew()
+        return job
 
     def _idle_child(self) -> Member | None:
         """A child without work; a new one where all have some and there may be more."""

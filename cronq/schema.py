@@ -15,6 +15,8 @@ from sqlalchemy.dialects.mysql import LONGTEXT, MEDIUMTEXT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlalchemy import Connection
+
 _Id = BigInteger().with_variant(Integer(), "sqlite")
 _Instant = BigInteger()
 """Microseconds since 1970, UTC."""
@@ -206,6 +208,13 @@ def _attempts(prefix: str, metadata: MetaData, table: Callable[..., Table]) -> N
         Column("stderr", _Long),
         Index(f"{name}_job", "job_id"),
     )
+
+
+def collation(connection: Connection) -> str | None:
+    """How this server compares names and keys by every byte: the usual ways take "a" and "A" for the same."""
+    if connection.dialect.name != "mysql":
+        return None
+    return "utf8mb4_nopad_bin" if connection.dialect.is_mariadb else "utf8mb4_0900_bin"  # type: ignore[attr-defined]
 
 
 def views(prefix: str, family: str) -> list[str]:

@@ -73,4 +73,8 @@ class Selection(NamedTuple):
     tasks: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    """Fingerprints of failures, or names of error classes."""
+    older_than: float | None = None
+    """Seconds since they ended, or since they were enqueued if they haven't ended."""
     ids: tuple[int, ...] = ()

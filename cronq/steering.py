@@ -23,6 +23,14 @@ BATCH = 1000
 """Rows that one maintenance transaction changes at most: other writers wait no longer than for these."""
 
 
+class Retried(NamedTuple):
+    """What became of many jobs that were to be retried."""
+
+    changed: list[int]
+    refused: dict[int, int]
+    """By the ids of those left as they are, the unfinished twins that have their keys."""
+
+
 class Offset(NamedTuple):
     """A database's clock beside the host's, in microseconds."""
 
@@ -36,8 +44,7 @@ class Steering(Reader):
     """The store as those see it who change jobs by hand."""
 
     def __init__(self, config: Config, clock: Clock) -> None:
-        super().__init__(config)
-        self.clock = clock
+        super().__init__(config, clock)
         self.roster = Roster(self._opened, self._queries, clock)
         self.duty = Duty(self._opened, self._queries, clock)
 
@@ -87,6 +94,36 @@ class Steering(Reader):
                 changed.append(job_id)
         return changed
 
+    def retry_all_but_twins(self, ids: Sequence[int]) -> Retried:
+        """The same for as many as possible: a job whose unique key an unfinished twin holds stays as it is.
+
+        Of two with the same key the newer one is taken.
+        """
+        self.prepare()
+        while True:
+            try:
+                retried = self._db.transact(partial(self._retry_many, ids))
+            except Duplicate:  # a twin was enqueued in this moment: the next look finds it
+                continue
+            self.ring()
+            return retried
+
+    def _retry_many(self, ids: Sequence[int], tx: Transaction) -> Retried:
+        self._share_groups(tx, ids)
+        ended = tx.query(self._queries.ended, (self._db.many(ids),)) if ids else []
+        keys = sorted({key for _, key in ended if key is not None})
+        holders: dict[str, int] = dict(tx.query(self._queries.twins, (self._db.many(keys),))) if keys else {}
+        changed, refused = [], {}
+        for job_id, key in ended:
+            twin = holders.setdefault(key, job_id) if key is not None else job_id
+            if twin == job_id:
+                changed.append(job_id)
+            else:
+                refused[job_id] = twin
+        if changed:
+            tx.execute(self._queries.retry_many, (self.clock.now(), self._db.many(sorted(changed))))
+        return Retried(sorted(changed), refused)
+
     def _share_groups(self, tx: Transaction, ids: Sequence[int]) -> None:
         if self._queries.flavour.shared and ids:
             tx.query(self._queries.share_groups, (self._db.many(ids),))
@@ -107,13 +144,24 @@ class Steering(Reader):
         kind = None if reason is None else "Cancelled"
         groups = sorted(row[0] for row in tx.query(self._queries.groups_of, (self._db.many(ids),))) if ids else []
         self._lock_groups(tx, groups)
-        changed = []
-        for job_id in ids:
+        changed = self._cancel_many(ids, (now, kind, reason), tx)
+        grouped = self._in_groups(tx, ids) if groups else []
+        for job_id in grouped:
             if tx.execute(self._queries.cancel, (now, kind, reason, job_id)).rowcount:
                 changed.append(job_id)
                 self._leave_group(tx, job_id)
         self._unlock_groups(tx, groups)
-        return changed
+        return sorted(changed)
+
+    def _cancel_many(self, ids: Sequence[int], how: tuple[int, str | None, str | None], tx: Transaction) -> list[int]:
+        """Cancel those that are in no group, which nobody waits behind."""
+        free = [row[0] for row in tx.query(self._queries.cancellable, (self._db.many(ids),))] if ids else []
+        if free:
+            tx.execute(self._queries.cancel_many, (*how, self._db.many(free)))
+        return free
+
+    def _in_groups(self, tx: Transaction, ids: Sequence[int]) -> list[int]:
+        return [row[0] for row in tx.query(self._queries.grouped, (self._db.many(ids),))]
 
     def _lock_groups(self, tx: Transaction, groups: Sequence[str]) -> None:
         # Else two that cancel the first of a group at once would each leave the next one to the other.
@@ -159,6 +207,13 @@ class Steering(Reader):
         self.prepare()
         asked = list(ids)
         return self._db.transact(lambda tx: [i for i in asked if tx.execute(self._queries.request_kill, (i,)).rowcount])
+
+    def clear_selected(self, ids: Sequence[int], states: Iterable[str]) -> int:
+        """Delete those of these jobs that are in one of these ended states; returns how many."""
+        self.prepare()
+        chosen = self._db.many(sorted(ids))
+        which = (self.clock.now() + 1, self._db.many(sorted(states)), chosen)
+        return self._db.transact(partial(self._prune, which, chosen))
 
     def clear(self, states: Iterable[str], *, older_than: float = 0.0) -> Iterator[int]:
         """Delete ended jobs in these states that ended more than `older_than` seconds ago.

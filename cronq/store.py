@@ -89,6 +89,11 @@ class Store(Steering):
     ) -> None:
         self.close()
 
+    @property
+    def conflicts(self) -> int:
+        """How often something was done again because somebody else had been quicker or was in the way."""
+        return self._db.conflicts
+
     # Enqueueing
 
     def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
@@ -291,6 +296,23 @@ class Store(Steering):
         for group in groups:
             self._unblock(tx, group)
         self._unlock_groups(tx, groups)
+
+    def unblock_stranded(self) -> int:
+        """Let groups go on that nobody holds though jobs of theirs are blocked; returns how many.
+
+        On a Galera cluster a job may be blocked on one node while its group is freed on another.
+        """
+        if not self._db.has_other_writers():
+            return 0
+        groups = [row[0] for row in self._rows(self._queries.stranded, (BATCH,))]
+        for group in groups:
+            self._db.transact(partial(self._unstrand, group))
+        return len(groups)
+
+    def _unstrand(self, group: str, tx: Transaction) -> None:
+        self._lock_groups(tx, [group])
+        self._unblock(tx, group)
+        self._unlock_groups(tx, [group])
 
     # Keeping and taking over leases
 

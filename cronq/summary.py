@@ -20,6 +20,8 @@ class Summary:
     cancelled: int = 0
     ready: int = 0
     lost: int = 0
+    conflicts: int = 0
+    """How often the database had to be asked again because another runner was in the way."""
     stopped: bool = False
     """Whether a signal or a task ended the run early."""
 

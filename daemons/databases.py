@@ -93,19 +93,29 @@ class Running:
 
     def url(self, name: str) -> str:
         """For cronq: the database of this name, as the server's administrator."""
-        return self.server.url.format(address=self.address, port=self.port, name=name)
+        plain = {"mariadb": "?ssl_disabled=true", "postgresql": "?sslmode=disable"}[self.kind]
+        return self.server.url.format(address=self.address, port=self.port, name=name) + plain
 
     def make(self) -> None:
         """Make its data and start it."""
-        self.place.mkdir(mode=0o755)
-        if os.geteuid() == 0:
-            shutil.chown(self.place, self.server.user)
+        self._make_place()
         made = subprocess.run(
             self.server.make(self.place), capture_output=True, text=True, check=False, **self._owner()
         )
         assert made.returncode == 0, made.stdout + made.stderr
-        (self.place / "port").write_text(str(free_port()))
         self.start()
+
+    def join(self) -> None:
+        """Start it without data: it gets them from the cluster that it joins."""
+        self._make_place("data")
+        self.start()
+
+    def _make_place(self, *inside: str) -> None:
+        for place in (self.place, *(self.place / name for name in inside)):
+            place.mkdir(mode=0o755)
+            if os.geteuid() == 0:
+                shutil.chown(place, self.server.user)
+        (self.place / "port").write_text(str(free_port()))
 
     def start(self) -> None:
         """Start it and wait until it answers."""

@@ -36,6 +36,8 @@ class Proxy:
         self.made = 0
         """How many cuts were made."""
         self._requests: list[bytes] = []
+        self._passable = threading.Event()
+        self._passable.set()
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -44,6 +46,7 @@ class Proxy:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.thaw()
         _end(self._listener)
         for one in self._open:
             _end(one)
@@ -51,6 +54,14 @@ class Proxy:
     def cut(self, at: bytes, when: str = "answered", then: Callable[[], object] | None = None) -> None:
         """Cut one connection, once, at a request with these bytes."""
         self._cuts.append(Cut(at, when, then))
+
+    def freeze(self) -> None:
+        """Let nothing through, and end nothing either: as if the network were cut."""
+        self._passable.clear()
+
+    def thaw(self) -> None:
+        """Let everything through again, what was sent meanwhile too."""
+        self._passable.set()
 
     def requests(self, what: bytes) -> int:
         """How many requests with these bytes there were."""
@@ -60,6 +71,7 @@ class Proxy:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                self._passable.wait()
                 server = socket.create_connection(("127.0.0.1", self._server))
                 self._open += [client, server]
                 threading.Thread(target=self._serve, args=(client, server), daemon=True).start()
@@ -72,6 +84,7 @@ class Proxy:
 
     def _pass_on(self, client: socket.socket, server: socket.socket) -> bool:
         readable, _, _ = select.select([client, server], [], [])
+        self._passable.wait()
         if server in readable:
             answer = server.recv(_CHUNK)
             client.sendall(answer)

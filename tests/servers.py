@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from daemons import brokers
+from daemons import brokers, galera
 from daemons.programs import program as program
 
 UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--mount-proc")
@@ -24,9 +24,9 @@ UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--mount-proc")
 HOST = ("unshare", "--net", "--uts")
 """Runs a command as a host of its own: with another name, and without any network until it is given one."""
 
-GALERA = next(map(str, Path("/usr").glob("lib*/galera*/libgalera_smm.so")), None)
 FAKETIME = next(map(str, Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
-"""Libraries of Debian's galera-4 and faketime."""
+"""The library of Debian's faketime."""
+
 BOOT = (*UNSHARE, "--cgroup", "--uts", "--ipc", "--net", "--kill-child=KILL")
 """Runs a command as process 1 of a machine of its own, as far as it can see."""
 
@@ -119,9 +119,7 @@ def _network() -> str | None:
 
 
 def _galera() -> str | None:
-    if _mariadb():
-        return _mariadb()
-    return None if GALERA else "galera-4 is not installed"
+    return _mariadb() or _installed("rsync") or (None if galera.PROVIDER else "galera-4 is not installed")
 
 
 def _faketime() -> str | None:
@@ -130,23 +128,25 @@ def _faketime() -> str | None:
 
 _FINDERS: dict[str, Callable[[], str | None]] = {
     "beanstalkd": functools.partial(brokers.missing, "beanstalkd"),
-    "fish": functools.partial(_installed, "fish"),
-    "mandoc": functools.partial(_installed, "mandoc"),
-    "faketime": _faketime,
-    "galera": _galera,
     "cron": functools.partial(_contained, "cron"),
+    "faketime": _faketime,
+    "fish": functools.partial(_installed, "fish"),
+    "galera": _galera,
     "logrotate": functools.partial(_contained, "logrotate"),
+    "mandoc": functools.partial(_installed, "mandoc"),
     "mariadb": _mariadb,
     "namespaces": _namespaces,
     "network": _network,
+    "openssl": functools.partial(_installed, "openssl"),
     "postgresql": _postgresql,
     "rabbitmq": functools.partial(brokers.missing, "rabbitmq"),
     "redis": functools.partial(brokers.missing, "redis"),
     "redis-server": functools.partial(_installed, "redis-server"),
     "root": _root,
-    "zsh": functools.partial(_installed, "zsh"),
     "sqs": functools.partial(brokers.missing, "sqs"),
     "supervisor": functools.partial(_contained, "supervisord"),
+    "systemd-analyze": functools.partial(_installed, "systemd-analyze"),
     "systemd-boot": _systemd_boot,
     "xinetd": functools.partial(_contained, "xinetd"),
+    "zsh": functools.partial(_installed, "zsh"),
 }

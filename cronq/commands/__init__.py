@@ -7,6 +7,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cronq.app import Cronq
     from cronq.config import Config
     from cronq.store import Store
@@ -19,10 +21,12 @@ MODULES = {
     "serve-inetd": "declared",
     "ls": "look",
     "show": "look",
-    "why": "look",
+    "why": "why",
+    "errors": "failing",
     "status": "status",
     "health": "declared",
     "metrics": "declared",
+    "doctor": "doctor",
     "wait": "wait",
     "workers": "workers",
     "reload-workers": "workers",
@@ -45,6 +49,8 @@ class Invocation:
         self.file = file
         self.database = database
         self.verbosity = verbosity
+        self.typed: Sequence[str] = ()
+        """The command and all that followed it, as it was typed."""
         self._config: Config | None = None
 
     @property

@@ -69,7 +69,7 @@ class _Plan:
 
 
 def _work(invocation: Invocation, chosen: Filter | None, plan: _Plan) -> Summary:
-    from cronq.render import reporter, tell_the_log
+    from cronq.render.progress import reporter, tell_the_log
     from cronq.runner import Plan, Runner
     from cronq.selection import Filter
 

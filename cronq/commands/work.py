@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from cronq.commands import Invocation
-    from cronq.render import Report
+    from cronq.render.progress import Report
     from cronq.worker import Stay, Worker
 
 VALUES = {
@@ -70,11 +70,10 @@ def parse(arguments: Sequence[str]) -> WorkOptions | None:
 
 def execute(invocation: Invocation, options: WorkOptions) -> int:
     """Stay until told to end; turn into a new process if told to start afresh."""
-    from cronq.render import Report, tell_the_log
+    from cronq.render.progress import Report, tell_the_log
 
     stay = options.stay()
-    if invocation.verbose:
-        tell_the_log()
+    tell_the_log(warnings_only=not invocation.verbose)
     report = Report()
     worker = _work(invocation, stay, report)
     report.done(worker.summary, verbose=invocation.verbose)

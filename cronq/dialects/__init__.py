@@ -51,6 +51,8 @@ if TYPE_CHECKING:
         """One connection to a database, opened at first use and again after `close` or a loss."""
 
         family: str
+        conflicts: int
+        """How often something had to be done again because somebody else was in the way."""
 
         def many(self, values: Iterable[Any]) -> Any:
             """One parameter that stands for all of these values; there must be some."""
@@ -70,6 +72,9 @@ if TYPE_CHECKING:
 
         def lock(self, number: int) -> bool:
             """Take a lock that lasts as long as the connection; False if another one has it."""
+
+        def has_other_writers(self) -> bool:
+            """Whether other servers take writes to the same tables, which don't know this one's locks."""
 
         def be_patient(self, seconds: float) -> None:
             """How long a statement may be tried again where the database is away, or somebody is in the way."""

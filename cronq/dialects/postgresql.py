@@ -35,8 +35,13 @@ _MEANINGS = {
     # Too long for its column, out of range, not in the character set, larger than a row may be.
     **dict.fromkeys(("22001", "22003", "22021", "22P05", "54000"), TOO_LARGE),
 }
-_PASSING = ("starting up", "shutting down", "recovery", "too many", "connection slots", "terminating")
-"""What a server says that will soon take connections again."""
+_DENIED = "this user lacks a privilege; cronq needs SELECT, INSERT, UPDATE, DELETE on its tables, USAGE on sequences"
+_INSUFFICIENT = "42501"
+_NO_TLS = "the server has no TLS; `?sslmode=disable` at the end of the URL goes without"
+_STAYING = ("authentication failed", "does not exist", "no pg_hba.conf entry", "not permitted", "permission denied",
+            "no password supplied", "not currently accepting", "does not support SSL", "certificate",
+            "private key")  # fmt: skip
+"""Reasons for a refused connection that won't pass by themselves."""
 
 
 class Database(Server):
@@ -65,14 +70,15 @@ class Database(Server):
         """What the error means, by its code."""
         code = getattr(error, "sqlstate", None)
         if code is None:
-            lost = isinstance(error, psycopg.OperationalError | OSError) and not _refused_for_good(str(error))
-            return LOST if lost else REFUSED
+            return LOST if isinstance(error, psycopg.OperationalError | OSError) and not _stays(error) else REFUSED
         return LOST if code.startswith("08") else _MEANINGS.get(code, REFUSED)
 
     def advice(self, error: Exception) -> str:
         """The error for a person."""
         diagnosis = getattr(error, "diag", None)
-        return (diagnosis and diagnosis.message_primary) or " ".join(str(error).split())
+        said = (diagnosis and diagnosis.message_primary) or " ".join(str(error).split())
+        advice = _way_out(error, said)
+        return f"{advice} ({said})" if advice else said
 
     def inserted(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
         """Insert rows in one statement; their ids in order."""
@@ -108,6 +114,10 @@ class Database(Server):
         """Take a lock that lasts as long as the connection; False if another one has it."""
         return self.query("SELECT pg_try_advisory_lock(?)", (number,)) == [(True,)]
 
+    def has_other_writers(self) -> bool:
+        """Whether other servers take writes to the same tables: never."""
+        return False
+
     def read_clock(self) -> Measured:
         """The server's clock."""
         return server.measured(self, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
@@ -142,11 +152,21 @@ def connect(url: DatabaseURL, *, autocommit: bool = True) -> Any:
         raise ConfigError(f"database: {' '.join(str(error).split())}") from None
 
 
-def _refused_for_good(said: str) -> bool:
-    """Whether a connection was refused for a reason that stays; such errors come without a code."""
-    if "SSL" in said and "not support" in said:
-        return True
-    return "FATAL:" in said and not any(passing in said for passing in _PASSING)
+def _way_out(error: Exception, said: str) -> str | None:
+    if getattr(error, "sqlstate", None) == _INSUFFICIENT:
+        return _DENIED
+    return _NO_TLS if "not support SSL" in said else None
+
+
+def _stays(error: Exception) -> bool:
+    """Whether a connection was refused for a reason that stays.
+
+    libpq gives no code for that, and a server may say it in any language. So what isn't known
+    here is tried again until the patience is over: better a slow error than a run that ends
+    because a server was starting up.
+    """
+    said = str(error)
+    return any(reason in said for reason in _STAYING)
 
 
 def _without_nul(value: Any) -> Any:

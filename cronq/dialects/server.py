@@ -86,6 +86,7 @@ class Server:
         self._connection: Any = None
         self._used = 0.0
         self._texts: dict[Any, str] = {}
+        self.conflicts = 0
 
     # What a driver does
 
@@ -248,6 +249,7 @@ class Server:
                     return found
                 waiting.pause("lost", self._unavailable(error))
             except Conflict as error:
+                self.conflicts += 1
                 waiting.pause("again", Unavailable(f"{self._name}: other runners kept changing the same jobs: {error}"))
             except self.errors as error:
                 self._bear(error, waiting)
@@ -281,7 +283,9 @@ class Server:
             raise InvalidInput(self.advice(error)) from error
         if meaning == LOST:
             self.close()
-        elif meaning != AGAIN:
+        elif meaning == AGAIN:
+            self.conflicts += 1
+        else:
             raise self._unavailable(error) from error
         waiting.pause(meaning, self._unavailable(error))
 

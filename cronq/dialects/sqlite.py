@@ -54,6 +54,7 @@ class Database(Inserting):
     """One connection to a SQLite file, opened at first use and reopened after `close`."""
 
     family = "sqlite"
+    conflicts = 0
 
     def __init__(self, path: str, *, synchronous: str = "full", patience: float = 30.0) -> None:
         self.path = path
@@ -111,6 +112,10 @@ class Database(Inserting):
     def lock(self, number: int) -> bool:
         """A file has no such locks; lock files take their place."""
         raise NotImplementedError(number)
+
+    def has_other_writers(self) -> bool:
+        """A file is one place."""
+        return False
 
     def read_clock(self) -> None:
         """The file has no clock but the host's."""

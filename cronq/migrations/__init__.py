@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from binascii import crc32
 from contextlib import contextmanager
@@ -16,20 +17,33 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import CreateTable
 
-from cronq.dialects import open_database
-from cronq.errors import TryLater, Unavailable
+from cronq.dialects import Duplicate, open_database
+from cronq.errors import ConfigError, TryLater, Unavailable
 from cronq.locks import guard
+from cronq.queries import Queries
+from cronq.revisions import is_current
+from cronq.schema import collation, tables
+from cronq.times import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import Connection, Engine
 
     from cronq.config import Config
+    from cronq.dialects import Database
+
+_NO_RIGHTS = (1044, 1142, 1143, 1227, "42501")
+"""How servers say that a user lacks a privilege."""
 
 _PATIENCE = 60.0
 """Seconds to wait for another upgrade."""
+
+_DUTY = "schema"
+_LONGEST = 600 * SECOND
+"""An upgrade that takes longer may be dead: another node of a cluster goes on with it."""
 
 
 def upgrade(config: Config) -> list[str]:
@@ -42,10 +56,31 @@ def upgrade(config: Config) -> list[str]:
     try:
         _check_folder(config)
         with _alone(config) if config.sqlite_path() is None else _alone_on_this_host(config):
-            return _upgrade(config)
+            return [] if _is_current(config) else _upgrade(config)
     except DBAPIError as error:
-        message = f"{config.safe_database()}: {error.orig}"
+        if _lacks_rights(error):
+            message = "this user may not make cronq's tables or change them: run `cronq update-schema` as one who may"
+            raise ConfigError(f"{config.safe_database()}: {message} ({_said(error)})") from error
+        message = f"{config.safe_database()}: {_said(error)}"
         raise Unavailable(message) from error
+
+
+def _is_current(config: Config) -> bool:
+    """Raises ConfigError where a newer cronq made the tables."""
+    database = open_database(config)
+    try:
+        return is_current(database, config.table_prefix)
+    finally:
+        database.close()
+
+
+def _lacks_rights(error: DBAPIError) -> bool:
+    codes = (getattr(error.orig, "sqlstate", None), *getattr(error.orig, "args", ()))
+    return any(code in codes for code in _NO_RIGHTS)
+
+
+def _said(error: DBAPIError) -> str:
+    return str(error.orig).strip().splitlines()[0]
 
 
 def _too_long() -> TryLater:
@@ -70,13 +105,48 @@ def _alone(config: Config) -> Iterator[None]:
     deadline = time.monotonic() + _PATIENCE
     number = crc32(f"{config.database_url().name} {config.table_prefix}".encode())
     try:
-        while not database.lock(number):
-            if time.monotonic() > deadline:
-                raise _too_long()
-            time.sleep(0.05)
-        yield
+        _wait_for(lambda: database.lock(number), deadline)
+        if database.has_other_writers():
+            with _alone_in_cluster(config, database, deadline):
+                yield
+        else:
+            yield
     finally:
         database.close()
+
+
+@contextmanager
+def _alone_in_cluster(config: Config, database: Database, deadline: float) -> Iterator[None]:
+    """Hold a row of the leases: Galera's nodes don't share locks, but of two that write one row only one may."""
+    queries = Queries(config.table_prefix, "mysql")
+    engine = _engine(config)
+    with engine.begin() as connection:
+        metadata = tables(config.table_prefix, "mysql", collation=collation(connection))
+        connection.execute(CreateTable(metadata.tables[queries.duties], if_not_exists=True))
+    engine.dispose()
+    holder = f"{os.uname().nodename}-{os.getpid()}-{os.urandom(3).hex()}"
+    _wait_for(lambda: _take_lease(database, queries, holder), deadline)
+    yield
+    database.execute(queries.leave_duty, (_DUTY, holder))
+
+
+def _take_lease(database: Database, queries: Queries, holder: str) -> bool:
+    measured = database.read_clock()
+    now = measured.instant if measured else 0
+    until = now + _LONGEST
+    if database.execute(queries.take_duty, (holder, until, _DUTY, holder, now)).rowcount:
+        return True
+    try:
+        return bool(database.execute(queries.first_duty, (_DUTY, holder, until)).rowcount)
+    except Duplicate:
+        return False
+
+
+def _wait_for(lock: Callable[[], bool], deadline: float) -> None:
+    while not lock():
+        if time.monotonic() > deadline:
+            raise _too_long()
+        time.sleep(0.05)
 
 
 def _check_folder(config: Config) -> None:

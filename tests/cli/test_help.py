@@ -75,7 +75,7 @@ def test_quick_reader_of_run_knows_the_options_that_typer_knows() -> None:
     parameters = {p.opts[0]: p for p in GROUP.commands["run"].params}
     assert set(parameters) == {*run.VALUES, *run.FLAGS}
     assert {option for option, p in parameters.items() if p.is_flag} == set(run.FLAGS)
-    assert {p.name for p in parameters.values() if p.multiple} == run.REPEATABLE
+    assert {p.name for p in parameters.values() if p.multiple} == {"queue"}
     assert {option: p.name for option, p in parameters.items()} == run.VALUES | run.FLAGS
 
 

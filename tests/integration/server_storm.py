@@ -7,11 +7,12 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
 from cronq.dialects import open_database
-from tests import databases
+from daemons.databases import Running
 from tests.integration.running import Queue
 from tests.integration.storm import LANES, Storm, children_of
 from tests.integration.verdicts import LEASE_ENDED
@@ -25,19 +26,19 @@ CONFIG = f'lease = "{LEASE:g}s"\nlock_dir = "locks-{{host}}"\n'
 
 
 class ServerQueue(Queue):
-    """A queue in a database server, for hosts with locks and journals of their own."""
+    """A queue in database servers, for hosts with locks and journals of their own; each knows its server's URL."""
 
-    def __init__(self, project: Project, database: str, hosts: tuple[str, ...]) -> None:
-        self._database = database
-        self._hosts = hosts
+    def __init__(self, project: Project, databases: Mapping[str, str]) -> None:
+        self._databases = databases
         super().__init__(project)
         self._looking = open_database(self.app.config)
 
     def tasks(self, text: str, config: str = "") -> None:
         super().tasks(text, config)
-        for host in (*self._hosts, "cronq"):
-            settings = f'database = "{self._database}"\napp = "jobs:queue"\n{CONFIG.format(host=host)}{config}'
-            self.project.write(f"{host}.toml", settings)
+        first = next(iter(self._databases))
+        for name, host in ((first, "cronq"), *((name, name) for name in self._databases)):
+            head = f'database = "{self._databases[name]}"\napp = "jobs:queue"\n'
+            self.project.write(f"{host}.toml", head + CONFIG.format(host=host) + config)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -56,18 +57,17 @@ class ServerQueue(Queue):
 class ServerStorm(Storm):
     """Three runners on each of two hosts."""
 
-    def __init__(self, server: databases.Running, network: Network, project: Project, *, seed: int) -> None:
+    def __init__(self, server: Running, network: Network, project: Project, *, seed: int) -> None:
         self._server = server
         self._hosts = {name: network.host(name) for name in ("north", "south")}
         self._cut_off: Host | None = None
         self._long: list[int] = []
         self.lanes = [(name, *lane) for name in self._hosts for lane in LANES]
-        super().__init__(ServerQueue(project, server.url("jobs"), tuple(self._hosts)), seed=seed)
+        super().__init__(ServerQueue(project, dict.fromkeys(self._hosts, server.url("jobs"))), seed=seed)
 
     def command(self, lane: tuple[str, ...]) -> list[str]:
         name, *options = lane or (self._random.choice(list(self._hosts)),)
-        where = [*os.environ.get("STORM_V", "").split(), "--config", f"{name}.toml"]
-        return [*self._hosts[name].command, *COMMAND, *where, "run", "--jobs", "2", *options]
+        return [*self._hosts[name].command, *COMMAND, "--config", f"{name}.toml", "run", "--jobs", "2", *options]
 
     def within_reach(self) -> list[subprocess.Popen[bytes]]:
         """A host that is cut off is left alone: what it does by itself is what matters."""
@@ -106,10 +106,10 @@ class ServerStorm(Storm):
         self._cut_off = self._hosts[name]
         self._cut_off.cut()
 
-    def _busy_with_long(self) -> str | None:
+    def _busy_with_long(self) -> str:
         self._start_missing()
         running = self.queue.rows("state = 'running' AND id BETWEEN ? AND ?", self._long[0], self._long[-1])
-        return running[0]["host"] if running else None
+        return str(running[0]["host"]) if running else ""
 
     def is_rescued(self) -> bool:
         """Whether another host has taken over what the one that is cut off had."""
@@ -123,15 +123,3 @@ class ServerStorm(Storm):
         self.note(f"plug {self._cut_off.name} in again")
         self._cut_off.plug_in()
         self._cut_off = None
-
-    def dump(self):
-        q = self.queue
-        with (self.queue.directory / "dump").open("w") as f:
-            for r in q.sql(
-                "SELECT id,state,attempt,crashes,snoozes,worker,token,host,pid,started_at,finished_at FROM cronq_jobs ORDER BY id"
-            ):
-                print("J", *r, file=f)
-            for r in q.sql(
-                "SELECT job_id,number,outcome,host,pid,started_at,finished_at,error_message FROM cronq_attempts ORDER BY id"
-            ):
-                print("A", *r, file=f)

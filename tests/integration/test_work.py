@@ -64,9 +64,18 @@ def ended(worker: subprocess.Popen[str], *, seconds: float = 20) -> tuple[int, s
     return worker.returncode, said
 
 
+def wait_for_state(queue: Queue, state: str) -> None:
+    """Wait until all workers say that they are in this state."""
+    wait_until(lambda: set(queue.sql("SELECT state FROM cronq_workers")) == {(state,)}, what=state)
+
+
 def workers(queue: Queue) -> list[dict[str, Any]]:
     shown: list[dict[str, Any]] = json.loads(queue.project.done("workers", "--json"))
     return shown
+
+
+def pids(queue: Queue) -> set[int]:
+    return {pid for (pid,) in queue.sql("SELECT pid FROM cronq_workers WHERE kind = 'work'")}
 
 
 def settle_down(worker: subprocess.Popen[str]) -> None:
@@ -143,7 +152,7 @@ def test_sigterm_and_sigint_finish_and_end(tasks: Queue) -> None:
         worker = tasks.work(*NEVER)
         job = begin(tasks, name)
         worker.send_signal(number)
-        wait_until(lambda: workers(tasks)[0]["state"] == "ending", what="ending")
+        wait_for_state(tasks, "ending")
         waiting = tasks.put("record", {"word": "not now"}, at="+0s")
         finish(tasks, name)
         assert ended(worker) == (0, "")
@@ -158,18 +167,18 @@ def test_a_job_goes_back_with_its_attempt_when(how: str, tasks: Queue) -> None:
     job = begin(tasks)
     worker.terminate()
     if how == "a second signal":
-        wait_until(lambda: workers(tasks)[0]["state"] == "ending", what="ending")
+        wait_for_state(tasks, "ending")
         worker.terminate()
     assert ended(worker)[0] == 0
-    row = tasks.row(job)
-    assert (row["state"], row["attempt"], tasks.attempts(job)) == ("ready", 0, [])
+    assert (tasks.state(job), tasks.row(job)["attempt"]) == ("ready", 0)
+    assert tasks.attempt(job)["error_message"].endswith("the job went back, its attempt returned")
 
 
 def test_sigquit_finishes_however_long_it_takes(tasks: Queue) -> None:
     worker = tasks.work("--grace", "0", *NEVER)
     job = begin(tasks)
     worker.send_signal(signal.SIGQUIT)
-    wait_until(lambda: workers(tasks)[0]["state"] == "ending", what="ending")
+    wait_for_state(tasks, "ending")
     assert tasks.state(job) == "running"
     finish(tasks)
     assert ended(worker) == (0, "")
@@ -192,7 +201,8 @@ def test_sigusr2_pauses_and_sigcont_goes_on(tasks: Queue) -> None:
     worker = tasks.work(*NEVER)
     job = begin(tasks)
     worker.send_signal(signal.SIGUSR2)
-    wait_until(lambda: workers(tasks)[0]["state"] == "paused", what="paused")
+    wait_for_state(tasks, "paused")
+    assert workers(tasks)[0]["state"] == "paused"
     waiting = tasks.put("record", {"word": "waits"})
     finish(tasks)
     wait_until(lambda: tasks.state(job) == "finished")
@@ -200,7 +210,7 @@ def test_sigusr2_pauses_and_sigcont_goes_on(tasks: Queue) -> None:
     assert tasks.state(waiting) == "ready"
     worker.send_signal(signal.SIGCONT)
     tasks.wait_for_record("waits")
-    assert workers(tasks)[0]["state"] == "running"
+    wait_for_state(tasks, "running")
 
 
 def test_sighup_finishes_and_starts_afresh_with_new_code_under_the_same_pid(tasks: Queue) -> None:
@@ -209,7 +219,7 @@ def test_sighup_finishes_and_starts_afresh_with_new_code_under_the_same_pid(task
     job = begin(tasks)
     tasks.tasks(TASKS.replace('"version", 1', '"version", 2'))
     worker.send_signal(signal.SIGHUP)
-    wait_until(lambda: workers(tasks)[0]["state"] == "ending", what="ending")
+    wait_for_state(tasks, "ending")
     next_one = tasks.put("version")
     worker.send_signal(signal.SIGHUP)
     finish(tasks)
@@ -426,16 +436,16 @@ def test_reload_under_supervisord_spends_no_attempt(tasks: Queue) -> None:
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_until(lambda: len(workers(tasks)) == 2, what="two workers")
-        before = {one["pid"] for one in workers(tasks)}
+        wait_until(lambda: len(pids(tasks)) == 2, what="two workers")
+        before = pids(tasks)
         jobs = [begin(tasks, name) for name in ("one", "two")]
         assert len(tasks.project.done("reload-workers").splitlines()) == 2
-        wait_until(lambda: {one["state"] for one in workers(tasks)} == {"ending"}, what="ending")
+        wait_for_state(tasks, "ending")
         jobs.append(tasks.put("record", {"word": "after"}))
         for name in ("one", "two"):
             finish(tasks, name)
         tasks.wait_for_record("after")
-        wait_until(lambda: not before & {one["pid"] for one in workers(tasks)}, what="new processes")
+        wait_until(lambda: not before & pids(tasks), what="new processes")
         wait_until(lambda: all(tasks.state(job) == "finished" for job in jobs))
         assert [(tasks.row(job)["attempt"], tasks.attempts(job)) for job in jobs] == [(1, [])] * 3
     finally:

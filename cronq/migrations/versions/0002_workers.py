@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from cronq.schema import tables
+from cronq.schema import collation, tables
 
 revision = "0002"
 down_revision = "0001"
@@ -13,6 +13,7 @@ down_revision = "0001"
 def upgrade() -> None:
     """Create both tables where they aren't there."""
     connection = op.get_bind()
-    metadata = tables(connection.info["table_prefix"], connection.info["family"])
+    prefix, family = connection.info["table_prefix"], connection.info["family"]
+    metadata = tables(prefix, family, collation=collation(connection))
     for name in ("leases", "workers"):
-        metadata.tables[f"{connection.info['table_prefix']}{name}"].create(connection, checkfirst=True)
+        metadata.tables[f"{prefix}{name}"].create(connection, checkfirst=True)

@@ -1,0 +1,169 @@
+"""A Galera cluster of which both nodes take writes: one queue, though the nodes share no locks."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from cronq import Cronq
+from cronq import config as configuration
+from cronq.config import Config
+from cronq.migrations import upgrade
+from cronq.selection import Filter
+from cronq.store import Lease, Store
+from cronq.times import Clock
+from daemons.galera import Node, cluster
+from tests.integration.server_storm import ServerQueue
+from tests.integration.storm import LANES, Storm
+from tests.integration.verdicts import (
+    KILLED,
+    LEASE_ENDED,
+    every_run_is_explained,
+    groups_take_turns,
+    nothing_is_lost_or_stuck,
+    twins_never_meet,
+)
+from tests.project import COMMAND, Project
+
+JOBS = int(os.environ.get("GALERA_JOBS", "1000"))
+NODES = ("first", "second")
+
+
+class ClusterQueue(ServerQueue):
+    """Each host uses the node of its name; what a test enqueues goes to one and the other in turn."""
+
+    def __init__(self, project: Project, nodes: tuple[Node, Node]) -> None:
+        self._apps: list[Cronq] = []
+        super().__init__(project, {name: node.url("jobs") for name, node in zip(NODES, nodes, strict=True)})
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        for app in self._apps:
+            app.close()
+
+    @property
+    def app(self) -> Cronq:
+        if not self._apps:
+            self._apps = [Cronq(self.config(name)) for name in NODES]
+        self._apps.reverse()
+        return self._apps[0]
+
+    def store(self, name: str) -> Store:
+        return Store(self.config(name), Clock())
+
+    def config(self, name: str) -> Config:
+        return configuration.load(file=str(self.directory / f"{name}.toml"), environ={})
+
+
+class ClusterStorm(Storm):
+    """Three runners on each node."""
+
+    lanes = tuple((name, *lane) for name in NODES for lane in LANES)
+
+    def command(self, lane: tuple[str, ...]) -> list[str]:
+        name, *options = lane or (self._random.choice(NODES),)
+        return [*COMMAND, "-v", "--config", f"{name}.toml", "run", "--jobs", "2", *options]
+
+
+@pytest.fixture
+def queue(project: Project) -> Iterator[ClusterQueue]:
+    with cluster() as nodes:
+        nodes[0].execute("CREATE DATABASE jobs")
+        with ClusterQueue(project, nodes) as queue:
+            yield queue
+
+
+@pytest.mark.slow
+@pytest.mark.needs("galera")
+@pytest.mark.timeout(1800)
+def test_both_nodes_take_writes(queue: ClusterQueue) -> None:
+    the_tables_are_made_from_both_at_once(queue)
+    what_one_node_took_the_other_has(queue)
+    twins_from_both_nodes_are_one(queue)
+    work_is_shared(queue)
+
+
+def the_tables_are_made_from_both_at_once(queue: ClusterQueue) -> None:
+    context = multiprocessing.get_context("fork")
+    start, answers = context.Barrier(4), context.Queue()
+    processes = [context.Process(target=make_tables, args=(queue.config(name), start, answers)) for name in NODES * 2]
+    for process in processes:
+        process.start()
+    applied = [answers.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join(60)
+    assert sorted(map(bool, applied)) == [False, False, False, True], applied
+    assert len(queue.sql("SELECT * FROM cronq_schema")) == 1
+
+
+def make_tables(config: Config, start: Any, answers: Any) -> None:
+    start.wait()
+    try:
+        answers.put(upgrade(config))
+    except Exception as error:
+        answers.put([repr(error)])
+
+
+def what_one_node_took_the_other_has(queue: ClusterQueue) -> None:
+    """At once: whoever is woken by an enqueue on one node finds the job on the other."""
+    with queue.store("first") as first, queue.store("second") as second:
+        for number in range(50):
+            job = first.enqueue([queue.app._intake.prepare("jobs.work", {}, {"key": f"seen-{number}"}, check=False)])[0]
+            now = second.clock.now()
+            (claimed,) = second.claim(Filter(), Lease("other", now + 60_000_000), limit=1, now=now)
+            assert claimed.id == job.id
+            second.release([claimed])
+            assert first.cancel([job.id]) == [job.id]
+        assert sum(first.clear({"cancelled"}, older_than=-60)) == 50
+
+
+def twins_from_both_nodes_are_one(queue: ClusterQueue) -> None:
+    context = multiprocessing.get_context("fork")
+    start, answers = context.Barrier(4), context.Queue()
+    processes = [context.Process(target=put_twins, args=(queue.config(name), start, answers)) for name in NODES * 2]
+    for process in processes:
+        process.start()
+    ids = [answers.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join(60)
+    assert ids[0] == ids[1] == ids[2] == ids[3]
+    assert len(set(ids[0])) == 30
+    assert len(queue.rows()) == 30
+    queue.app.store.cancel(ids[0])
+    sum(queue.app.store.clear({"cancelled"}, older_than=-60))
+
+
+def put_twins(config: Config, start: Any, answers: Any) -> None:
+    app = Cronq(config)
+    start.wait()
+    try:
+        answers.put([app.enqueue("jobs.work", {}, check=False, key=f"twin-{n}", unique=True).id for n in range(30)])
+    except Exception as error:
+        answers.put([repr(error)])
+    app.close()
+
+
+def work_is_shared(queue: ClusterQueue) -> None:
+    storm = ClusterStorm(queue, seed=JOBS)
+    try:
+        storm.blow(max(10, JOBS // 200), JOBS)
+        storm.calm_down(600)
+    finally:
+        storm.stop()
+    executions = storm.executions()
+    nothing_is_lost_or_stuck(queue, storm.expected)
+    every_run_is_explained(queue, executions, deaths=(KILLED, LEASE_ENDED))
+    groups_take_turns(queue, executions)
+    twins_never_meet(queue, executions)
+    assert conflicts(storm) > 0
+    assert len({host for (host,) in queue.sql("SELECT DISTINCT worker FROM cronq_jobs")}) > 2
+
+
+def conflicts(storm: ClusterStorm) -> int:
+    """What the runners told of them."""
+    return sum(map(int, re.findall(r"(\d+) conflicts", storm.complaints())))
