@@ -191,6 +191,12 @@ class Intake:
             for job, new in zip(jobs, enqueued, strict=True)
         ]
 
+    def announce(self, jobs: Sequence[tuple[str, int]]) -> None:
+        """Ring for jobs (queue and id) that are there again."""
+        self._wake()
+        if self._opened.bell:
+            self._opened.bell.ring(jobs)
+
     def _wake(self, connection: Any = None) -> None:
         """Wake the workers of this host, also for what is due later: they must know when."""
         neighbours = self._opened.neighbours

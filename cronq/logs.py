@@ -78,8 +78,8 @@ def _priority(record: logging.LogRecord) -> int:
     return next((number for level, number in _PRIORITIES if record.levelno >= level), _PRIORITIES[-1][1])
 
 
-def start(config: Config, *, verbose: bool = False) -> None:
-    """Send the log where the config says, from its level on; with `verbose` also to stderr, from INFO on.
+def start(config: Config, *, shown: str | None = None) -> None:
+    """Send the log where the config says, from its level on; and to stderr what is `shown`, a level.
 
     Errors that a report tells on stderr anyway are not told there twice. Raises ConfigError
     where the file can't be written.
@@ -89,8 +89,8 @@ def start(config: Config, *, verbose: bool = False) -> None:
         handler = _handler(config.log, as_json=config.log_format == "json")
         handler.setLevel(config.log_level.upper())
         log.addHandler(handler)
-    if verbose and config.log != "stderr":
-        log.addHandler(_told_by_hand())
+    if shown is not None and config.log != "stderr":
+        log.addHandler(_told_by_hand(shown))
     levels = [handler.level for handler in log.handlers if not isinstance(handler, logging.NullHandler)]
     log.setLevel(min(levels, default=logging.WARNING))
     log.propagate = False
@@ -128,11 +128,11 @@ def _to_file(path: str, *, as_json: bool) -> logging.Handler:
     return handler
 
 
-def _told_by_hand() -> logging.Handler:
+def _told_by_hand(level: str) -> logging.Handler:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("cronq: %(message)s"))
     handler.addFilter(lambda record: record.levelno < logging.ERROR)
-    handler.setLevel(logging.INFO)
+    handler.setLevel(level)
     return handler
 
 

@@ -79,13 +79,13 @@ class Invocation:
                 self._config = self._config.with_values("--log-file", log=self.log_file)
         return self._config
 
-    def start_logging(self) -> None:
-        """Send the log where it shall go. Raises ConfigError where that can't be written."""
-        if not self._logging and (self.verbose or self.config.log is not None):
+    def start_logging(self, *, warnings: bool = False) -> None:
+        """Send the log where it shall go, and warnings to stderr. Raises ConfigError where it can't be written."""
+        if not self._logging and (self.verbose or warnings or self.config.log is not None):
             from cronq import logs
 
             self._logging = True
-            logs.start(self.config, verbose=self.verbose)
+            logs.start(self.config, shown="INFO" if self.verbose else "WARNING" if warnings else None)
 
     def cronq(self, *, with_tasks: bool) -> Cronq:
         """The configured app with its tasks, or only what the database itself needs."""

@@ -73,6 +73,7 @@ def execute(invocation: Invocation, options: WorkOptions) -> int:
     from cronq.render.progress import Report
 
     stay = options.stay()
+    invocation.start_logging(warnings=not invocation.quiet)
     report = Report()
     worker = _work(invocation, stay, report)
     report.done(worker.summary, verbose=invocation.verbose)

@@ -55,6 +55,7 @@ _cronq() {
         show) options='--output --utc --json' ;;
         why) options='--json' ;;
         errors) options='--state --queue --task --group --key --error --older-than --limit --utc --json' ;;
+        top) options='--once' ;;
         status) options='--json' ;;
         doctor) options='--json' ;;
         wait) options='--timeout' ;;
@@ -68,7 +69,7 @@ _cronq() {
         clear-finished) options='--state' ;;
         update-schema) options='' ;;
         print-config) options='--user --file --into' ;;
-        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version enqueue emit run work health metrics serve-inetd ls show why errors status doctor wait workers reload-workers pause resume ring retry cancel clear-finished update-schema print-config' ;;
+        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version enqueue emit run work health metrics serve-inetd ls show why errors top status doctor wait workers reload-workers pause resume ring retry cancel clear-finished update-schema print-config' ;;
     esac
     case $current in -*)
         mapfile -t COMPREPLY < <(compgen -W "$options --config --db --log-file --verbose -v --quiet -q --debug --version" -- "$current")
