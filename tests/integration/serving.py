@@ -82,7 +82,8 @@ class Server:
     def __init__(self, project: Project, given: socket.socket, arguments: Sequence[str] = ()) -> None:
         self.process: subprocess.Popen[bytes] = subprocess.Popen(
             [*COMMAND, "serve-inetd", *arguments],
-            cwd=project.directory, env=project.environment, stdin=given.fileno(), stdout=given.fileno(), stderr=given.fileno(),
+            cwd=project.directory, env=project.environment,
+            stdin=given.fileno(), stdout=given.fileno(), stderr=given.fileno(),
         )  # fmt: skip
 
     def __enter__(self) -> Self:
