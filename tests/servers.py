@@ -74,7 +74,7 @@ def cgroup_root() -> Path | None:
 @functools.cache
 def _systemd_boot() -> str | None:
     """Whether a systemd can be process 1 here: groups of its own, and a tree over the machine's."""
-    if reason := _namespaces() or _installed("nsenter") or _installed("setpriv"):
+    if reason := _namespaces() or _installed("nsenter") or _installed("setpriv") or _installed("dbus-daemon"):
         return reason
     if not Path("/lib/systemd/systemd").exists():
         return "systemd is not installed"
@@ -147,6 +147,7 @@ _FINDERS: dict[str, Callable[[], str | None]] = {
     "supervisor": functools.partial(_contained, "supervisord"),
     "systemd-analyze": functools.partial(_installed, "systemd-analyze"),
     "systemd-boot": _systemd_boot,
+    "systemd-socket-activate": functools.partial(_installed, "systemd-socket-activate"),
     "xinetd": functools.partial(_contained, "xinetd"),
     "zsh": functools.partial(_installed, "zsh"),
 }

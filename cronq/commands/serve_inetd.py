@@ -61,6 +61,8 @@ def serve(invocation: Invocation, arguments: Sequence[str], *, misread: Callable
     told to the system's log where stderr isn't for people.
     """
     came_in = enter()
+    for number in (_signal.SIGHUP, _signal.SIGPIPE):  # a caller or a terminal that goes away takes nothing along
+        _signal.signal(number, _signal.SIG_IGN)
     try:
         options = parse(arguments)
         return misread() if options is None else execute(invocation, options, came_in)

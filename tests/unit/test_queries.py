@@ -92,7 +92,7 @@ def test_columns_match_what_is_made_of_them() -> None:
         ("finish", len(rows.finished_row(SETTLED))),
         ("record_attempt", len(rows.attempt_row(SETTLED, "host"))),
         ("front", 4),
-        ("members", 8),
+        ("members", 10),
         ("claim", 7),
         ("claim_behind", 7),
         ("release", 2),

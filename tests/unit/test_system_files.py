@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -91,13 +92,19 @@ def test_time_to_end_grows_with_the_grace_of_the_configuration() -> None:
     assert "\nstopwaitsecs=140\n" in texts(SHOP)["supervisor/cronq.conf"]
 
 
+@pytest.mark.parametrize("path", ["/srv/my shop/cronq", "/srv/50%/cronq", '/srv/"/cronq', "/srv/$HOME", "/srv/a\nb"])
 @pytest.mark.parametrize(
-    "path", ["/srv/my shop/cronq", "/srv/50%/cronq", '/srv/"/cronq', "/srv/$HOME", "/srv/a\nb", ""]
+    "installed",
+    [
+        lambda path: Installation(program=path),
+        lambda path: Installation(home=path),
+        lambda path: Installation(config=path),
+        lambda path: Installation(writable=(path,)),
+    ],
 )
-def test_paths_that_such_files_cannot_hold_are_refused(path: str) -> None:
-    for field in ("program", "home", "config"):
-        with pytest.raises(InvalidInput, match="can't stand in these files"):
-            Installation(**{field: path or "\t"})  # type: ignore[arg-type]  # the fields named are texts
+def test_paths_that_such_files_cannot_hold_are_refused(installed: Callable[[str], Installation], path: str) -> None:
+    with pytest.raises(InvalidInput, match="can't stand in these files"):
+        installed(path)
 
 
 def configured(directory: Path, text: str) -> Config:
