@@ -22,7 +22,7 @@ from tests.network import Network
 from tests.project import Project
 from tests.waiting import wait_until
 
-JOBS = int(os.environ.get("STORM_JOBS", "2000"))
+JOBS = int(os.environ.get("STORM_JOBS", "500"))
 SEED = int(os.environ.get("STORM_SEED", "1"))
 """`make storm` has more of it."""
 
