@@ -71,9 +71,10 @@ dist: .venv/development  ## wheel, sdist, and dist/cronq: one file that needs no
 	@$(BIN)/shiv --quiet --compile-pyc --reproducible --console-script cronq --python '/usr/bin/env python3' \
 	  --output-file dist/cronq "$$(echo dist/*.whl)[postgresql,amqp,redis,beanstalk]"
 	@ls -lh dist
+
 .PHONY: packaging
 packaging: setup  ## packaging/ anew from the templates in cronq/templates
-	$(BIN)/python .ci/render_packaging.py
+	$(BIN)/python .ci/make_packaging.py
 
 .PHONY: docs
 docs: setup  ## are the documents true: links, words, and every example

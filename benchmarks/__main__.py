@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import signal
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.figures import claims, groups, peers, starts
+from benchmarks.figures import claims, groups, inetd, million, peers, starts
 from benchmarks.result import Figure, Standing
 
 SINGLE: dict[str, Callable[..., list[Figure]]] = {
@@ -22,10 +23,12 @@ SINGLE: dict[str, Callable[..., list[Figure]]] = {
     "ls": starts.listing,
     "claim": claims.run,
     "group": groups.run,
+    "million": million.run,
+    "inetd": inetd.run,
 }
 NOTE = """\
-drain: from the start of the workers until the last process has ended; for workers that stay (huey),
-until the last job has started. rq is given fewer jobs, for it would take minutes."""
+drain: from the start of the workers until the last process has ended; for workers that stay
+(huey, celery, dramatiq), until the last job has started. rq is given fewer jobs, for it would take minutes."""
 NAMES = (*peers.MEASURES, *SINGLE)
 
 
@@ -110,5 +113,12 @@ def _amount(values: Sequence[float]) -> str:
     return f"{middle:,.0f}" if middle >= 100 else f"{middle:.2f}"
 
 
+def _end(number: int, _frame: object) -> None:
+    """End with what was started for the measurements, also in the background, where SIGINT is ignored otherwise."""
+    sys.exit(128 + number)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, _end)
+    signal.signal(signal.SIGTERM, _end)
     sys.exit(main())

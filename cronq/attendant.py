@@ -11,11 +11,11 @@ from cronq.pool import TICK
 
 if TYPE_CHECKING:
     from cronq.config import Config
-    from cronq.engine import Summary
     from cronq.job import Claimed
     from cronq.pool import Started
     from cronq.registry import Registry
     from cronq.store import Store
+    from cronq.summary import Summary
 
 _PRESENT_AFTER = 1.0
 """Seconds that a job runs before its worker is put on the roster: a short one need not pay for that."""
@@ -30,9 +30,12 @@ class Attendant(Engine):
     It rescues and promotes nothing: whoever asked for one job need not wait for others.
     """
 
+    promotes = False
+
     def __init__(self, store: Store, registry: Registry, config: Config, *, started: Started) -> None:
         super().__init__(store, registry, config, part=Part("serve-inetd", children=1, started=started))
         self.claimed = 1
+        self._since = started.since
         self._present = False
         self._enter_at = _NEVER
 
@@ -51,10 +54,10 @@ class Attendant(Engine):
     def begin(self) -> None:
         """Heed signals from now on; what run does at its start is not for one job to wait for."""
         now = time.monotonic()
-        self._times.maintain = self._times.promote = _NEVER
+        self._fence.renewed(self._since)
+        self._times.maintain = _NEVER
         self._times.renew = now + self._config.lease / 3
         self._times.heed = now + _HEED
-        self._fence.renewed(now)
         self._enter_at = now + _PRESENT_AFTER
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
 

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from cronq.dialects import sqlite
+from cronq.dialects.notify import returning_id
 from cronq.dialects.server import IDENTITIES, driver_text
 from cronq.errors import InvalidInput
 
@@ -96,10 +97,10 @@ class _OnPostgreSQL(_OnServer):
     family = "postgresql"
 
     def insert(self, sql: str, row: Sequence[Any]) -> int:
-        return self.query(f"{sql} RETURNING id", row)[0][0]  # type: ignore[no-any-return]
+        return self.query(sql + returning_id(sql), row)[0][0]  # type: ignore[no-any-return]
 
     def insert_unless_twin(self, sql: str, row: Sequence[Any]) -> int | None:
-        new = self.query(f"{sql} ON CONFLICT DO NOTHING RETURNING id", row)
+        new = self.query(f"{sql} ON CONFLICT DO NOTHING{returning_id(sql)}", row)
         return new[0][0] if new else None
 
 

@@ -10,7 +10,6 @@ from cronq.locks import last_run, run_is_on
 from cronq.queries import Queries
 from cronq.revisions import is_current
 from cronq.roster import Roster
-from cronq.selection import Filter
 from cronq.times import SECOND, Clock
 
 TYPE_CHECKING = False
@@ -61,6 +60,11 @@ class Census:
         return sum(number for queue, at, number in self.counts if at == state and (wanted is None or queue in wanted))
 
     @property
+    def known(self) -> list[Worker]:
+        """All on the roster, silent ones too."""
+        return [*self.workers, *self.silent]
+
+    @property
     def queues(self) -> list[str]:
         """The queues that have jobs or are paused, by name."""
         return sorted({queue for queue, _, _ in self.counts} | self.paused)
@@ -72,15 +76,11 @@ class Census:
 
     def listeners(self, queue: str) -> list[Worker]:
         """Those who work and take jobs of the queue."""
-        return [worker for worker in self.workers if _filter(worker).admitted([queue])]
+        return [worker for worker in self.workers if worker.filter.admits(queue)]
 
     def age(self, instant: int | None) -> float | None:
         """Seconds since then, never less than 0."""
         return None if instant is None else max(0.0, (self.now - instant) / SECOND)
-
-
-def _filter(worker: Worker) -> Filter:
-    return Filter(tuple(worker.queues.split(",")) if worker.queues else ())
 
 
 def take(config: Config) -> Census | None:

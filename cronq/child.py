@@ -233,8 +233,8 @@ def become(captures: tuple[Capture, Capture], worker: str, serve: Callable[[], N
 def _own_signals() -> None:
     signal.set_wakeup_fd(-1)
     for number in (
-        signal.SIGALRM,
         signal.SIGCHLD,
+        signal.SIGALRM,
         signal.SIGUSR1,
         signal.SIGUSR2,
         signal.SIGHUP,

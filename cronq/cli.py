@@ -21,7 +21,7 @@ INPUT_OUTPUT = 74
 INTERRUPTED = 130
 READER_GONE = 141
 
-VALUES = {"--config": "file", "--db": "database"}
+VALUES = {"--config": "file", "--db": "database", "--log-file": "log_file"}
 """Global options that take a value."""
 
 FLAGS = {
@@ -34,7 +34,7 @@ FLAGS = {
 }
 
 
-QUICK = ("run", "health", "metrics")
+QUICK = ("run", "work", "health", "metrics")
 """Commands that read their options themselves, each in a module of its name."""
 
 
@@ -54,11 +54,14 @@ class CommandLine:
 
     def invocation(self) -> Invocation:
         """The global options as the commands get them."""
-        return Invocation(
+        invocation = Invocation(
             file=self.values.get("file"),
             database=self.values.get("database"),
+            log_file=self.values.get("log_file"),
             verbosity=self.flags.count("louder") - self.flags.count("quieter"),
         )
+        invocation.typed = self.rest
+        return invocation
 
     def _read(self, arguments: list[str]) -> None:
         while arguments:

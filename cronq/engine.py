@@ -5,18 +5,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
+import signal
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from cronq import __version__
 from cronq.errors import Unavailable
-from cronq.events import log
-from cronq.fence import Fence
-from cronq.job import Failure, State
+from cronq.events import log, step, steps
+from cronq.fence import Fence, NoFence
+from cronq.job import ENDED, Failure, State
 from cronq.locks import Liveness, new_worker
 from cronq.maintenance import Maintainer, not_started, settlement
 from cronq.notices import Notice, notice_of
@@ -24,14 +26,15 @@ from cronq.outcome import Outcome
 from cronq.pace import Pace
 from cronq.policies import Policies
 from cronq.pool import TICK, Pool, Setting
-from cronq.roster import Entry, Presence
+from cronq.roster import END, Entry, Presence
 from cronq.signals import Signals
 from cronq.store import Lease
+from cronq.summary import Summary
 from cronq.times import SECOND
+from cronq.transports.local import Neighbours
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from types import FrameType
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cronq.config import Config
     from cronq.job import Claimed
@@ -39,52 +42,17 @@ if TYPE_CHECKING:
     from cronq.pool import Ended, Member, Started
     from cronq.registry import Registry
     from cronq.store import Store
+    from cronq.summary import Report
 
 _SETTLE_AT = 100
 _SETTLE_AFTER = 0.05
 _HEED = 1.0
-_PROMOTE = 1.0
 _MAINTAIN = 60.0
 SHUTDOWN_GRACE = 60.0
 """Seconds that running jobs get to end after SIGTERM."""
 
-_OUT_OF_REACH = "executor died: SIGKILL (its lease ended while the database was out of reach)"
-_GIVEN_UP = Outcome("crashed", 0, 0, "rescue", error=Failure("ExecutorDied", _OUT_OF_REACH), signal="SIGKILL")
-
-
-@dataclass
-class Summary:
-    """What a run did: jobs by the state they went to. `lost` are leases that others took over."""
-
-    finished: int = 0
-    failed: int = 0
-    retrying: int = 0
-    waiting: int = 0
-    cancelled: int = 0
-    ready: int = 0
-    lost: int = 0
-    conflicts: int = 0
-    """How often the database had to be asked again because another runner was in the way."""
-    stopped: bool = False
-    """Whether a signal or a task ended the run early."""
-
-    @property
-    def ended(self) -> int:
-        """Attempts that ended."""
-        return self.finished + self.failed + self.retrying + self.waiting + self.cancelled + self.ready
-
-
-class Report(Protocol):
-    """Who is told how a run goes."""
-
-    watched: bool
-    """Whether somebody looks at `progress`: counting what is left costs a statement."""
-
-    def progress(self, summary: Summary, total: int) -> None:
-        """Outcomes were written; `total` is what there was and is to do."""
-
-    def needs_a_person(self, notice: Notice) -> None:
-        """A job failed for good, or keeps failing."""
+_CUT_OFF = "executor died: SIGKILL (its runner could not renew the lease: the database was away for too long)"
+_FENCED = Outcome("crashed", 0, 0, "rescue", error=Failure("ExecutorDied", _CUT_OFF), signal="SIGKILL")
 
 
 @dataclass
@@ -94,7 +62,6 @@ class _Times:
     settled: float = 0.0
     renew: float = 0.0
     heed: float = 0.0
-    promote: float = 0.0
     maintain: float = 0.0
 
 
@@ -111,6 +78,9 @@ class Part(NamedTuple):
 
 class Engine:
     """The children of one process and the jobs they have. Registered as a worker while it lives."""
+
+    promotes = True
+    """Whether it makes scheduled, retrying and waiting jobs ready when they are due."""
 
     def __init__(
         self, store: Store, registry: Registry, config: Config, *, part: Part, report: Report | None = None
@@ -131,13 +101,17 @@ class Engine:
         self._pool.before_fork = store.close
         self._pace = Pace()
         self._times = _Times()
+        alone = config.sqlite_path() is not None
+        self._fence = (NoFence if alone else Fence)(config.lease, self._stop_in_time)
         self._ended: list[Settlement] = []
         self._spare: list[Claimed] = []
         self._returned: list[Claimed] = []
+        self._paused: frozenset[str] = frozenset()
+        self._due: int | None = None
+        self._neighbours = Neighbours(config)
         self._stop_asked: float | None = None
         self._signals = 0
-        # On SQLite nobody takes over what a living runner holds.
-        self._fence = Fence(config.lease if store.duty.shared else None, self._give_up)
+        self._grace = SHUTDOWN_GRACE
 
     # What the parts do differently
 
@@ -147,6 +121,10 @@ class Engine:
 
     def changed(self) -> None:
         """Jobs were settled, given back or promoted: a claim may find what the last one didn't."""
+
+    def heeded(self) -> dict[int, Callable[[], None]]:
+        """What happens at which signal. It comes in the middle of anything, so it may only be noted."""
+        return dict.fromkeys((signal.SIGTERM, signal.SIGINT), self._told_to_stop)
 
     def presence(self) -> Presence:
         """How this worker does."""
@@ -161,13 +139,14 @@ class Engine:
         Where the database stays away, running jobs end before the error goes on.
         """
         alive = self._part.started.alive if self._part.started else Liveness(self._config, self.worker)
-        with Signals(self._on_signal) as signals, self._fence:
+        with Signals(self.heeded()) as signals, self._fence:
             try:
                 self.begin()
                 yield signals.fd
                 self.leave()
             except Unavailable:
                 self._finish_without_database(signals.fd)
+                alive.abandon()
                 raise
         self._pool.close()
         alive.end()
@@ -200,8 +179,8 @@ class Engine:
 
     def hand_over(self) -> None:
         """Before each wait: heed signals, keep the children busy with what was taken back or is claimed now."""
-        if self._signals and self._stop_asked is None:
-            self.ask_to_stop()
+        if self._signals:
+            self.ask_to_stop(self._grace)
         self._give_back()
         self._refill()
 
@@ -232,6 +211,7 @@ class Engine:
         idle, started = not self._pool.in_hand and not self._returned, time.monotonic()
         self._spare = self.claim_more(count)
         self.claimed += len(self._spare)
+        steps(self._spare, "claimed")
         if idle and self._spare:
             self._fence.renewed(started)
 
@@ -260,9 +240,11 @@ class Engine:
                 member.give(jobs)
 
     def _release(self, jobs: list[Claimed]) -> None:
-        self.claimed -= len(jobs)
         self._store.release(jobs)
+        steps(jobs, "given back")
+        self.claimed -= len(jobs)
         self.changed()
+        self._neighbours.ring()
 
     # Collecting
 
@@ -290,7 +272,7 @@ class Engine:
         """What jobs ask of the runner. Not before all outcomes are taken: settling lets journals go."""
         self._returned += [job for job, outcome in ended if job.id and not_started(outcome)]
         if any(outcome.stop for _, outcome in ended):
-            self.ask_to_stop()
+            self.ask_to_stop(SHUTDOWN_GRACE)
 
     def _take_back(self, jobs: list[Claimed]) -> None:
         """Keep jobs for another child; those that follow one in their group go back to the line."""
@@ -309,9 +291,9 @@ class Engine:
         incomplete = {(job.group, job.token) for job in hands if job.state == "blocked"}
         back = [job for job in self._returned if (job.group, job.token) not in incomplete]
         if back:
-            self._returned = [job for job in self._returned if (job.group, job.token) in incomplete]
             self._settle()
             self._release(back)
+            self._returned = [job for job in self._returned if (job.group, job.token) in incomplete]
 
     # Settling
 
@@ -325,10 +307,13 @@ class Engine:
     def _settle(self) -> None:
         if not self._ended:
             return
-        settled, self._ended = self._ended, []
+        settled = self._ended
         lost = set(self._store.settle(settled))
+        self._ended = []
         self._pool.settled()
         self.changed()
+        if any(one.job.group and one.next.state in ENDED for one in settled):
+            self._neighbours.ring()  # whoever was blocked may be another one's job
         self.summary.lost += len(lost)
         for one in settled:
             if one.job.id not in lost:
@@ -339,12 +324,13 @@ class Engine:
     def _tell(self, settled: Settlement) -> None:
         """Count it, and call a person if one is needed."""
         job, outcome, following, _ = settled
+        why = following.error.message if following.error else "" if outcome.kind == "success" else outcome.kind
+        step(job.id, following.state.value, task=job.task, queue=job.queue, why=why)
         if following.state is State.FINISHED:
             self.summary.finished += 1
             return
         state = following.state.value
         setattr(self.summary, state, getattr(self.summary, state) + 1)
-        log.info("job %d %s: %s", job.id, state, following.error.message if following.error else outcome.kind)
         notice = notice_of(settled, self._policies.of(job))
         if notice:
             self._call_a_person(notice)
@@ -374,21 +360,24 @@ class Engine:
             self._renew()
         if now >= self._times.heed:
             self._times.heed = now + _HEED
-            self._kill_what_is_cancelled()
+            self._heed_requests()
         if now >= self._times.maintain:
             self._maintain()
-        if now >= self._times.promote:
-            self._times.promote = now + _PROMOTE
-            if self._store.promote(self._store.clock.now()):
+        self._promote_when_due()
+        self._end_in_time()
+
+    def _promote_when_due(self) -> None:
+        now = self._store.clock.now()
+        if self.promotes and self._due is not None and self._due <= now:
+            if self._store.promote(now):
                 self.changed()
-        if self._stop_asked is not None and (now > self._stop_asked or self._signals > 1):
-            self._kill_the_rest()
+            self._due = self._store.next_due()
 
     def _renew(self) -> None:
         started, until = time.monotonic(), self._store.clock.now() + round(self._config.lease * SECOND)
         held = self._store.renew(Lease(self.worker, until))
         self._fence.renewed(started)
-        self._store.roster.beat(self.worker, self.presence())
+        self._beat()
         self._forget_lost(held)
 
     def _forget_lost(self, held: Mapping[int, int]) -> None:
@@ -403,26 +392,50 @@ class Engine:
         self._spare = [job for job in self._spare if not _is_lost(job, held)]
         self._returned = [job for job in self._returned if not _is_lost(job, held)]
 
-    def _give_up(self) -> None:
-        """The leases are about to end, and the database is out of reach: others may take the jobs over."""
-        self._pool.cut_off(_GIVEN_UP)
+    def _stop_in_time(self) -> None:
+        self._pool.kill_busy(_FENCED)
 
-    def _kill_what_is_cancelled(self) -> None:
+    def _beat(self) -> None:
+        if not self._store.roster.beat(self.worker, self.presence()):
+            self._enter()  # it was silent for so long that somebody took it off
+
+    # What others ask of it
+
+    def _heed_requests(self) -> None:
+        requests = self._store.requests(self.worker)
         error = Failure("Cancelled", "killed by `cronq cancel --kill`")
-        for job_id in self._store.kills(self.worker):
+        for job_id in requests.kills:
             self._pool.kill_job(job_id, Outcome("crashed", 0, 0, "cancel", error=error, signal="SIGKILL"))
+        if requests.asked == END:
+            self.ask_to_stop()
+        if requests.paused != self._paused:
+            self._obey_pauses(requests.paused)
+        self._due = requests.next_due
+
+    def _obey_pauses(self, paused: frozenset[str]) -> None:
+        """Give back what was claimed of queues that are paused now and not started."""
+        self._paused = paused
+        self._take_back(self._pool.recall())
+        self._returned += [job for job in self._spare if job.queue in paused]
+        self._spare = [job for job in self._spare if job.queue not in paused]
+        self.changed()
 
     # Stopping
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+    def _told_to_stop(self) -> None:
         self._signals += 1
 
-    def ask_to_stop(self) -> None:
+    def ask_to_stop(self, grace: float = math.inf) -> None:
         """Start nothing more; what runs may end within the grace."""
         self.summary.stopped = True
         if self._stop_asked is None:
-            self._stop_asked = time.monotonic() + SHUTDOWN_GRACE
+            self._stop_asked = math.inf
             self._take_back(self._pool.recall())
+        self._stop_asked = min(self._stop_asked, time.monotonic() + grace)
+
+    def _end_in_time(self) -> None:
+        if self._stop_asked is not None and (time.monotonic() > self._stop_asked or self._signals > 1):
+            self._kill_the_rest()
 
     def _kill_the_rest(self) -> None:
         error = Failure("Stopped", "the runner was told to stop; the job went back, its attempt returned")

@@ -1,7 +1,8 @@
-"""Jobs must not outlive their leases: another host takes them over then, and runs them, too.
+"""What a runner owes to the others: its jobs don't outlive their leases.
 
-A runner that can't reach the database can't know whether that has happened. A timer ends its jobs
-in time, because the runner itself may be in the middle of a call.
+A runner that can't reach the database can't know whether another host has taken its jobs over.
+Until the leases end nobody may, afterwards anybody; so that is when its jobs must end. An alarm
+clock sees to it, because the runner itself may be waiting for the database's answer just then.
 """
 
 from __future__ import annotations
@@ -14,39 +15,51 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-_SHARE = 0.9
-"""The part of a lease after which the runner gives it up, unless it was renewed."""
+_EARLIER = 0.9
+"""The share of a lease after which its jobs are stopped: to be dead when it ends."""
 
 
 class Fence:
-    """Calls `on_end` shortly before leases end that were not renewed; never with `seconds` of None."""
+    """Calls `stop` when the leases are about to end, at any moment, unless they are renewed before."""
 
-    def __init__(self, seconds: float | None, on_end: Callable[[], None]) -> None:
-        self._seconds = seconds
-        self._on_end = on_end
+    def __init__(self, lease: float, stop: Callable[[], None]) -> None:
+        self._length = _EARLIER * lease
+        self._stop = stop
         self._end = 0.0
 
-    @property
-    def fallen(self) -> bool:
-        """Whether the leases must be renewed before anything is started under them."""
-        return self._seconds is not None and time.monotonic() >= self._end
-
-    def renewed(self, since: float) -> None:
-        """All leases hold for their whole time from this monotonic moment on."""
-        if self._seconds is not None:
-            self._end = since + _SHARE * self._seconds
-            signal.setitimer(signal.ITIMER_REAL, max(0.001, self._end - time.monotonic()))
-
     def __enter__(self) -> Self:
-        if self._seconds is not None:
-            self._usual = signal.signal(signal.SIGALRM, self._on_alarm)
+        self._usual = signal.signal(signal.SIGALRM, self._ring)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._seconds is not None:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, self._usual)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, self._usual)
 
-    def _on_alarm(self, _number: int, _frame: FrameType | None) -> None:
+    @property
+    def fallen(self) -> bool:
+        """Whether the leases have to be renewed before anything is started under them."""
+        return time.monotonic() >= self._end
+
+    def renewed(self, since: float) -> None:
+        """All leases count from this monotonic time, or from later."""
+        self._end = since + self._length
+        signal.setitimer(signal.ITIMER_REAL, max(0.001, self._end - time.monotonic()))
+
+    def _ring(self, _number: int, _frame: FrameType | None) -> None:
         if self.fallen:
-            self._on_end()
+            self._stop()
+
+
+class NoFence(Fence):
+    """For a file, which a host that is cut off can't share."""
+
+    fallen = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def renewed(self, since: float) -> None:
+        """Nothing depends on it."""

@@ -12,6 +12,7 @@ from cronq.revisions import is_current
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cronq.config import Config
+    from cronq.dialects import Database
     from cronq.times import Clock
 
 SECOND = 1_000_000
@@ -30,13 +31,17 @@ def anything_to_do(config: Config, clock: Clock) -> bool:
     if remains_of_the_dead(config):
         return True
     database = open_database(config)
-    if not is_current(database, config.table_prefix):
-        return True
+    try:
+        return not is_current(database, config.table_prefix) or _is_due(database, config, clock)
+    finally:
+        database.close()
+
+
+def _is_due(database: Database, config: Config, clock: Clock) -> bool:
     measured = database.read_clock()
     if measured is not None:
         clock.set_by(measured)
     now = clock.now()
     expired = now - round(config.retention * SECOND) if config.retention is not None else 0
     found = database.query(glance(config.table_prefix, database.family), (now, now, expired))
-    database.close()
     return bool(found[0][0])

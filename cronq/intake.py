@@ -6,16 +6,19 @@ import os
 import threading
 from contextlib import contextmanager
 from functools import partial
+from logging import INFO
 from typing import TYPE_CHECKING, Any
 
 from cronq import submission
 from cronq.afterwards import after_commit
 from cronq.bell import Bell
+from cronq.events import log, step
 from cronq.job import COMMAND_TASK, NewJob
 from cronq.permissions import require_commands
 from cronq.serialisation import dumps
 from cronq.store import Store
 from cronq.times import Clock, to_datetime
+from cronq.transports.local import Neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -38,6 +41,7 @@ class _Opened(threading.local):
 
     pid = 0
     store: Store
+    neighbours: Neighbours | None = None
     bell: Bell | None = None
     """None where nobody is to be rung for: then enqueueing doesn't even look at what is due."""
 
@@ -49,6 +53,7 @@ class _Substitute:
         self.pid = os.getpid()
         self.store: Store = store
         self.bell = None
+        self.neighbours = None
 
 
 class Intake:
@@ -70,6 +75,7 @@ class Intake:
             if opened.pid:
                 _inherited.append(opened.store)
             opened.store = Store(self.config, self.clock)
+            opened.neighbours = Neighbours(self.config)
             opened.bell = Bell(self.config) if self.config.wake else None
             opened.pid = os.getpid()
         return opened.store
@@ -162,6 +168,8 @@ class Intake:
             return self.place_all((job,), connection)[0]
         now = to_datetime(self.clock.now())
         new = self.store.enqueue((job,))[0]
+        _tell((job,), (new,))
+        self._wake()
         if self._opened.bell:
             self._ring((job,), (new,), None)
         return self._twin(job, new, now) if new.existing else submission.accepted(job, new, now=now)
@@ -173,6 +181,8 @@ class Intake:
         now = to_datetime(self.clock.now())
         store = self.store
         enqueued = store.enqueue(jobs) if connection is None else store.enqueue_through(connection, jobs)
+        _tell(jobs, enqueued)
+        self._wake(connection)
         if self._opened.bell:
             self._ring(jobs, enqueued, connection)
         accepted = submission.accepted
@@ -180,6 +190,22 @@ class Intake:
             self._twin(job, new, now) if new.existing else accepted(job, new, now=now)
             for job, new in zip(jobs, enqueued, strict=True)
         ]
+
+    def announce(self, jobs: Sequence[tuple[str, int]]) -> None:
+        """Ring for jobs (queue and id) that are there again."""
+        self._wake()
+        if self._opened.bell:
+            self._opened.bell.ring(jobs)
+
+    def _wake(self, connection: Any = None) -> None:
+        """Wake the workers of this host, also for what is due later: they must know when."""
+        neighbours = self._opened.neighbours
+        if neighbours is None:
+            return
+        if connection is None:
+            neighbours.ring()
+        else:
+            after_commit(connection, neighbours.ring)
 
     def _ring(self, jobs: Sequence[NewJob], enqueued: Sequence[Enqueued], connection: Any) -> None:
         """Say that new jobs are there, as far as they are due; in a caller's transaction, once that is committed."""
@@ -206,3 +232,10 @@ class Intake:
     def _knows_tasks(self) -> bool:
         """Whether there is anything to check names against; a mere producer has no tasks."""
         return bool(self.config.app or self.config.allow or self.registry.names())
+
+
+def _tell(jobs: Sequence[NewJob], enqueued: Sequence[Enqueued]) -> None:
+    """Tell the log of new jobs; of those in a caller's transaction before it is decided."""
+    if log.isEnabledFor(INFO):
+        for job, new in zip(jobs, enqueued, strict=True):
+            step(new.id, "exists" if new.existing else "enqueued", task=job.task, queue=job.queue)

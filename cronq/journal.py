@@ -11,11 +11,11 @@ attempts whose outcome was not in the database yet run again.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mmap
 import os
 import struct
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cronq.job import Failure
@@ -34,6 +34,8 @@ _PROCESS_AT = 32
 _LINES = 64
 """Where the lines begin."""
 
+_SUFFIX = ".journal"
+_ALIVE = ".alive"
 _CHUNK = 1 << 20
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -49,7 +51,7 @@ class Entry(NamedTuple):
 class Journal:
     """One child's file. The runner opens it before the fork, so both share it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str) -> None:
         self.path = path
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         if os.fstat(self._fd).st_size < _LINES:
@@ -126,27 +128,32 @@ class Journal:
     def remove(self) -> None:
         """Close the file and delete it: nothing in it is needed any more."""
         self.close()
-        self.path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path)
 
 
-def path_for(config: Config, worker: str, number: int) -> Path:
+def path_for(config: Config, worker: str, number: int) -> str:
     """The journal of a worker's child."""
-    return Path(f"{worker_path(config, worker)}.{number}.journal")
+    return f"{worker_path(config, worker)}.{number}{_SUFFIX}"
 
 
 def left_by(config: Config, worker: str) -> Iterator[Journal]:
     """The journals that a worker left behind, opened."""
-    files = Path(worker_path(config, worker))
-    for path in sorted(files.parent.glob(f"{files.name}.*.journal")):
-        yield Journal(path)
+    folder, _, ours = worker_path(config, f"{worker}.").rpartition("/")
+    for name in _names(folder, ours, _SUFFIX):
+        yield Journal(f"{folder}/{name}")
 
 
 def workers(config: Config) -> set[str]:
     """The workers that have a journal or a liveness file here."""
-    ours = Path(worker_path(config, ""))
-    journals = {path.name.rsplit(".", 2)[0] for path in ours.parent.glob(f"{ours.name}*.journal")}
-    alive = {path.stem for path in ours.parent.glob(f"{ours.name}*.alive")}
-    return {name.removeprefix(ours.name) for name in journals | alive}
+    folder, _, ours = worker_path(config, "").rpartition("/")
+    journals = {name.rsplit(".", 2)[0] for name in _names(folder, ours, _SUFFIX)}
+    alive = {name.removesuffix(_ALIVE) for name in _names(folder, ours, _ALIVE)}
+    return {name.removeprefix(ours) for name in journals | alive}
+
+
+def _names(folder: str, start: str, end: str) -> list[str]:
+    return sorted(name for name in os.listdir(folder) if name.startswith(start) and name.endswith(end))
 
 
 def _line(job_id: int, token: int, outcome: Outcome) -> bytes:

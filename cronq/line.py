@@ -31,6 +31,8 @@ class LineUp(NamedTuple):
     following: list[int]
     grouped: frozenset[int] = frozenset()
     """Those of both that have a group: they are claimed together or not at all."""
+    again: bool = False
+    """Nothing is chosen, but some that stood in the way are blocked now: commit that, and line up anew."""
 
 
 class Line:
@@ -69,6 +71,9 @@ class Line:
                 return self._hold_groups(front, holders)
             for group in held:
                 self._tx.execute(self._queries.block, (group, self._many([holders[group]])))
+            if self._queries.flavour.server:
+                # No more groups are locked by who has locked jobs, or two would wait crosswise.
+                return LineUp([], [], again=True)
 
     def _holders(self, groups: list[str]) -> dict[str, int]:
         # On a server they are locked first, held or not, and by name: no two claims wait crosswise.

@@ -148,6 +148,11 @@ class Liveness:
         os.pwrite(self._fd, f"{os.getpid()} {process_start(os.getpid())} {boot_id()}\n".encode(), 0)
         os.rename(unnamed, self.path)  # noqa: PTH104 - pathlib is not on the way to `run`
 
+    def abandon(self) -> None:
+        """Be taken for dead: others, or this process in its next life, put right what is left."""
+        _children_too.discard(self._fd)
+        os.close(self._fd)
+
     def end(self) -> None:
         """Say goodbye: nothing is left to rescue."""
         os.unlink(self.path)  # noqa: PTH108 - pathlib is not on the way to `run`
@@ -165,6 +170,7 @@ class Remains:
 
     def __init__(self, config: Config, worker: str) -> None:
         self.path = f"{worker_path(config, worker)}{_ALIVE}"
+        self._doorbell = doorbell_path(config, worker)
         self.found = False
         self._runner: list[str] = []
         self.rebooted = False
@@ -193,10 +199,11 @@ class Remains:
 
     def forget(self) -> None:
         """Remove the liveness file: nothing is left to rescue. Another rescuer may have done so before."""
-        try:
-            os.unlink(self.path)  # noqa: PTH108
-        except FileNotFoundError:
-            return
+        for path in (self._doorbell, self.path):
+            try:
+                os.unlink(path)  # noqa: PTH108
+            except FileNotFoundError:
+                continue
 
     def __enter__(self) -> Self:
         return self
@@ -222,6 +229,16 @@ def remains_of_the_dead(config: Config) -> bool:
 def _is_dead(config: Config, worker: str) -> bool:
     with Remains(config, worker) as remains:
         return remains.found and (remains.mine or remains.runner_is_dead)
+
+
+def looks_dead(config: Config, worker: str) -> bool:
+    """Whether this worker was on this host and is gone; looks without taking anything over."""
+    try:
+        with open(f"{worker_path(config, worker)}{_ALIVE}") as file:  # noqa: PTH123
+            pid, started, boot = file.read().split()
+    except (OSError, ValueError):
+        return False
+    return boot != boot_id() or process_start(int(pid)) != started
 
 
 def process_start(pid: int) -> str:
@@ -259,6 +276,25 @@ def boot_id() -> str:
 def worker_path(config: Config, worker: str) -> str:
     """Where the files of a worker are, without their suffix; databases may share a lock directory."""
     return f"{_folder(config)}/{_digest(config.identity())}.{worker}"
+
+
+def wake_folder(config: Config) -> str:
+    """Where the sockets are that wake this database's workers; there only while some live."""
+    return f"{config.lock_dir}/{_digest(config.identity())}.wake"
+
+
+def doorbell_path(config: Config, worker: str) -> str:
+    """The socket of one worker; without its host, because such paths must be short."""
+    return f"{wake_folder(config)}/{'-'.join(worker.rsplit('-', 2)[1:])}"
+
+
+def make_folder(config: Config, path: str) -> None:
+    """Make a directory of this user's own beside the locks, unless it is there."""
+    _folder(config)
+    try:
+        os.mkdir(path, 0o700)  # noqa: PTH102
+    except FileExistsError:
+        return
 
 
 def _folder(config: Config) -> str:

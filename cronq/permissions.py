@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
 
 from cronq.errors import ConfigError
 
@@ -31,13 +30,13 @@ def _forbidden(*, setting: bool | None) -> str | None:
 
 
 def _unsafe(sqlite_path: str) -> str | None:
-    path = Path(sqlite_path).resolve()
-    return _foreign_file(path) or _open_directory(path.parent)
+    path = os.path.realpath(sqlite_path)
+    return _foreign_file(path) or _open_directory(os.path.dirname(path))
 
 
-def _foreign_file(path: Path) -> str | None:
+def _foreign_file(path: str) -> str | None:
     try:
-        status = path.stat()
+        status = os.stat(path)
     except FileNotFoundError:
         return None
     if status.st_uid != os.geteuid():
@@ -47,9 +46,9 @@ def _foreign_file(path: Path) -> str | None:
 
 # Who can write to the directory can put a write-ahead log beside the file, and SQLite would
 # replay it into the database, sticky bit or not. The user's own group is no other.
-def _open_directory(path: Path) -> str | None:
+def _open_directory(path: str) -> str | None:
     try:
-        status = path.stat()
+        status = os.stat(path)
     except FileNotFoundError:
         return None
     if status.st_uid not in (0, os.geteuid()):

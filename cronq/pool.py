@@ -165,6 +165,8 @@ class Started(NamedTuple):
 
     alive: Liveness
     pool: Pool
+    since: float
+    """The monotonic time of the claim."""
 
 
 class Pool:
@@ -368,6 +370,13 @@ class Pool:
         else:
             os.kill(member.pid, signal.SIGCONT)
 
+    def kill_busy(self, outcome: Outcome) -> None:
+        """Kill every child that has jobs, whatever else is going on: this runs in a signal's handler."""
+        for member in list(self.members):
+            if member.hand:
+                member.doom = outcome
+                _kill_group(member.pid)
+
     def kill_job(self, job_id: int, outcome: Outcome) -> bool:
         """Kill the child that is running this job; False if none is."""
         for member in self.members:
@@ -376,13 +385,6 @@ class Pool:
                 self.kill(member, outcome)
                 return True
         return False
-
-    def cut_off(self, outcome: Outcome) -> None:
-        """Kill all children that have jobs, at once and from wherever the runner is."""
-        for member in self.members:
-            if member.hand:
-                member.doom = outcome
-                _kill_group(member.pid)
 
     def recall(self) -> list[Claimed]:
         """Take back everything that was not started."""

@@ -7,6 +7,8 @@ engines can't say in the same words stands in `Flavour`.
 
 from __future__ import annotations
 
+from binascii import crc32
+
 CLAIMED_COLUMNS = (
     "id, token, task, args, queue, priority, job_key, job_group, event, attempt, max_attempts, snoozes, crashes,"
     " time_limit, created_at, available_at, waiting_since, unknown_since, retry, notes, spent_before, state"
@@ -35,6 +37,8 @@ _LINE = "priority, available_at, id"
 
 
 _FUTURE = ("scheduled", "retrying", "waiting")
+_BATCHES = 0x63726E71
+"""Sets our locks apart from those of others who use the database; ASCII for crnq."""
 
 
 class Flavour:
@@ -75,8 +79,9 @@ class Queries:
             f" AND g.job_id <> {self.jobs}.id)"
         )
         self._due_state = f"CASE WHEN job_group IS NOT NULL AND {held} THEN 'blocked' ELSE 'ready' END"
-        self._enqueueing()
+        self._enqueueing(family)
         self._claiming()
+        self._pausing(prefix)
         self._settling()
         self._maintaining()
         self._steering()
@@ -84,7 +89,7 @@ class Queries:
         self._registering()
         self._watching()
 
-    def _enqueueing(self) -> None:
+    def _enqueueing(self, family: str) -> None:
         columns = ENQUEUE_COLUMNS + ", enqueue_token" * self.flavour.server
         holes = ", ".join("?" * len(columns.split(",")))
         self.enqueue = f"INSERT INTO {self.jobs} ({columns}) VALUES ({holes})"
@@ -93,11 +98,13 @@ class Queries:
         state = f"(SELECT CASE WHEN due = 'ready' AND {held} THEN 'blocked' ELSE due END FROM (SELECT ? AS due) d)"
         grouped = ", ".join(["?"] * 4 + [state] + ["?"] * (holes.count("?") - 5))
         self.enqueue_grouped = f"INSERT INTO {self.jobs} ({columns}) VALUES ({grouped})"
-        # Served by the index `unique`. The lock lets a caller's older snapshot see the twin too.
-        self.twin = f"SELECT id FROM {self.jobs} WHERE unique_key = ?{self.flavour.shared}"
-        self.twins = (
-            f"SELECT unique_key, id FROM {self.jobs} WHERE unique_key {self.flavour.among}{self.flavour.shared}"
-        )
+        # Served by the index `unique`. The lock lets a caller's older snapshot see the twin too, on MySQL.
+        seen = self.flavour.shared * (self.flavour.family == "mysql")
+        self.twin = f"SELECT id FROM {self.jobs} WHERE unique_key = ?{seen}"
+        self.twins = f"SELECT unique_key, id FROM {self.jobs} WHERE unique_key {self.flavour.among}"
+        # Two batches with the same keys in another order would wait crosswise, and PostgreSQL takes a second to see it.
+        number = crc32(self.jobs.encode()) - (1 << 31)
+        self.batch_turn = f"SELECT pg_advisory_xact_lock({_BATCHES}, {number})" if family == "postgresql" else ""
         if self.flavour.server:
             # Served by the index `arrived`.
             self.arrived = (
@@ -153,6 +160,13 @@ class Queries:
             f"SELECT id FROM {self.jobs} WHERE job_group = ? AND state IN ('ready', 'blocked') AND lease_until IS NULL"
             f" AND ({_LINE}) < (?, ?, ?) AND queue NOT IN ({self.paused_queues}) ORDER BY {_LINE} LIMIT 1"
         )
+
+    def _pausing(self, prefix: str) -> None:
+        # Served by the primary key.
+        self.pause = f"INSERT INTO {self.paused} (queue, paused_at) VALUES (?, ?)"
+        self.resume = f"DELETE FROM {self.paused} WHERE queue = ?"
+        # What wakes workers on other hosts, where the database can; the channel is that of cronq.dialects.notify.
+        self.ring = f"SELECT pg_notify('{prefix}wake', '')" if self.flavour.family == "postgresql" else ""
 
     def _taking(self, changes: str) -> str:
         chosen = f"id {self.flavour.among} AND lease_until IS NULL AND state IN ('ready', 'blocked')"
@@ -238,7 +252,6 @@ class Queries:
             f"UPDATE {self.jobs}{self.flavour.by_id} SET worker = ?, token = ?"
             f" WHERE id {self.flavour.among} AND worker = ? AND lease_until <= ?"
         )
-        self.kills = f"SELECT id FROM {self.jobs} WHERE worker = ? AND lease_until IS NOT NULL AND kill_requested <> 0"
         self.owners = f"SELECT DISTINCT worker FROM {self.jobs} WHERE lease_until IS NOT NULL"
         self.held_by = (
             f"SELECT {CLAIMED_COLUMNS}, started_at, lease_until FROM {self.jobs}"
@@ -249,6 +262,14 @@ class Queries:
         self.due = f"SELECT id, job_group FROM {self.jobs} WHERE {due} ORDER BY available_at LIMIT ?"
         self.promote = f"UPDATE {self.jobs}{self.flavour.by_id} SET state = ? WHERE id {self.flavour.among} AND {due}"
         self.next_due = self._next_due()
+        # Primary key, a table of few rows, and the indexes `held` and `future`.
+        self.requests = (
+            f"SELECT 1 AS kind, asked AS said, 0 AS number FROM {self.workers} WHERE name = ? AND asked IS NOT NULL"
+            f" UNION ALL SELECT 2, queue, 0 FROM {self.paused}"
+            f" UNION ALL SELECT 3, '', id FROM {self.jobs}"
+            " WHERE worker = ? AND lease_until IS NOT NULL AND kill_requested <> 0"
+            f" UNION ALL SELECT 4, '', due.at FROM ({self.next_due}) AS due WHERE due.at IS NOT NULL"
+        )
         # Served by the index `ended`.
         holding = f"EXISTS (SELECT 1 FROM {self.groups} g WHERE g.name = job_group AND g.job_id = {self.jobs}.id)"
         # A failed job that holds its group stays: without it, nobody could free the group.
@@ -269,12 +290,12 @@ class Queries:
 
     def _next_due(self) -> str:
         if self.flavour.family != "mysql":
-            return f"SELECT min(available_at) FROM {self.jobs} WHERE {FUTURE_STATES}"
+            return f"SELECT min(available_at) AS at FROM {self.jobs} WHERE {FUTURE_STATES}"
         # Each of these is one step into the index; over all three states at once it would read every entry.
         each = (f"(SELECT min(available_at) FROM {self.jobs} WHERE state = '{state}') AS {state}" for state in _FUTURE)
         never = 2**63 - 1
         least = ", ".join(f"coalesce({state}, {never})" for state in _FUTURE)
-        return f"SELECT nullif(least({least}), {never}) FROM (SELECT {', '.join(each)}) AS due"
+        return f"SELECT nullif(least({least}), {never}) AS at FROM (SELECT {', '.join(each)}) AS earliest"
 
     def _steering(self) -> None:
         self.retry = (
@@ -285,6 +306,14 @@ class Queries:
             " unique_key = CASE WHEN is_unique <> 0 THEN job_key ELSE NULL END"
             f" WHERE id = ? AND {ENDED_STATES}"
         )
+        among = f"WHERE id {self.flavour.among} AND"
+        self.retry_many = self.retry.replace("WHERE id = ? AND", among)
+        self.ended = (
+            f"SELECT id, CASE WHEN is_unique <> 0 THEN job_key END FROM {self.jobs}{self.flavour.by_id}"
+            f" {among} {ENDED_STATES} ORDER BY id DESC{self.flavour.locked}"
+        )
+        # Served by the index `unique`.
+        self.twins = f"SELECT unique_key, id FROM {self.jobs} WHERE unique_key {self.flavour.among}"
         self.cancel = (
             f"UPDATE {self.jobs} SET state = 'cancelled', started_at = NULL, finished_at = ?, outcome = NULL,"
             " unique_key = NULL,"
@@ -292,6 +321,10 @@ class Queries:
             " AND lease_until IS NULL"
             " AND state IN ('scheduled', 'ready', 'blocked', 'retrying', 'waiting', 'failed')"
         )
+        alone = f"{among} job_group IS NULL AND"
+        self.cancel_many = self.cancel.replace("WHERE id = ? AND", alone)
+        free = self.cancel_many[self.cancel_many.index(alone) :]
+        self.cancellable = f"SELECT id FROM {self.jobs}{self.flavour.by_id} {free} ORDER BY id{self.flavour.locked}"
         # Served by the primary keys. Locks the rows of groups that are held.
         shared = self.flavour.shared + (" OF g" if self.flavour.family == "postgresql" else "")
         self.share_groups = (
@@ -323,12 +356,24 @@ class Queries:
             f' exit_status, "signal", stdout, stderr FROM {self.attempts} WHERE job_id = ? ORDER BY id'
         )
         self.counts = counts(self.jobs, self.flavour.family)
+        # Served by the index `held`.
+        self.in_hand = (
+            f"SELECT worker, id, task, started_at FROM {self.jobs}"
+            " WHERE lease_until IS NOT NULL AND state = 'running' ORDER BY worker, started_at, id"
+        )
         self.backlog = f"SELECT count(*) FROM {self.jobs} WHERE state = 'ready'"
+        # Served by the index `ready`.
+        due = f"(SELECT available_at FROM {self.jobs} WHERE id = ?)"
+        self.ahead = (
+            f"SELECT count(*) FROM {self.jobs} WHERE state = 'ready' AND queue = ? AND priority <= ? AND"
+            f" (priority < ? OR available_at < {due} OR (available_at = {due} AND id < ?))"
+        )
         # Served by the index `key`.
         self.unfinished = (
             f"SELECT DISTINCT job_key FROM {self.jobs} WHERE job_key {self.flavour.among} AND NOT {ENDED_STATES}"
         )
         self.group_of = f"SELECT job_group FROM {self.jobs} WHERE id = ?"
+        self.grouped = f"SELECT id FROM {self.jobs} WHERE id {self.flavour.among} AND job_group IS NOT NULL ORDER BY id"
         self.groups_of = (
             f"SELECT DISTINCT job_group FROM {self.jobs} WHERE id {self.flavour.among} AND job_group IS NOT NULL"
         )
@@ -357,21 +402,35 @@ class Queries:
         self.lately_ended = f"SELECT queue, state, count(*) FROM {self.jobs} WHERE {lately} GROUP BY queue, state"
         if self.flavour.family == "sqlite":
             lanes = _lanes(self.jobs, "VALUES ('cancelled'), ('failed'), ('finished')")
-            self.lately_ended = (
-                f"{lanes} SELECT j.queue, j.state, count(*) FROM lanes CROSS JOIN {self.jobs} j"
-                " ON j.state = lanes.state AND j.queue = lanes.queue WHERE j.finished_at > ? GROUP BY j.state, j.queue"
+            number = (
+                f"SELECT count(*) FROM {self.jobs} WHERE state = lanes.state AND queue = lanes.queue"
+                " AND finished_at > ?"
             )
+            self.lately_ended = f"{lanes} SELECT queue, state, ({number}) FROM lanes WHERE queue IS NOT NULL"
         newest = (
             f"SELECT finished_at - started_at AS duration FROM {self.jobs} WHERE state = 'finished' AND queue = ?"
             " AND finished_at > ? ORDER BY finished_at DESC LIMIT ?"
         )
         self.lately_took = f"SELECT count(duration), avg(duration), max(duration) FROM ({newest}) newest"
+        # The same index: when, and for how long it had been due.
+        self.lately_finished = (
+            f"SELECT finished_at, started_at - available_at FROM {self.jobs}"
+            " WHERE state = 'finished' AND queue = ? AND finished_at > ? ORDER BY finished_at DESC LIMIT ?"
+        )
         # Served by the primary keys.
+        self.lately_failed = (
+            "SELECT a.job_id, a.finished_at, a.error_class, a.error_message, j.queue, j.task, j.state"
+            f" FROM (SELECT * FROM {self.attempts} ORDER BY id DESC LIMIT ?) a JOIN {self.jobs} j ON j.id = a.job_id"
+            " ORDER BY a.id DESC"
+        )
         newest = f"SELECT outcome, finished_at FROM {self.attempts} ORDER BY id DESC LIMIT ?"
         self.lately_tried = (
             f"SELECT outcome, count(*) FROM ({newest}) newest WHERE finished_at > ? GROUP BY outcome ORDER BY outcome"
         )
         self.newest = f"SELECT max(id) FROM {self.jobs}"
+        self.tasks_of = (
+            f"SELECT task, count(*) FROM (SELECT task FROM {self.jobs} WHERE state = ? LIMIT ?) seen GROUP BY task"
+        )
 
 
 def glance(prefix: str, family: str = "sqlite") -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cronq import census
+from cronq import census, failures
 from cronq.dialects import open_database
-from cronq.job import COMMAND_TASK, Attempt, Failure, Job
+from cronq.job import COMMAND_TASK, Attempt, Failure, Job, State
 from cronq.queries import Queries
 from cronq.revisions import is_current
-from cronq.times import to_datetime
+from cronq.times import SECOND, to_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,16 +19,32 @@ if TYPE_CHECKING:
     from cronq.census import Census
     from cronq.config import Config
     from cronq.dialects import Row
+    from cronq.failures import Alike
     from cronq.selection import Selection
+    from cronq.times import Clock
 
 
 _LARGEST_ID = 2**63 - 1
 
 
+class FailedAttempt(NamedTuple):
+    """One attempt that did not succeed, in a few words."""
+
+    job_id: int
+    finished_at: int | None
+    error_class: str | None
+    error_message: str | None
+    queue: str
+    task: str
+    state: str
+    """Of the job, now."""
+
+
 class Reader:
     """The store as those see it who only look."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, clock: Clock) -> None:
+        self.clock = clock
         self._config = config
         self._db = open_database(config)
         self._queries = Queries(config.table_prefix, self._db.family)
@@ -43,6 +59,10 @@ class Reader:
                 upgrade(self._config)
             self._prepared = True
 
+    def be_patient(self, seconds: float) -> None:
+        """How long a call may try again where the database is away, or somebody is in the way."""
+        self._db.be_patient(seconds)
+
     def close(self) -> None:
         """Close the connection; the next call opens another one."""
         self._db.close()
@@ -56,15 +76,44 @@ class Reader:
 
     def find(self, selection: Selection, *, limit: int | None = None) -> list[Job]:
         """The selected jobs, newest first."""
+        if _fingerprints(selection):
+            chosen = self.ids(selection)[::-1][:limit]
+            return self.find(selection._replace(errors=(), ids=tuple(chosen))) if chosen else []
         where, parameters = self._where(selection)
         sql = f"{self._queries.job} WHERE {where} ORDER BY id DESC LIMIT ?"
         return [_job(row) for row in self._rows(sql, (*parameters, _LARGEST_ID if limit is None else limit))]
 
     def ids(self, selection: Selection) -> list[int]:
         """The ids of the selected jobs, ascending."""
+        marks = _fingerprints(selection)
         where, parameters = self._where(selection)
-        sql = f"SELECT id FROM {self._queries.jobs} WHERE {where} ORDER BY id"
-        return [row[0] for row in self._rows(sql, parameters)]
+        asked = f"{failures.COLUMNS}, id" if marks else "id"
+        rows = self._rows(f"SELECT {asked} FROM {self._queries.jobs} WHERE {where} ORDER BY id", parameters)
+        return [row[-1] for row in rows if not marks or failures.fits(row, marks, selection.errors)]
+
+    def breakdown(self, selection: Selection) -> list[tuple[str, str, str, int]]:
+        """Queue, state, task and how many of the selected jobs, sorted."""
+        if _fingerprints(selection):
+            ids = tuple(self.ids(selection))
+            return self.breakdown(selection._replace(errors=(), ids=ids)) if ids else []
+        where, parameters = self._where(selection)
+        sql = f"SELECT queue, state, task, count(*) FROM {self._queries.jobs} WHERE {where} GROUP BY queue, state, task"
+        return sorted((row[0], row[1], row[2], row[3]) for row in self._rows(sql, parameters))
+
+    def failures(self, selection: Selection) -> list[Alike]:
+        """The selected jobs whose last attempt failed, those alike together, the most frequent first."""
+        where, parameters = self._where(selection)
+        rows = self._rows(failures.statement(self._queries.jobs, self._queries.attempts, where), parameters)
+        marks = _fingerprints(selection)
+        return failures.grouped(row for row in rows if not marks or failures.fits(row, marks, selection.errors))
+
+    def queues(self) -> list[str]:
+        """The names of the queues that have jobs, sorted."""
+        return sorted(row[0] for row in self._rows(f"SELECT DISTINCT queue FROM {self._queries.jobs}"))
+
+    def tasks(self) -> list[str]:
+        """The names of the tasks that have jobs, sorted."""
+        return sorted(row[0] for row in self._rows(f"SELECT DISTINCT task FROM {self._queries.jobs}"))
 
     def attempts(self, job_id: int) -> list[Attempt]:
         """The attempts of a job that did not succeed, oldest first."""
@@ -88,35 +137,65 @@ class Reader:
         """How many jobs are ready."""
         return self._rows(self._queries.backlog)[0][0]  # type: ignore[no-any-return]
 
+    def ahead_of(self, job: Job) -> int:
+        """How many ready jobs of its queue come before a ready one."""
+        place = (job.queue, job.priority, job.priority, job.id, job.id, job.id)
+        return self._rows(self._queries.ahead, place)[0][0]  # type: ignore[no-any-return]
+
     def unfinished(self, keys: Iterable[str]) -> set[str]:
         """Those of the keys that have a job which has not ended."""
         wanted = list(keys)
         return {row[0] for row in self._rows(self._queries.unfinished, (self._db.many(wanted),))} if wanted else set()
+
+    def running(self) -> list[tuple[str, int, str, int]]:
+        """What workers have in hand, by worker and in the order of the claims: worker, id, task, since when."""
+        return [(row[0], row[1], row[2], row[3]) for row in self._rows(self._queries.in_hand)]
+
+    def finished_since(self, queue: str, since: int, *, limit: int) -> list[tuple[int, int]]:
+        """The newest finished jobs of a queue: when each ended, and the microseconds between due and start."""
+        return [(row[0], row[1]) for row in self._rows(self._queries.lately_finished, (queue, since, limit))]
+
+    def latest_failures(self, *, limit: int) -> list[FailedAttempt]:
+        """The newest attempts that did not succeed, newest first."""
+        return [FailedAttempt._make(row) for row in self._rows(self._queries.lately_failed, (limit,))]
 
     def paused(self) -> set[str]:
         """The queues that are paused."""
         return {row[0] for row in self._rows(self._queries.paused_queues)}
 
     def _where(self, selection: Selection) -> tuple[str, list[Any]]:
+        """The condition; failures' fingerprints aren't part of it."""
         fields: dict[str, Iterable[Any]] = {
             "state": sorted(selection.states),
             "queue": selection.queues,
             "task": selection.tasks,
             "job_group": selection.groups,
             "job_key": selection.keys,
+            "error_class": () if _fingerprints(selection) else selection.errors,
             "id": selection.ids,
         }
         terms, parameters = ["1 = 1"], []
         for column, values in fields.items():
             wanted = list(values)
-            if wanted:
+            if column == "state" and len(wanted) == 1:  # as a constant it leads to the index of that state
+                terms.append(f"state = '{State(wanted[0]).value}'")
+            elif wanted:
                 terms.append(f"{column} {self._queries.flavour.among}")
                 parameters.append(self._db.many(wanted))
+        if selection.older_than is not None:
+            terms.append("coalesce(finished_at, created_at) < ?")
+            parameters.append(self.clock.now() - round(selection.older_than * SECOND))
+        if _fingerprints(selection):
+            terms.append("error_class IS NOT NULL")
         return " AND ".join(terms), parameters
 
     def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         self.prepare()
         return self._db.query(sql, parameters)
+
+
+def _fingerprints(selection: Selection) -> frozenset[str]:
+    return frozenset(filter(failures.is_fingerprint, selection.errors))
 
 
 def _job(row: Row) -> Job:

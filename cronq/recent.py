@@ -51,7 +51,8 @@ def take(config: Config) -> tuple[Census, Recent] | None:
 def _look_back(database: Database, queries: Queries, since: int) -> Recent:
     recent = Recent()
     recent.newest_id = database.query(queries.newest)[0][0] or 0
-    recent.ended = sorted((row[0], row[1], row[2]) for row in database.query(queries.lately_ended, (since,)))
+    ended = database.query(queries.lately_ended, (since,))
+    recent.ended = sorted((queue, state, number) for queue, state, number in ended if number)
     recent.outcomes = [(row[0], row[1]) for row in database.query(queries.lately_tried, (_NEWEST, since))]
     finished = [queue for queue, state, _ in recent.ended if state == "finished"]
     recent.durations = list(_durations(database, queries, finished, since))

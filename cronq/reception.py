@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq import callers
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
     from cronq.callers import Caller
     from cronq.config import Config
     from cronq.desk import Desk
-    from cronq.engine import Summary
     from cronq.job import Claimed
     from cronq.pool import Member
     from cronq.registry import Registry
     from cronq.store import Store
+    from cronq.summary import Summary
 
 MOST_AT_ONCE = 16
 """Jobs that run at the same time, unless told otherwise; as many as xinetd's file allows instances."""
@@ -40,6 +41,9 @@ class Rules(NamedTuple):
 
 class Reception(Engine):
     """Claims what callers ask for, if a child is free or another one may be forked; else they hear `busy`."""
+
+    promotes = False
+    """That is cron's business: a due job is found when it is asked for."""
 
     def __init__(
         self, store: Store, registry: Registry, config: Config, *, desk: Desk, rules: Rules, log: Callable[[str], None]
@@ -63,19 +67,14 @@ class Reception(Engine):
             self._desk.close()
         return self.summary
 
-    def begin(self) -> None:
-        """As every engine; promoting is cron's business, a due job is found when it is asked for."""
-        super().begin()
-        self._times.promote = float("inf")
-
     def claim_more(self, count: int) -> list[Claimed]:
         """None: only what callers ask for."""
         del count
         return []
 
-    def ask_to_stop(self) -> None:
+    def ask_to_stop(self, grace: float = inf) -> None:
         """Take no more callers; those who come now wait for the next process."""
-        super().ask_to_stop()
+        super().ask_to_stop(grace)
         self._desk.shut()
 
     def _may_leave(self) -> bool:
@@ -87,7 +86,7 @@ class Reception(Engine):
         return not self._desk.callers and idle >= self._rules.idle_exit
 
     def _patience(self) -> float:
-        if self._pool.in_hand or self._ended:
+        if self._pool.in_hand or self._ended or self._stop_asked is not None:
             return TICK
         now = time.monotonic()
         leaving = self._busy_until + self._rules.idle_exit
@@ -121,14 +120,21 @@ class Reception(Engine):
         member = self._idle_child()
         if member is None:
             return f"ERR {job_id} busy", None, None
-        now = self._store.clock.now()
-        lease = Lease(self.worker, now + round(self._config.lease * SECOND))
         try:
-            job = self._store.claim_one(job_id, lease, now=now)
+            return f"OK {job_id}", self._claim_one(job_id), member
         except Refused as refusal:
             return f"ERR {job_id} {refusal}", None, None
+
+    def _claim_one(self, job_id: int) -> Claimed:
+        now, started = self._store.clock.now(), time.monotonic()
+        lease = Lease(self.worker, now + round(self._config.lease * SECOND))
+        job = self._store.claim_one(job_id, lease, now=now)
         self.claimed += 1
-        return f"OK {job_id}", job, member
+        if not self._pool.in_hand:
+            self._fence.renewed(started)
+        elif self._fence.fallen:
+            self._renew()
+        return job
 
     def _idle_child(self) -> Member | None:
         """A child without work; a new one where all have some and there may be more."""

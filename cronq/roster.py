@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.dialects import Duplicate
+from cronq.selection import Filter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from cronq.dialects import Database
     from cronq.queries import Queries
     from cronq.times import Clock
+
+
+END = "end"
+"""What a worker is asked for that is to end after its jobs."""
 
 
 class Entry(NamedTuple):
@@ -54,6 +59,11 @@ class Worker(NamedTuple):
     jobs_done: int
     memory: int | None
 
+    @property
+    def filter(self) -> Filter:
+        """The queues that it claims from."""
+        return Filter(tuple(self.queues.split()))
+
 
 class Roster:
     """The workers' rows. A row says that a worker lived when it was last seen, nothing about its jobs."""
@@ -71,9 +81,9 @@ class Roster:
         except Duplicate:  # the answer got lost, and it was written again
             return
 
-    def beat(self, name: str, presence: Presence) -> None:
-        """Say that a runner lives, and how it does."""
-        self._opened().execute(self._queries.beat, (self._clock.now(), *presence, name))
+    def beat(self, name: str, presence: Presence) -> bool:
+        """Say that a runner lives, and how it does; False if it isn't on the roster."""
+        return bool(self._opened().execute(self._queries.beat, (self._clock.now(), *presence, name)).rowcount)
 
     def leave(self, name: str) -> None:
         """Take a runner off the roster; its jobs must have been freed before."""

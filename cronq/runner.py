@@ -14,10 +14,10 @@ from cronq.times import SECOND
 
 if TYPE_CHECKING:
     from cronq.config import Config
-    from cronq.engine import Report, Summary
     from cronq.job import Claimed
     from cronq.registry import Registry
     from cronq.store import Store
+    from cronq.summary import Report, Summary
 
 _LOOK_AGAIN = 0.1
 
@@ -40,6 +40,8 @@ _EVERYTHING = Plan()
 class Runner(Engine):
     """Does all that is due. One for each run."""
 
+    kind = "run"
+
     def __init__(
         self,
         store: Store,
@@ -49,7 +51,7 @@ class Runner(Engine):
         plan: Plan = _EVERYTHING,
         report: Report | None = None,
     ) -> None:
-        part = Part("run", ",".join(plan.wanted.queues), plan.children)
+        part = Part(self.kind, " ".join(plan.wanted.queues), plan.children)
         super().__init__(store, registry, config, part=part, report=report)
         self._plan = plan
         self._started = time.monotonic()
@@ -102,8 +104,13 @@ class Runner(Engine):
         if jobs:
             self._pace.weigh(jobs)
         if len(jobs) < limit:
-            self._look = time.monotonic() + _LOOK_AGAIN
+            self._look = time.monotonic() + self.pause_after(jobs)
         return jobs
+
+    def pause_after(self, jobs: list[Claimed]) -> float:
+        """Seconds until it may look again after a claim that found no more than these."""
+        del jobs
+        return _LOOK_AGAIN
 
     def changed(self) -> None:
         """Look again at once."""

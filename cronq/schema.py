@@ -36,13 +36,6 @@ INSTANTS = ("available_at", "lease_until", "created_at", "started_at", "finished
 """The columns that the views for people show as times."""
 
 
-def collation_by_bytes(connection: Connection) -> str | None:
-    """The collation that tells texts apart by every byte; others take "a" and "A" for the same key, or "a" and "a "."""
-    if connection.dialect.name != "mysql":
-        return None
-    return "utf8mb4_nopad_bin" if connection.dialect.is_mariadb else "utf8mb4_0900_bin"  # type: ignore[attr-defined]
-
-
 def tables(prefix: str, family: str = "sqlite", *, collation: str | None = None) -> MetaData:
     """All tables of cronq under the given name prefix, with the indexes that this family of databases needs.
 
@@ -215,6 +208,13 @@ def _attempts(prefix: str, metadata: MetaData, table: Callable[..., Table]) -> N
         Column("stderr", _Long),
         Index(f"{name}_job", "job_id"),
     )
+
+
+def collation(connection: Connection) -> str | None:
+    """How this server compares names and keys by every byte: the usual ways take "a" and "A" for the same."""
+    if connection.dialect.name != "mysql":
+        return None
+    return "utf8mb4_nopad_bin" if connection.dialect.is_mariadb else "utf8mb4_0900_bin"  # type: ignore[attr-defined]
 
 
 def views(prefix: str, family: str) -> list[str]:

@@ -29,6 +29,10 @@ class Filter(NamedTuple):
         ranked = [(self._rank(queue), queue) for queue in queues]
         return [queue for rank, queue in sorted(r for r in ranked if r[0] is not None)]
 
+    def admits(self, queue: str) -> bool:
+        """Whether this filter lets the queue through."""
+        return self._rank(queue) is not None
+
     def _rank(self, queue: str) -> int | None:
         wanted = [pattern for pattern in self.queues if not pattern.startswith("!")]
         if any(_matches(queue, pattern[1:]) for pattern in self.queues if pattern.startswith("!")):
@@ -69,4 +73,8 @@ class Selection(NamedTuple):
     tasks: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    """Fingerprints of failures, or names of error classes."""
+    older_than: float | None = None
+    """Seconds since they ended, or since they were enqueued if they haven't ended."""
     ids: tuple[int, ...] = ()

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 WAKE_SCHEMES = ("tcp", "unix", "amqp", "amqps", "redis", "rediss", "beanstalk", "sqs")
+LOGS = ("stderr", "syslog")
+"""Where the log may go besides into a file."""
+
 LONGEST_PREFIX = 32
 LONGEST_NAME = 100
 _MEMORY_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -177,7 +180,8 @@ def _duration(*, positive: bool = False) -> Setting:
     return Setting(f"a duration{more} such as 90, 90s, 15m, 2h or 14d", check)
 
 
-def _memory(value: object) -> int:
+def parse_memory(value: object) -> int:
+    """Bytes in `512M`, `1G` or a number. Raises ValueError."""
     unit = 1
     if isinstance(value, str):
         unit = _MEMORY_UNITS.get(value[-1:].upper(), 1)
@@ -313,6 +317,9 @@ SETTINGS: dict[str, Setting] = {
     ),
     "retention": _duration(),
     "lock_dir": Setting("a directory", _text),
+    "log": Setting(f"{', '.join(map(repr, LOGS))} or the path of a file", _text),
+    "log_level": _choice("debug", "info", "warning", "error"),
+    "log_format": _choice("text", "json"),
     "table_prefix": Setting(f"at most {LONGEST_PREFIX} lower-case letters, digits and _", _table_prefix),
     "synchronous": _choice("full", "normal"),
     "lease": _duration(positive=True),
@@ -320,7 +327,7 @@ SETTINGS: dict[str, Setting] = {
     "wait_cap": _duration(positive=True),
     "group_on_failed": _ON_FAILED,
     "child_max_jobs": _whole(1, 1_000_000_000),
-    "child_max_memory": Setting("an amount of memory such as 512M, 1G, or a number of bytes", _memory),
+    "child_max_memory": Setting("an amount of memory such as 512M, 1G, or a number of bytes", parse_memory),
     "allow": Setting("the name of a module, or module:Class, or an array of them", _list(_prefix), from_text=str.split),
 }
 """The top-level keys of cronq.toml, the tables retry, tasks and events aside."""

@@ -8,7 +8,6 @@ import select
 import signal
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cronq.capture import HeadAndTail
@@ -145,11 +144,17 @@ def _watch(pid: int) -> int | None:
 def _group_has_others() -> bool:
     """Whether this process's group has other living members. Only Linux tells."""
     group, this = os.getpgrp(), os.getpid()
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError, IndexError):
-            state, _, member_of = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[:3]
-            if int(member_of) == group and state != "Z" and int(folder.name) != this:
-                return True
+    with contextlib.suppress(FileNotFoundError):
+        return any(
+            _is_in_group(int(name), group) for name in os.listdir("/proc") if name.isdigit() and int(name) != this
+        )
+    return False
+
+
+def _is_in_group(pid: int, group: int) -> bool:
+    with contextlib.suppress(OSError, IndexError), open(f"/proc/{pid}/stat", errors="replace") as file:
+        state, _, member_of = file.read().rpartition(")")[2].split()[:3]
+        return int(member_of) == group and state != "Z"
     return False
 
 

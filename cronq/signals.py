@@ -7,25 +7,28 @@ import signal
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import FrameType
 
 
 class Signals:
-    """SIGTERM and SIGINT ask the runner to stop; these and SIGCHLD wake it through a pipe."""
+    """What a runner heeds: each of these signals, and the death of a child, wakes it through a pipe."""
 
-    def __init__(self, on_stop: Callable[[int, FrameType | None], None]) -> None:
-        self._on_stop = on_stop
+    def __init__(self, heeded: Mapping[int, Callable[[], None]]) -> None:
+        self._heeded = heeded
         self.fd, self._write = os.pipe()
         for fd in (self.fd, self._write):
             os.set_blocking(fd, False)
 
     def __enter__(self) -> Self:
         self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        stops = (signal.SIGTERM, signal.SIGINT)
-        self._usual = {number: signal.signal(number, self._on_stop) for number in stops}
+        self._usual = {number: signal.signal(number, self._on_signal) for number in self._heeded}
         self._usual[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._heeded)
         return self
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self._heeded[number]()
 
     def __exit__(self, *_: object) -> None:
         signal.set_wakeup_fd(self._wakeup)

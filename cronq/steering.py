@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cronq.dialects import Duplicate
 from cronq.duty import Duty
 from cronq.errors import InvalidInput
+from cronq.events import step
 from cronq.reader import Reader
 from cronq.roster import Roster
 from cronq.times import SECOND
@@ -23,6 +24,14 @@ BATCH = 1000
 """Rows that one maintenance transaction changes at most: other writers wait no longer than for these."""
 
 
+class Retried(NamedTuple):
+    """What became of many jobs that were to be retried."""
+
+    changed: list[int]
+    refused: dict[int, int]
+    """By the ids of those left as they are, the unfinished twins that have their keys."""
+
+
 class Offset(NamedTuple):
     """A database's clock beside the host's, in microseconds."""
 
@@ -36,8 +45,7 @@ class Steering(Reader):
     """The store as those see it who change jobs by hand."""
 
     def __init__(self, config: Config, clock: Clock) -> None:
-        super().__init__(config)
-        self.clock = clock
+        super().__init__(config, clock)
         self.roster = Roster(self._opened, self._queries, clock)
         self.duty = Duty(self._opened, self._queries, clock)
 
@@ -45,6 +53,8 @@ class Steering(Reader):
         """Open the database and set the clock by it; make the tables, or bring them up to date."""
         if not self._prepared:
             super().prepare()
+            self.synchronise()
+        elif self.clock.is_old:
             self.synchronise()
 
     def _opened(self) -> Database:
@@ -77,19 +87,56 @@ class Steering(Reader):
         self.prepare()
         tried: list[int] = []
         try:
-            return self._db.transact(partial(self._retry, list(ids), tried))
+            changed = self._db.transact(partial(self._retry, list(ids), tried))
         except Duplicate:
             raise self._twin_of(tried[-1]) from None
+        self._retried(changed)
+        return changed
 
     def _retry(self, ids: Sequence[int], tried: list[int], tx: Transaction) -> list[int]:
         self._share_groups(tx, ids)
         now = self.clock.now()
         changed = []
-        for job_id in ids:
+        for job_id in sorted(ids):
             tried.append(job_id)
             if tx.execute(self._queries.retry, (now, job_id)).rowcount:
                 changed.append(job_id)
         return changed
+
+    def retry_all_but_twins(self, ids: Sequence[int]) -> Retried:
+        """The same for as many as possible: a job whose unique key an unfinished twin holds stays as it is.
+
+        Of two with the same key the newer one is taken.
+        """
+        self.prepare()
+        while True:
+            try:
+                retried = self._db.transact(partial(self._retry_many, ids))
+            except Duplicate:  # a twin was enqueued in this moment: the next look finds it
+                continue
+            self._retried(retried.changed)
+            return retried
+
+    def _retried(self, ids: Sequence[int]) -> None:
+        for job_id in ids:
+            step(job_id, "retried")
+        self.ring()
+
+    def _retry_many(self, ids: Sequence[int], tx: Transaction) -> Retried:
+        self._share_groups(tx, ids)
+        ended = tx.query(self._queries.ended, (self._db.many(ids),)) if ids else []
+        keys = sorted({key for _, key in ended if key is not None})
+        holders: dict[str, int] = dict(tx.query(self._queries.twins, (self._db.many(keys),))) if keys else {}
+        changed, refused = [], {}
+        for job_id, key in ended:
+            twin = holders.setdefault(key, job_id) if key is not None else job_id
+            if twin == job_id:
+                changed.append(job_id)
+            else:
+                refused[job_id] = twin
+        if changed:
+            tx.execute(self._queries.retry_many, (self.clock.now(), self._db.many(sorted(changed))))
+        return Retried(sorted(changed), refused)
 
     def _share_groups(self, tx: Transaction, ids: Sequence[int]) -> None:
         if self._queries.flavour.shared and ids:
@@ -104,20 +151,34 @@ class Steering(Reader):
     def cancel(self, ids: Iterable[int], *, reason: str | None = None) -> list[int]:
         """Cancel jobs that aren't running; returns the ids changed. A group that one held is freed."""
         self.prepare()
-        return self._db.transact(partial(self._cancel, list(ids), reason))
+        cancelled = self._db.transact(partial(self._cancel, list(ids), reason))
+        for job_id in cancelled:
+            step(job_id, "cancelled", why=reason or "")
+        return cancelled
 
     def _cancel(self, ids: Sequence[int], reason: str | None, tx: Transaction) -> list[int]:
         now = self.clock.now()
         kind = None if reason is None else "Cancelled"
         groups = sorted(row[0] for row in tx.query(self._queries.groups_of, (self._db.many(ids),))) if ids else []
         self._lock_groups(tx, groups)
-        changed = []
-        for job_id in ids:
+        changed = self._cancel_many(ids, (now, kind, reason), tx)
+        grouped = self._in_groups(tx, ids) if groups else []
+        for job_id in sorted(grouped):
             if tx.execute(self._queries.cancel, (now, kind, reason, job_id)).rowcount:
                 changed.append(job_id)
                 self._leave_group(tx, job_id)
         self._unlock_groups(tx, groups)
-        return changed
+        return sorted(changed)
+
+    def _cancel_many(self, ids: Sequence[int], how: tuple[int, str | None, str | None], tx: Transaction) -> list[int]:
+        """Cancel those that are in no group, which nobody waits behind."""
+        free = [row[0] for row in tx.query(self._queries.cancellable, (self._db.many(ids),))] if ids else []
+        if free:
+            tx.execute(self._queries.cancel_many, (*how, self._db.many(free)))
+        return free
+
+    def _in_groups(self, tx: Transaction, ids: Sequence[int]) -> list[int]:
+        return [row[0] for row in tx.query(self._queries.grouped, (self._db.many(ids),))]
 
     def _lock_groups(self, tx: Transaction, groups: Sequence[str]) -> None:
         # Else two that cancel the first of a group at once would each leave the next one to the other.
@@ -139,11 +200,37 @@ class Steering(Reader):
             tx.execute(self._queries.free, (group, self._db.many([job_id])))
             self._unblock(tx, group)
 
+    def pause(self, queue: str) -> bool:
+        """Let nobody claim from a queue; False if it is paused already."""
+        try:
+            self._opened().execute(self._queries.pause, (queue, self.clock.now()))
+        except Duplicate:
+            return False
+        return True
+
+    def resume(self, queue: str) -> bool:
+        """Let a paused queue go on; False if it isn't paused."""
+        resumed = bool(self._opened().execute(self._queries.resume, (queue,)).rowcount)
+        self.ring()
+        return resumed
+
+    def ring(self) -> None:
+        """Wake workers on other hosts, where the database itself can."""
+        if self._queries.ring:
+            self._opened().query(self._queries.ring)
+
     def request_kill(self, ids: Iterable[int]) -> list[int]:
         """Ask the runners of running jobs to kill them; returns the ids that are running."""
         self.prepare()
         asked = list(ids)
         return self._db.transact(lambda tx: [i for i in asked if tx.execute(self._queries.request_kill, (i,)).rowcount])
+
+    def clear_selected(self, ids: Sequence[int], states: Iterable[str]) -> int:
+        """Delete those of these jobs that are in one of these ended states; returns how many."""
+        self.prepare()
+        chosen = self._db.many(sorted(ids))
+        which = (self.clock.now() + 1, self._db.many(sorted(states)), chosen)
+        return self._db.transact(partial(self._prune, which, chosen))
 
     def clear(self, states: Iterable[str], *, older_than: float = 0.0) -> Iterator[int]:
         """Delete ended jobs in these states that ended more than `older_than` seconds ago.

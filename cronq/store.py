@@ -16,6 +16,7 @@ from cronq.acceptance import Acceptance
 from cronq.borrowed import borrow
 from cronq.dialects import Conflict
 from cronq.errors import ConfigError
+from cronq.events import step
 from cronq.job import ENDED, Claimed
 from cronq.line import Line, Share, Wanted
 from cronq.pick import Claim, pick
@@ -52,6 +53,23 @@ class Held(NamedTuple):
     job: Claimed
     claimed_at: int
     until: int
+
+
+class Requests(NamedTuple):
+    """What was asked of a worker by others, through the database."""
+
+    asked: str | None
+    """`end`: after its jobs."""
+    paused: frozenset[str]
+    """The queues that are paused."""
+    kills: tuple[int, ...]
+    """Its jobs that somebody asked to kill."""
+    next_due: int | None
+    """The instant at which the next scheduled, retrying or waiting job is due."""
+
+
+_ASKED, _PAUSED, _KILL, _DUE = range(1, 5)
+"""In the order of the statement's parts."""
 
 
 class Store(Steering):
@@ -149,11 +167,15 @@ class Store(Steering):
         claim = _Claim(lease, now, token, [])
         work = partial(self._take_from, wanted=Wanted(queues, wanted, limit), claim=claim)
         taken = self._db.transact(work, partial(self._landed, claim))
+        while taken is None:
+            taken = self._db.transact(work, partial(self._landed, claim))
         return sorted(taken, key=lambda job: (job.priority, job.available_at, job.id))
 
-    def _take_from(self, tx: Transaction, *, wanted: Wanted, claim: _Claim) -> list[Claimed]:
+    def _take_from(self, tx: Transaction, *, wanted: Wanted, claim: _Claim) -> list[Claimed] | None:
         line = Line(tx, self._queries, wanted, many=self._db.many, share=self._share).up()
         claim.chosen[:] = [*line.running, *line.following]
+        if line.again:
+            return None
         taken = self._take(tx, self._queries.claim, line.running, claim)
         if line.following:
             taken += self._take(tx, self._queries.claim_behind, line.following, claim)
@@ -309,9 +331,17 @@ class Store(Steering):
     def _leases(self, worker: str) -> dict[int, int]:
         return dict(self._db.query(self._queries.leases, (worker,)))
 
-    def kills(self, worker: str) -> list[int]:
-        """Jobs of this worker that somebody asked to kill."""
-        return [row[0] for row in self._db.query(self._queries.kills, (worker,))]
+    def requests(self, worker: str) -> Requests:
+        """What a worker must know each second, in one statement."""
+        told: dict[int, list[tuple[Any, int]]] = {}
+        for kind, text, number in self._db.query(self._queries.requests, (worker, worker)):
+            told.setdefault(kind, []).append((text, number))
+        return Requests(
+            asked=next((text for text, _ in told.get(_ASKED, ())), None),
+            paused=frozenset(text for text, _ in told.get(_PAUSED, ())),
+            kills=tuple(number for _, number in told.get(_KILL, ())),
+            next_due=next((number for _, number in told.get(_DUE, ())), None),
+        )
 
     def owners(self) -> list[str]:
         """The workers that hold leases."""
@@ -340,6 +370,8 @@ class Store(Steering):
         while self._is_due(now):
             due = self._rows(self._queries.due, (now, BATCH))
             total += self._db.transact(partial(self._promote, due, now))
+            for job_id, _ in due:
+                step(job_id, "due")
         return total
 
     def _promote(self, due: Sequence[tuple[int, str | None]], now: int, tx: Transaction) -> int:

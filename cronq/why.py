@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cronq.job import COMMAND_TASK, State
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from cronq.job import Failure, Job
 
@@ -18,11 +18,23 @@ class Facts(NamedTuple):
     now: datetime
     paused: frozenset[str] = frozenset()
     looked_at: datetime | None = None
-    """When a runner last started to look."""
+    """When a run of this host last started to look."""
     commands_allowed: bool = True
     task_known: bool | None = None
     holder: Job | None = None
     """The job that holds the group."""
+    workers: int = 0
+    """How many runners are alive, on any host."""
+    listening: int = 0
+    """How many of them take jobs of the queue."""
+    idle: bool = False
+    """Whether all of those were told to pause."""
+    owner_seen: datetime | None = None
+    """When the runner of a running job last gave a sign of life; None if it isn't on the roster."""
+    lease: timedelta | None = None
+    """For how long a runner holds its jobs without a sign of life."""
+    ahead: int | None = None
+    """How many ready jobs of the queue come first."""
 
 
 def explain(job: Job, facts: Facts) -> str:
@@ -64,11 +76,38 @@ def _expected(job: Job, facts: Facts) -> str:
         return "shell commands are not allowed by this configuration (commands = true allows them)"
     if facts.task_known is False:
         return f"task {_name(job.task)} is not known to the configured app"
+    if not facts.listening and (facts.looked_at is None or facts.looked_at < job.available_at):
+        return _nobody(job, facts)
+    if facts.listening and facts.idle:
+        return (
+            f"{_workers(facts.listening)} of queue {_name(job.queue)} {_is(facts.listening)} paused (SIGCONT resumes)"
+        )
+    return _its_turn(job, facts)
+
+
+def _nobody(job: Job, facts: Facts) -> str:
+    """Neither a run nor a worker has looked for it."""
+    if facts.workers:
+        others = f"{_workers(facts.workers)} {_is(facts.workers)} there for others"
+        return f"no worker listens to queue {_name(job.queue)}: {others}"
     if facts.looked_at is None:
         return "no runner has looked yet (is `cronq run` in the crontab?)"
-    if facts.looked_at < job.available_at:
-        return f"no runner has looked since (the last one did at {_time(facts.looked_at)})"
-    return f"it waits its turn in queue {_name(job.queue)} with priority {job.priority}"
+    return f"no runner has looked since (the last one did at {_time(facts.looked_at)})"
+
+
+def _its_turn(job: Job, facts: Facts) -> str:
+    turn = f"it waits its turn in queue {_name(job.queue)} with priority {job.priority}"
+    if not facts.ahead:
+        return turn
+    return f"{turn}, behind {'1 other' if facts.ahead == 1 else f'{facts.ahead} others'}"
+
+
+def _workers(number: int) -> str:
+    return "the only worker" if number == 1 else f"all {number} workers"
+
+
+def _is(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def _blocked(job: Job, facts: Facts) -> str:
@@ -96,7 +135,16 @@ def _running(job: Job, facts: Facts) -> str:
     if job.started_at is None:
         return f"is claimed{where} and about to start ({attempt})"
     since = f"since {_time(job.started_at)}, for {_span(job.started_at, facts.now)}"
-    return f"is running{where}{process} {since} ({attempt})"
+    return f"is running{where}{process} {since} ({attempt}){_silence(facts)}"
+
+
+def _silence(facts: Facts) -> str:
+    if facts.owner_seen is None or facts.lease is None or facts.now - facts.owner_seen <= facts.lease:
+        return ""
+    return (
+        f"; its runner has given no sign of life since {_time(facts.owner_seen)}, so the next one on that host,"
+        " or any one when the lease ends, rescues the job"
+    )
 
 
 def _finished(job: Job, facts: Facts) -> str:

@@ -10,11 +10,12 @@ _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _POSTGRESQL = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
 """Debian keeps the server's programs off the PATH, one directory for each version."""
 
-FIRST = os.environ.get("CRONQ_TEST_PROGRAMS", "")
+FIRST = os.environ.get("CRONQ_TEST_PROGRAMS")
 """A directory with programs of another version, which are taken before the machine's."""
 
 
 def program(name: str) -> Path | None:
     """The program of this name."""
-    found = shutil.which(name, path=":".join([FIRST, os.environ.get("PATH", ""), _SYSTEM_PATH, *_POSTGRESQL]))
+    places = [FIRST, os.environ.get("PATH"), _SYSTEM_PATH, *_POSTGRESQL]
+    found = shutil.which(name, path=":".join(filter(None, places)))
     return Path(found) if found else None

@@ -74,7 +74,7 @@ def cgroup_root() -> Path | None:
 @functools.cache
 def _systemd_boot() -> str | None:
     """Whether a systemd can be process 1 here: groups of its own, and a tree over the machine's."""
-    if reason := _namespaces() or _installed("nsenter") or _installed("setpriv"):
+    if reason := _namespaces() or _installed("nsenter") or _installed("setpriv") or _installed("dbus-daemon"):
         return reason
     if not Path("/lib/systemd/systemd").exists():
         return "systemd is not installed"
@@ -128,23 +128,26 @@ def _faketime() -> str | None:
 
 _FINDERS: dict[str, Callable[[], str | None]] = {
     "beanstalkd": functools.partial(brokers.missing, "beanstalkd"),
-    "fish": functools.partial(_installed, "fish"),
-    "mandoc": functools.partial(_installed, "mandoc"),
-    "faketime": _faketime,
-    "galera": _galera,
     "cron": functools.partial(_contained, "cron"),
+    "faketime": _faketime,
+    "fish": functools.partial(_installed, "fish"),
+    "galera": _galera,
     "logrotate": functools.partial(_contained, "logrotate"),
+    "mandoc": functools.partial(_installed, "mandoc"),
     "mariadb": _mariadb,
     "namespaces": _namespaces,
     "network": _network,
+    "openssl": functools.partial(_installed, "openssl"),
     "postgresql": _postgresql,
     "rabbitmq": functools.partial(brokers.missing, "rabbitmq"),
     "redis": functools.partial(brokers.missing, "redis"),
     "redis-server": functools.partial(_installed, "redis-server"),
     "root": _root,
-    "zsh": functools.partial(_installed, "zsh"),
     "sqs": functools.partial(brokers.missing, "sqs"),
     "supervisor": functools.partial(_contained, "supervisord"),
+    "systemd-analyze": functools.partial(_installed, "systemd-analyze"),
     "systemd-boot": _systemd_boot,
+    "systemd-socket-activate": functools.partial(_installed, "systemd-socket-activate"),
     "xinetd": functools.partial(_contained, "xinetd"),
+    "zsh": functools.partial(_installed, "zsh"),
 }

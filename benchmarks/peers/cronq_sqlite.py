@@ -52,6 +52,14 @@ class Queue(Peer):
         """Queue these jobs into one group, or into none."""
         self._queue.enqueue_many([{"task": "no-op", "args": order.arguments(), "group": group} for order in orders])
 
+    def put_command(self, command: str) -> int:
+        """Queue a shell command; its id."""
+        return self._queue.command(command).id
+
+    def put_marked(self, mark: str) -> int:
+        """Queue one job that notes its start; its id."""
+        return self._queue.enqueue("no-op", {"n": 0, "mark": mark}).id
+
     def store(self) -> Any:
         """What is under it, for the figures that the outside doesn't show."""
         return self._queue.store

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cronq.commands import bulk
 from cronq.commands import options as given
 from cronq.job import ENDED, UNFINISHED, State
 from cronq.selection import Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from cronq.job import Job
+    from cronq.commands import Invocation
+    from cronq.config import Config
     from cronq.store import Store
 
 _RETRYABLE = ENDED
 _CANCELLABLE = (UNFINISHED - {State.RUNNING}) | {State.FAILED}
+_RETRY = bulk.Verb("retry", "retried")
+_CANCEL = bulk.Verb("cancel", "cancelled")
+_NAMED = 5
+"""So many jobs with twins are named; of the others it is said how many they are."""
 
 _EXIT_STATUS = """\
-Exit status: 0 done, 1 one of the IDs isn't there or can't be changed, 64 neither IDs nor a
-selection, 65 bad input, 69 database out of reach, 78 configuration.
+Exit status: 0 done, 1 a job isn't there or can't be changed, or a person said no, 64 neither
+IDs nor a selection, 65 bad input, 69 database out of reach, 78 configuration.
 """
 
 _RETRY_EXAMPLE = f"""\
@@ -30,6 +36,7 @@ Example:
 \b
   cronq retry 42 43
   cronq retry --task mail.send --dry-run
+  cronq retry --error 1a7e70ac --yes
   cronq retry --queue mail --state failed,cancelled
 
 {_EXIT_STATUS}"""
@@ -40,7 +47,7 @@ Example:
 \b
   cronq cancel 42
   cronq cancel --kill 42
-  cronq cancel --queue mail --state scheduled --dry-run
+  cronq cancel --queue mail --state scheduled --older-than 7d --dry-run
 
 {_EXIT_STATUS}"""
 
@@ -48,32 +55,84 @@ Example:
 Kill = Annotated[bool, typer.Option("--kill", help="Running ones too: their runner is asked to end them.")]
 
 
-class _Meant(NamedTuple):
-    """The jobs a person means: named one by one, or selected."""
-
-    named: tuple[int, ...]
-    jobs: Sequence[Job]
-
-    def in_states(self, states: Iterable[State]) -> list[int]:
-        """The ids of those in these states, oldest first."""
-        allowed = set(states)
-        return sorted(job.id for job in self.jobs if job.state in allowed)
-
-
 @given.spread
 def _retry(
-    context: typer.Context, ids: given.JobIds = None, *, which: given.Which, dry_run: given.DryRun = False
+    context: typer.Context,
+    ids: given.JobIds = None,
+    *,
+    which: given.Which,
+    dry_run: given.DryRun = False,
+    yes: bulk.Yes = False,
 ) -> int:
     """Put ended jobs back to ready, with a fresh budget of attempts; prints their ids.
 
     By IDs: any that have ended. By a selection: failed ones, unless --state says others.
     """
-    with given.invocation(context).store() as store:
-        meant = _meant(context, store, ids, which.selection(), usual={State.FAILED})
-        changed = meant.in_states(_RETRYABLE)
-        if not dry_run:
-            changed = store.retry(changed)
-    return _report(meant, changed, verb="retried", allowed=_RETRYABLE)
+    chosen = which.selection()
+    bulk.either(context, ids, chosen)
+    call = given.invocation(context)
+    with call.store() as store:
+        if ids:
+            return _retry_named(call, store, ids, dry_run=dry_run)
+        meant = _in(chosen, usual={State.FAILED}, allowed=_RETRYABLE)
+        if dry_run:
+            bulk.rehearse(call, store, _RETRY, meant)
+            return 0
+        return _retry_selected(call, store, meant, yes=yes)
+
+
+def _retry_named(call: Invocation, store: Store, ids: Iterable[str], *, dry_run: bool) -> int:
+    named = _numbers(ids)
+    states = _states(store, named)
+    changed = sorted(job for job, state in states.items() if state in _RETRYABLE)
+    if not dry_run:
+        changed = store.retry(changed)
+        _ring(call.config, store, changed)
+        bulk.note(call, len(changed))
+    return _report(named, states, changed, verb="retried", allowed=_RETRYABLE)
+
+
+def _retry_selected(call: Invocation, store: Store, meant: Selection, *, yes: bool) -> int:
+    ids = store.ids(meant) if meant.states else []
+    if not ids:
+        bulk.hint(call, store, meant)
+    if not bulk.agreed(_RETRY, len(ids), yes=yes):
+        return 1
+    retried: list[int] = []
+    twins: dict[int, int] = {}
+
+    def retry(batch: Sequence[int]) -> int:
+        changed, refused = store.retry_all_but_twins(batch)
+        retried.extend(changed)
+        twins.update(refused)
+        return len(changed)
+
+    bulk.in_batches(call, ids, _RETRY, retry)
+    _ring(call.config, store, retried)
+    bulk.tell(_RETRY, retried)
+    return _tell_of_twins(twins)
+
+
+def _tell_of_twins(twins: Mapping[int, int]) -> int:
+    from cronq import render
+
+    if not twins:
+        return 0
+    told = ", ".join(f"{job} (job {twin})" for job, twin in list(twins.items())[:_NAMED])
+    more = f" and {len(twins) - _NAMED} more" if len(twins) > _NAMED else ""
+    number = "1 job was" if len(twins) == 1 else f"{len(twins)} jobs were"
+    render.complain(f"{number} not retried, because an unfinished one has the same unique key: {told}{more}")
+    return 1
+
+
+def _ring(config: Config, store: Store, retried: Sequence[int]) -> None:
+    """Wake the workers for jobs that are due again."""
+    from cronq.bell import AT_ONCE, Bell
+    from cronq.transports.local import Neighbours
+
+    Neighbours(config).ring()
+    jobs = [store.get(job_id) for job_id in retried[:AT_ONCE]] if config.wake else []
+    Bell(config).ring([(job.queue, job.id) for job in jobs if job is not None])
 
 
 @given.spread
@@ -84,50 +143,88 @@ def _cancel(
     which: given.Which,
     kill: Kill = False,
     dry_run: given.DryRun = False,
+    yes: bulk.Yes = False,
 ) -> int:
     """Cancel jobs; prints their ids.
 
     By IDs: any that haven't ended, and failed ones. By a selection: those that haven't ended,
     unless --state says others. Running ones are left alone without --kill.
     """
-    with given.invocation(context).store() as store:
-        meant = _meant(context, store, ids, which.selection(), usual=UNFINISHED)
-        changed = meant.in_states(_CANCELLABLE)
-        running = meant.in_states({State.RUNNING}) if kill else []
-        if not dry_run:
-            changed, running = _stop(store, changed, running, kill=kill)
+    chosen = which.selection()
+    bulk.either(context, ids, chosen)
+    call = given.invocation(context)
     allowed = _CANCELLABLE | ({State.RUNNING} if kill else set())
-    return _report(meant, sorted(changed + running), verb="cancelled", allowed=allowed)
+    with call.store() as store:
+        if ids:
+            return _cancel_named(call, store, ids, allowed, dry_run=dry_run)
+        meant = _in(chosen, usual=UNFINISHED, allowed=allowed)
+        if dry_run:
+            bulk.rehearse(call, store, _CANCEL, meant)
+            return 0
+        return _cancel_selected(call, store, meant, yes=yes)
 
 
-def _stop(store: Store, waiting: list[int], running: list[int], *, kill: bool) -> tuple[list[int], list[int]]:
-    """What could be cancelled at once, and what its runner has been asked to kill."""
-    cancelled = store.cancel(waiting, reason="by hand")
-    if not kill:
-        return cancelled, []
-    just_started = [job_id for job_id in waiting if job_id not in set(cancelled)]
-    return cancelled, store.request_kill(running + just_started)
+def _cancel_named(
+    call: Invocation, store: Store, ids: Iterable[str], allowed: frozenset[State], *, dry_run: bool
+) -> int:
+    named = _numbers(ids)
+    states = _states(store, named)
+    changed = sorted(job for job, state in states.items() if state in allowed)
+    if not dry_run:
+        changed = _stop(store, changed, kill=State.RUNNING in allowed)
+        bulk.note(call, len(changed))
+    return _report(named, states, changed, verb="cancelled", allowed=allowed)
 
 
-def _meant(
-    context: typer.Context, store: Store, ids: list[str] | None, chosen: Selection, *, usual: Iterable[State]
-) -> _Meant:
-    if bool(ids) == any(chosen):
-        problem = "either IDs or a selection, not both" if ids else "which jobs? give IDs, or a selection"
-        raise given.refuse(problem, context)
+def _cancel_selected(call: Invocation, store: Store, meant: Selection, *, yes: bool) -> int:
+    ids = store.ids(meant) if meant.states else []
     if not ids:
-        return _Meant((), store.find(chosen if chosen.states else chosen._replace(states=frozenset(usual))))
-    named = tuple(dict.fromkeys(map(given.job_id, ids)))
-    return _Meant(named, store.find(Selection(ids=named)))
+        bulk.hint(call, store, meant)
+    if not bulk.agreed(_CANCEL, len(ids), yes=yes):
+        return 1
+    cancelled: list[int] = []
+
+    def cancel(batch: Sequence[int]) -> int:
+        changed = _stop(store, batch, kill=State.RUNNING in meant.states)
+        cancelled.extend(changed)
+        return len(changed)
+
+    bulk.in_batches(call, ids, _CANCEL, cancel)
+    bulk.tell(_CANCEL, cancelled)
+    return 0
 
 
-def _report(meant: _Meant, changed: Sequence[int], *, verb: str, allowed: Iterable[State]) -> int:
+def _stop(store: Store, ids: Sequence[int], *, kill: bool) -> list[int]:
+    """What could be cancelled at once, and what its runner has been asked to kill."""
+    cancelled = store.cancel(ids, reason="by hand")
+    if not kill:
+        return cancelled
+    running = sorted(set(ids) - set(cancelled))
+    return sorted(cancelled + store.request_kill(running))
+
+
+def _in(chosen: Selection, *, usual: Iterable[State], allowed: Iterable[State]) -> Selection:
+    """The selection cut down to the states in which this can be done."""
+    return chosen._replace(states=(chosen.states or frozenset(usual)) & frozenset(allowed))
+
+
+def _numbers(ids: Iterable[str]) -> list[int]:
+    return list(dict.fromkeys(map(given.job_id, ids)))
+
+
+def _states(store: Store, ids: Iterable[int]) -> dict[int, State]:
+    """The states of those of the jobs that are there."""
+    return {job.id: State(job.state) for job in store.find(Selection(ids=tuple(ids)))}
+
+
+def _report(
+    named: Sequence[int], states: Mapping[int, State], changed: Sequence[int], *, verb: str, allowed: Iterable[State]
+) -> int:
     """The ids changed on stdout, why others weren't on stderr; the exit status."""
     from cronq import render
 
     render.write(map(str, changed))
-    states = {job.id: State(job.state) for job in meant.jobs}
-    refused = [job_id for job_id in meant.named if job_id not in set(changed)]
+    refused = [job_id for job_id in named if job_id not in set(changed)]
     for job_id in refused:
         render.complain(_refusal(job_id, states.get(job_id), verb=verb, allowed=allowed))
     return 1 if refused else 0

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cronq.commands import health, metrics, run, serve_inetd
+from cronq.commands import health, metrics, run, serve_inetd, work
 from cronq.commands import options as given
+
+if TYPE_CHECKING:
+    from cronq.commands.arguments import FilterOptions
 
 _RUN_EXAMPLE = """\
 Example:
@@ -20,6 +23,19 @@ Example:
 
 Exit status: 0 done (also when another run holds the lock), 1 with --fail when a job failed,
 65 bad input, 69 database out of reach, 78 configuration.
+"""
+
+
+_WORK_EXAMPLE = """\
+Example:
+
+\b
+  cronq work
+  cronq work --queue mail --queue 'report*' --weighted --jobs 4
+  cronq work --max-jobs 10000 --max-memory 512M      ends then; its supervisor starts the next one
+
+Exit status: 0 it was told to end or reached a limit, 65 bad input, 69 database out of reach at the
+start, or at the end, 78 configuration.
 """
 
 
@@ -36,7 +52,7 @@ Exit status: 0 the job was started (or nobody asked), 1 it may not run now, 65 m
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Run:
+class _Filter:
     queue: Annotated[
         list[str] | None,
         typer.Option("--queue", metavar="QUEUE", help="Only this queue: name, glob or !name; repeatable."),
@@ -48,6 +64,10 @@ class _Run:
         str | None, typer.Option("--priority", metavar="RANGE", help="Only these: 10, 20-40, 25- or -20.")
     ] = None
     jobs: Annotated[str | None, typer.Option("--jobs", metavar="N", help="So many at a time (config: jobs).")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run(_Filter):
     limit: Annotated[str | None, typer.Option("--limit", metavar="N", help="Stop after so many jobs.")] = None
     max_time: Annotated[
         str | None, typer.Option("--max-time", metavar="D", help="Start no job after this time, like 50s.")
@@ -63,9 +83,48 @@ def _run(context: typer.Context, *, options: _Run) -> int:
     job that needs a person. One run a host: a second one ends at once.
     """
     chosen = run.RunOptions()
+    _take_over(options, chosen)
+    return run.execute(given.invocation(context), chosen)
+
+
+def _take_over(options: _Filter, chosen: FilterOptions) -> None:
     for name, value in asdict(options).items():
         setattr(chosen, name, value if value is not None or name != "queue" else [])
-    return run.execute(given.invocation(context), chosen)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Work(_Filter):
+    max_jobs: Annotated[str | None, typer.Option("--max-jobs", metavar="N", help="End after so many jobs.")] = None
+    max_memory: Annotated[
+        str | None,
+        typer.Option("--max-memory", metavar="M", help="End when it and its children take more, like 512M."),
+    ] = None
+    max_time: Annotated[
+        str | None, typer.Option("--max-time", metavar="D", help="Start no job after this time, like 6h, and end.")
+    ] = None
+    idle_exit: Annotated[
+        str | None, typer.Option("--idle-exit", metavar="D", help="End after so long without a job.")
+    ] = None
+    poll: Annotated[
+        str | None, typer.Option("--poll", metavar="D", help="Look for jobs so often even if nobody rings (60s).")
+    ] = None
+    grace: Annotated[
+        str | None, typer.Option("--grace", metavar="D", help="After SIGTERM, what running jobs get to end (60s).")
+    ] = None
+
+
+@given.spread
+def _work(context: typer.Context, *, options: _Work) -> int:
+    """Stay, and do what is due as soon as it is due.
+
+    Enqueues on this host wake it, the transports of the configuration, PostgreSQL where the jobs are
+    there, and the time at which the next job is due. TERM and INT: finish and end, a second one gives
+    running jobs back. QUIT: finish, however long it takes. USR1: kill the running jobs. USR2: pause,
+    CONT: go on. HUP: finish and start afresh.
+    """
+    chosen = work.WorkOptions()
+    _take_over(options, chosen)
+    return work.execute(given.invocation(context), chosen)
 
 
 _HEALTH_EXAMPLE = """\
@@ -165,6 +224,7 @@ def _serve_inetd(context: typer.Context, *, options: _Serve) -> int:
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to the program."""
     app.command("run", epilog=_RUN_EXAMPLE)(_run)
+    app.command("work", epilog=_WORK_EXAMPLE)(_work)
     app.command("health", epilog=_HEALTH_EXAMPLE)(_health)
     app.command("metrics", epilog=_METRICS_EXAMPLE)(_metrics)
     app.command("serve-inetd", epilog=_SERVE_EXAMPLE)(_serve_inetd)

@@ -6,7 +6,6 @@ typer. Whatever happens, the answer is one line on stdout and a status from 0 to
 
 from __future__ import annotations
 
-import signal
 import sys
 
 from cronq.errors import CronqError, InvalidInput, Unavailable, UsageError
@@ -15,8 +14,6 @@ from cronq.times import parse_duration
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import FrameType
-    from typing import Never
 
     from cronq.commands import Invocation
     from cronq.health import Answer
@@ -37,10 +34,6 @@ PATIENCE = "10s"
 
 NO_ANSWER = 3
 """UNKNOWN: the status where not even a line could be written."""
-
-
-class _TimeIsUp(BaseException):
-    """The answer took too long. Not an Exception: nothing on the way may swallow it or try again."""
 
 
 class HealthOptions:
@@ -80,6 +73,7 @@ def _set(options: HealthOptions, name: str, value: str) -> None:
 def execute(invocation: Invocation, options: HealthOptions) -> int:
     """Take the census within the time limit, judge it, print the answer."""
     from cronq.census import take
+    from cronq.deadline import TimeIsUp, within
     from cronq.health import MEASURES, UNKNOWN, Answer, judge
     from cronq.thresholds import parse_thresholds
 
@@ -88,25 +82,14 @@ def execute(invocation: Invocation, options: HealthOptions) -> int:
     seconds = parse_duration(options.timeout, what="--timeout")
     if not seconds:
         raise InvalidInput("--timeout: expected more than 0 s")
-    _limit(seconds)
     try:
-        census = take(invocation.config)
-    except _TimeIsUp:
+        with within(seconds):
+            census = take(invocation.config)
+    except TimeIsUp:
         raise Unavailable(f"no answer from the database within {seconds:g}s") from None
-    finally:
-        _limit(0)
     if census is None:
-        return _tell(Answer(UNKNOWN, f"no queue in {invocation.config.safe_database()} yet"))
+        return _tell(Answer(UNKNOWN, f"{invocation.config.safe_database()} has no tables of this cronq yet"))
     return _tell(judge(census, warning, critical, queues=options.queue or None))
-
-
-def _limit(seconds: float) -> None:
-    signal.signal(signal.SIGALRM, _ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-
-
-def _ring(_number: int, _frame: FrameType | None) -> Never:
-    raise _TimeIsUp
 
 
 def explain(error: Exception) -> int:

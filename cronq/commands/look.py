@@ -1,31 +1,40 @@
-"""Looking: ls, show, why."""
+"""Looking at jobs: ls, show."""
 
 from __future__ import annotations
 
+import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cronq.commands import bulk
 from cronq.commands import options as given
-from cronq.commands.run import positive
+from cronq.commands.arguments import positive
 from cronq.errors import JobNotFound
-from cronq.job import COMMAND_TASK, State
-from cronq.locks import last_run
 from cronq.times import to_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from cronq.commands import Invocation
+    from rich.console import RenderableType
+
     from cronq.job import Attempt, Job
+    from cronq.render.live import LiveScreen
+    from cronq.render.screen import Screen
     from cronq.selection import Selection
     from cronq.store import Store
-    from cronq.why import Facts
 
-SCREENFUL = 20
 HANDFUL = 100
-"""Jobs that `ls` shows without --limit: on a terminal, and elsewhere."""
+"""Jobs that `ls` shows without --limit, elsewhere than on a terminal."""
+
+_AT_LEAST = 5
+_AROUND = 6
+"""Lines of a terminal that the table needs beside its rows: those of the frame, what was typed, the prompt."""
+
+_EVERY = 2.0
+"""Seconds between two looks of `ls --watch`."""
 
 _LS_EXAMPLE = """\
 Example:
@@ -34,43 +43,62 @@ Example:
   cronq ls --state failed,retrying
   cronq ls --queue mail --limit 0 | cut -f 1,3
   cronq ls --key mail-7 --json
+  cronq ls --error ConnectionError --watch
 
 Elsewhere than on a terminal: tab-separated lines without a heading, nothing cut.
-Exit status: 0 done, 65 bad input, 69 database out of reach, 78 configuration.
+Exit status: 0 done, 64 --watch without a terminal, 65 bad input, 69 database out of reach,
+78 configuration.
 """
 
 Limit = Annotated[
     str | None,
-    typer.Option("--limit", metavar="N", help="At most so many, 0 for all (20 on a terminal, else 100)."),
+    typer.Option("--limit", metavar="N", help="At most so many, 0 for all (a screenful on a terminal, else 100)."),
 ]
+Watch = Annotated[bool, typer.Option("--watch", help="Stay, and look again every two seconds; q ends it.")]
 
 
 @given.spread
-def _ls(context: typer.Context, *, which: given.Which, limit: Limit = None, as_json: given.AsJson = False) -> None:
+def _ls(
+    context: typer.Context,
+    *,
+    which: given.Which,
+    limit: Limit = None,
+    utc: given.Utc = False,
+    watch: Watch = False,
+    as_json: given.AsJson = False,
+) -> None:
     """List jobs, newest first."""
-    from cronq import render
-
     call = given.invocation(context)
+    chosen = which.selection()
     number = _limit(limit)
+    if watch and as_json:
+        raise given.refuse("either --watch or --json", context)
     with call.store() as store:
-        jobs, more = _newest(store, which.selection(), number)
-        now = _now(store)
-    if as_json:
-        render.write([render.document([job.to_json() for job in jobs])])
-    elif render.on_terminal():
-        render.print_jobs(jobs, now=now)
-    else:
-        render.write(map(render.job_line, jobs))
+        if watch:
+            _watch(store, chosen, number, utc=utc)
+            return
+        jobs, more = _newest(store, chosen, number)
+        _print(jobs, store, utc=utc, as_json=as_json)
+        if not jobs and not as_json:
+            bulk.hint(call, store, chosen)
     if more and limit is None and not call.quiet:
-        render.complain(f"only the newest {number} are shown; --limit 0 shows all")
+        _tell_more(number)
 
 
 def _limit(text: str | None) -> int | None:
+    if text is None:
+        return _screenful()
+    return None if text == "0" else positive(text, what="--limit")
+
+
+def _screenful() -> int:
     from cronq.render import on_terminal
 
-    if text is None:
-        return SCREENFUL if on_terminal() else HANDFUL
-    return None if text == "0" else positive(text, what="--limit")
+    if not on_terminal():
+        return HANDFUL
+    from shutil import get_terminal_size
+
+    return max(_AT_LEAST, get_terminal_size().lines - _AROUND)
 
 
 def _newest(store: Store, selection: Selection, number: int | None) -> tuple[Sequence[Job], bool]:
@@ -81,28 +109,122 @@ def _newest(store: Store, selection: Selection, number: int | None) -> tuple[Seq
     return jobs[:number], len(jobs) > number
 
 
+def _print(jobs: Sequence[Job], store: Store, *, utc: bool, as_json: bool) -> None:
+    from cronq import render
+
+    if as_json:
+        render.write([render.document([job.to_json() for job in jobs])])
+    elif not render.on_terminal():
+        from cronq.render.lines import job_line
+
+        render.write(map(job_line, jobs))
+    elif jobs:
+        from cronq.render.screen import Screen
+
+        screen = Screen()
+        screen.print(_table(jobs, screen, now=_now(store), utc=utc))
+    else:
+        render.write(["no jobs"])
+
+
+def _tell_more(number: int | None) -> None:
+    from cronq import render
+
+    render.complain(f"only the newest {number} are shown; --limit 0 shows all")
+
+
+def _table(jobs: Sequence[Job], screen: Screen, *, now: datetime, utc: bool) -> RenderableType:
+    from cronq.render import jobs as drawn
+    from cronq.render.ages import Ages
+
+    return drawn.table(jobs, screen, Ages(now, exact=utc))
+
+
+def _watch(store: Store, selection: Selection, number: int | None, *, utc: bool) -> None:
+    from cronq.render.live import LiveScreen
+
+    with LiveScreen.required("ls --watch") as live:
+        frame = partial(_frame, live, store, selection, number, utc=utc)
+        live.show(frame())
+        while live.key(_EVERY) not in {"q", "esc"}:
+            live.show(frame())
+
+
+def _frame(live: LiveScreen, store: Store, selection: Selection, number: int | None, *, utc: bool) -> RenderableType:
+    jobs, _ = _newest(store, selection, live.rows if number is None else min(number, live.rows))
+    return _table(jobs, live.screen, now=_now(store), utc=utc)
+
+
 _SHOW_EXAMPLE = """\
 Example:
 
 \b
   cronq show 42
+  cronq show 42 --output | less
   cronq show 42 --json | jq .error
 
-Exit status: 0 done, 1 no such job, 65 bad input, 69 database out of reach, 78 configuration.
+Exit status: 0 done, 1 no such job, 64 --output with --json, 65 bad input,
+69 database out of reach, 78 configuration.
 """
 
+Output = Annotated[
+    bool, typer.Option("--output", help="Print only what it wrote, all that is kept of it, to stdout and stderr.")
+]
 
-def _show(context: typer.Context, id_: given.JobId, *, as_json: given.AsJson = False) -> None:
+
+def _show(
+    context: typer.Context,
+    id_: given.JobId,
+    *,
+    output: Output = False,
+    utc: given.Utc = False,
+    as_json: given.AsJson = False,
+) -> None:
     """Show all about one job: times, arguments, attempts with their errors, output."""
-    from cronq import render
-
+    if output and as_json:
+        raise given.refuse("either --output or --json", context)
     with given.invocation(context).store() as store:
         job = require(store, id_)
-        attempts, output = store.attempts(job.id), store.output(job.id)
-    if as_json:
+        written = store.output(job.id)
+        if output:
+            _print_output(written)
+            return
+        _print_page(job, store.attempts(job.id), written, now=None if as_json else _now(store), utc=utc)
+
+
+def _print_page(
+    job: Job,
+    attempts: Sequence[Attempt],
+    output: tuple[str | None, str | None],
+    *,
+    now: datetime | None,
+    utc: bool,
+) -> None:
+    from cronq import render
+
+    if now is None:
         render.write([render.document(_whole(job, attempts, output))])
+    elif not render.on_terminal():
+        from cronq.render.page import job_page
+
+        render.write(job_page(job, attempts, output))
     else:
-        render.write(render.job_page(job, attempts, output))
+        from cronq.render import portrait
+        from cronq.render.ages import Ages
+        from cronq.render.screen import Screen
+
+        screen = Screen()
+        screen.print(portrait.draw(portrait.Portrait(job, attempts, output), screen, Ages(now, exact=utc)))
+
+
+def _print_output(output: tuple[str | None, str | None]) -> None:
+    """What the job wrote to stdout on stdout, to stderr on stderr; a terminal gets it with controls spelt out."""
+    from cronq.render import safe
+
+    for stream, text in zip((sys.stdout, sys.stderr), output, strict=True):
+        if stream is not None and text:
+            stream.write(safe(text) if stream.isatty() else text)
+            stream.flush()
 
 
 def require(store: Store, text: str) -> Job:
@@ -123,75 +245,6 @@ def _whole(job: Job, attempts: Sequence[Attempt], output: tuple[str | None, str 
     }
 
 
-_WHY_EXAMPLE = """\
-Example:
-
-\b
-  $ cronq why 42
-  Job 42 is blocked: group "invoice-7" is held by job 40, which is running.
-
-Exit status: 0 done, 1 no such job, 65 bad input, 69 database out of reach, 78 configuration.
-"""
-
-
-def _why(context: typer.Context, id_: given.JobId, *, as_json: given.AsJson = False) -> None:
-    """Say in one sentence why a job isn't running."""
-    from cronq import render, why
-
-    call = given.invocation(context)
-    with call.store() as store:
-        job = require(store, id_)
-        sentence = why.explain(job, _facts(call, store, job))
-    if as_json:
-        render.write([render.document({"id": job.id, "state": str(job.state), "why": sentence})])
-    else:
-        render.write([render.one_line(sentence)])
-
-
-def _facts(call: Invocation, store: Store, job: Job) -> Facts:
-    from cronq.why import Facts
-
-    looked = last_run(call.config)
-    return Facts(
-        now=_now(store),
-        paused=frozenset(store.paused()),
-        looked_at=None if looked is None else to_datetime(looked),
-        commands_allowed=job.task != COMMAND_TASK or _commands_allowed(call),
-        task_known=_known(call, job) if job.state not in _OVER else None,
-        holder=None if job.blocked_by is None else store.get(job.blocked_by),
-    )
-
-
-_OVER = (State.RUNNING, State.FINISHED, State.FAILED, State.CANCELLED)
-
-
-def _known(call: Invocation, job: Job) -> bool | None:
-    """Whether the configured app knows the task; None without one, or when it can't be imported."""
-    from cronq.errors import CronqError, UnknownTask
-
-    if call.config.app is None or job.task == COMMAND_TASK:
-        return None
-    try:
-        with call.cronq(with_tasks=True) as queue:
-            queue.registry.resolve(job.task)
-    except UnknownTask:
-        return False
-    except CronqError:
-        return None
-    return True
-
-
-def _commands_allowed(call: Invocation) -> bool:
-    from cronq.errors import ConfigError
-    from cronq.permissions import require_commands
-
-    try:
-        require_commands(setting=call.config.commands, sqlite_path=call.config.sqlite_path())
-    except ConfigError:
-        return False
-    return True
-
-
 def _now(store: Store) -> datetime:
     return to_datetime(store.clock.now())
 
@@ -200,4 +253,3 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this module to the program."""
     app.command("ls", epilog=_LS_EXAMPLE)(_ls)
     app.command("show", epilog=_SHOW_EXAMPLE)(_show)
-    app.command("why", epilog=_WHY_EXAMPLE)(_why)

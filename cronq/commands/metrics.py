@@ -44,7 +44,7 @@ def execute(invocation: Invocation, options: MetricsOptions) -> int:
     config = invocation.config
     taken = recent.take(config)
     if taken is None:
-        raise Unavailable(f"there is no queue in {config.safe_database()} yet")
+        raise Unavailable(f"{config.safe_database()} has no tables of this cronq yet")
     census, lately = taken
     text = metrics.expose(census, lately, version=__version__, database=config.database_url().family)
     if options.textfile is not None:

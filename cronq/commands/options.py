@@ -17,6 +17,7 @@ import typer
 from cronq.errors import InvalidInput, UsageError
 from cronq.job import State
 from cronq.selection import Selection
+from cronq.times import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print the ids that would change.")]
+Utc = Annotated[bool, typer.Option("--utc", help="Show the times themselves, in UTC, instead of ages.")]
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The id of a job.", show_default=False)]
 JobIds = Annotated[list[str] | None, typer.Argument(metavar="ID", help="The ids of jobs.", show_default=False)]
 
@@ -40,6 +42,14 @@ _Groups = Annotated[
     list[str] | None, typer.Option("--group", metavar="GROUP", help="Only jobs of this group; repeatable.")
 ]
 _Keys = Annotated[list[str] | None, typer.Option("--key", metavar="KEY", help="Only jobs with this key; repeatable.")]
+_Errors = Annotated[
+    list[str] | None,
+    typer.Option("--error", metavar="ERROR", help="Only jobs with this error: a fingerprint or a class; repeatable."),
+]
+_OlderThan = Annotated[
+    str | None,
+    typer.Option("--older-than", metavar="D", help="Only jobs that ended, or else were enqueued, longer ago."),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,15 +61,19 @@ class Which:
     task: _Tasks = None
     group: _Groups = None
     key: _Keys = None
+    error: _Errors = None
+    older_than: _OlderThan = None
 
     def selection(self) -> Selection:
-        """The jobs meant. Raises InvalidInput for a state that doesn't exist."""
+        """The jobs meant. Raises InvalidInput for a state that doesn't exist, or what is no duration."""
         return Selection(
             states=states(self.state),
             queues=tuple(self.queue or ()),
             tasks=tuple(self.task or ()),
             groups=tuple(self.group or ()),
             keys=tuple(self.key or ()),
+            errors=tuple(self.error or ()),
+            older_than=None if self.older_than is None else parse_duration(self.older_than, what="--older-than"),
         )
 
 
@@ -68,14 +82,17 @@ def states(given: Iterable[str] | None) -> frozenset[str]:
     names = [name.strip() for text in given or () for name in text.split(",")]
     for name in names:
         if name not in list(State):
-            raise InvalidInput(f"--state: there is no state {name!r}{_suggestion(name)}")
+            known = [state.value for state in State]
+            hint = suggestion(name, known) or f"; there are {', '.join(known)}"
+            raise InvalidInput(f"--state: there is no state {name!r}{hint}")
     return frozenset(names)
 
 
-def _suggestion(name: str) -> str:
-    known = [state.value for state in State]
-    close = get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-    return f", did you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}"
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """`, did you mean 'mail'?`, or nothing where no known name is like this one."""
+    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    close = close or get_close_matches(name.lower(), list(known), n=1, cutoff=0.5)
+    return f", did you mean {close[0]!r}?" if close else ""
 
 
 def job_id(text: str) -> int:

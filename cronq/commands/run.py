@@ -1,15 +1,14 @@
 """`cronq run`: everything that is due, until nothing is due.
 
 Cron starts this each minute. While nothing is due it must not import typer, rich, pydantic
-or SQLAlchemy, so the options are read here; what this small reader doesn't understand goes
-to typer's declaration of the same command, which has the better errors and the help.
+or SQLAlchemy.
 """
 
 from __future__ import annotations
 
 import sys
 
-from cronq.errors import InvalidInput
+from cronq.commands.arguments import FILTER_FLAGS, FILTER_VALUES, FilterOptions, positive, read
 from cronq.times import SECOND, Clock, iso, parse_duration
 
 TYPE_CHECKING = False
@@ -17,68 +16,28 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cronq.commands import Invocation
-    from cronq.engine import Summary
     from cronq.locks import RunLock
     from cronq.selection import Filter
+    from cronq.summary import Summary
 
-VALUES = {
-    "--queue": "queue",
-    "--priority": "priority",
-    "--jobs": "jobs",
-    "--limit": "limit",
-    "--max-time": "max_time",
-}
-FLAGS = {"--weighted": "weighted", "--fail": "fail"}
-REPEATABLE = {"queue"}
-_DIGITS = 9
+VALUES = {**FILTER_VALUES, "--limit": "limit", "--max-time": "max_time"}
+FLAGS = {**FILTER_FLAGS, "--fail": "fail"}
 
 
-class RunOptions:
+class RunOptions(FilterOptions):
     """The options of `run` as they were typed."""
 
     def __init__(self) -> None:
-        self.queue: list[str] = []
-        self.priority: str | None = None
-        self.jobs: str | None = None
+        super().__init__()
         self.limit: str | None = None
         self.max_time: str | None = None
-        self.weighted = False
         self.fail = False
-
-    def filter(self) -> Filter | None:
-        """Which jobs to claim; None when nothing was said about it. Raises InvalidInput."""
-        if not (self.queue or self.priority is not None or self.weighted):
-            return None
-        from cronq.selection import Filter, parse_priorities
-
-        unrestricted = Filter(tuple(self.queue), self.weighted)
-        if self.priority is None:
-            return unrestricted
-        lowest, highest = parse_priorities(self.priority)
-        return unrestricted._replace(lowest=lowest, highest=highest)
 
 
 def parse(arguments: Sequence[str]) -> RunOptions | None:
-    """The options, or None for whatever typer has to look at: `--help`, and every mistake."""
+    """The options, or None for whatever typer has to look at."""
     options = RunOptions()
-    following = list(arguments)
-    while following:
-        argument = following.pop(0)
-        name, equals, value = argument.partition("=")
-        if argument in FLAGS:
-            setattr(options, FLAGS[argument], True)
-        elif name in VALUES and (equals or following):
-            _set(options, VALUES[name], value if equals else following.pop(0))
-        else:
-            return None
-    return options
-
-
-def _set(options: RunOptions, name: str, value: str) -> None:
-    if name in REPEATABLE:
-        getattr(options, name).append(value)
-    else:
-        setattr(options, name, value)
+    return options if read(arguments, options, values=VALUES, flags=FLAGS) else None
 
 
 def execute(invocation: Invocation, options: RunOptions) -> int:
@@ -110,12 +69,10 @@ class _Plan:
 
 
 def _work(invocation: Invocation, chosen: Filter | None, plan: _Plan) -> Summary:
-    from cronq.render import reporter, tell_the_log
+    from cronq.render.progress import reporter
     from cronq.runner import Plan, Runner
     from cronq.selection import Filter
 
-    if invocation.verbose:
-        tell_the_log()
     with invocation.cronq(with_tasks=True) as queue, reporter(quiet=invocation.quiet) as report:
         runner = Runner(
             queue.store,
@@ -127,15 +84,6 @@ def _work(invocation: Invocation, chosen: Filter | None, plan: _Plan) -> Summary
         summary = runner.run()
         report.done(summary, verbose=invocation.verbose)
     return summary
-
-
-def positive(text: str | None, *, what: str) -> int | None:
-    """The whole number in an option's text, at least 1. Raises InvalidInput naming the option."""
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS and int(text) > 0):
-        raise InvalidInput(f"{what}: {text!r} is not a whole number of at least 1")
-    return int(text)
 
 
 def _tell_a_person(invocation: Invocation, text: str) -> None:

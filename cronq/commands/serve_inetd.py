@@ -7,8 +7,8 @@ while the caller reads.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # signal itself makes enums, which take half as long as Python's start
 import os
-import signal
 import syslog
 import time
 
@@ -61,6 +61,8 @@ def serve(invocation: Invocation, arguments: Sequence[str], *, misread: Callable
     told to the system's log where stderr isn't for people.
     """
     came_in = enter()
+    for number in (_signal.SIGHUP, _signal.SIGPIPE):  # a caller or a terminal that goes away takes nothing along
+        _signal.signal(number, _signal.SIG_IGN)
     try:
         options = parse(arguments)
         return misread() if options is None else execute(invocation, options, came_in)
@@ -157,8 +159,9 @@ class _Errand:
         self._caller = caller
         self._clock = Clock()
         # From here on a signal waits until there is somebody who can finish the job or give it back.
-        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGTERM, _signal.SIGINT))
         self._alive = Liveness(self._config, new_worker())
+        self._since = time.monotonic()
         try:
             self._row = self._claim(job_id)
         except BaseException:
@@ -175,8 +178,7 @@ class _Errand:
         queries = Queries(self._config.table_prefix, database.family)
         if not is_current(database, self._config.table_prefix):
             self._invocation.store().prepare()
-        measured = database.read_clock()
-        if measured is not None:
+        if (measured := database.read_clock()) is not None:
             self._clock.set_by(measured)
         now = self._clock.now()
         claim = Claim(
@@ -233,7 +235,7 @@ class _Errand:
         from cronq.store import Store
 
         with Store(self._config, self._clock) as store:
-            Attendant(store, registry, self._config, started=Started(self._alive, pool)).see_through()
+            Attendant(store, registry, self._config, started=Started(self._alive, pool, self._since)).see_through()
 
     def _give_back(self, job: Claimed) -> None:
         """The app can't be imported: the job goes back, its attempt with it."""
@@ -262,7 +264,7 @@ def _receive(invocation: Invocation, options: Options, came_in: Entrance) -> int
 
 
 def _serve_all(invocation: Invocation, options: Options, desk: Desk) -> None:
-    from cronq.commands.run import positive
+    from cronq.commands.arguments import positive
     from cronq.reception import IDLE_EXIT, MOST_AT_ONCE, Reception, Rules
 
     idle = IDLE_EXIT if options.idle_exit is None else parse_duration(options.idle_exit, what="--idle-exit")

@@ -76,6 +76,9 @@ if TYPE_CHECKING:
         def has_other_writers(self) -> bool:
             """Whether other servers take writes to the same tables, which don't know this one's locks."""
 
+        def be_patient(self, seconds: float) -> None:
+            """How long a statement may be tried again where the database is away, or somebody is in the way."""
+
         def identity(self) -> Sequence[Any]:
             """What tells this database from others; from `IDENTITY`."""
 

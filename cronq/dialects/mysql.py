@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pymysql
 from pymysql.constants import CLIENT
 
 from cronq.dialects import server
 from cronq.dialects.server import AGAIN, DUPLICATE, LOST, MISSING, REFUSED, TOO_LARGE, Server, many_rows, numbered
+from cronq.errors import ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from ssl import SSLContext
     from typing import Any
 
@@ -42,16 +45,22 @@ _MEANINGS = {
     # Too long for its column, not in the character set, out of range, larger than the server takes.
     **dict.fromkeys((1406, 1366, 1264, 1153), TOO_LARGE),
 }
+_DENIED = "this user lacks a privilege; cronq needs SELECT, INSERT, UPDATE and DELETE on its tables"
+_PASSWORD_NEEDS_TLS = (
+    "database: this user's password goes to MySQL through TLS or a Unix socket: leave out `ssl_disabled`,"
+    " or `pip install cryptography`"
+)
 _ADVICE = {
     1045: "access denied: check user name and password",
     1044: "this user may not use the database",
     1049: "there is no such database on the server",
-    1142: "this user lacks a privilege",
+    1142: _DENIED,
+    1143: _DENIED,
     1040: "too many connections",
     1290: "the server is read-only",
     1836: "the server is read-only",
     1153: "larger than the server's max_allowed_packet",
-    2026: "no TLS connection; `?ssl_disabled=true` at the end of the URL goes without",
+    2026: "the server has no TLS; `?ssl_disabled=true` at the end of the URL goes without",
 }
 
 
@@ -85,13 +94,15 @@ class Database(Server):
     def meaning(self, error: Exception) -> str:
         """What the error means, by its code."""
         code = _code(error)
+        if _certificate_refused(error):
+            return REFUSED
         return _MEANINGS.get(
             code, LOST if not code and not isinstance(error, pymysql.err.ProgrammingError) else REFUSED
         )
 
     def advice(self, error: Exception) -> str:
         """The error for a person, and the way out."""
-        said = str(error.args[-1]) if error.args else type(error).__name__
+        said = _certificate_refused(error) or (str(error.args[-1]) if error.args else type(error).__name__)
         advice = _ADVICE.get(_code(error))
         return f"{advice} ({said})" if advice else said
 
@@ -149,7 +160,8 @@ def connect(url: DatabaseURL) -> Any:
     if options:
         unknown = ", ".join(options)
         raise server.unknown_options(unknown, (*_TLS, "unix_socket"))
-    connection = pymysql.connect(
+    connection = _authenticated(
+        url,
         host=url.host.strip("[]") or "localhost",
         port=url.port or 3306,
         user=url.username,
@@ -163,11 +175,21 @@ def connect(url: DatabaseURL) -> Any:
         read_timeout=server.CALL_LIMIT,
         write_timeout=server.CALL_LIMIT,
         init_command=_ISOLATION,
-        **_tls(url),
     )
     with connection.cursor() as cursor:
         cursor.execute(_SESSION)
     return connection
+
+
+def _authenticated(url: DatabaseURL, **options: Any) -> Any:
+    try:
+        return pymysql.connect(**options, **_tls(url))
+    except RuntimeError:
+        # MySQL 8 asks for the password of a user whom it hasn't seen since its start. Without TLS,
+        # PyMySQL encrypts that with a package that nobody needs who has TLS.
+        if "ssl_disabled" in url.query:
+            raise ConfigError(_PASSWORD_NEEDS_TLS) from None
+        return pymysql.connect(**options, ssl=_context({}))
 
 
 def _tls(url: DatabaseURL) -> dict[str, Any]:
@@ -188,12 +210,26 @@ def _context(chosen: dict[str, str]) -> SSLContext:
     context.verify_mode = ssl.CERT_REQUIRED if verify or context.check_hostname else ssl.CERT_NONE
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # certificates that MySQL makes itself don't pass that
     if "ssl_ca" in chosen:
-        context.load_verify_locations(chosen["ssl_ca"])
+        _load("ssl_ca", chosen, partial(context.load_verify_locations, chosen["ssl_ca"]))
     elif context.verify_mode == ssl.CERT_REQUIRED:
         context.load_default_certs()
     if "ssl_cert" in chosen:
-        context.load_cert_chain(chosen["ssl_cert"], chosen.get("ssl_key"))
+        _load("ssl_cert", chosen, partial(context.load_cert_chain, chosen["ssl_cert"], chosen.get("ssl_key")))
     return context
+
+
+def _load(option: str, chosen: dict[str, str], load: Callable[[], None]) -> None:
+    try:
+        load()
+    except OSError as error:
+        raise ConfigError(f"database: {option}: {chosen[option]}: {error.strerror or error}") from None
+
+
+def _certificate_refused(error: Exception) -> str:
+    """Why we don't take the server's certificate, if that is what the error is about."""
+    # PyMySQL wraps it in the error for a server that is out of reach.
+    reason = getattr(getattr(error, "original_exception", None), "verify_message", "")
+    return f"the server's certificate is refused: {reason}" if reason else ""
 
 
 def _code(error: Exception) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cronq.dialects import server
+from cronq.dialects.notify import returning_id
 from cronq.dialects.server import AGAIN, DUPLICATE, LOST, MISSING, REFUSED, TOO_LARGE, Server, many_rows, numbered
 from cronq.errors import ConfigError
 
@@ -34,8 +35,13 @@ _MEANINGS = {
     # Too long for its column, out of range, not in the character set, larger than a row may be.
     **dict.fromkeys(("22001", "22003", "22021", "22P05", "54000"), TOO_LARGE),
 }
-_PASSING = ("starting up", "shutting down", "recovery", "too many", "connection slots", "terminating")
-"""What a server says that will soon take connections again."""
+_DENIED = "this user lacks a privilege; cronq needs SELECT, INSERT, UPDATE, DELETE on its tables, USAGE on sequences"
+_INSUFFICIENT = "42501"
+_NO_TLS = "the server has no TLS; `?sslmode=disable` at the end of the URL goes without"
+_STAYING = ("authentication failed", "does not exist", "no pg_hba.conf entry", "not permitted", "permission denied",
+            "no password supplied", "not currently accepting", "does not support SSL", "certificate",
+            "private key")  # fmt: skip
+"""Reasons for a refused connection that won't pass by themselves."""
 
 
 class Database(Server):
@@ -64,28 +70,30 @@ class Database(Server):
         """What the error means, by its code."""
         code = getattr(error, "sqlstate", None)
         if code is None:
-            lost = isinstance(error, psycopg.OperationalError | OSError) and not _refused_for_good(str(error))
-            return LOST if lost else REFUSED
+            return LOST if isinstance(error, psycopg.OperationalError | OSError) and not _stays(error) else REFUSED
         return LOST if code.startswith("08") else _MEANINGS.get(code, REFUSED)
 
     def advice(self, error: Exception) -> str:
         """The error for a person."""
         diagnosis = getattr(error, "diag", None)
-        return (diagnosis and diagnosis.message_primary) or " ".join(str(error).split())
+        said = (diagnosis and diagnosis.message_primary) or " ".join(str(error).split())
+        advice = _way_out(error, said)
+        return f"{advice} ({said})" if advice else said
 
     def inserted(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
         """Insert rows in one statement; their ids in order."""
         parameters = [value for row in rows for value in row]
-        return [row[0] for row in self.statement(f"{many_rows(sql, len(rows))} RETURNING id", parameters).fetchall()]
+        text = many_rows(sql, len(rows)) + returning_id(sql)
+        return [row[0] for row in self.statement(text, parameters).fetchall()]
 
     def inserted_unless_twin(self, sql: str, row: Sequence[Any]) -> int | None:
         """Insert a row; its id, None if a row has its unique key."""
-        new = self.statement(f"{sql}{_UNLESS_TWIN} RETURNING id", row).fetchall()
+        new = self.statement(sql + _UNLESS_TWIN + returning_id(sql), row).fetchall()
         return new[0][0] if new else None
 
     def unless_twins(self, sql: str) -> str:
         """The INSERT in words that leave out twins."""
-        return sql + _UNLESS_TWIN
+        return sql + _UNLESS_TWIN + returning_id(sql)
 
     def for_each(self, sql: str, kinds: str) -> str:
         """The UPDATE joined to rows made of the array."""
@@ -144,11 +152,21 @@ def connect(url: DatabaseURL, *, autocommit: bool = True) -> Any:
         raise ConfigError(f"database: {' '.join(str(error).split())}") from None
 
 
-def _refused_for_good(said: str) -> bool:
-    """Whether a connection was refused for a reason that stays; such errors come without a code."""
-    if "SSL" in said and "not support" in said:
-        return True
-    return "FATAL:" in said and not any(passing in said for passing in _PASSING)
+def _way_out(error: Exception, said: str) -> str | None:
+    if getattr(error, "sqlstate", None) == _INSUFFICIENT:
+        return _DENIED
+    return _NO_TLS if "not support SSL" in said else None
+
+
+def _stays(error: Exception) -> bool:
+    """Whether a connection was refused for a reason that stays.
+
+    libpq gives no code for that, and a server may say it in any language. So what isn't known
+    here is tried again until the patience is over: better a slow error than a run that ends
+    because a server was starting up.
+    """
+    said = str(error)
+    return any(reason in said for reason in _STAYING)
 
 
 def _without_nul(value: Any) -> Any:

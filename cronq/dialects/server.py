@@ -140,6 +140,10 @@ class Server:
         """One parameter that stands for all of these values; there must be some."""
         return list(values)
 
+    def be_patient(self, seconds: float) -> None:
+        """How long a statement may be tried again."""
+        self._patience = seconds
+
     def close(self) -> None:
         """Close the connection; the next statement opens another one."""
         if self._connection is not None:

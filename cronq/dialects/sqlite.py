@@ -62,6 +62,10 @@ class Database(Inserting):
         self._patience = patience
         self._opened: sqlite3.Connection | None = None
 
+    def be_patient(self, seconds: float) -> None:
+        """How long a statement may be tried again."""
+        self._patience = seconds
+
     @property
     def connection(self) -> sqlite3.Connection:
         """The driver's connection, in autocommit mode."""

@@ -20,10 +20,11 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateTable
 
 from cronq.dialects import Duplicate, open_database
-from cronq.errors import TryLater, Unavailable
+from cronq.errors import ConfigError, TryLater, Unavailable
 from cronq.locks import guard
 from cronq.queries import Queries
-from cronq.schema import collation_by_bytes, tables
+from cronq.revisions import is_current
+from cronq.schema import collation, tables
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
     from cronq.config import Config
     from cronq.dialects import Database
+
+_NO_RIGHTS = (1044, 1142, 1143, 1227, "42501")
+"""How servers say that a user lacks a privilege."""
 
 _PATIENCE = 60.0
 """Seconds to wait for another upgrade."""
@@ -52,10 +56,31 @@ def upgrade(config: Config) -> list[str]:
     try:
         _check_folder(config)
         with _alone(config) if config.sqlite_path() is None else _alone_on_this_host(config):
-            return _upgrade(config)
+            return [] if _is_current(config) else _upgrade(config)
     except DBAPIError as error:
-        message = f"{config.safe_database()}: {error.orig}"
+        if _lacks_rights(error):
+            message = "this user may not make cronq's tables or change them: run `cronq update-schema` as one who may"
+            raise ConfigError(f"{config.safe_database()}: {message} ({_said(error)})") from error
+        message = f"{config.safe_database()}: {_said(error)}"
         raise Unavailable(message) from error
+
+
+def _is_current(config: Config) -> bool:
+    """Raises ConfigError where a newer cronq made the tables."""
+    database = open_database(config)
+    try:
+        return is_current(database, config.table_prefix)
+    finally:
+        database.close()
+
+
+def _lacks_rights(error: DBAPIError) -> bool:
+    codes = (getattr(error.orig, "sqlstate", None), *getattr(error.orig, "args", ()))
+    return any(code in codes for code in _NO_RIGHTS)
+
+
+def _said(error: DBAPIError) -> str:
+    return str(error.orig).strip().splitlines()[0]
 
 
 def _too_long() -> TryLater:
@@ -96,7 +121,7 @@ def _alone_in_cluster(config: Config, database: Database, deadline: float) -> It
     queries = Queries(config.table_prefix, "mysql")
     engine = _engine(config)
     with engine.begin() as connection:
-        metadata = tables(config.table_prefix, "mysql", collation=collation_by_bytes(connection))
+        metadata = tables(config.table_prefix, "mysql", collation=collation(connection))
         connection.execute(CreateTable(metadata.tables[queries.duties], if_not_exists=True))
     engine.dispose()
     holder = f"{os.uname().nodename}-{os.getpid()}-{os.urandom(3).hex()}"

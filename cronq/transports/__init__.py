@@ -14,6 +14,7 @@ _MODULES = {
     **dict.fromkeys(("redis", "rediss"), "redis"),
     "beanstalk": "beanstalk",
     "sqs": "sqs",
+    "notify": "notices",
 }
 """Which module speaks a scheme; only that one is imported, and only it needs its library."""
 
@@ -38,6 +39,11 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Close connections; the next call opens them again."""
+
+
+def listens(url: str) -> bool:
+    """Whether workers can listen to the transport of a URL; the others start one job at once."""
+    return _MODULES[url.partition(":")[0]] != "port"
 
 
 def open_transport(url: str, config: Config) -> Transport:

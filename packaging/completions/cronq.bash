@@ -31,14 +31,14 @@ _cronq() {
         [ -n "$skip" ] && { skip=''; continue; }
         case $word in
             --) return ;;
-            --config|--db) skip=1 ;;
+            --config|--db|--log-file) skip=1 ;;
             -*) ;;
             *) verb=$word; break ;;
         esac
     done
     case $previous in
-        --config|--textfile|--into) _cronq_complete files; return ;;
-        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--jobs|--limit|--max-time|-w|--warning|-c|--critical|-t|--timeout|--idle-exit|--user|--file) _cronq_complete none; return ;;
+        --config|--log-file|--textfile|--into) _cronq_complete files; return ;;
+        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--jobs|--limit|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--timeout|--error|--older-than|--user|--file) _cronq_complete none; return ;;
         --queue) _cronq_complete queues; return ;;
         --state) _cronq_complete states; return ;;
         --task) _cronq_complete tasks; return ;;
@@ -47,24 +47,32 @@ _cronq() {
         enqueue) options='--queue --priority --at --group --key --unique --max-attempts --time-limit --stdin --no-check --json' ;;
         emit) options='--json' ;;
         run) options='--queue --weighted --priority --jobs --limit --max-time --fail' ;;
+        work) options='--queue --weighted --priority --jobs --max-jobs --max-memory --max-time --idle-exit --poll --grace' ;;
         health) options='-w --warning -c --critical --queue -t --timeout' ;;
         metrics) options='--textfile' ;;
         serve-inetd) options='--jobs --idle-exit' ;;
-        ls) options='--state --queue --task --group --key --limit --json' ;;
-        show) options='--json' ;;
+        ls) options='--state --queue --task --group --key --error --older-than --limit --utc --watch --json' ;;
+        show) options='--output --utc --json' ;;
         why) options='--json' ;;
+        errors) options='--state --queue --task --group --key --error --older-than --limit --utc --json' ;;
+        top) options='--once' ;;
         status) options='--json' ;;
+        doctor) options='--json' ;;
         wait) options='--timeout' ;;
+        workers) options='--json' ;;
+        reload-workers) options='' ;;
+        pause) options='' ;;
+        resume) options='' ;;
         ring) options='' ;;
-        retry) options='--state --queue --task --group --key --dry-run' ;;
-        cancel) options='--state --queue --task --group --key --kill --dry-run' ;;
+        retry) options='--state --queue --task --group --key --error --older-than --dry-run --yes -y' ;;
+        cancel) options='--state --queue --task --group --key --error --older-than --kill --dry-run --yes -y' ;;
         clear-finished) options='--state' ;;
         update-schema) options='' ;;
         print-config) options='--user --file --into' ;;
-        '') options='--config --db --verbose -v --quiet -q --debug --version enqueue emit run health metrics serve-inetd ls show why status wait ring retry cancel clear-finished update-schema print-config' ;;
+        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version enqueue emit run work health metrics serve-inetd ls show why errors top status doctor wait workers reload-workers pause resume ring retry cancel clear-finished update-schema print-config' ;;
     esac
     case $current in -*)
-        mapfile -t COMPREPLY < <(compgen -W "$options --config --db --verbose -v --quiet -q --debug --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "$options --config --db --log-file --verbose -v --quiet -q --debug --version" -- "$current")
         return ;;
     esac
     case $verb in
@@ -73,6 +81,9 @@ _cronq() {
         show) _cronq_complete ids ;;
         why) _cronq_complete ids ;;
         wait) _cronq_complete ids ;;
+        reload-workers) _cronq_complete queues ;;
+        pause) _cronq_complete queues ;;
+        resume) _cronq_complete queues ;;
         ring) _cronq_complete ids ;;
         retry) _cronq_complete ids ;;
         cancel) _cronq_complete ids ;;

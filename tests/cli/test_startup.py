@@ -65,6 +65,12 @@ def test_run_imports_neither_typer_nor_rich_for_work(project: Project) -> None:
     assert project.show(1)["result"] == 3
 
 
+def test_monitors_import_nothing_heavy(project: Project) -> None:
+    project.enqueue("--at", "+1h", "--", "true")
+    assert not imported(project, "health", "-w", "ready=5") & (HEAVY | {"json", "dataclasses", "logging", "pathlib"})
+    assert not imported(project, "metrics") & (HEAVY | {"json", "dataclasses", "logging", "pathlib"})
+
+
 def test_version_imports_nothing_heavy(project: Project) -> None:
     assert not imported(project, "--version") & (HEAVY | SLOW)
 

@@ -165,9 +165,9 @@ def test_kill_requests_reach_the_worker_and_do_not_outlive_the_attempt(store: St
     running, _ = put(store, new(), new(available_at=later(store, 9)))
     (job,) = claim(store)
     assert store.request_kill([running, running + 1]) == [running]
-    assert (store.kills("one"), store.kills("two")) == ([running], [])
+    assert (store.requests("one").kills, store.requests("two").kills) == ((running,), ())
     end(store, job)
-    assert store.kills("one") == []
+    assert store.requests("one").kills == ()
     store.retry([running])
     assert claimed_ids(store) == [running]
-    assert store.kills("one") == []
+    assert store.requests("one").kills == ()

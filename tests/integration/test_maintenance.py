@@ -107,7 +107,7 @@ def _die_while_rescuing(config: Config) -> None:
     Liveness(config, WORKER)
     with Store(config, Clock()) as store:
         rescuer = maintainer(store, config)
-        rescuer._settle = lambda ended: os._exit(1)  # type: ignore[method-assign, assignment, return-value]
+        rescuer._settle = lambda _: os._exit(1)  # type: ignore[method-assign]
         rescuer.rescue(besides=WORKER)
 
 

@@ -95,9 +95,11 @@ def taken_over(hosts: Hosts) -> subprocess.Popen[str]:
     """Runs on another host, until one has the job."""
     while True:
         run = hosts.run("b", "--jobs", 1)
-        wait_until(
-            lambda: run.poll() is not None or len(waiting(hosts)) > 1, seconds=30, what="the run ends, or has it"
-        )
+        wait_until(partial(has_ended_or_job, run, hosts), seconds=30, what="the run ends, or has the job")
         if run.poll() is None:
             return run
         run.communicate()
+
+
+def has_ended_or_job(run: subprocess.Popen[str], hosts: Hosts) -> bool:
+    return run.poll() is not None or len(waiting(hosts)) > 1

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 
+from cronq import migrations, revisions
 from cronq.config import Config
 from cronq.errors import ConfigError
+from cronq.glance import anything_to_do
 from cronq.job import NewJob
 from cronq.migrations import upgrade
 from cronq.schema import tables
@@ -58,6 +61,22 @@ def test_the_migrations_make_what_the_schema_says(tmp_path: Path) -> None:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "version_table": "cronq_schema"})
         assert compare_metadata(context, tables("cronq_")) == []
     engine.dispose()
+
+
+def test_the_newest_migration_is_the_one_that_is_asked_for() -> None:
+    assert ScriptDirectory(str(Path(migrations.__file__).parent)).get_current_head() == revisions.CURRENT
+
+
+def test_tables_of_a_newer_cronq_are_refused(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    upgrade(config)
+    select(config, "UPDATE cronq_schema SET version_num = '9999'")
+    with pytest.raises(ConfigError, match=r"newer cronq \(revision 9999"):
+        upgrade(config)
+    with pytest.raises(ConfigError, match="upgrade cronq here"), Store(config, Clock()) as store:
+        store.counts()
+    with pytest.raises(ConfigError, match="upgrade cronq here"):
+        anything_to_do(config, Clock())
 
 
 def test_what_somebody_added_is_left_alone(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def one_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_one_file_needs_nothing_but_python(one_file: Path, tmp_path: Path) -> None:
     def cronq(*arguments: str) -> str:
-        command = [Path(sys.executable).resolve(), "-I", one_file, *arguments]
+        command = [str(Path(sys.executable).resolve()), "-I", str(one_file), *arguments]
         ran = subprocess.run(
             command, cwd=tmp_path, env={"HOME": str(tmp_path)}, capture_output=True, text=True, check=False
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.needs("systemd-boot")
 UNITS = sorted((ROOT / "packaging" / "systemd").iterdir())
 SERVICES = [unit for unit in UNITS if unit.suffix == ".service"]
 EVERY_SECOND = "[Timer]\nOnCalendar=*:*:*\n"
+WITHOUT_LIMIT = "[Unit]\nStartLimitIntervalSec=0\n"
 NOT_NOW = "[Timer]\nOnCalendar=\nOnCalendar=2099-01-01\n"
 
 
@@ -50,6 +52,7 @@ def test_account_and_directories_are_those_of_the_package(machine: Booted) -> No
 
 def test_timer_starts_a_run_that_may_write_to_its_home_and_nowhere_else(machine: Booted) -> None:
     machine.write("/etc/systemd/system/cronq-run.timer.d/often.conf", EVERY_SECOND)
+    machine.write("/etc/systemd/system/cronq-run.service.d/often.conf", WITHOUT_LIMIT)
     home = machine.cronq("enqueue", "--", "id -un && touch ~/here")
     etc = machine.cronq("enqueue", "--max-attempts", 1, "--", "touch /etc/cronq/there /usr/there /root/there")
     machine.systemctl("daemon-reload")
@@ -91,6 +94,48 @@ def test_sockets_take_the_port_from_each_other(machine: Booted) -> None:
         machine.systemctl("start", f"{socket}.socket")
         assert machine.property(f"{socket}.socket", "ActiveState") == "active"
         assert machine.property(f"{other}.socket", "ActiveState") == "inactive"
+
+
+def ask(machine: Booted, job: str) -> bytes:
+    """What the port answers to the id of a job."""
+    with machine.connect() as client:
+        client.sendall(f"{job}\n".encode())
+        return client.makefile("rb").read()
+
+
+@pytest.mark.parametrize("socket", ["cronq", "cronq-listen"])
+def test_socket_starts_the_job_that_is_asked_for_as_the_packages_user(socket: str, machine: Booted) -> None:
+    machine.systemctl("start", f"{socket}.socket")
+    job = machine.cronq("enqueue", "--", "id -un; echo $HOME")
+    assert ask(machine, job) == f"OK {job}\n".encode()
+    wait_until(lambda: machine.state(job) == "finished", seconds=20, what="the job")
+    assert machine.cronq("show", job).splitlines()[-2:] == ["  cronq", "  /var/lib/cronq"]
+    assert ask(machine, job) == f"ERR {job} finished\n".encode()
+    assert f"OK {job}" in machine.journal(f"--unit={socket}@*", f"--unit={socket}.service")
+
+
+def test_idle_listener_ends_at_once_when_it_is_stopped(machine: Booted) -> None:
+    machine.systemctl("start", "cronq-listen.socket")
+    assert ask(machine, "7") == b"ERR 7 unknown\n"
+    started = time.monotonic()
+    machine.systemctl("stop", "cronq-listen.socket", "cronq-listen.service")
+    assert time.monotonic() - started < 8
+    assert machine.property("cronq-listen.service", "Result") == "success"
+
+
+def test_port_stays_open_while_the_configuration_is_wrong(machine: Booted) -> None:
+    machine.write("/etc/cronq/cronq.toml", "jbos = 2\n")
+    machine.write("/etc/systemd/system/cronq-listen.service.d/quick.conf", "[Service]\nRestartSec=10ms\n")
+    machine.systemctl("daemon-reload")
+    machine.systemctl("start", "cronq-listen.socket")
+    with machine.connect():
+        more_than_systemd_lets_pass = 6
+        wait_until(
+            lambda: int(machine.property("cronq-listen.service", "NRestarts")) > more_than_systemd_lets_pass,
+            seconds=30,
+            what="many starts",
+        )
+    assert machine.property("cronq-listen.socket", "ActiveState") == "active"
 
 
 def test_services_give_jobs_the_time_to_end_that_runners_give_them() -> None:

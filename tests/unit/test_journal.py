@@ -24,14 +24,14 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def journal(path: Path) -> Iterator[Journal]:
-    made = Journal(path)
+    made = Journal(str(path))
     made.name_process(7)
     yield made
     made.close()
 
 
 def reread(path: Path) -> list[Entry]:
-    again = Journal(path)
+    again = Journal(str(path))
     try:
         return again.ended()
     finally:
@@ -85,7 +85,7 @@ def test_no_field_is_forgotten() -> None:
 def test_what_runs_now(journal: Journal, path: Path) -> None:
     assert journal.current() == (0, 0, 0)
     journal.begin(claimed(id=5, token=6), 99)
-    again = Journal(path)
+    again = Journal(str(path))
     assert (again.current(), again.process) == ((5, 6, 99), 7)
     again.close()
 
@@ -137,11 +137,11 @@ def test_forgetting(journal: Journal, path: Path) -> None:
 
 def test_the_file_is_for_its_owner_only(journal: Journal, path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
-    assert journal.path == path
+    assert journal.path == str(path)
 
 
 def test_a_symbolic_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "target")
     with pytest.raises(OSError, match="symbolic links"):
-        Journal(tmp_path / "link")
+        Journal(str(tmp_path / "link"))
     assert not (tmp_path / "target").exists()

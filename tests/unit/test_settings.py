@@ -63,8 +63,8 @@ def refusal(text: str) -> str:
             "notify_command = ['x', 3]",
             "notify_command: expected a shell command, or a program and its arguments",
         ),
-        ("wake = 'http://x'", "wake: expected a URL or an array of URLs with one of the schemes tcp, amqp"),
-        ("wake = [3]", "wake: expected a URL or an array of URLs with one of the schemes tcp, amqp"),
+        ("wake = 'http://x'", "wake: expected a URL or an array of URLs with one of the schemes tcp, unix, amqp"),
+        ("wake = [3]", "wake: expected a URL or an array of URLs with one of the schemes tcp, unix, amqp"),
         ("lock_dir = ''", "lock_dir: expected a directory: got ''"),
         (
             "table_prefix = 'x; drop'",

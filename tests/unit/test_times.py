@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cronq.errors import InvalidInput
-from cronq.times import SECOND, Clock, from_datetime, iso, parse_duration, parse_when, to_datetime
+from cronq.times import SECOND, Clock, Measured, from_datetime, iso, parse_duration, parse_when, ticks, to_datetime
 
 NOW = from_datetime(datetime(2026, 11, 21, 8, tzinfo=UTC))
 
@@ -148,3 +148,31 @@ def test_a_clock_adds_its_offset() -> None:
     before = Clock().now()
     ahead = Clock(offset=3600 * SECOND).now()
     assert before + 3600 * SECOND <= ahead < before + 3660 * SECOND
+
+
+def test_a_clock_follows_one_that_was_read() -> None:
+    clock = Clock()
+    assert clock.doubt == 0
+    clock.set_by(Measured(NOW, at=ticks(), within=7))
+    assert NOW <= clock.now() < NOW + 60 * SECOND
+    assert clock.doubt == 7
+    assert clock.ahead == pytest.approx(NOW - Clock().now(), abs=60 * SECOND)
+
+
+def test_a_reading_gets_old() -> None:
+    clock = Clock()
+    assert not clock.is_old
+    clock.set_by(Measured(NOW, at=ticks(), within=7))
+    assert not clock.is_old
+    clock.set_by(Measured(NOW, at=ticks() - 601 * SECOND, within=7))
+    assert clock.is_old
+
+
+@pytest.mark.parametrize("jump", [-600 * SECOND, 45 * SECOND])
+def test_a_clock_that_jumps_leaves_a_doubt(jump: int) -> None:
+    clock = Clock()
+    for moved in (0, jump, jump):
+        at = ticks()
+        clock.set_by(Measured(NOW + at + moved, at=at, within=7))
+    assert clock.doubt == pytest.approx(abs(jump), abs=SECOND)
+    assert clock.now() == pytest.approx(NOW + ticks() + jump, abs=SECOND)

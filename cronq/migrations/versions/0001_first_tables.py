@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from cronq.schema import collation_by_bytes, tables, views
+from cronq.schema import collation, tables, views
 
 revision = "0001"
 down_revision = None
@@ -18,7 +18,7 @@ def upgrade() -> None:
     """Create what isn't there: after a crash in the middle, MySQL keeps what was made before it."""
     connection = op.get_bind()
     prefix, family = connection.info["table_prefix"], connection.info["family"]
-    metadata = tables(prefix, family, collation=collation_by_bytes(connection))
+    metadata = tables(prefix, family, collation=collation(connection))
     metadata.create_all(connection, checkfirst=True)
     if family == "sqlite":
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from cronq.schema import collation_by_bytes, tables
+from cronq.schema import collation, tables
 
 revision = "0002"
 down_revision = "0001"
@@ -14,6 +14,6 @@ def upgrade() -> None:
     """Create both tables where they aren't there."""
     connection = op.get_bind()
     prefix, family = connection.info["table_prefix"], connection.info["family"]
-    metadata = tables(prefix, family, collation=collation_by_bytes(connection))
+    metadata = tables(prefix, family, collation=collation(connection))
     for name in ("leases", "workers"):
         metadata.tables[f"{prefix}{name}"].create(connection, checkfirst=True)

@@ -1,4 +1,4 @@
-"""Write packaging/ anew from cronq's templates, as a standard installation has it."""
+"""Write the files of packaging/ that come from cronq's templates, as a standard installation has them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ PACKAGING = Path(__file__).parent.parent / "packaging"
 
 
 def main() -> None:
-    """Write every file; what no template stands for is removed."""
+    """Write every file; what has no template any more is removed from their folders."""
     rendered = {PACKAGING / file.name: file.text for file in system_files("", Installation())}
-    for old in (path for path in PACKAGING.rglob("*") if path.is_file() and path not in rendered):
-        old.unlink()
+    for folder in {path.parent for path in rendered}:
+        folder.mkdir(exist_ok=True)
+        for old in set(folder.iterdir()) - set(rendered):
+            old.unlink()
     for path, text in rendered.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
 

@@ -1,0 +1,127 @@
+"""Changing many jobs at once: what is meant, a question before, batches with a bar, a note of who did it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from cronq.commands import options as given
+from cronq.selection import Selection
+from cronq.steering import BATCH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cronq.commands import Invocation
+    from cronq.store import Store
+
+ASK_ABOVE = 100
+"""So many jobs are changed without a question."""
+
+LISTED = 20
+"""So many ids are printed on a terminal, instead of how many there are."""
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask, however many jobs there are.")]
+
+
+class Verb(NamedTuple):
+    """What is done to jobs, in the words of the questions and answers."""
+
+    name: str
+    done: str
+
+
+def agreed(verb: Verb, number: int, *, yes: bool) -> bool:
+    """Whether a person at a terminal wants that many jobs changed; elsewhere nobody is asked."""
+    from cronq import render
+
+    if yes or number <= ASK_ABOVE or not (_is_terminal(sys.stdin) and _is_terminal(sys.stderr)):
+        return True
+    sys.stderr.write(f"cronq: {verb.name} {number:,} jobs? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() in {"y", "yes"}:
+        return True
+    render.complain("nothing was changed")
+    return False
+
+
+def _is_terminal(stream: object) -> bool:
+    return stream is not None and stream.isatty()  # type: ignore[attr-defined]
+
+
+def in_batches(call: Invocation, ids: Sequence[int], verb: Verb, change: Callable[[Sequence[int]], int]) -> None:
+    """Change the jobs a thousand at a time, so that workers go on; `change` says how many it changed."""
+    from cronq.render.progress import bar
+
+    changed = 0
+    try:
+        with bar(verb.done, len(ids), quiet=call.quiet) as advance:
+            for start in range(0, len(ids), BATCH):
+                batch = ids[start : start + BATCH]
+                changed += change(batch)
+                advance(len(batch))
+    finally:
+        note(call, changed)
+
+
+def note(call: Invocation, number: int) -> None:
+    """Leave a line in the logs about who changed so many jobs, and by which command."""
+    import shlex
+
+    from cronq import deeds
+
+    if not number:
+        return
+    deeds.note(shlex.join(call.typed), number)
+
+
+def tell(verb: Verb, changed: Sequence[int]) -> None:
+    """The ids for a script; for a person, where they are many, how many."""
+    from cronq import render
+
+    if len(changed) > LISTED and render.on_terminal():
+        render.write([f"{len(changed):,} jobs {verb.done}"])
+    else:
+        render.write(map(str, changed))
+
+
+def rehearse(call: Invocation, store: Store, verb: Verb, meant: Selection) -> None:
+    """What would be changed: the ids for a script; for a person the jobs by queue, state and task."""
+    from cronq import render
+
+    if not render.on_terminal():
+        render.write(map(str, store.ids(meant) if meant.states else ()))
+        return
+    from cronq.render.screen import Screen
+    from cronq.render.summary import table
+
+    rows = store.breakdown(meant) if meant.states else []
+    screen = Screen()
+    if rows:
+        screen.print(table(rows, screen))
+    else:
+        hint(call, store, meant)
+    number = sum(row[-1] for row in rows)
+    render.write([f"{number:,} {'job' if number == 1 else 'jobs'} would be {verb.done}"])
+
+
+def hint(call: Invocation, store: Store, meant: Selection) -> None:
+    """Where a selection means no job because it names a queue or a task that has none: a likely one."""
+    from cronq import render
+
+    if call.quiet:
+        return
+    for what, names, known in (("queue", meant.queues, store.queues), ("task", meant.tasks, store.tasks)):
+        present = known() if names else []
+        for name in names:
+            if name not in present:
+                render.complain(f"no job has the {what} {name!r}{given.suggestion(name, present)}")
+
+
+def either(context: typer.Context, ids: Sequence[str] | None, chosen: Selection) -> None:
+    """Raise UsageError unless there are either ids or a selection."""
+    if bool(ids) == (chosen != Selection()):
+        problem = "either IDs or a selection, not both" if ids else "which jobs? give IDs, or a selection"
+        raise given.refuse(problem, context)

@@ -1,0 +1,122 @@
+"""`cronq doctor`: what is wrong with this installation, and what to do about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from cronq.commands import options as given
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from cronq.commands import Invocation
+    from cronq.doctor.configuration import Value
+    from cronq.doctor.examination import Located
+
+_EXAMPLE = """\
+Example:
+
+\b
+  cronq doctor
+  cronq -q doctor
+  cronq doctor --json | jq '.findings[] | select(.level != "ok")'
+
+Exit status: 0 there is no problem (there may be warnings), 1 there is one.
+"""
+
+
+def _doctor(context: typer.Context, *, as_json: given.AsJson = False) -> None:
+    """Check the installation and say what to do: configuration, database, disk, locks, cron, wake-ups, jobs.
+
+    With -q only what isn't well.
+    """
+    from cronq import render
+    from cronq.doctor.examination import examine
+    from cronq.doctor.finding import Level
+
+    call = given.invocation(context)
+    if as_json:
+        found = list(examine(lambda: call.config))
+        render.write([render.document(_report(_values(call), found))])
+    else:
+        if not call.quiet:
+            render.write(_settings(_values(call)))
+        found = _told(examine(lambda: call.config), call)
+    if any(one.finding.level is Level.PROBLEM for one in found):
+        raise typer.Exit(1)
+
+
+def _values(call: Invocation) -> Sequence[Value]:
+    from cronq.doctor.configuration import values
+    from cronq.errors import CronqError
+
+    try:
+        return values(call.config)
+    except CronqError:
+        return []
+
+
+def _report(values: Iterable[Value], found: Sequence[Located]) -> dict[str, Any]:
+    levels = [one.finding.level.value for one in found]
+    return {
+        "status": next((level for level in ("problem", "warning") if level in levels), "ok"),
+        "config": [value._asdict() for value in values],
+        "findings": [
+            {
+                "area": one.area,
+                "level": one.finding.level.value,
+                "text": one.finding.text,
+                "advice": one.finding.advice or None,
+            }
+            for one in found
+        ],
+    }
+
+
+def _settings(values: Iterable[Value]) -> Iterable[str]:
+    from cronq.render import compact, one_line
+
+    for value in values:
+        shown = value.value if isinstance(value.value, str) else compact(value.value)
+        yield one_line(f"        {value.key} = {shown}  ({value.origin})")
+
+
+def _told(found: Iterable[Located], call: Invocation) -> list[Located]:
+    """Each finding is shown as soon as there is one."""
+    from cronq.doctor.finding import Level
+
+    told = []
+    for one in found:
+        told.append(one)
+        if not (call.quiet and one.finding.level is Level.OK):
+            _show(one)
+    return told
+
+
+_COLOURS = {"ok": "\x1b[32m", "warning": "\x1b[33m", "problem": "\x1b[1;31m"}
+
+
+def _show(one: Located) -> None:
+    from cronq.render import one_line, write
+
+    level = one.finding.level.value
+    lines = [f"{_coloured(f'{level.upper():<7}', _COLOURS[level])} {one.area}: {one_line(one.finding.text)}"]
+    if one.finding.advice:
+        lines.append(f"        do: {one_line(one.finding.advice)}")
+    write(lines)
+
+
+def _coloured(text: str, colour: str) -> str:
+    from rich.console import Console
+
+    from cronq.render import on_terminal
+
+    coloured = on_terminal() and Console().color_system is not None
+    return f"{colour}{text}\x1b[0m" if coloured else text
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command("doctor", epilog=_EXAMPLE)(_doctor)

@@ -1,0 +1,100 @@
+"""`cronq errors`: what fails, and since when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cronq.commands import bulk
+from cronq.commands import options as given
+from cronq.commands.arguments import positive
+from cronq.job import State
+from cronq.times import iso, to_datetime
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cronq.failures import Alike
+    from cronq.store import Store
+
+_EXAMPLE = """\
+Example:
+
+\b
+  cronq errors
+  cronq errors --queue mail --older-than 1h
+  cronq retry --error 1a7e70ac
+
+Exit status: 0 done, 65 bad input, 69 database out of reach, 78 configuration.
+"""
+
+Limit = Annotated[
+    str | None, typer.Option("--limit", metavar="N", help="At most so many groups; all without it, or with 0.")
+]
+
+
+@given.spread
+def _errors(
+    context: typer.Context,
+    *,
+    which: given.Which,
+    limit: Limit = None,
+    utc: given.Utc = False,
+    as_json: given.AsJson = False,
+) -> None:
+    """Group the jobs that fail by what went wrong, the most frequent first.
+
+    Those that failed for good and those that are tried again, unless --state says others. Numbers,
+    hashes and quoted names in a message don't tell errors apart. The fingerprint selects the jobs
+    of a group: `cronq retry --error FINGERPRINT`.
+    """
+    call = given.invocation(context)
+    chosen = which.selection()
+    number = None if limit in (None, "0") else positive(limit, what="--limit")
+    with call.store() as store:
+        alike = store.failures(chosen._replace(states=chosen.states or _FAILING))[:number]
+        _print(alike, store, utc=utc, as_json=as_json)
+        if not alike and not as_json:
+            bulk.hint(call, store, chosen)
+
+
+_FAILING = frozenset({State.FAILED.value, State.RETRYING.value})
+
+
+def _print(alike: Sequence[Alike], store: Store, *, utc: bool, as_json: bool) -> None:
+    from cronq import render
+
+    if as_json:
+        render.write([render.document([_document(one) for one in alike])])
+    elif not render.on_terminal():
+        from cronq.render.lines import failure_line
+
+        render.write(map(failure_line, alike))
+    elif alike:
+        from cronq.render.ages import Ages
+        from cronq.render.failures import table
+        from cronq.render.screen import Screen
+
+        screen = Screen()
+        screen.print(table(alike, screen, Ages(to_datetime(store.clock.now()), exact=utc)))
+    else:
+        render.write(["nothing fails"])
+
+
+def _document(one: Alike) -> dict[str, Any]:
+    return {
+        "fingerprint": one.fingerprint,
+        "jobs": one.jobs,
+        "failed": one.failed,
+        "task": one.task,
+        "error": {"class": one.error_class, "message": one.message},
+        "first_seen_at": iso(one.first_seen),
+        "last_seen_at": iso(one.last_seen),
+        "example": one.example,
+    }
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command("errors", epilog=_EXAMPLE)(_errors)

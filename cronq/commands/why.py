@@ -1,0 +1,99 @@
+"""`cronq why`: what stands between a job and its start."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import typer  # noqa: TC002 - it reads the annotations itself
+
+from cronq.commands import options as given
+from cronq.commands.look import require
+from cronq.job import COMMAND_TASK, State
+from cronq.times import to_datetime
+
+if TYPE_CHECKING:
+    from cronq.commands import Invocation
+    from cronq.job import Job
+    from cronq.store import Store
+    from cronq.why import Facts
+
+_WHY_EXAMPLE = """\
+Example:
+
+\b
+  $ cronq why 42
+  Job 42 is blocked: group "invoice-7" is held by job 40, which is running.
+
+Exit status: 0 done, 1 no such job, 65 bad input, 69 database out of reach, 78 configuration.
+"""
+
+
+def _why(context: typer.Context, id_: given.JobId, *, as_json: given.AsJson = False) -> None:
+    """Say in one sentence why a job isn't running."""
+    from cronq import render, why
+
+    call = given.invocation(context)
+    with call.store() as store:
+        job = require(store, id_)
+        sentence = why.explain(job, _facts(call, store, job))
+    if as_json:
+        render.write([render.document({"id": job.id, "state": str(job.state), "why": sentence})])
+    else:
+        render.write([render.one_line(sentence)])
+
+
+def _facts(call: Invocation, store: Store, job: Job) -> Facts:
+    from cronq.why import Facts
+
+    census = store.census()
+    listening = census.listeners(job.queue)
+    return Facts(
+        now=to_datetime(census.now),
+        paused=census.paused,
+        looked_at=None if census.last_run is None else to_datetime(census.last_run),
+        commands_allowed=job.task != COMMAND_TASK or _commands_allowed(call),
+        task_known=_known(call, job) if job.state not in _OVER else None,
+        holder=None if job.blocked_by is None else store.get(job.blocked_by),
+        workers=len(census.workers),
+        listening=len(listening),
+        idle=all(worker.state == "paused" for worker in listening),
+        owner_seen=next((to_datetime(each.seen_at) for each in census.known if each.name == job.worker), None),
+        lease=timedelta(seconds=call.config.lease),
+        ahead=store.ahead_of(job) if job.state == State.READY else None,
+    )
+
+
+_OVER = (State.RUNNING, State.FINISHED, State.FAILED, State.CANCELLED)
+
+
+def _known(call: Invocation, job: Job) -> bool | None:
+    """Whether the configured app knows the task; None without one, or when it can't be imported."""
+    from cronq.errors import CronqError, UnknownTask
+
+    if call.config.app is None or job.task == COMMAND_TASK:
+        return None
+    try:
+        with call.cronq(with_tasks=True) as queue:
+            queue.registry.resolve(job.task)
+    except UnknownTask:
+        return False
+    except CronqError:
+        return None
+    return True
+
+
+def _commands_allowed(call: Invocation) -> bool:
+    from cronq.errors import ConfigError
+    from cronq.permissions import require_commands
+
+    try:
+        require_commands(setting=call.config.commands, sqlite_path=call.config.sqlite_path())
+    except ConfigError:
+        return False
+    return True
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command("why", epilog=_WHY_EXAMPLE)(_why)

@@ -1,0 +1,120 @@
+"""`cronq work`: a worker that stays."""
+
+from __future__ import annotations
+
+import sys
+
+from cronq.commands.arguments import FILTER_FLAGS, FILTER_VALUES, FilterOptions, positive, read
+from cronq.times import parse_duration
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+    from cronq.commands import Invocation
+    from cronq.render.progress import Report
+    from cronq.worker import Stay, Worker
+
+VALUES = {
+    **FILTER_VALUES,
+    "--max-jobs": "max_jobs",
+    "--max-memory": "max_memory",
+    "--max-time": "max_time",
+    "--idle-exit": "idle_exit",
+    "--poll": "poll",
+    "--grace": "grace",
+}
+
+
+class WorkOptions(FilterOptions):
+    """The options of `work` as they were typed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.max_jobs: str | None = None
+        self.max_memory: str | None = None
+        self.max_time: str | None = None
+        self.idle_exit: str | None = None
+        self.poll: str | None = None
+        self.grace: str | None = None
+
+    def stay(self) -> Stay:
+        """What they mean. Raises InvalidInput naming the option."""
+        from cronq.runner import Plan
+        from cronq.selection import Filter
+        from cronq.worker import Stay
+
+        plan = Plan(
+            self.filter() or Filter(),
+            positive(self.jobs, what="--jobs"),
+            positive(self.max_jobs, what="--max-jobs"),
+            _seconds(self.max_time, "--max-time"),
+        )
+        usual = Stay()
+        poll, grace = _seconds(self.poll, "--poll"), _seconds(self.grace, "--grace")
+        return Stay(
+            plan,
+            memory=_bytes(self.max_memory, "--max-memory"),
+            idle=_seconds(self.idle_exit, "--idle-exit"),
+            poll=usual.poll if poll is None else poll,
+            grace=usual.grace if grace is None else grace,
+        )
+
+
+def parse(arguments: Sequence[str]) -> WorkOptions | None:
+    """The options, or None for whatever typer has to look at."""
+    options = WorkOptions()
+    return options if read(arguments, options, values=VALUES, flags=FILTER_FLAGS) else None
+
+
+def execute(invocation: Invocation, options: WorkOptions) -> int:
+    """Stay until told to end; turn into a new process if told to start afresh."""
+    from cronq.render.progress import Report
+
+    stay = options.stay()
+    invocation.start_logging(warnings=not invocation.quiet)
+    report = Report()
+    worker = _work(invocation, stay, report)
+    report.done(worker.summary, verbose=invocation.verbose)
+    if worker.orders.afresh:
+        _start_afresh()
+    return 0
+
+
+def _work(invocation: Invocation, stay: Stay, report: Report) -> Worker:
+    from cronq.config import service_manager
+    from cronq.service import ServiceManager
+    from cronq.worker import Worker
+
+    with invocation.cronq(with_tasks=True) as queue:
+        service = ServiceManager(*service_manager())
+        worker = Worker(queue.store, queue.registry, invocation.config, stay=stay, service=service, report=report)
+        worker.work()
+    return worker
+
+
+def _start_afresh() -> NoReturn:
+    """Be the same process with new code and a new configuration: whoever watches over it sees the same pid."""
+    import os
+
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def _seconds(text: str | None, what: str) -> float | None:
+    return None if text is None else parse_duration(text, what=what)
+
+
+def _bytes(text: str | None, what: str) -> int | None:
+    from cronq.errors import InvalidInput
+    from cronq.settings import parse_memory
+
+    if text is None:
+        return None
+    try:
+        return parse_memory(text)
+    except ValueError:
+        raise InvalidInput(f"{what}: {text!r} is not an amount of memory such as 512M or 1G") from None

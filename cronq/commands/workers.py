@@ -1,0 +1,265 @@
+"""Looking after those who work: workers, reload-workers, pause, resume."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from cronq.commands import options as given
+from cronq.commands.arguments import positive
+from cronq.errors import InvalidInput
+from cronq.roster import END
+from cronq.times import SECOND, iso, to_datetime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cronq.config import Config
+    from cronq.roster import Worker
+    from cronq.store import Store
+
+_WORKERS_EXAMPLE = """\
+Example:
+
+\b
+  cronq workers
+  cronq workers --json | jq '.[] | select(.state == "dead")'
+
+Exit status: 0 done, 69 database out of reach, 78 configuration.
+"""
+
+_RELOAD_EXAMPLE = """\
+Example:
+
+\b
+  cronq reload-workers                       after a deploy
+  cronq reload-workers mail 1
+
+Exit status: 0 asked, 1 no worker takes jobs of QUEUE, 65 bad input, 69 database out of reach,
+78 configuration.
+"""
+
+_PAUSE_EXAMPLE = """\
+Example:
+
+\b
+  cronq pause mail
+
+Exit status: 0 paused, 65 bad input, 69 database out of reach, 78 configuration.
+"""
+
+_RESUME_EXAMPLE = """\
+Example:
+
+\b
+  cronq resume mail
+
+Exit status: 0 not paused any more, 65 bad input, 69 database out of reach, 78 configuration.
+"""
+
+Queue = Annotated[str, typer.Argument(metavar="QUEUE", help="The name of a queue.", show_default=False)]
+AnyQueue = Annotated[
+    str | None, typer.Argument(metavar="QUEUE", help="Only those that take jobs of it.", show_default=False)
+]
+Number = Annotated[
+    str | None, typer.Argument(metavar="NUMBER", help="Only so many, the oldest first.", show_default=False)
+]
+
+
+class _Job(NamedTuple):
+    id: int
+    task: str
+    started_at: int
+
+
+class _Seen(NamedTuple):
+    """A worker with what it runs, and how it looks from here."""
+
+    worker: Worker
+    state: str
+    jobs: Sequence[_Job]
+
+
+def _workers(context: typer.Context, *, as_json: given.AsJson = False) -> None:
+    """List who works on the queue, on any host: what each one runs, and when it was last seen.
+
+    A worker that died is shown as dead until another one has put right what it left.
+    """
+    from cronq import render
+
+    call = given.invocation(context)
+    with call.store() as store:
+        seen = list(_seen(store, call.config))
+        now = store.clock.now()
+    if as_json:
+        render.write([render.document([_as_json(one) for one in seen])])
+    elif render.on_terminal():
+        _print_table(seen, now)
+    else:
+        render.write("\t".join(map(render.one_line, _cells(one, now))) for one in seen)
+
+
+def _seen(store: Store, config: Config) -> Iterator[_Seen]:
+    from cronq.locks import looks_dead
+
+    running: dict[str, list[_Job]] = defaultdict(list)
+    for worker, *job in store.running():
+        running[worker].append(_Job._make(job))
+    silent = store.clock.now() - round(config.lease * SECOND)
+    for one in store.roster.workers():
+        dead = one.seen_at < silent or looks_dead(config, one.name)
+        yield _Seen(one, "dead" if dead else _state(one), running[one.name])
+
+
+def _state(worker: Worker) -> str:
+    return "ending" if worker.asked == END else worker.state
+
+
+def _as_json(seen: _Seen) -> dict[str, Any]:
+    worker = seen.worker
+    jobs = [{"id": job.id, "task": job.task, "started_at": iso(job.started_at)} for job in seen.jobs]
+    return {
+        "name": worker.name,
+        "kind": worker.kind,
+        "host": worker.host,
+        "pid": worker.pid,
+        "queues": worker.queues.split(),
+        "state": seen.state,
+        "jobs_done": worker.jobs_done,
+        "jobs": jobs,
+        "memory": worker.memory,
+        "version": worker.version,
+        "started_at": iso(worker.started_at),
+        "seen_at": iso(worker.seen_at),
+    }
+
+
+def _cells(seen: _Seen, now: int) -> tuple[str, ...]:
+    from cronq import render
+
+    worker = seen.worker
+    return (
+        worker.name,
+        worker.host,
+        str(worker.pid),
+        worker.kind,
+        worker.queues or "*",
+        seen.state,
+        str(worker.jobs_done),
+        ", ".join(f"{job.id} {job.task} for {render.span(_age(job.started_at, now))}" for job in seen.jobs),
+        render.time(to_datetime(worker.seen_at)),
+    )
+
+
+def _age(instant: int, now: int) -> float:
+    return max(0.0, (now - instant) / SECOND)
+
+
+_COLOURS = {"dead": "bold red", "paused": "yellow", "ending": "dim"}
+
+
+def _print_table(seen: Sequence[_Seen], now: int) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("host", "pid", "kind", "queues", "state", "done", "runs", "seen", box=box.SIMPLE_HEAD, pad_edge=False)
+    for one in seen:
+        _, host, pid, kind, queues, state, done, runs, _ = map(_plain, _cells(one, now))
+        state.stylize(_COLOURS.get(one.state, ""))
+        table.add_row(host, pid, kind, queues, state, done, runs, _plain(_ago(one.worker.seen_at, now)))
+    Console(highlight=False, markup=False).print(table)
+
+
+def _plain(text: str) -> Any:
+    from rich.text import Text
+
+    from cronq.render import one_line
+
+    return Text(one_line(text))
+
+
+def _ago(instant: int, now: int) -> str:
+    from cronq.render import span
+
+    return f"{span(_age(instant, now))} ago"
+
+
+def _reload_workers(context: typer.Context, queue: AnyQueue = None, number: Number = None) -> int:
+    """Ask workers to end after their jobs, so that their supervisor starts them with new code; prints their names.
+
+    They obey within a second, on every host. Running jobs are finished, and no attempt is spent.
+    """
+    from cronq import render
+    from cronq.events import log
+
+    count = positive(number, what="NUMBER")
+    with given.invocation(context).store() as store:
+        asked = [one.name for one in _meant(store, queue)[:count] if store.roster.ask(one.name, END)]
+    log.info("%s asked %s to end", _who(), ", ".join(asked) or "no worker")
+    render.write(asked)
+    if not asked and queue is not None:
+        render.complain(f"no worker takes jobs of {queue}")
+        return 1
+    return 0
+
+
+def _meant(store: Store, queue: str | None) -> list[Worker]:
+    staying = (one for one in store.roster.workers() if one.kind == "work" and one.asked is None)
+    return [one for one in staying if queue is None or one.filter.admits(queue)]
+
+
+def _pause(context: typer.Context, queue: Queue) -> None:
+    """Let nobody start jobs of a queue, on any host, until it is resumed. What runs goes on."""
+    _change(context, queue, "pause")
+
+
+def _resume(context: typer.Context, queue: Queue) -> None:
+    """Let a paused queue go on."""
+    _change(context, queue, "resume")
+
+
+def _change(context: typer.Context, queue: str, verb: str) -> None:
+    from cronq.events import log
+
+    call = given.invocation(context)
+    name = _name(queue)
+    with call.store() as store:
+        changed = store.pause(name) if verb == "pause" else store.resume(name)
+        if changed:
+            _wake(call.config)
+            log.info("%s %sd the queue %s", _who(), verb, name)
+
+
+def _wake(config: Config) -> None:
+    from cronq.transports.local import Neighbours
+
+    Neighbours(config).ring()
+
+
+def _name(queue: str) -> str:
+    from cronq.settings import TASK
+
+    try:
+        return str(TASK["queue"].check(queue))
+    except ValueError:
+        raise InvalidInput(f"QUEUE: {queue!r} is not {TASK['queue'].expected}") from None
+
+
+def _who() -> str:
+    from getpass import getuser
+
+    try:
+        return getuser()
+    except (OSError, KeyError):
+        return "somebody"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to the program."""
+    app.command("workers", epilog=_WORKERS_EXAMPLE)(_workers)
+    app.command("reload-workers", epilog=_RELOAD_EXAMPLE)(_reload_workers)
+    app.command("pause", epilog=_PAUSE_EXAMPLE)(_pause)
+    app.command("resume", epilog=_RESUME_EXAMPLE)(_resume)

@@ -1,0 +1,25 @@
+"""How an INSERT on PostgreSQL tells the workers of new jobs, in the same statement."""
+
+from __future__ import annotations
+
+from functools import cache
+
+
+def channel(prefix: str) -> str:
+    """The channel for the tables with this name prefix."""
+    return f"{prefix}wake"
+
+
+def returning_id(sql: str) -> str:
+    """The end of an INSERT that gives the new ids; for jobs it also notifies, with the COMMIT."""
+    return _ending(sql.split(" ", 3)[2])
+
+
+@cache
+def _ending(table: str) -> str:
+    if not table.endswith("jobs"):
+        return " RETURNING id"
+    prefix = table.removesuffix("jobs")
+    # PostgreSQL lets transactions that notify commit only one after the other, so not for nobody.
+    listening = f"EXISTS (SELECT 1 FROM {prefix}workers WHERE kind = 'work')"
+    return f" RETURNING id, CASE WHEN {listening} THEN pg_notify('{channel(prefix)}', '') END"

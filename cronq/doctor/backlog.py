@@ -1,0 +1,98 @@
+"""The jobs: is there something among them that nothing here will ever run."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from cronq.app import load_app
+from cronq.doctor.finding import Finding, fine, problem, warning
+from cronq.errors import ConfigError, CronqError, UnknownTask
+from cronq.job import COMMAND_TASK
+from cronq.permissions import require_commands
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cronq.doctor.patient import Patient
+
+_SEEN = 10_000
+"""Jobs of each state that are looked at."""
+
+_LATE = 180.0
+_UNFINISHED = ("ready", "blocked", "scheduled", "retrying", "waiting")
+
+
+def commands(patient: Patient) -> Iterator[Finding]:
+    """Whether jobs may be shell commands."""
+    try:
+        require_commands(setting=patient.config.commands, sqlite_path=patient.config.sqlite_path())
+    except ConfigError as error:
+        waiting = _tasks(patient).get(COMMAND_TASK, 0)
+        if waiting:
+            yield problem(
+                f"{waiting} shell commands are queued, but {error}", "allow them, or `cronq cancel --task command`"
+            )
+        else:
+            yield fine(str(error))
+    else:
+        yield fine("jobs may be shell commands")
+
+
+def unknown_tasks(patient: Patient) -> Iterator[Finding]:
+    """Queued jobs whose task the app doesn't know."""
+    tasks = {task: number for task, number in _tasks(patient).items() if task != COMMAND_TASK}
+    if not tasks:
+        return
+    try:
+        queue = load_app(patient.config)
+    except CronqError:
+        return  # told already
+    unknown = 0
+    with closing(queue):
+        for task, number in tasks.items():
+            try:
+                queue.registry.resolve(task)
+            except UnknownTask as error:
+                unknown += 1
+                yield problem(
+                    f"{number} queued jobs: {error}",
+                    f"deploy the code that has it, correct `app`, or `cronq cancel --task {task}`",
+                )
+    if not unknown:
+        yield fine(f"the app knows the tasks of all queued jobs ({len(tasks)})")
+
+
+def _tasks(patient: Patient) -> dict[str, int]:
+    """The tasks of unfinished jobs and how many jobs each has, of the first ones in each state."""
+    tasks: dict[str, int] = {}
+    if patient.database is None or patient.census is None:
+        return tasks
+    for state in _UNFINISHED:
+        if patient.census.total(state):
+            for task, number in patient.database.query(patient.queries.tasks_of, (state, _SEEN)):
+                tasks[task] = tasks.get(task, 0) + number
+    return tasks
+
+
+def unheard_queues(patient: Patient) -> Iterator[Finding]:
+    """Queues with jobs that are due, although somebody works."""
+    census = patient.census
+    if census is None:
+        return
+    for queue, since in sorted(census.due_since.items()):
+        age = census.age(since) or 0.0
+        if age > _LATE and queue not in census.paused and census.workers and not census.listeners(queue):
+            yield warning(
+                f"queue {queue}: a job is due for {age / 60:.0f} min, and none of the {len(census.workers)} workers"
+                " takes jobs of this queue",
+                f"start one: `cronq work --queue {queue}`, or a `cronq run` without `--queue`",
+            )
+
+
+def paused_queues(patient: Patient) -> Iterator[Finding]:
+    """Queues that somebody paused, perhaps long ago."""
+    census = patient.census
+    for queue in sorted(census.paused) if census is not None else ():
+        waiting = "jobs are due in it" if census is not None and queue in census.due_since else "nothing is due in it"
+        yield warning(f"queue {queue} is paused, {waiting}", f"`cronq resume {queue}` lets its jobs run again")

@@ -1,0 +1,95 @@
+"""The configuration: where each value comes from, who can read it, whether the app can be imported."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from cronq import settings
+from cronq.app import load_app
+from cronq.database_url import without_password
+from cronq.doctor.finding import Finding, fine, problem, warning
+from cronq.errors import CronqError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cronq.config import Config
+    from cronq.doctor.patient import Patient
+
+
+class Value(NamedTuple):
+    """One setting as people may see it, and what gave it."""
+
+    key: str
+    value: object
+    origin: str
+
+
+def values(config: Config) -> list[Value]:
+    """Every setting with its value and origin; nothing secret."""
+    return [
+        Value(key, _shown(config, key), config.origins[key]) for key in (*settings.BY_DOTTED_KEY, "tasks", "events")
+    ]
+
+
+def _shown(config: Config, key: str) -> object:
+    section, _, name = key.rpartition(".")
+    value = getattr(config.retry if section else config, name)
+    if key == "database":
+        return config.safe_database()
+    if key == "wake":
+        return [without_password(url) for url in value]
+    if value and key in settings.SETTINGS and settings.SETTINGS[key].secret:
+        return "***"
+    if key in ("tasks", "events"):
+        return sorted(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def source(patient: Patient) -> Iterator[Finding]:
+    """Which file is read."""
+    config = patient.config
+    if config.file is not None:
+        yield fine(f"read from {config.file}")
+    elif config.origins["database"] == "default":
+        yield fine(f"no configuration file: the queue is {config.safe_database()}")
+    else:
+        yield fine(f"no configuration file; the database comes from {config.origins['database']}")
+
+
+def secrecy(patient: Patient) -> Iterator[Finding]:
+    """Whether others can read a password in the file."""
+    config = patient.config
+    if config.file is None:
+        return
+    mode = Path(config.file).stat().st_mode
+    in_file = [key for key in ("database", "wake") if config.origins[key] == f"file {config.file}"]
+    urls = [url for key in in_file for url in _urls(config, key)]
+    if mode & stat.S_IROTH and any(without_password(url) != url for url in urls):
+        yield warning(
+            f"{config.file} holds a password and everybody can read it",
+            f"chmod 0640 {config.file}, with a group that cronq's user is in",
+        )
+
+
+def _urls(config: Config, key: str) -> tuple[str, ...]:
+    return (config.database,) if key == "database" else config.wake
+
+
+def application(patient: Patient) -> Iterator[Finding]:
+    """Whether the app can be imported."""
+    name = patient.config.app
+    if name is None:
+        yield fine("no app is configured: only shell commands can run")
+        return
+    try:
+        with load_app(patient.config) as queue:
+            tasks = len(queue.registry.names())
+    except CronqError as error:
+        yield problem(
+            str(error), f"make `python -c 'import {name.partition(':')[0]}'` work for the user that runs cronq"
+        )
+    else:
+        yield fine(f"app {name} knows {tasks} tasks")

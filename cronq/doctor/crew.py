@@ -1,0 +1,39 @@
+"""The workers: do they live, are they of one version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cronq import __version__
+from cronq.doctor.finding import Finding, fine, warning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cronq.doctor.patient import Patient
+
+
+def silent(patient: Patient) -> Iterator[Finding]:
+    """Workers that are on the roster and give no sign of life."""
+    census = patient.census
+    if census is None:
+        return
+    for worker in census.silent:
+        yield warning(
+            f"{worker.kind} {worker.name} gave no sign of life for {census.age(worker.seen_at):.0f} s",
+            f"if process {worker.pid} on {worker.host} is dead, the next run frees its jobs; if it isn't, it hangs",
+        )
+    if not census.silent:
+        yield fine(f"{len(census.workers) or 'no'} workers at this moment")
+
+
+def versions(patient: Patient) -> Iterator[Finding]:
+    """Workers of another version than this one."""
+    if patient.census is None:
+        return
+    for worker in patient.census.workers:
+        if worker.version != __version__:
+            yield warning(
+                f"{worker.kind} {worker.name} is cronq {worker.version}, this is {__version__}",
+                f"restart it, or update cronq on {worker.host}",
+            )

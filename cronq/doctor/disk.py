@@ -1,0 +1,89 @@
+"""The disk under a SQLite file: is it a local one, is there room, does the write-ahead log stay small."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from cronq.doctor.finding import Finding, fine, problem, warning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cronq.doctor.patient import Patient
+
+_NETWORK = (
+    "nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "9p", "ceph", "glusterfs", "lustre", "gfs2", "ocfs2",
+    "beegfs", "pvfs2", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.rclone", "fuse.davfs",
+)  # fmt: skip
+_MEMORY = ("tmpfs", "ramfs")
+_LARGE_LOG = 256 << 20
+_TIGHT, _FULL = 200 << 20, 20 << 20
+
+
+def file_system(patient: Patient) -> Iterator[Finding]:
+    """Whether locks work there, and whether it outlives a restart."""
+    if patient.file is None:
+        return
+    kind = mounted(patient.file, patient.places.mounts)
+    if kind in _NETWORK:
+        advice = "move it to a local disk; for several hosts use MariaDB, MySQL or PostgreSQL (docs/scaling.md)"
+        yield problem(f"{patient.file} lies on {kind}, a network file system: SQLite is not safe there", advice)
+    elif kind in _MEMORY:
+        yield warning(f"{patient.file} lies in memory ({kind}): a restart loses every job", "move it to a disk")
+    else:
+        yield fine(f"{patient.file} lies on a local disk{f' ({kind})' if kind else ''}")
+
+
+def mounted(path: Path, mounts: Path) -> str | None:
+    """The kind of file system that holds the path; None where the kernel doesn't tell."""
+    try:
+        lines = mounts.read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return None
+    place = f"{os.path.realpath(path)}/"
+    found = ("", None)
+    for line in lines:
+        point, kind = line.split(" ")[1:3]
+        point = point.replace("\\040", " ")
+        if place.startswith(f"{point.rstrip('/')}/") and len(point) >= len(found[0]):
+            found = (point, kind)  # type: ignore[assignment]
+    return found[1]
+
+
+def write_ahead_log(patient: Patient) -> Iterator[Finding]:
+    """Whether it is used and emptied now and then."""
+    if patient.file is None or patient.database is None:
+        return
+    mode = patient.database.query("PRAGMA journal_mode")[0][0]
+    if mode != "wal" and patient.census is not None:
+        yield warning(
+            f"the journal mode is {mode}: readers and writers wait for each other",
+            f"sqlite3 {patient.file} 'PRAGMA journal_mode = WAL'",
+        )
+    log = patient.file.with_name(f"{patient.file.name}-wal")
+    size = log.stat().st_size if log.exists() else 0
+    if size > _LARGE_LOG:
+        yield warning(
+            f"{log} has grown to {size >> 20} MiB: some process keeps an old view of the database open",
+            f"find it with `fuser -v {patient.file}` and end it; the log is emptied by the next write after that",
+        )
+
+
+def space(patient: Patient) -> Iterator[Finding]:
+    """Whether there is room for more jobs."""
+    if patient.file is None or not patient.file.parent.is_dir():
+        return
+    disk = os.statvfs(patient.file.parent)
+    free = disk.f_bavail * disk.f_frsize
+    share = f"{free >> 20} MiB are free on the disk of {patient.file.parent}"
+    advice = "make room; `cronq clear-finished` removes old jobs, `retention` does so in each run"
+    if free < _FULL:
+        yield problem(f"only {share}", advice)
+    elif free < _TIGHT:
+        yield warning(f"only {share}", advice)
+    else:
+        yield fine(share)
+    if disk.f_files and not disk.f_favail:
+        yield problem(f"the disk of {patient.file.parent} has no inode left", "remove files")

@@ -1,0 +1,92 @@
+"""All checks, one after the other. None can stop the others, by failing or by hanging."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from cronq.deadline import TimeIsUp, within
+from cronq.doctor import backlog, configuration, crew, disk, files, schedule, tables, wakeups
+from cronq.doctor.finding import Finding, problem
+from cronq.doctor.patient import Patient
+from cronq.errors import CronqError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from cronq.config import Config
+
+    Check = Callable[[Patient], Iterator[Finding]]
+
+_LIMIT = 10.0
+"""Seconds for one check."""
+
+CHECKS: Sequence[tuple[str, Check]] = (
+    ("config", configuration.source),
+    ("config", configuration.secrecy),
+    ("config", configuration.application),
+    ("database", tables.reachable),
+    ("database", tables.schema),
+    ("database", tables.indexes),
+    ("database", tables.writable),
+    ("database", tables.clock),
+    ("disk", disk.file_system),
+    ("disk", disk.write_ahead_log),
+    ("disk", disk.space),
+    ("locks", files.lock_folder),
+    ("locks", files.lock_files),
+    ("cron", schedule.last_call),
+    ("cron", schedule.cron_files),
+    ("cron", schedule.mailer),
+    ("wake", wakeups.transports),
+    ("workers", crew.silent),
+    ("workers", crew.versions),
+    ("jobs", backlog.commands),
+    ("jobs", backlog.unknown_tasks),
+    ("jobs", backlog.unheard_queues),
+    ("jobs", backlog.paused_queues),
+)
+
+
+class Located(NamedTuple):
+    """A finding, and which part of the installation it is about."""
+
+    area: str
+    finding: Finding
+
+
+def examine(load: Callable[[], Config]) -> Iterator[Located]:
+    """Every finding. A configuration that can't be read is the only one."""
+    try:
+        config = load()
+    except CronqError as error:
+        yield Located("config", problem(str(error), "put the configuration right, then call doctor again"))
+        return
+    yield from examine_patient(Patient(config))
+
+
+def examine_patient(patient: Patient) -> Iterator[Located]:
+    """Every finding on a configuration that could be read."""
+    for area, check in CHECKS:
+        for finding in _findings(check, patient):
+            yield Located(area, finding)
+
+
+def _findings(check: Check, patient: Patient) -> list[Finding]:
+    found: list[Finding] = []
+    try:
+        with within(_LIMIT):
+            found.extend(check(patient))
+    except TimeIsUp:
+        found.append(
+            problem(f"{_name(check)}: no answer within {_LIMIT:g} s", "see whether the machine behind it is up")
+        )
+    except CronqError as error:
+        found.append(problem(f"{_name(check)}: {error}", "see the findings before this one"))
+    except Exception as error:  # one broken check must not keep the others from being told
+        text = f"{_name(check)} could not be checked: {type(error).__name__}: {error}"
+        found.append(problem(text, "call `cronq --debug status`, and report it if that works"))
+    return found
+
+
+def _name(check: Check) -> str:
+    return check.__name__.replace("_", " ")

@@ -1,0 +1,78 @@
+"""The lock folder and its files: whose they are, and who else could hold them."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cronq.doctor.finding import Finding, fine, problem, warning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cronq.doctor.patient import Patient
+
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_SHOWN = 3
+
+
+def lock_folder(patient: Patient) -> Iterator[Finding]:
+    """Whether it can be used, and by nobody else."""
+    folder = Path(patient.config.lock_dir)
+    if not folder.exists():
+        yield _to_be_made(folder)
+        return
+    status = folder.stat()
+    if not folder.is_dir():
+        yield problem(f"{folder} is not a directory", "remove it, or set `lock_dir`")
+    elif not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        yield problem(f"{folder} can't be used by {_user(os.geteuid())}", f"chown {_user(os.geteuid())} {folder}")
+    elif status.st_mode & _OTHERS_WRITE:
+        yield problem(f"others can write to {folder} and hold cronq's locks for ever", f"chmod 0700 {folder}")
+    elif status.st_uid != os.geteuid():
+        advice = f"call cronq as {_user(status.st_uid)}: what you do as another user may leave files it can't open"
+        yield warning(f"{folder} belongs to {_user(status.st_uid)}, you are {_user(os.geteuid())}", advice)
+    else:
+        yield fine(f"{folder} belongs to {_user(status.st_uid)} alone")
+
+
+def _to_be_made(folder: Path) -> Finding:
+    if os.access(folder.parent, os.W_OK | os.X_OK):
+        return fine(f"{folder} will be made by the first run")
+    user = _user(os.geteuid())
+    return problem(f"{folder} does not exist and can't be made by {user}", f"install -d -m 0700 -o {user} {folder}")
+
+
+def lock_files(patient: Patient) -> Iterator[Finding]:
+    """Whether the folder's owner can open every file, and nobody else."""
+    folder = Path(patient.config.lock_dir)
+    if not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
+        return
+    owner = folder.stat().st_uid
+    found = [(path, path.lstat()) for path in sorted(folder.iterdir())]
+    foreign = [path for path, status in found if status.st_uid != owner]
+    if foreign:
+        yield problem(
+            f"{_names(foreign)} in {folder}: not {_user(owner)}'s, so that a run of {_user(owner)} ends with an error",
+            f"chown -R {_user(owner)} {folder}; somebody called cronq as another user, root perhaps",
+        )
+    shared = [path for path, status in found if status.st_mode & _OTHERS and not stat.S_ISLNK(status.st_mode)]
+    if shared:
+        advice = f"chmod -R go= {folder}"
+        yield warning(f"{_names(shared)} in {folder}: others can open it, and who can read a lock can hold it", advice)
+
+
+def _names(paths: list[Path]) -> str:
+    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+    return ", ".join(path.name for path in paths[:_SHOWN]) + more
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

@@ -1,0 +1,81 @@
+"""The installation under examination: its configuration, and its database as far as that answers."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from cronq.census import look
+from cronq.deadline import TimeIsUp, within
+from cronq.dialects import Missing, open_database
+from cronq.errors import Unavailable
+from cronq.queries import Queries
+
+if TYPE_CHECKING:
+    from cronq.census import Census
+    from cronq.config import Config
+    from cronq.dialects import Database
+
+
+_PATIENCE = 3.0
+"""Seconds to try again to reach the database; twice as long for it to answer."""
+
+
+class Places(NamedTuple):
+    """Where the machine keeps what is looked at."""
+
+    cron_files: Path = Path("/etc/cron.d")
+    mounts: Path = Path("/proc/mounts")
+    processes: Path = Path("/proc")
+    mailers: tuple[Path, ...] = (Path("/usr/sbin/sendmail"), Path("/usr/lib/sendmail"))
+
+
+class Patient:
+    """A configuration and what it leads to. The database is asked once whether it answers."""
+
+    def __init__(self, config: Config, places: Places | None = None) -> None:
+        self.config = config
+        self.places = places or Places()
+        self.queries = Queries(config.table_prefix, config.database_url().family)
+
+    @cached_property
+    def file(self) -> Path | None:
+        """The SQLite file; None for a server."""
+        path = self.config.sqlite_path()
+        return None if path is None else Path(path)
+
+    @cached_property
+    def opened(self) -> Database | Unavailable:
+        """The database, or why it can't be asked. Where there is no file yet, none is made."""
+        if self.file is not None and not self.file.exists():
+            return Unavailable(f"{self.file} does not exist")
+        database = open_database(self.config.with_values("doctor", patience=_PATIENCE))
+        try:
+            with within(2 * _PATIENCE):
+                database.query("SELECT 1")
+        except TimeIsUp:
+            return Unavailable(f"{self.config.safe_database()}: no answer within {2 * _PATIENCE:g} s")
+        except Unavailable as error:
+            return error
+        return database
+
+    @property
+    def database(self) -> Database | None:
+        """The database, None where it doesn't answer: the first check says why."""
+        return None if isinstance(self.opened, Unavailable) else self.opened
+
+    @cached_property
+    def revision(self) -> str | None:
+        """Which tables are there; None without a database or tables."""
+        return None if self.database is None else self.database.version(f"{self.config.table_prefix}schema")
+
+    @cached_property
+    def census(self) -> Census | None:
+        """How the queue stands; None without tables that this version can read."""
+        if self.database is None or self.revision is None:
+            return None
+        try:
+            return look(self.database, self.queries, self.config)
+        except (Missing, Unavailable):
+            return None

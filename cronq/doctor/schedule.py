@@ -1,0 +1,160 @@
+"""Cron: does it call, and if not, which of its silent rules may be the reason."""
+
+from __future__ import annotations
+
+import pwd
+import re
+import stat
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cronq.doctor.finding import Finding, fine, problem, warning
+from cronq.locks import last_run, run_is_on
+from cronq.times import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cronq.doctor.patient import Patient
+
+_LATE = 180.0
+"""Seconds without a run after which cron has missed two minutes for certain."""
+
+_LONG = 6 * 3600.0
+_DAEMONS = ("cron", "crond", "cronie", "fcron", "bcron-sched", "systemd-cron")
+_COMMAND = re.compile(r"^\s*(?:[\d*@]\S*)\s.*\bcronq\b")
+_ENTRY = re.compile(r"^\s*(?:@\w+|(?:\S+\s+){4}\S+)\s+(?P<user>\S+)\s+\S")
+
+
+def last_call(patient: Patient) -> Iterator[Finding]:
+    """Whether runs begin each minute."""
+    last, due = last_run(patient.config), _something_is_due(patient)
+    line = f"* * * * * {_own_path()} run"
+    if last is None:
+        text = "no run has begun on this host yet"
+        if due:
+            yield problem(f"{text}, and jobs are due", f"put this line into the crontab (`crontab -e`): {line}")
+        elif not _workers_of_this_host(patient):
+            yield warning(text, f"put this line into the crontab (`crontab -e`): {line}")
+        return
+    age = max(0.0, (Clock().now() - last) / 1_000_000)
+    if run_is_on(patient.config):
+        yield _at_work(age)
+    elif age <= _LATE:
+        yield fine(f"the last run began {age:.0f} s ago")
+    else:
+        text = f"the last run began {_minutes(age)} ago: cron doesn't call any more{_without_a_daemon(patient)}"
+        advice = f"see that cron runs (`systemctl status cron`) and that the line is there: {line}"
+        yield problem(f"{text}, and jobs are due", advice) if due else warning(text, advice)
+
+
+def _at_work(age: float) -> Finding:
+    text = f"a run is at work, since {_minutes(age)}"
+    if age < _LONG:
+        return fine(text)
+    return warning(text, "`cronq ls --state running` shows what it does; `time_limit` ends what hangs")
+
+
+def _something_is_due(patient: Patient) -> bool:
+    return patient.census is not None and patient.census.oldest_due() is not None
+
+
+def _workers_of_this_host(patient: Patient) -> bool:
+    return patient.census is not None and bool(patient.census.workers)
+
+
+def _minutes(seconds: float) -> str:
+    if seconds < 2 * 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 2 * 3600 else f"{seconds / 3600:.0f} h"
+
+
+def _without_a_daemon(patient: Patient) -> str:
+    for folder in patient.places.processes.glob("[0-9]*"):
+        try:
+            if (folder / "comm").read_text().strip() in (*_DAEMONS, "systemd"):
+                return ""
+        except OSError:
+            continue
+    return " (no cron daemon runs on this host)"
+
+
+def _own_path() -> str:
+    own = Path(sys.argv[0])
+    return str(own.resolve()) if own.name == "cronq" else "cronq"
+
+
+def cron_files(patient: Patient) -> Iterator[Finding]:
+    """Whether files for cron that name cronq are such as cron reads: it ignores others without a word."""
+    folder = patient.places.cron_files
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.is_file())
+    except OSError:
+        return
+    for path in paths:
+        text = _text(path)
+        if any(map(_COMMAND.match, text.splitlines())):
+            found = [*_about_the_name(path), *_about_the_file(path), *_about_the_text(path, text)]
+            yield from found or [fine(f"{path} is as cron wants it")]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _about_the_name(path: Path) -> Iterator[Finding]:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", path.name):
+        yield warning(
+            f"{path}: Debian's cron ignores a file with such a name, cronie runs it",
+            f"mv {path} {path.parent}/cronq, or remove it",
+        )
+
+
+def _about_the_file(path: Path) -> Iterator[Finding]:
+    status = path.stat()
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        yield problem(f"{path} can be written by others: cron ignores it", f"chmod 0644 {path}")
+    if status.st_uid != 0:
+        yield problem(f"{path} does not belong to root: cron ignores it", f"chown root:root {path}")
+    if status.st_nlink > 1:
+        yield problem(
+            f"{path} has {status.st_nlink} hard links: cron ignores it",
+            f"install -m 0644 {path} {path}.new && mv {path}.new {path}",
+        )
+    if status.st_mode & stat.S_IXUSR:
+        yield warning(f"{path} is executable: cronie ignores it", f"chmod 0644 {path}")
+
+
+def _about_the_text(path: Path, text: str) -> Iterator[Finding]:
+    if not text.endswith("\n"):
+        yield problem(f"{path} doesn't end with a newline: cron ignores all of it", f"echo >> {path}")
+    if "\r" in text:
+        yield problem(f"{path} has Windows line ends: cron hands them to the command", f"sed -i 's/\\r$//' {path}")
+    for line in text.splitlines():
+        entry = _ENTRY.match(line)
+        if entry and _COMMAND.match(line):
+            yield from _about_the_entry(path, line, entry["user"])
+
+
+def _about_the_entry(path: Path, line: str, user: str) -> Iterator[Finding]:
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        advice = "make the user, then `touch` the file: cron doesn't look again by itself"
+        yield problem(f"{path}: there is no user {user}: cron ignores all of the file", advice)
+    if re.search(r"(?<!\\)%", line):
+        yield warning(f"{path}: a % ends the command, what follows becomes its input", "write \\% instead")
+
+
+def mailer(patient: Patient) -> Iterator[Finding]:
+    """Whether what a run prints reaches anybody."""
+    if last_run(patient.config) is None or any(path.exists() for path in patient.places.mailers):
+        return
+    yield warning(
+        "there is no sendmail on this host: cron drops what a run prints",
+        "install a mail program, set `notify_command`, or have `cronq health` watched",
+    )

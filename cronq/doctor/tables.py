@@ -1,0 +1,136 @@
+"""The database: does it answer, are its tables and indexes as they should be, may it be written, what time has it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.schema import CreateIndex
+
+from cronq.doctor.finding import Finding, fine, problem, warning
+from cronq.errors import Unavailable
+from cronq.revisions import CURRENT
+from cronq.schema import tables
+from cronq.times import SECOND, Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sqlalchemy import Index
+
+    from cronq.doctor.patient import Patient
+
+_VERSION = {"sqlite": "SELECT sqlite_version()", "mysql": "SELECT VERSION()", "postgresql": "SHOW server_version"}
+_NAMES = {"sqlite": "SQLite", "mysql": "", "postgresql": "PostgreSQL"}
+_READ_ONLY = {
+    "mysql": "SELECT @@read_only",
+    "postgresql": "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean",
+}
+_INDEXES = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'index'",
+    "mysql": "SELECT DISTINCT index_name FROM information_schema.statistics WHERE table_schema = DATABASE()",
+    "postgresql": "SELECT indexname FROM pg_indexes WHERE schemaname = ANY(current_schemas(false))",
+}
+_DIALECTS = {"sqlite": sqlite, "mysql": mysql, "postgresql": postgresql}
+_OFF = 2.0
+"""Seconds by which the clocks may differ before it is told. cronq goes by the database's."""
+
+
+def reachable(patient: Patient) -> Iterator[Finding]:
+    """Whether the database answers."""
+    if patient.file is not None and not patient.file.exists():
+        yield _no_file(patient.file)
+        return
+    opened = patient.opened
+    if isinstance(opened, Unavailable):
+        advice = "see whether the server is up and takes this user from this host"
+        yield problem(str(opened), advice if patient.file is None else "see who owns the file and its directory")
+        return
+    started = time.perf_counter()
+    version = opened.query(_VERSION[opened.family])[0][0]
+    took = (time.perf_counter() - started) * 1000
+    name = f"{_NAMES[opened.family]} {version}".strip()
+    yield fine(f"{patient.config.safe_database()} answers in {took:.1f} ms ({name})")
+
+
+def _no_file(path: Path) -> Finding:
+    if not path.parent.is_dir():
+        return problem(
+            f"{path}: the directory {path.parent} does not exist", f"mkdir {path.parent}, or correct `database`"
+        )
+    advice = (
+        "the first `cronq enqueue` or `cronq run` makes it; if there should be one, see which `database` is configured"
+    )
+    return warning(f"{path} does not exist yet", advice)
+
+
+def schema(patient: Patient) -> Iterator[Finding]:
+    """Whether the tables are those of this version."""
+    if patient.database is None:
+        return
+    current = patient.revision
+    if current is None:
+        yield warning("there are no tables yet", "`cronq update-schema` makes them, as does the first enqueue or run")
+    elif current == CURRENT:
+        yield fine(f"the tables are up to date (revision {current})")
+    elif current < CURRENT:
+        text = f"the tables are of revision {current}, this cronq wants {CURRENT}"
+        yield problem(text, "run `cronq update-schema`")
+    else:
+        text = f"the tables are of revision {current}, a newer cronq made them; this one knows {CURRENT}"
+        yield problem(text, "update cronq on this host")
+
+
+def indexes(patient: Patient) -> Iterator[Finding]:
+    """Whether every index is there: nothing fails without one, but everything gets slow."""
+    database = patient.database
+    if database is None or patient.census is None:
+        return
+    there = {row[0] for row in database.query(_INDEXES[database.family])}
+    metadata = tables(patient.config.table_prefix, database.family)
+    wanted = [index for table in metadata.tables.values() for index in table.indexes]
+    missing = [index for index in wanted if index.name not in there]
+    for index in missing:
+        yield problem(
+            f"the index {index.name} is missing: cronq gets slow", f"make it: {_statement(index, database.family)}"
+        )
+    if not missing:
+        yield fine(f"all {len(wanted)} indexes are there")
+
+
+def _statement(index: Index, family: str) -> str:
+    return " ".join(str(CreateIndex(index).compile(dialect=_DIALECTS[family].dialect())).split())
+
+
+def writable(patient: Patient) -> Iterator[Finding]:
+    """Whether jobs can be stored."""
+    database = patient.database
+    if database is None:
+        return
+    if patient.file is None:
+        if database.query(_READ_ONLY[database.family])[0][0]:
+            yield problem("the server is read-only", "point `database` at the primary server, or wait for the failover")
+        return
+    try:
+        database.transact(lambda _: None)
+    except Unavailable as error:
+        yield problem(str(error), f"chown and chmod {patient.file} and its directory for the user that runs cronq")
+    else:
+        yield fine("it can be written")
+
+
+def clock(patient: Patient) -> Iterator[Finding]:
+    """How far this host's clock is from the database's."""
+    measured = None if patient.database is None else patient.database.read_clock()
+    if measured is None:
+        return
+    clock = Clock()
+    clock.set_by(measured)
+    offset = clock.ahead / SECOND
+    shown = f"this host's clock is {abs(offset):.1f} s {'behind' if offset > 0 else 'ahead of'} the database's"
+    if abs(offset) < _OFF:
+        yield fine(shown)
+    else:
+        yield warning(shown, "have NTP set the clocks of both (`timedatectl`)")

@@ -1,0 +1,55 @@
+"""Wake-ups: does somebody answer on each configured transport."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import closing
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from cronq.database_url import without_password
+from cronq.doctor.finding import Finding, fine, problem
+from cronq.errors import ConfigError, Unavailable
+from cronq.transports import open_transport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cronq.doctor.patient import Patient
+
+_PORT = 11137
+_LIMIT = 2.0
+_INETD = "`cronq print-config xinetd` or `cronq print-config systemd` gives what must listen there"
+_NOBODY = 0
+"""No job has this id: whoever is woken by it only looks."""
+
+
+def transports(patient: Patient) -> Iterator[Finding]:
+    """Each transport: a connection without a word to inetds, a message to brokers."""
+    for url in patient.config.wake:
+        inetd = url.startswith(("tcp:", "unix:"))
+        try:
+            _probe(url) if inetd else _ring(url, patient)
+        except ConfigError as error:
+            yield problem(str(error), "install the package, or take the URL out of `wake`")
+        except (OSError, Unavailable) as error:
+            reason = error if isinstance(error, Unavailable) else error.strerror or str(error) or "no answer"
+            advice = _INETD if inetd else "see that the broker runs; until then jobs wait for the next run"
+            yield problem(f"{without_password(url)} does not answer: {reason}", advice)
+        else:
+            yield fine(f"{without_password(url)} answers")
+
+
+def _probe(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme == "tcp":
+        socket.create_connection((parts.hostname or "127.0.0.1", parts.port or _PORT), timeout=_LIMIT).close()
+        return
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(_LIMIT)
+        connection.connect(f"{parts.netloc}{parts.path}")
+
+
+def _ring(url: str, patient: Patient) -> None:
+    with closing(open_transport(url, patient.config)) as transport:
+        transport.notify("default", _NOBODY)

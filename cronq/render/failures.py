@@ -1,0 +1,43 @@
+"""What fails, as a table for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cronq.job import COMMAND_TASK, Failure
+from cronq.render import last_line
+from cronq.times import to_datetime
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+
+    from cronq.failures import Alike
+    from cronq.render.ages import Ages
+    from cronq.render.screen import Screen
+
+
+_LONGEST_SUBJECT = 30
+"""Characters of a command."""
+
+
+def table(alike: Sequence[Alike], screen: Screen, ages: Ages) -> RenderableType:
+    """The groups of failures as a table that fits the terminal."""
+    drawn = screen.table("error", "jobs", "since", "last", "e.g.", "task", "what")
+    for one in alike:
+        drawn.add_row(
+            one.fingerprint,
+            screen.cell(f"{one.jobs:,}", style="bold red" if one.failed else "yellow"),
+            ages.brief(to_datetime(one.first_seen)),
+            ages.brief(to_datetime(one.last_seen)),
+            str(one.example),
+            screen.cell(subject(one), longest=_LONGEST_SUBJECT),
+            screen.cell(last_line(Failure(one.error_class, one.message)), style="red" if one.failed else ""),
+        )
+    return drawn
+
+
+def subject(one: Alike) -> str:
+    """The task, or the command."""
+    return f"$ {one.command}" if one.task == COMMAND_TASK and one.command else one.task

@@ -1,0 +1,73 @@
+"""Jobs as a table for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from cronq.job import COMMAND_TASK
+from cronq.render import last_line, short_work
+from cronq.render.screen import STATE_STYLES, WIDE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+    from rich.text import Text
+
+    from cronq.job import Job
+    from cronq.render.ages import Ages
+    from cronq.render.screen import Screen
+
+_LONGEST_NAME = 24
+"""Characters of a queue, key or group in a table."""
+
+
+def table(jobs: Sequence[Job], screen: Screen, ages: Ages) -> RenderableType:
+    """The jobs as a table that fits the terminal; where it is narrow, task and note are cut."""
+    optional = [column for column in _OPTIONAL if screen.console.width > WIDE and any(map(column.of, jobs))]
+    drawn = screen.table("id", "state", "when", "queue", "task", "tries", *(column[0] for column in optional), "note")
+    for job in jobs:
+        drawn.add_row(
+            str(job.id),
+            screen.cell(str(job.state), style=STATE_STYLES.get(str(job.state), "")),
+            ages.of(job),
+            screen.cell(job.queue, longest=_LONGEST_NAME),
+            task_cell(job, screen),
+            f"{job.attempt}/{job.max_attempts}",
+            *(screen.cell(column.of(job) or "", longest=_LONGEST_NAME) for column in optional),
+            _note(job, screen),
+        )
+    return drawn
+
+
+class _Optional(NamedTuple):
+    """A column that is there if there is room and one of the jobs has something to put there."""
+
+    title: str
+    field: str
+
+    def of(self, job: Job) -> str | None:
+        name: str | None = getattr(job, self.field)
+        return name
+
+
+_OPTIONAL = (_Optional("group", "group"), _Optional("key", "key"))
+
+
+def task_cell(job: Job, screen: Screen) -> Text:
+    """`mail.send to=ann@example.org`, or `$ the command`."""
+    drawn = screen.cell("$" if job.task == COMMAND_TASK else job.task)
+    work = short_work(job)
+    if work:
+        drawn.append(f" {screen.cell(work)}", style="" if job.task == COMMAND_TASK else "dim")
+    return drawn
+
+
+def _note(job: Job, screen: Screen) -> Text:
+    if job.blocked_by is not None:
+        return screen.cell(f"behind {job.blocked_by}", style=STATE_STYLES["blocked"])
+    if job.error is not None:
+        return screen.cell(last_line(job.error), style="red" if job.state == "failed" else "")
+    if job.state == "running":
+        return screen.cell(f"on {job.host}" if job.host else "", style="dim")
+    return screen.cell(job.warnings[0] if job.warnings else "", style="yellow")

@@ -1,0 +1,74 @@
+"""Keys, as they are pressed: the terminal gives them at once and shows none of them.
+
+The terminal is put back whatever ends the program, short of kill -9: at the end of the block, before it is
+stopped from outside, and by signals, which end the block.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import termios
+import tty
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Self
+
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
+_ESCAPE = b"\x1b"
+_NAMES = {
+    b"\x1b[A": "up",
+    b"\x1b[B": "down",
+    b"\x1bOA": "up",
+    b"\x1bOB": "down",
+    b"\x1b": "esc",
+    b"\r": "enter",
+    b"\n": "enter",
+    b"\x03": "q",
+    b"\x04": "q",
+}
+_LONGEST = 8
+"""Bytes of an escape sequence."""
+
+
+class Keyboard:
+    """The terminal behind stdin; without one, no key is ever pressed."""
+
+    def __init__(self) -> None:
+        self._fd = sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else -1
+        self._usual: list[Any] = []
+        self._handlers: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if self._fd >= 0:
+            self._usual = termios.tcgetattr(self._fd)
+            for number in _ENDING:
+                self._handlers[number] = signal.signal(number, _end)
+            tty.setcbreak(self._fd)
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        if self._fd >= 0:
+            termios.tcsetattr(self._fd, termios.TCSADRAIN, self._usual)
+            for number, handler in self._handlers.items():
+                signal.signal(number, handler)
+
+    def key(self, timeout: float) -> str | None:
+        """The key that is pressed within so many seconds, by its letter or name."""
+        readable, _, _ = select.select([self._fd] if self._fd >= 0 else [], [], [], timeout)
+        if not readable:
+            return None
+        pressed = os.read(self._fd, 1)
+        if pressed == _ESCAPE and select.select([self._fd], [], [], 0.02)[0]:
+            pressed += os.read(self._fd, _LONGEST)
+        if not pressed:  # the terminal has gone away
+            return "q"
+        return _NAMES.get(pressed, pressed.decode("ascii", "ignore"))
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)

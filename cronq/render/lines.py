@@ -1,0 +1,58 @@
+"""Jobs and failures as tab-separated lines: whole, for scripts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cronq.render import one_line, time, work
+from cronq.times import to_datetime
+
+if TYPE_CHECKING:
+    from cronq.failures import Alike
+    from cronq.job import Job
+
+COLUMNS = (
+    "id", "state", "queue", "priority", "task", "work", "attempt", "key", "group", "blocked_by",
+    "created_at", "available_at", "started_at", "finished_at", "error",
+)  # fmt: skip
+"""The fields of a tab-separated line of `ls`, in their order."""
+
+
+def job_line(job: Job) -> str:
+    """The job as one tab-separated line under COLUMNS, nothing cut, empty where unknown."""
+    return tabbed(
+        str(job.id),
+        str(job.state),
+        job.queue,
+        str(job.priority),
+        job.task,
+        work(job),
+        f"{job.attempt}/{job.max_attempts}",
+        job.key or "",
+        job.group or "",
+        "" if job.blocked_by is None else str(job.blocked_by),
+        time(job.created_at),
+        time(job.available_at),
+        time(job.started_at),
+        time(job.finished_at),
+        "" if job.error is None else f"{job.error.kind}: {job.error.message}",
+    )
+
+
+def failure_line(one: Alike) -> str:
+    """A group of failures: fingerprint, jobs, those failed for good, first and last seen, example, task, error."""
+    return tabbed(
+        one.fingerprint,
+        str(one.jobs),
+        str(one.failed),
+        time(to_datetime(one.first_seen)),
+        time(to_datetime(one.last_seen)),
+        str(one.example),
+        one.task,
+        f"{one.error_class}: {one.message}",
+    )
+
+
+def tabbed(*cells: str) -> str:
+    """The cells as one line; line breaks and tabs in them are spelt out."""
+    return "\t".join(one_line(cell) for cell in cells)

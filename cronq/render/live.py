@@ -1,0 +1,79 @@
+"""A screen that is drawn again and again, until a key ends it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from rich.live import Live
+
+from cronq.errors import UsageError
+from cronq.render.keyboard import Keyboard
+from cronq.render.screen import Screen
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from rich.console import RenderableType
+
+_SLICE = 0.25
+"""Seconds until a terminal that changed its size is drawn to anew."""
+
+_HEADING = 4
+"""Lines that a table's frame takes."""
+
+
+class LiveScreen:
+    """The terminal's other screen, with a keyboard. Restored when the block ends."""
+
+    def __init__(self) -> None:
+        self.screen = Screen()
+        self._keyboard = Keyboard()
+        # Without rich's thread: it would draw in the middle of a signal's way out.
+        self._live = Live(console=self.screen.console, screen=True, auto_refresh=False, vertical_overflow="crop")
+        self._drawn: RenderableType = ""
+
+    @classmethod
+    def required(cls, what: str) -> Self:
+        """The screen. Raises UsageError where stdout is no terminal."""
+        if sys.stdout is None or not sys.stdout.isatty():
+            raise UsageError(f"{what} needs a terminal")
+        return cls()
+
+    @property
+    def rows(self) -> int:
+        """How many rows of a table fit."""
+        return max(1, self.screen.console.height - _HEADING)
+
+    def __enter__(self) -> Self:
+        self._keyboard.__enter__()
+        try:
+            self._live.__enter__()
+        except BaseException:
+            self._keyboard.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        try:
+            self._live.__exit__(None, None, None)
+        finally:
+            self._keyboard.__exit__()
+
+    def show(self, drawn: RenderableType) -> None:
+        """Draw this now."""
+        self._drawn = drawn
+        self._live.update(drawn, refresh=True)
+
+    def key(self, timeout: float) -> str | None:
+        """The key that is pressed within so many seconds."""
+        deadline = time.monotonic() + timeout
+        size = self.screen.console.size
+        while (left := deadline - time.monotonic()) > 0:
+            pressed = self._keyboard.key(min(left, _SLICE))
+            if pressed is not None:
+                return pressed
+            if self.screen.console.size != size:
+                return None
+        return None

@@ -1,0 +1,91 @@
+"""All about one job, as plain lines: for a pipe, a mail, an editor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cronq.render import compact, one_line, safe, time, work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from cronq.job import Attempt, Job
+
+
+def job_page(job: Job, attempts: Sequence[Attempt], output: tuple[str | None, str | None]) -> list[str]:
+    """All about one job, as lines of plain text."""
+    lines = [f"job {job.id}: {one_line(job.task)}, {job.state}"]
+    lines += [f"  {label:<13} {one_line(value)}" for label, value in facts(job) if value]
+    lines += [f"  warning       {one_line(text)}" for text in job.warnings]
+    for attempt in attempts:
+        lines += _attempt_lines(attempt)
+    if not attempts or output != (attempts[-1].stdout, attempts[-1].stderr):
+        for name, text in zip(("stdout", "stderr"), output, strict=True):
+            lines += _block(name, text, indent="")
+    return lines
+
+
+def facts(job: Job, when: Callable[[datetime | None], str] = time) -> list[tuple[str, str]]:
+    """What is known, in the order in which a person asks; `when` tells a time."""
+    return [
+        ("does", work(job)),
+        ("queue", f"{job.queue}, priority {job.priority}"),
+        ("key", "" if job.key is None else f"{job.key}{' (unique)' if job.unique else ''}"),
+        ("group", job.group or ""),
+        ("blocked by", "" if job.blocked_by is None else f"job {job.blocked_by}"),
+        ("event", job.event or ""),
+        ("created", when(job.created_at)),
+        ("due", when(job.available_at)),
+        ("started", when(job.started_at)),
+        ("finished", when(job.finished_at)),
+        ("took", "" if job.duration is None else f"{job.duration:.3f} s"),
+        ("attempts", f"{job.attempt} of {job.max_attempts}{detours(job)}"),
+        ("time limit", "" if job.time_limit is None else f"{job.time_limit:g} s"),
+        ("ran on", where(job)),
+        ("memory", "" if job.peak_memory is None else f"{job.peak_memory / 2**20:.1f} MiB at most"),
+        ("CPU", "" if job.cpu_time is None else f"{job.cpu_time:.3f} s"),
+        ("outcome", job.outcome or ""),
+        ("error", "" if job.error is None else f"{job.error.kind}: {job.error.message}"),
+        ("result", "" if job.result is None else compact(job.result)),
+        ("notes", "" if not job.notes else compact(job.notes)),
+    ]
+
+
+def detours(job: Job) -> str:
+    """What happened besides the attempts."""
+    snoozes = f", snoozed {job.snoozes} times" if job.snoozes else ""
+    crashes = f", {job.crashes} crashed" if job.crashes else ""
+    return snoozes + crashes
+
+
+def where(job: Job | Attempt) -> str:
+    """The host and the process; empty where they aren't known."""
+    if job.host is None:
+        return ""
+    return job.host if job.pid is None else f"{job.host}, process {job.pid}"
+
+
+def _attempt_lines(attempt: Attempt) -> list[str]:
+    ended = ending(attempt)
+    lines = [f"attempt {attempt.number}: {attempt.outcome}{ended}, started {time(attempt.started_at) or '?'}"]
+    if attempt.error is not None:
+        lines.append(f"  {one_line(attempt.error.kind)}: {one_line(attempt.error.message)}")
+        lines += _block("", attempt.error.traceback, indent="  ")
+    for name, text in (("stdout", attempt.stdout), ("stderr", attempt.stderr)):
+        lines += _block(name, text, indent="  ")
+    return lines
+
+
+def ending(attempt: Attempt) -> str:
+    """The signal or exit status that an attempt ended with, in brackets."""
+    if attempt.signal is not None:
+        return f" ({attempt.signal})"
+    return "" if attempt.exit_status is None else f" (exit status {attempt.exit_status})"
+
+
+def _block(title: str, text: str | None, *, indent: str) -> list[str]:
+    if not text:
+        return []
+    heading = [f"{indent}{title}:"] if title else []
+    return heading + [f"{indent}  {line}" for line in safe(text).splitlines()]

@@ -1,0 +1,176 @@
+"""All about one job, for a person at a terminal: facts, attempts along a line of time, output."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from rich.console import Group
+from rich.segment import Segment
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from cronq.render import last_line, one_line, safe, short_work
+from cronq.render.ages import length
+from cronq.render.page import detours, ending, facts, where
+from cronq.render.screen import STATE_STYLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+
+    from cronq.job import Attempt, Job
+    from cronq.render.ages import Ages
+    from cronq.render.screen import Screen
+
+EXCERPT = 10
+"""Lines shown of the beginning and of the end of what a job wrote."""
+
+_OUTCOME_STYLES = {"error": "red", "timeout": "red", "crashed": "bold red", "success": "green", "warning": "yellow"}
+_IN_THE_HEADING = frozenset({"outcome", "attempts", "error"})
+
+
+class Portrait(NamedTuple):
+    """What is known of a job: its row, the attempts that did not succeed, what the last one wrote."""
+
+    job: Job
+    attempts: Sequence[Attempt]
+    output: tuple[str | None, str | None]
+
+
+def draw(portrait: Portrait, screen: Screen, ages: Ages) -> RenderableType:
+    """The whole page."""
+    job = portrait.job
+    parts: list[RenderableType] = [_heading(job, screen, ages), _facts(job, screen, ages)]
+    steps = [_step(attempt, following, screen, ages) for attempt, following in _with_next(portrait.attempts)]
+    steps += _latest(portrait, screen, ages)
+    if steps:
+        parts += [Text(), Text("attempts", style="bold"), *steps]
+    if not portrait.attempts or portrait.output != (portrait.attempts[-1].stdout, portrait.attempts[-1].stderr):
+        for name, text in zip(("stdout", "stderr"), portrait.output, strict=True):
+            parts += _output(name, text, screen)
+    return Group(*parts)
+
+
+def _heading(job: Job, screen: Screen, ages: Ages) -> Text:
+    style = STATE_STYLES.get(str(job.state), "")
+    heading = Text().append(f"job {job.id}  {screen.shown(one_line(job.task))}", style="bold")
+    heading.append(f"  {job.state} {ages.of(job)}", style=style)
+    heading.append(f"  attempt {job.attempt} of {job.max_attempts}{detours(job)}", style="dim")
+    if job.error is not None:
+        heading.append(f"\n{screen.shown(one_line(last_line(job.error)))}", style="red")
+    return heading
+
+
+def _facts(job: Job, screen: Screen, ages: Ages) -> Table:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    shown = [("does", short_work(job)), *facts(job, ages.ago)[1:]]
+    for label, value in shown:
+        if value and label not in _IN_THE_HEADING:
+            told = ages.until(job.available_at) if label == "due" and job.available_at > ages.now else value
+            grid.add_row(f"  {label}", screen.shown(one_line(told)))
+    for warning in job.warnings:
+        grid.add_row("  warning", Text(screen.shown(one_line(warning)), style="yellow"))
+    return grid
+
+
+def _with_next(attempts: Sequence[Attempt]) -> Iterator[tuple[Attempt, Attempt | None]]:
+    return zip(attempts, [*attempts[1:], None], strict=True)
+
+
+def _step(attempt: Attempt, following: Attempt | None, screen: Screen, ages: Ages) -> RenderableType:
+    """One attempt that did not succeed; what the next one repeats is shown there."""
+    style = _OUTCOME_STYLES.get(attempt.outcome, "")
+    head = Text().append(f"{attempt.number}  ", style="bold")
+    head.append(f"{attempt.outcome}{ending(attempt)}", style=style)
+    head.append(f"  {_told(attempt, ages)}", style="dim")
+    body: list[RenderableType] = [head]
+    if attempt.error is not None:
+        body.append(Text(screen.shown(one_line(last_line(attempt.error))), style="red"))
+    repeated = following is not None and _same_end(attempt, following)
+    if not repeated:
+        body += _evidence(attempt, screen)
+    return _Gutter(Group(*body), plain=screen.ascii, style=style)
+
+
+def _told(attempt: Attempt, ages: Ages) -> str:
+    took = ""
+    if attempt.started_at is not None and attempt.finished_at is not None:
+        took = f"took {length((attempt.finished_at - attempt.started_at).total_seconds())}"
+    place = where(attempt)
+    return ", ".join(part for part in (ages.ago(attempt.finished_at), took, place and f"on {place}") if part)
+
+
+def _same_end(one: Attempt, other: Attempt) -> bool:
+    return (one.error, one.stdout, one.stderr) == (other.error, other.stdout, other.stderr)
+
+
+def _evidence(attempt: Attempt, screen: Screen) -> Iterator[RenderableType]:
+    if attempt.error is not None and attempt.error.traceback:
+        yield _traceback(attempt.error.traceback, screen)
+    for name, text in (("stdout", attempt.stdout), ("stderr", attempt.stderr)):
+        yield from _output(name, text, screen)
+
+
+def _traceback(trace: str, screen: Screen) -> Text:
+    """Where it happened is bright, how it got there is not; the error's own line stands above it."""
+    lines = screen.shown(safe(trace)).rstrip().splitlines()
+    last = max((number for number, line in enumerate(lines) if line.startswith(" ")), default=len(lines) - 1)
+    drawn = Text("\n").join(Text(line, style=_line_style(line)) for line in lines[: last + 1])
+    drawn.overflow = "fold"
+    return drawn
+
+
+def _line_style(line: str) -> str:
+    if line.lstrip().startswith('File "'):
+        return "cyan"
+    return "" if line.startswith(" ") else "dim"
+
+
+def _latest(portrait: Portrait, screen: Screen, ages: Ages) -> Iterator[RenderableType]:
+    """The attempt that the history doesn't have: the one that goes on, or succeeded."""
+    job = portrait.job
+    if job.started_at is None or not (job.state == "running" or job.outcome in {"success", "warning"}):
+        return
+    number = portrait.attempts[-1].number + 1 if portrait.attempts else job.attempt
+    style = _OUTCOME_STYLES.get(job.outcome or "", STATE_STYLES["running"])
+    head = Text().append(f"{number}  ", style="bold")
+    head.append(job.outcome or "running", style=style)
+    took = f", took {length(job.duration)}" if job.duration is not None else ""
+    place = where(job)
+    head.append(f"  {ages.of(job)}{took}{f', on {place}' if place else ''}", style="dim")
+    yield _Gutter(head, plain=screen.ascii, style=style)
+
+
+def _output(name: str, text: str | None, screen: Screen) -> list[RenderableType]:
+    if not text:
+        return []
+    lines = screen.shown(safe(text)).splitlines()
+    count = "1 line" if len(lines) == 1 else f"{len(lines):,} lines"
+    shown: list[RenderableType] = [Text(f"{name} ({count})", style="bold dim")]
+    if len(lines) <= 2 * EXCERPT + 1:
+        return [*shown, Text("\n".join(lines))]
+    left_out = Text(f"{len(lines) - 2 * EXCERPT:,} lines more: --output shows all", style="dim italic")
+    return [*shown, Text("\n".join(lines[:EXCERPT])), left_out, Text("\n".join(lines[-EXCERPT:]))]
+
+
+class _Gutter:
+    """Something beside a line of time."""
+
+    def __init__(self, body: RenderableType, *, plain: bool, style: str) -> None:
+        self._body = body
+        self._mark, self._bar = ("* ", "| ") if plain else ("● ", "│ ")
+        self._style = Style.parse(style or "none")
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        inner = options.update(width=max(20, options.max_width - 4), height=None)
+        for number, line in enumerate(console.render_lines(self._body, inner, pad=False)):
+            if number == 0:
+                yield Segment(f"  {self._mark}", self._style)
+            else:
+                yield Segment(f"  {self._bar}", Style(dim=True))
+            yield from line
+            yield Segment.line()

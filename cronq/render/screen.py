@@ -1,0 +1,84 @@
+"""A terminal as rich knows it: its width, its colours, the letters that it can show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cronq.render import one_line
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from rich.console import RenderableType
+
+STATE_STYLES = {
+    "scheduled": "blue",
+    "ready": "bold",
+    "blocked": "magenta",
+    "running": "cyan",
+    "retrying": "yellow",
+    "waiting": "blue",
+    "finished": "green",
+    "failed": "bold red",
+    "cancelled": "dim",
+}
+"""By state; the word is always there too."""
+
+WIDE = 100
+"""Columns from which a table has room between its own."""
+
+_RIGHT = frozenset({"id", "e.g.", "tries", "jobs", "since", "last", "done", "memory"})
+_CUT = frozenset({"task", "note", "error", "key", "group", "queue", "what"})
+"""Columns that are narrowed where a table doesn't fit; the others are always whole."""
+
+
+class Screen:
+    """Where tables and pages go: a terminal through rich."""
+
+    def __init__(self, *, stderr: bool = False, file: TextIO | None = None) -> None:
+        self.console = Console(stderr=stderr, file=file, highlight=False, markup=False)
+        self.ascii = self.console.options.ascii_only
+
+    @property
+    def wide(self) -> bool:
+        """Whether there is room for more than the usual 80 columns."""
+        return self.console.width >= WIDE
+
+    def print(self, *what: RenderableType) -> None:
+        """Print tables and texts."""
+        self.console.print(*what, sep="\n")
+
+    def cell(self, text: str, *, style: str = "", longest: int | None = None) -> Text:
+        """A text on one line that is cut where its column is too narrow, or longer than that."""
+        cut = Text(self.shown(one_line(text)), style=style, no_wrap=True, overflow="crop" if self.ascii else "ellipsis")
+        if longest is not None:
+            cut.truncate(longest)
+        return cut
+
+    def shown(self, text: str) -> str:
+        """The text with question marks for what this terminal has no letters for."""
+        return text.encode("ascii", "replace").decode() if self.ascii else text
+
+    def table(self, *titles: str, title: str | None = None) -> Table:
+        """An empty table that will fit the terminal."""
+        gap = (0, 1, 0, 0) if self.wide else (0, 0, 0, 0)
+        table = Table(
+            box=box.ASCII2 if self.ascii else box.SIMPLE_HEAD,
+            padding=gap,
+            pad_edge=False,
+            title=title,
+            title_justify="left",
+            title_style="bold",
+            header_style="bold",
+            border_style="dim",
+        )
+        for name in titles:
+            # rich narrows the columns that may wrap; the texts in them are cut instead.
+            justify = "right" if name in _RIGHT else "left"
+            table.add_column(name, justify=justify, no_wrap=name not in _CUT)  # type: ignore[arg-type]
+        return table

@@ -1,0 +1,23 @@
+"""Many jobs at a glance: how many of each queue, state and task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cronq.render.screen import STATE_STYLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import RenderableType
+
+    from cronq.render.screen import Screen
+
+
+def table(rows: Iterable[tuple[str, str, str, int]], screen: Screen) -> RenderableType:
+    """Queue, state, task and number as a table."""
+    drawn = screen.table("jobs", "state", "queue", "task")
+    for queue, state, task, number in rows:
+        shown = screen.cell(state, style=STATE_STYLES.get(state, ""))
+        drawn.add_row(f"{number:,}", shown, screen.cell(queue), screen.cell(task))
+    return drawn

@@ -1,0 +1,69 @@
+"""PostgreSQL's own wake-ups, where the jobs lie there: an enqueue notifies in its INSERT, workers listen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cronq.dialects.notify import channel
+from cronq.errors import Unavailable
+
+if TYPE_CHECKING:
+    from cronq.config import Config
+
+
+class Notices:
+    """A connection that listens."""
+
+    listens = True
+
+    def __init__(self, config: Config) -> None:
+        from cronq.dialects import postgresql
+
+        self._dialect = postgresql
+        self._url = config.database_url()
+        self._channel = channel(config.table_prefix)
+        self._connection: Any = None
+
+    def notify(self, queue: str, job_id: int) -> None:
+        """Wake all who listen; an enqueue does so by itself."""
+        del queue, job_id
+        self._translated(lambda: self._opened().execute("SELECT pg_notify(%s, '')", (self._channel,)))
+
+    def wait(self, timeout: float) -> bool:
+        """Sleep until a transaction with new jobs commits. True also after connecting anew."""
+        return bool(self._translated(lambda: self._wait(timeout)))
+
+    def close(self) -> None:
+        """Close the connection; the next call opens another one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _wait(self, timeout: float) -> bool:
+        if self._connection is None:
+            self._opened().execute(f'LISTEN "{self._channel}"')
+            return True
+        heard = any(self._connection.notifies(timeout=timeout, stop_after=1))
+        if heard:
+            for _ in self._connection.notifies(timeout=0):
+                continue
+        else:
+            self._connection.execute("SELECT 1")  # a server that is gone may not say so
+        return heard
+
+    def _opened(self) -> Any:
+        if self._connection is None:
+            self._connection = self._dialect.connect(self._url)
+        return self._connection
+
+    def _translated(self, act: Any) -> Any:
+        try:
+            return act()
+        except self._dialect.Database.errors as error:
+            self.close()
+            raise Unavailable(f"postgresql://{self._url.host}: {' '.join(str(error).split())}") from error
+
+
+def open(_url: str, config: Config) -> Notices:
+    """The wake-ups of the config's own database."""
+    return Notices(config)

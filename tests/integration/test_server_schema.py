@@ -1,0 +1,125 @@
+"""Tables on servers that an older or a newer cronq made, and users who may not change them."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from cronq import migrations
+from cronq.config import Config, from_database
+from cronq.dialects import open_database
+from cronq.errors import ConfigError
+from cronq.glance import anything_to_do
+from cronq.migrations import upgrade
+from cronq.revisions import CURRENT, is_current
+from cronq.schema import tables
+from cronq.store import Store
+from cronq.times import Clock
+from tests import databases, servers
+from tests.contract.steps import new, put
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(params=["mariadb", "postgresql"])
+def config(request: pytest.FixtureRequest, tmp_path: Path) -> Config:
+    """A database without tables."""
+    servers.require(request.param)
+    server = databases.shared(request.param)
+    name = f"schema{os.getpid()}n{next(_numbers)}"
+    server.execute(f"CREATE DATABASE {name}")
+    return from_database(server.url(name)).with_values("the test", lock_dir=str(tmp_path / "locks"))
+
+
+def execute(config: Config, *statements: str) -> None:
+    database = open_database(config)
+    for statement in statements:
+        database.execute(statement)
+    database.close()
+
+
+def as_of_the_first_revision(config: Config) -> None:
+    upgrade(config)
+    on = " ON cronq_jobs" if config.database_url().family == "mysql" else ""
+    execute(
+        config,
+        f"DROP INDEX cronq_jobs_arrived{on}",
+        "ALTER TABLE cronq_jobs DROP COLUMN enqueue_token",
+        "DROP TABLE cronq_workers",
+        "DROP TABLE cronq_leases",
+        "UPDATE cronq_schema SET version_num = '0001'",
+    )
+
+
+def test_the_migrations_make_what_the_schema_says(config: Config) -> None:
+    upgrade(config)
+    family = config.database_url().family
+    engine = migrations._engine(config)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": "cronq_schema", "compare_type": False})
+        assert compare_metadata(context, tables("cronq_", family)) == []
+    engine.dispose()
+
+
+def test_older_tables_are_brought_up_to_date_at_first_use(config: Config) -> None:
+    as_of_the_first_revision(config)
+    assert anything_to_do(config, Clock())
+    with Store(config, Clock()) as store:
+        (job,) = put(store, new())
+        assert store.get(job) is not None
+        assert store.roster.workers() == []
+        assert is_current(store._db, "cronq_")
+    assert upgrade(config) == []
+
+
+def test_an_upgrade_that_was_cut_off_is_finished(config: Config) -> None:
+    as_of_the_first_revision(config)
+    execute(config, "ALTER TABLE cronq_jobs ADD COLUMN enqueue_token BIGINT")
+    assert upgrade(config)[-1] == CURRENT
+
+
+def test_newer_tables_are_refused(config: Config) -> None:
+    upgrade(config)
+    execute(config, "UPDATE cronq_schema SET version_num = '9999'")
+    with pytest.raises(ConfigError, match="newer cronq"):
+        upgrade(config)
+    with pytest.raises(ConfigError, match="upgrade cronq here"), Store(config, Clock()) as store:
+        store.counts()
+
+
+def restricted(config: Config) -> Config:
+    """The same database as a user who may use the tables, but not change them."""
+    name = config.database_url().name
+    if config.database_url().family == "mysql":
+        grant = f"GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.* TO '{name}'@'%' IDENTIFIED BY 'secret'"
+        execute(config, grant)
+    else:
+        execute(
+            config,
+            f"CREATE ROLE {name} LOGIN PASSWORD 'secret'",
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {name}",
+            f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {name}",
+        )
+    user = config.database_url().username
+    return config.with_values("the test", database=config.database.replace(f"{user}@", f"{name}:secret@"))
+
+
+def test_who_may_not_change_tables_is_told_what_to_do(config: Config) -> None:
+    as_of_the_first_revision(config)
+    user = restricted(config)
+    with pytest.raises(ConfigError, match="run `cronq update-schema` as one who may"), Store(user, Clock()) as store:
+        store.counts()
+
+
+def test_who_may_not_change_tables_can_use_them(config: Config) -> None:
+    upgrade(config)
+    user = restricted(config)
+    assert not anything_to_do(user, Clock())
+    with Store(user, Clock()) as store:
+        put(store, new(), new(key="k", unique=True, group="g"))
+        assert store.duty.hold("one", seconds=60)

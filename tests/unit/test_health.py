@@ -1,0 +1,80 @@
+"""How the state of a queue is judged."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from cronq.census import Census
+from cronq.health import MEASURES, judge
+from cronq.roster import Worker
+from cronq.thresholds import parse_thresholds
+from cronq.times import SECOND
+
+NOW = 1_000_000 * SECOND
+PERFORMANCE = re.compile(r"[a-z_]+=(U|[\d.]+s?);[@~:\d.]*;[@~:\d.]*;0")
+
+
+def census(*lanes: tuple[str, str, int, float | None]) -> Census:
+    """Queue, state, number, and how many seconds ago the oldest became due."""
+    return Census(NOW, [(q, s, n, None if age is None else NOW - round(age * SECOND)) for q, s, n, age in lanes])
+
+
+def answer(seen: Census, *, warning: str = "", critical: str = "", queues: list[str] | None = None) -> tuple[int, str]:
+    ranges = (parse_thresholds(text.split(), what="x", known=MEASURES) for text in (warning, critical))
+    given = judge(seen, *ranges, queues=queues)
+    text, _, data = str(given).partition(" | ")
+    assert "\n" not in text
+    assert all(PERFORMANCE.fullmatch(word) for word in data.split(" ")), data
+    assert len(data.split(" ")) == len(MEASURES)
+    return given.status, text
+
+
+@pytest.mark.parametrize(
+    ("lanes", "status", "text"),
+    [
+        ([], 0, "CRONQ OK - 0 failed, 0 ready, 0 retrying, none due"),
+        ([("a", "ready", 3, 60)], 0, "CRONQ OK - 0 failed, 3 ready, 0 retrying, oldest due 60s"),
+        ([("a", "failed", 3, None)], 1, "CRONQ WARNING - 3 failed"),
+        ([("a", "ready", 3, 301)], 1, "CRONQ WARNING - oldest due 301s"),
+        ([("a", "retrying", 3, 301)], 1, "CRONQ WARNING - oldest due 301s"),
+        ([("a", "retrying", 3, -301)], 0, "CRONQ OK - 0 failed, 0 ready, 3 retrying, none due"),
+        ([("a", "ready", 3, 7300), ("b", "failed", 1, None)], 2, "CRONQ CRITICAL - oldest due 2h, 1 failed"),
+    ],
+)
+def test_the_usual_thresholds(lanes: list[tuple[str, str, int, float | None]], status: int, text: str) -> None:
+    assert answer(census(*lanes)) == (status, text)
+
+
+def test_thresholds_replace_the_usual_ones_of_their_measure() -> None:
+    seen = census(("a", "failed", 3, None), ("a", "ready", 9, 400))
+    assert answer(seen, warning="failed=5 oldest-due=10m")[0] == 0
+    assert answer(seen, warning="failed= oldest-due= ready=8") == (1, "CRONQ WARNING - 9 ready")
+    assert answer(seen, warning="failed=", critical="ready=8") == (2, "CRONQ CRITICAL - 9 ready, oldest due 400s")
+
+
+def test_only_these_queues() -> None:
+    seen = census(("a", "failed", 3, None), ("b", "ready", 9, 400))
+    assert answer(seen, queues=["a"]) == (1, "CRONQ WARNING - 3 failed")
+    assert answer(seen, queues=["b"]) == (1, "CRONQ WARNING - oldest due 400s")
+    assert answer(seen, queues=["c"])[0] == 0
+
+
+def test_what_somebody_paused_is_not_late() -> None:
+    seen = census(("a|b", "ready", 3, 9999))
+    seen.paused = frozenset({"a|b"})
+    assert answer(seen) == (0, "CRONQ OK - 0 failed, 3 ready, 0 retrying, none due (paused: a/b)")
+    assert answer(seen, warning="paused=0") == (1, "CRONQ WARNING - 1 queue paused (paused: a/b)")
+
+
+def test_runs_and_workers() -> None:
+    seen = census()
+    assert answer(seen, warning="last-run=3m workers=1:") == (1, "CRONQ WARNING - no run yet, 0 workers")
+    seen.last_run = NOW - 200 * SECOND
+    seen.workers = [
+        Worker("w", "work", "h", 1, queues, "1", NOW, NOW, "running", None, 0, None) for queues in ("", "a !b")
+    ]
+    assert answer(seen, warning="last-run=3m workers=1:") == (1, "CRONQ WARNING - last run 200s ago")
+    seen.run_is_on = True
+    assert answer(seen, warning="last-run=3m workers=1:")[0] == 0

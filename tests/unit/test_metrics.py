@@ -1,0 +1,63 @@
+"""What Prometheus makes of our text."""
+
+from __future__ import annotations
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from cronq.census import Census
+from cronq.metrics import expose
+from cronq.recent import Recent
+from cronq.roster import Worker
+from cronq.times import SECOND
+
+NOW = 1_000_000 * SECOND
+NASTY = 'a "b" \\ \n{c="d"}'
+
+
+def parsed(census: Census, recent: Recent) -> dict[tuple[str, ...], float]:
+    text = expose(census, recent, version="1.2", database="sqlite")
+    assert text.endswith("\n")
+    values: dict[tuple[str, ...], float] = {}
+    for family in text_string_to_metric_families(text):
+        assert family.documentation
+        assert family.type == "gauge"
+        for sample in family.samples:
+            assert sample.timestamp is None
+            values[sample.name, *sample.labels.values()] = sample.value
+    return values
+
+
+def test_every_figure_is_read_back() -> None:
+    census = Census(NOW, [("mail", "ready", 7, NOW - 90 * SECOND), (NASTY, "failed", 2, None)])
+    census.paused = frozenset({"mail"})
+    census.last_run = NOW - 30 * SECOND
+    census.run_is_on = True
+    census.workers = [Worker("w", "work", "h", 1, "", "1", NOW, NOW, "paused", None, 0, None)]
+    recent = Recent()
+    recent.newest_id = 123_456_789_012
+    recent.ended = [("mail", "finished", 5)]
+    recent.outcomes = [("timeout", 3)]
+    recent.durations = [("mail", 5, 0.25, 1.5)]
+    values = parsed(census, recent)
+    assert values["cronq_info", "1.2", "sqlite"] == 1
+    assert values["cronq_jobs", "mail", "ready"] == 7
+    assert values["cronq_jobs", "mail", "failed"] == 0
+    assert values["cronq_jobs", NASTY, "failed"] == 2
+    assert values["cronq_oldest_due_age_seconds", "mail"] == 90
+    assert values["cronq_oldest_due_age_seconds", NASTY] == 0
+    assert values["cronq_queue_paused", "mail"] == 1
+    assert values["cronq_last_run_timestamp_seconds",] == 999_970
+    assert values["cronq_run_active",] == 1
+    assert values["cronq_workers", "work", "paused"] == 1
+    assert values["cronq_workers", "run", "running"] == 0
+    assert values["cronq_newest_job_id",] == 123_456_789_012
+    assert values["cronq_recent_jobs", "mail", "finished"] == 5
+    assert values["cronq_recent_unsuccessful_attempts", "timeout"] == 3
+    assert values["cronq_recent_duration_mean_seconds", "mail"] == 0.25
+    assert values["cronq_recent_duration_max_seconds", "mail"] == 1.5
+
+
+def test_an_empty_queue_has_figures_too() -> None:
+    values = parsed(Census(NOW, []), Recent())
+    assert values["cronq_newest_job_id",] == 0
+    assert not [name for name, *_ in values if name == "cronq_last_run_timestamp_seconds"]
