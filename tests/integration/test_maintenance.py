@@ -106,9 +106,8 @@ def test_a_second_rescue_finds_nothing(store: Store, config: Config) -> None:
 def _die_while_rescuing(config: Config) -> None:
     Liveness(config, WORKER)
     with Store(config, Clock()) as store:
-        rescuer = maintainer(store, config)
-        rescuer._settle = lambda _: os._exit(1)  # type: ignore[method-assign]
-        rescuer.rescue(besides=WORKER)
+        store.settle = lambda _: os._exit(1)  # type: ignore[method-assign, assignment]
+        maintainer(store, config).rescue(besides=WORKER)
 
 
 def test_a_rescuer_that_dies_costs_no_explanation(store: Store, config: Config) -> None:
