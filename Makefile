@@ -29,6 +29,7 @@ compiled: setup
 .PHONY: setup
 setup: .venv/development  ## .venv with cronq and all tools; as root on Debian also what the tests use
 	@.ci/install-debian-packages
+	@.ci/unpack-debian-packages
 
 .PHONY: demo
 demo: .venv/cronq  ## real jobs going through `cronq run`, and the table of them
