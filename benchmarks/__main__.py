@@ -15,7 +15,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.figures import claims, groups, inetd, peers, starts
+from benchmarks.figures import claims, groups, inetd, million, peers, starts
 from benchmarks.result import Figure, Standing
 
 SINGLE: dict[str, Callable[..., list[Figure]]] = {
@@ -23,6 +23,7 @@ SINGLE: dict[str, Callable[..., list[Figure]]] = {
     "ls": starts.listing,
     "claim": claims.run,
     "group": groups.run,
+    "million": million.run,
     "inetd": inetd.run,
 }
 NOTE = """\

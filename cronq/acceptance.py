@@ -110,6 +110,8 @@ class Acceptance:
     ) -> list[Enqueued]:
         """A statement for many jobs, and then a look which of them are there and whom the others met."""
         found: dict[int, Enqueued] = {}
+        if self._queries.batch_turn and sum(job.unique for job in jobs) > 1:
+            tx.query(self._queries.batch_turn)
         while len(found) < len(jobs):  # else a twin has ended in between
             missing = [number for number in range(len(jobs)) if number not in found]
             tx.insert_unless_twins(self._queries.enqueue, [new[number] for number in missing])

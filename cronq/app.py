@@ -266,7 +266,11 @@ class Cronq:
 
         Raises InvalidInput if an unfinished twin has its unique key.
         """
-        return bool(self.store.retry([job_id]))
+        retried = bool(self.store.retry([job_id]))
+        job = self.store.get(job_id) if retried and self.config.wake else None
+        if retried:
+            self._intake.announce([(job.queue, job.id)] if job else [])
+        return retried
 
     def _declare(self, target: Any, name: str | None, options: Mapping[str, Any]) -> Any:
         full_name = name or default_name(target)

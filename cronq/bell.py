@@ -24,7 +24,7 @@ _SHORT_PAUSE = 1.0
 
 _QUICK = 0.05
 
-_AT_ONCE = 16
+AT_ONCE = 16
 """Jobs of one batch that are rung for: the workers these wake find the others."""
 
 _PORTS = ("tcp", "unix")
@@ -43,7 +43,7 @@ class Bell:
     def ring(self, jobs: Sequence[tuple[str, int]]) -> None:
         """Say that these jobs (queue and id) are there."""
         for ropes in self._bells:
-            _pull(ropes, jobs[:_AT_ONCE])
+            _pull(ropes, jobs[:AT_ONCE])
 
 
 def _pull(ropes: Sequence[_Rope], jobs: Iterable[tuple[str, int]]) -> None:

@@ -165,7 +165,7 @@ class Child:
         try:
             return self._executor.execute(job)
         except TimeLimitExceeded as error:  # the signal came when the task had just returned
-            now = time.time_ns() // 1000
+            now = self._executor.now()
             return Outcome("timeout", now, now, error=Failure("TimeLimitExceeded", str(error)))
 
     def _put_back(self) -> None:

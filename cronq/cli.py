@@ -21,7 +21,7 @@ INPUT_OUTPUT = 74
 INTERRUPTED = 130
 READER_GONE = 141
 
-VALUES = {"--config": "file", "--db": "database"}
+VALUES = {"--config": "file", "--db": "database", "--log-file": "log_file"}
 """Global options that take a value."""
 
 FLAGS = {
@@ -57,6 +57,7 @@ class CommandLine:
         invocation = Invocation(
             file=self.values.get("file"),
             database=self.values.get("database"),
+            log_file=self.values.get("log_file"),
             verbosity=self.flags.count("louder") - self.flags.count("quieter"),
         )
         invocation.typed = self.rest

@@ -50,6 +50,10 @@ class Config:
     notify_command: str | list[str] | None = None
     wake: tuple[str, ...] = ()
     retention: float | None = None
+    log: str | None = None
+    """`stderr`, `syslog`, or the absolute path of a file; None: nowhere but what `-v` shows."""
+    log_level: str = "info"
+    log_format: str = "text"
     lock_dir: str
     table_prefix: str = "cronq_"
     synchronous: str = "full"
@@ -148,8 +152,8 @@ class _Layers:
 
     def add(self, values: dict[str, object], *, origin: str, directory: str) -> None:
         """Lay values over what is there; their relative paths start at the directory."""
-        for key in ("database", "lock_dir"):
-            if key in values:
+        for key in ("database", "lock_dir", "log"):
+            if key in values and values[key] not in settings.LOGS:
                 values[key] = self._placed(str(values[key]), key, origin=origin, directory=directory)
         self.values.update(values)
         self.origins.update(dict.fromkeys(values, origin))
@@ -200,6 +204,11 @@ def service_manager(environ: Mapping[str, str] | None = None) -> tuple[str | Non
     meant = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
     watchdog = int(interval) / 1_000_000 if meant and interval.isdecimal() and int(interval) else None
     return environ.get("NOTIFY_SOCKET") or None, watchdog
+
+
+def journal_stream(environ: Mapping[str, str] | None = None) -> str | None:
+    """Device and inode of systemd's journal, where it takes what this process prints."""
+    return (os.environ if environ is None else environ).get("JOURNAL_STREAM")
 
 
 def handed_over(environ: MutableMapping[str, str] | None = None) -> int:

@@ -8,10 +8,10 @@ import pwd
 from cronq.events import log
 
 
-def note(deed: str, number: int) -> None:
-    """Note that this user did something to so many jobs: `retry --queue mail`, 12."""
-    jobs = "1 job" if number == 1 else f"{number} jobs"
-    line = f"{deed}: {jobs}, by {who()}"
+def note(deed: str, number: int | None = None) -> None:
+    """Note that this user did something, to so many jobs: `retry --queue mail`, 12."""
+    jobs = "" if number is None else " 1 job," if number == 1 else f" {number} jobs,"
+    line = f"{deed}:{jobs} by {who()}"
     log.info("%s", line)
     _tell_the_system(line)
 

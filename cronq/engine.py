@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cronq import __version__
 from cronq.errors import Unavailable
-from cronq.events import log
+from cronq.events import log, step, steps
 from cronq.fence import Fence, NoFence
 from cronq.job import ENDED, Failure, State
 from cronq.locks import Liveness, new_worker
@@ -211,6 +211,7 @@ class Engine:
         idle, started = not self._pool.in_hand and not self._returned, time.monotonic()
         self._spare = self.claim_more(count)
         self.claimed += len(self._spare)
+        steps(self._spare, "claimed")
         if idle and self._spare:
             self._fence.renewed(started)
 
@@ -240,6 +241,7 @@ class Engine:
 
     def _release(self, jobs: list[Claimed]) -> None:
         self._store.release(jobs)
+        steps(jobs, "given back")
         self.claimed -= len(jobs)
         self.changed()
         self._neighbours.ring()
@@ -322,12 +324,13 @@ class Engine:
     def _tell(self, settled: Settlement) -> None:
         """Count it, and call a person if one is needed."""
         job, outcome, following, _ = settled
+        why = following.error.message if following.error else "" if outcome.kind == "success" else outcome.kind
+        step(job.id, following.state.value, task=job.task, queue=job.queue, why=why)
         if following.state is State.FINISHED:
             self.summary.finished += 1
             return
         state = following.state.value
         setattr(self.summary, state, getattr(self.summary, state) + 1)
-        log.info("job %d %s: %s", job.id, state, following.error.message if following.error else outcome.kind)
         notice = notice_of(settled, self._policies.of(job))
         if notice:
             self._call_a_person(notice)

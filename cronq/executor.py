@@ -176,6 +176,10 @@ class Executor:
         self._hooked = any(self._hooks.values())
         self._memory = _Memory()
 
+    def now(self) -> int:
+        """The instant by the clock that all outcomes are told in."""
+        return self._clock.now()
+
     def execute(self, job: Claimed) -> Outcome:
         """Run the job's task, hooks included. Returns its outcome; raises nothing."""
         started = self._clock.now()

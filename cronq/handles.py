@@ -37,7 +37,7 @@ class Bound(Generic[P]):
         self._task = task
         self._connection = connection
         self._options = options
-        intake.customise(intake.template(task.name), {}, options)
+        intake.check_options(task.name, options)
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job:
         """Enqueue one job with these arguments. Raises InvalidInput if they don't fit."""

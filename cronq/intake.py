@@ -6,11 +6,13 @@ import os
 import threading
 from contextlib import contextmanager
 from functools import partial
+from logging import INFO
 from typing import TYPE_CHECKING, Any
 
 from cronq import submission
 from cronq.afterwards import after_commit
 from cronq.bell import Bell
+from cronq.events import log, step
 from cronq.job import COMMAND_TASK, NewJob
 from cronq.permissions import require_commands
 from cronq.serialisation import dumps
@@ -150,7 +152,15 @@ class Intake:
     def customise(self, template: NewJob, arguments: dict[str, Any], options: Mapping[str, Any]) -> NewJob:
         """The template with arguments and the caller's options."""
         job = NewJob(template.task, dumps(arguments), *template[2:])
-        return submission.customise(job, options, now=self.clock.now()) if options else job
+        if not options:
+            return job
+        # A delay counts by the database's clock, which has to be read before.
+        now = self.store.tell_time() if "at" in options else self.clock.now()
+        return submission.customise(job, options, now=now)
+
+    def check_options(self, name: str, options: Mapping[str, Any]) -> None:
+        """Raise InvalidInput for options that jobs of this task can't have."""
+        submission.customise(self.template(name), options, now=self.clock.now())
 
     def place(self, job: NewJob, connection: Any = None) -> Job:
         """Enqueue one job, in the caller's transaction if a connection is given."""
@@ -158,6 +168,7 @@ class Intake:
             return self.place_all((job,), connection)[0]
         now = to_datetime(self.clock.now())
         new = self.store.enqueue((job,))[0]
+        _tell((job,), (new,))
         self._wake()
         if self._opened.bell:
             self._ring((job,), (new,), None)
@@ -170,6 +181,7 @@ class Intake:
         now = to_datetime(self.clock.now())
         store = self.store
         enqueued = store.enqueue(jobs) if connection is None else store.enqueue_through(connection, jobs)
+        _tell(jobs, enqueued)
         self._wake(connection)
         if self._opened.bell:
             self._ring(jobs, enqueued, connection)
@@ -178,6 +190,12 @@ class Intake:
             self._twin(job, new, now) if new.existing else accepted(job, new, now=now)
             for job, new in zip(jobs, enqueued, strict=True)
         ]
+
+    def announce(self, jobs: Sequence[tuple[str, int]]) -> None:
+        """Ring for jobs (queue and id) that are there again."""
+        self._wake()
+        if self._opened.bell:
+            self._opened.bell.ring(jobs)
 
     def _wake(self, connection: Any = None) -> None:
         """Wake the workers of this host, also for what is due later: they must know when."""
@@ -214,3 +232,10 @@ class Intake:
     def _knows_tasks(self) -> bool:
         """Whether there is anything to check names against; a mere producer has no tasks."""
         return bool(self.config.app or self.config.allow or self.registry.names())
+
+
+def _tell(jobs: Sequence[NewJob], enqueued: Sequence[Enqueued]) -> None:
+    """Tell the log of new jobs; of those in a caller's transaction before it is decided."""
+    if log.isEnabledFor(INFO):
+        for job, new in zip(jobs, enqueued, strict=True):
+            step(new.id, "exists" if new.existing else "enqueued", task=job.task, queue=job.queue)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
     from cronq.dialects import Transaction
@@ -31,6 +31,8 @@ class LineUp(NamedTuple):
     following: list[int]
     grouped: frozenset[int] = frozenset()
     """Those of both that have a group: they are claimed together or not at all."""
+    again: bool = False
+    """Nothing is chosen, but some that stood in the way are blocked now: commit that, and line up anew."""
 
 
 class Line:
@@ -69,6 +71,9 @@ class Line:
                 return self._hold_groups(front, holders)
             for group in held:
                 self._tx.execute(self._queries.block, (group, self._many([holders[group]])))
+            if self._queries.flavour.server:
+                # No more groups are locked by who has locked jobs, or two would wait crosswise.
+                return LineUp([], [], again=True)
 
     def _holders(self, groups: list[str]) -> dict[str, int]:
         # On a server they are locked first, held or not, and by name: no two claims wait crosswise.
@@ -110,13 +115,11 @@ class Line:
         following = [key[2] for key in chosen if key[2] in grouped - leading]
         return LineUp([key[2] for key in chosen if key[2] not in grouped - leading], following, grouped)
 
-    def _members(self, group: str) -> Iterator[_Key]:
+    def _members(self, group: str) -> list[_Key]:
         """The first of the group in claim order, also those that stand far behind in the line."""
-        wanted = self._wanted.filter
-        bounds = (group, wanted.lowest, wanted.highest, self._wanted.limit)
-        for *key, queue in self._tx.query(self._queries.members, (*bounds, *bounds)):
-            if queue in self._wanted.queues:
-                yield tuple(key)
+        queues, wanted, limit = self._wanted
+        bounds = (group, wanted.lowest, wanted.highest, self._many(queues), limit)
+        return self._tx.query(self._queries.members, (*bounds, *bounds))
 
 
 class Share:

@@ -67,7 +67,7 @@ def _worker(worker: Worker) -> dict[str, Any]:
         "kind": worker.kind,
         "host": worker.host,
         "pid": worker.pid,
-        "queues": worker.queues,
+        "queues": worker.queues.split(),
         "version": worker.version,
         "state": worker.state,
         "started_at": iso(worker.started_at),
@@ -123,7 +123,7 @@ def _show_table(census: Census) -> None:
     columns = _COLUMNS if console.width >= _ALL_FIT else _FEWER_COLUMNS
     columns = {name: states for name, states in columns.items() if name in _COLOURS or _any(census, states)}
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_footer=len(census.queues) > 1)
-    table.add_column("queue", footer="all", overflow="ellipsis", no_wrap=True)
+    table.add_column("queue", footer="all")  # the only one that may wrap, so it is narrowed; its cells are cut
     for name, states in columns.items():
         table.add_column(name, footer=_number(sum(map(census.total, states)), name), justify="right", no_wrap=True)
     table.add_column("oldest", justify="right", no_wrap=True)
@@ -147,8 +147,8 @@ def _number(number: int, column: str) -> Text:
 def _queue(queue: str, census: Census) -> Text:
     from rich.text import Text
 
-    name = Text(one_line(queue))
-    return name.append(" paused", style="yellow") if queue in census.paused else name
+    name = Text(one_line(queue), no_wrap=True, overflow="ellipsis")
+    return Text("paused ", "yellow", no_wrap=True, overflow="ellipsis").append(name) if queue in census.paused else name
 
 
 def _oldest(queue: str, census: Census) -> Text:

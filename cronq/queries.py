@@ -7,6 +7,8 @@ engines can't say in the same words stands in `Flavour`.
 
 from __future__ import annotations
 
+from binascii import crc32
+
 CLAIMED_COLUMNS = (
     "id, token, task, args, queue, priority, job_key, job_group, event, attempt, max_attempts, snoozes, crashes,"
     " time_limit, created_at, available_at, waiting_since, unknown_since, retry, notes, spent_before, state"
@@ -35,6 +37,8 @@ _LINE = "priority, available_at, id"
 
 
 _FUTURE = ("scheduled", "retrying", "waiting")
+_BATCHES = 0x63726E71
+"""Sets our locks apart from those of others who use the database; ASCII for crnq."""
 
 
 class Flavour:
@@ -75,7 +79,7 @@ class Queries:
             f" AND g.job_id <> {self.jobs}.id)"
         )
         self._due_state = f"CASE WHEN job_group IS NOT NULL AND {held} THEN 'blocked' ELSE 'ready' END"
-        self._enqueueing()
+        self._enqueueing(family)
         self._claiming()
         self._pausing(prefix)
         self._settling()
@@ -85,7 +89,7 @@ class Queries:
         self._registering()
         self._watching()
 
-    def _enqueueing(self) -> None:
+    def _enqueueing(self, family: str) -> None:
         columns = ENQUEUE_COLUMNS + ", enqueue_token" * self.flavour.server
         holes = ", ".join("?" * len(columns.split(",")))
         self.enqueue = f"INSERT INTO {self.jobs} ({columns}) VALUES ({holes})"
@@ -94,11 +98,13 @@ class Queries:
         state = f"(SELECT CASE WHEN due = 'ready' AND {held} THEN 'blocked' ELSE due END FROM (SELECT ? AS due) d)"
         grouped = ", ".join(["?"] * 4 + [state] + ["?"] * (holes.count("?") - 5))
         self.enqueue_grouped = f"INSERT INTO {self.jobs} ({columns}) VALUES ({grouped})"
-        # Served by the index `unique`. The lock lets a caller's older snapshot see the twin too.
-        self.twin = f"SELECT id FROM {self.jobs} WHERE unique_key = ?{self.flavour.shared}"
-        self.twins = (
-            f"SELECT unique_key, id FROM {self.jobs} WHERE unique_key {self.flavour.among}{self.flavour.shared}"
-        )
+        # Served by the index `unique`. The lock lets a caller's older snapshot see the twin too, on MySQL.
+        seen = self.flavour.shared * (self.flavour.family == "mysql")
+        self.twin = f"SELECT id FROM {self.jobs} WHERE unique_key = ?{seen}"
+        self.twins = f"SELECT unique_key, id FROM {self.jobs} WHERE unique_key {self.flavour.among}"
+        # Two batches with the same keys in another order would wait crosswise, and PostgreSQL takes a second to see it.
+        number = crc32(self.jobs.encode()) - (1 << 31)
+        self.batch_turn = f"SELECT pg_advisory_xact_lock({_BATCHES}, {number})" if family == "postgresql" else ""
         if self.flavour.server:
             # Served by the index `arrived`.
             self.arrived = (
@@ -121,9 +127,9 @@ class Queries:
         )
         # Served by the index `group`. One state at a time, or all of a large group would be sorted.
         self.members = " UNION ALL ".join(
-            f"SELECT * FROM (SELECT {_LINE}, job_group, queue FROM {self.jobs}"
+            f"SELECT * FROM (SELECT {_LINE}, job_group FROM {self.jobs}"
             f" WHERE job_group = ? AND state = '{state}' AND lease_until IS NULL"
-            f" AND priority BETWEEN ? AND ? ORDER BY {_LINE} LIMIT ?) AS {state}"
+            f" AND priority BETWEEN ? AND ? AND queue {self.flavour.among} ORDER BY {_LINE} LIMIT ?) AS {state}"
             for state in ("ready", "blocked")
         )
         holders = f"SELECT name, job_id FROM {self.groups} WHERE name {self.flavour.among} ORDER BY name"
@@ -407,7 +413,17 @@ class Queries:
             " AND finished_at > ? ORDER BY finished_at DESC LIMIT ?"
         )
         self.lately_took = f"SELECT count(duration), avg(duration), max(duration) FROM ({newest}) newest"
+        # The same index: when, and for how long it had been due.
+        self.lately_finished = (
+            f"SELECT finished_at, started_at - available_at FROM {self.jobs}"
+            " WHERE state = 'finished' AND queue = ? AND finished_at > ? ORDER BY finished_at DESC LIMIT ?"
+        )
         # Served by the primary keys.
+        self.lately_failed = (
+            "SELECT a.job_id, a.finished_at, a.error_class, a.error_message, j.queue, j.task, j.state"
+            f" FROM (SELECT * FROM {self.attempts} ORDER BY id DESC LIMIT ?) a JOIN {self.jobs} j ON j.id = a.job_id"
+            " ORDER BY a.id DESC"
+        )
         newest = f"SELECT outcome, finished_at FROM {self.attempts} ORDER BY id DESC LIMIT ?"
         self.lately_tried = (
             f"SELECT outcome, count(*) FROM ({newest}) newest WHERE finished_at > ? GROUP BY outcome ORDER BY outcome"

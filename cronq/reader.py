@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cronq import census, failures
 from cronq.dialects import open_database
@@ -25,6 +25,19 @@ if TYPE_CHECKING:
 
 
 _LARGEST_ID = 2**63 - 1
+
+
+class FailedAttempt(NamedTuple):
+    """One attempt that did not succeed, in a few words."""
+
+    job_id: int
+    finished_at: int | None
+    error_class: str | None
+    error_message: str | None
+    queue: str
+    task: str
+    state: str
+    """Of the job, now."""
 
 
 class Reader:
@@ -137,6 +150,14 @@ class Reader:
     def running(self) -> list[tuple[str, int, str, int]]:
         """What workers have in hand, by worker and in the order of the claims: worker, id, task, since when."""
         return [(row[0], row[1], row[2], row[3]) for row in self._rows(self._queries.in_hand)]
+
+    def finished_since(self, queue: str, since: int, *, limit: int) -> list[tuple[int, int]]:
+        """The newest finished jobs of a queue: when each ended, and the microseconds between due and start."""
+        return [(row[0], row[1]) for row in self._rows(self._queries.lately_finished, (queue, since, limit))]
+
+    def latest_failures(self, *, limit: int) -> list[FailedAttempt]:
+        """The newest attempts that did not succeed, newest first."""
+        return [FailedAttempt._make(row) for row in self._rows(self._queries.lately_failed, (limit,))]
 
     def paused(self) -> set[str]:
         """The queues that are paused."""

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 WAKE_SCHEMES = ("tcp", "unix", "amqp", "amqps", "redis", "rediss", "beanstalk", "sqs")
+LOGS = ("stderr", "syslog")
+"""Where the log may go besides into a file."""
+
 LONGEST_PREFIX = 32
 LONGEST_NAME = 100
 _MEMORY_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -314,6 +317,9 @@ SETTINGS: dict[str, Setting] = {
     ),
     "retention": _duration(),
     "lock_dir": Setting("a directory", _text),
+    "log": Setting(f"{', '.join(map(repr, LOGS))} or the path of a file", _text),
+    "log_level": _choice("debug", "info", "warning", "error"),
+    "log_format": _choice("text", "json"),
     "table_prefix": Setting(f"at most {LONGEST_PREFIX} lower-case letters, digits and _", _table_prefix),
     "synchronous": _choice("full", "normal"),
     "lease": _duration(positive=True),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cronq.dialects import Duplicate
 from cronq.duty import Duty
 from cronq.errors import InvalidInput
+from cronq.events import step
 from cronq.reader import Reader
 from cronq.roster import Roster
 from cronq.times import SECOND
@@ -53,6 +54,8 @@ class Steering(Reader):
         if not self._prepared:
             super().prepare()
             self.synchronise()
+        elif self.clock.is_old:
+            self.synchronise()
 
     def _opened(self) -> Database:
         self.prepare()
@@ -63,6 +66,12 @@ class Steering(Reader):
         measured = self._db.read_clock()
         if measured is not None:
             self.clock.set_by(measured)
+
+    def tell_time(self) -> int:
+        """Now by the database's clock, also before anything else was asked of the database."""
+        if not self._prepared:
+            self.synchronise()
+        return self.clock.now()
 
     def clock_offset(self) -> Offset:
         """The database's clock beside the host's, measured now."""
@@ -81,14 +90,14 @@ class Steering(Reader):
             changed = self._db.transact(partial(self._retry, list(ids), tried))
         except Duplicate:
             raise self._twin_of(tried[-1]) from None
-        self.ring()
+        self._retried(changed)
         return changed
 
     def _retry(self, ids: Sequence[int], tried: list[int], tx: Transaction) -> list[int]:
         self._share_groups(tx, ids)
         now = self.clock.now()
         changed = []
-        for job_id in ids:
+        for job_id in sorted(ids):
             tried.append(job_id)
             if tx.execute(self._queries.retry, (now, job_id)).rowcount:
                 changed.append(job_id)
@@ -102,9 +111,16 @@ class Steering(Reader):
         self.prepare()
         while True:
             try:
-                return self._db.transact(partial(self._retry_many, ids))
+                retried = self._db.transact(partial(self._retry_many, ids))
             except Duplicate:  # a twin was enqueued in this moment: the next look finds it
                 continue
+            self._retried(retried.changed)
+            return retried
+
+    def _retried(self, ids: Sequence[int]) -> None:
+        for job_id in ids:
+            step(job_id, "retried")
+        self.ring()
 
     def _retry_many(self, ids: Sequence[int], tx: Transaction) -> Retried:
         self._share_groups(tx, ids)
@@ -135,7 +151,10 @@ class Steering(Reader):
     def cancel(self, ids: Iterable[int], *, reason: str | None = None) -> list[int]:
         """Cancel jobs that aren't running; returns the ids changed. A group that one held is freed."""
         self.prepare()
-        return self._db.transact(partial(self._cancel, list(ids), reason))
+        cancelled = self._db.transact(partial(self._cancel, list(ids), reason))
+        for job_id in cancelled:
+            step(job_id, "cancelled", why=reason or "")
+        return cancelled
 
     def _cancel(self, ids: Sequence[int], reason: str | None, tx: Transaction) -> list[int]:
         now = self.clock.now()
@@ -144,7 +163,7 @@ class Steering(Reader):
         self._lock_groups(tx, groups)
         changed = self._cancel_many(ids, (now, kind, reason), tx)
         grouped = self._in_groups(tx, ids) if groups else []
-        for job_id in grouped:
+        for job_id in sorted(grouped):
             if tx.execute(self._queries.cancel, (now, kind, reason, job_id)).rowcount:
                 changed.append(job_id)
                 self._leave_group(tx, job_id)

@@ -16,6 +16,7 @@ from cronq.acceptance import Acceptance
 from cronq.borrowed import borrow
 from cronq.dialects import Conflict
 from cronq.errors import ConfigError
+from cronq.events import step
 from cronq.job import ENDED, Claimed
 from cronq.line import Line, Share, Wanted
 from cronq.pick import Claim, pick
@@ -166,11 +167,15 @@ class Store(Steering):
         claim = _Claim(lease, now, token, [])
         work = partial(self._take_from, wanted=Wanted(queues, wanted, limit), claim=claim)
         taken = self._db.transact(work, partial(self._landed, claim))
+        while taken is None:
+            taken = self._db.transact(work, partial(self._landed, claim))
         return sorted(taken, key=lambda job: (job.priority, job.available_at, job.id))
 
-    def _take_from(self, tx: Transaction, *, wanted: Wanted, claim: _Claim) -> list[Claimed]:
+    def _take_from(self, tx: Transaction, *, wanted: Wanted, claim: _Claim) -> list[Claimed] | None:
         line = Line(tx, self._queries, wanted, many=self._db.many, share=self._share).up()
         claim.chosen[:] = [*line.running, *line.following]
+        if line.again:
+            return None
         taken = self._take(tx, self._queries.claim, line.running, claim)
         if line.following:
             taken += self._take(tx, self._queries.claim_behind, line.following, claim)
@@ -365,6 +370,8 @@ class Store(Steering):
         while self._is_due(now):
             due = self._rows(self._queries.due, (now, BATCH))
             total += self._db.transact(partial(self._promote, due, now))
+            for job_id, _ in due:
+                step(job_id, "due")
         return total
 
     def _promote(self, due: Sequence[tuple[int, str | None]], now: int, tx: Transaction) -> int:

@@ -126,6 +126,9 @@ class _Captor:
         self._captured = captured
         self._clock = clock
 
+    def tell_time(self) -> int:
+        return self._clock.now()
+
     def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """Keep the jobs in memory."""
         first = len(self._captured) + 1

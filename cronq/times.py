@@ -24,6 +24,10 @@ _REMEMBERED = 180 * SECOND
 """How long a jump of the database's clock leaves a doubt: until every runner has noticed it, and renewed its leases."""
 
 
+_OLD = 600 * SECOND
+"""How long a measurement is good enough for a program that does nothing but enqueue."""
+
+
 def ticks() -> int:
     """Microseconds that nobody sets or puts back, since some moment."""
     return time.clock_gettime_ns(_BOOT) // 1000
@@ -77,6 +81,11 @@ class Clock:
     def doubt(self) -> int:
         """By how many microseconds this clock may be wrong: the measurement's, and jumps since the one before."""
         return (self._measured.within if self._measured else 0) + self._jump_in_mind()
+
+    @property
+    def is_old(self) -> bool:
+        """Whether the measurement was so long ago that it should be made again."""
+        return self._measured is not None and ticks() - self._measured.at > _OLD
 
     def _jump_in_mind(self) -> int:
         return self._jump if ticks() - self._jumped_at < _REMEMBERED else 0

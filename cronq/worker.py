@@ -77,6 +77,7 @@ class Worker(Runner):
         self._grace = stay.grace
         self._service = service
         self._resting = False
+        self._known_as = self._state
         self._worked_at = self._started
         self._neighbours_at = 0.0
         self._look_twice_at = self._started + 2 * FRESH
@@ -109,7 +110,6 @@ class Worker(Runner):
             self._returned += self._spare
             self._spare = []
         self.changed()
-        self._beat()
 
     def presence(self) -> Presence:
         """How this worker does."""
@@ -147,6 +147,7 @@ class Worker(Runner):
         while True:
             try:
                 self._obey()
+                self._tell_how_it_does()
                 self.hand_over()
                 if not self._pool.in_hand and not self._ended and self._is_over():
                     return
@@ -175,7 +176,6 @@ class Worker(Runner):
             self._neighbours_at = now + self._chance.uniform(0.5, 1) * _NEIGHBOURS
             self._help_neighbours(ears)
             self._weigh()
-        self._tell_service()
 
     def _help_neighbours(self, ears: Ears) -> None:
         ears[1].look_after()
@@ -192,11 +192,15 @@ class Worker(Runner):
             log.info("%s and its children take %d MiB: it ends", self.worker, taken >> 20)
             self.ask_to_stop()
 
-    def _tell_service(self) -> None:
+    def _tell_how_it_does(self) -> None:
+        state = self._state
+        if state != self._known_as:
+            self._known_as = state
+            self._beat()
         self._service.alive()
-        if self._state == "ending":
+        if state == "ending":
             self._service.ending(afresh=self.orders.afresh)
-        self._service.status(f"{self._state}, {self._pool.in_hand} jobs in hand, {self.summary.ended} done")
+        self._service.status(f"{state}, {self._pool.in_hand} jobs in hand, {self.summary.ended} done")
 
     # When to wake, and when to end
 

@@ -88,7 +88,7 @@ def idle(*, rounds: int) -> list[Figure]:
     """`cronq run` on an empty queue beside Python doing nothing."""
     with place_for(OURS) as place:
         produce("one_a_call", OURS, place, 1)
-        run = _cronq(place, "run")
+        run = cronq(place, "run")
         subprocess.run(run, check=True, env=environment(place))
         ours, reference = starts([run, PASS], rounds=rounds * STARTS_A_ROUND)
     name = "python3 -c pass"
@@ -104,7 +104,7 @@ def listing(*, rounds: int) -> list[Figure]:
     """`cronq ls` of 20 rows, into a file and as the table on a terminal."""
     with place_for(OURS) as place:
         produce("fill", OURS, place, 100)
-        command = _cronq(place, "ls", "--limit", "20")
+        command = cronq(place, "ls", "--limit", "20")
         [plain] = starts([command], rounds=rounds * STARTS_A_ROUND)
         with _terminal() as terminal:
             [table] = starts([command], rounds=rounds * STARTS_A_ROUND, output=terminal)
@@ -139,5 +139,6 @@ def _read(terminal: int) -> None:
         return
 
 
-def _cronq(place: Path, *arguments: str) -> list[str]:
+def cronq(place: Path, *arguments: str) -> list[str]:
+    """The command on the queue in this place."""
     return [script("cronq"), "--config", str(place / "cronq.toml"), *arguments]

@@ -23,6 +23,7 @@ MODULES = {
     "show": "look",
     "why": "why",
     "errors": "failing",
+    "top": "top",
     "status": "status",
     "health": "declared",
     "metrics": "declared",
@@ -45,13 +46,17 @@ MODULES = {
 class Invocation:
     """What the global options of one call say, and the config that they lead to."""
 
-    def __init__(self, *, file: str | None = None, database: str | None = None, verbosity: int = 0) -> None:
+    def __init__(
+        self, *, file: str | None = None, database: str | None = None, log_file: str | None = None, verbosity: int = 0
+    ) -> None:
         self.file = file
         self.database = database
+        self.log_file = log_file
         self.verbosity = verbosity
         self.typed: Sequence[str] = ()
         """The command and all that followed it, as it was typed."""
         self._config: Config | None = None
+        self._logging = False
 
     @property
     def quiet(self) -> bool:
@@ -70,12 +75,23 @@ class Invocation:
             from cronq import config
 
             self._config = config.load(file=self.file, database=self.database)
+            if self.log_file is not None:
+                self._config = self._config.with_values("--log-file", log=self.log_file)
         return self._config
+
+    def start_logging(self, *, warnings: bool = False) -> None:
+        """Send the log where it shall go, and warnings to stderr. Raises ConfigError where it can't be written."""
+        if not self._logging and (self.verbose or warnings or self.config.log is not None):
+            from cronq import logs
+
+            self._logging = True
+            logs.start(self.config, shown="INFO" if self.verbose else "WARNING" if warnings else None)
 
     def cronq(self, *, with_tasks: bool) -> Cronq:
         """The configured app with its tasks, or only what the database itself needs."""
         from cronq.app import Cronq, load_app
 
+        self.start_logging()
         return load_app(self.config) if with_tasks else Cronq(self.config)
 
     def store(self) -> Store:
@@ -83,4 +99,5 @@ class Invocation:
         from cronq.store import Store
         from cronq.times import Clock
 
+        self.start_logging()
         return Store(self.config, Clock())

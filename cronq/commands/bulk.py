@@ -71,12 +71,9 @@ def note(call: Invocation, number: int) -> None:
     import shlex
 
     from cronq import deeds
-    from cronq.render.progress import tell_the_log
 
     if not number:
         return
-    if call.verbose:
-        tell_the_log()
     deeds.note(shlex.join(call.typed), number)
 
 

@@ -26,9 +26,12 @@ if TYPE_CHECKING:
     from cronq.selection import Selection
     from cronq.store import Store
 
-SCREENFUL = 20
 HANDFUL = 100
-"""Jobs that `ls` shows without --limit: on a terminal, and elsewhere."""
+"""Jobs that `ls` shows without --limit, elsewhere than on a terminal."""
+
+_AT_LEAST = 5
+_AROUND = 6
+"""Lines of a terminal that the table needs beside its rows: those of the frame, what was typed, the prompt."""
 
 _EVERY = 2.0
 """Seconds between two looks of `ls --watch`."""
@@ -49,7 +52,7 @@ Exit status: 0 done, 64 --watch without a terminal, 65 bad input, 69 database ou
 
 Limit = Annotated[
     str | None,
-    typer.Option("--limit", metavar="N", help="At most so many, 0 for all (20 on a terminal, else 100)."),
+    typer.Option("--limit", metavar="N", help="At most so many, 0 for all (a screenful on a terminal, else 100)."),
 ]
 Watch = Annotated[bool, typer.Option("--watch", help="Stay, and look again every two seconds; q ends it.")]
 
@@ -83,11 +86,19 @@ def _ls(
 
 
 def _limit(text: str | None) -> int | None:
+    if text is None:
+        return _screenful()
+    return None if text == "0" else positive(text, what="--limit")
+
+
+def _screenful() -> int:
     from cronq.render import on_terminal
 
-    if text is None:
-        return SCREENFUL if on_terminal() else HANDFUL
-    return None if text == "0" else positive(text, what="--limit")
+    if not on_terminal():
+        return HANDFUL
+    from shutil import get_terminal_size
+
+    return max(_AT_LEAST, get_terminal_size().lines - _AROUND)
 
 
 def _newest(store: Store, selection: Selection, number: int | None) -> tuple[Sequence[Job], bool]:

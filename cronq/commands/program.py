@@ -49,10 +49,13 @@ def program(word: str | None = None) -> typer.Typer:
     return app
 
 
-def _global_options(
+def _global_options(  # noqa: PLR0913 - there are as many
     *,
     config: Annotated[str | None, typer.Option("--config", metavar="FILE", help="The config file.")] = None,
     db: Annotated[str | None, typer.Option("--db", metavar="URL", help="The database, over the config.")] = None,
+    log_file: Annotated[
+        str | None, typer.Option("--log-file", metavar="FILE", help="Log into this file, over the config.")
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
@@ -63,4 +66,4 @@ def _global_options(
     The options below may stand before or after the command.
     """
     # cronq.cli has read them; they are declared for the help and for mistakes in them.
-    del config, db, verbose, quiet, debug, version
+    del config, db, log_file, verbose, quiet, debug, version

@@ -69,12 +69,10 @@ class _Plan:
 
 
 def _work(invocation: Invocation, chosen: Filter | None, plan: _Plan) -> Summary:
-    from cronq.render.progress import reporter, tell_the_log
+    from cronq.render.progress import reporter
     from cronq.runner import Plan, Runner
     from cronq.selection import Filter
 
-    if invocation.verbose:
-        tell_the_log()
     with invocation.cronq(with_tasks=True) as queue, reporter(quiet=invocation.quiet) as report:
         runner = Runner(
             queue.store,

@@ -70,11 +70,10 @@ def parse(arguments: Sequence[str]) -> WorkOptions | None:
 
 def execute(invocation: Invocation, options: WorkOptions) -> int:
     """Stay until told to end; turn into a new process if told to start afresh."""
-    from cronq.render.progress import Report, tell_the_log
+    from cronq.render.progress import Report
 
     stay = options.stay()
-    if invocation.verbose:
-        tell_the_log()
+    invocation.start_logging(warnings=not invocation.quiet)
     report = Report()
     worker = _work(invocation, stay, report)
     report.done(worker.summary, verbose=invocation.verbose)

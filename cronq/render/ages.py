@@ -13,16 +13,19 @@ if TYPE_CHECKING:
     from cronq.job import Job
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
+_TENTH = 0.1
 _AT_LEAST = 2
 """So many of a unit, or the next smaller one is told: 90s, not 1m."""
 
 
 def length(seconds: float) -> str:
-    """`0.3s`, `42s`, `90s`, `3m`, `5h`, `12d`: one unit, at most four characters up to a year."""
+    """`2ms`, `0.3s`, `42s`, `90s`, `3m`, `5h`, `12d`: one unit, and few digits of it."""
     for size, unit in _UNITS:
         if seconds >= _AT_LEAST * size:
             return f"{int(seconds // size)}{unit}"
-    return f"{seconds:.1f}s" if 0 < seconds < _AT_LEAST else f"{max(0.0, seconds):.0f}s"
+    if 0 < seconds < _TENTH:
+        return f"{1000 * seconds:.0f}ms"
+    return f"{max(0.0, round(seconds, 1 if seconds < _AT_LEAST else 0)):g}s"
 
 
 class Ages(NamedTuple):
@@ -50,6 +53,10 @@ class Ages(NamedTuple):
             return time(since)
         return f"for {length(self._since(since))}"
 
+    def brief(self, when: datetime) -> str:
+        """`3m`, under a heading that says ago."""
+        return time(when) if self.exact else length(self._since(when))
+
     def of(self, job: Job) -> str:
         """What completes the sentence that the job's state begins: failed 3m ago, retrying in 2m, running for 9s."""
         if job.state in ENDED:
@@ -59,4 +66,5 @@ class Ages(NamedTuple):
         return self.lasting(job.started_at if job.state == "running" else job.available_at)
 
     def _since(self, when: datetime) -> float:
-        return (self.now - when).total_seconds()
+        """Whole seconds: of an age, tenths are of no interest."""
+        return float(round((self.now - when).total_seconds()))

@@ -18,17 +18,21 @@ if TYPE_CHECKING:
     from cronq.render.screen import Screen
 
 
+_LONGEST_SUBJECT = 30
+"""Characters of a command."""
+
+
 def table(alike: Sequence[Alike], screen: Screen, ages: Ages) -> RenderableType:
     """The groups of failures as a table that fits the terminal."""
-    drawn = screen.table("error", "jobs", "first", "last", "example", "task", "what")
+    drawn = screen.table("error", "jobs", "since", "last", "e.g.", "task", "what")
     for one in alike:
         drawn.add_row(
             one.fingerprint,
             screen.cell(f"{one.jobs:,}", style="bold red" if one.failed else "yellow"),
-            ages.ago(to_datetime(one.first_seen)),
-            ages.ago(to_datetime(one.last_seen)),
+            ages.brief(to_datetime(one.first_seen)),
+            ages.brief(to_datetime(one.last_seen)),
             str(one.example),
-            screen.cell(subject(one)),
+            screen.cell(subject(one), longest=_LONGEST_SUBJECT),
             screen.cell(last_line(Failure(one.error_class, one.message)), style="red" if one.failed else ""),
         )
     return drawn

@@ -55,8 +55,7 @@ def draw(portrait: Portrait, screen: Screen, ages: Ages) -> RenderableType:
 
 def _heading(job: Job, screen: Screen, ages: Ages) -> Text:
     style = STATE_STYLES.get(str(job.state), "")
-    heading = Text(f"job {job.id}  ", style="bold")
-    heading.append(screen.shown(one_line(job.task)))
+    heading = Text().append(f"job {job.id}  {screen.shown(one_line(job.task))}", style="bold")
     heading.append(f"  {job.state} {ages.of(job)}", style=style)
     heading.append(f"  attempt {job.attempt} of {job.max_attempts}{detours(job)}", style="dim")
     if job.error is not None:
@@ -85,7 +84,7 @@ def _with_next(attempts: Sequence[Attempt]) -> Iterator[tuple[Attempt, Attempt |
 def _step(attempt: Attempt, following: Attempt | None, screen: Screen, ages: Ages) -> RenderableType:
     """One attempt that did not succeed; what the next one repeats is shown there."""
     style = _OUTCOME_STYLES.get(attempt.outcome, "")
-    head = Text(f"{attempt.number}  ", style="bold")
+    head = Text().append(f"{attempt.number}  ", style="bold")
     head.append(f"{attempt.outcome}{ending(attempt)}", style=style)
     head.append(f"  {_told(attempt, ages)}", style="dim")
     body: list[RenderableType] = [head]
@@ -118,16 +117,17 @@ def _evidence(attempt: Attempt, screen: Screen) -> Iterator[RenderableType]:
 
 def _traceback(trace: str, screen: Screen) -> Text:
     """Where it happened is bright, how it got there is not; the error's own line stands above it."""
-    drawn = Text()
-    for line in screen.shown(safe(trace)).rstrip().splitlines():
-        if line.lstrip().startswith('File "'):
-            drawn.append(f"{line}\n", style="cyan")
-        elif line.startswith(" "):
-            drawn.append(f"{line}\n")
-        else:
-            drawn.append(f"{line}\n", style="dim")
-    drawn.right_crop(1)
+    lines = screen.shown(safe(trace)).rstrip().splitlines()
+    last = max((number for number, line in enumerate(lines) if line.startswith(" ")), default=len(lines) - 1)
+    drawn = Text("\n").join(Text(line, style=_line_style(line)) for line in lines[: last + 1])
+    drawn.overflow = "fold"
     return drawn
+
+
+def _line_style(line: str) -> str:
+    if line.lstrip().startswith('File "'):
+        return "cyan"
+    return "" if line.startswith(" ") else "dim"
 
 
 def _latest(portrait: Portrait, screen: Screen, ages: Ages) -> Iterator[RenderableType]:
@@ -137,7 +137,7 @@ def _latest(portrait: Portrait, screen: Screen, ages: Ages) -> Iterator[Renderab
         return
     number = portrait.attempts[-1].number + 1 if portrait.attempts else job.attempt
     style = _OUTCOME_STYLES.get(job.outcome or "", STATE_STYLES["running"])
-    head = Text(f"{number}  ", style="bold")
+    head = Text().append(f"{number}  ", style="bold")
     head.append(job.outcome or "running", style=style)
     took = f", took {length(job.duration)}" if job.duration is not None else ""
     place = where(job)

@@ -98,18 +98,6 @@ class TerminalReport(Report):
         complain(summary_line(summary))
 
 
-def tell_the_log() -> None:
-    """Show what goes into the log, but for the errors: those the report tells already."""
-    import logging
-
-    log = logging.getLogger("cronq")
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("cronq: %(message)s"))
-    handler.addFilter(lambda record: record.levelno < logging.ERROR)
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-
-
 def reporter(*, quiet: bool) -> Report:
     """How this run speaks: with a bar only where somebody sees it."""
     if quiet or sys.stderr is None or not sys.stderr.isatty():

@@ -32,7 +32,7 @@ STATE_STYLES = {
 WIDE = 100
 """Columns from which a table has room between its own."""
 
-_RIGHT = frozenset({"id", "tries", "jobs", "age", "done", "memory"})
+_RIGHT = frozenset({"id", "e.g.", "tries", "jobs", "since", "last", "done", "memory"})
 _CUT = frozenset({"task", "note", "error", "key", "group", "queue", "what"})
 """Columns that are narrowed where a table doesn't fit; the others are always whole."""
 

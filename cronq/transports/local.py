@@ -10,6 +10,7 @@ import contextlib
 import os
 import socket
 import time
+from errno import EBADF
 from typing import TYPE_CHECKING
 
 from cronq.events import log
@@ -83,15 +84,33 @@ class Neighbours:
                 self._look()
             for name in self._names:
                 self._knock(name)
-        except OSError:  # nobody is there, or it isn't ours; or a task has closed descriptors that were not its own
+        except OSError as error:  # mostly because nobody is there, or somebody else's
             self._names = []
+            if error.errno == EBADF and self._socket is not None:
+                self._socket.detach()  # a task has closed it, and the number may be another one's now
+                self._socket = None
+
+    def close(self) -> None:
+        """Close the socket; the next ring opens another one."""
+        self._names = []
+        self._look_again = 0.0
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if self._folder is not None:
+            self._folder.close()
+            self._folder = None
+
+    def __del__(self) -> None:
+        self.close()
 
     def _look(self) -> None:
         self._names = os.listdir(self._place)  # noqa: PTH208 - half the time of pathlib
+        if self._socket is None:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         if self._folder is not None:
             self._folder.close()
         self._folder = _Folder(self._place)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
 
     def _knock(self, name: str) -> None:
         assert self._socket is not None

@@ -31,13 +31,13 @@ _cronq() {
         [ -n "$skip" ] && { skip=''; continue; }
         case $word in
             --) return ;;
-            --config|--db) skip=1 ;;
+            --config|--db|--log-file) skip=1 ;;
             -*) ;;
             *) verb=$word; break ;;
         esac
     done
     case $previous in
-        --config|--textfile|--into) _cronq_complete files; return ;;
+        --config|--log-file|--textfile|--into) _cronq_complete files; return ;;
         --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--jobs|--limit|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--timeout|--error|--older-than|--user|--file) _cronq_complete none; return ;;
         --queue) _cronq_complete queues; return ;;
         --state) _cronq_complete states; return ;;
@@ -55,6 +55,7 @@ _cronq() {
         show) options='--output --utc --json' ;;
         why) options='--json' ;;
         errors) options='--state --queue --task --group --key --error --older-than --limit --utc --json' ;;
+        top) options='--once' ;;
         status) options='--json' ;;
         doctor) options='--json' ;;
         wait) options='--timeout' ;;
@@ -68,10 +69,10 @@ _cronq() {
         clear-finished) options='--state' ;;
         update-schema) options='' ;;
         print-config) options='--user --file --into' ;;
-        '') options='--config --db --verbose -v --quiet -q --debug --version enqueue emit run work health metrics serve-inetd ls show why errors status doctor wait workers reload-workers pause resume ring retry cancel clear-finished update-schema print-config' ;;
+        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version enqueue emit run work health metrics serve-inetd ls show why errors top status doctor wait workers reload-workers pause resume ring retry cancel clear-finished update-schema print-config' ;;
     esac
     case $current in -*)
-        mapfile -t COMPREPLY < <(compgen -W "$options --config --db --verbose -v --quiet -q --debug --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "$options --config --db --log-file --verbose -v --quiet -q --debug --version" -- "$current")
         return ;;
     esac
     case $verb in

@@ -13,6 +13,7 @@ from referencing import Registry, Resource
 
 from cronq.commands.program import program
 from tests.project import ROOT, Project
+from tests.waiting import wait_until
 
 SCHEMAS = ROOT / "docs" / "schemas"
 GROUP: Any = typer.main.get_command(program())
@@ -74,6 +75,17 @@ def test_jobs_in_every_state_of_mind(project: Project) -> None:
     fits("why.json", project.done("why", 1, "--json"))
     status = fits("status.json", project.done("status", "--json"))
     assert status["totals"]["waiting"] == 1
+
+
+def test_failures_and_workers(project: Project) -> None:
+    project.enqueue("give-up")
+    project.cronq("run")
+    assert fits("errors.json", project.done("errors", "--json"))
+    project.enqueue("--", "while [ ! -e go ]; do sleep 0.05; done")
+    with project.start("run"):
+        wait_until(lambda: any(one["jobs"] for one in fits("workers.json", project.done("workers", "--json"))))
+        assert fits("status.json", project.done("status", "--json"))["workers"]
+        (project.directory / "go").touch()
 
 
 def test_doctor_well_and_ill(project: Project) -> None:

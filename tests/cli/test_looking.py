@@ -154,18 +154,6 @@ def test_why_of_a_task_that_the_app_does_not_know(project: Project) -> None:
     assert "is waiting: " in project.done("why", job)
 
 
-def test_status_counts(project: Project) -> None:
-    assert json.loads(project.done("status", "--json")) == {
-        "queues": {}, "oldest_ready_at": None, "last_run_at": None, "paused": [],
-    }  # fmt: skip
-    job = project.enqueue("--queue", "q", "--", "true")
-    status = json.loads(project.done("status", "--json"))
-    assert status["queues"] == {"q": {"ready": 1}}
-    assert status["oldest_ready_at"] == project.show(job)["available_at"]
-    project.done("run")
-    assert project.done("status").startswith("q\tfinished\t1\noldest ready job: none\nlast run: 2")
-
-
 def test_commands_work_where_nothing_can_be_displayed(project: Project) -> None:
     project.enqueue("say", "text=grüße 😀")
     project.done("run")

@@ -116,6 +116,12 @@ def test_serve_inetd_needs_little_for_a_command(project: Project) -> None:
     assert project.show(1)["state"] == "finished"
 
 
+def test_monitors_import_nothing_heavy(project: Project) -> None:
+    project.enqueue("--at", "+1h", "--", "true")
+    assert not imported(project, "health", "-w", "ready=5") & (HEAVY | {"json", "dataclasses", "logging", "pathlib"})
+    assert not imported(project, "metrics") & (HEAVY | {"json", "dataclasses", "logging", "pathlib"})
+
+
 def test_version_imports_nothing_heavy(project: Project) -> None:
     assert not imported(project, "--version") & (HEAVY | SLOW)
 

@@ -55,7 +55,7 @@ def test_the_oldest_due_job_counts_before_it_is_promoted(store: Store) -> None:
 
 def test_who_works(store: Store) -> None:
     store.prepare()
-    store.roster.enter(Entry("w1", "work", "h", 1, "mail,!mail.bulk", "1"))
+    store.roster.enter(Entry("w1", "work", "h", 1, "mail !mail.bulk", "1"))
     store.roster.enter(Entry("w2", "run", "h", 2, "", "1"))
     census = store.census()
     assert [worker.name for worker in census.workers] == ["w1", "w2"]

@@ -114,6 +114,18 @@ class Queue:
         self._started.append(process)
         return process
 
+    def work(self, *arguments: str | int, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+        """Start `cronq work ARGUMENTS` and wait until it is on the roster; it is killed when the test ends."""
+        self.app.store.prepare()
+        process = self.project.start("work", *arguments, env=env)
+        self._started.append(process)
+        wait_until(lambda: process.poll() is not None or self.is_at_work(process.pid), what="a worker")
+        return process
+
+    def is_at_work(self, pid: int) -> bool:
+        """Whether a worker of this process is on the roster."""
+        return bool(self.sql("SELECT 1 FROM cronq_workers WHERE pid = ? AND kind = 'work'", pid))
+
     def run(self, *arguments: str | int, status: int = 0, seconds: float = 60) -> Ran:
         """Run `cronq run ARGUMENTS` to its end, which must have this exit status."""
         ran = self.project.cronq("run", *arguments, seconds=seconds)

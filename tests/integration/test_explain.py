@@ -45,7 +45,7 @@ def _fill(connection: sqlite3.Connection) -> None:
 HOT = {
     "queues_with_ready": ((), ["cronq_jobs_ready"]),
     "front": (("q1", 0, 999, 100), ["INDEX cronq_jobs_ready (queue=?"]),
-    "members": (("g", 0, 999, 10) * 2, ["cronq_jobs_group (job_group=? AND state=?"]),
+    "members": (("g", 0, 999, '["default"]', 10) * 2, ["cronq_jobs_group (job_group=? AND state=?"]),
     "first_in_group": (("g", "g"), ["cronq_jobs_group (job_group=? AND state=?"]),
     "asked_for": ((1,), ["USING INTEGER PRIMARY KEY (rowid=?"]),
     "block": (("g", "[]"), ["cronq_jobs_group (job_group=? AND state=?"]),
@@ -58,7 +58,7 @@ HOT = {
     "held_by": (("w1",), ["cronq_jobs_held (worker=?"]),
     "leases": (("w1",), ["cronq_jobs_held (worker=?"]),
     "renew": ((9, "[1]", "w1"), ["cronq_jobs_held (worker=?"]),
-    "kills": (("w1",), ["cronq_jobs_held (worker=?"]),
+    "requests": (("w1", "w1"), ["cronq_jobs_held (worker=?", "cronq_jobs_future"]),
     "prunable": (('["finished"]', 9, 1000), ["cronq_jobs_counted (state=? AND queue=? AND finished_at<?"]),
     "prune": (('["finished"]', 9, "[1]"), ["USING INTEGER PRIMARY KEY (rowid=?"]),
     "twin": (("k",), ["cronq_jobs_unique (unique_key=?"]),

@@ -61,7 +61,7 @@ IDS = list(range(1, 101))
 HOT: dict[str, tuple[tuple[Any, ...], str, int]] = {
     "queues_with_ready": ((), "ready", 6_000),
     "front": (("q1", 0, 999, 100), "ready", 2_000),
-    "members": (("g10", 0, 999, 10) * 2, "group", 2_000),
+    "members": (("g10", 0, 999, ["default"], 10) * 2, "group", 2_000),
     "first_in_group": (("g10", "g10"), "group", 2_000),
     "asked_for": ((1,), "PRIMARY", 10),
     "block": (("g10", IDS), "group", 2_000),
@@ -74,7 +74,7 @@ HOT: dict[str, tuple[tuple[Any, ...], str, int]] = {
     "leases": (("w1",), "held", 1_000),
     "renew": ((9, IDS, "w1"), "PRIMARY", 1_000),
     "take_over": (("w9", 1, IDS, "w1", 9), "PRIMARY", 1_000),
-    "kills": (("w1",), "held", 1_000),
+    "requests": (("w1", "w1"), "held", 2_000),
     "prunable": ((["finished"], 100, 1000), "ended", 3_000),
     "prune": ((["finished"], 100, IDS), "PRIMARY", 1_000),
     "twin": (("k",), "unique", 10),

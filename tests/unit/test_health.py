@@ -73,7 +73,7 @@ def test_runs_and_workers() -> None:
     assert answer(seen, warning="last-run=3m workers=1:") == (1, "CRONQ WARNING - no run yet, 0 workers")
     seen.last_run = NOW - 200 * SECOND
     seen.workers = [
-        Worker("w", "work", "h", 1, queues, "1", NOW, NOW, "running", None, 0, None) for queues in ("", "a,!b")
+        Worker("w", "work", "h", 1, queues, "1", NOW, NOW, "running", None, 0, None) for queues in ("", "a !b")
     ]
     assert answer(seen, warning="last-run=3m workers=1:") == (1, "CRONQ WARNING - last run 200s ago")
     seen.run_is_on = True

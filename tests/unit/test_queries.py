@@ -92,7 +92,7 @@ def test_columns_match_what_is_made_of_them() -> None:
         ("finish", len(rows.finished_row(SETTLED))),
         ("record_attempt", len(rows.attempt_row(SETTLED, "host"))),
         ("front", 4),
-        ("members", 8),
+        ("members", 10),
         ("asked_for", 1),
         ("first_in_group", 2),
         ("claim", 7),

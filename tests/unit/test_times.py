@@ -159,6 +159,15 @@ def test_a_clock_follows_one_that_was_read() -> None:
     assert clock.ahead == pytest.approx(NOW - Clock().now(), abs=60 * SECOND)
 
 
+def test_a_reading_gets_old() -> None:
+    clock = Clock()
+    assert not clock.is_old
+    clock.set_by(Measured(NOW, at=ticks(), within=7))
+    assert not clock.is_old
+    clock.set_by(Measured(NOW, at=ticks() - 601 * SECOND, within=7))
+    assert clock.is_old
+
+
 @pytest.mark.parametrize("jump", [-600 * SECOND, 45 * SECOND])
 def test_a_clock_that_jumps_leaves_a_doubt(jump: int) -> None:
     clock = Clock()

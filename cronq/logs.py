@@ -1,0 +1,154 @@
+"""Where the log goes: stderr, the system's log, or a file; as lines of text or of JSON."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from logging.handlers import WatchedFileHandler
+from typing import TYPE_CHECKING
+
+from cronq.config import journal_stream
+from cronq.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cronq.config import Config
+
+_PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.DEBUG, 7))
+"""syslog's numbers for the levels of logging."""
+
+_USUAL_STEPS = frozenset({"enqueued", "due", "claimed", "finished"})
+
+
+class _Text(logging.Formatter):
+    """A line for people, with the time where nobody else adds one."""
+
+    def __init__(self, *, timed: bool) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s" if timed else "%(message)s")
+        self.default_time_format = "%Y-%m-%dT%H:%M:%S"
+        self.default_msec_format = "%s.%03dZ"
+        self.converter = time.gmtime
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name for it
+        return super().formatMessage(record).replace("\n", "\\n")
+
+
+class _Json(logging.Formatter):
+    """One object a line: `time`, `level`, `message`, and what the event is about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.converter = time.gmtime
+        self.default_time_format = "%Y-%m-%dT%H:%M:%S"
+        self.default_msec_format = "%s.%03dZ"
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": self.formatTime(record),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+            "pid": record.process,
+            **getattr(record, "facts", {}),
+        }
+        return json.dumps(line, ensure_ascii=False)
+
+
+class _System(logging.Handler):
+    """The system's log with its priorities; silent where nobody keeps one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        import syslog
+
+        syslog.openlog("cronq", syslog.LOG_PID, syslog.LOG_DAEMON)
+        syslog.syslog(_priority(record), self.format(record))
+
+
+class _Prioritised(logging.Formatter):
+    """A line as the journal takes it from stderr: its priority in front."""
+
+    def __init__(self, within: logging.Formatter) -> None:
+        super().__init__()
+        self._within = within
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"<{_priority(record)}>{self._within.format(record)}"
+
+
+def _priority(record: logging.LogRecord) -> int:
+    return next((number for level, number in _PRIORITIES if record.levelno >= level), _PRIORITIES[-1][1])
+
+
+def start(config: Config, *, shown: str | None = None) -> None:
+    """Send the log where the config says, from its level on; and to stderr what is `shown`, a level.
+
+    Errors that a report tells on stderr anyway are not told there twice. Raises ConfigError
+    where the file can't be written.
+    """
+    log = logging.getLogger("cronq")
+    if config.log is not None:
+        handler = _handler(config.log, as_json=config.log_format == "json")
+        handler.setLevel(config.log_level.upper())
+        log.addHandler(handler)
+    if shown is not None and config.log != "stderr":
+        log.addHandler(_told_by_hand(shown))
+    levels = [handler.level for handler in log.handlers if not isinstance(handler, logging.NullHandler)]
+    log.setLevel(min(levels, default=logging.WARNING))
+    log.propagate = False
+
+
+def _handler(target: str, *, as_json: bool) -> logging.Handler:
+    if target == "syslog":
+        return _to_the_system(as_json=as_json)
+    if target == "stderr":
+        return _to_stderr(as_json=as_json)
+    return _to_file(target, as_json=as_json)
+
+
+def _to_stderr(*, as_json: bool) -> logging.Handler:
+    handler: logging.Handler = logging.StreamHandler()
+    in_journal = _is_the_journal()
+    formatter = _Json() if as_json else _Text(timed=not in_journal)
+    handler.setFormatter(_Prioritised(formatter) if in_journal else formatter)
+    return handler
+
+
+def _to_the_system(*, as_json: bool) -> logging.Handler:
+    handler = _System()
+    handler.setFormatter(_Json() if as_json else _Text(timed=False))
+    return handler
+
+
+def _to_file(path: str, *, as_json: bool) -> logging.Handler:
+    # It looks before each line whether the file is still there: logrotate needs to tell nobody.
+    try:
+        handler = WatchedFileHandler(path, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise ConfigError(f"log {path}: {error.strerror}") from None
+    handler.setFormatter(_Json() if as_json else _Text(timed=True))
+    return handler
+
+
+def _told_by_hand(level: str) -> logging.Handler:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("cronq: %(message)s"))
+    handler.addFilter(_is_worth_showing)
+    handler.setLevel(level)
+    return handler
+
+
+def _is_worth_showing(record: logging.LogRecord) -> bool:
+    """Errors are told by the report; that jobs run and finish goes without saying."""
+    return record.levelno < logging.ERROR and getattr(record, "facts", {}).get("event") not in _USUAL_STEPS
+
+
+def _is_the_journal() -> bool:
+    """Whether stderr leads to systemd's journal, as it says in JOURNAL_STREAM."""
+    if sys.stderr is None:
+        return False
+    try:
+        status = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False
+    return journal_stream() == f"{status.st_dev}:{status.st_ino}"

@@ -1,0 +1,375 @@
+"""What doctor finds, check by check, and that nothing keeps it from telling the rest."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cronq import __version__
+from cronq.config import Config, load
+from cronq.doctor import backlog, configuration, crew, disk, files, schedule, tables, wakeups
+from cronq.doctor.examination import CHECKS, examine, examine_patient
+from cronq.doctor.finding import Finding, Level
+from cronq.doctor.patient import Patient, Places
+from cronq.errors import ConfigError
+from cronq.job import COMMAND_TASK, NewJob
+from cronq.locks import RunLock
+from cronq.migrations import upgrade
+from cronq.revisions import CURRENT
+from cronq.roster import Entry
+from cronq.selection import Selection
+from cronq.store import Store
+from cronq.times import SECOND, Clock
+from tests import databases, servers
+from tests.integration.stores import config_in, select
+
+Check = Callable[[Patient], Iterator[Finding]]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """A queue in good health."""
+    made = config_in(tmp_path)
+    upgrade(made)
+    return made
+
+
+@pytest.fixture
+def store(config: Config) -> Iterator[Store]:
+    with Store(config, Clock()) as opened:
+        yield opened
+
+
+def bad(check: Check, config: Config, **places: Any) -> list[str]:
+    """What the check finds that isn't well; each has to say what to do."""
+    patient = Patient(config, Places(**places))
+    found = [one for one in check(patient) if one.level is not Level.OK]
+    if patient.database is not None:
+        patient.database.close()
+    assert all(one.advice for one in found)
+    return [f"{one.level}: {one.text}" for one in found]
+
+
+def test_a_queue_in_good_health_has_no_problem(config: Config) -> None:
+    with RunLock(config):
+        pass
+    found = list(examine_patient(Patient(config)))
+    assert {one.finding.level for one in found} <= {Level.OK, Level.WARNING}
+    assert {one.area for one in found} >= {"config", "database", "disk", "locks", "cron", "workers", "jobs"}
+
+
+def test_a_broken_configuration_is_the_finding() -> None:
+    def broken() -> Config:
+        raise ConfigError("cronq.toml: jbos: unknown key")
+
+    [only] = examine(broken)
+    assert (only.area, only.finding.level) == ("config", Level.PROBLEM)
+    assert "jbos" in only.finding.text
+
+
+def test_a_database_out_of_reach_leaves_the_rest(tmp_path: Path) -> None:
+    config = config_in(tmp_path).with_values("the test", database="mysql://cronq:s3cr3t@127.0.0.1:1/jobs")
+    found = list(examine_patient(Patient(config, Places(cron_files=tmp_path))))
+    problems = [one.finding.text for one in found if one.finding.level is Level.PROBLEM]
+    assert len(problems) == 1
+    assert "127.0.0.1" in problems[0]
+    assert "s3cr3t" not in str(found)
+    assert len(found) > 3
+
+
+def test_a_check_that_breaks_is_a_finding_itself(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def impossible(_patient: Patient) -> Iterator[Finding]:
+        yield Finding(Level.OK, "so far")
+        raise RuntimeError("never seen")
+
+    monkeypatch.setattr("cronq.doctor.examination.CHECKS", [("disk", impossible), *CHECKS[:1]])
+    found = list(examine_patient(Patient(config)))
+    assert [one.finding.level for one in found] == ["ok", "problem", "ok"]
+    assert "impossible could not be checked: RuntimeError: never seen" in found[1].finding.text
+
+
+# --- the configuration
+
+
+def test_every_value_has_its_origin_and_no_secret(tmp_path: Path) -> None:
+    file = tmp_path / "cronq.toml"
+    file.write_text('wake = "redis://u:s3cr3t@h/0"\nnotify_command = "mail s3cr3t"\n[tasks.a]\npriority = 1\n')
+    url = "mysql://u:s3cr3t@h/jobs"
+    config = load(file=str(file), database=url, environ={"CRONQ_JOBS": "3", "HOME": str(tmp_path)})
+    values = {value.key: value for value in configuration.values(config)}
+    assert (values["jobs"].value, values["jobs"].origin) == (3, "environment CRONQ_JOBS")
+    assert (values["database"].value, values["database"].origin) == ("mysql://u:***@h/jobs", "--db")
+    assert values["wake"].origin == f"file {file}"
+    assert values["tasks"].value == ["a"]
+    assert "s3cr3t" not in str(values)
+    file.chmod(0o644)
+    assert "everybody can read it" in bad(configuration.secrecy, config)[0]
+    file.chmod(0o640)
+    assert bad(configuration.secrecy, config) == []
+
+
+def test_an_app_that_can_not_be_imported(config: Config) -> None:
+    assert bad(configuration.application, config) == []
+    assert "no_such_module" in bad(configuration.application, config.with_values(app="no_such_module:queue"))[0]
+
+
+# --- the database
+
+
+def test_no_database_yet(tmp_path: Path) -> None:
+    assert "warning: " in bad(tables.reachable, config_in(tmp_path))[0]
+    assert "does not exist" in bad(tables.reachable, config_in(tmp_path / "none"))[0]
+    assert not (tmp_path / "queue.db").exists()
+    (tmp_path / "queue.db").write_bytes(b"this is no database\n" * 100)
+    assert "is not a SQLite database" in bad(tables.reachable, config_in(tmp_path))[0]
+
+
+@pytest.mark.parametrize(
+    ("revision", "text"),
+    [("0001", f"revision 0001, this cronq wants {CURRENT}"), ("9999", "a newer cronq made them")],
+)
+def test_tables_of_another_revision(config: Config, revision: str, text: str) -> None:
+    assert bad(tables.schema, config) == []
+    select(config, "UPDATE cronq_schema SET version_num = ?", (revision,))
+    assert text in bad(tables.schema, config)[0]
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "mariadb", "postgresql"])
+def test_an_index_that_is_missing_and_how_to_make_it(engine: str, config: Config, tmp_path: Path) -> None:
+    if engine != "sqlite":
+        servers.require(engine)
+        config = databases.empty_queue(engine, tmp_path)
+    patient = Patient(config)
+    database = patient.database
+    assert database is not None
+    assert [one.level for one in tables.indexes(patient)] == ["ok"]
+    database.execute(f"DROP INDEX cronq_jobs_key{' ON cronq_jobs' if engine == 'mariadb' else ''}")
+    [missing] = tables.indexes(patient)
+    assert "cronq_jobs_key is missing" in missing.text
+    database.execute(missing.advice.removeprefix("make it: "))
+    assert [one.level for one in tables.indexes(patient)] == ["ok"]
+    assert [one.level for check in (tables.reachable, tables.schema, tables.writable) for one in check(patient)]
+    assert not [one for one in tables.clock(patient) if one.level is not Level.OK]
+    database.close()
+
+
+@pytest.mark.needs("mariadb")
+def test_a_server_whose_clock_is_off(tmp_path: Path) -> None:
+    patient = Patient(databases.empty_queue("mariadb", tmp_path))
+    assert patient.database is not None
+    patient.database.execute("SET @@timestamp = UNIX_TIMESTAMP() - 100")
+    assert "ahead of the database's" in next(tables.clock(patient)).text
+    patient.database.close()
+
+
+@pytest.mark.needs("postgresql")
+def test_a_server_that_is_read_only(tmp_path: Path) -> None:
+    patient = Patient(databases.empty_queue("postgresql", tmp_path))
+    assert patient.database is not None
+    assert list(tables.writable(patient)) == []
+    patient.database.execute("SET default_transaction_read_only = on")
+    assert "read-only" in next(tables.writable(patient)).text
+    patient.database.close()
+
+
+# --- the disk
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("server:/export {0} nfs4 rw 0 0", "problem: {0}/queue.db lies on nfs4, a network file system"),
+        ("tmpfs {0} tmpfs rw 0 0", "warning: {0}/queue.db lies in memory (tmpfs)"),
+        ("/dev/sda1 {0} ext4 rw 0 0", None),
+        ("server:/export {0}/elsewhere nfs rw 0 0", None),
+    ],
+)
+def test_the_file_system(config: Config, tmp_path: Path, line: str, text: str | None) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"/dev/root / ext4 rw 0 0\n{line.format(tmp_path)}\n")
+    found = bad(disk.file_system, config, mounts=mounts)
+    assert found == [] if text is None else found[0].startswith(text.format(tmp_path))
+
+
+def test_the_write_ahead_log(config: Config) -> None:
+    patient = Patient(config)
+    assert list(disk.write_ahead_log(patient)) == []
+    with Path(f"{config.sqlite_path()}-wal").open("ab") as file:  # there as long as the patient has it open
+        file.truncate(300 << 20)
+    assert "has grown to 300 MiB" in next(disk.write_ahead_log(patient)).text
+    assert patient.database is not None
+    patient.database.close()
+    select(config, "PRAGMA journal_mode = DELETE")
+    assert "the journal mode is delete" in bad(disk.write_ahead_log, config)[0]
+
+
+def test_a_disk_that_is_nearly_full(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [one.level for one in disk.space(Patient(config))] == ["ok"]
+    real = os.statvfs(config.lock_dir.rpartition("/")[0])
+    for blocks, level in ((10, "problem"), (30_000, "warning")):
+        changed = os.statvfs_result([*real[:1], 4096, *real[2:4], blocks, *real[5:]])
+        monkeypatch.setattr("cronq.doctor.disk.os.statvfs", lambda _path, changed=changed: changed)
+        assert bad(disk.space, config)[0].startswith(level)
+
+
+# --- locks
+
+
+@pytest.mark.needs("root")
+def test_files_of_another_user(config: Config) -> None:
+    with RunLock(config):
+        pass
+    assert bad(files.lock_folder, config) == bad(files.lock_files, config) == []
+    [lock] = Path(config.lock_dir).glob("run-*")
+    lock.chmod(0o644)
+    assert "others can open it" in bad(files.lock_files, config)[0]
+    os.chown(lock, 65534, 65534)
+    assert f"{lock.name} in {config.lock_dir}: not root's" in bad(files.lock_files, config)[0]
+    Path(config.lock_dir).chmod(0o777)
+    assert "others can write to" in bad(files.lock_folder, config)[0]
+
+
+# --- cron
+
+
+def last_run_began(config: Config, seconds: float) -> None:
+    """As if the last run had taken its lock then."""
+    with RunLock(config) as lock:
+        Path(lock.path).write_text(f"1 {Clock().now() - round(seconds * SECOND)}\n")
+
+
+def test_cron_that_does_not_call(config: Config, store: Store, tmp_path: Path) -> None:
+    assert bad(schedule.last_call, config)[0].startswith("warning: no run has begun on this host yet")
+    store.enqueue([NewJob("t")])
+    assert bad(schedule.last_call, config) == ["problem: no run has begun on this host yet, and jobs are due"]
+    last_run_began(config, 100)
+    assert bad(schedule.last_call, config) == []
+    last_run_began(config, 400)
+    [text] = bad(schedule.last_call, config, processes=tmp_path)
+    assert text.startswith("problem: the last run began 7 min ago: cron doesn't call any more (no cron daemon")
+    store.cancel(store.ids(Selection()))
+    assert bad(schedule.last_call, config)[0].startswith("warning: ")
+    with RunLock(config):
+        assert bad(schedule.last_call, config) == []
+    store.roster.enter(Entry("w1", "work", "h", 1, "", __version__))
+    assert bad(schedule.last_call, config) == []
+
+
+GOOD = "PATH=/usr/bin:/bin\n* * * * * root /usr/bin/cronq run\n"
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize(
+    ("name", "text", "mode", "found"),
+    [
+        ("cronq", GOOD, 0o644, None),
+        ("cronq", "0 0 * * * root something-else\n", 0o666, None),
+        ("cronq.bak", GOOD, 0o644, "Debian's cron ignores a file with such a name"),
+        ("cronq", GOOD, 0o664, "can be written by others"),
+        ("cronq", GOOD, 0o755, "is executable"),
+        ("cronq", GOOD[:-1], 0o644, "doesn't end with a newline"),
+        ("cronq", GOOD.replace("\n", "\r\n"), 0o644, "has Windows line ends"),
+        ("cronq", GOOD.replace("root", "nobody-here"), 0o644, "there is no user nobody-here"),
+        ("cronq", GOOD.replace("run", "run # 100%"), 0o644, "a % ends the command"),
+    ],
+)
+def test_the_silent_rules_of_cron_files(
+    config: Config, tmp_path: Path, name: str, text: str, mode: int, found: str | None
+) -> None:
+    folder = tmp_path / "cron.d"
+    folder.mkdir()
+    (folder / name).write_bytes(text.encode())
+    (folder / name).chmod(mode)
+    told = bad(schedule.cron_files, config, cron_files=folder)
+    assert told == [] if found is None else found in told[0]
+
+
+@pytest.mark.needs("root")
+def test_cron_files_of_others_and_linked_ones(config: Config, tmp_path: Path) -> None:
+    path = tmp_path / "cron.d" / "cronq"
+    path.parent.mkdir()
+    path.write_text(GOOD)
+    path.chmod(0o644)
+    os.chown(path, 65534, 65534)
+    os.link(path, tmp_path / "twin")
+    told = bad(schedule.cron_files, config, cron_files=path.parent)
+    assert len(told) == 2
+    assert "does not belong to root" in told[0]
+    assert "2 hard links" in told[1]
+
+
+def test_the_packaged_cron_file_is_fine(config: Config, tmp_path: Path) -> None:
+    path = tmp_path / "cronq"
+    shutil.copy("packaging/cron.d/cronq", path)
+    told = bad(schedule.cron_files, config, cron_files=tmp_path)
+    assert [text for text in told if "no user cronq" not in text and "belong to root" not in text] == []
+
+
+def test_output_that_nobody_gets(config: Config, tmp_path: Path) -> None:
+    mailers = (tmp_path / "sendmail",)
+    assert bad(schedule.mailer, config, mailers=mailers) == []
+    last_run_began(config, 1)
+    assert "no sendmail" in bad(schedule.mailer, config, mailers=mailers)[0]
+    mailers[0].touch()
+    assert bad(schedule.mailer, config, mailers=mailers) == []
+
+
+# --- wake-ups
+
+
+def test_ports_are_probed_without_a_word(config: Config, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX) as local:
+        local.bind(str(tmp_path / "s"))
+        local.listen()
+        urls = [f"tcp://127.0.0.1:{server.getsockname()[1]}", f"unix://{tmp_path}/s"]
+        config = config.with_values(wake=urls)
+        assert bad(wakeups.transports, config) == []
+        for one in (server, local):
+            connection, _ = one.accept()
+            with connection:
+                assert connection.recv(10) == b""
+    assert len(bad(wakeups.transports, config)) == 2
+
+
+def test_a_broker_that_does_not_answer(config: Config) -> None:
+    [told] = bad(wakeups.transports, config.with_values(wake="redis://u:s3cr3t@127.0.0.1:1/0"))
+    assert told.startswith("problem: redis://u:***@127.0.0.1:1/0 does not answer: ")
+
+
+# --- workers and jobs
+
+
+def test_workers_that_are_silent_or_of_another_version(config: Config, store: Store) -> None:
+    store.prepare()
+    store.roster.enter(Entry("w1", "work", "h", 1, "", __version__))
+    assert bad(crew.silent, config) == bad(crew.versions, config) == []
+    store.roster.enter(Entry("w2", "work", "h", 2, "", "0.0.1"))
+    assert "w2 is cronq 0.0.1" in bad(crew.versions, config)[0]
+    select(config, "UPDATE cronq_workers SET seen_at = seen_at - 100000000 WHERE name = 'w1'")
+    assert "work w1 gave no sign of life for 10" in bad(crew.silent, config)[0]
+
+
+def test_jobs_that_nothing_here_will_run(config: Config, store: Store) -> None:
+    store.enqueue([NewJob("nobody.knows"), NewJob(COMMAND_TASK, '{"command": "true"}')])
+    assert "1 queued jobs: unknown task 'nobody.knows'" in bad(backlog.unknown_tasks, config)[0]
+    forbidden = config.with_values(commands=False)
+    assert "1 shell commands are queued" in bad(backlog.commands, forbidden)[0]
+    assert bad(backlog.commands, config.with_values(commands=True)) == []
+
+
+def test_queues_that_nobody_listens_to(config: Config, store: Store) -> None:
+    store.enqueue([NewJob("t", queue="mail"), NewJob("t", queue="money")])
+    store.roster.enter(Entry("w1", "work", "h", 1, "money", __version__))
+    assert bad(backlog.unheard_queues, config) == []
+    select(config, "UPDATE cronq_jobs SET available_at = available_at - 600000000")
+    [told] = bad(backlog.unheard_queues, config)
+    assert told.startswith("warning: queue mail: a job is due for 10 min")
+    select(config, "INSERT INTO cronq_paused VALUES ('mail', 0)")
+    assert bad(backlog.unheard_queues, config) == []
+    assert bad(backlog.paused_queues, config) == ["warning: queue mail is paused, jobs are due in it"]
