@@ -11,6 +11,7 @@ from cronq.errors import InvalidInput
 from cronq.events import step
 from cronq.reader import Reader
 from cronq.roster import Roster
+from cronq.tails import Tails
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Steering(Reader):
         super().__init__(config, clock)
         self.roster = Roster(self._opened, self._queries, clock)
         self.duty = Duty(self._opened, self._queries, clock)
+        self.tails = Tails(self._opened, self._queries, clock)
 
     def prepare(self) -> None:
         """Open the database and set the clock by it; make the tables, or bring them up to date."""

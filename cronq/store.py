@@ -66,10 +66,12 @@ class Requests(NamedTuple):
     """Its jobs that somebody asked to kill."""
     next_due: int | None
     """The instant at which the next scheduled, retrying or waiting job is due."""
+    followed: tuple[int, ...] = ()
+    """The jobs, anybody's, whose output somebody follows."""
 
 
-_ASKED, _PAUSED, _KILL, _DUE = range(1, 5)
-"""In the order of the statement's parts."""
+_ASKED, _PAUSED, _KILL, _DUE, _FOLLOWED = range(1, 6)
+"""As the statement numbers its parts."""
 
 
 class Store(Steering):
@@ -341,6 +343,7 @@ class Store(Steering):
             paused=frozenset(text for text, _ in told.get(_PAUSED, ())),
             kills=tuple(number for _, number in told.get(_KILL, ())),
             next_due=next((number for _, number in told.get(_DUE, ())), None),
+            followed=tuple(number for _, number in told.get(_FOLLOWED, ())),
         )
 
     def owners(self) -> list[str]:
