@@ -270,7 +270,7 @@ class Queries:
             f" UNION ALL SELECT 2, queue, 0 FROM {self.paused}"
             f" UNION ALL SELECT 3, '', id FROM {self.jobs}"
             " WHERE worker = ? AND lease_until IS NOT NULL AND kill_requested <> 0"
-            f" UNION ALL SELECT 5, '', job_id FROM {self.tails}"
+            f" UNION ALL SELECT 5, '', job_id FROM {self.tails} WHERE wanted_until >= ?"
             f" UNION ALL SELECT 4, '', due.at FROM ({self.next_due}) AS due WHERE due.at IS NOT NULL"
         )
         # Served by the index `ended`.

@@ -336,7 +336,7 @@ class Store(Steering):
     def requests(self, worker: str) -> Requests:
         """What a worker must know each second, in one statement."""
         told: dict[int, list[tuple[Any, int]]] = {}
-        for kind, text, number in self._db.query(self._queries.requests, (worker, worker)):
+        for kind, text, number in self._db.query(self._queries.requests, (worker, worker, self.clock.now())):
             told.setdefault(kind, []).append((text, number))
         return Requests(
             asked=next((text for text, _ in told.get(_ASKED, ())), None),

@@ -73,7 +73,7 @@ def _follow(call: Invocation, store: Store, job: Job, following: _Following) -> 
 
     if job.state != State.RUNNING and not call.quiet:
         render.complain(f"job {job.id} is {job.state}; waiting for it to begin")
-    reminded, began = 0.0, job.state == State.RUNNING
+    reminded, attempt, began = 0.0, job.attempt, job.state == State.RUNNING
     while not began or job.state == State.RUNNING:
         if time.monotonic() >= reminded:
             store.tails.want(job.id)
@@ -81,7 +81,7 @@ def _follow(call: Invocation, store: Store, job: Job, following: _Following) -> 
         following.look(store, job.id)
         time.sleep(_LOOK)
         job = require(store, str(job.id))
-        began = began or job.state == State.RUNNING or job.state in _OVER
+        began = began or job.state == State.RUNNING or job.state in _OVER or job.attempt != attempt
     return job
 
 
