@@ -29,6 +29,7 @@ compiled: setup
 .PHONY: setup
 setup: .venv/development  ## .venv with cronq and all tools; as root on Debian also what the tests use
 	@.ci/install-debian-packages
+	@.ci/unpack-debian-packages
 
 .PHONY: demo
 demo: .venv/cronq  ## real jobs going through `cronq run`, and the table of them
@@ -49,6 +50,11 @@ test: compiled  ## all tests, as many at once as there are cores
 .PHONY: integration
 integration: compiled  ## only the tests with real processes and servers
 	$(PYTEST) -n $(WORKERS) --dist worksteal tests/integration tests/packaging
+
+.PHONY: storm
+storm: compiled  ## the storms over servers in full: 20,000 jobs each, and 10,000 on Galera; SEED=n for another course
+	STORM_JOBS=20000 STORM_SEED=$(or $(SEED),1) GALERA_JOBS=10000 $(PYTEST) tests/integration/test_server_storm.py \
+	  tests/integration/test_galera.py
 
 .PHONY: bench
 bench: compiled  ## the figures beside their references, e.g. make bench BENCH="--only drain --json out.json"

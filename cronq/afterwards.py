@@ -1,8 +1,9 @@
 """Doing something after a caller's own COMMIT, and nothing after a ROLLBACK.
 
 SQLAlchemy has an event before a connection's COMMIT, but none after it, and a Session's `after_commit`
-also comes where an outer transaction goes on. So the connection's own commit is followed; what a
-rolled back savepoint takes with it is known by the events for savepoints.
+also comes where an outer transaction goes on. So the connection's own commit is followed, and what
+a savepoint takes with it when it is rolled back. A SQLAlchemy that hides these would cost wake-ups,
+and fail the tests.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _COMMITS = ("_commit_impl", "_commit_twophase_impl")
 _OURS = "_cronq_afterwards"
@@ -30,21 +31,28 @@ def after_commit(connection: Any, action: Callable[[], None]) -> None:
         pending = _Pending()
         setattr(opened, _OURS, pending)
         pending.follow(opened)
-    pending.actions.append(action)
+    pending.actions.append((action, frozenset(_savepoints(opened))))
+
+
+def _savepoints(connection: Any) -> Iterator[str]:
+    """The names of the savepoints that are open now."""
+    nested = connection.get_nested_transaction()
+    while nested is not None:
+        yield nested._savepoint
+        nested = nested._previous_nested
 
 
 class _Pending:
     """What waits for one connection's COMMIT."""
 
     def __init__(self) -> None:
-        self.actions: list[Callable[[], None]] = []
-        self._savepoints: dict[str, int] = {}
+        self.actions: list[tuple[Callable[[], None], frozenset[str]]] = []
+        """Each with the savepoints inside which it was asked for."""
 
     def follow(self, connection: Any) -> None:
         """Be told how this connection's transactions go."""
         from sqlalchemy import event  # the caller has it
 
-        event.listen(connection, "savepoint", self._set)
         event.listen(connection, "rollback_savepoint", self._go_back)
         event.listen(connection, "rollback", self._forget)
         event.listen(connection, "rollback_twophase", self._forget)
@@ -65,16 +73,11 @@ class _Pending:
     def _act(self) -> None:
         actions = self.actions
         self._forget()
-        for action in actions:
+        for action, _ in actions:
             action()
 
-    def _set(self, _connection: Any, name: str) -> None:
-        self._savepoints[name] = len(self.actions)
-
     def _go_back(self, _connection: Any, name: str, _context: Any) -> None:
-        # A savepoint that was set before we listened is older than all that is pending.
-        del self.actions[self._savepoints.get(name, 0) :]
+        self.actions = [(action, savepoints) for action, savepoints in self.actions if name not in savepoints]
 
     def _forget(self, *_: Any) -> None:
         self.actions = []
-        self._savepoints = {}

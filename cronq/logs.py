@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.DEBUG, 7))
 """syslog's numbers for the levels of logging."""
 
+_USUAL_STEPS = frozenset({"enqueued", "due", "claimed", "finished"})
+
 
 class _Text(logging.Formatter):
     """A line for people, with the time where nobody else adds one."""
@@ -131,9 +133,14 @@ def _to_file(path: str, *, as_json: bool) -> logging.Handler:
 def _told_by_hand(level: str) -> logging.Handler:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("cronq: %(message)s"))
-    handler.addFilter(lambda record: record.levelno < logging.ERROR)
+    handler.addFilter(_is_worth_showing)
     handler.setLevel(level)
     return handler
+
+
+def _is_worth_showing(record: logging.LogRecord) -> bool:
+    """Errors are told by the report; that jobs run and finish goes without saying."""
+    return record.levelno < logging.ERROR and getattr(record, "facts", {}).get("event") not in _USUAL_STEPS
 
 
 def _is_the_journal() -> bool:

@@ -10,6 +10,7 @@ import functools
 import importlib.util
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -126,6 +127,14 @@ def _faketime() -> str | None:
     return None if FAKETIME else "libfaketime is not installed"
 
 
+OPENBSD_INETD = Path(sys.prefix) / "unpacked" / "usr" / "sbin" / "inetd"
+"""Debian's openbsd-inetd can't be installed beside xinetd; .ci/unpack-debian-packages puts it there."""
+
+
+def _openbsd_inetd() -> str | None:
+    return _namespaces() or (None if OPENBSD_INETD.exists() else "openbsd-inetd is not unpacked: make setup")
+
+
 _FINDERS: dict[str, Callable[[], str | None]] = {
     "beanstalkd": functools.partial(brokers.missing, "beanstalkd"),
     "cron": functools.partial(_contained, "cron"),
@@ -138,6 +147,7 @@ _FINDERS: dict[str, Callable[[], str | None]] = {
     "namespaces": _namespaces,
     "network": _network,
     "openssl": functools.partial(_installed, "openssl"),
+    "openbsd-inetd": _openbsd_inetd,
     "postgresql": _postgresql,
     "rabbitmq": functools.partial(brokers.missing, "rabbitmq"),
     "redis": functools.partial(brokers.missing, "redis"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cronq.doctor.finding import Finding, fine, problem, warning
 from cronq.locks import last_run, run_is_on
-from cronq.times import Clock
+from cronq.times import SECOND, Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,25 +28,29 @@ _ENTRY = re.compile(r"^\s*(?:@\w+|(?:\S+\s+){4}\S+)\s+(?P<user>\S+)\s+\S")
 
 
 def last_call(patient: Patient) -> Iterator[Finding]:
-    """Whether runs begin each minute."""
-    last, due = last_run(patient.config), _something_is_due(patient)
-    line = f"* * * * * {_own_path()} run"
-    if last is None:
-        text = "no run has begun on this host yet"
-        if due:
-            yield problem(f"{text}, and jobs are due", f"put this line into the crontab (`crontab -e`): {line}")
-        elif not _workers_of_this_host(patient):
-            yield warning(text, f"put this line into the crontab (`crontab -e`): {line}")
-        return
-    age = max(0.0, (Clock().now() - last) / 1_000_000)
-    if run_is_on(patient.config):
+    """Whether runs begin each minute, or workers stay."""
+    last = last_run(patient.config)
+    age = None if last is None else max(0.0, (Clock().now() - last) / SECOND)
+    if age is None:
+        yield _missed("no run has begun on this host yet", patient)
+    elif run_is_on(patient.config):
         yield _at_work(age)
     elif age <= _LATE:
         yield fine(f"the last run began {age:.0f} s ago")
     else:
         text = f"the last run began {_minutes(age)} ago: cron doesn't call any more{_without_a_daemon(patient)}"
-        advice = f"see that cron runs (`systemctl status cron`) and that the line is there: {line}"
-        yield problem(f"{text}, and jobs are due", advice) if due else warning(text, advice)
+        yield _missed(text, patient)
+
+
+def _missed(text: str, patient: Patient) -> Finding:
+    """No run where there should be one: how bad that is depends on who else is there."""
+    census = patient.census
+    if census is not None and census.workers:
+        return fine(f"{text}, but {len(census.workers)} workers are there")
+    advice = f"see that cron runs, and that its user's crontab (`crontab -e`) has the line: * * * * * {_own_path()} run"
+    if census is not None and census.oldest_due() is not None:
+        return problem(f"{text}, and jobs are due", advice)
+    return warning(text, advice)
 
 
 def _at_work(age: float) -> Finding:
@@ -54,14 +58,6 @@ def _at_work(age: float) -> Finding:
     if age < _LONG:
         return fine(text)
     return warning(text, "`cronq ls --state running` shows what it does; `time_limit` ends what hangs")
-
-
-def _something_is_due(patient: Patient) -> bool:
-    return patient.census is not None and patient.census.oldest_due() is not None
-
-
-def _workers_of_this_host(patient: Patient) -> bool:
-    return patient.census is not None and bool(patient.census.workers)
 
 
 def _minutes(seconds: float) -> str:

@@ -72,10 +72,9 @@ class Port:
                 answer = _asked(address, job_id, until)
             except OSError as error:
                 reason = error.strerror or str(error) or "no answer in time"
-                continue
-            if answer.startswith((b"OK ", b"ERR ")) and answer.endswith(b"\n"):
+            else:
+                judged(self._url, answer)
                 return
-            reason = f"answered {answer!r}" if answer else "closed the connection without an answer"
         raise Unavailable(f"{self._url}: {reason}")
 
     def wait(self, timeout: float) -> bool:
@@ -103,14 +102,27 @@ def _asked(address: _Address, job_id: int, deadline: float) -> bytes:
         caller.connect(address.where)
         _limit(caller, deadline)
         caller.sendall(b"%d\n" % job_id)
-        answer = b""
-        while not answer.endswith(b"\n") and len(answer) < _LONGEST_ANSWER:
-            _limit(caller, deadline)
-            more = caller.recv(_LONGEST_ANSWER - len(answer))
-            if not more:
-                break
-            answer += more
-        return answer
+        return read_answer(caller, deadline)
+
+
+def read_answer(caller: socket.socket, deadline: float) -> bytes:
+    """What comes until the end of a line, of the connection or of what a line may have. Raises OSError."""
+    answer = b""
+    while b"\n" not in answer and len(answer) < _LONGEST_ANSWER:
+        _limit(caller, deadline)
+        more = caller.recv(_LONGEST_ANSWER - len(answer))
+        if not more:
+            break
+        answer += more
+    return answer
+
+
+def judged(url: str, answer: bytes) -> None:
+    """Raise Unavailable unless it is an answer as serve-inetd gives them."""
+    line, end, _ = answer.partition(b"\n")
+    if not end or not line.startswith((b"OK ", b"ERR ")):
+        said = f"answered {answer[:40]!r}" if answer else "closed the connection without an answer"
+        raise Unavailable(f"{url}: {said}")
 
 
 def _limit(caller: socket.socket, deadline: float) -> None:

@@ -151,3 +151,18 @@ def test_other_queues_and_priorities_of_a_group_wait_for_their_own_runner(store:
     assert [job.id for job in jobs] == [one]
     end(store, jobs[0])
     assert claimed_ids(store, wanted=Filter(("b",))) == [two]
+
+
+def test_the_first_of_a_group_is_first_also_where_many_claim_at_once(store: Store) -> None:
+    first, _ = ([*put(store, *[new(group=f"g{number}") for number in range(8)])] for _ in range(2))
+    store._share.slices = 16
+    assert sorted(job for _ in range(8) for job in claimed_ids(store, 1)) == first
+
+
+def test_jobs_of_another_queue_hide_nobody_in_the_line(store: Store) -> None:
+    ours = Filter(("ours",))
+    put(store, new(group="g", queue="ours"), *[new(group="g", queue="theirs")] * 3)
+    (one,) = put(store, new(group="g", queue="ours"))
+    finish(store, claim(store, 1, wanted=ours))
+    (two,) = put(store, new(group="g", queue="ours"))
+    assert claimed_ids(store, 2, wanted=ours) == [one, two]

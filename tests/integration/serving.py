@@ -80,10 +80,10 @@ class Server:
     """`serve-inetd` with a socket as 0, 1 and 2, as xinetd gives it; killed when the block ends."""
 
     def __init__(self, project: Project, given: socket.socket, arguments: Sequence[str] = ()) -> None:
+        fd = given.fileno()
         self.process: subprocess.Popen[bytes] = subprocess.Popen(
             [*COMMAND, "serve-inetd", *arguments],
-            cwd=project.directory, env=project.environment,
-            stdin=given.fileno(), stdout=given.fileno(), stderr=given.fileno(),
+            cwd=project.directory, env=project.environment, stdin=fd, stdout=fd, stderr=fd,
         )  # fmt: skip
 
     def __enter__(self) -> Self:

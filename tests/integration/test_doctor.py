@@ -257,6 +257,8 @@ def test_cron_that_does_not_call(config: Config, store: Store, tmp_path: Path) -
     assert bad(schedule.last_call, config)[0].startswith("warning: ")
     with RunLock(config):
         assert bad(schedule.last_call, config) == []
+    store.roster.enter(Entry("w1", "work", "h", 1, "", __version__))
+    assert bad(schedule.last_call, config) == []
 
 
 GOOD = "PATH=/usr/bin:/bin\n* * * * * root /usr/bin/cronq run\n"

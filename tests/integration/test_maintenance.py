@@ -23,7 +23,8 @@ from cronq.migrations import upgrade
 from cronq.outcome import Outcome, Settlement
 from cronq.policies import Policies
 from cronq.registry import Registry
-from cronq.store import Store
+from cronq.selection import Filter
+from cronq.store import Lease, Store
 from cronq.times import Clock
 from tests.contract.steps import claim, finish, put, states, stored
 from tests.integration.stores import config_in, select
@@ -100,6 +101,29 @@ def test_a_second_rescue_finds_nothing(store: Store, config: Config) -> None:
     before = select(config, "SELECT * FROM cronq_jobs")
     assert rescue(store, config) == []
     assert select(config, "SELECT * FROM cronq_jobs") == before
+
+
+def _die_while_rescuing(config: Config) -> None:
+    Liveness(config, WORKER)
+    with Store(config, Clock()) as store:
+        store.settle = lambda _: os._exit(1)  # type: ignore[method-assign, assignment]
+        maintainer(store, config).rescue(besides=WORKER)
+
+
+def test_a_rescuer_that_dies_costs_no_explanation(store: Store, config: Config) -> None:
+    """What it had taken over is no claim of its own that it never started."""
+    (job,) = put(store, NewJob("task"))
+    now = store.clock.now()
+    store.claim(Filter(), Lease("gone", now), limit=1, now=now)
+    process = multiprocessing.get_context("fork").Process(target=_die_while_rescuing, args=(config,))
+    process.start()
+    process.join(20)
+    assert process.exitcode == 1
+    assert len(rescue(store, config)) == 1
+    (attempt,) = store.attempts(job)
+    assert attempt.error is not None
+    assert attempt.error.message.startswith("executor died: the lease of its runner")
+    assert (stored(store, job).state, stored(store, job).attempt) == ("ready", 1)
 
 
 def test_two_rescuers_at_once(store: Store, config: Config) -> None:

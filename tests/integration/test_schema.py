@@ -128,3 +128,13 @@ def test_an_open_transaction_gets_an_error_and_no_tables(tmp_path: Path) -> None
         connection.commit()
         assert len(store.ids(Selection())) == 1
     engine.dispose()
+
+
+def test_a_queue_from_before_gets_the_index_that_counts(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    upgrade(config)
+    select(config, "DROP INDEX cronq_jobs_counted")
+    select(config, "CREATE INDEX cronq_jobs_ended ON cronq_jobs (finished_at) WHERE finished_at IS NOT NULL")
+    select(config, "UPDATE cronq_schema SET version_num = '0003'")
+    assert "0004" in upgrade(config)
+    assert select(config, "SELECT 1 FROM sqlite_master WHERE name = 'cronq_jobs_counted'") == [(1,)]

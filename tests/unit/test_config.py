@@ -23,6 +23,9 @@ notify_after = 3
 notify_command = ["mail", "-s", "cronq", "ops"]
 wake = "tcp://127.0.0.1:11137"
 retention = "14d"
+log = "logs/cronq.log"
+log_level = "warning"
+log_format = "json"
 lock_dir = "locks"
 table_prefix = "shop_"
 synchronous = "normal"
@@ -109,6 +112,7 @@ def test_every_key_is_taken_and_converted(place: Place) -> None:
     assert found.file == str(path)
     assert found.sqlite_path() == f"{place.here}/data/cronq.db"
     assert found.lock_dir == f"{place.here}/locks"
+    assert (found.log, found.log_level, found.log_format) == (f"{place.here}/logs/cronq.log", "warning", "json")
     assert (found.app, found.commands, found.jobs) == ("shop.jobs:queue", True, 4)
     assert (found.time_limit, found.grace, found.lease, found.wait_cap) == (3600, 0, 30, 2 * 86400)
     assert found.patience == 20
