@@ -231,7 +231,7 @@ class Steering(Reader):
         """Delete those of these jobs that are in one of these ended states; returns how many."""
         self.prepare()
         chosen = self._db.many(sorted(ids))
-        which = (self.clock.now() + 1, self._db.many(sorted(states)), chosen)
+        which = (self._db.many(sorted(states)), self.clock.now() + 1, chosen)
         return self._db.transact(partial(self._prune, which, chosen))
 
     def clear(self, states: Iterable[str], *, older_than: float = 0.0) -> Iterator[int]:

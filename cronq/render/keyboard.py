@@ -31,6 +31,9 @@ _NAMES = {
     b"\x03": "q",
     b"\x04": "q",
 }
+_TOGETHER = 0.02
+"""Seconds within which the bytes of one key arrive."""
+
 _LONGEST = 8
 """Bytes of an escape sequence."""
 
@@ -63,11 +66,20 @@ class Keyboard:
         if not readable:
             return None
         pressed = os.read(self._fd, 1)
-        if pressed == _ESCAPE and select.select([self._fd], [], [], 0.02)[0]:
-            pressed += os.read(self._fd, _LONGEST)
+        if pressed == _ESCAPE:
+            pressed += self._sequence()
         if not pressed:  # the terminal has gone away
             return "q"
         return _NAMES.get(pressed, pressed.decode("ascii", "ignore"))
+
+    def _sequence(self) -> bytes:
+        """What a key sends behind the escape; nothing behind the escape key itself."""
+        rest = b""
+        while len(rest) < _LONGEST and select.select([self._fd], [], [], _TOGETHER)[0]:
+            rest += os.read(self._fd, 1)
+            if rest[-1:] == b"~" or (len(rest) > 1 and rest[-1:].isalpha()):
+                break
+        return rest
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
