@@ -10,8 +10,6 @@ from cronq.dialects import Conflict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from cronq.dialects import Connection, Database, Row, Transaction
     from cronq.queries import Queries
 
@@ -89,9 +87,9 @@ class _Picking:
         tx.execute(self._queries.hold, (group, self._id))
         tx.execute(self._queries.block, (group, self._chosen))
 
-    def _first_before(self, tx: Transaction, group: str, place: tuple[int, int, int]) -> Any:
-        first = tx.query(self._queries.first_before, (group, *place))
-        return first[0][0] if first else None
+    def _first_before(self, tx: Transaction, group: str, place: tuple[int, int, int]) -> int | None:
+        first = min(tx.query(self._queries.first_in_group, (group, group)), default=place)
+        return first[2] if first < place else None
 
     def _claimed(self, tx: Transaction) -> list[Row]:
         claim = self._claim

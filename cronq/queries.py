@@ -156,11 +156,12 @@ class Queries:
         self.taken = f"SELECT {CLAIMED_COLUMNS} FROM {self.jobs} WHERE id {self.flavour.among} AND token = ?"
         self.landed = self.taken + self.flavour.locked
         self.paused_queues = f"SELECT queue FROM {self.paused}"
-        # One job by its id: where it stands, and who stands before it in its group (served by the index `group`).
+        # One job by its id: where it stands, and who stands first in its group (served by the index `group`).
         self.asked_for = f"SELECT state, queue, job_group, priority, available_at FROM {self.jobs} WHERE id = ?"
-        self.first_before = (
-            f"SELECT id FROM {self.jobs} WHERE job_group = ? AND state IN ('ready', 'blocked') AND lease_until IS NULL"
-            f" AND ({_LINE}) < (?, ?, ?) AND queue NOT IN ({self.paused_queues}) ORDER BY {_LINE} LIMIT 1"
+        self.first_in_group = " UNION ALL ".join(
+            f"SELECT * FROM (SELECT {_LINE} FROM {self.jobs} WHERE job_group = ? AND state = '{state}'"
+            f" AND lease_until IS NULL AND queue NOT IN ({self.paused_queues}) ORDER BY {_LINE} LIMIT 1) AS {state}"
+            for state in ("ready", "blocked")
         )
 
     def _pausing(self, prefix: str) -> None:

@@ -1,7 +1,7 @@
 """Keys, as they are pressed: the terminal gives them at once and shows none of them.
 
-The terminal is put back whatever ends the program, short of kill -9: at the end of the block, before it is
-stopped from outside, and by signals, which end the block.
+The terminal is put back whatever ends the program, short of kill -9: signals end the block. Ctrl-Z is a key like
+others, because a stopped program would leave the terminal as it is.
 """
 
 from __future__ import annotations
@@ -52,6 +52,9 @@ class Keyboard:
             for number in _ENDING:
                 self._handlers[number] = signal.signal(number, _end)
             tty.setcbreak(self._fd)
+            ours = termios.tcgetattr(self._fd)
+            ours[6][termios.VSUSP] = b"\0"
+            termios.tcsetattr(self._fd, termios.TCSADRAIN, ours)
         return self
 
     def __exit__(self, *_failure: object) -> None:

@@ -65,6 +65,57 @@ def test_run_imports_neither_typer_nor_rich_for_work(project: Project) -> None:
     assert project.show(1)["result"] == 3
 
 
+SERVE = """\
+import os, sys
+from cronq.cli import main
+written = os.write
+def write(fd, data):
+    done = written(fd, data)
+    if data.startswith((b"OK", b"ERR")):
+        os._exit(written(2, " ".join(sorted(sys.modules)).encode()) < 0)
+    return done
+os.write = write
+main(sys.argv[1:])
+"""
+"""Ends with the answer, and tells what had been imported by then."""
+
+
+@pytest.mark.parametrize(("line", "said"), [("x", "ERR malformed\n"), ("2", "ERR 2 unknown\n"), ("1", "OK 1\n")])
+def test_serve_inetd_answers_before_it_imports_what_takes_time(project: Project, line: str, said: str) -> None:
+    project.enqueue("--", "true")
+    project.write("jobs.py", "raise SystemExit('imported')")
+    ran = subprocess.run(
+        [sys.executable, "-S", "-c", PATH + SERVE, "serve-inetd"],
+        cwd=project.directory,
+        env=project.environment,
+        input=f"{line}\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert ran.stdout == said
+    assert not set(ran.stderr.split()) & (HEAVY | SLOW | {"cronq.store", "cronq.engine", "socket", "signal", "random"})
+
+
+def test_serve_inetd_needs_little_for_a_command(project: Project) -> None:
+    project.write("cronq.toml", 'database = "sqlite:///cronq.db"\n')
+    project.enqueue("--", "true")
+    ran = subprocess.run(
+        [sys.executable, "-S", "-c", PATH + PROGRAM, "serve-inetd"],
+        cwd=project.directory,
+        env=project.environment,
+        input="1\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert (ran.stdout.splitlines()[0], ran.stderr) == ("OK 1", "")
+    assert not set(ran.stdout.split()) & HEAVY
+    assert project.show(1)["state"] == "finished"
+
+
 def test_monitors_import_nothing_heavy(project: Project) -> None:
     project.enqueue("--at", "+1h", "--", "true")
     assert not imported(project, "health", "-w", "ready=5") & (HEAVY | {"json", "dataclasses", "logging", "pathlib"})

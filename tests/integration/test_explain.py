@@ -46,6 +46,8 @@ HOT = {
     "queues_with_ready": ((), ["cronq_jobs_ready"]),
     "front": (("q1", 0, 999, 100), ["INDEX cronq_jobs_ready (queue=?"]),
     "members": (("g", 0, 999, '["default"]', 10) * 2, ["cronq_jobs_group (job_group=? AND state=?"]),
+    "first_in_group": (("g", "g"), ["cronq_jobs_group (job_group=? AND state=?"]),
+    "asked_for": ((1,), ["USING INTEGER PRIMARY KEY (rowid=?"]),
     "block": (("g", "[]"), ["cronq_jobs_group (job_group=? AND state=?"]),
     "next_follower": (("g", 1), ["cronq_jobs_group (job_group=? AND state=?"]),
     "next_in_line": (("g", "g", "g"), ["cronq_jobs_group (job_group=? AND state=?"]),
@@ -85,7 +87,9 @@ def wrong(database: sqlite3.Connection) -> dict[str, list[str]]:
     for name, (parameters, expected) in HOT.items():
         steps = plan(database, getattr(Q, name), parameters)
         missing = [index for index in expected if not any(index in step for step in steps)]
-        sorts = name in {"front", "members", "prunable", "next_follower"} and "TEMP B-TREE" in str(steps)
+        sorts = name in {"front", "members", "first_in_group", "prunable", "next_follower"} and "TEMP B-TREE" in str(
+            steps
+        )
         if missing or sorts or "SCAN cronq_jobs" in steps:
             found[name] = steps
     return found

@@ -62,6 +62,8 @@ HOT: dict[str, tuple[tuple[Any, ...], str, int]] = {
     "queues_with_ready": ((), "ready", 6_000),
     "front": (("q1", 0, 999, 100), "ready", 2_000),
     "members": (("g10", 0, 999, ["default"], 10) * 2, "group", 2_000),
+    "first_in_group": (("g10", "g10"), "group", 2_000),
+    "asked_for": ((1,), "PRIMARY", 10),
     "block": (("g10", IDS), "group", 2_000),
     "next_follower": (("g10", 1), "group", 2_000),
     "due": ((1_100, 1000), "future", 2_000),

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from tests.integration import serving
 from tests.integration.running import Queue, wait_until_dead
 from tests.waiting import wait_until
 
@@ -47,6 +48,54 @@ def kill_in_the_middle(queue: Queue, job: int) -> None:
 
 
 # Temma Asynk
+
+
+PRINTS_AFTER_THE_CALLER_LEFT = """
+@queue.task
+def talks():
+    print("before")
+    mark("begun")
+    pause_until((HERE / 'go').exists)
+    print("after")
+"""
+
+
+def test_temma_a_print_after_the_caller_left_ends_the_task(queue: Queue) -> None:
+    queue.tasks(PRINTS_AFTER_THE_CALLER_LEFT)
+    job = queue.put("talks")
+    caller, given = serving.connected()
+    with serving.Server(queue.project, given) as server:
+        given.close()
+        caller.sendall(b"%d\n" % job)
+        assert serving.answer(caller) == b"OK %d\n" % job
+        caller.close()
+        queue.wait_for_record("begun")
+        queue.project.write("go", "")
+        assert server.ended() == 0
+    assert (queue.state(job), queue.row(job)["stdout"]) == ("finished", "before\nafter\n")
+
+
+def test_temma_no_reply_and_2abc_runs_task_2(queue: Queue) -> None:
+    first, second = queue.put("nothing"), queue.put("nothing")
+    with serving.Listening(queue.project) as server:
+        assert serving.ask(server.address, b"%dabc\n" % second) == b"ERR malformed\n"
+        assert serving.ask(server.address, b"%d\n" % first) == b"OK %d\n" % first
+    assert queue.state(second) == "ready"
+
+
+def test_temma_a_silent_client_holds_a_process(queue: Queue) -> None:
+    caller, given = serving.connected()
+    with caller, serving.Server(queue.project, given) as server:
+        given.close()
+        assert serving.answer(caller) == b"ERR timeout\n"
+        assert server.ended() == 65
+
+
+def test_temma_the_producer_gets_an_exception_when_xinetd_is_down(queue: Queue) -> None:
+    queue.tasks("", 'wake = "tcp://127.0.0.1:1"\n')
+    job = queue.put("record", {"word": "done by cron"})
+    queue.run_silently()
+    assert (queue.state(job), queue.recorded()) == ("finished", ["done by cron"])
 
 
 def test_temma_every_minute_one_more_drainer(queue: Queue) -> None:

@@ -93,6 +93,8 @@ def test_columns_match_what_is_made_of_them() -> None:
         ("record_attempt", len(rows.attempt_row(SETTLED, "host"))),
         ("front", 4),
         ("members", 10),
+        ("asked_for", 1),
+        ("first_in_group", 2),
         ("claim", 7),
         ("claim_behind", 7),
         ("release", 2),
