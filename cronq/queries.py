@@ -73,6 +73,7 @@ class Queries:
         self.groups = f"{prefix}groups"
         self.paused = f"{prefix}paused"
         self.workers = f"{prefix}workers"
+        self.tails = f"{prefix}tails"
         self.duties = f"{prefix}leases"
         held = (
             f"EXISTS (SELECT 1 FROM {self.groups} g WHERE g.name = {self.jobs}.job_group"
@@ -87,6 +88,7 @@ class Queries:
         self._steering()
         self._reading()
         self._registering()
+        self._following()
         self._watching()
 
     def _enqueueing(self, family: str) -> None:
@@ -269,6 +271,7 @@ class Queries:
             f" UNION ALL SELECT 2, queue, 0 FROM {self.paused}"
             f" UNION ALL SELECT 3, '', id FROM {self.jobs}"
             " WHERE worker = ? AND lease_until IS NOT NULL AND kill_requested <> 0"
+            f" UNION ALL SELECT 5, '', job_id FROM {self.tails} WHERE wanted_until >= ?"
             f" UNION ALL SELECT 4, '', due.at FROM ({self.next_due}) AS due WHERE due.at IS NOT NULL"
         )
         # Served by the index `ended`.
@@ -432,6 +435,17 @@ class Queries:
         self.tasks_of = (
             f"SELECT task, count(*) FROM (SELECT task FROM {self.jobs} WHERE state = ? LIMIT ?) seen GROUP BY task"
         )
+
+    def _following(self) -> None:
+        # Served by the primary key; there are as many rows as jobs that somebody follows.
+        self.want_tail = f"UPDATE {self.tails} SET wanted_until = ? WHERE job_id = ? AND wanted_until >= ?"
+        self.first_tail = f"INSERT INTO {self.tails} (job_id, wanted_until) VALUES (?, ?)"
+        self.forget_tails = f"DELETE FROM {self.tails} WHERE wanted_until < ?"
+        self.show_tail = (
+            f"UPDATE {self.tails} SET token = ?, stdout_size = ?, stderr_size = ?, stdout = ?, stderr = ?"
+            " WHERE job_id = ?"
+        )
+        self.see_tail = f"SELECT token, stdout_size, stderr_size, stdout, stderr FROM {self.tails} WHERE job_id = ?"
 
 
 def glance(prefix: str, family: str = "sqlite") -> str:
