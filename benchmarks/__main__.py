@@ -15,7 +15,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.figures import claims, groups, inetd, million, peers, starts
+from benchmarks.figures import claims, groups, inetd, latency, million, peers, starts
 from benchmarks.result import Figure, Standing
 
 SINGLE: dict[str, Callable[..., list[Figure]]] = {
@@ -25,6 +25,8 @@ SINGLE: dict[str, Callable[..., list[Figure]]] = {
     "group": groups.run,
     "million": million.run,
     "inetd": inetd.run,
+    "latency": latency.run,
+    "idle-work": latency.idle,
 }
 NOTE = """\
 drain: from the start of the workers until the last process has ended; for workers that stay

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from benchmarks.peer import Peer, peer
 from benchmarks.redis_server import redis_for
-from benchmarks.servers import server_for
+from benchmarks.servers import broker_for, server_for
 from benchmarks.work import FIRST, LAST, started
 
 ROOT = Path(__file__).parent.parent
@@ -32,8 +32,10 @@ class Drain(NamedTuple):
 def place_for(name: str) -> Iterator[Path]:
     """An empty directory with what the peer needs running in it."""
     with tempfile.TemporaryDirectory(prefix="cronq-bench-") as directory:
-        place = Path(directory)
-        with redis_for(place, peer(name).redis), server_for(place, peer(name).server):
+        place, queue = Path(directory), peer(name)
+        with redis_for(place, queue.redis), server_for(place, queue.server):
+            if queue.broker:
+                broker_for(place)
             yield place
 
 

@@ -28,6 +28,9 @@ class Peer(ABC):
     server: ClassVar[ServerKind | None] = None
     """What else it needs; benchmarks.servers knows where it is."""
 
+    broker: ClassVar[bool] = False
+    """Whether it needs RabbitMQ beside its server."""
+
     drained: ClassVar[int | None] = 10_000
     """How many jobs it is given to drain; fewer for the slow ones, None for what has no worker."""
 
@@ -57,6 +60,10 @@ class Peer(ABC):
     def workers(self) -> list[list[str]]:
         """The commands that do the work, two at a time."""
         return []
+
+    def staying(self) -> list[list[str]]:
+        """The commands that wait for work, for the time from an enqueue to the start."""
+        return self.workers()
 
 
 def peer(name: str) -> type[Peer]:

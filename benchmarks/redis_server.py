@@ -10,6 +10,8 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from daemons.databases import free_port
+
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
@@ -19,6 +21,17 @@ if TYPE_CHECKING:
 def url(place: Path | str) -> str:
     """Where the Redis of this directory listens."""
     return f"unix://{Path(place) / 'redis.sock'}"
+
+
+def tcp_url(place: Path) -> str:
+    """The same for those who speak TCP only."""
+    return f"redis://127.0.0.1:{(place / 'redis.port').read_text()}/0"
+
+
+def _port(place: Path) -> int:
+    port = free_port()
+    (place / "redis.port").write_text(str(port))
+    return port
 
 
 def available() -> bool:
@@ -34,7 +47,8 @@ def redis_for(place: Path, fsync: Fsync | None) -> AbstractContextManager[None]:
 @contextmanager
 def _running(place: Path, fsync: Fsync) -> Iterator[None]:
     options = {
-        "port": "0",
+        "port": str(_port(place)),
+        "bind": "127.0.0.1",
         "unixsocket": str(place / "redis.sock"),
         "dir": str(place),
         "save": "",

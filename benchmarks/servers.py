@@ -48,9 +48,19 @@ def server_for(place: Path, kind: ServerKind | None) -> Iterator[None]:
         server.execute(f"DROP DATABASE {name}{' WITH (FORCE)' if kind == 'postgresql' else ''}")
 
 
+def broker_for(place: Path) -> None:
+    """Give the measurement in this directory the broker that all share, beside its server."""
+    (place / "broker").write_text(_rabbitmq())
+
+
 def url(place: Path) -> str:
     """Where the server for this directory is."""
     return (place / "server").read_text()
+
+
+def broker(place: Path) -> str:
+    """Where the broker beside the server is."""
+    return (place / "broker").read_text()
 
 
 def _note(place: Path, where: str) -> None:

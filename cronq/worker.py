@@ -91,6 +91,8 @@ class Worker(Runner):
     def _obey(self) -> None:
         if self.orders.finish:
             self.ask_to_stop()
+        if self._signals:
+            self.ask_to_stop(self._grace)
         if self.orders.take_kill():
             self._kill_what_runs()
         if self.orders.rest != self._resting:

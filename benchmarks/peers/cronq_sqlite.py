@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from benchmarks.peer import Peer, script
 from benchmarks.work import Order
 
 CONFIG = """\
 database = "{database}"
-lock_dir = "locks"
+lock_dir = "{locks}"
 app = "benchmarks.peers.cronq_app:queue"
+wake = {wake}
 """
 
 
 class Queue(Peer):
     """What all the others are compared with."""
+
+    afar: ClassVar[bool] = False
+    """Whether jobs are enqueued as on another host, where workers can't be woken without a transport."""
 
     name = "cronq, SQLite"
     promise = "at least once, a child process for the attempt, fsync for each COMMIT (synchronous=FULL)"
@@ -26,13 +30,18 @@ class Queue(Peer):
         from cronq.app import load_app
         from cronq.config import load
 
-        self._queue = load_app(load(file=str(self.configure())))
+        self.configure()
+        self._queue = load_app(load(file=str(self.configure("elsewhere") if self.afar else self.configure())))
 
-    def configure(self) -> Path:
-        """Write the configuration file."""
-        path = self.place / "cronq.toml"
-        path.write_text(CONFIG.format(database=self.database()))
+    def configure(self, locks: str = "locks") -> Path:
+        """Write the configuration file; who has other locks is on another host."""
+        path = self.place / ("cronq.toml" if locks == "locks" else f"{locks}.toml")
+        path.write_text(CONFIG.format(database=self.database(), locks=locks, wake=self.wake()))
         return path
+
+    def wake(self) -> list[str]:
+        """The transports that wake its workers."""
+        return []
 
     def database(self) -> str:
         """Where the jobs are."""
@@ -66,3 +75,6 @@ class Queue(Peer):
 
     def workers(self) -> list[list[str]]:
         return [[script("cronq"), "--config", str(self.place / "cronq.toml"), "run", "--jobs", "2"]]
+
+    def staying(self) -> list[list[str]]:
+        return [[script("cronq"), "--config", str(self.place / "cronq.toml"), "work", "--jobs", "2"]]

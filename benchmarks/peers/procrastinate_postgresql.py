@@ -39,5 +39,8 @@ class Queue(Peer):
     def put_many(self, orders: Sequence[Order]) -> None:
         self._task.batch_defer(*(order.arguments() for order in orders))
 
+    def staying(self) -> list[list[str]]:
+        return [[word for word in command if word != "--one-shot"] for command in self.workers()]
+
     def workers(self) -> list[list[str]]:
         return [[script("procrastinate"), "--app", APP, "worker", "--one-shot"]] * 2

@@ -32,6 +32,9 @@ class Queue(Peer):
         prepare = self._queue.prepare_data
         self._queue.enqueue_many([prepare(no_op, kwargs=order.arguments()) for order in orders])
 
+    def staying(self) -> list[list[str]]:
+        return [[word for word in command if word != "--burst"] for command in self.workers()]
+
     def workers(self) -> list[list[str]]:
         command = [script("rq"), "worker", "--burst", "--quiet", "--url", url(self.place)]
         return [[*command, "--worker-class", self.worker_class]] * 2

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from cronq.lookups import glance
 from cronq.migrations import upgrade
-from cronq.queries import Queries, glance
+from cronq.queries import Queries
 from tests.integration.stores import config_in
 
 Q = Queries("cronq_")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from cronq.dialects import open_database
-from cronq.queries import Queries, glance
+from cronq.lookups import glance
+from cronq.queries import Queries
 from tests import databases, servers
 
 if TYPE_CHECKING:
