@@ -74,6 +74,7 @@ class Queries:
         self.paused = f"{prefix}paused"
         self.workers = f"{prefix}workers"
         self.duties = f"{prefix}leases"
+        self.troubles = f"{prefix}troubles"
         held = (
             f"EXISTS (SELECT 1 FROM {self.groups} g WHERE g.name = {self.jobs}.job_group"
             f" AND g.job_id <> {self.jobs}.id)"
@@ -88,6 +89,7 @@ class Queries:
         self._reading()
         self._registering()
         self._watching()
+        self._troubling()
 
     def _enqueueing(self, family: str) -> None:
         columns = ENQUEUE_COLUMNS + ", enqueue_token" * self.flavour.server
@@ -432,6 +434,21 @@ class Queries:
         self.tasks_of = (
             f"SELECT task, count(*) FROM (SELECT task FROM {self.jobs} WHERE state = ? LIMIT ?) seen GROUP BY task"
         )
+
+    def _troubling(self) -> None:
+        # Served by the primary key, queue and job, and by that of the jobs.
+        self.troubled_queues = f"SELECT DISTINCT queue FROM {self.troubles} ORDER BY queue"
+        self.troubles_of = f"SELECT job_id FROM {self.troubles} WHERE queue = ? ORDER BY job_id"
+        self.still_troubled = (
+            f"SELECT t.job_id FROM {self.troubles} t JOIN {self.jobs} j ON j.id = t.job_id"
+            " WHERE t.queue = ? AND j.state NOT IN ('finished', 'cancelled') LIMIT 1"
+        )
+        self.trouble = (
+            f"INSERT INTO {self.troubles} (queue, job_id, since) SELECT queue, id, ? FROM {self.jobs}"
+            f" WHERE id {self.flavour.among} AND NOT EXISTS"
+            f" (SELECT 1 FROM {self.troubles} t WHERE t.queue = {self.jobs}.queue AND t.job_id = {self.jobs}.id)"
+        )
+        self.heal = f"DELETE FROM {self.troubles} WHERE queue = ? AND job_id {self.flavour.among}"
 
 
 def glance(prefix: str, family: str = "sqlite") -> str:
