@@ -17,6 +17,7 @@ from cronq import __version__
 from cronq.errors import Unavailable
 from cronq.events import log, step, steps
 from cronq.fence import Fence, NoFence
+from cronq.followers import Followers
 from cronq.job import ENDED, Failure, State
 from cronq.locks import Liveness, new_worker
 from cronq.maintenance import Maintainer, not_started, settlement
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 _SETTLE_AT = 100
 _SETTLE_AFTER = 0.05
 _HEED = 1.0
+_HEED_FOLLOWED = 0.25
 _MAINTAIN = 60.0
 SHUTDOWN_GRACE = 60.0
 """Seconds that running jobs get to end after SIGTERM."""
@@ -78,6 +80,7 @@ class Engine:
         setting = Setting(config, registry, self._policies, store.clock, self.worker)
         self._pool = started.pool if started else Pool(part.children or config.jobs, setting)
         self._pool.before_fork = store.close
+        self._followers = Followers(store, self._pool)
         self._pace = Pace()
         self._times = Times()
         alone = config.sqlite_path() is not None
@@ -393,6 +396,9 @@ class Engine:
         if self._due is not None and self._due <= self._store.clock.now():
             self.changed()  # whoever made it ready knows nothing of our filter
         self._due = requests.next_due
+        self._followers.show(requests.followed)
+        if requests.followed:
+            self._times.heed = time.monotonic() + _HEED_FOLLOWED
 
     def _obey_pauses(self, paused: frozenset[str]) -> None:
         """Give back what was claimed of queues that are paused now and not started."""

@@ -166,9 +166,13 @@ current_job = CurrentJob()
 
 
 class Executor:
-    """Runs jobs one after another in this process."""
+    """Runs jobs one after another in this process.
 
-    def __init__(self, registry: Registry, config: Config, clock: Clock) -> None:
+    `shown` says that what commands print is to go to this process's own stdout and stderr, too.
+    """
+
+    def __init__(self, registry: Registry, config: Config, clock: Clock, *, shown: bool = False) -> None:
+        self._shown = shown
         self._registry = registry
         self._config = config
         self._clock = clock
@@ -259,7 +263,7 @@ class Executor:
         if self._hooked:
             self._before(running)
         command: str | list[str] = json.loads(job.args)["command"]
-        outcome = run_command(command, _facts(job), started)
+        outcome = run_command(command, _facts(job), started, shown=self._shown)
         if outcome.error is None:
             self._after(running, None)
         elif outcome.kind != "snoozed":

@@ -213,7 +213,7 @@ class Pool:
         os.close(member.permits[1])
         os.close(member.messages[1])
         os.close(self._bell[0])
-        executor = Executor(self._setting.registry, self._setting.config, self._setting.clock)
+        executor = Executor(self._setting.registry, self._setting.config, self._setting.clock, shown=True)
         line = child_side.Line(member.permits[0], member.messages[0], self._bell[1])
         tools = child_side.Tools(member.journal, member.captures, executor, self._setting.policies.time_limit)
         child_side.Child(line, tools).serve()
@@ -385,6 +385,14 @@ class Pool:
                 self.kill(member, outcome)
                 return True
         return False
+
+    def written_by(self, job_id: int, number: int) -> tuple[Claimed, list[tuple[int, bytes]]] | None:
+        """What a job that is running has written to stdout and stderr: how much, and so many of the last bytes."""
+        for member in self.members:
+            running = member.running
+            if running is not None and running[0].id == job_id:
+                return running[0], [capture.last(number) for capture in member.captures]
+        return None
 
     def recall(self) -> list[Claimed]:
         """Take back everything that was not started."""

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cronq.dialects import Database
 
-CURRENT = "0004"
+CURRENT = "0005"
 """The newest revision in cronq/migrations/versions."""
 
 

@@ -11,6 +11,7 @@ from cronq.errors import InvalidInput
 from cronq.events import step
 from cronq.reader import Reader
 from cronq.roster import Roster
+from cronq.tails import Tails
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Steering(Reader):
         super().__init__(config, clock)
         self.roster = Roster(self._opened, self._queries, clock)
         self.duty = Duty(self._opened, self._queries, clock)
+        self.tails = Tails(self._opened, self._queries, clock)
 
     def prepare(self) -> None:
         """Open the database and set the clock by it; make the tables, or bring them up to date."""
@@ -229,7 +231,7 @@ class Steering(Reader):
         """Delete those of these jobs that are in one of these ended states; returns how many."""
         self.prepare()
         chosen = self._db.many(sorted(ids))
-        which = (self.clock.now() + 1, self._db.many(sorted(states)), chosen)
+        which = (self._db.many(sorted(states)), self.clock.now() + 1, chosen)
         return self._db.transact(partial(self._prune, which, chosen))
 
     def clear(self, states: Iterable[str], *, older_than: float = 0.0) -> Iterator[int]:
