@@ -11,8 +11,7 @@ import random
 import signal
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from cronq import __version__
 from cronq.account import Account
@@ -26,6 +25,7 @@ from cronq.locks import Liveness, new_worker
 from cronq.maintenance import Maintainer, not_started, settlement
 from cronq.outcome import Outcome
 from cronq.pace import Pace
+from cronq.part import Part, Times
 from cronq.policies import Policies
 from cronq.pool import TICK, Pool, Setting
 from cronq.roster import END, Entry, Presence
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from cronq.config import Config
     from cronq.job import Claimed
     from cronq.outcome import Settlement
-    from cronq.pool import Ended, Member, Started
+    from cronq.pool import Ended, Member
     from cronq.registry import Registry
     from cronq.store import Store
     from cronq.summary import Report, Summary
@@ -55,27 +55,6 @@ SHUTDOWN_GRACE = 60.0
 
 _CUT_OFF = "executor died: SIGKILL (its runner could not renew the lease: the database was away for too long)"
 _FENCED = Outcome("crashed", 0, 0, "rescue", error=Failure("ExecutorDied", _CUT_OFF), signal="SIGKILL")
-
-
-@dataclass
-class _Times:
-    """Monotonic times of what happens now and then."""
-
-    settled: float = 0.0
-    renew: float = 0.0
-    heed: float = 0.0
-    maintain: float = 0.0
-
-
-class Part(NamedTuple):
-    """Which part a runner plays: `run`, `work` or `serve-inetd`, on which queues, with how many children."""
-
-    kind: str
-    queues: str = ""
-    children: int | None = None
-    """None stands for the configured number."""
-    started: Started | None = None
-    """Children that were at work before there was an engine for them."""
 
 
 class Engine:
@@ -103,7 +82,7 @@ class Engine:
         courier = Courier(config, registry, let_go=self._pool.let_go)
         self._account = Account(store, self._policies, courier, report=report)
         self._pace = Pace()
-        self._times = _Times()
+        self._times = Times()
         alone = config.sqlite_path() is not None
         self._fence = (NoFence if alone else Fence)(config.lease, self._stop_in_time)
         self._ended: list[Settlement] = []
@@ -350,7 +329,8 @@ class Engine:
         now = self._store.clock.now()
         if self.promotes and self._due is not None and self._due <= now:
             if self._store.promote(now):
-                self.changed()
+                self._neighbours.ring()  # it may be due for another one's filter
+            self.changed()
             self._due = self._store.next_due()
 
     def _renew(self) -> None:
@@ -390,6 +370,8 @@ class Engine:
             self.ask_to_stop()
         if requests.paused != self._paused:
             self._obey_pauses(requests.paused)
+        if self._due is not None and self._due <= self._store.clock.now():
+            self.changed()  # whoever made it ready knows nothing of our filter
         self._due = requests.next_due
         self._followers.show(requests.followed)
         if requests.followed:
