@@ -6,7 +6,7 @@ import os
 
 from cronq.dialects import open_database
 from cronq.locks import remains_of_the_dead
-from cronq.queries import glance
+from cronq.lookups import glance
 from cronq.revisions import is_current
 
 TYPE_CHECKING = False
