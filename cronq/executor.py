@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from cronq import serialisation
 from cronq.capture import readable
+from cronq.claimed import COMMAND_TASK, NOTICE_TASK, Failure
 from cronq.errors import ConfigError, Fail, Retry, Skip, Snooze, Stop, TimeLimitExceeded, UnknownTask
-from cronq.job import COMMAND_TASK, Failure
-from cronq.notices import NOTICE_TASK, Notice
 from cronq.outcome import Outcome
 from cronq.permissions import require_commands
 from cronq.shell import run_command
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
+    from cronq.claimed import Claimed
     from cronq.config import Config
-    from cronq.job import Claimed
     from cronq.registry import Registry, Task
     from cronq.times import Clock
 
@@ -272,6 +271,8 @@ class Executor:
         return outcome._replace(kind=kind, warnings=tuple(running.warnings), notes=running.changed_notes)
 
     def _notice(self, job: Claimed, started: int) -> Outcome:
+        from cronq.notices import Notice  # hardly a job needs it, and each start would pay for it
+
         notice = Notice(*json.loads(job.args))
         if self._config.notify_command:
             facts = {f"CRONQ_NOTICE_{name.upper()}": str(value) for name, value in notice._asdict().items()}

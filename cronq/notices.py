@@ -5,17 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from cronq.job import Claimed, State
+from cronq.claimed import NOTICE_TASK, Claimed, State
 
 if TYPE_CHECKING:
     from cronq.config import Config
     from cronq.outcome import Settlement
     from cronq.registry import Registry
     from cronq.retry import Policy
-
-NOTICE_TASK = "cronq:notice"
-"""Marks what a child runs to deliver a notice; no job has this task."""
-
 
 _AGAIN = frozenset({State.RETRYING, State.READY})
 """What an attempt that was spent in vain leads to; ready is what a rescue makes of it."""

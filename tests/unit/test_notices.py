@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import json
 
+from cronq.claimed import NOTICE_TASK
 from cronq.job import Claimed, Failure, State
-from cronq.notices import NOTICE_TASK, Notice, notice_of
+from cronq.notices import Notice, notice_of
 from cronq.outcome import Next, Outcome, Settlement
 from cronq.retry import Policy
 from tests.unit.claims import claimed
