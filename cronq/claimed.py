@@ -12,9 +12,6 @@ from typing import NamedTuple
 COMMAND_TASK = "command"
 """The built-in task that runs a shell command."""
 
-NOTICE_TASK = "cronq:notice"
-"""Marks what a child runs to deliver a notice; no job has this task."""
-
 
 class State(StrEnum):
     """Where a job stands; see docs/lifecycle.md for the drawing."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq import __version__
+from cronq.courier import Courier
 from cronq.errors import Unavailable
 from cronq.events import log, step, steps
 from cronq.fence import Fence, NoFence
@@ -22,7 +23,7 @@ from cronq.followers import Followers
 from cronq.job import ENDED, Failure, State
 from cronq.locks import Liveness, new_worker
 from cronq.maintenance import Maintainer, not_started, settlement
-from cronq.notices import Notice, notice_of
+from cronq.notices import healthy, notice_of
 from cronq.outcome import Outcome
 from cronq.pace import Pace
 from cronq.policies import Policies
@@ -102,6 +103,7 @@ class Engine:
         self._pool = started.pool if started else Pool(part.children or config.jobs, setting)
         self._pool.before_fork = store.close
         self._followers = Followers(store, self._pool)
+        self._courier = Courier(config, registry, let_go=self._pool.let_go)
         self._pace = Pace()
         self._times = _Times()
         alone = config.sqlite_path() is not None
@@ -147,6 +149,7 @@ class Engine:
                 self.begin()
                 yield signals.fd
                 self.leave()
+                self._call_people(at_once=True)
             except Unavailable:
                 self._finish_without_database(signals.fd)
                 alive.abandon()
@@ -163,6 +166,7 @@ class Engine:
 
     def leave(self) -> None:
         """Nothing is in hand any more."""
+        self._tell_of_recovery()
         self._maintainer.resign(self.worker)
         self._store.roster.leave(self.worker)
         self.summary.conflicts = self._store.conflicts
@@ -179,6 +183,7 @@ class Engine:
         self._store.promote(self._store.clock.now())
         self._store.unblock_stranded()
         self._maintainer.prune()
+        self._tell_of_recovery()
 
     def hand_over(self) -> None:
         """Before each wait: heed signals, keep the children busy with what was taken back or is claimed now."""
@@ -192,6 +197,7 @@ class Engine:
         self._gather()
         self._settle_when_due()
         self._look_after()
+        self._call_people()
 
     # Handing over
 
@@ -261,10 +267,6 @@ class Engine:
         self._take_back(orphaned)
 
     def _take(self, job: Claimed, outcome: Outcome) -> None:
-        if not job.id:
-            if outcome.error:
-                log.warning("a notice did not get through: %s: %s", outcome.error.kind, outcome.error.message)
-            return
         if not_started(outcome):
             return
         if not self._ended:
@@ -273,15 +275,14 @@ class Engine:
 
     def _heed(self, ended: Sequence[Ended]) -> None:
         """What jobs ask of the runner. Not before all outcomes are taken: settling lets journals go."""
-        self._returned += [job for job, outcome in ended if job.id and not_started(outcome)]
+        self._returned += [job for job, outcome in ended if not_started(outcome)]
         if any(outcome.stop for _, outcome in ended):
             self.ask_to_stop(SHUTDOWN_GRACE)
 
     def _take_back(self, jobs: list[Claimed]) -> None:
         """Keep jobs for another child; those that follow one in their group go back to the line."""
         self._returned += [job for job in jobs if job.state == "blocked"]
-        self._spare += [job for job in jobs if job.id and job.state != "blocked"]
-        self._deliver([job for job in jobs if not job.id])
+        self._spare += [job for job in jobs if job.state != "blocked"]
 
     def _give_back(self) -> None:
         """Release what followed others in their groups.
@@ -336,19 +337,22 @@ class Engine:
         setattr(self.summary, state, getattr(self.summary, state) + 1)
         notice = notice_of(settled, self._policies.of(job))
         if notice:
-            self._call_a_person(notice)
+            log.error("%s", notice)
+            self._courier.take(notice)
+            if self._report:
+                self._report.needs_a_person(notice)
 
-    def _call_a_person(self, notice: Notice) -> None:
-        log.error("%s", notice)
-        if self._report:
-            self._report.needs_a_person(notice)
-        if notice.wanted(self._config, self._pool.registry):
-            self._deliver([notice.as_job(self._chance.getrandbits(62))])
+    def _call_people(self, *, at_once: bool = False) -> None:
+        """Send notices on their way, and remember which jobs they were of."""
+        if self._courier.may_go(at_once=at_once):
+            self._pool.before_fork()
+            told = self._courier.go()
+            self._store.troubles.mark(notice.job_id for notice in told if notice.job_id)
 
-    def _deliver(self, notices: list[Claimed]) -> None:
-        """Have the idlest child tell a person: the hook and the command are a user's code."""
-        if notices and self._pool.members:
-            min(self._pool.members, key=lambda member: len(member.hand)).give(notices)
+    def _tell_of_recovery(self) -> None:
+        for queue in self._store.troubles.take_healed() if self._courier.wanted else ():
+            log.info("%s", healthy(queue))
+            self._courier.take(healthy(queue))
 
     # Looking after what runs
 
@@ -462,4 +466,4 @@ class Engine:
 
 
 def _is_lost(job: Claimed, held: Mapping[int, int]) -> bool:
-    return bool(job.id) and held.get(job.id) != job.token
+    return held.get(job.id) != job.token

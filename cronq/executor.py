@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cronq import serialisation
 from cronq.capture import readable
-from cronq.claimed import COMMAND_TASK, NOTICE_TASK, Failure
+from cronq.claimed import COMMAND_TASK, Failure
 from cronq.errors import ConfigError, Fail, Retry, Skip, Snooze, Stop, TimeLimitExceeded, UnknownTask
 from cronq.outcome import Outcome
 from cronq.permissions import require_commands
@@ -203,8 +203,6 @@ class Executor:
 
     def _attempt(self, job: Claimed, running: RunningJob, started: int) -> Outcome:
         try:
-            if job.task == NOTICE_TASK:
-                return self._notice(job, started)
             if job.task == COMMAND_TASK:
                 return self._command(job, running, started)
             task = self._resolved(job.task)
@@ -269,19 +267,6 @@ class Executor:
             self._on_error(running, Fail(outcome.error.message))
         kind = "warning" if running.warnings and outcome.kind == "success" else outcome.kind
         return outcome._replace(kind=kind, warnings=tuple(running.warnings), notes=running.changed_notes)
-
-    def _notice(self, job: Claimed, started: int) -> Outcome:
-        from cronq.notices import Notice  # hardly a job needs it, and each start would pay for it
-
-        notice = Notice(*json.loads(job.args))
-        if self._config.notify_command:
-            facts = {f"CRONQ_NOTICE_{name.upper()}": str(value) for name, value in notice._asdict().items()}
-            told = run_command(self._config.notify_command, {**facts, "CRONQ_NOTICE": str(notice)}, started)
-        else:
-            told = Outcome("success", started, started)
-        for hook in self._hooks["on_notify"]:
-            hook(notice)
-        return told
 
     # Hooks
 

@@ -218,10 +218,12 @@ class Pool:
         tools = child_side.Tools(member.journal, member.captures, executor, self._setting.policies.time_limit)
         child_side.Child(line, tools).serve()
 
-    @property
-    def registry(self) -> Registry:
-        """The tasks that the children know."""
-        return self._setting.registry
+    def let_go(self) -> None:
+        """In a process that was forked beside the children: hold no end of their pipes."""
+        for member in self.members:
+            member.close()
+        for fd in self._bell:
+            os.close(fd)
 
     @property
     def in_hand(self) -> int:

@@ -45,7 +45,7 @@ PATH = f"import sys; sys.path[:] = {sys.path!r}\n"
 @pytest.mark.parametrize("options", [(), ("--jobs=2",), ("--fail",), ("--max-time", "5s")])
 def test_run_with_nothing_to_do_imports_next_to_nothing(project: Project, options: tuple[str, ...]) -> None:
     project.enqueue("--at", "+1h", "--", "true")
-    assert not imported(project, "run", *options) & (HEAVY | SLOW)
+    assert not imported(project, "run", *options) & (HEAVY | SLOW | {"urllib", "uuid", "apprise", "sentry_sdk"})
 
 
 def test_run_with_a_filter_and_nothing_to_do_imports_nothing_heavy(project: Project) -> None:
@@ -120,6 +120,12 @@ def test_monitors_import_nothing_heavy(project: Project) -> None:
     project.enqueue("--at", "+1h", "--", "true")
     assert not imported(project, "health", "-w", "ready=5") & (HEAVY | {"json", "dataclasses", "logging", "pathlib"})
     assert not imported(project, "metrics") & (HEAVY | {"json", "dataclasses", "logging", "pathlib"})
+
+
+def test_work_imports_neither_typer_nor_rich_nor_pydantic(project: Project) -> None:
+    project.enqueue("add", "a=1", "b=2")
+    assert not imported(project, "work", "--max-jobs=1") & {"typer", "rich", "pydantic", "sqlalchemy", "alembic"}
+    assert project.show(1)["result"] == 3
 
 
 def test_version_imports_nothing_heavy(project: Project) -> None:

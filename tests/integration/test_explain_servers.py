@@ -75,7 +75,7 @@ HOT: dict[str, tuple[tuple[Any, ...], str, int]] = {
     "leases": (("w1",), "held", 1_000),
     "renew": ((9, IDS, "w1"), "PRIMARY", 1_000),
     "take_over": (("w9", 1, IDS, "w1", 9), "PRIMARY", 1_000),
-    "requests": (("w1", "w1"), "held", 2_000),
+    "requests": (("w1", "w1", 9), "held", 2_000),
     "prunable": ((["finished"], 100, 1000), "ended", 3_000),
     "prune": ((["finished"], 100, IDS), "PRIMARY", 1_000),
     "twin": (("k",), "unique", 10),
