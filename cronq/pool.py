@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cronq import child as child_side
 from cronq.capture import Capture
+from cronq.claimed import Failure
 from cronq.errors import CronqError
 from cronq.executor import Executor
-from cronq.job import Failure
 from cronq.journal import Journal, path_for
 from cronq.outcome import Outcome
 from cronq.shell import die_with_parent, signal_name
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from resource import struct_rusage
 
+    from cronq.claimed import Claimed
     from cronq.config import Config
-    from cronq.job import Claimed
     from cronq.journal import Entry
     from cronq.locks import Liveness
     from cronq.policies import Policies
