@@ -65,6 +65,7 @@ class Broker:
     """A transport over a broker: one message wakes whoever listens."""
 
     listens = True
+    reaches_all = False
     errors: ClassVar[tuple[type[Exception], ...]] = (OSError,)
     """What the library raises when the broker is out of reach or refuses."""
 

@@ -50,6 +50,7 @@ class Port:
     """A `serve-inetd` that listens somewhere. Keeps no connection between two jobs."""
 
     listens = False
+    reaches_all = False
 
     def __init__(self, url: str, addresses: list[_Address] | None = None, *, host: str = "", port: int = 0) -> None:
         self.limit = LIMIT
