@@ -46,6 +46,12 @@ class Bell:
         for ropes in self._bells:
             _pull(ropes, jobs[:AT_ONCE])
 
+    def close(self) -> None:
+        """Close all connections; the next ring opens them again."""
+        for ropes in self._bells:
+            for rope in ropes:
+                rope.let_go()
+
 
 def _pull(ropes: Sequence[_Rope], jobs: Iterable[tuple[str, int]]) -> None:
     """Pull the first rope that holds, for each job; no longer than the limit for all of them."""
@@ -124,6 +130,10 @@ class _Rope:
         if self._breaker.breaks(took=took):
             said = error if isinstance(error, CronqError) else f"{type(error).__name__}: {error}"
             log.warning("no wake-ups through %s: %s", without_password(self._url), said)
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Close the connection."""
         if self._transport is not None:
             self._transport.close()
 

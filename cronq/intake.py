@@ -100,9 +100,11 @@ class Intake:
             self._opened = before
 
     def close(self) -> None:
-        """Close this thread's connection; the next use opens another one."""
+        """Close this thread's connections; the next use opens others."""
         if self._opened.pid == os.getpid():
             self._opened.store.close()
+            if self._opened.bell:
+                self._opened.bell.close()
 
     def forget(self) -> None:
         """The tasks or their settings have changed."""

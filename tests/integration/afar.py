@@ -1,0 +1,87 @@
+"""A queue whose jobs come from elsewhere: who enqueues can't reach the sockets of the workers."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from typing import Any
+
+from cronq import Cronq
+from cronq import config as configuration
+from tests.integration.running import Queue, alive
+from tests.project import Project
+from tests.waiting import wait_until
+
+NEVER = ("--poll", "1h")
+"""A worker that only looks when something wakes it."""
+
+LIMIT, SLACK = 1.0, 0.5
+"""Seconds that an enqueue may lose once, and what a busy machine adds."""
+
+TASKS = """\
+@queue.task
+def note(word):
+    mark(word)
+
+
+@queue.task
+def until(name):
+    mark("began", name)
+    pause_until((HERE / name).exists)
+"""
+
+
+class AfarQueue(Queue):
+    """Workers lock here; the test enqueues as another host would, through the transport of a URL."""
+
+    def __init__(self, project: Project, wake: str) -> None:
+        self._wake = wake
+        super().__init__(project)
+        self.tasks(TASKS)
+
+    def tasks(self, text: str, config: str = "") -> None:
+        super().tasks(text, f'wake = "{self._wake}"\nlock_dir = "here"\n{config}')
+
+    @property
+    def app(self) -> Cronq:
+        if self._app is None:
+            self._app = self.another_app()
+        return self._app
+
+    def another_app(self, **values: Any) -> Cronq:
+        """What another program would enqueue through."""
+        config = configuration.load(file=str(self.directory / "cronq.toml"), environ={})
+        return Cronq(config.with_values("the test", lock_dir=str(self.directory / "elsewhere"), **values))
+
+    def idle(self, *arguments: str | int) -> subprocess.Popen[str]:
+        """A worker that is at work, and has looked for the last time before somebody wakes it."""
+        worker = self.work(*NEVER, "--jobs", 1, *arguments)
+        self.settle_down()
+        return worker
+
+    def ring_from_elsewhere(self) -> bool:
+        """Ring by hand; whether the transport took it."""
+        rung = self.project.cronq("ring", env={"CRONQ_LOCK_DIR": str(self.directory / "elsewhere")})
+        return rung.status == 0
+
+    def settle_down(self) -> None:
+        """Wait until nobody looks any more: neither at the start, nor as the listener has connected."""
+        deadline = time.monotonic() + 1
+        wait_until(lambda: time.monotonic() > deadline)
+
+    def finished(self, jobs: list[int], *, seconds: float = 30) -> None:
+        """Wait until these jobs are done."""
+        wait_until(
+            lambda: all(row["state"] == "finished" for row in self.rows() if row["id"] in jobs),
+            seconds=seconds,
+            what="all are finished",
+        )
+
+
+def ended(worker: subprocess.Popen[str], *, seconds: float = 20) -> str:
+    """End a worker as systemd would; what it said."""
+    assert alive(worker.pid), worker.communicate()
+    worker.terminate()
+    _, said = worker.communicate(timeout=seconds)
+    assert worker.returncode == 0, said
+    return said

@@ -1,0 +1,191 @@
+"""Workers behind a broker: what wakes them, what a broker that dies costs, and what a hostile one can do."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from cronq.transports import open_transport
+from daemons.brokers import KINDS, Broker, private_broker
+from tests import brokers, servers
+from tests.integration.afar import LIMIT, NEVER, SLACK, AfarQueue, ended
+from tests.project import Project
+from tests.waiting import wait_until
+
+SOON = 5
+"""Seconds within which a wake-up must have started a job, however busy the machine is."""
+
+NOWHERE = {"amqp": "kombu", "redis": "redis", "beanstalk": "greenstalk", "sqs": "boto3"}
+"""Each extra's library."""
+
+MESSAGES = {"rabbitmq": 1 << 20, "redis": 1 << 20, "beanstalkd": 60_000, "sqs": 200_000}
+"""Bytes of the longest message that each broker takes, or a megabyte."""
+
+
+@pytest.fixture(params=sorted(KINDS))
+def broker(request: pytest.FixtureRequest) -> Broker:
+    servers.require(request.param)
+    return brokers.shared(request.param)
+
+
+@pytest.fixture
+def queue(broker: Broker, project: Project) -> Iterator[AfarQueue]:
+    with AfarQueue(project, broker.named(f"test{uuid4().hex}")) as queue:
+        yield queue
+
+
+def test_an_enqueue_elsewhere_wakes_the_worker_that_serves_the_queue(queue: AfarQueue) -> None:
+    workers = [queue.idle("--queue", name) for name in ("one", "two")]
+    for number, name in enumerate(["one", "two", "one", "one", "two", "two"]):
+        queue.put("note", {"word": f"word{number}"}, queue=name)
+        queue.wait_for_record(f"word{number}", seconds=SOON)
+    assert [ended(worker) for worker in workers] == ["", ""]
+
+
+def test_hostile_messages_leave_a_worker_at_work(queue: AfarQueue, broker: Broker) -> None:
+    worker = queue.idle()
+    sender: Any = open_transport(queue.app.config.wake[0], queue.app.config)
+    sender.notify("default", 4_000_000)  # nobody knows this one
+    garbage = ["no number", "-1", "9" * 5000, "\N{PILE OF POO}'; --"]
+    for body in [*garbage, "x" * MESSAGES[broker.kind], *["1"] * (100 if broker.kind == "sqs" else 1000)]:
+        sender.send(sender._connection, body)
+    sender.close()
+    queue.put("note", {"word": "after"})
+    queue.wait_for_record("after", seconds=30)
+    assert ended(worker) == ""
+    assert [row["attempt"] for row in queue.rows()] == [1]
+
+
+@pytest.mark.needs("redis")
+def test_a_hundred_thousand_wake_ups_are_one_look(project: Project) -> None:
+    broker = brokers.shared("redis")
+    name = f"test{uuid4().hex}"
+    with AfarQueue(project, broker.named(name)) as queue:
+        worker = queue.idle()
+        queue.put("until", {"name": "enough"})
+        queue.wait_for_record("began", seconds=SOON)
+        before = processor_time(worker.pid)
+        with socket.create_connection(("127.0.0.1", broker.port)) as client:
+            for _ in range(100):
+                client.sendall(b"PUBLISH %s 1\r\n" % name.encode() * 1000)
+                answered = 0
+                while answered < 1000:
+                    answered += client.recv(1 << 16).count(b"\n")
+        (queue.directory / "enough").touch()
+        queue.put("note", {"word": "after"})
+        queue.wait_for_record("after", seconds=30)
+        assert processor_time(worker.pid) - before < 0.5
+        assert ended(worker) == ""
+
+
+def processor_time(pid: int) -> float:
+    """Seconds of processor time of one process."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+# A broker that dies, or takes nothing
+
+
+class Load:
+    """Somebody who enqueues all the time; `slowest` are the seconds that each enqueue took, worst first."""
+
+    def __init__(self, queue: AfarQueue) -> None:
+        self._queue = queue
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._enqueue)
+        self._taken: list[float] = []
+        self.jobs: list[int] = []
+
+    def __enter__(self) -> Load:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def wait_for_more(self, count: int = 20) -> None:
+        """Wait until some more jobs are enqueued."""
+        there = len(self.jobs)
+        wait_until(lambda: len(self.jobs) >= there + count, what="more jobs")
+
+    @property
+    def slowest(self) -> list[float]:
+        return sorted(self._taken, reverse=True)
+
+    def _enqueue(self) -> None:
+        app = self._queue.another_app()
+        while not self._stop.wait(0.02):
+            started = time.monotonic()
+            job = app.enqueue("jobs.note", {"word": f"job{len(self.jobs)}"}, check=False)
+            self._taken.append(time.monotonic() - started)
+            self.jobs.append(job.id)
+        app.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_broker_is_killed_and_started_again_under_load(kind: str, project: Project) -> None:
+    servers.require(kind)
+    with private_broker(kind) as broker, AfarQueue(project, broker.url) as queue:
+        workers = [queue.idle(), queue.idle("--priority", "-20")]
+        with Load(queue) as load:
+            load.wait_for_more()
+            broker.kill()
+            load.wait_for_more()
+            broker.start()
+            load.wait_for_more()
+        first, second = load.slowest[:2]
+        assert first < LIMIT + SLACK
+        assert second < SLACK
+        wait_until(queue.ring_from_elsewhere, seconds=30, what="it takes messages again")
+        queue.finished(load.jobs)
+        assert set(Counter(queue.recorded()).values()) == {1}
+        for worker in workers:
+            said = ended(worker)
+            assert "no wake-ups through" in said
+            assert "wake-ups come through" in said
+
+
+def block_rabbitmq(broker: Broker) -> Callable[[], None]:
+    broker.control("set_vm_memory_high_watermark", "0.0000001")
+    return lambda: broker.control("set_vm_memory_high_watermark", "0.6")
+
+
+def fill_redis(broker: Broker) -> Callable[[], None]:
+    with socket.create_connection(("127.0.0.1", broker.port)) as client:
+        client.sendall(b"CLIENT PAUSE 600000 ALL\r\n")
+        client.recv(10)
+    return lambda: None
+
+
+BLOCKED: dict[str, Callable[[Broker], Callable[[], None]]] = {"rabbitmq": block_rabbitmq, "redis": fill_redis}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", sorted(BLOCKED))
+def test_a_blocked_broker_costs_an_enqueue_a_second_once(kind: str, project: Project) -> None:
+    servers.require(kind)
+    with private_broker(kind) as broker, AfarQueue(project, broker.url) as queue:
+        worker = queue.idle()
+        queue.put("note", {"word": "before"})
+        queue.wait_for_record("before", seconds=SOON)
+        BLOCKED[kind](broker)
+        with Load(queue) as load:
+            load.wait_for_more()
+        first, second = load.slowest[:2]
+        assert 0.2 < first < LIMIT + SLACK
+        assert second < 0.2
+        assert ended(worker) == ""
