@@ -53,11 +53,11 @@ class AfarQueue(Queue):
         config = configuration.load(file=str(self.directory / "cronq.toml"), environ={})
         return Cronq(config.with_values("the test", lock_dir=str(self.directory / "elsewhere"), **values))
 
-    def idle(self, *arguments: str | int) -> subprocess.Popen[str]:
-        """A worker that is at work, and has looked for the last time before somebody wakes it."""
-        worker = self.work(*NEVER, "--jobs", 1, *arguments)
+    def idle(self, *filters: tuple[str, ...]) -> list[subprocess.Popen[str]]:
+        """Workers with these filters that have looked for the last time before somebody wakes them."""
+        workers = [self.work(*NEVER, "--jobs", 1, *given) for given in filters or [()]]
         self.settle_down()
-        return worker
+        return workers
 
     def ring_from_elsewhere(self) -> bool:
         """Ring by hand; whether the transport took it."""
@@ -79,7 +79,7 @@ class AfarQueue(Queue):
 
 
 def ended(worker: subprocess.Popen[str], *, seconds: float = 20) -> str:
-    """End a worker as systemd would; what it said."""
+    """End a worker as systemd would, while it is well; what it said."""
     assert alive(worker.pid), worker.communicate()
     worker.terminate()
     _, said = worker.communicate(timeout=seconds)
