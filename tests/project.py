@@ -104,13 +104,15 @@ class Project:
         seconds: float = 60,
     ) -> Ran:
         """Run `cronq ARGUMENTS` to its end, at most `seconds` long."""
-        with self.start(*arguments, env=env, cwd=cwd) as process:
-            try:
-                stdout, stderr = process.communicate(stdin, timeout=seconds)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                raise
-        return Ran(process.returncode, stdout, stderr)
+        return _to_its_end(self.start(*arguments, env=env, cwd=cwd), stdin, seconds)
+
+    def python(self, *arguments: str | int, env: Mapping[str, str] | None = None, seconds: float = 60) -> Ran:
+        """Run a program of the project, with cronq within its reach, to its end."""
+        process = subprocess.Popen(
+            [sys.executable, *map(str, arguments)], cwd=self.directory, env=self.environment | dict(env or {}),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        return _to_its_end(process, "", seconds)
 
     def done(self, *arguments: str | int, stdin: str = "") -> str:
         """Run `cronq ARGUMENTS`, which must succeed; its output without the last newline."""
@@ -131,3 +133,13 @@ class Project:
         """What `cronq ls --json ARGUMENTS` lists."""
         listed: list[dict[str, Any]] = json.loads(self.done("ls", "--json", *arguments))
         return listed
+
+
+def _to_its_end(process: subprocess.Popen[str], stdin: str, seconds: float) -> Ran:
+    with process:
+        try:
+            stdout, stderr = process.communicate(stdin, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    return Ran(process.returncode, stdout, stderr)

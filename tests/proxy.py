@@ -25,11 +25,11 @@ class Cut(NamedTuple):
 
 
 class Proxy:
-    """Listens on a free port; `with Proxy(port) as proxy:` leads to the server on that port."""
+    """Listens on a free port; `with Proxy(port) as proxy:` leads to the server on that port of this machine."""
 
-    def __init__(self, server: int) -> None:
+    def __init__(self, server: int, *, address: str = "127.0.0.1") -> None:
         self._server = server
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((address, 0))
         self._cuts: list[Cut] = []
         self._open: list[socket.socket] = []
         self.port = int(self._listener.getsockname()[1])

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,18 +17,19 @@ import pytest
 from cronq.transports import open_transport
 from daemons.brokers import KINDS, Broker, private_broker
 from tests import brokers, servers
-from tests.integration.afar import LIMIT, NEVER, SLACK, AfarQueue, ended
+from tests.integration.afar import LIMIT, SLACK, SOON, AfarQueue, ended
 from tests.project import Project
 from tests.waiting import wait_until
 
 SLOW = 0.4
 """Seconds of an enqueue that was held up by a broker."""
 
-SOON = 5
-"""Seconds within which a wake-up must have started a job, however busy the machine is."""
-
-NOWHERE = {"amqp": "kombu", "redis": "redis", "beanstalk": "greenstalk", "sqs": "boto3"}
-"""Each extra's library."""
+LIBRARIES = [
+    ("amqp", "amqp", "kombu"),
+    ("rediss", "redis", "redis"),
+    ("beanstalk", "beanstalk", "greenstalk"),
+    ("sqs", "sqs", "boto3"),
+]
 
 MESSAGES = {"rabbitmq": 1 << 20, "redis": 1 << 20, "beanstalkd": 60_000, "sqs": 200_000}
 """Bytes of the longest message that each broker takes, or a megabyte."""
@@ -96,6 +95,66 @@ def processor_time(pid: int) -> float:
     """Seconds of processor time of one process."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+PRODUCER = """\
+import logging, os, socket, sys, threading
+from pathlib import Path
+from jobs import note
+
+logging.basicConfig(level="WARNING")
+
+def connections():
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            with socket.socket(fileno=os.dup(int(entry.name))) as one:
+                if one.family == socket.AF_INET and one.getpeername()[1] == int(sys.argv[1]):
+                    yield one.getsockname()[1]
+        except OSError:
+            continue
+
+note.enqueue("parent")
+before = set(connections())  # none where each message has its own
+child = os.fork()
+if child == 0:
+    note.enqueue("child")
+    sys.exit(bool(before) and not set(connections()) - before)
+assert os.waitpid(child, 0)[1] == 0
+note.enqueue("parent again")
+assert set(connections()) == before, "the child has broken it"
+threads = [threading.Thread(target=note.enqueue, args=(f"thread {number}",)) for number in range(5)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_a_producer_may_fork_and_have_threads(queue: AfarQueue, broker: Broker) -> None:
+    [worker] = queue.idle()
+    queue.project.write("producer.py", PRODUCER)
+    elsewhere = {"CRONQ_LOCK_DIR": str(queue.directory / "elsewhere")}
+    ran = queue.project.python("producer.py", broker.port, env=elsewhere)
+    assert (ran.status, ran.stderr) == (0, "")
+    wait_until(lambda: len(queue.recorded()) == 8, seconds=SOON, what="all are done")
+    assert ended(worker) == ""
+
+
+@pytest.mark.parametrize(("scheme", "extra", "library"), LIBRARIES)
+def test_a_library_that_is_missing(scheme: str, extra: str, library: str, project: Project) -> None:
+    project.write(f"shadow/{library}.py", "raise ImportError('not here')")
+    project.write("cronq.toml", f'database = "sqlite:///cronq.db"\napp = "jobs:queue"\nwake = "{scheme}://host/x"\n')
+    project.write(
+        "producer.py",
+        "import logging\nfrom jobs import add\nlogging.basicConfig()\nprint(*(add.enqueue(1, n).id for n in range(3)))",
+    )
+    shadow = {"PYTHONPATH": str(project.directory / "shadow")}
+    ran = project.cronq("work", env=shadow)
+    assert ran == (78, "", f"cronq: wake: {extra} needs the package {library}: install cronq-jobs[{extra}]\n")
+    status, printed, said = project.python("producer.py", env=shadow)
+    assert (status, printed) == (0, "1 2 3\n")
+    assert said.count(f"install cronq-jobs[{extra}]") == 1
+    assert len(said.splitlines()) == 1
 
 
 # A broker that dies, or takes nothing
