@@ -27,7 +27,7 @@ service {name}
 	instances = 16
 	cps = 10000 1
 	server = {server}
-	server_args = {arguments}
+{arguments}
 }}
 """
 
@@ -52,7 +52,7 @@ def xinetd_for(place: Path, services: Sequence[Service]) -> Iterator[list[int]]:
                     port=port,
                     wait="yes" if service.waits else "no",
                     server=server,
-                    arguments=" ".join(arguments),
+                    arguments=f"\tserver_args = {' '.join(arguments)}" if arguments else "",
                 )
             )
     program = shutil.which("xinetd", path="/usr/sbin:/usr/bin") or "xinetd"

@@ -47,6 +47,12 @@ class Capture:
             return readable(os.pread(self._fd, size, 0))
         return shortened(os.pread(self._fd, KEPT, 0), os.pread(self._fd, KEPT, size - KEPT), size)
 
+    def last(self, number: int) -> tuple[int, bytes]:
+        """How many bytes were written, and so many of the last ones."""
+        size = os.fstat(self._fd).st_size
+        start = max(0, size - number)
+        return size, os.pread(self._fd, size - start, start)
+
     def take(self) -> str | None:
         """The same in the child, and start over empty.
 

@@ -11,26 +11,26 @@ import random
 import signal
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from cronq import __version__
+from cronq.account import Account
 from cronq.courier import Courier
 from cronq.errors import Unavailable
-from cronq.events import log, step, steps
+from cronq.events import steps
 from cronq.fence import Fence, NoFence
-from cronq.job import ENDED, Failure, State
+from cronq.followers import Followers
+from cronq.job import ENDED, Failure
 from cronq.locks import Liveness, new_worker
 from cronq.maintenance import Maintainer, not_started, settlement
-from cronq.notices import healthy, notice_of
 from cronq.outcome import Outcome
 from cronq.pace import Pace
+from cronq.part import Part, Times
 from cronq.policies import Policies
 from cronq.pool import TICK, Pool, Setting
 from cronq.roster import END, Entry, Presence
 from cronq.signals import Signals
 from cronq.store import Lease
-from cronq.summary import Summary
 from cronq.times import SECOND
 from cronq.transports.local import Neighbours
 
@@ -40,41 +40,21 @@ if TYPE_CHECKING:
     from cronq.config import Config
     from cronq.job import Claimed
     from cronq.outcome import Settlement
-    from cronq.pool import Ended, Member, Started
+    from cronq.pool import Ended, Member
     from cronq.registry import Registry
     from cronq.store import Store
-    from cronq.summary import Report
+    from cronq.summary import Report, Summary
 
 _SETTLE_AT = 100
 _SETTLE_AFTER = 0.05
 _HEED = 1.0
+_HEED_FOLLOWED = 0.25
 _MAINTAIN = 60.0
 SHUTDOWN_GRACE = 60.0
 """Seconds that running jobs get to end after SIGTERM."""
 
 _CUT_OFF = "executor died: SIGKILL (its runner could not renew the lease: the database was away for too long)"
 _FENCED = Outcome("crashed", 0, 0, "rescue", error=Failure("ExecutorDied", _CUT_OFF), signal="SIGKILL")
-
-
-@dataclass
-class _Times:
-    """Monotonic times of what happens now and then."""
-
-    settled: float = 0.0
-    renew: float = 0.0
-    heed: float = 0.0
-    maintain: float = 0.0
-
-
-class Part(NamedTuple):
-    """Which part a runner plays: `run`, `work` or `serve-inetd`, on which queues, with how many children."""
-
-    kind: str
-    queues: str = ""
-    children: int | None = None
-    """None stands for the configured number."""
-    started: Started | None = None
-    """Children that were at work before there was an engine for them."""
 
 
 class Engine:
@@ -88,21 +68,21 @@ class Engine:
     ) -> None:
         started = part.started
         self.worker = started.alive.worker if started else new_worker()
-        self.summary = Summary()
         self.claimed = 0
         self._store = store
         self._config = config
         self._part = part
-        self._report = report
         self._policies = Policies(config, registry)
         self._chance = random.Random()
         self._maintainer = Maintainer(store, config, self._policies, chance=self._chance)
         setting = Setting(config, registry, self._policies, store.clock, self.worker)
         self._pool = started.pool if started else Pool(part.children or config.jobs, setting)
         self._pool.before_fork = store.close
-        self._courier = Courier(config, registry, let_go=self._pool.let_go)
+        self._followers = Followers(store, self._pool)
+        courier = Courier(config, registry, let_go=self._pool.let_go)
+        self._account = Account(store, self._policies, courier, report=report)
         self._pace = Pace()
-        self._times = _Times()
+        self._times = Times()
         alone = config.sqlite_path() is not None
         self._fence = (NoFence if alone else Fence)(config.lease, self._stop_in_time)
         self._ended: list[Settlement] = []
@@ -114,6 +94,11 @@ class Engine:
         self._stop_asked: float | None = None
         self._signals = 0
         self._grace = SHUTDOWN_GRACE
+
+    @property
+    def summary(self) -> Summary:
+        """What it did so far."""
+        return self._account.summary
 
     # What the parts do differently
 
@@ -146,7 +131,7 @@ class Engine:
                 self.begin()
                 yield signals.fd
                 self.leave()
-                self._call_people(at_once=True)
+                self._account.call_people(self._pool.before_fork, at_once=True)
             except Unavailable:
                 self._finish_without_database(signals.fd)
                 alive.abandon()
@@ -163,7 +148,7 @@ class Engine:
 
     def leave(self) -> None:
         """Nothing is in hand any more."""
-        self._tell_of_recovery()
+        self._account.tell_of_recovery()
         self._maintainer.resign(self.worker)
         self._store.roster.leave(self.worker)
         self.summary.conflicts = self._store.conflicts
@@ -176,11 +161,11 @@ class Engine:
         self._times.maintain = time.monotonic() + min(_MAINTAIN, self._config.lease / 2)
         self._store.synchronise()
         for settled in self._maintainer.rescue(besides=self.worker):
-            self._tell(settled)
+            self._account.enter(settled)
         self._store.promote(self._store.clock.now())
         self._store.unblock_stranded()
         self._maintainer.prune()
-        self._tell_of_recovery()
+        self._account.tell_of_recovery()
 
     def hand_over(self) -> None:
         """Before each wait: heed signals, keep the children busy with what was taken back or is claimed now."""
@@ -194,7 +179,7 @@ class Engine:
         self._gather()
         self._settle_when_due()
         self._look_after()
-        self._call_people()
+        self._account.call_people(self._pool.before_fork)
 
     # Handing over
 
@@ -318,38 +303,8 @@ class Engine:
         self.summary.lost += len(lost)
         for one in settled:
             if one.job.id not in lost:
-                self._tell(one)
-        if self._report and self._report.watched:
-            self._report.progress(self.summary, self.summary.ended + self._pool.in_hand + self._store.backlog())
-
-    def _tell(self, settled: Settlement) -> None:
-        """Count it, and call a person if one is needed."""
-        job, outcome, following, _ = settled
-        why = following.error.message if following.error else "" if outcome.kind == "success" else outcome.kind
-        step(job.id, following.state.value, task=job.task, queue=job.queue, why=why)
-        if following.state is State.FINISHED:
-            self.summary.finished += 1
-            return
-        state = following.state.value
-        setattr(self.summary, state, getattr(self.summary, state) + 1)
-        notice = notice_of(settled, self._policies.of(job))
-        if notice:
-            log.error("%s", notice)
-            self._courier.take(notice)
-            if self._report:
-                self._report.needs_a_person(notice)
-
-    def _call_people(self, *, at_once: bool = False) -> None:
-        """Send notices on their way, and remember which jobs they were of."""
-        if self._courier.may_go(at_once=at_once):
-            self._pool.before_fork()
-            told = self._courier.go()
-            self._store.troubles.mark(notice.job_id for notice in told if notice.job_id)
-
-    def _tell_of_recovery(self) -> None:
-        for queue in self._store.troubles.take_healed() if self._courier.wanted else ():
-            log.info("%s", healthy(queue))
-            self._courier.take(healthy(queue))
+                self._account.enter(one)
+        self._account.show(self._pool.in_hand)
 
     # Looking after what runs
 
@@ -374,7 +329,8 @@ class Engine:
         now = self._store.clock.now()
         if self.promotes and self._due is not None and self._due <= now:
             if self._store.promote(now):
-                self.changed()
+                self._neighbours.ring()  # it may be due for another one's filter
+            self.changed()
             self._due = self._store.next_due()
 
     def _renew(self) -> None:
@@ -414,7 +370,12 @@ class Engine:
             self.ask_to_stop()
         if requests.paused != self._paused:
             self._obey_pauses(requests.paused)
+        if self._due is not None and self._due <= self._store.clock.now():
+            self.changed()  # whoever made it ready knows nothing of our filter
         self._due = requests.next_due
+        self._followers.show(requests.followed)
+        if requests.followed:
+            self._times.heed = time.monotonic() + _HEED_FOLLOWED
 
     def _obey_pauses(self, paused: frozenset[str]) -> None:
         """Give back what was claimed of queues that are paused now and not started."""

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from cronq import serialisation
 from cronq.capture import readable
+from cronq.claimed import COMMAND_TASK, Failure
 from cronq.errors import ConfigError, Fail, Retry, Skip, Snooze, Stop, TimeLimitExceeded, UnknownTask
-from cronq.job import COMMAND_TASK, Failure
 from cronq.outcome import Outcome
 from cronq.permissions import require_commands
 from cronq.shell import run_command
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
+    from cronq.claimed import Claimed
     from cronq.config import Config
-    from cronq.job import Claimed
     from cronq.registry import Registry, Task
     from cronq.times import Clock
 
@@ -165,9 +165,13 @@ current_job = CurrentJob()
 
 
 class Executor:
-    """Runs jobs one after another in this process."""
+    """Runs jobs one after another in this process.
 
-    def __init__(self, registry: Registry, config: Config, clock: Clock) -> None:
+    `shown` says that what commands print is to go to this process's own stdout and stderr, too.
+    """
+
+    def __init__(self, registry: Registry, config: Config, clock: Clock, *, shown: bool = False) -> None:
+        self._shown = shown
         self._registry = registry
         self._config = config
         self._clock = clock
@@ -256,7 +260,7 @@ class Executor:
         if self._hooked:
             self._before(running)
         command: str | list[str] = json.loads(job.args)["command"]
-        outcome = run_command(command, _facts(job), started)
+        outcome = run_command(command, _facts(job), started, shown=self._shown)
         if outcome.error is None:
             self._after(running, None)
         elif outcome.kind != "snoozed":

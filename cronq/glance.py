@@ -6,7 +6,7 @@ import os
 
 from cronq.dialects import open_database
 from cronq.locks import remains_of_the_dead
-from cronq.queries import Queries, glance
+from cronq.lookups import glance
 from cronq.revisions import is_current
 
 TYPE_CHECKING = False
@@ -55,6 +55,7 @@ def _has_good_news(database: Database, config: Config, clock: Clock) -> bool:
     """Whether a queue is healthy again, and the configuration says whom to tell."""
     if not (config.notify or config.notify_command):
         return False
+    from cronq.queries import Queries
     from cronq.troubles import Troubles  # here, not above: few have anybody to tell
 
     return Troubles(lambda: database, Queries(config.table_prefix, database.family), clock).any_healed()

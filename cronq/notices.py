@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from cronq.job import State
+from cronq.claimed import State
 
 if TYPE_CHECKING:
     from cronq.outcome import Settlement

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cronq import child as child_side
 from cronq.capture import Capture
+from cronq.claimed import Failure
 from cronq.errors import CronqError
 from cronq.executor import Executor
-from cronq.job import Failure
 from cronq.journal import Journal, path_for
 from cronq.outcome import Outcome
 from cronq.shell import die_with_parent, signal_name
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from resource import struct_rusage
 
+    from cronq.claimed import Claimed
     from cronq.config import Config
-    from cronq.job import Claimed
     from cronq.journal import Entry
     from cronq.locks import Liveness
     from cronq.policies import Policies
@@ -213,7 +213,7 @@ class Pool:
         os.close(member.permits[1])
         os.close(member.messages[1])
         os.close(self._bell[0])
-        executor = Executor(self._setting.registry, self._setting.config, self._setting.clock)
+        executor = Executor(self._setting.registry, self._setting.config, self._setting.clock, shown=True)
         line = child_side.Line(member.permits[0], member.messages[0], self._bell[1])
         tools = child_side.Tools(member.journal, member.captures, executor, self._setting.policies.time_limit)
         child_side.Child(line, tools).serve()
@@ -387,6 +387,14 @@ class Pool:
                 self.kill(member, outcome)
                 return True
         return False
+
+    def written_by(self, job_id: int, number: int) -> tuple[Claimed, list[tuple[int, bytes]]] | None:
+        """What a job that is running has written to stdout and stderr: how much, and so many of the last bytes."""
+        for member in self.members:
+            running = member.running
+            if running is not None and running[0].id == job_id:
+                return running[0], [capture.last(number) for capture in member.captures]
+        return None
 
     def recall(self) -> list[Claimed]:
         """Take back everything that was not started."""

@@ -1,4 +1,4 @@
-"""Every statement that runs all day, as text that can be pasted into EXPLAIN.
+"""Every statement that changes something or runs all day, as text that can be pasted into EXPLAIN.
 
 Each says which index serves it. `?` stands for a parameter, in the order of the method's
 parameters; a list of ids or names is one parameter, made by the database's `many`. What the
@@ -9,72 +9,20 @@ from __future__ import annotations
 
 from binascii import crc32
 
-CLAIMED_COLUMNS = (
-    "id, token, task, args, queue, priority, job_key, job_group, event, attempt, max_attempts, snoozes, crashes,"
-    " time_limit, created_at, available_at, waiting_since, unknown_since, retry, notes, spent_before, state"
-)
-"""In the order of cronq.job.Claimed."""
+from cronq.flavour import CLAIMED_COLUMNS, ENDED_STATES, ENQUEUE_COLUMNS, FUTURE_STATES, WORKER_COLUMNS
+from cronq.lookups import Lookups, lanes_of
 
-JOB_COLUMNS = (
-    "id, queue, task, args, state, priority, job_key, job_group, is_unique, event, attempt, max_attempts, snoozes,"
-    " crashes, created_at, available_at, started_at, finished_at, outcome, error_class, error_message, host, pid,"
-    " worker, time_limit, result, notes, warnings, peak_memory, memory_before, cpu_time"
-)
-
-ENQUEUE_COLUMNS = (
-    "task, args, queue, priority, state, available_at, job_key, unique_key, is_unique, job_group, max_attempts,"
-    " time_limit, event, retry, created_at"
-)
-
-WORKER_COLUMNS = "name, kind, host, pid, queues, version, started_at, seen_at, state, asked, jobs_done, memory"
-"""In the order of cronq.roster.Worker."""
-
-FUTURE_STATES = "(state = 'scheduled' OR state = 'retrying' OR state = 'waiting')"
-"""Word for word the condition of the index, or SQLite won't use it."""
-
-ENDED_STATES = "state IN ('finished', 'failed', 'cancelled')"
 _LINE = "priority, available_at, id"
-
-
 _FUTURE = ("scheduled", "retrying", "waiting")
 _BATCHES = 0x63726E71
 """Sets our locks apart from those of others who use the database; ASCII for crnq."""
 
 
-class Flavour:
-    """How one family of databases says what the others say in other words."""
-
-    def __init__(self, family: str) -> None:
-        self.among, self.beside = {
-            "sqlite": ("IN (SELECT value FROM json_each(?))", "NOT IN (SELECT value FROM json_each(?))"),
-            "mysql": ("IN ?", "NOT IN ?"),
-            "postgresql": ("= ANY(?)", "<> ALL(?)"),
-        }[family]
-        server = family != "sqlite"
-        # A group's row is locked while jobs are blocked because of it, so that whoever frees
-        # the group sees them. SQLite has one writer anyway.
-        self.shared = {"mysql": " LOCK IN SHARE MODE", "postgresql": " FOR SHARE"}.get(family, "")
-        self.locked = " FOR UPDATE" if server else ""
-        self.unless_locked = " FOR UPDATE SKIP LOCKED" if family == "postgresql" else ""
-        # With statistics of an hour ago, an index over states may look better than the ids.
-        self.by_id = " FORCE INDEX (PRIMARY)" if family == "mysql" else ""
-        self.returning = "" if family == "mysql" else f" RETURNING {CLAIMED_COLUMNS}"
-        self.server = server
-        self.family = family
-
-
-class Queries:
+class Queries(Lookups):
     """The statements for tables with the given name prefix."""
 
     def __init__(self, prefix: str, family: str = "sqlite") -> None:
-        self.flavour = Flavour(family)
-        self.jobs = f"{prefix}jobs"
-        self.attempts = f"{prefix}attempts"
-        self.groups = f"{prefix}groups"
-        self.paused = f"{prefix}paused"
-        self.workers = f"{prefix}workers"
-        self.duties = f"{prefix}leases"
-        self.troubles = f"{prefix}troubles"
+        super().__init__(prefix, family)
         held = (
             f"EXISTS (SELECT 1 FROM {self.groups} g WHERE g.name = {self.jobs}.job_group"
             f" AND g.job_id <> {self.jobs}.id)"
@@ -86,9 +34,8 @@ class Queries:
         self._settling()
         self._maintaining()
         self._steering()
-        self._reading()
         self._registering()
-        self._watching()
+        self._following()
         self._troubling()
 
     def _enqueueing(self, family: str) -> None:
@@ -271,6 +218,7 @@ class Queries:
             f" UNION ALL SELECT 2, queue, 0 FROM {self.paused}"
             f" UNION ALL SELECT 3, '', id FROM {self.jobs}"
             " WHERE worker = ? AND lease_until IS NOT NULL AND kill_requested <> 0"
+            f" UNION ALL SELECT 5, '', job_id FROM {self.tails} WHERE wanted_until >= ?"
             f" UNION ALL SELECT 4, '', due.at FROM ({self.next_due}) AS due WHERE due.at IS NOT NULL"
         )
         # Served by the index `ended`.
@@ -279,7 +227,7 @@ class Queries:
         old = f"state {self.flavour.among} AND finished_at < ? AND NOT {holding}"
         self.prunable = f"SELECT id FROM {self.jobs} WHERE {old} ORDER BY finished_at LIMIT ?"
         if self.flavour.family == "sqlite":  # by the index `counted`, one step for each state and queue
-            lanes = _lanes(self.jobs, "SELECT value FROM json_each(?)")
+            lanes = lanes_of(self.jobs, "SELECT value FROM json_each(?)")
             self.prunable = (
                 f"{lanes} SELECT {self.jobs}.id FROM lanes CROSS JOIN {self.jobs}"
                 f" ON {self.jobs}.state = lanes.state AND {self.jobs}.queue = lanes.queue"
@@ -344,43 +292,6 @@ class Queries:
         )
         return f"INSERT INTO {self.groups} (name, job_id) VALUES {', '.join(['(?, 0)'] * count)} {keep}"
 
-    def _reading(self) -> None:
-        holder = f"(SELECT job_id FROM {self.groups} g WHERE g.name = {self.jobs}.job_group)"
-        front = (
-            f"(SELECT f.id FROM {self.jobs} f WHERE f.job_group = {self.jobs}.job_group AND f.state = 'ready'"
-            " ORDER BY f.priority, f.available_at, f.id LIMIT 1)"
-        )
-        blocked_by = f"CASE WHEN state = 'blocked' THEN coalesce({holder}, {front}) END"
-        self.job = f"SELECT {JOB_COLUMNS}, {blocked_by} FROM {self.jobs}"
-        self.output = f"SELECT stdout, stderr FROM {self.jobs} WHERE id = ?"
-        # Served by the index on attempts' job_id.
-        self.history = (
-            "SELECT number, outcome, started_at, finished_at, host, pid, error_class, error_message, traceback,"
-            f' exit_status, "signal", stdout, stderr FROM {self.attempts} WHERE job_id = ? ORDER BY id'
-        )
-        self.counts = counts(self.jobs, self.flavour.family)
-        # Served by the index `held`.
-        self.in_hand = (
-            f"SELECT worker, id, task, started_at FROM {self.jobs}"
-            " WHERE lease_until IS NOT NULL AND state = 'running' ORDER BY worker, started_at, id"
-        )
-        self.backlog = f"SELECT count(*) FROM {self.jobs} WHERE state = 'ready'"
-        # Served by the index `ready`.
-        due = f"(SELECT available_at FROM {self.jobs} WHERE id = ?)"
-        self.ahead = (
-            f"SELECT count(*) FROM {self.jobs} WHERE state = 'ready' AND queue = ? AND priority <= ? AND"
-            f" (priority < ? OR available_at < {due} OR (available_at = {due} AND id < ?))"
-        )
-        # Served by the index `key`.
-        self.unfinished = (
-            f"SELECT DISTINCT job_key FROM {self.jobs} WHERE job_key {self.flavour.among} AND NOT {ENDED_STATES}"
-        )
-        self.group_of = f"SELECT job_group FROM {self.jobs} WHERE id = ?"
-        self.grouped = f"SELECT id FROM {self.jobs} WHERE id {self.flavour.among} AND job_group IS NOT NULL ORDER BY id"
-        self.groups_of = (
-            f"SELECT DISTINCT job_group FROM {self.jobs} WHERE id {self.flavour.among} AND job_group IS NOT NULL"
-        )
-
     def _registering(self) -> None:
         # Served by the primary key, a worker's name.
         self.enter = (
@@ -399,41 +310,16 @@ class Queries:
         self.first_duty = f"INSERT INTO {self.duties} (name, worker, lease_until) VALUES (?, ?, ?)"
         self.leave_duty = f"UPDATE {self.duties} SET lease_until = 0 WHERE name = ? AND worker = ?"
 
-    def _watching(self) -> None:
-        # Served by the index `ended` (SQLite: counted).
-        lately = f"{ENDED_STATES} AND finished_at > ?"
-        self.lately_ended = f"SELECT queue, state, count(*) FROM {self.jobs} WHERE {lately} GROUP BY queue, state"
-        if self.flavour.family == "sqlite":
-            lanes = _lanes(self.jobs, "VALUES ('cancelled'), ('failed'), ('finished')")
-            number = (
-                f"SELECT count(*) FROM {self.jobs} WHERE state = lanes.state AND queue = lanes.queue"
-                " AND finished_at > ?"
-            )
-            self.lately_ended = f"{lanes} SELECT queue, state, ({number}) FROM lanes WHERE queue IS NOT NULL"
-        newest = (
-            f"SELECT finished_at - started_at AS duration FROM {self.jobs} WHERE state = 'finished' AND queue = ?"
-            " AND finished_at > ? ORDER BY finished_at DESC LIMIT ?"
+    def _following(self) -> None:
+        # Served by the primary key; there are as many rows as jobs that somebody follows.
+        self.want_tail = f"UPDATE {self.tails} SET wanted_until = ? WHERE job_id = ? AND wanted_until >= ?"
+        self.first_tail = f"INSERT INTO {self.tails} (job_id, wanted_until) VALUES (?, ?)"
+        self.forget_tails = f"DELETE FROM {self.tails} WHERE wanted_until < ?"
+        self.show_tail = (
+            f"UPDATE {self.tails} SET token = ?, stdout_size = ?, stderr_size = ?, stdout = ?, stderr = ?"
+            " WHERE job_id = ?"
         )
-        self.lately_took = f"SELECT count(duration), avg(duration), max(duration) FROM ({newest}) newest"
-        # The same index: when, and for how long it had been due.
-        self.lately_finished = (
-            f"SELECT finished_at, started_at - available_at FROM {self.jobs}"
-            " WHERE state = 'finished' AND queue = ? AND finished_at > ? ORDER BY finished_at DESC LIMIT ?"
-        )
-        # Served by the primary keys.
-        self.lately_failed = (
-            "SELECT a.job_id, a.finished_at, a.error_class, a.error_message, j.queue, j.task, j.state"
-            f" FROM (SELECT * FROM {self.attempts} ORDER BY id DESC LIMIT ?) a JOIN {self.jobs} j ON j.id = a.job_id"
-            " ORDER BY a.id DESC"
-        )
-        newest = f"SELECT outcome, finished_at FROM {self.attempts} ORDER BY id DESC LIMIT ?"
-        self.lately_tried = (
-            f"SELECT outcome, count(*) FROM ({newest}) newest WHERE finished_at > ? GROUP BY outcome ORDER BY outcome"
-        )
-        self.newest = f"SELECT max(id) FROM {self.jobs}"
-        self.tasks_of = (
-            f"SELECT task, count(*) FROM (SELECT task FROM {self.jobs} WHERE state = ? LIMIT ?) seen GROUP BY task"
-        )
+        self.see_tail = f"SELECT token, stdout_size, stderr_size, stdout, stderr FROM {self.tails} WHERE job_id = ?"
 
     def _troubling(self) -> None:
         # Served by the primary key, queue and job, and by that of the jobs.

@@ -91,6 +91,10 @@ class Reader:
         rows = self._rows(f"SELECT {asked} FROM {self._queries.jobs} WHERE {where} ORDER BY id", parameters)
         return [row[-1] for row in rows if not marks or failures.fits(row, marks, selection.errors)]
 
+    def count(self, selection: Selection) -> int:
+        """How many jobs are selected."""
+        return sum(row[-1] for row in self.breakdown(selection))
+
     def breakdown(self, selection: Selection) -> list[tuple[str, str, str, int]]:
         """Queue, state, task and how many of the selected jobs, sorted."""
         if _fingerprints(selection):

@@ -6,8 +6,9 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq import delivery
-from cronq.engine import Engine, Part
+from cronq.engine import Engine
 from cronq.pace import LARGEST_CLAIM
+from cronq.part import Part
 from cronq.pool import TICK
 from cronq.selection import Filter
 from cronq.store import Lease

@@ -9,7 +9,20 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, SmallInteger, String, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.mysql import LONGTEXT, MEDIUMTEXT
 
 if TYPE_CHECKING:
@@ -65,7 +78,22 @@ def tables(prefix: str, family: str = "sqlite", *, collation: str | None = None)
         Column("since", _Instant, nullable=False),
     )
     _workers(prefix, metadata, table)
+    _tails(prefix, metadata, table)
     return metadata
+
+
+def _tails(prefix: str, metadata: MetaData, table: Callable[..., Table]) -> None:
+    table(
+        f"{prefix}tails",
+        metadata,
+        Column("job_id", _Id, primary_key=True, autoincrement=False),
+        Column("wanted_until", _Instant, nullable=False),
+        Column("token", BigInteger),
+        Column("stdout_size", BigInteger, nullable=False, server_default="0"),
+        Column("stderr_size", BigInteger, nullable=False, server_default="0"),
+        Column("stdout", LargeBinary),
+        Column("stderr", LargeBinary),
+    )
 
 
 def _workers(prefix: str, metadata: MetaData, table: Callable[..., Table]) -> None:

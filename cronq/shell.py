@@ -11,8 +11,8 @@ import time
 from typing import TYPE_CHECKING
 
 from cronq.capture import HeadAndTail
+from cronq.claimed import Failure
 from cronq.errors import TimeLimitExceeded
-from cronq.job import Failure
 from cronq.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -35,14 +35,18 @@ _TICK = 50
 """Milliseconds between two looks at a command, where the kernel can't tell of its end."""
 
 
-def run_command(command: str | Sequence[str], facts: Mapping[str, str], started: int) -> Outcome:
+def run_command(
+    command: str | Sequence[str], facts: Mapping[str, str], started: int, *, shown: bool = False
+) -> Outcome:
     """Run a command in this process's group; returns how it ended.
 
     A string is given to /bin/sh, a list is run as it is; stdin is empty. At the time limit
     (the signal raises TimeLimitExceeded here) the whole group gets SIGTERM; what ignores it
     is killed together with this process, from outside. `facts` are added to the environment.
+    With `shown`, what it prints goes to this process's stdout and stderr as well: there the
+    runner finds it while the command runs, and when it had to be killed.
     """
-    running = _Command(["/bin/sh", "-c", command] if isinstance(command, str) else list(command), facts)
+    running = _Command(["/bin/sh", "-c", command] if isinstance(command, str) else list(command), facts, shown=shown)
     try:
         running.wait()
     except TimeLimitExceeded as limit:
@@ -54,8 +58,9 @@ def run_command(command: str | Sequence[str], facts: Mapping[str, str], started:
 
 
 class _Command:
-    def __init__(self, argv: list[str], facts: Mapping[str, str]) -> None:
+    def __init__(self, argv: list[str], facts: Mapping[str, str], *, shown: bool) -> None:
         self.status = 0
+        self._shown = shown
         self._pipes = [os.pipe(), os.pipe()]
         self._streams = {pair[0]: HeadAndTail() for pair in self._pipes}
         sys.stdout.flush()
@@ -87,14 +92,9 @@ class _Command:
                 os.close(exit_fd)
 
     def terminate(self) -> None:
-        """SIGTERM for the whole group but this process, then wait for all of it.
-
-        What it has printed is put where the runner finds it if it has to kill this process.
-        """
+        """SIGTERM for the whole group but this process, then wait for all of it."""
         usual = signal.signal(signal.SIGTERM, signal.SIG_IGN)
         os.killpg(0, signal.SIGTERM)
-        for target, stream in enumerate(self._streams.values(), start=1):
-            os.write(target, (stream.text() or "").encode())
         self.wait()
         while _group_has_others():
             for fd in self._streams:
@@ -130,6 +130,8 @@ class _Command:
                 if not chunk:
                     return False
                 self._streams[fd].add(chunk)
+                if self._shown:
+                    os.write(1 if fd == self._pipes[0][0] else 2, chunk)
         return True
 
 
@@ -202,6 +204,7 @@ def signal_name(number: int) -> str:
 def die_with_parent() -> None:
     """Ask the kernel (Linux) to kill this process when the one that forked it dies."""
     if sys.platform.startswith("linux"):
-        import ctypes
+        import _ctypes  # ctypes itself takes four times as long to import, in each child anew
 
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        libc = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
+        _ctypes.call_function(_ctypes.dlsym(libc, "prctl"), (1, int(signal.SIGKILL)))

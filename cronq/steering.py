@@ -11,6 +11,7 @@ from cronq.errors import InvalidInput
 from cronq.events import step
 from cronq.reader import Reader
 from cronq.roster import Roster
+from cronq.tails import Tails
 from cronq.times import SECOND
 from cronq.troubles import Troubles
 
@@ -49,6 +50,7 @@ class Steering(Reader):
         super().__init__(config, clock)
         self.roster = Roster(self._opened, self._queries, clock)
         self.duty = Duty(self._opened, self._queries, clock)
+        self.tails = Tails(self._opened, self._queries, clock)
         self.troubles = Troubles(self._opened, self._queries, clock)
 
     def prepare(self) -> None:
@@ -231,7 +233,7 @@ class Steering(Reader):
         """Delete those of these jobs that are in one of these ended states; returns how many."""
         self.prepare()
         chosen = self._db.many(sorted(ids))
-        which = (self.clock.now() + 1, self._db.many(sorted(states)), chosen)
+        which = (self._db.many(sorted(states)), self.clock.now() + 1, chosen)
         return self._db.transact(partial(self._prune, which, chosen))
 
     def clear(self, states: Iterable[str], *, older_than: float = 0.0) -> Iterator[int]:

@@ -66,10 +66,12 @@ class Requests(NamedTuple):
     """Its jobs that somebody asked to kill."""
     next_due: int | None
     """The instant at which the next scheduled, retrying or waiting job is due."""
+    followed: tuple[int, ...] = ()
+    """The jobs, anybody's, whose output somebody follows."""
 
 
-_ASKED, _PAUSED, _KILL, _DUE = range(1, 5)
-"""In the order of the statement's parts."""
+_ASKED, _PAUSED, _KILL, _DUE, _FOLLOWED = range(1, 6)
+"""As the statement numbers its parts."""
 
 
 class Store(Steering):
@@ -334,13 +336,14 @@ class Store(Steering):
     def requests(self, worker: str) -> Requests:
         """What a worker must know each second, in one statement."""
         told: dict[int, list[tuple[Any, int]]] = {}
-        for kind, text, number in self._db.query(self._queries.requests, (worker, worker)):
+        for kind, text, number in self._db.query(self._queries.requests, (worker, worker, self.clock.now())):
             told.setdefault(kind, []).append((text, number))
         return Requests(
             asked=next((text for text, _ in told.get(_ASKED, ())), None),
             paused=frozenset(text for text, _ in told.get(_PAUSED, ())),
             kills=tuple(number for _, number in told.get(_KILL, ())),
             next_due=next((number for _, number in told.get(_DUE, ())), None),
+            followed=tuple(number for _, number in told.get(_FOLLOWED, ())),
         )
 
     def owners(self) -> list[str]:

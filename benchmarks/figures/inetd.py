@@ -20,10 +20,13 @@ from benchmarks.xinetd import Service, xinetd_for
 OURS = "cronq_sqlite"
 A_ROUND = 20
 REFERENCE = "python3 -c 'import sqlite3'"
-REFERENCE_PROGRAM = """\
+REFERENCE_PROGRAM = f"""\
+#!{sys.executable}
 import sqlite3
 print("OK", flush=True)
 """
+"""Started as the command is, by its first line: under xinetd's name for it, Python would not find its own place."""
+
 CONFIG = """\
 database = "sqlite:///cronq.db"
 lock_dir = "locks"
@@ -36,14 +39,15 @@ PAUSE = 0.15
 def run(*, rounds: int) -> list[Figure]:
     """One process a connection beside Python with sqlite3; and the listening socket by itself."""
     with place_for(OURS) as place, _starts(place) as started:
-        (place / "reference.py").write_text(REFERENCE_PROGRAM)
+        reference = place / "reference"
+        reference.write_text(REFERENCE_PROGRAM)
+        reference.chmod(0o755)
         (place / "commands.toml").write_text(CONFIG)
         queue = cronq_sqlite.Queue(place)
         queue.open()
         each = [script("cronq"), "--config", str(place / "commands.toml"), "serve-inetd"]
         many = [script("cronq"), "--config", str(place / "cronq.toml"), "serve-inetd"]
-        reference = [sys.executable, str(place / "reference.py")]
-        services = [Service(reference), Service(each), Service(many, waits=True)]
+        services = [Service([str(reference)]), Service(each), Service(many, waits=True)]
         with xinetd_for(place, services) as (plain, one, warm):
             return _measured(_Measurer(queue, started), (plain, one, warm), rounds * A_ROUND)
 
@@ -79,13 +83,17 @@ class _Measurer:
 def _measured(measurer: _Measurer, ports: tuple[int, int, int], count: int) -> list[Figure]:
     plain, one, warm = ports
     measurer.task(warm)  # this one pays for the start
-    reference, cold, quick = [], [], []
+    reference: list[float] = []
+    cold: list[tuple[float, float]] = []
+    quick: list[tuple[float, float]] = []
     for _ in range(count):
+        # A pause before each, that all start from the same rest.
+        time.sleep(PAUSE)
         reference.append(measurer.answer(plain))
+        time.sleep(PAUSE)
         cold.append(measurer.command(one))
         time.sleep(PAUSE)
         quick.append(measurer.task(warm))
-        time.sleep(PAUSE)
     answers, starts = zip(*cold, strict=True)
     listening = [start for _, start in quick]
     beside = REFERENCE, reference

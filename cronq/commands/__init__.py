@@ -28,6 +28,7 @@ MODULES = {
     "health": "declared",
     "metrics": "declared",
     "doctor": "doctor",
+    "tail": "tail",
     "wait": "wait",
     "workers": "workers",
     "reload-workers": "workers",

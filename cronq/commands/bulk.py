@@ -37,7 +37,7 @@ def agreed(verb: Verb, number: int, *, yes: bool) -> bool:
     """Whether a person at a terminal wants that many jobs changed; elsewhere nobody is asked."""
     from cronq import render
 
-    if yes or number <= ASK_ABOVE or not (_is_terminal(sys.stdin) and _is_terminal(sys.stderr)):
+    if yes or number <= ASK_ABOVE or not somebody_looks():
         return True
     sys.stderr.write(f"cronq: {verb.name} {number:,} jobs? [y/N] ")
     sys.stderr.flush()
@@ -45,6 +45,11 @@ def agreed(verb: Verb, number: int, *, yes: bool) -> bool:
         return True
     render.complain("nothing was changed")
     return False
+
+
+def somebody_looks() -> bool:
+    """Whether a person can be asked."""
+    return _is_terminal(sys.stdin) and _is_terminal(sys.stderr)
 
 
 def _is_terminal(stream: object) -> bool:

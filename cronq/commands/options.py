@@ -53,10 +53,9 @@ _OlderThan = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class Which:
-    """The options that say which jobs are meant."""
+class Narrowing:
+    """The options that say which jobs are meant, but for their state."""
 
-    state: _States = None
     queue: _Queues = None
     task: _Tasks = None
     group: _Groups = None
@@ -65,9 +64,8 @@ class Which:
     older_than: _OlderThan = None
 
     def selection(self) -> Selection:
-        """The jobs meant. Raises InvalidInput for a state that doesn't exist, or what is no duration."""
+        """The jobs meant. Raises InvalidInput for what is no duration."""
         return Selection(
-            states=states(self.state),
             queues=tuple(self.queue or ()),
             tasks=tuple(self.task or ()),
             groups=tuple(self.group or ()),
@@ -75,6 +73,17 @@ class Which:
             errors=tuple(self.error or ()),
             older_than=None if self.older_than is None else parse_duration(self.older_than, what="--older-than"),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Which(Narrowing):
+    """The options that say which jobs are meant."""
+
+    state: _States = None
+
+    def selection(self) -> Selection:
+        """The jobs meant. Raises InvalidInput for a state that doesn't exist, or what is no duration."""
+        return super().selection()._replace(states=states(self.state))
 
 
 def states(given: Iterable[str] | None) -> frozenset[str]:

@@ -39,7 +39,7 @@ def _top(context: typer.Context, *, once: Once = False) -> None:
             screen = Screen()
             screen.print(Top(store, screen, where=where).frame())
             return
-        with LiveScreen.required("top (--once prints one picture)") as live:
+        with LiveScreen.required("top", instead="--once prints one picture") as live:
             top = Top(store, live.screen, where=where)
             live.show(top.frame())
             while (key := live.key(_EVERY)) not in {"q", "esc"}:

@@ -6,13 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cronq.commands import bulk
 from cronq.commands import options as given
 from cronq.errors import InvalidInput
 from cronq.job import ENDED, State
+from cronq.selection import Selection
 from cronq.times import parse_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+    from cronq.commands import Invocation
+    from cronq.store import Store
+
+_CLEAR = bulk.Verb("clear away", "cleared away")
 
 _CLEAR_EXAMPLE = """\
 Example:
@@ -20,8 +27,10 @@ Example:
 \b
   cronq clear-finished 14
   cronq clear-finished 90 --state failed,cancelled
+  cronq clear-finished --queue mail --older-than 36h --dry-run
 
-Exit status: 0 done, 65 bad input, 69 database out of reach, 78 configuration.
+Exit status: 0 done, 1 a person said no, 64 both DAYS and --older-than, 65 bad input,
+69 database out of reach, 78 configuration.
 """
 
 _SCHEMA_EXAMPLE = """\
@@ -43,15 +52,54 @@ OtherStates = Annotated[
 ]
 
 
-def _clear_finished(context: typer.Context, days: Days = None, *, state: OtherStates = None) -> None:
+@given.spread
+def _clear_finished(
+    context: typer.Context,
+    days: Days = None,
+    *,
+    state: OtherStates = None,
+    which: given.Narrowing,
+    dry_run: given.DryRun = False,
+    yes: bulk.Yes = False,
+) -> int:
     """Remove finished jobs for good; prints how many. Never removes one that hasn't ended."""
+    if days is not None and which.older_than is not None:
+        raise given.refuse("either DAYS or --older-than", context)
+    meant = which.selection()._replace(states=_ended(state))
+    if days is not None:
+        meant = meant._replace(older_than=_age(days))
+    call = given.invocation(context)
+    with call.store() as store:
+        if dry_run:
+            bulk.rehearse(call, store, _CLEAR, meant)
+            return 0
+        if bulk.somebody_looks() and not bulk.agreed(_CLEAR, store.count(meant), yes=yes):
+            return 1
+        cleared = _clear(call, store, meant)
+    _tell_cleared(cleared)
+    return 0
+
+
+def _clear(call: Invocation, store: Store, meant: Selection) -> int:
+    """Remove them in batches; only by their age where nothing else was said, for that has an index."""
+    if meant == Selection(states=meant.states, older_than=meant.older_than):
+        cleared = sum(store.clear(meant.states, older_than=meant.older_than or 0.0))
+        bulk.note(call, cleared)
+        return cleared
+    counts: list[int] = []
+
+    def clear(batch: Sequence[int]) -> int:
+        counts.append(store.clear_selected(batch, meant.states))
+        return counts[-1]
+
+    bulk.in_batches(call, store.ids(meant), _CLEAR, clear)
+    return sum(counts)
+
+
+def _tell_cleared(number: int) -> None:
     from cronq import render
 
-    age = 0.0 if days is None else _age(days)
-    states = _ended(state)
-    with given.invocation(context).store() as store:
-        cleared = sum(store.clear(states, older_than=age))
-    render.write([str(cleared)])
+    render.write([str(number)])
 
 
 def _age(text: str) -> float:

@@ -1,7 +1,7 @@
 """Keys, as they are pressed: the terminal gives them at once and shows none of them.
 
-The terminal is put back whatever ends the program, short of kill -9: at the end of the block, before it is
-stopped from outside, and by signals, which end the block.
+The terminal is put back whatever ends the program, short of kill -9: signals end the block. Ctrl-Z is a key like
+others, because a stopped program would leave the terminal as it is.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ _NAMES = {
     b"\x03": "q",
     b"\x04": "q",
 }
+_TOGETHER = 0.02
+"""Seconds within which the bytes of one key arrive."""
+
 _LONGEST = 8
 """Bytes of an escape sequence."""
 
@@ -49,6 +52,9 @@ class Keyboard:
             for number in _ENDING:
                 self._handlers[number] = signal.signal(number, _end)
             tty.setcbreak(self._fd)
+            ours = termios.tcgetattr(self._fd)
+            ours[6][termios.VSUSP] = b"\0"
+            termios.tcsetattr(self._fd, termios.TCSADRAIN, ours)
         return self
 
     def __exit__(self, *_failure: object) -> None:
@@ -63,11 +69,20 @@ class Keyboard:
         if not readable:
             return None
         pressed = os.read(self._fd, 1)
-        if pressed == _ESCAPE and select.select([self._fd], [], [], 0.02)[0]:
-            pressed += os.read(self._fd, _LONGEST)
+        if pressed == _ESCAPE:
+            pressed += self._sequence()
         if not pressed:  # the terminal has gone away
             return "q"
         return _NAMES.get(pressed, pressed.decode("ascii", "ignore"))
+
+    def _sequence(self) -> bytes:
+        """What a key sends behind the escape; nothing behind the escape key itself."""
+        rest = b""
+        while len(rest) < _LONGEST and select.select([self._fd], [], [], _TOGETHER)[0]:
+            rest += os.read(self._fd, 1)
+            if rest[-1:] == b"~" or (len(rest) > 1 and rest[-1:].isalpha()):
+                break
+        return rest
 
 
 def _end(number: int, _frame: FrameType | None) -> None:

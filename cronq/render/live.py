@@ -35,10 +35,10 @@ class LiveScreen:
         self._drawn: RenderableType = ""
 
     @classmethod
-    def required(cls, what: str) -> Self:
-        """The screen. Raises UsageError where stdout is no terminal."""
+    def required(cls, what: str, *, instead: str = "") -> Self:
+        """The screen. Raises UsageError, saying what to do instead, where stdout is no terminal."""
         if sys.stdout is None or not sys.stdout.isatty():
-            raise UsageError(f"{what} needs a terminal")
+            raise UsageError(f"{what} needs a terminal{f' ({instead})' if instead else ''}")
         return cls()
 
     @property

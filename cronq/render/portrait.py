@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Group
@@ -78,7 +79,7 @@ def _facts(job: Job, screen: Screen, ages: Ages) -> Table:
 
 
 def _with_next(attempts: Sequence[Attempt]) -> Iterator[tuple[Attempt, Attempt | None]]:
-    return zip(attempts, [*attempts[1:], None], strict=True)
+    return zip_longest(attempts, attempts[1:])
 
 
 def _step(attempt: Attempt, following: Attempt | None, screen: Screen, ages: Ages) -> RenderableType:

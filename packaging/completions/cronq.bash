@@ -38,10 +38,10 @@ _cronq() {
     done
     case $previous in
         --config|--log-file|--textfile|--into) _cronq_complete files; return ;;
-        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--jobs|--limit|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--timeout|--error|--older-than|--user|--file) _cronq_complete none; return ;;
+        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--jobs|--limit|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--timeout|--error|--older-than|--lines|--user|--file) _cronq_complete none; return ;;
         --queue) _cronq_complete queues; return ;;
-        --state) _cronq_complete states; return ;;
         --task) _cronq_complete tasks; return ;;
+        --state) _cronq_complete states; return ;;
     esac
     case $verb in
         enqueue) options='--queue --priority --at --group --key --unique --max-attempts --time-limit --stdin --no-check --json' ;;
@@ -51,25 +51,26 @@ _cronq() {
         health) options='-w --warning -c --critical --queue -t --timeout' ;;
         metrics) options='--textfile' ;;
         serve-inetd) options='--jobs --idle-exit' ;;
-        ls) options='--state --queue --task --group --key --error --older-than --limit --utc --watch --json' ;;
+        ls) options='--queue --task --group --key --error --older-than --state --limit --utc --watch --json' ;;
         show) options='--output --utc --json' ;;
         why) options='--json' ;;
-        errors) options='--state --queue --task --group --key --error --older-than --limit --utc --json' ;;
+        errors) options='--queue --task --group --key --error --older-than --state --limit --utc --json' ;;
         top) options='--once' ;;
         status) options='--json' ;;
         doctor) options='--json' ;;
+        tail) options='--lines' ;;
         wait) options='--timeout' ;;
         workers) options='--json' ;;
         reload-workers) options='' ;;
         pause) options='' ;;
         resume) options='' ;;
         ring) options='' ;;
-        retry) options='--state --queue --task --group --key --error --older-than --dry-run --yes -y' ;;
-        cancel) options='--state --queue --task --group --key --error --older-than --kill --dry-run --yes -y' ;;
-        clear-finished) options='--state' ;;
+        retry) options='--queue --task --group --key --error --older-than --state --dry-run --yes -y' ;;
+        cancel) options='--queue --task --group --key --error --older-than --state --kill --dry-run --yes -y' ;;
+        clear-finished) options='--state --queue --task --group --key --error --older-than --dry-run --yes -y' ;;
         update-schema) options='' ;;
         print-config) options='--user --file --into' ;;
-        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version enqueue emit run work health metrics serve-inetd ls show why errors top status doctor wait workers reload-workers pause resume ring retry cancel clear-finished update-schema print-config' ;;
+        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version enqueue emit run work health metrics serve-inetd ls show why errors top status doctor tail wait workers reload-workers pause resume ring retry cancel clear-finished update-schema print-config' ;;
     esac
     case $current in -*)
         mapfile -t COMPREPLY < <(compgen -W "$options --config --db --log-file --verbose -v --quiet -q --debug --version" -- "$current")
@@ -80,6 +81,7 @@ _cronq() {
         enqueue) _cronq_complete tasks ;;
         show) _cronq_complete ids ;;
         why) _cronq_complete ids ;;
+        tail) _cronq_complete ids ;;
         wait) _cronq_complete ids ;;
         reload-workers) _cronq_complete queues ;;
         pause) _cronq_complete queues ;;

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
-import subprocess
 
 import pytest
 
-from tests.project import COMMAND, Project
+from tests.project import Project
+from tests.terminal import Terminal, on_terminal
 
 _JOB = """id queue task args command state priority key group unique event attempt max_attempts snoozes crashes
 created_at available_at started_at finished_at duration outcome error host pid worker time_limit blocked_by result
@@ -18,25 +16,6 @@ notes warnings peak_memory cpu_time"""
 _ATTEMPT = "number outcome started_at finished_at host pid error exit_status signal"
 JOB_FIELDS, ATTEMPT_FIELDS = _JOB.split(), _ATTEMPT.split()
 NASTY = "printf '\\033]0;owned\\007\\033[31mred\\302\\233\\177'; exit 3"
-
-
-def on_terminal(project: Project, *arguments: str | int, columns: int = 100) -> str:
-    """What the command writes to a terminal."""
-    leader, follower = pty.openpty()
-    environment = project.environment | {"COLUMNS": str(columns), "TERM": "xterm", "NO_COLOR": "1"}
-    with subprocess.Popen(
-        [*COMMAND, *map(str, arguments)],
-        cwd=project.directory, env=environment, stdin=follower, stdout=follower, stderr=follower,
-    ):  # fmt: skip
-        os.close(follower)
-        chunks = []
-        try:
-            while chunk := os.read(leader, 65536):
-                chunks.append(chunk)
-        except OSError:
-            pass  # how a terminal says that nobody writes any more
-        os.close(leader)
-    return b"".join(chunks).decode()
 
 
 def on_paper(printed: str) -> str:
@@ -95,7 +74,8 @@ def test_more_than_are_shown_is_said(project: Project) -> None:
     assert "--limit 0" in ran.stderr
     assert len(project.done("ls", "--limit", "0").splitlines()) == 101
     assert project.cronq("-q", "ls").stderr == ""
-    assert len(re.findall(r"true", on_terminal(project, "ls"))) == 20
+    assert len(re.findall(r"true", on_terminal(project, "ls", rows=26))) == 20
+    assert len(re.findall(r"true", on_terminal(project, "ls", rows=60))) == 54
 
 
 def test_table_fits_the_terminal(project: Project) -> None:
@@ -124,6 +104,68 @@ def test_show_tells_all(project: Project) -> None:
     assert page.startswith(f"job {job}: command, retrying\n")
     for text in ("attempt 1: error (exit status 3)", "stdout:\n    out", "stderr:\n    err", "1 of 20"):
         assert text in page
+
+
+def test_output_alone(project: Project) -> None:
+    job = project.enqueue("--", "seq 1 100; printf 'no\\tend\\033[2J' >&2; exit 3")
+    project.cronq("run")
+    ran = project.cronq("show", job, "--output")
+    assert (ran.status, ran.stdout.split(), ran.stderr) == (0, [str(n) for n in range(1, 101)], "no\tend\x1b[2J")
+    printed = on_terminal(project, "show", job, "--output")
+    assert "\n50\n" in printed
+    assert "no\tend\\x1b[2J" in printed
+    assert "80 lines more" in on_terminal(project, "show", job)
+    assert project.cronq("show", job, "--output", "--json").status == 64
+
+
+def test_exact_times_on_request(project: Project) -> None:
+    job = project.enqueue("--", "true")
+    assert re.search(r"ready +for \d+s", on_paper(on_terminal(project, "ls")))
+    due = project.show(job)["available_at"][:19] + "Z"
+    assert due in on_terminal(project, "ls", "--utc", columns=120)
+    assert due in on_terminal(project, "show", job, "--utc")
+
+
+def test_watching_goes_on_until_q(project: Project) -> None:
+    project.enqueue("--", "first")
+    with Terminal(project, "ls", "--watch") as terminal:
+        terminal.wait_for("$ first")
+        project.enqueue("--", "second")
+        terminal.wait_for("$ second")
+        terminal.press("q")
+        assert terminal.end() == 0
+        assert terminal.attributes() == terminal.before
+    assert project.cronq("ls", "--watch").status == 64
+    assert project.cronq("ls", "--watch", "--json").status == 64
+
+
+def test_a_name_that_no_job_has_is_said_with_a_likely_one(project: Project) -> None:
+    project.enqueue("--queue", "reports", "--", "true")
+    ran = project.cronq("ls", "--queue", "report", "--task", "comand")
+    assert (ran.status, ran.stdout) == (0, "")
+    assert ran.stderr.splitlines() == [
+        "cronq: no job has the queue 'report', did you mean 'reports'?",
+        "cronq: no job has the task 'comand', did you mean 'command'?",
+    ]
+    assert "did you mean 'failed'" in project.cronq("ls", "--state", "faild").stderr
+    assert project.cronq("-q", "ls", "--queue", "report").stderr == ""
+    assert project.cronq("ls", "--queue", "report", "--json").stderr == ""
+
+
+def test_errors_are_grouped_and_select(project: Project) -> None:
+    for order in (1, 2):
+        project.enqueue("give-up", f"why=no order {order}")
+    project.enqueue("break", "why=other")
+    project.cronq("run")
+    alike, alone = (line.split("\t") for line in project.done("errors").splitlines())
+    assert (alike[1:3], alike[5:]) == (["2", "2"], ["2", "give-up", "Fail: no order 2"])
+    assert (alone[1:3], alone[6]) == (["1", "0"], "break")
+    assert [job["id"] for job in project.jobs("--error", alike[0])] == [2, 1]
+    assert [job["id"] for job in project.jobs("--error", "RuntimeError")] == [3]
+    assert project.done("errors", "--state", "retrying", "--limit", "1").startswith(alone[0])
+    assert alike[0] in on_terminal(project, "errors")
+    assert project.done("retry", "--error", alike[0]).split() == ["1", "2"]
+    assert project.done("retry", "--error", alike[0]) == ""
 
 
 def test_why_names_what_is_in_the_way(project: Project) -> None:

@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
-from tests.cli.test_looking import on_terminal
 from tests.project import Project
+from tests.terminal import on_terminal
 from tests.waiting import wait_until
 
 

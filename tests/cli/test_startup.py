@@ -122,6 +122,12 @@ def test_monitors_import_nothing_heavy(project: Project) -> None:
     assert not imported(project, "metrics") & (HEAVY | {"json", "dataclasses", "logging", "pathlib"})
 
 
+def test_work_imports_neither_typer_nor_rich_nor_pydantic(project: Project) -> None:
+    project.enqueue("add", "a=1", "b=2")
+    assert not imported(project, "work", "--max-jobs=1") & {"typer", "rich", "pydantic", "sqlalchemy", "alembic"}
+    assert project.show(1)["result"] == 3
+
+
 def test_version_imports_nothing_heavy(project: Project) -> None:
     assert not imported(project, "--version") & (HEAVY | SLOW)
 

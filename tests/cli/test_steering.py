@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from tests.project import Project
+from tests.terminal import Terminal, on_terminal
 from tests.waiting import wait_until
 
 
@@ -81,6 +83,48 @@ def test_cancel_leaves_running_jobs_alone_without_kill(project: Project) -> None
         assert project.done("cancel", "--kill", job) == str(job)
         run.communicate(timeout=30)
     assert states(project)[job] == "cancelled"
+
+
+def test_a_selection_retries_all_but_twins(project: Project) -> None:
+    failed = project.enqueue("--key=k", "--unique", "give-up")
+    other = project.enqueue("give-up")
+    project.cronq("run")
+    twin = project.enqueue("--key=k", "--unique", "give-up")
+    ran = project.cronq("retry", "--state", "failed")
+    assert (ran.status, ran.stdout) == (1, f"{other}\n")
+    told = f"1 job was not retried, because an unfinished one has the same unique key: {failed} (job {twin})"
+    assert ran.stderr == f"cronq: {told}\n"
+
+
+def test_many_jobs_on_a_terminal(project: Project) -> None:
+    project.done("enqueue", "--stdin", stdin='{"command": "true", "queue": "bulk"}\n' * 1200)
+    assert "1,200" in on_terminal(project, "cancel", "--queue", "bulk", "--dry-run")
+    with Terminal(project, "cancel", "--queue", "bulk") as terminal:
+        terminal.wait_for("cancel 1,200 jobs? [y/N]")
+        terminal.press("n\n")
+        assert terminal.end() == 1
+        assert "nothing was changed" in terminal.text
+    printed = on_terminal(project, "cancel", "--queue", "bulk", "--yes")
+    assert "1200/1200" in printed
+    assert "1,200 jobs cancelled" in printed
+    assert len(project.done("retry", "--queue", "bulk", "--state", "cancelled").splitlines()) == 1200
+
+
+def test_who_did_it_is_told_to_the_log(project: Project, ended: dict[str, int]) -> None:
+    ran = project.cronq("-v", "retry", "--queue", "q")
+    assert re.search(r"retry --queue q: 1 job, by \S+@\S+", ran.stderr), ran.stderr
+    assert "by" not in project.cronq("-v", "retry", "--queue", "q").stderr
+    ran = project.cronq("-v", "cancel", ended["ready"])
+    assert f"cancel {ended['ready']}: 1 job, by" in ran.stderr
+
+
+def test_clear_finished_by_selection(project: Project, ended: dict[str, int]) -> None:
+    assert project.done("clear-finished", "--queue", "q", "--dry-run") == ""
+    assert project.done("clear-finished", "--state", "failed", "--error", "Fail", "--dry-run") == str(ended["failed"])
+    assert project.done("clear-finished", "--state", "failed", "--older-than", "1h") == "0"
+    assert project.done("clear-finished", "--task", "add") == "1"
+    assert set(states(project)) == {ended["failed"], ended["scheduled"], ended["ready"]}
+    assert project.cronq("clear-finished", "1", "--older-than", "1d").status == 64
 
 
 def test_clear_finished(project: Project, ended: dict[str, int]) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.cli.test_looking import on_paper, on_terminal
+from tests.cli.test_looking import on_paper
 from tests.project import Project
+from tests.terminal import on_terminal
 from tests.waiting import wait_until
 
 NO_CONFIG = {"CRONQ_CONFIG": "none.toml"}

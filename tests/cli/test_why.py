@@ -39,6 +39,28 @@ CASES: list[tuple[dict[str, Any], Facts, str]] = [
         SEEN._replace(looked_at=EARLIER - timedelta(hours=1)),
         f"{DUE}no runner has looked since (the last one did at 2026-11-21 06:55:00 UTC)",
     ),
+    (
+        {},
+        SEEN._replace(looked_at=None, workers=2),
+        f'{DUE}no worker listens to queue "mail": all 2 workers are there for others',
+    ),
+    (
+        {},
+        SEEN._replace(looked_at=EARLIER - timedelta(hours=1), workers=1),
+        f'{DUE}no worker listens to queue "mail": the only worker is there for others',
+    ),
+    (
+        {},
+        SEEN._replace(looked_at=None, workers=1, listening=1),
+        f'{DUE}it waits its turn in queue "mail" with priority 50',
+    ),
+    (
+        {},
+        SEEN._replace(workers=3, listening=1, idle=True),
+        f'{DUE}the only worker of queue "mail" is paused (SIGCONT resumes)',
+    ),
+    ({}, SEEN._replace(ahead=1), f'{DUE}it waits its turn in queue "mail" with priority 50, behind 1 other'),
+    ({}, SEEN._replace(ahead=12), f'{DUE}it waits its turn in queue "mail" with priority 50, behind 12 others'),
     ({}, SEEN._replace(paused=frozenset({"mail"})), f'{DUE}queue "mail" is paused'),
     ({}, SEEN._replace(task_known=False), f'{DUE}task "send" is not known to the configured app'),
     (
@@ -81,6 +103,18 @@ CASES: list[tuple[dict[str, Any], Facts, str]] = [
     (
         RUNNING,
         SEEN,
+        "is running on web1 as process 42 since 2026-11-21 07:55:00 UTC, for 5 min (attempt 2 of 20)",
+    ),
+    (
+        RUNNING,
+        SEEN._replace(owner_seen=EARLIER, lease=timedelta(seconds=60)),
+        "is running on web1 as process 42 since 2026-11-21 07:55:00 UTC, for 5 min (attempt 2 of 20); its runner has "
+        "given no sign of life since 2026-11-21 07:55:00 UTC, so the next one on that host, or any one when the lease "
+        "ends, rescues the job",
+    ),
+    (
+        RUNNING,
+        SEEN._replace(owner_seen=NOW, lease=timedelta(seconds=60)),
         "is running on web1 as process 42 since 2026-11-21 07:55:00 UTC, for 5 min (attempt 2 of 20)",
     ),
     ({"state": "running", "attempt": 1}, SEEN, "is claimed and about to start (attempt 1 of 20)"),

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from cronq.lookups import glance
 from cronq.migrations import upgrade
-from cronq.queries import Queries, glance
+from cronq.queries import Queries
 from tests.integration.stores import config_in
 
 Q = Queries("cronq_")
@@ -58,7 +59,7 @@ HOT = {
     "held_by": (("w1",), ["cronq_jobs_held (worker=?"]),
     "leases": (("w1",), ["cronq_jobs_held (worker=?"]),
     "renew": ((9, "[1]", "w1"), ["cronq_jobs_held (worker=?"]),
-    "requests": (("w1", "w1"), ["cronq_jobs_held (worker=?", "cronq_jobs_future"]),
+    "requests": (("w1", "w1", 9), ["cronq_jobs_held (worker=?", "cronq_jobs_future"]),
     "prunable": (('["finished"]', 9, 1000), ["cronq_jobs_counted (state=? AND queue=? AND finished_at<?"]),
     "prune": (('["finished"]', 9, "[1]"), ["USING INTEGER PRIMARY KEY (rowid=?"]),
     "twin": (("k",), ["cronq_jobs_unique (unique_key=?"]),

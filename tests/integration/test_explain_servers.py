@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from cronq.dialects import open_database
-from cronq.queries import Queries, glance
+from cronq.lookups import glance
+from cronq.queries import Queries
 from tests import databases, servers
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ HOT: dict[str, tuple[tuple[Any, ...], str, int]] = {
     "leases": (("w1",), "held", 1_000),
     "renew": ((9, IDS, "w1"), "PRIMARY", 1_000),
     "take_over": (("w9", 1, IDS, "w1", 9), "PRIMARY", 1_000),
-    "requests": (("w1", "w1"), "held", 2_000),
+    "requests": (("w1", "w1", 9), "held", 2_000),
     "prunable": ((["finished"], 100, 1000), "ended", 3_000),
     "prune": ((["finished"], 100, IDS), "PRIMARY", 1_000),
     "twin": (("k",), "unique", 10),

@@ -52,6 +52,7 @@ def as_of_the_first_revision(config: Config) -> None:
         "ALTER TABLE cronq_jobs DROP COLUMN enqueue_token",
         "DROP TABLE cronq_workers",
         "DROP TABLE cronq_leases",
+        "DROP TABLE cronq_tails",
         "UPDATE cronq_schema SET version_num = '0001'",
     )
 

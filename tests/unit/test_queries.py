@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from cronq import rows
+from cronq.flavour import CLAIMED_COLUMNS, ENQUEUE_COLUMNS, JOB_COLUMNS
 from cronq.job import Claimed, NewJob, State
+from cronq.lookups import glance
 from cronq.outcome import Next, Outcome, Settlement
-from cronq.queries import CLAIMED_COLUMNS, ENQUEUE_COLUMNS, JOB_COLUMNS, Queries, glance
+from cronq.queries import Queries
 from cronq.schema import tables
 from tests.unit.claims import claimed
 

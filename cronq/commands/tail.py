@@ -1,0 +1,155 @@
+"""`cronq tail`: what a job prints, while it prints it."""
+
+from __future__ import annotations
+
+import codecs
+import re
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cronq.commands import options as given
+from cronq.commands.look import require
+from cronq.errors import InvalidInput
+from cronq.job import State
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from cronq.commands import Invocation
+    from cronq.job import Job
+    from cronq.store import Store
+    from cronq.tails import Written
+
+_EXAMPLE = """\
+Example:
+
+\b
+  cronq tail 42
+  cronq tail 42 --lines 100
+
+Exit status: 0 the attempt has ended, however it did, 1 no such job, 65 bad input,
+69 database out of reach, 78 configuration.
+"""
+
+_LOOK = 0.3
+_REMIND = 5.0
+"""Seconds between two looks, and between two reminders that somebody follows."""
+
+_GAP = re.compile(r"\n\[… (\d+) bytes left out …\]\n")
+
+Lines = Annotated[str, typer.Option("--lines", metavar="N", help="Begin with the last so many lines of each stream.")]
+
+
+def _tail(context: typer.Context, id_: given.JobId, *, lines: Lines = "10") -> None:
+    """Follow what a running job prints, on whatever host it runs, until its attempt ends.
+
+    A job that has not begun is waited for; of one that has ended the last lines are printed.
+    """
+    number = _number(lines)
+    call = given.invocation(context)
+    with call.store() as store:
+        job = require(store, id_)
+        following = _Following(number)
+        if job.state not in _OVER:
+            job = _follow(call, store, job, following)
+        following.end(store.output(job.id))
+
+
+_OVER = (State.FINISHED, State.FAILED, State.CANCELLED)
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):  # noqa: PLR2004
+        raise InvalidInput(f"--lines: {text!r} is not a whole number")
+    return int(text)
+
+
+def _follow(call: Invocation, store: Store, job: Job, following: _Following) -> Job:
+    """Print what comes until the attempt that runs, or the next one to run, has ended."""
+    from cronq import render
+
+    if job.state != State.RUNNING and not call.quiet:
+        render.complain(f"job {job.id} is {job.state}; waiting for it to begin")
+    reminded, attempt, began = 0.0, job.attempt, job.state == State.RUNNING
+    while not began or job.state == State.RUNNING:
+        if time.monotonic() >= reminded:
+            store.tails.want(job.id)
+            reminded = time.monotonic() + _REMIND
+        following.look(store, job.id)
+        time.sleep(_LOOK)
+        job = require(store, str(job.id))
+        began = began or job.state == State.RUNNING or job.state in _OVER or job.attempt != attempt
+    return job
+
+
+class _Following:
+    """Both streams of a job, as far as they have been printed."""
+
+    def __init__(self, lines: int) -> None:
+        self._lines = lines
+        self._token: int | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._streams = (_Stream(sys.stdout, self._lines), _Stream(sys.stderr, self._lines))
+
+    def look(self, store: Store, job_id: int) -> None:
+        """Print what was shown since the last look."""
+        tail = store.tails.see(job_id)
+        if tail is None:
+            return
+        if tail.token != self._token:  # another attempt
+            self._token = tail.token
+            self._begin()
+        for stream, written in zip(self._streams, (tail.stdout, tail.stderr), strict=True):
+            stream.go_on(written)
+
+    def end(self, output: tuple[str | None, str | None]) -> None:
+        """Print what is left of what the attempt is known to have written."""
+        for stream, text in zip(self._streams, output, strict=True):
+            stream.end(text or "")
+
+
+class _Stream:
+    """One stream of a job, and how many of its bytes have been printed."""
+
+    def __init__(self, out: TextIO, lines: int) -> None:
+        self._out = out
+        self._lines = lines
+        self._offset = 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+
+    def go_on(self, written: Written) -> None:
+        """Print what is new."""
+        new = written.size - self._offset
+        if new > 0:
+            self._print(written.last[-new:], gap=max(0, new - len(written.last)))
+            self._offset = written.size
+
+    def end(self, text: str) -> None:
+        """Print what is new in the text that was kept: the beginning and the end of all."""
+        head, *rest = _GAP.split(text)
+        last = rest[-1].encode() if rest else head.encode()
+        size = len(last) + (len(head.encode()) + int(rest[0]) if rest else 0)
+        new = size - self._offset
+        if new > 0:
+            self._print(last[-new:], gap=max(0, new - len(last)))
+
+    def _print(self, data: bytes, *, gap: int) -> None:
+        from cronq.render import safe
+
+        text = self._decoder.decode(data)
+        if self._offset == 0:
+            text = "".join(text.splitlines(keepends=True)[-self._lines :]) if self._lines else ""
+        elif gap:
+            text = f"\n[… {gap} bytes left out …]\n{text}"
+        self._out.write(safe(text) if self._out.isatty() else text)
+        self._out.flush()
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command("tail", epilog=_EXAMPLE)(_tail)

@@ -1,0 +1,35 @@
+"""Showing what running jobs print to those who follow them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cronq.tails import WINDOW, Tail, Written
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cronq.pool import Pool
+    from cronq.store import Store
+
+
+class Followers:
+    """The runner's side of `cronq tail`."""
+
+    def __init__(self, store: Store, pool: Pool) -> None:
+        self._store = store
+        self._pool = pool
+        self._shown: dict[int, tuple[int, int, int]] = {}
+
+    def show(self, followed: Iterable[int]) -> None:
+        """Write down what those of these jobs that run here have printed, where that is more than before."""
+        shown: dict[int, tuple[int, int, int]] = {}
+        for job_id in followed:
+            found = self._pool.written_by(job_id, WINDOW)
+            if found is None:
+                continue
+            job, (stdout, stderr) = found
+            shown[job_id] = (job.token, stdout[0], stderr[0])
+            if self._shown.get(job_id) != shown[job_id]:
+                self._store.tails.show(job_id, Tail(job.token, Written(*stdout), Written(*stderr)))
+        self._shown = shown

@@ -1,0 +1,17 @@
+"""What jobs print while somebody follows them."""
+
+from __future__ import annotations
+
+from alembic import op
+
+from cronq.schema import tables
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    """Create the table where it isn't there."""
+    connection = op.get_bind()
+    prefix, family = connection.info["table_prefix"], connection.info["family"]
+    tables(prefix, family).tables[f"{prefix}tails"].create(connection, checkfirst=True)

@@ -1,0 +1,94 @@
+"""A terminal for a command: what it writes there, keys pressed there, and whether it is left as it was."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import termios
+from collections.abc import Mapping
+from typing import Any, Self
+
+from tests.project import COMMAND, Project
+from tests.waiting import wait_until
+
+_CONTROL = re.compile(r"\x1b\[[?\d;]*[A-Za-z]")
+
+
+class Terminal:
+    """One `cronq ARGUMENTS` on a terminal of its own."""
+
+    def __init__(
+        self,
+        project: Project,
+        *arguments: str | int,
+        columns: int = 100,
+        rows: int = 30,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self._leader, self._follower = pty.openpty()
+        fcntl.ioctl(self._follower, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.before = self.attributes()
+        self._read = b""
+        self.process = subprocess.Popen(
+            [*COMMAND, *map(str, arguments)],
+            cwd=project.directory,
+            env=project.environment | {"TERM": "xterm", "NO_COLOR": "1", **(env or {})},
+            stdin=self._follower,
+            stdout=self._follower,
+            stderr=self._follower,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        os.close(self._leader)
+        os.close(self._follower)
+
+    def attributes(self) -> list[Any]:
+        """How the terminal is set: echo, line mode and the rest."""
+        return termios.tcgetattr(self._follower)
+
+    def press(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self._leader, keys.encode())
+
+    @property
+    def raw(self) -> str:
+        """All that was written so far."""
+        while select.select([self._leader], [], [], 0)[0]:
+            self._read += os.read(self._leader, 65536)
+        return self._read.decode(errors="replace").replace("\r\n", "\n")
+
+    @property
+    def text(self) -> str:
+        """The same without the terminal's own sequences."""
+        return _CONTROL.sub("", self.raw)
+
+    def wait_for(self, text: str) -> str:
+        """Wait until this has been written since the last call; all that has been until then."""
+        wait_until(lambda: text in self.text, what=f"{text!r} on the terminal")
+        seen, self._read = self.text, b""
+        return seen
+
+    def end(self) -> int:
+        """Wait for the command's end; its exit status."""
+        wait_until(lambda: (self.raw, self.process.poll())[1] is not None, what="the end of the command")
+        return self.process.wait()
+
+
+def on_terminal(
+    project: Project, *arguments: str | int, columns: int = 100, rows: int = 30, env: Mapping[str, str] | None = None
+) -> str:
+    """What a command that ends by itself writes to a terminal."""
+    with Terminal(project, *arguments, columns=columns, rows=rows, env=env) as terminal:
+        terminal.end()
+        return terminal.raw
