@@ -6,7 +6,8 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from cronq.engine import Engine, Part
+from cronq.engine import Engine
+from cronq.part import Part
 from cronq.pool import TICK
 
 if TYPE_CHECKING:

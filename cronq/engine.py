@@ -11,26 +11,26 @@ import random
 import signal
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from cronq import __version__
+from cronq.account import Account
+from cronq.courier import Courier
 from cronq.errors import Unavailable
-from cronq.events import log, step, steps
+from cronq.events import steps
 from cronq.fence import Fence, NoFence
 from cronq.followers import Followers
-from cronq.job import ENDED, Failure, State
+from cronq.job import ENDED, Failure
 from cronq.locks import Liveness, new_worker
 from cronq.maintenance import Maintainer, not_started, settlement
-from cronq.notices import Notice, notice_of
 from cronq.outcome import Outcome
 from cronq.pace import Pace
+from cronq.part import Part, Times
 from cronq.policies import Policies
 from cronq.pool import TICK, Pool, Setting
 from cronq.roster import END, Entry, Presence
 from cronq.signals import Signals
 from cronq.store import Lease
-from cronq.summary import Summary
 from cronq.times import SECOND
 from cronq.transports.local import Neighbours
 
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from cronq.config import Config
     from cronq.job import Claimed
     from cronq.outcome import Settlement
-    from cronq.pool import Ended, Member, Started
+    from cronq.pool import Ended, Member
     from cronq.registry import Registry
     from cronq.store import Store
-    from cronq.summary import Report
+    from cronq.summary import Report, Summary
 
 _SETTLE_AT = 100
 _SETTLE_AFTER = 0.05
@@ -57,27 +57,6 @@ _CUT_OFF = "executor died: SIGKILL (its runner could not renew the lease: the da
 _FENCED = Outcome("crashed", 0, 0, "rescue", error=Failure("ExecutorDied", _CUT_OFF), signal="SIGKILL")
 
 
-@dataclass
-class _Times:
-    """Monotonic times of what happens now and then."""
-
-    settled: float = 0.0
-    renew: float = 0.0
-    heed: float = 0.0
-    maintain: float = 0.0
-
-
-class Part(NamedTuple):
-    """Which part a runner plays: `run`, `work` or `serve-inetd`, on which queues, with how many children."""
-
-    kind: str
-    queues: str = ""
-    children: int | None = None
-    """None stands for the configured number."""
-    started: Started | None = None
-    """Children that were at work before there was an engine for them."""
-
-
 class Engine:
     """The children of one process and the jobs they have. Registered as a worker while it lives."""
 
@@ -89,12 +68,10 @@ class Engine:
     ) -> None:
         started = part.started
         self.worker = started.alive.worker if started else new_worker()
-        self.summary = Summary()
         self.claimed = 0
         self._store = store
         self._config = config
         self._part = part
-        self._report = report
         self._policies = Policies(config, registry)
         self._chance = random.Random()
         self._maintainer = Maintainer(store, config, self._policies, chance=self._chance)
@@ -102,8 +79,10 @@ class Engine:
         self._pool = started.pool if started else Pool(part.children or config.jobs, setting)
         self._pool.before_fork = store.close
         self._followers = Followers(store, self._pool)
+        courier = Courier(config, registry, let_go=self._pool.let_go)
+        self._account = Account(store, self._policies, courier, report=report)
         self._pace = Pace()
-        self._times = _Times()
+        self._times = Times()
         alone = config.sqlite_path() is not None
         self._fence = (NoFence if alone else Fence)(config.lease, self._stop_in_time)
         self._ended: list[Settlement] = []
@@ -115,6 +94,11 @@ class Engine:
         self._stop_asked: float | None = None
         self._signals = 0
         self._grace = SHUTDOWN_GRACE
+
+    @property
+    def summary(self) -> Summary:
+        """What it did so far."""
+        return self._account.summary
 
     # What the parts do differently
 
@@ -147,6 +131,7 @@ class Engine:
                 self.begin()
                 yield signals.fd
                 self.leave()
+                self._account.call_people(self._pool.before_fork, at_once=True)
             except Unavailable:
                 self._finish_without_database(signals.fd)
                 alive.abandon()
@@ -163,6 +148,7 @@ class Engine:
 
     def leave(self) -> None:
         """Nothing is in hand any more."""
+        self._account.tell_of_recovery()
         self._maintainer.resign(self.worker)
         self._store.roster.leave(self.worker)
         self.summary.conflicts = self._store.conflicts
@@ -175,10 +161,11 @@ class Engine:
         self._times.maintain = time.monotonic() + min(_MAINTAIN, self._config.lease / 2)
         self._store.synchronise()
         for settled in self._maintainer.rescue(besides=self.worker):
-            self._tell(settled)
+            self._account.enter(settled)
         self._store.promote(self._store.clock.now())
         self._store.unblock_stranded()
         self._maintainer.prune()
+        self._account.tell_of_recovery()
 
     def hand_over(self) -> None:
         """Before each wait: heed signals, keep the children busy with what was taken back or is claimed now."""
@@ -192,6 +179,7 @@ class Engine:
         self._gather()
         self._settle_when_due()
         self._look_after()
+        self._account.call_people(self._pool.before_fork)
 
     # Handing over
 
@@ -261,10 +249,6 @@ class Engine:
         self._take_back(orphaned)
 
     def _take(self, job: Claimed, outcome: Outcome) -> None:
-        if not job.id:
-            if outcome.error:
-                log.warning("a notice did not get through: %s: %s", outcome.error.kind, outcome.error.message)
-            return
         if not_started(outcome):
             return
         if not self._ended:
@@ -273,15 +257,14 @@ class Engine:
 
     def _heed(self, ended: Sequence[Ended]) -> None:
         """What jobs ask of the runner. Not before all outcomes are taken: settling lets journals go."""
-        self._returned += [job for job, outcome in ended if job.id and not_started(outcome)]
+        self._returned += [job for job, outcome in ended if not_started(outcome)]
         if any(outcome.stop for _, outcome in ended):
             self.ask_to_stop(SHUTDOWN_GRACE)
 
     def _take_back(self, jobs: list[Claimed]) -> None:
         """Keep jobs for another child; those that follow one in their group go back to the line."""
         self._returned += [job for job in jobs if job.state == "blocked"]
-        self._spare += [job for job in jobs if job.id and job.state != "blocked"]
-        self._deliver([job for job in jobs if not job.id])
+        self._spare += [job for job in jobs if job.state != "blocked"]
 
     def _give_back(self) -> None:
         """Release what followed others in their groups.
@@ -320,35 +303,8 @@ class Engine:
         self.summary.lost += len(lost)
         for one in settled:
             if one.job.id not in lost:
-                self._tell(one)
-        if self._report and self._report.watched:
-            self._report.progress(self.summary, self.summary.ended + self._pool.in_hand + self._store.backlog())
-
-    def _tell(self, settled: Settlement) -> None:
-        """Count it, and call a person if one is needed."""
-        job, outcome, following, _ = settled
-        why = following.error.message if following.error else "" if outcome.kind == "success" else outcome.kind
-        step(job.id, following.state.value, task=job.task, queue=job.queue, why=why)
-        if following.state is State.FINISHED:
-            self.summary.finished += 1
-            return
-        state = following.state.value
-        setattr(self.summary, state, getattr(self.summary, state) + 1)
-        notice = notice_of(settled, self._policies.of(job))
-        if notice:
-            self._call_a_person(notice)
-
-    def _call_a_person(self, notice: Notice) -> None:
-        log.error("%s", notice)
-        if self._report:
-            self._report.needs_a_person(notice)
-        if notice.wanted(self._config, self._pool.registry):
-            self._deliver([notice.as_job(self._chance.getrandbits(62))])
-
-    def _deliver(self, notices: list[Claimed]) -> None:
-        """Have the idlest child tell a person: the hook and the command are a user's code."""
-        if notices and self._pool.members:
-            min(self._pool.members, key=lambda member: len(member.hand)).give(notices)
+                self._account.enter(one)
+        self._account.show(self._pool.in_hand)
 
     # Looking after what runs
 
@@ -373,7 +329,8 @@ class Engine:
         now = self._store.clock.now()
         if self.promotes and self._due is not None and self._due <= now:
             if self._store.promote(now):
-                self.changed()
+                self._neighbours.ring()  # it may be due for another one's filter
+            self.changed()
             self._due = self._store.next_due()
 
     def _renew(self) -> None:
@@ -413,6 +370,8 @@ class Engine:
             self.ask_to_stop()
         if requests.paused != self._paused:
             self._obey_pauses(requests.paused)
+        if self._due is not None and self._due <= self._store.clock.now():
+            self.changed()  # whoever made it ready knows nothing of our filter
         self._due = requests.next_due
         self._followers.show(requests.followed)
         if requests.followed:
@@ -462,4 +421,4 @@ class Engine:
 
 
 def _is_lost(job: Claimed, held: Mapping[int, int]) -> bool:
-    return bool(job.id) and held.get(job.id) != job.token
+    return held.get(job.id) != job.token

@@ -7,7 +7,8 @@ from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq import callers
-from cronq.engine import Engine, Part
+from cronq.engine import Engine
+from cronq.part import Part
 from cronq.pick import Refused
 from cronq.pool import TICK
 from cronq.store import Lease

@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -217,13 +217,13 @@ def test_sighup_finishes_and_starts_afresh_with_new_code_under_the_same_pid(task
     worker = tasks.work(*NEVER)
     [before] = workers(tasks)
     job = begin(tasks)
-    tasks.tasks(TASKS.replace('"version", 1', '"version", 2'))
+    tasks.tasks(TASKS.replace('"version", 1', '"version", "2.0"'))
     worker.send_signal(signal.SIGHUP)
     wait_for_state(tasks, "ending")
     next_one = tasks.put("version")
     worker.send_signal(signal.SIGHUP)
     finish(tasks)
-    assert tasks.wait_for_record("version") == "2"
+    assert tasks.wait_for_record("version") == "2.0"
     [after] = workers(tasks)
     assert (after["pid"], worker.poll()) == (before["pid"], None)
     assert after["name"] != before["name"]
@@ -381,6 +381,12 @@ class Manager:
         self._socket.settimeout(20)
         self.told: list[str] = []
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
     def wait_for(self, beginning: str) -> None:
         while not (self.told and self.told[-1].startswith(beginning)):
             self.told.append(self._socket.recv(4096).decode())
@@ -388,19 +394,19 @@ class Manager:
 
 def test_a_service_manager_is_told_how_it_does(tasks: Queue, tmp_path_factory: pytest.TempPathFactory) -> None:
     place = tmp_path_factory.mktemp("n") / "notify"
-    manager = Manager(place)
-    worker = tasks.work(*NEVER, env={"NOTIFY_SOCKET": str(place), "WATCHDOG_USEC": "400000"})
-    manager.wait_for("READY=1")
-    manager.wait_for("STATUS=running, 0 jobs in hand, 0 done")
-    manager.wait_for("WATCHDOG=1")
-    manager.told.append("and again")
-    manager.wait_for("WATCHDOG=1")
-    worker.send_signal(signal.SIGHUP)
-    manager.wait_for("RELOADING=1\nMONOTONIC_USEC=")
-    manager.wait_for("READY=1")
-    worker.terminate()
-    manager.wait_for("STOPPING=1")
-    assert ended(worker) == (0, "")
+    with Manager(place) as manager:
+        worker = tasks.work(*NEVER, env={"NOTIFY_SOCKET": str(place), "WATCHDOG_USEC": "400000"})
+        manager.wait_for("READY=1")
+        manager.wait_for("STATUS=running, 0 jobs in hand, 0 done")
+        manager.wait_for("WATCHDOG=1")
+        manager.told.append("and again")
+        manager.wait_for("WATCHDOG=1")
+        worker.send_signal(signal.SIGHUP)
+        manager.wait_for("RELOADING=1\nMONOTONIC_USEC=")
+        manager.wait_for("READY=1")
+        worker.terminate()
+        manager.wait_for("STOPPING=1")
+        assert ended(worker) == (0, "")
 
 
 SUPERVISOR = """\
