@@ -77,6 +77,10 @@ dist: .venv/development  ## wheel, sdist, and dist/cronq: one file that needs no
 packaging: setup  ## packaging/ anew from the templates in cronq/templates
 	$(BIN)/python .ci/make_packaging.py
 
+.PHONY: screenshots
+screenshots: compiled  ## the pictures in docs/screenshots, from a real terminal (needs tmux)
+	$(BIN)/python -m screenshots
+
 .PHONY: docs
 docs: setup  ## are the documents true: links, words, and every example
 	$(BIN)/python .ci/check_docs.py

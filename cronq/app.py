@@ -162,7 +162,7 @@ class Cronq:
         return self._hook("job_metadata", hook)
 
     def on_notify(self, hook: Hook) -> Hook:
-        """Call this when a job needs a person: many attempts, or failed for good."""
+        """Call this with a notice: a job needs a person, or a queue is healthy again."""
         return self._hook("on_notify", hook)
 
     # Enqueueing

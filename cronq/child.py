@@ -20,8 +20,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
+from cronq.claimed import Claimed, Failure
 from cronq.errors import TimeLimitExceeded
-from cronq.job import Claimed, Failure
 from cronq.outcome import Outcome
 
 if TYPE_CHECKING:

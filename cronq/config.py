@@ -48,6 +48,9 @@ class Config:
     grace: float = 10.0
     notify_after: int = 5
     notify_command: str | list[str] | None = None
+    notify: tuple[str, ...] = ()
+    sentry: str | None = None
+    ping: str | None = None
     wake: tuple[str, ...] = ()
     retention: float | None = None
     log: str | None = None
@@ -209,6 +212,11 @@ def service_manager(environ: Mapping[str, str] | None = None) -> tuple[str | Non
 def journal_stream(environ: Mapping[str, str] | None = None) -> str | None:
     """Device and inode of systemd's journal, where it takes what this process prints."""
     return (os.environ if environ is None else environ).get("JOURNAL_STREAM")
+
+
+def is_main_process(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether systemd started this very process for a unit: with its end, all that it left behind is killed."""
+    return (os.environ if environ is None else environ).get("SYSTEMD_EXEC_PID") == str(os.getpid())
 
 
 def handed_over(environ: MutableMapping[str, str] | None = None) -> int:

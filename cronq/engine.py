@@ -14,14 +14,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cronq import __version__
+from cronq.account import Account
+from cronq.courier import Courier
 from cronq.errors import Unavailable
-from cronq.events import log, step, steps
+from cronq.events import steps
 from cronq.fence import Fence, NoFence
 from cronq.followers import Followers
-from cronq.job import ENDED, Failure, State
+from cronq.job import ENDED, Failure
 from cronq.locks import Liveness, new_worker
 from cronq.maintenance import Maintainer, not_started, settlement
-from cronq.notices import Notice, notice_of
 from cronq.outcome import Outcome
 from cronq.pace import Pace
 from cronq.part import Part, Times
@@ -30,7 +31,6 @@ from cronq.pool import TICK, Pool, Setting
 from cronq.roster import END, Entry, Presence
 from cronq.signals import Signals
 from cronq.store import Lease
-from cronq.summary import Summary
 from cronq.times import SECOND
 from cronq.transports.local import Neighbours
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from cronq.pool import Ended, Member
     from cronq.registry import Registry
     from cronq.store import Store
-    from cronq.summary import Report
+    from cronq.summary import Report, Summary
 
 _SETTLE_AT = 100
 _SETTLE_AFTER = 0.05
@@ -68,12 +68,10 @@ class Engine:
     ) -> None:
         started = part.started
         self.worker = started.alive.worker if started else new_worker()
-        self.summary = Summary()
         self.claimed = 0
         self._store = store
         self._config = config
         self._part = part
-        self._report = report
         self._policies = Policies(config, registry)
         self._chance = random.Random()
         self._maintainer = Maintainer(store, config, self._policies, chance=self._chance)
@@ -81,6 +79,8 @@ class Engine:
         self._pool = started.pool if started else Pool(part.children or config.jobs, setting)
         self._pool.before_fork = store.close
         self._followers = Followers(store, self._pool)
+        courier = Courier(config, registry, let_go=self._pool.let_go)
+        self._account = Account(store, self._policies, courier, report=report)
         self._pace = Pace()
         self._times = Times()
         alone = config.sqlite_path() is not None
@@ -94,6 +94,11 @@ class Engine:
         self._stop_asked: float | None = None
         self._signals = 0
         self._grace = SHUTDOWN_GRACE
+
+    @property
+    def summary(self) -> Summary:
+        """What it did so far."""
+        return self._account.summary
 
     # What the parts do differently
 
@@ -126,6 +131,7 @@ class Engine:
                 self.begin()
                 yield signals.fd
                 self.leave()
+                self._account.call_people(self._pool.before_fork, at_once=True)
             except Unavailable:
                 self._finish_without_database(signals.fd)
                 alive.abandon()
@@ -142,6 +148,7 @@ class Engine:
 
     def leave(self) -> None:
         """Nothing is in hand any more."""
+        self._account.tell_of_recovery()
         self._maintainer.resign(self.worker)
         self._store.roster.leave(self.worker)
         self.summary.conflicts = self._store.conflicts
@@ -154,10 +161,11 @@ class Engine:
         self._times.maintain = time.monotonic() + min(_MAINTAIN, self._config.lease / 2)
         self._store.synchronise()
         for settled in self._maintainer.rescue(besides=self.worker):
-            self._tell(settled)
+            self._account.enter(settled)
         self._store.promote(self._store.clock.now())
         self._store.unblock_stranded()
         self._maintainer.prune()
+        self._account.tell_of_recovery()
 
     def hand_over(self) -> None:
         """Before each wait: heed signals, keep the children busy with what was taken back or is claimed now."""
@@ -171,6 +179,7 @@ class Engine:
         self._gather()
         self._settle_when_due()
         self._look_after()
+        self._account.call_people(self._pool.before_fork)
 
     # Handing over
 
@@ -240,10 +249,6 @@ class Engine:
         self._take_back(orphaned)
 
     def _take(self, job: Claimed, outcome: Outcome) -> None:
-        if not job.id:
-            if outcome.error:
-                log.warning("a notice did not get through: %s: %s", outcome.error.kind, outcome.error.message)
-            return
         if not_started(outcome):
             return
         if not self._ended:
@@ -252,15 +257,14 @@ class Engine:
 
     def _heed(self, ended: Sequence[Ended]) -> None:
         """What jobs ask of the runner. Not before all outcomes are taken: settling lets journals go."""
-        self._returned += [job for job, outcome in ended if job.id and not_started(outcome)]
+        self._returned += [job for job, outcome in ended if not_started(outcome)]
         if any(outcome.stop for _, outcome in ended):
             self.ask_to_stop(SHUTDOWN_GRACE)
 
     def _take_back(self, jobs: list[Claimed]) -> None:
         """Keep jobs for another child; those that follow one in their group go back to the line."""
         self._returned += [job for job in jobs if job.state == "blocked"]
-        self._spare += [job for job in jobs if job.id and job.state != "blocked"]
-        self._deliver([job for job in jobs if not job.id])
+        self._spare += [job for job in jobs if job.state != "blocked"]
 
     def _give_back(self) -> None:
         """Release what followed others in their groups.
@@ -299,35 +303,8 @@ class Engine:
         self.summary.lost += len(lost)
         for one in settled:
             if one.job.id not in lost:
-                self._tell(one)
-        if self._report and self._report.watched:
-            self._report.progress(self.summary, self.summary.ended + self._pool.in_hand + self._store.backlog())
-
-    def _tell(self, settled: Settlement) -> None:
-        """Count it, and call a person if one is needed."""
-        job, outcome, following, _ = settled
-        why = following.error.message if following.error else "" if outcome.kind == "success" else outcome.kind
-        step(job.id, following.state.value, task=job.task, queue=job.queue, why=why)
-        if following.state is State.FINISHED:
-            self.summary.finished += 1
-            return
-        state = following.state.value
-        setattr(self.summary, state, getattr(self.summary, state) + 1)
-        notice = notice_of(settled, self._policies.of(job))
-        if notice:
-            self._call_a_person(notice)
-
-    def _call_a_person(self, notice: Notice) -> None:
-        log.error("%s", notice)
-        if self._report:
-            self._report.needs_a_person(notice)
-        if notice.wanted(self._config, self._pool.registry):
-            self._deliver([notice.as_job(self._chance.getrandbits(62))])
-
-    def _deliver(self, notices: list[Claimed]) -> None:
-        """Have the idlest child tell a person: the hook and the command are a user's code."""
-        if notices and self._pool.members:
-            min(self._pool.members, key=lambda member: len(member.hand)).give(notices)
+                self._account.enter(one)
+        self._account.show(self._pool.in_hand)
 
     # Looking after what runs
 
@@ -444,4 +421,4 @@ class Engine:
 
 
 def _is_lost(job: Claimed, held: Mapping[int, int]) -> bool:
-    return bool(job.id) and held.get(job.id) != job.token
+    return held.get(job.id) != job.token

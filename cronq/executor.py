@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from cronq import serialisation
 from cronq.capture import readable
+from cronq.claimed import COMMAND_TASK, Failure
 from cronq.errors import ConfigError, Fail, Retry, Skip, Snooze, Stop, TimeLimitExceeded, UnknownTask
-from cronq.job import COMMAND_TASK, Failure
-from cronq.notices import NOTICE_TASK, Notice
 from cronq.outcome import Outcome
 from cronq.permissions import require_commands
 from cronq.shell import run_command
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
+    from cronq.claimed import Claimed
     from cronq.config import Config
-    from cronq.job import Claimed
     from cronq.registry import Registry, Task
     from cronq.times import Clock
 
@@ -204,8 +203,6 @@ class Executor:
 
     def _attempt(self, job: Claimed, running: RunningJob, started: int) -> Outcome:
         try:
-            if job.task == NOTICE_TASK:
-                return self._notice(job, started)
             if job.task == COMMAND_TASK:
                 return self._command(job, running, started)
             task = self._resolved(job.task)
@@ -270,17 +267,6 @@ class Executor:
             self._on_error(running, Fail(outcome.error.message))
         kind = "warning" if running.warnings and outcome.kind == "success" else outcome.kind
         return outcome._replace(kind=kind, warnings=tuple(running.warnings), notes=running.changed_notes)
-
-    def _notice(self, job: Claimed, started: int) -> Outcome:
-        notice = Notice(*json.loads(job.args))
-        if self._config.notify_command:
-            facts = {f"CRONQ_NOTICE_{name.upper()}": str(value) for name, value in notice._asdict().items()}
-            told = run_command(self._config.notify_command, {**facts, "CRONQ_NOTICE": str(notice)}, started)
-        else:
-            told = Outcome("success", started, started)
-        for hook in self._hooks["on_notify"]:
-            hook(notice)
-        return told
 
     # Hooks
 

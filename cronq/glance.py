@@ -19,7 +19,7 @@ SECOND = 1_000_000
 
 
 def anything_to_do(config: Config, clock: Clock) -> bool:
-    """Whether a run would find due jobs, something that a dead runner left, or ended jobs to prune.
+    """Whether a run would find due jobs, something that a dead runner left, ended jobs to prune, or good news to tell.
 
     What runners on this host left is known by their liveness locks, of others by the end of a lease.
     True also where the database or its tables don't exist yet or are old: the run makes them. Raises
@@ -32,7 +32,11 @@ def anything_to_do(config: Config, clock: Clock) -> bool:
         return True
     database = open_database(config)
     try:
-        return not is_current(database, config.table_prefix) or _is_due(database, config, clock)
+        return (
+            not is_current(database, config.table_prefix)
+            or _is_due(database, config, clock)
+            or _has_good_news(database, config, clock)
+        )
     finally:
         database.close()
 
@@ -45,3 +49,13 @@ def _is_due(database: Database, config: Config, clock: Clock) -> bool:
     expired = now - round(config.retention * SECOND) if config.retention is not None else 0
     found = database.query(glance(config.table_prefix, database.family), (now, now, expired))
     return bool(found[0][0])
+
+
+def _has_good_news(database: Database, config: Config, clock: Clock) -> bool:
+    """Whether a queue is healthy again, and the configuration says whom to tell."""
+    if not (config.notify or config.notify_command):
+        return False
+    from cronq.queries import Queries
+    from cronq.troubles import Troubles  # here, not above: few have anybody to tell
+
+    return Troubles(lambda: database, Queries(config.table_prefix, database.family), clock).any_healed()

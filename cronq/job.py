@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cronq.claimed import COMMAND_TASK as COMMAND_TASK
+from cronq.claimed import Claimed as Claimed
+from cronq.claimed import Failure as Failure
+from cronq.claimed import State as State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-COMMAND_TASK = "command"
-"""The built-in task that runs a shell command."""
-
 DEFAULT_QUEUE = "default"
 DEFAULT_PRIORITY = 50
 PRIORITIES = range(1000)
-
-
-class State(StrEnum):
-    """Where a job stands; see docs/lifecycle.md for the drawing."""
-
-    SCHEDULED = "scheduled"
-    READY = "ready"
-    BLOCKED = "blocked"
-    RUNNING = "running"
-    RETRYING = "retrying"
-    WAITING = "waiting"
-    FINISHED = "finished"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
 
 
 TRANSITIONS: Mapping[State, frozenset[State]] = {
@@ -75,43 +62,6 @@ class Enqueued(NamedTuple):
 
     id: int
     existing: bool
-
-
-class Claimed(NamedTuple):
-    """A job under lease, as it is handed to a child: the fields in the claim's column order."""
-
-    id: int
-    token: int
-    task: str
-    args: str
-    queue: str
-    priority: int
-    key: str | None
-    group: str | None
-    event: str | None
-    attempt: int
-    max_attempts: int
-    snoozes: int
-    crashes: int
-    time_limit: float | None
-    created_at: int
-    available_at: int
-    waiting_since: int | None
-    unknown_since: int | None
-    retry: str | None
-    notes: str | None
-    spent_before: int
-    """Attempts spent before the last `cronq retry`."""
-    state: str = State.RUNNING.value
-    """`running`, or `blocked` for a job that follows the holder of its group in the same claim."""
-
-
-class Failure(NamedTuple):
-    """Why an attempt did not succeed: the error's class name, its message, the traceback if there is one."""
-
-    kind: str
-    message: str
-    traceback: str | None = None
 
 
 class Attempt(NamedTuple):

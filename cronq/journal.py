@@ -18,15 +18,15 @@ import os
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cronq.job import Failure
+from cronq.claimed import Failure
 from cronq.locks import process_start, worker_path
 from cronq.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cronq.claimed import Claimed
     from cronq.config import Config
-    from cronq.job import Claimed
 
 _HEADER = struct.Struct("<qqq")
 _PROCESS = struct.Struct("<qq")

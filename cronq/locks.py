@@ -52,6 +52,11 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
+def let_go() -> None:
+    """In a process that was forked and is no child of a runner: hold none of its locks."""
+    _after_fork()
+
+
 class RunLock:
     """One `cronq run` with the same database and filter at a time on this host."""
 

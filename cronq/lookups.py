@@ -19,6 +19,7 @@ class Lookups:
         self.paused = f"{prefix}paused"
         self.workers = f"{prefix}workers"
         self.tails = f"{prefix}tails"
+        self.troubles = f"{prefix}troubles"
         self.duties = f"{prefix}leases"
         self._reading()
         self._watching()

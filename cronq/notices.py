@@ -1,28 +1,27 @@
-"""Telling a person: when a job keeps failing, and when it has failed for good."""
+"""Telling a person: when a job keeps failing, when it has failed for good, when all is well again."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from cronq.job import Claimed, State
+from cronq.claimed import State
 
 if TYPE_CHECKING:
-    from cronq.config import Config
     from cronq.outcome import Settlement
-    from cronq.registry import Registry
     from cronq.retry import Policy
 
-NOTICE_TASK = "cronq:notice"
-"""Marks what a child runs to deliver a notice; no job has this task."""
-
+HEALTHY = "healthy"
 
 _AGAIN = frozenset({State.RETRYING, State.READY})
 """What an attempt that was spent in vain leads to; ready is what a rescue makes of it."""
 
 
 class Notice(NamedTuple):
-    """Why a job needs a person. `reason` is `attempts` (it keeps failing) or `failed` (for good)."""
+    """Why a person is told: `reason` is `attempts` (a job keeps failing), `failed` (for good) or `healthy`.
+
+    A queue is healthy again when no job that a person was told of is in trouble any more; such a
+    notice is of no job, so its id is 0 and its task is empty.
+    """
 
     job_id: int
     task: str
@@ -32,24 +31,21 @@ class Notice(NamedTuple):
     reason: str
     error_class: str
     error_message: str
+    traceback: str = ""
 
     def __str__(self) -> str:
         """One line for mail and log."""
+        if self.reason == HEALTHY:
+            return f"queue {self.queue} is healthy again"
         how = "failed for good" if self.reason == "failed" else "keeps failing"
         text = " ".join(self.error_message.split())
         why = f"{self.error_class}: {text}" if text else self.error_class
         return f"job {self.job_id} ({self.task}) {how} after {self.attempt} of {self.max_attempts} attempts: {why}"
 
-    def wanted(self, config: Config, registry: Registry) -> bool:
-        """Whether anybody beyond the log is to be told."""
-        return bool(config.notify_command or registry.hooks["on_notify"])
 
-    def as_job(self, token: int) -> Claimed:
-        """The notice in the form that a child can be handed, since hooks are a user's code."""
-        return Claimed(
-            0, token, NOTICE_TASK, json.dumps(self), self.queue, 0, None, None, None, 1, 1, 0, 0, 60.0, 0, 0,
-            None, None, None, None, 0,
-        )  # fmt: skip
+def healthy(queue: str) -> Notice:
+    """The notice that nobody need look after a queue any more."""
+    return Notice(0, "", queue, 0, 0, HEALTHY, "", "")
 
 
 def notice_of(settled: Settlement, policy: Policy) -> Notice | None:
@@ -71,4 +67,5 @@ def notice_of(settled: Settlement, policy: Policy) -> Notice | None:
         reason,
         error.kind if error else "Error",
         error.message if error else "",
+        (error.traceback if error else None) or "",
     )

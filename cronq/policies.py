@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from cronq.retry import Policy
 
 if TYPE_CHECKING:
+    from cronq.claimed import Claimed
     from cronq.config import Config
-    from cronq.job import Claimed
     from cronq.registry import Registry
 
 

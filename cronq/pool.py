@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cronq import child as child_side
 from cronq.capture import Capture
+from cronq.claimed import Failure
 from cronq.errors import CronqError
 from cronq.executor import Executor
-from cronq.job import Failure
 from cronq.journal import Journal, path_for
 from cronq.outcome import Outcome
 from cronq.shell import die_with_parent, signal_name
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from resource import struct_rusage
 
+    from cronq.claimed import Claimed
     from cronq.config import Config
-    from cronq.job import Claimed
     from cronq.journal import Entry
     from cronq.locks import Liveness
     from cronq.policies import Policies
@@ -218,10 +218,12 @@ class Pool:
         tools = child_side.Tools(member.journal, member.captures, executor, self._setting.policies.time_limit)
         child_side.Child(line, tools).serve()
 
-    @property
-    def registry(self) -> Registry:
-        """The tasks that the children know."""
-        return self._setting.registry
+    def let_go(self) -> None:
+        """In a process that was forked beside the children: hold no end of their pipes."""
+        for member in self.members:
+            member.close()
+        for fd in self._bell:
+            os.close(fd)
 
     @property
     def in_hand(self) -> int:

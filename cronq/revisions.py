@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cronq.dialects import Database
 
-CURRENT = "0005"
+CURRENT = "0006"
 """The newest revision in cronq/migrations/versions."""
 
 

@@ -70,6 +70,13 @@ def tables(prefix: str, family: str = "sqlite", *, collation: str | None = None)
         Column("queue", String(255), primary_key=True),
         Column("paused_at", _Instant, nullable=False),
     )
+    table(
+        f"{prefix}troubles",
+        metadata,
+        Column("queue", String(255), primary_key=True),
+        Column("job_id", _Id, primary_key=True, autoincrement=False),
+        Column("since", _Instant, nullable=False),
+    )
     _workers(prefix, metadata, table)
     _tails(prefix, metadata, table)
     return metadata

@@ -260,6 +260,36 @@ def _wake(value: object) -> str:
     return url
 
 
+def _notify(value: object) -> str:
+    url = _text(value)
+    scheme, separator, _ = url.partition("://")
+    if not separator or not scheme.isalnum() or not url.isprintable():
+        raise ValueError
+    return url
+
+
+def _ping(value: object) -> str:
+    url = _text(value)
+    scheme, separator, place = url.partition("://")
+    if not separator or scheme not in ("http", "https") or not place.strip("/") or not _is_plain(url):
+        raise ValueError
+    return url.rstrip("/")
+
+
+def _sentry(value: object) -> str:
+    url = _text(value)
+    scheme, separator, place = url.partition("://")
+    key, at, path = place.partition("@")
+    host, _, project = path.rpartition("/")
+    if not separator or scheme not in ("http", "https") or not (key and at and host) or not project.isdecimal():
+        raise ValueError
+    return url
+
+
+def _is_plain(url: str) -> bool:
+    return url.isascii() and url.isprintable() and " " not in url
+
+
 def _prefix(value: object) -> str:
     prefix = _text(value)
     module, colon, name = prefix.partition(":")
@@ -309,6 +339,14 @@ SETTINGS: dict[str, Setting] = {
     "grace": _duration(),
     "notify_after": _ATTEMPTS,
     "notify_command": Setting("a shell command, or a program and its arguments as an array", _command, secret=True),
+    "notify": Setting(
+        "a URL or an array of URLs such as mailto://user:password@host",
+        _list(_notify),
+        from_text=str.split,
+        secret=True,
+    ),
+    "sentry": Setting("a Sentry DSN such as https://key@host/1", _sentry, secret=True),
+    "ping": Setting("a URL such as https://hc-ping.com/UUID", _ping, secret=True),
     "wake": Setting(
         f"a URL or an array of URLs with one of the schemes {', '.join(WAKE_SCHEMES)}",
         _list(_wake),

@@ -13,6 +13,7 @@ from cronq.reader import Reader
 from cronq.roster import Roster
 from cronq.tails import Tails
 from cronq.times import SECOND
+from cronq.troubles import Troubles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -50,6 +51,7 @@ class Steering(Reader):
         self.roster = Roster(self._opened, self._queries, clock)
         self.duty = Duty(self._opened, self._queries, clock)
         self.tails = Tails(self._opened, self._queries, clock)
+        self.troubles = Troubles(self._opened, self._queries, clock)
 
     def prepare(self) -> None:
         """Open the database and set the clock by it; make the tables, or bring them up to date."""

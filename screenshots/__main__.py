@@ -19,14 +19,15 @@ def main(wanted: list[str]) -> None:
     """One scene, all pictures in each size."""
     FOLDER.mkdir(exist_ok=True)
     with (
-        tempfile.TemporaryDirectory(prefix="cronq-screenshots-") as directory,
+        tempfile.TemporaryDirectory(prefix="shop-") as directory,
         Scene(Path(directory) / "shop") as scene,
     ):
         for size in SIZES:
             with Terminal(size, scene.directory, scene.environment) as terminal:
                 for name in wanted or SHOTS:
-                    SHOTS[name](terminal, scene)
+                    SHOTS[name].reach(terminal, scene)
                     (FOLDER / f"{name}-{size}.svg").write_text(terminal.picture(f"cronq {name}"))
+                    SHOTS[name].leave(terminal, scene)
                     print(f"docs/screenshots/{name}-{size}.svg")
 
 

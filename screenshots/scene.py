@@ -73,6 +73,10 @@ class Scene:
         lines = "".join(f"{json.dumps(job)}\n" for job in jobs)
         return [int(line) for line in self.cronq("enqueue", "--stdin", stdin=lines).split()]
 
+    def put_many(self, number: int) -> None:
+        """Enqueue so many little jobs in a queue of their own."""
+        self.put(*(_picture(str(one)) | {"queue": "bulk"} for one in range(number)))
+
     def _yesterday(self) -> None:
         dump = "echo dumping shop; echo 'pg_dump: error: connection to server failed' >&2; exit 1"
         self.put(

@@ -3,45 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 from screenshots.scene import Scene
 from screenshots.terminal import Terminal
 
-Shot = Callable[[Terminal, Scene], None]
+Step = Callable[[Terminal, Scene], None]
+
+MANY = 400
+"""Jobs behind the progress bar."""
 
 
-def _ls(terminal: Terminal, _: Scene) -> None:
-    terminal.run("cronq ls")
+class Shot(NamedTuple):
+    """How to come to what is to be seen, and how to leave it."""
+
+    reach: Step
+    leave: Step = lambda _terminal, _scene: None
+
+
+def _command(terminal: Terminal, _: Scene, *, line: str) -> None:
+    terminal.run(line)
 
 
 def _show(terminal: Terminal, scene: Scene) -> None:
     terminal.run(f"cronq show {scene.bank}")
 
 
-def _errors(terminal: Terminal, _: Scene) -> None:
-    terminal.run("cronq errors")
-
-
-def _status(terminal: Terminal, _: Scene) -> None:
-    terminal.run("cronq status")
-
-
 def _top(terminal: Terminal, _: Scene) -> None:
     terminal.clear()
     terminal.type("cronq top")
     terminal.wait_for("last failures")
+    terminal.press("Up", "Up", "Up")  # from all, round the end, to the third from below
+    terminal.wait_for("queue money")
 
 
-def _leave(terminal: Terminal) -> None:
+def _quit(terminal: Terminal, _: Scene) -> None:
     terminal.press("q")
-    terminal.wait_for("$")
+    terminal.wait_until(lambda: terminal.lines()[-1:] == ["$"], "a prompt")
+
+
+def _progress(terminal: Terminal, scene: Scene) -> None:
+    scene.put_many(MANY)
+    terminal.clear()
+    terminal.type("cronq run --queue bulk")
+    terminal.wait_until(lambda: any(_is_half(line) for line in terminal.lines()), "a bar")
+
+
+def _is_half(line: str) -> bool:
+    """Whether this is a bar that has come some way."""
+    done, slash, total = line.rpartition("/")[0].rsplit(" ", 1)[-1], "/" in line, line.rpartition("/")[2].split(" ")[0]
+    return slash and done.isdecimal() and total.isdecimal() and MANY // 4 < int(done) < MANY
+
+
+def _finish(terminal: Terminal, _: Scene) -> None:
+    terminal.wait_for("finished")
 
 
 SHOTS: dict[str, Shot] = {
-    "ls": _ls,
-    "show": _show,
-    "errors": _errors,
-    "top": _top,
-    "status": _status,
+    "ls": Shot(partial(_command, line="cronq ls")),
+    "show": Shot(_show),
+    "errors": Shot(partial(_command, line="cronq errors")),
+    "top": Shot(_top, _quit),
+    "status": Shot(partial(_command, line="cronq status")),
+    "doctor": Shot(partial(_command, line="cronq doctor")),
+    "run": Shot(_progress, _finish),
 }
 """By the name of their files."""

@@ -20,7 +20,7 @@ from daemons.databases import SERVERS, Running, private
 
 __all__ = ["Running", "empty_queue", "private", "release", "shared"]
 
-TABLES = ("jobs", "attempts", "groups", "paused", "leases", "workers", "tails")
+TABLES = ("jobs", "attempts", "groups", "paused", "leases", "workers", "tails", "troubles")
 _RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
 
 

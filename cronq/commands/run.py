@@ -14,9 +14,11 @@ from cronq.times import SECOND, Clock, iso, parse_duration
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Self
 
     from cronq.commands import Invocation
     from cronq.locks import RunLock
+    from cronq.ping import Pinged
     from cronq.selection import Filter
     from cronq.summary import Summary
 
@@ -52,11 +54,37 @@ def execute(invocation: Invocation, options: RunOptions) -> int:
         if not lock.acquired:
             _name_holder(invocation, lock)
             return 0
-        if not glance.anything_to_do(config, Clock()):
-            _tell_a_person(invocation, "nothing is due")
-            return 0
-        summary = _work(invocation, chosen, plan)
-    return 1 if options.fail and summary.failed else 0
+        with _pinged(invocation) as pinged:
+            if not glance.anything_to_do(config, Clock()):
+                _tell_a_person(invocation, "nothing is due")
+                return 0
+            pinged.begins()
+            summary = _work(invocation, chosen, plan)
+            pinged.status = 1 if options.fail and summary.failed else 0
+    return pinged.status
+
+
+class _Unpinged:
+    """Nobody watches the run from outside."""
+
+    status = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def begins(self) -> None:
+        """There is work."""
+
+
+def _pinged(invocation: Invocation) -> Pinged | _Unpinged:
+    if invocation.config.ping is None:
+        return _Unpinged()
+    from cronq.ping import Pinged
+
+    return Pinged(invocation.config.ping, invocation.start_logging)
 
 
 class _Plan:

@@ -21,10 +21,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cronq.claimed import Claimed
     from cronq.commands import Invocation
     from cronq.desk import Desk
     from cronq.entrance import Entrance
-    from cronq.job import Claimed
     from cronq.pool import Pool
     from cronq.registry import Registry
 
@@ -195,7 +195,7 @@ class _Errand:
 
     def run(self) -> int:
         """Start the job, then bring in what sees it through."""
-        from cronq.job import Claimed
+        from cronq.claimed import Claimed
 
         job = Claimed._make(self._row)
         try:
@@ -211,7 +211,7 @@ class _Errand:
 
     def _registry(self, job: Claimed) -> Registry:
         """The tasks; a command without an app needs none, and not the time that importing them takes."""
-        from cronq.job import COMMAND_TASK
+        from cronq.claimed import COMMAND_TASK
 
         if job.task == COMMAND_TASK and self._config.app is None:
             from cronq.no_tasks import NO_TASKS

@@ -67,7 +67,8 @@ def secrecy(patient: Patient) -> Iterator[Finding]:
     mode = Path(config.file).stat().st_mode
     in_file = [key for key in ("database", "wake") if config.origins[key] == f"file {config.file}"]
     urls = [url for key in in_file for url in _urls(config, key)]
-    if mode & stat.S_IROTH and any(without_password(url) != url for url in urls):
+    tells = any(config.origins[key] == f"file {config.file}" for key in ("notify", "sentry", "ping"))
+    if mode & stat.S_IROTH and (tells or any(without_password(url) != url for url in urls)):
         yield warning(
             f"{config.file} holds a password and everybody can read it",
             f"chmod 0640 {config.file}, with a group that cronq's user is in",

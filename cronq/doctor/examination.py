@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.deadline import TimeIsUp, within
-from cronq.doctor import backlog, configuration, crew, disk, files, schedule, tables, wakeups
+from cronq.doctor import backlog, configuration, crew, disk, files, people, schedule, tables, wakeups
 from cronq.doctor.finding import Finding, problem
 from cronq.doctor.patient import Patient
 from cronq.errors import CronqError
@@ -38,6 +38,7 @@ CHECKS: Sequence[tuple[str, Check]] = (
     ("cron", schedule.cron_files),
     ("cron", schedule.mailer),
     ("wake", wakeups.transports),
+    ("notify", people.libraries),
     ("workers", crew.silent),
     ("workers", crew.versions),
     ("jobs", backlog.commands),

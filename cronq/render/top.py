@@ -121,8 +121,9 @@ def _queues(picture: Picture, view: View, screen: Screen, rows: int) -> Table:
     width = _SPARK if not screen.wide else 2 * _SPARK
     for queue in _around(view.queue, census.queues, rows):
         beat = picture.pulse.of([queue])
-        name = Text("> " if queue == view.queue else "  ", style="bold cyan")
-        name.append_text(screen.cell(queue, longest=_LONGEST_QUEUE))
+        chosen = "bold cyan" if queue == view.queue else ""
+        name = Text().append("> " if chosen else "  ", style=chosen)
+        name.append_text(screen.cell(queue, style=chosen, longest=_LONGEST_QUEUE))
         if queue in census.paused:
             name.append(" paused", style="yellow")
         grid.add_row(

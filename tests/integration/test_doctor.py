@@ -13,7 +13,7 @@ import pytest
 
 from cronq import __version__
 from cronq.config import Config, load
-from cronq.doctor import backlog, configuration, crew, disk, files, schedule, tables, wakeups
+from cronq.doctor import backlog, configuration, crew, disk, files, people, schedule, tables, wakeups
 from cronq.doctor.examination import CHECKS, examine, examine_patient
 from cronq.doctor.finding import Finding, Level
 from cronq.doctor.patient import Patient, Places
@@ -112,6 +112,19 @@ def test_every_value_has_its_origin_and_no_secret(tmp_path: Path) -> None:
     assert "everybody can read it" in bad(configuration.secrecy, config)[0]
     file.chmod(0o640)
     assert bad(configuration.secrecy, config) == []
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # apprise's own
+def test_urls_of_notices_are_known_and_never_shown(config: Config, tmp_path: Path) -> None:
+    told = config.with_values(notify=["json://u:s3cr3t@127.0.0.1/", "nosuch://s3cr3t"], sentry="http://s3cr3t@a/1")
+    assert bad(people.libraries, config) == []
+    [found] = bad(people.libraries, told)
+    assert "URL 2 (nosuch://…): apprise does not understand" in found
+    assert "s3cr3t" not in found + str(configuration.values(told)) + repr(told)
+    file = tmp_path / "cronq.toml"
+    file.write_text('notify = "json://u:s3cr3t@127.0.0.1/"')
+    file.chmod(0o644)
+    assert "everybody can read it" in bad(configuration.secrecy, load(file=str(file), environ={"HOME": "/"}))[0]
 
 
 def test_an_app_that_can_not_be_imported(config: Config) -> None:

@@ -367,6 +367,7 @@ def test_a_person_is_told_at_notify_after_and_at_the_end_once_each(queue: Queue)
         "",
         f"cronq: job {job} (jobs.says) failed for good after 4 of 4 attempts: ValueError: no such shop\n",
     ]
+    wait_until(lambda: len(queue.recorded()) == 4, what="four notices")
     assert sorted(queue.recorded()) == [
         f"command attempts {job}", f"command failed {job}", f"hook attempts {job} 2", f"hook failed {job} 4",
     ]  # fmt: skip

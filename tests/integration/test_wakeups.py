@@ -98,15 +98,16 @@ def test_postgresql_wakes_workers_on_other_hosts_also_after_it_was_killed(projec
 
             project.done("wait", job(), "--timeout", "5s")
             server.kill()
-            assert worker.stderr is not None
+            log = worker.stderr
+            assert log is not None
             said = ""
             while "running jobs go on" not in said:
-                said += worker.stderr.readline()
+                said += log.readline()
             server.start()
             while "the database is back" not in said:
-                said += worker.stderr.readline()
+                said += log.readline()
             while "NOTIFY again" not in said:
-                said += worker.stderr.readline()
+                said += log.readline()
             project.done("wait", job(), "--timeout", "5s")
         finally:
             worker.terminate()

@@ -20,6 +20,9 @@ jobs = 4
 time_limit = "1h"
 grace = 0
 notify_after = 3
+notify = ["mailto://ann:pw@mail.example.org", "slack://a/b/c"]
+sentry = "https://key@sentry.example.org/1"
+ping = "https://hc-ping.com/5f6e"
 notify_command = ["mail", "-s", "cronq", "ops"]
 wake = "tcp://127.0.0.1:11137"
 retention = "14d"
@@ -117,6 +120,8 @@ def test_every_key_is_taken_and_converted(place: Place) -> None:
     assert (found.time_limit, found.grace, found.lease, found.wait_cap) == (3600, 0, 30, 2 * 86400)
     assert found.patience == 20
     assert (found.notify_after, found.notify_command) == (3, ["mail", "-s", "cronq", "ops"])
+    assert found.notify == ("mailto://ann:pw@mail.example.org", "slack://a/b/c")
+    assert (found.sentry, found.ping) == ("https://key@sentry.example.org/1", "https://hc-ping.com/5f6e")
     assert (found.wake, found.retention) == (("tcp://127.0.0.1:11137",), 14 * 86400)
     assert (found.table_prefix, found.synchronous, found.group_on_failed) == ("shop_", "normal", "hold")
     assert (found.child_max_jobs, found.child_max_memory) == (1000, 1 << 30)

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import json
-
 from cronq.job import Claimed, Failure, State
-from cronq.notices import NOTICE_TASK, Notice, notice_of
+from cronq.notices import Notice, healthy, notice_of
 from cronq.outcome import Next, Outcome, Settlement
 from cronq.retry import Policy
 from tests.unit.claims import claimed
@@ -42,10 +40,8 @@ def test_success_and_cancellation_need_nobody() -> None:
     assert notice(claimed(attempt=5), State.CANCELLED) is None
 
 
-def test_as_a_job_it_says_all() -> None:
+def test_it_says_all_in_one_line() -> None:
     made = notice(claimed(attempt=5), State.RETRYING)
     assert made is not None
-    job = made.as_job(7)
-    assert (job.id, job.token, job.task) == (0, 7, NOTICE_TASK)
-    assert Notice(*json.loads(job.args)) == made
     assert str(made).startswith("job 1 (task) keeps failing after 5")
+    assert str(healthy("mail")) == "queue mail is healthy again"

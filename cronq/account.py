@@ -1,0 +1,65 @@
+"""What came of the jobs: counted, logged, and told to people where they are needed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cronq.events import log, step
+from cronq.job import State
+from cronq.notices import healthy, notice_of
+from cronq.summary import Summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cronq.courier import Courier
+    from cronq.outcome import Settlement
+    from cronq.policies import Policies
+    from cronq.store import Store
+    from cronq.summary import Report
+
+
+class Account:
+    """A worker's account of what it settled."""
+
+    def __init__(self, store: Store, policies: Policies, courier: Courier, *, report: Report | None) -> None:
+        self.summary = Summary()
+        self._store = store
+        self._policies = policies
+        self._courier = courier
+        self._report = report
+
+    def enter(self, settled: Settlement) -> None:
+        """Count what was settled, and have a person called if one is needed."""
+        job, outcome, following, _ = settled
+        why = following.error.message if following.error else "" if outcome.kind == "success" else outcome.kind
+        step(job.id, following.state.value, task=job.task, queue=job.queue, why=why)
+        if following.state is State.FINISHED:
+            self.summary.finished += 1
+            return
+        state = following.state.value
+        setattr(self.summary, state, getattr(self.summary, state) + 1)
+        notice = notice_of(settled, self._policies.of(job))
+        if notice:
+            log.error("%s", notice)
+            self._courier.take(notice)
+            if self._report:
+                self._report.needs_a_person(notice)
+
+    def show(self, in_hand: int) -> None:
+        """Tell whoever watches how far it is, with so many jobs in hand."""
+        if self._report and self._report.watched:
+            self._report.progress(self.summary, self.summary.ended + in_hand + self._store.backlog())
+
+    def call_people(self, before_fork: Callable[[], None], *, at_once: bool = False) -> None:
+        """Send notices on their way, and remember which jobs they were of."""
+        if self._courier.may_go(at_once=at_once):
+            before_fork()
+            told = self._courier.go()
+            self._store.troubles.mark(notice.job_id for notice in told if notice.job_id)
+
+    def tell_of_recovery(self) -> None:
+        """Give notice of queues that are healthy again."""
+        for queue in self._store.troubles.take_healed() if self._courier.wanted else ():
+            log.info("%s", healthy(queue))
+            self._courier.take(healthy(queue))

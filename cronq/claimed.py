@@ -1,0 +1,64 @@
+"""A job under lease, in the form in which a child is handed it, and what can be said of it.
+
+What runs jobs imports this much and no more of cronq.job, which has all of these too: serve-inetd
+pays for each class with each job.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+COMMAND_TASK = "command"
+"""The built-in task that runs a shell command."""
+
+
+class State(StrEnum):
+    """Where a job stands; see docs/lifecycle.md for the drawing."""
+
+    SCHEDULED = "scheduled"
+    READY = "ready"
+    BLOCKED = "blocked"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    WAITING = "waiting"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Claimed(NamedTuple):
+    """A job under lease, as it is handed to a child: the fields in the claim's column order."""
+
+    id: int
+    token: int
+    task: str
+    args: str
+    queue: str
+    priority: int
+    key: str | None
+    group: str | None
+    event: str | None
+    attempt: int
+    max_attempts: int
+    snoozes: int
+    crashes: int
+    time_limit: float | None
+    created_at: int
+    available_at: int
+    waiting_since: int | None
+    unknown_since: int | None
+    retry: str | None
+    notes: str | None
+    spent_before: int
+    """Attempts spent before the last `cronq retry`."""
+    state: str = State.RUNNING.value
+    """`running`, or `blocked` for a job that follows the holder of its group in the same claim."""
+
+
+class Failure(NamedTuple):
+    """Why an attempt did not succeed: the error's class name, its message, the traceback if there is one."""
+
+    kind: str
+    message: str
+    traceback: str | None = None

@@ -1,0 +1,220 @@
+"""How a person is told: the command, the app's hooks, apprise, Sentry.
+
+Each way is gone in a process of its own: whatever goes wrong in one, the others are told, and a
+line in the log says what it was.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import socket
+import time
+from functools import partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cronq import detached
+from cronq.deadline import TimeIsUp, within
+from cronq.errors import ConfigError
+from cronq.events import log
+from cronq.notices import HEALTHY, Notice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from apprise import Apprise
+
+    from cronq.config import Config
+
+LIMIT = 60.0
+"""Seconds that one way gets for what it tells at once."""
+
+_LINES = 50
+_LATE = 5.0
+"""Seconds over the limit after which a process is killed: it is stuck where no signal reaches it."""
+
+_LOOK_AGAIN = 0.02
+_FLUSH = 10.0
+_SAID = 1
+"""Exit status of a process that has logged what went wrong."""
+
+_FRAME = re.compile(r'  File "(?P<file>.+)", line (?P<line>\d+), in (?P<name>.+)\n(?:    (?P<text>.+)\n)?')
+
+
+class Undelivered(Exception):
+    """A person was not told; the text says what is known of it."""
+
+
+class Way(NamedTuple):
+    """One way to tell a person. `tell` raises what went wrong."""
+
+    name: str
+    tell: Callable[[Sequence[Notice]], None]
+    whole: bool = False
+    """Whether it takes many notices at once."""
+
+
+def ways(config: Config, hooks: Sequence[Callable[[Notice], object]]) -> list[Way]:
+    """All that the configuration and the app ask for."""
+    found = []
+    if config.notify_command:
+        found.append(Way("notify_command", partial(_run, config.notify_command)))
+    found += [Way(f"on_notify {_name(hook)}", partial(_call, hook)) for hook in hooks]
+    found += [Way(f"notify {url.partition(':')[0]}", partial(_apprise, url), whole=True) for url in config.notify]
+    if config.sentry:
+        found.append(Way("sentry", partial(_sentry, config.sentry), whole=True))
+    return found
+
+
+def check(config: Config) -> None:
+    """Raise ConfigError where the configuration needs a library that isn't installed."""
+    for key, module in (("notify", "apprise"), ("sentry", "sentry_sdk")):
+        if getattr(config, key) and find_spec(module) is None:
+            message = f"{key}: {module} is not installed: pip install 'cronq-jobs[{key}]'"
+            raise ConfigError(f"{config.file}: {message}" if config.file else message)
+
+
+def deliver(notices: Sequence[Notice], chosen: Sequence[Way]) -> None:
+    """Tell all ways at the same time, and wait until they are done or their time is up."""
+    under_way = {detached.start(partial(_tell, way, notices)): way for way in chosen}
+    deadline = time.monotonic() + LIMIT * len(notices) + _LATE
+    while under_way and time.monotonic() < deadline:
+        for pid in [pid for pid in under_way if _is_over(pid)]:
+            _bury(pid, under_way.pop(pid))
+        time.sleep(_LOOK_AGAIN)
+    for pid, way in under_way.items():
+        os.killpg(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        log.warning("%s did not come to an end and was killed", way.name)
+
+
+def _is_over(pid: int) -> bool:
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _bury(pid: int, way: Way) -> None:
+    ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    if ended and ended.si_status:
+        os.killpg(pid, signal.SIGKILL)  # what it has started, too; not reaped yet, so the number is ours
+    os.waitpid(pid, 0)
+    if ended and ended.si_status not in (0, _SAID):
+        log.warning("%s died while it told a person", way.name)
+
+
+def _tell(way: Way, notices: Sequence[Notice]) -> None:
+    failed = False
+    for part in [notices] if way.whole else [[notice] for notice in notices]:
+        try:
+            with within(LIMIT):
+                way.tell(part)
+        except TimeIsUp:
+            log.warning("%s took longer than %g s to tell: %s", way.name, LIMIT, part[0])
+            os._exit(_SAID)
+        except Undelivered as problem:
+            log.warning("%s did not get through: %s", way.name, problem)
+            failed = True
+        except Exception as error:
+            log.warning("%s did not get through: %s: %s", way.name, type(error).__name__, error)
+            failed = True
+    os._exit(_SAID if failed else 0)
+
+
+# The ways
+
+
+def _call(hook: Callable[[Notice], object], notices: Sequence[Notice]) -> None:
+    for notice in notices:
+        hook(notice)
+
+
+def _run(command: str | list[str], notices: Sequence[Notice]) -> None:
+    import subprocess
+    import tempfile
+
+    [notice] = notices
+    facts = {f"CRONQ_NOTICE_{name.upper()}": str(value) for name, value in notice._asdict().items()}
+    environment = {**os.environ, **facts, "CRONQ_NOTICE": str(notice)}
+    with tempfile.TemporaryFile() as said:
+        ran = subprocess.run(command, shell=isinstance(command, str), env=environment, check=False, stderr=said)
+        if ran.returncode:
+            said.seek(0)
+            last = said.read().decode(errors="replace").strip().splitlines()[-1:]
+            raise Undelivered(": ".join([f"exit status {ran.returncode}", *last]))
+
+
+def _apprise(url: str, notices: Sequence[Notice]) -> None:
+    import apprise
+
+    kinds = {notice.reason for notice in notices}
+    kind = apprise.NotifyType.FAILURE if "failed" in kinds else apprise.NotifyType.WARNING
+    if kinds == {HEALTHY}:
+        kind = apprise.NotifyType.SUCCESS
+    lines = [str(notice) for notice in notices[:_LINES]]
+    if len(notices) > _LINES:
+        lines.append(f"and {len(notices) - _LINES} more")
+    title = f"cronq on {socket.gethostname()}"
+    if not service_at(url).notify("\n".join(lines), title, kind, body_format=apprise.NotifyFormat.TEXT):
+        raise Undelivered("apprise could not deliver it")
+
+
+def service_at(url: str) -> Apprise:
+    """The service behind a URL. Raises Undelivered where apprise knows none."""
+    import apprise
+
+    apprise.logger.setLevel(logging.CRITICAL)  # it quotes URLs that it doesn't understand, passwords and all
+    service = apprise.Apprise(asset=apprise.AppriseAsset(app_id="cronq", app_desc="cronq"))
+    if not service.add(url):
+        raise Undelivered("apprise does not understand the URL")
+    return service
+
+
+def _sentry(dsn: str, notices: Sequence[Notice]) -> None:
+    import sentry_sdk
+    from sentry_sdk.transport import HttpTransport
+
+    lost: list[str] = []
+
+    class Telling(HttpTransport):
+        """Says what it could not send; the SDK keeps that to itself."""
+
+        def on_dropped_event(self, reason: str) -> None:
+            lost.append(reason)
+
+    client = sentry_sdk.Client(dsn=dsn, transport=Telling, default_integrations=False, auto_enabling_integrations=False)
+    for notice in notices:
+        if notice.reason != HEALTHY:
+            client.capture_event(_event(notice))
+    client.close(timeout=_FLUSH, callback=lambda pending, _: lost.extend(["no answer"] * pending))
+    if lost:
+        raise Undelivered(f"events were lost: {lost[0]}")
+
+
+def _event(notice: Notice) -> Any:
+    error: dict[str, Any] = {"type": notice.error_class, "value": notice.error_message}
+    frames = [
+        {
+            "filename": frame["file"],
+            "lineno": int(frame["line"]),
+            "function": frame["name"],
+            "context_line": frame["text"],
+        }
+        for frame in _FRAME.finditer(notice.traceback)
+    ]
+    if frames:
+        error["stacktrace"] = {"frames": frames}
+    return {
+        "level": "error" if notice.reason == "failed" else "warning",
+        "logger": "cronq",
+        "transaction": notice.task,
+        "exception": {"values": [error]},
+        "tags": {"task": notice.task, "queue": notice.queue, "job": str(notice.job_id), "reason": notice.reason},
+        "extra": {"notice": str(notice), "attempt": notice.attempt, "max_attempts": notice.max_attempts,
+                  "traceback": notice.traceback},
+    }  # fmt: skip
+
+
+def _name(hook: Callable[..., object]) -> str:
+    return getattr(hook, "__qualname__", repr(hook))

@@ -1,0 +1,34 @@
+"""Telling a person: whether notices could be sent. None is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cronq import delivery
+from cronq.doctor.finding import Finding, fine, problem
+from cronq.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cronq.doctor.patient import Patient
+
+
+def libraries(patient: Patient) -> Iterator[Finding]:
+    """Whether what `notify` and `sentry` need is installed, and knows the URLs."""
+    config = patient.config
+    if not (config.notify or config.sentry):
+        return
+    try:
+        delivery.check(config)
+    except ConfigError as error:
+        yield problem(str(error), "without it `cronq run` and `cronq work` refuse to start")
+        return
+    for number, url in enumerate(config.notify, 1):
+        try:
+            delivery.service_at(url)
+        except delivery.Undelivered as error:
+            place = f"notify: URL {number} ({url.partition(':')[0]}://…)"
+            yield problem(f"{place}: {error}", "https://github.com/caronc/apprise/wiki tells how URLs are written")
+        else:
+            yield fine(f"notices go to {url.partition(':')[0]}")

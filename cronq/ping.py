@@ -1,0 +1,124 @@
+"""Telling a service such as healthchecks.io that cron calls, that a run has begun, and how it ended.
+
+One process of its own tells all of it, in order. The run writes its exit status into a pipe; where
+the pipe ends without one, the run was killed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+
+from cronq import __version__, detached
+from cronq.deadline import TimeIsUp, within
+from cronq.errors import CronqError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Self
+
+TRIES = 3
+LIMIT = 10.0
+"""Seconds that one try may take."""
+
+_PAUSE = 2.0
+_FAIL = "fail"
+_REFUSED = range(400, 500)
+"""Answers that a second try wouldn't change."""
+
+
+class Pinged:
+    """A run that is watched from outside. What becomes of the pings changes nothing for it."""
+
+    def __init__(self, url: str, start_logging: Callable[[], None]) -> None:
+        self._url = url
+        self._start_logging = start_logging
+        self._told: int | None = None
+        self.status = 0
+        """What the run's exit status is going to be."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.status = error.exit_status if isinstance(error, CronqError) else -1
+        with suppress(OSError):
+            self._tell_end()
+
+    def begins(self) -> None:
+        """There is work: tell of the start, and wait for the end."""
+        with suppress(OSError):
+            reading, self._told = os.pipe()
+            detached.start(lambda: self._accompany(reading))
+            os.close(reading)
+
+    def _tell_end(self) -> None:
+        if self._told is None:
+            detached.start(lambda: self._tell(_Check(self._url), self._end(self.status)))
+        else:
+            os.write(self._told, bytes((self.status & 0xFF,)))
+            os.close(self._told)
+
+    def _accompany(self, reading: int) -> None:
+        if self._told is not None:
+            os.close(self._told)
+        check = _Check(self._url)
+        self._tell(check, "start")
+        said = os.read(reading, 1)
+        self._tell(check, self._end(said[0]) if said else _FAIL)
+
+    def _tell(self, check: _Check, what: str) -> None:
+        problem = check.ping(what)
+        if problem:
+            from cronq.events import log  # here, not above: the run itself need not import logging
+
+            self._start_logging()
+            log.warning("the ping to %s did not get through: %s", check.host, problem)
+
+    @staticmethod
+    def _end(status: int) -> str:
+        return {0: "", -1: _FAIL, 0xFF: _FAIL}.get(status, str(status))
+
+
+class _Check:
+    """One run as the other side sees it: its pings belong together by a `rid`."""
+
+    def __init__(self, url: str) -> None:
+        import uuid  # here, as urllib below: only the process that tells needs it
+
+        self._place, _, query = url.partition("?")
+        self._query = "&".join(filter(None, (query, f"rid={uuid.uuid4()}")))
+        self.host = url.partition("://")[2].partition("/")[0].rpartition("@")[2]
+
+    def ping(self, what: str) -> str:
+        """Tell it; returns what went wrong, nothing if it got through."""
+        url = f"{self._place}{'/' if what else ''}{what}?{self._query}"
+        for number in range(TRIES):
+            time.sleep(number * _PAUSE)
+            problem, again = _get(url)
+            if not again:
+                break
+        return problem
+
+
+def _get(url: str) -> tuple[str, bool]:
+    """Ask for it; returns what went wrong, and whether another try may help."""
+    import urllib.error
+    import urllib.request
+
+    request = urllib.request.Request(url, headers={"User-Agent": f"cronq/{__version__}"})
+    try:
+        with within(LIMIT), urllib.request.urlopen(request, timeout=LIMIT):
+            return "", False
+    except TimeIsUp:
+        return f"no answer within {LIMIT:g} s", True
+    except urllib.error.HTTPError as error:
+        return f"HTTP status {error.code}", error.code not in _REFUSED
+    except (OSError, ValueError) as error:
+        return str(getattr(error, "reason", None) or error), True
