@@ -17,7 +17,7 @@ _COMMITS = ("_commit_impl", "_commit_twophase_impl")
 _OURS = "_cronq_afterwards"
 
 
-def after_commit(connection: Any, action: Callable[[], None]) -> None:
+def after_commit(connection: Any, action: Callable[[], object]) -> None:
     """Call `action` once the transaction of this SQLAlchemy Connection or Session is committed.
 
     The action must not raise.
@@ -46,7 +46,7 @@ class _Pending:
     """What waits for one connection's COMMIT."""
 
     def __init__(self) -> None:
-        self.actions: list[tuple[Callable[[], None], frozenset[str]]] = []
+        self.actions: list[tuple[Callable[[], object], frozenset[str]]] = []
         """Each with the savepoints inside which it was asked for."""
 
     def follow(self, connection: Any) -> None:

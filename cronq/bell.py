@@ -31,14 +31,15 @@ _PORTS = ("tcp", "unix")
 
 
 class Bell:
-    """Rings the transports of the config after a COMMIT. For one thread."""
+    """Rings the transports of the config after a COMMIT. For one thread; `breakers` are shared by all of a process."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, breakers: Breakers | None = None) -> None:
         ports = [url for url in config.wake if _scheme(url) in _PORTS]
         others = [url for url in config.wake if _scheme(url) not in _PORTS]
+        breakers = Breakers() if breakers is None else breakers
         # Ports start the very job, so one of them is enough; workers behind a broker only look.
-        self._bells = [[_Rope(url, config, limit=LIMIT / len(ports)) for url in ports]] if ports else []
-        self._bells += [[_Rope(url, config)] for url in others]
+        self._bells = [[_Rope(url, config, breakers[url], limit=LIMIT / len(ports)) for url in ports]] if ports else []
+        self._bells += [[_Rope(url, config, breakers[url])] for url in others]
 
     def ring(self, jobs: Sequence[tuple[str, int]]) -> None:
         """Say that these jobs (queue and id) are there."""
@@ -54,28 +55,62 @@ def _pull(ropes: Sequence[_Rope], jobs: Iterable[tuple[str, int]]) -> None:
             return
 
 
-class _Rope:
-    """One transport behind a circuit breaker: a failure costs a moment once, then nothing for a while."""
+class Breaker:
+    """Whether a transport is worth a try: a failure costs one caller a moment, then nobody for a while."""
 
-    def __init__(self, url: str, config: Config, *, limit: float | None = None) -> None:
-        self._url = url
-        self._config = config
-        self._limit = limit
-        self._transport: Transport | None = None
+    def __init__(self) -> None:
         self._rests_until = 0.0
         self._broken = False
 
+    def lets_through(self) -> bool:
+        """Whether to try; after a failure one caller does it for all others."""
+        now = time.monotonic()
+        if now < self._rests_until:
+            return False
+        if self._broken:
+            self._rests_until = now + LIMIT
+        return True
+
+    def holds(self) -> None:
+        """It went well."""
+        self._rests_until = 0.0
+        self._broken = False
+
+    def breaks(self, *, took: float) -> bool:
+        """It failed after so many seconds; returns whether it went well before."""
+        self._rests_until = time.monotonic() + (_SHORT_PAUSE if took < _QUICK else _PAUSE)
+        held, self._broken = not self._broken, True
+        return held
+
+
+class Breakers(dict[str, Breaker]):
+    """One for each URL."""
+
+    def __missing__(self, url: str) -> Breaker:
+        return self.setdefault(url, Breaker())
+
+
+class _Rope:
+    """One transport behind its circuit breaker."""
+
+    def __init__(self, url: str, config: Config, breaker: Breaker, *, limit: float | None = None) -> None:
+        self._url = url
+        self._config = config
+        self._breaker = breaker
+        self._limit = limit
+        self._transport: Transport | None = None
+
     def pull(self, queue: str, job_id: int) -> bool:
         """Whether the transport took it."""
-        started = time.monotonic()
-        if started < self._rests_until:
+        if not self._breaker.lets_through():
             return False
+        started = time.monotonic()
         try:
             self._opened().notify(queue, job_id)
         except Exception as error:  # whatever a library comes up with: the job is stored, and that is what counts
-            self._rest(error, took=time.monotonic() - started)
+            self._give_up(error, took=time.monotonic() - started)
             return False
-        self._broken = False
+        self._breaker.holds()
         return True
 
     def _opened(self) -> Transport:
@@ -85,12 +120,10 @@ class _Rope:
                 self._transport.limit = self._limit  # type: ignore[attr-defined]
         return self._transport
 
-    def _rest(self, error: Exception, *, took: float) -> None:
-        self._rests_until = time.monotonic() + (_SHORT_PAUSE if took < _QUICK else _PAUSE)
-        if not self._broken:
+    def _give_up(self, error: Exception, *, took: float) -> None:
+        if self._breaker.breaks(took=took):
             said = error if isinstance(error, CronqError) else f"{type(error).__name__}: {error}"
             log.warning("no wake-ups through %s: %s", without_password(self._url), said)
-        self._broken = True
         if self._transport is not None:
             self._transport.close()
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cronq import submission
 from cronq.afterwards import after_commit
-from cronq.bell import Bell
+from cronq.bell import Bell, Breakers
 from cronq.events import log, step
 from cronq.job import COMMAND_TASK, NewJob
 from cronq.permissions import require_commands
@@ -65,6 +65,7 @@ class Intake:
         self.clock = Clock()
         self._templates: dict[str, NewJob] = {}
         self._known: dict[str, tuple[Task, tuple[Any, ...]]] = {}
+        self._breakers = Breakers()
         self._opened: _Opened | _Substitute = _Opened()
 
     @property
@@ -76,7 +77,7 @@ class Intake:
                 _inherited.append(opened.store)
             opened.store = Store(self.config, self.clock)
             opened.neighbours = Neighbours(self.config)
-            opened.bell = Bell(self.config) if self.config.wake else None
+            opened.bell = Bell(self.config, self._breakers) if self.config.wake else None
             opened.pid = os.getpid()
         return opened.store
 

@@ -1,7 +1,7 @@
 """Listening to transports in processes of their own, so that a worker needs neither threads nor a broker's library.
 
-What a listener hears it passes on through a pipe. It dies with the worker, and waits by itself
-until a transport that is away is back.
+What a listener hears it passes on through a pipe, and to the other workers of the host where they can't hear it.
+It dies with the worker, and waits by itself until a transport that is away is back.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from cronq.errors import ConfigError, Unavailable
 from cronq.events import log
 from cronq.shell import die_with_parent
 from cronq.transports import listens, open_transport
+from cronq.transports.local import Neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,12 +39,13 @@ _MOST_DESCRIPTORS = 1 << 20
 class Listeners:
     """One process for each transport of the config that can be listened to."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, worker: str) -> None:
         self.fd, self._rope = os.pipe()
         """Readable when somebody rang."""
         for fd in (self.fd, self._rope):
             os.set_blocking(fd, False)
-        self._all = [_Listener(name, opening, self._rope) for name, opening in _sources(config)]
+        neighbours = Neighbours(config, of=worker)
+        self._all = [_Listener(name, opening, self._rope, neighbours) for name, opening in _sources(config)]
 
     def start(self) -> None:
         """Fork them. Raises ConfigError where a transport's library is missing or its URL means nothing."""
@@ -80,10 +82,11 @@ def _sources(config: Config) -> Iterator[tuple[str, Callable[[], Transport]]]:
 class _Listener:
     """The process that listens to one transport."""
 
-    def __init__(self, name: str, opening: Callable[[], Transport], rope: int) -> None:
+    def __init__(self, name: str, opening: Callable[[], Transport], rope: int, neighbours: Neighbours) -> None:
         self._name = name
         self._opening = opening
         self._rope = rope
+        self._neighbours = neighbours
         self._pid = 0
 
     def start(self) -> None:
@@ -125,15 +128,17 @@ class _Listener:
         while os.getppid() == worker:
             try:
                 if transport.wait(_PATIENCE):
-                    self._ring()
+                    self._ring(transport)
             except Unavailable as error:
                 absence.noted(error)
             else:
                 absence.over()
 
-    def _ring(self) -> None:
+    def _ring(self, transport: Transport) -> None:
         with contextlib.suppress(BlockingIOError):  # a full pipe is a bell that is ringing
             os.write(self._rope, b"1")
+        if not transport.reaches_all:
+            self._neighbours.ring()
 
 
 class _Absence:

@@ -130,7 +130,7 @@ class Worker(Runner):
 
     def work(self) -> Summary:
         """Work until it is time to end."""
-        doorbell, listeners = Doorbell(self._config, self.worker), Listeners(self._config)
+        doorbell, listeners = Doorbell(self._config, self.worker), Listeners(self._config, self.worker)
         try:
             with self.at_work() as signals:
                 self._store.close()  # a fork must not share the connection

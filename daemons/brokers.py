@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from daemons import rabbitmq
-from daemons.databases import free_port
+from daemons.databases import alive, free_port
 from daemons.programs import program
 from daemons.waiting import wait_until
 
@@ -44,29 +45,32 @@ def _moto(_place: Path, port: int) -> list[str]:
 
 
 KINDS = {
-    "rabbitmq": _Kind(_rabbitmq, "amqp://guest:guest@127.0.0.1:{port}//"),
-    "redis": _Kind(_redis, "redis://127.0.0.1:{port}/0"),
-    "beanstalkd": _Kind(_beanstalkd, "beanstalk://127.0.0.1:{port}"),
-    "sqs": _Kind(_moto, "sqs://key:secret@moto/cronq?region=eu-west-1&endpoint=http://127.0.0.1:{port}"),
+    "rabbitmq": _Kind(_rabbitmq, "amqp://guest:guest@127.0.0.1:{port}//?name={name}"),
+    "redis": _Kind(_redis, "redis://127.0.0.1:{port}/0?name={name}"),
+    "beanstalkd": _Kind(_beanstalkd, "beanstalk://127.0.0.1:{port}?name={name}"),
+    "sqs": _Kind(_moto, "sqs://key:secret@moto/{name}?region=eu-west-1&endpoint=http://127.0.0.1:{port}"),
 }
 
 
 class Broker:
-    """A private broker on a port of its own; may be killed and started again there."""
+    """A broker in a directory of its own, and on a port of its own; may be killed and started again there."""
 
     def __init__(self, kind: str, place: Path) -> None:
         self.kind = kind
-        self.port = free_port()
         self._place = place
-        self._process: subprocess.Popen[bytes] | None = None
-        self._variables: dict[str, str] | None = None
-        if kind == "rabbitmq":
-            self._variables = rabbitmq.environment(place) | {"RABBITMQ_NODE_PORT": str(self.port)}
+        settings = place / "settings"
+        if not settings.exists():
+            settings.write_text(json.dumps(_settings(kind, place)))
+        self.port, self._variables = json.loads(settings.read_text())
 
     @property
     def url(self) -> str:
         """For `wake`."""
-        return KINDS[self.kind].url.format(port=self.port)
+        return self.named("cronq")
+
+    def named(self, name: str, *, port: int | None = None) -> str:
+        """For `wake`, with an exchange, channel, tube or queue of this name; through another port if given."""
+        return KINDS[self.kind].url.format(port=port or self.port, name=name)
 
     def start(self) -> None:
         """Start it and wait until it takes connections."""
@@ -74,35 +78,54 @@ class Broker:
         if owner:
             shutil.chown(self._place, owner["user"])
         with (self._place / "output").open("ab") as output:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 KINDS[self.kind].command(self._place, self.port), env=self._variables, stdin=subprocess.DEVNULL,
                 stdout=output, stderr=output, start_new_session=True, **owner,
             )  # fmt: skip
-        wait_until(self._answers, seconds=60, what=f"{self.kind} answers")
+        self._pid_file.write_text(str(process.pid))
+        wait_until(lambda: self._answers(process), seconds=60, what=f"{self.kind} answers")
+        process.returncode = 0  # it stays for others, and nobody waits for it
 
     def stop_answering(self) -> None:
         """Freeze it: connections stay, and nothing comes back through them."""
         self._signal(signal.SIGSTOP)
 
+    def control(self, *words: str) -> None:
+        """Tell RabbitMQ something, by rabbitmqctl."""
+        assert self._variables is not None
+        rabbitmq.control(self._variables, *words)
+
     def kill(self) -> None:
         """End it as a power cut would."""
-        if self._process is not None:
+        if self._pid_file.exists():
             self._signal(signal.SIGKILL)
-            self._process.wait()
+            pid = int(self._pid_file.read_text())
+            wait_until(lambda: not alive(pid), what=f"{self.kind} is gone")
+            self._pid_file.unlink()
         if self._variables is not None:
             subprocess.run(["epmd", "-kill"], env=self._variables, stdout=subprocess.DEVNULL, check=False)
 
-    def _signal(self, number: int) -> None:
-        assert self._process is not None
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
+    @property
+    def _pid_file(self) -> Path:
+        return self._place / "pid"
 
-    def _answers(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, (self._place / "output").read_text(errors="replace")
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(int(self._pid_file.read_text()), number)
+
+    def _answers(self, process: subprocess.Popen[bytes]) -> bool:
+        assert process.poll() is None, (self._place / "output").read_text(errors="replace")
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
             return True
         return False
+
+
+def _settings(kind: str, place: Path) -> tuple[int, dict[str, str] | None]:
+    """The port, and the variables that it runs with where these aren't ours."""
+    port = free_port()
+    if kind != "rabbitmq":
+        return port, None
+    return port, rabbitmq.environment(place) | {"RABBITMQ_NODE_PORT": str(port)}
 
 
 @contextlib.contextmanager

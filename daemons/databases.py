@@ -142,7 +142,7 @@ class Running:
         for pid in processes:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not any(map(_alive, processes)), what=f"{self.kind} is gone")
+        wait_until(lambda: not any(map(alive, processes)), what=f"{self.kind} is gone")
         # PostgreSQL takes a zombie that nobody has reaped yet for a server that runs.
         for lock in (self.place / self.server.pid_file, *self.place.glob(".s.PGSQL.*.lock")):
             lock.unlink(missing_ok=True)
@@ -199,7 +199,8 @@ def _at(place: Path, running: Running) -> Iterator[Running]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether a process of this number runs; a zombie doesn't."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

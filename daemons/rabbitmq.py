@@ -69,6 +69,13 @@ def environment(place: Path) -> dict[str, str]:
     }
 
 
+def control(variables: dict[str, str], *words: str) -> None:
+    """Tell the instance something, by rabbitmqctl."""
+    command = [str(PROGRAM.with_name("rabbitmqctl")), *words]
+    told = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, **owner())
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
 def _answers(server: subprocess.Popen[bytes], port: int) -> bool:
     assert server.poll() is None, f"RabbitMQ ended with {server.returncode}"
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import databases, servers
+from tests import brokers, databases, servers, sharing
 from tests.project import Project
 
 
@@ -18,8 +18,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_sessionfinish() -> None:
-    """Stop the database servers that were started for this test run."""
-    databases.release()
+    """Stop the servers that were started for this test run."""
+    sharing.leave(databases.end, brokers.end)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

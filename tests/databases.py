@@ -7,48 +7,34 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
-import tempfile
 from pathlib import Path
-
-from filelock import FileLock
 
 from cronq.config import Config, from_database
 from cronq.dialects import open_database
 from cronq.migrations import upgrade
 from daemons.databases import SERVERS, Running, private
+from tests.sharing import joining
 
-__all__ = ["Running", "empty_queue", "private", "release", "shared"]
+__all__ = ["Running", "empty_queue", "end", "private", "shared"]
 
 TABLES = ("jobs", "attempts", "groups", "paused", "leases", "workers", "tails", "troubles")
-_RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
 
 
 @functools.cache
 def shared(kind: str) -> Running:
     """The server of this test run, started by whoever asks first."""
-    root = _root()
-    root.mkdir(mode=0o755, exist_ok=True)
-    running = Running(kind, root / kind)
-    with FileLock(root / "lock", timeout=120):
-        (root / f"{os.getpid()}.user").touch()
+    with joining() as root:
+        running = Running(kind, root / kind)
         if not (running.place / "port").exists():
             running.remove()
             running.make()
     return running
 
 
-def release() -> None:
-    """Stop the servers if no other worker of this test run uses them."""
-    root = _root()
-    if not shared.cache_info().currsize:
-        return
-    with FileLock(root / "lock", timeout=120):
-        (root / f"{os.getpid()}.user").unlink()
-        if not [user for user in root.glob("*.user") if Path(f"/proc/{user.stem}").exists()]:
-            for kind in SERVERS:
-                Running(kind, root / kind).remove()
-            shutil.rmtree(root, ignore_errors=True)
+def end(root: Path) -> None:
+    """Stop the servers in the directory."""
+    for kind in SERVERS:
+        Running(kind, root / kind).remove()
 
 
 @functools.cache
@@ -73,7 +59,3 @@ def empty_queue(kind: str, directory: Path) -> Config:
             database.execute(f"TRUNCATE {name}")
     database.close()
     return config.with_values("the test", lock_dir=str(directory / "locks"))
-
-
-def _root() -> Path:
-    return Path(tempfile.gettempdir()) / f"cronq-servers-{_RUN}"

@@ -32,14 +32,19 @@ Rung = Annotated[str | None, typer.Argument(metavar="ID", help="The id of a job 
 
 
 def _ring(context: typer.Context, job_id: Rung = None) -> None:
-    """Wake the workers, as an enqueue does, through every transport of the configuration; prints which were rung.
+    """Wake the workers, as an enqueue does: those of this host, and through every transport of the configuration.
+
+    Prints what was rung.
 
     With an ID also those transports that start one job at once. Nothing runs that wouldn't run otherwise.
     """
     from cronq import render
+    from cronq.transports.local import Neighbours
 
     call = given.invocation(context)
     number = None if job_id is None else given.job_id(job_id)
+    if here := Neighbours(call.config).ring():
+        render.write(["1 worker of this host" if here == 1 else f"{here} workers of this host"])
     answers = list(_answers(call.config, number))
     render.write(shown for shown, error in answers if error is None)
     errors = [error for _, error in answers if error is not None]

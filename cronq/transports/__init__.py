@@ -28,6 +28,9 @@ class Transport(Protocol):
     listens: bool
     """Whether `wait` can be called: workers listen to it."""
 
+    reaches_all: bool
+    """Whether everybody who listens hears everything. Otherwise one on each host does at best, and tells the others."""
+
     def notify(self, queue: str, job_id: int) -> None:
         """Say that a job is there. Raises Unavailable where that takes longer than LIMIT, or fails."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -9,6 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from cronq.errors import ConfigError, Unavailable
 from cronq.transports import LIMIT
+from cronq.transports.names import resolved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,12 +67,19 @@ class Broker:
     """A transport over a broker: one message wakes whoever listens."""
 
     listens = True
+    reaches_all = False
     errors: ClassVar[tuple[type[Exception], ...]] = (OSError,)
     """What the library raises when the broker is out of reach or refuses."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
         self._connection: Any = None
+        self._pid = os.getpid()
+
+    @property
+    def host(self) -> str | None:
+        """Whom it connects to, where the URL says so."""
+        return self.place.host
 
     # What a library does
 
@@ -99,7 +108,7 @@ class Broker:
     def notify(self, queue: str, job_id: int) -> None:
         """Send the id to whoever listens. Raises Unavailable."""
         del queue  # who is woken looks at all its queues
-        kept, started = self._connection is not None, time.monotonic()
+        kept, started = self._kept is not None, time.monotonic()
         try:
             self._send(str(job_id))
         except Unavailable:
@@ -109,7 +118,7 @@ class Broker:
 
     def wait(self, timeout: float) -> bool:
         """Sleep until a message comes. True also after connecting anew: what came in between is lost."""
-        fresh = self._connection is None
+        fresh = self._kept is None
         with self._translated():
             if fresh:
                 self._connection = self.listen(LIMIT)
@@ -123,11 +132,24 @@ class Broker:
             with suppress(*self.errors):
                 self.disconnect(connection)
 
+    @property
+    def _kept(self) -> Any:
+        """The connection that is open; what was opened before a fork stays the parent's."""
+        if self._pid != os.getpid():
+            self._connection, self._pid = None, os.getpid()
+        return self._connection
+
     def _send(self, body: str) -> None:
         with self._translated():
-            if self._connection is None:
+            if self._kept is None:
+                self._look_up(LIMIT / 2)
                 self._connection = self.connect(LIMIT / 2)
             self.send(self._connection, body)
+
+    def _look_up(self, limit: float) -> None:
+        """Raise Unavailable where nobody knows the host; the libraries would wait for a dead name server."""
+        if self.host is not None and not resolved(self.host, 0, time.monotonic() + limit):
+            raise Unavailable(f"{self.place}: the name {self.host} can't be resolved")
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -66,29 +66,30 @@ class Doorbell:
 
 
 class Neighbours:
-    """The workers of this host, as those see them who have something to do for them."""
+    """The workers of this host, as those see them who have something to do for them; a worker's own don't see it."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, of: str | None = None) -> None:
         self._place = wake_folder(config)
+        self._own = None if of is None else os.path.basename(doorbell_path(config, of))  # noqa: PTH119
         self._names: list[str] = []
         self._look_again = 0.0
         self._folder: _Folder | None = None
         self._socket: socket.socket | None = None
 
-    def ring(self) -> None:
-        """Wake all of them; never raises, never waits."""
+    def ring(self) -> int:
+        """Wake all of them; never raises, never waits. Returns how many there are."""
         now = time.monotonic()
         try:
             if now >= self._look_again:
                 self._look_again = now + FRESH
                 self._look()
-            for name in self._names:
-                self._knock(name)
+            return sum(map(self._knock, self._names))
         except OSError as error:  # mostly because nobody is there, or somebody else's
             self._names = []
             if error.errno == EBADF and self._socket is not None:
                 self._socket.detach()  # a task has closed it, and the number may be another one's now
                 self._socket = None
+            return 0
 
     def close(self) -> None:
         """Close the socket; the next ring opens another one."""
@@ -105,24 +106,27 @@ class Neighbours:
         self.close()
 
     def _look(self) -> None:
-        self._names = os.listdir(self._place)  # noqa: PTH208 - half the time of pathlib
+        names = os.listdir(self._place)  # noqa: PTH208 - half the time of pathlib
+        self._names = [name for name in names if name != self._own]
         if self._socket is None:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         if self._folder is not None:
             self._folder.close()
         self._folder = _Folder(self._place)
 
-    def _knock(self, name: str) -> None:
+    def _knock(self, name: str) -> bool:
         assert self._socket is not None
         assert self._folder is not None
         try:
             self._socket.sendto(b"1", self._folder.address(name))
         except BlockingIOError:
-            return  # its buffer is full: it is being woken
+            return True  # its buffer is full: it is being woken
         except ConnectionRefusedError:
             self._bury(name)
+            return False
         except FileNotFoundError:
-            return  # it has ended
+            return False  # it has ended
+        return True
 
     def _bury(self, name: str) -> None:
         """Remove the socket of a worker that died: its name is used once, so nobody else can have it."""

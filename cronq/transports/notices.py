@@ -15,6 +15,7 @@ class Notices:
     """A connection that listens."""
 
     listens = True
+    reaches_all = True
 
     def __init__(self, config: Config) -> None:
         from cronq.dialects import postgresql

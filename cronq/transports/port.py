@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 import socket
-import subprocess
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from cronq.errors import ConfigError, Unavailable
 from cronq.transports import LIMIT
+from cronq.transports.names import Address, resolved
 
 if TYPE_CHECKING:
     from cronq.config import Config
@@ -27,20 +27,13 @@ _LONGEST_ANSWER = 128
 _RESOLVED_FOR = 60.0
 """Seconds that the addresses of a name are remembered."""
 
-_LOCAL = ("localhost", "")
-
-
-class _Address(NamedTuple):
-    family: int
-    where: str | tuple[str, int]
-
 
 def open(url: str, config: Config) -> Port:
     """The port in the URL. Raises ConfigError unless it names a host and a port, or a path."""
     del config
     tcp, unix = _TCP.fullmatch(url), _UNIX.fullmatch(url)
     if unix:
-        return Port(url, [_Address(socket.AF_UNIX, unquote(unix[1]))])
+        return Port(url, [Address(socket.AF_UNIX, unquote(unix[1]))])
     if not tcp or not 0 < int(tcp[3]) <= _LAST_PORT:
         raise ConfigError(f"wake: {url}: expected tcp://host:port or unix:///path")
     return Port(url, host=tcp[1] or tcp[2], port=int(tcp[3]))
@@ -50,8 +43,9 @@ class Port:
     """A `serve-inetd` that listens somewhere. Keeps no connection between two jobs."""
 
     listens = False
+    reaches_all = False
 
-    def __init__(self, url: str, addresses: list[_Address] | None = None, *, host: str = "", port: int = 0) -> None:
+    def __init__(self, url: str, addresses: list[Address] | None = None, *, host: str = "", port: int = 0) -> None:
         self.limit = LIMIT
         """Seconds that one job may take."""
         self._url = url
@@ -86,16 +80,16 @@ class Port:
         """Nothing is open; a name is looked up anew."""
         self._resolved = min(self._resolved, 0.0) if self._host else self._resolved
 
-    def _where(self, deadline: float) -> list[_Address]:
+    def _where(self, deadline: float) -> list[Address]:
         if time.monotonic() >= self._resolved:
-            self._addresses = _resolved(self._host, self._port, deadline)
+            self._addresses = resolved(self._host, self._port, deadline)
             self._resolved = time.monotonic() + _RESOLVED_FOR
         if not self._addresses:
             raise Unavailable(f"{self._url}: the name {self._host} can't be resolved")
         return self._addresses
 
 
-def _asked(address: _Address, job_id: int, deadline: float) -> bytes:
+def _asked(address: Address, job_id: int, deadline: float) -> bytes:
     """What was answered, up to the end of the line. Raises OSError, TimeoutError included."""
     with socket.socket(address.family, socket.SOCK_STREAM) as caller:
         _limit(caller, deadline)
@@ -130,38 +124,3 @@ def _limit(caller: socket.socket, deadline: float) -> None:
     if left <= 0:
         raise TimeoutError("no answer in time")
     caller.settimeout(left)
-
-
-def _resolved(host: str, port: int, deadline: float) -> list[_Address]:
-    """The addresses of a host; the system's resolver has no time limit, so another process asks it."""
-    flags = 0 if host in _LOCAL else socket.AI_NUMERICHOST
-    try:
-        return _addresses(host, port, flags)
-    except OSError:
-        pass
-    try:
-        asked = subprocess.run(
-            ["getent", "ahosts", host],
-            capture_output=True,
-            timeout=max(0.0, deadline - time.monotonic()),
-            check=False,
-            text=True,
-        )
-    except FileNotFoundError:
-        return _looked_up(host, port)
-    except (OSError, subprocess.SubprocessError):
-        return []
-    numbers = dict.fromkeys(line.split()[0] for line in asked.stdout.splitlines() if line.strip())
-    return [address for number in numbers for address in _addresses(number, port, socket.AI_NUMERICHOST)]
-
-
-def _looked_up(host: str, port: int) -> list[_Address]:
-    try:
-        return _addresses(host, port, 0)
-    except OSError:
-        return []
-
-
-def _addresses(host: str, port: int, flags: int) -> list[_Address]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
-    return [_Address(family, where) for family, _, _, _, where in found]  # type: ignore[arg-type]

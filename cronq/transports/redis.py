@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 class Redis(Broker):
     """Wake-ups through a Redis channel."""
 
+    reaches_all = True
     errors = (OSError, redis.RedisError)
 
     def connect(self, limit: float) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from cronq.transports import LIMIT
 from cronq.transports.broker import EXPIRY, Broker, needs, place_of
@@ -42,6 +43,14 @@ class SQS(Broker):
     """Wake-ups through an SQS queue, made if it isn't there; each is heard by the workers of one host."""
 
     errors = (OSError, BotoCoreError, ClientError)
+
+    @property
+    def host(self) -> str | None:
+        """The endpoint's, or the region's."""
+        options = self.place.options
+        if "endpoint" in options:
+            return urlsplit(options["endpoint"]).hostname
+        return f"sqs.{options['region']}.amazonaws.com" if "region" in options else None
 
     def connect(self, limit: float) -> Queue:
         """A client that tries once."""

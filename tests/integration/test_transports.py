@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -18,17 +19,23 @@ from cronq.errors import ConfigError, Unavailable
 from cronq.transports import LIMIT, Transport, open_transport
 from daemons.brokers import KINDS, Broker, private_broker
 from daemons.waiting import wait_until
-from tests import servers
+from tests import brokers, servers
+from tests.proxy import Proxy
 
 SLACK = 0.5
 """Seconds over the limit that a busy machine may take."""
 
 
-@pytest.fixture(scope="module", params=sorted(KINDS))
-def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
+@pytest.fixture(params=sorted(KINDS))
+def broker(request: pytest.FixtureRequest) -> Broker:
     servers.require(request.param)
-    with private_broker(request.param) as running:
-        yield running
+    return brokers.shared(request.param)
+
+
+@pytest.fixture
+def url(broker: Broker) -> str:
+    """Names in the broker that nobody else uses."""
+    return broker.named(f"test{uuid4().hex}")
 
 
 @pytest.fixture
@@ -55,9 +62,9 @@ def _listening(transport: Transport) -> Transport:
     return transport
 
 
-def test_a_notification_wakes_whoever_waits(broker: Broker, opened: Any) -> None:
-    listener = _listening(opened(broker.url))
-    opened(broker.url).notify("default", 42)
+def test_a_notification_wakes_whoever_waits(url: str, opened: Any) -> None:
+    listener = _listening(opened(url))
+    opened(url).notify("default", 42)
     assert listener.wait(10)
 
 
@@ -87,8 +94,8 @@ def _is_deaf(listener: Transport) -> bool:
     return False
 
 
-def test_a_kept_connection_that_went_stale_is_opened_again(broker: Broker, opened: Any) -> None:
-    sender = opened(broker.url)
+def test_a_kept_connection_that_went_stale_is_opened_again(broker: Broker, url: str, opened: Any) -> None:
+    sender = opened(url)
     sender.notify("default", 1)
     for descriptor in _sockets_to(broker.port):
         with socket.socket(fileno=os.dup(descriptor)) as same:
@@ -118,7 +125,7 @@ def test_who_cannot_be_reached_costs_a_second_once(kind: str, how: str, config: 
             listener.listen(5 if how == "is silent" else 0)
         if how == "takes no connection":
             _fill(listener, stack)
-        url = KINDS[kind].url.format(port=port)
+        url = KINDS[kind].url.format(port=port, name="cronq")
         with pytest.raises(Unavailable):
             opened(url).notify("default", 1)
         bell = Bell(config.with_values(wake=url))
@@ -139,20 +146,18 @@ def _seconds(bell: Bell) -> float:
     return time.monotonic() - started
 
 
-@pytest.mark.parametrize("kind", ["rabbitmq", "redis", "beanstalkd"])
-def test_a_frozen_broker_costs_a_second_once(kind: str, config: Config) -> None:
-    servers.require(kind)
-    with private_broker(kind) as one:
-        bell = Bell(config.with_values(wake=one.url))
+def test_a_broker_that_is_cut_off_costs_a_second_once(broker: Broker, config: Config) -> None:
+    with Proxy(broker.port) as proxy:
+        bell = Bell(config.with_values(wake=broker.named(f"test{uuid4().hex}", port=proxy.port)))
         bell.ring([("default", 1)])
-        one.stop_answering()
+        proxy.freeze()
         assert _seconds(bell) <= LIMIT + SLACK
         assert _seconds(bell) < 0.05
 
 
-def test_hostile_messages_only_wake(broker: Broker, opened: Any) -> None:
-    listener = _listening(opened(broker.url))
-    sender = opened(broker.url)
+def test_hostile_messages_only_wake(broker: Broker, url: str, opened: Any) -> None:
+    listener = _listening(opened(url))
+    sender = opened(url)
     sender.notify("default", 1)  # opens its connection
     for body in ("", "-1", "no number", "9" * 5000, "x" * 60_000):
         if body or broker.kind != "sqs":  # which takes no empty message

@@ -1,0 +1,40 @@
+"""What all workers of one test run share: servers that whoever asks first starts, and whoever leaves last ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from filelock import FileLock
+
+_RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
+_ROOT = Path(tempfile.gettempdir()) / f"cronq-servers-{_RUN}"
+
+
+@contextlib.contextmanager
+def joining() -> Iterator[Path]:
+    """The directory of what is shared, while nobody else starts anything; this worker uses it from now on."""
+    _ROOT.mkdir(mode=0o755, exist_ok=True)
+    with FileLock(_ROOT / "lock", timeout=120):
+        _mark().touch()
+        yield _ROOT
+
+
+def leave(*ends: Callable[[Path], None]) -> None:
+    """End what lies in the directory if no other worker uses it."""
+    if not _mark().exists():
+        return
+    with FileLock(_ROOT / "lock", timeout=120):
+        _mark().unlink()
+        if not [user for user in _ROOT.glob("*.user") if Path(f"/proc/{user.stem}").exists()]:
+            for end in ends:
+                end(_ROOT)
+            shutil.rmtree(_ROOT, ignore_errors=True)
+
+
+def _mark() -> Path:
+    return _ROOT / f"{os.getpid()}.user"
