@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 
 from screenshots.scene import Scene
-from screenshots.shots import SHOTS
+from screenshots.shots import LATER, SHOTS, Shot
 from screenshots.terminal import Size, Terminal
 
 FOLDER = Path(__file__).parent.parent / "docs" / "screenshots"
@@ -22,13 +23,20 @@ def main(wanted: list[str]) -> None:
         tempfile.TemporaryDirectory(prefix="shop-") as directory,
         Scene(Path(directory) / "shop") as scene,
     ):
-        for size in SIZES:
+        for shots, size in product((SHOTS, LATER), SIZES):
             with Terminal(size, scene.directory, scene.environment) as terminal:
-                for name in wanted or SHOTS:
-                    SHOTS[name].reach(terminal, scene)
-                    (FOLDER / f"{name}-{size}.svg").write_text(terminal.picture(f"cronq {name}"))
-                    SHOTS[name].leave(terminal, scene)
-                    print(f"docs/screenshots/{name}-{size}.svg")
+                for name, shot in shots.items():
+                    if not wanted or name in wanted:
+                        take(name, shot, terminal, scene)
+
+
+def take(name: str, shot: Shot, terminal: Terminal, scene: Scene) -> None:
+    """One picture."""
+    path = FOLDER / f"{name}-{terminal.size}.svg"
+    shot.reach(terminal, scene)
+    path.write_text(terminal.picture(f"cronq {name}"))
+    shot.leave(terminal, scene)
+    print(path.relative_to(FOLDER.parent.parent))
 
 
 if __name__ == "__main__":

@@ -68,9 +68,12 @@ class Keyboard:
         readable, _, _ = select.select([self._fd] if self._fd >= 0 else [], [], [], timeout)
         if not readable:
             return None
-        pressed = os.read(self._fd, 1)
-        if pressed == _ESCAPE:
-            pressed += self._sequence()
+        try:
+            pressed = os.read(self._fd, 1)
+            if pressed == _ESCAPE:
+                pressed += self._sequence()
+        except OSError:
+            pressed = b""
         if not pressed:  # the terminal has gone away
             return "q"
         return _NAMES.get(pressed, pressed.decode("ascii", "ignore"))

@@ -39,7 +39,7 @@ complete -c cronq -n __fish_use_subcommand -f -a workers -d 'List who works on t
 complete -c cronq -n __fish_use_subcommand -f -a reload-workers -d 'Ask workers to end after their jobs, so that their supervisor starts them with new code; prints their names.'
 complete -c cronq -n __fish_use_subcommand -f -a pause -d 'Let nobody start jobs of a queue, on any host, until it is resumed. What runs goes on.'
 complete -c cronq -n __fish_use_subcommand -f -a resume -d 'Let a paused queue go on.'
-complete -c cronq -n __fish_use_subcommand -f -a ring -d 'Wake the workers, as an enqueue does, through every transport of the configuration; prints which were rung.'
+complete -c cronq -n __fish_use_subcommand -f -a ring -d 'Wake the workers, as an enqueue does: those of this host, and through every transport of the configuration.'
 complete -c cronq -n __fish_use_subcommand -f -a retry -d 'Put ended jobs back to ready, with a fresh budget of attempts; prints their ids.'
 complete -c cronq -n __fish_use_subcommand -f -a cancel -d 'Cancel jobs; prints their ids.'
 complete -c cronq -n __fish_use_subcommand -f -a clear-finished -d 'Remove finished jobs for good; prints how many. Never removes one that hasn'\''t ended.'

@@ -53,6 +53,7 @@ def as_of_the_first_revision(config: Config) -> None:
         "DROP TABLE cronq_workers",
         "DROP TABLE cronq_leases",
         "DROP TABLE cronq_tails",
+        "DROP TABLE cronq_troubles",
         "UPDATE cronq_schema SET version_num = '0001'",
     )
 

@@ -142,7 +142,7 @@ _TRICKY = st.text(st.sampled_from("@:/?#%[]&= '\"\\+é4\n"), max_size=6)
 )
 def test_no_form_of_a_password_gets_into_an_error(before: str, after: str, encode: bool, shape: str) -> None:
     password = f"{before}geheim{after}"
-    assume(encode or "@" in shape or "/" not in before)  # behind a slash it is a database's name
+    assume(encode or "@" in shape.partition("{}")[2] or "/" not in before)  # behind a slash it is a database's name
     url = shape.format(quote(password, safe="") if encode else password)
     try:
         shown = repr(config.from_database(url))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from cronq.schema import tables
+from cronq.schema import collation, tables
 
 revision = "0005"
 down_revision = "0004"
@@ -14,4 +14,5 @@ def upgrade() -> None:
     """Create the table where it isn't there."""
     connection = op.get_bind()
     prefix, family = connection.info["table_prefix"], connection.info["family"]
-    tables(prefix, family).tables[f"{prefix}tails"].create(connection, checkfirst=True)
+    metadata = tables(prefix, family, collation=collation(connection))
+    metadata.tables[f"{prefix}tails"].create(connection, checkfirst=True)
