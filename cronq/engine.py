@@ -160,10 +160,15 @@ class Engine:
     def _maintain(self) -> None:
         self._times.maintain = time.monotonic() + min(_MAINTAIN, self._config.lease / 2)
         self._store.synchronise()
+        ready = -self._maintainer.freed
         for settled in self._maintainer.rescue(besides=self.worker):
             self._account.enter(settled)
-        self._store.promote(self._store.clock.now())
-        self._store.unblock_stranded()
+        ready += self._maintainer.freed
+        ready += self._store.promote(self._store.clock.now())
+        ready += self._store.unblock_stranded()
+        if ready:
+            self.changed()
+            self._neighbours.ring()  # what is free again may be for another one's filter
         self._maintainer.prune()
         self._account.tell_of_recovery()
 

@@ -53,6 +53,8 @@ class Maintainer:
         self._chance = chance
         self._leads = not store.duty.shared
         self._doubted = False
+        self.freed = 0
+        """Jobs of dead runners that it has settled or given back so far."""
 
     def rescue(self, *, besides: str) -> list[Settlement]:
         """Free what dead runners held, settling from their journals first.
@@ -149,6 +151,7 @@ class Maintainer:
                 untouched.append(held.job)
         settled = self._settle(cut_off)
         self._store.release(untouched)
+        self.freed += len(untouched)
         if cut_off or untouched:
             log.warning("rescued %d jobs of %s, %d of them cut off", len(cut_off + untouched), worker, len(cut_off))
         return settled
@@ -158,6 +161,7 @@ class Maintainer:
         begun = [(job, outcome) for job, outcome in ended if not not_started(outcome)]
         settlements = [settlement(job, outcome, self._policies, self._chance) for job, outcome in begun]
         lost = set(self._store.settle(settlements)) if settlements else set()
+        self.freed += len(settlements)
         return [s for s in settlements if s.job.id not in lost]
 
     def prune(self) -> int:

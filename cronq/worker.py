@@ -183,8 +183,6 @@ class Worker(Runner):
         ears[1].look_after()
         if remains_of_the_dead(self._config):
             self._maintain()
-            self.changed()
-            self._neighbours.ring()  # what is free again may be for another one's filter
 
     def _weigh(self) -> None:
         limit = self._stay.memory

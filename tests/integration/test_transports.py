@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,6 +16,8 @@ from uuid import uuid4
 
 import pytest
 
+from cronq import Cronq
+from cronq import config as configuration
 from cronq.bell import Bell
 from cronq.config import Config, from_database
 from cronq.errors import ConfigError, Unavailable
@@ -20,6 +25,7 @@ from cronq.transports import LIMIT, Transport, open_transport
 from daemons.brokers import KINDS, Broker, private_broker
 from daemons.waiting import wait_until
 from tests import brokers, servers
+from tests.project import CONFIG, Project
 from tests.proxy import Proxy
 
 SLACK = 0.5
@@ -153,6 +159,56 @@ def test_a_broker_that_is_cut_off_costs_a_second_once(broker: Broker, config: Co
         proxy.freeze()
         assert _seconds(bell) <= LIMIT + SLACK
         assert _seconds(bell) < 0.05
+
+
+def test_one_thread_pays_for_all(project: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        project.write("cronq.toml", f'{CONFIG}wake = "redis://127.0.0.1:{silent.getsockname()[1]}"')
+        app = Cronq(configuration.load(file=str(project.directory / "cronq.toml"), environ={}))
+        taken = []
+
+        def enqueue() -> None:
+            started = time.monotonic()
+            app.enqueue("add", {"a": 1, "b": 2}, check=False)
+            taken.append(time.monotonic() - started)
+            app.close()
+
+        for _ in range(4):
+            thread = threading.Thread(target=enqueue)
+            thread.start()
+            thread.join()
+    assert taken[0] < LIMIT + SLACK
+    assert max(taken[1:]) < taken[0] / 2
+
+
+UNRESOLVED = """\
+import socket, time
+from jobs import add
+
+silent = socket.socket(type=socket.SOCK_DGRAM)
+silent.bind(("127.0.0.1", 53))
+for _ in range(2):
+    started = time.monotonic()
+    add.enqueue(1, 2)
+    print(time.monotonic() - started)
+"""
+
+
+@pytest.mark.needs("network", "namespaces")
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_name_server_that_is_silent_costs_a_second_once(kind: str, project: Project) -> None:
+    url = KINDS[kind].url.format(port=1, name="cronq").replace("127.0.0.1", "mq.example.org")
+    project.write("cronq.toml", f'{CONFIG}wake = "{url}"')
+    project.write("resolv.conf", "nameserver 127.0.0.1\n")
+    project.write("producer.py", UNRESOLVED)
+    alone = "ip link set lo up && mount --bind resolv.conf /etc/resolv.conf && exec $0 producer.py"
+    command = [*servers.HOST, "--mount", "sh", "-c", alone, sys.executable]
+    ran = subprocess.run(
+        command, cwd=project.directory, env=project.environment, capture_output=True, text=True, check=True
+    )
+    first, second = map(float, ran.stdout.split())
+    assert 0.4 < first < LIMIT + 2 * SLACK, "half a second for the name, the rest to import the library"
+    assert second < 0.1
 
 
 def test_hostile_messages_only_wake(broker: Broker, url: str, opened: Any) -> None:

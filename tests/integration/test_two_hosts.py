@@ -28,7 +28,7 @@ TASKS = """\
 @queue.task
 def work(word):
     mark(os.uname().nodename, word)
-    time.sleep(0.02)
+    time.sleep(0.04)
 """
 
 
@@ -87,10 +87,6 @@ def test_workers_of_two_hosts_share_the_work_and_one_does_what_the_other_leaves(
     jobs = hosts.app.enqueue_many([{"task": "jobs.work", "args": {"word": f"{n}"}} for n in range(JOBS)], check=False)
     wait_until(lambda: min(hosts.shares()["north"], hosts.shares()["south"]) >= JOBS // 20, what="both are at work")
     kill(workers["north"])
-    import time
-    for _ in range(8):
-        time.sleep(2); print(Counter(r["state"] for r in hosts.rows()), hosts.sql("SELECT host, seen_at, state FROM cronq_workers"), hosts.sql("SELECT job_id, error_message FROM cronq_attempts")[:3])
-    raise 1
     wait_until(hosts.is_done, seconds=30, what="all are finished")
     assert len(hosts.rows()) == len(jobs)
     runs = Counter(line.split()[1] for line in hosts.recorded())

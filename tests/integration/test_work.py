@@ -111,6 +111,14 @@ def test_an_enqueue_in_the_callers_transaction_wakes_it_after_its_commit(tasks: 
     engine.dispose()
 
 
+def test_ring_wakes_it_by_hand(tasks: Queue) -> None:
+    settle_down(tasks.work(*NEVER))
+    afar = {"CRONQ_LOCK_DIR": str(tasks.directory / "elsewhere")}
+    assert tasks.project.cronq("enqueue", "jobs.record", "word=rung", env=afar).status == 0
+    assert tasks.project.done("ring") == "1 worker of this host"
+    tasks.wait_for_record("rung")
+
+
 def test_a_job_that_is_due_later_starts_when_it_is_due(tasks: Queue) -> None:
     settle_down(tasks.work(*NEVER))
     due = time.time() + 1.2
