@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _PATIENCE = 60.0
 """Seconds after which a transport that said nothing is asked again."""
 
+_APART = 0.005
+"""Seconds between two rings at least: of a flood of messages the worker hears that often, of a single one at once."""
+
 _SHORTEST, _LONGEST = 0.5, 15.0
 """Seconds between two tries to reach a transport that is away; they double."""
 
@@ -127,18 +130,27 @@ class _Listener:
         absence = _Absence(self._name)
         while os.getppid() == worker:
             try:
-                if transport.wait(_PATIENCE):
+                rings = transport.wait(_PATIENCE)
+                absence.over()
+                while rings:
                     self._ring(transport)
+                    rings = _more_follow(transport)
             except Unavailable as error:
                 absence.noted(error)
-            else:
-                absence.over()
 
     def _ring(self, transport: Transport) -> None:
         with contextlib.suppress(BlockingIOError):  # a full pipe is a bell that is ringing
             os.write(self._rope, b"1")
         if not transport.reaches_all:
             self._neighbours.ring()
+
+
+def _more_follow(transport: Transport) -> bool:
+    """Let a moment pass; whether more messages have come by then."""
+    more, until = False, time.monotonic() + _APART
+    while (left := until - time.monotonic()) > 0:
+        more = transport.wait(left) or more
+    return more
 
 
 class _Absence:

@@ -22,6 +22,10 @@ _LONGEST_LINE = 16
 """Ids in the tube from which on no more are put: whoever takes these looks for the others as well."""
 
 
+_MOST = 100
+"""Ids taken before whoever waits is told."""
+
+
 class Beanstalk(Broker):
     """Wake-ups through a beanstalkd tube; each is heard by the workers of one host."""
 
@@ -41,15 +45,15 @@ class Beanstalk(Broker):
             connection.put(body.encode())
 
     def receive(self, connection: Any, timeout: float) -> bool:
-        """Take what is in the tube, waiting for the first."""
+        """Take what is in the tube, waiting for the first; not all of it, if there is no end of it."""
         seconds = max(1, round(timeout))
         connection._sock.settimeout(seconds + LIMIT)
-        woken = False
+        taken = 0
         with suppress(greenstalk.TimedOutError):
-            while True:
-                connection.delete(connection.reserve(timeout=0 if woken else seconds))
-                woken = True
-        return woken
+            while taken < _MOST:
+                connection.delete(connection.reserve(timeout=0 if taken else seconds))
+                taken += 1
+        return taken > 0
 
     def _client(self, limit: float, **tubes: str) -> Any:
         opened = socket.create_connection((self.place.host, self.place.port or _PORT), timeout=limit)

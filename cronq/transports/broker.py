@@ -96,7 +96,7 @@ class Broker:
         raise NotImplementedError
 
     def receive(self, connection: Any, timeout: float) -> bool:
-        """Take all messages that are there, waiting for the first; whether there were any."""
+        """Take a message, or some of those that are there, waiting for the first; whether there was any."""
         raise NotImplementedError
 
     def disconnect(self, connection: Any) -> None:

@@ -161,6 +161,19 @@ def test_a_broker_that_is_cut_off_costs_a_second_once(broker: Broker, config: Co
         assert _seconds(bell) < 0.05
 
 
+def test_a_connection_stays_with_the_process_that_opened_it(url: str, opened: Any) -> None:
+    sender = opened(url)
+    sender.notify("default", 1)
+    before = sender._connection
+    child = os.fork()
+    if child == 0:
+        sender.notify("default", 2)
+        os._exit(sender._connection is before)
+    assert os.waitpid(child, 0)[1] == 0
+    sender.notify("default", 3)
+    assert sender._connection is before
+
+
 def test_one_thread_pays_for_all(project: Project) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         project.write("cronq.toml", f'{CONFIG}wake = "redis://127.0.0.1:{silent.getsockname()[1]}"')
