@@ -1,4 +1,4 @@
-"""Each broker as a wake-up: what is sent arrives, what breaks is said in time, what is hostile harms nothing."""
+"""Each broker as a wake-up: what is sent arrives, and what breaks is said in time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from cronq.config import Config, from_database
 from cronq.errors import ConfigError, Unavailable
 from cronq.transports import LIMIT, Transport, open_transport
 from daemons.brokers import KINDS, Broker, private_broker
-from daemons.waiting import wait_until
 from tests import brokers, servers
 from tests.project import CONFIG, Project
 from tests.proxy import Proxy
@@ -72,32 +71,6 @@ def test_a_notification_wakes_whoever_waits(url: str, opened: Any) -> None:
     listener = _listening(opened(url))
     opened(url).notify("default", 42)
     assert listener.wait(10)
-
-
-def test_a_broker_that_comes_back_is_used_again(config: Config) -> None:
-    servers.require("redis")
-    with private_broker("redis") as one:
-        listener, sender = open_transport(one.url, config), open_transport(one.url, config)
-        _listening(listener)
-        sender.notify("default", 1)
-        one.kill()
-        with pytest.raises(Unavailable, match=f"redis://127.0.0.1:{one.port}"):
-            sender.notify("default", 2)
-        wait_until(lambda: _is_deaf(listener), what="the listener notices")
-        one.start()
-        assert listener.wait(1)
-        sender.notify("default", 3)
-        assert listener.wait(10)
-        listener.close()
-        sender.close()
-
-
-def _is_deaf(listener: Transport) -> bool:
-    try:
-        listener.wait(1)
-    except Unavailable:
-        return True
-    return False
 
 
 def test_a_kept_connection_that_went_stale_is_opened_again(broker: Broker, url: str, opened: Any) -> None:
@@ -208,7 +181,7 @@ for _ in range(2):
 
 
 @pytest.mark.needs("network", "namespaces")
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", ["redis", "sqs"])
 def test_a_name_server_that_is_silent_costs_a_second_once(kind: str, project: Project) -> None:
     url = KINDS[kind].url.format(port=1, name="cronq").replace("127.0.0.1", "mq.example.org")
     project.write("cronq.toml", f'{CONFIG}wake = "{url}"')
@@ -222,19 +195,6 @@ def test_a_name_server_that_is_silent_costs_a_second_once(kind: str, project: Pr
     first, second = map(float, ran.stdout.split())
     assert 0.4 < first < LIMIT + 2 * SLACK, "half a second for the name, the rest to import the library"
     assert second < 0.1
-
-
-def test_hostile_messages_only_wake(broker: Broker, url: str, opened: Any) -> None:
-    listener = _listening(opened(url))
-    sender = opened(url)
-    sender.notify("default", 1)  # opens its connection
-    for body in ("", "-1", "no number", "9" * 5000, "x" * 60_000):
-        if body or broker.kind != "sqs":  # which takes no empty message
-            sender.send(sender._connection, body)
-    assert listener.wait(10)
-    wait_until(lambda: not listener.wait(1), seconds=30, what="all of them are taken")
-    sender.notify("default", 2)
-    assert listener.wait(10)
 
 
 @pytest.mark.needs("beanstalkd")
