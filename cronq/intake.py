@@ -17,12 +17,11 @@ from cronq.job import COMMAND_TASK, NewJob
 from cronq.permissions import require_commands
 from cronq.serialisation import dumps
 from cronq.store import Store
-from cronq.times import Clock, to_datetime
+from cronq.times import Clock
 from cronq.transports.local import Neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime
 
     from cronq.config import Config
     from cronq.job import Enqueued, Job
@@ -31,9 +30,9 @@ if TYPE_CHECKING:
 _inherited: list[Store] = []
 """Stores opened before a fork: SQLite allows the child neither to use nor to close them."""
 
-
+_NO_OPTIONS: Mapping[str, Any] = {}
 _TASK_AND_ARGS = {"task", "args"}
-"""What most jobs of a batch are described by: those of a known task take a short way."""
+"""What most jobs of a batch are described by."""
 
 
 class _Opened(threading.local):
@@ -64,7 +63,6 @@ class Intake:
         self.registry = registry
         self.clock = Clock()
         self._templates: dict[str, NewJob] = {}
-        self._known: dict[str, tuple[Task, tuple[Any, ...]]] = {}
         self._breakers = Breakers()
         self._opened: _Opened | _Substitute = _Opened()
 
@@ -109,7 +107,6 @@ class Intake:
     def forget(self) -> None:
         """The tasks or their settings have changed."""
         self._templates.clear()
-        self._known.clear()
 
     def template(self, name: str) -> NewJob:
         """A job of this task without arguments, under the settings that hold for the task."""
@@ -118,20 +115,26 @@ class Intake:
             task = self.registry.get(name)
             found = submission.template(name, task.options if task else None, self.config)
             self._templates[name] = found
-            if task:
-                self._known[name] = task, found[2:]
         return found
 
     def prepare(
         self, name: str, args: Mapping[str, Any] | None, options: Mapping[str, Any], *, check: bool = True
     ) -> NewJob:
         """The job for a task's name and arguments. Raises UnknownTask, InvalidInput, ConfigError."""
+        if check and not options and type(args) is dict:
+            task = self.registry.get(name)
+            if task is not None:
+                return self.plain(task, (), args)
         arguments = submission.arguments(args)
         if name == COMMAND_TASK:
             return self.prepare_command(arguments.get("command"), options)
         if check and self._knows_tasks():
             arguments = self.registry.resolve(name).bind((), arguments)
         return self.customise(self.template(submission.task_name(name)), arguments, options)
+
+    def plain(self, task: Task, args: Sequence[Any], kwargs: Mapping[str, Any]) -> NewJob:
+        """The job for a task and its arguments, without options. Raises InvalidInput."""
+        return NewJob(task.name, dumps(task.bind(args, kwargs)), *self.template(task.name)[2:])
 
     def prepare_command(self, command: object, options: Mapping[str, Any]) -> NewJob:
         """The job for a shell command. Raises ConfigError where commands aren't allowed."""
@@ -141,12 +144,8 @@ class Intake:
 
     def prepare_spec(self, spec: Mapping[str, Any], *, check: bool = True) -> NewJob:
         """The job for a dict as `enqueue --stdin` takes it."""
-        if check and type(spec) is dict and spec.keys() == _TASK_AND_ARGS and type(spec["args"]) is dict:
-            name = spec["task"]
-            known = self._known.get(name) if type(name) is str else None
-            if known is not None:
-                task, settings = known
-                return NewJob(task.name, dumps(task.bind((), spec["args"])), *settings)
+        if type(spec) is dict and spec.keys() == _TASK_AND_ARGS:
+            return self.prepare(spec["task"], spec["args"], _NO_OPTIONS, check=check)
         options = submission.options_of(spec)
         if "command" in spec:
             return self.prepare_command(spec["command"], options)
@@ -169,25 +168,19 @@ class Intake:
         """Enqueue one job, in the caller's transaction if a connection is given."""
         if connection is not None:
             return self.place_all((job,), connection)[0]
-        now = to_datetime(self.clock.now())
-        new = self.store.enqueue((job,))[0]
-        _tell((job,), (new,))
-        self._wake()
-        if self._opened.bell:
-            self._ring((job,), (new,), None)
+        now = self.clock.now()
+        (new,) = self.store.enqueue((job,))
+        self._announce((job,), (new,))
         return self._twin(job, new, now) if new.existing else submission.accepted(job, new, now=now)
 
     def place_all(self, jobs: Sequence[NewJob], connection: Any = None) -> list[Job]:
         """Enqueue jobs in one transaction, all or none; the jobs come back in order."""
         if not jobs:
             return []
-        now = to_datetime(self.clock.now())
+        now = self.clock.now()
         store = self.store
         enqueued = store.enqueue(jobs) if connection is None else store.enqueue_through(connection, jobs)
-        _tell(jobs, enqueued)
-        self._wake(connection)
-        if self._opened.bell:
-            self._ring(jobs, enqueued, connection)
+        self._announce(jobs, enqueued, connection)
         accepted = submission.accepted
         return [
             self._twin(job, new, now) if new.existing else accepted(job, new, now=now)
@@ -199,6 +192,14 @@ class Intake:
         self._wake()
         if self._opened.bell:
             self._opened.bell.ring(jobs)
+
+    def _announce(self, jobs: Sequence[NewJob], enqueued: Sequence[Enqueued], connection: Any = None) -> None:
+        """Tell the log and whoever may be waiting of new jobs."""
+        if log.isEnabledFor(INFO):
+            _tell(jobs, enqueued)
+        self._wake(connection)
+        if self._opened.bell:
+            self._ring(jobs, enqueued, connection)
 
     def _wake(self, connection: Any = None) -> None:
         """Wake the workers of this host, also for what is due later: they must know when."""
@@ -226,7 +227,7 @@ class Intake:
         else:
             after_commit(connection, partial(bell.ring, rung))
 
-    def _twin(self, job: NewJob, enqueued: Enqueued, now: datetime) -> Job:
+    def _twin(self, job: NewJob, enqueued: Enqueued, now: int) -> Job:
         twin = self.store.get(enqueued.id)
         if twin is None:
             return submission.accepted(job, enqueued, now=now)
@@ -239,6 +240,5 @@ class Intake:
 
 def _tell(jobs: Sequence[NewJob], enqueued: Sequence[Enqueued]) -> None:
     """Tell the log of new jobs; of those in a caller's transaction before it is decided."""
-    if log.isEnabledFor(INFO):
-        for job, new in zip(jobs, enqueued, strict=True):
-            step(new.id, "exists" if new.existing else "enqueued", task=job.task, queue=job.queue)
+    for job, new in zip(jobs, enqueued, strict=True):
+        step(new.id, "exists" if new.existing else "enqueued", task=job.task, queue=job.queue)

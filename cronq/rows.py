@@ -29,6 +29,19 @@ def new_row(job: NewJob, now: int, *, blocked: bool = False) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+def is_usual(job: NewJob) -> bool:
+    """Whether this is a job without key, group and settings of its own."""
+    return job.key is None and job.group is None and job.time_limit is None and job.event is None and job.retry is None
+
+
+def usual_row(job: NewJob, now: int) -> tuple[Any, ...]:
+    """What `enqueue_usual` takes."""
+    task, args, queue, priority, available_at, _, _, _, max_attempts, *_ = job
+    if available_at is None or available_at <= now:
+        return task, args, queue, priority, "ready", available_at or now, max_attempts, now
+    return task, args, queue, priority, "scheduled", available_at, max_attempts, now
+
+
 def is_plain(settlement: Settlement) -> bool:
     """Whether this is a first attempt that succeeded and left nothing to keep."""
     job, outcome = settlement.job, settlement.outcome
