@@ -48,9 +48,9 @@ class Acceptance:
 
     def accept(self, jobs: Sequence[NewJob], *, now: int) -> list[Enqueued]:
         """Store all jobs or none; a unique job whose key an unfinished one has gets that one's id."""
-        if len(jobs) == 1 and not self._server and rows.is_usual(jobs[0]):
-            job_id = self._db.insert(self._queries.enqueue_usual, rows.usual_row(jobs[0], now))
-            return [Enqueued(job_id, existing=False)]
+        usual = rows.usual_row(jobs[0], now) if len(jobs) == 1 and not self._server else None
+        if usual is not None:
+            return [Enqueued(self._db.insert(self._queries.enqueue_usual, usual), existing=False)]
         call = _Call(now, self._chance.getrandbits(_BITS) if self._server else None)
         try:
             if len(jobs) == 1:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from cronq.job import Enqueued, Job
     from cronq.registry import Registry, Task
 
+    _Known = tuple[Task, tuple[Any, ...]]
+    """A registered task, and what follows the arguments in a job of it."""
+
 _inherited: list[Store] = []
 """Stores opened before a fork: SQLite allows the child neither to use nor to close them."""
 
@@ -35,24 +38,30 @@ _TASK_AND_ARGS = {"task", "args"}
 """What most jobs of a batch are described by."""
 
 
-class _Opened(threading.local):
-    """The store of one thread, and the process that opened it."""
+class _Opened:
+    """What one thread uses, opened in the process `pid`."""
 
-    pid = 0
-    store: Store
-    neighbours: Neighbours | None = None
-    bell: Bell | None = None
-    """None where nobody is to be rung for: then enqueueing doesn't even look at what is due."""
+    __slots__ = ("bell", "neighbours", "pid", "store")
 
-
-class _Substitute:
-    """One store for all threads, as tests want it."""
-
-    def __init__(self, store: Any) -> None:
+    def __init__(self, store: Any, neighbours: Neighbours | None = None, bell: Bell | None = None) -> None:
         self.pid = os.getpid()
         self.store: Store = store
-        self.bell = None
-        self.neighbours = None
+        self.neighbours = neighbours
+        self.bell = bell
+        """None where nobody is to be rung for: then enqueueing doesn't even look at what is due."""
+
+
+class _ForEachThread(threading.local):
+    """What was opened, for each thread."""
+
+    opened: _Opened | None = None
+
+
+class _ForAll:
+    """A stand-in that all threads use, as tests want it."""
+
+    def __init__(self, store: Any) -> None:
+        self.opened: _Opened | None = _Opened(store)
 
 
 class Intake:
@@ -63,26 +72,29 @@ class Intake:
         self.registry = registry
         self.clock = Clock()
         self._templates: dict[str, NewJob] = {}
+        self._known: dict[str, _Known] = {}
         self._breakers = Breakers()
-        self._opened: _Opened | _Substitute = _Opened()
+        self._place: _ForEachThread | _ForAll = _ForEachThread()
 
     @property
     def store(self) -> Store:
         """This thread's store, opened at first use."""
-        opened = self._opened
-        if opened.pid != os.getpid():
-            if opened.pid:
+        return self.opened().store
+
+    def opened(self) -> _Opened:
+        """What this thread has opened in this process, opened at first use."""
+        opened = self._place.opened
+        if opened is None or opened.pid != os.getpid():
+            if opened is not None:
                 _inherited.append(opened.store)
-            opened.store = Store(self.config, self.clock)
-            opened.neighbours = Neighbours(self.config)
-            opened.bell = Bell(self.config, self._breakers) if self.config.wake else None
-            opened.pid = os.getpid()
-        return opened.store
+            bell = Bell(self.config, self._breakers) if self.config.wake else None
+            opened = self._place.opened = _Opened(Store(self.config, self.clock), Neighbours(self.config), bell)
+        return opened
 
     def configure(self, config: Config, *, clock: Clock | None = None) -> None:
         """Go on with another config, and another clock if given."""
         self.close()
-        self._opened = _Opened()
+        self._place = _ForEachThread()
         self.config = config
         self.clock = clock or self.clock
         self.registry.allow = config.allow
@@ -91,22 +103,24 @@ class Intake:
     @contextmanager
     def substituted(self, store: Any) -> Iterator[None]:
         """Let a stand-in take what is enqueued, from all threads."""
-        before, self._opened = self._opened, _Substitute(store)
+        before, self._place = self._place, _ForAll(store)
         try:
             yield
         finally:
-            self._opened = before
+            self._place = before
 
     def close(self) -> None:
         """Close this thread's connections; the next use opens others."""
-        if self._opened.pid == os.getpid():
-            self._opened.store.close()
-            if self._opened.bell:
-                self._opened.bell.close()
+        opened = self._place.opened
+        if opened is not None and opened.pid == os.getpid():
+            opened.store.close()
+            if opened.bell:
+                opened.bell.close()
 
     def forget(self) -> None:
         """The tasks or their settings have changed."""
         self._templates.clear()
+        self._known.clear()
 
     def template(self, name: str) -> NewJob:
         """A job of this task without arguments, under the settings that hold for the task."""
@@ -115,16 +129,18 @@ class Intake:
             task = self.registry.get(name)
             found = submission.template(name, task.options if task else None, self.config)
             self._templates[name] = found
+            if task:
+                self._known[name] = task, found[2:]
         return found
 
     def prepare(
         self, name: str, args: Mapping[str, Any] | None, options: Mapping[str, Any], *, check: bool = True
     ) -> NewJob:
         """The job for a task's name and arguments. Raises UnknownTask, InvalidInput, ConfigError."""
-        if check and not options and type(args) is dict:
-            task = self.registry.get(name)
-            if task is not None:
-                return self.plain(task, (), args)
+        if check and not options and type(name) is str and type(args) is dict:
+            known = self._known.get(name)
+            if known is not None:
+                return _new(known, (), args)
         arguments = submission.arguments(args)
         if name == COMMAND_TASK:
             return self.prepare_command(arguments.get("command"), options)
@@ -134,7 +150,7 @@ class Intake:
 
     def plain(self, task: Task, args: Sequence[Any], kwargs: Mapping[str, Any]) -> NewJob:
         """The job for a task and its arguments, without options. Raises InvalidInput."""
-        return NewJob(task.name, dumps(task.bind(args, kwargs)), *self.template(task.name)[2:])
+        return _new((task, self.template(task.name)[2:]), args, kwargs)
 
     def prepare_command(self, command: object, options: Mapping[str, Any]) -> NewJob:
         """The job for a shell command. Raises ConfigError where commands aren't allowed."""
@@ -169,8 +185,9 @@ class Intake:
         if connection is not None:
             return self.place_all((job,), connection)[0]
         now = self.clock.now()
-        (new,) = self.store.enqueue((job,))
-        self._announce((job,), (new,))
+        opened = self.opened()
+        (new,) = opened.store.enqueue((job,))
+        self._announce(opened, (job,), (new,))
         return self._twin(job, new, now) if new.existing else submission.accepted(job, new, now=now)
 
     def place_all(self, jobs: Sequence[NewJob], connection: Any = None) -> list[Job]:
@@ -178,9 +195,10 @@ class Intake:
         if not jobs:
             return []
         now = self.clock.now()
-        store = self.store
+        opened = self.opened()
+        store = opened.store
         enqueued = store.enqueue(jobs) if connection is None else store.enqueue_through(connection, jobs)
-        self._announce(jobs, enqueued, connection)
+        self._announce(opened, jobs, enqueued, connection)
         accepted = submission.accepted
         return [
             self._twin(job, new, now) if new.existing else accepted(job, new, now=now)
@@ -189,29 +207,28 @@ class Intake:
 
     def announce(self, jobs: Sequence[tuple[str, int]]) -> None:
         """Ring for jobs (queue and id) that are there again."""
-        self._wake()
-        if self._opened.bell:
-            self._opened.bell.ring(jobs)
+        opened = self.opened()
+        if opened.neighbours is not None:
+            opened.neighbours.ring()
+        if opened.bell is not None:
+            opened.bell.ring(jobs)
 
-    def _announce(self, jobs: Sequence[NewJob], enqueued: Sequence[Enqueued], connection: Any = None) -> None:
+    def _announce(
+        self, opened: _Opened, jobs: Sequence[NewJob], enqueued: Sequence[Enqueued], connection: Any = None
+    ) -> None:
         """Tell the log and whoever may be waiting of new jobs."""
         if log.isEnabledFor(INFO):
             _tell(jobs, enqueued)
-        self._wake(connection)
-        if self._opened.bell:
-            self._ring(jobs, enqueued, connection)
+        # The workers of this host also for what is due later: they must know when.
+        if opened.neighbours is not None:
+            if connection is None:
+                opened.neighbours.ring()
+            else:
+                after_commit(connection, opened.neighbours.ring)
+        if opened.bell is not None:
+            self._ring(opened.bell, jobs, enqueued, connection)
 
-    def _wake(self, connection: Any = None) -> None:
-        """Wake the workers of this host, also for what is due later: they must know when."""
-        neighbours = self._opened.neighbours
-        if neighbours is None:
-            return
-        if connection is None:
-            neighbours.ring()
-        else:
-            after_commit(connection, neighbours.ring)
-
-    def _ring(self, jobs: Sequence[NewJob], enqueued: Sequence[Enqueued], connection: Any) -> None:
+    def _ring(self, bell: Bell, jobs: Sequence[NewJob], enqueued: Sequence[Enqueued], connection: Any) -> None:
         """Say that new jobs are there, as far as they are due; in a caller's transaction, once that is committed."""
         now = self.clock.now()
         rung = [
@@ -219,8 +236,7 @@ class Intake:
             for job, new in zip(jobs, enqueued, strict=True)
             if not new.existing and (job.available_at is None or job.available_at <= now)
         ]
-        bell = self._opened.bell
-        if not rung or bell is None:
+        if not rung:
             return
         if connection is None:
             bell.ring(rung)
@@ -236,6 +252,12 @@ class Intake:
     def _knows_tasks(self) -> bool:
         """Whether there is anything to check names against; a mere producer has no tasks."""
         return bool(self.config.app or self.config.allow or self.registry.names())
+
+
+def _new(known: _Known, args: Sequence[Any], kwargs: Mapping[str, Any]) -> NewJob:
+    task, settings = known
+    # NewJob(…) takes twice as long, and this is done for each job of a program.
+    return tuple.__new__(NewJob, (task.name, task.bind_stored(args, kwargs), *settings))
 
 
 def _tell(jobs: Sequence[NewJob], enqueued: Sequence[Enqueued]) -> None:

@@ -148,7 +148,8 @@ class Job:
         Most programs don't look at what `enqueue` returns, and it costs as much as storing the row.
         """
         job = cls.__new__(cls)
-        vars(job).update(id=job_id, _known_later=fields)
+        known = vars(job)
+        known["id"], known["_known_later"] = job_id, fields
         return job
 
     if not TYPE_CHECKING:

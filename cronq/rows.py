@@ -29,17 +29,13 @@ def new_row(job: NewJob, now: int, *, blocked: bool = False) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def is_usual(job: NewJob) -> bool:
-    """Whether this is a job without key, group and settings of its own."""
-    return job.key is None and job.group is None and job.time_limit is None and job.event is None and job.retry is None
-
-
-def usual_row(job: NewJob, now: int) -> tuple[Any, ...]:
-    """What `enqueue_usual` takes."""
-    task, args, queue, priority, available_at, _, _, _, max_attempts, *_ = job
-    if available_at is None or available_at <= now:
-        return task, args, queue, priority, "ready", available_at or now, max_attempts, now
-    return task, args, queue, priority, "scheduled", available_at, max_attempts, now
+def usual_row(job: NewJob, now: int) -> tuple[Any, ...] | None:
+    """What `enqueue_usual` takes; None for a job with a key, a group or settings of its own."""
+    task, args, queue, priority, available_at, key, _, group, max_attempts, time_limit, event, retry = job
+    if key is None and group is None and time_limit is None and event is None and retry is None:
+        due = now if available_at is None else available_at
+        return task, args, queue, priority, "scheduled" if due > now else "ready", due, max_attempts, now
+    return None
 
 
 def is_plain(settlement: Settlement) -> bool:

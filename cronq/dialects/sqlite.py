@@ -87,6 +87,10 @@ class Database(Inserting):
         """One writing statement that commits by itself."""
         return self._patiently(self.connection.execute, sql, parameters)  # type: ignore[no-any-return]
 
+    def insert(self, sql: str, row: Sequence[Any]) -> int:
+        """Insert one row; returns its id."""
+        return self._patiently(self.connection.execute, sql, row).lastrowid  # type: ignore[no-any-return]
+
     def write(self) -> Transaction:
         """A writing transaction: `with database.write() as tx: tx.execute(…)`."""
         return Transaction(self)

@@ -46,7 +46,7 @@ def queue(tmp_path: Path) -> Iterator[Cronq]:
 @pytest.fixture
 def rung(queue: Cronq) -> Rung:
     rung = Rung(queue)
-    opened: Any = queue._intake._opened
+    opened: Any = queue._intake.opened()
     opened.bell = rung
     return rung
 
