@@ -1,7 +1,8 @@
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
-WORKERS ?= auto
+# One more than there are cores: some tests mostly wait.
+WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 BENCH ?=
 
 .PHONY: help

@@ -18,7 +18,7 @@ class Order(NamedTuple):
 
     def arguments(self) -> dict[str, int | str | None]:
         """The keyword arguments of `no_op`."""
-        return self._asdict()
+        return {"n": self.n, "mark": self.mark}
 
 
 def no_op(n: int, mark: str | None = None) -> None:  # noqa: ARG001 - an argument of the usual size

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _BITS = 62
 
+_AT_ONCE = 500
+"""Jobs whose arguments travel in one parameter: its length is limited."""
+
 
 class _Call(NamedTuple):
     """One call's jobs: when they came, and the token of the first; the others' count up."""
@@ -45,6 +48,9 @@ class Acceptance:
 
     def accept(self, jobs: Sequence[NewJob], *, now: int) -> list[Enqueued]:
         """Store all jobs or none; a unique job whose key an unfinished one has gets that one's id."""
+        usual = rows.usual_row(jobs[0], now) if len(jobs) == 1 and not self._server else None
+        if usual is not None:
+            return [Enqueued(self._db.insert(self._queries.enqueue_usual, usual), existing=False)]
         call = _Call(now, self._chance.getrandbits(_BITS) if self._server else None)
         try:
             if len(jobs) == 1:
@@ -100,10 +106,22 @@ class Acceptance:
             return [self._insert(tx, job, call) for job in jobs]
         groups = sorted({job.group for job in jobs if job.group})
         held: dict[str, int] = dict(tx.query(self._queries.holders, (self._many(groups),))) if groups else {}
+        if jobs and not self._server and _are_alike(jobs):
+            return self._insert_alike(tx, jobs, self._row(jobs[0], call, blocked=jobs[0].group in held))
         new = [self._row(job, call, number, blocked=job.group in held) for number, job in enumerate(jobs)]
         if unique:
             return self._insert_unless_twins(tx, jobs, new, call)
         return [Enqueued(job_id, existing=False) for job_id in tx.insert_many(self._queries.enqueue, new)]
+
+    def _insert_alike(self, tx: Transaction, jobs: Sequence[NewJob], first: tuple[Any, ...]) -> list[Enqueued]:
+        """A statement for many jobs takes a third of the time that one for each takes, on SQLite."""
+        task, _, *rest = first
+        last = 0
+        for start in range(0, len(jobs), _AT_ONCE):
+            texts = self._many([job.args for job in jobs[start : start + _AT_ONCE]])
+            last = tx.insert(self._queries.enqueue_alike, (task, *rest, texts))
+        # This is the only writer, so the ids count up without gaps.
+        return [Enqueued(job_id, existing=False) for job_id in range(last - len(jobs) + 1, last + 1)]
 
     def _insert_unless_twins(
         self, tx: Transaction, jobs: Sequence[NewJob], new: Sequence[tuple[Any, ...]], call: _Call
@@ -134,3 +152,8 @@ class Acceptance:
         """A call's jobs that an earlier try had stored, unknown to us."""
         there = self._arrived(self._db, len(jobs), call)
         return [there[number] for number in range(len(jobs))]
+
+
+def _are_alike(jobs: Sequence[NewJob]) -> bool:
+    """Whether the jobs differ in nothing but their arguments."""
+    return all(job.task == jobs[0].task and job[2:] == jobs[0][2:] for job in jobs)

@@ -9,6 +9,7 @@ from inspect import Parameter
 from typing import TYPE_CHECKING, Union
 
 from cronq.annotations import Annotation, MisfitError, describe, resolve_hints
+from cronq.serialisation import dump_plain, dumps, is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -35,6 +36,7 @@ class Parameters:
         self._only_by_keyword = not self._rest and all(each.kind is not Parameter.POSITIONAL_ONLY for each in self._all)
         self._annotations = self._annotated(getattr(inspect.unwrap(function), "__globals__", {}))
         self._fitting: set[tuple[object, ...]] = set()
+        self._plain: set[tuple[object, ...]] = set()
         self._exact = {name: annotation.exact for name, annotation in self._annotations.items()}
 
     def bind(self, args: Sequence[object], kwargs: Mapping[str, object]) -> dict[str, object]:
@@ -46,6 +48,17 @@ class Parameters:
             if self.converted(arguments) is arguments and len(self._fitting) < _SHAPES:
                 self._fitting.add(shape)
         return arguments
+
+    def bind_stored(self, args: Sequence[object], kwargs: Mapping[str, object]) -> str:
+        """The arguments by name, checked, as JSON. Raises MisfitError, InvalidInput for what can't be stored."""
+        arguments = self._named(args, kwargs) if args else kwargs
+        shape = (*arguments, *map(type, arguments.values()))
+        if shape in self._plain:
+            return dump_plain(arguments)
+        bound = self.bind((), arguments)
+        if shape in self._fitting and is_plain(bound):
+            self._plain.add(shape)
+        return dumps(bound)
 
     def bind_text(self, fields: Mapping[str, object]) -> dict[str, object]:
         """The arguments by name, a shell's strings converted. Raises MisfitError."""

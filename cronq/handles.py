@@ -6,14 +6,12 @@ from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, Unpack
 
 from cronq.errors import InvalidInput
-from cronq.job import NewJob
-from cronq.serialisation import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cronq.intake import Intake
-    from cronq.job import Job
+    from cronq.job import Job, NewJob
     from cronq.registry import Task
     from cronq.submission import Options
 
@@ -82,8 +80,7 @@ class Enqueueable(Generic[P]):
         return Bound(self._intake, self._task, connection, options)
 
     def _prepare(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NewJob:
-        template = self._intake.template(self.name)
-        return NewJob(self.name, dumps(self._task.bind(args, kwargs)), *template[2:])
+        return self._intake.plain(self._task, args, kwargs)
 
 
 class FunctionTask(Enqueueable[P], Generic[P, R]):

@@ -17,43 +17,51 @@ from cronq.job import COMMAND_TASK, NewJob
 from cronq.permissions import require_commands
 from cronq.serialisation import dumps
 from cronq.store import Store
-from cronq.times import Clock, to_datetime
+from cronq.times import Clock
 from cronq.transports.local import Neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime
 
     from cronq.config import Config
     from cronq.job import Enqueued, Job
     from cronq.registry import Registry, Task
 
+    _Known = tuple[Task, tuple[Any, ...]]
+    """A registered task, and what follows the arguments in a job of it."""
+
 _inherited: list[Store] = []
 """Stores opened before a fork: SQLite allows the child neither to use nor to close them."""
 
-
+_NO_OPTIONS: Mapping[str, Any] = {}
 _TASK_AND_ARGS = {"task", "args"}
-"""What most jobs of a batch are described by: those of a known task take a short way."""
+"""What most jobs of a batch are described by."""
 
 
-class _Opened(threading.local):
-    """The store of one thread, and the process that opened it."""
+class _Opened:
+    """What one thread uses, opened in the process `pid`."""
 
-    pid = 0
-    store: Store
-    neighbours: Neighbours | None = None
-    bell: Bell | None = None
-    """None where nobody is to be rung for: then enqueueing doesn't even look at what is due."""
+    __slots__ = ("bell", "neighbours", "pid", "store")
 
-
-class _Substitute:
-    """One store for all threads, as tests want it."""
-
-    def __init__(self, store: Any) -> None:
+    def __init__(self, store: Any, neighbours: Neighbours | None = None, bell: Bell | None = None) -> None:
         self.pid = os.getpid()
         self.store: Store = store
-        self.bell = None
-        self.neighbours = None
+        self.neighbours = neighbours
+        self.bell = bell
+        """None where nobody is to be rung for: then enqueueing doesn't even look at what is due."""
+
+
+class _ForEachThread(threading.local):
+    """What was opened, for each thread."""
+
+    opened: _Opened | None = None
+
+
+class _ForAll:
+    """A stand-in that all threads use, as tests want it."""
+
+    def __init__(self, store: Any) -> None:
+        self.opened: _Opened | None = _Opened(store)
 
 
 class Intake:
@@ -64,27 +72,29 @@ class Intake:
         self.registry = registry
         self.clock = Clock()
         self._templates: dict[str, NewJob] = {}
-        self._known: dict[str, tuple[Task, tuple[Any, ...]]] = {}
+        self._known: dict[str, _Known] = {}
         self._breakers = Breakers()
-        self._opened: _Opened | _Substitute = _Opened()
+        self._place: _ForEachThread | _ForAll = _ForEachThread()
 
     @property
     def store(self) -> Store:
         """This thread's store, opened at first use."""
-        opened = self._opened
-        if opened.pid != os.getpid():
-            if opened.pid:
+        return self.opened().store
+
+    def opened(self) -> _Opened:
+        """What this thread has opened in this process, opened at first use."""
+        opened = self._place.opened
+        if opened is None or opened.pid != os.getpid():
+            if opened is not None:
                 _inherited.append(opened.store)
-            opened.store = Store(self.config, self.clock)
-            opened.neighbours = Neighbours(self.config)
-            opened.bell = Bell(self.config, self._breakers) if self.config.wake else None
-            opened.pid = os.getpid()
-        return opened.store
+            bell = Bell(self.config, self._breakers) if self.config.wake else None
+            opened = self._place.opened = _Opened(Store(self.config, self.clock), Neighbours(self.config), bell)
+        return opened
 
     def configure(self, config: Config, *, clock: Clock | None = None) -> None:
         """Go on with another config, and another clock if given."""
         self.close()
-        self._opened = _Opened()
+        self._place = _ForEachThread()
         self.config = config
         self.clock = clock or self.clock
         self.registry.allow = config.allow
@@ -93,18 +103,19 @@ class Intake:
     @contextmanager
     def substituted(self, store: Any) -> Iterator[None]:
         """Let a stand-in take what is enqueued, from all threads."""
-        before, self._opened = self._opened, _Substitute(store)
+        before, self._place = self._place, _ForAll(store)
         try:
             yield
         finally:
-            self._opened = before
+            self._place = before
 
     def close(self) -> None:
         """Close this thread's connections; the next use opens others."""
-        if self._opened.pid == os.getpid():
-            self._opened.store.close()
-            if self._opened.bell:
-                self._opened.bell.close()
+        opened = self._place.opened
+        if opened is not None and opened.pid == os.getpid():
+            opened.store.close()
+            if opened.bell:
+                opened.bell.close()
 
     def forget(self) -> None:
         """The tasks or their settings have changed."""
@@ -126,12 +137,20 @@ class Intake:
         self, name: str, args: Mapping[str, Any] | None, options: Mapping[str, Any], *, check: bool = True
     ) -> NewJob:
         """The job for a task's name and arguments. Raises UnknownTask, InvalidInput, ConfigError."""
+        if check and not options and type(name) is str and type(args) is dict:
+            known = self._known.get(name)
+            if known is not None:
+                return _new(known, (), args)
         arguments = submission.arguments(args)
         if name == COMMAND_TASK:
             return self.prepare_command(arguments.get("command"), options)
         if check and self._knows_tasks():
             arguments = self.registry.resolve(name).bind((), arguments)
         return self.customise(self.template(submission.task_name(name)), arguments, options)
+
+    def plain(self, task: Task, args: Sequence[Any], kwargs: Mapping[str, Any]) -> NewJob:
+        """The job for a task and its arguments, without options. Raises InvalidInput."""
+        return _new((task, self.template(task.name)[2:]), args, kwargs)
 
     def prepare_command(self, command: object, options: Mapping[str, Any]) -> NewJob:
         """The job for a shell command. Raises ConfigError where commands aren't allowed."""
@@ -141,12 +160,8 @@ class Intake:
 
     def prepare_spec(self, spec: Mapping[str, Any], *, check: bool = True) -> NewJob:
         """The job for a dict as `enqueue --stdin` takes it."""
-        if check and type(spec) is dict and spec.keys() == _TASK_AND_ARGS and type(spec["args"]) is dict:
-            name = spec["task"]
-            known = self._known.get(name) if type(name) is str else None
-            if known is not None:
-                task, settings = known
-                return NewJob(task.name, dumps(task.bind((), spec["args"])), *settings)
+        if type(spec) is dict and spec.keys() == _TASK_AND_ARGS:
+            return self.prepare(spec["task"], spec["args"], _NO_OPTIONS, check=check)
         options = submission.options_of(spec)
         if "command" in spec:
             return self.prepare_command(spec["command"], options)
@@ -169,25 +184,21 @@ class Intake:
         """Enqueue one job, in the caller's transaction if a connection is given."""
         if connection is not None:
             return self.place_all((job,), connection)[0]
-        now = to_datetime(self.clock.now())
-        new = self.store.enqueue((job,))[0]
-        _tell((job,), (new,))
-        self._wake()
-        if self._opened.bell:
-            self._ring((job,), (new,), None)
+        now = self.clock.now()
+        opened = self.opened()
+        (new,) = opened.store.enqueue((job,))
+        self._announce(opened, (job,), (new,))
         return self._twin(job, new, now) if new.existing else submission.accepted(job, new, now=now)
 
     def place_all(self, jobs: Sequence[NewJob], connection: Any = None) -> list[Job]:
         """Enqueue jobs in one transaction, all or none; the jobs come back in order."""
         if not jobs:
             return []
-        now = to_datetime(self.clock.now())
-        store = self.store
+        now = self.clock.now()
+        opened = self.opened()
+        store = opened.store
         enqueued = store.enqueue(jobs) if connection is None else store.enqueue_through(connection, jobs)
-        _tell(jobs, enqueued)
-        self._wake(connection)
-        if self._opened.bell:
-            self._ring(jobs, enqueued, connection)
+        self._announce(opened, jobs, enqueued, connection)
         accepted = submission.accepted
         return [
             self._twin(job, new, now) if new.existing else accepted(job, new, now=now)
@@ -196,21 +207,28 @@ class Intake:
 
     def announce(self, jobs: Sequence[tuple[str, int]]) -> None:
         """Ring for jobs (queue and id) that are there again."""
-        self._wake()
-        if self._opened.bell:
-            self._opened.bell.ring(jobs)
+        opened = self.opened()
+        if opened.neighbours is not None:
+            opened.neighbours.ring()
+        if opened.bell is not None:
+            opened.bell.ring(jobs)
 
-    def _wake(self, connection: Any = None) -> None:
-        """Wake the workers of this host, also for what is due later: they must know when."""
-        neighbours = self._opened.neighbours
-        if neighbours is None:
-            return
-        if connection is None:
-            neighbours.ring()
-        else:
-            after_commit(connection, neighbours.ring)
+    def _announce(
+        self, opened: _Opened, jobs: Sequence[NewJob], enqueued: Sequence[Enqueued], connection: Any = None
+    ) -> None:
+        """Tell the log and whoever may be waiting of new jobs."""
+        if log.isEnabledFor(INFO):
+            _tell(jobs, enqueued)
+        # The workers of this host also for what is due later: they must know when.
+        if opened.neighbours is not None:
+            if connection is None:
+                opened.neighbours.ring()
+            else:
+                after_commit(connection, opened.neighbours.ring)
+        if opened.bell is not None:
+            self._ring(opened.bell, jobs, enqueued, connection)
 
-    def _ring(self, jobs: Sequence[NewJob], enqueued: Sequence[Enqueued], connection: Any) -> None:
+    def _ring(self, bell: Bell, jobs: Sequence[NewJob], enqueued: Sequence[Enqueued], connection: Any) -> None:
         """Say that new jobs are there, as far as they are due; in a caller's transaction, once that is committed."""
         now = self.clock.now()
         rung = [
@@ -218,15 +236,14 @@ class Intake:
             for job, new in zip(jobs, enqueued, strict=True)
             if not new.existing and (job.available_at is None or job.available_at <= now)
         ]
-        bell = self._opened.bell
-        if not rung or bell is None:
+        if not rung:
             return
         if connection is None:
             bell.ring(rung)
         else:
             after_commit(connection, partial(bell.ring, rung))
 
-    def _twin(self, job: NewJob, enqueued: Enqueued, now: datetime) -> Job:
+    def _twin(self, job: NewJob, enqueued: Enqueued, now: int) -> Job:
         twin = self.store.get(enqueued.id)
         if twin is None:
             return submission.accepted(job, enqueued, now=now)
@@ -237,8 +254,13 @@ class Intake:
         return bool(self.config.app or self.config.allow or self.registry.names())
 
 
+def _new(known: _Known, args: Sequence[Any], kwargs: Mapping[str, Any]) -> NewJob:
+    task, settings = known
+    # NewJob(…) takes twice as long, and this is done for each job of a program.
+    return tuple.__new__(NewJob, (task.name, task.bind_stored(args, kwargs), *settings))
+
+
 def _tell(jobs: Sequence[NewJob], enqueued: Sequence[Enqueued]) -> None:
     """Tell the log of new jobs; of those in a caller's transaction before it is decided."""
-    if log.isEnabledFor(INFO):
-        for job, new in zip(jobs, enqueued, strict=True):
-            step(new.id, "exists" if new.existing else "enqueued", task=job.task, queue=job.queue)
+    for job, new in zip(jobs, enqueued, strict=True):
+        step(new.id, "exists" if new.existing else "enqueued", task=job.task, queue=job.queue)

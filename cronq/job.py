@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from cronq.claimed import COMMAND_TASK as COMMAND_TASK
 from cronq.claimed import Claimed as Claimed
@@ -10,7 +10,7 @@ from cronq.claimed import Failure as Failure
 from cronq.claimed import State as State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
 DEFAULT_QUEUE = "default"
@@ -95,8 +95,13 @@ class Attempt(NamedTuple):
         }
 
 
-class Job(NamedTuple):
-    """One request to run a task, as the store knows it. Times are aware datetimes in UTC."""
+class Job:
+    """One request to run a task, as the store knows it. Times are aware datetimes in UTC.
+
+    A value: equal to another one that shows the same, and not to be changed.
+    """
+
+    _fields: ClassVar[tuple[str, ...]]
 
     id: int
     queue: str
@@ -115,23 +120,72 @@ class Job(NamedTuple):
     crashes: int
     created_at: datetime
     available_at: datetime
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    outcome: str | None = None
-    error: Failure | None = None
-    host: str | None = None
-    pid: int | None = None
-    worker: str | None = None
-    time_limit: float | None = None
-    blocked_by: int | None = None
-    result: Any = None
-    notes: dict[str, Any] | None = None
-    warnings: Sequence[str] = ()
-    peak_memory: int | None = None
-    memory_before: int | None = None
-    cpu_time: float | None = None
-    existing: bool = False
+    started_at: datetime | None
+    finished_at: datetime | None
+    outcome: str | None
+    error: Failure | None
+    host: str | None
+    pid: int | None
+    worker: str | None
+    time_limit: float | None
+    blocked_by: int | None
+    result: Any
+    notes: dict[str, Any] | None
+    warnings: Sequence[str]
+    peak_memory: int | None
+    memory_before: int | None
+    cpu_time: float | None
+    existing: bool
     """True on the value that `enqueue` returns when a unique twin was found."""
+
+    def __init__(self, **fields: Any) -> None:
+        vars(self).update(_NOT_RUN_YET, **fields)
+
+    @classmethod
+    def known_later(cls, job_id: int, fields: Callable[[], Mapping[str, Any]]) -> Job:
+        """A job of which only the id is known; `fields` gives all when somebody looks at another one.
+
+        Most programs don't look at what `enqueue` returns, and it costs as much as storing the row.
+        """
+        job = cls.__new__(cls)
+        known = vars(job)
+        known["id"], known["_known_later"] = job_id, fields
+        return job
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            fields = vars(self).get("_known_later")
+            if name not in self._fields or fields is None:
+                raise AttributeError(f"a job has no {name!r}")
+            vars(self).update(_NOT_RUN_YET, **fields())
+            return vars(self)[name]
+
+    def __setattr__(self, name: str, _: object) -> None:
+        raise AttributeError(f"a job is a value: {name} can't be set")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a job is a value: {name} can't be deleted")
+
+    def __repr__(self) -> str:
+        return f"Job({', '.join(f'{name}={value!r}' for name, value in self._asdict().items())})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Job) and self._asdict() == other._asdict()
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self._asdict()
+
+    def _asdict(self) -> dict[str, Any]:
+        """All fields by name."""
+        return {name: getattr(self, name) for name in self._fields}
+
+    def _replace(self, **fields: Any) -> Job:
+        """The same job with other values in these fields."""
+        return Job(**{**self._asdict(), **fields})
 
     @property
     def duration(self) -> float | None:
@@ -176,6 +230,15 @@ class Job(NamedTuple):
             "peak_memory": self.peak_memory,
             "cpu_time": self.cpu_time,
         }
+
+
+Job._fields = tuple(name for name in Job.__annotations__ if name != "_fields")
+_NOT_RUN_YET: Mapping[str, Any] = {
+    **dict.fromkeys(Job._fields[Job._fields.index("started_at") :]),
+    "warnings": (),
+    "existing": False,
+}
+"""What a job shows that has not been tried."""
 
 
 def _iso(when: datetime | None) -> str | None:

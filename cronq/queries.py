@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from binascii import crc32
 
-from cronq.flavour import CLAIMED_COLUMNS, ENDED_STATES, ENQUEUE_COLUMNS, FUTURE_STATES, WORKER_COLUMNS
+from cronq.flavour import CLAIMED_COLUMNS, ENDED_STATES, ENQUEUE_COLUMNS, FUTURE_STATES, USUAL_COLUMNS, WORKER_COLUMNS
 from cronq.lookups import Lookups, lanes_of
 
 _LINE = "priority, available_at, id"
@@ -42,6 +42,12 @@ class Queries(Lookups):
         columns = ENQUEUE_COLUMNS + ", enqueue_token" * self.flavour.server
         holes = ", ".join("?" * len(columns.split(",")))
         self.enqueue = f"INSERT INTO {self.jobs} ({columns}) VALUES ({holes})"
+        if not self.flavour.server:
+            # Jobs that differ in nothing but the second column, in the order of a list of its texts.
+            alike = holes.replace("?, ?", "?, value", 1)
+            self.enqueue_alike = f"INSERT INTO {self.jobs} ({columns}) SELECT {alike} FROM json_each(?)"
+            usual = ", ".join("?" * len(USUAL_COLUMNS.split(",")))
+            self.enqueue_usual = f"INSERT INTO {self.jobs} ({USUAL_COLUMNS}) VALUES ({usual})"
         # A held group's newcomer starts out blocked; the state is the fifth column.
         held = f"EXISTS (SELECT 1 FROM {self.groups} WHERE name = ?{self.flavour.shared})"
         state = f"(SELECT CASE WHEN due = 'ready' AND {held} THEN 'blocked' ELSE due END FROM (SELECT ? AS due) d)"

@@ -79,6 +79,13 @@ class Task:
         except MisfitError as error:
             raise InvalidInput(self._complaint(error)) from None
 
+    def bind_stored(self, args: Sequence[object], kwargs: Mapping[str, object]) -> str:
+        """As `bind`, at once as the JSON that is stored."""
+        try:
+            return self.parameters.bind_stored(args, kwargs)
+        except MisfitError as error:
+            raise InvalidInput(self._complaint(error)) from None
+
     def bind_text(self, fields: Mapping[str, object]) -> dict[str, object]:
         """As `bind`, for strings given at a shell: each becomes what its annotation wants."""
         try:

@@ -29,6 +29,15 @@ def new_row(job: NewJob, now: int, *, blocked: bool = False) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+def usual_row(job: NewJob, now: int) -> tuple[Any, ...] | None:
+    """What `enqueue_usual` takes; None for a job with a key, a group or settings of its own."""
+    task, args, queue, priority, available_at, key, _, group, max_attempts, time_limit, event, retry = job
+    if key is None and group is None and time_limit is None and event is None and retry is None:
+        due = now if available_at is None else available_at
+        return task, args, queue, priority, "scheduled" if due > now else "ready", due, max_attempts, now
+    return None
+
+
 def is_plain(settlement: Settlement) -> bool:
     """Whether this is a first attempt that succeeded and left nothing to keep."""
     job, outcome = settlement.job, settlement.outcome

@@ -48,12 +48,24 @@ def dumps(arguments: Mapping[str, object]) -> str:
     Raises InvalidInput naming the parameter, the way inside it (`items[3].when`) and the
     type of a value that can't be stored.
     """
-    for name, value in arguments.items():
-        if type(value) not in _PLAIN or type(name) is not str or name == TAG:
-            break
-    else:
-        return _write(arguments if type(arguments) is dict else dict(arguments))
-    return _write(_escaped({_name(name): _parameter(name, value) for name, value in arguments.items()}))
+    if is_plain(arguments):
+        return dump_plain(arguments if type(arguments) is dict else dict(arguments))
+    return dump_plain(_escaped({_name(name): _parameter(name, value) for name, value in arguments.items()}))
+
+
+def is_plain(arguments: Mapping[str, object]) -> bool:
+    """Whether JSON holds all of them as they are, so that `dump_plain` can write them."""
+    return all(type(value) in _PLAIN and type(name) is str and name != TAG for name, value in arguments.items())
+
+
+def dump_plain(plain: object, *, what: str | None = None) -> str:
+    """What JSON holds as it is. Raises InvalidInput for an int too long, or nesting too deep."""
+    try:
+        text = "".join(_parts(plain, 0))
+    except (ValueError, RecursionError):
+        _blame(plain, what)
+    # A lone surrogate, as in a file name that isn't UTF-8, can't be kept by a database: escape it.
+    return text if text.isascii() or _is_unicode(text) else "".join(_parts_in_ascii(plain, 0))
 
 
 def loads(text: str) -> dict[str, object]:
@@ -66,7 +78,7 @@ def loads(text: str) -> dict[str, object]:
 
 def dump_value(value: object, *, what: str = "result") -> str:
     """Any storable value as compact JSON. Raises InvalidInput beginning with `what`."""
-    return _write(value if type(value) in _PLAIN else _parameter(what, value), what=what)
+    return dump_plain(value if type(value) in _PLAIN else _parameter(what, value), what=what)
 
 
 def load_value(text: str) -> object:
@@ -87,15 +99,6 @@ def needs_annotation(value: object) -> bool:
 # Writing
 
 
-def _write(plain: object, *, what: str | None = None) -> str:
-    try:
-        text = _encode(plain)
-    except (ValueError, RecursionError):
-        _blame(plain, what)
-    # A lone surrogate, as in a file name that isn't UTF-8, can't be kept by a database: escape it.
-    return text if text.isascii() or _is_unicode(text) else _encode_ascii(plain)
-
-
 def _is_unicode(text: str) -> bool:
     try:
         text.encode()
@@ -109,7 +112,7 @@ def _blame(plain: object, what: str | None) -> NoReturn:
     parts = {what: plain} if what else cast("dict[str, object]", plain)
     for name, part in parts.items():
         try:
-            _encode(part)
+            "".join(_parts(part, 0))
         except RecursionError:
             raise InvalidInput(f"{name}: nested too deeply, or contains itself") from None
         except ValueError as error:
@@ -341,8 +344,8 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _encoder(*, ascii_only: bool) -> Callable[[object], str]:
-    """What writes compact JSON.
+def _encoder(*, ascii_only: bool) -> Callable[[object, int], Iterable[str]]:
+    """What gives the parts of compact JSON.
 
     `JSONEncoder.encode` makes a C encoder for each call, which costs three times what using it
     does; one made beforehand does the same. Where there is none, the slow way is taken.
@@ -350,13 +353,12 @@ def _encoder(*, ascii_only: bool) -> Callable[[object], str]:
     usual = JSONEncoder(separators=(",", ":"), ensure_ascii=ascii_only, allow_nan=False, check_circular=False)
     make: Any = getattr(encoder, "c_make_encoder", None)
     if make is None:
-        return usual.encode
+        return lambda value, _indent: usual.iterencode(value)
     escaped = encoder.encode_basestring_ascii if ascii_only else encoder.encode_basestring
-    made = make(None, usual.default, escaped, None, ":", ",", False, False, False)  # noqa: FBT003
-    return lambda value: "".join(made(value, 0))
+    return make(None, usual.default, escaped, None, ":", ",", False, False, False)  # type: ignore[no-any-return]  # noqa: FBT003
 
 
-_encode = _encoder(ascii_only=False)
-_encode_ascii = _encoder(ascii_only=True)
+_parts = _encoder(ascii_only=False)
+_parts_in_ascii = _encoder(ascii_only=True)
 _decode = JSONDecoder(parse_constant=_no_constant).decode
 _decode_tagged = JSONDecoder(parse_constant=_no_constant, object_hook=_restore).decode

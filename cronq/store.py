@@ -105,7 +105,8 @@ class Store(Steering):
         Returns their ids in order; a unique job whose key an unfinished one has gets that
         one's id.
         """
-        self.prepare()
+        if not self._prepared:
+            self.prepare()
         return self._acceptance.accept(jobs, now=self.clock.now())
 
     def enqueue_through(self, connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:

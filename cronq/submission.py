@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from cronq.errors import ConfigError, InvalidInput
@@ -81,9 +82,6 @@ def declared(options: Mapping[str, Any], *, where: str) -> TaskOptions:
     return TaskOptions(**checked)
 
 
-_decode = json.JSONDecoder().raw_decode
-
-
 def template(name: str, declared: TaskOptions | None, config: Config) -> NewJob:
     """A job of this task without arguments: the config's override, else the task's, else the config's."""
     overrides = config.tasks.get(name, {})
@@ -157,21 +155,35 @@ def command_line(command: object) -> str | list[str]:
     raise InvalidInput("command: expected text for the shell, or a list of texts: program and arguments")
 
 
-def accepted(job: NewJob, enqueued: Enqueued, *, now: datetime) -> Job:
+def accepted(job: NewJob, enqueued: Enqueued, *, now: int) -> Job:
     """The enqueued job, from what is known without reading it back."""
-    due = now if job.available_at is None else to_datetime(job.available_at)
-    args, _ = _decode(job.args)
-    command = args.pop("command", None) if job.task == COMMAND_TASK else None
-    state = "scheduled" if due > now else "ready"
-    # Made like a row, by position: with its fields by name a Job costs more than an index of its table.
-    return Job._make((
-        enqueued.id, job.queue, job.task, args, command, state, job.priority, job.key, job.group, job.unique, job.event,
-        0, job.max_attempts, 0, 0, now, due, *_NOT_RUN_YET, job.time_limit, *_NO_RESULT_YET, enqueued.existing,
-    ))  # fmt: skip
+    return Job.known_later(enqueued.id, partial(_fields, job, enqueued, now))
 
 
-_NOT_RUN_YET = (None,) * (Job._fields.index("time_limit") - Job._fields.index("started_at"))
-_NO_RESULT_YET = tuple(Job._field_defaults[field] for field in Job._fields[Job._fields.index("blocked_by") : -1])
+def _fields(job: NewJob, enqueued: Enqueued, now: int) -> dict[str, Any]:
+    due = now if job.available_at is None else job.available_at
+    args = json.loads(job.args)
+    return {
+        "id": enqueued.id,
+        "queue": job.queue,
+        "task": job.task,
+        "command": args.pop("command", None) if job.task == COMMAND_TASK else None,
+        "args": args,
+        "state": "scheduled" if due > now else "ready",
+        "priority": job.priority,
+        "key": job.key,
+        "group": job.group,
+        "unique": job.unique,
+        "event": job.event,
+        "attempt": 0,
+        "max_attempts": job.max_attempts,
+        "snoozes": 0,
+        "crashes": 0,
+        "created_at": to_datetime(now),
+        "available_at": to_datetime(due),
+        "time_limit": job.time_limit,
+        "existing": enqueued.existing,
+    }
 
 
 def _convert(option: str, value: Any, now: int) -> Any:

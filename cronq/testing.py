@@ -34,7 +34,7 @@ from cronq.outcome import Settlement, next_state
 from cronq.policies import Policies
 from cronq.selection import Filter
 from cronq.store import Lease, Store
-from cronq.times import SECOND, Clock, parse_duration, parse_when, to_datetime
+from cronq.times import SECOND, Clock, parse_duration, parse_when
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -133,7 +133,7 @@ class _Captor:
         """Keep the jobs in memory."""
         first = len(self._captured) + 1
         new = [Enqueued(number, existing=False) for number in range(first, first + len(jobs))]
-        now = to_datetime(self._clock.now())
+        now = self._clock.now()
         pairs = zip(jobs, new, strict=True)
         self._captured += [submission.accepted(job, enqueued, now=now) for job, enqueued in pairs]
         return new

@@ -138,6 +138,7 @@ class Worker(Runner):
                 self._service.ready()
                 self._store.be_patient(_PATIENCE)
                 self._stay_at_work(signals, (doorbell, listeners))
+                self._service.ending(afresh=self.orders.afresh)
                 if self.orders.afresh:
                     signal.pthread_sigmask(signal.SIG_BLOCK, AFRESH)
         finally:

@@ -85,7 +85,11 @@ class Database(Inserting):
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
         """One writing statement that commits by itself."""
-        return self._patiently(lambda: self.connection.execute(sql, parameters))  # type: ignore[no-any-return]
+        return self._patiently(self.connection.execute, sql, parameters)  # type: ignore[no-any-return]
+
+    def insert(self, sql: str, row: Sequence[Any]) -> int:
+        """Insert one row; returns its id."""
+        return self._patiently(self.connection.execute, sql, row).lastrowid  # type: ignore[no-any-return]
 
     def write(self) -> Transaction:
         """A writing transaction: `with database.write() as tx: tx.execute(…)`."""
@@ -133,12 +137,12 @@ class Database(Inserting):
 
     def begin(self) -> None:
         """Take the write lock, waiting for it with short random pauses."""
-        self._patiently(lambda: self.connection.execute("BEGIN IMMEDIATE"))
+        self._patiently(self.connection.execute, "BEGIN IMMEDIATE")
 
     def commit(self) -> None:
         """Make the transaction durable, or leave nothing of it."""
         try:
-            self._patiently(lambda: self.connection.execute("COMMIT"))
+            self._patiently(self.connection.execute, "COMMIT")
         except BaseException:
             self.rollback()
             raise
@@ -162,14 +166,14 @@ class Database(Inserting):
             )
         except sqlite3.Error as error:
             raise self.unavailable(error) from error
-        self._patiently(lambda: connection.execute(f"PRAGMA synchronous = {self._synchronous}"))
+        self._patiently(connection.execute, f"PRAGMA synchronous = {self._synchronous}")
         return connection
 
-    def _patiently(self, attempt: Any) -> Any:
+    def _patiently(self, attempt: Callable[..., Any], *given: Any) -> Any:
         deadline = 0.0
         while True:
             try:
-                return attempt()
+                return attempt(*given)
             except sqlite3.OperationalError as error:
                 now = time.monotonic()
                 deadline = deadline or now + self._patience

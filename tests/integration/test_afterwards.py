@@ -31,6 +31,9 @@ class Rung(list[int]):
             assert select(self._config, "SELECT id FROM cronq_jobs WHERE id = ?", (job_id,)) == [(job_id,)]
             self.append(job_id)
 
+    def close(self) -> None:
+        """There is nothing to close."""
+
 
 @pytest.fixture
 def queue(tmp_path: Path) -> Iterator[Cronq]:
@@ -43,7 +46,7 @@ def queue(tmp_path: Path) -> Iterator[Cronq]:
 @pytest.fixture
 def rung(queue: Cronq) -> Rung:
     rung = Rung(queue)
-    opened: Any = queue._intake._opened
+    opened: Any = queue._intake.opened()
     opened.bell = rung
     return rung
 

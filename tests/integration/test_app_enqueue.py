@@ -138,7 +138,7 @@ def test_the_job_that_comes_back_is_the_stored_one(queue: Cronq) -> None:
     assert copy.deepcopy(job) == pickle.loads(pickle.dumps(job)) == copy.copy(job)
     assert not hasattr(job, "colour")
     with pytest.raises(AttributeError):
-        job.queue = "other"  # type: ignore[misc]
+        job.queue = "other"
 
 
 def test_a_twin_comes_back_as_what_it_is(queue: Cronq) -> None:
