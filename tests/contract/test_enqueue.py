@@ -43,6 +43,20 @@ def test_a_large_batch_has_its_ids_in_order(store: Store) -> None:
     assert [stored(store, ids[i]).task for i in (0, 1234, 2499)] == ["t0", "t1234", "t2499"]
 
 
+def test_a_batch_of_jobs_that_differ_in_their_arguments_only(store: Store) -> None:
+    texts = ["{}", '{"a":"é \\u0000 \\"quoted\\" \\\\ 😀"}', *(f'{{"n":{number}}}' for number in range(1200))]
+    ids = put(store, *(new(args=text, key="k", group="g", time_limit=1.5) for text in texts))
+    assert ids == list(range(ids[0], ids[0] + len(texts)))
+    assert [stored(store, ids[i]).args for i in (0, 1, 2, -1)] == [
+        {},
+        {"a": 'é \0 "quoted" \\ 😀'},
+        {"n": 0},
+        {"n": 1199},
+    ]
+    last = stored(store, ids[-1])
+    assert (last.key, last.group, last.unique, last.time_limit, last.state) == ("k", "g", False, 1.5, "ready")
+
+
 def test_no_jobs_is_no_error(store: Store) -> None:
     assert store.enqueue([]) == []
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from cronq.job import Attempt, Failure, Job
 
@@ -19,6 +20,26 @@ def job(**fields: object) -> Job:
 
 def test_every_documented_field_is_there_in_its_order() -> None:
     assert list(job().to_json()) == DOCUMENTED.split()
+
+
+def test_a_job_is_a_value() -> None:
+    one = job(args={"n": 1})
+    assert one == job(args={"n": 1}) != one._replace(queue="q")
+    assert len({one, job(args={"n": 1})}) == 1
+    assert one != 1
+
+
+def test_what_is_known_later_is_asked_for_when_it_is_looked_at() -> None:
+    asked = []
+
+    def fields() -> dict[str, Any]:
+        asked.append("once")
+        return job(id=7, queue="q", priority=3)._asdict()
+
+    known = Job.known_later(7, fields)
+    assert (known.id, hasattr(known, "colour"), len(asked)) == (7, False, 0)
+    assert (known.queue, known.priority, len(asked)) == ("q", 3, 1)
+    assert known == job(id=7, queue="q", priority=3)
 
 
 def test_times_end_in_z_and_unknown_is_null() -> None:

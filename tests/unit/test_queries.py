@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cronq import rows
-from cronq.flavour import CLAIMED_COLUMNS, ENQUEUE_COLUMNS, JOB_COLUMNS
+from cronq.flavour import CLAIMED_COLUMNS, ENQUEUE_COLUMNS, JOB_COLUMNS, USUAL_COLUMNS
 from cronq.job import Claimed, NewJob, State
 from cronq.lookups import glance
 from cronq.outcome import Next, Outcome, Settlement
@@ -90,6 +90,8 @@ def test_columns_match_what_is_made_of_them() -> None:
     [
         ("enqueue", len(rows.new_row(NewJob("t"), 0))),
         ("enqueue_grouped", len(rows.new_row(NewJob("t"), 0)) + 1),
+        ("enqueue_usual", len(rows.usual_row(NewJob("t"), 0) or ())),
+        ("enqueue_alike", len(rows.new_row(NewJob("t"), 0))),
         ("settle", len(rows.settled_row(SETTLED))),
         ("finish", len(rows.finished_row(SETTLED))),
         ("record_attempt", len(rows.attempt_row(SETTLED, "host"))),
@@ -133,6 +135,15 @@ def test_a_row_says_what_is_due() -> None:
     assert rows.new_row(NewJob("t", available_at=5), 5)[4:6] == ("ready", 5)
     assert rows.new_row(NewJob("t", key="k"), 5)[6:9] == ("k", None, False)
     assert rows.new_row(NewJob("t", key="k", unique=True), 5)[6:9] == ("k", "k", True)
+
+
+def test_a_row_without_empty_columns_is_for_jobs_that_leave_them_empty() -> None:
+    usual = dict(zip(columns(USUAL_COLUMNS), rows.usual_row(NewJob("t", available_at=6), 5) or (), strict=True))
+    full = dict(zip(columns(ENQUEUE_COLUMNS), rows.new_row(NewJob("t", available_at=6), 5), strict=True))
+    assert usual == {name: full[name] for name in usual}
+    assert not any(value for name, value in full.items() if name not in usual)
+    for own in ({"key": "k"}, {"group": "g"}, {"time_limit": 1.0}, {"event": "e"}, {"retry": "{}"}):
+        assert rows.usual_row(NewJob("t", **own), 5) is None
 
 
 def test_only_a_first_plain_success_takes_the_short_way() -> None:
