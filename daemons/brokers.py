@@ -103,7 +103,7 @@ class Broker:
             wait_until(lambda: not alive(pid), what=f"{self.kind} is gone")
             self._pid_file.unlink()
         if self._variables is not None:
-            subprocess.run(["epmd", "-kill"], env=self._variables, stdout=subprocess.DEVNULL, check=False)
+            rabbitmq.end_port_mapper(self._variables)
 
     @property
     def _pid_file(self) -> Path:

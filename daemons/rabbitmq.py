@@ -47,7 +47,7 @@ def private_rabbitmq() -> Iterator[str]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGKILL)
         server.wait()
-        subprocess.run(["epmd", "-kill"], env=variables, stdout=subprocess.DEVNULL, check=False)
+        end_port_mapper(variables)
         shutil.rmtree(place, ignore_errors=True)
 
 
@@ -81,6 +81,16 @@ def _answers(server: subprocess.Popen[bytes], port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False
+
+
+def end_port_mapper(variables: dict[str, str]) -> None:
+    """End the instance's port mapper, which refuses as long as it takes the instance for alive."""
+    wait_until(lambda: "not allowed" not in _asked_to_end(variables), what="epmd lets itself be ended")
+
+
+def _asked_to_end(variables: dict[str, str]) -> str:
+    asked = subprocess.run(["epmd", "-kill"], env=variables, capture_output=True, text=True, check=False)
+    return asked.stdout + asked.stderr
 
 
 def owner() -> dict[str, Any]:
