@@ -337,7 +337,7 @@ def test_the_line_stays_sound(engine: str, monkeypatch: pytest.MonkeyPatch) -> N
     run_state_machine_as_test(
         Queue,
         settings=settings(
-            max_examples=60 if engine == "sqlite" else 20, stateful_step_count=40, deadline=None, derandomize=True, database=None,
-            suppress_health_check=list(HealthCheck),
+            max_examples=60 if engine == "sqlite" else 20, stateful_step_count=40, deadline=None,
+            derandomize=True, database=None, suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip
