@@ -307,7 +307,6 @@ class Queries(Lookups):
         self.beat = f"UPDATE {self.workers} SET seen_at = ?, state = ?, jobs_done = ?, memory = ? WHERE name = ?"
         self.leave = f"DELETE FROM {self.workers} WHERE name = ?"
         self.workers_seen = f"SELECT {WORKER_COLUMNS} FROM {self.workers} ORDER BY started_at, name"
-        self.asked = f"SELECT asked FROM {self.workers} WHERE name = ?"
         self.ask = f"UPDATE {self.workers} SET asked = ? WHERE name = ?"
         # Served by the primary key, a duty's name.
         self.take_duty = (
@@ -341,54 +340,3 @@ class Queries(Lookups):
             f" (SELECT 1 FROM {self.troubles} t WHERE t.queue = {self.jobs}.queue AND t.job_id = {self.jobs}.id)"
         )
         self.heal = f"DELETE FROM {self.troubles} WHERE queue = ? AND job_id {self.flavour.among}"
-
-
-def glance(prefix: str, family: str = "sqlite") -> str:
-    """1 when a run has anything to do: due jobs, leases that have ended, or ended jobs to prune.
-
-    Indexes: ready, future, held, ended (SQLite: counted).
-    """
-    jobs = f"{prefix}jobs"
-    old = f"SELECT 1 FROM {jobs} WHERE state = 'finished' AND finished_at < ?"
-    if family == "sqlite":
-        lanes = _lanes(jobs, "SELECT 'finished'")
-        old = f"{lanes} SELECT 1 FROM lanes WHERE EXISTS ({old} AND queue = lanes.queue)"
-    return (
-        # Not EXISTS: PostgreSQL would rather read the table from its start until it meets a ready one.
-        f"SELECT (SELECT queue FROM {jobs} WHERE state = 'ready' ORDER BY queue, priority LIMIT 1) IS NOT NULL"
-        f" OR EXISTS (SELECT 1 FROM {jobs} WHERE {FUTURE_STATES} AND available_at <= ?)"
-        f" OR EXISTS (SELECT 1 FROM {jobs} WHERE lease_until IS NOT NULL AND lease_until <= ?)"
-        f" OR EXISTS ({old})"
-    )
-
-
-def counts(jobs: str, family: str) -> str:
-    """Queue, state, how many, and the least `available_at` of those that wait for their time or a runner.
-
-    Indexes: MySQL ready; SQLite counted, ready, future, held and group, and no look at the table
-    but for jobs that wait for their time.
-    """
-    first = "min(CASE WHEN state = 'ready' OR state = 'scheduled' OR state = 'retrying' OR state = 'waiting'"
-    if family != "sqlite":
-        return f"SELECT queue, state, count(*), {first} THEN available_at END) FROM {jobs} GROUP BY state, queue"
-    # Where the state is given as a constant, the index alone answers.
-    parts = (
-        ("state", "NULL", "finished_at IS NOT NULL GROUP BY state, queue"),
-        ("'ready'", "min(available_at)", "state = 'ready' GROUP BY queue"),
-        ("state", "min(available_at)", f"{FUTURE_STATES} GROUP BY state, queue"),
-        ("'running'", "NULL", "lease_until IS NOT NULL AND state = 'running' GROUP BY queue"),
-        ("'blocked'", "NULL", "job_group IS NOT NULL AND state = 'blocked' GROUP BY queue"),
-    )
-    return " UNION ALL ".join(
-        f"SELECT queue, {state}, count(*), {oldest} FROM {jobs} WHERE {which}" for state, oldest, which in parts
-    )
-
-
-def _lanes(jobs: str, states: str) -> str:
-    """The queues that have ended jobs in these states, by the index `counted`: a step for each."""
-    ended = f"SELECT min(queue) FROM {jobs} WHERE finished_at IS NOT NULL AND state ="
-    return (
-        f"WITH RECURSIVE wanted(state) AS ({states}), lanes(state, queue) AS (SELECT state, ({ended} wanted.state)"
-        f" FROM wanted UNION ALL SELECT state, ({ended} lanes.state AND queue > lanes.queue) FROM lanes"
-        " WHERE queue IS NOT NULL)"
-    )

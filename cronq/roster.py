@@ -93,11 +93,6 @@ class Roster:
         """All that are on the roster, oldest first."""
         return [Worker._make(row) for row in self._opened().query(self._queries.workers_seen)]
 
-    def asked(self, name: str) -> str | None:
-        """What somebody asked a runner to do."""
-        rows = self._opened().query(self._queries.asked, (name,))
-        return rows[0][0] if rows else None
-
     def ask(self, name: str, what: str | None) -> bool:
         """Ask a runner to do something (`end`), or no longer; False if it isn't on the roster."""
         return bool(self._opened().execute(self._queries.ask, (what, name)).rowcount)

@@ -34,15 +34,6 @@ class Retried(NamedTuple):
     """By the ids of those left as they are, the unfinished twins that have their keys."""
 
 
-class Offset(NamedTuple):
-    """A database's clock beside the host's, in microseconds."""
-
-    ahead: int
-    """How far the database's is ahead."""
-    doubt: int
-    """By how much that may be wrong."""
-
-
 class Steering(Reader):
     """The store as those see it who change jobs by hand."""
 
@@ -76,12 +67,6 @@ class Steering(Reader):
         if not self._prepared:
             self.synchronise()
         return self.clock.now()
-
-    def clock_offset(self) -> Offset:
-        """The database's clock beside the host's, measured now."""
-        self._opened()
-        self.synchronise()
-        return Offset(self.clock.ahead if self._queries.flavour.server else 0, self.clock.doubt)
 
     def retry(self, ids: Iterable[int]) -> list[int]:
         """Put ended jobs back to ready with a fresh budget of attempts; returns the ids changed.

@@ -6,6 +6,7 @@ import os
 import sys
 
 from cronq import __version__
+from cronq.commands.arguments import read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,13 +28,7 @@ class MetricsOptions:
 def parse(arguments: Sequence[str]) -> MetricsOptions | None:
     """The options, or None for whatever typer has to look at: `--help`, and every mistake."""
     options = MetricsOptions()
-    following = list(arguments)
-    while following:
-        name, equals, value = following.pop(0).partition("=")
-        if name not in VALUES or not (equals or following):
-            return None
-        setattr(options, VALUES[name], value if equals else following.pop(0))
-    return options
+    return options if read(arguments, options, values=VALUES, flags={}) else None
 
 
 def execute(invocation: Invocation, options: MetricsOptions) -> int:

@@ -14,6 +14,7 @@ import time
 
 from cronq import callers, entrance
 from cronq.callers import Caller
+from cronq.commands.arguments import read
 from cronq.errors import CronqError
 from cronq.times import SECOND, Clock, parse_duration
 
@@ -45,13 +46,7 @@ class Options:
 def parse(arguments: Sequence[str]) -> Options | None:
     """The options, or None for whatever typer has to look at: `--help`, and every mistake."""
     options = Options()
-    following = list(arguments)
-    while following:
-        name, equals, value = following.pop(0).partition("=")
-        if name not in VALUES or not (equals or following):
-            return None
-        setattr(options, VALUES[name], value if equals else following.pop(0))
-    return options
+    return options if read(arguments, options, values=VALUES, flags={}) else None
 
 
 def serve(invocation: Invocation, arguments: Sequence[str], *, misread: Callable[[], int]) -> int:
