@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import brokers, databases, servers, sharing
+from tests import brokers, databases, inherited, servers, sharing
 from tests.project import Project
+
+inherited.reset()  # here, for this file is read before any test starts something, in each worker too
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,0 +1,27 @@
+"""The tests themselves, started as a shell's background, nohup, cron or a daemon starts them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.project import ROOT
+
+STARTER = """\
+import os, signal, sys
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD):
+    signal.signal(number, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+os.close(0)
+os.execv(sys.executable, [sys.executable, "-m", "pytest", *sys.argv[1:]])
+"""
+TEST = "tests/cli/test_exit_statuses.py::test_status[130-interrupted]"
+
+
+def test_signals_reach_what_a_test_starts_whatever_was_ignored_or_blocked_before() -> None:
+    options = ["-p", "no:cacheprovider", "--timeout", "60", "-n", "1"]
+    ran = subprocess.run(
+        [sys.executable, "-c", STARTER, *options, TEST], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "1 passed" in ran.stdout
