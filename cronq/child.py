@@ -20,12 +20,16 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from cronq.claimed import Claimed, Failure
-from cronq.errors import TimeLimitExceeded
+from cronq import process_tree
+from cronq.claimed import Claimed
+from cronq.errors import Terminated, TimeLimitExceeded
+from cronq.executor import verdict_of
+from cronq.journal import CHILD_VARIABLE
 from cronq.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from mmap import mmap
     from types import FrameType
 
     from cronq.capture import Capture
@@ -38,19 +42,29 @@ LOST_DESCRIPTORS = 119
 BROKEN = 70
 """Exit status of a child that failed outside of any task."""
 
+REPLACED = 117
+"""Exit status of a child that ends between two jobs because the last one left something; stderr says what."""
+
 GENERATIONS = 256
 
-WORKER_VARIABLE = "CRONQ_WORKER"
-"""Names the worker to everything a job starts, so that a rescue kills only what is its own."""
-
 _HEAD = struct.Struct("<IB")
+ATTEMPT = struct.Struct("<qq")
+"""An attempt by its job's id and its claim's token."""
+
 _QUICK = 1_000_000
 """Nanoseconds: the runner is told at once of a job that took longer."""
+
+_FORKING = 40_000
+"""Nanoseconds that a job takes at least if it has started a process."""
 
 _QUIET = 64
 """Jobs that end before the runner is told of them, if they are quick."""
 
+_DYING = 0.005
+"""Seconds between two looks whether killed processes are gone."""
+
 _CONTINUES = frozenset({"success", "warning"})
+_INTERRUPTED = frozenset({"timeout", "crashed"})
 
 
 class Line(NamedTuple):
@@ -59,6 +73,8 @@ class Line(NamedTuple):
     permits: int
     messages: int
     bell: int
+    orders: mmap
+    """Shared memory that names the attempt that SIGTERM is to end before its time limit."""
 
 
 class Tools(NamedTuple):
@@ -84,6 +100,7 @@ class Child:
         self._journal, self._captures, self._executor, self._time_limit = tools
         self._hand: deque[tuple[int, Claimed]] = deque()
         self._stopped: dict[str, int] = {}
+        self._running = (0, 0)
         self._deadline: int | None = None
         self._limit = 0.0
         self._untold = 0
@@ -146,27 +163,45 @@ class Child:
             return
         begun = time.monotonic_ns()
         self._journal.begin(job, begun)
+        self._running = job[:2]
         self._limit = self._time_limit(job)
         self._deadline = begun + round(self._limit * 1e9)
         outcome = self._executed(job)
         self._deadline = None
         if os.getpid() != self._pid:
             os._exit(0 if outcome.kind in _CONTINUES else 1)  # the task forked, and both returned
+        if outcome.kind in _INTERRUPTED:
+            self._end_descendants()
         self._journal.append(job, self._with_output(outcome))
+        if outcome.kind in _INTERRUPTED:
+            os.kill(self._pid, signal.SIGKILL)  # what was interrupted may have left locks, half a state, anything
         self._put_back()
-        if outcome.kind == "timeout":
-            # What was interrupted may have left anything behind: processes, locks, half a state.
-            os.killpg(0, signal.SIGKILL)
         if job.group is not None and outcome.kind not in _CONTINUES:
             self._stopped[job.group] = job.token
-        self._tell(at_once=time.monotonic_ns() - begun > _QUICK)
+        took = time.monotonic_ns() - begun
+        self._tell(at_once=took > _QUICK)
+        if took > _FORKING and (left := _children_left()):
+            self._leave(f"job {job.id} left {left} running")
 
     def _executed(self, job: Claimed) -> Outcome:
         try:
             return self._executor.execute(job)
-        except TimeLimitExceeded as error:  # the signal came when the task had just returned
-            now = self._executor.now()
-            return Outcome("timeout", now, now, error=Failure("TimeLimitExceeded", str(error)))
+        except (TimeLimitExceeded, Terminated) as error:  # the signal came when the task had just returned
+            return verdict_of(error, self._executor.now())
+
+    def _end_descendants(self) -> None:
+        """Kill all that the job has started. What may not be killed keeps the attempt from being over."""
+        while process_tree.kill_all(self._descendants) or self._descendants():
+            time.sleep(_DYING)
+
+    def _descendants(self) -> set[int]:
+        return process_tree.descendants(self._pid)
+
+    def _leave(self, why: str) -> NoReturn:
+        """End between two jobs; what is left running belongs to no attempt."""
+        self._journal.let_go()
+        os.write(2, f"{why}\n".encode())
+        os._exit(REPLACED)
 
     def _put_back(self) -> None:
         """Undo what the task may have done to this process and the next job would stumble over."""
@@ -192,9 +227,25 @@ class Child:
                 return  # a full pipe is a bell that is ringing
 
     def _time_is_up(self, _number: int, _frame: FrameType | None) -> None:
-        if self._deadline is not None and time.monotonic_ns() >= self._deadline:
+        if self._deadline is None:
+            return
+        if ATTEMPT.unpack_from(self._line.orders) == self._running:
+            self._deadline = None
+            raise Terminated
+        if time.monotonic_ns() >= self._deadline:
             self._deadline = None
             raise TimeLimitExceeded(f"ran past its time limit of {self._limit:g} s")
+
+
+def _children_left() -> str:
+    """Reap what has ended, and name what still runs; empty for nothing."""
+    try:
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)) is not None:
+            del ended
+    except ChildProcessError:
+        return ""
+    running = sorted(process_tree.descendants(os.getpid()))
+    return f"process {', '.join(map(process_tree.name_of, running))}" if running else ""
 
 
 def _here() -> int | None:
@@ -210,11 +261,13 @@ def _not_started() -> Outcome:
     return Outcome("", now, now, "release")
 
 
-def become(captures: tuple[Capture, Capture], worker: str, serve: Callable[[], None]) -> NoReturn:
+def become(captures: tuple[Capture, Capture], journal: Journal, serve: Callable[[], None]) -> NoReturn:
     """Turn a freshly forked process into a child with descriptors 0, 1 and 2 of its own."""
     try:
         os.setsid()
-        os.environ[WORKER_VARIABLE] = worker
+        process_tree.adopt_orphans()
+        journal.hold()
+        os.environ[CHILD_VARIABLE] = journal.value
         _own_signals()
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)

@@ -370,7 +370,7 @@ class Engine:
         requests = self._store.requests(self.worker)
         error = Failure("Cancelled", "killed by `cronq cancel --kill`")
         for job_id in requests.kills:
-            self._pool.kill_job(job_id, Outcome("crashed", 0, 0, "cancel", error=error, signal="SIGKILL"))
+            self._pool.end_job(job_id, Outcome("crashed", 0, 0, "cancel", error=error, signal="SIGKILL"))
         if requests.asked == END:
             self.ask_to_stop()
         if requests.paused != self._paused:

@@ -118,3 +118,7 @@ class TimeLimitExceeded(BaseException):
 
     Not an `Exception`, so that `except Exception` around a loop doesn't swallow it.
     """
+
+
+class Terminated(BaseException):
+    """Raised inside a job that `cronq cancel --kill` ends: it gets the grace to clean up."""

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from cronq import serialisation
 from cronq.capture import readable
 from cronq.claimed import COMMAND_TASK, Failure
-from cronq.errors import ConfigError, Fail, Retry, Skip, Snooze, Stop, TimeLimitExceeded, UnknownTask
+from cronq.errors import ConfigError, Fail, Retry, Skip, Snooze, Stop, Terminated, TimeLimitExceeded, UnknownTask
 from cronq.outcome import Outcome
 from cronq.permissions import require_commands
-from cronq.shell import run_command
+from cronq.shell import run_command, terminated
 from cronq.times import parse_duration
 
 if TYPE_CHECKING:
@@ -167,11 +167,14 @@ current_job = CurrentJob()
 class Executor:
     """Runs jobs one after another in this process.
 
-    `shown` says that what commands print is to go to this process's own stdout and stderr, too.
+    `in_child` is told the process of each command; what commands print then goes to this process's own
+    stdout and stderr, too.
     """
 
-    def __init__(self, registry: Registry, config: Config, clock: Clock, *, shown: bool = False) -> None:
-        self._shown = shown
+    def __init__(
+        self, registry: Registry, config: Config, clock: Clock, *, in_child: Callable[[int], None] | None = None
+    ) -> None:
+        self._in_child = in_child
         self._registry = registry
         self._config = config
         self._clock = clock
@@ -260,10 +263,10 @@ class Executor:
         if self._hooked:
             self._before(running)
         command: str | list[str] = json.loads(job.args)["command"]
-        outcome = run_command(command, _facts(job), started, shown=self._shown)
+        outcome = run_command(command, _facts(job), started, in_child=self._in_child)
         if outcome.error is None:
             self._after(running, None)
-        elif outcome.kind != "snoozed":
+        elif outcome.kind not in {"snoozed", "crashed"}:
             self._on_error(running, Fail(outcome.error.message))
         kind = "warning" if running.warnings and outcome.kind == "success" else outcome.kind
         return outcome._replace(kind=kind, warnings=tuple(running.warnings), notes=running.changed_notes)
@@ -325,10 +328,10 @@ def _verdict(error: BaseException, started: int) -> Outcome:
         case Retry():
             delay = None if error.delay is None else parse_duration(error.delay, what="Retry")
             return _outcome("error", error, started, verdict="retry")._replace(delay=delay)
-        case TimeLimitExceeded():
-            return _outcome("timeout", error, started)
+        case Terminated():
+            return terminated(started)
         case _:
-            return _outcome("error", error, started)
+            return _outcome("timeout" if isinstance(error, TimeLimitExceeded) else "error", error, started)
 
 
 def _outcome(kind: str, error: BaseException, started: int, *, verdict: str = "") -> Outcome:

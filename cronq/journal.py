@@ -12,6 +12,7 @@ attempts whose outcome was not in the database yet run again.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import mmap
 import os
@@ -28,7 +29,12 @@ if TYPE_CHECKING:
     from cronq.claimed import Claimed
     from cronq.config import Config
 
-_HEADER = struct.Struct("<qqq")
+CHILD_VARIABLE = "CRONQ_CHILD"
+"""Names the child to everything that its jobs start, so that a rescue kills only what is its own."""
+
+_HEADER = struct.Struct("<qqqq")
+_COMMAND = struct.Struct("<q")
+_COMMAND_AT = 24
 _PROCESS = struct.Struct("<qq")
 _PROCESS_AT = 32
 _LINES = 64
@@ -37,6 +43,9 @@ _LINES = 64
 _SUFFIX = ".journal"
 _ALIVE = ".alive"
 _CHUNK = 1 << 20
+_OUT_OF_THE_WAY = 100
+"""The lowest descriptor for the inherited lock: scripts use the low ones for themselves."""
+
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -58,10 +67,57 @@ class Journal:
             os.ftruncate(self._fd, _LINES)
         self._header = mmap.mmap(self._fd, _LINES)
         self._read = _LINES
+        self._held = -1
 
     def begin(self, job: Claimed, monotonic: int) -> None:
         """Note the job that starts now, at this monotonic time in nanoseconds."""
-        _HEADER.pack_into(self._header, 0, job.id, job.token, monotonic)
+        _HEADER.pack_into(self._header, 0, job.id, job.token, monotonic, 0)
+
+    def name_command(self, pid: int) -> None:
+        """Note the process of the command that the running job is."""
+        _COMMAND.pack_into(self._header, _COMMAND_AT, pid)
+
+    @property
+    def command(self) -> int:
+        """The process of the command that the job begun last is; 0 for a Python task."""
+        return int(_COMMAND.unpack_from(self._header, _COMMAND_AT)[0])
+
+    # Whether anything of an attempt lives
+
+    @property
+    def value(self) -> str:
+        """What the child's processes have in CHILD_VARIABLE."""
+        return os.path.basename(self.path).removesuffix(_SUFFIX)
+
+    @property
+    def mark(self) -> bytes:
+        """The line in the environment of what the child's jobs start."""
+        return f"{CHILD_VARIABLE}={self.value}".encode()
+
+    def hold(self) -> None:
+        """In the child: take a lock that all its descendants inherit, through exec too, and hold while one lives."""
+        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            self._held = fcntl.fcntl(fd, fcntl.F_DUPFD, _OUT_OF_THE_WAY)
+        except OSError:  # fewer descriptors are allowed
+            self._held = fcntl.fcntl(fd, fcntl.F_DUPFD, 3)
+        os.close(fd)
+        fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def let_go(self) -> None:
+        """In the child: free the lock, whatever was left running has inherited of it."""
+        with contextlib.suppress(OSError):  # a task may have closed it
+            fcntl.flock(self._held, fcntl.LOCK_UN)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the child, or something that inherited its lock, lives."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+        return False
 
     def name_process(self, pid: int) -> None:
         """Note the child's pid, which is also its process group's, and when it was started."""
@@ -73,10 +129,10 @@ class Journal:
         return int(_PROCESS.unpack_from(self._header, _PROCESS_AT)[0])
 
     @property
-    def group_is_ours(self) -> bool:
-        """Whether the pid, if anything has it, is still the child's or its group's."""
+    def child_lives(self) -> bool:
+        """Whether the child itself, and not another process of its number, lives."""
         pid, start = _PROCESS.unpack_from(self._header, _PROCESS_AT)
-        return pid > 1 and process_start(pid) in ("", str(start))
+        return pid > 1 and process_start(pid) == str(start)
 
     def append(self, job: Claimed, outcome: Outcome) -> None:
         """Note how the job's attempt ended."""
@@ -87,7 +143,7 @@ class Journal:
 
     def current(self) -> tuple[int, int, int]:
         """The job begun last: its id, its claim's token, its start in monotonic nanoseconds."""
-        return _HEADER.unpack_from(self._header, 0)
+        return _HEADER.unpack_from(self._header, 0)[:3]
 
     def ended(self) -> list[Entry]:
         """The attempts that ended since the last call, in order."""

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from cronq import journal
-from cronq.child import WORKER_VARIABLE
+from cronq import journal, leftovers
 from cronq.events import log
 from cronq.job import Failure
 from cronq.locks import Remains
 from cronq.outcome import FINISHED, Outcome, Settlement, next_state
+from cronq.store import Lease
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from random import Random
 
     from cronq.config import Config
@@ -53,6 +49,8 @@ class Maintainer:
         self._chance = chance
         self._leads = not store.duty.shared
         self._doubted = False
+        self._living_on: set[str] = set()
+        """Dead workers of whose attempts something lives that can't be killed."""
         self.freed = 0
         """Jobs of dead runners that it has settled or given back so far."""
 
@@ -72,6 +70,8 @@ class Maintainer:
                     continue
                 if remains.mine or self._all_dead(worker, remains):
                     settled += self._rescue(worker, remains, besides)
+                    if worker in self._living_on:
+                        continue
                     remains.forget()
                     if worker in seen and self._is_gone(remains, seen[worker]):
                         self._store.roster.leave(worker)
@@ -99,14 +99,13 @@ class Maintainer:
         """Whether a runner is dead whose lock is still held, by children or by what they forked.
 
         Children die with their runner where the kernel can see to it. What is left of them is
-        killed; a process that left its child's group may keep the lock, and is no reason to wait.
+        killed; what was left running on purpose may keep the lock, and is no reason to wait.
         """
         if not remains.runner_is_dead:
             return False
         for book in journal.left_by(self._config, worker):
-            if book.group_is_ours:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(book.process, signal.SIGKILL)
+            if book.child_lives:
+                leftovers.end(book, patience=0)
             book.close()
         deadline = time.monotonic() + _DYING
         while not remains.take() and time.monotonic() < deadline:
@@ -117,13 +116,32 @@ class Maintainer:
         if not remains.found:
             return self._rescue_from_afar(worker, remains, heir)
         books = list(journal.left_by(self._config, worker))
+        entries = [entry for book in books for entry in book.ended()]
+        over = {(entry.job_id, entry.token) for entry in entries}
+        alive = [book for book in books if book.current()[:2] not in over and not self._is_over(book, remains)]
+        settled = self._settle_ended(worker, entries)
+        settled += self._settle_cut_off(worker, remains, books, {book.current()[:2] for book in alive})
         for book in books:
-            _kill_group(book.process, worker)
-        settled = self._settle_ended(worker, [entry for book in books for entry in book.ended()])
-        settled += self._settle_cut_off(worker, remains, books)
-        for book in books:
-            book.remove()
+            book.close() if book in alive else book.remove()
+        self._keep(worker, alive)
         return settled
+
+    def _is_over(self, book: journal.Journal, remains: Remains) -> bool:
+        """Whether nothing lives any more of the attempt that a child was running last."""
+        begun = book.current()[0]
+        return remains.rebooted or not begun or leftovers.end(book, patience=_DYING)
+
+    def _keep(self, worker: str, alive: Sequence[journal.Journal]) -> None:
+        """Keep the leases of attempts that can't be ended: nobody starts those jobs again before they are over."""
+        if not alive:
+            self._living_on.discard(worker)
+            return
+        self._store.renew(Lease(worker, self._store.clock.now() + round(self._config.lease * SECOND)))
+        if worker not in self._living_on:
+            self._living_on.add(worker)
+            for book in alive:
+                message = "job %d is not started again before %s has ended, which cronq may not kill"
+                log.warning(message, book.current()[0], leftovers.described(book))
 
     def _rescue_from_afar(self, worker: str, remains: Remains, heir: str) -> list[Settlement]:
         """The same for a worker that only its leases tell of, on another host perhaps: when they have ended."""
@@ -139,12 +157,16 @@ class Maintainer:
         ended = [(held[key], entry.outcome) for entry in entries if (key := (entry.job_id, entry.token)) in held]
         return self._settle(ended)
 
-    def _settle_cut_off(self, worker: str, remains: Remains, books: list[journal.Journal]) -> list[Settlement]:
+    def _settle_cut_off(
+        self, worker: str, remains: Remains, books: list[journal.Journal], alive: set[tuple[int, int]]
+    ) -> list[Settlement]:
         now = self._store.clock.now()
         begun = {book.current()[:2]: book.current()[2] for book in books}
         cut_off, untouched = [], []
         for held in self._store.held_by(worker):
             key = (held.job.id, held.job.token)
+            if key in alive:
+                continue
             if key in begun or remains.rebooted:
                 cut_off.append((held.job, _crashed(held, _Death(worker, remains, now), begun.get(key))))
             else:
@@ -204,18 +226,3 @@ def _crashed(held: Held, death: _Death, begun: int | None) -> Outcome:
     error = Failure("ExecutorDied", why.format(worker=death.worker))
     name = "SIGKILL" if why is _KILLED else None
     return Outcome("crashed", started, death.now, "rescue", error=error, signal=name)
-
-
-def _kill_group(group: int, worker: str) -> None:
-    """Kill what is left of a dead child's process group, but nothing that got its number since.
-
-    Only Linux tells the group and the environment of a process; elsewhere nothing is killed.
-    """
-    mark = f"{WORKER_VARIABLE}={worker}".encode()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
-            if int(fields[2]) == group and mark in (folder / "environ").read_bytes().split(b"\0"):
-                os.kill(int(folder.name), signal.SIGKILL)
-        except (OSError, IndexError, ValueError):
-            continue  # it is gone, or not ours to look at

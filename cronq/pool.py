@@ -8,6 +8,7 @@ that there is something to read.
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import select
 import signal
@@ -16,9 +17,11 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq import child as child_side
+from cronq import leftovers, process_tree
 from cronq.capture import Capture
 from cronq.claimed import Failure
 from cronq.errors import CronqError
+from cronq.events import log
 from cronq.executor import Executor
 from cronq.journal import Journal, path_for
 from cronq.outcome import Outcome
@@ -48,6 +51,9 @@ _STILLBORN = 20
 
 _JOURNAL_SMALL = 1 << 20
 _JOURNAL_FULL = 8 << 20
+_DYING = 0.1
+"""Seconds that killed processes get to be gone before other children are looked after."""
+
 _STOPPING = 0.2
 """Seconds to wait for a child to take SIGSTOP; one in the middle of disk I/O takes it later."""
 
@@ -81,6 +87,11 @@ class Member:
         self.memory = 0
         self.warned = False
         self.doom: Outcome | None = None
+        self.told: float | None = None
+        """When the running job was told to end before its time limit."""
+        self.lives_on = False
+        """Whether something that its job has started can't be killed."""
+        self.orders = mmap.mmap(-1, child_side.ATTEMPT.size)
         self.journal = Journal(path_for(setting.config, setting.worker, number))
         self.captures = (Capture("stdout"), Capture("stderr"))
         self.permits = os.pipe()
@@ -139,13 +150,19 @@ class Member:
         if entries:
             self.done += len(entries)
             self.warned = False
-            self.doom = None
+            self.doom = self.told = None
             self.memory = entries[-1].outcome.memory_before or 0
         return [Ended(self.hand.popleft(), entry.outcome) for entry in entries if self._is_next(entry)]
 
     def _is_next(self, entry: Entry) -> bool:
         """Whether the entry is about the job at the front: a task that forks may have left a second writer."""
         return bool(self.hand) and (self.hand[0].id, self.hand[0].token) == (entry.job_id, entry.token)
+
+    def tell_to_end(self, job: Claimed) -> None:
+        """Have the child end this job, which is running: SIGTERM for what the job is."""
+        self.told = time.monotonic()
+        child_side.ATTEMPT.pack_into(self.orders, 0, job.id, job.token)
+        os.kill(self.pid, signal.SIGTERM)
 
     @property
     def last_words(self) -> str:
@@ -158,6 +175,7 @@ class Member:
             os.close(fd)
         for capture in self.captures:
             capture.close()
+        self.orders.close()
 
 
 class Started(NamedTuple):
@@ -201,7 +219,7 @@ class Pool:
             die_with_parent()
             if os.getppid() != runner:
                 os._exit(0)
-            child_side.become(member.captures, self._setting.worker, lambda: self._serve(member))
+            child_side.become(member.captures, member.journal, lambda: self._serve(member))
         member.pid = pid
         member.journal.name_process(pid)
         return member
@@ -213,9 +231,10 @@ class Pool:
         os.close(member.permits[1])
         os.close(member.messages[1])
         os.close(self._bell[0])
-        executor = Executor(self._setting.registry, self._setting.config, self._setting.clock, shown=True)
-        line = child_side.Line(member.permits[0], member.messages[0], self._bell[1])
-        tools = child_side.Tools(member.journal, member.captures, executor, self._setting.policies.time_limit)
+        setting, journal = self._setting, member.journal
+        executor = Executor(setting.registry, setting.config, setting.clock, in_child=journal.name_command)
+        line = child_side.Line(member.permits[0], member.messages[0], self._bell[1], member.orders)
+        tools = child_side.Tools(journal, member.captures, executor, setting.policies.time_limit)
         child_side.Child(line, tools).serve()
 
     def let_go(self) -> None:
@@ -255,7 +274,7 @@ class Pool:
         for member in list(self.members):
             gone = _has_exited(member.pid)
             ended += member.collect()
-            if gone:
+            if gone and self._is_over(member):
                 ended += self._reap(member)
                 orphaned += member.hand
                 self._check_birth(member)
@@ -271,11 +290,26 @@ class Pool:
             said = member.last_words or "nothing"
             raise CronqError(f"{_STILLBORN} executors in a row died before they began a job; the last one said: {said}")
 
+    def _is_over(self, member: Member) -> bool:
+        """Whether nothing lives any more of the job in whose middle a dead child was."""
+        if member.running is None or leftovers.end(member.journal, patience=_DYING):
+            return True
+        self._complain(member)
+        return False
+
+    def _complain(self, member: Member) -> None:
+        """Log, once, that a job can't be ended."""
+        if not member.lives_on:
+            member.lives_on = True
+            left = leftovers.described(member.journal)
+            log.warning("job %d is not over before %s has ended, which cronq may not kill", member.hand[0].id, left)
+
     def _reap(self, member: Member) -> Iterator[Ended]:
         """Bury a dead child; if it died in the middle of a job, say how."""
-        _kill_group(member.pid)
         _, status, usage = os.wait4(member.pid, 0)
         running = member.running
+        if os.waitstatus_to_exitcode(status) == child_side.REPLACED:
+            log.info("a child process is replaced: %s", member.last_words)
         if running is not None:
             job, elapsed = running
             member.hand.popleft()
@@ -346,7 +380,15 @@ class Pool:
         running = member.running
         if running is None:
             return
-        job, elapsed = running
+        if member.lives_on:
+            self._end(member)
+        elif member.told is not None:
+            if time.monotonic() - member.told > self._setting.config.grace:
+                self.kill(member, member.doom)
+        else:
+            self._keep_limit(member, *running)
+
+    def _keep_limit(self, member: Member, job: Claimed, elapsed: float) -> None:
         limit = self._setting.policies.time_limit(job)
         if elapsed < limit:
             return
@@ -359,8 +401,8 @@ class Pool:
             error = Failure("TimeLimitExceeded", f"killed: ran past its time limit of {limit:g} s and ignored SIGTERM")
             self.kill(member, Outcome("timeout", 0, 0, error=error, signal="SIGKILL"))
 
-    def kill(self, member: Member, outcome: Outcome) -> None:
-        """Kill a child in the middle of its job, unless that has just ended.
+    def kill(self, member: Member, outcome: Outcome | None) -> None:
+        """Kill a child in the middle of its job, and all that descends from it, unless the job has just ended.
 
         The child is stopped first, so that the signal can't hit the job after it.
         """
@@ -368,25 +410,32 @@ class Pool:
         _wait_until_stopped(member.pid)
         if member.running is not None and not member.journal.has_more():
             member.doom = outcome
-            _kill_group(member.pid)
+            self._end(member)
         else:
             os.kill(member.pid, signal.SIGCONT)
+
+    def _end(self, member: Member) -> None:
+        """Kill what descends from a stopped child, then the child; while it can't, the child stays stopped."""
+        if process_tree.kill_all(lambda: process_tree.descendants(member.pid)):
+            self._complain(member)
+        else:
+            _kill_group(member.pid)
 
     def kill_busy(self, outcome: Outcome) -> None:
         """Kill every child that has jobs, whatever else is going on: this runs in a signal's handler."""
         for member in list(self.members):
             if member.hand:
                 member.doom = outcome
-                _kill_group(member.pid)
+                os.kill(member.pid, signal.SIGSTOP)
+                self._end(member)
 
-    def kill_job(self, job_id: int, outcome: Outcome) -> bool:
-        """Kill the child that is running this job; False if none is."""
+    def end_job(self, job_id: int, outcome: Outcome) -> None:
+        """Have this job end, if it is running: SIGTERM, and SIGKILL after the grace."""
         for member in self.members:
             running = member.running
-            if running is not None and running[0].id == job_id:
-                self.kill(member, outcome)
-                return True
-        return False
+            if running is not None and running[0].id == job_id and member.told is None:
+                member.doom = outcome
+                member.tell_to_end(running[0])
 
     def written_by(self, job_id: int, number: int) -> tuple[Claimed, list[tuple[int, bytes]]] | None:
         """What a job that is running has written to stdout and stderr: how much, and so many of the last bytes."""

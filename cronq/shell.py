@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from cronq.capture import HeadAndTail
 from cronq.claimed import Failure
-from cronq.errors import TimeLimitExceeded
+from cronq.errors import Terminated, TimeLimitExceeded
 from cronq.outcome import Outcome
+from cronq.process_tree import descendants
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 EX_TEMPFAIL = 75
 """Exit status by which a command asks to be asked again later."""
@@ -36,22 +37,33 @@ _TICK = 50
 
 
 def run_command(
-    command: str | Sequence[str], facts: Mapping[str, str], started: int, *, shown: bool = False
+    command: str | Sequence[str],
+    facts: Mapping[str, str],
+    started: int,
+    *,
+    in_child: Callable[[int], None] | None = None,
 ) -> Outcome:
     """Run a command in this process's group; returns how it ended.
 
     A string is given to /bin/sh, a list is run as it is; stdin is empty. At the time limit
-    (the signal raises TimeLimitExceeded here) the whole group gets SIGTERM; what ignores it
-    is killed together with this process, from outside. `facts` are added to the environment.
-    With `shown`, what it prints goes to this process's stdout and stderr as well: there the
-    runner finds it while the command runs, and when it had to be killed.
+    and at the word of `cronq cancel --kill` (signals raise TimeLimitExceeded or Terminated here)
+    everything that it started gets SIGTERM; what ignores it is killed together with this process,
+    from outside. `facts` are added to the environment. A runner's child gives `in_child`: it is
+    told the command's process, and what the command prints goes to this process's stdout and
+    stderr as well, where the runner finds it while the command runs, and when it had to be killed.
     """
-    running = _Command(["/bin/sh", "-c", command] if isinstance(command, str) else list(command), facts, shown=shown)
+    argv = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
+    running = _Command(argv, facts, shown=in_child is not None)
     try:
+        if in_child:
+            in_child(running.pid)
         running.wait()
     except TimeLimitExceeded as limit:
         running.terminate()
         outcome = Outcome("timeout", started, started, error=Failure("TimeLimitExceeded", str(limit)))
+    except Terminated:
+        running.terminate()
+        outcome = terminated(started)
     else:
         outcome = command_outcome(running.status, started)
     return running.measured(outcome)
@@ -67,8 +79,9 @@ class _Command:
         sys.stderr.flush()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a task before this one may have turned it off
         self._usage: tuple[int, float] | None = None
-        self._pid = os.fork()
-        if self._pid == 0:
+        self.pid = os.fork()
+        """The command's own process."""
+        if self.pid == 0:
             _become(argv, facts, [pair[1] for pair in self._pipes])
         for _, write_end in self._pipes:
             os.close(write_end)
@@ -79,7 +92,7 @@ class _Command:
         for fd in self._streams:
             os.set_blocking(fd, False)
             poll.register(fd, select.POLLIN)
-        exit_fd = _watch(self._pid)
+        exit_fd = _watch(self.pid)
         if exit_fd is not None:
             poll.register(exit_fd, select.POLLIN)
         try:
@@ -92,11 +105,16 @@ class _Command:
                 os.close(exit_fd)
 
     def terminate(self) -> None:
-        """SIGTERM for the whole group but this process, then wait for all of it."""
+        """SIGTERM for everything that descends from this process, then wait for all of it."""
         usual = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        os.killpg(0, signal.SIGTERM)
+        found = sorted(descendants(os.getpid()))
+        if not found:  # it has just ended, or this isn't Linux
+            os.killpg(0, signal.SIGTERM)
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGTERM)
         self.wait()
-        while _group_has_others():
+        while descendants(os.getpid()):
             for fd in self._streams:
                 self._drain(fd)
             time.sleep(_TICK / 1000)
@@ -116,7 +134,7 @@ class _Command:
 
     def _ended(self) -> bool:
         if self._usage is None:
-            pid, status, usage = os.wait4(self._pid, os.WNOHANG)
+            pid, status, usage = os.wait4(self.pid, os.WNOHANG)
             if pid:
                 self.status = status
                 self._usage = usage.ru_maxrss * 1024, round(usage.ru_utime + usage.ru_stime, 6)
@@ -143,23 +161,6 @@ def _watch(pid: int) -> int | None:
         return None
 
 
-def _group_has_others() -> bool:
-    """Whether this process's group has other living members. Only Linux tells."""
-    group, this = os.getpgrp(), os.getpid()
-    with contextlib.suppress(FileNotFoundError):
-        return any(
-            _is_in_group(int(name), group) for name in os.listdir("/proc") if name.isdigit() and int(name) != this
-        )
-    return False
-
-
-def _is_in_group(pid: int, group: int) -> bool:
-    with contextlib.suppress(OSError, IndexError), open(f"/proc/{pid}/stat", errors="replace") as file:
-        state, _, member_of = file.read().rpartition(")")[2].split()[:3]
-        return int(member_of) == group and state != "Z"
-    return False
-
-
 def _become(argv: list[str], facts: Mapping[str, str], streams: list[int]) -> None:
     """Turn the forked process into the command; never returns."""
     try:
@@ -175,6 +176,12 @@ def _become(argv: list[str], facts: Mapping[str, str], streams: list[int]) -> No
         os._exit(126 if isinstance(error, PermissionError) else 127)
     finally:
         os._exit(127)
+
+
+def terminated(started: int) -> Outcome:
+    """The outcome of an attempt that `cronq cancel --kill` has ended."""
+    error = Failure("Cancelled", "killed by `cronq cancel --kill`")
+    return Outcome("crashed", started, started, "cancel", error=error, signal="SIGTERM")
 
 
 def command_outcome(status: int, started: int) -> Outcome:

@@ -52,7 +52,7 @@ Example:
 {_EXIT_STATUS}"""
 
 
-Kill = Annotated[bool, typer.Option("--kill", help="Running ones too: their runner is asked to end them.")]
+Kill = Annotated[bool, typer.Option("--kill", help="Running ones too: they get SIGTERM, and SIGKILL after the grace.")]
 
 
 @given.spread

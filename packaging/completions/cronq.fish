@@ -138,7 +138,7 @@ complete -c cronq -n '__fish_seen_subcommand_from cancel' -l key -x -d 'Only job
 complete -c cronq -n '__fish_seen_subcommand_from cancel' -l error -x -d 'Only jobs with this error: a fingerprint or a class; repeatable.'
 complete -c cronq -n '__fish_seen_subcommand_from cancel' -l older-than -x -d 'Only jobs that ended, or else were enqueued, longer ago.'
 complete -c cronq -n '__fish_seen_subcommand_from cancel' -l state -x -a '(printf '\''%s\n'\'' scheduled ready blocked running retrying waiting finished failed cancelled)' -d 'Only jobs in this state; repeatable, or a,b.'
-complete -c cronq -n '__fish_seen_subcommand_from cancel' -l kill -d 'Running ones too: their runner is asked to end them.'
+complete -c cronq -n '__fish_seen_subcommand_from cancel' -l kill -d 'Running ones too: they get SIGTERM, and SIGKILL after the grace.'
 complete -c cronq -n '__fish_seen_subcommand_from cancel' -l dry-run -d 'Only print the ids that would change.'
 complete -c cronq -n '__fish_seen_subcommand_from cancel' -l yes -s y -d 'Don'\''t ask, however many jobs there are.'
 complete -c cronq -n '__fish_seen_subcommand_from cancel' -f -a '(__cronq_ask 1)'

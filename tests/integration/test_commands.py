@@ -129,10 +129,10 @@ def test_signals_are_as_a_program_expects_them(queue: Queue) -> None:
     assert {int(mask, 16) & _STANDARD for mask in masks.values()} == {0}
 
 
-def test_no_descriptors_but_its_own(queue: Queue) -> None:
+def test_no_descriptors_but_its_own_and_the_lock_of_the_attempt(queue: Queue) -> None:
     job = queue.command(["sh", "-c", "ls /proc/$$/fd"])
     queue.run_silently()
-    assert set(queue.row(job)["stdout"].split()) <= {"0", "1", "2", "10"}, "10 is the shell's own"
+    assert set(queue.row(job)["stdout"].split()) <= {"0", "1", "2", "10", "100"}, "10 is the shell's own"
 
 
 def test_resources_are_the_commands_own(queue: Queue) -> None:
