@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.peer import Peer, peer
+from benchmarks.processor import Spent, Stopwatch, of_ended_children
 from benchmarks.redis_server import redis_for
+from benchmarks.result import Cost, Rate
 from benchmarks.servers import broker_for, server_for
 from benchmarks.work import FIRST, LAST, started
 
@@ -22,10 +25,13 @@ DRAIN_SECONDS = 600
 
 
 class Drain(NamedTuple):
-    """Jobs a second: `whole` from the start of the workers to the end, `span` from first job to last."""
+    """Jobs a second: `whole` from the start of the workers to the end, `span` from first job to last.
 
-    whole: float
-    span: float
+    The processor time with `whole` is all that the workers took, their start and end included.
+    """
+
+    whole: Rate
+    span: Rate
 
 
 @contextmanager
@@ -39,17 +45,18 @@ def place_for(name: str) -> Iterator[Path]:
             yield place
 
 
-def produce(what: str, name: str, place: Path, count: int) -> float:
-    """Seconds that a process of its own took for `one_a_call`, `bulk` or `fill`."""
+def produce(what: str, name: str, place: Path, count: int) -> Spent:
+    """What a process of its own took for `one_a_call`, `bulk` or `fill`."""
     command = [sys.executable, "-m", "benchmarks.producer", what, name, str(place), str(count)]
     done = subprocess.run(command, cwd=ROOT, env=environment(place), check=True, stdout=subprocess.PIPE)
-    return float(done.stdout)
+    return Spent(*json.loads(done.stdout))
 
 
-def enqueue_rate(what: str, name: str, count: int) -> float:
+def enqueue_rate(what: str, name: str, count: int) -> Rate:
     """Jobs a second that one process enqueues."""
     with place_for(name) as place:
-        return count / produce(what, name, place, count)
+        spent = produce(what, name, place, count)
+    return Rate(count / spent.wall, Cost.of(spent, count))
 
 
 def drain_rate(name: str) -> Drain:
@@ -63,6 +70,7 @@ def drain_rate(name: str) -> Drain:
 
 def drain(queue: Peer, count: int) -> Drain:
     """Start the workers on what is queued and wait until it is done."""
+    watch = Stopwatch(queue.place, of_ended_children)
     began = time.monotonic()
     workers = _start(queue)
     try:
@@ -74,10 +82,11 @@ def drain(queue: Peer, count: int) -> Drain:
         for worker in workers:
             worker.terminate()
             worker.wait()
+    cost = Cost.of(watch.spent(), count)
     first, last = started(queue.place, FIRST), started(queue.place, LAST)
     assert first is not None, f"{queue.name} did not run the first job"
     assert last is not None, f"{queue.name} did not run the last job"
-    return Drain(whole=count / (ended - began), span=count / (last - first))
+    return Drain(whole=Rate(count / (ended - began), cost), span=Rate(count / (last - first)))
 
 
 def _start(queue: Peer) -> list[subprocess.Popen[bytes]]:

@@ -1,48 +1,50 @@
-"""A process of its own that queues jobs and says how long that took: `python -m benchmarks.producer`."""
+"""A process of its own that queues jobs and says what that took: `python -m benchmarks.producer`."""
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from itertools import islice
 from pathlib import Path
 
 from benchmarks.peer import peer
+from benchmarks.processor import Spent, Stopwatch, of_ended_children
 from benchmarks.work import Order, orders
 
 WARM_UP = 300
 ROWS_A_CALL = 100
 
 
-def one_a_call(name: str, place: Path, count: int) -> float:
-    """Seconds for `count` jobs, one a call."""
+def one_a_call(name: str, place: Path, count: int) -> Spent:
+    """Queue `count` jobs, one a call; what that took."""
     queue = peer(name)(place)
     queue.open()
     for n in range(WARM_UP):
         queue.put(Order(n, None))
-    began = time.perf_counter()
+    watch = Stopwatch(place, _own)
     for n in range(count):
         queue.put(Order(n, None))
-    return time.perf_counter() - began
+    return watch.spent()
 
 
-def bulk(name: str, place: Path, count: int) -> float:
-    """Seconds for `count` jobs, a hundred a call."""
+def bulk(name: str, place: Path, count: int) -> Spent:
+    """Queue `count` jobs, a hundred a call; what that took."""
     queue = peer(name)(place)
     queue.open()
     queue.put_many([Order(n, None) for n in range(WARM_UP)])
     batches = [[Order(n, None) for n in range(ROWS_A_CALL)] for _ in range(count // ROWS_A_CALL)]
-    began = time.perf_counter()
+    watch = Stopwatch(place, _own)
     for batch in batches:
         queue.put_many(batch)
-    return time.perf_counter() - began
+    return watch.spent()
 
 
-def fill(name: str, place: Path, count: int) -> float:
+def fill(name: str, place: Path, count: int) -> Spent:
     """Queue `count` jobs for a drain, the quickest way the peer has."""
     queue = peer(name)(place)
     queue.open()
-    began = time.perf_counter()
+    watch = Stopwatch(place, _own)
     waiting = orders(place, count)
     if queue.has_bulk():
         while batch := list(islice(waiting, ROWS_A_CALL)):
@@ -50,10 +52,14 @@ def fill(name: str, place: Path, count: int) -> float:
     else:
         for order in waiting:
             queue.put(order)
-    return time.perf_counter() - began
+    return watch.spent()
+
+
+def _own() -> float:
+    return time.process_time() + of_ended_children()
 
 
 if __name__ == "__main__":
     what, who, where, how_many = sys.argv[1:]
     measures = {"one_a_call": one_a_call, "bulk": bulk, "fill": fill}
-    print(measures[what](who, Path(where), int(how_many)))
+    print(json.dumps(measures[what](who, Path(where), int(how_many))))

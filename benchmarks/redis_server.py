@@ -10,6 +10,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.processor import attribute
 from daemons.databases import free_port
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def _running(place: Path, fsync: Fsync) -> Iterator[None]:
     }
     arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
     process = subprocess.Popen(["redis-server", *arguments], stdout=subprocess.DEVNULL)
+    attribute(place, process.pid)
     try:
         _wait_for(place)
         yield

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from benchmarks.peer import ServerKind
+from benchmarks.processor import attribute
 from daemons import databases, rabbitmq
 from daemons.programs import program
 
@@ -25,6 +26,7 @@ _PROGRAMS = {"mariadb": ("mariadbd", "mariadb-install-db"), "postgresql": ("init
 _started = ExitStack()
 atexit.register(_started.close)
 _numbers = itertools.count(1)
+_processes: list[int] = []
 
 
 def available(kind: ServerKind) -> bool:
@@ -38,19 +40,19 @@ def server_for(place: Path, kind: ServerKind | None) -> Iterator[None]:
     if kind is None:
         yield
     elif kind == "rabbitmq":
-        _note(place, _rabbitmq())
+        _note(place, "server", _rabbitmq())
         yield
     else:
         server, name = _database_server(kind), f"bench{next(_numbers)}"
         server.execute(f"CREATE DATABASE {name}")
-        _note(place, server.url(name))
+        _note(place, "server", rabbitmq.Running(server.url(name), server.pid))
         yield
         server.execute(f"DROP DATABASE {name}{' WITH (FORCE)' if kind == 'postgresql' else ''}")
 
 
 def broker_for(place: Path) -> None:
     """Give the measurement in this directory the broker that all share, beside its server."""
-    (place / "broker").write_text(_rabbitmq())
+    _note(place, "broker", _rabbitmq())
 
 
 def url(place: Path) -> str:
@@ -63,15 +65,23 @@ def broker(place: Path) -> str:
     return (place / "broker").read_text()
 
 
-def _note(place: Path, where: str) -> None:
-    (place / "server").write_text(where)
+def processes() -> list[int]:
+    """The servers that run for the benchmark and aren't its children."""
+    return list(_processes)
+
+
+def _note(place: Path, name: str, server: rabbitmq.Running) -> None:
+    (place / name).write_text(server.url)
+    attribute(place, server.pid)
 
 
 @functools.cache
 def _database_server(kind: str) -> databases.Running:
-    return _started.enter_context(databases.private(kind, *DURABLE[kind]))
+    server = _started.enter_context(databases.private(kind, *DURABLE[kind]))
+    _processes.append(server.pid)  # forked away when it started
+    return server
 
 
 @functools.cache
-def _rabbitmq() -> str:
+def _rabbitmq() -> rabbitmq.Running:
     return _started.enter_context(rabbitmq.private_rabbitmq())

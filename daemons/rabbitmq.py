@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from daemons.databases import free_port
 from daemons.waiting import wait_until
@@ -23,14 +23,21 @@ PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 _USER = "rabbitmq"
 
 
+class Running(NamedTuple):
+    """A private RabbitMQ: where it listens, and the process above all of its own."""
+
+    url: str
+    pid: int
+
+
 def available() -> bool:
     """Whether RabbitMQ is installed."""
     return PROGRAM.exists()
 
 
 @contextlib.contextmanager
-def private_rabbitmq() -> Iterator[str]:
-    """A RabbitMQ for as long as the context lasts; its URL."""
+def private_rabbitmq() -> Iterator[Running]:
+    """A RabbitMQ for as long as the context lasts."""
     place = Path(tempfile.mkdtemp(prefix="cronq-rabbitmq-"))
     if os.geteuid() == 0:
         shutil.chown(place, _USER)
@@ -42,7 +49,7 @@ def private_rabbitmq() -> Iterator[str]:
         )  # fmt: skip
     try:
         wait_until(lambda: _answers(server, port), seconds=60, what="RabbitMQ answers")
-        yield f"amqp://guest:guest@127.0.0.1:{port}//"
+        yield Running(f"amqp://guest:guest@127.0.0.1:{port}//", server.pid)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGKILL)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.contest import ROOT, Drain, drain, environment, place_for
 from benchmarks.peers import cronq_sqlite
-from benchmarks.result import Figure, Must
+from benchmarks.result import Figure, Must, of_rates
 from benchmarks.work import orders
 
 OURS = "cronq_sqlite"
@@ -18,13 +18,16 @@ JOBS = 2_000
 def run(*, rounds: int) -> list[Figure]:
     """Drain 2,000 jobs of one group, and 2,000 without."""
     pairs = [(_drained("one"), _drained(None)) for _ in range(rounds)]
-    reference = "without groups"
-    whole = [grouped.whole for grouped, _ in pairs], reference, [free.whole for _, free in pairs]
-    span = [grouped.span for grouped, _ in pairs], reference, [free.span for _, free in pairs]
+    whole = [grouped.whole for grouped, _ in pairs], [free.whole for _, free in pairs]
+    span = [grouped.span for grouped, _ in pairs], [free.span for _, free in pairs]
     return [
-        Figure("group", "one group of 2,000, start to end", "jobs/s", *whole, Must(at_least=0.3)),
-        Figure("group", "one group of 2,000, first start to last", "jobs/s", *span, Must(at_least=0.3)),
+        of_rates(_figure("one group of 2,000, start to end"), *whole),
+        of_rates(_figure("one group of 2,000, first start to last"), *span),
     ]
+
+
+def _figure(what: str) -> Figure:
+    return Figure("group", what, "jobs/s", (), "without groups", (), Must(at_least=0.3))
 
 
 def _drained(group: str | None) -> Drain:

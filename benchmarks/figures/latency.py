@@ -17,6 +17,7 @@ from typing import NamedTuple
 from benchmarks import redis_server, servers
 from benchmarks.contest import ROOT, environment, place_for
 from benchmarks.peer import peer
+from benchmarks.progress import say
 from benchmarks.result import Figure, Must
 from benchmarks.work import Order
 
@@ -47,9 +48,11 @@ def run(*, rounds: int) -> list[Figure]:
     names = dict.fromkeys([SQLITE, HUEY, *(name for pair in PAIRS for name in pair)])
     able = [name for name in names if _can(name)]
     taken: dict[str, list[Latency]] = {name: [] for name in able}
-    for _ in range(rounds):
+    for number in range(1, rounds + 1):
         for name in able:
             taken[name].append(_measured(name))
+            p50, p95 = taken[name][-1]
+            say(f"  latency, round {number} of {rounds}: {peer(name).name}: p50 {p50:.2f} ms, p95 {p95:.2f} ms")
     return [*_sqlite(taken), *(figure for ours, theirs in PAIRS for figure in _beside(taken, ours, theirs))]
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from benchmarks import redis_server, servers
 from benchmarks.contest import Drain, drain_rate, enqueue_rate
 from benchmarks.peer import peer
-from benchmarks.result import Figure, Must, Standing
+from benchmarks.progress import say
+from benchmarks.result import Figure, Must, Rate, Standing, of_rates
 
 OURS = "cronq_sqlite"
 BARE = "bare_sqlite"
@@ -21,6 +21,9 @@ OTHERS = (
 
 Measure = Literal["enqueue", "bulk", "drain"]
 MEASURES: tuple[Measure, ...] = ("enqueue", "bulk", "drain")
+RATES = {"enqueue": "one_a_call", "bulk": "bulk", "drain": "drain"}
+"""The rate that each of them is about."""
+
 ONE_A_CALL, BULK = 2_000, 10_000
 
 
@@ -64,37 +67,45 @@ def _can(name: str, measure: Measure) -> bool:
     return queue.has_bulk() if measure == "bulk" else True
 
 
-def run(measures: Iterable[Measure], *, rounds: int, alone: bool) -> tuple[list[Figure], list[Standing]]:
-    """The figures beside their references, and how all the queues stand."""
-    rates: dict[str, dict[str, list[float]]] = {}
-    figures: list[Figure] = []
-    for measure in measures:
-        for _ in range(rounds):
-            for name in contestants(measure, alone=alone):
-                _add(rates.setdefault(name, {}), measure, name)
-        figures += _figures(measure, rates)
-    standings = [Standing(peer(name).name, peer(name).promise, **measured) for name, measured in rates.items()]
-    return figures, standings
+class Contest:
+    """What was measured of every queue so far."""
+
+    def __init__(self, *, rounds: int, alone: bool) -> None:
+        self._rounds = rounds
+        self._alone = alone
+        self._rates: dict[str, dict[str, list[Rate]]] = {}
+
+    def measure(self, measure: Measure) -> list[Figure]:
+        """Measure every queue that can do this, and give our figures beside their references."""
+        for number in range(1, self._rounds + 1):
+            for name in contestants(measure, alone=self._alone):
+                rates = _measured(measure, name)
+                for rate, value in rates.items():
+                    self._rates.setdefault(name, {}).setdefault(rate, []).append(value)
+                say(f"  {measure}, round {number} of {self._rounds}: {peer(name).name}: {rates[RATES[measure]]}")
+        return _figures(measure, self._rates)
+
+    def standings(self) -> list[Standing]:
+        """How all the queues stand."""
+        return [Standing(peer(name).name, peer(name).promise, **measured) for name, measured in self._rates.items()]
 
 
-def _add(measured: dict[str, list[float]], measure: Measure, name: str) -> None:
+def _measured(measure: Measure, name: str) -> dict[str, Rate]:
     if measure == "drain":
         drained: Drain = drain_rate(name)
-        measured.setdefault("drain", []).append(drained.whole)
-        measured.setdefault("drain_span", []).append(drained.span)
-    elif measure == "bulk":
-        measured.setdefault("bulk", []).append(enqueue_rate("bulk", name, BULK))
-    else:
-        measured.setdefault("one_a_call", []).append(enqueue_rate("one_a_call", name, ONE_A_CALL))
+        return {"drain": drained.whole, "drain_span": drained.span}
+    count = BULK if measure == "bulk" else ONE_A_CALL
+    return {RATES[measure]: enqueue_rate(RATES[measure], name, count)}
 
 
-def _figures(measure: Measure, rates: dict[str, dict[str, list[float]]]) -> list[Figure]:
+def _figures(measure: Measure, rates: dict[str, dict[str, list[Rate]]]) -> list[Figure]:
     return [
-        Figure(
-            measure, f"{peer(ours).name}: {what}", "jobs/s", rates[ours][rate],
-            peer(reference).name, rates[reference][rate], must,
+        of_rates(
+            Figure(measure, f"{peer(ours).name}: {what}", "jobs/s", (), peer(reference).name, (), must),
+            rates[ours][rate],
+            rates[reference][rate],
         )
         for ours, reference, must, named in TARGETS[measure]
         if ours in rates and reference in rates
         for rate, what in named.items()
-    ]  # fmt: skip
+    ]
