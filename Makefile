@@ -31,6 +31,7 @@ compiled: setup
 setup: .venv/development  ## .venv with cronq and all tools; as root on Debian also what the tests use
 	@.ci/install-debian-packages
 	@.ci/unpack-debian-packages
+	@.ci/unpack-mysql
 
 .PHONY: demo
 demo: .venv/cronq  ## real jobs going through `cronq run`, and the table of them

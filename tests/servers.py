@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from daemons import brokers, galera
+from daemons.databases import MYSQL
 from daemons.programs import program as program
 
 UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--mount-proc")
@@ -100,6 +101,10 @@ def _mariadb() -> str | None:
     return _installed("mariadbd") or _installed("mariadb-install-db")
 
 
+def _mysql() -> str | None:
+    return None if (MYSQL / "data").exists() else "MySQL is not unpacked: make setup"
+
+
 def _postgresql() -> str | None:
     if importlib.util.find_spec("psycopg") is None:
         return "psycopg is not installed"
@@ -144,6 +149,7 @@ _FINDERS: dict[str, Callable[[], str | None]] = {
     "logrotate": functools.partial(_contained, "logrotate"),
     "mandoc": functools.partial(_installed, "mandoc"),
     "mariadb": _mariadb,
+    "mysql": _mysql,
     "namespaces": _namespaces,
     "network": _network,
     "openssl": functools.partial(_installed, "openssl"),

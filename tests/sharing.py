@@ -11,8 +11,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from daemons.databases import quick_place
+
 _RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
-_ROOT = Path(tempfile.gettempdir()) / f"cronq-servers-{_RUN}"
+_ROOT = Path(quick_place() or tempfile.gettempdir()) / f"cronq-servers-{_RUN}"
 
 
 @contextlib.contextmanager

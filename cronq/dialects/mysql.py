@@ -20,11 +20,16 @@ if TYPE_CHECKING:
     from cronq.database_url import DatabaseURL
     from cronq.times import Measured
 
+_STAYING = 28800
 _SESSION = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ANSI_QUOTES',"
-    f" innodb_lock_wait_timeout = {server.LOCK_LIMIT}, wait_timeout = 28800"
-    # MySQL knows nothing like these. The second has a node of a Galera cluster read what was committed on the others.
-    f" /*M!100300 , idle_transaction_timeout = {server.STANDSTILL_LIMIT}, wsrep_sync_wait = 1 */"
+    # What an administrator may have set for people at a prompt would refuse or cut statements.
+    " sql_safe_updates = 0, sql_select_limit = 18446744073709551615, sql_big_selects = 1, completion_type = 0,"
+    f" innodb_lock_wait_timeout = {server.LOCK_LIMIT}"
+    # MySQL ends a transaction that stands still only with its connection: one that idles costs a new one.
+    " /*!80000 , wait_timeout = {limit} */"
+    # MySQL knows nothing like these. The last has a node of a Galera cluster read what was committed on the others.
+    " /*M!100300 , wait_timeout = {staying}, idle_transaction_timeout = {limit}, wsrep_sync_wait = 1 */"
 )
 _ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 _TYPES = {"b": "TINYINT", "i": "BIGINT", "f": "DOUBLE", "s": "LONGTEXT"}
@@ -130,7 +135,7 @@ class Database(Server):
 
     def unless_twins(self, sql: str) -> str:
         """The INSERT in words that leave out twins; IGNORE would cut what is too long, too."""
-        return f"{sql} ON DUPLICATE KEY UPDATE id = id"
+        return f"{sql} ON DUPLICATE KEY UPDATE task = task"
 
     def for_each(self, sql: str, kinds: str) -> str:
         """The UPDATE joined to a table made of the array; rows are met in the array's order, by primary key."""
@@ -143,6 +148,7 @@ class Database(Server):
 
     def lock(self, number: int) -> bool:
         """Take a lock that lasts as long as the connection; False if another one has it."""
+        self.execute(f"SET SESSION wait_timeout = {_STAYING}")
         return self.query("SELECT GET_LOCK(?, 0)", (f"cronq:{number:08x}",)) == [(1,)]
 
     def has_other_writers(self) -> bool:
@@ -177,7 +183,7 @@ def connect(url: DatabaseURL) -> Any:
         init_command=_ISOLATION,
     )
     with connection.cursor() as cursor:
-        cursor.execute(_SESSION)
+        cursor.execute(_SESSION.format(limit=server.STANDSTILL_LIMIT, staying=_STAYING))
     return connection
 
 

@@ -26,8 +26,7 @@ def sqlite_queue(directory: Path) -> Config:
 
 ENGINES: dict[str, Engine] = {
     "sqlite": sqlite_queue,
-    "mariadb": partial(databases.empty_queue, "mariadb"),
-    "postgresql": partial(databases.empty_queue, "postgresql"),
+    **{kind: partial(databases.empty_queue, kind) for kind in databases.KINDS},
 }
 
 

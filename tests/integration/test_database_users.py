@@ -27,7 +27,8 @@ class Users(NamedTuple):
     administrator: str
 
     def url(self, user: str) -> str:
-        return re.sub("//[^@]*@", f"//{NAME}_{user}:secret@", self.administrator)
+        plain, _, _ = self.administrator.partition("?")
+        return re.sub("//[^@]*@", f"//{NAME}_{user}:secret@", plain)
 
     def cronq(self, user: str, *arguments: str | int) -> Ran:
         return self.project.cronq(*arguments, env={"CRONQ_DATABASE": self.url(user)})
@@ -48,12 +49,12 @@ class Users(NamedTuple):
 def documented(kind: str) -> list[str]:
     """The statements of the document for this server, for the database and users of this test."""
     mysql, postgresql = re.findall(r"^```sql\n(.*?)^```", (ROOT / "docs/operations.md").read_text(), re.M | re.S)
-    text = mysql if kind == "mariadb" else postgresql
+    text = postgresql if kind == "postgresql" else mysql
     text = re.sub(r"\bcronq(?=_|\.|\b)", NAME, text)
     return [one.strip() for one in text.split(";") if one.strip() and not one.startswith("CREATE DATABASE")]
 
 
-@pytest.fixture(params=["mariadb", "postgresql"])
+@pytest.fixture(params=databases.KINDS)
 def users(request: pytest.FixtureRequest, project: Project) -> Iterator[Users]:
     servers.require(request.param)
     server = databases.shared(request.param)

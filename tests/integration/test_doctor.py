@@ -153,7 +153,7 @@ def test_tables_of_another_revision(config: Config, revision: str, text: str) ->
     assert text in bad(tables.schema, config)[0]
 
 
-@pytest.mark.parametrize("engine", ["sqlite", "mariadb", "postgresql"])
+@pytest.mark.parametrize("engine", ["sqlite", *databases.KINDS])
 def test_an_index_that_is_missing_and_how_to_make_it(engine: str, config: Config, tmp_path: Path) -> None:
     if engine != "sqlite":
         servers.require(engine)
@@ -162,7 +162,7 @@ def test_an_index_that_is_missing_and_how_to_make_it(engine: str, config: Config
     database = patient.database
     assert database is not None
     assert [one.level for one in tables.indexes(patient)] == ["ok"]
-    database.execute(f"DROP INDEX cronq_jobs_key{' ON cronq_jobs' if engine == 'mariadb' else ''}")
+    database.execute(f"DROP INDEX cronq_jobs_key{' ON cronq_jobs' if database.family == 'mysql' else ''}")
     [missing] = tables.indexes(patient)
     assert "cronq_jobs_key is missing" in missing.text
     database.execute(missing.advice.removeprefix("make it: "))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -14,9 +15,10 @@ from cronq.queries import Queries
 from tests import databases, servers
 
 if TYPE_CHECKING:
+    from cronq.config import Config
     from cronq.dialects import Database
 
-AMOUNTS = {"finished": 200_000, "scheduled": 50_000, "ready": 5_000, "running": 100}
+AMOUNTS = {"finished": 50_000, "scheduled": 12_500, "ready": 2_500, "running": 100}
 
 
 class Filled(NamedTuple):
@@ -27,26 +29,33 @@ class Filled(NamedTuple):
     queries: Queries
 
 
-@pytest.fixture(scope="module", params=["mariadb", "postgresql"])
-def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+@pytest.fixture(scope="module", params=databases.KINDS)
+def filled(request: pytest.FixtureRequest) -> Iterator[Filled]:
     servers.require(request.param)
-    config = databases.empty_queue(request.param, tmp_path_factory.mktemp("many"))
+    config = databases.common(request.param, "many", partial(_fill, request.param))
     database = open_database(config)
-    queries = Queries(config.table_prefix, database.family)
-    for state, amount in AMOUNTS.items():
-        _fill(database, state, amount)
-    database.execute("ANALYZE TABLE cronq_jobs" if request.param == "mariadb" else "ANALYZE cronq_jobs")
-    yield Filled(request.param, database, queries)
+    yield Filled(request.param, database, Queries(config.table_prefix, database.family))
     database.close()
-    databases.empty_queue(request.param, tmp_path_factory.mktemp("empty"))
 
 
-def _fill(database: Database, state: str, amount: int) -> None:
-    numbers = (
-        f"(SELECT seq AS n FROM seq_1_to_{amount}) s"
-        if database.family == "mysql"
-        else f"(SELECT generate_series AS n FROM generate_series(1, {amount})) s"
-    )
+NUMBERS = {
+    "mariadb": "(SELECT seq AS n FROM seq_1_to_{0}) s",
+    "mysql": "(WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {0})"
+    " SELECT /*+ SET_VAR(cte_max_recursion_depth = {0}) */ n FROM s) s",
+    "postgresql": "(SELECT generate_series AS n FROM generate_series(1, {0})) s",
+}
+
+
+def _fill(kind: str, config: Config) -> None:
+    database = open_database(config)
+    for state, amount in AMOUNTS.items():
+        _add(kind, database, state, amount)
+    database.execute("ANALYZE TABLE cronq_jobs" if database.family == "mysql" else "ANALYZE cronq_jobs")
+    database.close()
+
+
+def _add(kind: str, database: Database, state: str, amount: int) -> None:
+    numbers = NUMBERS[kind].format(amount)
     finished = "n" if state == "finished" else "NULL"
     lease = "n" if state == "running" else "NULL"
     database.execute(
@@ -91,14 +100,14 @@ HOT: dict[str, tuple[tuple[Any, ...], str, int]] = {
 """Parameters, the index that serves the statement, and more rows than it may have to look at."""
 
 ALTERNATIVES = {"PRIMARY": ("PRIMARY", "jobs_pkey", "jobs_held", "jobs_ended", "jobs_future")}
-AT_ONCE = ("optimized away", "after reading const tables")
-"""What MariaDB says when one step into an index, taken while it plans, is the answer."""
+AT_ONCE = ("optimized away", "after reading const tables", "no matching row in const table")
+"""What MariaDB and MySQL say when one step into an index, taken while it plans, is the answer."""
 
 
 @pytest.mark.parametrize("name", HOT)
 def test_a_statement_uses_its_index(filled: Filled, name: str) -> None:
     parameters, index, most = HOT[name]
-    if name in {"claim", "claim_behind"} and filled.kind == "mariadb":
+    if name in {"claim", "claim_behind"} and filled.database.family == "mysql":
         assert "FORCE INDEX (PRIMARY)" in getattr(filled.queries, name)
     plan = explain(filled, getattr(filled.queries, name), parameters)
     assert any(one in plan.text for one in (*ALTERNATIVES.get(index, (f"_{index}",)), *AT_ONCE)), plan.text
@@ -120,7 +129,7 @@ def test_a_claim_reads_as_many_rows_as_it_takes(filled: Filled) -> None:
 
 
 def rows_read(filled: Filled, sql: str, parameters: tuple[Any, ...]) -> int:
-    if filled.kind == "mariadb":
+    if filled.database.family == "mysql":
         filled.database.query("FLUSH STATUS")
         filled.database.query(sql, parameters)
         read = filled.database.query("SHOW SESSION STATUS LIKE 'Handler_read%'")
@@ -132,6 +141,10 @@ def rows_read(filled: Filled, sql: str, parameters: tuple[Any, ...]) -> int:
     )
 
 
+MYSQL_PLANS = {"mariadb": ("EXPLAIN", 3, 8), "mysql": ("EXPLAIN FORMAT = TRADITIONAL", 4, 9)}
+"""How a plan is asked for, and the columns with the kind of access and the number of rows."""
+
+
 class Plan(NamedTuple):
     """What a server says it would do: its words, whether it reads all jobs, the most rows of one step."""
 
@@ -141,10 +154,11 @@ class Plan(NamedTuple):
 
 
 def explain(filled: Filled, sql: str, parameters: tuple[Any, ...]) -> Plan:
-    if filled.kind == "mariadb":
-        steps = filled.database.query(f"EXPLAIN {sql}", parameters)
-        scans = any(step[2] == "cronq_jobs" and step[3] in {"ALL", "index"} for step in steps)
-        return Plan(str(steps), scans, max(float(step[8] or 0) for step in steps))
+    if filled.database.family == "mysql":
+        words, kind, rows = MYSQL_PLANS[filled.kind]
+        steps = filled.database.query(f"{words} {sql}", parameters)
+        scans = any(step[2] == "cronq_jobs" and step[kind] in {"ALL", "index"} for step in steps)
+        return Plan(str(steps), scans, max(float(step[rows] or 0) for step in steps))
     ((found,),) = filled.database.query(f"EXPLAIN (FORMAT JSON) {sql}", parameters)
     nodes = list(_nodes(found[0]["Plan"]))
     scans = any(node["Node Type"] == "Seq Scan" and node["Relation Name"] == "cronq_jobs" for node in nodes)

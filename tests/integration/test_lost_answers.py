@@ -27,7 +27,7 @@ INSERT = b"INSERT INTO cronq_jobs"
 CUTS = ("unsent", "answered")
 
 
-@pytest.fixture(params=["mariadb", "postgresql"])
+@pytest.fixture(params=databases.KINDS)
 def config(request: pytest.FixtureRequest, tmp_path: Path) -> Config:
     servers.require(request.param)
     return databases.empty_queue(request.param, tmp_path)

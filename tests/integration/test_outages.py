@@ -17,7 +17,7 @@ from tests.proxy import Proxy
 from tests.waiting import wait_until
 
 
-@pytest.fixture(params=["mariadb", "postgresql"])
+@pytest.fixture(params=databases.KINDS)
 def mortal(request: pytest.FixtureRequest) -> Iterator[databases.Running]:
     """A server of the test's own."""
     servers.require(request.param)
@@ -61,7 +61,7 @@ def test_an_outage_longer_than_the_patience(mortal: databases.Running, project: 
         hosts.stop()
 
 
-@pytest.mark.parametrize("kind", ["mariadb", "postgresql"])
+@pytest.mark.parametrize("kind", databases.KINDS)
 def test_a_host_that_is_cut_off_gives_its_jobs_up(kind: str, project: Project) -> None:
     """Before another host may take them over, although it hangs in a call to the database."""
     servers.require(kind)

@@ -26,7 +26,7 @@ from tests.contract.steps import new, put
 _numbers = itertools.count()
 
 
-@pytest.fixture(params=["mariadb", "postgresql"])
+@pytest.fixture(params=databases.KINDS)
 def config(request: pytest.FixtureRequest, tmp_path: Path) -> Config:
     """A database without tables."""
     servers.require(request.param)
@@ -98,8 +98,11 @@ def restricted(config: Config) -> Config:
     """The same database as a user who may use the tables, but not change them."""
     name = config.database_url().name
     if config.database_url().family == "mysql":
-        grant = f"GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.* TO '{name}'@'%' IDENTIFIED BY 'secret'"
-        execute(config, grant)
+        execute(
+            config,
+            f"CREATE USER '{name}'@'%' IDENTIFIED BY 'secret'",
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.* TO '{name}'@'%'",
+        )
     else:
         execute(
             config,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -25,24 +26,24 @@ OURS, ELSEWHERE, NOT_IN_CERTIFICATE = "127.0.0.1", "127.0.0.2", "127.0.0.3"
 
 ADDRESSES = f"{OURS},{ELSEWHERE},{NOT_IN_CERTIFICATE}"
 OPTIONS = {
-    "mariadb": [f"--bind-address={ADDRESSES}", "--ssl-cert={0}/server.crt", "--ssl-key={0}/server.key"],
+    "mysql": [f"--bind-address={ADDRESSES}", "--ssl-cert={0}/server.crt", "--ssl-key={0}/server.key"],
     "postgresql": [
         "-h", ADDRESSES, "-c", "ssl=on", "-c", "ssl_cert_file={0}/server.crt", "-c", "ssl_key_file={0}/server.key",
     ],
 }  # fmt: skip
 USER = {
-    "mariadb": [f"CREATE USER shop@'{OURS}' IDENTIFIED BY 'geheim'", f"GRANT ALL ON *.* TO shop@'{OURS}'"],
+    "mysql": [f"CREATE USER shop@'{OURS}' IDENTIFIED BY 'geheim'", f"GRANT ALL ON *.* TO shop@'{OURS}'"],
     "postgresql": ["CREATE ROLE shop SUPERUSER LOGIN PASSWORD 'geheim'"],
 }
 ENCRYPTED = {
-    "mariadb": "SELECT variable_value <> '' FROM information_schema.session_status WHERE variable_name = 'Ssl_cipher'",
-    "postgresql": "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()",
+    "mysql": "SHOW SESSION STATUS WHERE variable_name = 'Ssl_cipher' AND value <> ''",
+    "postgresql": "SELECT 1 FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl",
 }
 CHECKED = {
-    "mariadb": "?ssl_ca={0}&ssl_verify_identity=true",
+    "mysql": "?ssl_ca={0}&ssl_verify_identity=true",
     "postgresql": "?sslmode=verify-full&sslrootcert={0}",
 }
-OFF = {"mariadb": "?ssl_disabled=true", "postgresql": "?sslmode=disable"}
+OFF = {"mysql": "?ssl_disabled=true", "postgresql": "?sslmode=disable"}
 
 
 def openssl(place: Path, *arguments: str) -> None:
@@ -60,6 +61,10 @@ def certificates(place: Path) -> None:
     openssl(place, "x509", "-req", "-in", "server.csr", *signed, "-out", "server.crt")
 
 
+def family(kind: str) -> str:
+    return "mysql" if kind == "mariadb" else kind
+
+
 class Encrypting(NamedTuple):
     """A server with a certificate, and the directory of its authority."""
 
@@ -73,15 +78,19 @@ class Encrypting(NamedTuple):
 
     def is_encrypted(self, host: str, options: str = "") -> bool:
         database = open_database(from_database(self.url(host, options)))
-        [[answer]] = database.query(ENCRYPTED[self.kind])
+        answer = database.query(ENCRYPTED[self.family])
         database.close()
         return bool(answer)
 
+    @property
+    def family(self) -> str:
+        return family(self.kind)
+
     def checked(self, authority: str) -> str:
-        return CHECKED[self.kind].format(self.place / authority)
+        return CHECKED[self.family].format(self.place / authority)
 
 
-@pytest.fixture(scope="module", params=["mariadb", "postgresql"])
+@pytest.fixture(scope="module", params=databases.KINDS)
 def encrypting(request: pytest.FixtureRequest) -> Iterator[Encrypting]:
     kind = request.param
     for name in (kind, "openssl"):
@@ -90,10 +99,10 @@ def encrypting(request: pytest.FixtureRequest) -> Iterator[Encrypting]:
     place.chmod(0o755)
     try:
         certificates(place)
-        if os.geteuid() == 0:
-            shutil.chown(place / "server.key", SERVERS[kind].user)
-        with databases.private(kind, *(option.format(place) for option in OPTIONS[kind])) as server:
-            server.execute(*USER[kind])
+        if os.geteuid() == 0 and (user := SERVERS[kind].user):
+            shutil.chown(place / "server.key", user)
+        with databases.private(kind, *(option.format(place) for option in OPTIONS[family(kind)])) as server:
+            server.execute(*USER[family(kind)])
             yield Encrypting(kind, server, place)
     finally:
         shutil.rmtree(place)
@@ -102,7 +111,7 @@ def encrypting(request: pytest.FixtureRequest) -> Iterator[Encrypting]:
 def test_it_is_on_where_others_could_listen(encrypting: Encrypting) -> None:
     assert not encrypting.is_encrypted(OURS)
     assert encrypting.is_encrypted(ELSEWHERE)
-    assert not encrypting.is_encrypted(ELSEWHERE, OFF[encrypting.kind])
+    assert not encrypting.is_encrypted(ELSEWHERE, OFF[encrypting.family])
 
 
 def test_a_certificate_is_checked(encrypting: Encrypting) -> None:
@@ -130,13 +139,24 @@ def test_a_certificate_is_refused_at_once(
         assert (ran.stdout, ran.stderr.count("\n"), "geheim" in ran.stderr) == ("", 1, False), ran
 
 
-@pytest.mark.parametrize("kind", ["mariadb", "postgresql"])
+@pytest.mark.parametrize("kind", databases.KINDS)
 def test_a_server_without_tls_is_refused_at_once(kind: str, project: Project) -> None:
     servers.require(kind)
-    plain, _, _ = databases.shared(kind).url("any").partition("?")
-    url = plain.replace(OURS, "127.1")
-    began = time.monotonic()
-    ran = project.cronq("ls", env={"CRONQ_DATABASE": url})
+    with without_tls(kind) as server:
+        plain, _, _ = server.url("any").partition("?")
+        url = plain.replace(OURS, "127.1")
+        began = time.monotonic()
+        ran = project.cronq("ls", env={"CRONQ_DATABASE": url})
     assert time.monotonic() - began < 10, "it was tried again and again"
     assert (ran.status, ran.stderr.count("\n")) == (69, 1), ran
-    assert ("ssl_disabled" if kind == "mariadb" else "sslmode") in ran.stderr
+    assert ("ssl_disabled" if family(kind) == "mysql" else "sslmode") in ran.stderr
+
+
+@contextlib.contextmanager
+def without_tls(kind: str) -> Iterator[databases.Running]:
+    """A server without TLS, which MySQL has by itself."""
+    if kind != "mysql":
+        yield databases.shared(kind)
+        return
+    with databases.private(kind, "--tls-version=") as server:
+        yield server

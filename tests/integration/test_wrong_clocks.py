@@ -52,7 +52,7 @@ class Clocks(Hosts):
         return stored.state
 
 
-@pytest.fixture(params=["mariadb", "postgresql"])
+@pytest.fixture(params=databases.KINDS)
 def engine(request: pytest.FixtureRequest) -> str:
     servers.require(request.param)
     return str(request.param)
