@@ -266,11 +266,7 @@ class Cronq:
 
         Raises InvalidInput if an unfinished twin has its unique key.
         """
-        retried = bool(self.store.retry([job_id]))
-        job = self.store.get(job_id) if retried and self.config.wake else None
-        if retried:
-            self._intake.announce([(job.queue, job.id)] if job else [])
-        return retried
+        return bool(self.store.retry([job_id]))
 
     def _declare(self, target: Any, name: str | None, options: Mapping[str, Any]) -> Any:
         full_name = name or default_name(target)

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
+from typing import TYPE_CHECKING
 
 from cronq.events import log
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def note(deed: str, number: int | None = None) -> None:
-    """Note that this user did something, to so many jobs: `retry --queue mail`, 12."""
+
+def note(command: Sequence[str], number: int | None = None) -> None:
+    """Log that this user gave a command, and how many jobs it changed: `retry --queue mail`, 12. Of none, nothing."""
+    if number == 0:
+        return
     jobs = "" if number is None else " 1 job," if number == 1 else f" {number} jobs,"
-    line = f"{deed}:{jobs} by {who()}"
+    line = f"{shlex.join(command)}:{jobs} by {who()}"
     log.info("%s", line)
     _tell_the_system(line)
 

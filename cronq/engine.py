@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 from cronq import __version__
 from cronq.account import Account
+from cronq.announcer import Announcer
 from cronq.courier import Courier
 from cronq.errors import Unavailable
 from cronq.events import steps
 from cronq.fence import Fence, NoFence
 from cronq.followers import Followers
-from cronq.job import ENDED, Failure
+from cronq.job import Failure
 from cronq.locks import Liveness, new_worker
 from cronq.maintenance import Maintainer, not_started, settlement
 from cronq.outcome import Outcome
@@ -32,7 +33,6 @@ from cronq.roster import END, Entry, Presence
 from cronq.signals import Signals
 from cronq.store import Lease
 from cronq.times import SECOND
-from cronq.transports.local import Neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -70,6 +70,8 @@ class Engine:
         self.worker = started.alive.worker if started else new_worker()
         self.claimed = 0
         self._store = store
+        # It looks itself at what its own changes make ready; transports are for changes that no runner makes.
+        store.announcer = Announcer(config, of=self.worker, transports=False)
         self._config = config
         self._part = part
         self._policies = Policies(config, registry)
@@ -90,7 +92,6 @@ class Engine:
         self._returned: list[Claimed] = []
         self._paused: frozenset[str] = frozenset()
         self._due: int | None = None
-        self._neighbours = Neighbours(config)
         self._stop_asked: float | None = None
         self._signals = 0
         self._grace = SHUTDOWN_GRACE
@@ -168,7 +169,6 @@ class Engine:
         ready += self._store.unblock_stranded()
         if ready:
             self.changed()
-            self._neighbours.ring()  # what is free again may be for another one's filter
         self._maintainer.prune()
         self._account.tell_of_recovery()
 
@@ -240,7 +240,6 @@ class Engine:
         steps(jobs, "given back")
         self.claimed -= len(jobs)
         self.changed()
-        self._neighbours.ring()
 
     # Collecting
 
@@ -303,8 +302,6 @@ class Engine:
         self._ended = []
         self._pool.settled()
         self.changed()
-        if any(one.job.group and one.next.state in ENDED for one in settled):
-            self._neighbours.ring()  # whoever was blocked may be another one's job
         self.summary.lost += len(lost)
         for one in settled:
             if one.job.id not in lost:
@@ -333,8 +330,7 @@ class Engine:
     def _promote_when_due(self) -> None:
         now = self._store.clock.now()
         if self.promotes and self._due is not None and self._due <= now:
-            if self._store.promote(now):
-                self._neighbours.ring()  # it may be due for another one's filter
+            self._store.promote(now)
             self.changed()
             self._due = self._store.next_due()
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import contextmanager
-from functools import partial
 from logging import INFO
 from typing import TYPE_CHECKING, Any
 
 from cronq import submission
-from cronq.afterwards import after_commit
-from cronq.bell import Bell, Breakers
+from cronq.announcer import Announcer
+from cronq.bell import Breakers
 from cronq.events import log, step
 from cronq.job import COMMAND_TASK, NewJob
 from cronq.permissions import require_commands
 from cronq.serialisation import dumps
 from cronq.store import Store
 from cronq.times import Clock
-from cronq.transports.local import Neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -41,14 +39,11 @@ _TASK_AND_ARGS = {"task", "args"}
 class _Opened:
     """What one thread uses, opened in the process `pid`."""
 
-    __slots__ = ("bell", "neighbours", "pid", "store")
+    __slots__ = ("pid", "store")
 
-    def __init__(self, store: Any, neighbours: Neighbours | None = None, bell: Bell | None = None) -> None:
+    def __init__(self, store: Any) -> None:
         self.pid = os.getpid()
         self.store: Store = store
-        self.neighbours = neighbours
-        self.bell = bell
-        """None where nobody is to be rung for: then enqueueing doesn't even look at what is due."""
 
 
 class _ForEachThread(threading.local):
@@ -79,17 +74,13 @@ class Intake:
     @property
     def store(self) -> Store:
         """This thread's store, opened at first use."""
-        return self.opened().store
-
-    def opened(self) -> _Opened:
-        """What this thread has opened in this process, opened at first use."""
         opened = self._place.opened
         if opened is None or opened.pid != os.getpid():
             if opened is not None:
                 _inherited.append(opened.store)
-            bell = Bell(self.config, self._breakers) if self.config.wake else None
-            opened = self._place.opened = _Opened(Store(self.config, self.clock), Neighbours(self.config), bell)
-        return opened
+            announcer = Announcer(self.config, breakers=self._breakers)
+            opened = self._place.opened = _Opened(Store(self.config, self.clock, announcer))
+        return opened.store
 
     def configure(self, config: Config, *, clock: Clock | None = None) -> None:
         """Go on with another config, and another clock if given."""
@@ -114,8 +105,6 @@ class Intake:
         opened = self._place.opened
         if opened is not None and opened.pid == os.getpid():
             opened.store.close()
-            if opened.bell:
-                opened.bell.close()
 
     def forget(self) -> None:
         """The tasks or their settings have changed."""
@@ -185,9 +174,9 @@ class Intake:
         if connection is not None:
             return self.place_all((job,), connection)[0]
         now = self.clock.now()
-        opened = self.opened()
-        (new,) = opened.store.enqueue((job,))
-        self._announce(opened, (job,), (new,))
+        (new,) = self.store.enqueue((job,))
+        if log.isEnabledFor(INFO):
+            _tell((job,), (new,))
         return self._twin(job, new, now) if new.existing else submission.accepted(job, new, now=now)
 
     def place_all(self, jobs: Sequence[NewJob], connection: Any = None) -> list[Job]:
@@ -195,53 +184,15 @@ class Intake:
         if not jobs:
             return []
         now = self.clock.now()
-        opened = self.opened()
-        store = opened.store
+        store = self.store
         enqueued = store.enqueue(jobs) if connection is None else store.enqueue_through(connection, jobs)
-        self._announce(opened, jobs, enqueued, connection)
+        if log.isEnabledFor(INFO):
+            _tell(jobs, enqueued)
         accepted = submission.accepted
         return [
             self._twin(job, new, now) if new.existing else accepted(job, new, now=now)
             for job, new in zip(jobs, enqueued, strict=True)
         ]
-
-    def announce(self, jobs: Sequence[tuple[str, int]]) -> None:
-        """Ring for jobs (queue and id) that are there again."""
-        opened = self.opened()
-        if opened.neighbours is not None:
-            opened.neighbours.ring()
-        if opened.bell is not None:
-            opened.bell.ring(jobs)
-
-    def _announce(
-        self, opened: _Opened, jobs: Sequence[NewJob], enqueued: Sequence[Enqueued], connection: Any = None
-    ) -> None:
-        """Tell the log and whoever may be waiting of new jobs."""
-        if log.isEnabledFor(INFO):
-            _tell(jobs, enqueued)
-        # The workers of this host also for what is due later: they must know when.
-        if opened.neighbours is not None:
-            if connection is None:
-                opened.neighbours.ring()
-            else:
-                after_commit(connection, opened.neighbours.ring)
-        if opened.bell is not None:
-            self._ring(opened.bell, jobs, enqueued, connection)
-
-    def _ring(self, bell: Bell, jobs: Sequence[NewJob], enqueued: Sequence[Enqueued], connection: Any) -> None:
-        """Say that new jobs are there, as far as they are due; in a caller's transaction, once that is committed."""
-        now = self.clock.now()
-        rung = [
-            (job.queue, new.id)
-            for job, new in zip(jobs, enqueued, strict=True)
-            if not new.existing and (job.available_at is None or job.available_at <= now)
-        ]
-        if not rung:
-            return
-        if connection is None:
-            bell.ring(rung)
-        else:
-            after_commit(connection, partial(bell.ring, rung))
 
     def _twin(self, job: NewJob, enqueued: Enqueued, now: int) -> Job:
         twin = self.store.get(enqueued.id)

@@ -122,7 +122,10 @@ class Queries(Lookups):
         self.pause = f"INSERT INTO {self.paused} (queue, paused_at) VALUES (?, ?)"
         self.resume = f"DELETE FROM {self.paused} WHERE queue = ?"
         # What wakes workers on other hosts, where the database can; the channel is that of cronq.dialects.notify.
-        self.ring = f"SELECT pg_notify('{prefix}wake', '')" if self.flavour.family == "postgresql" else ""
+        # Transactions that notify commit one after the other, so they do only for a worker that listens.
+        listening = f"EXISTS (SELECT 1 FROM {self.workers} WHERE kind = 'work')"
+        wake = f"SELECT pg_notify('{prefix}wake', '') WHERE {listening}"
+        self.ring = wake if self.flavour.family == "postgresql" else ""
 
     def _taking(self, changes: str) -> str:
         chosen = f"id {self.flavour.among} AND lease_until IS NULL AND state IN ('ready', 'blocked')"

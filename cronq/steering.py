@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from cronq.dialects import Duplicate
 from cronq.duty import Duty
 from cronq.errors import InvalidInput
 from cronq.events import step
+from cronq.job import State
 from cronq.reader import Reader
 from cronq.roster import Roster
 from cronq.tails import Tails
@@ -26,6 +27,19 @@ BATCH = 1000
 """Rows that one maintenance transaction changes at most: other writers wait no longer than for these."""
 
 
+class Announces(Protocol):
+    """Wakes workers, as `cronq.announcer` does."""
+
+    named: int
+    """Of so many jobs at once it wants to know queue and id."""
+
+    def announce(self, jobs: Sequence[tuple[str, int]] = ()) -> None:
+        """Wake workers for jobs that are ready; never raises."""
+
+    def close(self) -> None:
+        """Close all connections."""
+
+
 class Retried(NamedTuple):
     """What became of many jobs that were to be retried."""
 
@@ -37,8 +51,10 @@ class Retried(NamedTuple):
 class Steering(Reader):
     """The store as those see it who change jobs by hand."""
 
-    def __init__(self, config: Config, clock: Clock) -> None:
+    def __init__(self, config: Config, clock: Clock, announcer: Announces | None = None) -> None:
         super().__init__(config, clock)
+        self.announcer = announcer
+        """Wakes workers after each change that makes jobs ready; without one, none but those on PostgreSQL is woken."""
         self.roster = Roster(self._opened, self._queries, clock)
         self.duty = Duty(self._opened, self._queries, clock)
         self.tails = Tails(self._opened, self._queries, clock)
@@ -51,6 +67,24 @@ class Steering(Reader):
             self.synchronise()
         elif self.clock.is_old:
             self.synchronise()
+
+    def close(self) -> None:
+        """Close all connections; the next call opens others."""
+        super().close()
+        if self.announcer is not None:
+            self.announcer.close()
+
+    def _announce(self, ids: Sequence[int] = ()) -> None:
+        """Wake workers after a change that has made these jobs ready, or a whole queue."""
+        if self.announcer is None:
+            return
+        jobs = [self.get(job_id) for job_id in ids[: self.announcer.named]]
+        self.announcer.announce([(job.queue, job.id) for job in jobs if job is not None and job.state == State.READY])
+
+    def _notify(self, tx: Transaction) -> None:
+        """Wake workers on other hosts with the COMMIT, where the database itself can."""
+        if self._queries.ring:
+            tx.query(self._queries.ring)
 
     def _opened(self) -> Database:
         self.prepare()
@@ -90,6 +124,8 @@ class Steering(Reader):
             tried.append(job_id)
             if tx.execute(self._queries.retry, (now, job_id)).rowcount:
                 changed.append(job_id)
+        if changed:
+            self._notify(tx)
         return changed
 
     def retry_all_but_twins(self, ids: Sequence[int]) -> Retried:
@@ -109,7 +145,8 @@ class Steering(Reader):
     def _retried(self, ids: Sequence[int]) -> None:
         for job_id in ids:
             step(job_id, "retried")
-        self.ring()
+        if ids:
+            self._announce(ids)
 
     def _retry_many(self, ids: Sequence[int], tx: Transaction) -> Retried:
         self._share_groups(tx, ids)
@@ -125,6 +162,7 @@ class Steering(Reader):
                 refused[job_id] = twin
         if changed:
             tx.execute(self._queries.retry_many, (self.clock.now(), self._db.many(sorted(changed))))
+            self._notify(tx)
         return Retried(sorted(changed), refused)
 
     def _share_groups(self, tx: Transaction, ids: Sequence[int]) -> None:
@@ -140,24 +178,29 @@ class Steering(Reader):
     def cancel(self, ids: Iterable[int], *, reason: str | None = None) -> list[int]:
         """Cancel jobs that aren't running; returns the ids changed. A group that one held is freed."""
         self.prepare()
-        cancelled = self._db.transact(partial(self._cancel, list(ids), reason))
+        cancelled, ready = self._db.transact(partial(self._cancel, list(ids), reason))
         for job_id in cancelled:
             step(job_id, "cancelled", why=reason or "")
+        if ready:
+            self._announce(ready)
         return cancelled
 
-    def _cancel(self, ids: Sequence[int], reason: str | None, tx: Transaction) -> list[int]:
+    def _cancel(self, ids: Sequence[int], reason: str | None, tx: Transaction) -> tuple[list[int], list[int]]:
+        """Returns the ids cancelled, and those of the jobs that are ready now."""
         now = self.clock.now()
         kind = None if reason is None else "Cancelled"
         groups = sorted(row[0] for row in tx.query(self._queries.groups_of, (self._db.many(ids),))) if ids else []
         self._lock_groups(tx, groups)
-        changed = self._cancel_many(ids, (now, kind, reason), tx)
+        changed, ready = self._cancel_many(ids, (now, kind, reason), tx), list[int]()
         grouped = self._in_groups(tx, ids) if groups else []
         for job_id in sorted(grouped):
             if tx.execute(self._queries.cancel, (now, kind, reason, job_id)).rowcount:
                 changed.append(job_id)
-                self._leave_group(tx, job_id)
+                ready += self._leave_group(tx, job_id)
         self._unlock_groups(tx, groups)
-        return sorted(changed)
+        if ready:
+            self._notify(tx)
+        return sorted(changed), ready
 
     def _cancel_many(self, ids: Sequence[int], how: tuple[int, str | None, str | None], tx: Transaction) -> list[int]:
         """Cancel those that are in no group, which nobody waits behind."""
@@ -178,16 +221,17 @@ class Steering(Reader):
         if self._queries.flavour.server and groups:
             tx.execute(self._queries.unlock_groups, (self._db.many(groups),))
 
-    def _unblock(self, tx: Transaction, group: str) -> None:
-        """Let the next one in line step forward, unless the group is held or has one that is ready."""
-        for one in tx.query(self._queries.next_in_line, (group, group, group)):
-            tx.execute(self._queries.unblock, one)
+    def _unblock(self, tx: Transaction, group: str) -> list[int]:
+        """Make the next job of a group ready, unless the group is held or has one that is ready; returns its id."""
+        following: list[tuple[int]] = tx.query(self._queries.next_in_line, (group, group, group))
+        return [one[0] for one in following if tx.execute(self._queries.unblock, one).rowcount]
 
-    def _leave_group(self, tx: Transaction, job_id: int) -> None:
+    def _leave_group(self, tx: Transaction, job_id: int) -> list[int]:
         group = tx.query(self._queries.group_of, (job_id,))[0][0]
-        if group is not None:
-            tx.execute(self._queries.free, (group, self._db.many([job_id])))
-            self._unblock(tx, group)
+        if group is None:
+            return []
+        tx.execute(self._queries.free, (group, self._db.many([job_id])))
+        return self._unblock(tx, group)
 
     def pause(self, queue: str) -> bool:
         """Let nobody claim from a queue; False if it is paused already."""
@@ -199,14 +243,16 @@ class Steering(Reader):
 
     def resume(self, queue: str) -> bool:
         """Let a paused queue go on; False if it isn't paused."""
-        resumed = bool(self._opened().execute(self._queries.resume, (queue,)).rowcount)
-        self.ring()
+        resumed = self._opened().transact(partial(self._resume, queue))
+        if resumed:
+            self._announce()
         return resumed
 
-    def ring(self) -> None:
-        """Wake workers on other hosts, where the database itself can."""
-        if self._queries.ring:
-            self._opened().query(self._queries.ring)
+    def _resume(self, queue: str, tx: Transaction) -> bool:
+        resumed = bool(tx.execute(self._queries.resume, (queue,)).rowcount)
+        if resumed:
+            self._notify(tx)
+        return resumed
 
     def request_kill(self, ids: Iterable[int]) -> list[int]:
         """Ask the runners of running jobs to kill them; returns the ids that are running."""

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from cronq import rows
 from cronq.acceptance import Acceptance
+from cronq.afterwards import after_commit
 from cronq.borrowed import borrow
 from cronq.dialects import Conflict
 from cronq.errors import ConfigError
 from cronq.events import step
-from cronq.job import ENDED, Claimed
+from cronq.job import ENDED, Claimed, State
 from cronq.line import Line, Share, Wanted
 from cronq.pick import Claim, pick
 from cronq.revisions import is_current
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from cronq.job import Enqueued, NewJob
     from cronq.outcome import Settlement
     from cronq.selection import Filter
+    from cronq.steering import Announces
     from cronq.times import Clock
 
 
@@ -77,8 +79,8 @@ _ASKED, _PAUSED, _KILL, _DUE, _FOLLOWED = range(1, 6)
 class Store(Steering):
     """Jobs in a database. Opens at first use; `close` before a fork."""
 
-    def __init__(self, config: Config, clock: Clock) -> None:
-        super().__init__(config, clock)
+    def __init__(self, config: Config, clock: Clock, announcer: Announces | None = None) -> None:
+        super().__init__(config, clock, announcer)
         self._random = random.Random()
         self._share = Share(self._random.randrange)
         self._host = os.uname().nodename
@@ -107,18 +109,28 @@ class Store(Steering):
         """
         if not self._prepared:
             self.prepare()
-        return self._acceptance.accept(jobs, now=self.clock.now())
+        now = self.clock.now()
+        enqueued = self._acceptance.accept(jobs, now=now)
+        if self.announcer is not None:
+            self.announcer.announce(_due(jobs, enqueued, now) if self.announcer.named else ())
+        return enqueued
 
     def enqueue_through(self, connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """The same inside the caller's transaction, on a SQLAlchemy Connection or Session.
 
+        Workers are woken once that is committed, and not at all if it isn't.
         Raises InvalidInput where the connection leads to another database than the config, and
         ConfigError where the tables are missing and its transaction keeps them from being made.
         """
         borrowed = borrow(connection, self._db, name=self._config.sqlite_path() or self._config.safe_database())
         if not self._prepared:
             self._prepare_beside(borrowed)
-        return self._acceptance.accept_through(borrowed, jobs, now=self.clock.now())
+        now = self.clock.now()
+        enqueued = self._acceptance.accept_through(borrowed, jobs, now=now)
+        if self.announcer is not None:
+            due = _due(jobs, enqueued, now) if self.announcer.named else ()
+            after_commit(connection, partial(self.announcer.announce, due))
+        return enqueued
 
     def _prepare_beside(self, borrowed: Borrowed) -> None:
         """Open the database, but make no tables: the caller's transaction may hold the write lock."""
@@ -232,14 +244,17 @@ class Store(Steering):
         lost: list[int] = []
         while True:
             try:
-                self._db.transact(partial(self._settle, settlements))
+                ready = self._db.transact(partial(self._settle, settlements))
             except _LeaseLost:
                 held = [s for s in settlements if self._is_held(s)]
                 kept = {s.job.id for s in held}
                 lost += [s.job.id for s in settlements if s.job.id not in kept and not self._is_written(s)]
                 settlements = held
             else:
-                return lost
+                break
+        if ready:
+            self._announce(ready)
+        return lost
 
     def _is_held(self, settlement: Settlement) -> bool:
         job = settlement.job
@@ -250,7 +265,8 @@ class Store(Steering):
         shown = (job.id, job.token, following.state.value, outcome.started_at)
         return bool(self._db.query(self._queries.already_settled, shown))
 
-    def _settle(self, settlements: Sequence[Settlement], tx: Transaction) -> None:
+    def _settle(self, settlements: Sequence[Settlement], tx: Transaction) -> list[int]:
+        """Returns the ids of the jobs that are ready now."""
         chains = sorted(rows.by_group(settlements).items())
         if chains and self._queries.flavour.server:
             tx.query(self._queries.lock_holders, (self._db.many([group for group, _ in chains]),))
@@ -264,10 +280,14 @@ class Store(Steering):
         history = [rows.attempt_row(s, self._host) for s in settlements if s.outcome.kind in rows.RECORDED]
         if history:
             tx.execute_many(self._queries.record_attempt, history)
+        ready = [s.job.id for s in settlements if s.next.state is State.READY]
         for group, chain in chains:
-            self._move_group(tx, group, chain)
+            ready += self._move_group(tx, group, chain)
+        if ready:
+            self._notify(tx)
+        return ready
 
-    def _move_group(self, tx: Transaction, group: str, chain: Sequence[Settlement]) -> None:
+    def _move_group(self, tx: Transaction, group: str, chain: Sequence[Settlement]) -> list[int]:
         """Hand the group to whoever comes after the chain of jobs that ended in it, or free it.
 
         Only a rescue that knows nothing of its jobs has some behind the one that keeps the group.
@@ -279,14 +299,14 @@ class Store(Steering):
                 # Its child starts none of those that followed it. In the same transaction, because
                 # this one may be claimed again before they are given back, and others behind them with it.
                 tx.execute(self._queries.release_followers, (group, one.job.token))
-                return
+                return []
         follower = tx.query(self._queries.next_follower, (group, chain[-1].job.token))
         if follower:
             tx.execute(self._queries.step_up, follower[0])
             tx.execute(self._queries.hand_on, (follower[0][0], group, ours))
-        else:
-            tx.execute(self._queries.free, (group, ours))
-            self._unblock(tx, group)
+            return []
+        tx.execute(self._queries.free, (group, ours))
+        return self._unblock(tx, group)
 
     def release(self, jobs: Iterable[Claimed]) -> None:
         """Give claims back that were never started: the attempt is returned, a group stays held.
@@ -296,6 +316,7 @@ class Store(Steering):
         given_back = list(jobs)
         if given_back:
             self._db.transact(partial(self._release, given_back))
+            self._announce([job.id for job in given_back])
 
     def _release(self, jobs: Sequence[Claimed], tx: Transaction) -> None:
         groups = sorted({job.group for job in jobs if job.group is not None})
@@ -304,6 +325,7 @@ class Store(Steering):
         for group in groups:
             self._unblock(tx, group)
         self._unlock_groups(tx, groups)
+        self._notify(tx)
 
     def unblock_stranded(self) -> int:
         """Let groups go on that nobody holds though jobs of theirs are blocked; returns how many.
@@ -313,14 +335,16 @@ class Store(Steering):
         if not self._db.has_other_writers():
             return 0
         groups = [row[0] for row in self._rows(self._queries.stranded, (BATCH,))]
-        for group in groups:
-            self._db.transact(partial(self._unstrand, group))
+        ready = [job_id for group in groups for job_id in self._db.transact(partial(self._unstrand, group))]
+        if ready:
+            self._announce(ready)
         return len(groups)
 
-    def _unstrand(self, group: str, tx: Transaction) -> None:
+    def _unstrand(self, group: str, tx: Transaction) -> list[int]:
         self._lock_groups(tx, [group])
-        self._unblock(tx, group)
+        ready = self._unblock(tx, group)
         self._unlock_groups(tx, [group])
+        return ready
 
     # Keeping and taking over leases
 
@@ -369,13 +393,18 @@ class Store(Steering):
         return [held for held in self.held_by(heir) if held.job.token == token]
 
     def promote(self, now: int) -> int:
-        """Make scheduled, retrying and waiting jobs that are due ready (blocked if their group is held)."""
+        """Make scheduled, retrying and waiting jobs that are due ready (blocked if their group is held).
+
+        Only this host's workers are woken: those of others know themselves when a job is due.
+        """
         total = 0
         while self._is_due(now):
             due = self._rows(self._queries.due, (now, BATCH))
             total += self._db.transact(partial(self._promote, due, now))
             for job_id, _ in due:
                 step(job_id, "due")
+        if total:
+            self._announce()
         return total
 
     def _promote(self, due: Sequence[tuple[int, str | None]], now: int, tx: Transaction) -> int:
@@ -397,6 +426,15 @@ class Store(Steering):
     def next_due(self) -> int | None:
         """The instant at which the next scheduled, retrying or waiting job is due."""
         return self._rows(self._queries.next_due)[0][0]  # type: ignore[no-any-return]
+
+
+def _due(jobs: Sequence[NewJob], enqueued: Sequence[Enqueued], now: int) -> list[tuple[str, int]]:
+    """The queue and id of each job that is new and due."""
+    return [
+        (job.queue, new.id)
+        for job, new in zip(jobs, enqueued, strict=True)
+        if not new.existing and (job.available_at is None or job.available_at <= now)
+    ]
 
 
 class _Claim(NamedTuple):

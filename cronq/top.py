@@ -102,15 +102,13 @@ class Top:
         if queue is None:
             said = "which queue? up and down choose one"
         elif self._store.pause(queue):
-            said = self._noted(f"pause {queue}", f"queue {queue} is paused: p lets it go on")
+            deeds.note(("pause", queue))
+            said = f"queue {queue} is paused: p lets it go on"
         else:
-            self._store.resume(queue)
-            said = self._noted(f"resume {queue}", f"queue {queue} goes on")
+            if self._store.resume(queue):
+                deeds.note(("resume", queue))
+            said = f"queue {queue} goes on"
         self._view = self._view._replace(said=said)
-
-    def _noted(self, deed: str, said: str) -> str:
-        deeds.note(f"top: {deed}")
-        return said
 
     def _ask_to_retry(self) -> None:
         queue = self._view.queue
@@ -121,17 +119,17 @@ class Top:
             self._view = self._view._replace(said=f"nothing has failed in {place}")
             return
         number = "1 failed job" if len(ids) == 1 else f"{len(ids):,} failed jobs"
-        self._sure = lambda: self._retry(ids)
+        self._sure = lambda: self._retry(queue, ids)
         self._view = self._view._replace(said=f"retry {number} of {place}? y, or any other key")
 
     def _answer(self, *, yes: bool) -> None:
         sure, self._sure = self._sure, None
         self._view = self._view._replace(said=sure() if yes and sure is not None else "nothing was changed")
 
-    def _retry(self, ids: Sequence[int]) -> str:
+    def _retry(self, queue: str | None, ids: Sequence[int]) -> str:
         changed = 0
         for start in range(0, len(ids), BATCH):
             changed += len(self._store.retry_all_but_twins(ids[start : start + BATCH]).changed)
-        deeds.note("top: retry", changed)
+        deeds.note(("retry", "--state", "failed", *(() if queue is None else ("--queue", queue))), changed)
         left = len(ids) - changed
         return f"{changed:,} retried" + (f", {left:,} not, because of their unfinished twins" if left else "")

@@ -71,15 +71,11 @@ def in_batches(call: Invocation, ids: Sequence[int], verb: Verb, change: Callabl
         note(call, changed)
 
 
-def note(call: Invocation, number: int) -> None:
-    """Leave a line in the logs about who changed so many jobs, and by which command."""
-    import shlex
-
+def note(call: Invocation, number: int | None = None) -> None:
+    """Leave a line in the logs about who gave this command, and how many jobs it changed."""
     from cronq import deeds
 
-    if not number:
-        return
-    deeds.note(shlex.join(call.typed), number)
+    deeds.note(call.typed, number)
 
 
 def tell(verb: Verb, changed: Sequence[int]) -> None:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from cronq.commands import Invocation
-    from cronq.config import Config
     from cronq.store import Store
 
 _RETRYABLE = ENDED
@@ -87,7 +86,6 @@ def _retry_named(call: Invocation, store: Store, ids: Iterable[str], *, dry_run:
     changed = sorted(job for job, state in states.items() if state in _RETRYABLE)
     if not dry_run:
         changed = store.retry(changed)
-        _ring(call.config, store, changed)
         bulk.note(call, len(changed))
     return _report(named, states, changed, verb="retried", allowed=_RETRYABLE)
 
@@ -108,7 +106,6 @@ def _retry_selected(call: Invocation, store: Store, meant: Selection, *, yes: bo
         return len(changed)
 
     bulk.in_batches(call, ids, _RETRY, retry)
-    _ring(call.config, store, retried)
     bulk.tell(_RETRY, retried)
     return _tell_of_twins(twins)
 
@@ -123,16 +120,6 @@ def _tell_of_twins(twins: Mapping[int, int]) -> int:
     number = "1 job was" if len(twins) == 1 else f"{len(twins)} jobs were"
     render.complain(f"{number} not retried, because an unfinished one has the same unique key: {told}{more}")
     return 1
-
-
-def _ring(config: Config, store: Store, retried: Sequence[int]) -> None:
-    """Wake the workers for jobs that are due again."""
-    from cronq.bell import AT_ONCE, Bell
-    from cronq.transports.local import Neighbours
-
-    Neighbours(config).ring()
-    jobs = [store.get(job_id) for job_id in retried[:AT_ONCE]] if config.wake else []
-    Bell(config).ring([(job.queue, job.id) for job in jobs if job is not None])
 
 
 @given.spread

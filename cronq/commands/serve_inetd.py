@@ -234,9 +234,10 @@ class _Errand:
 
     def _give_back(self, job: Claimed) -> None:
         """The app can't be imported: the job goes back, its attempt with it."""
+        from cronq.announcer import Announcer
         from cronq.store import Store
 
-        with Store(self._config, self._clock) as store:
+        with Store(self._config, self._clock, Announcer(self._config, transports=False)) as store:
             store.release([job])
         self._alive.end()
 

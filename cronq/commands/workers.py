@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from cronq.commands import bulk
 from cronq.commands import options as given
 from cronq.commands.arguments import positive
 from cronq.errors import InvalidInput
@@ -196,9 +197,12 @@ def _reload_workers(context: typer.Context, queue: AnyQueue = None, number: Numb
     from cronq.events import log
 
     count = positive(number, what="NUMBER")
-    with given.invocation(context).store() as store:
+    call = given.invocation(context)
+    with call.store() as store:
         asked = [one.name for one in _meant(store, queue)[:count] if store.roster.ask(one.name, END)]
-    log.info("%s asked %s to end", _who(), ", ".join(asked) or "no worker")
+    if asked:
+        log.info("asked to end: %s", ", ".join(asked))
+        bulk.note(call)
     render.write(asked)
     if not asked and queue is not None:
         render.complain(f"no worker takes jobs of {queue}")
@@ -222,21 +226,12 @@ def _resume(context: typer.Context, queue: Queue) -> None:
 
 
 def _change(context: typer.Context, queue: str, verb: str) -> None:
-    from cronq.events import log
-
     call = given.invocation(context)
     name = _name(queue)
     with call.store() as store:
         changed = store.pause(name) if verb == "pause" else store.resume(name)
-        if changed:
-            _wake(call.config)
-            log.info("%s %sd the queue %s", _who(), verb, name)
-
-
-def _wake(config: Config) -> None:
-    from cronq.transports.local import Neighbours
-
-    Neighbours(config).ring()
+    if changed:
+        bulk.note(call)
 
 
 def _name(queue: str) -> str:
@@ -246,15 +241,6 @@ def _name(queue: str) -> str:
         return str(TASK["queue"].check(queue))
     except ValueError:
         raise InvalidInput(f"QUEUE: {queue!r} is not {TASK['queue'].expected}") from None
-
-
-def _who() -> str:
-    from getpass import getuser
-
-    try:
-        return getuser()
-    except (OSError, KeyError):
-        return "somebody"
 
 
 def register(app: typer.Typer) -> None:

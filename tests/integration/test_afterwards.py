@@ -46,8 +46,8 @@ def queue(tmp_path: Path) -> Iterator[Cronq]:
 @pytest.fixture
 def rung(queue: Cronq) -> Rung:
     rung = Rung(queue)
-    opened: Any = queue._intake.opened()
-    opened.bell = rung
+    announcer: Any = queue.store.announcer
+    announcer._bell = rung
     return rung
 
 
