@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import typer
 
 from cronq.commands.program import program
-from cronq.job import State
+from cronq.model.job import State
 
 STATES = tuple(state.value for state in State)
 

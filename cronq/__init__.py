@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cronq.errors import Stop as Stop
     from cronq.errors import TimeLimitExceeded as TimeLimitExceeded
     from cronq.executor import current_job as current_job
-    from cronq.job import Job as Job
+    from cronq.model.job import Job as Job
 
 __version__ = "0.1.0"
 
@@ -35,7 +35,7 @@ _HOMES = {
     "Cronq": "cronq.app",
     "CronqError": "cronq.errors",
     "Fail": "cronq.errors",
-    "Job": "cronq.job",
+    "Job": "cronq.model.job",
     "JobFailed": "cronq.errors",
     "Retry": "cronq.errors",
     "Skip": "cronq.errors",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cronq import rows
 from cronq.dialects import Duplicate
-from cronq.job import Enqueued
+from cronq.model.job import Enqueued
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from cronq.borrowed import Borrowed
     from cronq.dialects import Connection, Database, Transaction
-    from cronq.job import NewJob
+    from cronq.model.job import NewJob
     from cronq.queries import Queries
 
 _BITS = 62

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cronq.events import log, step
-from cronq.job import State
+from cronq.model.job import State
 from cronq.notices import healthy, notice_of
 from cronq.summary import Summary
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cronq.courier import Courier
-    from cronq.outcome import Settlement
-    from cronq.policies import Policies
+    from cronq.model.outcome import Settlement
+    from cronq.model.retry import Policies
     from cronq.store import Store
     from cronq.summary import Report
 

@@ -16,7 +16,7 @@ from cronq.errors import ConfigError, InvalidInput, JobFailed, JobNotFound, TryL
 from cronq.events import log
 from cronq.handles import ClassTask, FunctionTask, Later
 from cronq.intake import Intake
-from cronq.job import ENDED, NewJob, State
+from cronq.model.job import ENDED, NewJob, State
 from cronq.registry import Registry, Task
 from cronq.serialisation import load_value
 from cronq.times import parse_duration
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from cronq.config import Config
     from cronq.handles import Performing
-    from cronq.job import Job
+    from cronq.model.job import Job
     from cronq.store import Store
     from cronq.submission import Declared, Options
     from cronq.times import Clock

@@ -12,7 +12,7 @@ from cronq.pool import TICK
 
 if TYPE_CHECKING:
     from cronq.config import Config
-    from cronq.job import Claimed
+    from cronq.model.job import Claimed
     from cronq.pool import Started
     from cronq.registry import Registry
     from cronq.store import Store

@@ -21,11 +21,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from cronq import process_tree
-from cronq.claimed import Claimed
 from cronq.errors import Terminated, TimeLimitExceeded
 from cronq.executor import verdict_of
 from cronq.journal import CHILD_VARIABLE
-from cronq.outcome import Outcome
+from cronq.model.claimed_job import Claimed
+from cronq.model.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -21,13 +21,14 @@ from cronq.errors import Unavailable
 from cronq.events import steps
 from cronq.fence import Fence, NoFence
 from cronq.followers import Followers
-from cronq.job import Failure
 from cronq.locks import Liveness, new_worker
-from cronq.maintenance import Maintainer, not_started, settlement
-from cronq.outcome import Outcome
+from cronq.maintenance import Maintainer
+from cronq.model.job import Failure
+from cronq.model.outcome import Outcome
+from cronq.model.retry import Policies
+from cronq.model.settlement import not_started, settlement
 from cronq.pace import Pace
 from cronq.part import Part, Times
-from cronq.policies import Policies
 from cronq.pool import TICK, Pool, Setting
 from cronq.roster import END, Entry, Presence
 from cronq.signals import Signals
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cronq.config import Config
-    from cronq.job import Claimed
-    from cronq.outcome import Settlement
+    from cronq.model.job import Claimed
+    from cronq.model.outcome import Settlement
     from cronq.pool import Ended, Member
     from cronq.registry import Registry
     from cronq.store import Store

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from cronq.job import Job
+    from cronq.model.job import Job
 
 
 class CronqError(Exception):

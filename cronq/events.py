@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cronq.job import Claimed
+    from cronq.model.job import Claimed
 
 log = logging.getLogger("cronq")
 log.addHandler(logging.NullHandler())

@@ -6,7 +6,7 @@ CLAIMED_COLUMNS = (
     "id, token, task, args, queue, priority, job_key, job_group, event, attempt, max_attempts, snoozes, crashes,"
     " time_limit, created_at, available_at, waiting_since, unknown_since, retry, notes, spent_before, state"
 )
-"""In the order of cronq.job.Claimed."""
+"""In the order of cronq.model.job.Claimed."""
 
 JOB_COLUMNS = (
     "id, queue, task, args, state, priority, job_key, job_group, is_unique, event, attempt, max_attempts, snoozes,"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cronq.intake import Intake
-    from cronq.job import Job, NewJob
+    from cronq.model.job import Job, NewJob
     from cronq.registry import Task
     from cronq.submission import Options
 

@@ -12,7 +12,7 @@ from cronq import submission
 from cronq.announcer import Announcer
 from cronq.bell import Breakers
 from cronq.events import log, step
-from cronq.job import COMMAND_TASK, NewJob
+from cronq.model.job import COMMAND_TASK, NewJob
 from cronq.permissions import require_commands
 from cronq.serialisation import dumps
 from cronq.store import Store
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from cronq.config import Config
-    from cronq.job import Enqueued, Job
+    from cronq.model.job import Enqueued, Job
     from cronq.registry import Registry, Task
 
     _Known = tuple[Task, tuple[Any, ...]]

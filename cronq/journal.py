@@ -19,15 +19,15 @@ import os
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cronq.claimed import Failure
 from cronq.locks import process_start, worker_path
-from cronq.outcome import Outcome
+from cronq.model.claimed_job import Failure
+from cronq.model.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cronq.claimed import Claimed
     from cronq.config import Config
+    from cronq.model.claimed_job import Claimed
 
 CHILD_VARIABLE = "CRONQ_CHILD"
 """Names the child to everything that its jobs start, so that a rescue kills only what is its own."""

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cronq.dialects import Transaction
+    from cronq.model.selection import Filter
     from cronq.queries import Queries
-    from cronq.selection import Filter
 
 _Key = tuple[int, int, int, "str | None"]
 """Claim order, and the group: priority, available_at, id, group."""

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cronq import journal, leftovers
 from cronq.events import log
-from cronq.job import Failure
 from cronq.locks import Remains
-from cronq.outcome import FINISHED, Outcome, Settlement, next_state
+from cronq.model.job import Failure
+from cronq.model.outcome import Outcome, Settlement
+from cronq.model.settlement import not_started, settlement
 from cronq.store import Lease
 from cronq.times import SECOND
 
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     from random import Random
 
     from cronq.config import Config
-    from cronq.job import Claimed
     from cronq.journal import Entry
-    from cronq.policies import Policies
+    from cronq.model.job import Claimed
+    from cronq.model.retry import Policies
     from cronq.store import Held, Store
 
 _DYING = 2.0
@@ -198,22 +199,6 @@ class _Death(NamedTuple):
     worker: str
     remains: Remains
     now: int
-
-
-def settlement(job: Claimed, outcome: Outcome, policies: Policies, chance: Random) -> Settlement:
-    """What an outcome means for its job, ready to be written."""
-    if outcome.kind == "success":
-        return Settlement(job, outcome, FINISHED)
-    policy = policies.of(job)
-    following = next_state(job, outcome, policy, chance=chance.random())
-    return Settlement(
-        job, outcome, following, hold_group=policy.group_on_failed == "hold" and following.state == "failed"
-    )
-
-
-def not_started(outcome: Outcome) -> bool:
-    """Whether the child gave the job back without having begun it."""
-    return outcome.verdict == "release" and not outcome.kind
 
 
 def _crashed(held: Held, death: _Death, begun: int | None) -> Outcome:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from cronq.claimed import State
+from cronq.model.claimed_job import State
 
 if TYPE_CHECKING:
-    from cronq.outcome import Settlement
-    from cronq.retry import Policy
+    from cronq.model.outcome import Settlement
+    from cronq.model.retry import Policy
 
 HEALTHY = "healthy"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cronq.job import State
+from cronq.model.job import State
 from cronq.render import on_terminal, one_line, span, write
 from cronq.times import iso
 

@@ -10,7 +10,7 @@ from cronq.times import SECOND
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cronq.job import Claimed
+    from cronq.model.job import Claimed
     from cronq.pool import Ended
 
 AHEAD = 0.1

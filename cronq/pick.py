@@ -34,7 +34,7 @@ class Claim:
 
 
 def pick(database: Database, queries: Queries, job_id: int, claim: Claim) -> Row:
-    """Claim exactly this job; returns its row in the order of cronq.job.Claimed. Raises Refused."""
+    """Claim exactly this job; returns its row in the order of cronq.model.job.Claimed. Raises Refused."""
     picking = _Picking(database, queries, job_id, claim)
     picking.look(database)  # whoever is refused takes no lock
     return database.transact(picking.take, picking.landed)

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from cronq import child as child_side
 from cronq import leftovers, process_tree
 from cronq.capture import Capture
-from cronq.claimed import Failure
 from cronq.errors import CronqError
 from cronq.events import log
 from cronq.executor import Executor
 from cronq.journal import Journal, path_for
-from cronq.outcome import Outcome
+from cronq.model.claimed_job import Failure
+from cronq.model.outcome import Outcome
 from cronq.shell import die_with_parent, signal_name
 from cronq.times import SECOND
 
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from resource import struct_rusage
 
-    from cronq.claimed import Claimed
     from cronq.config import Config
     from cronq.journal import Entry
     from cronq.locks import Liveness
-    from cronq.policies import Policies
+    from cronq.model.claimed_job import Claimed
+    from cronq.model.retry import Policies
     from cronq.registry import Registry
     from cronq.times import Clock
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cronq import census, failures
 from cronq.dialects import open_database
-from cronq.job import COMMAND_TASK, Attempt, Failure, Job, State
+from cronq.model.job import COMMAND_TASK, Attempt, Failure, Job, State
 from cronq.queries import Queries
 from cronq.revisions import is_current
 from cronq.times import SECOND, to_datetime
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cronq.config import Config
     from cronq.dialects import Row
     from cronq.failures import Alike
-    from cronq.selection import Selection
+    from cronq.model.selection import Selection
     from cronq.times import Clock
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cronq.callers import Caller
     from cronq.config import Config
     from cronq.desk import Desk
-    from cronq.job import Claimed
+    from cronq.model.job import Claimed
     from cronq.pool import Member
     from cronq.registry import Registry
     from cronq.store import Store

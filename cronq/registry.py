@@ -10,7 +10,7 @@ from cronq import targets, topics
 from cronq.annotations import MisfitError
 from cronq.binding import Parameters
 from cronq.errors import ConfigError, Fail, InvalidInput, UnknownTask
-from cronq.job import COMMAND_TASK
+from cronq.model.job import COMMAND_TASK
 from cronq.targets import Target
 
 if TYPE_CHECKING:

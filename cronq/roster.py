@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.dialects import Duplicate
-from cronq.selection import Filter
+from cronq.model.selection import Filter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

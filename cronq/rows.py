@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from cronq.job import ENDED, State
-from cronq.outcome import Outcome
+from cronq.model.job import ENDED, State
+from cronq.model.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cronq.job import NewJob
-    from cronq.outcome import Settlement
+    from cronq.model.job import NewJob
+    from cronq.model.outcome import Settlement
 
 RECORDED = frozenset({"error", "timeout", "crashed"})
 """Outcomes that leave a row in the job's history."""

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cronq import delivery
 from cronq.engine import Engine
+from cronq.model.selection import Filter
 from cronq.pace import LARGEST_CLAIM
 from cronq.part import Part
 from cronq.pool import TICK
-from cronq.selection import Filter
 from cronq.store import Lease
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
     from cronq.config import Config
-    from cronq.job import Claimed
+    from cronq.model.job import Claimed
     from cronq.registry import Registry
     from cronq.store import Store
     from cronq.summary import Report, Summary

@@ -11,9 +11,9 @@ import time
 from typing import TYPE_CHECKING
 
 from cronq.capture import HeadAndTail
-from cronq.claimed import Failure
 from cronq.errors import Terminated, TimeLimitExceeded
-from cronq.outcome import Outcome
+from cronq.model.claimed_job import Failure
+from cronq.model.outcome import Outcome
 from cronq.process_tree import descendants
 
 if TYPE_CHECKING:

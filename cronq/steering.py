@@ -9,7 +9,7 @@ from cronq.dialects import Duplicate
 from cronq.duty import Duty
 from cronq.errors import InvalidInput
 from cronq.events import step
-from cronq.job import State
+from cronq.model.job import State
 from cronq.reader import Reader
 from cronq.roster import Roster
 from cronq.tails import Tails

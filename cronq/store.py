@@ -18,8 +18,8 @@ from cronq.borrowed import borrow
 from cronq.dialects import Conflict
 from cronq.errors import ConfigError
 from cronq.events import step
-from cronq.job import ENDED, Claimed, State
 from cronq.line import Line, Share, Wanted
+from cronq.model.job import ENDED, Claimed, State
 from cronq.pick import Claim, pick
 from cronq.revisions import is_current
 from cronq.steering import BATCH, Steering
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from cronq.borrowed import Borrowed
     from cronq.config import Config
     from cronq.dialects import Transaction
-    from cronq.job import Enqueued, NewJob
-    from cronq.outcome import Settlement
-    from cronq.selection import Filter
+    from cronq.model.job import Enqueued, NewJob
+    from cronq.model.outcome import Settlement
+    from cronq.model.selection import Filter
     from cronq.steering import Announces
     from cronq.times import Clock
 

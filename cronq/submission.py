@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from cronq.errors import ConfigError, InvalidInput
-from cronq.job import COMMAND_TASK, Job, NewJob
+from cronq.model.job import COMMAND_TASK, Job, NewJob
 from cronq.registry import TaskOptions
 from cronq.settings import SETTINGS, TASK, Setting
 from cronq.times import parse_when, to_datetime
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from cronq.config import Config
-    from cronq.job import Enqueued
+    from cronq.model.job import Enqueued
 
 
 LONGEST_NAME = 255

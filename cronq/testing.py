@@ -29,10 +29,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cronq import submission
 from cronq.errors import UsageError
 from cronq.executor import Executor
-from cronq.job import Enqueued, State
-from cronq.outcome import Settlement, next_state
-from cronq.policies import Policies
-from cronq.selection import Filter
+from cronq.model.job import Enqueued, State
+from cronq.model.outcome import Settlement, next_state
+from cronq.model.retry import Policies
+from cronq.model.selection import Filter
 from cronq.store import Lease, Store
 from cronq.times import SECOND, Clock, parse_duration, parse_when
 
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from cronq.app import Cronq
-    from cronq.job import Claimed, Job, NewJob
-    from cronq.outcome import Outcome
+    from cronq.model.job import Claimed, Job, NewJob
+    from cronq.model.outcome import Outcome
     from cronq.times import Measured
 
 __all__ = ["ManualClock", "capture", "drain", "inline", "scratch"]

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from cronq import deeds
 from cronq.errors import CronqError
-from cronq.job import State
+from cronq.model.job import State
+from cronq.model.selection import Selection
 from cronq.pulse import Pulse
 from cronq.render import top as screens
-from cronq.selection import Selection
 from cronq.steering import BATCH
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from cronq.job import Job
+    from cronq.model.job import Job
     from cronq.reader import FailedAttempt
     from cronq.render.screen import Screen
     from cronq.store import Store

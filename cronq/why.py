@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from cronq.job import COMMAND_TASK, State
+from cronq.model.job import COMMAND_TASK, State
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-    from cronq.job import Failure, Job
+    from cronq.model.job import Failure, Job
 
 
 class Facts(NamedTuple):

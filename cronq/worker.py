@@ -10,11 +10,11 @@ from cronq import memory
 from cronq.engine import SHUTDOWN_GRACE
 from cronq.errors import Unavailable
 from cronq.events import log
-from cronq.job import Failure
 from cronq.listener import Listeners
 from cronq.locks import remains_of_the_dead
+from cronq.model.job import Failure
+from cronq.model.outcome import Outcome
 from cronq.orders import AFRESH, Orders
-from cronq.outcome import Outcome
 from cronq.pool import TICK
 from cronq.roster import Presence
 from cronq.runner import Plan, Runner
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from cronq.config import Config
-    from cronq.job import Claimed
+    from cronq.model.job import Claimed
     from cronq.registry import Registry
     from cronq.service import ServiceManager
     from cronq.store import Store

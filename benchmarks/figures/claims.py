@@ -126,7 +126,7 @@ def claim(queue: cronq_sqlite.Queue, size: int) -> float:
     """Queue what will be claimed, then time the claims one by one."""
     from statistics import median
 
-    from cronq.selection import Filter
+    from cronq.model.selection import Filter
     from cronq.store import Lease
 
     queue.open()

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cronq.selection import Filter
+    from cronq.model.selection import Filter
 
 FILTER_VALUES = {"--queue": "queue", "--priority": "priority", "--jobs": "jobs"}
 FILTER_FLAGS = {"--weighted": "weighted"}
@@ -33,7 +33,7 @@ class FilterOptions:
         """Which jobs to claim; None when nothing was said about it. Raises InvalidInput."""
         if not (self.queue or self.priority is not None or self.weighted):
             return None
-        from cronq.selection import Filter, parse_priorities
+        from cronq.model.selection import Filter, parse_priorities
 
         unrestricted = Filter(tuple(self.queue), self.weighted)
         if self.priority is None:

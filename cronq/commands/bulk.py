@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from cronq.commands import options as given
-from cronq.selection import Selection
+from cronq.model.selection import Selection
 from cronq.steering import BATCH
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import typer
 
 from cronq.commands import bulk
 from cronq.commands import options as given
-from cronq.job import ENDED, UNFINISHED, State
-from cronq.selection import Selection
+from cronq.model.job import ENDED, UNFINISHED, State
+from cronq.model.selection import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

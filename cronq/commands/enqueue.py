@@ -12,14 +12,14 @@ from typer.core import TyperCommand
 
 from cronq.commands import options as given
 from cronq.errors import InvalidInput
-from cronq.job import COMMAND_TASK
+from cronq.model.job import COMMAND_TASK
 from cronq.render import complain, document, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from cronq.app import Cronq
-    from cronq.job import Job
+    from cronq.model.job import Job
     from cronq.submission import Options
 
 _ENQUEUE_EXAMPLE = """\

@@ -9,7 +9,7 @@ import typer
 from cronq.commands import bulk
 from cronq.commands import options as given
 from cronq.commands.arguments import positive
-from cronq.job import State
+from cronq.model.job import State
 from cronq.times import iso, to_datetime
 
 if TYPE_CHECKING:

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from cronq.job import Attempt, Job
+    from cronq.model.job import Attempt, Job
+    from cronq.model.selection import Selection
     from cronq.render.live import LiveScreen
     from cronq.render.screen import Screen
-    from cronq.selection import Selection
     from cronq.store import Store
 
 HANDFUL = 100

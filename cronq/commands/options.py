@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from cronq.errors import InvalidInput, UsageError
-from cronq.job import State
-from cronq.selection import Selection
+from cronq.model.job import State
+from cronq.model.selection import Selection
 from cronq.times import parse_duration
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from cronq.commands import Invocation
     from cronq.locks import RunLock
+    from cronq.model.selection import Filter
     from cronq.ping import Pinged
-    from cronq.selection import Filter
     from cronq.summary import Summary
 
 VALUES = {**FILTER_VALUES, "--limit": "limit", "--max-time": "max_time"}
@@ -97,9 +97,9 @@ class _Plan:
 
 
 def _work(invocation: Invocation, chosen: Filter | None, plan: _Plan) -> Summary:
+    from cronq.model.selection import Filter
     from cronq.render.progress import reporter
     from cronq.runner import Plan, Runner
-    from cronq.selection import Filter
 
     with invocation.cronq(with_tasks=True) as queue, reporter(quiet=invocation.quiet) as report:
         runner = Runner(

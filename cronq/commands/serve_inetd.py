@@ -22,10 +22,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cronq.claimed import Claimed
     from cronq.commands import Invocation
     from cronq.desk import Desk
     from cronq.entrance import Entrance
+    from cronq.model.claimed_job import Claimed
     from cronq.pool import Pool
     from cronq.registry import Registry
 
@@ -190,7 +190,7 @@ class _Errand:
 
     def run(self) -> int:
         """Start the job, then bring in what sees it through."""
-        from cronq.claimed import Claimed
+        from cronq.model.claimed_job import Claimed
 
         job = Claimed._make(self._row)
         try:
@@ -206,7 +206,7 @@ class _Errand:
 
     def _registry(self, job: Claimed) -> Registry:
         """The tasks; a command without an app needs none, and not the time that importing them takes."""
-        from cronq.claimed import COMMAND_TASK
+        from cronq.model.claimed_job import COMMAND_TASK
 
         if job.task == COMMAND_TASK and self._config.app is None:
             from cronq.no_tasks import NO_TASKS
@@ -215,7 +215,7 @@ class _Errand:
         return self._invocation.cronq(with_tasks=True).registry
 
     def _start(self, job: Claimed, registry: Registry) -> Pool:
-        from cronq.policies import Policies
+        from cronq.model.retry import Policies
         from cronq.pool import Pool, Setting
 
         policies = Policies(self._config, registry)

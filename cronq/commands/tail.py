@@ -13,13 +13,13 @@ import typer
 from cronq.commands import options as given
 from cronq.commands.look import require
 from cronq.errors import InvalidInput
-from cronq.job import State
+from cronq.model.job import State
 
 if TYPE_CHECKING:
     from typing import TextIO
 
     from cronq.commands import Invocation
-    from cronq.job import Job
+    from cronq.model.job import Job
     from cronq.store import Store
     from cronq.tails import Written
 

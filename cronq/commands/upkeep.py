@@ -9,8 +9,8 @@ import typer
 from cronq.commands import bulk
 from cronq.commands import options as given
 from cronq.errors import InvalidInput
-from cronq.job import ENDED, State
-from cronq.selection import Selection
+from cronq.model.job import ENDED, State
+from cronq.model.selection import Selection
 from cronq.times import parse_duration
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ import typer  # noqa: TC002 - it reads the annotations itself
 
 from cronq.commands import options as given
 from cronq.commands.look import require
-from cronq.job import COMMAND_TASK, State
+from cronq.model.job import COMMAND_TASK, State
 from cronq.times import to_datetime
 
 if TYPE_CHECKING:
     from cronq.commands import Invocation
-    from cronq.job import Job
+    from cronq.model.job import Job
     from cronq.store import Store
     from cronq.why import Facts
 

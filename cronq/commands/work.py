@@ -41,8 +41,8 @@ class WorkOptions(FilterOptions):
 
     def stay(self) -> Stay:
         """What they mean. Raises InvalidInput naming the option."""
+        from cronq.model.selection import Filter
         from cronq.runner import Plan
-        from cronq.selection import Filter
         from cronq.worker import Stay
 
         plan = Plan(

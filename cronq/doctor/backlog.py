@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cronq.app import load_app
 from cronq.doctor.finding import Finding, fine, problem, warning
 from cronq.errors import ConfigError, CronqError, UnknownTask
-from cronq.job import COMMAND_TASK
+from cronq.model.job import COMMAND_TASK
 from cronq.permissions import require_commands
 
 if TYPE_CHECKING:

@@ -12,13 +12,13 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from cronq.job import COMMAND_TASK
+from cronq.model.job import COMMAND_TASK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from cronq.job import Failure, Job
+    from cronq.model.job import Failure, Job
 
 _LINE_BREAKS = {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 _CONTROLS = {

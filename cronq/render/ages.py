@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from cronq.job import ENDED, FUTURE
+from cronq.model.job import ENDED, FUTURE
 from cronq.render import time
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from cronq.job import Job
+    from cronq.model.job import Job
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
 _TENTH = 0.1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cronq.job import COMMAND_TASK, Failure
+from cronq.model.job import COMMAND_TASK, Failure
 from cronq.render import last_line
 from cronq.times import to_datetime
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from cronq.job import COMMAND_TASK
+from cronq.model.job import COMMAND_TASK
 from cronq.render import last_line, short_work
 from cronq.render.screen import STATE_STYLES, WIDE
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-    from cronq.job import Job
+    from cronq.model.job import Job
     from cronq.render.ages import Ages
     from cronq.render.screen import Screen
 

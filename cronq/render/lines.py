@@ -9,7 +9,7 @@ from cronq.times import to_datetime
 
 if TYPE_CHECKING:
     from cronq.failures import Alike
-    from cronq.job import Job
+    from cronq.model.job import Job
 
 COLUMNS = (
     "id", "state", "queue", "priority", "task", "work", "attempt", "key", "group", "blocked_by",

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from cronq.job import Attempt, Job
+    from cronq.model.job import Attempt, Job
 
 
 def job_page(job: Job, attempts: Sequence[Attempt], output: tuple[str | None, str | None]) -> list[str]:

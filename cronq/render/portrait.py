@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
-    from cronq.job import Attempt, Job
+    from cronq.model.job import Attempt, Job
     from cronq.render.ages import Ages
     from cronq.render.screen import Screen
 

@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from cronq.job import COMMAND_TASK, Failure, Job
+from cronq.model.job import COMMAND_TASK, Failure, Job
 from cronq.render import last_line, one_line
 from cronq.render.ages import Ages, length
 from cronq.render.jobs import task_cell

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from cronq.job import Claimed, Failure, Job, NewJob
-from cronq.outcome import Outcome, Settlement, next_state
-from cronq.retry import Policy
-from cronq.selection import Filter
+from cronq.model.job import Claimed, Failure, Job, NewJob
+from cronq.model.outcome import Outcome, Settlement, next_state
+from cronq.model.retry import Policy
+from cronq.model.selection import Filter
 from cronq.store import Lease, Store
 from cronq.times import SECOND
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cronq import recent
+from cronq.model.selection import Filter
 from cronq.roster import Entry
-from cronq.selection import Filter
 from cronq.store import Store
 from cronq.times import Clock
 from tests.contract.steps import claim, end, finish, later, new, put, stored

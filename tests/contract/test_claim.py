@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from cronq.config import Config
-from cronq.selection import Filter
+from cronq.model.selection import Filter
 from cronq.store import Lease, Store
 from cronq.testing import ManualClock
 from cronq.times import Clock

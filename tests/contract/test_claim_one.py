@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cronq.config import Config
-from cronq.job import Claimed
+from cronq.model.job import Claimed
 from cronq.pick import Refused
 from cronq.store import Lease, Store
 from cronq.testing import ManualClock

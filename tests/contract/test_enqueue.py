@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from cronq.config import Config
 from cronq.errors import InvalidInput
-from cronq.selection import Selection
+from cronq.model.selection import Selection
 from cronq.store import Store
 from cronq.testing import ManualClock
 from cronq.times import Clock

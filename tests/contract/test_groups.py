@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cronq.retry import Policy
-from cronq.selection import Filter
+from cronq.model.retry import Policy
+from cronq.model.selection import Filter
 from cronq.store import Store
 from cronq.testing import ManualClock
 from tests.contract.steps import claim, claimed_ids, end, ending, finish, later, new, outcome, put, states, stored

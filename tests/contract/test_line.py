@@ -19,9 +19,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from cronq.config import Config
 from cronq.dialects import open_database
-from cronq.job import ENDED, FUTURE, Claimed, NewJob, State
-from cronq.outcome import Settlement
-from cronq.retry import Policy
+from cronq.model.job import ENDED, FUTURE, Claimed, NewJob, State
+from cronq.model.outcome import Settlement
+from cronq.model.retry import Policy
 from cronq.schema import tables
 from cronq.store import Store
 from cronq.testing import ManualClock

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cronq.job import Claimed, Failure
-from cronq.selection import Selection
+from cronq.model.job import Claimed, Failure
+from cronq.model.selection import Selection
 from cronq.store import Store
 from cronq.tails import Tail, Written
 from cronq.testing import ManualClock

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from cronq.job import Failure
-from cronq.retry import Policy
+from cronq.model.job import Failure
+from cronq.model.retry import Policy
 from cronq.store import Lease, Store
 from cronq.testing import ManualClock
 from cronq.times import to_datetime

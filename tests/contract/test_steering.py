@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cronq.errors import InvalidInput
-from cronq.selection import Selection
+from cronq.model.selection import Selection
 from cronq.store import Store
 from cronq.testing import ManualClock
 from tests.contract.steps import claim, end, later, new, put, states, stored

@@ -12,7 +12,7 @@ from cronq.config import Config
 from cronq.glance import anything_to_do
 from cronq.locks import Liveness
 from cronq.maintenance import Maintainer
-from cronq.policies import Policies
+from cronq.model.retry import Policies
 from cronq.registry import Registry
 from cronq.store import Store
 from cronq.testing import ManualClock

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cronq.app import Cronq
-from cronq.job import Job
+from cronq.model.job import Job
 
 
 def stored(queue: Cronq, job: Job) -> Job:

@@ -15,7 +15,7 @@ import pytest
 from cronq import config as configuration
 from cronq.app import Cronq
 from cronq.errors import ConfigError, InvalidInput, UnknownTask
-from cronq.job import Job
+from cronq.model.job import Job
 from cronq.testing import ManualClock, scratch
 from tests.integration.looking import Report, count, stored
 

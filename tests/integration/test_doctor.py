@@ -18,12 +18,12 @@ from cronq.doctor.examination import CHECKS, examine, examine_patient
 from cronq.doctor.finding import Finding, Level
 from cronq.doctor.patient import Patient, Places
 from cronq.errors import ConfigError
-from cronq.job import COMMAND_TASK, NewJob
 from cronq.locks import RunLock
 from cronq.migrations import upgrade
+from cronq.model.job import COMMAND_TASK, NewJob
+from cronq.model.selection import Selection
 from cronq.revisions import CURRENT
 from cronq.roster import Entry
-from cronq.selection import Selection
 from cronq.store import Store
 from cronq.times import SECOND, Clock
 from tests import databases, servers

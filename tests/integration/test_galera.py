@@ -14,7 +14,7 @@ from cronq import Cronq
 from cronq import config as configuration
 from cronq.config import Config
 from cronq.migrations import upgrade
-from cronq.selection import Filter
+from cronq.model.selection import Filter
 from cronq.store import Lease, Store
 from cronq.times import Clock
 from daemons.galera import Node, cluster

@@ -12,9 +12,9 @@ import pytest
 
 from cronq.config import Config
 from cronq.errors import Skip
-from cronq.job import Enqueued
+from cronq.model.job import Enqueued
+from cronq.model.selection import Selection
 from cronq.rows import new_row
-from cronq.selection import Selection
 from cronq.store import Store
 from cronq.times import Clock
 from tests import databases, servers

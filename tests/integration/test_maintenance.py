@@ -15,15 +15,15 @@ import pytest
 
 from cronq import journal
 from cronq.config import Config
-from cronq.job import Claimed, NewJob
 from cronq.journal import Journal, path_for
 from cronq.locks import Liveness
 from cronq.maintenance import Maintainer
 from cronq.migrations import upgrade
-from cronq.outcome import Outcome, Settlement
-from cronq.policies import Policies
+from cronq.model.job import Claimed, NewJob
+from cronq.model.outcome import Outcome, Settlement
+from cronq.model.retry import Policies
+from cronq.model.selection import Filter
 from cronq.registry import Registry
-from cronq.selection import Filter
 from cronq.store import Lease, Store
 from cronq.times import Clock
 from tests.contract.steps import claim, finish, put, states, stored

@@ -15,10 +15,10 @@ from cronq import migrations, revisions
 from cronq.config import Config
 from cronq.errors import ConfigError
 from cronq.glance import anything_to_do
-from cronq.job import NewJob
 from cronq.migrations import upgrade
+from cronq.model.job import NewJob
+from cronq.model.selection import Selection
 from cronq.schema import tables
-from cronq.selection import Selection
 from cronq.store import Store
 from cronq.times import Clock
 from tests.integration.stores import config_in, select, store_in

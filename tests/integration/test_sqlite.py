@@ -15,9 +15,9 @@ import pytest
 from cronq.config import Config
 from cronq.dialects.sqlite import Database, Transaction
 from cronq.errors import Unavailable
-from cronq.job import NewJob
 from cronq.migrations import upgrade
-from cronq.selection import Selection
+from cronq.model.job import NewJob
+from cronq.model.selection import Selection
 from cronq.store import Store
 from cronq.times import Clock
 from tests.integration.stores import config_in, select, store_in

@@ -13,7 +13,7 @@ from sqlalchemy import create_engine
 from cronq import Fail, Snooze, Stop, current_job
 from cronq.app import Cronq
 from cronq.errors import InvalidInput, UnknownTask, UsageError
-from cronq.selection import Selection
+from cronq.model.selection import Selection
 from cronq.testing import ManualClock, capture, drain, inline, scratch
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cronq.job import Claimed
+from cronq.model.job import Claimed
 
 _PLAIN: dict[str, Any] = {
     "id": 1, "token": 2, "task": "task", "args": "{}", "queue": "default", "priority": 50, "key": None, "group": None,

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from cronq.job import Attempt, Failure, Job
+from cronq.model.job import Attempt, Failure, Job
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 DOCUMENTED = """

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cronq.job import Failure
 from cronq.journal import Entry, Journal
-from cronq.outcome import Outcome
+from cronq.model.job import Failure
+from cronq.model.outcome import Outcome
 from tests.unit.claims import claimed
 
 PLAIN = Outcome("success", 1, 2, memory_before=3, peak_memory=4, cpu_time=0.25, pid=7)

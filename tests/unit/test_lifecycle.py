@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from cronq.job import ENDED, FUTURE, TRANSITIONS, UNFINISHED, State
+from cronq.model.job import ENDED, FUTURE, TRANSITIONS, UNFINISHED, State
 
 PAGE = (Path(__file__).parents[2] / "docs" / "lifecycle.md").read_text()
 

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from cronq.job import Claimed, Failure, State
+from cronq.model.job import Claimed, Failure, State
+from cronq.model.outcome import Next, Outcome, Settlement
+from cronq.model.retry import Policy
 from cronq.notices import Notice, healthy, notice_of
-from cronq.outcome import Next, Outcome, Settlement
-from cronq.retry import Policy
 from tests.unit.claims import claimed
 
 ERROR = Failure("ValueError", "no\n  good")

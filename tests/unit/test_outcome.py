@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cronq.job import TRANSITIONS, Failure, State
-from cronq.outcome import Next, Outcome, next_state
-from cronq.retry import Policy
+from cronq.model.job import TRANSITIONS, Failure, State
+from cronq.model.outcome import Next, Outcome, next_state
+from cronq.model.retry import Policy
 from cronq.times import SECOND
 from tests.unit.claims import claimed
 

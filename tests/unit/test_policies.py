@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 from cronq.config import from_database
-from cronq.policies import Policies
+from cronq.model.retry import Policies, Policy
 from cronq.registry import Registry, Task, TaskOptions
-from cronq.retry import Policy
 from tests.unit.claims import claimed
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from cronq import rows
 from cronq.flavour import CLAIMED_COLUMNS, ENQUEUE_COLUMNS, JOB_COLUMNS, USUAL_COLUMNS
-from cronq.job import Claimed, NewJob, State
 from cronq.lookups import glance
-from cronq.outcome import Next, Outcome, Settlement
+from cronq.model.job import Claimed, NewJob, State
+from cronq.model.outcome import Next, Outcome, Settlement
 from cronq.queries import Queries
 from cronq.schema import tables
 from tests.unit.claims import claimed

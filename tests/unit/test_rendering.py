@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cronq.job import Attempt, Failure, Job
+from cronq.model.job import Attempt, Failure, Job
 from cronq.render import jobs as tables
 from cronq.render import last_line, portrait, short_work
 from cronq.render.ages import Ages, length

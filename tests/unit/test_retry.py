@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cronq.retry import Policy, delay, due_again
+from cronq.model.retry import Policy, delay, due_again
 
 
 def test_doubling_up_to_the_cap() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from cronq.errors import InvalidInput
-from cronq.selection import Filter, parse_priorities
+from cronq.model.selection import Filter, parse_priorities
 
 QUEUES = ["default", "shop", "shop.mail", "shop2"]
 

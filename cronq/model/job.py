@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from cronq.claimed import COMMAND_TASK as COMMAND_TASK
-from cronq.claimed import Claimed as Claimed
-from cronq.claimed import Failure as Failure
-from cronq.claimed import State as State
+from cronq.model.claimed_job import COMMAND_TASK as COMMAND_TASK
+from cronq.model.claimed_job import Claimed as Claimed
+from cronq.model.claimed_job import Failure as Failure
+from cronq.model.claimed_job import State as State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cronq.claimed import Failure, State
-from cronq.retry import Policy, delay, due_again
+from cronq.model.claimed_job import Failure, State
+from cronq.model.retry import Policy, delay, due_again
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
-    from cronq.claimed import Claimed
+    from cronq.model.claimed_job import Claimed
 
 UNKNOWN_TASK_INTERVAL = 60.0
 """Seconds between two looks for a task that no code here knows."""

@@ -1,6 +1,6 @@
 """A job under lease, in the form in which a child is handed it, and what can be said of it.
 
-What runs jobs imports this much and no more of cronq.job, which has all of these too: serve-inetd
+What runs jobs imports this much and no more of cronq.model.job, which has all of these too: serve-inetd
 pays for each class with each job.
 """
 

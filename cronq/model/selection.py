@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.errors import InvalidInput
-from cronq.job import PRIORITIES
+from cronq.model.job import PRIORITIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,0 +1,1 @@
+"""Values and pure rules: job, states, outcome, settlement, retry policy, selection. No I/O."""
