@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cronq.bell import Breakers
-    from cronq.config import Config
+    from cronq.config.loader import Config
 
 
 class Announcer:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
 from cronq import submission
-from cronq.config import from_database, load
+from cronq.config.loader import from_database, load
 from cronq.errors import ConfigError, InvalidInput, JobFailed, JobNotFound, TryLater
 from cronq.events import log
 from cronq.handles import ClassTask, FunctionTask, Later
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from typing import Protocol
 
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.handles import Performing
     from cronq.model.job import Job
     from cronq.store import Store

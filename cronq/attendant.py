@@ -11,7 +11,7 @@ from cronq.part import Part
 from cronq.pool import TICK
 
 if TYPE_CHECKING:
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.model.job import Claimed
     from cronq.pool import Started
     from cronq.registry import Registry

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from cronq.database_url import without_password
+from cronq.config.database_url import without_password
 from cronq.errors import CronqError
 from cronq.events import log
 from cronq.transports import LIMIT, open_transport
@@ -13,7 +13,7 @@ from cronq.transports import LIMIT, open_transport
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.transports import Transport
 
 _PAUSE = 30.0

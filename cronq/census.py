@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.dialects import Database
     from cronq.roster import Worker
 

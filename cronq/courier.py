@@ -10,7 +10,7 @@ from cronq.events import log
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.notices import Notice
     from cronq.registry import Registry
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from apprise import Apprise
 
-    from cronq.config import Config
+    from cronq.config.loader import Config
 
 LIMIT = 60.0
 """Seconds that one way gets for what it tells at once."""

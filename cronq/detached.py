@@ -11,7 +11,7 @@ import signal
 import stat
 import time
 
-from cronq.config import is_main_process, journal_stream
+from cronq.config.environment import is_main_process, journal_stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ from cronq.times import SECOND
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.model.job import Claimed
     from cronq.model.outcome import Settlement
     from cronq.pool import Ended, Member

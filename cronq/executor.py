@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from cronq import serialisation
 from cronq.capture import readable
+from cronq.config.command_permission import require_commands
 from cronq.errors import ConfigError, Fail, Retry, Skip, Snooze, Stop, Terminated, TimeLimitExceeded, UnknownTask
 from cronq.model.claimed_job import COMMAND_TASK, Failure
 from cronq.model.outcome import Outcome
-from cronq.permissions import require_commands
 from cronq.shell import run_command, terminated
 from cronq.times import parse_duration
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.model.claimed_job import Claimed
     from cronq.registry import Registry, Task
     from cronq.times import Clock

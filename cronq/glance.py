@@ -11,7 +11,7 @@ from cronq.revisions import is_current
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.dialects import Database
     from cronq.times import Clock
 

@@ -11,11 +11,11 @@ from grp import getgrgid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cronq.config import SYSTEM_FILE
+from cronq.config.loader import SYSTEM_FILE
 from cronq.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from cronq.config import Config
+    from cronq.config.loader import Config
 
 SERVICE_USER = "cronq"
 _PEOPLE = ("/home", "/root", "/run/user")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from cronq import submission
 from cronq.announcer import Announcer
 from cronq.bell import Breakers
+from cronq.config.command_permission import require_commands
 from cronq.events import log, step
 from cronq.model.job import COMMAND_TASK, NewJob
-from cronq.permissions import require_commands
 from cronq.serialisation import dumps
 from cronq.store import Store
 from cronq.times import Clock
@@ -21,7 +21,7 @@ from cronq.times import Clock
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.model.job import Enqueued, Job
     from cronq.registry import Registry, Task
 

@@ -26,7 +26,7 @@ from cronq.model.outcome import Outcome
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.model.claimed_job import Claimed
 
 CHILD_VARIABLE = "CRONQ_CHILD"

@@ -13,7 +13,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
-from cronq.database_url import without_password
+from cronq.config.database_url import without_password
 from cronq.errors import ConfigError, Unavailable
 from cronq.events import log
 from cronq.shell import die_with_parent
@@ -23,7 +23,7 @@ from cronq.transports.local import Neighbours
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.transports import Transport
 
 _PATIENCE = 60.0

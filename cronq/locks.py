@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from filelock import BaseFileLock
 
-    from cronq.config import Config
+    from cronq.config.loader import Config
 
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 

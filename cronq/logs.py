@@ -10,11 +10,11 @@ import time
 from logging.handlers import WatchedFileHandler
 from typing import TYPE_CHECKING
 
-from cronq.config import journal_stream
+from cronq.config.environment import journal_stream
 from cronq.errors import ConfigError
 
 if TYPE_CHECKING:
-    from cronq.config import Config
+    from cronq.config.loader import Config
 
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.DEBUG, 7))
 """syslog's numbers for the levels of logging."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from random import Random
 
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.journal import Entry
     from cronq.model.job import Claimed
     from cronq.model.retry import Policies

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from resource import struct_rusage
 
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.journal import Entry
     from cronq.locks import Liveness
     from cronq.model.claimed_job import Claimed

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cronq.census import Census
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.dialects import Row
     from cronq.failures import Alike
     from cronq.model.selection import Selection

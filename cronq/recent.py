@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cronq.census import Census
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.dialects import Database
 
 WINDOW = 300

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cronq.callers import Caller
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.desk import Desk
     from cronq.model.job import Claimed
     from cronq.pool import Member

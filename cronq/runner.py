@@ -15,7 +15,7 @@ from cronq.store import Lease
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.model.job import Claimed
     from cronq.registry import Registry
     from cronq.store import Store

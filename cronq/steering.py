@@ -19,7 +19,7 @@ from cronq.troubles import Troubles
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.dialects import Database, Transaction
     from cronq.times import Clock
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from cronq.borrowed import Borrowed
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.dialects import Transaction
     from cronq.model.job import Enqueued, NewJob
     from cronq.model.outcome import Settlement

@@ -6,17 +6,17 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from cronq.config.settings import SETTINGS, TASK, Setting
 from cronq.errors import ConfigError, InvalidInput
 from cronq.model.job import COMMAND_TASK, Job, NewJob
 from cronq.registry import TaskOptions
-from cronq.settings import SETTINGS, TASK, Setting
 from cronq.times import parse_when, to_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime, timedelta
 
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.model.job import Enqueued
 
 

@@ -24,7 +24,7 @@ from cronq.transports.local import FRESH, Doorbell
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.model.job import Claimed
     from cronq.registry import Registry
     from cronq.service import ServiceManager

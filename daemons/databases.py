@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cronq.config import from_database
+from cronq.config.loader import from_database
 from cronq.dialects import open_database
 from daemons.programs import program
 from daemons.waiting import wait_until

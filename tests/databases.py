@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from cronq.config import Config, from_database
+from cronq.config.loader import Config, from_database
 from cronq.dialects import open_database
 from cronq.migrations import upgrade
 from daemons import databases

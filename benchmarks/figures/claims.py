@@ -98,7 +98,7 @@ def prepare(queue: cronq_sqlite.Queue) -> None:
 
 def load(queue: cronq_sqlite.Queue) -> None:
     """Copy the prepared jobs, each as often as it takes."""
-    from cronq.config import load as load_config
+    from cronq.config.loader import load as load_config
     from cronq.dialects import open_database
 
     database = open_database(load_config(file=str(queue.configure())))

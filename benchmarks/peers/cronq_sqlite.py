@@ -28,7 +28,7 @@ class Queue(Peer):
 
     def open(self) -> None:
         from cronq.app import load_app
-        from cronq.config import load
+        from cronq.config.loader import load
 
         self.configure()
         self._queue = load_app(load(file=str(self.configure("elsewhere") if self.afar else self.configure())))

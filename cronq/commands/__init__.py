@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cronq.app import Cronq
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.store import Store
 
 MODULES = {
@@ -73,9 +73,9 @@ class Invocation:
     def config(self) -> Config:
         """The configuration, read once. Raises ConfigError."""
         if self._config is None:
-            from cronq import config
+            from cronq.config import loader
 
-            self._config = config.load(file=self.file, database=self.database)
+            self._config = loader.load(file=self.file, database=self.database)
             if self.log_file is not None:
                 self._config = self._config.with_values("--log-file", log=self.log_file)
         return self._config

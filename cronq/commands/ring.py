@@ -12,7 +12,7 @@ from cronq.errors import Unavailable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cronq.config import Config
+    from cronq.config.loader import Config
 
 _EXAMPLE = """\
 Example:
@@ -54,7 +54,7 @@ def _ring(context: typer.Context, job_id: Rung = None) -> None:
 
 def _answers(config: Config, number: int | None) -> Iterator[tuple[str, Exception | None]]:
     """Each transport as people may see it, and what went wrong with it."""
-    from cronq.database_url import without_password
+    from cronq.config.database_url import without_password
     from cronq.transports import open_transport
 
     for url in config.wake:

@@ -73,9 +73,9 @@ def enter() -> Entrance:
 
 
 def _handed_over() -> int:
-    from cronq import config
+    from cronq.config import environment
 
-    return config.handed_over()
+    return environment.handed_over()
 
 
 def execute(invocation: Invocation, options: Options, came_in: Entrance) -> int:

@@ -84,8 +84,8 @@ def _known(call: Invocation, job: Job) -> bool | None:
 
 
 def _commands_allowed(call: Invocation) -> bool:
+    from cronq.config.command_permission import require_commands
     from cronq.errors import ConfigError
-    from cronq.permissions import require_commands
 
     try:
         require_commands(setting=call.config.commands, sqlite_path=call.config.sqlite_path())

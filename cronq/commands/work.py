@@ -83,7 +83,7 @@ def execute(invocation: Invocation, options: WorkOptions) -> int:
 
 
 def _work(invocation: Invocation, stay: Stay, report: Report) -> Worker:
-    from cronq.config import service_manager
+    from cronq.config.environment import service_manager
     from cronq.service import ServiceManager
     from cronq.worker import Worker
 
@@ -109,8 +109,8 @@ def _seconds(text: str | None, what: str) -> float | None:
 
 
 def _bytes(text: str | None, what: str) -> int | None:
+    from cronq.config.settings import parse_memory
     from cronq.errors import InvalidInput
-    from cronq.settings import parse_memory
 
     if text is None:
         return None

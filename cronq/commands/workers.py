@@ -17,7 +17,7 @@ from cronq.times import SECOND, iso, to_datetime
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.roster import Worker
     from cronq.store import Store
 
@@ -235,7 +235,7 @@ def _change(context: typer.Context, queue: str, verb: str) -> None:
 
 
 def _name(queue: str) -> str:
-    from cronq.settings import TASK
+    from cronq.config.settings import TASK
 
     try:
         return str(TASK["queue"].check(queue))

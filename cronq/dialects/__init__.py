@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Any, Protocol, TypeVar
 
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.times import Measured
 
     Row = tuple[Any, ...]

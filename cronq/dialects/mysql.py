@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
     from typing import Any
 
-    from cronq.database_url import DatabaseURL
+    from cronq.config.database_url import DatabaseURL
     from cronq.times import Measured
 
 _STAYING = 28800

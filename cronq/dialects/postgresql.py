@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from cronq.database_url import DatabaseURL
+    from cronq.config.database_url import DatabaseURL
     from cronq.times import Measured
 
 try:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any, Protocol
 
-    from cronq.database_url import DatabaseURL
+    from cronq.config.database_url import DatabaseURL
     from cronq.dialects import Row, T
 
     class Cursor(Protocol):

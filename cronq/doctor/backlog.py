@@ -6,10 +6,10 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from cronq.app import load_app
+from cronq.config.command_permission import require_commands
 from cronq.doctor.finding import Finding, fine, problem, warning
 from cronq.errors import ConfigError, CronqError, UnknownTask
 from cronq.model.job import COMMAND_TASK
-from cronq.permissions import require_commands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

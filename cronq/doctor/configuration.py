@@ -6,16 +6,16 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from cronq import settings
 from cronq.app import load_app
-from cronq.database_url import without_password
+from cronq.config import settings
+from cronq.config.database_url import without_password
 from cronq.doctor.finding import Finding, fine, problem, warning
 from cronq.errors import CronqError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.doctor.patient import Patient
 
 

@@ -13,7 +13,7 @@ from cronq.errors import CronqError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from cronq.config import Config
+    from cronq.config.loader import Config
 
     Check = Callable[[Patient], Iterator[Finding]]
 

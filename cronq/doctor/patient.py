@@ -14,7 +14,7 @@ from cronq.queries import Queries
 
 if TYPE_CHECKING:
     from cronq.census import Census
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.dialects import Database
 
 

@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from cronq.database_url import without_password
+from cronq.config.database_url import without_password
 from cronq.doctor.finding import Finding, fine, problem
 from cronq.errors import ConfigError, Unavailable
 from cronq.transports import open_transport

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.dialects import Database
 
 _NO_RIGHTS = (1044, 1142, 1143, 1227, "42501")

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.model.claimed_job import Claimed
     from cronq.registry import Registry
 

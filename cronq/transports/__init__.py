@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from cronq.config import Config
+    from cronq.config.loader import Config
 
 _MODULES = {
     **dict.fromkeys(("tcp", "unix"), "port"),

@@ -15,7 +15,7 @@ except ImportError:
     raise needs("beanstalk", "greenstalk") from None
 
 if TYPE_CHECKING:
-    from cronq.config import Config
+    from cronq.config.loader import Config
 
 _PORT = 11300
 _LONGEST_LINE = 16

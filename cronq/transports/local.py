@@ -17,7 +17,7 @@ from cronq.events import log
 from cronq.locks import doorbell_path, make_folder, wake_folder
 
 if TYPE_CHECKING:
-    from cronq.config import Config
+    from cronq.config.loader import Config
 
 _LONGEST = 100
 """Bytes that a socket's path may have everywhere; the kernel's limit is a little above."""

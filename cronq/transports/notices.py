@@ -8,7 +8,7 @@ from cronq.dialects.notify import channel
 from cronq.errors import Unavailable
 
 if TYPE_CHECKING:
-    from cronq.config import Config
+    from cronq.config.loader import Config
 
 
 class Notices:

@@ -17,7 +17,7 @@ from cronq.transports import LIMIT
 from cronq.transports.names import Address, resolved
 
 if TYPE_CHECKING:
-    from cronq.config import Config
+    from cronq.config.loader import Config
 
 _TCP = re.compile(r"tcp://(?:\[([0-9a-fA-F:.]+)\]|([^\[\]:/@]+)):([0-9]{1,5})/?", re.ASCII)
 _UNIX = re.compile(r"unix://(/.+)")

@@ -20,7 +20,7 @@ except ImportError:
     raise needs("amqp", "kombu") from None
 
 if TYPE_CHECKING:
-    from cronq.config import Config
+    from cronq.config.loader import Config
 
 _LONGEST_LINE = 1000
 """Messages that a host's queue holds at most; the oldest go first."""

@@ -19,7 +19,7 @@ except ImportError:
     raise needs("redis", "redis") from None
 
 if TYPE_CHECKING:
-    from cronq.config import Config
+    from cronq.config.loader import Config
 
 
 class Redis(Broker):

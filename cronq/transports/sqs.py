@@ -16,7 +16,7 @@ except ImportError:
     raise needs("sqs", "boto3") from None
 
 if TYPE_CHECKING:
-    from cronq.config import Config
+    from cronq.config.loader import Config
 
 _LONGEST_WAIT = 20
 _AT_ONCE = 10

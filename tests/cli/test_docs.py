@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cronq.config import load
+from cronq.config.loader import load
 from tests.cli.documents import Block, Command, blocks, commands
 from tests.project import ROOT, Project
 

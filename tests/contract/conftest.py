@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cronq.config import Config, from_database
+from cronq.config.loader import Config, from_database
 from cronq.migrations import upgrade
 from cronq.store import Store
 from cronq.testing import ManualClock

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from cronq.config import Config
+from cronq.config.loader import Config
 from cronq.model.selection import Filter
 from cronq.store import Lease, Store
 from cronq.testing import ManualClock

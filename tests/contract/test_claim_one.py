@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cronq.config import Config
+from cronq.config.loader import Config
 from cronq.model.job import Claimed
 from cronq.pick import Refused
 from cronq.store import Lease, Store

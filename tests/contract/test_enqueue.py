@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session
 
-from cronq.config import Config
+from cronq.config.loader import Config
 from cronq.errors import InvalidInput
 from cronq.model.selection import Selection
 from cronq.store import Store

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from cronq.config import Config
+from cronq.config.loader import Config
 from cronq.dialects import open_database
 from cronq.model.job import ENDED, FUTURE, Claimed, NewJob, State
 from cronq.model.outcome import Settlement

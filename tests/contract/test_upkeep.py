@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from cronq.config import Config
+from cronq.config.loader import Config
 from cronq.glance import anything_to_do
 from cronq.locks import Liveness
 from cronq.maintenance import Maintainer

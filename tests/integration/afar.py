@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from cronq import Cronq
-from cronq import config as configuration
+from cronq.config import loader as configuration
 from tests.integration.running import Queue, alive
 from tests.project import Project
 from tests.waiting import wait_until

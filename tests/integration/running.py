@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from cronq import Cronq
-from cronq import config as configuration
+from cronq.config import loader as configuration
 from tests.project import Project, Ran
 from tests.waiting import wait_until
 

@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from cronq.config import Config, from_database
+from cronq.config.loader import Config, from_database
 from cronq.store import Store
 from cronq.times import Clock
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from cronq import Cronq
 from cronq.afterwards import after_commit
-from cronq.config import from_database
+from cronq.config.loader import from_database
 from tests.integration.stores import select
 
 

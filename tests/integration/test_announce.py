@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cronq import Cronq
-from cronq.config import Config
+from cronq.config.loader import Config
 from tests import databases
 from tests.integration.running import HEADER
 from tests.integration.stores import config_in

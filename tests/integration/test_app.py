@@ -17,8 +17,8 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
-from cronq import config as configuration
 from cronq.app import Cronq, load_app
+from cronq.config import loader as configuration
 from cronq.errors import ConfigError, InvalidInput, JobFailed, JobNotFound, TryLater, UnknownTask
 from cronq.testing import drain, scratch
 from tests.integration.looking import Report, count, stored

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from cronq import config as configuration
 from cronq.app import Cronq
+from cronq.config import loader as configuration
 from cronq.errors import ConfigError, InvalidInput, UnknownTask
 from cronq.model.job import Job
 from cronq.testing import ManualClock, scratch

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from cronq.config import from_database
+from cronq.config.loader import from_database
 from cronq.dialects import open_database
 from tests import databases, servers
 from tests.project import ROOT, Project, Ran

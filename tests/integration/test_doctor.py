@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cronq import __version__
-from cronq.config import Config, load
+from cronq.config.loader import Config, load
 from cronq.doctor import backlog, configuration, crew, disk, files, people, schedule, tables, wakeups
 from cronq.doctor.examination import CHECKS, examine, examine_patient
 from cronq.doctor.finding import Finding, Level

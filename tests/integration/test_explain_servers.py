@@ -15,7 +15,7 @@ from cronq.queries import Queries
 from tests import databases, servers
 
 if TYPE_CHECKING:
-    from cronq.config import Config
+    from cronq.config.loader import Config
     from cronq.dialects import Database
 
 AMOUNTS = {"finished": 50_000, "scheduled": 12_500, "ready": 2_500, "running": 100}

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from cronq import Cronq
-from cronq import config as configuration
-from cronq.config import Config
+from cronq.config import loader as configuration
+from cronq.config.loader import Config
 from cronq.migrations import upgrade
 from cronq.model.selection import Filter
 from cronq.store import Lease, Store

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cronq import journal
-from cronq.config import Config
+from cronq.config.loader import Config
 from cronq.errors import ConfigError
 from cronq.journal import Journal, path_for
 from cronq.locks import Liveness, Remains, RunLock

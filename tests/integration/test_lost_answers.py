@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cronq.config import Config
+from cronq.config.loader import Config
 from cronq.errors import Skip
 from cronq.model.job import Enqueued
 from cronq.model.selection import Selection

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from cronq import journal
-from cronq.config import Config
+from cronq.config.loader import Config
 from cronq.journal import Journal, path_for
 from cronq.locks import Liveness
 from cronq.maintenance import Maintainer

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from cronq import Cronq
 from cronq.bell import Bell
-from cronq.config import Config, from_database
+from cronq.config.loader import Config, from_database
 from cronq.errors import ConfigError, Unavailable
 from cronq.transports import open_transport, port
 from tests.integration.running import Queue

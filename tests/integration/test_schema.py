@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 
 from cronq import migrations, revisions
-from cronq.config import Config
+from cronq.config.loader import Config
 from cronq.errors import ConfigError
 from cronq.glance import anything_to_do
 from cronq.migrations import upgrade

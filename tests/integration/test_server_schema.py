@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from cronq import migrations
-from cronq.config import Config, from_database
+from cronq.config.loader import Config, from_database
 from cronq.dialects import open_database
 from cronq.errors import ConfigError
 from cronq.glance import anything_to_do

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from cronq import Cronq
-from cronq.config import Config, load
+from cronq.config.loader import Config, load
 from cronq.dialects import open_database
 from cronq.migrations import upgrade
 from tests import databases, servers
@@ -159,7 +159,7 @@ def test_a_view_shows_the_times(hosts: Hosts) -> None:
 
 def test_nothing_to_do_comes_without_sqlalchemy(hosts: Hosts) -> None:
     program = (
-        "import sys; from cronq.config import load; from cronq.glance import anything_to_do;"
+        "import sys; from cronq.config.loader import load; from cronq.glance import anything_to_do;"
         " from cronq.times import Clock; found = anything_to_do(load(file='a.toml'), Clock());"
         " print(found, [name for name in ('sqlalchemy', 'typer', 'rich') if name in sys.modules])"
     )

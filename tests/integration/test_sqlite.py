@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cronq.config import Config
+from cronq.config.loader import Config
 from cronq.dialects.sqlite import Database, Transaction
 from cronq.errors import Unavailable
 from cronq.migrations import upgrade

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from cronq.config import from_database
+from cronq.config.loader import from_database
 from cronq.dialects import open_database
 from daemons.databases import SERVERS
 from tests import databases, servers

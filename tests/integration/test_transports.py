@@ -17,9 +17,9 @@ from uuid import uuid4
 import pytest
 
 from cronq import Cronq
-from cronq import config as configuration
 from cronq.bell import Bell
-from cronq.config import Config, from_database
+from cronq.config import loader as configuration
+from cronq.config.loader import Config, from_database
 from cronq.errors import ConfigError, Unavailable
 from cronq.transports import LIMIT, Transport, open_transport
 from daemons.brokers import KINDS, Broker, private_broker

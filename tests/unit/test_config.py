@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cronq import config, settings
-from cronq.config import Config
+from cronq.config import loader, settings
+from cronq.config.loader import Config
 from cronq.errors import ConfigError
 
 EVERY_KEY = """\
@@ -71,7 +71,7 @@ class Place:
         self.home.mkdir()
 
     def load(self, *, file: str | None = None, database: str | None = None, **environ: str) -> Config:
-        return config.load(file=file, database=database, environ={"HOME": str(self.home), **environ})
+        return loader.load(file=file, database=database, environ={"HOME": str(self.home), **environ})
 
     def write(self, text: str, name: str = "cronq.toml") -> Path:
         path = self.here / name
@@ -93,7 +93,7 @@ class Place:
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     place = Place(tmp_path)
     monkeypatch.chdir(place.here)
-    monkeypatch.setattr(config, "SYSTEM_FILE", str(tmp_path / "etc.toml"))
+    monkeypatch.setattr(loader, "SYSTEM_FILE", str(tmp_path / "etc.toml"))
     return place
 
 
@@ -345,21 +345,21 @@ def test_without_home_the_password_database_knows_it() -> None:
     import pwd
 
     home = pwd.getpwuid(os.geteuid()).pw_dir
-    assert config.load(file="/dev/null", environ={}).sqlite_path() == f"{home}/.local/state/cronq/cronq.db"
+    assert loader.load(file="/dev/null", environ={}).sqlite_path() == f"{home}/.local/state/cronq/cronq.db"
 
 
 @pytest.mark.usefixtures("place")
 def test_a_user_without_home_must_name_a_database(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 987654)
     with pytest.raises(ConfigError, match=r"no home directory to keep a queue in"):
-        config.load(environ={})
-    assert config.load(environ={"CRONQ_DATABASE": "sqlite:////srv/q.db"}).sqlite_path() == "/srv/q.db"
+        loader.load(environ={})
+    assert loader.load(environ={"CRONQ_DATABASE": "sqlite:////srv/q.db"}).sqlite_path() == "/srv/q.db"
 
 
 def test_locks_of_a_file_lie_beside_it_whatever_link_leads_there(place: Place) -> None:
     (place.here / "link").symlink_to(place.home)
-    direct = config.from_database(f"sqlite:///{place.home}/q.db")
-    linked = config.from_database("sqlite:///link/q.db")
+    direct = loader.from_database(f"sqlite:///{place.home}/q.db")
+    linked = loader.from_database("sqlite:///link/q.db")
     assert direct.lock_dir == linked.lock_dir == f"{os.path.realpath(place.home)}/q.db.locks"
     assert direct.identity() == linked.identity()
     assert direct.identity() != direct.with_values(table_prefix="other_").identity()
@@ -367,24 +367,24 @@ def test_locks_of_a_file_lie_beside_it_whatever_link_leads_there(place: Place) -
 
 def test_locks_of_a_server_lie_where_only_this_user_writes(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     shared = place.home / "shared"
-    monkeypatch.setattr(config, "SYSTEM_LOCK_DIR", str(shared))
+    monkeypatch.setattr(loader, "SYSTEM_LOCK_DIR", str(shared))
     given = place.load(database="mysql://db/shop")
     assert (given.lock_dir, given.sqlite_path()) == (str(shared), None)
     shared.mkdir(mode=0o700)
     assert given.with_values().lock_dir == str(shared)
     shared.chmod(0o777)
     assert given.with_values().lock_dir == f"{place.home}/.local/state/cronq/locks"
-    monkeypatch.setattr(config, "SYSTEM_LOCK_DIR", str(place.home / "missing" / "locks"))
+    monkeypatch.setattr(loader, "SYSTEM_LOCK_DIR", str(place.home / "missing" / "locks"))
     assert given.with_values().lock_dir == f"{place.home}/.local/state/cronq/locks"
 
 
 def test_a_database_alone_takes_no_file_and_no_environment(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.write("jobs = 9")
     monkeypatch.setenv("CRONQ_JOBS", "8")
-    found = config.from_database("sqlite:///jobs.db")
+    found = loader.from_database("sqlite:///jobs.db")
     assert (found.jobs, found.file, found.sqlite_path()) == (2, None, f"{place.here}/jobs.db")
     with pytest.raises(ConfigError, match=r"^given: database: expected a URL"):
-        config.from_database("jobs.db")
+        loader.from_database("jobs.db")
 
 
 def test_a_copy_has_other_values_and_is_checked_the_same_way(place: Place) -> None:

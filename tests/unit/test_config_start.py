@@ -51,22 +51,22 @@ def _modules(code: str, cwd: Path) -> set[str]:
 
 
 def test_a_start_imports_nothing_heavy(tmp_path: Path) -> None:
-    assert _modules("from cronq.config import load; load()", tmp_path).isdisjoint(HEAVY)
+    assert _modules("from cronq.config.loader import load; load()", tmp_path).isdisjoint(HEAVY)
 
 
 def test_a_plain_file_imports_nothing_more(tmp_path: Path) -> None:
     (tmp_path / "cronq.toml").write_text(PLAIN)
-    code = "from cronq.config import load; assert load().jobs == 4"
+    code = "from cronq.config.loader import load; assert load().jobs == 4"
     assert _modules(code, tmp_path).isdisjoint(HEAVY)
 
 
 def test_any_other_file_imports_only_what_tomllib_needs(tmp_path: Path) -> None:
     (tmp_path / "cronq.toml").write_text("retry.base = 1")
-    code = "from cronq.config import load; assert load().retry.base == 1"
+    code = "from cronq.config.loader import load; assert load().retry.base == 1"
     plain = _modules("import tomllib, cronq.errors, cronq.times", tmp_path)
     assert _modules(code, tmp_path) - plain <= {
-        "cronq.config",
-        "cronq.settings",
-        "cronq.database_url",
-        "cronq.plain_toml",
+        "cronq.config.loader",
+        "cronq.config.settings",
+        "cronq.config.database_url",
+        "cronq.config.toml",
     }

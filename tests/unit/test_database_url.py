@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import make_url
 
-from cronq.database_url import FAMILIES, parse, without_password
+from cronq.config.database_url import FAMILIES, parse, without_password
 
 URLS = [
     "mysql+pymysql://shop:geheim@db.example.org:3307/shop",

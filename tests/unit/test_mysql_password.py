@@ -7,7 +7,7 @@ from typing import Any
 import pymysql
 import pytest
 
-from cronq.database_url import parse
+from cronq.config.database_url import parse
 from cronq.dialects import mysql
 from cronq.errors import ConfigError
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cronq import config, settings
+from cronq.config import loader, settings
 from cronq.errors import ConfigError
 
 
@@ -145,7 +145,7 @@ def test_no_form_of_a_password_gets_into_an_error(before: str, after: str, encod
     assume(encode or "@" in shape.partition("{}")[2] or "/" not in before)  # behind a slash it is a database's name
     url = shape.format(quote(password, safe="") if encode else password)
     try:
-        shown = repr(config.from_database(url))
+        shown = repr(loader.from_database(url))
     except ConfigError as error:
         shown = f"{error} {error.__cause__}"
     if "&" not in password or encode:

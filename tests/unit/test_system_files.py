@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cronq.config import SYSTEM_FILE, Config, load
+from cronq.config.loader import SYSTEM_FILE, Config, load
 from cronq.errors import InvalidInput
 from cronq.installation import Installation, this_installation
 from cronq.system_files import KINDS, SystemFile, system_files

@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 import stat
 
-from cronq import database_url, plain_toml, settings
+from cronq.config import database_url, settings, toml
 from cronq.errors import ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, MutableMapping
+    from collections.abc import Iterator, Mapping
 
 SYSTEM_FILE = "/etc/cronq/cronq.toml"
 SYSTEM_LOCK_DIR = "/run/lock/cronq"
@@ -200,33 +200,6 @@ def from_database(url: str) -> Config:
     return Config(layers)
 
 
-def service_manager(environ: Mapping[str, str] | None = None) -> tuple[str | None, float | None]:
-    """Where a service manager wants to hear of this process, and after how many silent seconds it ends it."""
-    environ = os.environ if environ is None else environ
-    interval = environ.get("WATCHDOG_USEC", "")
-    meant = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-    watchdog = int(interval) / 1_000_000 if meant and interval.isdecimal() and int(interval) else None
-    return environ.get("NOTIFY_SOCKET") or None, watchdog
-
-
-def journal_stream(environ: Mapping[str, str] | None = None) -> str | None:
-    """Device and inode of systemd's journal, where it takes what this process prints."""
-    return (os.environ if environ is None else environ).get("JOURNAL_STREAM")
-
-
-def is_main_process(environ: Mapping[str, str] | None = None) -> bool:
-    """Whether systemd started this very process for a unit: with its end, all that it left behind is killed."""
-    return (os.environ if environ is None else environ).get("SYSTEMD_EXEC_PID") == str(os.getpid())
-
-
-def handed_over(environ: MutableMapping[str, str] | None = None) -> int:
-    """How many sockets systemd hands over, from descriptor 3 on; what says so is removed, or jobs would inherit it."""
-    environ = os.environ if environ is None else environ
-    pid, count = (environ.pop(f"LISTEN_{name}", "") for name in ("PID", "FDS"))
-    environ.pop("LISTEN_FDNAMES", None)
-    return int(count) if pid == str(os.getpid()) and count.isdigit() else 0
-
-
 def _add_environment(layers: _Layers, environ: Mapping[str, str]) -> None:
     for key in settings.BY_DOTTED_KEY:
         variable = "CRONQ_" + key.upper().replace(".", "_")
@@ -308,7 +281,7 @@ def _table(path: str, data: bytes) -> dict[str, object] | None:
 def _parsed(path: str, data: bytes) -> dict[str, object]:
     try:
         text = data.decode()
-        plain = plain_toml.loads(text)
+        plain = toml.loads(text)
         return _parsed_in_full(text) if plain is None else plain
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1

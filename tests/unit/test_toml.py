@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cronq import plain_toml
+from cronq.config import toml
 
 USUAL = """\
 # the shop's queue
@@ -83,19 +83,19 @@ WRONG = [
 
 
 def test_the_usual_file_is_plain() -> None:
-    assert plain_toml.loads(USUAL) == tomllib.loads(USUAL)
-    assert plain_toml.loads("") == {}
+    assert toml.loads(USUAL) == tomllib.loads(USUAL)
+    assert toml.loads("") == {}
 
 
 @pytest.mark.parametrize("text", NOT_PLAIN)
 def test_what_is_not_plain_is_left_to_tomllib(text: str) -> None:
-    assert plain_toml.loads(text) is None
+    assert toml.loads(text) is None
     tomllib.loads(text)
 
 
 @pytest.mark.parametrize("text", WRONG)
 def test_mistakes_are_left_to_tomllib(text: str) -> None:
-    assert plain_toml.loads(text) is None
+    assert toml.loads(text) is None
     with pytest.raises(tomllib.TOMLDecodeError):
         tomllib.loads(text)
 
@@ -151,6 +151,6 @@ _PIECES = st.sampled_from(
 
 @given(st.lists(_PIECES, max_size=14).map("".join))
 def test_whatever_it_reads_tomllib_reads_the_same_way(text: str) -> None:
-    plain = plain_toml.loads(text)
+    plain = toml.loads(text)
     if plain is not None:
         assert repr(plain) == repr(tomllib.loads(text))

@@ -7,7 +7,7 @@ than what is expected. A value that may hold a password is never quoted in an er
 
 from __future__ import annotations
 
-from cronq import database_url
+from cronq.config import database_url
 from cronq.errors import ConfigError, InvalidInput
 from cronq.times import parse_duration
 

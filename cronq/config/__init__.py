@@ -1,0 +1,1 @@
+"""cronq.toml and the environment become one checked Config."""
