@@ -17,8 +17,8 @@ from cronq.events import log
 from cronq.handles import ClassTask, FunctionTask, Later
 from cronq.intake import Intake
 from cronq.model.job import ENDED, NewJob, State
-from cronq.registry import Registry, Task
-from cronq.serialisation import load_value
+from cronq.tasks.registry import Registry, Task
+from cronq.tasks.serialisation import load_value
 from cronq.times import parse_duration
 
 if TYPE_CHECKING:

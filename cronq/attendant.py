@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from cronq.config.loader import Config
     from cronq.model.job import Claimed
     from cronq.pool import Started
-    from cronq.registry import Registry
     from cronq.store import Store
     from cronq.summary import Summary
+    from cronq.tasks.registry import Registry
 
 _PRESENT_AFTER = 1.0
 """Seconds that a job runs before its worker is put on the roster: a short one need not pay for that."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from cronq.config.loader import Config
     from cronq.notices import Notice
-    from cronq.registry import Registry
+    from cronq.tasks.registry import Registry
 
 
 class Courier:

@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from cronq.model.job import Claimed
     from cronq.model.outcome import Settlement
     from cronq.pool import Ended, Member
-    from cronq.registry import Registry
     from cronq.store import Store
     from cronq.summary import Report, Summary
+    from cronq.tasks.registry import Registry
 
 _SETTLE_AT = 100
 _SETTLE_AFTER = 0.05

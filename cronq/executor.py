@@ -12,13 +12,13 @@ import resource
 import time
 from typing import TYPE_CHECKING, Any
 
-from cronq import serialisation
 from cronq.capture import readable
 from cronq.config.command_permission import require_commands
 from cronq.errors import ConfigError, Fail, Retry, Skip, Snooze, Stop, Terminated, TimeLimitExceeded, UnknownTask
 from cronq.model.claimed_job import COMMAND_TASK, Failure
 from cronq.model.outcome import Outcome
 from cronq.shell import run_command, terminated
+from cronq.tasks import serialisation
 from cronq.times import parse_duration
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from cronq.config.loader import Config
     from cronq.model.claimed_job import Claimed
-    from cronq.registry import Registry, Task
+    from cronq.tasks.registry import Registry, Task
     from cronq.times import Clock
 
 RESULT_LIMIT = 65_536

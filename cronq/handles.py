@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from cronq.intake import Intake
     from cronq.model.job import Job, NewJob
-    from cronq.registry import Task
     from cronq.submission import Options
+    from cronq.tasks.registry import Task
 
 P = ParamSpec("P")
 R = TypeVar("R")

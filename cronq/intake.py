@@ -14,8 +14,8 @@ from cronq.bell import Breakers
 from cronq.config.command_permission import require_commands
 from cronq.events import log, step
 from cronq.model.job import COMMAND_TASK, NewJob
-from cronq.serialisation import dumps
 from cronq.store import Store
+from cronq.tasks.serialisation import dumps
 from cronq.times import Clock
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from cronq.config.loader import Config
     from cronq.model.job import Enqueued, Job
-    from cronq.registry import Registry, Task
+    from cronq.tasks.registry import Registry, Task
 
     _Known = tuple[Task, tuple[Any, ...]]
     """A registered task, and what follows the arguments in a job of it."""

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from cronq.locks import Liveness
     from cronq.model.claimed_job import Claimed
     from cronq.model.retry import Policies
-    from cronq.registry import Registry
+    from cronq.tasks.registry import Registry
     from cronq.times import Clock
 
 STUCK = 0.1

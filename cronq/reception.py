@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from cronq.desk import Desk
     from cronq.model.job import Claimed
     from cronq.pool import Member
-    from cronq.registry import Registry
     from cronq.store import Store
     from cronq.summary import Summary
+    from cronq.tasks.registry import Registry
 
 MOST_AT_ONCE = 16
 """Jobs that run at the same time, unless told otherwise; as many as xinetd's file allows instances."""

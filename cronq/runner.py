@@ -17,9 +17,9 @@ from cronq.times import SECOND
 if TYPE_CHECKING:
     from cronq.config.loader import Config
     from cronq.model.job import Claimed
-    from cronq.registry import Registry
     from cronq.store import Store
     from cronq.summary import Report, Summary
+    from cronq.tasks.registry import Registry
 
 _LOOK_AGAIN = 0.1
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from cronq.config.settings import SETTINGS, TASK, Setting
 from cronq.errors import ConfigError, InvalidInput
 from cronq.model.job import COMMAND_TASK, Job, NewJob
-from cronq.registry import TaskOptions
+from cronq.tasks.registry import TaskOptions
 from cronq.times import parse_when, to_datetime
 
 if TYPE_CHECKING:

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from cronq.config.loader import Config
     from cronq.model.job import Claimed
-    from cronq.registry import Registry
     from cronq.service import ServiceManager
     from cronq.store import Store
     from cronq.summary import Report, Summary
+    from cronq.tasks.registry import Registry
 
     Ears = tuple[Doorbell, Listeners]
 

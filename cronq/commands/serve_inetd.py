@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cronq.entrance import Entrance
     from cronq.model.claimed_job import Claimed
     from cronq.pool import Pool
-    from cronq.registry import Registry
+    from cronq.tasks.registry import Registry
 
 VALUES = {"--jobs": "jobs", "--idle-exit": "idle_exit"}
 
@@ -209,7 +209,7 @@ class _Errand:
         from cronq.model.claimed_job import COMMAND_TASK
 
         if job.task == COMMAND_TASK and self._config.app is None:
-            from cronq.no_tasks import NO_TASKS
+            from cronq.tasks.null_registry import NO_TASKS
 
             return NO_TASKS
         return self._invocation.cronq(with_tasks=True).registry

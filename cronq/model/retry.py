@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cronq.config.loader import Config
     from cronq.model.claimed_job import Claimed
-    from cronq.registry import Registry
+    from cronq.tasks.registry import Registry
 
 from typing import NamedTuple
 

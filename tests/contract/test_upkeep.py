@@ -13,8 +13,8 @@ from cronq.glance import anything_to_do
 from cronq.locks import Liveness
 from cronq.maintenance import Maintainer
 from cronq.model.retry import Policies
-from cronq.registry import Registry
 from cronq.store import Store
+from cronq.tasks.registry import Registry
 from cronq.testing import ManualClock
 from cronq.times import SECOND
 from tests.contract.steps import claim, finish, later, new, put, states

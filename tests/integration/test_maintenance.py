@@ -23,8 +23,8 @@ from cronq.model.job import Claimed, NewJob
 from cronq.model.outcome import Outcome, Settlement
 from cronq.model.retry import Policies
 from cronq.model.selection import Filter
-from cronq.registry import Registry
 from cronq.store import Lease, Store
+from cronq.tasks.registry import Registry
 from cronq.times import Clock
 from tests.contract.steps import claim, finish, put, states, stored
 from tests.integration.stores import config_in, select

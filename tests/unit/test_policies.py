@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from cronq.config.loader import from_database
 from cronq.model.retry import Policies, Policy
-from cronq.registry import Registry, Task, TaskOptions
+from cronq.tasks.registry import Registry, Task, TaskOptions
 from tests.unit.claims import claimed
 
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cronq import topics
 from cronq.errors import ConfigError, InvalidInput, Skip, UnknownTask
-from cronq.registry import Registry, Task, TaskOptions
-from cronq.serialisation import dumps, loads
+from cronq.tasks import event_patterns
+from cronq.tasks.registry import Registry, Task, TaskOptions
+from cronq.tasks.serialisation import dumps, loads
 
 
 def send(to: str, subject: str, when: datetime | None = None) -> tuple[object, ...]:
@@ -312,7 +312,7 @@ patterns = st.lists(st.sampled_from(["a", "b", "*", "#"]), min_size=1, max_size=
 @settings(max_examples=200, deadline=None)
 @given(patterns, words)
 def test_patterns_match_as_the_definition_says(pattern: list[str], event: list[str]) -> None:
-    assert topics.matches(".".join(pattern), ".".join(event)) == fits_slowly(pattern, event)
+    assert event_patterns.matches(".".join(pattern), ".".join(event)) == fits_slowly(pattern, event)
 
 
 def test_each_subscriber_once_in_order_of_registration() -> None:

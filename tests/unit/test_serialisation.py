@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from cronq.errors import InvalidInput
-from cronq.serialisation import dump_value, dumps, load_value, loads, needs_annotation
+from cronq.tasks.serialisation import dump_value, dumps, load_value, loads, needs_annotation
 
 BERLIN = ZoneInfo("Europe/Berlin")
 

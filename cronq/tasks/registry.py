@@ -6,12 +6,12 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from cronq import targets, topics
-from cronq.annotations import MisfitError
-from cronq.binding import Parameters
 from cronq.errors import ConfigError, Fail, InvalidInput, UnknownTask
 from cronq.model.job import COMMAND_TASK
-from cronq.targets import Target
+from cronq.tasks import callables, event_patterns
+from cronq.tasks.annotations import MisfitError
+from cronq.tasks.callables import Target
+from cronq.tasks.parameters import Parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -58,7 +58,7 @@ class Task:
             raise ConfigError(f"task name {name!r}: expected a word like mail.send, and not {COMMAND_TASK!r}")
         self.name = name
         self.options = options
-        self.target = target if isinstance(target, Target) else targets.of(target)
+        self.target = target if isinstance(target, Target) else callables.of(target)
 
     def __repr__(self) -> str:
         return f"Task({self.name!r}, {self.target.place})"
@@ -158,14 +158,14 @@ class Registry:
         """
         task = self._tasks.get(name) or self._imported.get(name)
         if task is None:
-            if not targets.is_importable_name(name) or not targets.is_allowed(name, self.allow):
+            if not callables.is_importable_name(name) or not callables.is_allowed(name, self.allow):
                 raise UnknownTask(self._unknown(name))
-            task = self._imported[name] = Task(name, targets.load(name, self.allow))
+            task = self._imported[name] = Task(name, callables.load(name, self.allow))
         return task
 
     def subscribe(self, pattern: str, task: Task) -> None:
         """Make a registered task run for each event that fits the pattern. Raises ConfigError."""
-        topics.check_pattern(pattern)
+        event_patterns.check_pattern(pattern)
         self._subscriptions.append((pattern, task.name))
 
     def subscribers(self, event: str, config_events: Mapping[str, Sequence[str]]) -> list[Task]:
@@ -173,10 +173,10 @@ class Registry:
 
         Raises InvalidInput for what isn't an event's name, UnknownTask for a name in the config.
         """
-        topics.check_event(event)
+        event_patterns.check_event(event)
         configured = [(pattern, name) for pattern, names in config_events.items() for name in names]
         subscriptions = self._subscriptions + configured
-        wanted = dict.fromkeys(name for pattern, name in subscriptions if topics.matches(pattern, event))
+        wanted = dict.fromkeys(name for pattern, name in subscriptions if event_patterns.matches(pattern, event))
         return [self.resolve(name) for name in wanted]
 
     def _unknown(self, name: str) -> str:

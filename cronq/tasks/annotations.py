@@ -12,7 +12,7 @@ import typing
 from collections import abc
 from typing import TYPE_CHECKING, Any, Literal, Union, cast
 
-from cronq.serialisation import STORABLE, needs_annotation
+from cronq.tasks.serialisation import STORABLE, needs_annotation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

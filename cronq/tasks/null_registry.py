@@ -10,7 +10,7 @@ from cronq.errors import UnknownTask
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cronq.registry import Registry
+    from cronq.tasks.registry import Registry
 
 
 class _NoTasks:

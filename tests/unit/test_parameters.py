@@ -15,8 +15,8 @@ import pytest
 from pydantic import BaseModel, Field
 
 from cronq.errors import Fail, InvalidInput
-from cronq.registry import Task
-from cronq.serialisation import dumps, loads
+from cronq.tasks.registry import Task
+from cronq.tasks.serialisation import dumps, loads
 
 if TYPE_CHECKING:
     from nowhere import Elsewhere  # type: ignore[import-not-found]

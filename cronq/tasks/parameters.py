@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from inspect import Parameter
 from typing import TYPE_CHECKING, Union
 
-from cronq.annotations import Annotation, MisfitError, describe, resolve_hints
-from cronq.serialisation import dump_plain, dumps, is_plain
+from cronq.tasks.annotations import Annotation, MisfitError, describe, resolve_hints
+from cronq.tasks.serialisation import dump_plain, dumps, is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -1,0 +1,1 @@
+"""What a task is: registry, callables, parameters, argument types, serialisation."""
