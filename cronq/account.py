@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cronq.events import log, step
 from cronq.model.job import State
 from cronq.notices import healthy, notice_of
 from cronq.summary import Summary
+from cronq.system.log import log, step
 
 if TYPE_CHECKING:
     from collections.abc import Callable

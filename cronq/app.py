@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overloa
 from cronq import submission
 from cronq.config.loader import from_database, load
 from cronq.errors import ConfigError, InvalidInput, JobFailed, JobNotFound, TryLater
-from cronq.events import log
 from cronq.handles import ClassTask, FunctionTask, Later
 from cronq.intake import Intake
 from cronq.model.job import ENDED, NewJob, State
+from cronq.system.log import log
 from cronq.tasks.registry import Registry, Task
 from cronq.tasks.serialisation import load_value
 from cronq.times import parse_duration

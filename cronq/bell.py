@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cronq.config.database_url import without_password
 from cronq.errors import CronqError
-from cronq.events import log
+from cronq.system.log import log
 from cronq.transports import LIMIT, open_transport
 
 if TYPE_CHECKING:

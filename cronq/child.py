@@ -20,12 +20,12 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from cronq import process_tree
 from cronq.errors import Terminated, TimeLimitExceeded
 from cronq.executor import verdict_of
 from cronq.journal import CHILD_VARIABLE
 from cronq.model.claimed_job import Claimed
 from cronq.model.outcome import Outcome
+from cronq.system import process_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cronq import delivery, detached, locks
-from cronq.events import log
+from cronq import delivery, locks
+from cronq.system import background
+from cronq.system.log import log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,7 +37,7 @@ class Courier:
 
     def may_go(self, *, at_once: bool) -> bool:
         """Whether there is something to carry and, if it may wait, the last errand is done."""
-        if self._under_way is not None and detached.has_ended(self._under_way):
+        if self._under_way is not None and background.has_ended(self._under_way):
             self._under_way = None
         return bool(self._pile) and (at_once or self._under_way is None)
 
@@ -44,7 +45,7 @@ class Courier:
         """Send all that was taken; returns it."""
         notices, self._pile = self._pile, []
         try:
-            self._under_way = detached.start(lambda: self._carry(notices))
+            self._under_way = background.start(lambda: self._carry(notices))
         except OSError as error:
             log.warning("%d notices were not sent: %s", len(notices), error.strerror)
         return notices

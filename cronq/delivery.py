@@ -16,11 +16,12 @@ from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cronq import detached
-from cronq.deadline import TimeIsUp, within
 from cronq.errors import ConfigError
-from cronq.events import log
 from cronq.notices import HEALTHY, Notice
+from cronq.system import background
+from cronq.system.deadline import DeadlineExceeded
+from cronq.system.deadline import deadline as within
+from cronq.system.log import log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,7 +80,7 @@ def check(config: Config) -> None:
 
 def deliver(notices: Sequence[Notice], chosen: Sequence[Way]) -> None:
     """Tell all ways at the same time, and wait until they are done or their time is up."""
-    under_way = {detached.start(partial(_tell, way, notices)): way for way in chosen}
+    under_way = {background.start(partial(_tell, way, notices)): way for way in chosen}
     deadline = time.monotonic() + LIMIT * len(notices) + _LATE
     while under_way and time.monotonic() < deadline:
         for pid in [pid for pid in under_way if _is_over(pid)]:
@@ -110,7 +111,7 @@ def _tell(way: Way, notices: Sequence[Notice]) -> None:
         try:
             with within(LIMIT):
                 way.tell(part)
-        except TimeIsUp:
+        except DeadlineExceeded:
             log.warning("%s took longer than %g s to tell: %s", way.name, LIMIT, part[0])
             os._exit(_SAID)
         except Undelivered as problem:

@@ -18,7 +18,6 @@ from cronq.account import Account
 from cronq.announcer import Announcer
 from cronq.courier import Courier
 from cronq.errors import Unavailable
-from cronq.events import steps
 from cronq.fence import Fence, NoFence
 from cronq.followers import Followers
 from cronq.locks import Liveness, new_worker
@@ -31,8 +30,9 @@ from cronq.pace import Pace
 from cronq.part import Part, Times
 from cronq.pool import TICK, Pool, Setting
 from cronq.roster import END, Entry, Presence
-from cronq.signals import Signals
 from cronq.store import Lease
+from cronq.system.log import steps
+from cronq.system.signals import Signals
 from cronq.times import SECOND
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from cronq import submission
 from cronq.announcer import Announcer
 from cronq.bell import Breakers
 from cronq.config.command_permission import require_commands
-from cronq.events import log, step
 from cronq.model.job import COMMAND_TASK, NewJob
 from cronq.store import Store
+from cronq.system.log import log, step
 from cronq.tasks.serialisation import dumps
 from cronq.times import Clock
 

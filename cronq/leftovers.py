@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from cronq import process_tree
+from cronq.system import process_tree
 
 if TYPE_CHECKING:
     from cronq.journal import Journal

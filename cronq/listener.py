@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from cronq.config.database_url import without_password
 from cronq.errors import ConfigError, Unavailable
-from cronq.events import log
-from cronq.shell import die_with_parent
+from cronq.system.log import log
+from cronq.system.process import die_with_parent
 from cronq.transports import listens, open_transport
 from cronq.transports.local import Neighbours
 

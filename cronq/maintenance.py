@@ -6,12 +6,12 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq import journal, leftovers
-from cronq.events import log
 from cronq.locks import Remains
 from cronq.model.job import Failure
 from cronq.model.outcome import Outcome, Settlement
 from cronq.model.settlement import not_started, settlement
 from cronq.store import Lease
+from cronq.system.log import log
 from cronq.times import SECOND
 
 if TYPE_CHECKING:

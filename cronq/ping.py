@@ -10,9 +10,10 @@ import os
 import time
 from contextlib import suppress
 
-from cronq import __version__, detached
-from cronq.deadline import TimeIsUp, within
+from cronq import __version__
 from cronq.errors import CronqError
+from cronq.system import background
+from cronq.system.deadline import DeadlineExceeded, deadline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,12 +56,12 @@ class Pinged:
         """There is work: tell of the start, and wait for the end."""
         with suppress(OSError):
             reading, self._told = os.pipe()
-            detached.start(lambda: self._accompany(reading))
+            background.start(lambda: self._accompany(reading))
             os.close(reading)
 
     def _tell_end(self) -> None:
         if self._told is None:
-            detached.start(lambda: self._tell(_Check(self._url), self._end(self.status)))
+            background.start(lambda: self._tell(_Check(self._url), self._end(self.status)))
         else:
             os.write(self._told, bytes((self.status & 0xFF,)))
             os.close(self._told)
@@ -76,7 +77,7 @@ class Pinged:
     def _tell(self, check: _Check, what: str) -> None:
         problem = check.ping(what)
         if problem:
-            from cronq.events import log  # here, not above: the run itself need not import logging
+            from cronq.system.log import log  # here, not above: the run itself need not import logging
 
             self._start_logging()
             log.warning("the ping to %s did not get through: %s", check.host, problem)
@@ -114,9 +115,9 @@ def _get(url: str) -> tuple[str, bool]:
 
     request = urllib.request.Request(url, headers={"User-Agent": f"cronq/{__version__}"})
     try:
-        with within(LIMIT), urllib.request.urlopen(request, timeout=LIMIT):
+        with deadline(LIMIT), urllib.request.urlopen(request, timeout=LIMIT):
             return "", False
-    except TimeIsUp:
+    except DeadlineExceeded:
         return f"no answer within {LIMIT:g} s", True
     except urllib.error.HTTPError as error:
         return f"HTTP status {error.code}", error.code not in _REFUSED

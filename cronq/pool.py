@@ -17,15 +17,16 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq import child as child_side
-from cronq import leftovers, process_tree
+from cronq import leftovers
 from cronq.capture import Capture
 from cronq.errors import CronqError
-from cronq.events import log
 from cronq.executor import Executor
 from cronq.journal import Journal, path_for
 from cronq.model.claimed_job import Failure
 from cronq.model.outcome import Outcome
-from cronq.shell import die_with_parent, signal_name
+from cronq.system import process_tree
+from cronq.system.log import log
+from cronq.system.process import die_with_parent, signal_name
 from cronq.times import SECOND
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from cronq.capture import HeadAndTail
 from cronq.errors import Terminated, TimeLimitExceeded
 from cronq.model.claimed_job import Failure
 from cronq.model.outcome import Outcome
-from cronq.process_tree import descendants
+from cronq.system.process import die_with_parent, signal_name
+from cronq.system.process_tree import descendants
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -198,20 +199,3 @@ def command_outcome(status: int, started: int) -> Outcome:
         return Outcome("snoozed", started, started, "snooze", TEMPFAIL_DELAY, error, exit_status=code)
     verdict = "fail" if code == EX_PERMANENT else ""
     return Outcome("error", started, started, verdict, error=error, exit_status=code)
-
-
-def signal_name(number: int) -> str:
-    """SIGKILL for 9."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
-def die_with_parent() -> None:
-    """Ask the kernel (Linux) to kill this process when the one that forked it dies."""
-    if sys.platform.startswith("linux"):
-        import _ctypes  # ctypes itself takes four times as long to import, in each child anew
-
-        libc = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
-        _ctypes.call_function(_ctypes.dlsym(libc, "prctl"), (1, int(signal.SIGKILL)))

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from cronq.dialects import Duplicate
 from cronq.duty import Duty
 from cronq.errors import InvalidInput
-from cronq.events import step
 from cronq.model.job import State
 from cronq.reader import Reader
 from cronq.roster import Roster
+from cronq.system.log import step
 from cronq.tails import Tails
 from cronq.times import SECOND
 from cronq.troubles import Troubles

@@ -17,12 +17,12 @@ from cronq.afterwards import after_commit
 from cronq.borrowed import borrow
 from cronq.dialects import Conflict
 from cronq.errors import ConfigError
-from cronq.events import step
 from cronq.line import Line, Share, Wanted
 from cronq.model.job import ENDED, Claimed, State
 from cronq.pick import Claim, pick
 from cronq.revisions import is_current
 from cronq.steering import BATCH, Steering
+from cronq.system.log import step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

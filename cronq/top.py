@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cronq import deeds
 from cronq.errors import CronqError
 from cronq.model.job import State
 from cronq.model.selection import Selection
 from cronq.pulse import Pulse
 from cronq.render import top as screens
 from cronq.steering import BATCH
+from cronq.system import audit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -102,11 +102,11 @@ class Top:
         if queue is None:
             said = "which queue? up and down choose one"
         elif self._store.pause(queue):
-            deeds.note(("pause", queue))
+            audit.record(("pause", queue))
             said = f"queue {queue} is paused: p lets it go on"
         else:
             if self._store.resume(queue):
-                deeds.note(("resume", queue))
+                audit.record(("resume", queue))
             said = f"queue {queue} goes on"
         self._view = self._view._replace(said=said)
 
@@ -130,6 +130,6 @@ class Top:
         changed = 0
         for start in range(0, len(ids), BATCH):
             changed += len(self._store.retry_all_but_twins(ids[start : start + BATCH]).changed)
-        deeds.note(("retry", "--state", "failed", *(() if queue is None else ("--queue", queue))), changed)
+        audit.record(("retry", "--state", "failed", *(() if queue is None else ("--queue", queue))), changed)
         left = len(ids) - changed
         return f"{changed:,} retried" + (f", {left:,} not, because of their unfinished twins" if left else "")

@@ -6,10 +6,8 @@ import signal
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from cronq import memory
 from cronq.engine import SHUTDOWN_GRACE
 from cronq.errors import Unavailable
-from cronq.events import log
 from cronq.listener import Listeners
 from cronq.locks import remains_of_the_dead
 from cronq.model.job import Failure
@@ -18,6 +16,8 @@ from cronq.orders import AFRESH, Orders
 from cronq.pool import TICK
 from cronq.roster import Presence
 from cronq.runner import Plan, Runner
+from cronq.system import memory
+from cronq.system.log import log
 from cronq.times import SECOND
 from cronq.transports.local import FRESH, Doorbell
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from cronq.config.loader import Config
     from cronq.model.job import Claimed
-    from cronq.service import ServiceManager
     from cronq.store import Store
     from cronq.summary import Report, Summary
+    from cronq.system.systemd import ServiceManager
     from cronq.tasks.registry import Registry
 
     Ears = tuple[Doorbell, Listeners]
@@ -124,7 +124,7 @@ class Worker(Runner):
         return "paused" if self._resting else "running"
 
     def _memory(self) -> int:
-        return memory.taken(member.pid for member in self._pool.members)
+        return memory.pss(member.pid for member in self._pool.members)
 
     # The life
 

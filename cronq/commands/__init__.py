@@ -83,10 +83,10 @@ class Invocation:
     def start_logging(self, *, warnings: bool = False) -> None:
         """Send the log where it shall go, and warnings to stderr. Raises ConfigError where it can't be written."""
         if not self._logging and (self.verbose or warnings or self.config.log is not None):
-            from cronq import logs
+            from cronq.system import log_handlers
 
             self._logging = True
-            logs.start(self.config, shown="INFO" if self.verbose else "WARNING" if warnings else None)
+            log_handlers.start(self.config, shown="INFO" if self.verbose else "WARNING" if warnings else None)
 
     def cronq(self, *, with_tasks: bool) -> Cronq:
         """The configured app with its tasks, or only what the database itself needs."""

@@ -73,9 +73,9 @@ def in_batches(call: Invocation, ids: Sequence[int], verb: Verb, change: Callabl
 
 def note(call: Invocation, number: int | None = None) -> None:
     """Leave a line in the logs about who gave this command, and how many jobs it changed."""
-    from cronq import deeds
+    from cronq.system import audit
 
-    deeds.note(call.typed, number)
+    audit.record(call.typed, number)
 
 
 def tell(verb: Verb, changed: Sequence[int]) -> None:

@@ -73,8 +73,8 @@ def _set(options: HealthOptions, name: str, value: str) -> None:
 def execute(invocation: Invocation, options: HealthOptions) -> int:
     """Take the census within the time limit, judge it, print the answer."""
     from cronq.census import take
-    from cronq.deadline import TimeIsUp, within
     from cronq.health import MEASURES, UNKNOWN, Answer, judge
+    from cronq.system.deadline import DeadlineExceeded, deadline
     from cronq.thresholds import parse_thresholds
 
     warning = parse_thresholds(options.warning, what="--warning", known=MEASURES)
@@ -83,9 +83,9 @@ def execute(invocation: Invocation, options: HealthOptions) -> int:
     if not seconds:
         raise InvalidInput("--timeout: expected more than 0 s")
     try:
-        with within(seconds):
+        with deadline(seconds):
             census = take(invocation.config)
-    except TimeIsUp:
+    except DeadlineExceeded:
         raise Unavailable(f"no answer from the database within {seconds:g}s") from None
     if census is None:
         return _tell(Answer(UNKNOWN, f"{invocation.config.safe_database()} has no tables of this cronq yet"))

@@ -84,7 +84,7 @@ def execute(invocation: Invocation, options: WorkOptions) -> int:
 
 def _work(invocation: Invocation, stay: Stay, report: Report) -> Worker:
     from cronq.config.environment import service_manager
-    from cronq.service import ServiceManager
+    from cronq.system.systemd import ServiceManager
     from cronq.worker import Worker
 
     with invocation.cronq(with_tasks=True) as queue:

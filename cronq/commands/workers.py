@@ -194,7 +194,7 @@ def _reload_workers(context: typer.Context, queue: AnyQueue = None, number: Numb
     They obey within a second, on every host. Running jobs are finished, and no attempt is spent.
     """
     from cronq import render
-    from cronq.events import log
+    from cronq.system.log import log
 
     count = positive(number, what="NUMBER")
     call = given.invocation(context)

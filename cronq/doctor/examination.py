@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from cronq.deadline import TimeIsUp, within
 from cronq.doctor import backlog, configuration, crew, disk, files, people, schedule, tables, wakeups
 from cronq.doctor.finding import Finding, problem
 from cronq.doctor.patient import Patient
 from cronq.errors import CronqError
+from cronq.system.deadline import DeadlineExceeded, deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -75,9 +75,9 @@ def examine_patient(patient: Patient) -> Iterator[Located]:
 def _findings(check: Check, patient: Patient) -> list[Finding]:
     found: list[Finding] = []
     try:
-        with within(_LIMIT):
+        with deadline(_LIMIT):
             found.extend(check(patient))
-    except TimeIsUp:
+    except DeadlineExceeded:
         found.append(
             problem(f"{_name(check)}: no answer within {_LIMIT:g} s", "see whether the machine behind it is up")
         )

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.census import look
-from cronq.deadline import TimeIsUp, within
 from cronq.dialects import Missing, open_database
 from cronq.errors import Unavailable
 from cronq.queries import Queries
+from cronq.system.deadline import DeadlineExceeded, deadline
 
 if TYPE_CHECKING:
     from cronq.census import Census
@@ -52,9 +52,9 @@ class Patient:
             return Unavailable(f"{self.file} does not exist")
         database = open_database(self.config.with_values("doctor", patience=_PATIENCE))
         try:
-            with within(2 * _PATIENCE):
+            with deadline(2 * _PATIENCE):
                 database.query("SELECT 1")
-        except TimeIsUp:
+        except DeadlineExceeded:
             return Unavailable(f"{self.config.safe_database()}: no answer within {2 * _PATIENCE:g} s")
         except Unavailable as error:
             return error

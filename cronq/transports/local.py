@@ -13,8 +13,8 @@ import time
 from errno import EBADF
 from typing import TYPE_CHECKING
 
-from cronq.events import log
 from cronq.locks import doorbell_path, make_folder, wake_folder
+from cronq.system.log import log
 
 if TYPE_CHECKING:
     from cronq.config.loader import Config

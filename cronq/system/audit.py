@@ -7,13 +7,13 @@ import pwd
 import shlex
 from typing import TYPE_CHECKING
 
-from cronq.events import log
+from cronq.system.log import log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def note(command: Sequence[str], number: int | None = None) -> None:
+def record(command: Sequence[str], number: int | None = None) -> None:
     """Log that this user gave a command, and how many jobs it changed: `retry --queue mail`, 12. Of none, nothing."""
     if number == 0:
         return

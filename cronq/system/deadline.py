@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from typing import Never
 
 
-class TimeIsUp(BaseException):
+class DeadlineExceeded(BaseException):
     """It took too long. Not an Exception: nothing on the way may swallow it or try again."""
 
 
 @contextmanager
-def within(seconds: float) -> Iterator[None]:
+def deadline(seconds: float) -> Iterator[None]:
     """Raise TimeIsUp in the block when it takes longer. For the main thread; an outer limit waits meanwhile."""
     before = signal.signal(signal.SIGALRM, _ring)
     outer, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -29,4 +29,4 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def _ring(_number: int, _frame: FrameType | None) -> Never:
-    raise TimeIsUp
+    raise DeadlineExceeded

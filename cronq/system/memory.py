@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _KIBIBYTE = 1024
 
 
-def taken(children: Iterable[int]) -> int:
+def pss(children: Iterable[int]) -> int:
     """Bytes that this process and these children of it take together; what they share is counted once.
 
     Where the kernel doesn't tell shares, only this process is counted, at its largest.
