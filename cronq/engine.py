@@ -29,7 +29,7 @@ from cronq.model.settlement import not_started, settlement
 from cronq.pace import Pace
 from cronq.part import Part, Times
 from cronq.pool import TICK, Pool, Setting
-from cronq.roster import END, Entry, Presence
+from cronq.storage.workers import END, Heartbeat, Registration
 from cronq.store import Lease
 from cronq.system.log import steps
 from cronq.system.signals import Signals
@@ -115,9 +115,9 @@ class Engine:
         """What happens at which signal. It comes in the middle of anything, so it may only be noted."""
         return dict.fromkeys((signal.SIGTERM, signal.SIGINT), self._told_to_stop)
 
-    def presence(self) -> Presence:
+    def presence(self) -> Heartbeat:
         """How this worker does."""
-        return Presence("running" if self._stop_asked is None else "ending", self.summary.ended)
+        return Heartbeat("running" if self._stop_asked is None else "ending", self.summary.ended)
 
     # The life of a worker
 
@@ -156,7 +156,9 @@ class Engine:
         self.summary.conflicts = self._store.conflicts
 
     def _enter(self) -> None:
-        entry = Entry(self.worker, self._part.kind, os.uname().nodename, os.getpid(), self._part.queues, __version__)
+        entry = Registration(
+            self.worker, self._part.kind, os.uname().nodename, os.getpid(), self._part.queues, __version__
+        )
         self._store.roster.enter(entry)
 
     def _maintain(self) -> None:

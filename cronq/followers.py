@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cronq.tails import WINDOW, Tail, Written
+from cronq.storage.live_output import WINDOW, Tail, Written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

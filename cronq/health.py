@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cronq.census import Census
+    from cronq.storage.stats import QueueStats
 
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
 WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
@@ -45,7 +45,7 @@ class Answer:
 
 
 def judge(
-    census: Census,
+    census: QueueStats,
     warning: Mapping[str, Range | None],
     critical: Mapping[str, Range | None],
     *,
@@ -63,7 +63,7 @@ def judge(
     return Answer(status, text + _paused(census, queues), data)
 
 
-def measure(census: Census, queues: Sequence[str] | None) -> dict[str, float]:
+def measure(census: QueueStats, queues: Sequence[str] | None) -> dict[str, float]:
     """Every measure: a number of jobs, workers or queues, or an age in seconds. What has never been is infinite."""
     values: dict[str, float] = {state: census.total(state, queues) for state in STATES}
     values["oldest-due"] = census.age(census.oldest_due(queues)) or 0.0
@@ -74,7 +74,7 @@ def measure(census: Census, queues: Sequence[str] | None) -> dict[str, float]:
     return values
 
 
-def _workers(census: Census, queues: Sequence[str] | None) -> set[str]:
+def _workers(census: QueueStats, queues: Sequence[str] | None) -> set[str]:
     if queues is None:
         return {worker.name for worker in census.workers}
     return {worker.name for queue in queues for worker in census.listeners(queue)}
@@ -106,7 +106,7 @@ def _age(seconds: float) -> str:
     return f"{seconds:.0f}s"
 
 
-def _paused(census: Census, queues: Sequence[str] | None) -> str:
+def _paused(census: QueueStats, queues: Sequence[str] | None) -> str:
     paused = sorted(census.paused if queues is None else census.paused & set(queues))
     return f" (paused: {', '.join(map(_printable, paused))})" if paused else ""
 

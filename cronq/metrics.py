@@ -8,8 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from cronq.census import Census
-    from cronq.recent import Recent
+    from cronq.storage.stats import QueueStats, RecentStats
 
     Labels = Mapping[str, str]
     Sample = tuple[Labels, float]
@@ -37,7 +36,7 @@ class Exposition:
             self._lines += [f"{name}{_labels(labels)} {_number(value)}" for labels, value in found]
 
 
-def expose(census: Census, recent: Recent, *, version: str, database: str) -> str:
+def expose(census: QueueStats, recent: RecentStats, *, version: str, database: str) -> str:
     """The text for one scrape."""
     text = Exposition()
     text.gauge(
@@ -50,7 +49,7 @@ def expose(census: Census, recent: Recent, *, version: str, database: str) -> st
     return str(text)
 
 
-def _jobs(text: Exposition, census: Census) -> None:
+def _jobs(text: Exposition, census: QueueStats) -> None:
     counted = {(queue, state): number for queue, state, number in census.counts}
     text.gauge(
         "cronq_jobs",
@@ -65,7 +64,7 @@ def _jobs(text: Exposition, census: Census) -> None:
     text.gauge("cronq_queue_paused", "Whether the queue is paused.", paused)
 
 
-def _ages(text: Exposition, census: Census) -> None:
+def _ages(text: Exposition, census: QueueStats) -> None:
     ages = [({"queue": queue}, census.age(census.due_since.get(queue)) or 0.0) for queue in census.queues]
     text.gauge("cronq_oldest_due_age_seconds", "How long the oldest due job has been waiting, 0 if none is due.", ages)
     if census.last_run is not None:
@@ -77,7 +76,7 @@ def _ages(text: Exposition, census: Census) -> None:
         text.gauge("cronq_run_active", "Whether a run is at work on this host.", [({}, float(census.run_is_on))])
 
 
-def _workers(text: Exposition, census: Census) -> None:
+def _workers(text: Exposition, census: QueueStats) -> None:
     numbers: dict[tuple[str, str], int] = dict.fromkeys(
         [(kind, "running") for kind in ("run", "serve-inetd", "work")], 0
     )
@@ -87,7 +86,7 @@ def _workers(text: Exposition, census: Census) -> None:
     text.gauge("cronq_workers", "Workers that gave a sign of life within the length of a lease.", samples)
 
 
-def _recent(text: Exposition, recent: Recent) -> None:
+def _recent(text: Exposition, recent: RecentStats) -> None:
     text.gauge("cronq_newest_job_id", "Id of the job that was enqueued last.", [({}, recent.newest_id)])
     text.gauge(
         "cronq_recent_jobs",

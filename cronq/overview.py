@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from cronq.census import Census
-    from cronq.roster import Worker
+    from cronq.storage.stats import QueueStats
+    from cronq.storage.workers import Worker
 
 _COLUMNS = {
     "ready": (State.READY,),
@@ -43,7 +43,7 @@ _OLD = 300.0
 _SHOWN_WORKERS = 8
 
 
-def summary(census: Census) -> dict[str, Any]:
+def summary(census: QueueStats) -> dict[str, Any]:
     """The census as the JSON of `status`."""
     queues: dict[str, dict[str, int]] = {}
     for queue, state, number in census.counts:
@@ -77,7 +77,7 @@ def _worker(worker: Worker) -> dict[str, Any]:
     }
 
 
-def show(census: Census) -> None:
+def show(census: QueueStats) -> None:
     """The census on a terminal as a table, elsewhere as lines."""
     if on_terminal():
         _show_table(census)
@@ -86,7 +86,7 @@ def show(census: Census) -> None:
     write(_remarks(census))
 
 
-def _remarks(census: Census) -> Iterable[str]:
+def _remarks(census: QueueStats) -> Iterable[str]:
     oldest = census.age(min(census.ready_since.values(), default=None))
     yield "oldest ready job: " + ("none" if oldest is None else f"due for {span(oldest)}")
     yield f"last run: {_last_run(census)}"
@@ -99,14 +99,14 @@ def _remarks(census: Census) -> Iterable[str]:
         yield f"paused: {one_line(queue)}"
 
 
-def _last_run(census: Census) -> str:
+def _last_run(census: QueueStats) -> str:
     if census.last_run is None:
         return "none yet on this host"
     age = span(census.age(census.last_run) or 0.0)
     return f"began {age} ago, still at work" if census.run_is_on else f"{age} ago"
 
 
-def _sketch(worker: Worker, census: Census) -> str:
+def _sketch(worker: Worker, census: QueueStats) -> str:
     what = f"{worker.kind} on {worker.host}, process {worker.pid}"
     queues = f", only {worker.queues}" if worker.queues else ""
     memory = "" if worker.memory is None else f", {worker.memory / 2**20:.0f} MiB"
@@ -114,7 +114,7 @@ def _sketch(worker: Worker, census: Census) -> str:
     return one_line(f"{what}: {worker.state}{queues}, {worker.jobs_done} jobs in {up}{memory}")
 
 
-def _show_table(census: Census) -> None:
+def _show_table(census: QueueStats) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -134,7 +134,7 @@ def _show_table(census: Census) -> None:
         console.print(table)
 
 
-def _any(census: Census, states: Sequence[State]) -> bool:
+def _any(census: QueueStats, states: Sequence[State]) -> bool:
     return any(census.total(state) for state in states)
 
 
@@ -144,14 +144,14 @@ def _number(number: int, column: str) -> Text:
     return Text(f"{number:,}" if number else "-", _COLOURS.get(column, "") if number else "dim")
 
 
-def _queue(queue: str, census: Census) -> Text:
+def _queue(queue: str, census: QueueStats) -> Text:
     from rich.text import Text
 
     name = Text(one_line(queue), no_wrap=True, overflow="ellipsis")
     return Text("paused ", "yellow", no_wrap=True, overflow="ellipsis").append(name) if queue in census.paused else name
 
 
-def _oldest(queue: str, census: Census) -> Text:
+def _oldest(queue: str, census: QueueStats) -> Text:
     from rich.text import Text
 
     age = census.age(census.due_since.get(queue))

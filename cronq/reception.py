@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from cronq import callers
 from cronq.engine import Engine
 from cronq.part import Part
-from cronq.pick import Refused
 from cronq.pool import TICK
+from cronq.storage.claim_one import Refused
 from cronq.store import Lease
 from cronq.times import SECOND
 

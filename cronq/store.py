@@ -11,30 +11,30 @@ import random
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from cronq import rows
-from cronq.acceptance import Acceptance
-from cronq.afterwards import after_commit
-from cronq.borrowed import borrow
-from cronq.dialects import Conflict
 from cronq.errors import ConfigError
-from cronq.line import Line, Share, Wanted
 from cronq.model.job import ENDED, Claimed, State
-from cronq.pick import Claim, pick
-from cronq.revisions import is_current
-from cronq.steering import BATCH, Steering
+from cronq.storage import rows
+from cronq.storage.admin import BATCH, Steering
+from cronq.storage.claim_batch import BatchClaim, Slices, Wanted
+from cronq.storage.claim_one import Claim, claim_one
+from cronq.storage.drivers.after_commit import after_commit
+from cronq.storage.drivers.caller_connection import borrow
+from cronq.storage.drivers.database import Conflict
+from cronq.storage.enqueue import Inserter
+from cronq.storage.schema_version import is_current
 from cronq.system.log import step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from types import TracebackType
 
-    from cronq.borrowed import Borrowed
     from cronq.config.loader import Config
-    from cronq.dialects import Transaction
     from cronq.model.job import Enqueued, NewJob
     from cronq.model.outcome import Settlement
     from cronq.model.selection import Filter
-    from cronq.steering import Announces
+    from cronq.storage.admin import Announces
+    from cronq.storage.drivers.caller_connection import CallerConnection
+    from cronq.storage.drivers.database import Transaction
     from cronq.times import Clock
 
 
@@ -82,9 +82,9 @@ class Store(Steering):
     def __init__(self, config: Config, clock: Clock, announcer: Announces | None = None) -> None:
         super().__init__(config, clock, announcer)
         self._random = random.Random()
-        self._share = Share(self._random.randrange)
+        self._share = Slices(self._random.randrange)
         self._host = os.uname().nodename
-        self._acceptance = Acceptance(self._db, self._queries, self._random)
+        self._inserter = Inserter(self._db, self._queries, self._random)
 
     def __enter__(self) -> Self:
         return self
@@ -110,7 +110,7 @@ class Store(Steering):
         if not self._prepared:
             self.prepare()
         now = self.clock.now()
-        enqueued = self._acceptance.accept(jobs, now=now)
+        enqueued = self._inserter.accept(jobs, now=now)
         if self.announcer is not None:
             self.announcer.announce(_due(jobs, enqueued, now) if self.announcer.named else ())
         return enqueued
@@ -126,13 +126,13 @@ class Store(Steering):
         if not self._prepared:
             self._prepare_beside(borrowed)
         now = self.clock.now()
-        enqueued = self._acceptance.accept_through(borrowed, jobs, now=now)
+        enqueued = self._inserter.accept_through(borrowed, jobs, now=now)
         if self.announcer is not None:
             due = _due(jobs, enqueued, now) if self.announcer.named else ()
             after_commit(connection, partial(self.announcer.announce, due))
         return enqueued
 
-    def _prepare_beside(self, borrowed: Borrowed) -> None:
+    def _prepare_beside(self, borrowed: CallerConnection) -> None:
         """Open the database, but make no tables: the caller's transaction may hold the write lock."""
         if borrowed.locks_out and not is_current(self._db, self._config.table_prefix):
             message = (
@@ -173,7 +173,7 @@ class Store(Steering):
             until=lease.until,
             process=(self._host, os.getpid()),
         )
-        return Claimed._make(pick(self._db, self._queries, job_id, claim))
+        return Claimed._make(claim_one(self._db, self._queries, job_id, claim))
 
     def _claim_from(
         self, queues: Sequence[str], wanted: Filter, lease: Lease, *, limit: int, now: int
@@ -187,7 +187,7 @@ class Store(Steering):
         return sorted(taken, key=lambda job: (job.priority, job.available_at, job.id))
 
     def _take_from(self, tx: Transaction, *, wanted: Wanted, claim: _Claim) -> list[Claimed] | None:
-        line = Line(tx, self._queries, wanted, many=self._db.many, share=self._share).up()
+        line = BatchClaim(tx, self._queries, wanted, many=self._db.many, share=self._share).choose()
         claim.chosen[:] = [*line.running, *line.following]
         if line.again:
             return None
@@ -226,7 +226,7 @@ class Store(Steering):
         chosen = self._db.many(sorted(ids))
         lease = claim.lease
         given = (lease.worker, claim.token, lease.until, claim.now, self._host, os.getpid(), chosen)
-        if self._queries.flavour.returning:
+        if self._queries.dialect.returning:
             return [Claimed._make(row) for row in tx.query(sql, given)]
         if not tx.execute(sql, given).rowcount:
             return []
@@ -268,7 +268,7 @@ class Store(Steering):
     def _settle(self, settlements: Sequence[Settlement], tx: Transaction) -> list[int]:
         """Returns the ids of the jobs that are ready now."""
         chains = sorted(rows.by_group(settlements).items())
-        if chains and self._queries.flavour.server:
+        if chains and self._queries.dialect.server:
             tx.query(self._queries.lock_holders, (self._db.many([group for group, _ in chains]),))
         plain = [rows.finished_row(s) for s in settlements if rows.is_plain(s)]
         written = tx.execute_many(self._queries.finish, plain) if plain else 0

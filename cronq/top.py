@@ -9,7 +9,7 @@ from cronq.model.job import State
 from cronq.model.selection import Selection
 from cronq.pulse import Pulse
 from cronq.render import top as screens
-from cronq.steering import BATCH
+from cronq.storage.admin import BATCH
 from cronq.system import audit
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from cronq.model.job import Job
-    from cronq.reader import FailedAttempt
     from cronq.render.screen import Screen
+    from cronq.storage.reading import FailedAttempt
     from cronq.store import Store
 
 _LISTINGS = (screens.FAILURES, "running", "ready", "retrying", "failed", "waiting", "blocked", "scheduled")

@@ -14,8 +14,8 @@ from cronq.model.job import Failure
 from cronq.model.outcome import Outcome
 from cronq.orders import AFRESH, Orders
 from cronq.pool import TICK
-from cronq.roster import Presence
 from cronq.runner import Plan, Runner
+from cronq.storage.workers import Heartbeat
 from cronq.system import memory
 from cronq.system.log import log
 from cronq.times import SECOND
@@ -113,9 +113,9 @@ class Worker(Runner):
             self._spare = []
         self.changed()
 
-    def presence(self) -> Presence:
+    def presence(self) -> Heartbeat:
         """How this worker does."""
-        return Presence(self._state, self.summary.ended, self._memory())
+        return Heartbeat(self._state, self.summary.ended, self._memory())
 
     @property
     def _state(self) -> str:

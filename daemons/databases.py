@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cronq.config.loader import from_database
-from cronq.dialects import open_database
+from cronq.storage.drivers.opening import open_database
 from daemons.programs import program
 from daemons.waiting import wait_until
 

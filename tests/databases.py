@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from cronq.config.loader import Config, from_database
-from cronq.dialects import open_database
-from cronq.migrations import upgrade
+from cronq.storage.drivers.opening import open_database
+from cronq.storage.migrations import upgrade
 from daemons import databases
 from daemons.databases import SERVERS, Running
 from tests.sharing import joining
 
 if TYPE_CHECKING:
-    from cronq.dialects import Database
+    from cronq.storage.drivers.database import Database
 
 __all__ = ["KINDS", "Running", "common", "empty_queue", "end", "private", "shared"]
 

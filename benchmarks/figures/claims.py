@@ -17,7 +17,7 @@ from benchmarks.result import Figure, Must
 from benchmarks.work import Order
 
 if TYPE_CHECKING:
-    from cronq.dialects import Database
+    from cronq.storage.drivers.database import Database
 
 ENGINES = ("cronq_sqlite", "cronq_mariadb", "cronq_postgresql")
 BESIDE = {"finished": 1_000_000, "scheduled": 100_000, "ready": 200_000}
@@ -99,7 +99,7 @@ def prepare(queue: cronq_sqlite.Queue) -> None:
 def load(queue: cronq_sqlite.Queue) -> None:
     """Copy the prepared jobs, each as often as it takes."""
     from cronq.config.loader import load as load_config
-    from cronq.dialects import open_database
+    from cronq.storage.drivers.opening import open_database
 
     database = open_database(load_config(file=str(queue.configure())))
     for state, count in BESIDE.items():
@@ -113,7 +113,7 @@ def load(queue: cronq_sqlite.Queue) -> None:
 
 
 def _copy(database: Database) -> str:
-    from cronq.schema import tables
+    from cronq.storage.schema import tables
 
     columns = [column.name for column in tables("cronq_").tables["cronq_jobs"].columns if column.name != "id"]
     values = ["job.available_at + n + ?" if name == "available_at" else f"job.{name}" for name in columns]

@@ -9,7 +9,7 @@ import typer
 
 from cronq.commands import options as given
 from cronq.model.selection import Selection
-from cronq.steering import BATCH
+from cronq.storage.admin import BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

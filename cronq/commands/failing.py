@@ -15,7 +15,7 @@ from cronq.times import iso, to_datetime
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cronq.failures import Alike
+    from cronq.storage.failure_groups import FailureGroup
     from cronq.store import Store
 
 _EXAMPLE = """\
@@ -62,7 +62,7 @@ def _errors(
 _FAILING = frozenset({State.FAILED.value, State.RETRYING.value})
 
 
-def _print(alike: Sequence[Alike], store: Store, *, utc: bool, as_json: bool) -> None:
+def _print(alike: Sequence[FailureGroup], store: Store, *, utc: bool, as_json: bool) -> None:
     from cronq import render
 
     if as_json:
@@ -82,7 +82,7 @@ def _print(alike: Sequence[Alike], store: Store, *, utc: bool, as_json: bool) ->
         render.write(["nothing fails"])
 
 
-def _document(one: Alike) -> dict[str, Any]:
+def _document(one: FailureGroup) -> dict[str, Any]:
     return {
         "fingerprint": one.fingerprint,
         "jobs": one.jobs,

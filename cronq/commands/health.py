@@ -72,8 +72,8 @@ def _set(options: HealthOptions, name: str, value: str) -> None:
 
 def execute(invocation: Invocation, options: HealthOptions) -> int:
     """Take the census within the time limit, judge it, print the answer."""
-    from cronq.census import take
     from cronq.health import MEASURES, UNKNOWN, Answer, judge
+    from cronq.storage.stats import take
     from cronq.system.deadline import DeadlineExceeded, deadline
     from cronq.thresholds import parse_thresholds
 

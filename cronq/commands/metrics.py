@@ -33,11 +33,12 @@ def parse(arguments: Sequence[str]) -> MetricsOptions | None:
 
 def execute(invocation: Invocation, options: MetricsOptions) -> int:
     """Take the census, write it to stdout or in place of the file."""
-    from cronq import metrics, recent
+    from cronq import metrics
     from cronq.errors import Unavailable
+    from cronq.storage import stats
 
     config = invocation.config
-    taken = recent.take(config)
+    taken = stats.take_recent(config)
     if taken is None:
         raise Unavailable(f"{config.safe_database()} has no tables of this cronq yet")
     census, lately = taken

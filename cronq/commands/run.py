@@ -44,8 +44,8 @@ def parse(arguments: Sequence[str]) -> RunOptions | None:
 
 def execute(invocation: Invocation, options: RunOptions) -> int:
     """Take the lock, look, and only when something is due bring in the rest."""
-    from cronq import glance
     from cronq.locks import RunLock
+    from cronq.storage import idle_check
 
     chosen = options.filter()
     plan = _Plan(options)
@@ -55,7 +55,7 @@ def execute(invocation: Invocation, options: RunOptions) -> int:
             _name_holder(invocation, lock)
             return 0
         with _pinged(invocation) as pinged:
-            if not glance.anything_to_do(config, Clock()):
+            if not idle_check.anything_to_do(config, Clock()):
                 _tell_a_person(invocation, "nothing is due")
                 return 0
             pinged.begins()

@@ -130,7 +130,7 @@ def _reply(invocation: Invocation, caller: Caller) -> tuple[str, int, Callable[[
     job_id = callers.job_id(caller.line)
     if job_id is None:
         return callers.MALFORMED, MALFORMED, None
-    from cronq.pick import Refused
+    from cronq.storage.claim_one import Refused
 
     try:
         errand = _Errand(invocation, caller, job_id)
@@ -164,10 +164,10 @@ class _Errand:
             raise
 
     def _claim(self, job_id: int) -> tuple[object, ...]:
-        from cronq.dialects import open_database
-        from cronq.pick import Claim, pick
-        from cronq.queries import Queries
-        from cronq.revisions import is_current
+        from cronq.storage.claim_one import Claim, claim_one
+        from cronq.storage.drivers.opening import open_database
+        from cronq.storage.schema_version import is_current
+        from cronq.storage.sql.writes import Queries
 
         database = open_database(self._config)
         queries = Queries(self._config.table_prefix, database.family)
@@ -184,7 +184,7 @@ class _Errand:
             process=(os.uname().nodename, os.getpid()),
         )
         try:
-            return pick(database, queries, job_id, claim)
+            return claim_one(database, queries, job_id, claim)
         finally:
             database.close()
 

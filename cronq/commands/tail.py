@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from cronq.commands import Invocation
     from cronq.model.job import Job
+    from cronq.storage.live_output import Written
     from cronq.store import Store
-    from cronq.tails import Written
 
 _EXAMPLE = """\
 Example:

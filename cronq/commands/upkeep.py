@@ -116,7 +116,7 @@ def _ended(others: Iterable[str] | None) -> frozenset[str]:
 
 def _update_schema(context: typer.Context) -> None:
     """Bring the tables up to date: adds what is missing, removes nothing, can be repeated."""
-    from cronq.migrations import upgrade
+    from cronq.storage.migrations import upgrade
 
     call = given.invocation(context)
     upgrade(call.config)

@@ -11,14 +11,14 @@ from cronq.commands import bulk
 from cronq.commands import options as given
 from cronq.commands.arguments import positive
 from cronq.errors import InvalidInput
-from cronq.roster import END
+from cronq.storage.workers import END
 from cronq.times import SECOND, iso, to_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from cronq.config.loader import Config
-    from cronq.roster import Worker
+    from cronq.storage.workers import Worker
     from cronq.store import Store
 
 _WORKERS_EXAMPLE = """\

@@ -6,16 +6,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from cronq.census import look
-from cronq.dialects import Missing, open_database
 from cronq.errors import Unavailable
-from cronq.queries import Queries
+from cronq.storage.drivers.database import Missing
+from cronq.storage.drivers.opening import open_database
+from cronq.storage.sql.writes import Queries
+from cronq.storage.stats import look
 from cronq.system.deadline import DeadlineExceeded, deadline
 
 if TYPE_CHECKING:
-    from cronq.census import Census
     from cronq.config.loader import Config
-    from cronq.dialects import Database
+    from cronq.storage.drivers.database import Database
+    from cronq.storage.stats import QueueStats
 
 
 _PATIENCE = 3.0
@@ -71,7 +72,7 @@ class Patient:
         return None if self.database is None else self.database.version(f"{self.config.table_prefix}schema")
 
     @cached_property
-    def census(self) -> Census | None:
+    def census(self) -> QueueStats | None:
         """How the queue stands; None without tables that this version can read."""
         if self.database is None or self.revision is None:
             return None

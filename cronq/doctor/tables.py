@@ -10,8 +10,8 @@ from sqlalchemy.schema import CreateIndex
 
 from cronq.doctor.finding import Finding, fine, problem, warning
 from cronq.errors import Unavailable
-from cronq.revisions import CURRENT
-from cronq.schema import tables
+from cronq.storage.schema import tables
+from cronq.storage.schema_version import CURRENT
 from cronq.times import SECOND, Clock
 
 if TYPE_CHECKING:

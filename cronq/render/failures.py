@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from cronq.failures import Alike
     from cronq.render.ages import Ages
     from cronq.render.screen import Screen
+    from cronq.storage.failure_groups import FailureGroup
 
 
 _LONGEST_SUBJECT = 30
 """Characters of a command."""
 
 
-def table(alike: Sequence[Alike], screen: Screen, ages: Ages) -> RenderableType:
+def table(alike: Sequence[FailureGroup], screen: Screen, ages: Ages) -> RenderableType:
     """The groups of failures as a table that fits the terminal."""
     drawn = screen.table("error", "jobs", "since", "last", "e.g.", "task", "what")
     for one in alike:
@@ -38,6 +38,6 @@ def table(alike: Sequence[Alike], screen: Screen, ages: Ages) -> RenderableType:
     return drawn
 
 
-def subject(one: Alike) -> str:
+def subject(one: FailureGroup) -> str:
     """The task, or the command."""
     return f"$ {one.command}" if one.task == COMMAND_TASK and one.command else one.task

@@ -8,8 +8,8 @@ from cronq.render import one_line, time, work
 from cronq.times import to_datetime
 
 if TYPE_CHECKING:
-    from cronq.failures import Alike
     from cronq.model.job import Job
+    from cronq.storage.failure_groups import FailureGroup
 
 COLUMNS = (
     "id", "state", "queue", "priority", "task", "work", "attempt", "key", "group", "blocked_by",
@@ -39,7 +39,7 @@ def job_line(job: Job) -> str:
     )
 
 
-def failure_line(one: Alike) -> str:
+def failure_line(one: FailureGroup) -> str:
     """A group of failures: fingerprint, jobs, those failed for good, first and last seen, example, task, error."""
     return tabbed(
         one.fingerprint,

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from cronq.census import Census
     from cronq.pulse import Pulse
-    from cronq.reader import FailedAttempt
     from cronq.render.screen import Screen
+    from cronq.storage.reading import FailedAttempt
+    from cronq.storage.stats import QueueStats
 
 FAILURES = "failures"
 _LATER = ("scheduled", "waiting", "blocked")
@@ -52,14 +52,14 @@ class Picture(NamedTuple):
 
     where: str
     """The database, without its password."""
-    census: Census
+    census: QueueStats
     pulse: Pulse
     running: Mapping[str, Sequence[tuple[int, str, int]]]
     """By worker: id, task and since when."""
     listed: Sequence[Job | FailedAttempt]
 
 
-def room(height: int, census: Census) -> tuple[int, int, int]:
+def room(height: int, census: QueueStats) -> tuple[int, int, int]:
     """How many queues, workers and listed jobs a screen of so many lines has room for."""
     left = max(3, height - _FRAME)
     queues = min(max(1, len(census.queues)), max(1, left // 2 - 1))
@@ -149,7 +149,7 @@ def _number(number: int, state: str) -> Text:
     return Text(f"{number:,}" if number else "-", style=STATE_STYLES.get(state, "") if number else "dim")
 
 
-def _oldest(census: Census, queue: str) -> Text:
+def _oldest(census: QueueStats, queue: str) -> Text:
     age = census.age(census.due_since.get(queue))
     if age is None:
         return Text("-", style="dim")

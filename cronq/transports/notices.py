@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cronq.dialects.notify import channel
 from cronq.errors import Unavailable
+from cronq.storage.drivers.notify import channel
 
 if TYPE_CHECKING:
     from cronq.config.loader import Config
@@ -18,7 +18,7 @@ class Notices:
     reaches_all = True
 
     def __init__(self, config: Config) -> None:
-        from cronq.dialects import postgresql
+        from cronq.storage.drivers import postgresql
 
         self._dialect = postgresql
         self._url = config.database_url()

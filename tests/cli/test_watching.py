@@ -88,7 +88,7 @@ BROKEN = """\
 import cronq.census
 def take(config):
     raise RuntimeError("out of order")
-cronq.census.take = take
+cronq.storage.stats.take = take
 """
 
 

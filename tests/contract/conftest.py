@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cronq.config.loader import Config, from_database
-from cronq.migrations import upgrade
+from cronq.storage.migrations import upgrade
 from cronq.store import Store
 from cronq.testing import ManualClock
 from tests import databases, servers

@@ -10,7 +10,7 @@ import pytest
 
 from cronq.config.loader import Config
 from cronq.model.job import Claimed
-from cronq.pick import Refused
+from cronq.storage.claim_one import Refused
 from cronq.store import Lease, Store
 from cronq.testing import ManualClock
 from cronq.times import Clock

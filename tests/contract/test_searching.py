@@ -6,8 +6,8 @@ import pytest
 
 from cronq.model.job import Claimed, Failure
 from cronq.model.selection import Selection
+from cronq.storage.live_output import Tail, Written
 from cronq.store import Store
-from cronq.tails import Tail, Written
 from cronq.testing import ManualClock
 from cronq.times import SECOND
 from tests.contract.steps import claim, end, later, new, put, states, stored

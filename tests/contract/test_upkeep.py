@@ -9,10 +9,10 @@ import random
 import pytest
 
 from cronq.config.loader import Config
-from cronq.glance import anything_to_do
 from cronq.locks import Liveness
 from cronq.maintenance import Maintainer
 from cronq.model.retry import Policies
+from cronq.storage.idle_check import anything_to_do
 from cronq.store import Store
 from cronq.tasks.registry import Registry
 from cronq.testing import ManualClock

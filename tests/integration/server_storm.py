@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from cronq.dialects import open_database
+from cronq.storage.drivers.opening import open_database
 from daemons.databases import Running
 from tests.integration.running import Queue
 from tests.integration.storm import LANES, Storm, children_of

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from cronq.config.loader import from_database
-from cronq.dialects import open_database
+from cronq.storage.drivers.opening import open_database
 from tests import databases, servers
 from tests.project import ROOT, Project, Ran
 

@@ -19,11 +19,11 @@ from cronq.doctor.finding import Finding, Level
 from cronq.doctor.patient import Patient, Places
 from cronq.errors import ConfigError
 from cronq.locks import RunLock
-from cronq.migrations import upgrade
 from cronq.model.job import COMMAND_TASK, NewJob
 from cronq.model.selection import Selection
-from cronq.revisions import CURRENT
-from cronq.roster import Entry
+from cronq.storage.migrations import upgrade
+from cronq.storage.schema_version import CURRENT
+from cronq.storage.workers import Registration
 from cronq.store import Store
 from cronq.times import SECOND, Clock
 from tests import databases, servers
@@ -270,7 +270,7 @@ def test_cron_that_does_not_call(config: Config, store: Store, tmp_path: Path) -
     assert bad(schedule.last_call, config)[0].startswith("warning: ")
     with RunLock(config):
         assert bad(schedule.last_call, config) == []
-    store.roster.enter(Entry("w1", "work", "h", 1, "", __version__))
+    store.roster.enter(Registration("w1", "work", "h", 1, "", __version__))
     assert bad(schedule.last_call, config) == []
 
 
@@ -360,9 +360,9 @@ def test_a_broker_that_does_not_answer(config: Config) -> None:
 
 def test_workers_that_are_silent_or_of_another_version(config: Config, store: Store) -> None:
     store.prepare()
-    store.roster.enter(Entry("w1", "work", "h", 1, "", __version__))
+    store.roster.enter(Registration("w1", "work", "h", 1, "", __version__))
     assert bad(crew.silent, config) == bad(crew.versions, config) == []
-    store.roster.enter(Entry("w2", "work", "h", 2, "", "0.0.1"))
+    store.roster.enter(Registration("w2", "work", "h", 2, "", "0.0.1"))
     assert "w2 is cronq 0.0.1" in bad(crew.versions, config)[0]
     select(config, "UPDATE cronq_workers SET seen_at = seen_at - 100000000 WHERE name = 'w1'")
     assert "work w1 gave no sign of life for 10" in bad(crew.silent, config)[0]
@@ -378,7 +378,7 @@ def test_jobs_that_nothing_here_will_run(config: Config, store: Store) -> None:
 
 def test_queues_that_nobody_listens_to(config: Config, store: Store) -> None:
     store.enqueue([NewJob("t", queue="mail"), NewJob("t", queue="money")])
-    store.roster.enter(Entry("w1", "work", "h", 1, "money", __version__))
+    store.roster.enter(Registration("w1", "work", "h", 1, "money", __version__))
     assert bad(backlog.unheard_queues, config) == []
     select(config, "UPDATE cronq_jobs SET available_at = available_at - 600000000")
     [told] = bad(backlog.unheard_queues, config)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from cronq.lookups import glance
-from cronq.migrations import upgrade
-from cronq.queries import Queries
+from cronq.storage.migrations import upgrade
+from cronq.storage.sql.reads import glance
+from cronq.storage.sql.writes import Queries
 from tests.integration.stores import config_in
 
 Q = Queries("cronq_")

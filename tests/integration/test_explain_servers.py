@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from cronq.dialects import open_database
-from cronq.lookups import glance
-from cronq.queries import Queries
+from cronq.storage.drivers.opening import open_database
+from cronq.storage.sql.reads import glance
+from cronq.storage.sql.writes import Queries
 from tests import databases, servers
 
 if TYPE_CHECKING:
     from cronq.config.loader import Config
-    from cronq.dialects import Database
+    from cronq.storage.drivers.database import Database
 
 AMOUNTS = {"finished": 50_000, "scheduled": 12_500, "ready": 2_500, "running": 100}
 

@@ -13,8 +13,8 @@ import pytest
 from cronq import Cronq
 from cronq.config import loader as configuration
 from cronq.config.loader import Config
-from cronq.migrations import upgrade
 from cronq.model.selection import Filter
+from cronq.storage.migrations import upgrade
 from cronq.store import Lease, Store
 from cronq.times import Clock
 from daemons.galera import Node, cluster

@@ -14,7 +14,7 @@ from cronq.config.loader import Config
 from cronq.errors import Skip
 from cronq.model.job import Enqueued
 from cronq.model.selection import Selection
-from cronq.rows import new_row
+from cronq.storage.rows import new_row
 from cronq.store import Store
 from cronq.times import Clock
 from tests import databases, servers

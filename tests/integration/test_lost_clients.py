@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cronq.dialects import open_database
-from cronq.dialects import server as dialect
-from cronq.migrations import _alone
+from cronq.storage.drivers import server as dialect
+from cronq.storage.drivers.opening import open_database
+from cronq.storage.migrations import _alone
 from cronq.store import Store
 from cronq.times import Clock
 from tests import databases, servers

@@ -18,11 +18,11 @@ from cronq.config.loader import Config
 from cronq.journal import Journal, path_for
 from cronq.locks import Liveness
 from cronq.maintenance import Maintainer
-from cronq.migrations import upgrade
 from cronq.model.job import Claimed, NewJob
 from cronq.model.outcome import Outcome, Settlement
 from cronq.model.retry import Policies
 from cronq.model.selection import Filter
+from cronq.storage.migrations import upgrade
 from cronq.store import Lease, Store
 from cronq.tasks.registry import Registry
 from cronq.times import Clock

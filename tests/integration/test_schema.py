@@ -11,14 +11,14 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 
-from cronq import migrations, revisions
 from cronq.config.loader import Config
 from cronq.errors import ConfigError
-from cronq.glance import anything_to_do
-from cronq.migrations import upgrade
 from cronq.model.job import NewJob
 from cronq.model.selection import Selection
-from cronq.schema import tables
+from cronq.storage import migrations, schema_version
+from cronq.storage.idle_check import anything_to_do
+from cronq.storage.migrations import upgrade
+from cronq.storage.schema import tables
 from cronq.store import Store
 from cronq.times import Clock
 from tests.integration.stores import config_in, select, store_in
@@ -64,7 +64,7 @@ def test_the_migrations_make_what_the_schema_says(tmp_path: Path) -> None:
 
 
 def test_the_newest_migration_is_the_one_that_is_asked_for() -> None:
-    assert ScriptDirectory(str(Path(migrations.__file__).parent)).get_current_head() == revisions.CURRENT
+    assert ScriptDirectory(str(Path(migrations.__file__).parent)).get_current_head() == schema_version.CURRENT
 
 
 def test_tables_of_a_newer_cronq_are_refused(tmp_path: Path) -> None:

@@ -10,14 +10,14 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from cronq import migrations
 from cronq.config.loader import Config, from_database
-from cronq.dialects import open_database
 from cronq.errors import ConfigError
-from cronq.glance import anything_to_do
-from cronq.migrations import upgrade
-from cronq.revisions import CURRENT, is_current
-from cronq.schema import tables
+from cronq.storage import migrations
+from cronq.storage.drivers.opening import open_database
+from cronq.storage.idle_check import anything_to_do
+from cronq.storage.migrations import upgrade
+from cronq.storage.schema import tables
+from cronq.storage.schema_version import CURRENT, is_current
 from cronq.store import Store
 from cronq.times import Clock
 from tests import databases, servers

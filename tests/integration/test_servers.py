@@ -16,8 +16,8 @@ import pytest
 
 from cronq import Cronq
 from cronq.config.loader import Config, load
-from cronq.dialects import open_database
-from cronq.migrations import upgrade
+from cronq.storage.drivers.opening import open_database
+from cronq.storage.migrations import upgrade
 from tests import databases, servers
 from tests.integration.running import HEADER
 from tests.project import Project
@@ -159,7 +159,7 @@ def test_a_view_shows_the_times(hosts: Hosts) -> None:
 
 def test_nothing_to_do_comes_without_sqlalchemy(hosts: Hosts) -> None:
     program = (
-        "import sys; from cronq.config.loader import load; from cronq.glance import anything_to_do;"
+        "import sys; from cronq.config.loader import load; from cronq.storage.idle_check import anything_to_do;"
         " from cronq.times import Clock; found = anything_to_do(load(file='a.toml'), Clock());"
         " print(found, [name for name in ('sqlalchemy', 'typer', 'rich') if name in sys.modules])"
     )

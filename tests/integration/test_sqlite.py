@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from cronq.config.loader import Config
-from cronq.dialects.sqlite import Database, Transaction
 from cronq.errors import Unavailable
-from cronq.migrations import upgrade
 from cronq.model.job import NewJob
 from cronq.model.selection import Selection
+from cronq.storage.drivers.sqlite import Database, Transaction
+from cronq.storage.migrations import upgrade
 from cronq.store import Store
 from cronq.times import Clock
 from tests.integration.stores import config_in, select, store_in

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cronq.dialects import open_database
+from cronq.storage.drivers.opening import open_database
 from tests import databases, servers
 from tests.integration.test_servers import Hosts
 from tests.project import Project, Ran

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from cronq.census import Census
 from cronq.health import MEASURES, judge
-from cronq.roster import Worker
+from cronq.storage.stats import QueueStats
+from cronq.storage.workers import Worker
 from cronq.thresholds import parse_thresholds
 from cronq.times import SECOND
 
@@ -16,12 +16,14 @@ NOW = 1_000_000 * SECOND
 PERFORMANCE = re.compile(r"[a-z_]+=(U|[\d.]+s?);[@~:\d.]*;[@~:\d.]*;0")
 
 
-def census(*lanes: tuple[str, str, int, float | None]) -> Census:
+def census(*lanes: tuple[str, str, int, float | None]) -> QueueStats:
     """Queue, state, number, and how many seconds ago the oldest became due."""
-    return Census(NOW, [(q, s, n, None if age is None else NOW - round(age * SECOND)) for q, s, n, age in lanes])
+    return QueueStats(NOW, [(q, s, n, None if age is None else NOW - round(age * SECOND)) for q, s, n, age in lanes])
 
 
-def answer(seen: Census, *, warning: str = "", critical: str = "", queues: list[str] | None = None) -> tuple[int, str]:
+def answer(
+    seen: QueueStats, *, warning: str = "", critical: str = "", queues: list[str] | None = None
+) -> tuple[int, str]:
     ranges = (parse_thresholds(text.split(), what="x", known=MEASURES) for text in (warning, critical))
     given = judge(seen, *ranges, queues=queues)
     text, _, data = str(given).partition(" | ")

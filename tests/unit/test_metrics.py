@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from cronq.census import Census
 from cronq.metrics import expose
-from cronq.recent import Recent
-from cronq.roster import Worker
+from cronq.storage.stats import QueueStats, RecentStats
+from cronq.storage.workers import Worker
 from cronq.times import SECOND
 
 NOW = 1_000_000 * SECOND
 NASTY = 'a "b" \\ \n{c="d"}'
 
 
-def parsed(census: Census, recent: Recent) -> dict[tuple[str, ...], float]:
+def parsed(census: QueueStats, recent: RecentStats) -> dict[tuple[str, ...], float]:
     text = expose(census, recent, version="1.2", database="sqlite")
     assert text.endswith("\n")
     values: dict[tuple[str, ...], float] = {}
@@ -28,12 +27,12 @@ def parsed(census: Census, recent: Recent) -> dict[tuple[str, ...], float]:
 
 
 def test_every_figure_is_read_back() -> None:
-    census = Census(NOW, [("mail", "ready", 7, NOW - 90 * SECOND), (NASTY, "failed", 2, None)])
+    census = QueueStats(NOW, [("mail", "ready", 7, NOW - 90 * SECOND), (NASTY, "failed", 2, None)])
     census.paused = frozenset({"mail"})
     census.last_run = NOW - 30 * SECOND
     census.run_is_on = True
     census.workers = [Worker("w", "work", "h", 1, "", "1", NOW, NOW, "paused", None, 0, None)]
-    recent = Recent()
+    recent = RecentStats()
     recent.newest_id = 123_456_789_012
     recent.ended = [("mail", "finished", 5)]
     recent.outcomes = [("timeout", 3)]
@@ -58,6 +57,6 @@ def test_every_figure_is_read_back() -> None:
 
 
 def test_an_empty_queue_has_figures_too() -> None:
-    values = parsed(Census(NOW, []), Recent())
+    values = parsed(QueueStats(NOW, []), RecentStats())
     assert values["cronq_newest_job_id",] == 0
     assert not [name for name, *_ in values if name == "cronq_last_run_timestamp_seconds"]

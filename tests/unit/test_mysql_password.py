@@ -8,8 +8,8 @@ import pymysql
 import pytest
 
 from cronq.config.database_url import parse
-from cronq.dialects import mysql
 from cronq.errors import ConfigError
+from cronq.storage.drivers import mysql
 
 
 class Reached(Exception):

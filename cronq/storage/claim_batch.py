@@ -1,0 +1,164 @@
+"""Lining up a claim: which jobs may run, and which follow one of these in their group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
+
+    from cronq.model.selection import Filter
+    from cronq.storage.drivers.database import Transaction
+    from cronq.storage.sql.writes import Queries
+
+_Key = tuple[int, int, int, "str | None"]
+"""Claim order, and the group: priority, available_at, id, group."""
+
+
+class Wanted(NamedTuple):
+    """What a claim is to take: from these queues, by this filter, so many."""
+
+    queues: Sequence[str]
+    filter: Filter
+    limit: int
+
+
+class LineUp(NamedTuple):
+    """Chosen jobs: ids that may run, and ids that follow one of these in its group."""
+
+    running: list[int]
+    following: list[int]
+    grouped: frozenset[int] = frozenset()
+    """Those of both that have a group: they are claimed together or not at all."""
+    again: bool = False
+    """Nothing is chosen, but some that stood in the way are blocked now: commit that, and line up anew."""
+
+
+class BatchClaim:
+    """The ready jobs as one claim sees them in its transaction.
+
+    `share` is the part of the front for this claim where several runners claim at once.
+    """
+
+    def __init__(
+        self, tx: Transaction, queries: Queries, wanted: Wanted, *, many: Callable[[Iterable[Any]], Any], share: Slices
+    ) -> None:
+        self._tx = tx
+        self._queries = queries
+        self._wanted = wanted
+        self._many = many
+        self._share = share
+        self._locked: set[str] = set()
+
+    def choose(self) -> LineUp:
+        """Choose what to claim. The groups of the chosen are held afterwards, others in them blocked."""
+        chosen = self._line_up()
+        if self._locked:
+            self._tx.execute(self._queries.unlock_groups, (self._many(sorted(self._locked)),))
+        return chosen
+
+    def _line_up(self) -> LineUp:
+        while True:
+            front = self._front()
+            groups = sorted({key[3] for key in front if key[3] is not None})
+            if not groups:
+                return LineUp([key[2] for key in front], [])
+            holders = self._holders(groups)
+            candidates = {key[2] for key in front}
+            held = [group for group, holder in holders.items() if holder not in candidates]
+            if not held:
+                return self._hold_groups(front, holders)
+            for group in held:
+                self._tx.execute(self._queries.block, (group, self._many([holders[group]])))
+            if self._queries.dialect.server:
+                # No more groups are locked by who has locked jobs, or two would wait crosswise.
+                return LineUp([], [], again=True)
+
+    def _holders(self, groups: list[str]) -> dict[str, int]:
+        # On a server they are locked first, held or not, and by name: no two claims wait crosswise.
+        if self._queries.dialect.server:
+            self._tx.execute(self._queries.lock_groups(len(groups)), groups)
+            self._locked.update(groups)
+        found = self._tx.query(self._queries.holders, (self._many(groups),))
+        return {name: holder for name, holder in found if holder}
+
+    def _front(self) -> list[_Key]:
+        queues, wanted, limit = self._wanted
+        front: list[_Key] = []
+        for queue in queues:
+            front += self._tx.query(
+                self._queries.front, (queue, wanted.lowest, wanted.highest, limit * self._share.slices)
+            )
+        return self._share.of(sorted(front) if len(queues) > 1 else front, limit)
+
+    def _hold_groups(self, front: list[_Key], holders: dict[str, int]) -> LineUp:
+        keys = [key for key in front if key[3] is None]
+        heads: dict[str, _Key] = {}
+        for group, members in _by_group(front).items():
+            members = sorted({*members, *self._members(group)})
+            holder = holders.get(group, members[0][2])
+            heads[group] = next(key for key in members if key[2] == holder)
+            # A holder that was retried may stand behind others by now; who follows it is the first of them.
+            keys += members if members[0] == heads[group] else [heads[group]]
+        chosen = sorted(keys)[: self._wanted.limit]
+        picked = {key[2] for key in chosen}
+        held = {group: head for group, head in heads.items() if head[2] in picked}
+        chosen = [key for key in chosen if key[3] is None or key[3] in held]
+        everyone = self._many([key[2] for key in chosen])
+        for group, head in sorted(held.items()):
+            if group not in holders:
+                self._tx.execute(self._queries.hold, (group, head[2]))
+            self._tx.execute(self._queries.block, (group, everyone))
+        leading = {head[2] for head in held.values()}
+        grouped = frozenset(key[2] for key in chosen if key[3] is not None)
+        following = [key[2] for key in chosen if key[2] in grouped - leading]
+        return LineUp([key[2] for key in chosen if key[2] not in grouped - leading], following, grouped)
+
+    def _members(self, group: str) -> list[_Key]:
+        """The first of the group in claim order, also those that stand far behind in the line."""
+        queues, wanted, limit = self._wanted
+        bounds = (group, wanted.lowest, wanted.highest, self._many(queues), limit)
+        return self._tx.query(self._queries.members, (*bounds, *bounds))
+
+
+class Slices:
+    """Which part of the front a claim takes, so that runners don't wait for each other's rows.
+
+    Alone, a runner takes the very front. When rows it had chosen were gone, the front is cut
+    into more slices, of which it takes one at random; when that stops, into fewer again.
+    """
+
+    def __init__(self, chance: Callable[[int], int]) -> None:
+        self.slices = 1
+        self._chance = chance
+        self._quiet = 0
+
+    def of(self, front: list[_Key], limit: int) -> list[_Key]:
+        """This claim's slice of the front."""
+        if self.slices == 1:
+            return front[:limit]
+        start = limit * self._chance(max(1, -(-len(front) // limit)))
+        return front[start : start + limit]
+
+    def learn(self, *, wanted: int, taken: int) -> None:
+        """Note how many of the chosen rows were still there."""
+        self._quiet = 0 if taken < wanted else self._quiet + 1
+        if taken < wanted:
+            self.slices = min(_MOST_SLICES, self.slices * 2)
+        elif self._quiet >= _QUIET:
+            self._quiet = 0
+            self.slices = max(1, self.slices // 2)
+
+
+_MOST_SLICES = 16
+_QUIET = 16
+"""Claims without a conflict after which there are fewer slices."""
+
+
+def _by_group(front: Iterable[_Key]) -> dict[str, list[_Key]]:
+    groups: dict[str, list[_Key]] = {}
+    for key in front:
+        if key[3] is not None:
+            groups.setdefault(key[3], []).append(key)
+    return groups

@@ -1,0 +1,106 @@
+"""Claiming one job by its id, with nothing but the driver: what `serve-inetd` starts with.
+
+The same guarded claim as everywhere: due, its queue not paused, its group free and nobody in line
+before it, and nobody else quicker.
+"""
+
+from __future__ import annotations
+
+from cronq.storage.drivers.database import Conflict
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cronq.storage.drivers.database import Connection, Database, Row, Transaction
+    from cronq.storage.sql.writes import Queries
+
+_FUTURE = ("scheduled", "retrying", "waiting")
+_IN_LINE = ("ready", "blocked")
+
+
+class Refused(Exception):
+    """The job can't be started now; the text says why, like `unknown`, `blocked by 40` or `paused`."""
+
+
+class Claim:
+    """On whose behalf a job is claimed, when, and until when the claim holds; instants."""
+
+    def __init__(self, *, worker: str, token: int, now: int, until: int, process: tuple[str, int]) -> None:
+        self.worker = worker
+        self.token = token
+        self.now = now
+        self.until = until
+        self.process = process
+        """Host and pid."""
+
+
+def claim_one(database: Database, queries: Queries, job_id: int, claim: Claim) -> Row:
+    """Claim exactly this job; returns its row in the order of cronq.model.job.Claimed. Raises Refused."""
+    picking = _Picking(database, queries, job_id, claim)
+    picking.look(database)  # whoever is refused takes no lock
+    return database.transact(picking.take, picking.landed)
+
+
+class _Picking:
+    def __init__(self, database: Database, queries: Queries, job_id: int, claim: Claim) -> None:
+        self._database = database
+        self._queries = queries
+        self._id = job_id
+        self._claim = claim
+        self._chosen = database.many([job_id])
+
+    def look(self, connection: Connection) -> Row:
+        """Where the job stands in line: state, group, priority, instant. Raises Refused if it stands in none."""
+        rows = connection.query(self._queries.asked_for, (self._id,))
+        if not rows:
+            raise Refused("unknown")
+        state, queue, group, priority, available_at = rows[0]
+        if state in _FUTURE and available_at > self._claim.now:
+            raise Refused("not due")
+        if state not in _FUTURE + _IN_LINE:
+            raise Refused(state)
+        if (queue,) in connection.query(self._queries.paused_queues):
+            raise Refused("paused")
+        return state, group, priority, available_at
+
+    def take(self, tx: Transaction) -> Row:
+        """Make the job running."""
+        state, group, priority, available_at = self.look(tx)
+        if group is not None:
+            self._hold(tx, group, (priority, available_at, self._id))
+        if state in _FUTURE:
+            tx.execute(self._queries.promote, ("ready", self._chosen, self._claim.now))
+        taken = self._claimed(tx)
+        if not taken:
+            raise Conflict(f"job {self._id}")
+        return taken[0]
+
+    def _hold(self, tx: Transaction, group: str, place: tuple[int, int, int]) -> None:
+        many = self._database.many
+        if self._queries.dialect.server:
+            tx.execute(self._queries.lock_groups(1), (group,))
+        holder = next((holder for _, holder in tx.query(self._queries.holders, (many([group]),)) if holder), None)
+        if holder == self._id:
+            return
+        before = holder or self._first_before(tx, group, place)
+        if before:
+            raise Refused(f"blocked by {before}")
+        tx.execute(self._queries.hold, (group, self._id))
+        tx.execute(self._queries.block, (group, self._chosen))
+
+    def _first_before(self, tx: Transaction, group: str, place: tuple[int, int, int]) -> int | None:
+        first = min(tx.query(self._queries.first_in_group, (group, group)), default=place)
+        return first[2] if first < place else None
+
+    def _claimed(self, tx: Transaction) -> list[Row]:
+        claim = self._claim
+        given = (claim.worker, claim.token, claim.until, claim.now, *claim.process, self._chosen)
+        if self._queries.dialect.returning:
+            return tx.query(self._queries.claim, given)
+        if not tx.execute(self._queries.claim, given).rowcount:
+            return []
+        return tx.query(self._queries.taken, (self._chosen, claim.token))
+
+    def landed(self) -> Row | None:
+        """The job, if a claim whose COMMIT got no answer has taken it."""
+        rows = self._database.query(self._queries.landed, (self._chosen, self._claim.token))
+        return rows[0] if rows else None

@@ -1,0 +1,1 @@
+"""The databases' own drivers: statements, transactions, lost connections, error codes."""

@@ -1,0 +1,253 @@
+"""MySQL and MariaDB through PyMySQL: sessions that behave the same everywhere, and errors by code."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pymysql
+from pymysql.constants import CLIENT
+
+from cronq.errors import ConfigError
+from cronq.storage.drivers import server
+from cronq.storage.drivers.server import (
+    AGAIN,
+    DUPLICATE,
+    LOST,
+    MISSING,
+    REFUSED,
+    TOO_LARGE,
+    Server,
+    many_rows,
+    numbered,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from ssl import SSLContext
+    from typing import Any
+
+    from cronq.config.database_url import DatabaseURL
+    from cronq.times import Measured
+
+_STAYING = 28800
+_SESSION = (
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ANSI_QUOTES',"
+    # What an administrator may have set for people at a prompt would refuse or cut statements.
+    " sql_safe_updates = 0, sql_select_limit = 18446744073709551615, sql_big_selects = 1, completion_type = 0,"
+    f" innodb_lock_wait_timeout = {server.LOCK_LIMIT}"
+    # MySQL ends a transaction that stands still only with its connection: one that idles costs a new one.
+    " /*!80000 , wait_timeout = {limit} */"
+    # MySQL knows nothing like these. The last has a node of a Galera cluster read what was committed on the others.
+    " /*M!100300 , wait_timeout = {staying}, idle_transaction_timeout = {limit}, wsrep_sync_wait = 1 */"
+)
+_ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
+_TYPES = {"b": "TINYINT", "i": "BIGINT", "f": "DOUBLE", "s": "LONGTEXT"}
+_TLS = ("ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_cert", "ssl_verify_identity", "ssl_disabled")
+_CLIENT_ERRORS = 2000
+_TRUE = ("1", "true", "yes", "on")
+
+_MEANINGS = {
+    1062: DUPLICATE,
+    1146: MISSING,
+    # Deadlock or another node's write, a lock that took too long, a row changed since the snapshot, Galera not ready.
+    **dict.fromkeys((1213, 1205, 1020, 1047), AGAIN),
+    # An error during COMMIT: whether it has happened has to be looked up, as after a lost connection.
+    1180: LOST,
+    # Shutting down, killed, too many connections, read-only during a failover, timeouts of the network.
+    **dict.fromkeys((1053, 1077, 1079, 1317, 1927, 4031, 1040, 1203, 1290, 1836, 1158, 1159, 1160, 1161), LOST),
+    **dict.fromkeys((2002, 2003, 2006, 2013, 2014, 2055), LOST),
+    # Too long for its column, not in the character set, out of range, larger than the server takes.
+    **dict.fromkeys((1406, 1366, 1264, 1153), TOO_LARGE),
+}
+_DENIED = "this user lacks a privilege; cronq needs SELECT, INSERT, UPDATE and DELETE on its tables"
+_PASSWORD_NEEDS_TLS = (
+    "database: this user's password goes to MySQL through TLS or a Unix socket: leave out `ssl_disabled`,"
+    " or `pip install cryptography`"
+)
+_ADVICE = {
+    1045: "access denied: check user name and password",
+    1044: "this user may not use the database",
+    1049: "there is no such database on the server",
+    1142: _DENIED,
+    1143: _DENIED,
+    1040: "too many connections",
+    1290: "the server is read-only",
+    1836: "the server is read-only",
+    1153: "larger than the server's max_allowed_packet",
+    2026: "the server has no TLS; `?ssl_disabled=true` at the end of the URL goes without",
+}
+
+
+class Database(Server):
+    """One connection to a MySQL or MariaDB server."""
+
+    family = "mysql"
+    errors = (pymysql.err.Error, OSError)
+    _returns_ids = False
+
+    def connect(self) -> Any:
+        """A connection of the driver, in autocommit mode; rowcounts are of rows met, not of rows changed."""
+        connection = connect(self.url)
+        self._returns_ids = "MariaDB" in connection.get_server_info()
+        return connection
+
+    def run(self, sql: str, parameters: Sequence[Any]) -> Any:
+        """One statement in the driver's words."""
+        cursor = self._connection.cursor()
+        cursor.execute(sql, parameters)
+        return cursor
+
+    def is_there(self) -> bool:
+        """Whether the server still knows the connection."""
+        try:
+            self._connection.ping(reconnect=False)
+        except self.errors:
+            return False
+        return True
+
+    def meaning(self, error: Exception) -> str:
+        """What the error means, by its code."""
+        code = _code(error)
+        if _certificate_refused(error):
+            return REFUSED
+        return _MEANINGS.get(
+            code, LOST if not code and not isinstance(error, pymysql.err.ProgrammingError) else REFUSED
+        )
+
+    def advice(self, error: Exception) -> str:
+        """The error for a person, and the way out."""
+        said = _certificate_refused(error) or (str(error.args[-1]) if error.args else type(error).__name__)
+        advice = _ADVICE.get(_code(error))
+        return f"{advice} ({said})" if advice else said
+
+    def inserted(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
+        """Insert rows in one statement; their ids in order."""
+        text = many_rows(sql, len(rows))
+        parameters = [value for row in rows for value in row]
+        if len(rows) == 1:
+            return [self.statement(text, parameters).lastrowid]
+        if self._returns_ids:
+            return [row[0] for row in self.statement(f"{text} RETURNING id", parameters).fetchall()]
+        # The count is known before, so the server reserves all ids at once, in steps of its increment.
+        first = self.statement(text, parameters).lastrowid
+        step = self.statement("SELECT @@auto_increment_increment").fetchall()[0][0]
+        return list(range(first, first + len(rows) * step, step))
+
+    def inserted_unless_twin(self, sql: str, row: Sequence[Any]) -> int | None:
+        """Insert a row; its id, None if a row has its unique key: only that statement is undone."""
+        try:
+            return self.inserted(sql, [row])[0]
+        except pymysql.err.IntegrityError as error:
+            if _code(error) != 1062:  # noqa: PLR2004 - named above
+                raise
+            return None
+
+    def unless_twins(self, sql: str) -> str:
+        """The INSERT in words that leave out twins; IGNORE would cut what is too long, too."""
+        return f"{sql} ON DUPLICATE KEY UPDATE task = task"
+
+    def for_each(self, sql: str, kinds: str) -> str:
+        """The UPDATE joined to a table made of the array; rows are met in the array's order, by primary key."""
+        _, table, changes = sql.split(" ", 2)
+        columns = ", ".join(
+            f"c{number} {_TYPES[kind]} PATH '$[{number}]'" for number, kind in enumerate(kinds) if kind != "n"
+        )
+        source = f"JSON_TABLE(%s, '$[*]' COLUMNS ({columns})) AS r"
+        return f"UPDATE {source} STRAIGHT_JOIN {table} FORCE INDEX (PRIMARY) {numbered(changes, kinds)}"
+
+    def lock(self, number: int) -> bool:
+        """Take a lock that lasts as long as the connection; False if another one has it."""
+        self.execute(f"SET SESSION wait_timeout = {_STAYING}")
+        return self.query("SELECT GET_LOCK(?, 0)", (f"cronq:{number:08x}",)) == [(1,)]
+
+    def has_other_writers(self) -> bool:
+        """Whether this is a node of a Galera cluster."""
+        return self.query("SHOW VARIABLES LIKE 'wsrep_on'") == [("wsrep_on", "ON")]
+
+    def read_clock(self) -> Measured:
+        """The server's clock."""
+        return server.measured(self, "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))")
+
+
+def connect(url: DatabaseURL) -> Any:
+    """A new connection: READ COMMITTED, strict, in autocommit mode, with time limits for every call."""
+    options = {key: value for key, value in url.query.items() if key not in (*_TLS, "unix_socket", "charset")}
+    if options:
+        unknown = ", ".join(options)
+        raise server.unknown_options(unknown, (*_TLS, "unix_socket"))
+    connection = _authenticated(
+        url,
+        host=url.host.strip("[]") or "localhost",
+        port=url.port or 3306,
+        user=url.username,
+        password=url.password or "",
+        database=url.name,
+        unix_socket=url.query.get("unix_socket"),
+        charset="utf8mb4",
+        autocommit=True,
+        client_flag=CLIENT.FOUND_ROWS,
+        connect_timeout=server.CONNECT_LIMIT,
+        read_timeout=server.CALL_LIMIT,
+        write_timeout=server.CALL_LIMIT,
+        init_command=_ISOLATION,
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(_SESSION.format(limit=server.STANDSTILL_LIMIT, staying=_STAYING))
+    return connection
+
+
+def _authenticated(url: DatabaseURL, **options: Any) -> Any:
+    try:
+        return pymysql.connect(**options, **_tls(url))
+    except RuntimeError:
+        # MySQL 8 asks for the password of a user whom it hasn't seen since its start. Without TLS,
+        # PyMySQL encrypts that with a package that nobody needs who has TLS.
+        if "ssl_disabled" in url.query:
+            raise ConfigError(_PASSWORD_NEEDS_TLS) from None
+        return pymysql.connect(**options, ssl=_context({}))
+
+
+def _tls(url: DatabaseURL) -> dict[str, Any]:
+    """Off where nobody can listen, on elsewhere; the options in the URL decide before that."""
+    chosen = {key: value for key, value in url.query.items() if key in _TLS}
+    disabled = chosen.get("ssl_disabled", "").lower()
+    if disabled in _TRUE or (not chosen and server.on_this_host(url)):
+        return {"ssl_disabled": True}
+    return {"ssl": _context(chosen)}
+
+
+def _context(chosen: dict[str, str]) -> SSLContext:
+    import ssl
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    verify = chosen.get("ssl_verify_cert", "true" if "ssl_ca" in chosen else "").lower() in _TRUE
+    context.check_hostname = chosen.get("ssl_verify_identity", "").lower() in _TRUE
+    context.verify_mode = ssl.CERT_REQUIRED if verify or context.check_hostname else ssl.CERT_NONE
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # certificates that MySQL makes itself don't pass that
+    if "ssl_ca" in chosen:
+        _load("ssl_ca", chosen, partial(context.load_verify_locations, chosen["ssl_ca"]))
+    elif context.verify_mode == ssl.CERT_REQUIRED:
+        context.load_default_certs()
+    if "ssl_cert" in chosen:
+        _load("ssl_cert", chosen, partial(context.load_cert_chain, chosen["ssl_cert"], chosen.get("ssl_key")))
+    return context
+
+
+def _load(option: str, chosen: dict[str, str], load: Callable[[], None]) -> None:
+    try:
+        load()
+    except OSError as error:
+        raise ConfigError(f"database: {option}: {chosen[option]}: {error.strerror or error}") from None
+
+
+def _certificate_refused(error: Exception) -> str:
+    """Why we don't take the server's certificate, if that is what the error is about."""
+    # PyMySQL wraps it in the error for a server that is out of reach.
+    reason = getattr(getattr(error, "original_exception", None), "verify_message", "")
+    return f"the server's certificate is refused: {reason}" if reason else ""
+
+
+def _code(error: Exception) -> int:
+    code = error.args[0] if error.args else 0
+    return code if isinstance(code, int) else 0

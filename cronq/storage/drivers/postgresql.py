@@ -1,0 +1,183 @@
+"""PostgreSQL through psycopg: sessions that behave the same everywhere, and errors by code."""
+
+from __future__ import annotations
+
+from cronq.errors import ConfigError
+from cronq.storage.drivers import server
+from cronq.storage.drivers.notify import returning_id
+from cronq.storage.drivers.server import (
+    AGAIN,
+    DUPLICATE,
+    LOST,
+    MISSING,
+    REFUSED,
+    TOO_LARGE,
+    Server,
+    many_rows,
+    numbered,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from cronq.config.database_url import DatabaseURL
+    from cronq.times import Measured
+
+try:
+    import psycopg
+except ImportError:
+    message = "PostgreSQL needs a driver: pip install 'cronq-jobs[postgresql]'"
+    raise ConfigError(message) from None
+
+_TYPES = {"b": "boolean", "i": "bigint", "f": "double precision", "s": "text"}
+_UNLESS_TWIN = " ON CONFLICT DO NOTHING"
+_MILLISECONDS = 1000
+
+_MEANINGS = {
+    "23505": DUPLICATE,
+    "42P01": MISSING,
+    # A serialisation failure, a deadlock, a lock that took too long.
+    **dict.fromkeys(("40001", "40P01", "55P03"), AGAIN),
+    # Shutting down or starting, too many connections, read-only during a failover, cancelled, idle for too long.
+    **dict.fromkeys(("57P01", "57P02", "57P03", "57P05", "53300", "25006", "57014", "25P03"), LOST),
+    # Too long for its column, out of range, not in the character set, larger than a row may be.
+    **dict.fromkeys(("22001", "22003", "22021", "22P05", "54000"), TOO_LARGE),
+}
+_DENIED = "this user lacks a privilege; cronq needs SELECT, INSERT, UPDATE, DELETE on its tables, USAGE on sequences"
+_INSUFFICIENT = "42501"
+_NO_TLS = "the server has no TLS; `?sslmode=disable` at the end of the URL goes without"
+_STAYING = ("authentication failed", "does not exist", "no pg_hba.conf entry", "not permitted", "permission denied",
+            "no password supplied", "not currently accepting", "does not support SSL", "certificate",
+            "private key")  # fmt: skip
+"""Reasons for a refused connection that won't pass by themselves."""
+
+
+class Database(Server):
+    """One connection to a PostgreSQL server."""
+
+    family = "postgresql"
+    errors = (psycopg.Error, OSError)
+
+    def connect(self) -> Any:
+        """A connection of the driver, in autocommit mode."""
+        return connect(self.url)
+
+    def run(self, sql: str, parameters: Sequence[Any]) -> Any:
+        """One statement in the driver's words; NUL, which no text here can hold, becomes U+FFFD."""
+        return self._connection.execute(sql, [_without_nul(value) for value in parameters] or None)
+
+    def is_there(self) -> bool:
+        """Whether the server still knows the connection."""
+        try:
+            self._connection.execute("SELECT 1")
+        except self.errors:
+            return False
+        return True
+
+    def meaning(self, error: Exception) -> str:
+        """What the error means, by its code."""
+        code = getattr(error, "sqlstate", None)
+        if code is None:
+            return LOST if isinstance(error, psycopg.OperationalError | OSError) and not _stays(error) else REFUSED
+        return LOST if code.startswith("08") else _MEANINGS.get(code, REFUSED)
+
+    def advice(self, error: Exception) -> str:
+        """The error for a person."""
+        diagnosis = getattr(error, "diag", None)
+        said = (diagnosis and diagnosis.message_primary) or " ".join(str(error).split())
+        advice = _way_out(error, said)
+        return f"{advice} ({said})" if advice else said
+
+    def inserted(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
+        """Insert rows in one statement; their ids in order."""
+        parameters = [value for row in rows for value in row]
+        text = many_rows(sql, len(rows)) + returning_id(sql)
+        return [row[0] for row in self.statement(text, parameters).fetchall()]
+
+    def inserted_unless_twin(self, sql: str, row: Sequence[Any]) -> int | None:
+        """Insert a row; its id, None if a row has its unique key."""
+        new = self.statement(sql + _UNLESS_TWIN + returning_id(sql), row).fetchall()
+        return new[0][0] if new else None
+
+    def unless_twins(self, sql: str) -> str:
+        """The INSERT in words that leave out twins."""
+        return sql + _UNLESS_TWIN + returning_id(sql)
+
+    def for_each(self, sql: str, kinds: str) -> str:
+        """The UPDATE joined to rows made of the array."""
+        changes, where, condition = numbered(sql, kinds).rpartition(" WHERE ")
+        used = [(number, _TYPES[kind]) for number, kind in enumerate(kinds) if kind != "n"]
+        columns = ", ".join(f"(e->>{number})::{type_name} AS c{number}" for number, type_name in used)
+        source = f"(SELECT {columns} FROM jsonb_array_elements(%s::jsonb) AS e) AS r"
+        return f"{changes} FROM {source}{where}{condition}"
+
+    def array(self, rows: Sequence[Sequence[Any]]) -> str:
+        """The rows as JSON."""
+        text = super().array(rows)
+        if "\\u0000" in text:
+            text = super().array([[_without_nul(value) for value in row] for row in rows])
+        return text
+
+    def lock(self, number: int) -> bool:
+        """Take a lock that lasts as long as the connection; False if another one has it."""
+        return self.query("SELECT pg_try_advisory_lock(?)", (number,)) == [(True,)]
+
+    def has_other_writers(self) -> bool:
+        """Whether other servers take writes to the same tables: never."""
+        return False
+
+    def read_clock(self) -> Measured:
+        """The server's clock."""
+        return server.measured(self, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+
+
+def connect(url: DatabaseURL, *, autocommit: bool = True) -> Any:
+    """A new connection: READ COMMITTED, in autocommit mode, with time limits for every call."""
+    timeouts = {
+        "statement_timeout": server.CALL_LIMIT * _MILLISECONDS,
+        "lock_timeout": server.LOCK_LIMIT * _MILLISECONDS,
+        "idle_in_transaction_session_timeout": server.STANDSTILL_LIMIT * _MILLISECONDS,
+    }
+    session = " ".join(f"-c {name}={value}" for name, value in timeouts.items())
+    chosen: dict[str, Any] = {
+        "connect_timeout": server.CONNECT_LIMIT,
+        "tcp_user_timeout": server.CALL_LIMIT * _MILLISECONDS,
+        "sslmode": "disable" if server.on_this_host(url) else "require",
+        **url.query,
+    }
+    chosen["options"] = f"{session} -c default_transaction_isolation=read\\ committed {chosen.get('options', '')}"
+    try:
+        return psycopg.connect(
+            host=url.query.get("host") or url.host.strip("[]") or None,
+            port=url.port,
+            user=url.username,
+            password=url.password,
+            dbname=url.name,
+            autocommit=autocommit,
+            **{key: value for key, value in chosen.items() if key != "host"},
+        )
+    except psycopg.ProgrammingError as error:
+        raise ConfigError(f"database: {' '.join(str(error).split())}") from None
+
+
+def _way_out(error: Exception, said: str) -> str | None:
+    if getattr(error, "sqlstate", None) == _INSUFFICIENT:
+        return _DENIED
+    return _NO_TLS if "not support SSL" in said else None
+
+
+def _stays(error: Exception) -> bool:
+    """Whether a connection was refused for a reason that stays.
+
+    libpq gives no code for that, and a server may say it in any language. So what isn't known
+    here is tried again until the patience is over: better a slow error than a run that ends
+    because a server was starting up.
+    """
+    said = str(error)
+    return any(reason in said for reason in _STAYING)
+
+
+def _without_nul(value: Any) -> Any:
+    return value.replace("\0", "\ufffd") if isinstance(value, str) and "\0" in value else value

@@ -1,0 +1,426 @@
+"""What the database servers have in common: lost connections, conflicts, many rows in one statement.
+
+A statement that met a deadlock, a lock that took too long or a lost connection is tried again
+after a short random pause, up to the patience. A whole transaction is tried again from its
+start. Where the answer to a COMMIT got lost, the caller is asked what became of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from operator import itemgetter
+
+from cronq.errors import ConfigError, InvalidInput, Unavailable
+from cronq.storage.drivers.database import Conflict, Duplicate, Missing
+from cronq.times import Measured, ticks
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any, Protocol
+
+    from cronq.config.database_url import DatabaseURL
+    from cronq.storage.drivers.database import Row, T
+
+    class Cursor(Protocol):
+        """A driver's cursor after a statement."""
+
+        rowcount: int
+        lastrowid: int
+
+        def fetchall(self) -> Sequence[Row]:
+            """The rows of a query."""
+
+
+CALL_LIMIT = 30
+"""Seconds that one call of the server may take."""
+
+CONNECT_LIMIT = 10
+LOCK_LIMIT = 5
+"""Seconds to connect, and to wait for another one's row lock."""
+
+STANDSTILL_LIMIT = 10
+"""Seconds that a transaction may stand still: then its client is taken for gone, and its locks are freed."""
+
+_IDLE = 5.0
+"""Seconds after which a connection is asked whether it is still there, before something is written."""
+
+_PAUSES = {"again": (0.001, 0.05), "lost": (0.02, 1.0)}
+"""Seconds before the second try, and at most; they double in between."""
+
+IDENTITIES = {
+    "mysql": "SELECT DATABASE(), @@hostname, @@port, @@datadir",
+    "postgresql": "SELECT current_database(), pg_postmaster_start_time(), current_setting('port')",
+}
+"""What tells a database from others, asked on either connection."""
+
+_READINGS = 3
+_SURE = 20_000
+"""A clock is read so often at most, until it is known within so many microseconds."""
+
+_ROWS_AT_ONCE = 500
+_CHARACTERS_AT_ONCE = 1 << 20
+_THIS_HOST = ("", "localhost", "127.0.0.1", "::1")
+
+DUPLICATE, AGAIN, LOST, REFUSED, TOO_LARGE, MISSING = "duplicate", "again", "lost", "refused", "too large", "missing"
+"""What an error means: a unique index, a conflict that passes, a server that is gone, an error to stay, bad input,
+no such table."""
+
+
+class _CommitUnknown(Exception):
+    """The answer to a COMMIT got lost."""
+
+
+class Server:
+    """One connection to a server: opened at first use, and again when it was lost."""
+
+    family: str
+    errors: tuple[type[Exception], ...]
+    """What the driver raises."""
+
+    def __init__(self, url: DatabaseURL, *, patience: float = 30.0) -> None:
+        self.url = url
+        self._patience = patience
+        self._connection: Any = None
+        self._used = 0.0
+        self._texts: dict[Any, str] = {}
+        self.conflicts = 0
+
+    # What a driver does
+
+    def connect(self) -> Any:
+        """A connection of the driver, in autocommit mode."""
+        raise NotImplementedError
+
+    def run(self, sql: str, parameters: Sequence[Any]) -> Cursor:
+        """One statement in the driver's words."""
+        raise NotImplementedError
+
+    def is_there(self) -> bool:
+        """Whether the server still knows the connection."""
+        raise NotImplementedError
+
+    def meaning(self, error: Exception) -> str:
+        """What the driver's error means, by its code."""
+        raise NotImplementedError
+
+    def advice(self, error: Exception) -> str:
+        """The error for a person, and the way out."""
+        raise NotImplementedError
+
+    def for_each(self, sql: str, kinds: str) -> str:
+        """The UPDATE for many rows of parameters in one array of arrays, JSON; see `change_each`."""
+        raise NotImplementedError
+
+    def insert(self, sql: str, row: Sequence[Any]) -> int:
+        """Insert one row that commits by itself; returns its id. Raises Duplicate."""
+        return self._patiently(lambda: self.inserted(sql, [row])[0])
+
+    def insert_unless_twin(self, sql: str, row: Sequence[Any]) -> int | None:
+        """Insert one row; returns its id, None if a row has its unique key."""
+        return self._patiently(lambda: self.inserted_unless_twin(sql, row))
+
+    def inserted(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
+        """Insert rows in one statement; their ids in order."""
+        raise NotImplementedError
+
+    def inserted_unless_twin(self, sql: str, row: Sequence[Any]) -> int | None:
+        """Insert a row; its id, None if a row has its unique key."""
+        raise NotImplementedError
+
+    def unless_twins(self, sql: str) -> str:
+        """The INSERT in words that leave out rows whose unique keys others have."""
+        raise NotImplementedError
+
+    # The same for all
+
+    def many(self, values: Iterable[Any]) -> list[Any]:
+        """One parameter that stands for all of these values; there must be some."""
+        return list(values)
+
+    def be_patient(self, seconds: float) -> None:
+        """How long a statement may be tried again."""
+        self._patience = seconds
+
+    def close(self) -> None:
+        """Close the connection; the next statement opens another one."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            try:
+                connection.close()
+            except self.errors:
+                return  # it was gone already
+
+    def identity(self) -> Sequence[Any]:
+        """What tells this database from others."""
+        return self.query(IDENTITIES[self.family])[0]
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Rows of one statement in its own transaction."""
+        return self._patiently(lambda: list(self.statement(sql, parameters).fetchall()))
+
+    def version(self, table: str) -> str | None:
+        """The revision of the tables, as `table` has it; None where there is none yet."""
+        try:
+            found = self.query(f"SELECT version_num FROM {table}")
+        except Missing:
+            return None
+        return found[0][0] if found else None
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Cursor:
+        """One writing statement that commits by itself; one that may be done twice."""
+        return self._patiently(lambda: self.statement(sql, parameters))
+
+    def transact(self, work: Callable[[Transaction], T], landed: Callable[[], T | None] | None = None) -> T:
+        """Do the work in a transaction, again from its start where somebody else was in the way."""
+        return self._patiently(lambda: self._attempt(work), landed=landed)
+
+    def statement(self, sql: str, parameters: Sequence[Any] = ()) -> Cursor:
+        """One statement, tried once."""
+        text = self._texts.get(sql)
+        if text is None:
+            text = self._texts[sql] = driver_text(sql)
+        return self.run(text, parameters)
+
+    def change_each(self, sql: str, rows: list[Sequence[Any]]) -> int:
+        """One UPDATE for many rows of parameters, in the order of the ids that stand before the last one."""
+        rows.sort(key=itemgetter(-2))
+        changed = 0
+        for chunk in _chunks(rows):
+            kinds = "".join(map(_kind, zip(*chunk, strict=True)))
+            text = self._texts.get((sql, kinds))
+            if text is None:
+                text = self._texts[sql, kinds] = self.for_each(sql, kinds)
+            changed += self.run(text, (self.array(chunk),)).rowcount
+        return changed
+
+    def array(self, rows: Sequence[Sequence[Any]]) -> str:
+        """The rows as JSON."""
+        return json.dumps(rows, ensure_ascii=False)
+
+    def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
+        """Insert rows; their ids in order."""
+        return [one for chunk in _chunks(rows) for one in self.inserted(sql, chunk)]
+
+    def insert_unless_twins(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert those rows whose unique keys no other row has."""
+        for chunk in _chunks(rows):
+            self.statement(self.unless_twins(many_rows(sql, len(chunk))), [value for row in chunk for value in row])
+
+    def _attempt(self, work: Callable[[Transaction], T]) -> T:
+        self.run("BEGIN", ())
+        try:
+            result = work(Transaction(self))
+        except Exception:
+            self._roll_back()
+            raise
+        self._commit()
+        return result
+
+    def _commit(self) -> None:
+        try:
+            self.run("COMMIT", ())
+        except self.errors as error:
+            if self.meaning(error) == LOST:
+                raise _CommitUnknown(*error.args) from error
+            self._roll_back()
+            raise
+
+    def _roll_back(self) -> None:
+        try:
+            self.run("ROLLBACK", ())
+        except self.errors:
+            self.close()
+
+    # Patience
+
+    def _patiently(self, attempt: Callable[[], T], *, landed: Callable[[], T | None] | None = None) -> T:
+        waiting = _Waiting(self._patience)
+        while True:
+            try:
+                self._open()
+                return self._try(attempt)
+            except _CommitUnknown as error:
+                self.close()
+                found = landed() if landed else None
+                if found is not None:
+                    return found
+                waiting.pause("lost", self._unavailable(error))
+            except Conflict as error:
+                self.conflicts += 1
+                waiting.pause("again", Unavailable(f"{self._name}: other runners kept changing the same jobs: {error}"))
+            except self.errors as error:
+                self._bear(error, waiting)
+
+    def _try(self, attempt: Callable[[], T]) -> T:
+        try:
+            result = attempt()
+        except Exception:
+            raise
+        except BaseException:
+            self.close()  # in the middle of an answer, it can't be used any more
+            raise
+        self._used = time.monotonic()
+        return result
+
+    def _open(self) -> None:
+        idle = self._connection is not None and time.monotonic() - self._used > _IDLE
+        if idle and not self.is_there():
+            self.close()
+        if self._connection is None:
+            self._connection = self.connect()
+
+    def _bear(self, error: Exception, waiting: _Waiting) -> None:
+        """Wait a moment after an error that passes; raise what else it means."""
+        meaning = self.meaning(error)
+        if meaning == DUPLICATE:
+            raise Duplicate(str(error)) from error
+        if meaning == MISSING:
+            raise Missing(str(error)) from error
+        if meaning == TOO_LARGE:
+            raise InvalidInput(self.advice(error)) from error
+        if meaning == LOST:
+            self.close()
+        elif meaning == AGAIN:
+            self.conflicts += 1
+        else:
+            raise self._unavailable(error) from error
+        waiting.pause(meaning, self._unavailable(error))
+
+    @property
+    def _name(self) -> str:
+        port = f":{self.url.port}" if self.url.port else ""
+        return f"{self.url.scheme}://{self.url.host}{port}/{self.url.name}"
+
+    def _unavailable(self, error: Exception) -> Unavailable:
+        return Unavailable(f"{self._name}: {self.advice(error)}")
+
+
+class Transaction:
+    """BEGIN … COMMIT on a server; what is raised inside rolls back."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Rows of one statement."""
+        return list(self._server.statement(sql, parameters).fetchall())
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Cursor:
+        """One statement. Raises Duplicate."""
+        try:
+            return self._server.statement(sql, parameters)
+        except self._server.errors as error:
+            if self._server.meaning(error) == DUPLICATE:
+                raise Duplicate(str(error)) from error
+            raise
+
+    def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
+        """One statement for many rows of parameters; returns how many rows it met."""
+        if sql.startswith("UPDATE"):
+            return self._server.change_each(sql, list(rows))
+        return len(self._server.insert_many(sql, list(rows)))
+
+    def insert(self, sql: str, row: Sequence[Any]) -> int:
+        """Insert one row; returns its id."""
+        return self._server.inserted(sql, [row])[0]
+
+    def insert_unless_twin(self, sql: str, row: Sequence[Any]) -> int | None:
+        """Insert one row; returns its id, None if a row has its unique key."""
+        return self._server.inserted_unless_twin(sql, row)
+
+    def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
+        """Insert rows; their ids in order."""
+        return self._server.insert_many(sql, rows)
+
+    def insert_unless_twins(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert those rows whose unique keys no other row has."""
+        self._server.insert_unless_twins(sql, rows)
+
+
+class _Waiting:
+    """Random pauses that grow, up to a deadline."""
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._deadline = 0.0
+        self._tries = 0
+
+    def pause(self, meaning: str, reason: Exception) -> None:
+        """Sleep a moment; raise the reason when the patience is over."""
+        now = time.monotonic()
+        self._deadline = self._deadline or now + self._patience
+        if now > self._deadline:
+            raise reason
+        shortest, longest = _PAUSES[meaning]
+        self._tries += 1
+        time.sleep(min(longest, shortest * 2**self._tries) * (0.5 + int.from_bytes(os.urandom(2), "big") / 131072))
+
+
+def driver_text(sql: str) -> str:
+    """The statement with the drivers' placeholders."""
+    return sql.replace("%", "%%").replace("?", "%s")
+
+
+def many_rows(sql: str, count: int) -> str:
+    """An INSERT of one row, for so many rows."""
+    head, values, row = sql.rpartition(" VALUES ")
+    return f"{head}{values}{', '.join([row] * count)}"
+
+
+def numbered(sql: str, kinds: str) -> str:
+    """The statement with the columns r.c0, r.c1, … for its parameters; NULL for what is None in all rows."""
+    first, *rest = sql.split("?")
+    columns = ("NULL" if kind == "n" else f"r.c{number}" for number, kind in enumerate(kinds))
+    return first + "".join(column + part for column, part in zip(columns, rest, strict=True))
+
+
+def on_this_host(url: DatabaseURL) -> bool:
+    """Whether nothing can listen between us and the server."""
+    host = url.host.strip("[]").lower()
+    return "unix_socket" in url.query or host in _THIS_HOST or host.startswith("/")
+
+
+def _kind(column: tuple[Any, ...]) -> str:
+    kinds = set(map(type, column))
+    for kind, letter in ((str, "s"), (float, "f"), (int, "i"), (bool, "b")):
+        if kind in kinds:
+            return letter
+    return "s" if kinds - {type(None)} else "n"
+
+
+def _chunks(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
+    """The rows in portions that a server takes in one statement."""
+    chunk: list[Sequence[Any]] = []
+    size = 0
+    for row in rows:
+        length = sum(len(value) for value in row if isinstance(value, str))
+        if chunk and (len(chunk) == _ROWS_AT_ONCE or size + length > _CHARACTERS_AT_ONCE):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(row)
+        size += length
+    if chunk:
+        yield chunk
+
+
+def measured(database: Server, sql: str) -> Measured:
+    """The clock that `sql` reads, half a round trip allowed for; read again where that is long."""
+    best: Measured | None = None
+    for _ in range(_READINGS):
+        before = ticks()
+        instant = database.query(sql)[0][0]
+        half = (ticks() - before) // 2
+        if best is None or half < best.within:
+            best = Measured(instant, at=before + half, within=half)
+        if best.within < _SURE:
+            break
+    assert best is not None
+    return best
+
+
+def unknown_options(unknown: str, known: Sequence[str]) -> ConfigError:
+    """The error for options in the database's URL that mean nothing here."""
+    return ConfigError(f"database: unknown option {unknown} in the URL, known are {', '.join(known)}")

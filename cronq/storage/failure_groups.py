@@ -1,0 +1,130 @@
+"""What failed alike: failures with one cause get one fingerprint.
+
+Computed when asked, not stored: jobs of any age and of any version of cronq fall into the same
+groups, and no job pays for it when it is settled. 100,000 failures take about a second.
+"""
+
+from __future__ import annotations
+
+import re
+from binascii import crc32
+from functools import lru_cache
+from operator import itemgetter
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from cronq.storage.drivers.database import Row
+
+COLUMNS = (
+    "task, CASE WHEN task = 'command' THEN substr(args, 1, 300) END AS subject, error_class,"
+    " substr(error_message, 1, 300) AS message"
+)
+"""What a fingerprint is made of, as a statement asks for it."""
+
+_PARTICULAR = re.compile(
+    r"""(?<!\w)'[^'\n]*'(?!\w) | (?<!\w)"[^"\n]*"(?!\w)"""  # quoted
+    r"|\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"  # a UUID
+    r"|\b0x[0-9a-fA-F]+\b"
+    r"|\b(?=[a-fA-F]*[0-9])[0-9a-fA-F]{6,}\b"  # a hash
+    r"|[0-9]+(?:[.,:][0-9]+)*",
+    re.VERBOSE,
+)
+_SPACES = re.compile(r"\s+")
+_FINGERPRINT = re.compile(r"[0-9a-f]{8}")
+
+
+class FailureGroup(NamedTuple):
+    """The jobs that failed for one reason, as their last attempt tells it."""
+
+    fingerprint: str
+    task: str
+    command: str
+    """The beginning of one of the commands; empty for other tasks."""
+    error_class: str
+    message: str
+    """Of one of them."""
+    jobs: int
+    failed: int
+    """So many of them for good; the others are tried again."""
+    first_seen: int
+    last_seen: int
+    """Instants of the oldest of their failures and of the newest."""
+    example: int
+    """The id of the newest one."""
+
+
+def statement(jobs: str, attempts: str, where: str) -> str:
+    """Failures with the same task, error and message, counted; by the index `failed` and that on attempts' job_id.
+
+    An attempt before the last one may have failed for another reason; since when a job fails is asked more often.
+    """
+    first = f"(SELECT min(a.finished_at) FROM {attempts} a WHERE a.job_id = {jobs}.id)"
+    last = "coalesce(finished_at, started_at, available_at)"
+    return (
+        "SELECT task, subject, error_class, message, count(*), sum(failed), min(first), max(last), max(id)"
+        f" FROM (SELECT {COLUMNS}, CASE WHEN state = 'failed' THEN 1 ELSE 0 END AS failed,"
+        f" coalesce({first}, {last}) AS first, {last} AS last, id FROM {jobs}"
+        f" WHERE {where} AND error_class IS NOT NULL) AS failures GROUP BY task, subject, error_class, message"
+    )
+
+
+def gist(text: str) -> str:
+    """The text without what differs from one time to the next: numbers, hashes, whatever is quoted."""
+    return _SPACES.sub(" ", _PARTICULAR.sub("#", text)).strip()
+
+
+def fingerprint(task: str, subject: str | None, error_class: str, message: str | None) -> str:
+    """Eight hex digits, the same for failures of one kind.
+
+    `subject` is the beginning of a command's arguments: commands are told apart by it.
+    """
+    told = message or ""
+    if error_class == "ExitStatus":  # its number is what tells one from another
+        status, _, said = told.partition(":")
+        return _hashed(task, error_class, status, gist(said), gist((subject or "").replace('"', " ")))
+    return _hashed(task, error_class, gist(told), gist((subject or "").replace('"', " ")))
+
+
+@lru_cache(maxsize=4096)
+def _hashed(*parts: str) -> str:
+    whole = "\0".join(parts).encode("utf-8", "replace")
+    return f"{crc32(whole):08x}"
+
+
+def is_fingerprint(text: str) -> bool:
+    """Whether the text has the form of a fingerprint; else it names an error's class."""
+    return _FINGERPRINT.fullmatch(text) is not None
+
+
+def fits(row: Row, fingerprints: frozenset[str], errors: Sequence[str]) -> bool:
+    """Whether a row that begins with task, subject, error class and message is one of these failures."""
+    return row[2] in errors or fingerprint(*row[:4]) in fingerprints
+
+
+def grouped(rows: Iterable[Row]) -> list[FailureGroup]:
+    """Rows of like failures put together by fingerprint, the largest group first.
+
+    A row is what the statement gives.
+    """
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(fingerprint(*row[:4]), []).append(row)
+    alike = [_together(mark, members) for mark, members in groups.items()]
+    return sorted(alike, key=lambda one: (-one.jobs, -one.last_seen, one.fingerprint))
+
+
+def _together(mark: str, rows: Sequence[Row]) -> FailureGroup:
+    task, subject, error_class, message, *_, example = max(rows, key=itemgetter(-1))
+    jobs, failed = (int(sum(row[column] for row in rows)) for column in (4, 5))
+    first, last = min(row[6] for row in rows), max(row[7] for row in rows)
+    return FailureGroup(mark, task, _command(subject), error_class, message or "", jobs, failed, first, last, example)
+
+
+def _command(subject: str | None) -> str:
+    """The command in the beginning of a job's arguments, which may end in the middle of the JSON."""
+    if subject is None:
+        return ""
+    _, _, told = subject.partition(":")
+    return told.strip(' "[]{}')

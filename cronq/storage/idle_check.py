@@ -1,0 +1,61 @@
+"""Is there anything to do? Asked 1,440 times a day, so with nothing but the driver."""
+
+from __future__ import annotations
+
+import os
+
+from cronq.locks import remains_of_the_dead
+from cronq.storage.drivers.opening import open_database
+from cronq.storage.schema_version import is_current
+from cronq.storage.sql.reads import glance
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cronq.config.loader import Config
+    from cronq.storage.drivers.database import Database
+    from cronq.times import Clock
+
+SECOND = 1_000_000
+
+
+def anything_to_do(config: Config, clock: Clock) -> bool:
+    """Whether a run would find due jobs, something that a dead runner left, ended jobs to prune, or good news to tell.
+
+    What runners on this host left is known by their liveness locks, of others by the end of a lease.
+    True also where the database or its tables don't exist yet or are old: the run makes them. Raises
+    Unavailable when the database can't be read.
+    """
+    path = config.sqlite_path()
+    if path is not None and not os.path.exists(path):  # noqa: PTH110 - pathlib costs 10 ms
+        return True
+    if remains_of_the_dead(config):
+        return True
+    database = open_database(config)
+    try:
+        return (
+            not is_current(database, config.table_prefix)
+            or _is_due(database, config, clock)
+            or _has_good_news(database, config, clock)
+        )
+    finally:
+        database.close()
+
+
+def _is_due(database: Database, config: Config, clock: Clock) -> bool:
+    measured = database.read_clock()
+    if measured is not None:
+        clock.set_by(measured)
+    now = clock.now()
+    expired = now - round(config.retention * SECOND) if config.retention is not None else 0
+    found = database.query(glance(config.table_prefix, database.family), (now, now, expired))
+    return bool(found[0][0])
+
+
+def _has_good_news(database: Database, config: Config, clock: Clock) -> bool:
+    """Whether a queue is healthy again, and the configuration says whom to tell."""
+    if not (config.notify or config.notify_command):
+        return False
+    from cronq.storage.incidents import Incidents  # here, not above: few have anybody to tell
+    from cronq.storage.sql.writes import Queries
+
+    return Incidents(lambda: database, Queries(config.table_prefix, database.family), clock).any_healed()

@@ -1,0 +1,50 @@
+"""What one worker of all hosts does at a time: whoever holds the lease on it.
+
+Others may think for a moment that they hold it, too, when a clock or the network is wrong;
+what is done under it must be safe to do twice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cronq.storage.drivers.database import Duplicate
+from cronq.times import SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cronq.storage.drivers.database import Database
+    from cronq.storage.sql.writes import Queries
+    from cronq.times import Clock
+
+_NAME = "maintenance"
+
+
+class Leadership:
+    """The lease on maintaining what all hosts share. On SQLite there is one host, and nothing to hold."""
+
+    def __init__(self, opened: Callable[[], Database], queries: Queries, clock: Clock) -> None:
+        self._opened = opened
+        self._queries = queries
+        self._clock = clock
+        self.shared = queries.dialect.server
+
+    def hold(self, worker: str, *, seconds: float) -> bool:
+        """Take the lease if nobody else has it, or keep it; False while another worker does."""
+        if not self.shared:
+            return True
+        now = self._clock.now()
+        until = now + round(seconds * SECOND)
+        database = self._opened()
+        if database.execute(self._queries.take_duty, (worker, until, _NAME, worker, now)).rowcount:
+            return True
+        try:
+            return bool(database.execute(self._queries.first_duty, (_NAME, worker, until)).rowcount)
+        except Duplicate:  # somebody holds it
+            return False
+
+    def leave(self, worker: str) -> None:
+        """Let the next one have it at once."""
+        if self.shared:
+            self._opened().execute(self._queries.leave_duty, (_NAME, worker))

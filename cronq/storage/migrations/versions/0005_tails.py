@@ -1,0 +1,18 @@
+"""What jobs print while somebody follows them."""
+
+from __future__ import annotations
+
+from alembic import op
+
+from cronq.storage.schema import collation, tables
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    """Create the table where it isn't there."""
+    connection = op.get_bind()
+    prefix, family = connection.info["table_prefix"], connection.info["family"]
+    metadata = tables(prefix, family, collation=collation(connection))
+    metadata.tables[f"{prefix}tails"].create(connection, checkfirst=True)

@@ -1,0 +1,24 @@
+"""Which tables this cronq needs: asked at every start, so without what makes them."""
+
+from __future__ import annotations
+
+from cronq.errors import ConfigError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cronq.storage.drivers.database import Database
+
+CURRENT = "0006"
+"""The newest revision in cronq/migrations/versions."""
+
+
+def is_current(database: Database, prefix: str) -> bool:
+    """Whether the tables are those that this cronq needs; False where they are older, or aren't there.
+
+    Raises ConfigError where a newer cronq made them.
+    """
+    found = database.version(f"{prefix}schema")
+    if found is not None and found > CURRENT:
+        message = f"the tables are of a newer cronq (revision {found}, this one knows {CURRENT}): upgrade cronq here"
+        raise ConfigError(message)
+    return found == CURRENT

@@ -1,0 +1,1 @@
+"""The statements as text, by subject; each says which index serves it."""

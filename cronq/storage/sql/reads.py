@@ -1,0 +1,149 @@
+"""The statements that only look: for the glance of an idle run, for people and for monitors.
+
+As in cronq.storage.sql.writes, each says which index serves it.
+"""
+
+from __future__ import annotations
+
+from cronq.storage.sql.dialect import ENDED_STATES, FUTURE_STATES, JOB_COLUMNS, Dialect
+
+
+class Lookups:
+    """What can be asked of tables with the given name prefix."""
+
+    def __init__(self, prefix: str, family: str = "sqlite") -> None:
+        self.dialect = Dialect(family)
+        self.jobs = f"{prefix}jobs"
+        self.attempts = f"{prefix}attempts"
+        self.groups = f"{prefix}groups"
+        self.paused = f"{prefix}paused"
+        self.workers = f"{prefix}workers"
+        self.tails = f"{prefix}tails"
+        self.troubles = f"{prefix}troubles"
+        self.duties = f"{prefix}leases"
+        self._reading()
+        self._watching()
+
+    def _reading(self) -> None:
+        holder = f"(SELECT job_id FROM {self.groups} g WHERE g.name = {self.jobs}.job_group)"
+        front = (
+            f"(SELECT f.id FROM {self.jobs} f WHERE f.job_group = {self.jobs}.job_group AND f.state = 'ready'"
+            " ORDER BY f.priority, f.available_at, f.id LIMIT 1)"
+        )
+        blocked_by = f"CASE WHEN state = 'blocked' THEN coalesce({holder}, {front}) END"
+        self.job = f"SELECT {JOB_COLUMNS}, {blocked_by} FROM {self.jobs}"
+        self.output = f"SELECT stdout, stderr FROM {self.jobs} WHERE id = ?"
+        # Served by the index on attempts' job_id.
+        self.history = (
+            "SELECT number, outcome, started_at, finished_at, host, pid, error_class, error_message, traceback,"
+            f' exit_status, "signal", stdout, stderr FROM {self.attempts} WHERE job_id = ? ORDER BY id'
+        )
+        self.counts = counts(self.jobs, self.dialect.family)
+        # Served by the index `held`.
+        self.in_hand = (
+            f"SELECT worker, id, task, started_at FROM {self.jobs}"
+            " WHERE lease_until IS NOT NULL AND state = 'running' ORDER BY worker, started_at, id"
+        )
+        self.backlog = f"SELECT count(*) FROM {self.jobs} WHERE state = 'ready'"
+        # Served by the index `ready`.
+        due = f"(SELECT available_at FROM {self.jobs} WHERE id = ?)"
+        self.ahead = (
+            f"SELECT count(*) FROM {self.jobs} WHERE state = 'ready' AND queue = ? AND priority <= ? AND"
+            f" (priority < ? OR available_at < {due} OR (available_at = {due} AND id < ?))"
+        )
+        # Served by the index `key`.
+        self.unfinished = (
+            f"SELECT DISTINCT job_key FROM {self.jobs} WHERE job_key {self.dialect.among} AND NOT {ENDED_STATES}"
+        )
+        self.group_of = f"SELECT job_group FROM {self.jobs} WHERE id = ?"
+        self.grouped = f"SELECT id FROM {self.jobs} WHERE id {self.dialect.among} AND job_group IS NOT NULL ORDER BY id"
+        self.groups_of = (
+            f"SELECT DISTINCT job_group FROM {self.jobs} WHERE id {self.dialect.among} AND job_group IS NOT NULL"
+        )
+
+    def _watching(self) -> None:
+        # Served by the index `ended` (SQLite: counted).
+        lately = f"{ENDED_STATES} AND finished_at > ?"
+        self.lately_ended = f"SELECT queue, state, count(*) FROM {self.jobs} WHERE {lately} GROUP BY queue, state"
+        if self.dialect.family == "sqlite":
+            lanes = lanes_of(self.jobs, "VALUES ('cancelled'), ('failed'), ('finished')")
+            number = (
+                f"SELECT count(*) FROM {self.jobs} WHERE state = lanes.state AND queue = lanes.queue"
+                " AND finished_at > ?"
+            )
+            self.lately_ended = f"{lanes} SELECT queue, state, ({number}) FROM lanes WHERE queue IS NOT NULL"
+        newest = (
+            f"SELECT finished_at - started_at AS duration FROM {self.jobs} WHERE state = 'finished' AND queue = ?"
+            " AND finished_at > ? ORDER BY finished_at DESC LIMIT ?"
+        )
+        self.lately_took = f"SELECT count(duration), avg(duration), max(duration) FROM ({newest}) newest"
+        # The same index: when, and for how long it had been due.
+        self.lately_finished = (
+            f"SELECT finished_at, started_at - available_at FROM {self.jobs}"
+            " WHERE state = 'finished' AND queue = ? AND finished_at > ? ORDER BY finished_at DESC LIMIT ?"
+        )
+        # Served by the primary keys.
+        self.lately_failed = (
+            "SELECT a.job_id, a.finished_at, a.error_class, a.error_message, j.queue, j.task, j.state"
+            f" FROM (SELECT * FROM {self.attempts} ORDER BY id DESC LIMIT ?) a JOIN {self.jobs} j ON j.id = a.job_id"
+            " ORDER BY a.id DESC"
+        )
+        newest = f"SELECT outcome, finished_at FROM {self.attempts} ORDER BY id DESC LIMIT ?"
+        self.lately_tried = (
+            f"SELECT outcome, count(*) FROM ({newest}) newest WHERE finished_at > ? GROUP BY outcome ORDER BY outcome"
+        )
+        self.newest = f"SELECT max(id) FROM {self.jobs}"
+        self.tasks_of = (
+            f"SELECT task, count(*) FROM (SELECT task FROM {self.jobs} WHERE state = ? LIMIT ?) seen GROUP BY task"
+        )
+
+
+def glance(prefix: str, family: str = "sqlite") -> str:
+    """1 when a run has anything to do: due jobs, leases that have ended, or ended jobs to prune.
+
+    Indexes: ready, future, held, ended (SQLite: counted).
+    """
+    jobs = f"{prefix}jobs"
+    old = f"SELECT 1 FROM {jobs} WHERE state = 'finished' AND finished_at < ?"
+    if family == "sqlite":
+        lanes = lanes_of(jobs, "SELECT 'finished'")
+        old = f"{lanes} SELECT 1 FROM lanes WHERE EXISTS ({old} AND queue = lanes.queue)"
+    return (
+        # Not EXISTS: PostgreSQL would rather read the table from its start until it meets a ready one.
+        f"SELECT (SELECT queue FROM {jobs} WHERE state = 'ready' ORDER BY queue, priority LIMIT 1) IS NOT NULL"
+        f" OR EXISTS (SELECT 1 FROM {jobs} WHERE {FUTURE_STATES} AND available_at <= ?)"
+        f" OR EXISTS (SELECT 1 FROM {jobs} WHERE lease_until IS NOT NULL AND lease_until <= ?)"
+        f" OR EXISTS ({old})"
+    )
+
+
+def counts(jobs: str, family: str) -> str:
+    """Queue, state, how many, and the least `available_at` of those that wait for their time or a runner.
+
+    Indexes: MySQL ready; SQLite counted, ready, future, held and group, and no look at the table
+    but for jobs that wait for their time.
+    """
+    first = "min(CASE WHEN state = 'ready' OR state = 'scheduled' OR state = 'retrying' OR state = 'waiting'"
+    if family != "sqlite":
+        return f"SELECT queue, state, count(*), {first} THEN available_at END) FROM {jobs} GROUP BY state, queue"
+    # Where the state is given as a constant, the index alone answers.
+    parts = (
+        ("state", "NULL", "finished_at IS NOT NULL GROUP BY state, queue"),
+        ("'ready'", "min(available_at)", "state = 'ready' GROUP BY queue"),
+        ("state", "min(available_at)", f"{FUTURE_STATES} GROUP BY state, queue"),
+        ("'running'", "NULL", "lease_until IS NOT NULL AND state = 'running' GROUP BY queue"),
+        ("'blocked'", "NULL", "job_group IS NOT NULL AND state = 'blocked' GROUP BY queue"),
+    )
+    return " UNION ALL ".join(
+        f"SELECT queue, {state}, count(*), {oldest} FROM {jobs} WHERE {which}" for state, oldest, which in parts
+    )
+
+
+def lanes_of(jobs: str, states: str) -> str:
+    """The queues that have ended jobs in these states, by the index `counted`: a step for each."""
+    ended = f"SELECT min(queue) FROM {jobs} WHERE finished_at IS NOT NULL AND state ="
+    return (
+        f"WITH RECURSIVE wanted(state) AS ({states}), lanes(state, queue) AS (SELECT state, ({ended} wanted.state)"
+        f" FROM wanted UNION ALL SELECT state, ({ended} lanes.state AND queue > lanes.queue) FROM lanes"
+        " WHERE queue IS NOT NULL)"
+    )

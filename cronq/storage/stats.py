@@ -1,0 +1,166 @@
+"""How the queue stands, in a few statements: what status, health, metrics and doctor tell.
+
+Changes nothing, makes no tables, and needs little more than the driver: a monitor asks each minute.
+"""
+
+from __future__ import annotations
+
+from cronq.locks import last_run, run_is_on
+from cronq.storage.drivers.opening import open_database
+from cronq.storage.schema_version import is_current
+from cronq.storage.sql.writes import Queries
+from cronq.storage.workers import WorkerRegistry
+from cronq.times import SECOND, Clock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cronq.config.loader import Config
+    from cronq.storage.drivers.database import Database
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cronq.config.loader import Config
+    from cronq.storage.drivers.database import Database
+    from cronq.storage.workers import Worker
+
+_WAITING_FOR_TIME = ("scheduled", "retrying", "waiting")
+
+
+class QueueStats:
+    """Jobs by queue and state, since when the oldest is due, who works, when cron called last.
+
+    Instants are those of the database's clock at `now`.
+    """
+
+    def __init__(self, now: int, lanes: Iterable[tuple[str, str, int, int | None]]) -> None:
+        self.now = now
+        self.counts: list[tuple[str, str, int]] = []
+        self.due_since: dict[str, int] = {}
+        """For each queue that has one, since when its oldest job is due, promoted or not."""
+        self.ready_since: dict[str, int] = {}
+        self.paused: frozenset[str] = frozenset()
+        self.workers: list[Worker] = []
+        """Those who gave a sign of life within the length of a lease."""
+        self.silent: list[Worker] = []
+        """Those on the roster who gave none."""
+        self.last_run: int | None = None
+        """When a run of this host last began."""
+        self.run_is_on = False
+        for queue, state, number, oldest in sorted(lanes):
+            self.counts.append((queue, state, number))
+            self._note_oldest(queue, state, oldest)
+
+    def _note_oldest(self, queue: str, state: str, oldest: int | None) -> None:
+        if oldest is None or (state in _WAITING_FOR_TIME and oldest > self.now):
+            return
+        self.due_since[queue] = min(oldest, self.due_since.get(queue, oldest))
+        if state == "ready":
+            self.ready_since[queue] = oldest
+
+    def total(self, state: str, queues: Iterable[str] | None = None) -> int:
+        """How many jobs are in a state, in all queues or in these."""
+        wanted = None if queues is None else set(queues)
+        return sum(number for queue, at, number in self.counts if at == state and (wanted is None or queue in wanted))
+
+    @property
+    def known(self) -> list[Worker]:
+        """All on the roster, silent ones too."""
+        return [*self.workers, *self.silent]
+
+    @property
+    def queues(self) -> list[str]:
+        """The queues that have jobs or are paused, by name."""
+        return sorted({queue for queue, _, _ in self.counts} | self.paused)
+
+    def oldest_due(self, queues: Iterable[str] | None = None) -> int | None:
+        """Since when the oldest due job waits, in these queues; paused queues wait because somebody wants it."""
+        wanted = set(self.due_since if queues is None else queues) - self.paused
+        return min((since for queue, since in self.due_since.items() if queue in wanted), default=None)
+
+    def listeners(self, queue: str) -> list[Worker]:
+        """Those who work and take jobs of the queue."""
+        return [worker for worker in self.workers if worker.filter.admits(queue)]
+
+    def age(self, instant: int | None) -> float | None:
+        """Seconds since then, never less than 0."""
+        return None if instant is None else max(0.0, (self.now - instant) / SECOND)
+
+
+def take(config: Config) -> QueueStats | None:
+    """Look at the queue; None where it has no tables yet. Raises Unavailable."""
+    database = open_database(config)
+    queries = Queries(config.table_prefix, database.family)
+    try:
+        return look(database, queries, config) if is_current(database, config.table_prefix) else None
+    finally:
+        database.close()
+
+
+def look(database: Database, queries: Queries, config: Config) -> QueueStats:
+    """The census through an open database. Raises Unavailable."""
+    clock = Clock()
+    measured = database.read_clock()
+    if measured is not None:
+        clock.set_by(measured)
+    census = QueueStats(clock.now(), [tuple(row) for row in database.query(queries.counts)])
+    census.paused = frozenset(row[0] for row in database.query(queries.paused_queues))
+    for worker in WorkerRegistry(lambda: database, queries, clock).workers():
+        alive = worker.seen_at >= census.now - round(config.lease * SECOND)
+        (census.workers if alive else census.silent).append(worker)
+    census.last_run = last_run(config)
+    census.run_is_on = run_is_on(config)
+    return census
+
+
+WINDOW = 300
+"""Seconds: no scrape is so rare that what happens between two of them is told by none."""
+
+_NEWEST = 1000
+
+
+class RecentStats:
+    """The newest job's id, and by queue or outcome what ended within the window."""
+
+    def __init__(self) -> None:
+        self.newest_id = 0
+        self.ended: list[tuple[str, str, int]] = []
+        """Queue, state, how many jobs."""
+        self.outcomes: list[tuple[str, int]] = []
+        """Outcome, how many of the newest attempts that did not succeed."""
+        self.durations: list[tuple[str, int, float, float]] = []
+        """Queue, how many of the newest finished jobs, the mean and the longest of their durations in seconds."""
+
+
+def take_recent(config: Config) -> tuple[QueueStats, RecentStats] | None:
+    """The census and what happened lately; None where there are no tables yet. Raises Unavailable."""
+    database = open_database(config)
+    queries = Queries(config.table_prefix, database.family)
+    try:
+        if not is_current(database, config.table_prefix):
+            return None
+        census = look(database, queries, config)
+        return census, _look_back(database, queries, census.now - WINDOW * SECOND)
+    finally:
+        database.close()
+
+
+def _look_back(database: Database, queries: Queries, since: int) -> RecentStats:
+    recent = RecentStats()
+    recent.newest_id = database.query(queries.newest)[0][0] or 0
+    ended = database.query(queries.lately_ended, (since,))
+    recent.ended = sorted((queue, state, number) for queue, state, number in ended if number)
+    recent.outcomes = [(row[0], row[1]) for row in database.query(queries.lately_tried, (_NEWEST, since))]
+    finished = [queue for queue, state, _ in recent.ended if state == "finished"]
+    recent.durations = list(_durations(database, queries, finished, since))
+    return recent
+
+
+def _durations(
+    database: Database, queries: Queries, queues: Iterable[str], since: int
+) -> Iterable[tuple[str, int, float, float]]:
+    for queue in queues:
+        number, mean, most = database.query(queries.lately_took, (queue, since, _NEWEST))[0]
+        if number:
+            yield queue, number, float(mean) / SECOND, most / SECOND

@@ -1,0 +1,80 @@
+"""How the queue stands, on every engine."""
+
+from __future__ import annotations
+
+import pytest
+
+from cronq.model.selection import Filter
+from cronq.storage import stats
+from cronq.storage.workers import Registration
+from cronq.store import Store
+from cronq.times import Clock
+from tests.contract.steps import claim, end, finish, later, new, put, stored
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The real one: the census reads the database's."""
+    return Clock()
+
+
+def test_counts_by_queue_and_state(store: Store) -> None:
+    put(store, *[new(queue="a") for _ in range(3)], new(queue="b", available_at=later(store, 100)), new(group="g"))
+    [finished, failed, running] = claim(store, 3, wanted=Filter(("a",)))
+    finish(store, [finished])
+    end(store, failed, "error", "fail")
+    claim(store, wanted=Filter(("default",)))
+    put(store, new(group="g"), new(queue="a"))
+    assert running.queue == "a"
+    assert store.counts() == [
+        ("a", "failed", 1),
+        ("a", "finished", 1),
+        ("a", "ready", 1),
+        ("a", "running", 1),
+        ("b", "scheduled", 1),
+        ("default", "blocked", 1),
+        ("default", "running", 1),
+    ]
+    census = store.census()
+    assert census.counts == store.counts()
+    assert census.total("running") == 2
+    assert census.total("running", ["b"]) == 0
+    assert list(census.due_since) == ["a"]
+
+
+def test_the_oldest_due_job_counts_before_it_is_promoted(store: Store) -> None:
+    [early, _] = put(store, new(queue="a", available_at=later(store, 0.05)), new(queue="a"))
+    census = store.census()
+    assert census.ready_since["a"] == census.oldest_due()
+    put(store, new(queue="a", available_at=later(store, -100)))
+    due = store.census()
+    assert due.age(due.oldest_due()) == pytest.approx(100, abs=30)
+    assert due.oldest_due(["b"]) is None
+    assert stored(store, early).state == "scheduled"
+
+
+def test_who_works(store: Store) -> None:
+    store.prepare()
+    store.roster.enter(Registration("w1", "work", "h", 1, "mail !mail.bulk", "1"))
+    store.roster.enter(Registration("w2", "run", "h", 2, "", "1"))
+    census = store.census()
+    assert [worker.name for worker in census.workers] == ["w1", "w2"]
+    assert [worker.name for worker in census.listeners("mail")] == ["w1", "w2"]
+    assert [worker.name for worker in census.listeners("other")] == ["w2"]
+    assert census.silent == []
+
+
+def test_what_happened_lately(store: Store) -> None:
+    put(store, *[new(queue="a") for _ in range(3)], new(queue="b"))
+    jobs = claim(store)
+    finish(store, jobs[:2])
+    end(store, jobs[2], "error", "fail")
+    end(store, jobs[3], "timeout")
+    taken = stats.take_recent(store._config)
+    assert taken is not None
+    census, lately = taken
+    assert lately.newest_id == max(job.id for job in jobs)
+    assert lately.ended == [("a", "failed", 1), ("a", "finished", 2)]
+    assert lately.outcomes == [("error", 1), ("timeout", 1)]
+    assert lately.durations == [("a", 2, 1.0, 1.0)]
+    assert census.total("retrying") == 1

@@ -1,0 +1,155 @@
+"""The statements as texts: fences, and as many parameters as the store passes."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from typing import Any
+
+import pytest
+
+from cronq.model.job import Claimed, NewJob, State
+from cronq.model.outcome import Next, Outcome, Settlement
+from cronq.storage import rows
+from cronq.storage.schema import tables
+from cronq.storage.sql.dialect import CLAIMED_COLUMNS, ENQUEUE_COLUMNS, JOB_COLUMNS, USUAL_COLUMNS
+from cronq.storage.sql.reads import glance
+from cronq.storage.sql.writes import Queries
+from tests.unit.claims import claimed
+
+QUERIES = Queries("cronq_")
+TEXTS = {
+    name: text for name, text in vars(QUERIES).items() if " " in str(text) and name not in {"dialect", "_due_state"}
+}
+SETTLED = Settlement(claimed(), Outcome("success", 1, 2), Next(State.FINISHED))
+
+
+def parameters(sql: str) -> int:
+    return sql.count("?")
+
+
+def columns(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
+
+
+@pytest.fixture(scope="module")
+def database() -> sqlite3.Connection:
+    from sqlalchemy import create_mock_engine
+    from sqlalchemy.dialects import sqlite
+
+    connection = sqlite3.connect(":memory:")
+    engine = create_mock_engine(
+        "sqlite://", lambda ddl, *_: connection.execute(str(ddl.compile(dialect=sqlite.dialect())))
+    )
+    tables("cronq_").create_all(engine, checkfirst=False)
+    return connection
+
+
+@pytest.mark.parametrize("name", sorted(TEXTS))
+def test_every_statement_fits_the_schema(database: sqlite3.Connection, name: str) -> None:
+    sql = TEXTS[name]
+    database.execute(f"EXPLAIN {sql}", [None] * parameters(sql))
+
+
+def test_the_glance_fits_too(database: sqlite3.Connection) -> None:
+    assert database.execute(glance("cronq_"), (0, 0, 0)).fetchone() == (0,)
+
+
+@pytest.mark.parametrize("name", ["settle", "finish", "release", "still_held"])
+def test_writing_an_ending_is_fenced(name: str) -> None:
+    assert TEXTS[name].endswith("WHERE id = ? AND token = ? AND lease_until IS NOT NULL")
+
+
+@pytest.mark.parametrize("name", ["claim", "claim_behind"])
+def test_a_claim_takes_nothing_that_is_held(name: str) -> None:
+    assert "AND lease_until IS NULL AND state " in TEXTS[name]
+    assert "attempt = attempt + 1" in TEXTS[name]
+
+
+@pytest.mark.parametrize("name", ["cancel", "unblock", "next_in_line", "members"])
+def test_held_jobs_are_left_to_their_owner(name: str) -> None:
+    assert "lease_until IS NULL" in TEXTS[name]
+
+
+@pytest.mark.parametrize("name", ["prune", "prunable"])
+def test_only_what_ended_is_pruned(name: str) -> None:
+    assert "finished_at < ?" in TEXTS[name]
+    assert "NOT EXISTS" in TEXTS[name]
+
+
+def test_columns_match_what_is_made_of_them() -> None:
+    renamed = {"job_key": "key", "job_group": "group"}
+    assert [renamed.get(name, name) for name in columns(CLAIMED_COLUMNS)] == list(Claimed._fields)
+    jobs = tables("cronq_").tables["cronq_jobs"].columns
+    for text in (CLAIMED_COLUMNS, JOB_COLUMNS, ENQUEUE_COLUMNS):
+        assert set(columns(text)) <= set(jobs.keys())
+
+
+@pytest.mark.parametrize(
+    ("name", "passed"),
+    [
+        ("enqueue", len(rows.new_row(NewJob("t"), 0))),
+        ("enqueue_grouped", len(rows.new_row(NewJob("t"), 0)) + 1),
+        ("enqueue_usual", len(rows.usual_row(NewJob("t"), 0) or ())),
+        ("enqueue_alike", len(rows.new_row(NewJob("t"), 0))),
+        ("settle", len(rows.settled_row(SETTLED))),
+        ("finish", len(rows.finished_row(SETTLED))),
+        ("record_attempt", len(rows.attempt_row(SETTLED, "host"))),
+        ("front", 4),
+        ("members", 10),
+        ("asked_for", 1),
+        ("first_in_group", 2),
+        ("claim", 7),
+        ("claim_behind", 7),
+        ("release", 2),
+        ("already_settled", 4),
+        ("renew", 3),
+        ("leases", 1),
+        ("due", 2),
+        ("promote", 3),
+        ("prunable", 3),
+        ("prune", 3),
+        ("retry", 2),
+        ("cancel", 4),
+        ("next_in_line", 3),
+        ("unblock", 1),
+        ("free", 2),
+        ("hand_on", 3),
+    ],
+)
+def test_parameters(name: str, passed: int) -> None:
+    assert parameters(TEXTS[name]) == passed
+
+
+def test_the_prefix_is_in_front_of_every_table() -> None:
+    other = Queries("x_")
+    for name, text in vars(other).items():
+        if not isinstance(text, str):
+            continue
+        assert "cronq_" not in text
+        assert not re.search(r"(FROM|INTO|UPDATE) (jobs|attempts|groups|paused)\b", text), name
+
+
+def test_a_row_says_what_is_due() -> None:
+    assert rows.new_row(NewJob("t", available_at=6), 5)[4:6] == ("scheduled", 6)
+    assert rows.new_row(NewJob("t", available_at=5), 5)[4:6] == ("ready", 5)
+    assert rows.new_row(NewJob("t", key="k"), 5)[6:9] == ("k", None, False)
+    assert rows.new_row(NewJob("t", key="k", unique=True), 5)[6:9] == ("k", "k", True)
+
+
+def test_a_row_without_empty_columns_is_for_jobs_that_leave_them_empty() -> None:
+    usual = dict(zip(columns(USUAL_COLUMNS), rows.usual_row(NewJob("t", available_at=6), 5) or (), strict=True))
+    full = dict(zip(columns(ENQUEUE_COLUMNS), rows.new_row(NewJob("t", available_at=6), 5), strict=True))
+    assert usual == {name: full[name] for name in usual}
+    assert not any(value for name, value in full.items() if name not in usual)
+    for own in ({"key": "k"}, {"group": "g"}, {"time_limit": 1.0}, {"event": "e"}, {"retry": "{}"}):
+        assert rows.usual_row(NewJob("t", **own), 5) is None
+
+
+def test_only_a_first_plain_success_takes_the_short_way() -> None:
+    assert rows.is_plain(SETTLED)
+    for job in (claimed(key="k"), claimed(attempt=2), claimed(snoozes=1), claimed(spent_before=1)):
+        assert not rows.is_plain(SETTLED._replace(job=job))
+    for field in ("result", "stdout", "stderr", "notes"):
+        changed: dict[str, Any] = {field: "x"}
+        assert not rows.is_plain(SETTLED._replace(outcome=SETTLED.outcome._replace(**changed)))
