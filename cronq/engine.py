@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from cronq import __version__
 from cronq.account import Account
-from cronq.announcer import Announcer
 from cronq.courier import Courier
 from cronq.errors import Unavailable
 from cronq.fence import Fence, NoFence
@@ -34,6 +33,7 @@ from cronq.store import Lease
 from cronq.system.log import steps
 from cronq.system.signals import Signals
 from cronq.times import SECOND
+from cronq.transports.announcer import Announcer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

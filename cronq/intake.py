@@ -9,14 +9,14 @@ from logging import INFO
 from typing import TYPE_CHECKING, Any
 
 from cronq import submission
-from cronq.announcer import Announcer
-from cronq.bell import Breakers
 from cronq.config.command_permission import require_commands
 from cronq.model.job import COMMAND_TASK, NewJob
 from cronq.store import Store
 from cronq.system.log import log, step
 from cronq.tasks.serialisation import dumps
 from cronq.times import Clock
+from cronq.transports.announcer import Announcer
+from cronq.transports.notifier import CircuitBreakers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -68,7 +68,7 @@ class Intake:
         self.clock = Clock()
         self._templates: dict[str, NewJob] = {}
         self._known: dict[str, _Known] = {}
-        self._breakers = Breakers()
+        self._breakers = CircuitBreakers()
         self._place: _ForEachThread | _ForAll = _ForEachThread()
 
     @property

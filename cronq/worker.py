@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.engine import SHUTDOWN_GRACE
 from cronq.errors import Unavailable
-from cronq.listener import Listeners
 from cronq.locks import remains_of_the_dead
 from cronq.model.job import Failure
 from cronq.model.outcome import Outcome
@@ -19,7 +18,8 @@ from cronq.storage.workers import Heartbeat
 from cronq.system import memory
 from cronq.system.log import log
 from cronq.times import SECOND
-from cronq.transports.local import FRESH, Doorbell
+from cronq.transports.doorbell import FRESH, Doorbell
+from cronq.transports.listener import Listeners
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -97,9 +97,9 @@ class Invocation:
 
     def store(self) -> Store:
         """The jobs; no task is imported for it."""
-        from cronq.announcer import Announcer
         from cronq.store import Store
         from cronq.times import Clock
+        from cronq.transports.announcer import Announcer
 
         self.start_logging()
         return Store(self.config, Clock(), Announcer(self.config))

@@ -39,11 +39,11 @@ def _ring(context: typer.Context, job_id: Rung = None) -> None:
     With an ID also those transports that start one job at once. Nothing runs that wouldn't run otherwise.
     """
     from cronq import render
-    from cronq.transports.local import Neighbours
+    from cronq.transports.doorbell import LocalWorkers
 
     call = given.invocation(context)
     number = None if job_id is None else given.job_id(job_id)
-    if here := Neighbours(call.config).ring():
+    if here := LocalWorkers(call.config).ring():
         render.write(["1 worker of this host" if here == 1 else f"{here} workers of this host"])
     answers = list(_answers(call.config, number))
     render.write(shown for shown, error in answers if error is None)
@@ -55,7 +55,7 @@ def _ring(context: typer.Context, job_id: Rung = None) -> None:
 def _answers(config: Config, number: int | None) -> Iterator[tuple[str, Exception | None]]:
     """Each transport as people may see it, and what went wrong with it."""
     from cronq.config.database_url import without_password
-    from cronq.transports import open_transport
+    from cronq.transports.transport import open_transport
 
     for url in config.wake:
         transport = open_transport(url, config)

@@ -234,8 +234,8 @@ class _Errand:
 
     def _give_back(self, job: Claimed) -> None:
         """The app can't be imported: the job goes back, its attempt with it."""
-        from cronq.announcer import Announcer
         from cronq.store import Store
+        from cronq.transports.announcer import Announcer
 
         with Store(self._config, self._clock, Announcer(self._config, transports=False)) as store:
             store.release([job])

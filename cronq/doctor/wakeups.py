@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from cronq.config.database_url import without_password
 from cronq.doctor.finding import Finding, fine, problem
 from cronq.errors import ConfigError, Unavailable
-from cronq.transports import open_transport
+from cronq.transports.transport import open_transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

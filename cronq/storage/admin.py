@@ -28,7 +28,7 @@ BATCH = 1000
 
 
 class Announces(Protocol):
-    """Wakes workers, as `cronq.announcer` does."""
+    """Wakes workers, as `cronq.transports.announcer` does."""
 
     named: int
     """Of so many jobs at once it wants to know queue and id."""

@@ -6,8 +6,8 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from cronq.transports import LIMIT
 from cronq.transports.broker import Broker, needs, place_of
+from cronq.transports.transport import LIMIT
 
 try:
     import greenstalk

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from cronq.errors import ConfigError, Unavailable
-from cronq.transports import LIMIT
-from cronq.transports.names import resolved
+from cronq.transports.resolver import resolved
+from cronq.transports.transport import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from cronq.transports import LIMIT
 from cronq.transports.broker import EXPIRY, Broker, needs, place_of
+from cronq.transports.transport import LIMIT
 
 try:
     import kombu

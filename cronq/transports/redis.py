@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from cronq.transports import LIMIT
 from cronq.transports.broker import Broker, needs, place_of
+from cronq.transports.transport import LIMIT
 
 try:
     import redis

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from cronq.transports import LIMIT
 from cronq.transports.broker import EXPIRY, Broker, needs, place_of
+from cronq.transports.transport import LIMIT
 
 try:
     import boto3

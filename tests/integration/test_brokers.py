@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 
-from cronq.transports import open_transport
+from cronq.transports.transport import open_transport
 from daemons.brokers import KINDS, Broker, private_broker
 from tests import brokers, servers
 from tests.integration.afar import LIMIT, SLACK, SOON, AfarQueue, ended

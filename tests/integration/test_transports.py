@@ -17,11 +17,11 @@ from uuid import uuid4
 import pytest
 
 from cronq import Cronq
-from cronq.bell import Bell
 from cronq.config import loader as configuration
 from cronq.config.loader import Config, from_database
 from cronq.errors import ConfigError, Unavailable
-from cronq.transports import LIMIT, Transport, open_transport
+from cronq.transports.notifier import Notifier
+from cronq.transports.transport import LIMIT, Transport, open_transport
 from daemons.brokers import KINDS, Broker, private_broker
 from tests import brokers, servers
 from tests.project import CONFIG, Project
@@ -107,7 +107,7 @@ def test_who_cannot_be_reached_costs_a_second_once(kind: str, how: str, config: 
         url = KINDS[kind].url.format(port=port, name="cronq")
         with pytest.raises(Unavailable):
             opened(url).notify("default", 1)
-        bell = Bell(config.with_values(wake=url))
+        bell = Notifier(config.with_values(wake=url))
         assert _seconds(bell) <= LIMIT + SLACK
         assert _seconds(bell) < 0.05, "the second time it isn't even tried"
 
@@ -119,7 +119,7 @@ def _fill(listener: socket.socket, stack: ExitStack) -> None:
         client.connect_ex(listener.getsockname())
 
 
-def _seconds(bell: Bell) -> float:
+def _seconds(bell: Notifier) -> float:
     started = time.monotonic()
     bell.ring([("default", 1)])
     return time.monotonic() - started
@@ -127,7 +127,7 @@ def _seconds(bell: Bell) -> float:
 
 def test_a_broker_that_is_cut_off_costs_a_second_once(broker: Broker, config: Config) -> None:
     with Proxy(broker.port) as proxy:
-        bell = Bell(config.with_values(wake=broker.named(f"test{uuid4().hex}", port=proxy.port)))
+        bell = Notifier(config.with_values(wake=broker.named(f"test{uuid4().hex}", port=proxy.port)))
         bell.ring([("default", 1)])
         proxy.freeze()
         assert _seconds(bell) <= LIMIT + SLACK

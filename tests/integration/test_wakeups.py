@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cronq.locks import make_folder, wake_folder
-from cronq.transports.local import Doorbell, Neighbours
+from cronq.transports.doorbell import Doorbell, LocalWorkers
 from daemons import databases
 from tests.integration.stores import config_in
 from tests.project import Project
@@ -19,7 +19,7 @@ def test_everybody_on_the_host_is_woken_and_one_answer_is_enough(tmp_path: Path)
     config = config_in(tmp_path)
     bells = [Doorbell(config, f"host-{number}-abc") for number in (1, 2)]
     assert [bell.answer() for bell in bells] == [False, False]
-    neighbours = Neighbours(config)
+    neighbours = LocalWorkers(config)
     for _ in range(2_000):  # more than a socket holds
         neighbours.ring()
     assert [bell.answer() for bell in bells] == [True, True]
@@ -33,7 +33,7 @@ def test_everybody_on_the_host_is_woken_and_one_answer_is_enough(tmp_path: Path)
 
 def test_a_path_longer_than_an_address_is_no_obstacle(tmp_path: Path) -> None:
     config = config_in(tmp_path, lock_dir=str(tmp_path / ("long" * 30)))
-    bell, neighbours = Doorbell(config, "host-1-abc"), Neighbours(config)
+    bell, neighbours = Doorbell(config, "host-1-abc"), LocalWorkers(config)
     neighbours.ring()
     assert bell.answer()
     assert len(wake_folder(config)) > 108
@@ -45,7 +45,7 @@ def test_the_socket_of_a_dead_worker_is_removed(tmp_path: Path) -> None:
     config = config_in(tmp_path)
     dead, alive = Doorbell(config, "host-1-abc"), Doorbell(config, "host-2-abc")
     os.close(dead.fd)
-    neighbours = Neighbours(config)
+    neighbours = LocalWorkers(config)
     neighbours.ring()
     assert alive.answer()
     assert [path.name for path in Path(wake_folder(config)).iterdir()] == ["2-abc"]
@@ -62,7 +62,7 @@ def test_only_the_owner_can_enter_the_directory_of_sockets(tmp_path: Path) -> No
 
 def test_a_task_that_closed_all_descriptors_can_still_enqueue(tmp_path: Path) -> None:
     config = config_in(tmp_path)
-    bell, neighbours = Doorbell(config, "host-1-abc"), Neighbours(config)
+    bell, neighbours = Doorbell(config, "host-1-abc"), LocalWorkers(config)
     neighbours.ring()
     assert neighbours._socket is not None
     os.close(neighbours._socket.fileno())

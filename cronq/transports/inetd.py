@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from cronq.errors import ConfigError, Unavailable
-from cronq.transports import LIMIT
-from cronq.transports.names import Address, resolved
+from cronq.transports.resolver import Address, resolved
+from cronq.transports.transport import LIMIT
 
 if TYPE_CHECKING:
     from cronq.config.loader import Config

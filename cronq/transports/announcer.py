@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cronq.bell import AT_ONCE, Bell
-from cronq.transports.local import Neighbours
+from cronq.transports.doorbell import LocalWorkers
+from cronq.transports.notifier import AT_ONCE, Notifier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cronq.bell import Breakers
     from cronq.config.loader import Config
+    from cronq.transports.notifier import CircuitBreakers
 
 
 class Announcer:
     """What a store announces ready jobs through. For one thread; never raises, never takes more than a moment."""
 
     def __init__(
-        self, config: Config, *, of: str | None = None, breakers: Breakers | None = None, transports: bool = True
+        self, config: Config, *, of: str | None = None, breakers: CircuitBreakers | None = None, transports: bool = True
     ) -> None:
         """`of` is the worker that announces, which isn't woken itself."""
-        self._neighbours = Neighbours(config, of=of)
-        self._bell = Bell(config, breakers) if transports and config.wake else None
+        self._neighbours = LocalWorkers(config, of=of)
+        self._bell = Notifier(config, breakers) if transports and config.wake else None
         self.named = AT_ONCE if self._bell is not None else 0
         """Of so many jobs at once the transports want to know queue and id."""
 

@@ -17,14 +17,14 @@ from cronq.config.database_url import without_password
 from cronq.errors import ConfigError, Unavailable
 from cronq.system.log import log
 from cronq.system.process import die_with_parent
-from cronq.transports import listens, open_transport
-from cronq.transports.local import Neighbours
+from cronq.transports.doorbell import LocalWorkers
+from cronq.transports.transport import listens, open_transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from cronq.config.loader import Config
-    from cronq.transports import Transport
+    from cronq.transports.transport import Transport
 
 _PATIENCE = 60.0
 """Seconds after which a transport that said nothing is asked again."""
@@ -47,7 +47,7 @@ class Listeners:
         """Readable when somebody rang."""
         for fd in (self.fd, self._rope):
             os.set_blocking(fd, False)
-        neighbours = Neighbours(config, of=worker)
+        neighbours = LocalWorkers(config, of=worker)
         self._all = [_Listener(name, opening, self._rope, neighbours) for name, opening in _sources(config)]
 
     def start(self) -> None:
@@ -85,7 +85,7 @@ def _sources(config: Config) -> Iterator[tuple[str, Callable[[], Transport]]]:
 class _Listener:
     """The process that listens to one transport."""
 
-    def __init__(self, name: str, opening: Callable[[], Transport], rope: int, neighbours: Neighbours) -> None:
+    def __init__(self, name: str, opening: Callable[[], Transport], rope: int, neighbours: LocalWorkers) -> None:
         self._name = name
         self._opening = opening
         self._rope = rope

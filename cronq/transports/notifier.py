@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from cronq.config.database_url import without_password
 from cronq.errors import CronqError
 from cronq.system.log import log
-from cronq.transports import LIMIT, open_transport
+from cronq.transports.transport import LIMIT, open_transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from cronq.config.loader import Config
-    from cronq.transports import Transport
+    from cronq.transports.transport import Transport
 
 _PAUSE = 30.0
 """Seconds that a transport is left alone when a failure took long."""
@@ -30,16 +30,18 @@ AT_ONCE = 16
 _PORTS = ("tcp", "unix")
 
 
-class Bell:
+class Notifier:
     """Rings the transports of the config after a COMMIT. For one thread; `breakers` are shared by all of a process."""
 
-    def __init__(self, config: Config, breakers: Breakers | None = None) -> None:
+    def __init__(self, config: Config, breakers: CircuitBreakers | None = None) -> None:
         ports = [url for url in config.wake if _scheme(url) in _PORTS]
         others = [url for url in config.wake if _scheme(url) not in _PORTS]
-        breakers = Breakers() if breakers is None else breakers
+        breakers = CircuitBreakers() if breakers is None else breakers
         # Ports start the very job, so one of them is enough; workers behind a broker only look.
-        self._bells = [[_Rope(url, config, breakers[url], limit=LIMIT / len(ports)) for url in ports]] if ports else []
-        self._bells += [[_Rope(url, config, breakers[url])] for url in others]
+        self._bells = (
+            [[_Channel(url, config, breakers[url], limit=LIMIT / len(ports)) for url in ports]] if ports else []
+        )
+        self._bells += [[_Channel(url, config, breakers[url])] for url in others]
 
     def ring(self, jobs: Sequence[tuple[str, int]]) -> None:
         """Say that these jobs (queue and id) are there."""
@@ -53,7 +55,7 @@ class Bell:
                 rope.let_go()
 
 
-def _pull(ropes: Sequence[_Rope], jobs: Iterable[tuple[str, int]]) -> None:
+def _pull(ropes: Sequence[_Channel], jobs: Iterable[tuple[str, int]]) -> None:
     """Pull the first rope that holds, for each job; no longer than the limit for all of them."""
     until = time.monotonic() + LIMIT
     for queue, job_id in jobs:
@@ -61,7 +63,7 @@ def _pull(ropes: Sequence[_Rope], jobs: Iterable[tuple[str, int]]) -> None:
             return
 
 
-class Breaker:
+class CircuitBreaker:
     """Whether a transport is worth a try: a failure costs one caller a moment, then nobody for a while."""
 
     def __init__(self) -> None:
@@ -89,17 +91,17 @@ class Breaker:
         return held
 
 
-class Breakers(dict[str, Breaker]):
+class CircuitBreakers(dict[str, CircuitBreaker]):
     """One for each URL."""
 
-    def __missing__(self, url: str) -> Breaker:
-        return self.setdefault(url, Breaker())
+    def __missing__(self, url: str) -> CircuitBreaker:
+        return self.setdefault(url, CircuitBreaker())
 
 
-class _Rope:
+class _Channel:
     """One transport behind its circuit breaker."""
 
-    def __init__(self, url: str, config: Config, breaker: Breaker, *, limit: float | None = None) -> None:
+    def __init__(self, url: str, config: Config, breaker: CircuitBreaker, *, limit: float | None = None) -> None:
         self._url = url
         self._config = config
         self._breaker = breaker

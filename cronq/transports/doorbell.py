@@ -65,7 +65,7 @@ class Doorbell:
             os.rmdir(self._folder)  # noqa: PTH106
 
 
-class Neighbours:
+class LocalWorkers:
     """The workers of this host, as those see them who have something to do for them; a worker's own don't see it."""
 
     def __init__(self, config: Config, *, of: str | None = None) -> None:

@@ -1,0 +1,59 @@
+"""Ways to say "look now" across processes and hosts. None of them carries a job, or decides which one runs."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from cronq.config.loader import Config
+
+_MODULES = {
+    **dict.fromkeys(("tcp", "unix"), "port"),
+    **dict.fromkeys(("amqp", "amqps"), "rabbitmq"),
+    **dict.fromkeys(("redis", "rediss"), "redis"),
+    "beanstalk": "beanstalk",
+    "sqs": "sqs",
+    "notify": "notices",
+}
+"""Which module speaks a scheme; only that one is imported, and only it needs its library."""
+
+LIMIT = 1.0
+"""Seconds that a notification may take before it counts as failed."""
+
+
+class Transport(Protocol):
+    """One way to wake workers, or to have one job started at once."""
+
+    listens: bool
+    """Whether `wait` can be called: workers listen to it."""
+
+    reaches_all: bool
+    """Whether everybody who listens hears everything. Otherwise one on each host does at best, and tells the others."""
+
+    def notify(self, queue: str, job_id: int) -> None:
+        """Say that a job is there. Raises Unavailable where that takes longer than LIMIT, or fails."""
+
+    def wait(self, timeout: float) -> bool:
+        """Sleep until somebody notifies, at most so many seconds; whether somebody did.
+
+        Raises Unavailable where the transport is out of reach: wait a moment and call again.
+        """
+
+    def close(self) -> None:
+        """Close connections; the next call opens them again."""
+
+
+def listens(url: str) -> bool:
+    """Whether workers can listen to the transport of a URL; the others start one job at once."""
+    return _MODULES[url.partition(":")[0]] != "port"
+
+
+def open_transport(url: str, config: Config) -> Transport:
+    """The transport for a URL as `wake` has them; connects at first use.
+
+    Raises ConfigError where the library for it isn't installed, naming the extra.
+    """
+    module = import_module(f"cronq.transports.{_MODULES[url.partition(':')[0]]}")
+    transport: Transport = module.open(url, config)
+    return transport
