@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cronq.model.job import State
-from cronq.notices import healthy, notice_of
+from cronq.notifications.notice import healthy, notice_of
 from cronq.summary import Summary
 from cronq.system.log import log, step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cronq.courier import Courier
     from cronq.model.outcome import Settlement
     from cronq.model.retry import Policies
+    from cronq.notifications.sender import Sender
     from cronq.store import Store
     from cronq.summary import Report
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Account:
     """A worker's account of what it settled."""
 
-    def __init__(self, store: Store, policies: Policies, courier: Courier, *, report: Report | None) -> None:
+    def __init__(self, store: Store, policies: Policies, courier: Sender, *, report: Report | None) -> None:
         self.summary = Summary()
         self._store = store
         self._policies = policies

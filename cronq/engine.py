@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from cronq import __version__
 from cronq.account import Account
-from cronq.courier import Courier
 from cronq.errors import Unavailable
 from cronq.fence import Fence, NoFence
 from cronq.followers import Followers
@@ -25,6 +24,7 @@ from cronq.model.job import Failure
 from cronq.model.outcome import Outcome
 from cronq.model.retry import Policies
 from cronq.model.settlement import not_started, settlement
+from cronq.notifications.sender import Sender
 from cronq.pace import Pace
 from cronq.part import Part, Times
 from cronq.pool import TICK, Pool, Setting
@@ -82,7 +82,7 @@ class Engine:
         self._pool = started.pool if started else Pool(part.children or config.jobs, setting)
         self._pool.before_fork = store.close
         self._followers = Followers(store, self._pool)
-        courier = Courier(config, registry, let_go=self._pool.let_go)
+        courier = Sender(config, registry, let_go=self._pool.let_go)
         self._account = Account(store, self._policies, courier, report=report)
         self._pace = Pace()
         self._times = Times()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from cronq import delivery
 from cronq.engine import Engine
 from cronq.model.selection import Filter
+from cronq.notifications import channels
 from cronq.pace import LARGEST_CLAIM
 from cronq.part import Part
 from cronq.pool import TICK
@@ -53,7 +53,7 @@ class Runner(Engine):
         plan: Plan = _EVERYTHING,
         report: Report | None = None,
     ) -> None:
-        delivery.check(config)
+        channels.check(config)
         part = Part(self.kind, " ".join(plan.wanted.queues), plan.children)
         super().__init__(store, registry, config, part=part, report=report)
         self._plan = plan

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from cronq.notices import Notice
+    from cronq.notifications.notice import Notice
 
 
 @dataclass

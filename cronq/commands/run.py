@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cronq.commands import Invocation
     from cronq.locks import RunLock
     from cronq.model.selection import Filter
-    from cronq.ping import Pinged
+    from cronq.notifications.ping import Pinged
     from cronq.summary import Summary
 
 VALUES = {**FILTER_VALUES, "--limit": "limit", "--max-time": "max_time"}
@@ -82,7 +82,7 @@ class _Unpinged:
 def _pinged(invocation: Invocation) -> Pinged | _Unpinged:
     if invocation.config.ping is None:
         return _Unpinged()
-    from cronq.ping import Pinged
+    from cronq.notifications.ping import Pinged
 
     return Pinged(invocation.config.ping, invocation.start_logging)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cronq import delivery
 from cronq.doctor.finding import Finding, fine, problem
 from cronq.errors import ConfigError
+from cronq.notifications import channels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,14 +20,14 @@ def libraries(patient: Patient) -> Iterator[Finding]:
     if not (config.notify or config.sentry):
         return
     try:
-        delivery.check(config)
+        channels.check(config)
     except ConfigError as error:
         yield problem(str(error), "without it `cronq run` and `cronq work` refuse to start")
         return
     for number, url in enumerate(config.notify, 1):
         try:
-            delivery.service_at(url)
-        except delivery.Undelivered as error:
+            channels.service_at(url)
+        except channels.Undelivered as error:
             place = f"notify: URL {number} ({url.partition(':')[0]}://…)"
             yield problem(f"{place}: {error}", "https://github.com/caronc/apprise/wiki tells how URLs are written")
         else:

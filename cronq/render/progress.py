@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress
 
-    from cronq.notices import Notice
+    from cronq.notifications.notice import Notice
     from cronq.summary import Summary
 
 WORTH_A_BAR = 1000

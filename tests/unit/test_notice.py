@@ -3,7 +3,7 @@ from __future__ import annotations
 from cronq.model.job import Claimed, Failure, State
 from cronq.model.outcome import Next, Outcome, Settlement
 from cronq.model.retry import Policy
-from cronq.notices import Notice, healthy, notice_of
+from cronq.notifications.notice import Notice, healthy, notice_of
 from tests.unit.claims import claimed
 
 ERROR = Failure("ValueError", "no\n  good")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cronq import delivery, locks
+from cronq import locks
+from cronq.notifications import channels
 from cronq.system import background
 from cronq.system.log import log
 
@@ -12,15 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cronq.config.loader import Config
-    from cronq.notices import Notice
+    from cronq.notifications.notice import Notice
     from cronq.tasks.registry import Registry
 
 
-class Courier:
+class Sender:
     """Sends one errand after the other; what comes while one is under way goes with the next, all at once."""
 
     def __init__(self, config: Config, registry: Registry, *, let_go: Callable[[], None]) -> None:
-        self._ways = delivery.ways(config, registry.hooks["on_notify"])
+        self._ways = channels.channels(config, registry.hooks["on_notify"])
         self._let_go = let_go
         self._pile: list[Notice] = []
         self._under_way: int | None = None
@@ -53,4 +54,4 @@ class Courier:
     def _carry(self, notices: Sequence[Notice]) -> None:
         locks.let_go()
         self._let_go()
-        delivery.deliver(notices, self._ways)
+        channels.deliver(notices, self._ways)

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cronq.errors import ConfigError
-from cronq.notices import HEALTHY, Notice
+from cronq.notifications.notice import HEALTHY, Notice
 from cronq.system import background
 from cronq.system.deadline import DeadlineExceeded
 from cronq.system.deadline import deadline as within
@@ -49,7 +49,7 @@ class Undelivered(Exception):
     """A person was not told; the text says what is known of it."""
 
 
-class Way(NamedTuple):
+class Channel(NamedTuple):
     """One way to tell a person. `tell` raises what went wrong."""
 
     name: str
@@ -58,15 +58,15 @@ class Way(NamedTuple):
     """Whether it takes many notices at once."""
 
 
-def ways(config: Config, hooks: Sequence[Callable[[Notice], object]]) -> list[Way]:
+def channels(config: Config, hooks: Sequence[Callable[[Notice], object]]) -> list[Channel]:
     """All that the configuration and the app ask for."""
     found = []
     if config.notify_command:
-        found.append(Way("notify_command", partial(_run, config.notify_command)))
-    found += [Way(f"on_notify {_name(hook)}", partial(_call, hook)) for hook in hooks]
-    found += [Way(f"notify {url.partition(':')[0]}", partial(_apprise, url), whole=True) for url in config.notify]
+        found.append(Channel("notify_command", partial(_run, config.notify_command)))
+    found += [Channel(f"on_notify {_name(hook)}", partial(_call, hook)) for hook in hooks]
+    found += [Channel(f"notify {url.partition(':')[0]}", partial(_apprise, url), whole=True) for url in config.notify]
     if config.sentry:
-        found.append(Way("sentry", partial(_sentry, config.sentry), whole=True))
+        found.append(Channel("sentry", partial(_sentry, config.sentry), whole=True))
     return found
 
 
@@ -78,7 +78,7 @@ def check(config: Config) -> None:
             raise ConfigError(f"{config.file}: {message}" if config.file else message)
 
 
-def deliver(notices: Sequence[Notice], chosen: Sequence[Way]) -> None:
+def deliver(notices: Sequence[Notice], chosen: Sequence[Channel]) -> None:
     """Tell all ways at the same time, and wait until they are done or their time is up."""
     under_way = {background.start(partial(_tell, way, notices)): way for way in chosen}
     deadline = time.monotonic() + LIMIT * len(notices) + _LATE
@@ -96,7 +96,7 @@ def _is_over(pid: int) -> bool:
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-def _bury(pid: int, way: Way) -> None:
+def _bury(pid: int, way: Channel) -> None:
     ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     if ended and ended.si_status:
         os.killpg(pid, signal.SIGKILL)  # what it has started, too; not reaped yet, so the number is ours
@@ -105,7 +105,7 @@ def _bury(pid: int, way: Way) -> None:
         log.warning("%s died while it told a person", way.name)
 
 
-def _tell(way: Way, notices: Sequence[Notice]) -> None:
+def _tell(way: Channel, notices: Sequence[Notice]) -> None:
     failed = False
     for part in [notices] if way.whole else [[notice] for notice in notices]:
         try:
