@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cronq.installation import Installation
-from cronq.system_files import system_files
+from cronq.deploy.files import system_files
+from cronq.deploy.installation import Installation
 
 PACKAGING = Path(__file__).parent.parent / "packaging"
 

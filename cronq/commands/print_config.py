@@ -13,7 +13,7 @@ from cronq.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cronq.system_files import SystemFile
+    from cronq.deploy.files import SystemFile
 
 _EXAMPLE = """\
 Example:
@@ -50,8 +50,8 @@ def _print_config(
     configuration file; never what comes from the environment or from flags, such as --db.
     """
     from cronq import render
-    from cronq.installation import this_installation
-    from cronq.system_files import system_files
+    from cronq.deploy.files import system_files
+    from cronq.deploy.installation import this_installation
 
     installation = this_installation(given.invocation(context).config, user=user)
     chosen = _chosen(system_files(kind, installation), file)

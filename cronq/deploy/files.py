@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from importlib.resources.abc import Traversable
 
-    from cronq.installation import Installation
+    from cronq.deploy.installation import Installation
 
 KINDS = {
     "cron": ("cron.d",),

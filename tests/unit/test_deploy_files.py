@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from cronq.config.loader import SYSTEM_FILE, Config, load
+from cronq.deploy.files import KINDS, SystemFile, system_files
+from cronq.deploy.installation import Installation, this_installation
 from cronq.errors import InvalidInput
-from cronq.installation import Installation, this_installation
-from cronq.system_files import KINDS, SystemFile, system_files
 from tests.project import ROOT
 
 PACKAGING = ROOT / "packaging"

@@ -1,0 +1,1 @@
+"""Files for cron, xinetd, systemd, supervisor and logrotate, for one installation."""
