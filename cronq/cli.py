@@ -185,7 +185,7 @@ def _system_error(error: OSError) -> str:
 
 
 def _complain(text: str, status: int) -> int:
-    from cronq.render import complain
+    from cronq.render.text import complain
 
     try:
         complain(text)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from cronq.model.job import Job
-    from cronq.render.screen import Screen
+    from cronq.render.console import Screen
     from cronq.storage.reading import FailedAttempt
     from cronq.store import Store
 

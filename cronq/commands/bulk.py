@@ -35,7 +35,7 @@ class Verb(NamedTuple):
 
 def agreed(verb: Verb, number: int, *, yes: bool) -> bool:
     """Whether a person at a terminal wants that many jobs changed; elsewhere nobody is asked."""
-    from cronq import render
+    from cronq.render.text import complain
 
     if yes or number <= ASK_ABOVE or not somebody_looks():
         return True
@@ -43,7 +43,7 @@ def agreed(verb: Verb, number: int, *, yes: bool) -> bool:
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() in {"y", "yes"}:
         return True
-    render.complain("nothing was changed")
+    complain("nothing was changed")
     return False
 
 
@@ -80,23 +80,23 @@ def note(call: Invocation, number: int | None = None) -> None:
 
 def tell(verb: Verb, changed: Sequence[int]) -> None:
     """The ids for a script; for a person, where they are many, how many."""
-    from cronq import render
+    from cronq.render.text import on_terminal, write
 
-    if len(changed) > LISTED and render.on_terminal():
-        render.write([f"{len(changed):,} jobs {verb.done}"])
+    if len(changed) > LISTED and on_terminal():
+        write([f"{len(changed):,} jobs {verb.done}"])
     else:
-        render.write(map(str, changed))
+        write(map(str, changed))
 
 
 def rehearse(call: Invocation, store: Store, verb: Verb, meant: Selection) -> None:
     """What would be changed: the ids for a script; for a person the jobs by queue, state and task."""
-    from cronq import render
+    from cronq.render.text import on_terminal, write
 
-    if not render.on_terminal():
-        render.write(map(str, store.ids(meant) if meant.states else ()))
+    if not on_terminal():
+        write(map(str, store.ids(meant) if meant.states else ()))
         return
-    from cronq.render.screen import Screen
-    from cronq.render.summary import table
+    from cronq.render.breakdown import table
+    from cronq.render.console import Screen
 
     rows = store.breakdown(meant) if meant.states else []
     screen = Screen()
@@ -105,12 +105,12 @@ def rehearse(call: Invocation, store: Store, verb: Verb, meant: Selection) -> No
     else:
         hint(call, store, meant)
     number = sum(row[-1] for row in rows)
-    render.write([f"{number:,} {'job' if number == 1 else 'jobs'} would be {verb.done}"])
+    write([f"{number:,} {'job' if number == 1 else 'jobs'} would be {verb.done}"])
 
 
 def hint(call: Invocation, store: Store, meant: Selection) -> None:
     """Where a selection means no job because it names a queue or a task that has none: a likely one."""
-    from cronq import render
+    from cronq.render.text import complain
 
     if call.quiet:
         return
@@ -118,7 +118,7 @@ def hint(call: Invocation, store: Store, meant: Selection) -> None:
         present = known() if names else []
         for name in names:
             if name not in present:
-                render.complain(f"no job has the {what} {name!r}{given.suggestion(name, present)}")
+                complain(f"no job has the {what} {name!r}{given.suggestion(name, present)}")
 
 
 def either(context: typer.Context, ids: Sequence[str] | None, chosen: Selection) -> None:

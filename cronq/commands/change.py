@@ -111,14 +111,14 @@ def _retry_selected(call: Invocation, store: Store, meant: Selection, *, yes: bo
 
 
 def _tell_of_twins(twins: Mapping[int, int]) -> int:
-    from cronq import render
+    from cronq.render.text import complain
 
     if not twins:
         return 0
     told = ", ".join(f"{job} (job {twin})" for job, twin in list(twins.items())[:_NAMED])
     more = f" and {len(twins) - _NAMED} more" if len(twins) > _NAMED else ""
     number = "1 job was" if len(twins) == 1 else f"{len(twins)} jobs were"
-    render.complain(f"{number} not retried, because an unfinished one has the same unique key: {told}{more}")
+    complain(f"{number} not retried, because an unfinished one has the same unique key: {told}{more}")
     return 1
 
 
@@ -208,12 +208,12 @@ def _report(
     named: Sequence[int], states: Mapping[int, State], changed: Sequence[int], *, verb: str, allowed: Iterable[State]
 ) -> int:
     """The ids changed on stdout, why others weren't on stderr; the exit status."""
-    from cronq import render
+    from cronq.render.text import complain, write
 
-    render.write(map(str, changed))
+    write(map(str, changed))
     refused = [job_id for job_id in named if job_id not in set(changed)]
     for job_id in refused:
-        render.complain(_refusal(job_id, states.get(job_id), verb=verb, allowed=allowed))
+        complain(_refusal(job_id, states.get(job_id), verb=verb, allowed=allowed))
     return 1 if refused else 0
 
 

@@ -32,17 +32,17 @@ def _doctor(context: typer.Context, *, as_json: given.AsJson = False) -> None:
 
     With -q only what isn't well.
     """
-    from cronq import render
     from cronq.doctor.examination import examine
     from cronq.doctor.finding import Level
+    from cronq.render.text import document, write
 
     call = given.invocation(context)
     if as_json:
         found = list(examine(lambda: call.config))
-        render.write([render.document(_report(_values(call), found))])
+        write([document(_report(_values(call), found))])
     else:
         if not call.quiet:
-            render.write(_settings(_values(call)))
+            write(_settings(_values(call)))
         found = _told(examine(lambda: call.config), call)
     if any(one.finding.level is Level.PROBLEM for one in found):
         raise typer.Exit(1)
@@ -76,7 +76,7 @@ def _report(values: Iterable[Value], found: Sequence[Located]) -> dict[str, Any]
 
 
 def _settings(values: Iterable[Value]) -> Iterable[str]:
-    from cronq.render import compact, one_line
+    from cronq.render.text import compact, one_line
 
     for value in values:
         shown = value.value if isinstance(value.value, str) else compact(value.value)
@@ -99,7 +99,7 @@ _COLOURS = {"ok": "\x1b[32m", "warning": "\x1b[33m", "problem": "\x1b[1;31m"}
 
 
 def _show(one: Located) -> None:
-    from cronq.render import one_line, write
+    from cronq.render.text import one_line, write
 
     level = one.finding.level.value
     lines = [f"{_coloured(f'{level.upper():<7}', _COLOURS[level])} {one.area}: {one_line(one.finding.text)}"]
@@ -111,7 +111,7 @@ def _show(one: Located) -> None:
 def _coloured(text: str, colour: str) -> str:
     from rich.console import Console
 
-    from cronq.render import on_terminal
+    from cronq.render.text import on_terminal
 
     coloured = on_terminal() and Console().color_system is not None
     return f"{colour}{text}\x1b[0m" if coloured else text

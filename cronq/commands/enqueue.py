@@ -13,7 +13,7 @@ from typer.core import TyperCommand
 from cronq.commands import options as given
 from cronq.errors import InvalidInput
 from cronq.model.job import COMMAND_TASK
-from cronq.render import complain, document, write
+from cronq.render.text import complain, document, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -63,23 +63,23 @@ _FAILING = frozenset({State.FAILED.value, State.RETRYING.value})
 
 
 def _print(alike: Sequence[FailureGroup], store: Store, *, utc: bool, as_json: bool) -> None:
-    from cronq import render
+    from cronq.render.text import document, on_terminal, write
 
     if as_json:
-        render.write([render.document([_document(one) for one in alike])])
-    elif not render.on_terminal():
-        from cronq.render.lines import failure_line
+        write([document([_document(one) for one in alike])])
+    elif not on_terminal():
+        from cronq.render.tsv import failure_line
 
-        render.write(map(failure_line, alike))
+        write(map(failure_line, alike))
     elif alike:
-        from cronq.render.ages import Ages
+        from cronq.render.console import Screen
         from cronq.render.failures import table
-        from cronq.render.screen import Screen
+        from cronq.render.relative_time import Ages
 
         screen = Screen()
         screen.print(table(alike, screen, Ages(to_datetime(store.clock.now()), exact=utc)))
     else:
-        render.write(["nothing fails"])
+        write(["nothing fails"])
 
 
 def _document(one: FailureGroup) -> dict[str, Any]:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from cronq.model.job import Attempt, Job
     from cronq.model.selection import Selection
+    from cronq.render.console import Screen
     from cronq.render.live import LiveScreen
-    from cronq.render.screen import Screen
     from cronq.store import Store
 
 HANDFUL = 100
@@ -92,7 +92,7 @@ def _limit(text: str | None) -> int | None:
 
 
 def _screenful() -> int:
-    from cronq.render import on_terminal
+    from cronq.render.text import on_terminal
 
     if not on_terminal():
         return HANDFUL
@@ -110,32 +110,32 @@ def _newest(store: Store, selection: Selection, number: int | None) -> tuple[Seq
 
 
 def _print(jobs: Sequence[Job], store: Store, *, utc: bool, as_json: bool) -> None:
-    from cronq import render
+    from cronq.render.text import document, on_terminal, write
 
     if as_json:
-        render.write([render.document([job.to_json() for job in jobs])])
-    elif not render.on_terminal():
-        from cronq.render.lines import job_line
+        write([document([job.to_json() for job in jobs])])
+    elif not on_terminal():
+        from cronq.render.tsv import job_line
 
-        render.write(map(job_line, jobs))
+        write(map(job_line, jobs))
     elif jobs:
-        from cronq.render.screen import Screen
+        from cronq.render.console import Screen
 
         screen = Screen()
         screen.print(_table(jobs, screen, now=_now(store), utc=utc))
     else:
-        render.write(["no jobs"])
+        write(["no jobs"])
 
 
 def _tell_more(number: int | None) -> None:
-    from cronq import render
+    from cronq.render.text import complain
 
-    render.complain(f"only the newest {number} are shown; --limit 0 shows all")
+    complain(f"only the newest {number} are shown; --limit 0 shows all")
 
 
 def _table(jobs: Sequence[Job], screen: Screen, *, now: datetime, utc: bool) -> RenderableType:
     from cronq.render import jobs as drawn
-    from cronq.render.ages import Ages
+    from cronq.render.relative_time import Ages
 
     return drawn.table(jobs, screen, Ages(now, exact=utc))
 
@@ -200,26 +200,26 @@ def _print_page(
     now: datetime | None,
     utc: bool,
 ) -> None:
-    from cronq import render
+    from cronq.render.text import document, on_terminal, write
 
     if now is None:
-        render.write([render.document(_whole(job, attempts, output))])
-    elif not render.on_terminal():
-        from cronq.render.page import job_page
+        write([document(_whole(job, attempts, output))])
+    elif not on_terminal():
+        from cronq.render.job_text import job_page
 
-        render.write(job_page(job, attempts, output))
+        write(job_page(job, attempts, output))
     else:
-        from cronq.render import portrait
-        from cronq.render.ages import Ages
-        from cronq.render.screen import Screen
+        from cronq.render import job_terminal
+        from cronq.render.console import Screen
+        from cronq.render.relative_time import Ages
 
         screen = Screen()
-        screen.print(portrait.draw(portrait.Portrait(job, attempts, output), screen, Ages(now, exact=utc)))
+        screen.print(job_terminal.draw(job_terminal.Portrait(job, attempts, output), screen, Ages(now, exact=utc)))
 
 
 def _print_output(output: tuple[str | None, str | None]) -> None:
     """What the job wrote to stdout on stdout, to stderr on stderr; a terminal gets it with controls spelt out."""
-    from cronq.render import safe
+    from cronq.render.text import safe
 
     for stream, text in zip((sys.stdout, sys.stderr), output, strict=True):
         if stream is not None and text:

@@ -49,13 +49,13 @@ def _print_config(
     They name this installation's command and, if jobs wouldn't find it by themselves, its
     configuration file; never what comes from the environment or from flags, such as --db.
     """
-    from cronq import render
     from cronq.deploy.files import system_files
     from cronq.deploy.installation import this_installation
+    from cronq.render.text import write
 
     installation = this_installation(given.invocation(context).config, user=user)
     chosen = _chosen(system_files(kind, installation), file)
-    render.write(_printed(chosen) if into is None else [_write(found, Path(into)) for found in chosen])
+    write(_printed(chosen) if into is None else [_write(found, Path(into)) for found in chosen])
 
 
 def _chosen(files: list[SystemFile], name: str | None) -> list[SystemFile]:

@@ -38,15 +38,15 @@ def _ring(context: typer.Context, job_id: Rung = None) -> None:
 
     With an ID also those transports that start one job at once. Nothing runs that wouldn't run otherwise.
     """
-    from cronq import render
+    from cronq.render.text import write
     from cronq.transports.doorbell import LocalWorkers
 
     call = given.invocation(context)
     number = None if job_id is None else given.job_id(job_id)
     if here := LocalWorkers(call.config).ring():
-        render.write(["1 worker of this host" if here == 1 else f"{here} workers of this host"])
+        write(["1 worker of this host" if here == 1 else f"{here} workers of this host"])
     answers = list(_answers(call.config, number))
-    render.write(shown for shown, error in answers if error is None)
+    write(shown for shown, error in answers if error is None)
     errors = [error for _, error in answers if error is not None]
     if errors:
         raise Unavailable("; ".join(map(str, errors)))

@@ -19,14 +19,15 @@ Exit status: 0 done, 69 database out of reach, 78 configuration.
 
 def _status(context: typer.Context, *, as_json: given.AsJson = False) -> None:
     """Count the jobs by queue and state; tell the oldest ready job, the last run and who works."""
-    from cronq import overview, render
+    from cronq.render import status
+    from cronq.render.text import document, write
 
     with given.invocation(context).store() as store:
         census = store.census()
     if as_json:
-        render.write([render.document(overview.summary(census))])
+        write([document(status.summary(census))])
     else:
-        overview.show(census)
+        status.show(census)
 
 
 def register(app: typer.Typer) -> None:

@@ -69,10 +69,10 @@ def _number(text: str) -> int:
 
 def _follow(call: Invocation, store: Store, job: Job, following: _Following) -> Job:
     """Print what comes until the attempt that runs, or the next one to run, has ended."""
-    from cronq import render
+    from cronq.render.text import complain
 
     if job.state != State.RUNNING and not call.quiet:
-        render.complain(f"job {job.id} is {job.state}; waiting for it to begin")
+        complain(f"job {job.id} is {job.state}; waiting for it to begin")
     reminded, attempt, began = 0.0, job.attempt, job.state == State.RUNNING
     while not began or job.state == State.RUNNING:
         if time.monotonic() >= reminded:
@@ -139,7 +139,7 @@ class _Stream:
             self._print(last[-new:], gap=max(0, new - len(last)))
 
     def _print(self, data: bytes, *, gap: int) -> None:
-        from cronq.render import safe
+        from cronq.render.text import safe
 
         text = self._decoder.decode(data)
         if self._offset == 0:

@@ -28,8 +28,8 @@ Once = Annotated[bool, typer.Option("--once", help="Print one picture and end; t
 
 def _top(context: typer.Context, *, once: Once = False) -> None:
     """Watch the queues, the workers and the last failures; steer with keys."""
+    from cronq.render.console import Screen
     from cronq.render.live import LiveScreen
-    from cronq.render.screen import Screen
     from cronq.top import Top
 
     call = given.invocation(context)

@@ -97,9 +97,9 @@ def _clear(call: Invocation, store: Store, meant: Selection) -> int:
 
 
 def _tell_cleared(number: int) -> None:
-    from cronq import render
+    from cronq.render.text import write
 
-    render.write([str(number)])
+    write([str(number)])
 
 
 def _age(text: str) -> float:
@@ -125,9 +125,9 @@ def _update_schema(context: typer.Context) -> None:
 
 
 def _tell_done(database: str) -> None:
-    from cronq import render
+    from cronq.render.text import write
 
-    render.write([f"the schema in {database} is up to date"])
+    write([f"the schema in {database} is up to date"])
 
 
 def register(app: typer.Typer) -> None:

@@ -28,13 +28,13 @@ Timeout = Annotated[
 
 def _wait(context: typer.Context, id_: given.JobId, *, timeout: Timeout = None) -> None:
     """Wait until a job has ended; prints its result as JSON."""
-    from cronq import render
+    from cronq.render.text import compact, write
 
     seconds = None if timeout is None else parse_duration(timeout, what="--timeout")
     number = given.job_id(id_)
     with given.invocation(context).cronq(with_tasks=False) as queue:
         result = queue.wait(number, timeout=seconds)
-    render.write([render.compact(result)])
+    write([compact(result)])
 
 
 def register(app: typer.Typer) -> None:

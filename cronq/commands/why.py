@@ -31,16 +31,17 @@ Exit status: 0 done, 1 no such job, 65 bad input, 69 database out of reach, 78 c
 
 def _why(context: typer.Context, id_: given.JobId, *, as_json: given.AsJson = False) -> None:
     """Say in one sentence why a job isn't running."""
-    from cronq import render, why
+    from cronq import why
+    from cronq.render.text import document, one_line, write
 
     call = given.invocation(context)
     with call.store() as store:
         job = require(store, id_)
         sentence = why.explain(job, _facts(call, store, job))
     if as_json:
-        render.write([render.document({"id": job.id, "state": str(job.state), "why": sentence})])
+        write([document({"id": job.id, "state": str(job.state), "why": sentence})])
     else:
-        render.write([render.one_line(sentence)])
+        write([one_line(sentence)])
 
 
 def _facts(call: Invocation, store: Store, job: Job) -> Facts:

@@ -88,18 +88,18 @@ def _workers(context: typer.Context, *, as_json: given.AsJson = False) -> None:
 
     A worker that died is shown as dead until another one has put right what it left.
     """
-    from cronq import render
+    from cronq.render.text import document, on_terminal, one_line, write
 
     call = given.invocation(context)
     with call.store() as store:
         seen = list(_seen(store, call.config))
         now = store.clock.now()
     if as_json:
-        render.write([render.document([_as_json(one) for one in seen])])
-    elif render.on_terminal():
+        write([document([_as_json(one) for one in seen])])
+    elif on_terminal():
         _print_table(seen, now)
     else:
-        render.write("\t".join(map(render.one_line, _cells(one, now))) for one in seen)
+        write("\t".join(map(one_line, _cells(one, now))) for one in seen)
 
 
 def _seen(store: Store, config: Config) -> Iterator[_Seen]:
@@ -138,7 +138,7 @@ def _as_json(seen: _Seen) -> dict[str, Any]:
 
 
 def _cells(seen: _Seen, now: int) -> tuple[str, ...]:
-    from cronq import render
+    from cronq.render.text import span, time
 
     worker = seen.worker
     return (
@@ -149,8 +149,8 @@ def _cells(seen: _Seen, now: int) -> tuple[str, ...]:
         worker.queues or "*",
         seen.state,
         str(worker.jobs_done),
-        ", ".join(f"{job.id} {job.task} for {render.span(_age(job.started_at, now))}" for job in seen.jobs),
-        render.time(to_datetime(worker.seen_at)),
+        ", ".join(f"{job.id} {job.task} for {span(_age(job.started_at, now))}" for job in seen.jobs),
+        time(to_datetime(worker.seen_at)),
     )
 
 
@@ -177,13 +177,13 @@ def _print_table(seen: Sequence[_Seen], now: int) -> None:
 def _plain(text: str) -> Any:
     from rich.text import Text
 
-    from cronq.render import one_line
+    from cronq.render.text import one_line
 
     return Text(one_line(text))
 
 
 def _ago(instant: int, now: int) -> str:
-    from cronq.render import span
+    from cronq.render.text import span
 
     return f"{span(_age(instant, now))} ago"
 
@@ -193,7 +193,7 @@ def _reload_workers(context: typer.Context, queue: AnyQueue = None, number: Numb
 
     They obey within a second, on every host. Running jobs are finished, and no attempt is spent.
     """
-    from cronq import render
+    from cronq.render.text import complain, write
     from cronq.system.log import log
 
     count = positive(number, what="NUMBER")
@@ -203,9 +203,9 @@ def _reload_workers(context: typer.Context, queue: AnyQueue = None, number: Numb
     if asked:
         log.info("asked to end: %s", ", ".join(asked))
         bulk.note(call)
-    render.write(asked)
+    write(asked)
     if not asked and queue is not None:
-        render.complain(f"no worker takes jobs of {queue}")
+        complain(f"no worker takes jobs of {queue}")
         return 1
     return 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cronq.model.job import COMMAND_TASK, Failure
-from cronq.render import last_line
+from cronq.render.text import last_line
 from cronq.times import to_datetime
 
 if TYPE_CHECKING:
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from cronq.render.ages import Ages
-    from cronq.render.screen import Screen
+    from cronq.render.console import Screen
+    from cronq.render.relative_time import Ages
     from cronq.storage.failure_groups import FailureGroup
 
 

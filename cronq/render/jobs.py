@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.model.job import COMMAND_TASK
-from cronq.render import last_line, short_work
-from cronq.render.screen import STATE_STYLES, WIDE
+from cronq.render.console import STATE_STYLES, WIDE
+from cronq.render.text import last_line, short_work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from cronq.model.job import Job
-    from cronq.render.ages import Ages
-    from cronq.render.screen import Screen
+    from cronq.render.console import Screen
+    from cronq.render.relative_time import Ages
 
 _LONGEST_NAME = 24
 """Characters of a queue, key or group in a table."""

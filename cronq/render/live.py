@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from rich.live import Live
 
 from cronq.errors import UsageError
+from cronq.render.console import Screen
 from cronq.render.keyboard import Keyboard
-from cronq.render.screen import Screen
 
 if TYPE_CHECKING:
     from typing import Self

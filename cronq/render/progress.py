@@ -6,7 +6,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cronq.render import complain, one_line
+from cronq.render.text import complain, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ def bar(done: str, total: int, *, quiet: bool) -> Iterator[Callable[[int], None]
 def _progress() -> Progress:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from cronq.render.screen import Screen
+    from cronq.render.console import Screen
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     # Without rich's thread: a fork while it holds a lock would leave a child waiting for ever.

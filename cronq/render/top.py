@@ -9,11 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from cronq.model.job import COMMAND_TASK, Failure, Job
-from cronq.render import last_line, one_line
-from cronq.render.ages import Ages, length
+from cronq.render.console import STATE_STYLES
 from cronq.render.jobs import task_cell
-from cronq.render.screen import STATE_STYLES
+from cronq.render.relative_time import Ages, length
 from cronq.render.sparkline import sparkline
+from cronq.render.text import last_line, one_line
 from cronq.times import SECOND, to_datetime
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from cronq.pulse import Pulse
-    from cronq.render.screen import Screen
+    from cronq.render.console import Screen
     from cronq.storage.reading import FailedAttempt
     from cronq.storage.stats import QueueStats
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cronq.render.screen import STATE_STYLES
+from cronq.render.console import STATE_STYLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rich.console import RenderableType
 
-    from cronq.render.screen import Screen
+    from cronq.render.console import Screen
 
 
 def table(rows: Iterable[tuple[str, str, str, int]], screen: Screen) -> RenderableType:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.model.job import ENDED, FUTURE
-from cronq.render import time
+from cronq.render.text import time
 
 if TYPE_CHECKING:
     from datetime import datetime

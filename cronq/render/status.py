@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cronq.model.job import State
-from cronq.render import on_terminal, one_line, span, write
+from cronq.render.text import on_terminal, one_line, span, write
 from cronq.times import iso
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cronq.render import one_line, time, work
+from cronq.render.text import one_line, time, work
 from cronq.times import to_datetime
 
 if TYPE_CHECKING:

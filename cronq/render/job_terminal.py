@@ -11,10 +11,10 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from cronq.render import last_line, one_line, safe, short_work
-from cronq.render.ages import length
-from cronq.render.page import detours, ending, facts, where
-from cronq.render.screen import STATE_STYLES
+from cronq.render.console import STATE_STYLES
+from cronq.render.job_text import detours, ending, facts, where
+from cronq.render.relative_time import length
+from cronq.render.text import last_line, one_line, safe, short_work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
     from cronq.model.job import Attempt, Job
-    from cronq.render.ages import Ages
-    from cronq.render.screen import Screen
+    from cronq.render.console import Screen
+    from cronq.render.relative_time import Ages
 
 EXCERPT = 10
 """Lines shown of the beginning and of the end of what a job wrote."""

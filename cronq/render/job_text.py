@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cronq.render import compact, one_line, safe, time, work
+from cronq.render.text import compact, one_line, safe, time, work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

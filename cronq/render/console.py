@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cronq.render import one_line
+from cronq.render.text import one_line
 
 if TYPE_CHECKING:
     from typing import TextIO
