@@ -10,11 +10,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
-from cronq import submission
+from cronq.client import job_options
+from cronq.client.enqueueing import Enqueuer
+from cronq.client.task_handles import ClassTask, FunctionTask, Later
 from cronq.config.loader import from_database, load
 from cronq.errors import ConfigError, InvalidInput, JobFailed, JobNotFound, TryLater
-from cronq.handles import ClassTask, FunctionTask, Later
-from cronq.intake import Intake
 from cronq.model.job import ENDED, NewJob, State
 from cronq.system.log import log
 from cronq.tasks.registry import Registry, Task
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from typing import Protocol
 
+    from cronq.client.job_options import Declared, Options
+    from cronq.client.task_handles import Performing
     from cronq.config.loader import Config
-    from cronq.handles import Performing
     from cronq.model.job import Job
     from cronq.store import Store
-    from cronq.submission import Declared, Options
     from cronq.times import Clock
 
     class Decorator(Protocol):
@@ -66,7 +66,7 @@ class Cronq:
     def __init__(self, database: str | Config) -> None:
         config = from_database(database) if isinstance(database, str) else database
         self.registry = Registry(config.allow)
-        self._intake = Intake(config, self.registry)
+        self._enqueuer = Enqueuer(config, self.registry)
 
     @classmethod
     def from_config(cls, file: str | None = None) -> Cronq:
@@ -82,25 +82,25 @@ class Cronq:
     @property
     def config(self) -> Config:
         """The configuration in force."""
-        return self._intake.config
+        return self._enqueuer.config
 
     @property
     def store(self) -> Store:
         """The jobs in the database; opened at first use, one connection for each thread."""
-        return self._intake.store
+        return self._enqueuer.store
 
     @property
     def clock(self) -> Clock:
         """The clock that says what is due; tests give another one with `configure`."""
-        return self._intake.clock
+        return self._enqueuer.clock
 
     def configure(self, config: Config, *, clock: Clock | None = None) -> None:
         """Go on with another config: commands do so, that --config and --db hold for the app too."""
-        self._intake.configure(config, clock=clock)
+        self._enqueuer.configure(config, clock=clock)
 
     def close(self) -> None:
         """Close the connection; the next use opens another one."""
-        self._intake.close()
+        self._enqueuer.close()
 
     def __enter__(self) -> Self:
         return self
@@ -182,15 +182,15 @@ class Cronq:
         arguments that don't fit; `check=False` is for programs that don't have the code.
         `connection` is a SQLAlchemy Connection or Session: the job is part of its transaction.
         """
-        job = self._intake.prepare(task, args, options, check=check)
-        return self._intake.place(job, connection)
+        job = self._enqueuer.prepare(task, args, options, check=check)
+        return self._enqueuer.enqueue(job, connection)
 
     def command(self, command: str | Sequence[str], *, connection: Any = None, **options: Unpack[Options]) -> Job:
         """Enqueue a shell command: text for /bin/sh, or a list of program and arguments.
 
         Raises ConfigError where the config doesn't allow commands.
         """
-        return self._intake.place(self._intake.prepare_command(command, options), connection)
+        return self._enqueuer.enqueue(self._enqueuer.prepare_command(command, options), connection)
 
     def enqueue_many(
         self, jobs: Iterable[NewJob | Mapping[str, Any]], *, check: bool = True, connection: Any = None
@@ -200,7 +200,7 @@ class Cronq:
         Each is what `task.job(…)` or `task.using(…).job(…)` gives, or a dict with the keys of
         `cronq enqueue --stdin`. Raises InvalidInput naming the first bad one, counted from 1.
         """
-        return self._intake.place_all(list(self._prepared(jobs, check=check)), connection)
+        return self._enqueuer.enqueue_all(list(self._prepared(jobs, check=check)), connection)
 
     def emit(self, event: str, /, **fields: Any) -> list[Job]:
         """Enqueue one job for each task that subscribed, in one transaction.
@@ -211,7 +211,7 @@ class Cronq:
         tasks = self.registry.subscribers(event, self.config.events)
         if not tasks:
             log.warning("event %s: no task has subscribed", event)
-        return self._intake.place_all([self._for_event(task, event, fields) for task in tasks])
+        return self._enqueuer.enqueue_all([self._for_event(task, event, fields) for task in tasks])
 
     @property
     def later(self) -> Later:
@@ -219,7 +219,7 @@ class Cronq:
 
         `queue.later["shop.mailer:Mailer"].send(to="…")` needs `allow = ["shop.mailer"]`.
         """
-        return Later(self._intake)
+        return Later(self._enqueuer)
 
     # Asking and steering
 
@@ -270,12 +270,12 @@ class Cronq:
 
     def _declare(self, target: Any, name: str | None, options: Mapping[str, Any]) -> Any:
         full_name = name or default_name(target)
-        declared = submission.declared(options, where=f"task {full_name}")
+        declared = job_options.declared(options, where=f"task {full_name}")
         task = self.registry.add(Task(full_name, target, declared))
-        self._intake.forget()
+        self._enqueuer.forget()
         if isinstance(target, type):
-            return ClassTask(self._intake, task, target)
-        return FunctionTask(self._intake, task, target)
+            return ClassTask(self._enqueuer, task, target)
+        return FunctionTask(self._enqueuer, task, target)
 
     def _hook(self, moment: str, hook: Hook) -> Hook:
         self.registry.hooks[moment].append(hook)
@@ -284,13 +284,13 @@ class Cronq:
     def _prepared(self, jobs: Iterable[NewJob | Mapping[str, Any]], *, check: bool) -> Iterator[NewJob]:
         for number, job in enumerate(jobs, start=1):
             try:
-                yield job if isinstance(job, NewJob) else self._intake.prepare_spec(job, check=check)
+                yield job if isinstance(job, NewJob) else self._enqueuer.prepare_spec(job, check=check)
             except InvalidInput as error:
                 raise type(error)(f"job {number}: {error}") from error
 
     def _for_event(self, task: Task, event: str, fields: Mapping[str, Any]) -> NewJob:
         arguments = task.bind((), task.accepts(fields))
-        return self._intake.customise(self._intake.template(task.name), arguments, {})._replace(event=event)
+        return self._enqueuer.customise(self._enqueuer.template(task.name), arguments, {})._replace(event=event)
 
 
 def load_app(config: Config) -> Cronq:

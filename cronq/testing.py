@@ -26,7 +26,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cronq import submission
+from cronq.client import job_options
 from cronq.errors import UsageError
 from cronq.executor import Executor
 from cronq.model.job import Enqueued, State
@@ -80,7 +80,7 @@ class ManualClock(Clock):
 def capture(queue: Cronq) -> Iterator[list[Job]]:
     """Collect what is enqueued, in order; it is checked as ever, but neither stored nor run."""
     captured: list[Job] = []
-    with queue._intake.substituted(_Captor(captured, queue.clock)):
+    with queue._enqueuer.substituted(_Captor(captured, queue.clock)):
         yield captured
 
 
@@ -135,7 +135,7 @@ class _Captor:
         new = [Enqueued(number, existing=False) for number in range(first, first + len(jobs))]
         now = self._clock.now()
         pairs = zip(jobs, new, strict=True)
-        self._captured += [submission.accepted(job, enqueued, now=now) for job, enqueued in pairs]
+        self._captured += [job_options.accepted(job, enqueued, now=now) for job, enqueued in pairs]
         return new
 
     def enqueue_through(self, _connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
@@ -182,7 +182,7 @@ def _elsewhere(queue: Cronq, clock: Clock | None, kind: type[StoreT]) -> Iterato
             config.with_values(_ORIGIN, database=database, lock_dir=locks, synchronous="normal"), clock=clock
         )
         try:
-            with kind(queue.config, queue.clock) as store, queue._intake.substituted(store):
+            with kind(queue.config, queue.clock) as store, queue._enqueuer.substituted(store):
                 yield store
         finally:
             queue.configure(config, clock=usual_clock)

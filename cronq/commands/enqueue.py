@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from cronq.app import Cronq
+    from cronq.client.job_options import Options
     from cronq.model.job import Job
-    from cronq.submission import Options
 
 _ENQUEUE_EXAMPLE = """\
 Example:

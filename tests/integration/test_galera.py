@@ -113,7 +113,9 @@ def what_one_node_took_the_other_has(queue: ClusterQueue) -> None:
     """At once: whoever is woken by an enqueue on one node finds the job on the other."""
     with queue.store("first") as first, queue.store("second") as second:
         for number in range(50):
-            job = first.enqueue([queue.app._intake.prepare("jobs.work", {}, {"key": f"seen-{number}"}, check=False)])[0]
+            job = first.enqueue([queue.app._enqueuer.prepare("jobs.work", {}, {"key": f"seen-{number}"}, check=False)])[
+                0
+            ]
             now = second.clock.now()
             (claimed,) = second.claim(Filter(), Lease("other", now + 60_000_000), limit=1, now=now)
             assert claimed.id == job.id

@@ -7,7 +7,7 @@ import inspect
 import cronq
 from cronq import testing
 from cronq.app import Cronq
-from cronq.handles import ClassTask, FunctionTask
+from cronq.client.task_handles import ClassTask, FunctionTask
 
 
 class Performer:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from logging import INFO
 from typing import TYPE_CHECKING, Any
 
-from cronq import submission
+from cronq.client import job_options
 from cronq.config.command_permission import require_commands
 from cronq.model.job import COMMAND_TASK, NewJob
 from cronq.store import Store
@@ -59,7 +59,7 @@ class _ForAll:
         self.opened: _Opened | None = _Opened(store)
 
 
-class Intake:
+class Enqueuer:
     """The way in for the jobs of one Cronq object, from any thread and on either side of a fork."""
 
     def __init__(self, config: Config, registry: Registry) -> None:
@@ -69,23 +69,23 @@ class Intake:
         self._templates: dict[str, NewJob] = {}
         self._known: dict[str, _Known] = {}
         self._breakers = CircuitBreakers()
-        self._place: _ForEachThread | _ForAll = _ForEachThread()
+        self._local: _ForEachThread | _ForAll = _ForEachThread()
 
     @property
     def store(self) -> Store:
         """This thread's store, opened at first use."""
-        opened = self._place.opened
+        opened = self._local.opened
         if opened is None or opened.pid != os.getpid():
             if opened is not None:
                 _inherited.append(opened.store)
             announcer = Announcer(self.config, breakers=self._breakers)
-            opened = self._place.opened = _Opened(Store(self.config, self.clock, announcer))
+            opened = self._local.opened = _Opened(Store(self.config, self.clock, announcer))
         return opened.store
 
     def configure(self, config: Config, *, clock: Clock | None = None) -> None:
         """Go on with another config, and another clock if given."""
         self.close()
-        self._place = _ForEachThread()
+        self._local = _ForEachThread()
         self.config = config
         self.clock = clock or self.clock
         self.registry.allow = config.allow
@@ -94,15 +94,15 @@ class Intake:
     @contextmanager
     def substituted(self, store: Any) -> Iterator[None]:
         """Let a stand-in take what is enqueued, from all threads."""
-        before, self._place = self._place, _ForAll(store)
+        before, self._local = self._local, _ForAll(store)
         try:
             yield
         finally:
-            self._place = before
+            self._local = before
 
     def close(self) -> None:
         """Close this thread's connections; the next use opens others."""
-        opened = self._place.opened
+        opened = self._local.opened
         if opened is not None and opened.pid == os.getpid():
             opened.store.close()
 
@@ -116,7 +116,7 @@ class Intake:
         found = self._templates.get(name)
         if found is None:
             task = self.registry.get(name)
-            found = submission.template(name, task.options if task else None, self.config)
+            found = job_options.template(name, task.options if task else None, self.config)
             self._templates[name] = found
             if task:
                 self._known[name] = task, found[2:]
@@ -130,12 +130,12 @@ class Intake:
             known = self._known.get(name)
             if known is not None:
                 return _new(known, (), args)
-        arguments = submission.arguments(args)
+        arguments = job_options.arguments(args)
         if name == COMMAND_TASK:
             return self.prepare_command(arguments.get("command"), options)
         if check and self._knows_tasks():
             arguments = self.registry.resolve(name).bind((), arguments)
-        return self.customise(self.template(submission.task_name(name)), arguments, options)
+        return self.customise(self.template(job_options.task_name(name)), arguments, options)
 
     def plain(self, task: Task, args: Sequence[Any], kwargs: Mapping[str, Any]) -> NewJob:
         """The job for a task and its arguments, without options. Raises InvalidInput."""
@@ -144,14 +144,14 @@ class Intake:
     def prepare_command(self, command: object, options: Mapping[str, Any]) -> NewJob:
         """The job for a shell command. Raises ConfigError where commands aren't allowed."""
         require_commands(setting=self.config.commands, sqlite_path=self.config.sqlite_path())
-        arguments = {"command": submission.command_line(command)}
+        arguments = {"command": job_options.command_line(command)}
         return self.customise(self.template(COMMAND_TASK), arguments, options)
 
     def prepare_spec(self, spec: Mapping[str, Any], *, check: bool = True) -> NewJob:
         """The job for a dict as `enqueue --stdin` takes it."""
         if type(spec) is dict and spec.keys() == _TASK_AND_ARGS:
             return self.prepare(spec["task"], spec["args"], _NO_OPTIONS, check=check)
-        options = submission.options_of(spec)
+        options = job_options.options_of(spec)
         if "command" in spec:
             return self.prepare_command(spec["command"], options)
         return self.prepare(spec["task"], spec.get("args"), options, check=check)
@@ -163,23 +163,23 @@ class Intake:
             return job
         # A delay counts by the database's clock, which has to be read before.
         now = self.store.tell_time() if "at" in options else self.clock.now()
-        return submission.customise(job, options, now=now)
+        return job_options.customise(job, options, now=now)
 
     def check_options(self, name: str, options: Mapping[str, Any]) -> None:
         """Raise InvalidInput for options that jobs of this task can't have."""
-        submission.customise(self.template(name), options, now=self.clock.now())
+        job_options.customise(self.template(name), options, now=self.clock.now())
 
-    def place(self, job: NewJob, connection: Any = None) -> Job:
+    def enqueue(self, job: NewJob, connection: Any = None) -> Job:
         """Enqueue one job, in the caller's transaction if a connection is given."""
         if connection is not None:
-            return self.place_all((job,), connection)[0]
+            return self.enqueue_all((job,), connection)[0]
         now = self.clock.now()
         (new,) = self.store.enqueue((job,))
         if log.isEnabledFor(INFO):
             _tell((job,), (new,))
-        return self._twin(job, new, now) if new.existing else submission.accepted(job, new, now=now)
+        return self._twin(job, new, now) if new.existing else job_options.accepted(job, new, now=now)
 
-    def place_all(self, jobs: Sequence[NewJob], connection: Any = None) -> list[Job]:
+    def enqueue_all(self, jobs: Sequence[NewJob], connection: Any = None) -> list[Job]:
         """Enqueue jobs in one transaction, all or none; the jobs come back in order."""
         if not jobs:
             return []
@@ -188,7 +188,7 @@ class Intake:
         enqueued = store.enqueue(jobs) if connection is None else store.enqueue_through(connection, jobs)
         if log.isEnabledFor(INFO):
             _tell(jobs, enqueued)
-        accepted = submission.accepted
+        accepted = job_options.accepted
         return [
             self._twin(job, new, now) if new.existing else accepted(job, new, now=now)
             for job, new in zip(jobs, enqueued, strict=True)
@@ -197,7 +197,7 @@ class Intake:
     def _twin(self, job: NewJob, enqueued: Enqueued, now: int) -> Job:
         twin = self.store.get(enqueued.id)
         if twin is None:
-            return submission.accepted(job, enqueued, now=now)
+            return job_options.accepted(job, enqueued, now=now)
         return twin._replace(existing=True)
 
     def _knows_tasks(self) -> bool:

@@ -10,9 +10,9 @@ from cronq.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cronq.intake import Intake
+    from cronq.client.enqueueing import Enqueuer
+    from cronq.client.job_options import Options
     from cronq.model.job import Job, NewJob
-    from cronq.submission import Options
     from cronq.tasks.registry import Task
 
 P = ParamSpec("P")
@@ -30,16 +30,16 @@ class Performing(Protocol[P, R_co]):
 class Bound(Generic[P]):
     """A task with options, ready to be enqueued any number of times."""
 
-    def __init__(self, intake: Intake, task: Task, connection: Any, options: Options) -> None:
-        self._intake = intake
+    def __init__(self, enqueuer: Enqueuer, task: Task, connection: Any, options: Options) -> None:
+        self._enqueuer = enqueuer
         self._task = task
         self._connection = connection
         self._options = options
-        intake.check_options(task.name, options)
+        enqueuer.check_options(task.name, options)
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job:
         """Enqueue one job with these arguments. Raises InvalidInput if they don't fit."""
-        return self._intake.place(self._prepare(args, kwargs), self._connection)
+        return self._enqueuer.enqueue(self._prepare(args, kwargs), self._connection)
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
         """A job for `enqueue_many`, not enqueued yet."""
@@ -48,15 +48,15 @@ class Bound(Generic[P]):
         return self._prepare(args, kwargs)
 
     def _prepare(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NewJob:
-        template = self._intake.template(self._task.name)
-        return self._intake.customise(template, self._task.bind(args, kwargs), self._options)
+        template = self._enqueuer.template(self._task.name)
+        return self._enqueuer.customise(template, self._task.bind(args, kwargs), self._options)
 
 
 class Enqueueable(Generic[P]):
     """A task that can be enqueued; `name` is what its jobs call it."""
 
-    def __init__(self, intake: Intake, task: Task) -> None:
-        self._intake = intake
+    def __init__(self, enqueuer: Enqueuer, task: Task) -> None:
+        self._enqueuer = enqueuer
         self._task = task
         self.name = task.name
 
@@ -65,7 +65,7 @@ class Enqueueable(Generic[P]):
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job:
         """Enqueue one job with these arguments. Raises InvalidInput if they don't fit."""
-        return self._intake.place(self._prepare(args, kwargs))
+        return self._enqueuer.enqueue(self._prepare(args, kwargs))
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
         """A job for `enqueue_many`, not enqueued yet."""
@@ -77,17 +77,17 @@ class Enqueueable(Generic[P]):
         A delay counts from each `enqueue`. `connection` is a SQLAlchemy Connection or Session
         whose transaction the jobs belong to. Raises InvalidInput naming a bad option.
         """
-        return Bound(self._intake, self._task, connection, options)
+        return Bound(self._enqueuer, self._task, connection, options)
 
     def _prepare(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NewJob:
-        return self._intake.plain(self._task, args, kwargs)
+        return self._enqueuer.plain(self._task, args, kwargs)
 
 
 class FunctionTask(Enqueueable[P], Generic[P, R]):
     """A function that is a task: calling it is a plain call."""
 
-    def __init__(self, intake: Intake, task: Task, function: Callable[P, R]) -> None:
-        super().__init__(intake, task)
+    def __init__(self, enqueuer: Enqueuer, task: Task, function: Callable[P, R]) -> None:
+        super().__init__(enqueuer, task)
         self._function = function
         update_wrapper(self, function)
 
@@ -99,8 +99,8 @@ class FunctionTask(Enqueueable[P], Generic[P, R]):
 class ClassTask(Enqueueable[P], Generic[P, R]):
     """A class that is a task: it still makes objects, has subclasses and knows its instances."""
 
-    def __init__(self, intake: Intake, task: Task, kind: type[R]) -> None:
-        super().__init__(intake, task)
+    def __init__(self, enqueuer: Enqueuer, task: Task, kind: type[R]) -> None:
+        super().__init__(enqueuer, task)
         self._kind = kind
         update_wrapper(self, kind, updated=())
 
@@ -123,18 +123,18 @@ class ClassTask(Enqueueable[P], Generic[P, R]):
 class Later:
     """Callables that nobody registered, by name: `queue.later["shop.mailer:Mailer"].send(to="…")`."""
 
-    def __init__(self, intake: Intake) -> None:
-        self._intake = intake
+    def __init__(self, enqueuer: Enqueuer) -> None:
+        self._enqueuer = enqueuer
 
     def __getitem__(self, target: str) -> Callables:
-        return Callables(self._intake, target)
+        return Callables(self._enqueuer, target)
 
 
 class Callables:
     """The methods of a class, or the functions of a module, each of which enqueues when called."""
 
-    def __init__(self, intake: Intake, target: str) -> None:
-        self._intake = intake
+    def __init__(self, enqueuer: Enqueuer, target: str) -> None:
+        self._enqueuer = enqueuer
         self._target = target
 
     def __getattr__(self, name: str) -> Callable[..., Job]:
@@ -143,7 +143,7 @@ class Callables:
         full_name = f"{self._target}{'.' if ':' in self._target else ':'}{name}"
 
         def enqueue(*args: Any, **kwargs: Any) -> Job:
-            arguments = self._intake.registry.resolve(full_name).bind(args, kwargs)
-            return self._intake.place(self._intake.customise(self._intake.template(full_name), arguments, {}))
+            arguments = self._enqueuer.registry.resolve(full_name).bind(args, kwargs)
+            return self._enqueuer.enqueue(self._enqueuer.customise(self._enqueuer.template(full_name), arguments, {}))
 
         return enqueue
