@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cronq.errors import Snooze as Snooze
     from cronq.errors import Stop as Stop
     from cronq.errors import TimeLimitExceeded as TimeLimitExceeded
-    from cronq.executor import current_job as current_job
+    from cronq.execution.job_context import current_job as current_job
     from cronq.model.job import Job as Job
 
 __version__ = "0.1.0"
@@ -42,7 +42,7 @@ _HOMES = {
     "Snooze": "cronq.errors",
     "Stop": "cronq.errors",
     "TimeLimitExceeded": "cronq.errors",
-    "current_job": "cronq.executor",
+    "current_job": "cronq.execution.executor",
 }
 
 __all__ = [*_HOMES, "__version__"]

@@ -6,16 +6,15 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from cronq.engine import Engine
-from cronq.part import Part
-from cronq.pool import TICK
+from cronq.execution.engine import Engine, RunnerInfo
+from cronq.execution.pool import TICK
 
 if TYPE_CHECKING:
     from cronq.config.loader import Config
+    from cronq.execution.pool import StartedPool
+    from cronq.execution.results import Summary
     from cronq.model.job import Claimed
-    from cronq.pool import Started
     from cronq.store import Store
-    from cronq.summary import Summary
     from cronq.tasks.registry import Registry
 
 _PRESENT_AFTER = 1.0
@@ -33,8 +32,8 @@ class Attendant(Engine):
 
     promotes = False
 
-    def __init__(self, store: Store, registry: Registry, config: Config, *, started: Started) -> None:
-        super().__init__(store, registry, config, part=Part("serve-inetd", children=1, started=started))
+    def __init__(self, store: Store, registry: Registry, config: Config, *, started: StartedPool) -> None:
+        super().__init__(store, registry, config, part=RunnerInfo("serve-inetd", children=1, started=started))
         self.claimed = 1
         self._since = started.since
         self._present = False

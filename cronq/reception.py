@@ -7,9 +7,8 @@ from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq import callers
-from cronq.engine import Engine
-from cronq.part import Part
-from cronq.pool import TICK
+from cronq.execution.engine import Engine, RunnerInfo
+from cronq.execution.pool import TICK
 from cronq.storage.claim_one import Refused
 from cronq.store import Lease
 from cronq.times import SECOND
@@ -20,10 +19,10 @@ if TYPE_CHECKING:
     from cronq.callers import Caller
     from cronq.config.loader import Config
     from cronq.desk import Desk
+    from cronq.execution.pool import ChildHandle
+    from cronq.execution.results import Summary
     from cronq.model.job import Claimed
-    from cronq.pool import Member
     from cronq.store import Store
-    from cronq.summary import Summary
     from cronq.tasks.registry import Registry
 
 MOST_AT_ONCE = 16
@@ -50,7 +49,7 @@ class Reception(Engine):
         self, store: Store, registry: Registry, config: Config, *, desk: Desk, rules: Rules, log: Callable[[str], None]
     ) -> None:
         children = min(config.jobs, rules.at_once)
-        super().__init__(store, registry, config, part=Part("serve-inetd", children=children))
+        super().__init__(store, registry, config, part=RunnerInfo("serve-inetd", children=children))
         self._desk = desk
         self._rules = rules
         self._log = log
@@ -117,7 +116,7 @@ class Reception(Engine):
             member.give([job])
         return said
 
-    def _take_on(self, job_id: int) -> tuple[str, Claimed | None, Member | None]:
+    def _take_on(self, job_id: int) -> tuple[str, Claimed | None, ChildHandle | None]:
         member = self._idle_child()
         if member is None:
             return f"ERR {job_id} busy", None, None
@@ -137,7 +136,7 @@ class Reception(Engine):
             self._renew()
         return job
 
-    def _idle_child(self) -> Member | None:
+    def _idle_child(self) -> ChildHandle | None:
         """A child without work; a new one where all have some and there may be more."""
         for member in self._pool.members:
             if not member.hand and self._pool.has_room(member):

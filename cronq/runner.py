@@ -5,20 +5,19 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from cronq.engine import Engine
+from cronq.execution.engine import Engine, RunnerInfo
+from cronq.execution.pool import TICK
+from cronq.execution.prefetch import LARGEST_CLAIM
 from cronq.model.selection import Filter
 from cronq.notifications import channels
-from cronq.pace import LARGEST_CLAIM
-from cronq.part import Part
-from cronq.pool import TICK
 from cronq.store import Lease
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
     from cronq.config.loader import Config
+    from cronq.execution.results import Report, Summary
     from cronq.model.job import Claimed
     from cronq.store import Store
-    from cronq.summary import Report, Summary
     from cronq.tasks.registry import Registry
 
 _LOOK_AGAIN = 0.1
@@ -54,7 +53,7 @@ class Runner(Engine):
         report: Report | None = None,
     ) -> None:
         channels.check(config)
-        part = Part(self.kind, " ".join(plan.wanted.queues), plan.children)
+        part = RunnerInfo(self.kind, " ".join(plan.wanted.queues), plan.children)
         super().__init__(store, registry, config, part=part, report=report)
         self._plan = plan
         self._started = time.monotonic()

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from cronq.client import job_options
 from cronq.errors import UsageError
-from cronq.executor import Executor
+from cronq.execution.executor import Executor
 from cronq.model.job import Enqueued, State
 from cronq.model.outcome import Settlement, next_state
 from cronq.model.retry import Policies

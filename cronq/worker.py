@@ -6,13 +6,13 @@ import signal
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from cronq.engine import SHUTDOWN_GRACE
 from cronq.errors import Unavailable
+from cronq.execution.engine import SHUTDOWN_GRACE
+from cronq.execution.pool import TICK
+from cronq.execution.worker_signals import AFRESH, WorkerSignals
 from cronq.locks import remains_of_the_dead
 from cronq.model.job import Failure
 from cronq.model.outcome import Outcome
-from cronq.orders import AFRESH, Orders
-from cronq.pool import TICK
 from cronq.runner import Plan, Runner
 from cronq.storage.workers import Heartbeat
 from cronq.system import memory
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from cronq.config.loader import Config
+    from cronq.execution.results import Report, Summary
     from cronq.model.job import Claimed
     from cronq.store import Store
-    from cronq.summary import Report, Summary
     from cronq.system.systemd import ServiceManager
     from cronq.tasks.registry import Registry
 
@@ -72,7 +72,7 @@ class Worker(Runner):
         report: Report | None = None,
     ) -> None:
         super().__init__(store, registry, config, plan=stay.plan, report=report)
-        self.orders = Orders()
+        self.orders = WorkerSignals()
         self._stay = stay
         self._grace = stay.grace
         self._service = service

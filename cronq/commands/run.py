@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from typing import Self
 
     from cronq.commands import Invocation
+    from cronq.execution.results import Summary
     from cronq.locks import RunLock
     from cronq.model.selection import Filter
     from cronq.notifications.ping import Pinged
-    from cronq.summary import Summary
 
 VALUES = {**FILTER_VALUES, "--limit": "limit", "--max-time": "max_time"}
 FLAGS = {**FILTER_FLAGS, "--fail": "fail"}

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from cronq.commands import Invocation
     from cronq.desk import Desk
     from cronq.entrance import Entrance
+    from cronq.execution.pool import Pool
     from cronq.model.claimed_job import Claimed
-    from cronq.pool import Pool
     from cronq.tasks.registry import Registry
 
 VALUES = {"--jobs": "jobs", "--idle-exit": "idle_exit"}
@@ -215,22 +215,22 @@ class _Errand:
         return self._invocation.cronq(with_tasks=True).registry
 
     def _start(self, job: Claimed, registry: Registry) -> Pool:
+        from cronq.execution.pool import Pool, PoolConfig
         from cronq.model.retry import Policies
-        from cronq.pool import Pool, Setting
 
         policies = Policies(self._config, registry)
-        pool = Pool(1, Setting(self._config, registry, policies, self._clock, self._alive.worker))
+        pool = Pool(1, PoolConfig(self._config, registry, policies, self._clock, self._alive.worker))
         pool.fill()
         pool.members[0].give([job])
         return pool
 
     def _see_through(self, pool: Pool, registry: Registry) -> None:
         from cronq.attendant import Attendant
-        from cronq.pool import Started
+        from cronq.execution.pool import StartedPool
         from cronq.store import Store
 
         with Store(self._config, self._clock) as store:
-            Attendant(store, registry, self._config, started=Started(self._alive, pool, self._since)).see_through()
+            Attendant(store, registry, self._config, started=StartedPool(self._alive, pool, self._since)).see_through()
 
     def _give_back(self, job: Claimed) -> None:
         """The app can't be imported: the job goes back, its attempt with it."""

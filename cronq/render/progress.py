@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress
 
+    from cronq.execution.results import Summary
     from cronq.notifications.notice import Notice
-    from cronq.summary import Summary
 
 WORTH_A_BAR = 1000
 """Jobs: fewer are changed in a moment."""

@@ -95,7 +95,9 @@ def test_serve_inetd_answers_before_it_imports_what_takes_time(project: Project,
         check=True,
     )
     assert ran.stdout == said
-    assert not set(ran.stderr.split()) & (HEAVY | SLOW | {"cronq.store", "cronq.engine", "socket", "signal", "random"})
+    assert not set(ran.stderr.split()) & (
+        HEAVY | SLOW | {"cronq.store", "cronq.execution.engine", "socket", "signal", "random"}
+    )
 
 
 def test_serve_inetd_needs_little_for_a_command(project: Project) -> None:

@@ -9,8 +9,8 @@ import random
 import pytest
 
 from cronq.config.loader import Config
+from cronq.execution.rescue import Rescuer
 from cronq.locks import Liveness
-from cronq.maintenance import Maintainer
 from cronq.model.retry import Policies
 from cronq.storage.idle_check import anything_to_do
 from cronq.store import Store
@@ -21,12 +21,12 @@ from tests.contract.steps import claim, finish, later, new, put, states
 
 
 @pytest.fixture
-def maintainer(store: Store, config: Config) -> Maintainer:
-    return Maintainer(store, config, Policies(config, Registry()), chance=random.Random(1))
+def maintainer(store: Store, config: Config) -> Rescuer:
+    return Rescuer(store, config, Policies(config, Registry()), chance=random.Random(1))
 
 
 def test_one_worker_rescues_what_other_hosts_left(
-    maintainer: Maintainer, store: Store, other: Store, clock: ManualClock
+    maintainer: Rescuer, store: Store, other: Store, clock: ManualClock
 ) -> None:
     ids = put(store, new())
     claim(store, worker="gone")
@@ -42,7 +42,7 @@ def test_one_worker_rescues_what_other_hosts_left(
 
 def test_one_worker_prunes(store: Store, other: Store, config: Config, clock: ManualClock) -> None:
     keeping_none = config.with_values("the test", retention=0)
-    maintainer = Maintainer(store, keeping_none, Policies(config, Registry()), chance=random.Random(1))
+    maintainer = Rescuer(store, keeping_none, Policies(config, Registry()), chance=random.Random(1))
     put(store, new(), new())
     finish(store, claim(store))
     clock.advance(1)
@@ -70,7 +70,7 @@ def test_a_clock_in_doubt_rescues_nobody_elses_jobs(
     unsure.advance(61)
     unsure.doubt = doubt * SECOND
     with Store(config, unsure) as doubtful, caplog.at_level(logging.WARNING):
-        maintainer = Maintainer(doubtful, config, Policies(config, Registry()), chance=random.Random(1))
+        maintainer = Rescuer(doubtful, config, Policies(config, Registry()), chance=random.Random(1))
         settled = [*maintainer.rescue(besides="me"), *maintainer.rescue(besides="me")]
     assert len(settled) == rescued
     assert sum("in doubt" in record.message for record in caplog.records) == 1 - rescued

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from cronq import journal
 from cronq.config.loader import Config
 from cronq.errors import ConfigError
-from cronq.journal import Journal, path_for
+from cronq.execution import journal
+from cronq.execution.journal import Journal, path_for
 from cronq.locks import Liveness, Remains, RunLock
 from tests.integration.stores import config_in
 

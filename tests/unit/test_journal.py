@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cronq.journal import Entry, Journal
+from cronq.execution.journal import Entry, Journal
 from cronq.model.job import Failure
 from cronq.model.outcome import Outcome
 from tests.unit.claims import claimed

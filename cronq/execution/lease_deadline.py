@@ -19,7 +19,7 @@ _EARLIER = 0.9
 """The share of a lease after which its jobs are stopped: to be dead when it ends."""
 
 
-class Fence:
+class LeaseDeadline:
     """Calls `stop` when the leases are about to end, at any moment, unless they are renewed before."""
 
     def __init__(self, lease: float, stop: Callable[[], None]) -> None:
@@ -50,7 +50,7 @@ class Fence:
             self._stop()
 
 
-class NoFence(Fence):
+class NoDeadline(LeaseDeadline):
     """For a file, which a host that is cut off can't share."""
 
     fallen = False

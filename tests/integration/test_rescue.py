@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from cronq import journal
 from cronq.config.loader import Config
-from cronq.journal import Journal, path_for
+from cronq.execution import journal
+from cronq.execution.journal import Journal, path_for
+from cronq.execution.rescue import Rescuer
 from cronq.locks import Liveness
-from cronq.maintenance import Maintainer
 from cronq.model.job import Claimed, NewJob
 from cronq.model.outcome import Outcome, Settlement
 from cronq.model.retry import Policies
@@ -45,8 +45,8 @@ def store(config: Config) -> Iterator[Store]:
         yield made
 
 
-def maintainer(store: Store, config: Config) -> Maintainer:
-    return Maintainer(store, config, Policies(config, Registry()), chance=random.Random(1))
+def maintainer(store: Store, config: Config) -> Rescuer:
+    return Rescuer(store, config, Policies(config, Registry()), chance=random.Random(1))
 
 
 def rescue(store: Store, config: Config) -> list[Settlement]:

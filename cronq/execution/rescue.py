@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from cronq import journal, leftovers
+from cronq.execution import journal, leftovers
 from cronq.locks import Remains
 from cronq.model.job import Failure
 from cronq.model.outcome import Outcome, Settlement
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from cronq.config.loader import Config
-    from cronq.journal import Entry
+    from cronq.execution.journal import Entry
     from cronq.model.job import Claimed
     from cronq.model.retry import Policies
     from cronq.store import Held, Store
@@ -40,7 +40,7 @@ _REBOOTED = "executor died: the machine was restarted"
 _UNKNOWN = "executor died: the lease of its runner {worker} ended"
 
 
-class Maintainer:
+class Rescuer:
     """Puts right what dead runners left. Every step is safe to do twice, and by two at once."""
 
     def __init__(self, store: Store, config: Config, policies: Policies, *, chance: Random) -> None:

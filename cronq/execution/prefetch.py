@@ -10,8 +10,8 @@ from cronq.times import SECOND
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cronq.execution.pool import Ended
     from cronq.model.job import Claimed
-    from cronq.pool import Ended
 
 AHEAD = 0.1
 """Seconds of work that a child may have in hand: no claim is larger than what starts within them."""
@@ -30,7 +30,7 @@ _OVERHEAD = 0.00002
 
 
 @dataclass
-class Pace:
+class Prefetch:
     """How long jobs take and how large they are, learned to claim neither too many nor too few."""
 
     seconds: float = _FIRST_GUESS

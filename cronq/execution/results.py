@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from cronq.notifications.notice import Notice
+
 from typing import TYPE_CHECKING
 
 from cronq.model.job import State
 from cronq.notifications.notice import healthy, notice_of
-from cronq.summary import Summary
 from cronq.system.log import log, step
 
 if TYPE_CHECKING:
@@ -16,10 +21,9 @@ if TYPE_CHECKING:
     from cronq.model.retry import Policies
     from cronq.notifications.sender import Sender
     from cronq.store import Store
-    from cronq.summary import Report
 
 
-class Account:
+class ResultRecorder:
     """A worker's account of what it settled."""
 
     def __init__(self, store: Store, policies: Policies, courier: Sender, *, report: Report | None) -> None:
@@ -63,3 +67,38 @@ class Account:
         for queue in self._store.troubles.take_healed() if self._courier.wanted else ():
             log.info("%s", healthy(queue))
             self._courier.take(healthy(queue))
+
+
+@dataclass
+class Summary:
+    """What a run did: jobs by the state they went to. `lost` are leases that others took over."""
+
+    finished: int = 0
+    failed: int = 0
+    retrying: int = 0
+    waiting: int = 0
+    cancelled: int = 0
+    ready: int = 0
+    lost: int = 0
+    conflicts: int = 0
+    """How often the database had to be asked again because another runner was in the way."""
+    stopped: bool = False
+    """Whether a signal or a task ended the run early."""
+
+    @property
+    def ended(self) -> int:
+        """Attempts that ended."""
+        return self.finished + self.failed + self.retrying + self.waiting + self.cancelled + self.ready
+
+
+class Report(Protocol):
+    """Who is told how a run goes."""
+
+    watched: bool
+    """Whether somebody looks at `progress`: counting what is left costs a statement."""
+
+    def progress(self, summary: Summary, total: int) -> None:
+        """Outcomes were written; `total` is what there was and is to do."""
+
+    def needs_a_person(self, notice: Notice) -> None:
+        """A job failed for good, or keeps failing."""

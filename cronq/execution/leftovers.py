@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from cronq.system import process_tree
 
 if TYPE_CHECKING:
-    from cronq.journal import Journal
+    from cronq.execution.journal import Journal
 
 _LOOK_AGAIN = 0.005
 

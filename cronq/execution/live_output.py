@@ -9,11 +9,11 @@ from cronq.storage.live_output import WINDOW, Tail, Written
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cronq.pool import Pool
+    from cronq.execution.pool import Pool
     from cronq.store import Store
 
 
-class Followers:
+class LiveOutput:
     """The runner's side of `cronq tail`."""
 
     def __init__(self, store: Store, pool: Pool) -> None:

@@ -16,12 +16,12 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from cronq import child as child_side
-from cronq import leftovers
-from cronq.capture import Capture
 from cronq.errors import CronqError
-from cronq.executor import Executor
-from cronq.journal import Journal, path_for
+from cronq.execution import child as child_side
+from cronq.execution import leftovers
+from cronq.execution.executor import Executor
+from cronq.execution.journal import Journal, path_for
+from cronq.execution.output_capture import Capture
 from cronq.model.claimed_job import Failure
 from cronq.model.outcome import Outcome
 from cronq.system import process_tree
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from resource import struct_rusage
 
     from cronq.config.loader import Config
-    from cronq.journal import Entry
+    from cronq.execution.journal import Entry
     from cronq.locks import Liveness
     from cronq.model.claimed_job import Claimed
     from cronq.model.retry import Policies
@@ -66,7 +66,7 @@ class Ended(NamedTuple):
     outcome: Outcome
 
 
-class Setting(NamedTuple):
+class PoolConfig(NamedTuple):
     """What the children need to know, fixed for the life of a pool."""
 
     config: Config
@@ -76,10 +76,10 @@ class Setting(NamedTuple):
     worker: str
 
 
-class Member:
+class ChildHandle:
     """One child as the runner sees it: what it has in hand, in order."""
 
-    def __init__(self, number: int, setting: Setting) -> None:
+    def __init__(self, number: int, setting: PoolConfig) -> None:
         self.number = number
         self.pid = 0
         self.hand: deque[Claimed] = deque()
@@ -179,7 +179,7 @@ class Member:
         self.orders.close()
 
 
-class Started(NamedTuple):
+class StartedPool(NamedTuple):
     """A pool with a child at work, and the liveness lock that its worker has taken."""
 
     alive: Liveness
@@ -191,7 +191,7 @@ class Started(NamedTuple):
 class Pool:
     """The children of one runner."""
 
-    def __init__(self, size: int, setting: Setting) -> None:
+    def __init__(self, size: int, setting: PoolConfig) -> None:
         self.size = size
         self.before_fork: Callable[[], None] = _nothing
         """Closes what a child must not inherit."""
@@ -202,8 +202,8 @@ class Pool:
             os.set_blocking(fd, False)
         self._looked = 0.0
         self._stillborn = 0
-        self.members: list[Member] = []
-        self.retired: list[Member] = []
+        self.members: list[ChildHandle] = []
+        self.retired: list[ChildHandle] = []
 
     def fill(self) -> None:
         """Fork as many children as are missing."""
@@ -212,8 +212,8 @@ class Pool:
             while len(self.members) < self.size:
                 self.members.append(self._fork())
 
-    def _fork(self) -> Member:
-        member = Member(next(self._numbers), self._setting)
+    def _fork(self) -> ChildHandle:
+        member = ChildHandle(next(self._numbers), self._setting)
         runner = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -225,7 +225,7 @@ class Pool:
         member.journal.name_process(pid)
         return member
 
-    def _serve(self, member: Member) -> None:
+    def _serve(self, member: ChildHandle) -> None:
         """In the child: forget the other children and work."""
         for other in self.members:
             other.close()
@@ -234,7 +234,7 @@ class Pool:
         os.close(self._bell[0])
         setting, journal = self._setting, member.journal
         executor = Executor(setting.registry, setting.config, setting.clock, in_child=journal.name_command)
-        line = child_side.Line(member.permits[0], member.messages[0], self._bell[1], member.orders)
+        line = child_side.Pipes(member.permits[0], member.messages[0], self._bell[1], member.orders)
         tools = child_side.Tools(journal, member.captures, executor, setting.policies.time_limit)
         child_side.Child(line, tools).serve()
 
@@ -283,7 +283,7 @@ class Pool:
         self._retire_worn()
         return ended, orphaned
 
-    def _check_birth(self, member: Member) -> None:
+    def _check_birth(self, member: ChildHandle) -> None:
         """Raise CronqError when one child after the other dies before it has begun a job."""
         begun, _, _ = member.journal.current()
         self._stillborn = 0 if begun else self._stillborn + 1
@@ -291,21 +291,21 @@ class Pool:
             said = member.last_words or "nothing"
             raise CronqError(f"{_STILLBORN} executors in a row died before they began a job; the last one said: {said}")
 
-    def _is_over(self, member: Member) -> bool:
+    def _is_over(self, member: ChildHandle) -> bool:
         """Whether nothing lives any more of the job in whose middle a dead child was."""
         if member.running is None or leftovers.end(member.journal, patience=_DYING):
             return True
         self._complain(member)
         return False
 
-    def _complain(self, member: Member) -> None:
+    def _complain(self, member: ChildHandle) -> None:
         """Log, once, that a job can't be ended."""
         if not member.lives_on:
             member.lives_on = True
             left = leftovers.described(member.journal)
             log.warning("job %d is not over before %s has ended, which cronq may not kill", member.hand[0].id, left)
 
-    def _reap(self, member: Member) -> Iterator[Ended]:
+    def _reap(self, member: ChildHandle) -> Iterator[Ended]:
         """Bury a dead child; if it died in the middle of a job, say how."""
         _, status, usage = os.wait4(member.pid, 0)
         running = member.running
@@ -317,7 +317,7 @@ class Pool:
             outcome = member.doom or crashed(status)
             yield Ended(job, self._cut_off(member, outcome, elapsed, usage))
 
-    def _cut_off(self, member: Member, outcome: Outcome, elapsed: float, usage: struct_rusage) -> Outcome:
+    def _cut_off(self, member: ChildHandle, outcome: Outcome, elapsed: float, usage: struct_rusage) -> Outcome:
         now = self._setting.clock.now()
         stdout, stderr = (capture.text() for capture in member.captures)
         return outcome._replace(
@@ -329,7 +329,7 @@ class Pool:
             peak_memory=usage.ru_maxrss * 1024,
         )
 
-    def _retire(self, member: Member) -> None:
+    def _retire(self, member: ChildHandle) -> None:
         member.hand.clear()
         member.close()
         self.members.remove(member)
@@ -350,11 +350,11 @@ class Pool:
             member.journal.remove()
         self.retired.clear()
 
-    def has_room(self, member: Member) -> bool:
+    def has_room(self, member: ChildHandle) -> bool:
         """Whether the child may be handed more: not before its journal is emptied, or it is replaced."""
         return member.journal.size < _JOURNAL_FULL and not self._is_worn(member)
 
-    def _is_worn(self, member: Member) -> bool:
+    def _is_worn(self, member: ChildHandle) -> bool:
         config = self._setting.config
         return member.done >= config.child_max_jobs or member.memory > config.child_max_memory
 
@@ -375,7 +375,7 @@ class Pool:
                     back += member.take_back()
         return back
 
-    def _watch(self, member: Member) -> None:
+    def _watch(self, member: ChildHandle) -> None:
         for capture in member.captures:
             capture.trim()
         running = member.running
@@ -389,7 +389,7 @@ class Pool:
         else:
             self._keep_limit(member, *running)
 
-    def _keep_limit(self, member: Member, job: Claimed, elapsed: float) -> None:
+    def _keep_limit(self, member: ChildHandle, job: Claimed, elapsed: float) -> None:
         limit = self._setting.policies.time_limit(job)
         if elapsed < limit:
             return
@@ -402,7 +402,7 @@ class Pool:
             error = Failure("TimeLimitExceeded", f"killed: ran past its time limit of {limit:g} s and ignored SIGTERM")
             self.kill(member, Outcome("timeout", 0, 0, error=error, signal="SIGKILL"))
 
-    def kill(self, member: Member, outcome: Outcome | None) -> None:
+    def kill(self, member: ChildHandle, outcome: Outcome | None) -> None:
         """Kill a child in the middle of its job, and all that descends from it, unless the job has just ended.
 
         The child is stopped first, so that the signal can't hit the job after it.
@@ -415,7 +415,7 @@ class Pool:
         else:
             os.kill(member.pid, signal.SIGCONT)
 
-    def _end(self, member: Member) -> None:
+    def _end(self, member: ChildHandle) -> None:
         """Kill what descends from a stopped child, then the child; while it can't, the child stays stopped."""
         if process_tree.kill_all(lambda: process_tree.descendants(member.pid)):
             self._complain(member)

@@ -12,7 +12,7 @@ AFRESH = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """Signals that would end a process which doesn't heed them yet: they wait while a worker starts afresh."""
 
 
-class Orders:
+class WorkerSignals:
     """What signals have told a worker, SIGTERM and SIGINT aside."""
 
     def __init__(self) -> None:

@@ -5,6 +5,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from cronq.execution.pool import StartedPool
+
 import math
 import os
 import random
@@ -14,20 +20,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cronq import __version__
-from cronq.account import Account
 from cronq.errors import Unavailable
-from cronq.fence import Fence, NoFence
-from cronq.followers import Followers
+from cronq.execution.lease_deadline import LeaseDeadline, NoDeadline
+from cronq.execution.live_output import LiveOutput
+from cronq.execution.pool import TICK, Pool, PoolConfig
+from cronq.execution.prefetch import Prefetch
+from cronq.execution.rescue import Rescuer
+from cronq.execution.results import ResultRecorder
 from cronq.locks import Liveness, new_worker
-from cronq.maintenance import Maintainer
 from cronq.model.job import Failure
 from cronq.model.outcome import Outcome
 from cronq.model.retry import Policies
 from cronq.model.settlement import not_started, settlement
 from cronq.notifications.sender import Sender
-from cronq.pace import Pace
-from cronq.part import Part, Times
-from cronq.pool import TICK, Pool, Setting
 from cronq.storage.workers import END, Heartbeat, Registration
 from cronq.store import Lease
 from cronq.system.log import steps
@@ -39,11 +44,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cronq.config.loader import Config
+    from cronq.execution.pool import ChildHandle, Ended
+    from cronq.execution.results import Report, Summary
     from cronq.model.job import Claimed
     from cronq.model.outcome import Settlement
-    from cronq.pool import Ended, Member
     from cronq.store import Store
-    from cronq.summary import Report, Summary
     from cronq.tasks.registry import Registry
 
 _SETTLE_AT = 100
@@ -65,7 +70,7 @@ class Engine:
     """Whether it makes scheduled, retrying and waiting jobs ready when they are due."""
 
     def __init__(
-        self, store: Store, registry: Registry, config: Config, *, part: Part, report: Report | None = None
+        self, store: Store, registry: Registry, config: Config, *, part: RunnerInfo, report: Report | None = None
     ) -> None:
         started = part.started
         self.worker = started.alive.worker if started else new_worker()
@@ -77,17 +82,17 @@ class Engine:
         self._part = part
         self._policies = Policies(config, registry)
         self._chance = random.Random()
-        self._maintainer = Maintainer(store, config, self._policies, chance=self._chance)
-        setting = Setting(config, registry, self._policies, store.clock, self.worker)
+        self._maintainer = Rescuer(store, config, self._policies, chance=self._chance)
+        setting = PoolConfig(config, registry, self._policies, store.clock, self.worker)
         self._pool = started.pool if started else Pool(part.children or config.jobs, setting)
         self._pool.before_fork = store.close
-        self._followers = Followers(store, self._pool)
+        self._followers = LiveOutput(store, self._pool)
         courier = Sender(config, registry, let_go=self._pool.let_go)
-        self._account = Account(store, self._policies, courier, report=report)
-        self._pace = Pace()
-        self._times = Times()
+        self._account = ResultRecorder(store, self._policies, courier, report=report)
+        self._pace = Prefetch()
+        self._times = Timers()
         alone = config.sqlite_path() is not None
-        self._fence = (NoFence if alone else Fence)(config.lease, self._stop_in_time)
+        self._fence = (NoDeadline if alone else LeaseDeadline)(config.lease, self._stop_in_time)
         self._ended: list[Settlement] = []
         self._spare: list[Claimed] = []
         self._returned: list[Claimed] = []
@@ -214,7 +219,7 @@ class Engine:
         if idle and self._spare:
             self._fence.renewed(started)
 
-    def _takers(self) -> list[tuple[Member, int]]:
+    def _takers(self) -> list[tuple[ChildHandle, int]]:
         """The children that can take more jobs, the emptiest first, and how many each."""
         ahead = self._pace.ahead
         takers = [
@@ -224,7 +229,7 @@ class Engine:
         ]
         return sorted(takers, key=lambda taker: -taker[1])
 
-    def _deal(self, members: list[Member]) -> None:
+    def _deal(self, members: list[ChildHandle]) -> None:
         """Hand jobs out in turn, so that they start in order; a group's jobs go to one child."""
         hands: list[list[Claimed]] = [[] for _ in members]
         places: dict[str, int] = {}
@@ -426,3 +431,24 @@ class Engine:
 
 def _is_lost(job: Claimed, held: Mapping[int, int]) -> bool:
     return held.get(job.id) != job.token
+
+
+@dataclass
+class Timers:
+    """Monotonic times of what happens now and then."""
+
+    settled: float = 0.0
+    renew: float = 0.0
+    heed: float = 0.0
+    maintain: float = 0.0
+
+
+class RunnerInfo(NamedTuple):
+    """Which part a runner plays: `run`, `work` or `serve-inetd`, on which queues, with how many children."""
+
+    kind: str
+    queues: str = ""
+    children: int | None = None
+    """None stands for the configured number."""
+    started: StartedPool | None = None
+    """Children that were at work before there was an engine for them."""

@@ -10,8 +10,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from cronq.capture import HeadAndTail
 from cronq.errors import Terminated, TimeLimitExceeded
+from cronq.execution.output_capture import HeadAndTail
 from cronq.model.claimed_job import Failure
 from cronq.model.outcome import Outcome
 from cronq.system.process import die_with_parent, signal_name

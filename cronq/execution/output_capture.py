@@ -135,3 +135,8 @@ def _punch_hole(fd: int, start: int, length: int) -> None:
 
     libc = ctypes.CDLL(None, use_errno=True)
     libc.fallocate(fd, _KEEP_SIZE_AND_PUNCH_HOLE, ctypes.c_long(start), ctypes.c_long(length))
+
+
+def storable(text: str) -> str:
+    """The text with what no database takes spelt out: lone surrogates (of file names), NUL."""
+    return readable(text.encode("utf-8", "backslashreplace"))

@@ -21,8 +21,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from cronq.errors import Terminated, TimeLimitExceeded
-from cronq.executor import verdict_of
-from cronq.journal import CHILD_VARIABLE
+from cronq.execution.executor import verdict_of
+from cronq.execution.journal import CHILD_VARIABLE
 from cronq.model.claimed_job import Claimed
 from cronq.model.outcome import Outcome
 from cronq.system import process_tree
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from mmap import mmap
     from types import FrameType
 
-    from cronq.capture import Capture
-    from cronq.executor import Executor
-    from cronq.journal import Journal
+    from cronq.execution.executor import Executor
+    from cronq.execution.journal import Journal
+    from cronq.execution.output_capture import Capture
 
 LOST_DESCRIPTORS = 119
 """Exit status of a child whose task closed descriptors that weren't its own."""
@@ -67,7 +67,7 @@ _CONTINUES = frozenset({"success", "warning"})
 _INTERRUPTED = frozenset({"timeout", "crashed"})
 
 
-class Line(NamedTuple):
+class Pipes(NamedTuple):
     """The child's ends: permits and messages to read, the bell to ring when something ended."""
 
     permits: int
@@ -95,7 +95,7 @@ def packed(jobs: Iterable[Claimed], generation: int) -> bytes:
 class Child:
     """What runs in the forked process."""
 
-    def __init__(self, line: Line, tools: Tools) -> None:
+    def __init__(self, line: Pipes, tools: Tools) -> None:
         self._line = line
         self._journal, self._captures, self._executor, self._time_limit = tools
         self._hand: deque[tuple[int, Claimed]] = deque()

@@ -1,0 +1,141 @@
+"""The running job as its task sees it: `current_job`."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from cronq.execution.output_capture import storable
+from cronq.tasks import serialisation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cronq.model.claimed_job import Claimed
+
+
+class RunningJob:
+    """The job that a task belongs to, as the task sees it: `current_job`."""
+
+    __slots__ = ("_job", "_notes", "_started", "warnings")
+
+    def __init__(self, job: Claimed) -> None:
+        self.warnings: list[str] = []
+        self._job = job
+        self._notes: dict[str, Any] | None = None
+        self._started = time.monotonic()
+
+    @property
+    def id(self) -> int:
+        """The job's id."""
+        return self._job.id
+
+    @property
+    def task(self) -> str:
+        """The name of its task."""
+        return self._job.task
+
+    @property
+    def queue(self) -> str:
+        """The queue it waited in."""
+        return self._job.queue
+
+    @property
+    def priority(self) -> int:
+        """Its priority: lower runs first."""
+        return self._job.priority
+
+    @property
+    def key(self) -> str | None:
+        """The caller's name for it."""
+        return self._job.key
+
+    @property
+    def group(self) -> str | None:
+        """The group it runs in, one at a time."""
+        return self._job.group
+
+    @property
+    def event(self) -> str | None:
+        """The event that made it."""
+        return self._job.event
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, counted from 1."""
+        return self._job.attempt
+
+    @property
+    def max_attempts(self) -> int:
+        """How many attempts it has."""
+        return self._job.max_attempts
+
+    @property
+    def snoozes(self) -> int:
+        """How often it has asked to be asked again later."""
+        return self._job.snoozes
+
+    @property
+    def crashes(self) -> int:
+        """How many of its attempts died with their process."""
+        return self._job.crashes
+
+    @property
+    def time_limit(self) -> float | None:
+        """Seconds this attempt may take; None where the task's or the config's limit holds."""
+        return self._job.time_limit
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since this attempt started."""
+        return time.monotonic() - self._started
+
+    @property
+    def notes(self) -> Mapping[str, Any]:
+        """What `note` has kept with the job, in this attempt and earlier ones."""
+        if self._notes is None:
+            return serialisation.loads(self._job.notes) if self._job.notes else {}
+        return self._notes
+
+    def warn(self, message: str) -> None:
+        """Finish with the outcome `warning`; the message is kept with the job."""
+        self.warnings.append(storable(str(message)))
+
+    def note(self, **fields: Any) -> None:
+        """Keep JSON fields with the job, beside those noted before."""
+        self._notes = serialisation.loads(serialisation.dumps({**self.notes, **fields}))
+
+    @property
+    def changed_notes(self) -> dict[str, Any] | None:
+        """All notes, as plain JSON, if this attempt added any, else None."""
+        if self._notes is None:
+            return None
+        plain: dict[str, Any] = json.loads(serialisation.dumps(self._notes))
+        return plain
+
+
+class CurrentJob:
+    """Stands for the running job: `current_job.warn(…)`, or `current_job()` for the job itself."""
+
+    _running: RunningJob | None = None
+
+    def __call__(self) -> RunningJob:
+        """The running job. Raises RuntimeError outside of one."""
+        if self._running is None:
+            message = "no job is running here: current_job is for code that a task calls"
+            raise RuntimeError(message)
+        return self._running
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self(), name)
+
+    def __bool__(self) -> bool:
+        return self._running is not None
+
+    def enter(self, job: RunningJob | None) -> None:
+        """Make this the running job, or none."""
+        self._running = job
+
+
+current_job = CurrentJob()
