@@ -12,10 +12,10 @@ import os
 import syslog
 import time
 
-from cronq import callers, entrance
-from cronq.callers import Caller
 from cronq.commands.arguments import read
 from cronq.errors import CronqError
+from cronq.inetd import request, sockets
+from cronq.inetd.request import Client
 from cronq.times import SECOND, Clock, parse_duration
 
 TYPE_CHECKING = False
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cronq.commands import Invocation
-    from cronq.desk import Desk
-    from cronq.entrance import Entrance
     from cronq.execution.pool import Pool
+    from cronq.inetd.connections import Connections
+    from cronq.inetd.sockets import Inherited
     from cronq.model.claimed_job import Claimed
     from cronq.tasks.registry import Registry
 
@@ -67,9 +67,9 @@ def serve(invocation: Invocation, arguments: Sequence[str], *, misread: Callable
         raise
 
 
-def enter() -> Entrance:
+def enter() -> Inherited:
     """Take sockets off the descriptors 0, 1 and 2."""
-    return entrance.enter(_handed_over)
+    return sockets.enter(_handed_over)
 
 
 def _handed_over() -> int:
@@ -78,11 +78,11 @@ def _handed_over() -> int:
     return environment.handed_over()
 
 
-def execute(invocation: Invocation, options: Options, came_in: Entrance) -> int:
+def execute(invocation: Invocation, options: Options, came_in: Inherited) -> int:
     """Serve who comes in."""
-    if came_in.kind == entrance.LISTENING:
+    if came_in.kind == sockets.LISTENING:
         return _receive(invocation, options, came_in)
-    return _serve_one(invocation, _caller(came_in), log=came_in.kind == entrance.CONNECTION)
+    return _serve_one(invocation, _caller(came_in), log=came_in.kind == sockets.CONNECTION)
 
 
 def _report(error: Exception) -> None:
@@ -99,16 +99,16 @@ def _log(text: str) -> None:
     syslog.syslog(syslog.LOG_INFO, text)
 
 
-def _caller(came_in: Entrance) -> Caller:
-    if came_in.kind == entrance.CONNECTION:
-        return Caller(came_in.sockets[0])
-    return Caller(0, 1, patience=None if os.isatty(0) else callers.PATIENCE)
+def _caller(came_in: Inherited) -> Client:
+    if came_in.kind == sockets.CONNECTION:
+        return Client(came_in.sockets[0])
+    return Client(0, 1, patience=None if os.isatty(0) else request.PATIENCE)
 
 
 # One caller
 
 
-def _serve_one(invocation: Invocation, caller: Caller, *, log: bool) -> int:
+def _serve_one(invocation: Invocation, caller: Client, *, log: bool) -> int:
     caller.wait()
     if caller.asks_nothing:
         return OK
@@ -123,13 +123,13 @@ def _serve_one(invocation: Invocation, caller: Caller, *, log: bool) -> int:
     return start()
 
 
-def _reply(invocation: Invocation, caller: Caller) -> tuple[str, int, Callable[[], int] | None]:
+def _reply(invocation: Invocation, caller: Client) -> tuple[str, int, Callable[[], int] | None]:
     """What to answer, the exit status, and how to go on where a job was claimed."""
     if not caller.complete:
-        return callers.TIMEOUT, MALFORMED, None
-    job_id = callers.job_id(caller.line)
+        return request.TIMEOUT, MALFORMED, None
+    job_id = request.job_id(caller.line)
     if job_id is None:
-        return callers.MALFORMED, MALFORMED, None
+        return request.MALFORMED, MALFORMED, None
     from cronq.storage.claim_one import Refused
 
     try:
@@ -137,7 +137,7 @@ def _reply(invocation: Invocation, caller: Caller) -> tuple[str, int, Callable[[
     except Refused as refusal:
         return f"ERR {job_id} {refusal}", REFUSED, None
     except Exception:
-        caller.answer(callers.UNAVAILABLE)
+        caller.answer(request.UNAVAILABLE)
         caller.linger()
         raise
     return f"OK {job_id}", OK, errand.run
@@ -146,7 +146,7 @@ def _reply(invocation: Invocation, caller: Caller) -> tuple[str, int, Callable[[
 class _Errand:
     """One job, claimed for a caller; Raises Refused where it can't be."""
 
-    def __init__(self, invocation: Invocation, caller: Caller, job_id: int) -> None:
+    def __init__(self, invocation: Invocation, caller: Client, job_id: int) -> None:
         from cronq.locks import Liveness, new_worker
 
         self._invocation = invocation
@@ -225,12 +225,12 @@ class _Errand:
         return pool
 
     def _see_through(self, pool: Pool, registry: Registry) -> None:
-        from cronq.attendant import Attendant
         from cronq.execution.pool import StartedPool
+        from cronq.inetd.one_job import OneJob
         from cronq.store import Store
 
         with Store(self._config, self._clock) as store:
-            Attendant(store, registry, self._config, started=StartedPool(self._alive, pool, self._since)).see_through()
+            OneJob(store, registry, self._config, started=StartedPool(self._alive, pool, self._since)).see_through()
 
     def _give_back(self, job: Claimed) -> None:
         """The app can't be imported: the job goes back, its attempt with it."""
@@ -245,25 +245,25 @@ class _Errand:
 # Many callers
 
 
-def _receive(invocation: Invocation, options: Options, came_in: Entrance) -> int:
-    from cronq.desk import Desk
+def _receive(invocation: Invocation, options: Options, came_in: Inherited) -> int:
+    from cronq.inetd.connections import Connections
 
     _open_log()
-    desk = Desk(came_in.sockets)
+    desk = Connections(came_in.sockets)
     try:
         _serve_all(invocation, options, desk)
     except Exception:
         # Else inetd would start the next process for the same callers at once, and so on.
-        desk.turn_away(callers.UNAVAILABLE)
+        desk.turn_away(request.UNAVAILABLE)
         raise
     return OK
 
 
-def _serve_all(invocation: Invocation, options: Options, desk: Desk) -> None:
+def _serve_all(invocation: Invocation, options: Options, desk: Connections) -> None:
     from cronq.commands.arguments import positive
-    from cronq.reception import IDLE_EXIT, MOST_AT_ONCE, Reception, Rules
+    from cronq.inetd.server import IDLE_EXIT, MOST_AT_ONCE, Rules, Server
 
     idle = IDLE_EXIT if options.idle_exit is None else parse_duration(options.idle_exit, what="--idle-exit")
     rules = Rules(positive(options.jobs, what="--jobs") or MOST_AT_ONCE, idle)
     with invocation.cronq(with_tasks=True) as queue:
-        Reception(queue.store, queue.registry, invocation.config, desk=desk, rules=rules, log=_log).serve()
+        Server(queue.store, queue.registry, invocation.config, desk=desk, rules=rules, log=_log).serve()

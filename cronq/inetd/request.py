@@ -37,7 +37,7 @@ def job_id(line: bytes) -> int | None:
     return int(digits) if digits.isdigit() and len(digits) <= _MOST_DIGITS else None
 
 
-class Caller:
+class Client:
     """Somebody who may ask for a job: a connection, or a pipe and where its answer goes.
 
     `patience` None lets a person at a terminal think.

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cronq.callers import LONGEST, Caller, job_id
+from cronq.inetd.request import LONGEST, Client, job_id
 from tests.integration.serving import JUNK
 
 
@@ -49,7 +49,7 @@ def test_every_id_is_understood(number: int, end: bytes) -> None:
 def test_a_line_in_pieces_is_the_same_line(pieces: list[bytes]) -> None:
     here, there = socket.socketpair()
     with here, there:
-        caller = Caller(here.fileno())
+        caller = Client(here.fileno())
         for piece in pieces:
             if caller.complete:
                 break
@@ -64,7 +64,7 @@ def test_a_line_in_pieces_is_the_same_line(pieces: list[bytes]) -> None:
 def test_the_answer_is_the_last_word(ends: tuple[socket.socket, socket.socket]) -> None:
     here, there = ends
     there.sendall(b"x" * 100_000)
-    caller = Caller(here.fileno())
+    caller = Client(here.fileno())
     caller.wait()
     assert len(caller.line) == LONGEST
     caller.answer("ERR malformed")
@@ -75,7 +75,7 @@ def test_the_answer_is_the_last_word(ends: tuple[socket.socket, socket.socket]) 
 def test_who_says_nothing_asks_nothing(ends: tuple[socket.socket, socket.socket]) -> None:
     here, there = ends
     there.shutdown(socket.SHUT_WR)
-    caller = Caller(here.fileno())
+    caller = Client(here.fileno())
     caller.wait()
     assert caller.asks_nothing
 
@@ -83,6 +83,6 @@ def test_who_says_nothing_asks_nothing(ends: tuple[socket.socket, socket.socket]
 def test_patience_is_for_the_whole_line(ends: tuple[socket.socket, socket.socket]) -> None:
     here, there = ends
     there.sendall(b"4")
-    caller = Caller(here.fileno(), patience=0.05)
+    caller = Client(here.fileno(), patience=0.05)
     caller.wait()
     assert (caller.complete, caller.line) == (False, b"4")

@@ -24,7 +24,7 @@ _HEED = 1.0
 _NEVER = float("inf")
 
 
-class Attendant(Engine):
+class OneJob(Engine):
     """Has one job, which a child is running already; ends with it.
 
     It rescues and promotes nothing: whoever asked for one job need not wait for others.

@@ -6,9 +6,9 @@ import time
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from cronq import callers
 from cronq.execution.engine import Engine, RunnerInfo
 from cronq.execution.pool import TICK
+from cronq.inetd import request
 from cronq.storage.claim_one import Refused
 from cronq.store import Lease
 from cronq.times import SECOND
@@ -16,11 +16,11 @@ from cronq.times import SECOND
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cronq.callers import Caller
     from cronq.config.loader import Config
-    from cronq.desk import Desk
     from cronq.execution.pool import ChildHandle
     from cronq.execution.results import Summary
+    from cronq.inetd.connections import Connections
+    from cronq.inetd.request import Client
     from cronq.model.job import Claimed
     from cronq.store import Store
     from cronq.tasks.registry import Registry
@@ -39,14 +39,21 @@ class Rules(NamedTuple):
     idle_exit: float = IDLE_EXIT
 
 
-class Reception(Engine):
+class Server(Engine):
     """Claims what callers ask for, if a child is free or another one may be forked; else they hear `busy`."""
 
     promotes = False
     """That is cron's business: a due job is found when it is asked for."""
 
     def __init__(
-        self, store: Store, registry: Registry, config: Config, *, desk: Desk, rules: Rules, log: Callable[[str], None]
+        self,
+        store: Store,
+        registry: Registry,
+        config: Config,
+        *,
+        desk: Connections,
+        rules: Rules,
+        log: Callable[[str], None],
     ) -> None:
         children = min(config.jobs, rules.at_once)
         super().__init__(store, registry, config, part=RunnerInfo("serve-inetd", children=children))
@@ -102,14 +109,14 @@ class Reception(Engine):
         if self._desk.callers or self._pool.in_hand:
             self._touch()
 
-    def _reply_to(self, caller: Caller) -> str:
+    def _reply_to(self, caller: Client) -> str:
         if caller.asks_nothing:
             caller.ignore()
             return "asked for nothing"
-        job_id = callers.job_id(caller.line) if caller.complete else None
+        job_id = request.job_id(caller.line) if caller.complete else None
         if job_id is None:
-            caller.answer(callers.MALFORMED if caller.complete else callers.TIMEOUT)
-            return callers.MALFORMED if caller.complete else callers.TIMEOUT
+            caller.answer(request.MALFORMED if caller.complete else request.TIMEOUT)
+            return request.MALFORMED if caller.complete else request.TIMEOUT
         said, job, member = self._take_on(job_id)
         caller.answer(said)
         if job is not None and member is not None:

@@ -10,7 +10,7 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from cronq.callers import Caller
+from cronq.inetd.request import Client
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +27,7 @@ _FULL = 0.1
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
-class Desk:
+class Connections:
     """Lets callers in, reads what they ask, and sees them out when they have their answer."""
 
     def __init__(self, doors: Iterable[int]) -> None:
@@ -36,7 +36,7 @@ class Desk:
             door.settimeout(0)
         self._open = True
         self._full_until = 0.0
-        self.callers: dict[int, Caller] = {}
+        self.callers: dict[int, Client] = {}
         os.register_at_fork(after_in_child=self._forget)
 
     def descriptors(self) -> list[int]:
@@ -53,7 +53,7 @@ class Desk:
         """Whether somebody who was answered may not have read it yet."""
         return any(caller.answered for caller in self.callers.values())
 
-    def asking(self) -> list[Caller]:
+    def asking(self) -> list[Client]:
         """Those who have asked by now or whose time is over; the others are left where they are."""
         self._let_in()
         now = time.monotonic()
@@ -106,13 +106,13 @@ class Desk:
                         break
                     continue  # this one has gone before it was let in
                 self._make_room()
-                self.callers[fd] = Caller(fd)
+                self.callers[fd] = Client(fd)
 
     def _make_room(self) -> None:
         if len(self.callers) >= _MOST:
             self._dismiss(next(iter(self.callers.values())))
 
-    def _readable(self) -> list[Caller]:
+    def _readable(self) -> list[Client]:
         poll = select.poll()
         for fd in self.callers:
             poll.register(fd, select.POLLIN)
@@ -124,7 +124,7 @@ class Desk:
             if caller.answered and (caller.gone or over):
                 self._dismiss(caller)
 
-    def _dismiss(self, caller: Caller) -> None:
+    def _dismiss(self, caller: Client) -> None:
         del self.callers[caller.fd]
         caller.close()
 
@@ -140,5 +140,5 @@ class Desk:
         self._doors = []
 
 
-def _is_due(caller: Caller, now: float) -> bool:
+def _is_due(caller: Client, now: float) -> bool:
     return caller.complete or (caller.deadline is not None and now >= caller.deadline)

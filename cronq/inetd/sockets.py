@@ -22,7 +22,7 @@ _FIRST = 3
 _ACCEPTS = getattr(_socket, "SO_ACCEPTCONN", None)
 
 
-class Entrance:
+class Inherited:
     """Where callers come in: which kind of descriptors, and the descriptors themselves."""
 
     def __init__(self, kind: str, sockets: list[int], *, stderr: bool) -> None:
@@ -32,7 +32,7 @@ class Entrance:
         """Whether descriptor 2 is for people here, not a caller's."""
 
 
-def enter(handed_over: Callable[[], int]) -> Entrance:
+def enter(handed_over: Callable[[], int]) -> Inherited:
     """Look at descriptor 0 and take sockets off 0, 1 and 2. Raises UsageError for a socket of no use.
 
     `handed_over` tells how many sockets stand from descriptor 3 on, as systemd hands them over.
@@ -41,14 +41,14 @@ def enter(handed_over: Callable[[], int]) -> Entrance:
         return _from_descriptor_0()
     count = handed_over()
     if not count:
-        return Entrance(STREAM, [], stderr=True)
+        return Inherited(STREAM, [], stderr=True)
     sockets = list(range(_FIRST, _FIRST + count))
     for fd in sockets:
         fcntl.fcntl(fd, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
-    return Entrance(_kind(sockets), sockets, stderr=True)
+    return Inherited(_kind(sockets), sockets, stderr=True)
 
 
-def _from_descriptor_0() -> Entrance:
+def _from_descriptor_0() -> Inherited:
     # inetutils-inetd leaks descriptors of its own, systemd hands the same connection over twice.
     os.closerange(_FIRST, os.sysconf("SC_OPEN_MAX"))
     own = os.dup(0)
@@ -57,7 +57,7 @@ def _from_descriptor_0() -> Entrance:
     for fd in (0, 1, 2) if theirs else (0, 1):
         os.dup2(null, fd)
     os.close(null)
-    return Entrance(_kind([own]), [own], stderr=not theirs)
+    return Inherited(_kind([own]), [own], stderr=not theirs)
 
 
 def _kind(sockets: list[int]) -> str:

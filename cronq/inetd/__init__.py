@@ -1,0 +1,1 @@
+"""serve-inetd: sockets in, one line read, exactly that job started."""
