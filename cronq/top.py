@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cronq.errors import CronqError
 from cronq.model.job import State
 from cronq.model.selection import Selection
-from cronq.pulse import Pulse
+from cronq.monitoring.throughput import Throughput
 from cronq.render import top as screens
 from cronq.storage.admin import BATCH
 from cronq.system import audit
@@ -35,7 +35,7 @@ class Top:
         self._screen = screen
         self._where = where
         self._view = screens.View()
-        self._pulse = Pulse()
+        self._pulse = Throughput()
         self._queues: Sequence[str] = ()
         self._sure: Callable[[], str] | None = None
         self._drawn: RenderableType = ""

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from cronq.commands import Invocation
-    from cronq.doctor.configuration import Value
-    from cronq.doctor.examination import Located
+    from cronq.monitoring.doctor.checks import Located
+    from cronq.monitoring.doctor.configuration import Value
 
 _EXAMPLE = """\
 Example:
@@ -32,8 +32,8 @@ def _doctor(context: typer.Context, *, as_json: given.AsJson = False) -> None:
 
     With -q only what isn't well.
     """
-    from cronq.doctor.examination import examine
-    from cronq.doctor.finding import Level
+    from cronq.monitoring.doctor.checks import examine
+    from cronq.monitoring.doctor.finding import Level
     from cronq.render.text import document, write
 
     call = given.invocation(context)
@@ -49,8 +49,8 @@ def _doctor(context: typer.Context, *, as_json: given.AsJson = False) -> None:
 
 
 def _values(call: Invocation) -> Sequence[Value]:
-    from cronq.doctor.configuration import values
     from cronq.errors import CronqError
+    from cronq.monitoring.doctor.configuration import values
 
     try:
         return values(call.config)
@@ -85,7 +85,7 @@ def _settings(values: Iterable[Value]) -> Iterable[str]:
 
 def _told(found: Iterable[Located], call: Invocation) -> list[Located]:
     """Each finding is shown as soon as there is one."""
-    from cronq.doctor.finding import Level
+    from cronq.monitoring.doctor.finding import Level
 
     told = []
     for one in found:

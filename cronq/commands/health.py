@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cronq.commands import Invocation
-    from cronq.health import Answer
+    from cronq.monitoring.health import Answer
 
 VALUES = {
     "-w": "warning",
@@ -72,10 +72,10 @@ def _set(options: HealthOptions, name: str, value: str) -> None:
 
 def execute(invocation: Invocation, options: HealthOptions) -> int:
     """Take the census within the time limit, judge it, print the answer."""
-    from cronq.health import MEASURES, UNKNOWN, Answer, judge
+    from cronq.monitoring.health import MEASURES, UNKNOWN, Answer, judge
+    from cronq.monitoring.thresholds import parse_thresholds
     from cronq.storage.stats import take
     from cronq.system.deadline import DeadlineExceeded, deadline
-    from cronq.thresholds import parse_thresholds
 
     warning = parse_thresholds(options.warning, what="--warning", known=MEASURES)
     critical = parse_thresholds(options.critical, what="--critical", known=MEASURES)
@@ -94,7 +94,7 @@ def execute(invocation: Invocation, options: HealthOptions) -> int:
 
 def explain(error: Exception) -> int:
     """The answer where there is none: CRITICAL if the database is out of reach, else UNKNOWN."""
-    from cronq.health import CRITICAL, UNKNOWN, Answer
+    from cronq.monitoring.health import CRITICAL, UNKNOWN, Answer
 
     text = str(error) if isinstance(error, CronqError) else f"internal error: {type(error).__name__}: {error}"
     return _tell(Answer(CRITICAL if isinstance(error, Unavailable) else UNKNOWN, " ".join(text.split())))

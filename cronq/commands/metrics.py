@@ -33,8 +33,8 @@ def parse(arguments: Sequence[str]) -> MetricsOptions | None:
 
 def execute(invocation: Invocation, options: MetricsOptions) -> int:
     """Take the census, write it to stdout or in place of the file."""
-    from cronq import metrics
     from cronq.errors import Unavailable
+    from cronq.monitoring import metrics
     from cronq.storage import stats
 
     config = invocation.config

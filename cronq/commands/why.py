@@ -15,8 +15,8 @@ from cronq.times import to_datetime
 if TYPE_CHECKING:
     from cronq.commands import Invocation
     from cronq.model.job import Job
+    from cronq.monitoring.why import Facts
     from cronq.store import Store
-    from cronq.why import Facts
 
 _WHY_EXAMPLE = """\
 Example:
@@ -31,7 +31,7 @@ Exit status: 0 done, 1 no such job, 65 bad input, 69 database out of reach, 78 c
 
 def _why(context: typer.Context, id_: given.JobId, *, as_json: given.AsJson = False) -> None:
     """Say in one sentence why a job isn't running."""
-    from cronq import why
+    from cronq.monitoring import why
     from cronq.render.text import document, one_line, write
 
     call = given.invocation(context)
@@ -45,7 +45,7 @@ def _why(context: typer.Context, id_: given.JobId, *, as_json: given.AsJson = Fa
 
 
 def _facts(call: Invocation, store: Store, job: Job) -> Facts:
-    from cronq.why import Facts
+    from cronq.monitoring.why import Facts
 
     census = store.census()
     listening = census.listeners(job.queue)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from cronq.pulse import Pulse
+    from cronq.monitoring.throughput import Throughput
     from cronq.render.console import Screen
     from cronq.storage.reading import FailedAttempt
     from cronq.storage.stats import QueueStats
@@ -53,7 +53,7 @@ class Picture(NamedTuple):
     where: str
     """The database, without its password."""
     census: QueueStats
-    pulse: Pulse
+    pulse: Throughput
     running: Mapping[str, Sequence[tuple[int, str, int]]]
     """By worker: id, task and since when."""
     listed: Sequence[Job | FailedAttempt]

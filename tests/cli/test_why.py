@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cronq.model.job import Failure, Job, State
-from cronq.why import Facts, explain
+from cronq.monitoring.why import Facts, explain
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 EARLIER = NOW - timedelta(minutes=5)

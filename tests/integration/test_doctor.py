@@ -13,14 +13,15 @@ import pytest
 
 from cronq import __version__
 from cronq.config.loader import Config, load
-from cronq.doctor import backlog, configuration, crew, disk, files, people, schedule, tables, wakeups
-from cronq.doctor.examination import CHECKS, examine, examine_patient
-from cronq.doctor.finding import Finding, Level
-from cronq.doctor.patient import Patient, Places
 from cronq.errors import ConfigError
 from cronq.locks import RunLock
 from cronq.model.job import COMMAND_TASK, NewJob
 from cronq.model.selection import Selection
+from cronq.monitoring.doctor import configuration, cron, disk, jobs, locks, notifications, transports, workers
+from cronq.monitoring.doctor import database as tables
+from cronq.monitoring.doctor.checks import CHECKS, examine, examine_patient
+from cronq.monitoring.doctor.context import Installation, Places
+from cronq.monitoring.doctor.finding import Finding, Level
 from cronq.storage.migrations import upgrade
 from cronq.storage.schema_version import CURRENT
 from cronq.storage.workers import Registration
@@ -29,7 +30,7 @@ from cronq.times import SECOND, Clock
 from tests import databases, servers
 from tests.integration.stores import config_in, select
 
-Check = Callable[[Patient], Iterator[Finding]]
+Check = Callable[[Installation], Iterator[Finding]]
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def store(config: Config) -> Iterator[Store]:
 
 def bad(check: Check, config: Config, **places: Any) -> list[str]:
     """What the check finds that isn't well; each has to say what to do."""
-    patient = Patient(config, Places(**places))
+    patient = Installation(config, Places(**places))
     found = [one for one in check(patient) if one.level is not Level.OK]
     if patient.database is not None:
         patient.database.close()
@@ -59,7 +60,7 @@ def bad(check: Check, config: Config, **places: Any) -> list[str]:
 def test_a_queue_in_good_health_has_no_problem(config: Config) -> None:
     with RunLock(config):
         pass
-    found = list(examine_patient(Patient(config)))
+    found = list(examine_patient(Installation(config)))
     assert {one.finding.level for one in found} <= {Level.OK, Level.WARNING}
     assert {one.area for one in found} >= {"config", "database", "disk", "locks", "cron", "workers", "jobs"}
 
@@ -75,7 +76,7 @@ def test_a_broken_configuration_is_the_finding() -> None:
 
 def test_a_database_out_of_reach_leaves_the_rest(tmp_path: Path) -> None:
     config = config_in(tmp_path).with_values("the test", database="mysql://cronq:s3cr3t@127.0.0.1:1/jobs")
-    found = list(examine_patient(Patient(config, Places(cron_files=tmp_path))))
+    found = list(examine_patient(Installation(config, Places(cron_files=tmp_path))))
     problems = [one.finding.text for one in found if one.finding.level is Level.PROBLEM]
     assert len(problems) == 1
     assert "127.0.0.1" in problems[0]
@@ -84,12 +85,12 @@ def test_a_database_out_of_reach_leaves_the_rest(tmp_path: Path) -> None:
 
 
 def test_a_check_that_breaks_is_a_finding_itself(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    def impossible(_patient: Patient) -> Iterator[Finding]:
+    def impossible(_patient: Installation) -> Iterator[Finding]:
         yield Finding(Level.OK, "so far")
         raise RuntimeError("never seen")
 
-    monkeypatch.setattr("cronq.doctor.examination.CHECKS", [("disk", impossible), *CHECKS[:1]])
-    found = list(examine_patient(Patient(config)))
+    monkeypatch.setattr("cronq.monitoring.doctor.checks.CHECKS", [("disk", impossible), *CHECKS[:1]])
+    found = list(examine_patient(Installation(config)))
     assert [one.finding.level for one in found] == ["ok", "problem", "ok"]
     assert "impossible could not be checked: RuntimeError: never seen" in found[1].finding.text
 
@@ -117,8 +118,8 @@ def test_every_value_has_its_origin_and_no_secret(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # apprise's own
 def test_urls_of_notices_are_known_and_never_shown(config: Config, tmp_path: Path) -> None:
     told = config.with_values(notify=["json://u:s3cr3t@127.0.0.1/", "nosuch://s3cr3t"], sentry="http://s3cr3t@a/1")
-    assert bad(people.libraries, config) == []
-    [found] = bad(people.libraries, told)
+    assert bad(notifications.libraries, config) == []
+    [found] = bad(notifications.libraries, told)
     assert "URL 2 (nosuch://…): apprise does not understand" in found
     assert "s3cr3t" not in found + str(configuration.values(told)) + repr(told)
     file = tmp_path / "cronq.toml"
@@ -158,7 +159,7 @@ def test_an_index_that_is_missing_and_how_to_make_it(engine: str, config: Config
     if engine != "sqlite":
         servers.require(engine)
         config = databases.empty_queue(engine, tmp_path)
-    patient = Patient(config)
+    patient = Installation(config)
     database = patient.database
     assert database is not None
     assert [one.level for one in tables.indexes(patient)] == ["ok"]
@@ -174,7 +175,7 @@ def test_an_index_that_is_missing_and_how_to_make_it(engine: str, config: Config
 
 @pytest.mark.needs("mariadb")
 def test_a_server_whose_clock_is_off(tmp_path: Path) -> None:
-    patient = Patient(databases.empty_queue("mariadb", tmp_path))
+    patient = Installation(databases.empty_queue("mariadb", tmp_path))
     assert patient.database is not None
     patient.database.execute("SET @@timestamp = UNIX_TIMESTAMP() - 100")
     assert "ahead of the database's" in next(tables.clock(patient)).text
@@ -183,7 +184,7 @@ def test_a_server_whose_clock_is_off(tmp_path: Path) -> None:
 
 @pytest.mark.needs("postgresql")
 def test_a_server_that_is_read_only(tmp_path: Path) -> None:
-    patient = Patient(databases.empty_queue("postgresql", tmp_path))
+    patient = Installation(databases.empty_queue("postgresql", tmp_path))
     assert patient.database is not None
     assert list(tables.writable(patient)) == []
     patient.database.execute("SET default_transaction_read_only = on")
@@ -211,7 +212,7 @@ def test_the_file_system(config: Config, tmp_path: Path, line: str, text: str | 
 
 
 def test_the_write_ahead_log(config: Config) -> None:
-    patient = Patient(config)
+    patient = Installation(config)
     assert list(disk.write_ahead_log(patient)) == []
     with Path(f"{config.sqlite_path()}-wal").open("ab") as file:  # there as long as the patient has it open
         file.truncate(300 << 20)
@@ -223,11 +224,11 @@ def test_the_write_ahead_log(config: Config) -> None:
 
 
 def test_a_disk_that_is_nearly_full(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [one.level for one in disk.space(Patient(config))] == ["ok"]
+    assert [one.level for one in disk.space(Installation(config))] == ["ok"]
     real = os.statvfs(config.lock_dir.rpartition("/")[0])
     for blocks, level in ((10, "problem"), (30_000, "warning")):
         changed = os.statvfs_result([*real[:1], 4096, *real[2:4], blocks, *real[5:]])
-        monkeypatch.setattr("cronq.doctor.disk.os.statvfs", lambda _path, changed=changed: changed)
+        monkeypatch.setattr("cronq.monitoring.doctor.disk.os.statvfs", lambda _path, changed=changed: changed)
         assert bad(disk.space, config)[0].startswith(level)
 
 
@@ -238,14 +239,14 @@ def test_a_disk_that_is_nearly_full(config: Config, monkeypatch: pytest.MonkeyPa
 def test_files_of_another_user(config: Config) -> None:
     with RunLock(config):
         pass
-    assert bad(files.lock_folder, config) == bad(files.lock_files, config) == []
+    assert bad(locks.lock_folder, config) == bad(locks.lock_files, config) == []
     [lock] = Path(config.lock_dir).glob("run-*")
     lock.chmod(0o644)
-    assert "others can open it" in bad(files.lock_files, config)[0]
+    assert "others can open it" in bad(locks.lock_files, config)[0]
     os.chown(lock, 65534, 65534)
-    assert f"{lock.name} in {config.lock_dir}: not root's" in bad(files.lock_files, config)[0]
+    assert f"{lock.name} in {config.lock_dir}: not root's" in bad(locks.lock_files, config)[0]
     Path(config.lock_dir).chmod(0o777)
-    assert "others can write to" in bad(files.lock_folder, config)[0]
+    assert "others can write to" in bad(locks.lock_folder, config)[0]
 
 
 # --- cron
@@ -258,20 +259,20 @@ def last_run_began(config: Config, seconds: float) -> None:
 
 
 def test_cron_that_does_not_call(config: Config, store: Store, tmp_path: Path) -> None:
-    assert bad(schedule.last_call, config)[0].startswith("warning: no run has begun on this host yet")
+    assert bad(cron.last_call, config)[0].startswith("warning: no run has begun on this host yet")
     store.enqueue([NewJob("t")])
-    assert bad(schedule.last_call, config) == ["problem: no run has begun on this host yet, and jobs are due"]
+    assert bad(cron.last_call, config) == ["problem: no run has begun on this host yet, and jobs are due"]
     last_run_began(config, 100)
-    assert bad(schedule.last_call, config) == []
+    assert bad(cron.last_call, config) == []
     last_run_began(config, 400)
-    [text] = bad(schedule.last_call, config, processes=tmp_path)
+    [text] = bad(cron.last_call, config, processes=tmp_path)
     assert text.startswith("problem: the last run began 7 min ago: cron doesn't call any more (no cron daemon")
     store.cancel(store.ids(Selection()))
-    assert bad(schedule.last_call, config)[0].startswith("warning: ")
+    assert bad(cron.last_call, config)[0].startswith("warning: ")
     with RunLock(config):
-        assert bad(schedule.last_call, config) == []
+        assert bad(cron.last_call, config) == []
     store.roster.enter(Registration("w1", "work", "h", 1, "", __version__))
-    assert bad(schedule.last_call, config) == []
+    assert bad(cron.last_call, config) == []
 
 
 GOOD = "PATH=/usr/bin:/bin\n* * * * * root /usr/bin/cronq run\n"
@@ -299,7 +300,7 @@ def test_the_silent_rules_of_cron_files(
     folder.mkdir()
     (folder / name).write_bytes(text.encode())
     (folder / name).chmod(mode)
-    told = bad(schedule.cron_files, config, cron_files=folder)
+    told = bad(cron.cron_files, config, cron_files=folder)
     assert told == [] if found is None else found in told[0]
 
 
@@ -311,7 +312,7 @@ def test_cron_files_of_others_and_linked_ones(config: Config, tmp_path: Path) ->
     path.chmod(0o644)
     os.chown(path, 65534, 65534)
     os.link(path, tmp_path / "twin")
-    told = bad(schedule.cron_files, config, cron_files=path.parent)
+    told = bad(cron.cron_files, config, cron_files=path.parent)
     assert len(told) == 2
     assert "does not belong to root" in told[0]
     assert "2 hard links" in told[1]
@@ -320,17 +321,17 @@ def test_cron_files_of_others_and_linked_ones(config: Config, tmp_path: Path) ->
 def test_the_packaged_cron_file_is_fine(config: Config, tmp_path: Path) -> None:
     path = tmp_path / "cronq"
     shutil.copy("packaging/cron.d/cronq", path)
-    told = bad(schedule.cron_files, config, cron_files=tmp_path)
+    told = bad(cron.cron_files, config, cron_files=tmp_path)
     assert [text for text in told if "no user cronq" not in text and "belong to root" not in text] == []
 
 
 def test_output_that_nobody_gets(config: Config, tmp_path: Path) -> None:
     mailers = (tmp_path / "sendmail",)
-    assert bad(schedule.mailer, config, mailers=mailers) == []
+    assert bad(cron.mailer, config, mailers=mailers) == []
     last_run_began(config, 1)
-    assert "no sendmail" in bad(schedule.mailer, config, mailers=mailers)[0]
+    assert "no sendmail" in bad(cron.mailer, config, mailers=mailers)[0]
     mailers[0].touch()
-    assert bad(schedule.mailer, config, mailers=mailers) == []
+    assert bad(cron.mailer, config, mailers=mailers) == []
 
 
 # --- wake-ups
@@ -342,16 +343,16 @@ def test_ports_are_probed_without_a_word(config: Config, tmp_path: Path) -> None
         local.listen()
         urls = [f"tcp://127.0.0.1:{server.getsockname()[1]}", f"unix://{tmp_path}/s"]
         config = config.with_values(wake=urls)
-        assert bad(wakeups.transports, config) == []
+        assert bad(transports.transports, config) == []
         for one in (server, local):
             connection, _ = one.accept()
             with connection:
                 assert connection.recv(10) == b""
-    assert len(bad(wakeups.transports, config)) == 2
+    assert len(bad(transports.transports, config)) == 2
 
 
 def test_a_broker_that_does_not_answer(config: Config) -> None:
-    [told] = bad(wakeups.transports, config.with_values(wake="redis://u:s3cr3t@127.0.0.1:1/0"))
+    [told] = bad(transports.transports, config.with_values(wake="redis://u:s3cr3t@127.0.0.1:1/0"))
     assert told.startswith("problem: redis://u:***@127.0.0.1:1/0 does not answer: ")
 
 
@@ -361,28 +362,28 @@ def test_a_broker_that_does_not_answer(config: Config) -> None:
 def test_workers_that_are_silent_or_of_another_version(config: Config, store: Store) -> None:
     store.prepare()
     store.roster.enter(Registration("w1", "work", "h", 1, "", __version__))
-    assert bad(crew.silent, config) == bad(crew.versions, config) == []
+    assert bad(workers.silent, config) == bad(workers.versions, config) == []
     store.roster.enter(Registration("w2", "work", "h", 2, "", "0.0.1"))
-    assert "w2 is cronq 0.0.1" in bad(crew.versions, config)[0]
+    assert "w2 is cronq 0.0.1" in bad(workers.versions, config)[0]
     select(config, "UPDATE cronq_workers SET seen_at = seen_at - 100000000 WHERE name = 'w1'")
-    assert "work w1 gave no sign of life for 10" in bad(crew.silent, config)[0]
+    assert "work w1 gave no sign of life for 10" in bad(workers.silent, config)[0]
 
 
 def test_jobs_that_nothing_here_will_run(config: Config, store: Store) -> None:
     store.enqueue([NewJob("nobody.knows"), NewJob(COMMAND_TASK, '{"command": "true"}')])
-    assert "1 queued jobs: unknown task 'nobody.knows'" in bad(backlog.unknown_tasks, config)[0]
+    assert "1 queued jobs: unknown task 'nobody.knows'" in bad(jobs.unknown_tasks, config)[0]
     forbidden = config.with_values(commands=False)
-    assert "1 shell commands are queued" in bad(backlog.commands, forbidden)[0]
-    assert bad(backlog.commands, config.with_values(commands=True)) == []
+    assert "1 shell commands are queued" in bad(jobs.commands, forbidden)[0]
+    assert bad(jobs.commands, config.with_values(commands=True)) == []
 
 
 def test_queues_that_nobody_listens_to(config: Config, store: Store) -> None:
     store.enqueue([NewJob("t", queue="mail"), NewJob("t", queue="money")])
     store.roster.enter(Registration("w1", "work", "h", 1, "money", __version__))
-    assert bad(backlog.unheard_queues, config) == []
+    assert bad(jobs.unheard_queues, config) == []
     select(config, "UPDATE cronq_jobs SET available_at = available_at - 600000000")
-    [told] = bad(backlog.unheard_queues, config)
+    [told] = bad(jobs.unheard_queues, config)
     assert told.startswith("warning: queue mail: a job is due for 10 min")
     select(config, "INSERT INTO cronq_paused VALUES ('mail', 0)")
-    assert bad(backlog.unheard_queues, config) == []
-    assert bad(backlog.paused_queues, config) == ["warning: queue mail is paused, jobs are due in it"]
+    assert bad(jobs.unheard_queues, config) == []
+    assert bad(jobs.paused_queues, config) == ["warning: queue mail is paused, jobs are due in it"]

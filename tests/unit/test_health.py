@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from cronq.health import MEASURES, judge
+from cronq.monitoring.health import MEASURES, judge
+from cronq.monitoring.thresholds import parse_thresholds
 from cronq.storage.stats import QueueStats
 from cronq.storage.workers import Worker
-from cronq.thresholds import parse_thresholds
 from cronq.times import SECOND
 
 NOW = 1_000_000 * SECOND

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from cronq.metrics import expose
+from cronq.monitoring.metrics import expose
 from cronq.storage.stats import QueueStats, RecentStats
 from cronq.storage.workers import Worker
 from cronq.times import SECOND

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cronq.errors import InvalidInput, UsageError
-from cronq.thresholds import parse_range, parse_thresholds
+from cronq.monitoring.thresholds import parse_range, parse_thresholds
 
 
 @pytest.mark.parametrize(

@@ -8,19 +8,19 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cronq.doctor.finding import Finding, fine, problem, warning
+from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cronq.doctor.patient import Patient
+    from cronq.monitoring.doctor.context import Installation
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _SHOWN = 3
 
 
-def lock_folder(patient: Patient) -> Iterator[Finding]:
+def lock_folder(patient: Installation) -> Iterator[Finding]:
     """Whether it can be used, and by nobody else."""
     folder = Path(patient.config.lock_dir)
     if not folder.exists():
@@ -47,7 +47,7 @@ def _to_be_made(folder: Path) -> Finding:
     return problem(f"{folder} does not exist and can't be made by {user}", f"install -d -m 0700 -o {user} {folder}")
 
 
-def lock_files(patient: Patient) -> Iterator[Finding]:
+def lock_files(patient: Installation) -> Iterator[Finding]:
     """Whether the folder's owner can open every file, and nobody else."""
     folder = Path(patient.config.lock_dir)
     if not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from cronq.doctor.finding import Finding, fine, problem, warning
+from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cronq.doctor.patient import Patient
+    from cronq.monitoring.doctor.context import Installation
 
 _NETWORK = (
     "nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "9p", "ceph", "glusterfs", "lustre", "gfs2", "ocfs2",
@@ -22,7 +22,7 @@ _LARGE_LOG = 256 << 20
 _TIGHT, _FULL = 200 << 20, 20 << 20
 
 
-def file_system(patient: Patient) -> Iterator[Finding]:
+def file_system(patient: Installation) -> Iterator[Finding]:
     """Whether locks work there, and whether it outlives a restart."""
     if patient.file is None:
         return
@@ -52,7 +52,7 @@ def mounted(path: Path, mounts: Path) -> str | None:
     return found[1]
 
 
-def write_ahead_log(patient: Patient) -> Iterator[Finding]:
+def write_ahead_log(patient: Installation) -> Iterator[Finding]:
     """Whether it is used and emptied now and then."""
     if patient.file is None or patient.database is None:
         return
@@ -71,7 +71,7 @@ def write_ahead_log(patient: Patient) -> Iterator[Finding]:
         )
 
 
-def space(patient: Patient) -> Iterator[Finding]:
+def space(patient: Installation) -> Iterator[Finding]:
     """Whether there is room for more jobs."""
     if patient.file is None or not patient.file.parent.is_dir():
         return

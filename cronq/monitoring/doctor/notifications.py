@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cronq.doctor.finding import Finding, fine, problem
 from cronq.errors import ConfigError
+from cronq.monitoring.doctor.finding import Finding, fine, problem
 from cronq.notifications import channels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cronq.doctor.patient import Patient
+    from cronq.monitoring.doctor.context import Installation
 
 
-def libraries(patient: Patient) -> Iterator[Finding]:
+def libraries(patient: Installation) -> Iterator[Finding]:
     """Whether what `notify` and `sentry` need is installed, and knows the URLs."""
     config = patient.config
     if not (config.notify or config.sentry):

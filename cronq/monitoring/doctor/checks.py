@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from cronq.doctor import backlog, configuration, crew, disk, files, people, schedule, tables, wakeups
-from cronq.doctor.finding import Finding, problem
-from cronq.doctor.patient import Patient
 from cronq.errors import CronqError
+from cronq.monitoring.doctor import configuration, cron, database, disk, jobs, locks, notifications, transports, workers
+from cronq.monitoring.doctor.context import Installation
+from cronq.monitoring.doctor.finding import Finding, problem
 from cronq.system.deadline import DeadlineExceeded, deadline
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from cronq.config.loader import Config
 
-    Check = Callable[[Patient], Iterator[Finding]]
+    Check = Callable[[Installation], Iterator[Finding]]
 
 _LIMIT = 10.0
 """Seconds for one check."""
@@ -24,27 +24,27 @@ CHECKS: Sequence[tuple[str, Check]] = (
     ("config", configuration.source),
     ("config", configuration.secrecy),
     ("config", configuration.application),
-    ("database", tables.reachable),
-    ("database", tables.schema),
-    ("database", tables.indexes),
-    ("database", tables.writable),
-    ("database", tables.clock),
+    ("database", database.reachable),
+    ("database", database.schema),
+    ("database", database.indexes),
+    ("database", database.writable),
+    ("database", database.clock),
     ("disk", disk.file_system),
     ("disk", disk.write_ahead_log),
     ("disk", disk.space),
-    ("locks", files.lock_folder),
-    ("locks", files.lock_files),
-    ("cron", schedule.last_call),
-    ("cron", schedule.cron_files),
-    ("cron", schedule.mailer),
-    ("wake", wakeups.transports),
-    ("notify", people.libraries),
-    ("workers", crew.silent),
-    ("workers", crew.versions),
-    ("jobs", backlog.commands),
-    ("jobs", backlog.unknown_tasks),
-    ("jobs", backlog.unheard_queues),
-    ("jobs", backlog.paused_queues),
+    ("locks", locks.lock_folder),
+    ("locks", locks.lock_files),
+    ("cron", cron.last_call),
+    ("cron", cron.cron_files),
+    ("cron", cron.mailer),
+    ("wake", transports.transports),
+    ("notify", notifications.libraries),
+    ("workers", workers.silent),
+    ("workers", workers.versions),
+    ("jobs", jobs.commands),
+    ("jobs", jobs.unknown_tasks),
+    ("jobs", jobs.unheard_queues),
+    ("jobs", jobs.paused_queues),
 )
 
 
@@ -62,17 +62,17 @@ def examine(load: Callable[[], Config]) -> Iterator[Located]:
     except CronqError as error:
         yield Located("config", problem(str(error), "put the configuration right, then call doctor again"))
         return
-    yield from examine_patient(Patient(config))
+    yield from examine_patient(Installation(config))
 
 
-def examine_patient(patient: Patient) -> Iterator[Located]:
+def examine_patient(patient: Installation) -> Iterator[Located]:
     """Every finding on a configuration that could be read."""
     for area, check in CHECKS:
         for finding in _findings(check, patient):
             yield Located(area, finding)
 
 
-def _findings(check: Check, patient: Patient) -> list[Finding]:
+def _findings(check: Check, patient: Installation) -> list[Finding]:
     found: list[Finding] = []
     try:
         with deadline(_LIMIT):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.schema import CreateIndex
 
-from cronq.doctor.finding import Finding, fine, problem, warning
 from cronq.errors import Unavailable
+from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
 from cronq.storage.schema import tables
 from cronq.storage.schema_version import CURRENT
 from cronq.times import SECOND, Clock
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Index
 
-    from cronq.doctor.patient import Patient
+    from cronq.monitoring.doctor.context import Installation
 
 _VERSION = {"sqlite": "SELECT sqlite_version()", "mysql": "SELECT VERSION()", "postgresql": "SHOW server_version"}
 _NAMES = {"sqlite": "SQLite", "mysql": "", "postgresql": "PostgreSQL"}
@@ -38,7 +38,7 @@ _OFF = 2.0
 """Seconds by which the clocks may differ before it is told. cronq goes by the database's."""
 
 
-def reachable(patient: Patient) -> Iterator[Finding]:
+def reachable(patient: Installation) -> Iterator[Finding]:
     """Whether the database answers."""
     if patient.file is not None and not patient.file.exists():
         yield _no_file(patient.file)
@@ -66,7 +66,7 @@ def _no_file(path: Path) -> Finding:
     return warning(f"{path} does not exist yet", advice)
 
 
-def schema(patient: Patient) -> Iterator[Finding]:
+def schema(patient: Installation) -> Iterator[Finding]:
     """Whether the tables are those of this version."""
     if patient.database is None:
         return
@@ -83,7 +83,7 @@ def schema(patient: Patient) -> Iterator[Finding]:
         yield problem(text, "update cronq on this host")
 
 
-def indexes(patient: Patient) -> Iterator[Finding]:
+def indexes(patient: Installation) -> Iterator[Finding]:
     """Whether every index is there: nothing fails without one, but everything gets slow."""
     database = patient.database
     if database is None or patient.census is None:
@@ -104,7 +104,7 @@ def _statement(index: Index, family: str) -> str:
     return " ".join(str(CreateIndex(index).compile(dialect=_DIALECTS[family].dialect())).split())
 
 
-def writable(patient: Patient) -> Iterator[Finding]:
+def writable(patient: Installation) -> Iterator[Finding]:
     """Whether jobs can be stored."""
     database = patient.database
     if database is None:
@@ -121,7 +121,7 @@ def writable(patient: Patient) -> Iterator[Finding]:
         yield fine("it can be written")
 
 
-def clock(patient: Patient) -> Iterator[Finding]:
+def clock(patient: Installation) -> Iterator[Finding]:
     """How far this host's clock is from the database's."""
     measured = None if patient.database is None else patient.database.read_clock()
     if measured is None:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from cronq.app import load_app
 from cronq.config.command_permission import require_commands
-from cronq.doctor.finding import Finding, fine, problem, warning
 from cronq.errors import ConfigError, CronqError, UnknownTask
 from cronq.model.job import COMMAND_TASK
+from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cronq.doctor.patient import Patient
+    from cronq.monitoring.doctor.context import Installation
 
 _SEEN = 10_000
 """Jobs of each state that are looked at."""
@@ -23,7 +23,7 @@ _LATE = 180.0
 _UNFINISHED = ("ready", "blocked", "scheduled", "retrying", "waiting")
 
 
-def commands(patient: Patient) -> Iterator[Finding]:
+def commands(patient: Installation) -> Iterator[Finding]:
     """Whether jobs may be shell commands."""
     try:
         require_commands(setting=patient.config.commands, sqlite_path=patient.config.sqlite_path())
@@ -39,7 +39,7 @@ def commands(patient: Patient) -> Iterator[Finding]:
         yield fine("jobs may be shell commands")
 
 
-def unknown_tasks(patient: Patient) -> Iterator[Finding]:
+def unknown_tasks(patient: Installation) -> Iterator[Finding]:
     """Queued jobs whose task the app doesn't know."""
     tasks = {task: number for task, number in _tasks(patient).items() if task != COMMAND_TASK}
     if not tasks:
@@ -63,7 +63,7 @@ def unknown_tasks(patient: Patient) -> Iterator[Finding]:
         yield fine(f"the app knows the tasks of all queued jobs ({len(tasks)})")
 
 
-def _tasks(patient: Patient) -> dict[str, int]:
+def _tasks(patient: Installation) -> dict[str, int]:
     """The tasks of unfinished jobs and how many jobs each has, of the first ones in each state."""
     tasks: dict[str, int] = {}
     if patient.database is None or patient.census is None:
@@ -75,7 +75,7 @@ def _tasks(patient: Patient) -> dict[str, int]:
     return tasks
 
 
-def unheard_queues(patient: Patient) -> Iterator[Finding]:
+def unheard_queues(patient: Installation) -> Iterator[Finding]:
     """Queues with jobs that are due, although somebody works."""
     census = patient.census
     if census is None:
@@ -90,7 +90,7 @@ def unheard_queues(patient: Patient) -> Iterator[Finding]:
             )
 
 
-def paused_queues(patient: Patient) -> Iterator[Finding]:
+def paused_queues(patient: Installation) -> Iterator[Finding]:
     """Queues that somebody paused, perhaps long ago."""
     census = patient.census
     for queue in sorted(census.paused) if census is not None else ():

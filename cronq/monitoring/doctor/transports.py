@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cronq.config.database_url import without_password
-from cronq.doctor.finding import Finding, fine, problem
 from cronq.errors import ConfigError, Unavailable
+from cronq.monitoring.doctor.finding import Finding, fine, problem
 from cronq.transports.transport import open_transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cronq.doctor.patient import Patient
+    from cronq.monitoring.doctor.context import Installation
 
 _PORT = 11137
 _LIMIT = 2.0
@@ -24,7 +24,7 @@ _NOBODY = 0
 """No job has this id: whoever is woken by it only looks."""
 
 
-def transports(patient: Patient) -> Iterator[Finding]:
+def transports(patient: Installation) -> Iterator[Finding]:
     """Each transport: a connection without a word to inetds, a message to brokers."""
     for url in patient.config.wake:
         inetd = url.startswith(("tcp:", "unix:"))
@@ -50,6 +50,6 @@ def _probe(url: str) -> None:
         connection.connect(f"{parts.netloc}{parts.path}")
 
 
-def _ring(url: str, patient: Patient) -> None:
+def _ring(url: str, patient: Installation) -> None:
     with closing(open_transport(url, patient.config)) as transport:
         transport.notify("default", _NOBODY)

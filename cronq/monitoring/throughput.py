@@ -24,7 +24,7 @@ _LATE = SECOND // 2
 """Jobs are settled a moment after they have ended, so the newest moment is left for the next look."""
 
 
-class Beat(NamedTuple):
+class Rate(NamedTuple):
     """Of some queues: jobs finished in each step, and the median of what they waited, oldest first."""
 
     finished: list[int]
@@ -36,7 +36,7 @@ class Beat(NamedTuple):
         return sum(self.finished) * 60 / (STEP * STEPS)
 
 
-class Pulse:
+class Throughput:
     """The figures, kept up by a look every now and then."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Pulse:
             for old in [step for step in steps if step < before]:
                 del steps[old]
 
-    def of(self, queues: Iterable[str]) -> Beat:
+    def of(self, queues: Iterable[str]) -> Rate:
         """The figures of these queues together."""
         last = _step(self._now)
         columns: list[list[int]] = [[] for _ in range(STEPS)]
@@ -70,7 +70,7 @@ class Pulse:
             for step, waits in self._waits[queue].items():
                 if 0 <= last - step < STEPS:
                     columns[STEPS - 1 - (last - step)] += waits
-        return Beat([len(waits) for waits in columns], [median(waits) / SECOND if waits else 0.0 for waits in columns])
+        return Rate([len(waits) for waits in columns], [median(waits) / SECOND if waits else 0.0 for waits in columns])
 
 
 def _step(instant: int) -> int:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from cronq.app import load_app
 from cronq.config import settings
 from cronq.config.database_url import without_password
-from cronq.doctor.finding import Finding, fine, problem, warning
 from cronq.errors import CronqError
+from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cronq.config.loader import Config
-    from cronq.doctor.patient import Patient
+    from cronq.monitoring.doctor.context import Installation
 
 
 class Value(NamedTuple):
@@ -48,7 +48,7 @@ def _shown(config: Config, key: str) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def source(patient: Patient) -> Iterator[Finding]:
+def source(patient: Installation) -> Iterator[Finding]:
     """Which file is read."""
     config = patient.config
     if config.file is not None:
@@ -59,7 +59,7 @@ def source(patient: Patient) -> Iterator[Finding]:
         yield fine(f"no configuration file; the database comes from {config.origins['database']}")
 
 
-def secrecy(patient: Patient) -> Iterator[Finding]:
+def secrecy(patient: Installation) -> Iterator[Finding]:
     """Whether others can read a password in the file."""
     config = patient.config
     if config.file is None:
@@ -79,7 +79,7 @@ def _urls(config: Config, key: str) -> tuple[str, ...]:
     return (config.database,) if key == "database" else config.wake
 
 
-def application(patient: Patient) -> Iterator[Finding]:
+def application(patient: Installation) -> Iterator[Finding]:
     """Whether the app can be imported."""
     name = patient.config.app
     if name is None:

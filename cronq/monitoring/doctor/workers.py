@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cronq import __version__
-from cronq.doctor.finding import Finding, fine, warning
+from cronq.monitoring.doctor.finding import Finding, fine, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cronq.doctor.patient import Patient
+    from cronq.monitoring.doctor.context import Installation
 
 
-def silent(patient: Patient) -> Iterator[Finding]:
+def silent(patient: Installation) -> Iterator[Finding]:
     """Workers that are on the roster and give no sign of life."""
     census = patient.census
     if census is None:
@@ -27,7 +27,7 @@ def silent(patient: Patient) -> Iterator[Finding]:
         yield fine(f"{len(census.workers) or 'no'} workers at this moment")
 
 
-def versions(patient: Patient) -> Iterator[Finding]:
+def versions(patient: Installation) -> Iterator[Finding]:
     """Workers of another version than this one."""
     if patient.census is None:
         return

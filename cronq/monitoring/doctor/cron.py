@@ -9,14 +9,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cronq.doctor.finding import Finding, fine, problem, warning
 from cronq.locks import last_run, run_is_on
+from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
 from cronq.times import SECOND, Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cronq.doctor.patient import Patient
+    from cronq.monitoring.doctor.context import Installation
 
 _LATE = 180.0
 """Seconds without a run after which cron has missed two minutes for certain."""
@@ -27,7 +27,7 @@ _COMMAND = re.compile(r"^\s*(?:[\d*@]\S*)\s.*\bcronq\b")
 _ENTRY = re.compile(r"^\s*(?:@\w+|(?:\S+\s+){4}\S+)\s+(?P<user>\S+)\s+\S")
 
 
-def last_call(patient: Patient) -> Iterator[Finding]:
+def last_call(patient: Installation) -> Iterator[Finding]:
     """Whether runs begin each minute, or workers stay."""
     last = last_run(patient.config)
     age = None if last is None else max(0.0, (Clock().now() - last) / SECOND)
@@ -42,7 +42,7 @@ def last_call(patient: Patient) -> Iterator[Finding]:
         yield _missed(text, patient)
 
 
-def _missed(text: str, patient: Patient) -> Finding:
+def _missed(text: str, patient: Installation) -> Finding:
     """No run where there should be one: how bad that is depends on who else is there."""
     census = patient.census
     if census is not None and census.workers:
@@ -66,7 +66,7 @@ def _minutes(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 2 * 3600 else f"{seconds / 3600:.0f} h"
 
 
-def _without_a_daemon(patient: Patient) -> str:
+def _without_a_daemon(patient: Installation) -> str:
     for folder in patient.places.processes.glob("[0-9]*"):
         try:
             if (folder / "comm").read_text().strip() in (*_DAEMONS, "systemd"):
@@ -81,7 +81,7 @@ def _own_path() -> str:
     return str(own.resolve()) if own.name == "cronq" else "cronq"
 
 
-def cron_files(patient: Patient) -> Iterator[Finding]:
+def cron_files(patient: Installation) -> Iterator[Finding]:
     """Whether files for cron that name cronq are such as cron reads: it ignores others without a word."""
     folder = patient.places.cron_files
     try:
@@ -146,7 +146,7 @@ def _about_the_entry(path: Path, line: str, user: str) -> Iterator[Finding]:
         yield warning(f"{path}: a % ends the command, what follows becomes its input", "write \\% instead")
 
 
-def mailer(patient: Patient) -> Iterator[Finding]:
+def mailer(patient: Installation) -> Iterator[Finding]:
     """Whether what a run prints reaches anybody."""
     if last_run(patient.config) is None or any(path.exists() for path in patient.places.mailers):
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cronq.thresholds import INFINITE, Range
+from cronq.monitoring.thresholds import INFINITE, Range
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ class Places(NamedTuple):
     mailers: tuple[Path, ...] = (Path("/usr/sbin/sendmail"), Path("/usr/lib/sendmail"))
 
 
-class Patient:
+class Installation:
     """A configuration and what it leads to. The database is asked once whether it answers."""
 
     def __init__(self, config: Config, places: Places | None = None) -> None:

@@ -1,0 +1,1 @@
+"""What tells whether a queue is well: health, metrics, why, throughput, doctor."""
