@@ -6,7 +6,7 @@ import os
 import sys
 
 from cronq import __version__
-from cronq.commands.arguments import read
+from cronq.commands.fast_options import read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

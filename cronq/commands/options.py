@@ -17,12 +17,14 @@ import typer
 from cronq.errors import InvalidInput, UsageError
 from cronq.model.job import State
 from cronq.model.selection import Selection
-from cronq.times import parse_duration
+from cronq.times import parse_duration, to_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from datetime import datetime
 
     from cronq.commands import Invocation
+    from cronq.store import Store
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print the ids that would change.")]
@@ -153,3 +155,8 @@ def _shown(parameter: inspect.Parameter) -> list[inspect.Parameter]:
         inspect.Parameter(field.name, kind, default=field.default, annotation=hints[field.name])
         for field in fields(family)
     ]
+
+
+def now(store: Store) -> datetime:
+    """The time by the store's clock."""
+    return to_datetime(store.clock.now())

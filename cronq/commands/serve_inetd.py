@@ -12,7 +12,7 @@ import os
 import syslog
 import time
 
-from cronq.commands.arguments import read
+from cronq.commands.fast_options import read
 from cronq.errors import CronqError
 from cronq.inetd import request, sockets
 from cronq.inetd.request import Client
@@ -260,7 +260,7 @@ def _receive(invocation: Invocation, options: Options, came_in: Inherited) -> in
 
 
 def _serve_all(invocation: Invocation, options: Options, desk: Connections) -> None:
-    from cronq.commands.arguments import positive
+    from cronq.commands.fast_options import positive
     from cronq.inetd.server import IDLE_EXIT, MOST_AT_ONCE, Rules, Server
 
     idle = IDLE_EXIT if options.idle_exit is None else parse_duration(options.idle_exit, what="--idle-exit")

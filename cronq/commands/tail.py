@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cronq.commands import options as given
-from cronq.commands.look import require
+from cronq.commands.show import require
 from cronq.errors import InvalidInput
 from cronq.model.job import State
 

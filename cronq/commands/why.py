@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer  # noqa: TC002 - it reads the annotations itself
 
 from cronq.commands import options as given
-from cronq.commands.look import require
+from cronq.commands.show import require
 from cronq.model.job import COMMAND_TASK, State
 from cronq.times import to_datetime
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from cronq.commands.arguments import FILTER_FLAGS, FILTER_VALUES, FilterOptions, positive, read
+from cronq.commands.fast_options import FILTER_FLAGS, FILTER_VALUES, FilterOptions, positive, read
 from cronq.times import parse_duration
 
 TYPE_CHECKING = False

@@ -9,8 +9,7 @@ import typer
 
 from cronq.commands import bulk
 from cronq.commands import options as given
-from cronq.commands.arguments import positive
-from cronq.errors import InvalidInput
+from cronq.commands.fast_options import positive
 from cronq.storage.workers import END
 from cronq.times import SECOND, iso, to_datetime
 
@@ -42,25 +41,7 @@ Exit status: 0 asked, 1 no worker takes jobs of QUEUE, 65 bad input, 69 database
 78 configuration.
 """
 
-_PAUSE_EXAMPLE = """\
-Example:
 
-\b
-  cronq pause mail
-
-Exit status: 0 paused, 65 bad input, 69 database out of reach, 78 configuration.
-"""
-
-_RESUME_EXAMPLE = """\
-Example:
-
-\b
-  cronq resume mail
-
-Exit status: 0 not paused any more, 65 bad input, 69 database out of reach, 78 configuration.
-"""
-
-Queue = Annotated[str, typer.Argument(metavar="QUEUE", help="The name of a queue.", show_default=False)]
 AnyQueue = Annotated[
     str | None, typer.Argument(metavar="QUEUE", help="Only those that take jobs of it.", show_default=False)
 ]
@@ -215,37 +196,7 @@ def _meant(store: Store, queue: str | None) -> list[Worker]:
     return [one for one in staying if queue is None or one.filter.admits(queue)]
 
 
-def _pause(context: typer.Context, queue: Queue) -> None:
-    """Let nobody start jobs of a queue, on any host, until it is resumed. What runs goes on."""
-    _change(context, queue, "pause")
-
-
-def _resume(context: typer.Context, queue: Queue) -> None:
-    """Let a paused queue go on."""
-    _change(context, queue, "resume")
-
-
-def _change(context: typer.Context, queue: str, verb: str) -> None:
-    call = given.invocation(context)
-    name = _name(queue)
-    with call.store() as store:
-        changed = store.pause(name) if verb == "pause" else store.resume(name)
-    if changed:
-        bulk.note(call)
-
-
-def _name(queue: str) -> str:
-    from cronq.config.settings import TASK
-
-    try:
-        return str(TASK["queue"].check(queue))
-    except ValueError:
-        raise InvalidInput(f"QUEUE: {queue!r} is not {TASK['queue'].expected}") from None
-
-
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to the program."""
     app.command("workers", epilog=_WORKERS_EXAMPLE)(_workers)
     app.command("reload-workers", epilog=_RELOAD_EXAMPLE)(_reload_workers)
-    app.command("pause", epilog=_PAUSE_EXAMPLE)(_pause)
-    app.command("resume", epilog=_RESUME_EXAMPLE)(_resume)

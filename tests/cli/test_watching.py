@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.cli.test_looking import on_paper
+from tests.cli.test_ls_show import on_paper
 from tests.project import Project
 from tests.terminal import on_terminal
 from tests.waiting import wait_until

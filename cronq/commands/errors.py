@@ -8,7 +8,7 @@ import typer
 
 from cronq.commands import bulk
 from cronq.commands import options as given
-from cronq.commands.arguments import positive
+from cronq.commands.fast_options import positive
 from cronq.model.job import State
 from cronq.times import iso, to_datetime
 

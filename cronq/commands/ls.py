@@ -1,18 +1,15 @@
-"""Looking at jobs: ls, show."""
+"""`cronq ls`: the jobs, newest first."""
 
 from __future__ import annotations
 
-import sys
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cronq.commands import bulk
 from cronq.commands import options as given
-from cronq.commands.arguments import positive
-from cronq.errors import JobNotFound
-from cronq.times import to_datetime
+from cronq.commands.fast_options import positive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,16 +17,18 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from cronq.model.job import Attempt, Job
+    from cronq.model.job import Job
     from cronq.model.selection import Selection
     from cronq.render.console import Screen
     from cronq.render.live import LiveScreen
     from cronq.store import Store
 
+
 HANDFUL = 100
 """Jobs that `ls` shows without --limit, elsewhere than on a terminal."""
 
 _AT_LEAST = 5
+
 _AROUND = 6
 """Lines of a terminal that the table needs beside its rows: those of the frame, what was typed, the prompt."""
 
@@ -54,6 +53,7 @@ Limit = Annotated[
     str | None,
     typer.Option("--limit", metavar="N", help="At most so many, 0 for all (a screenful on a terminal, else 100)."),
 ]
+
 Watch = Annotated[bool, typer.Option("--watch", help="Stay, and look again every two seconds; q ends it.")]
 
 
@@ -122,7 +122,7 @@ def _print(jobs: Sequence[Job], store: Store, *, utc: bool, as_json: bool) -> No
         from cronq.render.console import Screen
 
         screen = Screen()
-        screen.print(_table(jobs, screen, now=_now(store), utc=utc))
+        screen.print(_table(jobs, screen, now=given.now(store), utc=utc))
     else:
         write(["no jobs"])
 
@@ -152,104 +152,9 @@ def _watch(store: Store, selection: Selection, number: int | None, *, utc: bool)
 
 def _frame(live: LiveScreen, store: Store, selection: Selection, number: int | None, *, utc: bool) -> RenderableType:
     jobs, _ = _newest(store, selection, live.rows if number is None else min(number, live.rows))
-    return _table(jobs, live.screen, now=_now(store), utc=utc)
-
-
-_SHOW_EXAMPLE = """\
-Example:
-
-\b
-  cronq show 42
-  cronq show 42 --output | less
-  cronq show 42 --json | jq .error
-
-Exit status: 0 done, 1 no such job, 64 --output with --json, 65 bad input,
-69 database out of reach, 78 configuration.
-"""
-
-Output = Annotated[
-    bool, typer.Option("--output", help="Print only what it wrote, all that is kept of it, to stdout and stderr.")
-]
-
-
-def _show(
-    context: typer.Context,
-    id_: given.JobId,
-    *,
-    output: Output = False,
-    utc: given.Utc = False,
-    as_json: given.AsJson = False,
-) -> None:
-    """Show all about one job: times, arguments, attempts with their errors, output."""
-    if output and as_json:
-        raise given.refuse("either --output or --json", context)
-    with given.invocation(context).store() as store:
-        job = require(store, id_)
-        written = store.output(job.id)
-        if output:
-            _print_output(written)
-            return
-        _print_page(job, store.attempts(job.id), written, now=None if as_json else _now(store), utc=utc)
-
-
-def _print_page(
-    job: Job,
-    attempts: Sequence[Attempt],
-    output: tuple[str | None, str | None],
-    *,
-    now: datetime | None,
-    utc: bool,
-) -> None:
-    from cronq.render.text import document, on_terminal, write
-
-    if now is None:
-        write([document(_whole(job, attempts, output))])
-    elif not on_terminal():
-        from cronq.render.job_text import job_page
-
-        write(job_page(job, attempts, output))
-    else:
-        from cronq.render import job_terminal
-        from cronq.render.console import Screen
-        from cronq.render.relative_time import Ages
-
-        screen = Screen()
-        screen.print(job_terminal.draw(job_terminal.Portrait(job, attempts, output), screen, Ages(now, exact=utc)))
-
-
-def _print_output(output: tuple[str | None, str | None]) -> None:
-    """What the job wrote to stdout on stdout, to stderr on stderr; a terminal gets it with controls spelt out."""
-    from cronq.render.text import safe
-
-    for stream, text in zip((sys.stdout, sys.stderr), output, strict=True):
-        if stream is not None and text:
-            stream.write(safe(text) if stream.isatty() else text)
-            stream.flush()
-
-
-def require(store: Store, text: str) -> Job:
-    """The job with the id in the text. Raises InvalidInput, JobNotFound."""
-    number = given.job_id(text)
-    job = store.get(number)
-    if job is None:
-        raise JobNotFound(f"there is no job {number}")
-    return job
-
-
-def _whole(job: Job, attempts: Sequence[Attempt], output: tuple[str | None, str | None]) -> dict[str, Any]:
-    stdout, stderr = output
-    return {
-        **job.to_json(),
-        "attempts": [attempt.to_json() for attempt in attempts],
-        "output": {"stdout": stdout, "stderr": stderr},
-    }
-
-
-def _now(store: Store) -> datetime:
-    return to_datetime(store.clock.now())
+    return _table(jobs, live.screen, now=given.now(store), utc=utc)
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands of this module to the program."""
+    """Add the command to the program."""
     app.command("ls", epilog=_LS_EXAMPLE)(_ls)
-    app.command("show", epilog=_SHOW_EXAMPLE)(_show)

@@ -11,7 +11,7 @@ from cronq.commands import health, metrics, run, serve_inetd, work
 from cronq.commands import options as given
 
 if TYPE_CHECKING:
-    from cronq.commands.arguments import FilterOptions
+    from cronq.commands.fast_options import FilterOptions
 
 _RUN_EXAMPLE = """\
 Example:
