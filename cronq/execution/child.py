@@ -21,8 +21,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from cronq.errors import Terminated, TimeLimitExceeded
-from cronq.execution.executor import verdict_of
 from cronq.execution.journal import CHILD_VARIABLE
+from cronq.execution.verdict import verdict_of
 from cronq.model.claimed_job import Claimed
 from cronq.model.outcome import Outcome
 from cronq.system import process_tree

@@ -12,18 +12,16 @@ import resource
 from typing import TYPE_CHECKING, Any
 
 from cronq.config.command_permission import require_commands
-from cronq.errors import ConfigError, Fail, Retry, Skip, Snooze, Stop, Terminated, TimeLimitExceeded, UnknownTask
+from cronq.errors import ConfigError, Fail, UnknownTask
 from cronq.execution.job_context import RunningJob, current_job
-from cronq.execution.output_capture import storable
-from cronq.execution.shell_command import run_command, terminated
+from cronq.execution.shell_command import run_command
+from cronq.execution.verdict import message_of, verdict_of
 from cronq.model.claimed_job import COMMAND_TASK, Failure
 from cronq.model.outcome import Outcome
 from cronq.tasks import serialisation
-from cronq.times import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from cronq.config.loader import Config
     from cronq.model.claimed_job import Claimed
@@ -34,8 +32,6 @@ RESULT_LIMIT = 65_536
 """Bytes of JSON of a task's return value that are kept."""
 
 _FRESH = 5_000
-_TRACEBACK_LIMIT = 32_768
-_MESSAGE_LIMIT = 4_096
 
 
 class Executor:
@@ -121,7 +117,7 @@ class Executor:
         try:
             text = serialisation.dump_value(value)
         except Exception as error:
-            running.warn(f"the result was not kept: {_message(error)}")
+            running.warn(f"the result was not kept: {message_of(error)}")
             return None
         size = len(text.encode("utf-8", "surrogatepass"))
         if size > RESULT_LIMIT:
@@ -160,14 +156,14 @@ class Executor:
             try:
                 hook(running, result)
             except BaseException as error:  # whatever it is, the work is done
-                running.warn(f"after_job {_name(hook)}: {type(error).__name__}: {_message(error)}")
+                running.warn(f"after_job {_name(hook)}: {type(error).__name__}: {message_of(error)}")
 
     def _on_error(self, running: RunningJob, error: BaseException) -> None:
         for hook in self._hooks.get("on_error", ()):
             try:
                 hook(running, error)
             except BaseException as second:
-                running.warn(f"on_error {_name(hook)}: {type(second).__name__}: {_message(second)}")
+                running.warn(f"on_error {_name(hook)}: {type(second).__name__}: {message_of(second)}")
 
     # Errors
 
@@ -176,71 +172,6 @@ class Executor:
         if outcome.kind in {"error", "timeout"}:
             self._on_error(running, error)
         return outcome._replace(warnings=tuple(running.warnings), notes=running.changed_notes)
-
-
-def verdict_of(error: BaseException, started: int) -> Outcome:
-    """The outcome that an exception from a task means."""
-    if isinstance(error, Stop):
-        cause = error.__cause__
-        inner = verdict_of(cause, started) if cause else _outcome("error", error, started, verdict="fail")
-        return inner._replace(stop=True)
-    try:
-        return _verdict(error, started)
-    except Exception as bad:
-        return _outcome("error", bad, started, verdict="fail")
-
-
-def _verdict(error: BaseException, started: int) -> Outcome:
-    match error:
-        case Snooze():
-            outcome = _outcome("snoozed", error, started, verdict="snooze")
-            return outcome._replace(delay=parse_duration(error.delay, what="Snooze"))
-        case Skip():
-            return _outcome("", error, started, verdict="skip")
-        case Fail():
-            return _outcome("error", error, started, verdict="fail")
-        case Retry():
-            delay = None if error.delay is None else parse_duration(error.delay, what="Retry")
-            return _outcome("error", error, started, verdict="retry")._replace(delay=delay)
-        case Terminated():
-            return terminated(started)
-        case _:
-            return _outcome("timeout" if isinstance(error, TimeLimitExceeded) else "error", error, started)
-
-
-def _outcome(kind: str, error: BaseException, started: int, *, verdict: str = "") -> Outcome:
-    expected = verdict in {"snooze", "skip"} or (verdict == "fail" and _from_the_task(error.__traceback__) is None)
-    trace = None if expected else _traceback(error)
-    failure = Failure(type(error).__name__, _message(error), trace)
-    return Outcome(kind, started, started, verdict, error=failure)
-
-
-def _message(error: BaseException) -> str:
-    try:
-        return storable(str(error)[:_MESSAGE_LIMIT])
-    except BaseException:
-        return f"a {type(error).__name__} that can't be shown"
-
-
-def _traceback(error: BaseException) -> str | None:
-    import traceback
-
-    trace = _from_the_task(error.__traceback__) or error.__traceback__
-    try:
-        lines = traceback.format_exception(type(error), error, trace, limit=-40)
-    except BaseException:
-        return None
-    text = storable("".join(lines))
-    return text if len(text) <= _TRACEBACK_LIMIT else "…" + text[-_TRACEBACK_LIMIT:]
-
-
-def _from_the_task(trace: TracebackType | None) -> TracebackType | None:
-    """The traceback without cronq's own frames at its top; None if the error is cronq's."""
-    here = os.path.dirname(__file__)  # noqa: PTH120 - on the way of every failure
-    start = trace
-    while start is not None and start.tb_frame.f_code.co_filename.startswith(here):
-        start = start.tb_next
-    return start
 
 
 def _name(hook: Callable[..., object]) -> str:

@@ -1,0 +1,87 @@
+"""What an exception from a task means for its attempt."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from cronq.errors import Fail, Retry, Skip, Snooze, Stop, Terminated, TimeLimitExceeded
+from cronq.execution.output_capture import storable
+from cronq.execution.shell_command import terminated
+from cronq.model.claimed_job import Failure
+from cronq.model.outcome import Outcome
+from cronq.times import parse_duration
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+_TRACEBACK_LIMIT = 32_768
+
+_MESSAGE_LIMIT = 4_096
+
+
+def verdict_of(error: BaseException, started: int) -> Outcome:
+    """The outcome that an exception from a task means."""
+    if isinstance(error, Stop):
+        cause = error.__cause__
+        inner = verdict_of(cause, started) if cause else _outcome("error", error, started, verdict="fail")
+        return inner._replace(stop=True)
+    try:
+        return _verdict(error, started)
+    except Exception as bad:
+        return _outcome("error", bad, started, verdict="fail")
+
+
+def _verdict(error: BaseException, started: int) -> Outcome:
+    match error:
+        case Snooze():
+            outcome = _outcome("snoozed", error, started, verdict="snooze")
+            return outcome._replace(delay=parse_duration(error.delay, what="Snooze"))
+        case Skip():
+            return _outcome("", error, started, verdict="skip")
+        case Fail():
+            return _outcome("error", error, started, verdict="fail")
+        case Retry():
+            delay = None if error.delay is None else parse_duration(error.delay, what="Retry")
+            return _outcome("error", error, started, verdict="retry")._replace(delay=delay)
+        case Terminated():
+            return terminated(started)
+        case _:
+            return _outcome("timeout" if isinstance(error, TimeLimitExceeded) else "error", error, started)
+
+
+def _outcome(kind: str, error: BaseException, started: int, *, verdict: str = "") -> Outcome:
+    expected = verdict in {"snooze", "skip"} or (verdict == "fail" and _from_the_task(error.__traceback__) is None)
+    trace = None if expected else _traceback(error)
+    failure = Failure(type(error).__name__, message_of(error), trace)
+    return Outcome(kind, started, started, verdict, error=failure)
+
+
+def message_of(error: BaseException) -> str:
+    """The text of an exception, cut and made storable; a placeholder where its `__str__` fails."""
+    try:
+        return storable(str(error)[:_MESSAGE_LIMIT])
+    except BaseException:
+        return f"a {type(error).__name__} that can't be shown"
+
+
+def _traceback(error: BaseException) -> str | None:
+    import traceback
+
+    trace = _from_the_task(error.__traceback__) or error.__traceback__
+    try:
+        lines = traceback.format_exception(type(error), error, trace, limit=-40)
+    except BaseException:
+        return None
+    text = storable("".join(lines))
+    return text if len(text) <= _TRACEBACK_LIMIT else "…" + text[-_TRACEBACK_LIMIT:]
+
+
+def _from_the_task(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback without cronq's own frames at its top; None if the error is cronq's."""
+    here = os.path.dirname(os.path.dirname(__file__))  # noqa: PTH120 - pathlib is slow, and every failure comes here
+    start = trace
+    while start is not None and start.tb_frame.f_code.co_filename.startswith(here):
+        start = start.tb_next
+    return start
