@@ -47,7 +47,7 @@ check: setup  ## style, types, layers and documents
 
 .PHONY: test
 test: compiled  ## all tests, as many at once as there are cores
-	$(PYTEST) -n $(WORKERS) --dist worksteal
+	$(PYTEST) -n $(WORKERS) --dist worksteal --durations 20 --durations-min 10
 
 .PHONY: integration
 integration: compiled  ## only the tests with real processes and servers

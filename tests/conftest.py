@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import brokers, databases, inherited, servers, sharing
+from tests import brokers, databases, inherited, order, servers, sharing
 from tests.project import Project
 
 inherited.reset()  # here, for this file is read before any test starts something, in each worker too
@@ -24,9 +24,13 @@ def pytest_sessionfinish() -> None:
     sharing.leave(databases.end, brokers.end)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the slow tests first, so that the other workers have something to do beside them."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Start the slow tests first, and before them what waits for the clock: others run meanwhile."""
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    slow.sort(key=lambda item: item.get_closest_marker("waits") is None)
+    quick = [item for item in items if item not in set(slow)]
+    workers: int = getattr(config, "workerinput", {}).get("workercount", 1)
+    items[:] = order.shared_out(slow, quick, workers)
 
 
 @pytest.fixture

@@ -107,6 +107,7 @@ def projects() -> Iterator[tuple[Project, Project]]:
 
 
 @pytest.mark.slow
+@pytest.mark.waits
 @pytest.mark.needs("cron")
 def test_real_cron_runs_jobs_mails_nothing_on_success_and_one_line_for_a_failed_job(
     projects: tuple[Project, Project],
