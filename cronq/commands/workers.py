@@ -69,7 +69,8 @@ def _workers(context: typer.Context, *, as_json: given.AsJson = False) -> None:
 
     A worker that died is shown as dead until another one has put right what it left.
     """
-    from cronq.render.text import document, on_terminal, one_line, write
+    from cronq.render.text import document, on_terminal, write
+    from cronq.render.tsv import tabbed
 
     call = given.invocation(context)
     with call.store() as store:
@@ -80,7 +81,7 @@ def _workers(context: typer.Context, *, as_json: given.AsJson = False) -> None:
     elif on_terminal():
         _print_table(seen, now)
     else:
-        write("\t".join(map(one_line, _cells(one, now))) for one in seen)
+        write(tabbed(*_cells(one, now)) for one in seen)
 
 
 def _seen(store: Store, config: Config) -> Iterator[_Seen]:
@@ -158,7 +159,7 @@ def _print_table(seen: Sequence[_Seen], now: int) -> None:
 def _plain(text: str) -> Any:
     from rich.text import Text
 
-    from cronq.render.text import one_line
+    from cronq.model.printable import one_line
 
     return Text(one_line(text))
 

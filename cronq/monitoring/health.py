@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cronq.model.printable import one_line
 from cronq.monitoring.thresholds import INFINITE, Range
 
 TYPE_CHECKING = False
@@ -40,7 +41,7 @@ class Answer:
 
     def __str__(self) -> str:
         """The plugin's first line. A | would begin the performance data."""
-        told = f"CRONQ {WORDS[self.status]} - {self._text.replace('|', '/')}"
+        told = f"CRONQ {WORDS[self.status]} - {one_line(self._text).replace('|', '/')}"
         return f"{told} | {self._data}" if self._data else told
 
 
@@ -108,11 +109,7 @@ def _age(seconds: float) -> str:
 
 def _paused(census: QueueStats, queues: Sequence[str] | None) -> str:
     paused = sorted(census.paused if queues is None else census.paused & set(queues))
-    return f" (paused: {', '.join(map(_printable, paused))})" if paused else ""
-
-
-def _printable(name: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in name)
+    return f" (paused: {', '.join(paused)})" if paused else ""
 
 
 def _data(name: str, value: float, ranges: Sequence[Mapping[str, Range | None]]) -> str:

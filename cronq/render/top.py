@@ -9,11 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from cronq.model.job import COMMAND_TASK, Failure, Job
+from cronq.model.printable import one_line
 from cronq.render.console import STATE_STYLES
 from cronq.render.jobs import task_cell
 from cronq.render.relative_time import Ages, length
 from cronq.render.sparkline import sparkline
-from cronq.render.text import last_line, one_line
+from cronq.render.text import last_line
 from cronq.times import SECOND, to_datetime
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def _workers(picture: Picture, screen: Screen, rows: int) -> Table:
     grid = _grid("  worker", "does", "jobs", "now", right=frozenset({"jobs"}), cut="now")
     for worker in census.workers[:rows]:
         hand = picture.running.get(worker.name, ())
-        now = Text(worker.state if worker.state != "running" else "idle", style="dim")
+        now = screen.cell(worker.state if worker.state != "running" else "idle", style="dim")
         if hand:
             (job_id, task, since), more = hand[0], len(hand) - 1
             age = length(round((census.now - since) / SECOND))
@@ -195,7 +196,7 @@ def _failure(one: FailedAttempt, screen: Screen, ages: Ages) -> Sequence[Rendera
     what.append(" ").append_text(screen.cell(last_line(error), style="red" if one.state == "failed" else ""))
     ended = None if one.finished_at is None else to_datetime(one.finished_at)
     style = STATE_STYLES.get(one.state, "")
-    state = Text(f"  {one.job_id} ").append(one.state, style=style)
+    state = Text(f"  {one.job_id} ").append_text(screen.cell(one.state, style=style))
     return state, ages.ago(ended), screen.cell(one.queue, longest=_LONGEST_QUEUE), what
 
 
