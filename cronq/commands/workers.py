@@ -11,7 +11,7 @@ from cronq.commands import bulk
 from cronq.commands import options as given
 from cronq.commands.fast_options import positive
 from cronq.storage.workers import END
-from cronq.times import SECOND, iso, to_datetime
+from cronq.times import SECOND, iso, span, to_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -120,7 +120,7 @@ def _as_json(seen: _Seen) -> dict[str, Any]:
 
 
 def _cells(seen: _Seen, now: int) -> tuple[str, ...]:
-    from cronq.render.text import span, time
+    from cronq.render.text import time
 
     worker = seen.worker
     return (
@@ -165,7 +165,6 @@ def _plain(text: str) -> Any:
 
 
 def _ago(instant: int, now: int) -> str:
-    from cronq.render.text import span
 
     return f"{span(_age(instant, now))} ago"
 

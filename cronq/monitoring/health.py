@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cronq.model.printable import one_line
 from cronq.monitoring.thresholds import INFINITE, Range
+from cronq.times import span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ DEFAULTS: tuple[Mapping[str, Range | None], Mapping[str, Range | None]] = (
     {"oldest-due": Range(0, 1800)},
 )
 """What warns and what is critical where nothing else is asked for."""
-
-_AGES = ((172800, 86400, "d"), (7200, 3600, "h"), (600, 60, "min"))
 
 
 class Answer:
@@ -96,15 +95,8 @@ def _phrase(name: str, value: float) -> str:
     if value == INFINITE:
         return "no run yet"
     if name == "last-run":
-        return f"last run {_age(value)} ago"
-    return f"oldest due {_age(value)}" if value else "none due"
-
-
-def _age(seconds: float) -> str:
-    for least, size, unit in _AGES:
-        if seconds >= least:
-            return f"{int(seconds // size)}{unit}"
-    return f"{seconds:.0f}s"
+        return f"last run {span(value)} ago"
+    return f"oldest due {span(value)}" if value else "none due"
 
 
 def _paused(census: QueueStats, queues: Sequence[str] | None) -> str:

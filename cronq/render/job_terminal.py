@@ -14,8 +14,8 @@ from rich.text import Text
 from cronq.model.printable import one_line, safe
 from cronq.render.console import STATE_STYLES
 from cronq.render.job_text import detours, ending, facts, where
-from cronq.render.relative_time import length
 from cronq.render.text import last_line, short_work
+from cronq.times import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -101,7 +101,7 @@ def _step(attempt: Attempt, following: Attempt | None, screen: Screen, ages: Age
 def _told(attempt: Attempt, ages: Ages) -> str:
     took = ""
     if attempt.started_at is not None and attempt.finished_at is not None:
-        took = f"took {length((attempt.finished_at - attempt.started_at).total_seconds())}"
+        took = f"took {span((attempt.finished_at - attempt.started_at).total_seconds())}"
     place = where(attempt)
     return ", ".join(part for part in (ages.ago(attempt.finished_at), took, place and f"on {place}") if part)
 
@@ -141,7 +141,7 @@ def _latest(portrait: Portrait, screen: Screen, ages: Ages) -> Iterator[Renderab
     style = _OUTCOME_STYLES.get(job.outcome or "", STATE_STYLES["running"])
     head = Text().append(f"{number}  ", style="bold")
     head.append(screen.shown(one_line(job.outcome or "running")), style=style)
-    took = f", took {length(job.duration)}" if job.duration is not None else ""
+    took = f", took {span(job.duration)}" if job.duration is not None else ""
     place = where(job)
     told = one_line(f"{ages.of(job)}{took}{f', on {place}' if place else ''}")
     head.append(f"  {screen.shown(told)}", style="dim")

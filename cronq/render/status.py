@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from cronq.model.job import State
 from cronq.model.printable import one_line
-from cronq.render.text import on_terminal, span, write
+from cronq.render.text import on_terminal, write
 from cronq.render.tsv import tabbed
-from cronq.times import iso
+from cronq.times import iso, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

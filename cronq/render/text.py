@@ -55,14 +55,6 @@ def time(when: datetime | None) -> str:
     return "" if when is None else when.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def span(seconds: float) -> str:
-    """A length of time for people: `0.3 s`, `42 s`, `3 min`, `5 h`, `2 days`."""
-    for size, unit in ((172800, "days"), (7200, "h"), (120, "min")):
-        if seconds >= size:
-            return f"{int(seconds // {'days': 86400, 'h': 3600, 'min': 60}[unit])} {unit}"
-    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004
-
-
 def work(job: Job) -> str:
     """What the job does: the command as it was given, or the arguments as JSON."""
     if job.task == COMMAND_TASK:
