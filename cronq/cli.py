@@ -198,10 +198,7 @@ def _complain(text: str, status: int) -> int:
 def _show_traceback() -> None:
     import traceback
 
-    from cronq.model.printable import safe
-
-    if sys.stderr is not None:
-        sys.stderr.write(safe(traceback.format_exc()))
+    traceback.print_exc()
 
 
 def _flush() -> None:

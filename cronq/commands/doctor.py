@@ -76,8 +76,7 @@ def _report(values: Iterable[Value], found: Sequence[Located]) -> dict[str, Any]
 
 
 def _settings(values: Iterable[Value]) -> Iterable[str]:
-    from cronq.model.printable import one_line
-    from cronq.render.text import compact
+    from cronq.render.text import compact, one_line
 
     for value in values:
         shown = value.value if isinstance(value.value, str) else compact(value.value)
@@ -96,31 +95,26 @@ def _told(found: Iterable[Located], call: Invocation) -> list[Located]:
     return told
 
 
-_COLOURS = {"ok": "green", "warning": "yellow", "problem": "bold red"}
+_COLOURS = {"ok": "\x1b[32m", "warning": "\x1b[33m", "problem": "\x1b[1;31m"}
 
 
 def _show(one: Located) -> None:
-    from cronq.model.printable import one_line
-    from cronq.render.text import on_terminal, write
+    from cronq.render.text import one_line, write
 
     level = one.finding.level.value
-    lines = [f"{level.upper():<7} {one.area}: {one_line(one.finding.text)}"]
+    lines = [f"{_coloured(f'{level.upper():<7}', _COLOURS[level])} {one.area}: {one_line(one.finding.text)}"]
     if one.finding.advice:
         lines.append(f"        do: {one_line(one.finding.advice)}")
-    if on_terminal():
-        _show_coloured(lines, level)
-    else:
-        write(lines)
+    write(lines)
 
 
-def _show_coloured(lines: Sequence[str], level: str) -> None:
-    from rich.text import Text
+def _coloured(text: str, colour: str) -> str:
+    from rich.console import Console
 
-    from cronq.render.console import Screen
+    from cronq.render.text import on_terminal
 
-    shown = Text("\n".join(lines))
-    shown.stylize(_COLOURS[level], 0, len(level))
-    Screen().console.print(shown, soft_wrap=True)
+    coloured = on_terminal() and Console().color_system is not None
+    return f"{colour}{text}\x1b[0m" if coloured else text
 
 
 def register(app: typer.Typer) -> None:

@@ -86,11 +86,9 @@ def execute(invocation: Invocation, options: Options, came_in: Inherited) -> int
 
 
 def _report(error: Exception) -> None:
-    from cronq.model.printable import one_line
-
     _open_log()
     said = str(error) if isinstance(error, CronqError) else f"internal error: {type(error).__name__}: {error}"
-    syslog.syslog(syslog.LOG_ERR, one_line(said))
+    syslog.syslog(syslog.LOG_ERR, said.replace("\n", " "))
 
 
 def _open_log() -> None:

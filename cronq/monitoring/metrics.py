@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from cronq.model.printable import safe
 from cronq.times import SECOND
 
 TYPE_CHECKING = False
@@ -118,7 +117,7 @@ def _labels(labels: Labels) -> str:
 
 
 def _escaped(value: str) -> str:
-    return safe(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def _number(value: float) -> str:

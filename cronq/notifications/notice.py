@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.model.claimed_job import State
-from cronq.model.printable import one_line
 
 if TYPE_CHECKING:
     from cronq.model.outcome import Settlement
@@ -37,12 +36,11 @@ class Notice(NamedTuple):
     def __str__(self) -> str:
         """One line for mail and log."""
         if self.reason == HEALTHY:
-            return one_line(f"queue {self.queue} is healthy again")
+            return f"queue {self.queue} is healthy again"
         how = "failed for good" if self.reason == "failed" else "keeps failing"
         text = " ".join(self.error_message.split())
         why = f"{self.error_class}: {text}" if text else self.error_class
-        text = f"job {self.job_id} ({self.task}) {how} after {self.attempt} of {self.max_attempts} attempts: {why}"
-        return one_line(text)
+        return f"job {self.job_id} ({self.task}) {how} after {self.attempt} of {self.max_attempts} attempts: {why}"
 
 
 def healthy(queue: str) -> Notice:

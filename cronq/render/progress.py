@@ -6,8 +6,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cronq.model.printable import one_line
-from cronq.render.text import complain
+from cronq.render.text import complain, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cronq.model.printable import one_line
-from cronq.render.text import time, work
+from cronq.render.text import one_line, time, work
 from cronq.times import to_datetime
 
 if TYPE_CHECKING:

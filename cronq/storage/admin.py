@@ -63,8 +63,8 @@ class Steering(Reader):
     def prepare(self) -> None:
         """Open the database and set the clock by it; make the tables, or bring them up to date."""
         if not self._prepared:
+            self.synchronise()  # first, because an exception may come in between
             super().prepare()
-            self.synchronise()
         elif self.clock.is_old:
             self.synchronise()
 

@@ -7,7 +7,6 @@ import pwd
 import shlex
 from typing import TYPE_CHECKING
 
-from cronq.model.printable import one_line
 from cronq.system.log import log
 
 if TYPE_CHECKING:
@@ -51,4 +50,4 @@ def _tell_the_system(line: str) -> None:
     import syslog
 
     syslog.openlog("cronq", syslog.LOG_PID, syslog.LOG_USER)
-    syslog.syslog(syslog.LOG_NOTICE, one_line(line))
+    syslog.syslog(syslog.LOG_NOTICE, line.translate(dict.fromkeys((*range(32), 127), "?")))

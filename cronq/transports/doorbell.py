@@ -81,8 +81,7 @@ class LocalWorkers:
         now = time.monotonic()
         try:
             if now >= self._look_again:
-                self._look_again = now + FRESH
-                self._look()
+                self._look(now + FRESH)
             return sum(map(self._knock, self._names))
         except OSError as error:  # mostly because nobody is there, or somebody else's
             self._names = []
@@ -105,14 +104,19 @@ class LocalWorkers:
     def __del__(self) -> None:
         self.close()
 
-    def _look(self) -> None:
+    def _look(self, until: float) -> None:
+        # Set at the end: a look that a signal handler's exception cuts short must not count.
+        self._names = []
+        self._look_again = until
         names = os.listdir(self._place)  # noqa: PTH208 - half the time of pathlib
-        self._names = [name for name in names if name != self._own]
+        self._look_again = 0.0
         if self._socket is None:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         if self._folder is not None:
             self._folder.close()
         self._folder = _Folder(self._place)
+        self._names = [name for name in names if name != self._own]
+        self._look_again = until
 
     def _knock(self, name: str) -> bool:
         assert self._socket is not None

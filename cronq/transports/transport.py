@@ -5,13 +5,18 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
-from cronq.config.settings import TRANSPORTS
-
 if TYPE_CHECKING:
     from cronq.config.loader import Config
 
-_MODULES = {**TRANSPORTS, "notify": "postgresql"}
-"""The module for each scheme; only that one is imported, and only it needs its library. `notify` needs no setting."""
+_MODULES = {
+    **dict.fromkeys(("tcp", "unix"), "port"),
+    **dict.fromkeys(("amqp", "amqps"), "rabbitmq"),
+    **dict.fromkeys(("redis", "rediss"), "redis"),
+    "beanstalk": "beanstalk",
+    "sqs": "sqs",
+    "notify": "notices",
+}
+"""Which module speaks a scheme; only that one is imported, and only it needs its library."""
 
 LIMIT = 1.0
 """Seconds that a notification may take before it counts as failed."""
@@ -41,7 +46,7 @@ class Transport(Protocol):
 
 def listens(url: str) -> bool:
     """Whether workers can listen to the transport of a URL; the others start one job at once."""
-    return _module(url) != "inetd"
+    return _MODULES[url.partition(":")[0]] != "port"
 
 
 def open_transport(url: str, config: Config) -> Transport:
@@ -49,10 +54,6 @@ def open_transport(url: str, config: Config) -> Transport:
 
     Raises ConfigError where the library for it isn't installed, naming the extra.
     """
-    module = import_module(f"cronq.transports.{_module(url)}")
+    module = import_module(f"cronq.transports.{_MODULES[url.partition(':')[0]]}")
     transport: Transport = module.open(url, config)
     return transport
-
-
-def _module(url: str) -> str:
-    return _MODULES[url.partition(":")[0]]

@@ -29,8 +29,8 @@ def after_commit(connection: Any, action: Callable[[], object]) -> None:
     pending = vars(opened).get(_OURS)
     if pending is None:
         pending = _Pending()
-        setattr(opened, _OURS, pending)
         pending.follow(opened)
+        setattr(opened, _OURS, pending)
     pending.actions.append((action, frozenset(_savepoints(opened))))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import pymysql
-from pymysql.constants import CLIENT
+from pymysql.constants import CLIENT, SERVER_STATUS
 
 from cronq.errors import ConfigError
 from cronq.storage.drivers import server
@@ -17,9 +17,9 @@ from cronq.storage.drivers.server import (
     REFUSED,
     TOO_LARGE,
     Server,
-    many_rows,
     numbered,
 )
+from cronq.storage.drivers.session import many_rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cronq.config.database_url import DatabaseURL
+    from cronq.storage.drivers.session import Session
     from cronq.times import Measured
 
 _STAYING = 28800
@@ -92,19 +93,27 @@ class Database(Server):
         self._returns_ids = "MariaDB" in connection.get_server_info()
         return connection
 
-    def run(self, sql: str, parameters: Sequence[Any]) -> Any:
+    def run(self, connection: Any, sql: str, parameters: Sequence[Any]) -> Any:
         """One statement in the driver's words."""
-        cursor = self._connection.cursor()
+        cursor = connection.cursor()
         cursor.execute(sql, parameters)
         return cursor
 
-    def is_there(self) -> bool:
+    def is_there(self, connection: Any) -> bool:
         """Whether the server still knows the connection."""
         try:
-            self._connection.ping(reconnect=False)
+            connection.ping(reconnect=False)
         except self.errors:
             return False
         return True
+
+    def is_in_transaction(self, connection: Any) -> bool:
+        """Whether a transaction is open on the connection, as the last answer said."""
+        return bool(connection.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS)
+
+    def is_answer(self, error: Exception) -> bool:
+        """Whether the error is the server's and not the client's own."""
+        return 0 < _code(error) < _CLIENT_ERRORS or _code(error) >= _CLIENT_ERRORS + 1000
 
     def meaning(self, error: Exception) -> str:
         """What the error means, by its code."""
@@ -121,23 +130,23 @@ class Database(Server):
         advice = _ADVICE.get(_code(error))
         return f"{advice} ({said})" if advice else said
 
-    def inserted(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
+    def inserted(self, session: Session, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
         """Insert rows in one statement; their ids in order."""
         text = many_rows(sql, len(rows))
         parameters = [value for row in rows for value in row]
         if len(rows) == 1:
-            return [self.statement(text, parameters).lastrowid]
+            return [session.statement(text, parameters).lastrowid]
         if self._returns_ids:
-            return [row[0] for row in self.statement(f"{text} RETURNING id", parameters).fetchall()]
+            return [row[0] for row in session.statement(f"{text} RETURNING id", parameters).fetchall()]
         # The count is known before, so the server reserves all ids at once, in steps of its increment.
-        first = self.statement(text, parameters).lastrowid
-        step = self.statement("SELECT @@auto_increment_increment").fetchall()[0][0]
+        first = session.statement(text, parameters).lastrowid
+        step = session.statement("SELECT @@auto_increment_increment").fetchall()[0][0]
         return list(range(first, first + len(rows) * step, step))
 
-    def inserted_unless_twin(self, sql: str, row: Sequence[Any]) -> int | None:
+    def inserted_unless_twin(self, session: Session, sql: str, row: Sequence[Any]) -> int | None:
         """Insert a row; its id, None if a row has its unique key: only that statement is undone."""
         try:
-            return self.inserted(sql, [row])[0]
+            return self.inserted(session, sql, [row])[0]
         except pymysql.err.IntegrityError as error:
             if _code(error) != 1062:  # noqa: PLR2004 - named above
                 raise

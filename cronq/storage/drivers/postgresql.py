@@ -13,9 +13,9 @@ from cronq.storage.drivers.server import (
     REFUSED,
     TOO_LARGE,
     Server,
-    many_rows,
     numbered,
 )
+from cronq.storage.drivers.session import many_rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cronq.config.database_url import DatabaseURL
+    from cronq.storage.drivers.session import Session
     from cronq.times import Measured
 
 try:
     import psycopg
+    from psycopg.pq import TransactionStatus
 except ImportError:
     message = "PostgreSQL needs a driver: pip install 'cronq-jobs[postgresql]'"
     raise ConfigError(message) from None
@@ -64,17 +66,25 @@ class Database(Server):
         """A connection of the driver, in autocommit mode."""
         return connect(self.url)
 
-    def run(self, sql: str, parameters: Sequence[Any]) -> Any:
+    def run(self, connection: Any, sql: str, parameters: Sequence[Any]) -> Any:
         """One statement in the driver's words; NUL, which no text here can hold, becomes U+FFFD."""
-        return self._connection.execute(sql, [_without_nul(value) for value in parameters] or None)
+        return connection.execute(sql, [_without_nul(value) for value in parameters] or None)
 
-    def is_there(self) -> bool:
+    def is_there(self, connection: Any) -> bool:
         """Whether the server still knows the connection."""
         try:
-            self._connection.execute("SELECT 1")
+            connection.execute("SELECT 1")
         except self.errors:
             return False
         return True
+
+    def is_in_transaction(self, connection: Any) -> bool:
+        """Whether a transaction or an answer is open on the connection."""
+        return connection.pgconn.transaction_status != TransactionStatus.IDLE  # type: ignore[no-any-return]
+
+    def is_answer(self, error: Exception) -> bool:
+        """Whether the server said so, with a code, and not the client's library."""
+        return getattr(error, "sqlstate", None) is not None
 
     def meaning(self, error: Exception) -> str:
         """What the error means, by its code."""
@@ -90,15 +100,15 @@ class Database(Server):
         advice = _way_out(error, said)
         return f"{advice} ({said})" if advice else said
 
-    def inserted(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
+    def inserted(self, session: Session, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
         """Insert rows in one statement; their ids in order."""
         parameters = [value for row in rows for value in row]
         text = many_rows(sql, len(rows)) + returning_id(sql)
-        return [row[0] for row in self.statement(text, parameters).fetchall()]
+        return [row[0] for row in session.statement(text, parameters).fetchall()]
 
-    def inserted_unless_twin(self, sql: str, row: Sequence[Any]) -> int | None:
+    def inserted_unless_twin(self, session: Session, sql: str, row: Sequence[Any]) -> int | None:
         """Insert a row; its id, None if a row has its unique key."""
-        new = self.statement(sql + _UNLESS_TWIN + returning_id(sql), row).fetchall()
+        new = session.statement(sql + _UNLESS_TWIN + returning_id(sql), row).fetchall()
         return new[0][0] if new else None
 
     def unless_twins(self, sql: str) -> str:

@@ -10,15 +10,17 @@ from __future__ import annotations
 import json
 import os
 import time
-from operator import itemgetter
 
 from cronq.errors import ConfigError, InvalidInput, Unavailable
+from cronq.storage.drivers.connections import HANDLER_PATIENCE, HELD, Connections, calls_below
 from cronq.storage.drivers.database import Conflict, Duplicate, Missing
+from cronq.storage.drivers.interruption import raise_interruption
+from cronq.storage.drivers.session import Session
 from cronq.times import Measured, ticks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any, Protocol
 
     from cronq.config.database_url import DatabaseURL
@@ -60,8 +62,6 @@ _READINGS = 3
 _SURE = 20_000
 """A clock is read so often at most, until it is known within so many microseconds."""
 
-_ROWS_AT_ONCE = 500
-_CHARACTERS_AT_ONCE = 1 << 20
 _THIS_HOST = ("", "localhost", "127.0.0.1", "::1")
 
 DUPLICATE, AGAIN, LOST, REFUSED, TOO_LARGE, MISSING = "duplicate", "again", "lost", "refused", "too large", "missing"
@@ -83,8 +83,7 @@ class Server:
     def __init__(self, url: DatabaseURL, *, patience: float = 30.0) -> None:
         self.url = url
         self._patience = patience
-        self._connection: Any = None
-        self._used = 0.0
+        self._connections = Connections(self._connect)
         self._texts: dict[Any, str] = {}
         self.conflicts = 0
 
@@ -94,12 +93,20 @@ class Server:
         """A connection of the driver, in autocommit mode."""
         raise NotImplementedError
 
-    def run(self, sql: str, parameters: Sequence[Any]) -> Cursor:
+    def run(self, connection: Any, sql: str, parameters: Sequence[Any]) -> Cursor:
         """One statement in the driver's words."""
         raise NotImplementedError
 
-    def is_there(self) -> bool:
+    def is_there(self, connection: Any) -> bool:
         """Whether the server still knows the connection."""
+        raise NotImplementedError
+
+    def is_in_transaction(self, connection: Any) -> bool:
+        """Whether something was begun on the connection that hasn't ended, as far as the driver knows."""
+        raise NotImplementedError
+
+    def is_answer(self, error: Exception) -> bool:
+        """Whether the driver's error is what the server said, to its end: then the connection is as good as before."""
         raise NotImplementedError
 
     def meaning(self, error: Exception) -> str:
@@ -116,17 +123,17 @@ class Server:
 
     def insert(self, sql: str, row: Sequence[Any]) -> int:
         """Insert one row that commits by itself; returns its id. Raises Duplicate."""
-        return self._patiently(lambda: self.inserted(sql, [row])[0])
+        return self._patiently(lambda session: self.inserted(session, sql, [row])[0])
 
     def insert_unless_twin(self, sql: str, row: Sequence[Any]) -> int | None:
         """Insert one row; returns its id, None if a row has its unique key."""
-        return self._patiently(lambda: self.inserted_unless_twin(sql, row))
+        return self._patiently(lambda session: self.inserted_unless_twin(session, sql, row))
 
-    def inserted(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
+    def inserted(self, session: Session, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
         """Insert rows in one statement; their ids in order."""
         raise NotImplementedError
 
-    def inserted_unless_twin(self, sql: str, row: Sequence[Any]) -> int | None:
+    def inserted_unless_twin(self, session: Session, sql: str, row: Sequence[Any]) -> int | None:
         """Insert a row; its id, None if a row has its unique key."""
         raise NotImplementedError
 
@@ -145,13 +152,8 @@ class Server:
         self._patience = seconds
 
     def close(self) -> None:
-        """Close the connection; the next statement opens another one."""
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            try:
-                connection.close()
-            except self.errors:
-                return  # it was gone already
+        """Close the connections; the next statement opens another one."""
+        self._connections.close()
 
     def identity(self) -> Sequence[Any]:
         """What tells this database from others."""
@@ -159,7 +161,7 @@ class Server:
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Rows of one statement in its own transaction."""
-        return self._patiently(lambda: list(self.statement(sql, parameters).fetchall()))
+        return self._patiently(lambda session: session.query(sql, parameters))
 
     def version(self, table: str) -> str | None:
         """The revision of the tables, as `table` has it; None where there is none yet."""
@@ -171,79 +173,51 @@ class Server:
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Cursor:
         """One writing statement that commits by itself; one that may be done twice."""
-        return self._patiently(lambda: self.statement(sql, parameters))
+        return self._patiently(lambda session: session.execute(sql, parameters))
 
-    def transact(self, work: Callable[[Transaction], T], landed: Callable[[], T | None] | None = None) -> T:
+    def transact(self, work: Callable[[Session], T], landed: Callable[[], T | None] | None = None) -> T:
         """Do the work in a transaction, again from its start where somebody else was in the way."""
-        return self._patiently(lambda: self._attempt(work), landed=landed)
+        return self._patiently(lambda session: self._attempt(session, work), landed=landed)
 
-    def statement(self, sql: str, parameters: Sequence[Any] = ()) -> Cursor:
-        """One statement, tried once."""
+    def text(self, sql: str) -> str:
+        """The statement with the driver's placeholders."""
         text = self._texts.get(sql)
         if text is None:
             text = self._texts[sql] = driver_text(sql)
-        return self.run(text, parameters)
+        return text
 
-    def change_each(self, sql: str, rows: list[Sequence[Any]]) -> int:
-        """One UPDATE for many rows of parameters, in the order of the ids that stand before the last one."""
-        rows.sort(key=itemgetter(-2))
-        changed = 0
-        for chunk in _chunks(rows):
-            kinds = "".join(map(_kind, zip(*chunk, strict=True)))
-            text = self._texts.get((sql, kinds))
-            if text is None:
-                text = self._texts[sql, kinds] = self.for_each(sql, kinds)
-            changed += self.run(text, (self.array(chunk),)).rowcount
-        return changed
+    def text_for_each(self, sql: str, kinds: str) -> str:
+        """The UPDATE for many rows of parameters; `kinds` has a letter for each one's type."""
+        text = self._texts.get((sql, kinds))
+        if text is None:
+            text = self._texts[sql, kinds] = self.for_each(sql, kinds)
+        return text
 
     def array(self, rows: Sequence[Sequence[Any]]) -> str:
         """The rows as JSON."""
         return json.dumps(rows, ensure_ascii=False)
 
-    def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
-        """Insert rows; their ids in order."""
-        return [one for chunk in _chunks(rows) for one in self.inserted(sql, chunk)]
-
-    def insert_unless_twins(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Insert those rows whose unique keys no other row has."""
-        for chunk in _chunks(rows):
-            self.statement(self.unless_twins(many_rows(sql, len(chunk))), [value for row in chunk for value in row])
-
-    def _attempt(self, work: Callable[[Transaction], T]) -> T:
-        self.run("BEGIN", ())
+    def _attempt(self, session: Session, work: Callable[[Session], T]) -> T:
+        session.begin()
+        result = work(session)
         try:
-            result = work(Transaction(self))
-        except Exception:
-            self._roll_back()
-            raise
-        self._commit()
-        return result
-
-    def _commit(self) -> None:
-        try:
-            self.run("COMMIT", ())
+            session.commit()
         except self.errors as error:
             if self.meaning(error) == LOST:
                 raise _CommitUnknown(*error.args) from error
-            self._roll_back()
             raise
-
-    def _roll_back(self) -> None:
-        try:
-            self.run("ROLLBACK", ())
-        except self.errors:
-            self.close()
+        return result
 
     # Patience
 
-    def _patiently(self, attempt: Callable[[], T], *, landed: Callable[[], T | None] | None = None) -> T:
+    def _patiently(self, attempt: Callable[[Session], T], *, landed: Callable[[], T | None] | None = None) -> T:
         waiting = _Waiting(self._patience)
         while True:
             try:
-                self._open()
-                return self._try(attempt)
+                return self._once(attempt)
             except _CommitUnknown as error:
                 self.close()
+                raise_interruption(error)
                 found = landed() if landed else None
                 if found is not None:
                     return found
@@ -251,26 +225,36 @@ class Server:
             except Conflict as error:
                 self.conflicts += 1
                 waiting.pause("again", Unavailable(f"{self._name}: other runners kept changing the same jobs: {error}"))
+            except ConfigError as error:
+                raise_interruption(error)
+                raise
             except self.errors as error:
+                if not self.is_answer(error):
+                    raise_interruption(error)
                 self._bear(error, waiting)
 
-    def _try(self, attempt: Callable[[], T]) -> T:
+    def _once(self, attempt: Callable[[Session], T]) -> T:
+        """Try it on a connection of this call alone."""
+        session = self._session()
         try:
-            result = attempt()
-        except Exception:
-            raise
+            result = attempt(session)
         except BaseException:
-            self.close()  # in the middle of an answer, it can't be used any more
+            self._connections.broken.append(session)  # before anything that can be interrupted itself
+            self._connections.put_right(session)
             raise
-        self._used = time.monotonic()
+        session.used = time.monotonic()
+        self._connections.idle.append(session)
         return result
 
-    def _open(self) -> None:
-        idle = self._connection is not None and time.monotonic() - self._used > _IDLE
-        if idle and not self.is_there():
-            self.close()
-        if self._connection is None:
-            self._connection = self.connect()
+    def _session(self) -> Session:
+        session: Session = self._connections.take()
+        while time.monotonic() - session.used > _IDLE and not self.is_there(session.connection):
+            session.close()
+            session = self._connections.take()
+        return session
+
+    def _connect(self) -> Session:
+        return Session(self, self.connect())
 
     def _bear(self, error: Exception, waiting: _Waiting) -> None:
         """Wait a moment after an error that passes; raise what else it means."""
@@ -285,6 +269,8 @@ class Server:
             self.close()
         elif meaning == AGAIN:
             self.conflicts += 1
+            if calls_below(_CALLS, self):
+                waiting.limit(HANDLER_PATIENCE, Unavailable(f"{self._name}: {HELD}"))
         else:
             raise self._unavailable(error) from error
         waiting.pause(meaning, self._unavailable(error))
@@ -298,46 +284,7 @@ class Server:
         return Unavailable(f"{self._name}: {self.advice(error)}")
 
 
-class Transaction:
-    """BEGIN … COMMIT on a server; what is raised inside rolls back."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-
-    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        """Rows of one statement."""
-        return list(self._server.statement(sql, parameters).fetchall())
-
-    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Cursor:
-        """One statement. Raises Duplicate."""
-        try:
-            return self._server.statement(sql, parameters)
-        except self._server.errors as error:
-            if self._server.meaning(error) == DUPLICATE:
-                raise Duplicate(str(error)) from error
-            raise
-
-    def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
-        """One statement for many rows of parameters; returns how many rows it met."""
-        if sql.startswith("UPDATE"):
-            return self._server.change_each(sql, list(rows))
-        return len(self._server.insert_many(sql, list(rows)))
-
-    def insert(self, sql: str, row: Sequence[Any]) -> int:
-        """Insert one row; returns its id."""
-        return self._server.inserted(sql, [row])[0]
-
-    def insert_unless_twin(self, sql: str, row: Sequence[Any]) -> int | None:
-        """Insert one row; returns its id, None if a row has its unique key."""
-        return self._server.inserted_unless_twin(sql, row)
-
-    def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
-        """Insert rows; their ids in order."""
-        return self._server.insert_many(sql, rows)
-
-    def insert_unless_twins(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Insert those rows whose unique keys no other row has."""
-        self._server.insert_unless_twins(sql, rows)
+_CALLS = (Server._once.__code__,)
 
 
 class _Waiting:
@@ -347,13 +294,19 @@ class _Waiting:
         self._patience = patience
         self._deadline = 0.0
         self._tries = 0
+        self._reason: Exception | None = None
+
+    def limit(self, seconds: float, reason: Exception) -> None:
+        """Wait no longer than this, for this reason."""
+        self._patience = min(self._patience, seconds)
+        self._reason = reason
 
     def pause(self, meaning: str, reason: Exception) -> None:
         """Sleep a moment; raise the reason when the patience is over."""
         now = time.monotonic()
         self._deadline = self._deadline or now + self._patience
         if now > self._deadline:
-            raise reason
+            raise self._reason or reason
         shortest, longest = _PAUSES[meaning]
         self._tries += 1
         time.sleep(min(longest, shortest * 2**self._tries) * (0.5 + int.from_bytes(os.urandom(2), "big") / 131072))
@@ -362,12 +315,6 @@ class _Waiting:
 def driver_text(sql: str) -> str:
     """The statement with the drivers' placeholders."""
     return sql.replace("%", "%%").replace("?", "%s")
-
-
-def many_rows(sql: str, count: int) -> str:
-    """An INSERT of one row, for so many rows."""
-    head, values, row = sql.rpartition(" VALUES ")
-    return f"{head}{values}{', '.join([row] * count)}"
 
 
 def numbered(sql: str, kinds: str) -> str:
@@ -381,29 +328,6 @@ def on_this_host(url: DatabaseURL) -> bool:
     """Whether nothing can listen between us and the server."""
     host = url.host.strip("[]").lower()
     return "unix_socket" in url.query or host in _THIS_HOST or host.startswith("/")
-
-
-def _kind(column: tuple[Any, ...]) -> str:
-    kinds = set(map(type, column))
-    for kind, letter in ((str, "s"), (float, "f"), (int, "i"), (bool, "b")):
-        if kind in kinds:
-            return letter
-    return "s" if kinds - {type(None)} else "n"
-
-
-def _chunks(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
-    """The rows in portions that a server takes in one statement."""
-    chunk: list[Sequence[Any]] = []
-    size = 0
-    for row in rows:
-        length = sum(len(value) for value in row if isinstance(value, str))
-        if chunk and (len(chunk) == _ROWS_AT_ONCE or size + length > _CHARACTERS_AT_ONCE):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(row)
-        size += length
-    if chunk:
-        yield chunk
 
 
 def measured(database: Server, sql: str) -> Measured:

@@ -10,17 +10,21 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from _thread import _count as other_threads
 
 from cronq.errors import Unavailable
+from cronq.storage.drivers import forks
+from cronq.storage.drivers.connections import HANDLER_PATIENCE, HELD, Connections, calls_below
 from cronq.storage.drivers.database import Duplicate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from types import TracebackType
-    from typing import Any, Self
+    from typing import Any
 
     from cronq.storage.drivers.database import Row, T
+
+    _Action = Callable[[Any, str, Sequence[Any]], Any]
 
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _PAUSE = (0.0002, 0.003)
@@ -51,7 +55,7 @@ class Inserting:
 
 
 class Database(Inserting):
-    """One connection to a SQLite file, opened at first use and reopened after `close`."""
+    """A SQLite file: connections are opened at first use and reopened after `close`."""
 
     family = "sqlite"
     conflicts = 0
@@ -60,45 +64,47 @@ class Database(Inserting):
         self.path = path
         self._synchronous = synchronous
         self._patience = patience
-        self._opened: sqlite3.Connection | None = None
+        self._connections = Connections(self._connect)
+        # Bound here, because what takes longest to look up is used for each job.
+        self._idle, self._broken, self._lock = self._connections.idle, self._connections.broken, self._connections.lock
 
     def be_patient(self, seconds: float) -> None:
         """How long a statement may be tried again."""
         self._patience = seconds
 
-    @property
-    def connection(self) -> sqlite3.Connection:
-        """The driver's connection, in autocommit mode."""
-        if self._opened is None:
-            self._opened = self._connect()
-        return self._opened
-
     def close(self) -> None:
-        """Close the connection; the next statement opens another one."""
-        if self._opened is not None:
-            self._opened.close()
-            self._opened = None
+        """Close the connections; the next statement opens another one."""
+        self._connections.close()
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Rows of one statement in its own transaction."""
-        return self._patiently(lambda: self.connection.execute(sql, parameters).fetchall())  # type: ignore[no-any-return]
+        return self._call(_rows, sql, parameters)  # type: ignore[no-any-return]
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
         """One writing statement that commits by itself."""
-        return self._patiently(self.connection.execute, sql, parameters)  # type: ignore[no-any-return]
+        return self._call(sqlite3.Connection.execute, sql, parameters)  # type: ignore[no-any-return]
 
     def insert(self, sql: str, row: Sequence[Any]) -> int:
         """Insert one row; returns its id."""
-        return self._patiently(self.connection.execute, sql, row).lastrowid  # type: ignore[no-any-return]
-
-    def write(self) -> Transaction:
-        """A writing transaction: `with database.write() as tx: tx.execute(…)`."""
-        return Transaction(self)
+        return self._call(sqlite3.Connection.execute, sql, row).lastrowid  # type: ignore[no-any-return]
 
     def transact(self, work: Callable[[Transaction], T], landed: Callable[[], T | None] | None = None) -> T:  # noqa: ARG002 - a COMMIT's answer can't get lost
-        """Do the work in a writing transaction."""
-        with Transaction(self) as tx:
-            return work(tx)
+        """Do the work in a writing transaction. What it raises rolls back."""
+        return self._patiently(lambda: self._attempt(work))  # type: ignore[no-any-return]
+
+    def _attempt(self, work: Callable[[Transaction], T]) -> T:
+        with self._lock:  # from BEGIN to COMMIT, so that no fork comes in between
+            connection = self._connections.take()
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                result = work(Transaction(connection))
+                connection.execute("COMMIT")
+            except BaseException:
+                self._broken.append(connection)  # before anything that can be interrupted itself
+                self._connections.put_right(connection)
+                raise
+            self._idle.append(connection)
+            return result
 
     def many(self, values: Iterable[Any]) -> str:
         """One parameter that stands for all of these values."""
@@ -135,23 +141,6 @@ class Database(Inserting):
         found = self.query(f"SELECT version_num FROM {table}") if self.has_table(table) else []
         return found[0][0] if found else None
 
-    def begin(self) -> None:
-        """Take the write lock, waiting for it with short random pauses."""
-        self._patiently(self.connection.execute, "BEGIN IMMEDIATE")
-
-    def commit(self) -> None:
-        """Make the transaction durable, or leave nothing of it."""
-        try:
-            self._patiently(self.connection.execute, "COMMIT")
-        except BaseException:
-            self.rollback()
-            raise
-
-    def rollback(self) -> None:
-        """Undo the transaction, if SQLite hasn't done so by itself."""
-        if self._opened is not None and self._opened.in_transaction:
-            self._opened.execute("ROLLBACK")
-
     def unavailable(self, error: sqlite3.Error) -> Unavailable:
         """The error for a person: what is wrong with which file, and the way out."""
         return Unavailable(f"{self.path}: {_explain(self.path, error)}")
@@ -161,70 +150,105 @@ class Database(Inserting):
             message = f"SQLite {sqlite3.sqlite_version} is too old: cronq needs 3.35 or later"
             raise Unavailable(message)
         try:
-            connection = sqlite3.connect(
-                self.path, timeout=0, isolation_level=None, cached_statements=64, check_same_thread=False
-            )
+            with self._lock:
+                connection = sqlite3.connect(
+                    self.path,
+                    timeout=0,
+                    isolation_level=None,
+                    cached_statements=64,
+                    check_same_thread=False,
+                    factory=_Connection,
+                )
         except sqlite3.Error as error:
             raise self.unavailable(error) from error
-        self._patiently(connection.execute, f"PRAGMA synchronous = {self._synchronous}")
+        connection.lock, connection.pid = self._lock, os.getpid()
+        setting = f"PRAGMA synchronous = {self._synchronous}"
+        self._patiently(lambda: self._locked(sqlite3.Connection.execute, connection, setting, ()))
         return connection
 
-    def _patiently(self, attempt: Callable[..., Any], *given: Any) -> Any:
-        deadline = 0.0
+    def _call(self, action: _Action, sql: str, parameters: Sequence[Any]) -> Any:
+        """One statement on a connection of this call alone."""
+        connection = self._connections.take()
+        try:
+            try:
+                if other_threads():
+                    with self._lock:
+                        result = action(connection, sql, parameters)
+                else:  # nobody can fork meanwhile, and taking a lock takes longer than anything else here
+                    result = action(connection, sql, parameters)
+            except sqlite3.Error:  # mostly another writer: nothing is done yet
+                result = self._patiently(lambda: self._locked(action, connection, sql, parameters))
+        except BaseException:
+            self._broken.append(connection)  # before anything that can be interrupted itself
+            self._connections.put_right(connection)
+            raise
+        self._idle.append(connection)
+        return result
+
+    def _locked(self, action: _Action, connection: _Connection, sql: str, parameters: Sequence[Any]) -> Any:
+        with self._lock:
+            return action(connection, sql, parameters)
+
+    def _patiently(self, attempt: Callable[[], Any]) -> Any:
+        waiting = None
         while True:
             try:
-                return attempt(*given)
-            except sqlite3.OperationalError as error:
-                now = time.monotonic()
-                deadline = deadline or now + self._patience
-                if error.sqlite_errorcode & 0xFF not in _BUSY or now > deadline:
-                    raise self.unavailable(error) from error
-                time.sleep(_pause())
-            except sqlite3.IntegrityError as error:
-                raise Duplicate(str(error)) from error
-            except sqlite3.DatabaseError as error:
-                raise self.unavailable(error) from error
+                return attempt()
+            except sqlite3.Error as error:
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _BUSY:
+                    raise self._translated(error) from error
+                waiting = waiting or self._waiting(error)
+                waiting.pause()
+
+    def _translated(self, error: sqlite3.Error) -> Exception:
+        if isinstance(error, sqlite3.IntegrityError):
+            return Duplicate(str(error))
+        return self.unavailable(error)
+
+    def _waiting(self, error: sqlite3.Error) -> _Waiting:
+        if calls_below(_CALLS, self) > 1:
+            return _Waiting(min(self._patience, HANDLER_PATIENCE), Unavailable(f"{self.path}: {HELD}"))
+        return _Waiting(self._patience, self.unavailable(error))
+
+
+class _Waiting:
+    """Short random pauses up to a deadline; then it raises the reason."""
+
+    def __init__(self, patience: float, reason: Exception) -> None:
+        self._deadline = time.monotonic() + patience
+        self._reason = reason
+
+    def pause(self) -> None:
+        """Sleep a moment."""
+        if time.monotonic() > self._deadline:
+            raise self._reason
+        low, high = _PAUSE
+        time.sleep(low + (high - low) * int.from_bytes(os.urandom(2), "big") / 65536)
 
 
 class Transaction(Inserting):
-    """BEGIN IMMEDIATE … COMMIT; rolled back when the block raises."""
+    """The statements between BEGIN IMMEDIATE and COMMIT."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def __enter__(self) -> Self:
-        self._database.begin()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self._database.commit()
-            return
-        self._database.rollback()
-        if isinstance(error, sqlite3.IntegrityError):
-            raise Duplicate(str(error)) from error
-        if isinstance(error, sqlite3.Error):
-            raise self._database.unavailable(error) from error
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Rows of one statement."""
-        return self._database.connection.execute(sql, parameters).fetchall()
+        return self._connection.execute(sql, parameters).fetchall()
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
         """One statement; the cursor has `rowcount` and `lastrowid`."""
-        return self._database.connection.execute(sql, parameters)
+        return self._connection.execute(sql, parameters)
 
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
         """One statement for many rows of parameters; returns how many rows changed."""
-        return self._database.connection.executemany(sql, rows).rowcount
+        return self._connection.executemany(sql, rows).rowcount
 
     def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
         """Insert rows; returns their ids in order: this is the only writer, so they count up without gaps."""
         if not rows:
             return []
-        self._database.connection.executemany(sql, rows)
+        self.execute_many(sql, rows)
         last = self.query("SELECT last_insert_rowid()")[0][0]
         return list(range(last - len(rows) + 1, last + 1))
 
@@ -234,9 +258,47 @@ class Transaction(Inserting):
             self.insert_unless_twin(sql, row)
 
 
-def _pause() -> float:
-    low, high = _PAUSE
-    return low + (high - low) * int.from_bytes(os.urandom(2), "big") / 65536
+class _Connection(sqlite3.Connection):
+    """The driver's connection, in autocommit mode; closed under the lock, and only by the process that opened it."""
+
+    pid = 0
+    lock: Any
+
+    def undo(self) -> bool:
+        """Roll back what was begun; False where that fails."""
+        try:
+            with self.lock:
+                if self.in_transaction:
+                    self.execute("ROLLBACK")
+        except sqlite3.Error:
+            return False
+        return True
+
+    def close(self) -> None:
+        with self.lock:
+            super().close()
+        self.pid = 0
+
+    def leave(self) -> None:
+        """Close it in a process that inherited it, unless the thread that forked was in the middle of a transaction."""
+        if self.in_transaction:
+            forks.inherited.append(self)
+        else:
+            self.close()
+
+    # Bound here, because at the interpreter's end the modules' names are gone before the last connection.
+    def __del__(self, getpid: Callable[[], int] = os.getpid) -> None:
+        if self.pid == getpid():
+            self.close()
+        elif self.pid:
+            self.leave()
+
+
+_CALLS = (Database._call.__code__, Database.transact.__code__)
+
+
+def _rows(connection: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> list[Row]:
+    return connection.execute(sql, parameters).fetchall()
 
 
 _ADVICE = {

@@ -1,0 +1,73 @@
+"""Holds back a fork until the calls of other threads on SQLite have ended, and gives the child a clean start.
+
+A child could never open the mutexes that SQLite's C code holds at that moment. And SQLite remembers
+in the process which locks it has on a file; the child inherits that memory, but not the locks: it
+would write without any, or wait for ever for another thread's transaction. So a fork takes the lock
+that each thread's calls hold, and the child closes the connections, which are idle then, before it
+opens its own.
+"""
+
+from __future__ import annotations
+
+import os
+from _thread import RLock  # what `threading` gives, without importing that at each start
+from _weakref import ref
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Protocol
+
+    class Forked(Protocol):
+        """Has connections that a child must not use."""
+
+        lock: Any
+        """Held from the begin of each transaction to its end."""
+
+        def close_broken(self) -> None:
+            """Close the connections on which something may be open."""
+
+        def leave(self) -> None:
+            """In the child: have no connections any more."""
+
+
+inherited: list[Any] = []
+"""Connections that belong to the process that forked this one, and must not be closed here."""
+
+_entry = RLock()
+_known: dict[int, Callable[[], Forked | None]] = {}
+_taken: list[Any] = []
+
+
+def guard(one: Forked) -> None:
+    """Have each fork wait for the calls under `one.lock`, for as long as `one` exists."""
+    number = id(one)
+    with _entry:
+        _known[number] = ref(one, lambda _: _known.pop(number, None))
+
+
+def _living() -> list[Forked]:
+    return [one for one in (find() for find in list(_known.values())) if one is not None]
+
+
+def _before() -> None:
+    _entry.acquire()
+    for one in _living():
+        one.lock.acquire()
+        _taken.append(one.lock)
+        one.close_broken()
+
+
+def _after() -> None:
+    while _taken:
+        _taken.pop().release()
+    _entry.release()
+
+
+def _after_in_child() -> None:
+    _after()
+    for one in _living():
+        one.leave()
+
+
+os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after_in_child)
