@@ -53,17 +53,23 @@ def bash() -> str:
     return f"""\
 # bash completion for cronq, made by `make generated`. As /usr/share/bash-completion/completions/cronq.
 {_ASKING}
+# Names come from a database: compgen -W would run a $(command) in them.
+_cronq_offer() {{
+    local name quoted
+    while IFS= read -r name; do
+        printf -v quoted %q "$name"
+        [[ $name == "$current"* || $quoted == "$current"* ]] && COMPREPLY+=("$quoted")
+    done < <(_cronq_ask "$1" "${{COMP_WORDS[@]}}")
+}}
+
 _cronq_complete() {{
-    local found=''
     case $1 in
-        states) found='{" ".join(STATES)}' ;;
-        ids) found=$(_cronq_ask {_COLUMNS["ids"]} "${{COMP_WORDS[@]}}") ;;
-        queues) found=$(_cronq_ask {_COLUMNS["queues"]} "${{COMP_WORDS[@]}}") ;;
-        tasks) found=$(_cronq_ask {_COLUMNS["tasks"]} "${{COMP_WORDS[@]}}") ;;
-        files) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
-        none) return ;;
+        states) mapfile -t COMPREPLY < <(compgen -W '{" ".join(STATES)}' -- "$current") ;;
+        ids) _cronq_offer {_COLUMNS["ids"]} ;;
+        queues) _cronq_offer {_COLUMNS["queues"]} ;;
+        tasks) _cronq_offer {_COLUMNS["tasks"]} ;;
+        files) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     esac
-    mapfile -t COMPREPLY < <(compgen -W "$found" -- "$current")
 }}
 
 _cronq() {{

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import time
+import traceback
 from contextvars import ContextVar
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
 from cronq.client import job_options
 from cronq.client.enqueueing import Enqueuer
 from cronq.client.task_handles import ClassTask, FunctionTask, Later
-from cronq.config.loader import from_database, load
+from cronq.config.loader import from_database, load, others_write, why_untrusted
 from cronq.errors import ConfigError, InvalidInput, JobFailed, JobNotFound, TryLater
 from cronq.model.job import ENDED, NewJob, State
 from cronq.system.log import log
@@ -297,15 +298,16 @@ def load_app(config: Config) -> Cronq:
     """The Cronq object that `app` in the config names, on this config; without one, one without tasks.
 
     The directory of the config file, or else the current one, is where modules are looked for
-    first. Raises ConfigError naming the module and what went wrong.
+    first, unless other users can put modules there. Raises ConfigError naming the module and what
+    went wrong.
     """
     if config.app is None:
         return Cronq(config)
     module_name, _, attribute = config.app.partition(":")
-    place = str(Path(config.file).parent if config.file else Path.cwd())
-    if place not in sys.path[:1]:
+    place = _place_of_modules(config)
+    if place not in ("", *sys.path[:1]):
         sys.path.insert(0, place)
-    found = _import(module_name, config)
+    found = _import(module_name, config, place)
     for part in attribute.split("."):
         found = getattr(found, part, None)
     if not isinstance(found, Cronq):
@@ -315,15 +317,38 @@ def load_app(config: Config) -> Cronq:
     return found
 
 
-def _import(module_name: str, config: Config) -> Any:
+def _place_of_modules(config: Config) -> str:
+    """The directory in which modules are looked for first; empty without a config file in a directory of others."""
+    if config.file is None:
+        here = Path.cwd()
+        return "" if why_untrusted(str(here), here.stat()) else str(here)
+    place = Path(config.file).parent
+    if others_write(place.stat()):
+        problem = f"others can write to {place}, where the modules of the app are looked for"
+        raise ConfigError(f"{config.file}: app = {config.app!r}: {problem}: move both to a directory of your own")
+    return str(place)
+
+
+def _import(module_name: str, config: Config, place: str) -> Any:
     token = _given.set(config)
     try:
-        return import_module(module_name)
+        return importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
-        reason = f"importing {module_name} failed: {type(error).__name__}: {error}"
-        raise ConfigError(f"app = {config.app!r}: {reason}") from error
+        reason = f"importing {module_name} failed{_line_of(error, place)}: {type(error).__name__}: {error}"
+        hint = "" if place else f" (not looked for in {Path.cwd()}, because other users can put modules there)"
+        raise ConfigError(f"app = {config.app!r}: {reason}{hint}") from error
     finally:
         _given.reset(token)
+
+
+def _line_of(error: BaseException, place: str) -> str:
+    """Where the import failed, in the app's own files if they had a part in it; empty where it didn't begin."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" at {error.filename}:{error.lineno}"
+    importing = ("<frozen importlib", importlib.__file__, __file__)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(importing)]
+    own = [frame for frame in frames if place and frame.filename.startswith(f"{place}/")]
+    return next((f" at {frame.filename}:{frame.lineno}" for frame in reversed(own or frames)), "")
 
 
 def default_name(target: Any) -> str:

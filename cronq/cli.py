@@ -198,7 +198,10 @@ def _complain(text: str, status: int) -> int:
 def _show_traceback() -> None:
     import traceback
 
-    traceback.print_exc()
+    from cronq.model.printable import safe
+
+    if sys.stderr is not None:
+        sys.stderr.write(safe(traceback.format_exc()))
 
 
 def _flush() -> None:

@@ -14,6 +14,11 @@ from cronq.errors import InvalidInput
 SECOND = 1_000_000
 _LONGEST = 1e10
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SPAN_UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
+_SPAN_TENTH = 0.1
+_SPAN_AT_LEAST = 2
+"""A unit is used from two of it on: 90s, not 1m."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -151,3 +156,13 @@ def to_datetime(instant: int) -> datetime:
 def iso(instant: int) -> str:
     """The instant as ISO 8601 in UTC ending in Z, with microseconds."""
     return to_datetime(instant).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def span(seconds: float) -> str:
+    """The length of time for people, in one unit and few digits: `2ms`, `0.3s`, `42s`, `90s`, `3m`, `5h`, `12d`."""
+    for size, unit in _SPAN_UNITS:
+        if seconds >= _SPAN_AT_LEAST * size:
+            return f"{int(seconds // size)}{unit}"
+    if 0 < seconds < _SPAN_TENTH:
+        return f"{1000 * seconds:.0f}ms"
+    return f"{max(0.0, round(seconds, 1 if seconds < _SPAN_AT_LEAST else 0)):g}s"

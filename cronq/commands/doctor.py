@@ -76,7 +76,8 @@ def _report(values: Iterable[Value], found: Sequence[Located]) -> dict[str, Any]
 
 
 def _settings(values: Iterable[Value]) -> Iterable[str]:
-    from cronq.render.text import compact, one_line
+    from cronq.model.printable import one_line
+    from cronq.render.text import compact
 
     for value in values:
         shown = value.value if isinstance(value.value, str) else compact(value.value)
@@ -95,26 +96,31 @@ def _told(found: Iterable[Located], call: Invocation) -> list[Located]:
     return told
 
 
-_COLOURS = {"ok": "\x1b[32m", "warning": "\x1b[33m", "problem": "\x1b[1;31m"}
+_COLOURS = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 
 
 def _show(one: Located) -> None:
-    from cronq.render.text import one_line, write
+    from cronq.model.printable import one_line
+    from cronq.render.text import on_terminal, write
 
     level = one.finding.level.value
-    lines = [f"{_coloured(f'{level.upper():<7}', _COLOURS[level])} {one.area}: {one_line(one.finding.text)}"]
+    lines = [f"{level.upper():<7} {one.area}: {one_line(one.finding.text)}"]
     if one.finding.advice:
         lines.append(f"        do: {one_line(one.finding.advice)}")
-    write(lines)
+    if on_terminal():
+        _show_coloured(lines, level)
+    else:
+        write(lines)
 
 
-def _coloured(text: str, colour: str) -> str:
-    from rich.console import Console
+def _show_coloured(lines: Sequence[str], level: str) -> None:
+    from rich.text import Text
 
-    from cronq.render.text import on_terminal
+    from cronq.render.console import Screen
 
-    coloured = on_terminal() and Console().color_system is not None
-    return f"{colour}{text}\x1b[0m" if coloured else text
+    shown = Text("\n".join(lines))
+    shown.stylize(_COLOURS[level], 0, len(level))
+    Screen().console.print(shown, soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:

@@ -86,9 +86,11 @@ def execute(invocation: Invocation, options: Options, came_in: Inherited) -> int
 
 
 def _report(error: Exception) -> None:
+    from cronq.model.printable import one_line
+
     _open_log()
     said = str(error) if isinstance(error, CronqError) else f"internal error: {type(error).__name__}: {error}"
-    syslog.syslog(syslog.LOG_ERR, said.replace("\n", " "))
+    syslog.syslog(syslog.LOG_ERR, one_line(said))
 
 
 def _open_log() -> None:

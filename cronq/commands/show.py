@@ -82,7 +82,7 @@ def _print_page(
 
 def _print_output(output: tuple[str | None, str | None]) -> None:
     """What the job wrote to stdout on stdout, to stderr on stderr; a terminal gets it with controls spelt out."""
-    from cronq.render.text import safe
+    from cronq.model.printable import safe
 
     for stream, text in zip((sys.stdout, sys.stderr), output, strict=True):
         if stream is not None and text:

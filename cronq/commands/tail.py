@@ -139,7 +139,7 @@ class _Stream:
             self._print(last[-new:], gap=max(0, new - len(last)))
 
     def _print(self, data: bytes, *, gap: int) -> None:
-        from cronq.render.text import safe
+        from cronq.model.printable import safe
 
         text = self._decoder.decode(data)
         if self._offset == 0:

@@ -31,8 +31,9 @@ Exit status: 0 done, 1 no such job, 65 bad input, 69 database out of reach, 78 c
 
 def _why(context: typer.Context, id_: given.JobId, *, as_json: given.AsJson = False) -> None:
     """Say in one sentence why a job isn't running."""
+    from cronq.model.printable import one_line
     from cronq.monitoring import why
-    from cronq.render.text import document, one_line, write
+    from cronq.render.text import document, write
 
     call = given.invocation(context)
     with call.store() as store:

@@ -11,7 +11,7 @@ from cronq.commands import bulk
 from cronq.commands import options as given
 from cronq.commands.fast_options import positive
 from cronq.storage.workers import END
-from cronq.times import SECOND, iso, to_datetime
+from cronq.times import SECOND, iso, span, to_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,7 +69,8 @@ def _workers(context: typer.Context, *, as_json: given.AsJson = False) -> None:
 
     A worker that died is shown as dead until another one has put right what it left.
     """
-    from cronq.render.text import document, on_terminal, one_line, write
+    from cronq.render.text import document, on_terminal, write
+    from cronq.render.tsv import tabbed
 
     call = given.invocation(context)
     with call.store() as store:
@@ -80,7 +81,7 @@ def _workers(context: typer.Context, *, as_json: given.AsJson = False) -> None:
     elif on_terminal():
         _print_table(seen, now)
     else:
-        write("\t".join(map(one_line, _cells(one, now))) for one in seen)
+        write(tabbed(*_cells(one, now)) for one in seen)
 
 
 def _seen(store: Store, config: Config) -> Iterator[_Seen]:
@@ -119,7 +120,7 @@ def _as_json(seen: _Seen) -> dict[str, Any]:
 
 
 def _cells(seen: _Seen, now: int) -> tuple[str, ...]:
-    from cronq.render.text import span, time
+    from cronq.render.text import time
 
     worker = seen.worker
     return (
@@ -158,13 +159,12 @@ def _print_table(seen: Sequence[_Seen], now: int) -> None:
 def _plain(text: str) -> Any:
     from rich.text import Text
 
-    from cronq.render.text import one_line
+    from cronq.model.printable import one_line
 
     return Text(one_line(text))
 
 
 def _ago(instant: int, now: int) -> str:
-    from cronq.render.text import span
 
     return f"{span(_age(instant, now))} ago"
 

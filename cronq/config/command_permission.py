@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
+from cronq.config.loader import why_untrusted
 from cronq.errors import ConfigError
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -45,13 +46,10 @@ def _foreign_file(path: str) -> str | None:
 
 
 # Who can write to the directory can put a write-ahead log beside the file, and SQLite would
-# replay it into the database, sticky bit or not. The user's own group is no other.
+# replay it into the database, sticky bit or not.
 def _open_directory(path: str) -> str | None:
     try:
         status = os.stat(path)
     except FileNotFoundError:
         return None
-    if status.st_uid not in (0, os.geteuid()):
-        return f"{path} belongs to another user"
-    others = stat.S_IWOTH if status.st_gid == os.getegid() else _OTHERS_WRITE
-    return f"others can write to {path}" if status.st_mode & others else None
+    return why_untrusted(path, status)

@@ -251,18 +251,40 @@ def _found(path: str) -> dict[str, object] | None:
     except OSError as error:
         raise ConfigError(f"{os.path.abspath(path)}: can't be read: {error.strerror}") from None
     table = _table(path, data)
-    if table is not None and _could_be_anybodys(path, status):
-        message = "anybody could have written it; if it is meant, name it with --config"
-        raise ConfigError(f"{os.path.abspath(path)}: {message}")
+    if table is not None:
+        _require_own(os.path.abspath(path), status)
     return table
 
 
-def _could_be_anybodys(path: str, status: os.stat_result) -> bool:
-    # The file's `app` is code that runs as whoever uses cronq, so `cd /tmp` must not be enough to get one.
-    if status.st_mode & stat.S_IWOTH:
-        return True
-    directory = os.stat(os.path.dirname(path) or ".")
-    return bool(directory.st_mode & stat.S_IWOTH) and status.st_uid not in (0, os.geteuid())
+def _require_own(path: str, status: os.stat_result) -> None:
+    # The file's `app` is code that runs as the caller, so `cd` must not be enough to get one.
+    directory = os.path.dirname(path)
+    for place, found in ((path, status), (directory, os.stat(directory))):
+        reason = why_untrusted(place, found)
+        if reason:
+            raise ConfigError(f"{path}: {reason}; if this configuration is meant, name it: --config {path}")
+
+
+def why_untrusted(path: str, status: os.stat_result) -> str | None:
+    """Why other users than the caller and root decide what a file or a directory holds; None where they don't."""
+    if status.st_uid not in (0, os.geteuid()):
+        return f"{path} belongs to {_user(status.st_uid)}"
+    return f"others can write to {path}" if others_write(status) else None
+
+
+def others_write(status: os.stat_result) -> bool:
+    """Whether its mode lets others write to it; the caller's own group is no other, nor is root's."""
+    others = stat.S_IWOTH if status.st_gid in (0, os.getegid()) else stat.S_IWGRP | stat.S_IWOTH
+    return bool(status.st_mode & others)
+
+
+def _user(uid: int) -> str:
+    import pwd
+
+    try:
+        return f"the user {pwd.getpwuid(uid).pw_name}"
+    except KeyError:
+        return f"the user {uid}"
 
 
 def _table(path: str, data: bytes) -> dict[str, object] | None:

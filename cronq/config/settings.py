@@ -15,7 +15,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-WAKE_SCHEMES = ("tcp", "unix", "amqp", "amqps", "redis", "rediss", "beanstalk", "sqs")
+TRANSPORTS = {
+    "tcp": "inetd",
+    "unix": "inetd",
+    "amqp": "rabbitmq",
+    "amqps": "rabbitmq",
+    "redis": "redis",
+    "rediss": "redis",
+    "beanstalk": "beanstalk",
+    "sqs": "sqs",
+}
+"""The schemes of `wake`, each with the module of cronq/transports that serves it."""
+
 LOGS = ("stderr", "syslog")
 """Where the log may go besides into a file."""
 
@@ -255,7 +266,7 @@ def _list(check: Callable[[object], str]) -> Callable[[object], tuple[str, ...]]
 def _wake(value: object) -> str:
     url = _text(value)
     scheme, separator, place = url.partition("://")
-    if not separator or scheme not in WAKE_SCHEMES or not place or not url.isprintable():
+    if not separator or scheme not in TRANSPORTS or not place or not url.isprintable():
         raise ValueError
     return url
 
@@ -348,7 +359,7 @@ SETTINGS: dict[str, Setting] = {
     "sentry": Setting("a Sentry DSN such as https://key@host/1", _sentry, secret=True),
     "ping": Setting("a URL such as https://hc-ping.com/UUID", _ping, secret=True),
     "wake": Setting(
-        f"a URL or an array of URLs with one of the schemes {', '.join(WAKE_SCHEMES)}",
+        f"a URL or an array of URLs with one of the schemes {', '.join(TRANSPORTS)}",
         _list(_wake),
         from_text=str.split,
         secret=True,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from cronq.model.printable import one_line
 from cronq.monitoring.thresholds import INFINITE, Range
+from cronq.times import span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,8 +29,6 @@ DEFAULTS: tuple[Mapping[str, Range | None], Mapping[str, Range | None]] = (
 )
 """What warns and what is critical where nothing else is asked for."""
 
-_AGES = ((172800, 86400, "d"), (7200, 3600, "h"), (600, 60, "min"))
-
 
 class Answer:
     """A status and the line that goes with it."""
@@ -40,7 +40,7 @@ class Answer:
 
     def __str__(self) -> str:
         """The plugin's first line. A | would begin the performance data."""
-        told = f"CRONQ {WORDS[self.status]} - {self._text.replace('|', '/')}"
+        told = f"CRONQ {WORDS[self.status]} - {one_line(self._text).replace('|', '/')}"
         return f"{told} | {self._data}" if self._data else told
 
 
@@ -95,24 +95,13 @@ def _phrase(name: str, value: float) -> str:
     if value == INFINITE:
         return "no run yet"
     if name == "last-run":
-        return f"last run {_age(value)} ago"
-    return f"oldest due {_age(value)}" if value else "none due"
-
-
-def _age(seconds: float) -> str:
-    for least, size, unit in _AGES:
-        if seconds >= least:
-            return f"{int(seconds // size)}{unit}"
-    return f"{seconds:.0f}s"
+        return f"last run {span(value)} ago"
+    return f"oldest due {span(value)}" if value else "none due"
 
 
 def _paused(census: QueueStats, queues: Sequence[str] | None) -> str:
     paused = sorted(census.paused if queues is None else census.paused & set(queues))
-    return f" (paused: {', '.join(map(_printable, paused))})" if paused else ""
-
-
-def _printable(name: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in name)
+    return f" (paused: {', '.join(paused)})" if paused else ""
 
 
 def _data(name: str, value: float, ranges: Sequence[Mapping[str, Range | None]]) -> str:

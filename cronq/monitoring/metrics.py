@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cronq.model.printable import safe
 from cronq.times import SECOND
 
 TYPE_CHECKING = False
@@ -117,7 +118,7 @@ def _labels(labels: Labels) -> str:
 
 
 def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return safe(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def _number(value: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.model.job import COMMAND_TASK, State
+from cronq.times import span
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -196,8 +197,4 @@ def _time(when: datetime) -> str:
 
 
 def _span(start: datetime, end: datetime) -> str:
-    seconds = max(0.0, (end - start).total_seconds())
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds // size:.0f} {unit}"
-    return f"{seconds:.0f} s"
+    return span(max(0.0, round((end - start).total_seconds())))

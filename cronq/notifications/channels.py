@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cronq.errors import ConfigError
+from cronq.model.printable import safe
 from cronq.notifications.notice import HEALTHY, Notice
 from cronq.system import background
 from cronq.system.deadline import DeadlineExceeded
@@ -136,7 +137,7 @@ def _run(command: str | list[str], notices: Sequence[Notice]) -> None:
     import tempfile
 
     [notice] = notices
-    facts = {f"CRONQ_NOTICE_{name.upper()}": str(value) for name, value in notice._asdict().items()}
+    facts = {f"CRONQ_NOTICE_{name.upper()}": safe(str(value)) for name, value in notice._asdict().items()}
     environment = {**os.environ, **facts, "CRONQ_NOTICE": str(notice)}
     with tempfile.TemporaryFile() as said:
         ran = subprocess.run(command, shell=isinstance(command, str), env=environment, check=False, stderr=said)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.model.claimed_job import State
+from cronq.model.printable import one_line
 
 if TYPE_CHECKING:
     from cronq.model.outcome import Settlement
@@ -36,11 +37,12 @@ class Notice(NamedTuple):
     def __str__(self) -> str:
         """One line for mail and log."""
         if self.reason == HEALTHY:
-            return f"queue {self.queue} is healthy again"
+            return one_line(f"queue {self.queue} is healthy again")
         how = "failed for good" if self.reason == "failed" else "keeps failing"
         text = " ".join(self.error_message.split())
         why = f"{self.error_class}: {text}" if text else self.error_class
-        return f"job {self.job_id} ({self.task}) {how} after {self.attempt} of {self.max_attempts} attempts: {why}"
+        text = f"job {self.job_id} ({self.task}) {how} after {self.attempt} of {self.max_attempts} attempts: {why}"
+        return one_line(text)
 
 
 def healthy(queue: str) -> Notice:

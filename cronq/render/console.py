@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cronq.render.text import one_line
+from cronq.model.printable import one_line
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -41,7 +41,7 @@ class Screen:
     """Where tables and pages go: a terminal through rich."""
 
     def __init__(self, *, stderr: bool = False, file: TextIO | None = None) -> None:
-        self.console = Console(stderr=stderr, file=file, highlight=False, markup=False)
+        self.console = Console(stderr=stderr, file=file, highlight=False, markup=False, emoji=False)
         self.ascii = self.console.options.ascii_only
 
     @property

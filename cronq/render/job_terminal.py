@@ -11,10 +11,11 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from cronq.model.printable import one_line, safe
 from cronq.render.console import STATE_STYLES
 from cronq.render.job_text import detours, ending, facts, where
-from cronq.render.relative_time import length
-from cronq.render.text import last_line, one_line, safe, short_work
+from cronq.render.text import last_line, short_work
+from cronq.times import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -57,7 +58,7 @@ def draw(portrait: Portrait, screen: Screen, ages: Ages) -> RenderableType:
 def _heading(job: Job, screen: Screen, ages: Ages) -> Text:
     style = STATE_STYLES.get(str(job.state), "")
     heading = Text().append(f"job {job.id}  {screen.shown(one_line(job.task))}", style="bold")
-    heading.append(f"  {job.state} {ages.of(job)}", style=style)
+    heading.append(f"  {screen.shown(one_line(job.state))} {ages.of(job)}", style=style)
     heading.append(f"  attempt {job.attempt} of {job.max_attempts}{detours(job)}", style="dim")
     if job.error is not None:
         heading.append(f"\n{screen.shown(one_line(last_line(job.error)))}", style="red")
@@ -86,8 +87,8 @@ def _step(attempt: Attempt, following: Attempt | None, screen: Screen, ages: Age
     """One attempt that did not succeed; what the next one repeats is shown there."""
     style = _OUTCOME_STYLES.get(attempt.outcome, "")
     head = Text().append(f"{attempt.number}  ", style="bold")
-    head.append(f"{attempt.outcome}{ending(attempt)}", style=style)
-    head.append(f"  {_told(attempt, ages)}", style="dim")
+    head.append(screen.shown(one_line(f"{attempt.outcome}{ending(attempt)}")), style=style)
+    head.append(f"  {screen.shown(one_line(_told(attempt, ages)))}", style="dim")
     body: list[RenderableType] = [head]
     if attempt.error is not None:
         body.append(Text(screen.shown(one_line(last_line(attempt.error))), style="red"))
@@ -100,7 +101,7 @@ def _step(attempt: Attempt, following: Attempt | None, screen: Screen, ages: Age
 def _told(attempt: Attempt, ages: Ages) -> str:
     took = ""
     if attempt.started_at is not None and attempt.finished_at is not None:
-        took = f"took {length((attempt.finished_at - attempt.started_at).total_seconds())}"
+        took = f"took {span((attempt.finished_at - attempt.started_at).total_seconds())}"
     place = where(attempt)
     return ", ".join(part for part in (ages.ago(attempt.finished_at), took, place and f"on {place}") if part)
 
@@ -139,10 +140,11 @@ def _latest(portrait: Portrait, screen: Screen, ages: Ages) -> Iterator[Renderab
     number = portrait.attempts[-1].number + 1 if portrait.attempts else job.attempt
     style = _OUTCOME_STYLES.get(job.outcome or "", STATE_STYLES["running"])
     head = Text().append(f"{number}  ", style="bold")
-    head.append(job.outcome or "running", style=style)
-    took = f", took {length(job.duration)}" if job.duration is not None else ""
+    head.append(screen.shown(one_line(job.outcome or "running")), style=style)
+    took = f", took {span(job.duration)}" if job.duration is not None else ""
     place = where(job)
-    head.append(f"  {ages.of(job)}{took}{f', on {place}' if place else ''}", style="dim")
+    told = one_line(f"{ages.of(job)}{took}{f', on {place}' if place else ''}")
+    head.append(f"  {screen.shown(told)}", style="dim")
     yield _Gutter(head, plain=screen.ascii, style=style)
 
 

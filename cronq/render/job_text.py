@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cronq.render.text import compact, one_line, safe, time, work
+from cronq.model.printable import one_line, safe
+from cronq.render.text import compact, time, work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def job_page(job: Job, attempts: Sequence[Attempt], output: tuple[str | None, str | None]) -> list[str]:
     """All about one job, as lines of plain text."""
-    lines = [f"job {job.id}: {one_line(job.task)}, {job.state}"]
+    lines = [f"job {job.id}: {one_line(job.task)}, {one_line(job.state)}"]
     lines += [f"  {label:<13} {one_line(value)}" for label, value in facts(job) if value]
     lines += [f"  warning       {one_line(text)}" for text in job.warnings]
     for attempt in attempts:
@@ -68,7 +69,8 @@ def where(job: Job | Attempt) -> str:
 
 def _attempt_lines(attempt: Attempt) -> list[str]:
     ended = ending(attempt)
-    lines = [f"attempt {attempt.number}: {attempt.outcome}{ended}, started {time(attempt.started_at) or '?'}"]
+    began = time(attempt.started_at) or "?"
+    lines = [one_line(f"attempt {attempt.number}: {attempt.outcome}{ended}, started {began}")]
     if attempt.error is not None:
         lines.append(f"  {one_line(attempt.error.kind)}: {one_line(attempt.error.message)}")
         lines += _block("", attempt.error.traceback, indent="  ")

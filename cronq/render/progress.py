@@ -6,7 +6,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cronq.render.text import complain, one_line
+from cronq.model.printable import one_line
+from cronq.render.text import complain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

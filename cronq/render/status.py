@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cronq.model.job import State
-from cronq.render.text import on_terminal, one_line, span, write
-from cronq.times import iso
+from cronq.model.printable import one_line
+from cronq.render.text import on_terminal, write
+from cronq.render.tsv import tabbed
+from cronq.times import iso, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -82,7 +84,7 @@ def show(census: QueueStats) -> None:
     if on_terminal():
         _show_table(census)
     else:
-        write(f"{one_line(queue)}\t{state}\t{number}" for queue, state, number in census.counts)
+        write(tabbed(queue, state, str(number)) for queue, state, number in census.counts)
     write(_remarks(census))
 
 

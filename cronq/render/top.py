@@ -9,12 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from cronq.model.job import COMMAND_TASK, Failure, Job
+from cronq.model.printable import one_line
 from cronq.render.console import STATE_STYLES
 from cronq.render.jobs import task_cell
-from cronq.render.relative_time import Ages, length
+from cronq.render.relative_time import Ages
 from cronq.render.sparkline import sparkline
-from cronq.render.text import last_line, one_line
-from cronq.times import SECOND, to_datetime
+from cronq.render.text import last_line
+from cronq.times import SECOND, span, to_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -102,7 +103,7 @@ def _pulse(picture: Picture, view: View, screen: Screen) -> Text:
     line = Text(no_wrap=True, overflow="crop")
     line.append("done ", style="dim").append(f"{beat.per_minute:>6,.0f}/min ")
     line.append(sparkline(beat.finished, width, plain=screen.ascii), style="green")
-    line.append("  wait ", style="dim").append(f"{length(waits[-1]) if waits else '-':>6} ")
+    line.append("  wait ", style="dim").append(f"{span(waits[-1]) if waits else '-':>6} ")
     line.append(sparkline(beat.waited, width, plain=screen.ascii), style="yellow")
     return line
 
@@ -153,7 +154,7 @@ def _oldest(census: QueueStats, queue: str) -> Text:
     age = census.age(census.due_since.get(queue))
     if age is None:
         return Text("-", style="dim")
-    return Text(length(round(age)), style="bold red" if age > _OLD and queue not in census.paused else "")
+    return Text(span(round(age)), style="bold red" if age > _OLD and queue not in census.paused else "")
 
 
 def _workers(picture: Picture, screen: Screen, rows: int) -> Table:
@@ -161,10 +162,10 @@ def _workers(picture: Picture, screen: Screen, rows: int) -> Table:
     grid = _grid("  worker", "does", "jobs", "now", right=frozenset({"jobs"}), cut="now")
     for worker in census.workers[:rows]:
         hand = picture.running.get(worker.name, ())
-        now = Text(worker.state if worker.state != "running" else "idle", style="dim")
+        now = screen.cell(worker.state if worker.state != "running" else "idle", style="dim")
         if hand:
             (job_id, task, since), more = hand[0], len(hand) - 1
-            age = length(round((census.now - since) / SECOND))
+            age = span(round((census.now - since) / SECOND))
             now = screen.cell(f"{job_id} {task} for {age}" + (f" and {more} more" if more else ""), style="cyan")
         queues = f" {worker.queues}" if worker.queues else ""
         grid.add_row(
@@ -195,7 +196,7 @@ def _failure(one: FailedAttempt, screen: Screen, ages: Ages) -> Sequence[Rendera
     what.append(" ").append_text(screen.cell(last_line(error), style="red" if one.state == "failed" else ""))
     ended = None if one.finished_at is None else to_datetime(one.finished_at)
     style = STATE_STYLES.get(one.state, "")
-    state = Text(f"  {one.job_id} ").append(one.state, style=style)
+    state = Text(f"  {one.job_id} ").append_text(screen.cell(one.state, style=style))
     return state, ages.ago(ended), screen.cell(one.queue, longest=_LONGEST_QUEUE), what
 
 

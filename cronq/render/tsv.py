@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cronq.render.text import one_line, time, work
+from cronq.model.printable import one_line
+from cronq.render.text import time, work
 from cronq.times import to_datetime
 
 if TYPE_CHECKING:

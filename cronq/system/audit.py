@@ -7,6 +7,7 @@ import pwd
 import shlex
 from typing import TYPE_CHECKING
 
+from cronq.model.printable import one_line
 from cronq.system.log import log
 
 if TYPE_CHECKING:
@@ -50,4 +51,4 @@ def _tell_the_system(line: str) -> None:
     import syslog
 
     syslog.openlog("cronq", syslog.LOG_PID, syslog.LOG_USER)
-    syslog.syslog(syslog.LOG_NOTICE, line.translate(dict.fromkeys((*range(32), 127), "?")))
+    syslog.syslog(syslog.LOG_NOTICE, one_line(line))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from cronq.config.environment import journal_stream
 from cronq.errors import ConfigError
+from cronq.model.printable import one_line, safe_json
 
 if TYPE_CHECKING:
     from cronq.config.loader import Config
@@ -22,17 +23,22 @@ _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), 
 _USUAL_STEPS = frozenset({"enqueued", "due", "claimed", "finished"})
 
 
-class _Text(logging.Formatter):
-    """A line for people, with the time where nobody else adds one."""
+_TIMED = "%(asctime)s %(levelname)s %(message)s"
+_UNTIMED = "%(message)s"
+"""For what adds the time itself."""
 
-    def __init__(self, *, timed: bool) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(message)s" if timed else "%(message)s")
+
+class _Text(logging.Formatter):
+    """One line for people, in which no text from a job can end the line or reach into the terminal."""
+
+    def __init__(self, template: str) -> None:
+        super().__init__(template)
         self.default_time_format = "%Y-%m-%dT%H:%M:%S"
         self.default_msec_format = "%s.%03dZ"
         self.converter = time.gmtime
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name for it
-        return super().formatMessage(record).replace("\n", "\\n")
+    def format(self, record: logging.LogRecord) -> str:
+        return one_line(super().format(record))
 
 
 class _Json(logging.Formatter):
@@ -52,7 +58,7 @@ class _Json(logging.Formatter):
             "pid": record.process,
             **getattr(record, "facts", {}),
         }
-        return json.dumps(line, ensure_ascii=False)
+        return safe_json(json.dumps(line, ensure_ascii=False))
 
 
 class _System(logging.Handler):
@@ -109,14 +115,14 @@ def _handler(target: str, *, as_json: bool) -> logging.Handler:
 def _to_stderr(*, as_json: bool) -> logging.Handler:
     handler: logging.Handler = logging.StreamHandler()
     in_journal = _is_the_journal()
-    formatter = _Json() if as_json else _Text(timed=not in_journal)
+    formatter = _Json() if as_json else _Text(_UNTIMED if in_journal else _TIMED)
     handler.setFormatter(_Prioritised(formatter) if in_journal else formatter)
     return handler
 
 
 def _to_the_system(*, as_json: bool) -> logging.Handler:
     handler = _System()
-    handler.setFormatter(_Json() if as_json else _Text(timed=False))
+    handler.setFormatter(_Json() if as_json else _Text(_UNTIMED))
     return handler
 
 
@@ -126,13 +132,13 @@ def _to_file(path: str, *, as_json: bool) -> logging.Handler:
         handler = WatchedFileHandler(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise ConfigError(f"log {path}: {error.strerror}") from None
-    handler.setFormatter(_Json() if as_json else _Text(timed=True))
+    handler.setFormatter(_Json() if as_json else _Text(_TIMED))
     return handler
 
 
 def _told_by_hand(level: str) -> logging.Handler:
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("cronq: %(message)s"))
+    handler.setFormatter(_Text("cronq: %(message)s"))
     handler.addFilter(_is_worth_showing)
     handler.setLevel(level)
     return handler

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from contextlib import closing
-from types import CoroutineType, FunctionType
+from types import CoroutineType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from cronq.errors import ConfigError, TimeLimitExceeded, UnknownTask
@@ -151,61 +151,76 @@ def is_importable_name(name: str) -> bool:
 
 
 def load(name: str, allow: Sequence[str]) -> Target:
-    """The function, or the method of a class, that `module:Qual.name` stands for.
+    """The function, or the method of a class, that `module:function` or `module:Class.method` stands for.
 
-    What the module merely imported from a place that isn't allowed doesn't count. Raises
-    UnknownTask when there is no such thing; errors inside the module pass through.
+    What comes from a place that isn't allowed doesn't count: what the module merely imported, what a class
+    inherits, modules and instances. Raises UnknownTask when there is no such thing; errors inside the
+    module pass through.
     """
     module_name, _, path = name.partition(":")
-    module = _imported(module_name, name)
-    owner: type | None = None
-    found: object = module
-    for part in path.split("."):
-        owner = found if isinstance(found, type) else None
-        found = _member(found, part, name)
-        if owner is None or isinstance(found, type):
-            _check_home(found, name, allow)
-    return _callable(found, owner, name)
+    first, *rest = path.split(".")
+    found = _member(_imported(module_name, name), first, name)
+    if name not in allow and f"{module_name}:{first}" not in allow:
+        _require_allowed(found, name, allow)
+    if not rest:
+        return _callable(found, name, allow)
+    if not isinstance(found, type) or len(rest) > 1:
+        raise _unknown(name, "not a function of a module, nor a method of one of its classes")
+    return _method(found, rest[0], name, allow)
 
 
-def _imported(module_name: str, name: str) -> object:
+def _imported(module_name: str, name: str) -> ModuleType:
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and f"{module_name}.".startswith(f"{error.name}."):
-            raise UnknownTask(f"unknown task {name!r}: there is no module {error.name}") from None
+            raise _unknown(name, f"there is no module {error.name}") from None
         raise
 
 
-def _member(holder: object, part: str, name: str) -> object:
+def _member(module: ModuleType, part: str, name: str) -> object:
     missing = object()
-    if isinstance(holder, type):
-        found = inspect.getattr_static(holder, part, missing)
-    elif inspect.ismodule(holder):
-        found = getattr(holder, part, missing)
-    else:
-        found = missing
+    found = getattr(module, part, missing)
     if found is missing:
-        where = getattr(holder, "__qualname__", None) or getattr(holder, "__name__", "it")
-        raise UnknownTask(f"unknown task {name!r}: {where} has no {part}")
+        raise _unknown(name, f"{module.__name__} has no {part}")
     return found
 
 
-def _check_home(found: object, name: str, allow: Sequence[str]) -> None:
-    """Refuse what was imported from elsewhere, unless a prefix names it, or its class, outright."""
+def _method(owner: type, part: str, name: str, allow: Sequence[str]) -> Target:
+    """A method that the class, or an allowed one of its bases, defines itself."""
+    definer = next((base for base in owner.__mro__ if part in vars(base)), None)
+    if definer is None:
+        raise _unknown(name, f"{owner.__qualname__} has no {part}")
+    if definer is not owner and name not in allow:
+        _require_allowed(definer, name, allow)
+    found = vars(definer)[part]
+    bound = isinstance(found, staticmethod | classmethod)
+    function = found.__func__ if bound else found
+    if not isinstance(function, FunctionType):
+        raise _unknown(name, f"{part} is not a method")
+    if function.__module__ != definer.__module__ and name not in allow:
+        _require_allowed(function, name, allow)
+    return Target(found.__get__(None, owner)) if bound else Target(function, owner)
+
+
+def _require_allowed(found: object, name: str, allow: Sequence[str]) -> None:
     home = f"{getattr(found, '__module__', '')}:{getattr(found, '__qualname__', '')}"
-    named = is_allowed(name, [prefix for prefix in allow if ":" in prefix])
-    if not named and not is_allowed(home, allow):
-        raise UnknownTask(f"unknown task {name!r}: {home} is not under an allowed prefix")
+    if isinstance(found, ModuleType) or not is_allowed(home, allow):
+        raise _unknown(
+            name, f"{found.__name__ if isinstance(found, ModuleType) else home} is not under an allowed prefix"
+        )
 
 
-def _callable(found: object, owner: type | None, name: str) -> Target:
+def _callable(found: object, name: str, allow: Sequence[str]) -> Target:
     if isinstance(found, type) and hasattr(found, "perform"):
+        _method(found, "perform", f"{name}.perform", allow)
         return _of_class(found)
     if isinstance(found, FunctionType):
-        return Target(found, owner)
-    if owner and isinstance(found, staticmethod | classmethod):
-        return Target(found.__get__(None, owner))
-    if owner is None and callable(found) and isinstance(getattr(found, "__wrapped__", None), FunctionType):
+        return Target(found)
+    if callable(found) and isinstance(getattr(found, "__wrapped__", None), FunctionType):  # functools.cache, for one
         return Target(cast("Function", found))
-    raise UnknownTask(f"unknown task {name!r}: not a function, a method, or a class with perform")
+    raise _unknown(name, "not a function, a method, or a class with perform")
+
+
+def _unknown(name: str, why: str) -> UnknownTask:
+    return UnknownTask(f"unknown task {name!r}: {why}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cronq.config.database_url import without_password
 from cronq.errors import CronqError
 from cronq.system.log import log
-from cronq.transports.transport import LIMIT, open_transport
+from cronq.transports.transport import LIMIT, listens, open_transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,15 +27,13 @@ _QUICK = 0.05
 AT_ONCE = 16
 """Jobs of one batch that are rung for: the workers these wake find the others."""
 
-_PORTS = ("tcp", "unix")
-
 
 class Notifier:
     """Rings the transports of the config after a COMMIT. For one thread; `breakers` are shared by all of a process."""
 
     def __init__(self, config: Config, breakers: CircuitBreakers | None = None) -> None:
-        ports = [url for url in config.wake if _scheme(url) in _PORTS]
-        others = [url for url in config.wake if _scheme(url) not in _PORTS]
+        ports = [url for url in config.wake if not listens(url)]
+        others = [url for url in config.wake if listens(url)]
         breakers = CircuitBreakers() if breakers is None else breakers
         # Ports start the very job, so one of them is enough; workers behind a broker only look.
         self._bells = (
@@ -141,7 +139,3 @@ class _Channel:
         """Close the connection."""
         if self._transport is not None:
             self._transport.close()
-
-
-def _scheme(url: str) -> str:
-    return url.partition(":")[0]

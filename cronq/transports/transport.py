@@ -5,18 +5,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
+from cronq.config.settings import TRANSPORTS
+
 if TYPE_CHECKING:
     from cronq.config.loader import Config
 
-_MODULES = {
-    **dict.fromkeys(("tcp", "unix"), "port"),
-    **dict.fromkeys(("amqp", "amqps"), "rabbitmq"),
-    **dict.fromkeys(("redis", "rediss"), "redis"),
-    "beanstalk": "beanstalk",
-    "sqs": "sqs",
-    "notify": "notices",
-}
-"""Which module speaks a scheme; only that one is imported, and only it needs its library."""
+_MODULES = {**TRANSPORTS, "notify": "postgresql"}
+"""The module for each scheme; only that one is imported, and only it needs its library. `notify` needs no setting."""
 
 LIMIT = 1.0
 """Seconds that a notification may take before it counts as failed."""
@@ -46,7 +41,7 @@ class Transport(Protocol):
 
 def listens(url: str) -> bool:
     """Whether workers can listen to the transport of a URL; the others start one job at once."""
-    return _MODULES[url.partition(":")[0]] != "port"
+    return _module(url) != "inetd"
 
 
 def open_transport(url: str, config: Config) -> Transport:
@@ -54,6 +49,10 @@ def open_transport(url: str, config: Config) -> Transport:
 
     Raises ConfigError where the library for it isn't installed, naming the extra.
     """
-    module = import_module(f"cronq.transports.{_MODULES[url.partition(':')[0]]}")
+    module = import_module(f"cronq.transports.{_module(url)}")
     transport: Transport = module.open(url, config)
     return transport
+
+
+def _module(url: str) -> str:
+    return _MODULES[url.partition(":")[0]]

@@ -11,17 +11,23 @@ _cronq_ask() {
     cronq "${options[@]}" ls --limit 500 2>/dev/null | cut -f"$column" | sort -u
 }
 
+# Names come from a database: compgen -W would run a $(command) in them.
+_cronq_offer() {
+    local name quoted
+    while IFS= read -r name; do
+        printf -v quoted %q "$name"
+        [[ $name == "$current"* || $quoted == "$current"* ]] && COMPREPLY+=("$quoted")
+    done < <(_cronq_ask "$1" "${COMP_WORDS[@]}")
+}
+
 _cronq_complete() {
-    local found=''
     case $1 in
-        states) found='scheduled ready blocked running retrying waiting finished failed cancelled' ;;
-        ids) found=$(_cronq_ask 1 "${COMP_WORDS[@]}") ;;
-        queues) found=$(_cronq_ask 3 "${COMP_WORDS[@]}") ;;
-        tasks) found=$(_cronq_ask 5 "${COMP_WORDS[@]}") ;;
-        files) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
-        none) return ;;
+        states) mapfile -t COMPREPLY < <(compgen -W 'scheduled ready blocked running retrying waiting finished failed cancelled' -- "$current") ;;
+        ids) _cronq_offer 1 ;;
+        queues) _cronq_offer 3 ;;
+        tasks) _cronq_offer 5 ;;
+        files) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     esac
-    mapfile -t COMPREPLY < <(compgen -W "$found" -- "$current")
 }
 
 _cronq() {

@@ -85,7 +85,7 @@ def test_health_says_of_its_own_errors_that_it_does_not_know(project: Project) -
 
 
 BROKEN = """\
-import cronq.census
+import cronq.storage.stats
 def take(config):
     raise RuntimeError("out of order")
 cronq.storage.stats.take = take

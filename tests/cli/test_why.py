@@ -30,7 +30,7 @@ ENDED = {"finished_at": EARLIER, "attempt": 1}
 RETRYING = {"state": "retrying", "attempt": 2, "error": BROKEN}
 
 CASES: list[tuple[dict[str, Any], Facts, str]] = [
-    ({"state": "scheduled", "available_at": LATER}, SEEN, "is scheduled: it is due at 2026-11-21 11:00:00 UTC, in 3 h"),
+    ({"state": "scheduled", "available_at": LATER}, SEEN, "is scheduled: it is due at 2026-11-21 11:00:00 UTC, in 3h"),
     ({"state": "scheduled"}, SEEN, f'{DUE}it waits its turn in queue "mail" with priority 50'),
     ({}, SEEN, f'{DUE}it waits its turn in queue "mail" with priority 50'),
     ({}, SEEN._replace(looked_at=None), f"{DUE}no runner has looked yet (is `cronq run` in the crontab?)"),
@@ -72,7 +72,7 @@ CASES: list[tuple[dict[str, Any], Facts, str]] = [
         RETRYING | {"available_at": LATER},
         SEEN,
         "is retrying: attempt 2 of 20 ended with ValueError: it broke, the next one is due at "
-        "2026-11-21 11:00:00 UTC, in 3 h",
+        "2026-11-21 11:00:00 UTC, in 3h",
     ),
     (
         RETRYING,
@@ -82,12 +82,12 @@ CASES: list[tuple[dict[str, Any], Facts, str]] = [
     (
         {"state": "waiting", "available_at": LATER},
         SEEN,
-        "is waiting: its task asked to be asked again; it is asked again at 2026-11-21 11:00:00 UTC, in 3 h",
+        "is waiting: its task asked to be asked again; it is asked again at 2026-11-21 11:00:00 UTC, in 3h",
     ),
     (
         {"state": "waiting", "available_at": LATER, "error": Failure("UnknownTask", "unknown task 'send'")},
         SEEN,
-        "is waiting: UnknownTask: unknown task 'send'; it is asked again at 2026-11-21 11:00:00 UTC, in 3 h",
+        "is waiting: UnknownTask: unknown task 'send'; it is asked again at 2026-11-21 11:00:00 UTC, in 3h",
     ),
     (BLOCKED, SEEN, 'is blocked: group "g" is held by job 5'),
     (
@@ -103,19 +103,19 @@ CASES: list[tuple[dict[str, Any], Facts, str]] = [
     (
         RUNNING,
         SEEN,
-        "is running on web1 as process 42 since 2026-11-21 07:55:00 UTC, for 5 min (attempt 2 of 20)",
+        "is running on web1 as process 42 since 2026-11-21 07:55:00 UTC, for 5m (attempt 2 of 20)",
     ),
     (
         RUNNING,
         SEEN._replace(owner_seen=EARLIER, lease=timedelta(seconds=60)),
-        "is running on web1 as process 42 since 2026-11-21 07:55:00 UTC, for 5 min (attempt 2 of 20); its runner has "
+        "is running on web1 as process 42 since 2026-11-21 07:55:00 UTC, for 5m (attempt 2 of 20); its runner has "
         "given no sign of life since 2026-11-21 07:55:00 UTC, so the next one on that host, or any one when the lease "
         "ends, rescues the job",
     ),
     (
         RUNNING,
         SEEN._replace(owner_seen=NOW, lease=timedelta(seconds=60)),
-        "is running on web1 as process 42 since 2026-11-21 07:55:00 UTC, for 5 min (attempt 2 of 20)",
+        "is running on web1 as process 42 since 2026-11-21 07:55:00 UTC, for 5m (attempt 2 of 20)",
     ),
     ({"state": "running", "attempt": 1}, SEEN, "is claimed and about to start (attempt 1 of 20)"),
     ({"state": "finished"} | ENDED, SEEN, "has finished at 2026-11-21 07:55:00 UTC"),

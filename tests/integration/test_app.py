@@ -327,23 +327,29 @@ def test_from_config_in_the_app_is_the_commands_config(
         (
             "import nowhere",
             "jobs:queue",
-            "importing jobs failed: ModuleNotFoundError: No module named 'nowhere'",
+            "importing jobs failed at DIR/jobs.py:1: ModuleNotFoundError: No module named 'nowhere'",
         ),
-        ("1 / 0", "jobs:queue", "importing jobs failed: ZeroDivisionError: division by zero"),
-        ("raise SystemExit(3)", "jobs:queue", "importing jobs failed: SystemExit: 3"),
-        ("def", "jobs:queue", "importing jobs failed: SyntaxError: "),
+        ("1 / 0", "jobs:queue", "importing jobs failed at DIR/jobs.py:1: ZeroDivisionError: division by zero"),
+        ("raise SystemExit(3)", "jobs:queue", "importing jobs failed at DIR/jobs.py:1: SystemExit: 3"),
+        ("def", "jobs:queue", "importing jobs failed at DIR/jobs.py:1: SyntaxError: "),
         ("", "shop:queue", "importing shop failed: ModuleNotFoundError: No module named 'shop'"),
         ("", "jobs:queue", "there is no queue in jobs"),
         ("queue = 7", "jobs:queue", "is not a Cronq object"),
     ],
 )
 def test_an_app_that_can_not_be_loaded_is_named(
-    load: Callable[..., Cronq], text: str, app: str, complaint: str
+    load: Callable[..., Cronq], text: str, app: str, complaint: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError) as refused:
         load(text, app)
-    assert str(refused.value).startswith(f"app = '{app}': {complaint}")
+    assert str(refused.value).replace(str(tmp_path), "DIR").startswith(f"app = '{app}': {complaint}")
     assert "Traceback" not in str(refused.value)
+
+
+def test_a_failing_import_is_told_where_the_app_s_own_files_have_it(load: Callable[..., Cronq], tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text("import json\n\njson.loads('{')\n")
+    with pytest.raises(ConfigError, match=rf"importing jobs failed at {tmp_path}/shop\.py:3: JSONDecodeError: "):
+        load("import shop")
 
 
 def test_without_an_app_there_are_no_tasks(tmp_path: Path) -> None:

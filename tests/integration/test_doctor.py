@@ -266,7 +266,7 @@ def test_cron_that_does_not_call(config: Config, store: Store, tmp_path: Path) -
     assert bad(cron.last_call, config) == []
     last_run_began(config, 400)
     [text] = bad(cron.last_call, config, processes=tmp_path)
-    assert text.startswith("problem: the last run began 7 min ago: cron doesn't call any more (no cron daemon")
+    assert text.startswith("problem: the last run began 6m ago: cron doesn't call any more (no cron daemon")
     store.cancel(store.ids(Selection()))
     assert bad(cron.last_call, config)[0].startswith("warning: ")
     with RunLock(config):

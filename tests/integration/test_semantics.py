@@ -238,7 +238,7 @@ def test_an_app_that_fails_to_import_touches_no_job(queue: Queue, text: str) -> 
     queue.project.write("jobs.py", text)
     ran = queue.project.cronq("run")
     assert ran.status == 78
-    assert "importing jobs failed: " in ran.stderr
+    assert "importing jobs failed at " in ran.stderr
     assert ran.stderr.count("\n") == 1
     assert queue.row(job) == before
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import pty
+import select
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.project import ROOT, Project
+from tests.waiting import wait_until
 
 COMPLETIONS = ROOT / "packaging" / "completions"
 
@@ -84,6 +88,100 @@ def _lines(project: Project, command: list[str]) -> list[str]:
 )
 def test_a_shell_completes(complete: object, line: str, expected: set[str], filled: Project) -> None:
     assert set(complete(filled, line)) == expected  # type: ignore[operator]
+
+
+HOSTILE = (
+    "$(touch$IFS./run)",
+    "`touch run`",
+    "a;touch run",
+    "a&touch run",
+    "it's",
+    '"q"',
+    "a b",
+    "~root",
+    "$HOME",
+    "a\\b",
+)
+
+
+@pytest.mark.needs("fish")
+@pytest.mark.parametrize("complete", [_bash, _fish])
+@pytest.mark.parametrize(("line", "column"), [("cronq pause ", "queue"), ("cronq ls --task ", "task")])
+def test_names_are_never_run(complete: object, line: str, column: str, filled: Project) -> None:
+    _rename(filled, column, HOSTILE)
+    found = complete(filled, line)  # type: ignore[operator]
+    assert {_read_by_bash(one) for one in found} == set(HOSTILE) if complete is _bash else set(found) == set(HOSTILE)
+    assert not (filled.directory / "run").exists()
+
+
+def _rename(project: Project, column: str, names: tuple[str, ...]) -> None:
+    with sqlite3.connect(project.database) as database:
+        database.execute("DELETE FROM cronq_jobs WHERE id > 1")
+        for _ in names[1:]:
+            database.execute(
+                "INSERT INTO cronq_jobs (queue, priority, state, available_at, task, max_attempts, created_at, args)"
+                " SELECT queue, priority, state, available_at, task, max_attempts, created_at, args"
+                " FROM cronq_jobs LIMIT 1"
+            )
+        ids = [id_ for (id_,) in database.execute("SELECT id FROM cronq_jobs")]
+        database.executemany(f"UPDATE cronq_jobs SET {column} = ? WHERE id = ?", zip(names, ids, strict=True))
+    database.close()
+
+
+def _read_by_bash(word: str) -> str:
+    """The word as bash reads it, were it entered."""
+    return subprocess.run(
+        ["bash", "--norc", "-c", f"printf %s {word}"], capture_output=True, text=True, check=True
+    ).stdout
+
+
+_SHELLS = {
+    "bash": (["bash", "--norc", "--noprofile", "-i"], f"source {COMPLETIONS}/cronq.bash"),
+    "zsh": (["zsh", "-f", "-i"], f"fpath=({COMPLETIONS} $fpath); autoload -U compinit; compinit -D -u"),
+}
+
+
+@pytest.mark.needs("zsh")
+@pytest.mark.parametrize("name", ["$(touch${IFS}run)", "`touch${IFS}run`"], ids=["dollar", "backticks"])
+@pytest.mark.parametrize("shell", _SHELLS)
+def test_a_tab_in_a_real_shell_runs_nothing(shell: str, name: str, filled: Project) -> None:
+    _rename(filled, "queue", (name,))
+    command, setup = _SHELLS[shell]
+    environment = {
+        "HOME": str(filled.home),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "TERM": "dumb",
+    }
+    leader, follower = pty.openpty()
+    with subprocess.Popen(
+        command, cwd=filled.directory, env=environment, stdin=follower, stdout=follower, stderr=follower,
+        start_new_session=True,
+    ) as process:  # fmt: skip
+        try:
+            screen = bytearray()
+            os.write(leader, f"{setup}; echo rea''dy\n".encode())
+            _wait_on(leader, screen, "ready\r\n")
+            screen.clear()
+            os.write(leader, b"cronq pause \t")
+            _wait_on(leader, screen, "run")
+            os.write(leader, b"\x15exit\n")
+            wait_until(lambda: _read(leader, screen) and process.poll() is not None, what="the shell's end")
+        finally:
+            process.kill()
+            os.close(leader)
+            os.close(follower)
+    assert "\\" in screen.decode()
+    assert not (filled.directory / "run").exists()
+
+
+def _wait_on(fd: int, screen: bytearray, text: str) -> None:
+    wait_until(lambda: _read(fd, screen) and text in screen.decode(errors="replace"), what=f"{text!r} on the terminal")
+
+
+def _read(fd: int, screen: bytearray) -> bool:
+    while select.select([fd], [], [], 0)[0]:
+        screen += os.read(fd, 65536)
+    return True
 
 
 @pytest.mark.needs("zsh")

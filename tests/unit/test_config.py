@@ -301,22 +301,47 @@ def test_a_found_file_that_cannot_be_read_is_not_passed_over(place: Place) -> No
         place.load()
 
 
-def test_a_found_file_that_anybody_could_have_written_is_refused_unless_named(place: Place) -> None:
-    path = place.write("jobs = 3")
-    path.chmod(0o666)
-    with pytest.raises(ConfigError, match=r"anybody could have written it; if it is meant, name it with --config"):
+@pytest.mark.parametrize("name", ["cronq.toml", "pyproject.toml", "../home/.config/cronq/cronq.toml"])
+@pytest.mark.parametrize(
+    ("of_file", "of_directory"), [(0o666, 0o755), (0o644, 0o777), (0o644, 0o1777)], ids=["file", "directory", "sticky"]
+)
+def test_a_found_file_that_others_could_have_written_is_refused_unless_named(
+    place: Place, name: str, of_file: int, of_directory: int
+) -> None:
+    path = place.write("[tool.cronq]\njobs = 3" if name == "pyproject.toml" else "jobs = 3", name)
+    path.chmod(of_file)
+    path.parent.chmod(of_directory)
+    with pytest.raises(
+        ConfigError, match=r"others can write to .*; if this configuration is meant, name it: --config /"
+    ):
+        place.load()
+    assert place.load(file=str(path)).jobs == 3
+    path.chmod(0o644)
+    path.parent.chmod(0o755)
+    assert place.load().jobs == 3
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("name", ["cronq.toml", "pyproject.toml"])
+@pytest.mark.parametrize("given", ["file", "directory"])
+def test_a_found_file_of_another_user_is_refused_unless_named(place: Place, name: str, given: str) -> None:
+    path = place.write("[tool.cronq]\njobs = 3" if name == "pyproject.toml" else "jobs = 3", name)
+    os.chown(path if given == "file" else path.parent, 4242, 4242)
+    with pytest.raises(ConfigError, match=r"belongs to the user 4242; if this configuration is meant, name it"):
         place.load()
     assert place.load(file=str(path)).jobs == 3
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_a_strangers_file_in_a_directory_for_everyone_is_refused(place: Place) -> None:
+def test_a_pyproject_without_cronq_may_belong_to_anyone(place: Place) -> None:
+    place.write("[project]\nname = 'cronq-user'", "pyproject.toml").chmod(0o666)
+    assert place.load().file is None
+
+
+def test_the_callers_group_is_no_other(place: Place) -> None:
     path = place.write("jobs = 3")
-    os.chown(path, 4242, 4242)
+    path.chmod(0o664)
+    assert path.stat().st_gid == os.getegid()
     assert place.load().jobs == 3
-    place.here.chmod(0o1777)
-    with pytest.raises(ConfigError, match=r"anybody could have written it"):
-        place.load()
 
 
 def test_paths_are_relative_to_the_file_they_come_from(place: Place) -> None:

@@ -65,6 +65,7 @@ def test_any_other_file_imports_only_what_tomllib_needs(tmp_path: Path) -> None:
     code = "from cronq.config.loader import load; assert load().retry.base == 1"
     plain = _modules("import tomllib, cronq.errors, cronq.times", tmp_path)
     assert _modules(code, tmp_path) - plain <= {
+        "cronq.config",
         "cronq.config.loader",
         "cronq.config.settings",
         "cronq.config.database_url",

@@ -39,8 +39,8 @@ def answer(
         ([], 0, "CRONQ OK - 0 failed, 0 ready, 0 retrying, none due"),
         ([("a", "ready", 3, 60)], 0, "CRONQ OK - 0 failed, 3 ready, 0 retrying, oldest due 60s"),
         ([("a", "failed", 3, None)], 1, "CRONQ WARNING - 3 failed"),
-        ([("a", "ready", 3, 301)], 1, "CRONQ WARNING - oldest due 301s"),
-        ([("a", "retrying", 3, 301)], 1, "CRONQ WARNING - oldest due 301s"),
+        ([("a", "ready", 3, 301)], 1, "CRONQ WARNING - oldest due 5m"),
+        ([("a", "retrying", 3, 301)], 1, "CRONQ WARNING - oldest due 5m"),
         ([("a", "retrying", 3, -301)], 0, "CRONQ OK - 0 failed, 0 ready, 3 retrying, none due"),
         ([("a", "ready", 3, 7300), ("b", "failed", 1, None)], 2, "CRONQ CRITICAL - oldest due 2h, 1 failed"),
     ],
@@ -53,13 +53,13 @@ def test_thresholds_replace_the_usual_ones_of_their_measure() -> None:
     seen = census(("a", "failed", 3, None), ("a", "ready", 9, 400))
     assert answer(seen, warning="failed=5 oldest-due=10m")[0] == 0
     assert answer(seen, warning="failed= oldest-due= ready=8") == (1, "CRONQ WARNING - 9 ready")
-    assert answer(seen, warning="failed=", critical="ready=8") == (2, "CRONQ CRITICAL - 9 ready, oldest due 400s")
+    assert answer(seen, warning="failed=", critical="ready=8") == (2, "CRONQ CRITICAL - 9 ready, oldest due 6m")
 
 
 def test_only_these_queues() -> None:
     seen = census(("a", "failed", 3, None), ("b", "ready", 9, 400))
     assert answer(seen, queues=["a"]) == (1, "CRONQ WARNING - 3 failed")
-    assert answer(seen, queues=["b"]) == (1, "CRONQ WARNING - oldest due 400s")
+    assert answer(seen, queues=["b"]) == (1, "CRONQ WARNING - oldest due 6m")
     assert answer(seen, queues=["c"])[0] == 0
 
 
@@ -77,6 +77,6 @@ def test_runs_and_workers() -> None:
     seen.workers = [
         Worker("w", "work", "h", 1, queues, "1", NOW, NOW, "running", None, 0, None) for queues in ("", "a !b")
     ]
-    assert answer(seen, warning="last-run=3m workers=1:") == (1, "CRONQ WARNING - last run 200s ago")
+    assert answer(seen, warning="last-run=3m workers=1:") == (1, "CRONQ WARNING - last run 3m ago")
     seen.run_is_on = True
     assert answer(seen, warning="last-run=3m workers=1:")[0] == 0

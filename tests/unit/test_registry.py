@@ -166,8 +166,10 @@ def test_options_set_here_win() -> None:
 
 MAILER = """
 import os
+import subprocess
 from functools import cache
 from os import system
+from pathlib import Path
 from subprocess import Popen, run
 from threading import Thread
 
@@ -186,6 +188,27 @@ class Mailer(Thread):
     class Inner:
         def perform(self, n: int) -> int:
             return n
+    helper = subprocess
+    path_class = Path
+    pool = PATH = Path()
+    imported = run
+    program = staticmethod(run)
+    made_by = Popen
+    def sent_by(self, to: str) -> str:
+        return to
+
+class Base:
+    def shared(self) -> str:
+        return "shared"
+
+class Report(Base):
+    def perform(self, n: int) -> int:
+        return n
+
+class Foreign(Base):
+    perform = run
+
+PATH, helper, instance = Path(), subprocess, Mailer()
 
 def deliver(to: str) -> str:
     return to
@@ -227,8 +250,11 @@ def shop(monkeypatch: pytest.MonkeyPatch) -> None:
         ("shop.front:Mailer", "shop.front:Mailer.send", {"to": "ann"}, "Mailer ann"),
         ("shop.mailer", "shop.mailer:Mailer.static", {"n": 3}, 3),
         ("shop.mailer", "shop.mailer:Mailer.made", {"n": 3}, "Mailer 3"),
-        ("shop.mailer", "shop.mailer:Mailer.Inner", {"n": 3}, 3),
-        ("shop.mailer", "shop.mailer:Mailer.Inner.perform", {"n": 3}, 3),
+        ("shop.mailer", "shop.mailer:Report", {"n": 3}, 3),
+        ("shop.mailer", "shop.mailer:Report.perform", {"n": 3}, 3),
+        ("shop.mailer", "shop.mailer:Report.shared", {}, "shared"),
+        ("shop.mailer:Mailer", "shop.mailer:Mailer.sent_by", {"to": "ann"}, "ann"),
+        ("shop.mailer:Report.shared", "shop.mailer:Report.shared", {}, "shared"),
     ],
 )
 def test_names_under_an_allowed_prefix_are_tasks(
@@ -262,6 +288,24 @@ def test_names_under_an_allowed_prefix_are_tasks(
         ("shop.mailer", "shop.mailer:os.system"),
         ("shop.mailer", "shop.mailer:Popen.communicate"),
         ("shop.mailer", "shop.mailer:value"),
+        ("shop.mailer:Mailer", "shop.mailer:Mailer.helper.run"),
+        ("shop.mailer:Mailer", "shop.mailer:Mailer.helper"),
+        ("shop.mailer:Mailer", "shop.mailer:Mailer.path_class.write_text"),
+        ("shop.mailer:Mailer", "shop.mailer:Mailer.path_class"),
+        ("shop.mailer:Mailer", "shop.mailer:Mailer.pool.submit"),
+        ("shop.mailer:Mailer", "shop.mailer:Mailer.made_by.run"),
+        ("shop.mailer:Mailer", "shop.mailer:Mailer.run"),  # Thread's
+        ("shop.mailer:Mailer", "shop.mailer:Mailer.start"),
+        ("shop.mailer:Mailer", "shop.mailer:Mailer.imported"),
+        ("shop.mailer:Mailer", "shop.mailer:Mailer.program"),
+        ("shop.mailer:Mailer", "shop.mailer:Mailer.Inner"),
+        ("shop.mailer:Mailer", "shop.mailer:Mailer.Inner.perform"),
+        ("shop.mailer:Report", "shop.mailer:Report.shared"),  # its base isn't allowed
+        ("shop.mailer:Foreign", "shop.mailer:Foreign"),  # its perform comes from elsewhere
+        ("shop.mailer", "shop.mailer:helper.run"),
+        ("shop.mailer", "shop.mailer:PATH.write_text"),
+        ("shop.mailer:helper", "shop.mailer:helper.run"),
+        ("shop.mailer:instance", "shop.mailer:instance.send"),
         ("shop.mailer", "shop.mailer:missing"),
         ("shop.mailer", "shop.mailer.missing:x"),
         ("shop.mailer", "shop.mailer"),

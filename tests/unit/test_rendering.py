@@ -12,9 +12,10 @@ from cronq.model.job import Attempt, Failure, Job
 from cronq.render import job_terminal
 from cronq.render import jobs as tables
 from cronq.render.console import Screen
-from cronq.render.relative_time import Ages, length
+from cronq.render.relative_time import Ages
 from cronq.render.sparkline import sparkline
 from cronq.render.text import last_line, short_work
+from cronq.times import span
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 AGES = Ages(NOW)
@@ -71,7 +72,7 @@ def drawn(what: Any, *, width: int = 80, encoding: str = "utf-8", monkeypatch: p
     ],
 )
 def test_a_length_of_time_has_one_unit(seconds: float, text: str) -> None:
-    assert length(seconds) == text
+    assert span(seconds) == text
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cronq.locks import last_run, run_is_on
 from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
-from cronq.times import SECOND, Clock
+from cronq.times import SECOND, Clock, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ def last_call(patient: Installation) -> Iterator[Finding]:
     elif age <= _LATE:
         yield fine(f"the last run began {age:.0f} s ago")
     else:
-        text = f"the last run began {_minutes(age)} ago: cron doesn't call any more{_without_a_daemon(patient)}"
+        text = f"the last run began {span(age)} ago: cron doesn't call any more{_without_a_daemon(patient)}"
         yield _missed(text, patient)
 
 
@@ -54,16 +54,10 @@ def _missed(text: str, patient: Installation) -> Finding:
 
 
 def _at_work(age: float) -> Finding:
-    text = f"a run is at work, since {_minutes(age)}"
+    text = f"a run is at work, since {span(age)}"
     if age < _LONG:
         return fine(text)
     return warning(text, "`cronq ls --state running` shows what it does; `time_limit` ends what hangs")
-
-
-def _minutes(seconds: float) -> str:
-    if seconds < 2 * 60:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 2 * 3600 else f"{seconds / 3600:.0f} h"
 
 
 def _without_a_daemon(patient: Installation) -> str:

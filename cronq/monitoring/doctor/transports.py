@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from cronq.config.database_url import without_password
 from cronq.errors import ConfigError, Unavailable
 from cronq.monitoring.doctor.finding import Finding, fine, problem
-from cronq.transports.transport import open_transport
+from cronq.transports.transport import listens, open_transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ _NOBODY = 0
 def transports(patient: Installation) -> Iterator[Finding]:
     """Each transport: a connection without a word to inetds, a message to brokers."""
     for url in patient.config.wake:
-        inetd = url.startswith(("tcp:", "unix:"))
+        inetd = not listens(url)
         try:
             _probe(url) if inetd else _ring(url, patient)
         except ConfigError as error:
