@@ -55,20 +55,23 @@ def _ring(context: typer.Context, job_id: Rung = None) -> None:
 def _answers(config: Config, number: int | None) -> Iterator[tuple[str, Exception | None]]:
     """Each transport as people may see it, and what went wrong with it."""
     from cronq.config.database_url import without_password
-    from cronq.transports.transport import open_transport
+    from cronq.transports import bounded
+    from cronq.transports.transport import LIMIT, open_transport
 
     for url in config.wake:
         transport = open_transport(url, config)
         if number is None and not transport.listens:
             continue
         try:
-            transport.notify(_ANY_QUEUE, _NO_JOB if number is None else number)
+            bounded.notify(transport, _ANY_QUEUE, _NO_JOB if number is None else number, seconds=LIMIT)
+        except bounded.Late as error:
+            yield without_password(url), Unavailable(f"{without_password(url)}: {error}")
         except Unavailable as error:
+            transport.close()
             yield without_password(url), error
         else:
-            yield without_password(url), None
-        finally:
             transport.close()
+            yield without_password(url), None
 
 
 def register(app: typer.Typer) -> None:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from cronq.config.database_url import without_password
 from cronq.errors import CronqError
 from cronq.system.log import log
+from cronq.transports import bounded
 from cronq.transports.transport import LIMIT, listens, open_transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from threading import Thread
 
     from cronq.config.loader import Config
     from cronq.transports.transport import Transport
@@ -36,15 +38,14 @@ class Notifier:
         others = [url for url in config.wake if listens(url)]
         breakers = CircuitBreakers() if breakers is None else breakers
         # Ports start the very job, so one of them is enough; workers behind a broker only look.
-        self._bells = (
-            [[_Channel(url, config, breakers[url], limit=LIMIT / len(ports)) for url in ports]] if ports else []
-        )
+        self._bells = [[_Channel(url, config, breakers[url]) for url in ports]] if ports else []
         self._bells += [[_Channel(url, config, breakers[url])] for url in others]
 
     def ring(self, jobs: Sequence[tuple[str, int]]) -> None:
-        """Say that these jobs (queue and id) are there."""
-        for ropes in self._bells:
-            _pull(ropes, jobs[:AT_ONCE])
+        """Say that these jobs (queue and id) are there; all transports have LIMIT together."""
+        until = time.monotonic() + LIMIT
+        for number, ropes in enumerate(self._bells):
+            _pull(ropes, jobs[:AT_ONCE], _share(until, len(self._bells) - number))
 
     def close(self) -> None:
         """Close all connections; the next ring opens them again."""
@@ -53,11 +54,18 @@ class Notifier:
                 rope.let_go()
 
 
-def _pull(ropes: Sequence[_Channel], jobs: Iterable[tuple[str, int]]) -> None:
-    """Pull the first rope that holds, for each job; no longer than the limit for all of them."""
-    until = time.monotonic() + LIMIT
+def _share(until: float, parts: int) -> float:
+    """The end of the first of so many equal parts of the time that is left."""
+    now = time.monotonic()
+    return now + (until - now) / parts
+
+
+def _pull(ropes: Sequence[_Channel], jobs: Iterable[tuple[str, int]], until: float) -> None:
+    """Pull the first rope that holds, for each job, until then; a slow transport isn't asked again near the end."""
+    last = _share(until, 2)
     for queue, job_id in jobs:
-        if not any(rope.pull(queue, job_id) for rope in ropes) or time.monotonic() > until:
+        shares = ((rope, _share(until, len(ropes) - number)) for number, rope in enumerate(ropes))
+        if not any(rope.pull(queue, job_id, share) for rope, share in shares) or time.monotonic() > last:
             return
 
 
@@ -67,11 +75,12 @@ class CircuitBreaker:
     def __init__(self) -> None:
         self._rests_until = 0.0
         self._broken = False
+        self._stuck: Thread | None = None
 
     def lets_through(self) -> bool:
         """Whether to try; after a failure one caller does it for all others."""
         now = time.monotonic()
-        if now < self._rests_until:
+        if now < self._rests_until or (self._stuck is not None and self._stuck.is_alive()):
             return False
         if self._broken:
             self._rests_until = now + LIMIT
@@ -82,8 +91,9 @@ class CircuitBreaker:
         self._rests_until = 0.0
         self._broken = False
 
-    def breaks(self, *, took: float) -> bool:
-        """It failed after so many seconds; returns whether it went well before."""
+    def breaks(self, *, took: float, stuck: Thread | None = None) -> bool:
+        """It failed after so many seconds, and a thread may still be at it; returns whether it went well before."""
+        self._stuck = stuck
         self._rests_until = time.monotonic() + (_SHORT_PAUSE if took < _QUICK else _PAUSE)
         held, self._broken = not self._broken, True
         return held
@@ -99,20 +109,21 @@ class CircuitBreakers(dict[str, CircuitBreaker]):
 class _Channel:
     """One transport behind its circuit breaker."""
 
-    def __init__(self, url: str, config: Config, breaker: CircuitBreaker, *, limit: float | None = None) -> None:
+    def __init__(self, url: str, config: Config, breaker: CircuitBreaker) -> None:
         self._url = url
         self._config = config
         self._breaker = breaker
-        self._limit = limit
+        self._keeps_time = not listens(url)
+        """Whether the transport has a limit for all that it does, and needs no thread that can be left behind."""
         self._transport: Transport | None = None
 
-    def pull(self, queue: str, job_id: int) -> bool:
-        """Whether the transport took it."""
-        if not self._breaker.lets_through():
-            return False
+    def pull(self, queue: str, job_id: int, until: float) -> bool:
+        """Whether the transport took it before then."""
         started = time.monotonic()
+        if started >= until or not self._breaker.lets_through():
+            return False
         try:
-            self._opened().notify(queue, job_id)
+            self._notify(queue, job_id, until - started)
         except Exception as error:  # whatever a library comes up with: the job is stored, and that is what counts
             self._give_up(error, took=time.monotonic() - started)
             return False
@@ -122,15 +133,23 @@ class _Channel:
         self._breaker.holds()
         return True
 
-    def _opened(self) -> Transport:
-        if self._transport is None:
-            self._transport = open_transport(self._url, self._config)
-            if self._limit is not None:
-                self._transport.limit = self._limit  # type: ignore[attr-defined]
-        return self._transport
+    def _notify(self, queue: str, job_id: int, seconds: float) -> None:
+        transport, self._transport = self._transport or open_transport(self._url, self._config), None
+        try:
+            if self._keeps_time:
+                transport.limit = seconds  # type: ignore[attr-defined]
+                transport.notify(queue, job_id)
+            else:
+                bounded.notify(transport, queue, job_id, seconds=seconds)
+        except bounded.Late:
+            raise
+        except Exception:
+            self._transport = transport
+            raise
+        self._transport = transport
 
     def _give_up(self, error: Exception, *, took: float) -> None:
-        if self._breaker.breaks(took=took):
+        if self._breaker.breaks(took=took, stuck=error.thread if isinstance(error, bounded.Late) else None):
             said = error if isinstance(error, CronqError) else f"{type(error).__name__}: {error}"
             log.warning("no wake-ups through %s: %s", without_password(self._url), said)
         self.let_go()
