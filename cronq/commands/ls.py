@@ -68,6 +68,8 @@ def _ls(
     as_json: given.AsJson = False,
 ) -> None:
     """List jobs, newest first."""
+    from cronq.execution import leftovers
+
     call = given.invocation(context)
     chosen = which.selection()
     number = _limit(limit)
@@ -78,7 +80,8 @@ def _ls(
             _watch(store, chosen, number, utc=utc)
             return
         jobs, more = _newest(store, chosen, number)
-        _print(jobs, store, utc=utc, as_json=as_json)
+        found = [leftovers.with_its_process(call.config, job) for job in jobs]
+        _print(found, store, utc=utc, as_json=as_json)
         if not jobs and not as_json:
             bulk.hint(call, store, chosen)
     if more and limit is None and not call.quiet:

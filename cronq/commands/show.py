@@ -46,8 +46,11 @@ def _show(
     """Show all about one job: times, arguments, attempts with their errors, output."""
     if output and as_json:
         raise given.refuse("either --output or --json", context)
-    with given.invocation(context).store() as store:
-        job = require(store, id_)
+    from cronq.execution import leftovers
+
+    call = given.invocation(context)
+    with call.store() as store:
+        job = leftovers.with_its_process(call.config, require(store, id_))
         written = store.output(job.id)
         if output:
             _print_output(written)

@@ -31,13 +31,14 @@ Exit status: 0 done, 1 no such job, 65 bad input, 69 database out of reach, 78 c
 
 def _why(context: typer.Context, id_: given.JobId, *, as_json: given.AsJson = False) -> None:
     """Say in one sentence why a job isn't running."""
+    from cronq.execution import leftovers
     from cronq.model.printable import one_line
     from cronq.monitoring import why
     from cronq.render.text import document, write
 
     call = given.invocation(context)
     with call.store() as store:
-        job = require(store, id_)
+        job = leftovers.with_its_process(call.config, require(store, id_))
         sentence = why.explain(job, _facts(call, store, job))
     if as_json:
         write([document({"id": job.id, "state": str(job.state), "why": sentence})])
@@ -46,6 +47,7 @@ def _why(context: typer.Context, id_: given.JobId, *, as_json: given.AsJson = Fa
 
 
 def _facts(call: Invocation, store: Store, job: Job) -> Facts:
+    from cronq.execution import leftovers
     from cronq.monitoring.why import Facts
 
     census = store.census()
@@ -62,6 +64,7 @@ def _facts(call: Invocation, store: Store, job: Job) -> Facts:
         idle=all(worker.state == "paused" for worker in listening),
         owner_seen=next((to_datetime(each.seen_at) for each in census.known if each.name == job.worker), None),
         lease=timedelta(seconds=call.config.lease),
+        outlived_by=leftovers.outliving(call.config, job),
         ahead=store.ahead_of(job) if job.state == State.READY else None,
     )
 

@@ -122,9 +122,9 @@ class Rescuer:
         alive = [book for book in books if book.current()[:2] not in over and not self._is_over(book, remains)]
         settled = self._settle_ended(worker, entries)
         settled += self._settle_cut_off(worker, remains, books, {book.current()[:2] for book in alive})
+        self._keep(worker, alive)
         for book in books:
             book.close() if book in alive else book.remove()
-        self._keep(worker, alive)
         return settled
 
     def _is_over(self, book: journal.Journal, remains: Remains) -> bool:

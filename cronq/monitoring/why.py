@@ -34,6 +34,8 @@ class Facts(NamedTuple):
     """When the runner of a running job last gave a sign of life; None if it isn't on the roster."""
     lease: timedelta | None = None
     """For how long a runner holds its jobs without a sign of life."""
+    outlived_by: str | None = None
+    """What lives on of a running job whose own process is dead, and can't be killed by cronq."""
     ahead: int | None = None
     """How many ready jobs of the queue come first."""
 
@@ -133,6 +135,11 @@ def _running(job: Job, facts: Facts) -> str:
     where = f" on {job.host}" if job.host else ""
     process = f" as process {job.pid}" if job.pid is not None else ""
     attempt = f"attempt {job.attempt} of {job.max_attempts}"
+    if facts.outlived_by:
+        return (
+            f"is running{where} ({attempt}): its own process is dead, and it is not started again before"
+            f" {facts.outlived_by} has ended, which cronq may not kill"
+        )
     if job.started_at is None:
         return f"is claimed{where} and about to start ({attempt})"
     since = f"since {_time(job.started_at)}, for {_span(job.started_at, facts.now)}"

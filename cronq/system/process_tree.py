@@ -50,9 +50,10 @@ def marked(mark: bytes) -> set[int]:
     return {pid for pid in _pids() if mark in _environment(pid)}
 
 
-def in_session(session: int) -> set[int]:
-    """The living processes of a session."""
-    return {pid for pid, process in _processes() if process.session == session and not process.dead}
+def hidden_in(session: int) -> set[int]:
+    """The living processes of a session whose environment this user can't see: set-uid programs, other users'."""
+    ours = {pid for pid, process in _processes() if process.session == session and not process.dead}
+    return {pid for pid in ours if not _environment(pid)}
 
 
 def holders(path: str) -> set[int]:

@@ -117,6 +117,12 @@ CASES: list[tuple[dict[str, Any], Facts, str]] = [
         SEEN._replace(owner_seen=NOW, lease=timedelta(seconds=60)),
         "is running on web1 as process 42 since 2026-11-21 07:55:00 UTC, for 5m (attempt 2 of 20)",
     ),
+    (
+        RUNNING,
+        SEEN._replace(outlived_by="process 43 (sudo)"),
+        "is running on web1 (attempt 2 of 20): its own process is dead, and it is not started again "
+        "before process 43 (sudo) has ended, which cronq may not kill",
+    ),
     ({"state": "running", "attempt": 1}, SEEN, "is claimed and about to start (attempt 1 of 20)"),
     ({"state": "finished"} | ENDED, SEEN, "has finished at 2026-11-21 07:55:00 UTC"),
     (

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.integration.running import Queue, alive
 from tests.integration.storm import children_of
+from tests.project import COMMAND, Project
+from tests.waiting import wait_until
 
 JOB = "exec 8>>lock; flock -n 8 || echo two >> record; echo begun $$ >> record; exec sleep 100"
 """Locks a file for as long as any of it lives."""
@@ -221,3 +228,149 @@ def after():
     after = queue.put("after")
     queue.run_silently("--jobs", 1)
     assert queue.row(after)["stdout"] == "mine\n"
+
+
+def test_the_process_of_a_running_job_is_its_own(queue: Queue) -> None:
+    queue.tasks("@queue.task\ndef slow():\n    mark('slow', os.getpid())\n    time.sleep(100)\n")
+    task, command = queue.put("slow"), queue.command("echo command $$ >> record; exec sleep 100")
+    queue.start("--jobs", 2)
+    pids = {task: int(queue.wait_for_record("slow")), command: int(queue.wait_for_record("command"))}
+    assert {job: queue.project.show(job)["pid"] for job in pids} == pids
+    assert {job["id"]: job["pid"] for job in queue.project.jobs()} == pids
+    assert f" as process {pids[command]} since " in queue.project.done("why", command)
+
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def another_users() -> Iterator[Queue]:
+    """A queue of a user who may not kill root's processes, and a set-uid program in its directory."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a program set-uid to another user")
+    directory = Path(tempfile.mkdtemp(dir="/tmp"))
+    with Queue(Project(directory)) as queue:
+        queue.tasks("", 'lease = "2s"\nlog = "log"\n')
+        become_root = directory / "become-root"
+        shutil.copy(str(shutil.which("setpriv")), become_root)
+        for path in (directory, *directory.rglob("*")):
+            if path != become_root:
+                os.chown(path, NOBODY, NOBODY)
+        become_root.chmod(0o4755)
+        yield queue
+    shutil.rmtree(directory)
+
+
+def as_nobody(queue: Queue, *arguments: str | int) -> subprocess.Popen[str]:
+    user = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    return subprocess.Popen(
+        [*user, *COMMAND, *map(str, arguments)], cwd=queue.directory, env=queue.project.environment, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def done_as_nobody(queue: Queue, *arguments: str | int) -> str:
+    process = as_nobody(queue, *arguments)
+    stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 0, stderr
+    return stdout + stderr
+
+
+IMMORTAL = "echo begun $$ >> record; exec ./become-root --reuid 0 sleep 100"
+
+
+def test_a_process_that_may_not_be_killed_keeps_its_job_from_starting_again(another_users: Queue) -> None:
+    queue = another_users
+    done_as_nobody(queue, "enqueue", "--", "sh", "-c", IMMORTAL)
+    immortal = killed_while_a_program_sleeps(queue)
+    for _ in range(2):
+        assert done_as_nobody(queue, "run") == ""
+        assert (queue.state(1), len(queue.recorded()), alive(immortal)) == ("running", 1, True)
+    assert f"not started again before process {immortal} (sleep) has ended" in done_as_nobody(queue, "why", 1)
+    os.kill(immortal, signal.SIGKILL)
+    queue.sql("UPDATE cronq_jobs SET args = ?", '{"command": "true"}')
+    assert done_as_nobody(queue, "run") == ""
+    assert (queue.state(1), queue.row(1)["attempt"]) == ("finished", 2)
+
+
+def test_a_set_uid_program_that_may_be_killed_is(another_users: Queue) -> None:
+    """Neither its environment nor its descriptors can be seen."""
+    queue = another_users
+    shutil.copy("/bin/sleep", queue.directory / "sleep")
+    (queue.directory / "sleep").chmod(0o4755)
+    once = "[ $CRONQ_JOB_ATTEMPT = 1 ] || exit 0; echo begun $$ >> record; exec ./sleep 100"
+    done_as_nobody(queue, "enqueue", "--", "sh", "-c", once)
+    program = killed_while_a_program_sleeps(queue)
+    assert done_as_nobody(queue, "run") == ""
+    assert not alive(program)
+    assert queue.state(1) == "finished"
+
+
+def killed_while_a_program_sleeps(queue: Queue) -> int:
+    runner = as_nobody(queue, "run")
+    program = int(queue.wait_for_record("begun"))
+    wait_until(lambda: Path(f"/proc/{program}/comm").read_text() == "sleep\n", what="the program sleeps")
+    runner.kill()
+    runner.communicate()
+    return program
+
+
+def test_a_runner_waits_for_what_it_may_not_kill(another_users: Queue) -> None:
+    queue = another_users
+    done_as_nobody(queue, "enqueue", "--time-limit", "2", "--", "sh", "-c", IMMORTAL)
+    done_as_nobody(queue, "enqueue", "--", "sh", "-c", "echo other >> record")
+    runner = as_nobody(queue, "run", "--jobs", 1)
+    immortal = int(queue.wait_for_record("begun"))
+    said = f"job 1 is not over before process {immortal} (sleep) has ended, which cronq may not kill"
+    wait_until(lambda: said in (queue.directory / "log").read_text(), what="the log says so")
+    assert (queue.state(1), queue.row(1)["attempt"], runner.poll()) == ("running", 1, None)
+    os.kill(immortal, signal.SIGKILL)
+    runner.communicate(timeout=30)
+    assert (queue.state(1), queue.attempt(1)["outcome"], queue.state(2)) == ("retrying", "timeout", "finished")
+
+
+WORK = """
+exec 8>>locks/$CRONQ_JOB_ID
+flock -n 8 || echo $CRONQ_JOB_ID >> two
+echo $CRONQ_JOB_ID >> begun
+exec sleep 0.05
+"""
+SHELL = {
+    "plain": "sh work",
+    "timeout": "timeout 60 sh work",
+    "setsid": "setsid -w sh work",
+    "double fork": "(setsid sh work &); sleep 0.06",
+    "no descriptor": "setsid -w sh work 100>&-",
+}
+
+
+def test_a_storm_of_kills_over_commands_that_regroup(queue: Queue) -> None:
+    """Each attempt locks its job's file through all that it starts: no two hold it at once."""
+    queue.tasks("", '[retry]\nbase = "0.01s"\ncap = "0.01s"\nmax_attempts = 1000\n')
+    (queue.directory / "work").write_text(WORK)
+    (queue.directory / "locks").mkdir()
+    jobs = [queue.command(command) for command in SHELL.values() for _ in range(8)]
+    begun = queue.directory / "begun"
+    for kill in range(20):
+        runner = queue.start("--jobs", 4)
+        before = len(lines(begun))
+        wait_until(lambda: runner.poll() is not None or len(lines(begun)) > before, what="a job begins")  # noqa: B023
+        victims = [runner.pid] if kill % 2 else children_of(runner.pid)[:2]
+        for pid in victims:
+            os.kill(pid, signal.SIGKILL)
+        runner.kill()
+        runner.communicate()
+    wait_until(lambda: all_finished(queue), seconds=60, what="all have finished")
+    assert lines(queue.directory / "two") == []
+    assert {int(line) for line in lines(begun)} == set(jobs)
+    assert sum(row["crashes"] for row in queue.rows()) > 0
+    wait_until(lambda: queue.left_running() == [], what="nothing is left")
+
+
+def all_finished(queue: Queue) -> bool:
+    queue.run()
+    return not queue.rows("state != 'finished'")
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
