@@ -72,7 +72,7 @@ class RunLock:
         self.acquired = _flock(self._fd)
         if self.acquired:
             os.ftruncate(self._fd, 0)
-            os.pwrite(self._fd, f"{os.getpid()} {time.time_ns() // 1000}\n".encode(), 0)
+            _write(self._fd, self.path, f"{os.getpid()} {time.time_ns() // 1000}\n")
         return self
 
     def __exit__(
@@ -150,7 +150,7 @@ class Liveness:
         if not _flock(self._fd):
             message = f"{unnamed}: another process holds this worker's lock"
             raise ConfigError(message)
-        os.pwrite(self._fd, f"{os.getpid()} {process_start(os.getpid())} {boot_id()}\n".encode(), 0)
+        _write(self._fd, unnamed, f"{os.getpid()} {process_start(os.getpid())} {boot_id()}\n")
         os.rename(unnamed, self.path)  # noqa: PTH104 - pathlib is not on the way to `run`
 
     def abandon(self) -> None:
@@ -328,6 +328,14 @@ def _open(path: str, flags: int = _OPEN) -> int:
     except OSError as error:
         message = f"{path}: {error.strerror}; run cronq as the user that owns this lock file"
         raise ConfigError(message) from None
+
+
+def _write(fd: int, path: str, text: str) -> None:
+    try:
+        os.pwrite(fd, text.encode(), 0)
+    except OSError as error:
+        message = f"{path}: {error.strerror}; make room, or set lock_dir to a directory that has it"
+        raise Unavailable(message) from None
 
 
 def _flock(fd: int) -> bool:

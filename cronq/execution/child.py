@@ -18,18 +18,19 @@ import struct
 import sys
 import time
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from cronq.errors import Terminated, TimeLimitExceeded
-from cronq.execution.journal import CHILD_VARIABLE
+from cronq.execution.journal_file import CHILD_VARIABLE
 from cronq.execution.verdict import verdict_of
 from cronq.model.claimed_job import Claimed
 from cronq.model.outcome import Outcome
 from cronq.system import process_tree
+from cronq.system.descriptors import out_of_the_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from mmap import mmap
     from types import FrameType
 
     from cronq.execution.executor import Executor
@@ -48,9 +49,6 @@ REPLACED = 117
 GENERATIONS = 256
 
 _HEAD = struct.Struct("<IB")
-ATTEMPT = struct.Struct("<qq")
-"""An attempt by its job's id and its claim's token."""
-
 _QUICK = 1_000_000
 """Nanoseconds: the runner is told at once of a job that took longer."""
 
@@ -73,8 +71,6 @@ class Pipes(NamedTuple):
     permits: int
     messages: int
     bell: int
-    orders: mmap
-    """Shared memory that names the attempt that SIGTERM is to end before its time limit."""
 
 
 class Tools(NamedTuple):
@@ -158,7 +154,7 @@ class Child:
 
     def _run(self, job: Claimed) -> None:
         if job.state == "blocked" and self._stopped.get(job.group or "") == job.token:
-            self._journal.append(job, _not_started())
+            self._note(job, _not_started())
             self._tell(at_once=False)
             return
         begun = time.monotonic_ns()
@@ -172,7 +168,7 @@ class Child:
             os._exit(0 if outcome.kind in _CONTINUES else 1)  # the task forked, and both returned
         if outcome.kind in _INTERRUPTED:
             self._end_descendants()
-        self._journal.append(job, self._with_output(outcome))
+        self._note(job, self._with_output(outcome))
         if outcome.kind in _INTERRUPTED:
             os.kill(self._pid, signal.SIGKILL)  # what was interrupted may have left locks, half a state, anything
         self._put_back()
@@ -182,6 +178,12 @@ class Child:
         self._tell(at_once=took > _QUICK)
         if took > _FORKING and (left := _children_left()):
             self._leave(f"job {job.id} left {left} running")
+
+    def _note(self, job: Claimed, outcome: Outcome) -> None:
+        try:
+            self._journal.append(job, outcome)
+        except OSError as error:
+            self._leave(f"{self._journal.file.path} takes no more: {error.strerror}")
 
     def _executed(self, job: Claimed) -> Outcome:
         try:
@@ -200,7 +202,8 @@ class Child:
     def _leave(self, why: str) -> NoReturn:
         """End between two jobs; what is left running belongs to no attempt."""
         self._journal.let_go()
-        os.write(2, f"{why}\n".encode())
+        with suppress(OSError):  # a task may have closed it
+            os.write(2, f"{why}\n".encode())
         os._exit(REPLACED)
 
     def _put_back(self) -> None:
@@ -212,7 +215,10 @@ class Child:
             os.fchdir(self._directory)
 
     def _with_output(self, outcome: Outcome) -> Outcome:
-        stdout, stderr = (capture.take() for capture in self._captures)
+        try:
+            stdout, stderr = (capture.take() for capture in self._captures)
+        except OSError:  # the task has closed them
+            return outcome
         if stdout is None and stderr is None:
             return outcome
         return outcome._replace(stdout=outcome.stdout or stdout, stderr=outcome.stderr or stderr)
@@ -229,7 +235,7 @@ class Child:
     def _time_is_up(self, _number: int, _frame: FrameType | None) -> None:
         if self._deadline is None:
             return
-        if ATTEMPT.unpack_from(self._line.orders) == self._running:
+        if self._journal.order == self._running:
             self._deadline = None
             raise Terminated
         if time.monotonic_ns() >= self._deadline:
@@ -251,7 +257,7 @@ def _children_left() -> str:
 def _here() -> int | None:
     """The current directory, as a descriptor to come back by; None if it is gone."""
     try:
-        return os.open(".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC)
+        return out_of_the_way(os.open(".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC))
     except OSError:
         return None
 
@@ -266,8 +272,8 @@ def become(captures: tuple[Capture, Capture], journal: Journal, serve: Callable[
     try:
         os.setsid()
         process_tree.adopt_orphans()
-        journal.hold()
-        os.environ[CHILD_VARIABLE] = journal.value
+        journal.take_over()
+        os.environ[CHILD_VARIABLE] = journal.file.value
         _own_signals()
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)

@@ -18,6 +18,7 @@ from cronq.execution.shell_command import run_command
 from cronq.execution.verdict import message_of, verdict_of
 from cronq.model.claimed_job import COMMAND_TASK, Failure
 from cronq.model.outcome import Outcome
+from cronq.system.descriptors import out_of_the_way
 from cronq.tasks import serialisation
 
 if TYPE_CHECKING:
@@ -224,6 +225,6 @@ def _processor_time(usage: resource.struct_rusage) -> float:
 
 def _opened(path: str, flags: int) -> int | None:
     try:
-        return os.open(path, flags | os.O_CLOEXEC)
+        return out_of_the_way(os.open(path, flags | os.O_CLOEXEC))
     except OSError:
         return None

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cronq.config.loader import Config
-    from cronq.execution.journal import Journal
+    from cronq.execution.journal_file import JournalFile
     from cronq.model.job import Job
 
 _LOOK_AGAIN = 0.005
 
 
-def living(book: Journal) -> set[int]:
+def living(book: JournalFile) -> set[int]:
     """The processes of the attempt that still live, as far as this user can see them."""
     found = process_tree.marked(book.mark)
     if book.child_lives:
@@ -39,7 +39,7 @@ def living(book: Journal) -> set[int]:
     return found
 
 
-def end(book: Journal, *, patience: float) -> bool:
+def end(book: JournalFile, *, patience: float) -> bool:
     """Kill what is left of the attempt; True when nothing lives any more, within so many seconds."""
     if not (book.is_held or living(book)):
         return True
@@ -52,7 +52,7 @@ def end(book: Journal, *, patience: float) -> bool:
     return True
 
 
-def described(book: Journal) -> str:
+def described(book: JournalFile) -> str:
     """Names the processes that live on, for people."""
     pids = living(book) - {book.process}
     found = ", ".join(map(process_tree.name_of, sorted(pids)))
@@ -80,9 +80,9 @@ def outliving(config: Config, job: Job) -> str | None:
 
 
 @contextmanager
-def _journals(config: Config, job: Job) -> Iterator[list[Journal]]:
+def _journals(config: Config, job: Job) -> Iterator[list[JournalFile]]:
     """The journals of children that began the job last; none if its runner isn't on this host, or another user's."""
-    books: list[Journal] = []
+    books: list[JournalFile] = []
     if job.worker is not None and job.host == os.uname().nodename:
         with suppress(OSError, ConfigError):
             books = list(journal.left_by(config, job.worker))

@@ -11,6 +11,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from cronq.system.descriptors import out_of_the_way
+
 if TYPE_CHECKING:
     from typing import TextIO
 
@@ -34,6 +36,8 @@ class Capture:
 
     def attach(self, target: int) -> None:
         """Make this the child's descriptor `target`."""
+        if self._target < 0:
+            self._fd = out_of_the_way(self._fd)
         self._target = target
         os.dup2(self._fd, target)
         self.stream = _stream(target)

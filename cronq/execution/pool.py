@@ -8,7 +8,7 @@ that there is something to read.
 from __future__ import annotations
 
 import contextlib
-import mmap
+import errno
 import os
 import select
 import signal
@@ -16,7 +16,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from cronq.errors import CronqError
+from cronq.errors import CronqError, Unavailable
 from cronq.execution import child as child_side
 from cronq.execution import leftovers
 from cronq.execution.executor import Executor
@@ -25,7 +25,7 @@ from cronq.execution.output_capture import Capture
 from cronq.model.claimed_job import Failure
 from cronq.model.outcome import Outcome
 from cronq.system import process_tree
-from cronq.system.log import log
+from cronq.system.descriptors import out_of_the_way
 from cronq.system.process import die_with_parent, signal_name
 from cronq.times import SECOND
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from resource import struct_rusage
 
     from cronq.config.loader import Config
-    from cronq.execution.journal import Entry
+    from cronq.execution.journal_file import Entry
     from cronq.locks import Liveness
     from cronq.model.claimed_job import Claimed
     from cronq.model.retry import Policies
@@ -50,8 +50,11 @@ TICK = 0.05
 _STILLBORN = 20
 """Children that may die one after the other without having begun a job."""
 
-_JOURNAL_SMALL = 1 << 20
 _JOURNAL_FULL = 8 << 20
+_SMALL = 8
+"""The part of a full journal that is worth being emptied when its child has nothing in hand."""
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _DYING = 0.1
 """Seconds that killed processes get to be gone before other children are looked after."""
 
@@ -92,7 +95,6 @@ class ChildHandle:
         """When the running job was told to end before its time limit."""
         self.lives_on = False
         """Whether something that its job has started can't be killed."""
-        self.orders = mmap.mmap(-1, child_side.ATTEMPT.size)
         self.journal = Journal(path_for(setting.config, setting.worker, number))
         self.captures = (Capture("stdout"), Capture("stderr"))
         self.permits = os.pipe()
@@ -147,7 +149,7 @@ class ChildHandle:
 
     def collect(self) -> list[Ended]:
         """The attempts that ended since the last call."""
-        entries = self.journal.ended()
+        entries = self.journal.ended(self.pid)
         if entries:
             self.done += len(entries)
             self.warned = False
@@ -162,8 +164,14 @@ class ChildHandle:
     def tell_to_end(self, job: Claimed) -> None:
         """Have the child end this job, which is running: SIGTERM for what the job is."""
         self.told = time.monotonic()
-        child_side.ATTEMPT.pack_into(self.orders, 0, job.id, job.token)
+        self.journal.tell_to_end(job)
         os.kill(self.pid, signal.SIGTERM)
+
+    def tell_why(self) -> None:
+        """Log why the child ended between two jobs."""
+        from cronq.system.log import log  # serve-inetd starts a job before it imports logging
+
+        log.log(30 if self.journal.full else 20, "a child process is replaced: %s", self.last_words)
 
     @property
     def last_words(self) -> str:
@@ -176,7 +184,6 @@ class ChildHandle:
             os.close(fd)
         for capture in self.captures:
             capture.close()
-        self.orders.close()
 
 
 class StartedPool(NamedTuple):
@@ -201,6 +208,7 @@ class Pool:
         for fd in self._bell:
             os.set_blocking(fd, False)
         self._looked = 0.0
+        self._full = _JOURNAL_FULL
         self._stillborn = 0
         self.members: list[ChildHandle] = []
         self.retired: list[ChildHandle] = []
@@ -209,11 +217,23 @@ class Pool:
         """Fork as many children as are missing."""
         if len(self.members) < self.size:
             self.before_fork()
-            while len(self.members) < self.size:
-                self.members.append(self._fork())
+            while len(self.members) < self.size and (member := self._fork()):
+                self.members.append(member)
 
-    def _fork(self) -> ChildHandle:
-        member = ChildHandle(next(self._numbers), self._setting)
+    def _fork(self) -> ChildHandle | None:
+        """A new child; None while there is no room for its journal, but some may come.
+
+        Raises Unavailable where none will: nothing is in hand or waits to be settled.
+        """
+        try:
+            member = ChildHandle(next(self._numbers), self._setting)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            if self.members or self.retired:
+                return None
+            why = f"{self._setting.config.lock_dir}: {error.strerror}: no room for the journals of jobs"
+            raise Unavailable(f"{why}; make some, or set lock_dir to a directory that has it") from None
         runner = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -229,12 +249,13 @@ class Pool:
         """In the child: forget the other children and work."""
         for other in self.members:
             other.close()
+            other.journal.close()
         os.close(member.permits[1])
         os.close(member.messages[1])
         os.close(self._bell[0])
         setting, journal = self._setting, member.journal
         executor = Executor(setting.registry, setting.config, setting.clock, in_child=journal.name_command)
-        line = child_side.Pipes(member.permits[0], member.messages[0], self._bell[1], member.orders)
+        line = child_side.Pipes(*map(out_of_the_way, (member.permits[0], member.messages[0], self._bell[1])))
         tools = child_side.Tools(journal, member.captures, executor, setting.policies.time_limit)
         child_side.Child(line, tools).serve()
 
@@ -293,16 +314,18 @@ class Pool:
 
     def _is_over(self, member: ChildHandle) -> bool:
         """Whether nothing lives any more of the job in whose middle a dead child was."""
-        if member.running is None or leftovers.end(member.journal, patience=_DYING):
+        if member.running is None or leftovers.end(member.journal.file, patience=_DYING):
             return True
         self._complain(member)
         return False
 
     def _complain(self, member: ChildHandle) -> None:
         """Log, once, that a job can't be ended."""
+        from cronq.system.log import log  # serve-inetd starts a job before it imports logging
+
         if not member.lives_on:
             member.lives_on = True
-            left = leftovers.described(member.journal)
+            left = leftovers.described(member.journal.file)
             log.warning("job %d is not over before %s has ended, which cronq may not kill", member.hand[0].id, left)
 
     def _reap(self, member: ChildHandle) -> Iterator[Ended]:
@@ -310,7 +333,7 @@ class Pool:
         _, status, usage = os.wait4(member.pid, 0)
         running = member.running
         if os.waitstatus_to_exitcode(status) == child_side.REPLACED:
-            log.info("a child process is replaced: %s", member.last_words)
+            member.tell_why()
         if running is not None:
             job, elapsed = running
             member.hand.popleft()
@@ -344,15 +367,22 @@ class Pool:
     def settled(self) -> None:
         """All that was collected is in the database: journals may forget it."""
         for member in self.members:
-            if not member.hand and member.journal.size > _JOURNAL_SMALL:
+            if not member.hand and member.journal.size > self._full // _SMALL:
                 member.journal.forget()
         for member in self.retired:
             member.journal.remove()
         self.retired.clear()
+        self._full = self._room()
+
+    def _room(self) -> int:
+        """Bytes that a journal may have: where there is little room, less, so that all have some."""
+        disk = os.statvfs(self._setting.config.lock_dir)
+        written = sum(member.journal.size for member in self.members)
+        return min(_JOURNAL_FULL, (disk.f_bavail * disk.f_frsize + written) // (2 * self.size))
 
     def has_room(self, member: ChildHandle) -> bool:
         """Whether the child may be handed more: not before its journal is emptied, or it is replaced."""
-        return member.journal.size < _JOURNAL_FULL and not self._is_worn(member)
+        return member.journal.size < self._full and not self._is_worn(member)
 
     def _is_worn(self, member: ChildHandle) -> bool:
         config = self._setting.config

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from cronq.config.loader import Config
-    from cronq.execution.journal import Entry
+    from cronq.execution.journal_file import Entry, JournalFile
     from cronq.model.job import Claimed
     from cronq.model.retry import Policies
     from cronq.store import Held, Store
@@ -116,23 +116,28 @@ class Rescuer:
     def _rescue(self, worker: str, remains: Remains, heir: str) -> list[Settlement]:
         if not remains.found:
             return self._rescue_from_afar(worker, remains, heir)
+        lost = list(journal.set_aside_unreadable(self._config, worker))
+        for said in lost:
+            log.warning("%s; the lease of what it was about ends by itself", said)
         books = list(journal.left_by(self._config, worker))
         entries = [entry for book in books for entry in book.ended()]
         over = {(entry.job_id, entry.token) for entry in entries}
         alive = [book for book in books if book.current()[:2] not in over and not self._is_over(book, remains)]
         settled = self._settle_ended(worker, entries)
-        settled += self._settle_cut_off(worker, remains, books, {book.current()[:2] for book in alive})
+        settled += self._settle_cut_off(worker, remains, [book for book in books if book not in alive])
+        if not lost:
+            self._release_untouched(worker, besides={book.current()[:2] for book in alive})
         self._keep(worker, alive)
         for book in books:
             book.close() if book in alive else book.remove()
         return settled
 
-    def _is_over(self, book: journal.Journal, remains: Remains) -> bool:
+    def _is_over(self, book: JournalFile, remains: Remains) -> bool:
         """Whether nothing lives any more of the attempt that a child was running last."""
         begun = book.current()[0]
         return remains.rebooted or not begun or leftovers.end(book, patience=_DYING)
 
-    def _keep(self, worker: str, alive: Sequence[journal.Journal]) -> None:
+    def _keep(self, worker: str, alive: Sequence[JournalFile]) -> None:
         """Keep the leases of attempts that can't be ended: nobody starts those jobs again before they are over."""
         if not alive:
             self._living_on.discard(worker)
@@ -158,26 +163,25 @@ class Rescuer:
         ended = [(held[key], entry.outcome) for entry in entries if (key := (entry.job_id, entry.token)) in held]
         return self._settle(ended)
 
-    def _settle_cut_off(
-        self, worker: str, remains: Remains, books: list[journal.Journal], alive: set[tuple[int, int]]
-    ) -> list[Settlement]:
+    def _settle_cut_off(self, worker: str, remains: Remains, books: list[JournalFile]) -> list[Settlement]:
         now = self._store.clock.now()
         begun = {book.current()[:2]: book.current()[2] for book in books}
-        cut_off, untouched = [], []
+        cut_off = []
         for held in self._store.held_by(worker):
             key = (held.job.id, held.job.token)
-            if key in alive:
-                continue
             if key in begun or remains.rebooted:
                 cut_off.append((held.job, _crashed(held, _Death(worker, remains, now), begun.get(key))))
-            else:
-                untouched.append(held.job)
-        settled = self._settle(cut_off)
+        if cut_off:
+            log.warning("rescued %d jobs of %s that were cut off", len(cut_off), worker)
+        return self._settle(cut_off)
+
+    def _release_untouched(self, worker: str, *, besides: set[tuple[int, int]]) -> None:
+        """Give back what the worker had claimed and not begun; all of a group at once."""
+        untouched = [held.job for held in self._store.held_by(worker) if (held.job.id, held.job.token) not in besides]
         self._store.release(untouched)
         self.freed += len(untouched)
-        if cut_off or untouched:
-            log.warning("rescued %d jobs of %s, %d of them cut off", len(cut_off + untouched), worker, len(cut_off))
-        return settled
+        if untouched:
+            log.warning("gave back %d jobs of %s that it had not begun", len(untouched), worker)
 
     def _settle(self, ended: Iterable[tuple[Claimed, Outcome]]) -> list[Settlement]:
         # What a child gave back is released with the untouched ones: a group's jobs all at once.

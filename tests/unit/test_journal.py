@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cronq.execution.journal import Entry, Journal
+from cronq.config.loader import from_database
+from cronq.execution.journal import Journal, left_by, path_for, set_aside_unreadable, workers
+from cronq.execution.journal_file import Entry, JournalFile
 from cronq.model.job import Failure
 from cronq.model.outcome import Outcome
 from tests.unit.claims import claimed
@@ -31,7 +34,7 @@ def journal(path: Path) -> Iterator[Journal]:
 
 
 def reread(path: Path) -> list[Entry]:
-    again = Journal(str(path))
+    again = JournalFile.open(str(path))
     try:
         return again.ended()
     finally:
@@ -71,8 +74,8 @@ def test_every_field_comes_back(journal: Journal, path: Path, outcomes: list[Out
     for outcome in outcomes:
         journal.append(claimed(id=5, token=6), outcome)
     expected = [Entry(5, 6, outcome) for outcome in outcomes]
-    assert journal.ended() == expected
-    assert journal.ended() == []
+    assert journal.ended(7) == expected
+    assert journal.ended(7) == []
     assert reread(path) == expected
 
 
@@ -85,36 +88,50 @@ def test_no_field_is_forgotten() -> None:
 def test_what_runs_now(journal: Journal, path: Path) -> None:
     assert journal.current() == (0, 0, 0)
     journal.begin(claimed(id=5, token=6), 99)
-    again = Journal(str(path))
+    again = JournalFile.open(str(path))
     assert (again.current(), again.process) == ((5, 6, 99), 7)
     again.close()
 
 
 def test_lone_surrogates_come_back_as_something_to_store(journal: Journal) -> None:
     journal.append(claimed(), PLAIN._replace(error=Failure("E", "file \udcff missing", "line \ud800")))
-    (entry,) = journal.ended()
+    (entry,) = journal.ended(7)
     assert entry.outcome.error is not None
     assert "missing" in entry.outcome.error.message
     entry.outcome.error.message.encode()
     (entry.outcome.error.traceback or "").encode()
 
 
-def test_a_torn_last_line_is_not_an_entry_yet(journal: Journal, path: Path) -> None:
+def test_a_torn_last_line_is_no_entry(journal: Journal, path: Path) -> None:
     journal.append(claimed(), PLAIN)
     journal.append(claimed(id=2), PLAIN)
     os.truncate(path, path.stat().st_size - 5)
-    assert [entry.job_id for entry in journal.ended()] == [1]
-    assert journal.ended() == []
-    assert journal.has_more()
+    assert [entry.job_id for entry in reread(path)] == [1]
+    assert [entry.job_id for entry in journal.ended(7)] == [1]
 
 
-@pytest.mark.parametrize("damage", [b"\0\0\0\0", b'{"a', b"[1,2]", b"5", b'[1,2,"x",1,2,3,4,5,null,[1]]', b"\xff"])
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"\0\0\0\0", b'{"a', b"[1,2]", b"5", b'[1,2,"x",1,2,3,4,5,null,[1]]', b"\xff", DEEP, b"9" * 5000],
+    ids=range(8),
+)
 def test_a_damaged_line_costs_only_itself(journal: Journal, path: Path, damage: bytes) -> None:
     journal.append(claimed(), PLAIN)
-    with path.open("ab") as file:
-        file.write(damage + b"\n")
-    journal.append(claimed(id=3), PLAIN)
-    assert [entry.job_id for entry in journal.ended()] == [1, 3]
+    content = path.read_bytes()
+    path.write_bytes(content + damage + b"\n" + content[64:].replace(b"[1,", b"[3,"))
+    assert [entry.job_id for entry in reread(path)] == [1, 3]
+
+
+def test_lines_that_fall_on_the_edge_of_a_read(path: Path) -> None:
+    journal = Journal(str(path))
+    long = PLAIN._replace(stdout="x" * 300_000)
+    for number in range(10):
+        journal.append(claimed(id=number), long)
+    journal.close()
+    assert [entry.job_id for entry in reread(path)] == list(range(10))
 
 
 def test_a_line_longer_than_a_read(journal: Journal) -> None:
@@ -122,22 +139,22 @@ def test_a_line_longer_than_a_read(journal: Journal) -> None:
     journal.append(claimed(), PLAIN)
     journal.append(claimed(id=2), long)
     journal.append(claimed(id=3), PLAIN)
-    assert [entry.outcome for entry in journal.ended()] == [PLAIN, long, PLAIN]
+    assert [entry.outcome for entry in journal.ended(7)] == [PLAIN, long, PLAIN]
 
 
 def test_forgetting(journal: Journal, path: Path) -> None:
     journal.append(claimed(), PLAIN)
-    journal.ended()
+    journal.ended(7)
     assert journal.size > 0
     journal.forget()
     assert (journal.size, journal.has_more(), reread(path)) == (0, False, [])
     journal.append(claimed(id=2), PLAIN)
-    assert [entry.job_id for entry in journal.ended()] == [2]
+    assert [entry.job_id for entry in journal.ended(7)] == [2]
 
 
 def test_the_file_is_for_its_owner_only(journal: Journal, path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
-    assert journal.path == str(path)
+    assert journal.file.path == str(path)
 
 
 def test_a_symbolic_link_is_refused(tmp_path: Path) -> None:
@@ -145,3 +162,76 @@ def test_a_symbolic_link_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="symbolic links"):
         Journal(str(tmp_path / "link"))
     assert not (tmp_path / "target").exists()
+
+
+def test_a_file_that_takes_no_more_keeps_the_last_outcome(journal: Journal) -> None:
+    journal.append(claimed(), PLAIN)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            journal.append(claimed(id=2), PLAIN._replace(result='"kept"'))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    first, second = journal.ended(7)
+    assert (first.job_id, second.job_id, second.outcome.result) == (1, 2, '"kept"')
+    assert (journal.full, journal.has_more(), journal.ended(7)) == (True, False, [])
+
+
+def test_an_outcome_that_fits_nowhere_is_reduced(journal: Journal) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            journal.append(claimed(), PLAIN._replace(result='"kept"', stdout="x" * (5 << 20)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    (entry,) = journal.ended(7)
+    assert (entry.outcome.result, entry.outcome.stdout) == ('"kept"', None)
+
+
+@pytest.mark.parametrize("size", [0, 10, 64, 100])
+def test_a_truncated_file_loses_no_later_line(journal: Journal, path: Path, size: int) -> None:
+    journal.append(claimed(), PLAIN)
+    journal.ended(7)
+    os.truncate(path, size)
+    journal.append(claimed(id=2), PLAIN)
+    assert [entry.job_id for entry in journal.ended(7)] == [2]
+    assert reread(path)[-1].job_id == 2
+
+
+def test_no_room_for_a_header_is_an_error_when_it_is_made(path: Path) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limit[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            Journal(str(path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "directory", "symlink", "huge", "unreadable"])
+def test_what_is_no_journal_is_set_aside(tmp_path: Path, kind: str) -> None:
+    config = from_database(f"sqlite:///{tmp_path}/queue.db")
+    path = Path(path_for(config, "worker", 1))
+    match kind:
+        case "fifo":
+            os.mkfifo(path)
+        case "directory":
+            path.mkdir()
+        case "symlink":
+            path.symlink_to("/etc/passwd")
+        case "huge":
+            path.touch()
+            os.truncate(path, 32 << 30)
+        case _:
+            path.touch(0o000)
+            if os.geteuid() == 0:
+                pytest.skip("root reads everything")
+    assert list(left_by(config, "worker")) == []
+    (said,) = set_aside_unreadable(config, "worker")
+    assert said.startswith(f"{path} can't be read as a journal (")
+    assert not os.path.lexists(path)
+    assert os.path.lexists(f"{path}.unreadable")
+    assert workers(config) == set()
