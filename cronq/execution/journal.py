@@ -72,9 +72,9 @@ class Journal:
 
     def take_over(self) -> None:
         """In the child: take a lock that all its descendants inherit, through exec too, and hold while one lives."""
-        self._fd = out_of_the_way(self._fd)
         fd = os.open(self.file.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         self._held = out_of_the_way(fd, inherited=True)
+        self._fd = out_of_the_way(self._fd)
         fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def let_go(self) -> None:
