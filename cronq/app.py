@@ -18,6 +18,7 @@ from cronq.config.loader import from_database, load, others_write, why_untrusted
 from cronq.errors import ConfigError, InvalidInput, JobFailed, JobNotFound, TryLater
 from cronq.model.job import ENDED, NewJob, State
 from cronq.system.log import log
+from cronq.tasks import callables
 from cronq.tasks.registry import Registry, Task
 from cronq.tasks.serialisation import load_value
 from cronq.times import parse_duration
@@ -270,9 +271,10 @@ class Cronq:
         return bool(self.store.retry([job_id]))
 
     def _declare(self, target: Any, name: str | None, options: Mapping[str, Any]) -> Any:
+        found = callables.of(target)
         full_name = name or default_name(target)
         declared = job_options.declared(options, where=f"task {full_name}")
-        task = self.registry.add(Task(full_name, target, declared))
+        task = self.registry.add(Task(full_name, found, declared))
         self._enqueuer.forget()
         if isinstance(target, type):
             return ClassTask(self._enqueuer, task, target)

@@ -33,8 +33,12 @@ class Target(NamedTuple):
         return f"{self._named.__module__}.{self._named.__qualname__} ({self._line})"
 
     def is_same(self, other: Target) -> bool:
-        """Whether both are one definition, perhaps read once more because its module was loaded twice."""
-        return (self._line, self._named.__qualname__) == (other._line, other._named.__qualname__)
+        """Whether both are one callable."""
+        return (self.owner, inspect.unwrap(self.function)) == (other.owner, inspect.unwrap(other.function))
+
+    def reads_like(self, other: Target) -> bool:
+        """Whether both have one name in one file: definitions of one callable, if its module was loaded twice."""
+        return (self._file, self._named.__qualname__) == (other._file, other._named.__qualname__)
 
     @property
     def _named(self) -> type | Function:
@@ -49,6 +53,10 @@ class Target(NamedTuple):
     def _line(self) -> str:
         code = getattr(self._defined, "__code__", None)
         return f"{code.co_filename}:{code.co_firstlineno}" if code else "built in"
+
+    @property
+    def _file(self) -> str:
+        return self._line.rpartition(":")[0]
 
     def run(self, args: Sequence[object], kwargs: dict[str, object], warn: Warn) -> object:
         """Call it, an `async def` included; `warn` is told of an error in `after`."""
@@ -111,8 +119,9 @@ def _run_after(instance: object, loop: _Loop, warn: Warn) -> None:
 def of(target: Function | type) -> Target:
     """The target in a function or a class with `perform`. Raises ConfigError for anything else."""
     found = _of_class(target) if isinstance(target, type) else Target(target)
-    if not callable(found.function):
-        raise ConfigError(f"{target!r} is not a function or a class with a method perform")
+    if not isinstance(target, type) and not inspect.isroutine(inspect.unwrap(target)):
+        message = "is not a function or a class with a method perform; what is called otherwise is called in a function"
+        raise ConfigError(f"{target!r} {message}")
     if inspect.isgeneratorfunction(found.function) or inspect.isasyncgenfunction(found.function):
         raise ConfigError(f"{found.place} is a generator: calling it would do nothing")
     return found

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 from cronq.errors import ConfigError, Fail, InvalidInput, UnknownTask
 from cronq.model.job import COMMAND_TASK
-from cronq.tasks import callables, event_patterns
+from cronq.tasks import callables, declaration, event_patterns
 from cronq.tasks.annotations import MisfitError
 from cronq.tasks.callables import Target
 from cronq.tasks.parameters import Parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from cronq.tasks.declaration import Declaration
 
 HOOKS = ("before_job", "after_job", "on_error", "job_metadata", "on_notify")
 
@@ -128,20 +130,32 @@ class Registry:
         self.source = source
         self.hooks: dict[str, list[Callable[..., object]]] = {hook: [] for hook in HOOKS}
         self._tasks: dict[str, Task] = {}
+        self._declared: dict[str, Declaration] = {}
         self._imported: dict[str, Task] = {}
         self._subscriptions: list[tuple[str, str]] = []
 
     def add(self, task: Task) -> Task:
-        """Register it under its name. Raises ConfigError when the name belongs to another function.
+        """Register it under its name. Raises ConfigError when the name belongs to another callable.
 
-        The same function again, from a module that was loaded twice, takes the first one's place.
+        The same one again, from a module that was loaded twice, takes the first one's place.
         """
+        declared = declaration.here()
         known = self._tasks.get(task.name)
         if known and not known.target.is_same(task.target):
-            message = f"two tasks are named {task.name!r}: {known.target.place} and {task.target.place}"
-            raise ConfigError(message)
+            self._require_reload(known, task, declared)
         self._tasks[task.name] = task
+        self._declared[task.name] = declared
         return task
+
+    def _require_reload(self, known: Task, task: Task, declared: Declaration) -> None:
+        before = self._declared[task.name]
+        if before.is_again(declared) and known.target.reads_like(task.target):
+            return
+        places = " and ".join(
+            f"{one.target.place}, declared at {where.line}" for one, where in ((known, before), (task, declared))
+        )
+        hint = "; give each a name=, or its decorator functools.wraps" if "<" in task.target.place else ""
+        raise ConfigError(f"two tasks are named {task.name!r}: {places}{hint}")
 
     def get(self, name: str) -> Task | None:
         """The task registered under this name."""

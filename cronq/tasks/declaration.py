@@ -1,0 +1,41 @@
+"""Where a task was declared: tells two callables under one name from one whose module was loaded again."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+
+class Declaration(NamedTuple):
+    """The line that declares, and the load of the module that is under way meanwhile."""
+
+    line: str
+    module: str
+    """Its file."""
+    load: object
+    """Another object each time the module is imported or reloaded."""
+
+    def is_again(self, other: Declaration) -> bool:
+        """Whether the same module declares once more because it was loaded once more."""
+        return self.module == other.module and self.load is not other.load
+
+
+def here() -> Declaration:
+    """The declaration that is under way: the nearest line outside of cronq, and the module that is being run."""
+    frames = [frame for frame in _callers() if not str(frame.f_globals.get("__name__")).startswith("cronq.")]
+    nearest = frames[0]
+    # A decorator of another module may declare for the one that is being loaded.
+    module = next((frame for frame in frames if frame.f_code.co_name == "<module>"), nearest)
+    load = module.f_globals.get("__spec__") or module.f_globals
+    return Declaration(f"{nearest.f_code.co_filename}:{nearest.f_lineno}", module.f_code.co_filename, load)
+
+
+def _callers() -> Iterator[FrameType]:
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
