@@ -94,7 +94,7 @@ class Retry(Verdict):
 
 
 class Snooze(Verdict):
-    """Not yet: ask again after `delay` (seconds or "15m"). The job is `waiting`, no attempt is spent."""
+    """Not yet: ask again after `delay` (seconds or "15m", at least 1 s). The job is `waiting`, no attempt is spent."""
 
     def __init__(self, delay: float | str, why: str = "") -> None:
         super().__init__(why)

@@ -30,6 +30,12 @@ _OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 _ALIVE = ".alive"
+_UNNAMED = ".new"
+_UNNAMED_FOR = 60.0
+"""Seconds after which a liveness file without its name belongs to a runner that was killed in that moment."""
+
+_LONGEST_NAME = 200
+_OTHERS_WRITE = 0o022
 
 _own: set[int] = set()
 """Locks of this process alone: a fork doesn't inherit them, so a daemon that a task leaves can't hold them."""
@@ -67,6 +73,7 @@ class RunLock:
         self._fd = -1
 
     def __enter__(self) -> Self:
+        _check_folder(self.path)
         self._fd = _open(self.path)
         _own.add(self._fd)
         self.acquired = _flock(self._fd)
@@ -131,7 +138,13 @@ def guard(config: Config, purpose: str, *, timeout: float = 60.0) -> BaseFileLoc
 
 def new_worker() -> str:
     """A name for a runner that starts now; none is used twice."""
-    return f"{os.uname().nodename}-{os.getpid()}-{os.urandom(3).hex()}"
+    host = os.uname().nodename.replace("/", "_").lstrip(".")
+    return f"{host}-{os.getpid()}-{os.urandom(3).hex()}"
+
+
+def is_worker(name: str) -> bool:
+    """Whether a name could be one that `new_worker` makes; those in the database are believed no further."""
+    return 0 < len(name) <= _LONGEST_NAME and name[0] != "." and not {"/", "\0"} & set(name)
 
 
 class Liveness:
@@ -144,13 +157,14 @@ class Liveness:
         self.worker = worker
         self.path = f"{worker_path(config, worker)}{_ALIVE}"
         # It gets its name when it is locked: a rescuer would take an open one for a dead runner's.
-        unnamed = f"{self.path}.new"
+        unnamed = f"{self.path}{_UNNAMED}"
+        _check_folder(unnamed)
         self._fd = _open(unnamed)
         _children_too.add(self._fd)
         if not _flock(self._fd):
             message = f"{unnamed}: another process holds this worker's lock"
             raise ConfigError(message)
-        _write(self._fd, unnamed, f"{os.getpid()} {process_start(os.getpid())} {boot_id()}\n")
+        _write(self._fd, unnamed, f"{os.getpid()} {process_start(os.getpid())} {boot_id()} {_namespace()}\n")
         os.rename(unnamed, self.path)  # noqa: PTH104 - pathlib is not on the way to `run`
 
     def abandon(self) -> None:
@@ -178,22 +192,29 @@ class Remains:
         self._doorbell = doorbell_path(config, worker)
         self.found = False
         self._runner: list[str] = []
-        self.rebooted = False
+        self.rebooted = self._is_elsewhere = False
+        self._fd, self.mine = -1, True
+        self._may_have_files = is_worker(worker)
+        if not self._may_have_files:
+            return
         try:
             self._fd = _open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
-            self._fd, self.mine = -1, True
             return
         self.found = True
         self.mine = _flock(self._fd)
         words = os.pread(self._fd, 128, 0).decode(errors="replace").split()
         self.rebooted = "".join(words[2:3]) != boot_id()
         self._runner = words[:2]
+        self._is_elsewhere = words[3:4] not in ([], [_namespace()])
 
     @property
     def runner_is_dead(self) -> bool:
-        """Whether the runner itself is gone, though something that it forked still holds its lock."""
-        if len(self._runner) < 2 or self.rebooted:  # noqa: PLR2004
+        """Whether the runner itself is gone, though something that it forked still holds its lock.
+
+        Of a runner in another container only the lock tells: its numbers are those of other processes here.
+        """
+        if len(self._runner) < 2 or self.rebooted or self._is_elsewhere:  # noqa: PLR2004
             return self.rebooted
         return process_start(int(self._runner[0])) != self._runner[1]
 
@@ -204,10 +225,10 @@ class Remains:
 
     def forget(self) -> None:
         """Remove the liveness file: nothing is left to rescue. Another rescuer may have done so before."""
-        for path in (self._doorbell, self.path):
+        for path in (self._doorbell, self.path) if self._may_have_files else ():
             try:
                 os.unlink(path)  # noqa: PTH108
-            except FileNotFoundError:
+            except (FileNotFoundError, IsADirectoryError):
                 continue
 
     def __enter__(self) -> Self:
@@ -238,10 +259,14 @@ def _is_dead(config: Config, worker: str) -> bool:
 
 def looks_dead(config: Config, worker: str) -> bool:
     """Whether this worker was on this host and is gone; looks without taking anything over."""
+    if not is_worker(worker):
+        return False
     try:
         with open(f"{worker_path(config, worker)}{_ALIVE}") as file:  # noqa: PTH123
-            pid, started, boot = file.read().split()
+            pid, started, boot, *namespace = file.read().split()
     except (OSError, ValueError):
+        return False
+    if namespace not in ([], [_namespace()]):
         return False
     return boot != boot_id() or process_start(int(pid)) != started
 
@@ -257,6 +282,14 @@ def process_start(pid: int) -> str:
             return fields[19] if fields[0] != "Z" else ""  # a zombie is dead, whether somebody reaps it or not
     except (FileNotFoundError, ProcessLookupError):
         return "" if os.path.isdir("/proc/self") else _exists(pid)  # noqa: PTH112
+
+
+def _namespace() -> str:
+    """The kernel's number of the pid namespace (the container) that this process is in; 0 where it has none."""
+    try:
+        return str(os.stat("/proc/self/ns/pid").st_ino)  # noqa: PTH116
+    except OSError:
+        return "0"
 
 
 def _exists(pid: int) -> str:
@@ -300,6 +333,27 @@ def make_folder(config: Config, path: str) -> None:
         os.mkdir(path, 0o700)  # noqa: PTH102
     except FileExistsError:
         return
+
+
+def remove_unnamed(config: Config) -> None:
+    """Remove liveness files of runners that were killed before they could name them."""
+    ours = f"{_digest(config.identity())}."
+    for name in os.listdir(config.lock_dir):  # noqa: PTH208
+        path = f"{config.lock_dir}/{name}"
+        if name.startswith(ours) and name.endswith(f"{_ALIVE}{_UNNAMED}"):
+            try:
+                if time.time() - os.stat(path).st_mtime > _UNNAMED_FOR:  # noqa: PTH116
+                    os.unlink(path)  # noqa: PTH108
+            except FileNotFoundError:
+                continue
+
+
+def _check_folder(path: str) -> None:
+    """Refuse a directory in which others could hold cronq's locks and forge its journals."""
+    folder = os.path.dirname(path)  # noqa: PTH120
+    if os.stat(folder).st_mode & _OTHERS_WRITE:  # noqa: PTH116
+        message = f"{folder}: others can write there, hold cronq's locks and forge its journals; chmod go-w {folder}"
+        raise ConfigError(message)
 
 
 def _folder(config: Config) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +15,8 @@ from cronq.store import Lease
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cronq.config.loader import Config
     from cronq.execution.results import Report, Summary
     from cronq.model.job import Claimed
@@ -59,6 +62,11 @@ class Runner(Engine):
         self._started = time.monotonic()
         self._look = 0.0
         self._found_nothing = False
+
+    def heeded(self) -> dict[int, Callable[[], None]]:
+        """A terminal that closes ends a run as SIGTERM does, unless nohup has made it ignore that."""
+        ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        return super().heeded() | ({} if ignored else {signal.SIGHUP: self._told_to_stop})
 
     def run(self) -> Summary:
         """Rescue, promote, then everything due until nothing is due."""

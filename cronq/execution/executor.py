@@ -172,7 +172,8 @@ class Executor:
         outcome = verdict_of(error, started)
         if outcome.kind in {"error", "timeout"}:
             self._on_error(running, error)
-        return outcome._replace(warnings=tuple(running.warnings), notes=running.changed_notes)
+        warnings = (*running.warnings, *outcome.warnings)
+        return outcome._replace(warnings=warnings, notes=running.changed_notes)
 
 
 def _name(hook: Callable[..., object]) -> str:

@@ -22,7 +22,7 @@ import os
 from typing import TYPE_CHECKING
 
 from cronq.execution.journal_file import HEADER, LINES, PROCESS, PROCESS_AT, SUFFIX, JournalFile, line, parsed
-from cronq.locks import process_start, worker_path
+from cronq.locks import is_worker, process_start, worker_path
 from cronq.system.descriptors import out_of_the_way
 
 if TYPE_CHECKING:
@@ -193,6 +193,8 @@ def path_for(config: Config, worker: str, number: int) -> str:
 
 def left_by(config: Config, worker: str) -> Iterator[JournalFile]:
     """The journals that a worker left behind, opened; what isn't one is left out."""
+    if not is_worker(worker):
+        return
     folder, _, ours = worker_path(config, f"{worker}.").rpartition("/")
     for name in _names(folder, ours, SUFFIX):
         try:

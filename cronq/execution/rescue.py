@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.execution import journal, leftovers
-from cronq.locks import Remains
+from cronq.locks import Remains, remove_unnamed
 from cronq.model.job import Failure
 from cronq.model.outcome import Outcome, Settlement
 from cronq.model.settlement import not_started, settlement
@@ -64,8 +64,12 @@ class Rescuer:
         self._leads = self._store.duty.hold(besides, seconds=self._config.lease)
         from_afar = self._leads and self._knows_the_time()
         settled: list[Settlement] = []
+        remove_unnamed(self._config)
+        owners, here = set(self._store.owners()), journal.workers(self._config)
         seen = {worker.name: worker.seen_at for worker in self._store.roster.workers()}
-        for worker in sorted({*self._store.owners(), *journal.workers(self._config), *seen} - {besides}):
+        if from_afar:
+            self._forget_silent([seen[name] for name in seen.keys() - owners - here])
+        for worker in sorted({*owners, *here} - {besides}):
             with Remains(self._config, worker) as remains:
                 if not (remains.found or from_afar):
                     continue
@@ -92,9 +96,17 @@ class Rescuer:
         self._doubted = doubt >= _MOST_DOUBT
         return not self._doubted
 
+    def _forget_silent(self, seen: Iterable[int]) -> None:
+        """Take off the roster what holds nothing and was last seen too long ago; all of it in one statement."""
+        if any(seen_at < self._silent_since() for seen_at in seen):
+            self._store.roster.forget_silent(self._silent_since())
+
     def _is_gone(self, remains: Remains, seen_at: int) -> bool:
         """Whether a worker whose jobs are free is dead: of one on another host, only its silence tells."""
-        return remains.found or seen_at < self._store.clock.now() - round(_SILENCE * self._config.lease * SECOND)
+        return remains.found or seen_at < self._silent_since()
+
+    def _silent_since(self) -> int:
+        return self._store.clock.now() - round(_SILENCE * self._config.lease * SECOND)
 
     def _all_dead(self, worker: str, remains: Remains) -> bool:
         """Whether a runner is dead whose lock is still held, by children or by what they forked.

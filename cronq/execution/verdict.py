@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from cronq.errors import Fail, Retry, Skip, Snooze, Stop, Terminated, TimeLimitExceeded
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 _TRACEBACK_LIMIT = 32_768
 
 _MESSAGE_LIMIT = 4_096
+
+_SHORTEST_SNOOZE = 1.0
+"""Seconds. A job that asks to be asked again at once would keep a run from ever ending."""
 
 
 def verdict_of(error: BaseException, started: int) -> Outcome:
@@ -37,18 +41,26 @@ def _verdict(error: BaseException, started: int) -> Outcome:
     match error:
         case Snooze():
             outcome = _outcome("snoozed", error, started, verdict="snooze")
-            return outcome._replace(delay=parse_duration(error.delay, what="Snooze"))
+            return outcome._replace(delay=max(_SHORTEST_SNOOZE, parse_duration(error.delay, what="Snooze")))
         case Skip():
             return _outcome("", error, started, verdict="skip")
         case Fail():
             return _outcome("error", error, started, verdict="fail")
         case Retry():
-            delay = None if error.delay is None else parse_duration(error.delay, what="Retry")
-            return _outcome("error", error, started, verdict="retry")._replace(delay=delay)
+            delay, warnings = _retry_delay(error.delay)
+            return _outcome("error", error, started, verdict="retry")._replace(delay=delay, warnings=warnings)
         case Terminated():
             return terminated(started)
         case _:
             return _outcome("timeout" if isinstance(error, TimeLimitExceeded) else "error", error, started)
+
+
+def _retry_delay(delay: float | str | timedelta | None) -> tuple[float | None, tuple[str, ...]]:
+    """Seconds, and a warning for a time that has passed already, as a computed one may have."""
+    seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
+    if isinstance(seconds, int | float) and seconds < 0:
+        return 0.0, (f"Retry(delay={seconds:g}) is in the past: the job is tried again at once",)
+    return None if seconds is None else parse_duration(seconds, what="Retry"), ()
 
 
 def _outcome(kind: str, error: BaseException, started: int, *, verdict: str = "") -> Outcome:

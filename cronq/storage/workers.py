@@ -89,6 +89,10 @@ class WorkerRegistry:
         """Take a runner off the roster; its jobs must have been freed before."""
         self._opened().execute(self._queries.leave, (name,))
 
+    def forget_silent(self, since: int) -> None:
+        """Take runners off the roster that hold no lease and gave no sign of life since an instant."""
+        self._opened().execute(self._queries.forget_silent, (since,))
+
     def workers(self) -> list[Worker]:
         """All that are on the roster, oldest first."""
         return [Worker._make(row) for row in self._opened().query(self._queries.workers_seen)]

@@ -15,7 +15,7 @@ from cronq.config.loader import Config
 from cronq.errors import ConfigError
 from cronq.execution import journal
 from cronq.execution.journal import Journal, path_for
-from cronq.locks import Liveness, Remains, RunLock
+from cronq.locks import Liveness, Remains, RunLock, looks_dead
 from tests.integration.stores import config_in
 
 
@@ -135,7 +135,7 @@ def test_without_a_file_nothing_is_known(config: Config) -> None:
 def test_after_a_reboot(config: Config, processes: list[BaseProcess]) -> None:
     kill(holding(config, "alive", processes))
     (file,) = Path(config.lock_dir).glob("*.alive")
-    pid, start, _ = file.read_text().split()
+    pid, start, *_ = file.read_text().split()
     file.write_text(f"{pid} {start} another-boot\n")
     with Remains(config, "worker") as remains:
         assert (remains.mine, remains.rebooted, remains.runner_is_dead) == (True, True, True)
@@ -163,3 +163,26 @@ def test_names_with_dots(config: Config) -> None:
     (again,) = journal.left_by(config, "db1.example.org-12-ab")
     again.close()
     book.remove()
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
+def test_a_directory_that_others_can_write_to_is_refused(config: Config, mode: int) -> None:
+    Path(config.lock_dir).mkdir()
+    Path(config.lock_dir).chmod(mode)
+    for take in (lambda: RunLock(config).__enter__(), lambda: Liveness(config, "worker")):
+        with pytest.raises(ConfigError, match=r"others can write there, hold cronq's locks .*; chmod go-w "):
+            take()
+
+
+def test_of_a_runner_in_another_container_only_the_lock_tells(config: Config, processes: list[BaseProcess]) -> None:
+    """Its pid is that of another process here, or of none."""
+    runner = holding(config, "alive", processes)
+    (file,) = Path(config.lock_dir).glob("*.alive")
+    _, start, boot, namespace = file.read_text().split()
+    file.write_text(f"999999999 {start} {boot} {int(namespace) + 1}\n")
+    assert not looks_dead(config, "worker")
+    with Remains(config, "worker") as remains:
+        assert (remains.mine, remains.runner_is_dead) == (False, False)
+    kill(runner)
+    with Remains(config, "worker") as remains:
+        assert remains.mine

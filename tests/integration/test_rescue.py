@@ -23,6 +23,7 @@ from cronq.model.outcome import Outcome, Settlement
 from cronq.model.retry import Policies
 from cronq.model.selection import Filter
 from cronq.storage.migrations import upgrade
+from cronq.storage.workers import Registration
 from cronq.store import Lease, Store
 from cronq.tasks.registry import Registry
 from cronq.times import Clock
@@ -212,3 +213,44 @@ def test_retention_removes_finished_jobs_only(store: Store, config: Config) -> N
     select(config, "UPDATE cronq_jobs SET finished_at = 1 WHERE finished_at IS NOT NULL")
     assert maintainer(store, keeps).prune() == 1
     assert [job.id for job in map(store.get, ids) if job] == ids[1:]
+
+
+@pytest.mark.parametrize("name", ["h-../../victim", "h-1/../../../victim", "../victim", "below/a/file", "x" * 40_000])
+def test_a_workers_name_in_the_database_is_no_path(store: Store, config: Config, tmp_path: Path, name: str) -> None:
+    """A row can be written by hand: such a worker has no files, and its leases end by themselves."""
+    (job,) = put(store, NewJob("t"))
+    (tmp_path / "victim").touch()
+    Path(config.lock_dir).mkdir(exist_ok=True)
+    Path(f"{config.lock_dir}/victim.alive").touch()
+    store.claim(Filter(), Lease("mine", store.clock.now()), limit=1, now=store.clock.now())
+    select(config, "UPDATE cronq_jobs SET worker = ?, lease_until = 2", (name,))
+    store.roster.enter(Registration(name, "work", "h", 1, "", "1"))
+    assert len(rescue(store, config)) == 1
+    assert stored(store, job).state == "ready"
+    assert (tmp_path / "victim").exists()
+    assert Path(f"{config.lock_dir}/victim.alive").exists()
+
+
+def test_thousands_of_rows_of_workers_that_were_never_there_cost_one_statement(store: Store, config: Config) -> None:
+    put(store, NewJob("t"))
+    select(
+        config,
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000)"
+        " INSERT INTO cronq_workers (name, kind, host, pid, queues, version, started_at, seen_at, state, jobs_done)"
+        " SELECT 'ghost-' || i || '-abcdef', 'work', 'h', i, '', '1', 1, 1, 'running', 0 FROM n",
+    )
+    before = time.monotonic()
+    rescue(store, config)
+    assert time.monotonic() - before < 2
+    assert store.roster.workers() == []
+
+
+def test_a_liveness_file_without_its_name_is_removed_in_time(store: Store, config: Config) -> None:
+    alive = Liveness(config, WORKER)
+    old, young = (Path(f"{alive.path.replace(WORKER, name)}.new") for name in ("old-1-aa", "young-2-bb"))
+    old.touch()
+    young.touch()
+    os.utime(old, (1, 1))
+    rescue(store, config)
+    assert (old.exists(), young.exists()) == (False, True)
+    alive.end()

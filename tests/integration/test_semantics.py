@@ -379,3 +379,34 @@ def test_a_notice_that_fails_hurts_nobody(queue: Queue) -> None:
     assert queue.run("--jobs", 1).stderr.count("\n") == 1
     assert [queue.state(job), queue.state(after)] == ["failed", "finished"]
     assert queue.settled()
+
+
+def test_a_snooze_of_nothing_lets_a_run_end(queue: Queue) -> None:
+    queue.tasks("@queue.task\ndef waits():\n    mark('asked')\n    raise Snooze(0)\n")
+    job = queue.put("waits")
+    queue.run_silently("--max-time", "3s")
+    row = queue.row(job)
+    assert row["state"] == "waiting"
+    assert len(queue.recorded()) <= 4
+
+
+def test_a_retry_in_the_past_is_one_at_once_with_a_warning(queue: Queue) -> None:
+    queue.tasks(
+        "@queue.task\ndef again():\n    if current_job.attempt == 1:\n        raise Retry('late', delay=-1)\n"
+        "    mark('done')\n"
+    )
+    job = queue.put("again")
+    queue.run_silently()
+    assert (queue.state(job), queue.row(job)["attempt"], queue.recorded()) == ("finished", 2, ["done"])
+
+
+def test_a_terminal_that_closes_ends_a_run_as_sigterm_does(queue: Queue) -> None:
+    queue.tasks("@queue.task\ndef slow():\n    mark('begun')\n    pause_until((HERE / 'go').exists)\n")
+    job, after = queue.put("slow", max_attempts=1), queue.put("nothing")
+    runner = queue.start("--jobs", 1)
+    queue.wait_for_record("begun")
+    runner.send_signal(signal.SIGHUP)
+    wait_until(lambda: queue.state(after) == "ready" and queue.row(after)["attempt"] == 0, what="it is given back")
+    (queue.directory / "go").touch()
+    assert runner.wait(timeout=20) == 0
+    assert (queue.state(job), queue.state(after)) == ("finished", "ready")

@@ -316,6 +316,10 @@ class Queries(Lookups):
         )
         self.beat = f"UPDATE {self.workers} SET seen_at = ?, state = ?, jobs_done = ?, memory = ? WHERE name = ?"
         self.leave = f"DELETE FROM {self.workers} WHERE name = ?"
+        self.forget_silent = (
+            f"DELETE FROM {self.workers} WHERE seen_at < ?"
+            f" AND name NOT IN (SELECT worker FROM {self.jobs} WHERE lease_until IS NOT NULL AND worker IS NOT NULL)"
+        )
         self.workers_seen = f"SELECT {WORKER_COLUMNS} FROM {self.workers} ORDER BY started_at, name"
         self.ask = f"UPDATE {self.workers} SET asked = ? WHERE name = ?"
         # Served by the primary key, a duty's name.
