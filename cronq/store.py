@@ -107,7 +107,8 @@ class Store(Steering):
         Returns their ids in order; a unique job whose key an unfinished one has gets that
         one's id.
         """
-        if not self._prepared:
+        if not self._prepared or self._db.is_replaced():
+            self._prepared = False
             self.prepare()
         now = self.clock.now()
         enqueued = self._inserter.accept(jobs, now=now)

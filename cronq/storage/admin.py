@@ -62,6 +62,8 @@ class Steering(Reader):
 
     def prepare(self) -> None:
         """Open the database and set the clock by it; make the tables, or bring them up to date."""
+        if self._db.is_replaced():
+            self._prepared = False
         if not self._prepared:
             self.synchronise()  # first, because an exception may come in between
             super().prepare()

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from cronq.errors import Unavailable
+from cronq.errors import ConfigError, Unavailable
 from cronq.storage.drivers.database import Missing
 from cronq.storage.drivers.opening import open_database
 from cronq.storage.sql.writes import Queries
@@ -59,6 +59,8 @@ class Installation:
             return Unavailable(f"{self.config.safe_database()}: no answer within {2 * _PATIENCE:g} s")
         except Unavailable as error:
             return error
+        except ConfigError as error:
+            return Unavailable(str(error))
         return database
 
     @property

@@ -4,86 +4,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from typing import Any, Protocol, TypeVar
-
     from cronq.config.loader import Config
-    from cronq.times import Measured
-
-    Row = tuple[Any, ...]
-    T = TypeVar("T")
-
-    class Changed(Protocol):
-        """What a writing statement did."""
-
-        @property
-        def rowcount(self) -> int:
-            """How many rows its condition met."""
-
-    class Connection(Protocol):
-        """Takes statements in which `?` stands for a parameter."""
-
-        def query(self, sql: str, parameters: Sequence[Any] = ...) -> list[Row]:
-            """Rows of one statement."""
-
-        def execute(self, sql: str, parameters: Sequence[Any] = ...) -> Changed:
-            """One statement. Raises Duplicate."""
-
-        def insert(self, sql: str, row: Sequence[Any]) -> int:
-            """Insert one row; returns its id."""
-
-        def insert_unless_twin(self, sql: str, row: Sequence[Any]) -> int | None:
-            """Insert one row; returns its id, None if a row has its unique key."""
-
-    class Transaction(Connection, Protocol):
-        """A writing transaction."""
-
-        def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
-            """One statement for many rows of parameters; returns how many rows it met."""
-
-        def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
-            """Insert rows; returns their ids in order."""
-
-        def insert_unless_twins(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-            """Insert those rows whose unique keys no other row has. On servers only."""
-
-    class Database(Connection, Protocol):
-        """One connection to a database, opened at first use and again after `close` or a loss."""
-
-        family: str
-        conflicts: int
-        """How often something had to be done again because somebody else was in the way."""
-
-        def many(self, values: Iterable[Any]) -> Any:
-            """One parameter that stands for all of these values; there must be some."""
-
-        def transact(self, work: Callable[[Transaction], T], landed: Callable[[], T | None] | None = None) -> T:
-            """Do the work in a transaction, again from its start where somebody else was in the way.
-
-            Where the answer to its COMMIT got lost, `landed` says what the work gave, or None if it
-            isn't in the database. Without `landed` the work can be done twice.
-            """
-
-        def version(self, table: str) -> str | None:
-            """The revision of the tables, as `table` has it; None where there is none yet."""
-
-        def read_clock(self) -> Measured | None:
-            """The database's clock; None where that is the host's."""
-
-        def lock(self, number: int) -> bool:
-            """Take a lock that lasts as long as the connection; False if another one has it."""
-
-        def has_other_writers(self) -> bool:
-            """Whether other servers take writes to the same tables, which don't know this one's locks."""
-
-        def be_patient(self, seconds: float) -> None:
-            """How long a statement may be tried again where the database is away, or somebody is in the way."""
-
-        def identity(self) -> Sequence[Any]:
-            """What tells this database from others; from `IDENTITY`."""
-
-        def close(self) -> None:
-            """Close the connection; the next statement opens another one."""
+    from cronq.storage.drivers.database import Database
 
 
 def open_database(config: Config) -> Database:

@@ -155,6 +155,10 @@ class Server:
         """Close the connections; the next statement opens another one."""
         self._connections.close()
 
+    def is_replaced(self) -> bool:
+        """Whether another database was put in the place of this one: a server would lose the connection."""
+        return False
+
     def identity(self) -> Sequence[Any]:
         """What tells this database from others."""
         return self.query(IDENTITIES[self.family])[0]

@@ -12,7 +12,7 @@ import sqlite3
 import time
 from _thread import _count as other_threads
 
-from cronq.errors import Unavailable
+from cronq.errors import ConfigError, Unavailable
 from cronq.storage.drivers import forks
 from cronq.storage.drivers.connections import HANDLER_PATIENCE, HELD, Connections, calls_below
 from cronq.storage.drivers.database import Duplicate
@@ -24,11 +24,18 @@ if TYPE_CHECKING:
 
     from cronq.storage.drivers.database import Row, T
 
+    _Files = tuple[int, int]
     _Action = Callable[[Any, str, Sequence[Any]], Any]
 
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _PAUSE = (0.0002, 0.003)
 _MINIMUM = (3, 35, 0)
+
+_LOOK = 1.0
+"""Seconds between two looks whether the file is still the one that is open."""
+
+_GONE = -1
+_NO_FILES = (0, 0)
 
 IDENTITY = "PRAGMA database_list"
 """Rows with the paths of the files that a connection has open."""
@@ -68,13 +75,40 @@ class Database(Inserting):
         # Bound here, because what takes longest to look up is used for each job.
         self._idle, self._broken, self._lock = self._connections.idle, self._connections.broken, self._connections.lock
 
+        self._files = _NO_FILES
+        self._look_at = 0.0
+        self._overwritten = False
+
     def be_patient(self, seconds: float) -> None:
         """How long a statement may be tried again."""
         self._patience = seconds
 
+    def is_replaced(self) -> bool:
+        """Whether the file was moved, removed or replaced since it was opened; looked at once a second.
+
+        What is at the path now is opened by the next statement.
+        """
+        now = time.monotonic()
+        if now < self._look_at:
+            return False
+        self._look_at = now + _LOOK
+        files, there = self._files, _files(self.path)
+        self._files = there
+        if not _differ(files, there):
+            for connection in self._idle:
+                connection.files = there  # the log is made by the first statement
+            return False
+        self.close()
+        self._overwritten = self._overwritten or files[0] == there[0]
+        from cronq.system.log import log  # here, not above: a run with nothing to do needs no log
+
+        log.warning("%s was moved, removed or replaced while it was open: what is there now is opened", self.path)
+        return True
+
     def close(self) -> None:
         """Close the connections; the next statement opens another one."""
         self._connections.close()
+        self._files = _NO_FILES
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Rows of one statement in its own transaction."""
@@ -149,6 +183,9 @@ class Database(Inserting):
         if sqlite3.sqlite_version_info < _MINIMUM:
             message = f"SQLite {sqlite3.sqlite_version} is too old: cronq needs 3.35 or later"
             raise Unavailable(message)
+        if self._overwritten:  # SQLite would go on with what this process remembers of the old one
+            message = f"{self.path} was overwritten while it was open: end this process and start it again"
+            raise Unavailable(message)
         try:
             with self._lock:
                 connection = sqlite3.connect(
@@ -162,6 +199,9 @@ class Database(Inserting):
         except sqlite3.Error as error:
             raise self.unavailable(error) from error
         connection.lock, connection.pid = self._lock, os.getpid()
+        self._files = connection.files = _files(self.path)
+        connection.path = self.path
+        _require_one_name(self.path)
         setting = f"PRAGMA synchronous = {self._synchronous}"
         self._patiently(lambda: self._locked(sqlite3.Connection.execute, connection, setting, ()))
         return connection
@@ -263,6 +303,8 @@ class _Connection(sqlite3.Connection):
 
     pid = 0
     lock: Any
+    path = ""
+    files: _Files = (0, 0)
 
     def undo(self) -> bool:
         """Roll back what was begun; False where that fails."""
@@ -275,8 +317,18 @@ class _Connection(sqlite3.Connection):
         return True
 
     def close(self) -> None:
+        if _differ(self.files, _files(self.path)):
+            self._keep()
+            return
         with self.lock:
             super().close()
+        self.pid = 0
+
+    def _keep(self) -> None:
+        """Leave it open for good: SQLite would remove the write-ahead log of the file that is at the path now."""
+        import ctypes  # here, not above: this is rare
+
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))  # not even the interpreter's end may close it
         self.pid = 0
 
     def leave(self) -> None:
@@ -292,6 +344,39 @@ class _Connection(sqlite3.Connection):
             self.close()
         elif self.pid:
             self.leave()
+
+
+def _files(path: str) -> _Files:
+    """The inodes of the database and of its write-ahead log; 0 for what isn't there or can't be looked at."""
+    return _inode(path), _inode(f"{path}-wal")
+
+
+def _inode(path: str) -> int:
+    try:
+        return os.stat(path).st_ino  # noqa: PTH116 - as above
+    except FileNotFoundError:
+        return _GONE
+    except OSError:
+        return 0
+
+
+def _differ(before: _Files, now: _Files) -> bool:
+    """Whether a file that was there is another one now, or gone."""
+    return any(old > 0 and new not in {old, 0} for old, new in zip(before, now, strict=True))
+
+
+def _require_one_name(path: str) -> None:
+    """Raises ConfigError for a file with several: SQLite would use a write-ahead log for each, and damage the file."""
+    try:
+        names = os.stat(path).st_nlink  # noqa: PTH116 - as above
+    except OSError:
+        return
+    if names > 1:
+        message = (
+            f"{path}: the file has {names} names (hard links), and SQLite would damage it: remove the others"
+            f" (`find / -xdev -samefile {path}` lists them), or replace the file by a copy"
+        )
+        raise ConfigError(message)
 
 
 _CALLS = (Database._call.__code__, Database.transact.__code__)
