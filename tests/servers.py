@@ -154,6 +154,7 @@ _FINDERS: dict[str, Callable[[], str | None]] = {
     "network": _network,
     "openssl": functools.partial(_installed, "openssl"),
     "openbsd-inetd": _openbsd_inetd,
+    "pgbouncer": functools.partial(_installed, "pgbouncer"),
     "postgresql": _postgresql,
     "rabbitmq": functools.partial(brokers.missing, "rabbitmq"),
     "redis": functools.partial(brokers.missing, "redis"),

@@ -43,7 +43,7 @@ _SESSION = (
     " /*M!100300 , wait_timeout = {staying}, idle_transaction_timeout = {limit}, wsrep_sync_wait = 1 */"
 )
 _ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
-_TYPES = {"b": "TINYINT", "i": "BIGINT", "f": "DOUBLE", "s": "LONGTEXT"}
+_TYPES = {"b": "TINYINT", "i": "BIGINT", "f": "DOUBLE", "s": "LONGTEXT CHARACTER SET utf8mb4"}
 _TLS = ("ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_cert", "ssl_verify_identity", "ssl_disabled")
 _CLIENT_ERRORS = 2000
 _TRUE = ("1", "true", "yes", "on")
@@ -51,12 +51,15 @@ _TRUE = ("1", "true", "yes", "on")
 _MEANINGS = {
     1062: DUPLICATE,
     1146: MISSING,
-    # Deadlock or another node's write, a lock that took too long, a row changed since the snapshot, Galera not ready.
-    **dict.fromkeys((1213, 1205, 1020, 1047), AGAIN),
-    # An error during COMMIT: whether it has happened has to be looked up, as after a lost connection.
-    1180: LOST,
-    # Shutting down, killed, too many connections, read-only during a failover, timeouts of the network.
-    **dict.fromkeys((1053, 1077, 1079, 1317, 1927, 4031, 1040, 1203, 1290, 1836, 1158, 1159, 1160, 1161), LOST),
+    # Deadlock or another node's write, a lock that took too long, a row changed since the snapshot, Galera not ready,
+    # a transaction that another member of a replication group was ahead of.
+    **dict.fromkeys((1213, 1205, 1020, 1047, 3101), AGAIN),
+    # An error during COMMIT, by a replication group too: whether it has happened has to be looked up.
+    **dict.fromkeys((1180, 3100), LOST),
+    # Shutting down, killed, connections or statements used up, read-only during a failover, timeouts of the network.
+    **dict.fromkeys((1053, 1077, 1079, 1317, 1927, 4031, 1040, 1203, 1226, 1290, 1836, 1158, 1159, 1160, 1161), LOST),
+    # Taken off for maintenance, and longer than the administrator lets a statement take (MariaDB, MySQL).
+    **dict.fromkeys((3032, 1969, 3024), LOST),
     **dict.fromkeys((2002, 2003, 2006, 2013, 2014, 2055), LOST),
     # Too long for its column, not in the character set, out of range, larger than the server takes.
     **dict.fromkeys((1406, 1366, 1264, 1153), TOO_LARGE),
@@ -66,8 +69,16 @@ _PASSWORD_NEEDS_TLS = (
     "database: this user's password goes to MySQL through TLS or a Unix socket: leave out `ssl_disabled`,"
     " or `pip install cryptography`"
 )
+_PASSWORD_WITHOUT_TLS = (
+    "database: this user's password goes to MySQL through TLS, which the server hasn't: `pip install cryptography`"
+    " goes without"
+)
+_TLS_HERE = "; if the user has to use TLS, `?ssl_verify_cert=false` at the end of the URL turns it on"
+_TLS_REQUIRED = 3159
+_NO_TLS = 2026
+_ACCESS_DENIED = 1045
 _ADVICE = {
-    1045: "access denied: check user name and password",
+    _ACCESS_DENIED: "access denied: check user name and password",
     1044: "this user may not use the database",
     1049: "there is no such database on the server",
     1142: _DENIED,
@@ -76,7 +87,13 @@ _ADVICE = {
     1290: "the server is read-only",
     1836: "the server is read-only",
     1153: "larger than the server's max_allowed_packet",
-    2026: "the server has no TLS; `?ssl_disabled=true` at the end of the URL goes without",
+    1226: "this user has used up what the server allows it",
+    _NO_TLS: "the server has no TLS; `?ssl_disabled=true` at the end of the URL goes without, with"
+    " `pip install cryptography` if the user's password is a caching_sha2_password",
+    _TLS_REQUIRED: "the server takes only TLS: leave out `ssl_disabled` from the URL",
+    3032: "the server is in offline mode",
+    1969: "the server's max_statement_time is too short",
+    3024: "the server's max_execution_time is too short",
 }
 
 
@@ -127,7 +144,10 @@ class Database(Server):
     def advice(self, error: Exception) -> str:
         """The error for a person, and the way out."""
         said = _certificate_refused(error) or (str(error.args[-1]) if error.args else type(error).__name__)
-        advice = _ADVICE.get(_code(error))
+        code = _code(error)
+        advice = _ADVICE.get(code)
+        if code == _ACCESS_DENIED and _without_tls_by_default(self.url):
+            advice = f"{advice}{_TLS_HERE}"
         return f"{advice} ({said})" if advice else said
 
     def inserted(self, session: Session, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
@@ -214,16 +234,32 @@ def _authenticated(url: DatabaseURL, **options: Any) -> Any:
         # PyMySQL encrypts that with a package that nobody needs who has TLS.
         if "ssl_disabled" in url.query:
             raise ConfigError(_PASSWORD_NEEDS_TLS) from None
+    except pymysql.err.OperationalError as error:
+        if _code(error) != _TLS_REQUIRED or not _without_tls_by_default(url):
+            raise
+    return _with_tls(**options)
+
+
+def _with_tls(**options: Any) -> Any:
+    try:
         return pymysql.connect(**options, ssl=_context({}))
+    except pymysql.err.OperationalError as error:
+        if _code(error) == _NO_TLS:
+            raise ConfigError(_PASSWORD_WITHOUT_TLS) from None
+        raise
 
 
 def _tls(url: DatabaseURL) -> dict[str, Any]:
     """Off where nobody can listen, on elsewhere; the options in the URL decide before that."""
     chosen = {key: value for key, value in url.query.items() if key in _TLS}
     disabled = chosen.get("ssl_disabled", "").lower()
-    if disabled in _TRUE or (not chosen and server.on_this_host(url)):
+    if disabled in _TRUE or _without_tls_by_default(url):
         return {"ssl_disabled": True}
     return {"ssl": _context(chosen)}
+
+
+def _without_tls_by_default(url: DatabaseURL) -> bool:
+    return server.on_this_host(url) and not any(option in url.query for option in _TLS)
 
 
 def _context(chosen: dict[str, str]) -> SSLContext:

@@ -52,8 +52,19 @@ _INSUFFICIENT = "42501"
 _NO_TLS = "the server has no TLS; `?sslmode=disable` at the end of the URL goes without"
 _STAYING = ("authentication failed", "does not exist", "no pg_hba.conf entry", "not permitted", "permission denied",
             "no password supplied", "not currently accepting", "does not support SSL", "certificate",
-            "private key")  # fmt: skip
+            "private key", "unsupported startup parameter")  # fmt: skip
 """Reasons for a refused connection that won't pass by themselves."""
+
+_PROBE = "cronq_probe"
+_PROBE_LIMIT = 3.0
+"""Seconds for a notification to come through a connection pool."""
+
+_NO_SESSIONS = (
+    "database: the connection pool gives each transaction another session, but cronq needs one of its own:"
+    " `pool_mode = session` in pgbouncer, or the server's own port"
+)
+_NOT_FOR_URLS = ("autocommit", "row_factory", "cursor_factory", "context")
+"""What psycopg takes beside libpq's options."""
 
 
 class Database(Server):
@@ -144,32 +155,84 @@ class Database(Server):
 
 
 def connect(url: DatabaseURL, *, autocommit: bool = True) -> Any:
-    """A new connection: READ COMMITTED, in autocommit mode, with time limits for every call."""
-    timeouts = {
-        "statement_timeout": server.CALL_LIMIT * _MILLISECONDS,
-        "lock_timeout": server.LOCK_LIMIT * _MILLISECONDS,
-        "idle_in_transaction_session_timeout": server.STANDSTILL_LIMIT * _MILLISECONDS,
-    }
-    session = " ".join(f"-c {name}={value}" for name, value in timeouts.items())
+    """A new connection: READ COMMITTED, in autocommit mode, with time limits for every call.
+
+    Raises ConfigError where a connection pool gives each transaction another session.
+    """
+    options = _options(url)
+    connection = _connected(options)
+    try:
+        if _set_up(connection, url.query.get("options", "")) != connection.info.backend_pid:
+            _require_session(connection, options)
+        connection.autocommit = autocommit
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _options(url: DatabaseURL) -> dict[str, Any]:
     chosen: dict[str, Any] = {
         "connect_timeout": server.CONNECT_LIMIT,
         "tcp_user_timeout": server.CALL_LIMIT * _MILLISECONDS,
         "sslmode": "disable" if server.on_this_host(url) else "require",
+        "client_encoding": "utf8",
+        "port": url.port,
+        "user": url.username,
+        "password": url.password,
+        "dbname": url.name,
+        "host": url.host.strip("[]") or None,
         **url.query,
     }
-    chosen["options"] = f"{session} -c default_transaction_isolation=read\\ committed {chosen.get('options', '')}"
+    if unknown := [name for name in _NOT_FOR_URLS if name in url.query]:
+        raise server.unknown_options(unknown[0], ("those of libpq", "prepare_threshold"))
+    if threshold := url.query.get("prepare_threshold"):
+        if not threshold.isdecimal() and threshold != "none":
+            raise ConfigError(f"database: prepare_threshold: {threshold!r} is neither a number nor none")
+        chosen["prepare_threshold"] = None if threshold == "none" else int(threshold)
+    return chosen
+
+
+def _connected(options: dict[str, Any]) -> Any:
     try:
-        return psycopg.connect(
-            host=url.query.get("host") or url.host.strip("[]") or None,
-            port=url.port,
-            user=url.username,
-            password=url.password,
-            dbname=url.name,
-            autocommit=autocommit,
-            **{key: value for key, value in chosen.items() if key != "host"},
-        )
+        return psycopg.connect(autocommit=True, **options)
     except psycopg.ProgrammingError as error:
         raise ConfigError(f"database: {' '.join(str(error).split())}") from None
+
+
+def _set_up(connection: Any, options: str) -> int:
+    """Set the limits that the URL's options don't; returns the server process of this session.
+
+    Not as options of the connection, as which connection pools refuse or forget them.
+    """
+    settings = {name: str(value) for name, value in _limits().items() if name not in options}
+    calls = [f"set_config('{name}', '{value}', false)" for name, value in settings.items()]
+    return int(connection.execute(f"SELECT {', '.join([*calls, 'pg_backend_pid()'])}").fetchone()[-1])
+
+
+def _limits() -> dict[str, Any]:
+    return {
+        "statement_timeout": server.CALL_LIMIT * _MILLISECONDS,
+        "lock_timeout": server.LOCK_LIMIT * _MILLISECONDS,
+        "idle_in_transaction_session_timeout": server.STANDSTILL_LIMIT * _MILLISECONDS,
+        "default_transaction_isolation": "read committed",
+    }
+
+
+def _require_session(connection: Any, options: dict[str, Any]) -> None:
+    """Raise ConfigError unless what another session tells this one reaches it while it does nothing."""
+    connection.execute(f"LISTEN {_PROBE}")
+    beside = _connected(options)
+    try:
+        beside.pgconn.send_query(b"NOTIFY " + _PROBE.encode())
+        beside.pgconn.flush()
+        if not any(connection.notifies(timeout=_PROBE_LIMIT, stop_after=1)):
+            beside.pgconn.consume_input()
+            if not beside.pgconn.is_busy():  # else the pool has no second session to ask with
+                raise ConfigError(_NO_SESSIONS)
+    finally:
+        beside.close()
+    connection.execute(f"UNLISTEN {_PROBE}")
 
 
 def _way_out(error: Exception, said: str) -> str | None:
