@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from cronq.config import Config, from_database
-from cronq.job import Failure
-from cronq.migrations import upgrade
+from cronq.config.loader import Config, from_database
+from cronq.model.job import Failure
+from cronq.storage.migrations import upgrade
 from cronq.store import Store
 from cronq.times import Clock
 from tests import databases, servers

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from cronq.config import Config, from_database
-from cronq.dialects import open_database, postgresql
+from cronq.config.loader import Config, from_database
 from cronq.errors import ConfigError, Unavailable
-from cronq.glance import anything_to_do
-from cronq.migrations import upgrade
+from cronq.storage.drivers import postgresql
+from cronq.storage.drivers.opening import open_database
+from cronq.storage.idle_check import anything_to_do
+from cronq.storage.migrations import upgrade
 from cronq.store import Store
 from cronq.times import Clock
 from daemons.pgbouncer import pooled

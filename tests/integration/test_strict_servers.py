@@ -10,10 +10,10 @@ from typing import Any
 import pymysql
 import pytest
 
-from cronq.config import Config, from_database
-from cronq.dialects import open_database
+from cronq.config.loader import Config, from_database
 from cronq.errors import ConfigError, Unavailable
-from cronq.migrations import upgrade
+from cronq.storage.drivers.opening import open_database
+from cronq.storage.migrations import upgrade
 from cronq.store import Store
 from cronq.times import Clock
 from tests import databases, servers
