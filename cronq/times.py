@@ -127,12 +127,16 @@ def _seconds(value: object) -> float | None:
 def parse_when(value: str | datetime | timedelta | float, *, now: int, what: str = "at") -> int:
     """The instant in an ISO 8601 time, `+DURATION`, a datetime, or a delay as a timedelta or seconds.
 
-    A time without an offset is taken as UTC. Raises InvalidInput naming `what`.
+    A text without an offset is taken as UTC; a datetime without one is refused, because most are meant as
+    local times. Raises InvalidInput naming `what`.
     """
     if isinstance(value, timedelta | int | float):
         return now + round(parse_duration(value, what=what) * SECOND)
     if isinstance(value, str) and value.startswith("+"):
         return now + round(parse_duration(value[1:], what=what) * SECOND)
+    if isinstance(value, datetime) and value.tzinfo is None:
+        hint = "datetime.now(UTC) has one, .astimezone() adds this host's"
+        raise InvalidInput(f"{what}: {value!r} has no time zone ({hint})")
     try:
         instant = from_datetime(value if isinstance(value, datetime) else datetime.fromisoformat(value))
         to_datetime(instant)

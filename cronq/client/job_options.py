@@ -13,7 +13,7 @@ from cronq.tasks.registry import TaskOptions
 from cronq.times import parse_when, to_datetime
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime, timedelta
 
     from cronq.config.loader import Config
@@ -130,6 +130,10 @@ def options_of(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {key: spec[key] for key in spec if key not in ("task", "args", "command")}
 
 
+LONGEST_ARGUMENT = 131_071
+"""Bytes of one argument of a program, the text that a shell is given included."""
+
+
 def task_name(name: object) -> str:
     """The name, if it can be one. Raises InvalidInput."""
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
@@ -147,12 +151,26 @@ def arguments(args: object) -> dict[str, Any]:
 
 
 def command_line(command: object) -> str | list[str]:
-    """The command as it is stored: text for the shell, or a list of program and arguments."""
+    """The command as it is stored: text for the shell, or a list of program and arguments.
+
+    Raises InvalidInput for anything else, and for what no process can be started with.
+    """
     if isinstance(command, str) and command.strip():
+        _require_startable([command])
         return command
     if isinstance(command, list | tuple) and command and all(isinstance(part, str) for part in command):
+        _require_startable(command)
         return list(command)
     raise InvalidInput("command: expected text for the shell, or a list of texts: program and arguments")
+
+
+def _require_startable(arguments: Sequence[str]) -> None:
+    if any("\0" in argument for argument in arguments):
+        raise InvalidInput("command: a NUL can't be in an argument of a program")
+    longest = max(len(argument.encode("utf-8", "replace")) for argument in arguments)
+    if longest > LONGEST_ARGUMENT:
+        problem = f"an argument of {longest} bytes, Linux takes at most {LONGEST_ARGUMENT}"
+        raise InvalidInput(f"command: {problem}; put it into a file, or make a task of it")
 
 
 def accepted(job: NewJob, enqueued: Enqueued, *, now: int) -> Job:

@@ -76,9 +76,18 @@ class Invocation:
             from cronq.config import loader
 
             self._config = loader.load(file=self.file, database=self.database)
+            if not self.quiet:
+                self._warn(loader.misspelt())
             if self.log_file is not None:
                 self._config = self._config.with_values("--log-file", log=self.log_file)
         return self._config
+
+    def _warn(self, sentences: Sequence[str]) -> None:
+        if sentences:
+            from cronq.render.text import complain
+
+            for sentence in sentences:
+                complain(sentence)
 
     def start_logging(self, *, warnings: bool = False) -> None:
         """Send the log where it shall go, and warnings to stderr. Raises ConfigError where it can't be written."""

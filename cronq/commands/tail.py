@@ -38,7 +38,8 @@ _LOOK = 0.3
 _REMIND = 5.0
 """Seconds between two looks, and between two reminders that somebody follows."""
 
-_GAP = re.compile(r"\n\[… (\d+) bytes left out …\]\n")
+_GAP = re.compile(r"\n\[… ([0-9]{1,15}) bytes left out …\]\n")
+"""A job can write such a line itself, with any number in it."""
 
 Lines = Annotated[str, typer.Option("--lines", metavar="N", help="Begin with the last so many lines of each stream.")]
 

@@ -19,7 +19,15 @@ FAMILIES = {
 _PORTS = {"mysql": 3306, "postgresql": 5432}
 _THIS_HOST = ("", "127.0.0.1", "[::1]", "::1")
 _HIGHEST_PORT = 65535
-_SECRET_WORDS = ("pass", "pwd", "secret", "token")
+_SHOWN_OPTIONS = frozenset(
+    (
+        *("name", "region", "endpoint", "user", "host", "port", "db", "charset", "application_name", "unix_socket"),
+        *("target_session_attrs", "client_encoding", "connect_timeout", "read_timeout", "write_timeout"),
+        *("prepare_threshold", "keepalives", "sslmode", "sslrootcert", "sslcert", "ssl_ca", "ssl_cert"),
+        *("ssl_disabled", "ssl_verify_cert", "ssl_verify_identity"),
+    )
+)
+"""What is known to hold no secret; an option of another name may."""
 
 
 class DatabaseURL:
@@ -89,9 +97,8 @@ def _byte(part: bytes) -> bytes:
 
 def _masked(option: str) -> str:
     key, equals, value = option.partition("=")
-    name = decoded(key).lower()
-    secret = any(word in name for word in _SECRET_WORDS)
-    return f"{key}{equals}{'***' if secret else value}"
+    shown = decoded(key).lower() in _SHOWN_OPTIONS and "@" not in decoded(value)
+    return f"{key}{equals}{value if shown or not equals else '***'}"
 
 
 def _meant(scheme: str) -> str:

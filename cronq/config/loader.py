@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 SYSTEM_FILE = "/etc/cronq/cronq.toml"
 SYSTEM_LOCK_DIR = "/run/lock/cronq"
 _PYPROJECT = "pyproject.toml"
+_OURS = "CRONQ_"
+_VARIABLES = ("CRONQ_CONFIG", "CRONQ_DEBUG")
+"""Beside those of the settings."""
+
+_FOR_JOBS = ("CRONQ_JOB_", "CRONQ_NOTICE", "CRONQ_CHILD")
+"""With these begin what jobs and commands are given."""
+
+_ALIKE = 0.85
 
 
 class Retry:
@@ -202,11 +210,29 @@ def from_database(url: str) -> Config:
 
 def _add_environment(layers: _Layers, environ: Mapping[str, str]) -> None:
     for key in settings.BY_DOTTED_KEY:
-        variable = "CRONQ_" + key.upper().replace(".", "_")
+        variable = _variable(key)
         text = environ.get(variable)
         if text:
             origin = f"environment {variable}"
             layers.add({key: settings.read_text(key, text, where=origin)}, origin=origin, directory="")
+
+
+def misspelt(environ: Mapping[str, str] | None = None) -> list[str]:
+    """A sentence on each variable in the environment that is ignored, and looks like one that isn't."""
+    environ = os.environ if environ is None else environ
+    known = {*_VARIABLES, *map(_variable, settings.BY_DOTTED_KEY)}
+    others = [name for name in environ if name.startswith(_OURS) and name not in known]
+    others = [name for name in others if not name.startswith(_FOR_JOBS)]
+    if not others:
+        return []
+    from difflib import get_close_matches
+
+    likely = ((name, get_close_matches(name, known, n=1, cutoff=_ALIKE)) for name in sorted(others))
+    return [f"{name} in the environment is ignored, did you mean {meant[0]}?" for name, meant in likely if meant]
+
+
+def _variable(key: str) -> str:
+    return _OURS + key.upper().replace(".", "_")
 
 
 def _find(file: str | None, environ: Mapping[str, str], home: str | None) -> tuple[str, dict[str, object]] | None:

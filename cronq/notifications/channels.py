@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import signal
 import socket
 import time
 from functools import partial
 from importlib.util import find_spec
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cronq.errors import ConfigError
@@ -25,7 +25,7 @@ from cronq.system.deadline import deadline as within
 from cronq.system.log import log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from apprise import Apprise
 
@@ -40,10 +40,11 @@ _LATE = 5.0
 
 _LOOK_AGAIN = 0.02
 _FLUSH = 10.0
+_DIGITS = 10
+"""No file has a line whose number is longer."""
+
 _SAID = 1
 """Exit status of a process that has logged what went wrong."""
-
-_FRAME = re.compile(r'  File "(?P<file>.+)", line (?P<line>\d+), in (?P<name>.+)\n(?:    (?P<text>.+)\n)?')
 
 
 class Undelivered(Exception):
@@ -196,15 +197,7 @@ def _sentry(dsn: str, notices: Sequence[Notice]) -> None:
 
 def _event(notice: Notice) -> Any:
     error: dict[str, Any] = {"type": notice.error_class, "value": notice.error_message}
-    frames = [
-        {
-            "filename": frame["file"],
-            "lineno": int(frame["line"]),
-            "function": frame["name"],
-            "context_line": frame["text"],
-        }
-        for frame in _FRAME.finditer(notice.traceback)
-    ]
+    frames = list(_frames(notice.traceback))
     if frames:
         error["stacktrace"] = {"frames": frames}
     return {
@@ -216,6 +209,18 @@ def _event(notice: Notice) -> Any:
         "extra": {"notice": str(notice), "attempt": notice.attempt, "max_attempts": notice.max_attempts,
                   "traceback": notice.traceback},
     }  # fmt: skip
+
+
+def _frames(traceback: str) -> Iterator[dict[str, Any]]:
+    """What a traceback says of its frames. Each line is looked at once: a job chooses what its traceback looks like."""
+    lines = traceback.splitlines()
+    for line, following in zip_longest(lines, lines[1:], fillvalue=""):
+        begun, opening, rest = line.partition('  File "')
+        file, _, place = rest.rpartition('", line ')
+        number, _, name = place.partition(", in ")
+        if opening and not begun and name and number.isascii() and number.isdecimal() and len(number) < _DIGITS:
+            text = following[4:] if following.startswith("    ") else None
+            yield {"filename": file, "lineno": int(number), "function": name, "context_line": text}
 
 
 def _name(hook: Callable[..., object]) -> str:

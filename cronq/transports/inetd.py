@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from cronq.config.database_url import without_password
 from cronq.errors import ConfigError, Unavailable
 from cronq.transports.resolver import Address, resolved
 from cronq.transports.transport import LIMIT
@@ -35,7 +36,7 @@ def open(url: str, config: Config) -> Port:
     if unix:
         return Port(url, [Address(socket.AF_UNIX, unquote(unix[1]))])
     if not tcp or not 0 < int(tcp[3]) <= _LAST_PORT:
-        raise ConfigError(f"wake: {url}: expected tcp://host:port or unix:///path")
+        raise ConfigError(f"wake: {without_password(url)}: expected tcp://host:port or unix:///path")
     return Port(url, host=tcp[1] or tcp[2], port=int(tcp[3]))
 
 

@@ -176,6 +176,20 @@ def shell(project: Project, line: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_a_misspelt_variable_is_told_and_the_command_goes_on(project: Project) -> None:
+    ran = project.cronq("ls", env={"CRONQ_DATABSE": "sqlite:///x.db"})
+    said = "cronq: CRONQ_DATABSE in the environment is ignored, did you mean CRONQ_DATABASE?\n"
+    assert (ran.status, ran.stderr) == (0, said)
+    assert project.cronq("-q", "ls", env={"CRONQ_DATABSE": "sqlite:///x.db"}).stderr == ""
+
+
+def test_a_port_with_a_password_is_refused_without_it(project: Project) -> None:
+    ran = project.cronq("ring", "1", env={"CRONQ_WAKE": "tcp://user:geheim@host:1"})
+    assert ran.status == 78
+    assert "tcp://user:***@host:1" in ran.stderr
+    assert "geheim" not in ran.stderr
+
+
 def test_secrets_are_never_shown(project: Project) -> None:
     database = "mysql+pymysql://cronq:s3cr3t@db.invalid/jobs"
     for arguments in (("ls",), ("run",), ("-v", "status"), ("update-schema",), ("--debug", "enqueue", "--", "x")):

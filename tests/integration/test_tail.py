@@ -71,6 +71,14 @@ def test_the_last_lines_of_a_job_that_has_ended(project: Project) -> None:
     assert project.cronq("tail", job, "--lines", "1").stdout == "30\n"
 
 
+def test_a_job_may_write_what_looks_like_a_gap(project: Project) -> None:
+    job = project.enqueue("--", "printf '\\n[… %s bytes left out …]\\nend\\n' $(printf '9%.0s' $(seq 5000))")
+    project.cronq("run")
+    ran = project.cronq("tail", job)
+    assert (ran.status, ran.stderr) == (0, "")
+    assert ran.stdout.endswith("…]\nend\n")
+
+
 def test_what_a_killed_command_printed_is_kept(project: Project) -> None:
     job = project.enqueue("--", "echo begun; sleep 60")
     with project.start("run") as run:

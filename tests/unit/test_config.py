@@ -442,3 +442,21 @@ def test_a_password_is_not_shown(place: Place, password: str) -> None:
         str(found.origins),
     ):
         assert "heim" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("CRONQ_DATABSE", "CRONQ_DATABASE"),
+        ("CRONQ_TIMELIMIT", "CRONQ_TIME_LIMIT"),
+        ("CRONQ_RETRY_BAES", "CRONQ_RETRY_BASE"),
+        ("CRONQ_CONFG", "CRONQ_CONFIG"),
+    ],
+)
+def test_a_misspelt_variable_is_named_with_the_one_it_resembles(name: str, meant: str) -> None:
+    assert loader.misspelt({name: "x"}) == [f"{name} in the environment is ignored, did you mean {meant}?"]
+
+
+@pytest.mark.parametrize("name", ["CRONQ_JOB_ID", "CRONQ_NOTICE_TASK", "CRONQ_CHILD", "CRONQ_JOBS", "CRONQ_SHOP_NAME"])
+def test_other_variables_are_left_alone(name: str) -> None:
+    assert loader.misspelt({name: "x", "PATH": "/bin"}) == []

@@ -85,6 +85,7 @@ def test_a_wrong_url_is_refused_without_quoting_it(text: str, reason: str) -> No
         ),
         ("postgresql://db/shop?p%61ssword=geheim", "postgresql://db/shop?p%61ssword=***"),
         ("mysql://db/shop?PASSWD=geheim", "mysql://db/shop?PASSWD=***"),
+        ("mysql://db/shop?auth_key=geheim&ssl_ca=/ca", "mysql://db/shop?auth_key=***&ssl_ca=/ca"),
         ("sqlite:////var/lib/cronq.db", "sqlite:////var/lib/cronq.db"),
     ],
 )
@@ -121,3 +122,16 @@ def test_other_databases_have_other_identities() -> None:
 
 def test_each_scheme_belongs_to_a_family() -> None:
     assert set(FAMILIES.values()) == {"sqlite", "mysql", "postgresql"}
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("amqp://h//?name=x&credential=geheim", "amqp://h//?name=x&credential=***"),
+        ("amqp://u:geheim@h//?login=geheim", "amqp://u:***@h//?login=***"),
+        ("sqs:///q?region=eu&endpoint=http://u:geheim%40h", "sqs:///q?region=eu&endpoint=***"),
+        ("tcp://user:geheim@h:1", "tcp://user:***@h:1"),
+    ],
+)
+def test_a_wake_up_is_shown_without_what_may_be_secret(url: str, shown: str) -> None:
+    assert without_password(url) == shown

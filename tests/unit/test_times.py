@@ -96,7 +96,6 @@ def test_what_is_no_duration_is_refused_by_name(written: Any) -> None:
         (timedelta(hours=1), NOW + 3600 * SECOND),
         (datetime(2026, 11, 21, 8, tzinfo=UTC), NOW),
         (datetime(2026, 11, 21, 10, tzinfo=timezone(timedelta(hours=2))), NOW),
-        (datetime(2026, 11, 21, 8), NOW),
     ],
 )
 def test_a_time_is_an_instant(written: Any, instant: int) -> None:

@@ -1,0 +1,50 @@
+"""What is read out of a traceback for Sentry, whoever wrote it."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from typing import Any
+
+import pytest
+
+from cronq.notifications.channels import _event
+from cronq.notifications.notice import Notice
+
+
+def frames(text: str) -> list[dict[str, Any]]:
+    notice = Notice(1, "t", "default", 1, 1, "failed", "ValueError", "x", text)
+    error = _event(notice)["exception"]["values"][0]
+    found: list[dict[str, Any]] = error.get("stacktrace", {"frames": []})["frames"]
+    return found
+
+
+def test_the_frames_of_a_traceback() -> None:
+    try:
+        raise ValueError("x")  # noqa: TRY301 - its traceback is wanted
+    except ValueError:
+        [frame] = frames(traceback.format_exc())
+    assert frame["filename"] == __file__
+    assert frame["function"] == "test_the_frames_of_a_traceback"
+    assert frame["context_line"].startswith('raise ValueError("x")')
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '  File "' + '", line 1' * 4000,
+        '  File "' + '", line 1, in ' * 2500,
+        '  File "x", line ' + "9" * 31_000 + ", in f\n",
+        '  File "' * 4000,
+        '  File "x", line 1, in ' * 1500,
+    ],
+    ids=["lines", "functions", "a number", "files", "all"],
+)
+def test_a_crafted_traceback_takes_no_time(text: str) -> None:
+    started = time.process_time()
+    frames(text)
+    assert time.process_time() - started < 0.5
+
+
+def test_what_is_no_frame_is_passed_over() -> None:
+    assert frames('  File "x", line ²\n  File "x", line 1\nFile "x", line 1, in f\n  File x, line 1, in f\n') == []
