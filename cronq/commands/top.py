@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from cronq.commands import options as given
 from cronq.errors import CronqError
 from cronq.model.job import State
 from cronq.model.selection import Selection
@@ -21,12 +24,6 @@ if TYPE_CHECKING:
     from cronq.render.console import Screen
     from cronq.storage.reading import FailedAttempt
     from cronq.store import Store
-
-from typing import Annotated
-
-import typer
-
-from cronq.commands import options as given
 
 _EXAMPLE = """\
 Example:

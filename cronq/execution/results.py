@@ -5,11 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:
-    from cronq.notifications.notice import Notice
-
-from typing import TYPE_CHECKING
-
 from cronq.model.job import State
 from cronq.notifications.notice import healthy, notice_of
 from cronq.system.log import log, step
@@ -19,6 +14,7 @@ if TYPE_CHECKING:
 
     from cronq.model.outcome import Settlement
     from cronq.model.retry import Policies
+    from cronq.notifications.notice import Notice
     from cronq.notifications.sender import Sender
     from cronq.store import Store
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cronq.times import SECOND
 
 if TYPE_CHECKING:
     from cronq.config.loader import Config
     from cronq.model.claimed_job import Claimed
     from cronq.tasks.registry import Registry
-
-from typing import NamedTuple
-
-from cronq.times import SECOND
 
 
 class Policy(NamedTuple):

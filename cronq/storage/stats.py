@@ -18,11 +18,6 @@ if TYPE_CHECKING:
 
     from cronq.config.loader import Config
     from cronq.storage.drivers.database import Database
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from cronq.config.loader import Config
-    from cronq.storage.drivers.database import Database
     from cronq.storage.workers import Worker
 
 _WAITING_FOR_TIME = ("scheduled", "retrying", "waiting")

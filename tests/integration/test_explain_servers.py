@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from cronq.storage.drivers.opening import open_database
-from cronq.storage.sql.reads import glance
+from cronq.storage.idle_check import idle_statement
 from cronq.storage.sql.writes import Queries
 from tests import databases, servers
 
@@ -115,8 +115,8 @@ def test_a_statement_uses_its_index(filled: Filled, name: str) -> None:
     assert plan.rows < most, plan.text
 
 
-def test_the_glance_reads_next_to_nothing(filled: Filled) -> None:
-    plan = explain(filled, glance("cronq_", filled.database.family), (1_000, 0, 0))
+def test_the_idle_check_reads_next_to_nothing(filled: Filled) -> None:
+    plan = explain(filled, idle_statement("cronq_", filled.database.family), (1_000, 0, 0))
     assert not plan.scans, plan.text
     for index in ("ready", "future", "held", "ended"):
         assert f"_{index}" in plan.text

@@ -11,9 +11,9 @@ import pytest
 from cronq.model.job import Claimed, NewJob, State
 from cronq.model.outcome import Next, Outcome, Settlement
 from cronq.storage import rows
+from cronq.storage.idle_check import idle_statement
 from cronq.storage.schema import tables
-from cronq.storage.sql.dialect import CLAIMED_COLUMNS, ENQUEUE_COLUMNS, JOB_COLUMNS, USUAL_COLUMNS
-from cronq.storage.sql.reads import glance
+from cronq.storage.sql.dialect import CLAIMED_COLUMNS, ENQUEUE_COLUMNS, FUTURE_STATES, JOB_COLUMNS, USUAL_COLUMNS
 from cronq.storage.sql.writes import Queries
 from tests.unit.claims import claimed
 
@@ -51,8 +51,9 @@ def test_every_statement_fits_the_schema(database: sqlite3.Connection, name: str
     database.execute(f"EXPLAIN {sql}", [None] * parameters(sql))
 
 
-def test_the_glance_fits_too(database: sqlite3.Connection) -> None:
-    assert database.execute(glance("cronq_"), (0, 0, 0)).fetchone() == (0,)
+def test_the_idle_check_fits_too(database: sqlite3.Connection) -> None:
+    assert database.execute(idle_statement("cronq_"), (0, 0, 0)).fetchone() == (0,)
+    assert FUTURE_STATES in idle_statement("cronq_")
 
 
 @pytest.mark.parametrize("name", ["settle", "finish", "release", "still_held"])

@@ -1,4 +1,4 @@
-"""The statements that only look: for the glance of an idle run, for people and for monitors.
+"""The statements that only read: for people and for monitors.
 
 As in cronq.storage.sql.writes, each says which index serves it.
 """
@@ -96,25 +96,6 @@ class Lookups:
         self.tasks_of = (
             f"SELECT task, count(*) FROM (SELECT task FROM {self.jobs} WHERE state = ? LIMIT ?) seen GROUP BY task"
         )
-
-
-def glance(prefix: str, family: str = "sqlite") -> str:
-    """1 when a run has anything to do: due jobs, leases that have ended, or ended jobs to prune.
-
-    Indexes: ready, future, held, ended (SQLite: counted).
-    """
-    jobs = f"{prefix}jobs"
-    old = f"SELECT 1 FROM {jobs} WHERE state = 'finished' AND finished_at < ?"
-    if family == "sqlite":
-        lanes = lanes_of(jobs, "SELECT 'finished'")
-        old = f"{lanes} SELECT 1 FROM lanes WHERE EXISTS ({old} AND queue = lanes.queue)"
-    return (
-        # Not EXISTS: PostgreSQL would rather read the table from its start until it meets a ready one.
-        f"SELECT (SELECT queue FROM {jobs} WHERE state = 'ready' ORDER BY queue, priority LIMIT 1) IS NOT NULL"
-        f" OR EXISTS (SELECT 1 FROM {jobs} WHERE {FUTURE_STATES} AND available_at <= ?)"
-        f" OR EXISTS (SELECT 1 FROM {jobs} WHERE lease_until IS NOT NULL AND lease_until <= ?)"
-        f" OR EXISTS ({old})"
-    )
 
 
 def counts(jobs: str, family: str) -> str:
