@@ -22,6 +22,7 @@ from cronq.monitoring.doctor import database as tables
 from cronq.monitoring.doctor.checks import CHECKS, examine, examine_patient
 from cronq.monitoring.doctor.context import Installation, Places
 from cronq.monitoring.doctor.finding import Finding, Level
+from cronq.storage.drivers.opening import open_database
 from cronq.storage.migrations import upgrade
 from cronq.storage.schema_version import CURRENT
 from cronq.storage.workers import Registration
@@ -60,7 +61,7 @@ def bad(check: Check, config: Config, **places: Any) -> list[str]:
 def test_a_queue_in_good_health_has_no_problem(config: Config) -> None:
     with RunLock(config):
         pass
-    found = list(examine_patient(Installation(config)))
+    found = list(examine(lambda: config))
     assert {one.finding.level for one in found} <= {Level.OK, Level.WARNING}
     assert {one.area for one in found} >= {"config", "database", "disk", "locks", "cron", "workers", "jobs"}
 
@@ -90,7 +91,7 @@ def test_a_check_that_breaks_is_a_finding_itself(config: Config, monkeypatch: py
         raise RuntimeError("never seen")
 
     monkeypatch.setattr("cronq.monitoring.doctor.checks.CHECKS", [("disk", impossible), *CHECKS[:1]])
-    found = list(examine_patient(Installation(config)))
+    found = list(examine(lambda: config))
     assert [one.finding.level for one in found] == ["ok", "problem", "ok"]
     assert "impossible could not be checked: RuntimeError: never seen" in found[1].finding.text
 
@@ -171,6 +172,29 @@ def test_an_index_that_is_missing_and_how_to_make_it(engine: str, config: Config
     assert [one.level for check in (tables.reachable, tables.schema, tables.writable) for one in check(patient)]
     assert not [one for one in tables.clock(patient) if one.level is not Level.OK]
     database.close()
+
+
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_a_server_is_named_and_left_again(kind: str, tmp_path: Path) -> None:
+    servers.require(kind)
+    config = databases.empty_queue(kind, tmp_path)
+    told = " ".join(one.finding.text for one in examine(lambda: config))
+    name = {"mariadb": "(MariaDB ", "mysql": "(MySQL ", "postgresql": "(PostgreSQL "}[kind]
+    assert name in told
+    beside = open_database(config)
+    (others,) = beside.query(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        if kind == "postgresql"
+        else "SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+    )
+    beside.close()
+    assert others == (0,)
+
+
+def test_a_prefix_is_needed_on_mysql(tmp_path: Path) -> None:
+    config = config_in(tmp_path).with_values("the test", database="mysql://cronq@127.0.0.1:1/jobs", table_prefix="")
+    with pytest.raises(ConfigError, match="`groups` is a reserved word"):
+        open_database(config)
 
 
 @pytest.mark.needs("mariadb")

@@ -62,7 +62,11 @@ def examine(load: Callable[[], Config]) -> Iterator[Located]:
     except CronqError as error:
         yield Located("config", problem(str(error), "put the configuration right, then call doctor again"))
         return
-    yield from examine_patient(Installation(config))
+    installation = Installation(config)
+    try:
+        yield from examine_patient(installation)
+    finally:
+        installation.close()
 
 
 def examine_patient(patient: Installation) -> Iterator[Located]:

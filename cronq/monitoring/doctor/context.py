@@ -40,6 +40,12 @@ class Installation:
         self.places = places or Places()
         self.queries = Queries(config.table_prefix, config.database_url().family)
 
+    def close(self) -> None:
+        """Close the database, if a check has opened it."""
+        opened = self.__dict__.get("opened")
+        if opened is not None and not isinstance(opened, Unavailable):
+            opened.close()
+
     @cached_property
     def file(self) -> Path | None:
         """The SQLite file; None for a server."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cronq.monitoring.doctor.context import Installation
 
 _VERSION = {"sqlite": "SELECT sqlite_version()", "mysql": "SELECT VERSION()", "postgresql": "SHOW server_version"}
-_NAMES = {"sqlite": "SQLite", "mysql": "", "postgresql": "PostgreSQL"}
+_NAMES = {"sqlite": "SQLite", "mysql": "MySQL", "mariadb": "MariaDB", "postgresql": "PostgreSQL"}
 _READ_ONLY = {
     "mysql": "SELECT @@read_only",
     "postgresql": "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean",
@@ -51,8 +51,8 @@ def reachable(patient: Installation) -> Iterator[Finding]:
     started = time.perf_counter()
     version = opened.query(_VERSION[opened.family])[0][0]
     took = (time.perf_counter() - started) * 1000
-    name = f"{_NAMES[opened.family]} {version}".strip()
-    yield fine(f"{patient.config.safe_database()} answers in {took:.1f} ms ({name})")
+    engine = "mariadb" if "MariaDB" in version else opened.family
+    yield fine(f"{patient.config.safe_database()} answers in {took:.1f} ms ({_NAMES[engine]} {version})")
 
 
 def _no_file(path: Path) -> Finding:
