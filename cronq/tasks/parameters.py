@@ -6,7 +6,7 @@ import inspect
 import sys
 from collections.abc import Sequence
 from inspect import Parameter
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from cronq.tasks.annotations import Annotation, MisfitError, describe, resolve_hints
 from cronq.tasks.serialisation import dump_plain, dumps, is_plain
@@ -61,8 +61,13 @@ class Parameters:
         return dumps(bound)
 
     def bind_text(self, fields: Mapping[str, object]) -> dict[str, object]:
-        """The arguments by name, a shell's strings converted. Raises MisfitError."""
+        """The arguments by name, a shell's strings converted. Raises MisfitError, too where it isn't known to what."""
         self._check_names(fields)
+        for name, value in fields.items():
+            if name in self._unresolved and isinstance(value, str):
+                hint = describe(self._unresolved[name])
+                problem = f"its annotation {hint} is not there at run time (imported only under TYPE_CHECKING?)"
+                raise MisfitError(f"argument {name!r}: {problem}, so text can't be converted to it")
         return dict(self.converted(fields))
 
     def converted(self, arguments: Mapping[str, object]) -> Mapping[str, object]:
@@ -97,6 +102,9 @@ class Parameters:
     def _annotated(self, scope: dict[str, object]) -> dict[str, Annotation]:
         raw = {each.name: each.annotation for each in self._all if each.annotation is not each.empty}
         hints = resolve_hints(raw, scope)
+        self._unresolved = {
+            name: hint for name, hint in raw.items() if hints[name] is Any and not describe(hint).endswith("Any")
+        }
         return {each.name: _annotation(each, hints) for each in self._all}
 
     def _named(self, args: Sequence[object], kwargs: Mapping[str, object]) -> dict[str, object]:

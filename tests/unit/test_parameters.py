@@ -254,3 +254,13 @@ def test_wrapped_functions_keep_their_signature() -> None:
         return send(*args, **kwargs)  # type: ignore[arg-type]
 
     assert through_storage(Task("t", wrapper), "ann", subject="hi") == ("ann", "hi", None)
+
+
+def test_text_for_an_annotation_that_is_not_there_is_refused() -> None:
+    def task(day: Missing, any_: Any, text: str, number: int) -> None: ...  # type: ignore[name-defined]  # noqa: F821
+
+    parameters = Task("t", task)
+    with pytest.raises(InvalidInput, match=r"argument 'day': its annotation '?Missing'? is not there at run time"):
+        parameters.bind_text({"day": "2030-01-01", "any_": "x", "text": "x", "number": "3"})
+    bound = parameters.bind_text({"day": 7, "any_": "x", "text": "x", "number": "3"})
+    assert bound == {"day": 7, "any_": "x", "text": "x", "number": 3}
