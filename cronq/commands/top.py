@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cronq.commands import options as given
-from cronq.errors import CronqError
-from cronq.model.job import State
-from cronq.model.selection import Selection
-from cronq.monitoring.throughput import Throughput
-from cronq.render import top as screens
-from cronq.storage.admin import BATCH
-from cronq.system import audit
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from rich.console import RenderableType
-
-    from cronq.model.job import Job
-    from cronq.render.console import Screen
-    from cronq.storage.reading import FailedAttempt
-    from cronq.store import Store
 
 _EXAMPLE = """\
 Example:
@@ -45,6 +28,7 @@ Once = Annotated[bool, typer.Option("--once", help="Print one picture and end; t
 
 def _top(context: typer.Context, *, once: Once = False) -> None:
     """Watch the queues, the workers and the last failures; steer with keys."""
+    from cronq.commands.top_controller import Top
     from cronq.render.console import Screen
     from cronq.render.live import LiveScreen
 
@@ -67,116 +51,3 @@ def _top(context: typer.Context, *, once: Once = False) -> None:
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
     app.command("top", epilog=_EXAMPLE)(_top)
-
-
-_LISTINGS = (screens.FAILURES, "running", "ready", "retrying", "failed", "waiting", "blocked", "scheduled")
-_LOOKED_THROUGH = 200
-"""Failed attempts, where only those of one queue are wanted."""
-
-
-class Top:
-    """One person's view of a queue that goes on."""
-
-    def __init__(self, store: Store, screen: Screen, *, where: str) -> None:
-        self._store = store
-        self._screen = screen
-        self._where = where
-        self._view = screens.View()
-        self._pulse = Throughput()
-        self._queues: Sequence[str] = ()
-        self._sure: Callable[[], str] | None = None
-        self._drawn: RenderableType = ""
-
-    def frame(self) -> RenderableType:
-        """Look, and draw; where the database is away, the last frame stays, with a line that says so."""
-        try:
-            picture = self._look()
-        except CronqError as error:
-            self._view = self._view._replace(said=str(error))
-            return self._drawn or str(error)
-        self._drawn = screens.draw(picture, self._view, self._screen)
-        return self._drawn
-
-    def press(self, key: str) -> None:
-        """Do what a key stands for."""
-        if self._sure is not None:
-            self._answer(yes=key == "y")
-            return
-        self._view = self._view._replace(said="")
-        keys: dict[str, Callable[[], None]] = {
-            "down": lambda: self._choose(1),
-            "j": lambda: self._choose(1),
-            "up": lambda: self._choose(-1),
-            "k": lambda: self._choose(-1),
-            "s": self._next_listing,
-            "p": self._pause,
-            "r": self._ask_to_retry,
-        }
-        keys.get(key, lambda: None)()
-
-    def _look(self) -> screens.Picture:
-        census = self._store.census()
-        self._queues = census.queues
-        self._pulse.look(self._store, census.queues)
-        running: dict[str, list[tuple[int, str, int]]] = {}
-        for worker, job_id, task, since in self._store.running():
-            running.setdefault(worker, []).append((job_id, task, since))
-        _, _, rows = screens.room(self._screen.console.height, census)
-        return screens.Picture(self._where, census, self._pulse, running, self._listed(rows))
-
-    def _listed(self, rows: int) -> Sequence[Job | FailedAttempt]:
-        queue = self._view.queue
-        if self._view.listing == screens.FAILURES:
-            failed = self._store.latest_failures(limit=rows if queue is None else _LOOKED_THROUGH)
-            return [one for one in failed if queue in (None, one.queue)][:rows]
-        selection = Selection(states=frozenset({self._view.listing}), queues=() if queue is None else (queue,))
-        return self._store.find(selection, limit=rows)
-
-    # Keys
-
-    def _choose(self, step: int) -> None:
-        """The next queue, or the one before; all of them come before the first."""
-        around: list[str | None] = [None, *self._queues]
-        place = around.index(self._view.queue) if self._view.queue in around else 0
-        self._view = self._view._replace(queue=around[(place + step) % len(around)])
-
-    def _next_listing(self) -> None:
-        place = _LISTINGS.index(self._view.listing)
-        self._view = self._view._replace(listing=_LISTINGS[(place + 1) % len(_LISTINGS)])
-
-    def _pause(self) -> None:
-        queue = self._view.queue
-        if queue is None:
-            said = "which queue? up and down choose one"
-        elif self._store.pause(queue):
-            audit.record(("pause", queue))
-            said = f"queue {queue} is paused: p lets it go on"
-        else:
-            if self._store.resume(queue):
-                audit.record(("resume", queue))
-            said = f"queue {queue} goes on"
-        self._view = self._view._replace(said=said)
-
-    def _ask_to_retry(self) -> None:
-        queue = self._view.queue
-        chosen = Selection(states=frozenset({State.FAILED.value}), queues=() if queue is None else (queue,))
-        ids = self._store.ids(chosen)
-        place = "all queues" if queue is None else f"queue {queue}"
-        if not ids:
-            self._view = self._view._replace(said=f"nothing has failed in {place}")
-            return
-        number = "1 failed job" if len(ids) == 1 else f"{len(ids):,} failed jobs"
-        self._sure = lambda: self._retry(queue, ids)
-        self._view = self._view._replace(said=f"retry {number} of {place}? y, or any other key")
-
-    def _answer(self, *, yes: bool) -> None:
-        sure, self._sure = self._sure, None
-        self._view = self._view._replace(said=sure() if yes and sure is not None else "nothing was changed")
-
-    def _retry(self, queue: str | None, ids: Sequence[int]) -> str:
-        changed = 0
-        for start in range(0, len(ids), BATCH):
-            changed += len(self._store.retry_all_but_twins(ids[start : start + BATCH]).changed)
-        audit.record(("retry", "--state", "failed", *(() if queue is None else ("--queue", queue))), changed)
-        left = len(ids) - changed
-        return f"{changed:,} retried" + (f", {left:,} not, because of their unfinished twins" if left else "")
