@@ -44,12 +44,14 @@ def parse(arguments: Sequence[str]) -> RunOptions | None:
 
 def execute(invocation: Invocation, options: RunOptions) -> int:
     """Take the lock, look, and only when something is due bring in the rest."""
+    from cronq.config.loader import require_owner
     from cronq.locks import RunLock
     from cronq.storage import idle_check
 
     chosen = options.filter()
     plan = _Plan(options)
     config = invocation.config
+    require_owner(config, "run")
     with RunLock(config, filters="" if chosen is None else str(chosen)) as lock:
         if not lock.acquired:
             _name_holder(invocation, lock)

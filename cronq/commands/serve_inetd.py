@@ -149,10 +149,12 @@ class _Errand:
     """One job, claimed for a caller; Raises Refused where it can't be."""
 
     def __init__(self, invocation: Invocation, caller: Client, job_id: int) -> None:
+        from cronq.config.loader import require_owner
         from cronq.locks import Liveness, new_worker
 
         self._invocation = invocation
         self._config = invocation.config
+        require_owner(self._config, "serve-inetd")
         self._caller = caller
         self._clock = Clock()
         # From here on a signal waits until there is somebody who can finish the job or give it back.
@@ -263,9 +265,11 @@ def _receive(invocation: Invocation, options: Options, came_in: Inherited) -> in
 
 def _serve_all(invocation: Invocation, options: Options, desk: Connections) -> None:
     from cronq.commands.fast_options import positive
+    from cronq.config.loader import require_owner
     from cronq.inetd.server import IDLE_EXIT, MOST_AT_ONCE, Rules, Server
 
     idle = IDLE_EXIT if options.idle_exit is None else parse_duration(options.idle_exit, what="--idle-exit")
     rules = Rules(positive(options.jobs, what="--jobs") or MOST_AT_ONCE, idle)
+    require_owner(invocation.config, "serve-inetd")
     with invocation.cronq(with_tasks=True) as queue:
         Server(queue.store, queue.registry, invocation.config, desk=desk, rules=rules, log=_log).serve()

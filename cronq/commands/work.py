@@ -70,9 +70,11 @@ def parse(arguments: Sequence[str]) -> WorkOptions | None:
 
 def execute(invocation: Invocation, options: WorkOptions) -> int:
     """Stay until told to end; turn into a new process if told to start afresh."""
+    from cronq.config.loader import require_owner
     from cronq.render.progress import Report
 
     stay = options.stay()
+    require_owner(invocation.config, "work")
     invocation.start_logging(warnings=not invocation.quiet)
     report = Report()
     worker = _work(invocation, stay, report)

@@ -304,6 +304,29 @@ def others_write(status: os.stat_result) -> bool:
     return bool(status.st_mode & others)
 
 
+def require_owner(config: Config, command: str) -> None:
+    """Raise ConfigError where the SQLite database belongs to another user than the one who would run its jobs.
+
+    Jobs would run with the wrong user's rights, and leave lock files that the owner can't open.
+    """
+    path = config.sqlite_path()
+    try:
+        owner = os.geteuid() if path is None else os.stat(path).st_uid
+    except OSError:
+        return  # a new queue, or one that opening it says more of
+    if owner != os.geteuid():
+        raise ConfigError(f"{path}: this queue belongs to {_whose(owner, command)}")
+
+
+def _whose(uid: int, command: str) -> str:
+    user = _user(uid)
+    if user.endswith(f" {uid}"):
+        return f"{user}: run `cronq {command}` as that user"
+    name = user.removeprefix("the user ")
+    switch = f"runuser -u {name} --" if os.geteuid() == 0 else f"sudo -u {name}"
+    return f"{name}: {switch} cronq {command}"
+
+
 def _user(uid: int) -> str:
     import pwd
 

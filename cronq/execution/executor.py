@@ -130,7 +130,7 @@ class Executor:
         try:
             require_commands(setting=self._config.commands, sqlite_path=self._config.sqlite_path())
         except ConfigError as error:
-            raise Fail(str(error)) from None
+            return Outcome("snoozed", started, started, "refused", error=Failure("NotAllowed", str(error)))
         if self._hooked:
             self._before(running)
         command: str | list[str] = json.loads(job.args)["command"]

@@ -28,6 +28,7 @@ class ResultRecorder:
         self._policies = policies
         self._courier = courier
         self._report = report
+        self._refusals: set[str] = set()
 
     def enter(self, settled: Settlement) -> None:
         """Count what was settled, and have a person called if one is needed."""
@@ -39,12 +40,23 @@ class ResultRecorder:
             return
         state = following.state.value
         setattr(self.summary, state, getattr(self.summary, state) + 1)
+        if outcome.verdict == "refused" and job.unknown_since is None:
+            self._tell_of_refusal(why)
         notice = notice_of(settled, self._policies.of(job))
         if notice:
-            log.error("%s", notice)
             self._courier.take(notice)
-            if self._report:
-                self._report.needs_a_person(notice)
+            self._tell(notice)
+
+    def _tell_of_refusal(self, why: str) -> None:
+        """Say once that jobs wait for a permission; those that waited before were told of by an earlier run."""
+        if why not in self._refusals:
+            self._refusals.add(why)
+            self._tell(f"jobs wait until it is allowed: {why}")
+
+    def _tell(self, text: Notice | str) -> None:
+        log.error("%s", text)
+        if self._report:
+            self._report.needs_a_person(text)
 
     def show(self, in_hand: int) -> None:
         """Tell whoever watches how far it is, with so many jobs in hand."""
@@ -96,5 +108,5 @@ class Report(Protocol):
     def progress(self, summary: Summary, total: int) -> None:
         """Outcomes were written; `total` is what there was and is to do."""
 
-    def needs_a_person(self, notice: Notice) -> None:
-        """A job failed for good, or keeps failing."""
+    def needs_a_person(self, notice: Notice | str) -> None:
+        """A job failed for good or keeps failing, or jobs wait for a permission."""

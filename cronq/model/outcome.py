@@ -11,8 +11,8 @@ from cronq.times import SECOND
 if TYPE_CHECKING:
     from cronq.model.claimed_job import Claimed
 
-UNKNOWN_TASK_INTERVAL = 60.0
-"""Seconds between two looks for a task that no code here knows."""
+NOT_HERE_INTERVAL = 60.0
+"""Seconds between two tries of a job whose task no code here knows, or that the configuration doesn't allow."""
 
 UNKNOWN_TASK_PATIENCE = 3600.0
 """Seconds until an unknown task fails its job."""
@@ -23,7 +23,7 @@ class Outcome(NamedTuple):
 
     `kind` is success, warning, error, timeout, crashed or snoozed, and empty for an attempt
     that made no statement about success (skipped, given back). `verdict` is what the task, or
-    the runner, said beyond that: fail, retry, snooze, unknown, skip, release, cancel.
+    the runner, said beyond that: fail, retry, snooze, unknown, refused, skip, release, cancel.
     Instants in microseconds, `delay` and `cpu_time` in seconds, memory in bytes; `result`
     is JSON text.
     """
@@ -81,8 +81,8 @@ def next_state(job: Claimed, outcome: Outcome, policy: Policy, *, chance: float)
             return Next(State.CANCELLED, error=outcome.error)
         case _, "snooze":
             return _waiting(job, outcome, policy)
-        case _, "unknown":
-            return _unknown(job, outcome)
+        case _, "unknown" | "refused":
+            return _not_here(job, outcome)
         case _, "fail":
             return Next(State.FAILED, error=outcome.error)
         case "crashed", _ if policy.on_crash == "fail":
@@ -109,9 +109,10 @@ def _waiting(job: Claimed, outcome: Outcome, policy: Policy) -> Next:
     return Next(State.WAITING, due, spent=False, error=outcome.error)
 
 
-def _unknown(job: Claimed, outcome: Outcome) -> Next:
+def _not_here(job: Claimed, outcome: Outcome) -> Next:
+    """Asked again each minute: for ever where it isn't allowed, for an hour where its task isn't known."""
     since = job.unknown_since or outcome.finished_at
-    if outcome.finished_at - since >= UNKNOWN_TASK_PATIENCE * SECOND:
+    if outcome.verdict == "unknown" and outcome.finished_at - since >= UNKNOWN_TASK_PATIENCE * SECOND:
         return Next(State.FAILED, error=outcome.error)
-    due = due_again(outcome.finished_at, UNKNOWN_TASK_INTERVAL)
+    due = due_again(outcome.finished_at, NOT_HERE_INTERVAL)
     return Next(State.WAITING, due, spent=False, error=outcome.error)

@@ -58,8 +58,8 @@ class Report:
     def progress(self, summary: Summary, total: int) -> None:
         """So many of `total` jobs have been dealt with."""
 
-    def needs_a_person(self, notice: Notice) -> None:
-        """A job failed for good, or keeps failing: one line on stderr."""
+    def needs_a_person(self, notice: Notice | str) -> None:
+        """A job failed for good or keeps failing, or jobs wait for a permission: one line on stderr."""
         complain(str(notice))
 
     def done(self, summary: Summary, *, verbose: bool) -> None:
@@ -88,7 +88,7 @@ class TerminalReport(Report):
         """Moves the bar."""
         self._bar.update(self._row, completed=summary.ended, total=total, refresh=True)
 
-    def needs_a_person(self, notice: Notice) -> None:
+    def needs_a_person(self, notice: Notice | str) -> None:
         """One line above the bar."""
         self._bar.console.print(one_line(f"cronq: {notice}"), soft_wrap=True)
 

@@ -69,6 +69,7 @@ def settled_row(settlement: Settlement) -> tuple[Any, ...]:
     state = following.state
     ended = state in ENDED
     waiting = state is State.WAITING
+    refused = outcome.verdict == "refused"
     error = following.error
     if state is State.READY and not following.spent:
         # Given back: only the history tells of it, the attempt to come starts with a clean row.
@@ -79,8 +80,8 @@ def settled_row(settlement: Settlement) -> tuple[Any, ...]:
         0 if following.spent else 1,
         1 if waiting else 0,
         1 if outcome.kind == "crashed" and following.spent else 0,
-        (job.waiting_since or outcome.finished_at) if waiting else None if ended else job.waiting_since,
-        (job.unknown_since or outcome.finished_at) if outcome.verdict == "unknown" else None,
+        (job.waiting_since or outcome.finished_at) if waiting and not refused else None if ended else job.waiting_since,
+        (job.unknown_since or outcome.finished_at) if refused or outcome.verdict == "unknown" else None,
         outcome.started_at,
         outcome.finished_at if ended else None,
         outcome.kind or None,

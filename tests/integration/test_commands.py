@@ -163,28 +163,33 @@ def test_a_nul_in_a_command_is_an_error_of_that_job(queue: Queue, wording: str) 
     assert queue.state(after) == "finished"
 
 
-def test_no_commands_from_a_file_that_others_can_write(queue: Queue) -> None:
-    job = queue.command("touch here")
+def test_commands_from_a_file_that_others_can_write_wait_until_they_are_allowed(queue: Queue) -> None:
+    jobs = [queue.command("touch here", max_attempts=1), queue.command("true", max_attempts=1)]
     queue.project.database.chmod(0o666)
-    assert "failed for good" in queue.run().stderr
-    row = queue.row(job)
-    assert (row["state"], row["attempt"]) == ("failed", 1)
-    assert row["error_message"].startswith("jobs may not be shell commands: others can write ")
-    assert "Traceback" not in (queue.attempt(job)["traceback"] or "")
+    told = queue.run().stderr
+    assert told.count("\n") == 1
+    assert "jobs wait until it is allowed: jobs may not be shell commands: others can write " in told
+    row = queue.row(jobs[0])
+    assert (row["state"], row["attempt"], row["waiting_since"]) == ("waiting", 0, None)
+    assert "jobs may not be shell commands: others can write " in queue.project.cronq("why", str(jobs[0])).stdout
     assert not (queue.directory / "here").exists()
 
+    queue.make_due()
+    queue.run_silently()  # it was told once
+    assert queue.state(jobs[0]) == "waiting"
+
     queue.tasks("", "commands = true\n")
-    queue.app.retry(job)
+    queue.make_due()
     queue.run_silently()
-    assert queue.state(job) == "finished"
+    assert [queue.state(job) for job in jobs] == ["finished", "finished"]
     assert (queue.directory / "here").exists()
 
 
-def test_no_commands_where_the_config_says_so(queue: Queue) -> None:
+def test_commands_wait_where_the_config_forbids_them(queue: Queue) -> None:
     job = queue.command("true")
     queue.tasks("", "commands = false\n")
     assert "the config says `commands = false`" in queue.run().stderr
-    assert queue.state(job) == "failed"
+    assert queue.state(job) == "waiting"
 
 
 def test_a_long_output_is_kept_in_head_and_tail(queue: Queue) -> None:
