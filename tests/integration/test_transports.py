@@ -158,6 +158,7 @@ def test_a_broker_that_never_comes_to_an_end_costs_a_second_once(kind: str, how:
     with Endless(first, BABBLE[kind] if how == "babbles" else then, pause) as broker:
         url = KINDS[kind].url.format(port=broker.port, name="cronq")
         open_transport(url, config)  # what it imports takes its time only once
+        most = LIMIT + SLACK if how == "babbles" else 1.2  # its server takes turns with the enqueue in one process
         taken = []
         for _ in range(3):  # the quickest counts: others use this machine too
             with Cronq(config.with_values(wake=url)) as queue:
@@ -168,9 +169,9 @@ def test_a_broker_that_never_comes_to_an_end_costs_a_second_once(kind: str, how:
                 started = time.monotonic()
                 queue.enqueue("x", check=False)
                 assert time.monotonic() - started < SLACK, "the second time it isn't even tried"
-            if taken[-1] < 1.2:
+            if taken[-1] < most:
                 break
-        assert min(taken) < 1.2
+        assert min(taken) < most
     wait_until(lambda: _left_behind() == 0, what="the end of the threads that were left behind")
     gc.collect()
 
