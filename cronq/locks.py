@@ -338,7 +338,11 @@ def make_folder(config: Config, path: str) -> None:
 def remove_unnamed(config: Config) -> None:
     """Remove liveness files of runners that were killed before they could name them."""
     ours = f"{_digest(config.identity())}."
-    for name in os.listdir(config.lock_dir):  # noqa: PTH208
+    try:
+        names = os.listdir(config.lock_dir)  # noqa: PTH208
+    except FileNotFoundError:  # no run and no worker has been there yet
+        return
+    for name in names:
         path = f"{config.lock_dir}/{name}"
         if name.startswith(ours) and name.endswith(f"{_ALIVE}{_UNNAMED}"):
             try:
