@@ -227,7 +227,7 @@ class Cronq:
 
     def get(self, job_id: int) -> Job | None:
         """The job with this id, None if there is none."""
-        return self.store.get(job_id)
+        return self.store.jobs.get(job_id)
 
     def wait(self, job_id: int, *, timeout: str | float | timedelta | None = None) -> Any:
         """What the task returned, as soon as the job has finished.
@@ -247,7 +247,7 @@ class Cronq:
         """
         state = ""
         for _ in _looks(timeout):
-            job = self.store.get(job_id)
+            job = self.store.jobs.get(job_id)
             if job is None:
                 raise JobNotFound(f"there is no job {job_id}")
             if job.state in ENDED:
@@ -257,18 +257,18 @@ class Cronq:
 
     def unfinished(self, keys: Iterable[str]) -> set[str]:
         """Those of the keys that have a job which has not ended."""
-        return self.store.unfinished(keys)
+        return self.store.jobs.unfinished(keys)
 
     def cancel(self, job_id: int, *, reason: str | None = None) -> bool:
         """Cancel a job that isn't running; False if it runs, has ended or isn't there."""
-        return bool(self.store.cancel([job_id], reason=reason))
+        return bool(self.store.admin.cancel([job_id], reason=reason))
 
     def retry(self, job_id: int) -> bool:
         """Put an ended job back to ready with fresh attempts; False if it hasn't ended or isn't there.
 
         Raises InvalidInput if an unfinished twin has its unique key.
         """
-        return bool(self.store.retry([job_id]))
+        return bool(self.store.admin.retry([job_id]))
 
     def _declare(self, target: Any, name: str | None, options: Mapping[str, Any]) -> Any:
         found = callables.of(target)

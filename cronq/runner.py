@@ -12,7 +12,6 @@ from cronq.execution.prefetch import LARGEST_CLAIM
 from cronq.model.selection import Filter
 from cronq.notifications import channels
 from cronq.store import Lease
-from cronq.times import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,9 +106,9 @@ class Runner(Engine):
         if self._stopping or time.monotonic() < self._look:
             return []
         now = self._store.clock.now()
-        lease = Lease(self.worker, now + round(self._config.lease * SECOND))
+        lease = Lease(self.worker, now=now, seconds=self._config.lease)
         limit = min(count, LARGEST_CLAIM, self._room())
-        jobs = self._store.claim(self._plan.wanted, lease, limit=limit, now=now)
+        jobs = self._store.claim(self._plan.wanted, lease, limit=limit)
         self._found_nothing = not jobs
         if jobs:
             self._pace.weigh(jobs)

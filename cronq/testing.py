@@ -126,6 +126,8 @@ class _Captor:
         self._captured = captured
         self._clock = clock
 
+        self.jobs = self
+
     def tell_time(self) -> int:
         return self._clock.now()
 
@@ -193,13 +195,13 @@ def _work_off(queue: Cronq) -> Iterator[Job]:
     while True:
         now = queue.clock.now()
         store.promote(now)
-        lease = Lease(_WORKER, now + 3600 * SECOND)
-        claimed = store.claim(Filter(), lease, limit=1, now=now)
+        lease = Lease(_WORKER, now=now, seconds=3600)
+        claimed = store.claim(Filter(), lease, limit=1)
         if not claimed:
             return
         outcome = executor.execute(claimed[0])
         store.settle([_settlement(queue, claimed[0], outcome)])
-        job = store.get(claimed[0].id)
+        job = store.jobs.get(claimed[0].id)
         if job is not None:
             yield job
         if outcome.stop:

@@ -195,7 +195,7 @@ class Enqueuer:
         ]
 
     def _twin(self, job: NewJob, enqueued: Enqueued, now: int) -> Job:
-        twin = self.store.get(enqueued.id)
+        twin = self.store.jobs.get(enqueued.id)
         if twin is None:
             return job_options.accepted(job, enqueued, now=now)
         return twin._replace(existing=True)

@@ -93,12 +93,12 @@ def rehearse(call: Invocation, store: Store, verb: Verb, meant: Selection) -> No
     from cronq.render.text import on_terminal, write
 
     if not on_terminal():
-        write(map(str, store.ids(meant) if meant.states else ()))
+        write(map(str, store.jobs.ids(meant) if meant.states else ()))
         return
     from cronq.render.breakdown import table
     from cronq.render.console import Screen
 
-    rows = store.breakdown(meant) if meant.states else []
+    rows = store.jobs.breakdown(meant) if meant.states else []
     screen = Screen()
     if rows:
         screen.print(table(rows, screen))
@@ -114,7 +114,7 @@ def hint(call: Invocation, store: Store, meant: Selection) -> None:
 
     if call.quiet:
         return
-    for what, names, known in (("queue", meant.queues, store.queues), ("task", meant.tasks, store.tasks)):
+    for what, names, known in (("queue", meant.queues, store.jobs.queues), ("task", meant.tasks, store.jobs.tasks)):
         present = known() if names else []
         for name in names:
             if name not in present:

@@ -85,13 +85,13 @@ def _retry_named(call: Invocation, store: Store, ids: Iterable[str], *, dry_run:
     states = _states(store, named)
     changed = sorted(job for job, state in states.items() if state in _RETRYABLE)
     if not dry_run:
-        changed = store.retry(changed)
+        changed = store.admin.retry(changed)
         bulk.note(call, len(changed))
     return _report(named, states, changed, verb="retried", allowed=_RETRYABLE)
 
 
 def _retry_selected(call: Invocation, store: Store, meant: Selection, *, yes: bool) -> int:
-    ids = store.ids(meant) if meant.states else []
+    ids = store.jobs.ids(meant) if meant.states else []
     if not ids:
         bulk.hint(call, store, meant)
     if not bulk.agreed(_RETRY, len(ids), yes=yes):
@@ -100,7 +100,7 @@ def _retry_selected(call: Invocation, store: Store, meant: Selection, *, yes: bo
     twins: dict[int, int] = {}
 
     def retry(batch: Sequence[int]) -> int:
-        changed, refused = store.retry_all_but_twins(batch)
+        changed, refused = store.admin.retry_all_but_twins(batch)
         retried.extend(changed)
         twins.update(refused)
         return len(changed)
@@ -164,7 +164,7 @@ def _cancel_named(
 
 
 def _cancel_selected(call: Invocation, store: Store, meant: Selection, *, yes: bool) -> int:
-    ids = store.ids(meant) if meant.states else []
+    ids = store.jobs.ids(meant) if meant.states else []
     if not ids:
         bulk.hint(call, store, meant)
     if not bulk.agreed(_CANCEL, len(ids), yes=yes):
@@ -183,11 +183,11 @@ def _cancel_selected(call: Invocation, store: Store, meant: Selection, *, yes: b
 
 def _stop(store: Store, ids: Sequence[int], *, kill: bool) -> list[int]:
     """What could be cancelled at once, and what its runner has been asked to kill."""
-    cancelled = store.cancel(ids, reason="by hand")
+    cancelled = store.admin.cancel(ids, reason="by hand")
     if not kill:
         return cancelled
     running = sorted(set(ids) - set(cancelled))
-    return sorted(cancelled + store.request_kill(running))
+    return sorted(cancelled + store.admin.request_kill(running))
 
 
 def _in(chosen: Selection, *, usual: Iterable[State], allowed: Iterable[State]) -> Selection:
@@ -201,7 +201,7 @@ def _numbers(ids: Iterable[str]) -> list[int]:
 
 def _states(store: Store, ids: Iterable[int]) -> dict[int, State]:
     """The states of those of the jobs that are there."""
-    return {job.id: State(job.state) for job in store.find(Selection(ids=tuple(ids)))}
+    return {job.id: State(job.state) for job in store.jobs.find(Selection(ids=tuple(ids)))}
 
 
 def _report(

@@ -53,7 +53,7 @@ def _errors(
     chosen = which.selection()
     number = None if limit in (None, "0") else positive(limit, what="--limit")
     with call.store() as store:
-        alike = store.failures(chosen._replace(states=chosen.states or _FAILING))[:number]
+        alike = store.jobs.failures(chosen._replace(states=chosen.states or _FAILING))[:number]
         _print(alike, store, utc=utc, as_json=as_json)
         if not alike and not as_json:
             bulk.hint(call, store, chosen)

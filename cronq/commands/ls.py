@@ -107,8 +107,8 @@ def _screenful() -> int:
 def _newest(store: Store, selection: Selection, number: int | None) -> tuple[Sequence[Job], bool]:
     """The newest jobs, and whether there are more of them."""
     if number is None:
-        return store.find(selection), False
-    jobs = store.find(selection, limit=number + 1)
+        return store.jobs.find(selection), False
+    jobs = store.jobs.find(selection, limit=number + 1)
     return jobs[:number], len(jobs) > number
 
 

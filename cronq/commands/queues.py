@@ -45,7 +45,7 @@ def _change(context: typer.Context, queue: str, verb: str) -> None:
     call = given.invocation(context)
     name = _name(queue)
     with call.store() as store:
-        changed = store.pause(name) if verb == "pause" else store.resume(name)
+        changed = store.admin.pause(name) if verb == "pause" else store.admin.resume(name)
     if changed:
         bulk.note(call)
 

@@ -16,7 +16,7 @@ from cronq.commands.fast_options import read
 from cronq.errors import CronqError
 from cronq.inetd import request, sockets
 from cronq.inetd.request import Client
-from cronq.times import SECOND, Clock, parse_duration
+from cronq.times import Clock, parse_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -168,29 +168,16 @@ class _Errand:
             raise
 
     def _claim(self, job_id: int) -> tuple[object, ...]:
-        from cronq.storage.claim_one import Claim, claim_one
-        from cronq.storage.drivers.opening import open_database
-        from cronq.storage.schema_version import is_current
-        from cronq.storage.sql.writes import Queries
+        from cronq.storage.claim_one import Lease, claim_one
+        from cronq.storage.tables import Tables
 
-        database = open_database(self._config)
-        queries = Queries(self._config.table_prefix, database.family)
-        if not is_current(database, self._config.table_prefix):
-            self._invocation.store().prepare()
-        if (measured := database.read_clock()) is not None:
-            self._clock.set_by(measured)
-        now = self._clock.now()
-        claim = Claim(
-            worker=self._alive.worker,
-            token=int.from_bytes(os.urandom(8), "big") >> 2 or 1,
-            now=now,
-            until=now + round(self._config.lease * SECOND),
-            process=(os.uname().nodename, os.getpid()),
-        )
+        tables = Tables(self._config, self._clock)
+        tables.open()
         try:
-            return claim_one(database, queries, job_id, claim)
+            lease = Lease(self._alive.worker, now=self._clock.now(), seconds=self._config.lease)
+            return claim_one(tables, job_id, lease)
         finally:
-            database.close()
+            tables.unprepared.close()
 
     def run(self) -> int:
         """Start the job, then bring in what sees it through."""

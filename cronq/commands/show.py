@@ -51,11 +51,11 @@ def _show(
     call = given.invocation(context)
     with call.store() as store:
         job = leftovers.with_its_process(call.config, require(store, id_))
-        written = store.output(job.id)
+        written = store.jobs.output(job.id)
         if output:
             _print_output(written)
             return
-        _print_page(job, store.attempts(job.id), written, now=None if as_json else given.now(store), utc=utc)
+        _print_page(job, store.jobs.attempts(job.id), written, now=None if as_json else given.now(store), utc=utc)
 
 
 def _print_page(
@@ -96,7 +96,7 @@ def _print_output(output: tuple[str | None, str | None]) -> None:
 def require(store: Store, text: str) -> Job:
     """The job with the id in the text. Raises InvalidInput, JobNotFound."""
     number = given.job_id(text)
-    job = store.get(number)
+    job = store.jobs.get(number)
     if job is None:
         raise JobNotFound(f"there is no job {number}")
     return job

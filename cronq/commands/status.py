@@ -23,7 +23,7 @@ def _status(context: typer.Context, *, as_json: given.AsJson = False) -> None:
     from cronq.render.text import document, write
 
     with given.invocation(context).store() as store:
-        census = store.census()
+        census = store.jobs.stats()
     if as_json:
         write([document(status.summary(census))])
     else:

@@ -56,7 +56,7 @@ def _tail(context: typer.Context, id_: given.JobId, *, lines: Lines = "10") -> N
         following = _Following(number)
         if job.state not in _OVER:
             job = _follow(call, store, job, following)
-        following.end(store.output(job.id))
+        following.end(store.jobs.output(job.id))
 
 
 _OVER = (State.FINISHED, State.FAILED, State.CANCELLED)
@@ -77,7 +77,7 @@ def _follow(call: Invocation, store: Store, job: Job, following: _Following) -> 
     reminded, attempt, began = 0.0, job.attempt, job.state == State.RUNNING
     while not began or job.state == State.RUNNING:
         if time.monotonic() >= reminded:
-            store.tails.want(job.id)
+            store.live_output.follow(job.id)
             reminded = time.monotonic() + _REMIND
         following.look(store, job.id)
         time.sleep(_LOOK)
@@ -99,7 +99,7 @@ class _Following:
 
     def look(self, store: Store, job_id: int) -> None:
         """Print what was shown since the last look."""
-        tail = store.tails.see(job_id)
+        tail = store.live_output.read(job_id)
         if tail is None:
             return
         if tail.token != self._token:  # another attempt

@@ -70,11 +70,11 @@ class Top:
         keys.get(key, lambda: None)()
 
     def _look(self) -> screens.Picture:
-        census = self._store.census()
+        census = self._store.jobs.stats()
         self._queues = census.queues
         self._pulse.look(self._store, census.queues)
         running: dict[str, list[tuple[int, str, int]]] = {}
-        for worker, job_id, task, since in self._store.running():
+        for worker, job_id, task, since in self._store.jobs.running():
             running.setdefault(worker, []).append((job_id, task, since))
         _, _, rows = screens.room(self._screen.console.height, census)
         return screens.Picture(self._where, census, self._pulse, running, self._listed(rows))
@@ -82,10 +82,10 @@ class Top:
     def _listed(self, rows: int) -> Sequence[Job | FailedAttempt]:
         queue = self._view.queue
         if self._view.listing == screens.FAILURES:
-            failed = self._store.latest_failures(limit=rows if queue is None else _LOOKED_THROUGH)
+            failed = self._store.jobs.latest_failures(limit=rows if queue is None else _LOOKED_THROUGH)
             return [one for one in failed if queue in (None, one.queue)][:rows]
         selection = Selection(states=frozenset({self._view.listing}), queues=() if queue is None else (queue,))
-        return self._store.find(selection, limit=rows)
+        return self._store.jobs.find(selection, limit=rows)
 
     # Keys
 
@@ -103,11 +103,11 @@ class Top:
         queue = self._view.queue
         if queue is None:
             said = "which queue? up and down choose one"
-        elif self._store.pause(queue):
+        elif self._store.admin.pause(queue):
             audit.record(("pause", queue))
             said = f"queue {queue} is paused: p lets it go on"
         else:
-            if self._store.resume(queue):
+            if self._store.admin.resume(queue):
                 audit.record(("resume", queue))
             said = f"queue {queue} goes on"
         self._view = self._view._replace(said=said)
@@ -115,7 +115,7 @@ class Top:
     def _ask_to_retry(self) -> None:
         queue = self._view.queue
         chosen = Selection(states=frozenset({State.FAILED.value}), queues=() if queue is None else (queue,))
-        ids = self._store.ids(chosen)
+        ids = self._store.jobs.ids(chosen)
         place = "all queues" if queue is None else f"queue {queue}"
         if not ids:
             self._view = self._view._replace(said=f"nothing has failed in {place}")
@@ -131,7 +131,7 @@ class Top:
     def _retry(self, queue: str | None, ids: Sequence[int]) -> str:
         changed = 0
         for start in range(0, len(ids), BATCH):
-            changed += len(self._store.retry_all_but_twins(ids[start : start + BATCH]).changed)
+            changed += len(self._store.admin.retry_all_but_twins(ids[start : start + BATCH]).changed)
         audit.record(("retry", "--state", "failed", *(() if queue is None else ("--queue", queue))), changed)
         left = len(ids) - changed
         return f"{changed:,} retried" + (f", {left:,} not, because of their unfinished twins" if left else "")

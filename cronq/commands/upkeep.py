@@ -73,7 +73,7 @@ def _clear_finished(
         if dry_run:
             bulk.rehearse(call, store, _CLEAR, meant)
             return 0
-        if bulk.somebody_looks() and not bulk.agreed(_CLEAR, store.count(meant), yes=yes):
+        if bulk.somebody_looks() and not bulk.agreed(_CLEAR, store.jobs.count(meant), yes=yes):
             return 1
         cleared = _clear(call, store, meant)
     _tell_cleared(cleared)
@@ -83,16 +83,16 @@ def _clear_finished(
 def _clear(call: Invocation, store: Store, meant: Selection) -> int:
     """Remove them in batches; only by their age where nothing else was said, for that has an index."""
     if meant == Selection(states=meant.states, older_than=meant.older_than):
-        cleared = sum(store.clear(meant.states, older_than=meant.older_than or 0.0))
+        cleared = sum(store.admin.clear(meant.states, older_than=meant.older_than or 0.0))
         bulk.note(call, cleared)
         return cleared
     counts: list[int] = []
 
     def clear(batch: Sequence[int]) -> int:
-        counts.append(store.clear_selected(batch, meant.states))
+        counts.append(store.admin.clear_selected(batch, meant.states))
         return counts[-1]
 
-    bulk.in_batches(call, store.ids(meant), _CLEAR, clear)
+    bulk.in_batches(call, store.jobs.ids(meant), _CLEAR, clear)
     return sum(counts)
 
 

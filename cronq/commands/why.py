@@ -50,7 +50,7 @@ def _facts(call: Invocation, store: Store, job: Job) -> Facts:
     from cronq.execution import leftovers
     from cronq.monitoring.why import Facts
 
-    census = store.census()
+    census = store.jobs.stats()
     listening = census.listeners(job.queue)
     return Facts(
         now=to_datetime(census.now),
@@ -58,14 +58,14 @@ def _facts(call: Invocation, store: Store, job: Job) -> Facts:
         looked_at=None if census.last_run is None else to_datetime(census.last_run),
         commands_allowed=job.task != COMMAND_TASK or _commands_allowed(call),
         task_known=_known(call, job) if job.state not in _OVER else None,
-        holder=None if job.blocked_by is None else store.get(job.blocked_by),
+        holder=None if job.blocked_by is None else store.jobs.get(job.blocked_by),
         workers=len(census.workers),
         listening=len(listening),
         idle=all(worker.state == "paused" for worker in listening),
         owner_seen=next((to_datetime(each.seen_at) for each in census.known if each.name == job.worker), None),
         lease=timedelta(seconds=call.config.lease),
         outlived_by=leftovers.outliving(call.config, job),
-        ahead=store.ahead_of(job) if job.state == State.READY else None,
+        ahead=store.jobs.ahead_of(job) if job.state == State.READY else None,
     )
 
 

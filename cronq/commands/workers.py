@@ -88,10 +88,10 @@ def _seen(store: Store, config: Config) -> Iterator[_Seen]:
     from cronq.locks import looks_dead
 
     running: dict[str, list[_Job]] = defaultdict(list)
-    for worker, *job in store.running():
+    for worker, *job in store.jobs.running():
         running[worker].append(_Job._make(job))
     silent = store.clock.now() - round(config.lease * SECOND)
-    for one in store.roster.workers():
+    for one in store.workers.all():
         dead = one.seen_at < silent or looks_dead(config, one.name)
         yield _Seen(one, "dead" if dead else _state(one), running[one.name])
 
@@ -180,7 +180,7 @@ def _reload_workers(context: typer.Context, queue: AnyQueue = None, number: Numb
     count = positive(number, what="NUMBER")
     call = given.invocation(context)
     with call.store() as store:
-        asked = [one.name for one in _meant(store, queue)[:count] if store.roster.ask(one.name, END)]
+        asked = [one.name for one in _meant(store, queue)[:count] if store.workers.ask(one.name, END)]
     if asked:
         log.info("asked to end: %s", ", ".join(asked))
         bulk.note(call)
@@ -192,7 +192,7 @@ def _reload_workers(context: typer.Context, queue: AnyQueue = None, number: Numb
 
 
 def _meant(store: Store, queue: str | None) -> list[Worker]:
-    staying = (one for one in store.roster.workers() if one.kind == "work" and one.asked is None)
+    staying = (one for one in store.workers.all() if one.kind == "work" and one.asked is None)
     return [one for one in staying if queue is None or one.filter.admits(queue)]
 
 

@@ -34,7 +34,6 @@ from cronq.model.retry import Policies
 from cronq.model.settlement import not_started, settlement
 from cronq.notifications.sender import Sender
 from cronq.storage.workers import END, Heartbeat, Registration
-from cronq.store import Lease
 from cronq.system.log import steps
 from cronq.system.signals import Signals
 from cronq.times import SECOND
@@ -157,14 +156,14 @@ class Engine:
         """Nothing is in hand any more."""
         self._account.tell_of_recovery()
         self._maintainer.resign(self.worker)
-        self._store.roster.leave(self.worker)
+        self._store.workers.unregister(self.worker)
         self.summary.conflicts = self._store.conflicts
 
     def _enter(self) -> None:
         entry = Registration(
             self.worker, self._part.kind, os.uname().nodename, os.getpid(), self._part.queues, __version__
         )
-        self._store.roster.enter(entry)
+        self._store.workers.register(entry)
 
     def _maintain(self) -> None:
         self._times.maintain = time.monotonic() + min(_MAINTAIN, self._config.lease / 2)
@@ -344,7 +343,7 @@ class Engine:
 
     def _renew(self) -> None:
         started, until = time.monotonic(), self._store.clock.now() + round(self._config.lease * SECOND)
-        held = self._store.renew(Lease(self.worker, until))
+        held = self._store.renew(self.worker, until)
         self._fence.renewed(started)
         self._beat()
         self._forget_lost(held)
@@ -365,13 +364,13 @@ class Engine:
         self._pool.kill_busy(_FENCED)
 
     def _beat(self) -> None:
-        if not self._store.roster.beat(self.worker, self.presence()):
+        if not self._store.workers.heartbeat(self.worker, self.presence()):
             self._enter()  # it was silent for so long that somebody took it off
 
     # What others ask of it
 
     def _heed_requests(self) -> None:
-        requests = self._store.requests(self.worker)
+        requests = self._store.workers.requests(self.worker)
         error = Failure("Cancelled", "killed by `cronq cancel --kill`")
         for job_id in requests.kills:
             self._pool.end_job(job_id, Outcome("crashed", 0, 0, "cancel", error=error, signal="SIGKILL"))

@@ -31,5 +31,5 @@ class LiveOutput:
             job, (stdout, stderr) = found
             shown[job_id] = (job.token, stdout[0], stderr[0])
             if self._shown.get(job_id) != shown[job_id]:
-                self._store.tails.show(job_id, Tail(job.token, Written(*stdout), Written(*stderr)))
+                self._store.live_output.write(job_id, Tail(job.token, Written(*stdout), Written(*stderr)))
         self._shown = shown

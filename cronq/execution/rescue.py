@@ -10,7 +10,6 @@ from cronq.locks import Remains, remove_unnamed
 from cronq.model.job import Failure
 from cronq.model.outcome import Outcome, Settlement
 from cronq.model.settlement import not_started, settlement
-from cronq.store import Lease
 from cronq.system.log import log
 from cronq.times import SECOND
 
@@ -48,7 +47,7 @@ class Rescuer:
         self._config = config
         self._policies = policies
         self._chance = chance
-        self._leads = not store.duty.shared
+        self._leads = not store.leader.shared
         self._doubted = False
         self._living_on: set[str] = set()
         """Dead workers of whose attempts something lives that can't be killed."""
@@ -61,12 +60,12 @@ class Rescuer:
         `besides` is the worker that asks. Returns what was settled. What runners on other hosts
         held is left to the one worker that has the duty.
         """
-        self._leads = self._store.duty.hold(besides, seconds=self._config.lease)
+        self._leads = self._store.leader.hold(besides, seconds=self._config.lease)
         from_afar = self._leads and self._knows_the_time()
         settled: list[Settlement] = []
         remove_unnamed(self._config)
         owners, here = set(self._store.owners()), journal.workers(self._config)
-        seen = {worker.name: worker.seen_at for worker in self._store.roster.workers()}
+        seen = {worker.name: worker.seen_at for worker in self._store.workers.all()}
         if from_afar:
             self._forget_silent([seen[name] for name in seen.keys() - owners - here])
         for worker in sorted({*owners, *here} - {besides}):
@@ -79,13 +78,13 @@ class Rescuer:
                         continue
                     remains.forget()
                     if worker in seen and self._is_gone(remains, seen[worker]):
-                        self._store.roster.leave(worker)
+                        self._store.workers.unregister(worker)
         return settled
 
     def resign(self, worker: str) -> None:
         """Leave the duty to others at once."""
         if self._leads:
-            self._store.duty.leave(worker)
+            self._store.leader.resign(worker)
 
     def _knows_the_time(self) -> bool:
         """Whether the clock is sure enough to say that another host's leases have ended."""
@@ -99,7 +98,7 @@ class Rescuer:
     def _forget_silent(self, seen: Iterable[int]) -> None:
         """Take off the roster what holds nothing and was last seen too long ago; all of it in one statement."""
         if any(seen_at < self._silent_since() for seen_at in seen):
-            self._store.roster.forget_silent(self._silent_since())
+            self._store.workers.forget_silent(self._silent_since())
 
     def _is_gone(self, remains: Remains, seen_at: int) -> bool:
         """Whether a worker whose jobs are free is dead: of one on another host, only its silence tells."""
@@ -154,7 +153,7 @@ class Rescuer:
         if not alive:
             self._living_on.discard(worker)
             return
-        self._store.renew(Lease(worker, self._store.clock.now() + round(self._config.lease * SECOND)))
+        self._store.renew(worker, self._store.clock.now() + round(self._config.lease * SECOND))
         if worker not in self._living_on:
             self._living_on.add(worker)
             for book in alive:
@@ -208,7 +207,7 @@ class Rescuer:
         retention = self._config.retention
         if retention is None or not self._leads:
             return 0
-        return sum(self._store.clear({"finished"}, older_than=retention))
+        return sum(self._store.admin.clear({"finished"}, older_than=retention))
 
 
 class _Death(NamedTuple):

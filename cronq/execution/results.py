@@ -61,18 +61,18 @@ class ResultRecorder:
     def show(self, in_hand: int) -> None:
         """Tell whoever watches how far it is, with so many jobs in hand."""
         if self._report and self._report.watched:
-            self._report.progress(self.summary, self.summary.ended + in_hand + self._store.backlog())
+            self._report.progress(self.summary, self.summary.ended + in_hand + self._store.jobs.backlog())
 
     def call_people(self, before_fork: Callable[[], None], *, at_once: bool = False) -> None:
         """Send notices on their way, and remember which jobs they were of."""
         if self._courier.may_go(at_once=at_once):
             before_fork()
             told = self._courier.go()
-            self._store.troubles.mark(notice.job_id for notice in told if notice.job_id)
+            self._store.incidents.mark(notice.job_id for notice in told if notice.job_id)
 
     def tell_of_recovery(self) -> None:
         """Give notice of queues that are healthy again."""
-        for queue in self._store.troubles.take_healed() if self._courier.wanted else ():
+        for queue in self._store.incidents.take_recovered() if self._courier.wanted else ():
             log.info("%s", healthy(queue))
             self._courier.take(healthy(queue))
 

@@ -11,7 +11,6 @@ from cronq.execution.pool import TICK
 from cronq.inetd import request
 from cronq.storage.claim_one import Refused
 from cronq.store import Lease
-from cronq.times import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,8 +133,8 @@ class Server(Engine):
 
     def _claim_one(self, job_id: int) -> Claimed:
         now, started = self._store.clock.now(), time.monotonic()
-        lease = Lease(self.worker, now + round(self._config.lease * SECOND))
-        job = self._store.claim_one(job_id, lease, now=now)
+        lease = Lease(self.worker, now=now, seconds=self._config.lease)
+        job = self._store.claim_one(job_id, lease)
         self.claimed += 1
         if not self._pool.in_hand:
             self._fence.renewed(started)

@@ -51,7 +51,7 @@ class Throughput:
         oldest = self._now - STEP * STEPS * SECOND
         for queue in queues:
             since = max(oldest, self._until.get(queue, 0))
-            for ended, waited in store.finished_since(queue, since, limit=_MOST):
+            for ended, waited in store.jobs.finished_since(queue, since, limit=_MOST):
                 if ended <= until:
                     self._waits[queue][_step(ended)].append(max(0, waited))
             self._until[queue] = until

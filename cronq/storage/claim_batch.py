@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
+
+from cronq.model.claimed_job import Claimed
+from cronq.storage.drivers.database import Conflict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from random import Random
     from typing import Any
 
     from cronq.model.selection import Filter
+    from cronq.storage.claim_one import Lease
     from cronq.storage.drivers.database import Transaction
     from cronq.storage.sql.writes import Queries
+    from cronq.storage.tables import Tables
 
 _Key = tuple[int, int, int, "str | None"]
 """Claim order, and the group: priority, available_at, id, group."""
@@ -162,3 +169,83 @@ def _by_group(front: Iterable[_Key]) -> dict[str, list[_Key]]:
         if key[3] is not None:
             groups.setdefault(key[3], []).append(key)
     return groups
+
+
+class BatchClaimer:
+    """Claims due jobs, and remembers how many runners were in its way."""
+
+    def __init__(self, tables: Tables, chance: Random) -> None:
+        self._tables = tables
+        self._queries = tables.queries
+        self._random = chance
+        self.slices = Slices(chance.randrange)
+
+    def claim(self, wanted: Filter, lease: Lease, *, limit: int) -> list[Claimed]:
+        """Lease up to `limit` due jobs in claim order."""
+        self._tables.open()
+        queues = self._claimable(wanted) if limit > 0 else []
+        while queues:
+            chosen = [self._draw(queues)] if wanted.weighted else queues
+            taken = self._claim_from(Wanted(chosen, wanted, limit), lease)
+            if taken or not wanted.weighted:
+                return taken
+            queues.remove(chosen[0])
+        return []
+
+    def _claim_from(self, wanted: Wanted, lease: Lease) -> list[Claimed]:
+        database, chosen = self._tables.open(), list[int]()
+        work = partial(self._take_from, wanted=wanted, lease=lease, chosen=chosen)
+        landed = partial(self._landed, lease, chosen)
+        taken = database.transact(work, landed)
+        while taken is None:
+            taken = database.transact(work, landed)
+        return sorted(taken, key=lambda job: (job.priority, job.available_at, job.id))
+
+    def _take_from(self, tx: Transaction, *, wanted: Wanted, lease: Lease, chosen: list[int]) -> list[Claimed] | None:
+        """`chosen` is told which rows the claim is about, for the case that its COMMIT gets no answer."""
+        many = self._tables.unprepared.many
+        line = BatchClaim(tx, self._queries, wanted, many=many, share=self.slices).choose()
+        chosen[:] = [*line.running, *line.following]
+        if line.again:
+            return None
+        taken = self._take(tx, self._queries.claim, line.running, lease)
+        if line.following:
+            taken += self._take(tx, self._queries.claim_behind, line.following, lease)
+        if len(taken) < len(chosen):
+            self._check(taken, line.grouped)
+        self.slices.learn(wanted=len(chosen), taken=len(taken))
+        return taken
+
+    def _check(self, taken: list[Claimed], grouped: frozenset[int]) -> None:
+        """Somebody else was quicker with some of the rows: without any, or without all of a group, start anew."""
+        if not taken or not grouped <= {job.id for job in taken}:
+            self.slices.learn(wanted=1, taken=0)
+            raise Conflict("claim")
+
+    def _landed(self, lease: Lease, chosen: list[int]) -> list[Claimed] | None:
+        """What a claim took whose COMMIT got no answer. Its rows are locked until that is decided."""
+        if not chosen:
+            return None
+        parameters = (self._tables.unprepared.many(sorted(chosen)), lease.token)
+        return [Claimed._make(row) for row in self._tables.query(self._queries.landed, parameters)] or None
+
+    def _claimable(self, wanted: Filter) -> list[str]:
+        present = {row[0] for row in self._tables.query(self._queries.queues_with_ready)}
+        if not present:
+            return []
+        return wanted.admitted(present - {row[0] for row in self._tables.query(self._queries.paused_queues)})
+
+    def _draw(self, queues: Sequence[str]) -> str:
+        weights = [1 / rank for rank in range(1, len(queues) + 1)]
+        return self._random.choices(queues, weights)[0]
+
+    def _take(self, tx: Transaction, sql: str, ids: list[int], lease: Lease) -> list[Claimed]:
+        if not ids:
+            return []
+        chosen = self._tables.unprepared.many(sorted(ids))
+        given = (*lease.parameters, chosen)
+        if self._queries.dialect.returning:
+            return [Claimed._make(row) for row in tx.query(sql, given)]
+        if not tx.execute(sql, given).rowcount:
+            return []
+        return [Claimed._make(row) for row in tx.query(self._queries.taken, (chosen, lease.token))]

@@ -6,12 +6,16 @@ before it, and nobody else quicker.
 
 from __future__ import annotations
 
+import os
+
 from cronq.storage.drivers.database import Conflict
+from cronq.times import SECOND
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cronq.storage.drivers.database import Connection, Database, Row, Transaction
     from cronq.storage.sql.writes import Queries
+    from cronq.storage.tables import Tables
 
 _FUTURE = ("scheduled", "retrying", "waiting")
 _IN_LINE = ("ready", "blocked")
@@ -21,31 +25,40 @@ class Refused(Exception):
     """The job can't be started now; the text says why, like `unknown`, `blocked by 40` or `paused`."""
 
 
-class Claim:
-    """On whose behalf a job is claimed, when, and until when the claim holds; instants."""
+class Lease:
+    """A worker's hold on the jobs of one claim: since when, and until when unless renewed; instants."""
 
-    def __init__(self, *, worker: str, token: int, now: int, until: int, process: tuple[str, int]) -> None:
+    __slots__ = ("now", "process", "token", "until", "worker")
+
+    def __init__(self, worker: str, *, now: int, seconds: float) -> None:
         self.worker = worker
-        self.token = token
         self.now = now
-        self.until = until
-        self.process = process
+        self.until = now + round(seconds * SECOND)
+        self.token = int.from_bytes(os.urandom(8), "big") >> 2 or 1
+        """Fences every update of these jobs until they are settled."""
+        self.process = (os.uname().nodename, os.getpid())
         """Host and pid."""
 
+    @property
+    def parameters(self) -> tuple[object, ...]:
+        """As the claiming statements take it."""
+        return self.worker, self.token, self.until, self.now, *self.process
 
-def claim_one(database: Database, queries: Queries, job_id: int, claim: Claim) -> Row:
+
+def claim_one(tables: Tables, job_id: int, lease: Lease) -> Row:
     """Claim exactly this job; returns its row in the order of cronq.model.job.Claimed. Raises Refused."""
-    picking = _Picking(database, queries, job_id, claim)
+    database = tables.open()
+    picking = _Picking(database, tables.queries, job_id, lease)
     picking.look(database)  # whoever is refused takes no lock
     return database.transact(picking.take, picking.landed)
 
 
 class _Picking:
-    def __init__(self, database: Database, queries: Queries, job_id: int, claim: Claim) -> None:
+    def __init__(self, database: Database, queries: Queries, job_id: int, lease: Lease) -> None:
         self._database = database
         self._queries = queries
         self._id = job_id
-        self._claim = claim
+        self._lease = lease
         self._chosen = database.many([job_id])
 
     def look(self, connection: Connection) -> Row:
@@ -54,7 +67,7 @@ class _Picking:
         if not rows:
             raise Refused("unknown")
         state, queue, group, priority, available_at = rows[0]
-        if state in _FUTURE and available_at > self._claim.now:
+        if state in _FUTURE and available_at > self._lease.now:
             raise Refused("not due")
         if state not in _FUTURE + _IN_LINE:
             raise Refused(state)
@@ -68,7 +81,7 @@ class _Picking:
         if group is not None:
             self._hold(tx, group, (priority, available_at, self._id))
         if state in _FUTURE:
-            tx.execute(self._queries.promote, ("ready", self._chosen, self._claim.now))
+            tx.execute(self._queries.promote, ("ready", self._chosen, self._lease.now))
         taken = self._claimed(tx)
         if not taken:
             raise Conflict(f"job {self._id}")
@@ -92,15 +105,14 @@ class _Picking:
         return first[2] if first < place else None
 
     def _claimed(self, tx: Transaction) -> list[Row]:
-        claim = self._claim
-        given = (claim.worker, claim.token, claim.until, claim.now, *claim.process, self._chosen)
+        given = (*self._lease.parameters, self._chosen)
         if self._queries.dialect.returning:
             return tx.query(self._queries.claim, given)
         if not tx.execute(self._queries.claim, given).rowcount:
             return []
-        return tx.query(self._queries.taken, (self._chosen, claim.token))
+        return tx.query(self._queries.taken, (self._chosen, self._lease.token))
 
     def landed(self) -> Row | None:
         """The job, if a claim whose COMMIT got no answer has taken it."""
-        rows = self._database.query(self._queries.landed, (self._chosen, self._claim.token))
+        rows = self._database.query(self._queries.landed, (self._chosen, self._lease.token))
         return rows[0] if rows else None

@@ -15,13 +15,13 @@ from cronq.storage import rows
 from cronq.storage.drivers.database import Duplicate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from random import Random
 
     from cronq.model.job import NewJob
     from cronq.storage.drivers.caller_connection import CallerConnection
-    from cronq.storage.drivers.database import Connection, Database, Transaction
-    from cronq.storage.sql.writes import Queries
+    from cronq.storage.drivers.database import Connection, Transaction
+    from cronq.storage.tables import Tables
 
 _BITS = 62
 
@@ -39,23 +39,23 @@ class _Call(NamedTuple):
 class Inserter:
     """Puts new jobs into the database: scheduled, ready, or blocked where their group is held."""
 
-    def __init__(self, database: Database, queries: Queries, chance: Random) -> None:
-        self._db = database
-        self._queries = queries
+    def __init__(self, tables: Tables, chance: Random) -> None:
+        self._tables = tables
+        self._queries = tables.queries
         self._chance = chance
-        self._server = queries.dialect.server
-        self._many: Callable[[Iterable[Any]], Any] = database.many
+        self._server = tables.queries.dialect.server
 
     def accept(self, jobs: Sequence[NewJob], *, now: int) -> list[Enqueued]:
         """Store all jobs or none; a unique job whose key an unfinished one has gets that one's id."""
+        database = self._tables.open()
         usual = rows.usual_row(jobs[0], now) if len(jobs) == 1 and not self._server else None
         if usual is not None:
-            return [Enqueued(self._db.insert(self._queries.enqueue_usual, usual), existing=False)]
+            return [Enqueued(database.insert(self._queries.enqueue_usual, usual), existing=False)]
         call = _Call(now, self._chance.getrandbits(_BITS) if self._server else None)
         try:
             if len(jobs) == 1:
-                return [self._insert(self._db, jobs[0], call)]
-            return self._db.transact(lambda tx: self._insert_all(tx, jobs, call))
+                return [self._insert(database, jobs[0], call)]
+            return database.transact(lambda tx: self._insert_all(tx, jobs, call))
         except Duplicate:
             if not self._server:
                 raise
@@ -105,7 +105,9 @@ class Inserter:
         if unique and not self._server:
             return [self._insert(tx, job, call) for job in jobs]
         groups = sorted({job.group for job in jobs if job.group})
-        held: dict[str, int] = dict(tx.query(self._queries.holders, (self._many(groups),))) if groups else {}
+        held: dict[str, int] = (
+            dict(tx.query(self._queries.holders, (self._tables.unprepared.many(groups),))) if groups else {}
+        )
         if jobs and not self._server and _are_alike(jobs):
             return self._insert_alike(tx, jobs, self._row(jobs[0], call, blocked=jobs[0].group in held))
         new = [self._row(job, call, number, blocked=job.group in held) for number, job in enumerate(jobs)]
@@ -118,7 +120,7 @@ class Inserter:
         task, _, *rest = first
         last = 0
         for start in range(0, len(jobs), _AT_ONCE):
-            texts = self._many([job.args for job in jobs[start : start + _AT_ONCE]])
+            texts = self._tables.unprepared.many([job.args for job in jobs[start : start + _AT_ONCE]])
             last = tx.insert(self._queries.enqueue_alike, (task, *rest, texts))
         # This is the only writer, so the ids count up without gaps.
         return [Enqueued(job_id, existing=False) for job_id in range(last - len(jobs) + 1, last + 1)]
@@ -135,7 +137,9 @@ class Inserter:
             tx.insert_unless_twins(self._queries.enqueue, [new[number] for number in missing])
             found.update(self._arrived(tx, len(jobs), call))
             keys = sorted({str(jobs[number].key) for number in missing if number not in found})
-            twins: dict[str, int] = dict(tx.query(self._queries.twins, (self._many(keys),))) if keys else {}
+            twins: dict[str, int] = (
+                dict(tx.query(self._queries.twins, (self._tables.unprepared.many(keys),))) if keys else {}
+            )
             for number in missing:
                 twin = twins.get(str(jobs[number].key))
                 if number not in found and twin is not None:
@@ -150,7 +154,7 @@ class Inserter:
 
     def _stored(self, jobs: Sequence[NewJob], call: _Call) -> list[Enqueued]:
         """A call's jobs that an earlier try had stored, unknown to us."""
-        there = self._arrived(self._db, len(jobs), call)
+        there = self._arrived(self._tables.open(), len(jobs), call)
         return [there[number] for number in range(len(jobs))]
 
 

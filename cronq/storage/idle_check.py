@@ -58,9 +58,9 @@ def _has_good_news(database: Database, config: Config, clock: Clock) -> bool:
     if not (config.notify or config.notify_command):
         return False
     from cronq.storage.incidents import Incidents  # here, not above: few have anybody to tell
-    from cronq.storage.sql.writes import Queries
+    from cronq.storage.tables import Tables
 
-    return Incidents(lambda: database, Queries(config.table_prefix, database.family), clock).any_healed()
+    return Incidents(Tables(config, clock, database)).any_recovered()
 
 
 def idle_statement(prefix: str, family: str = "sqlite") -> str:

@@ -13,48 +13,46 @@ from cronq.storage.drivers.database import Duplicate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
-    from cronq.storage.drivers.database import Database, Transaction
-    from cronq.storage.sql.writes import Queries
-    from cronq.times import Clock
+    from cronq.storage.drivers.database import Transaction
+    from cronq.storage.tables import Tables
 
 
 class Incidents:
     """The marks, in the database: whichever host finds a queue healthy, a person is told once."""
 
-    def __init__(self, opened: Callable[[], Database], queries: Queries, clock: Clock) -> None:
-        self._opened = opened
-        self._queries = queries
-        self._clock = clock
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._queries = tables.queries
 
     def mark(self, ids: Iterable[int]) -> None:
         """Remember that a person was told of these jobs."""
-        database, told = self._opened(), sorted(set(ids))
+        database, told = self._tables.open(), sorted(set(ids))
         if told:
             with suppress(Duplicate):  # somebody remembers it already
-                database.execute(self._queries.trouble, (self._clock.now(), database.many(told)))
+                database.execute(self._queries.trouble, (self._tables.clock.now(), database.many(told)))
 
-    def any_healed(self) -> bool:
+    def any_recovered(self) -> bool:
         """Whether a queue is healthy again and nobody has been told."""
         return any(self._is_healed(queue) for queue in self._queues())
 
-    def take_healed(self) -> list[str]:
+    def take_recovered(self) -> list[str]:
         """The queues that are healthy again; each is given to one asker only."""
         return [queue for queue in self._queues() if self._is_healed(queue) and self._take(queue)]
 
     def _queues(self) -> list[str]:
-        return [row[0] for row in self._opened().query(self._queries.troubled_queues)]
+        return [row[0] for row in self._tables.open().query(self._queries.troubled_queues)]
 
     def _is_healed(self, queue: str) -> bool:
-        return not self._opened().query(self._queries.still_troubled, (queue,))
+        return not self._tables.open().query(self._queries.still_troubled, (queue,))
 
     def _take(self, queue: str) -> bool:
-        return self._opened().transact(partial(self._forget, queue))
+        return self._tables.open().transact(partial(self._forget, queue))
 
     def _forget(self, queue: str, tx: Transaction) -> bool:
         """Remove the marks; False where another one was quicker, or a job got into trouble just now."""
         ids = [row[0] for row in tx.query(self._queries.troubles_of, (queue,))]
         if not ids or tx.query(self._queries.still_troubled, (queue,)):
             return False
-        return tx.execute(self._queries.heal, (queue, self._opened().many(ids))).rowcount == len(ids)
+        return tx.execute(self._queries.heal, (queue, self._tables.open().many(ids))).rowcount == len(ids)

@@ -12,11 +12,7 @@ from cronq.storage.drivers.database import Duplicate
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from cronq.storage.drivers.database import Database
-    from cronq.storage.sql.writes import Queries
-    from cronq.times import Clock
+    from cronq.storage.tables import Tables
 
 _NAME = "maintenance"
 
@@ -24,19 +20,19 @@ _NAME = "maintenance"
 class Leadership:
     """The lease on maintaining what all hosts share. On SQLite there is one host, and nothing to hold."""
 
-    def __init__(self, opened: Callable[[], Database], queries: Queries, clock: Clock) -> None:
-        self._opened = opened
-        self._queries = queries
-        self._clock = clock
-        self.shared = queries.dialect.server
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._queries = tables.queries
+        self.shared = tables.queries.dialect.server
+        """Whether several hosts may share the tables."""
 
     def hold(self, worker: str, *, seconds: float) -> bool:
         """Take the lease if nobody else has it, or keep it; False while another worker does."""
         if not self.shared:
             return True
-        now = self._clock.now()
+        now = self._tables.clock.now()
         until = now + round(seconds * SECOND)
-        database = self._opened()
+        database = self._tables.open()
         if database.execute(self._queries.take_duty, (worker, until, _NAME, worker, now)).rowcount:
             return True
         try:
@@ -44,7 +40,7 @@ class Leadership:
         except Duplicate:  # somebody holds it
             return False
 
-    def leave(self, worker: str) -> None:
+    def resign(self, worker: str) -> None:
         """Let the next one have it at once."""
         if self.shared:
-            self._opened().execute(self._queries.leave_duty, (_NAME, worker))
+            self._tables.open().execute(self._queries.leave_duty, (_NAME, worker))

@@ -12,11 +12,7 @@ from cronq.storage.drivers.database import Duplicate
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from cronq.storage.drivers.database import Database
-    from cronq.storage.sql.writes import Queries
-    from cronq.times import Clock
+    from cronq.storage.tables import Tables
 
 WINDOW = 32_768
 """Bytes of each stream that a follower is shown at a time; what was written before them is left out."""
@@ -44,14 +40,13 @@ class Tail(NamedTuple):
 class LiveOutputRows:
     """The rows through which followers and runners meet."""
 
-    def __init__(self, opened: Callable[[], Database], queries: Queries, clock: Clock) -> None:
-        self._opened = opened
-        self._queries = queries
-        self._clock = clock
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._queries = tables.queries
 
-    def want(self, job_id: int) -> None:
+    def follow(self, job_id: int) -> None:
         """Ask whoever runs the job to show what it prints; to be repeated every few seconds."""
-        database, now = self._opened(), self._clock.now()
+        database, now = self._tables.open(), self._tables.clock.now()
         until = now + round(_WANTED * SECOND)
         if not database.execute(self._queries.want_tail, (until, job_id, now)).rowcount:
             database.execute(self._queries.forget_tails, (now,))
@@ -60,14 +55,14 @@ class LiveOutputRows:
             except Duplicate:  # somebody else began to follow it in this moment
                 return
 
-    def show(self, job_id: int, tail: Tail) -> None:
+    def write(self, job_id: int, tail: Tail) -> None:
         """Write down what a job has printed so far, if somebody follows it."""
         given = (tail.token, tail.stdout.size, tail.stderr.size, tail.stdout.last, tail.stderr.last, job_id)
-        self._opened().execute(self._queries.show_tail, given)
+        self._tables.open().execute(self._queries.show_tail, given)
 
-    def see(self, job_id: int) -> Tail | None:
+    def read(self, job_id: int) -> Tail | None:
         """What was shown last; None if nothing was."""
-        rows = self._opened().query(self._queries.see_tail, (job_id,))
+        rows = self._tables.open().query(self._queries.see_tail, (job_id,))
         if not rows or rows[0][0] is None:
             return None
         token, stdout_size, stderr_size, stdout, stderr = rows[0]

@@ -7,21 +7,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cronq.model.job import COMMAND_TASK, Attempt, Failure, Job, State
 from cronq.storage import failure_groups, stats
-from cronq.storage.drivers.opening import open_database
-from cronq.storage.schema_version import is_current
-from cronq.storage.sql.writes import Queries
 from cronq.times import SECOND, to_datetime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from datetime import datetime
 
-    from cronq.config.loader import Config
     from cronq.model.selection import Selection
     from cronq.storage.drivers.database import Row
     from cronq.storage.failure_groups import FailureGroup
     from cronq.storage.stats import QueueStats
-    from cronq.times import Clock
+    from cronq.storage.tables import Tables
 
 
 _LARGEST_ID = 2**63 - 1
@@ -40,38 +36,18 @@ class FailedAttempt(NamedTuple):
     """Of the job, now."""
 
 
-class Reader:
-    """The store as those see it who only look."""
+class JobReader:
+    """Reads jobs and what belongs to them."""
 
-    def __init__(self, config: Config, clock: Clock) -> None:
-        self.clock = clock
-        self._config = config
-        self._db = open_database(config)
-        self._queries = Queries(config.table_prefix, self._db.family)
-        self._prepared = False
-
-    def prepare(self) -> None:
-        """Open the database; make the tables, or bring them up to date."""
-        if not self._prepared:
-            if not is_current(self._db, self._config.table_prefix):
-                from cronq.storage.migrations import upgrade
-
-                upgrade(self._config)
-            self._prepared = True
-
-    def be_patient(self, seconds: float) -> None:
-        """How long a call may try again where the database is away, or somebody is in the way."""
-        self._db.be_patient(seconds)
-
-    def close(self) -> None:
-        """Close the connection; the next call opens another one."""
-        self._db.close()
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._queries = tables.queries
 
     def get(self, job_id: int) -> Job | None:
         """The job with this id, None if there is none."""
         if job_id > _LARGEST_ID:
             return None
-        jobs = [_job(row) for row in self._rows(f"{self._queries.job} WHERE id = ?", (job_id,))]
+        jobs = [_job(row) for row in self._tables.query(f"{self._queries.job} WHERE id = ?", (job_id,))]
         return jobs[0] if jobs else None
 
     def find(self, selection: Selection, *, limit: int | None = None) -> list[Job]:
@@ -81,14 +57,14 @@ class Reader:
             return self.find(selection._replace(errors=(), ids=tuple(chosen))) if chosen else []
         where, parameters = self._where(selection)
         sql = f"{self._queries.job} WHERE {where} ORDER BY id DESC LIMIT ?"
-        return [_job(row) for row in self._rows(sql, (*parameters, _LARGEST_ID if limit is None else limit))]
+        return [_job(row) for row in self._tables.query(sql, (*parameters, _LARGEST_ID if limit is None else limit))]
 
     def ids(self, selection: Selection) -> list[int]:
         """The ids of the selected jobs, ascending."""
         marks = _fingerprints(selection)
         where, parameters = self._where(selection)
         asked = f"{failure_groups.COLUMNS}, id" if marks else "id"
-        rows = self._rows(f"SELECT {asked} FROM {self._queries.jobs} WHERE {where} ORDER BY id", parameters)
+        rows = self._tables.query(f"SELECT {asked} FROM {self._queries.jobs} WHERE {where} ORDER BY id", parameters)
         return [row[-1] for row in rows if not marks or failure_groups.fits(row, marks, selection.errors)]
 
     def count(self, selection: Selection) -> int:
@@ -102,12 +78,14 @@ class Reader:
             return self.breakdown(selection._replace(errors=(), ids=ids)) if ids else []
         where, parameters = self._where(selection)
         sql = f"SELECT queue, state, task, count(*) FROM {self._queries.jobs} WHERE {where} GROUP BY queue, state, task"
-        return sorted((row[0], row[1], row[2], row[3]) for row in self._rows(sql, parameters))
+        return sorted((row[0], row[1], row[2], row[3]) for row in self._tables.query(sql, parameters))
 
     def failures(self, selection: Selection) -> list[FailureGroup]:
         """The selected jobs whose last attempt failed, those alike together, the most frequent first."""
         where, parameters = self._where(selection)
-        rows = self._rows(failure_groups.statement(self._queries.jobs, self._queries.attempts, where), parameters)
+        rows = self._tables.query(
+            failure_groups.statement(self._queries.jobs, self._queries.attempts, where), parameters
+        )
         marks = _fingerprints(selection)
         return failure_groups.grouped(
             row for row in rows if not marks or failure_groups.fits(row, marks, selection.errors)
@@ -115,59 +93,62 @@ class Reader:
 
     def queues(self) -> list[str]:
         """The names of the queues that have jobs, sorted."""
-        return sorted(row[0] for row in self._rows(f"SELECT DISTINCT queue FROM {self._queries.jobs}"))
+        return sorted(row[0] for row in self._tables.query(f"SELECT DISTINCT queue FROM {self._queries.jobs}"))
 
     def tasks(self) -> list[str]:
         """The names of the tasks that have jobs, sorted."""
-        return sorted(row[0] for row in self._rows(f"SELECT DISTINCT task FROM {self._queries.jobs}"))
+        return sorted(row[0] for row in self._tables.query(f"SELECT DISTINCT task FROM {self._queries.jobs}"))
 
     def attempts(self, job_id: int) -> list[Attempt]:
         """The attempts of a job that did not succeed, oldest first."""
-        return [_attempt(row) for row in self._rows(self._queries.history, (job_id,))]
+        return [_attempt(row) for row in self._tables.query(self._queries.history, (job_id,))]
 
     def output(self, job_id: int) -> tuple[str | None, str | None]:
         """What the last attempt wrote to stdout and stderr: head and tail of each."""
-        rows = self._rows(self._queries.output, (job_id,))
+        rows = self._tables.query(self._queries.output, (job_id,))
         return (rows[0][0], rows[0][1]) if rows else (None, None)
 
     def counts(self) -> list[tuple[str, str, int]]:
         """Queue, state and how many jobs, sorted."""
-        return sorted((row[0], row[1], row[2]) for row in self._rows(self._queries.counts))
+        return sorted((row[0], row[1], row[2]) for row in self._tables.query(self._queries.counts))
 
-    def census(self) -> QueueStats:
+    def stats(self) -> QueueStats:
         """How the queue stands."""
-        self.prepare()
-        return stats.look(self._db, self._queries, self._config)
+        return stats.look(self._tables)
 
     def backlog(self) -> int:
         """How many jobs are ready."""
-        return self._rows(self._queries.backlog)[0][0]  # type: ignore[no-any-return]
+        return self._tables.query(self._queries.backlog)[0][0]  # type: ignore[no-any-return]
 
     def ahead_of(self, job: Job) -> int:
         """How many ready jobs of its queue come before a ready one."""
         place = (job.queue, job.priority, job.priority, job.id, job.id, job.id)
-        return self._rows(self._queries.ahead, place)[0][0]  # type: ignore[no-any-return]
+        return self._tables.query(self._queries.ahead, place)[0][0]  # type: ignore[no-any-return]
 
     def unfinished(self, keys: Iterable[str]) -> set[str]:
         """Those of the keys that have a job which has not ended."""
         wanted = list(keys)
-        return {row[0] for row in self._rows(self._queries.unfinished, (self._db.many(wanted),))} if wanted else set()
+        return (
+            {row[0] for row in self._tables.query(self._queries.unfinished, (self._tables.unprepared.many(wanted),))}
+            if wanted
+            else set()
+        )
 
     def running(self) -> list[tuple[str, int, str, int]]:
         """What workers have in hand, by worker and in the order of the claims: worker, id, task, since when."""
-        return [(row[0], row[1], row[2], row[3]) for row in self._rows(self._queries.in_hand)]
+        return [(row[0], row[1], row[2], row[3]) for row in self._tables.query(self._queries.in_hand)]
 
     def finished_since(self, queue: str, since: int, *, limit: int) -> list[tuple[int, int]]:
         """The newest finished jobs of a queue: when each ended, and the microseconds between due and start."""
-        return [(row[0], row[1]) for row in self._rows(self._queries.lately_finished, (queue, since, limit))]
+        return [(row[0], row[1]) for row in self._tables.query(self._queries.lately_finished, (queue, since, limit))]
 
     def latest_failures(self, *, limit: int) -> list[FailedAttempt]:
         """The newest attempts that did not succeed, newest first."""
-        return [FailedAttempt._make(row) for row in self._rows(self._queries.lately_failed, (limit,))]
+        return [FailedAttempt._make(row) for row in self._tables.query(self._queries.lately_failed, (limit,))]
 
     def paused(self) -> set[str]:
         """The queues that are paused."""
-        return {row[0] for row in self._rows(self._queries.paused_queues)}
+        return {row[0] for row in self._tables.query(self._queries.paused_queues)}
 
     def _where(self, selection: Selection) -> tuple[str, list[Any]]:
         """The condition; failures' fingerprints aren't part of it."""
@@ -187,17 +168,13 @@ class Reader:
                 terms.append(f"state = '{State(wanted[0]).value}'")
             elif wanted:
                 terms.append(f"{column} {self._queries.dialect.among}")
-                parameters.append(self._db.many(wanted))
+                parameters.append(self._tables.unprepared.many(wanted))
         if selection.older_than is not None:
             terms.append("coalesce(finished_at, created_at) < ?")
-            parameters.append(self.clock.now() - round(selection.older_than * SECOND))
+            parameters.append(self._tables.clock.now() - round(selection.older_than * SECOND))
         if _fingerprints(selection):
             terms.append("error_class IS NOT NULL")
         return " AND ".join(terms), parameters
-
-    def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        self.prepare()
-        return self._db.query(sql, parameters)
 
 
 def _fingerprints(selection: Selection) -> frozenset[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from cronq.locks import last_run, run_is_on
 from cronq.storage.drivers.opening import open_database
 from cronq.storage.schema_version import is_current
-from cronq.storage.sql.writes import Queries
+from cronq.storage.tables import Tables
 from cronq.storage.workers import WorkerRegistry
 from cronq.times import SECOND, Clock
 
@@ -86,27 +86,35 @@ class QueueStats:
 def take(config: Config) -> QueueStats | None:
     """Look at the queue; None where it has no tables yet. Raises Unavailable."""
     database = open_database(config)
-    queries = Queries(config.table_prefix, database.family)
     try:
-        return look(database, queries, config) if is_current(database, config.table_prefix) else None
+        return look(_clocked(config, database)) if is_current(database, config.table_prefix) else None
     finally:
         database.close()
 
 
-def look(database: Database, queries: Queries, config: Config) -> QueueStats:
-    """The census through an open database. Raises Unavailable."""
-    clock = Clock()
-    measured = database.read_clock()
-    if measured is not None:
-        clock.set_by(measured)
-    census = QueueStats(clock.now(), [tuple(row) for row in database.query(queries.counts)])
-    census.paused = frozenset(row[0] for row in database.query(queries.paused_queues))
-    for worker in WorkerRegistry(lambda: database, queries, clock).workers():
-        alive = worker.seen_at >= census.now - round(config.lease * SECOND)
-        (census.workers if alive else census.silent).append(worker)
-    census.last_run = last_run(config)
-    census.run_is_on = run_is_on(config)
-    return census
+def look_through(config: Config, database: Database) -> QueueStats:
+    """The statistics through an open database with current tables. Raises Unavailable."""
+    return look(_clocked(config, database))
+
+
+def _clocked(config: Config, database: Database) -> Tables:
+    tables = Tables(config, Clock(), database)
+    tables.synchronise()
+    return tables
+
+
+def look(tables: Tables) -> QueueStats:
+    """The statistics of a queue. Raises Unavailable."""
+    tables.open()
+    config, queries = tables.config, tables.queries
+    seen = QueueStats(tables.clock.now(), [tuple(row) for row in tables.query(queries.counts)])
+    seen.paused = frozenset(row[0] for row in tables.query(queries.paused_queues))
+    for worker in WorkerRegistry(tables).all():
+        alive = worker.seen_at >= seen.now - round(config.lease * SECOND)
+        (seen.workers if alive else seen.silent).append(worker)
+    seen.last_run = last_run(config)
+    seen.run_is_on = run_is_on(config)
+    return seen
 
 
 WINDOW = 300
@@ -129,33 +137,31 @@ class RecentStats:
 
 
 def take_recent(config: Config) -> tuple[QueueStats, RecentStats] | None:
-    """The census and what happened lately; None where there are no tables yet. Raises Unavailable."""
+    """The statistics and what happened lately; None where there are no tables yet. Raises Unavailable."""
     database = open_database(config)
-    queries = Queries(config.table_prefix, database.family)
     try:
         if not is_current(database, config.table_prefix):
             return None
-        census = look(database, queries, config)
-        return census, _look_back(database, queries, census.now - WINDOW * SECOND)
+        tables = _clocked(config, database)
+        seen = look(tables)
+        return seen, _look_back(tables, seen.now - WINDOW * SECOND)
     finally:
         database.close()
 
 
-def _look_back(database: Database, queries: Queries, since: int) -> RecentStats:
-    recent = RecentStats()
-    recent.newest_id = database.query(queries.newest)[0][0] or 0
-    ended = database.query(queries.lately_ended, (since,))
+def _look_back(tables: Tables, since: int) -> RecentStats:
+    recent, queries = RecentStats(), tables.queries
+    recent.newest_id = tables.query(queries.newest)[0][0] or 0
+    ended = tables.query(queries.lately_ended, (since,))
     recent.ended = sorted((queue, state, number) for queue, state, number in ended if number)
-    recent.outcomes = [(row[0], row[1]) for row in database.query(queries.lately_tried, (_NEWEST, since))]
+    recent.outcomes = [(row[0], row[1]) for row in tables.query(queries.lately_tried, (_NEWEST, since))]
     finished = [queue for queue, state, _ in recent.ended if state == "finished"]
-    recent.durations = list(_durations(database, queries, finished, since))
+    recent.durations = list(_durations(tables, finished, since))
     return recent
 
 
-def _durations(
-    database: Database, queries: Queries, queues: Iterable[str], since: int
-) -> Iterable[tuple[str, int, float, float]]:
+def _durations(tables: Tables, queues: Iterable[str], since: int) -> Iterable[tuple[str, int, float, float]]:
     for queue in queues:
-        number, mean, most = database.query(queries.lately_took, (queue, since, _NEWEST))[0]
+        number, mean, most = tables.query(tables.queries.lately_took, (queue, since, _NEWEST))[0]
         if number:
             yield queue, number, float(mean) / SECOND, most / SECOND

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cronq.model.selection import Filter
 from cronq.storage.drivers.database import Duplicate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from cronq.storage.drivers.database import Database
-    from cronq.storage.sql.writes import Queries
-    from cronq.times import Clock
+    from cronq.storage.tables import Tables
 
 
 END = "end"
@@ -65,38 +61,73 @@ class Worker(NamedTuple):
         return Filter(tuple(self.queues.split()))
 
 
+class Requests(NamedTuple):
+    """What was asked of a worker by others, through the database."""
+
+    asked: str | None
+    """`end`: after its jobs."""
+    paused: frozenset[str]
+    """The queues that are paused."""
+    kills: tuple[int, ...]
+    """Its jobs that somebody asked to kill."""
+    next_due: int | None
+    """The instant at which the next scheduled, retrying or waiting job is due."""
+    followed: tuple[int, ...] = ()
+    """The jobs, anybody's, whose output somebody follows."""
+
+
+_ASKED, _PAUSED, _KILL, _DUE, _FOLLOWED = range(1, 6)
+"""As the statement numbers its parts."""
+
+
 class WorkerRegistry:
     """The workers' rows. A row says that a worker lived when it was last seen, nothing about its jobs."""
 
-    def __init__(self, opened: Callable[[], Database], queries: Queries, clock: Clock) -> None:
-        self._opened = opened
-        self._queries = queries
-        self._clock = clock
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._queries = tables.queries
 
-    def enter(self, entry: Registration) -> None:
-        """Put a runner on the roster."""
-        now = self._clock.now()
+    def register(self, entry: Registration) -> None:
+        """Record a runner that has started."""
+        now = self._tables.clock.now()
         try:
-            self._opened().execute(self._queries.enter, (*entry, now, now))
+            self._tables.open().execute(self._queries.enter, (*entry, now, now))
         except Duplicate:  # the answer got lost, and it was written again
             return
 
-    def beat(self, name: str, presence: Heartbeat) -> bool:
-        """Say that a runner lives, and how it does; False if it isn't on the roster."""
-        return bool(self._opened().execute(self._queries.beat, (self._clock.now(), *presence, name)).rowcount)
+    def heartbeat(self, name: str, presence: Heartbeat) -> bool:
+        """Say that a runner lives, and how it does; False if it isn't registered."""
+        return bool(
+            self._tables.open().execute(self._queries.beat, (self._tables.clock.now(), *presence, name)).rowcount
+        )
 
-    def leave(self, name: str) -> None:
-        """Take a runner off the roster; its jobs must have been freed before."""
-        self._opened().execute(self._queries.leave, (name,))
+    def unregister(self, name: str) -> None:
+        """Remove a runner; its jobs must have been freed before."""
+        self._tables.open().execute(self._queries.leave, (name,))
 
     def forget_silent(self, since: int) -> None:
         """Take runners off the roster that hold no lease and gave no sign of life since an instant."""
-        self._opened().execute(self._queries.forget_silent, (since,))
+        self._tables.open().execute(self._queries.forget_silent, (since,))
 
-    def workers(self) -> list[Worker]:
-        """All that are on the roster, oldest first."""
-        return [Worker._make(row) for row in self._opened().query(self._queries.workers_seen)]
+    def all(self) -> list[Worker]:
+        """All registered workers, oldest first."""
+        return [Worker._make(row) for row in self._tables.open().query(self._queries.workers_seen)]
 
     def ask(self, name: str, what: str | None) -> bool:
-        """Ask a runner to do something (`end`), or no longer; False if it isn't on the roster."""
-        return bool(self._opened().execute(self._queries.ask, (what, name)).rowcount)
+        """Ask a runner to do something (`end`), or no longer; False if it isn't registered."""
+        return bool(self._tables.open().execute(self._queries.ask, (what, name)).rowcount)
+
+    def requests(self, worker: str) -> Requests:
+        """What a worker must know each second, in one statement."""
+        told: dict[int, list[tuple[Any, int]]] = {}
+        for kind, text, number in self._tables.query(
+            self._queries.requests, (worker, worker, self._tables.clock.now())
+        ):
+            told.setdefault(kind, []).append((text, number))
+        return Requests(
+            asked=next((text for text, _ in told.get(_ASKED, ())), None),
+            paused=frozenset(text for text, _ in told.get(_PAUSED, ())),
+            kills=tuple(number for _, number in told.get(_KILL, ())),
+            next_due=next((number for _, number in told.get(_DUE, ())), None),
+            followed=tuple(number for _, number in told.get(_FOLLOWED, ())),
+        )

@@ -19,7 +19,6 @@ from cronq.errors import TryLater
 from cronq.model.job import Claimed
 from cronq.model.selection import Filter
 from cronq.store import Lease
-from cronq.times import SECOND
 from tests.contract.steps import ending, outcome
 
 EVERYTHING = Filter()
@@ -101,8 +100,8 @@ class Callers:
 
     def claim(self) -> None:
         now = self.queue.clock.now()
-        lease = Lease("one", now + 3600 * SECOND)
-        taken = self.queue.store.claim(EVERYTHING, lease, limit=self.random.randrange(1, 6), now=now)
+        lease = Lease("one", now=now, seconds=3600)
+        taken = self.queue.store.claim(EVERYTHING, lease, limit=self.random.randrange(1, 6))
         self._held += taken
         for job in taken:
             if job.id in self.accepted and self.accepted[job.id] not in str(job.args):

@@ -35,7 +35,7 @@ def later(store: Store, seconds: float) -> int:
 def claim(store: Store, limit: int = 100, *, worker: str = "one", wanted: Filter = ALL) -> list[Claimed]:
     """Claim for a worker, with a lease of a minute."""
     now = store.clock.now()
-    return store.claim(wanted, Lease(worker, now + LEASE), limit=limit, now=now)
+    return store.claim(wanted, Lease(worker, now=now, seconds=LEASE / SECOND), limit=limit)
 
 
 def claimed_ids(store: Store, limit: int = 100, *, worker: str = "one", wanted: Filter = ALL) -> list[int]:
@@ -71,7 +71,7 @@ def finish(store: Store, jobs: Iterable[Claimed]) -> None:
 
 def stored(store: Store, job_id: int) -> Job:
     """The job, which must be there."""
-    job = store.get(job_id)
+    job = store.jobs.get(job_id)
     assert job is not None
     return job
 

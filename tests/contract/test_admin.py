@@ -14,15 +14,15 @@ from tests.contract.steps import claim, end, later, new, put, states, stored
 def test_retry_gives_a_fresh_budget_and_keeps_the_history(store: Store, clock: ManualClock) -> None:
     (job_id,) = put(store, new(max_attempts=1))
     end(store, claim(store)[0], "error")
-    assert store.retry([job_id, job_id + 1]) == [job_id]
+    assert store.admin.retry([job_id, job_id + 1]) == [job_id]
     job = stored(store, job_id)
     assert (job.state, job.attempt, job.finished_at, job.error, job.outcome) == ("ready", 0, None, None, None)
     clock.advance(1)
     end(store, claim(store)[0], "error")
-    assert [attempt.number for attempt in store.attempts(job_id)] == [1, 2]
+    assert [attempt.number for attempt in store.jobs.attempts(job_id)] == [1, 2]
     assert stored(store, job_id).state == "failed"
-    assert store.retry([job_id]) == [job_id]
-    assert store.retry([job_id]) == []
+    assert store.admin.retry([job_id]) == [job_id]
+    assert store.admin.retry([job_id]) == []
 
 
 def test_retry_is_refused_while_a_twin_is_unfinished(store: Store) -> None:
@@ -31,10 +31,10 @@ def test_retry_is_refused_while_a_twin_is_unfinished(store: Store) -> None:
         end(store, job)
     (twin,) = put(store, new(key="k", unique=True))
     with pytest.raises(InvalidInput, match=f"job {first} can't be retried: job {twin} with the same unique key 'k'"):
-        store.retry([plain, first])
+        store.admin.retry([plain, first])
     assert states(store, [first, plain, twin]) == ["finished", "finished", "ready"]
-    store.cancel([twin])
-    assert store.retry([first]) == [first]
+    store.admin.cancel([twin])
+    assert store.admin.retry([first]) == [first]
     assert store.enqueue([new(key="k", unique=True)]) == [(first, True)]
 
 
@@ -45,18 +45,18 @@ def test_cancel_what_is_not_running(store: Store) -> None:
     _, broken = claim(store, 2)
     end(store, broken, "error", "fail")
     everything = [ready, running, scheduled, failed]
-    assert store.cancel(everything, reason="by hand") == [ready, scheduled, failed]
+    assert store.admin.cancel(everything, reason="by hand") == [ready, scheduled, failed]
     assert states(store, everything) == ["cancelled", "running", "cancelled", "cancelled"]
     error = stored(store, ready).error
     assert error is not None
     assert (error.kind, error.message) == ("Cancelled", "by hand")
-    assert store.cancel(everything) == []
+    assert store.admin.cancel(everything) == []
 
 
 def test_a_cancelled_job_retried_finishes_without_an_error(store: Store) -> None:
     (job_id,) = put(store, new())
-    store.cancel([job_id], reason="by hand")
-    store.retry([job_id])
+    store.admin.cancel([job_id], reason="by hand")
+    store.admin.retry([job_id])
     end(store, claim(store)[0])
     assert (stored(store, job_id).state, stored(store, job_id).error) == ("finished", None)
 
@@ -67,9 +67,9 @@ def test_clear_goes_by_the_end_not_by_the_creation(store: Store, clock: ManualCl
     end(store, jobs[0])
     clock.advance(3600)
     end(store, jobs[1])
-    assert list(store.clear(["finished"], older_than=1800)) == [1]
-    assert store.ids(Selection()) == [late]
-    assert store.get(old) is None
+    assert list(store.admin.clear(["finished"], older_than=1800)) == [1]
+    assert store.jobs.ids(Selection()) == [late]
+    assert store.jobs.get(old) is None
 
 
 def test_clear_leaves_other_states_and_what_is_unfinished(store: Store, clock: ManualClock) -> None:
@@ -79,30 +79,30 @@ def test_clear_leaves_other_states_and_what_is_unfinished(store: Store, clock: M
     end(store, failed, "error", "fail")
     end(store, retrying, "error")
     clock.advance(99)
-    assert sum(store.clear(["finished", "ready", "running", "retrying"])) == 1
-    assert store.ids(Selection()) == ids[1:]
-    assert sum(store.clear(["failed", "cancelled"])) == 1
-    assert store.attempts(failed.id) == []
-    assert len(store.attempts(retrying.id)) == 1
+    assert sum(store.admin.clear(["finished", "ready", "running", "retrying"])) == 1
+    assert store.jobs.ids(Selection()) == ids[1:]
+    assert sum(store.admin.clear(["failed", "cancelled"])) == 1
+    assert store.jobs.attempts(failed.id) == []
+    assert len(store.jobs.attempts(retrying.id)) == 1
     assert stored(store, running.id).state == "running"
 
 
 def test_clear_works_in_batches(store: Store, clock: ManualClock) -> None:
     ids = put(store, *[new()] * 2300)
-    store.cancel(ids)
+    store.admin.cancel(ids)
     clock.advance(1)
-    assert list(store.clear(["cancelled"])) == [1000, 1000, 300]
+    assert list(store.admin.clear(["cancelled"])) == [1000, 1000, 300]
 
 
 def test_find_selects_by_every_field_newest_first(store: Store) -> None:
     ids = put(store, new("a", queue="q"), new("b", queue="q", key="k"), new("b", group="g"), new("b"))
-    assert [job.id for job in store.find(Selection())] == ids[::-1]
-    assert [job.id for job in store.find(Selection(), limit=2)] == ids[:1:-1]
-    assert store.ids(Selection(queues=("q",))) == ids[:2]
-    assert store.ids(Selection(tasks=("b",), queues=("q",))) == [ids[1]]
-    assert store.ids(Selection(groups=("g",))) == [ids[2]]
-    assert store.ids(Selection(keys=("k",))) == [ids[1]]
-    assert store.ids(Selection(ids=(ids[0], 99))) == [ids[0]]
-    assert store.ids(Selection(states=frozenset({"running"}))) == []
-    assert store.counts() == [("default", "ready", 2), ("q", "ready", 2)]
-    assert store.get(2**70) is None
+    assert [job.id for job in store.jobs.find(Selection())] == ids[::-1]
+    assert [job.id for job in store.jobs.find(Selection(), limit=2)] == ids[:1:-1]
+    assert store.jobs.ids(Selection(queues=("q",))) == ids[:2]
+    assert store.jobs.ids(Selection(tasks=("b",), queues=("q",))) == [ids[1]]
+    assert store.jobs.ids(Selection(groups=("g",))) == [ids[2]]
+    assert store.jobs.ids(Selection(keys=("k",))) == [ids[1]]
+    assert store.jobs.ids(Selection(ids=(ids[0], 99))) == [ids[0]]
+    assert store.jobs.ids(Selection(states=frozenset({"running"}))) == []
+    assert store.jobs.counts() == [("default", "ready", 2), ("q", "ready", 2)]
+    assert store.jobs.get(2**70) is None

@@ -86,7 +86,7 @@ def test_promotion_goes_on_after_a_batch(store: Store, clock: ManualClock) -> No
     put(store, *[new(available_at=later(store, 1))] * 2300)
     clock.advance(1)
     assert store.promote(clock.now()) == 2300
-    assert store.backlog() == 2300
+    assert store.jobs.backlog() == 2300
 
 
 def test_a_thousand_postponed_in_front_starve_nobody(store: Store) -> None:
@@ -107,13 +107,13 @@ def test_a_group_in_front_starves_nobody(store: Store) -> None:
 
 def test_paused_queues(config: Config, store: Store) -> None:
     ids = put(store, new(queue="a"), new(queue="b"))
-    store._db.execute(f"INSERT INTO {config.table_prefix}paused VALUES ('a', 0)")
-    assert store.paused() == {"a"}
+    store._tables.open().execute(f"INSERT INTO {config.table_prefix}paused VALUES ('a', 0)")
+    assert store.jobs.paused() == {"a"}
     assert claimed_ids(store) == [ids[1]]
 
 
 def test_weights_are_one_by_rank(store: Store) -> None:
-    store._random = random.Random(1)
+    store._claimer._random = random.Random(1)
     put(store, *[new(queue=queue) for queue in ("a", "b", "c")])
     wanted = Filter(("a", "b", "c"), weighted=True)
     count: Counter[str] = Counter()
@@ -137,7 +137,7 @@ def _claim_all(config: Config, name: str, start: object, answers: object) -> Non
     start.wait()  # type: ignore[attr-defined]
     taken: list[int] = []
     with Store(config, Clock()) as store:
-        while jobs := store.claim(Filter(), Lease(name, store.clock.now() + LEASE), limit=7, now=store.clock.now()):
+        while jobs := store.claim(Filter(), Lease(name, now=store.clock.now(), seconds=60), limit=7):
             taken += [job.id for job in jobs]
             finish(store, jobs)
     answers.put(taken)  # type: ignore[attr-defined]

@@ -209,11 +209,11 @@ class Queue(RuleBasedStateMachine):
         row = self.row(job_id)
         if verb == "cancel":
             wanted = row["state"] not in {"running", "finished", "cancelled"} and row["lease_until"] is None
-            assert self.store.cancel([job_id]) == ([job_id] if wanted else [])
+            assert self.store.admin.cancel([job_id]) == ([job_id] if wanted else [])
             return
         twin = row["is_unique"] and any(r["unique_key"] == row["job_key"] for r in self.rows())
         if row["state"] in ENDED and not twin:
-            assert self.store.retry([job_id]) == [job_id]
+            assert self.store.admin.retry([job_id]) == [job_id]
             self.spent[job_id] += self.attempts[job_id]
             self.attempts[job_id] = 0
 
@@ -221,7 +221,7 @@ class Queue(RuleBasedStateMachine):
     def clear(self, which: State) -> None:
         self.clock.advance(1)
         before = {row["id"] for row in self.rows()}
-        count = sum(self.store.clear([which]))
+        count = sum(self.store.admin.clear([which]))
         gone = before - {row["id"] for row in self.rows()}
         assert len(gone) == count
         for job_id in gone:
@@ -301,7 +301,7 @@ class Queue(RuleBasedStateMachine):
             self.store.promote(self.clock.now())
             failed = [holder for holder in self.holders().values() if self.row(holder)["state"] == "failed"]
             for job_id in failed:
-                self.store.cancel([job_id])
+                self.store.admin.cancel([job_id])
             taken = claim(self.store, 100)
             if not taken and not failed:
                 break

@@ -21,21 +21,23 @@ CALLERS = 8
 
 def pick(store: Store, job_id: int, *, worker: str = "one") -> Claimed:
     now = store.clock.now()
-    return store.claim_one(job_id, Lease(worker, now + LEASE), now=now)
+    return store.claim_one(job_id, Lease(worker, now=now, seconds=60))
 
 
 def refusal(store: Store, job_id: int) -> str:
     """Why the job isn't given; nothing about it changes."""
-    before = store.get(job_id)
+    before = store.jobs.get(job_id)
     with pytest.raises(Refused) as refused:
         pick(store, job_id)
-    assert store.get(job_id) == before
+    assert store.jobs.get(job_id) == before
     return str(refused.value)
 
 
 def pause(store: Store, queue: str) -> None:
     config: Any = store._config
-    store._db.execute(f"INSERT INTO {config.table_prefix}paused (queue, paused_at) VALUES (?, ?)", (queue, 1))
+    store._tables.open().execute(
+        f"INSERT INTO {config.table_prefix}paused (queue, paused_at) VALUES (?, ?)", (queue, 1)
+    )
 
 
 def test_it_is_leased_like_any_claim(store: Store, clock: ManualClock) -> None:
@@ -58,7 +60,7 @@ def test_running_and_ended_jobs_are_left_alone(store: Store) -> None:
     pick(store, running)
     end(store, pick(store, finished))
     end(store, pick(store, failed), "error", "fail")
-    store.cancel([cancelled])
+    store.admin.cancel([cancelled])
     answers = [refusal(store, job_id) for job_id in (running, finished, failed, cancelled)]
     assert answers == ["running", "finished", "failed", "cancelled"]
 

@@ -66,7 +66,7 @@ def test_a_batch_is_accepted_whole_or_not_at_all(store: Store, group: str | None
     bad = new(priority=None)  # a column that must not be empty stands for any failure in the middle
     with pytest.raises(Exception):  # noqa: B017, PT011 - the engine's own
         store.enqueue([new(group=group), bad])
-    assert store.ids(EVERYTHING) == []
+    assert store.jobs.ids(EVERYTHING) == []
 
 
 def test_initial_states(store: Store) -> None:
@@ -94,13 +94,13 @@ def test_twins_in_one_batch(store: Store) -> None:
 def test_a_twin_that_ended_does_not_count(store: Store, how: str) -> None:
     (first,) = put(store, new(key="k", unique=True))
     if how == "cancelled":
-        store.cancel([first])
+        store.admin.cancel([first])
     else:
         end(store, claim(store)[0], *(("success",) if how == "finished" else ("error", "fail")))
     assert states(store, [first]) == [how]
     (second,) = store.enqueue([new(key="k", unique=True)])
     assert second.existing is False
-    assert store.unfinished(["k", "none"]) == {"k"}
+    assert store.jobs.unfinished(["k", "none"]) == {"k"}
 
 
 @pytest.mark.parametrize("kind", ["retrying", "waiting", "running"])
@@ -131,7 +131,7 @@ def test_eight_processes_agree_on_one_unique_job(config: Config, store: Store) -
         process.join(30)
     assert len({answer[0].id for answer in answers}) == 1
     assert sorted(answer[0].existing for answer in answers) == [False] + [True] * 7
-    assert len(store.ids(Selection(keys=("k",)))) == 1
+    assert len(store.jobs.ids(Selection(keys=("k",)))) == 1
     for _, *batch in answers:
         one, two, three = (stored(store, job.id).task for job in batch)
         assert (one[-2:], two, three) == (".0", one[:-1] + "1", one[:-1] + "2")
@@ -148,17 +148,17 @@ def test_a_rollback_leaves_nothing_and_a_commit_everything(config: Config, store
         connection.execute(text("INSERT INTO orders VALUES (1)"))
         store.enqueue_through(connection, [new()])
         connection.rollback()
-        assert store.ids(EVERYTHING) == []
+        assert store.jobs.ids(EVERYTHING) == []
         one, two = store.enqueue_through(connection, [new(), new(group="g")])
         assert two.id == one.id + 1
         connection.commit()
-    assert store.ids(EVERYTHING) == [one.id, two.id]
+    assert store.jobs.ids(EVERYTHING) == [one.id, two.id]
     with Session(engine) as session:
         store.enqueue_through(session, [new()])
         session.rollback()
         (three,) = store.enqueue_through(session, [new()])
         session.commit()
-    assert store.ids(EVERYTHING) == [one.id, two.id, three.id]
+    assert store.jobs.ids(EVERYTHING) == [one.id, two.id, three.id]
     engine.dispose()
 
 
@@ -168,7 +168,7 @@ def test_a_twin_is_seen_within_the_transaction(config: Config, store: Store) -> 
         one, two = store.enqueue_through(connection, [new(key="k", unique=True)] * 2)
         (three,) = store.enqueue_through(connection, [new(key="k", unique=True)])
     assert (one.existing, two, three) == (False, (one.id, True), (one.id, True))
-    assert store.ids(EVERYTHING) == [one.id]
+    assert store.jobs.ids(EVERYTHING) == [one.id]
     engine.dispose()
 
 
@@ -183,5 +183,5 @@ def test_ids_are_not_used_again(store: Store, clock: ManualClock) -> None:
     (first,) = put(store, new())
     end(store, claim(store)[0])
     clock.advance(1)
-    assert list(store.clear(["finished"])) == [1]
+    assert list(store.admin.clear(["finished"])) == [1]
     assert put(store, new()) == [first + 1]

@@ -77,7 +77,7 @@ def test_forks_beside_threads_that_enqueue(config: Config) -> None:
             thread.join()
     assert [status for status in statuses if status != 0] == []
     assert len(set(accepted)) == len(accepted)
-    assert sum(count for _, _, count in queue.store.counts()) == len(accepted) + FORKS
+    assert sum(count for _, _, count in queue.store.jobs.counts()) == len(accepted) + FORKS
     queue.close()
 
 
@@ -109,7 +109,7 @@ def test_a_child_goes_on_when_its_parent_has_closed(config: Config) -> None:
     queue.close()
     _tell(closed)
     assert _status(pid) == 0
-    assert len(queue.store.ids(Selection())) == len(accepted) + 2
+    assert len(queue.store.jobs.ids(Selection())) == len(accepted) + 2
     queue.close()
     for fd in (*ready, *closed):
         os.close(fd)

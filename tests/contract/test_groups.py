@@ -70,14 +70,14 @@ def test_hold_keeps_the_group_until_the_failed_job_is_retried(store: Store) -> N
     end(store, claim(store, 1)[0], "error", "fail", policy=HOLD)
     assert states(store, ids) == ["failed", "blocked"]
     assert stored(store, ids[1]).blocked_by == ids[0]
-    assert store.retry(ids[:1]) == ids[:1]
+    assert store.admin.retry(ids[:1]) == ids[:1]
     assert claimed_ids(store) == ids
 
 
 def test_hold_keeps_the_group_until_the_failed_job_is_cancelled(store: Store) -> None:
     ids = group_of(store, 2)
     end(store, claim(store, 1)[0], "error", "fail", policy=HOLD)
-    assert store.cancel(ids[:1]) == ids[:1]
+    assert store.admin.cancel(ids[:1]) == ids[:1]
     assert states(store, ids) == ["cancelled", "ready"]
 
 
@@ -85,7 +85,7 @@ def test_a_failed_holder_is_not_cleared_away(store: Store, clock: ManualClock) -
     ids = group_of(store, 2)
     end(store, claim(store, 1)[0], "error", "fail", policy=HOLD)
     clock.advance(1)
-    assert list(store.clear(["failed"])) == []
+    assert list(store.admin.clear(["failed"])) == []
     assert states(store, ids) == ["failed", "blocked"]
 
 
@@ -97,7 +97,7 @@ def test_a_cancelled_holder_frees_the_group(store: Store, how: str) -> None:
         end(store, holder, "error")
     else:
         store.release([holder])
-    assert store.cancel(ids[:1]) == ids[:1]
+    assert store.admin.cancel(ids[:1]) == ids[:1]
     assert states(store, ids) == ["cancelled", "ready"]
 
 
@@ -155,7 +155,7 @@ def test_other_queues_and_priorities_of_a_group_wait_for_their_own_runner(store:
 
 def test_the_first_of_a_group_is_first_also_where_many_claim_at_once(store: Store) -> None:
     first, _ = ([*put(store, *[new(group=f"g{number}") for number in range(8)])] for _ in range(2))
-    store._share.slices = 16
+    store._claimer.slices.slices = 16
     assert sorted(job for _ in range(8) for job in claimed_ids(store, 1)) == first
 
 

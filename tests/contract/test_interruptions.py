@@ -46,7 +46,7 @@ def all_is_well(callers: Callers, config: Config) -> None:
     assert callers.wrong == []
     with Store(config.with_values("the test", patience=2.0), Clock()) as other:
         (late,) = other.enqueue([NewJob("late")])
-        jobs = {job.id: job for job in other.find(Selection())}
+        jobs = {job.id: job for job in other.jobs.find(Selection())}
     words = {job_id: (job.args or {}).get("word") for job_id, job in jobs.items()}
     assert {job_id: words.get(job_id) for job_id in callers.accepted} == callers.accepted
     # A cancel that was interrupted may have been done, too.
@@ -127,7 +127,7 @@ def test_a_signal_handler_that_enqueues_in_the_middle_of_a_transaction(callers: 
     before = signal.signal(signal.SIGUSR1, enqueue)
     try:
         started = time.monotonic()
-        callers.queue.store._db.transact(lambda _: signal.raise_signal(signal.SIGUSR1))
+        callers.queue.store._tables.unprepared.transact(lambda _: signal.raise_signal(signal.SIGUSR1))
         assert time.monotonic() - started < 5
     finally:
         signal.signal(signal.SIGUSR1, before)
@@ -137,7 +137,7 @@ def test_a_signal_handler_that_enqueues_in_the_middle_of_a_transaction(callers: 
 
 
 def test_a_connection_that_was_left_in_a_transaction_is_not_used(callers: Callers, config: Config) -> None:
-    database = callers.queue.store._db
+    database = callers.queue.store._tables.unprepared
     database.execute("BEGIN")
     callers.enqueue_many()
     callers.enqueue()

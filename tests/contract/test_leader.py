@@ -7,21 +7,21 @@ from cronq.testing import ManualClock
 
 
 def test_one_has_it_until_its_lease_ends(store: Store, other: Store, clock: ManualClock) -> None:
-    alone = not store.duty.shared
-    assert store.duty.hold("one", seconds=60)
-    assert other.duty.hold("two", seconds=60) is alone
+    alone = not store.leader.shared
+    assert store.leader.hold("one", seconds=60)
+    assert other.leader.hold("two", seconds=60) is alone
     clock.advance(30)
-    assert store.duty.hold("one", seconds=60)
+    assert store.leader.hold("one", seconds=60)
     clock.advance(59)
-    assert other.duty.hold("two", seconds=60) is alone
+    assert other.leader.hold("two", seconds=60) is alone
     clock.advance(2)
-    assert other.duty.hold("two", seconds=60)
-    assert store.duty.hold("one", seconds=60) is alone
+    assert other.leader.hold("two", seconds=60)
+    assert store.leader.hold("one", seconds=60) is alone
 
 
 def test_who_leaves_it_lets_the_next_one_have_it(store: Store, other: Store) -> None:
-    assert store.duty.hold("one", seconds=60)
-    other.duty.leave("two")
-    assert other.duty.hold("two", seconds=60) is not other.duty.shared
-    store.duty.leave("one")
-    assert other.duty.hold("two", seconds=60)
+    assert store.leader.hold("one", seconds=60)
+    other.leader.resign("two")
+    assert other.leader.hold("two", seconds=60) is not other.leader.shared
+    store.leader.resign("one")
+    assert other.leader.hold("two", seconds=60)

@@ -29,7 +29,7 @@ def failed(store: Store, clock: ManualClock) -> list[int]:
 
 
 def test_failures_are_grouped_by_what_went_wrong(store: Store, clock: ManualClock, failed: list[int]) -> None:
-    alike, alone = store.failures(Selection(states=frozenset({"failed"})))
+    alike, alone = store.jobs.failures(Selection(states=frozenset({"failed"})))
     assert (alike.task, alike.error_class, alike.jobs, alike.failed, alike.example) == (
         "mail",
         "OSError",
@@ -39,30 +39,30 @@ def test_failures_are_grouped_by_what_went_wrong(store: Store, clock: ManualCloc
     )
     assert (alike.last_seen - alike.first_seen, clock.now() - alone.last_seen) == (60 * SECOND, 60 * SECOND)
     assert (alone.task, alone.message) == ("pay", MESSAGES[2])
-    assert store.ids(Selection(errors=(alike.fingerprint,))) == failed[:2]
-    assert store.ids(Selection(errors=(alike.fingerprint, "Fail"))) == failed[:3]
-    assert store.ids(Selection(errors=("Fail",))) == [failed[2]]
-    assert store.ids(Selection(errors=("00000000",))) == []
-    assert [job.id for job in store.find(Selection(errors=(alike.fingerprint,)), limit=1)] == [failed[1]]
-    assert store.failures(Selection(errors=(alone.fingerprint,))) == [alone]
-    assert store.failures(Selection(queues=("none",))) == []
+    assert store.jobs.ids(Selection(errors=(alike.fingerprint,))) == failed[:2]
+    assert store.jobs.ids(Selection(errors=(alike.fingerprint, "Fail"))) == failed[:3]
+    assert store.jobs.ids(Selection(errors=("Fail",))) == [failed[2]]
+    assert store.jobs.ids(Selection(errors=("00000000",))) == []
+    assert [job.id for job in store.jobs.find(Selection(errors=(alike.fingerprint,)), limit=1)] == [failed[1]]
+    assert store.jobs.failures(Selection(errors=(alone.fingerprint,))) == [alone]
+    assert store.jobs.failures(Selection(queues=("none",))) == []
 
 
 def test_by_age_since_the_end_or_else_since_they_were_enqueued(store: Store, failed: list[int]) -> None:
     (fresh,) = put(store, new())
-    assert store.ids(Selection(older_than=90.0)) == failed[:2]
-    assert store.ids(Selection(older_than=0.0)) == failed[:3]
-    assert fresh in store.ids(Selection())
+    assert store.jobs.ids(Selection(older_than=90.0)) == failed[:2]
+    assert store.jobs.ids(Selection(older_than=0.0)) == failed[:3]
+    assert fresh in store.jobs.ids(Selection())
 
 
 def test_how_many_of_what(store: Store, failed: list[int]) -> None:
-    assert store.breakdown(Selection()) == [
+    assert store.jobs.breakdown(Selection()) == [
         ("default", "failed", "mail", 2), ("default", "failed", "pay", 1), ("default", "finished", "pay", 1),
     ]  # fmt: skip
-    alike = store.failures(Selection())[0].fingerprint
-    assert store.breakdown(Selection(errors=(alike,))) == [("default", "failed", "mail", 2)]
-    assert store.count(Selection(tasks=("pay",))) == 2
-    assert (store.queues(), store.tasks()) == (["default"], ["mail", "pay"])
+    alike = store.jobs.failures(Selection())[0].fingerprint
+    assert store.jobs.breakdown(Selection(errors=(alike,))) == [("default", "failed", "mail", 2)]
+    assert store.jobs.count(Selection(tasks=("pay",))) == 2
+    assert (store.jobs.queues(), store.jobs.tasks()) == (["default"], ["mail", "pay"])
     assert len(failed) == 4
 
 
@@ -72,46 +72,46 @@ def test_many_are_retried_but_for_those_with_an_unfinished_twin(store: Store) ->
         end(store, job, "error", "fail")
     (twin,) = put(store, new(key="a", unique=True))
     (again,) = put(store, new(key="b", unique=True))
-    store.cancel([again])
+    store.admin.cancel([again])
     (holder,) = put(store, new(group="g", priority=1))
     assert [job.id for job in claim(store, 1)] == [holder]
-    changed, refused = store.retry_all_but_twins([*ids, again, 999])
+    changed, refused = store.admin.retry_all_but_twins([*ids, again, 999])
     assert changed == [*ids[2:], again]
     assert refused == {ids[0]: twin, ids[1]: again}
     assert states(store, ids) == ["failed", "failed", "ready", "blocked"]
     assert (stored(store, ids[2]).attempt, stored(store, ids[2]).error) == (0, None)
-    assert store.retry_all_but_twins([]) == ([], {})
+    assert store.admin.retry_all_but_twins([]) == ([], {})
 
 
 def test_many_are_cancelled_and_whoever_waits_behind_one_goes_on(store: Store) -> None:
     alone, first, second, running = put(store, new(), new(group="g"), new(group="g"), new(priority=1))
     claim(store, 1)
-    assert store.cancel([alone, first, running]) == [alone, first]
+    assert store.admin.cancel([alone, first, running]) == [alone, first]
     assert states(store, [alone, first, second, running]) == ["cancelled", "cancelled", "ready", "running"]
 
 
 def test_only_ended_ones_of_the_selected_are_cleared_away(store: Store, failed: list[int]) -> None:
     (ready,) = put(store, new())
-    assert store.clear_selected([*failed, ready], {"failed"}) == 3
-    assert store.ids(Selection()) == [failed[3], ready]
-    assert store.attempts(failed[0]) == []
+    assert store.admin.clear_selected([*failed, ready], {"failed"}) == 3
+    assert store.jobs.ids(Selection()) == [failed[3], ready]
+    assert store.jobs.attempts(failed[0]) == []
 
 
 def test_the_place_in_the_line(store: Store) -> None:
     late, early, other = put(store, new(priority=60), new(priority=10), new(queue="other"))
     (last,) = put(store, new(priority=60))
-    places = [store.ahead_of(stored(store, job)) for job in (early, late, last, other)]
+    places = [store.jobs.ahead_of(stored(store, job)) for job in (early, late, last, other)]
     assert places == [0, 1, 2, 0]
 
 
 def test_what_failed_and_finished_lately(store: Store, failed: list[int]) -> None:
-    assert [one.job_id for one in store.latest_failures(limit=2)] == [failed[2], failed[1]]
-    newest = store.latest_failures(limit=1)[0]
+    assert [one.job_id for one in store.jobs.latest_failures(limit=2)] == [failed[2], failed[1]]
+    newest = store.jobs.latest_failures(limit=1)[0]
     assert (newest.error_class, newest.queue, newest.task, newest.state) == ("Fail", "default", "pay", "failed")
-    ((ended, waited),) = store.finished_since("default", 0, limit=10)
+    ((ended, waited),) = store.jobs.finished_since("default", 0, limit=10)
     assert ended == store.clock.now()
     assert waited == 239 * SECOND
-    assert store.finished_since("default", ended, limit=10) == []
+    assert store.jobs.finished_since("default", ended, limit=10) == []
 
 
 def running(store: Store) -> Claimed:
@@ -121,31 +121,31 @@ def running(store: Store) -> Claimed:
 
 def test_a_follower_is_shown_what_a_job_prints(store: Store, other: Store, clock: ManualClock) -> None:
     job = running(store)
-    assert other.requests("one").followed == ()
-    store.tails.want(job.id)
-    assert store.tails.see(job.id) is None
-    assert other.requests("one").followed == (job.id,)
+    assert other.workers.requests("one").followed == ()
+    store.live_output.follow(job.id)
+    assert store.live_output.read(job.id) is None
+    assert other.workers.requests("one").followed == (job.id,)
     shown = Tail(job.token, Written(100_000, b"gr\xc3\xbc\xff\0"), Written(0, b""))
-    other.tails.show(job.id, shown)
-    assert store.tails.see(job.id) == shown
+    other.live_output.write(job.id, shown)
+    assert store.live_output.read(job.id) == shown
     clock.advance(10)
-    store.tails.want(job.id)
+    store.live_output.follow(job.id)
     clock.advance(10)
-    assert other.requests("one").followed == (job.id,)
+    assert other.workers.requests("one").followed == (job.id,)
 
 
 def test_a_follower_that_says_nothing_more_is_forgotten(store: Store, other: Store, clock: ManualClock) -> None:
     job = running(store)
-    store.tails.want(job.id)
-    other.tails.show(job.id, Tail(job.token, Written(2, b"ab"), Written(0, b"")))
+    store.live_output.follow(job.id)
+    other.live_output.write(job.id, Tail(job.token, Written(2, b"ab"), Written(0, b"")))
     clock.advance(20)
-    assert other.requests("one").followed == ()
-    store.tails.want(job.id)
-    assert store.tails.see(job.id) is None
+    assert other.workers.requests("one").followed == ()
+    store.live_output.follow(job.id)
+    assert store.live_output.read(job.id) is None
 
 
 def test_nothing_is_kept_for_a_job_that_nobody_follows(store: Store) -> None:
     job = running(store)
-    store.tails.show(job.id, Tail(job.token, Written(2, b"ab"), Written(0, b"")))
-    assert store.tails.see(job.id) is None
+    store.live_output.write(job.id, Tail(job.token, Written(2, b"ab"), Written(0, b"")))
+    assert store.live_output.read(job.id) is None
     assert later(store, 1) > 0

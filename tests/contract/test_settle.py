@@ -8,7 +8,7 @@ import pytest
 
 from cronq.model.job import Failure
 from cronq.model.retry import Policy
-from cronq.store import Lease, Store
+from cronq.store import Store
 from cronq.testing import ManualClock
 from cronq.times import to_datetime
 from tests.contract.steps import LEASE, claim, claimed_ids, end, ending, later, new, outcome, put, states, stored
@@ -23,8 +23,8 @@ def test_a_success_leaves_what_the_attempt_left(store: Store) -> None:
         "finished", "warning", {"n": 1}, ["careful"], {"a": 1},
     )  # fmt: skip
     assert (job.pid, job.peak_memory, job.memory_before, job.cpu_time, job.duration) == (7, 10, 5, 0.5, 1.0)
-    assert store.output(job_id) == ("out", "err")
-    assert store.attempts(job_id) == []
+    assert store.jobs.output(job_id) == ("out", "err")
+    assert store.jobs.attempts(job_id) == []
     assert store.owners() == []
 
 
@@ -41,7 +41,7 @@ def test_a_failure_is_kept_as_an_attempt_of_its_own(store: Store) -> None:
     end(store, claim(store)[0], "crashed", error=error, exit_status=3, signal="SIGSEGV", stdout="o", pid=9)
     job = stored(store, job_id)
     assert (job.state, job.error, job.crashes) == ("retrying", Failure("ValueError", "no"), 1)
-    (attempt,) = store.attempts(job_id)
+    (attempt,) = store.jobs.attempts(job_id)
     assert (attempt.number, attempt.outcome, attempt.error, attempt.exit_status) == (1, "crashed", error, 3)
     assert (attempt.signal, attempt.stdout, attempt.pid) == ("SIGSEGV", "o", 9)
 
@@ -53,7 +53,7 @@ def test_a_stale_token_changes_nothing_and_is_reported(store: Store, other: Stor
     (again,) = claim(other, worker="other")
     assert store.settle([ending(stale, outcome(store)), ending(ours, outcome(store))]) == [stale.id]
     assert states(store, [stale.id, ours.id]) == ["running", "finished"]
-    assert store.renew(Lease("one", later(store, 60))) == {}
+    assert store.renew("one", later(store, 60)) == {}
     end(other, again)
 
 
@@ -74,7 +74,7 @@ def test_the_same_ending_twice_is_no_loss(store: Store, kind: str) -> None:
     ended = ending(job, outcome(store, kind))
     assert store.settle([ended]) == []
     assert store.settle([ended]) == []
-    assert len(store.attempts(job_id)) == (kind == "error")
+    assert len(store.jobs.attempts(job_id)) == (kind == "error")
     assert stored(store, job_id).attempt == 1
 
 
@@ -96,7 +96,7 @@ def test_retries_until_the_attempts_are_used_up(store: Store, clock: ManualClock
         store.promote(clock.now())
     end(store, claim(store)[0], "error")
     assert (stored(store, job_id).state, stored(store, job_id).attempt) == ("failed", 3)
-    assert [attempt.number for attempt in store.attempts(job_id)] == [1, 2, 3]
+    assert [attempt.number for attempt in store.jobs.attempts(job_id)] == [1, 2, 3]
 
 
 def test_snoozes_spend_no_attempt_and_are_capped(store: Store, clock: ManualClock) -> None:
@@ -137,8 +137,8 @@ def test_a_job_given_back_in_the_middle_starts_with_a_clean_row(store: Store) ->
     assert (job.state, job.attempt, job.error, job.outcome, job.crashes) == ("ready", 0, None, None, 0)
     end(store, claim(store)[0])
     job = stored(store, job_id)
-    assert (job.state, job.error, store.output(job_id)) == ("finished", None, (None, None))
-    assert [attempt.outcome for attempt in store.attempts(job_id)] == ["crashed"]
+    assert (job.state, job.error, store.jobs.output(job_id)) == ("finished", None, (None, None))
+    assert [attempt.outcome for attempt in store.jobs.attempts(job_id)] == ["crashed"]
 
 
 def test_notes_stay_when_a_later_attempt_adds_none(store: Store, clock: ManualClock) -> None:
@@ -156,18 +156,18 @@ def test_renewing_pushes_all_leases_out(store: Store, clock: ManualClock) -> Non
     ids = put(store, new(group="g"), new(group="g"), new())
     claim(store)
     clock.advance(30)
-    assert sorted(store.renew(Lease("one", clock.now() + LEASE))) == ids
+    assert sorted(store.renew("one", clock.now() + LEASE)) == ids
     assert {held.until for held in store.held_by("one")} == {clock.now() + LEASE}
-    assert store.renew(Lease("nobody", clock.now())) == {}
+    assert store.renew("nobody", clock.now()) == {}
 
 
 def test_kill_requests_reach_the_worker_and_do_not_outlive_the_attempt(store: Store) -> None:
     running, _ = put(store, new(), new(available_at=later(store, 9)))
     (job,) = claim(store)
-    assert store.request_kill([running, running + 1]) == [running]
-    assert (store.requests("one").kills, store.requests("two").kills) == ((running,), ())
+    assert store.admin.request_kill([running, running + 1]) == [running]
+    assert (store.workers.requests("one").kills, store.workers.requests("two").kills) == ((running,), ())
     end(store, job)
-    assert store.requests("one").kills == ()
-    store.retry([running])
+    assert store.workers.requests("one").kills == ()
+    store.admin.retry([running])
     assert claimed_ids(store) == [running]
-    assert store.requests("one").kills == ()
+    assert store.workers.requests("one").kills == ()

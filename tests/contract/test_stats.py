@@ -26,7 +26,7 @@ def test_counts_by_queue_and_state(store: Store) -> None:
     claim(store, wanted=Filter(("default",)))
     put(store, new(group="g"), new(queue="a"))
     assert running.queue == "a"
-    assert store.counts() == [
+    assert store.jobs.counts() == [
         ("a", "failed", 1),
         ("a", "finished", 1),
         ("a", "ready", 1),
@@ -35,8 +35,8 @@ def test_counts_by_queue_and_state(store: Store) -> None:
         ("default", "blocked", 1),
         ("default", "running", 1),
     ]
-    census = store.census()
-    assert census.counts == store.counts()
+    census = store.jobs.stats()
+    assert census.counts == store.jobs.counts()
     assert census.total("running") == 2
     assert census.total("running", ["b"]) == 0
     assert list(census.due_since) == ["a"]
@@ -44,10 +44,10 @@ def test_counts_by_queue_and_state(store: Store) -> None:
 
 def test_the_oldest_due_job_counts_before_it_is_promoted(store: Store) -> None:
     [early, _] = put(store, new(queue="a", available_at=later(store, 0.05)), new(queue="a"))
-    census = store.census()
+    census = store.jobs.stats()
     assert census.ready_since["a"] == census.oldest_due()
     put(store, new(queue="a", available_at=later(store, -100)))
-    due = store.census()
+    due = store.jobs.stats()
     assert due.age(due.oldest_due()) == pytest.approx(100, abs=30)
     assert due.oldest_due(["b"]) is None
     assert stored(store, early).state == "scheduled"
@@ -55,9 +55,9 @@ def test_the_oldest_due_job_counts_before_it_is_promoted(store: Store) -> None:
 
 def test_who_works(store: Store) -> None:
     store.prepare()
-    store.roster.enter(Registration("w1", "work", "h", 1, "mail !mail.bulk", "1"))
-    store.roster.enter(Registration("w2", "run", "h", 2, "", "1"))
-    census = store.census()
+    store.workers.register(Registration("w1", "work", "h", 1, "mail !mail.bulk", "1"))
+    store.workers.register(Registration("w2", "run", "h", 2, "", "1"))
+    census = store.jobs.stats()
     assert [worker.name for worker in census.workers] == ["w1", "w2"]
     assert [worker.name for worker in census.listeners("mail")] == ["w1", "w2"]
     assert [worker.name for worker in census.listeners("other")] == ["w2"]

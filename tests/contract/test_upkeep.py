@@ -31,11 +31,11 @@ def test_one_worker_rescues_what_other_hosts_left(
     ids = put(store, new())
     claim(store, worker="gone")
     clock.advance(61)
-    assert other.duty.hold("busy", seconds=60)
-    if store.duty.shared:
+    assert other.leader.hold("busy", seconds=60)
+    if store.leader.shared:
         assert maintainer.rescue(besides="me") == []
         assert states(store, ids) == ["running"]
-        other.duty.leave("busy")
+        other.leader.resign("busy")
     assert [settled.job.id for settled in maintainer.rescue(besides="me")] == ids
     assert states(store, ids) == ["ready"]
 
@@ -46,15 +46,15 @@ def test_one_worker_prunes(store: Store, other: Store, config: Config, clock: Ma
     put(store, new(), new())
     finish(store, claim(store))
     clock.advance(1)
-    assert other.duty.hold("busy", seconds=60)
-    if store.duty.shared:
+    assert other.leader.hold("busy", seconds=60)
+    if store.leader.shared:
         maintainer.rescue(besides="me")
         assert maintainer.prune() == 0
-        other.duty.leave("busy")
+        other.leader.resign("busy")
     maintainer.rescue(besides="me")
     assert maintainer.prune() == 2
     maintainer.resign("me")
-    assert other.duty.hold("busy", seconds=60)
+    assert other.leader.hold("busy", seconds=60)
 
 
 @pytest.mark.parametrize(("doubt", "rescued"), [(29, 1), (30, 0)])

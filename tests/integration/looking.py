@@ -15,7 +15,7 @@ def stored(queue: Cronq, job: Job) -> Job:
 
 def count(queue: Cronq) -> int:
     """How many jobs there are."""
-    return sum(number for _, _, number in queue.store.counts())
+    return sum(number for _, _, number in queue.store.jobs.counts())
 
 
 class Report:

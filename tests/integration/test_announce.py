@@ -49,7 +49,7 @@ class Idle:
         """Start the worker, and wait until it has looked twice and sleeps."""
         self.app.store.prepare()
         self._worker = self.project.start("work", "--poll", "1h", "--jobs", 1, *arguments)
-        wait_until(lambda: self.app.store.roster.workers(), what="a worker")
+        wait_until(lambda: self.app.store.workers.all(), what="a worker")
         deadline = time.monotonic() + 0.5
         wait_until(lambda: time.monotonic() > deadline)
 
@@ -144,7 +144,7 @@ def test_keys_in_top_wake_it(idle: Idle) -> None:
         terminal.wait_for("retry 1 failed job of all queues?")
         terminal.press("y")
         terminal.wait_for("1 retried")
-        wait_until(lambda: len(idle.app.store.attempts(job)) == 2, seconds=SOON, what="a second attempt")
+        wait_until(lambda: len(idle.app.store.jobs.attempts(job)) == 2, seconds=SOON, what="a second attempt")
         terminal.press("j")
         terminal.wait_for("queue default")
         terminal.press("p")

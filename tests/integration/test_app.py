@@ -274,7 +274,7 @@ def test_a_forked_child_has_its_own_connection(queue: Cronq) -> None:
         os._exit(0 if task.enqueue("child").id == 2 else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert task.enqueue("parent again").id == 3
-    assert queue.store._db.query("PRAGMA integrity_check") == [("ok",)]
+    assert queue.store._tables.open().query("PRAGMA integrity_check") == [("ok",)]
 
 
 # Loading the app of a config

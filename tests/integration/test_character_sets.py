@@ -51,7 +51,7 @@ def test_what_jobs_say_comes_back(config: Config) -> None:
         assert store.settle(ended) == []
         job = stored(store, good)
         assert (job.task, job.args, job.key, job.result, job.notes) == (TEXT, {"a": TEXT}, TEXT, TEXT, {"n": TEXT})
-        assert (list(job.warnings), store.output(good)) == ([TEXT], (TEXT, TEXT))
-        failed, (attempt,) = stored(store, bad), store.attempts(bad)
+        assert (list(job.warnings), store.jobs.output(good)) == ([TEXT], (TEXT, TEXT))
+        failed, (attempt,) = stored(store, bad), store.jobs.attempts(bad)
         assert (failed.group, failed.error) == (TEXT, Failure("Error", TEXT))
         assert (attempt.error, attempt.stdout) == (Failure("Error", TEXT, TEXT), TEXT)

@@ -291,11 +291,11 @@ def test_cron_that_does_not_call(config: Config, store: Store, tmp_path: Path) -
     last_run_began(config, 400)
     [text] = bad(cron.last_call, config, processes=tmp_path)
     assert text.startswith("problem: the last run began 6m ago: cron doesn't call any more (no cron daemon")
-    store.cancel(store.ids(Selection()))
+    store.admin.cancel(store.jobs.ids(Selection()))
     assert bad(cron.last_call, config)[0].startswith("warning: ")
     with RunLock(config):
         assert bad(cron.last_call, config) == []
-    store.roster.enter(Registration("w1", "work", "h", 1, "", __version__))
+    store.workers.register(Registration("w1", "work", "h", 1, "", __version__))
     assert bad(cron.last_call, config) == []
 
 
@@ -385,9 +385,9 @@ def test_a_broker_that_does_not_answer(config: Config) -> None:
 
 def test_workers_that_are_silent_or_of_another_version(config: Config, store: Store) -> None:
     store.prepare()
-    store.roster.enter(Registration("w1", "work", "h", 1, "", __version__))
+    store.workers.register(Registration("w1", "work", "h", 1, "", __version__))
     assert bad(workers.silent, config) == bad(workers.versions, config) == []
-    store.roster.enter(Registration("w2", "work", "h", 2, "", "0.0.1"))
+    store.workers.register(Registration("w2", "work", "h", 2, "", "0.0.1"))
     assert "w2 is cronq 0.0.1" in bad(workers.versions, config)[0]
     select(config, "UPDATE cronq_workers SET seen_at = seen_at - 100000000 WHERE name = 'w1'")
     assert "work w1 gave no sign of life for 10" in bad(workers.silent, config)[0]
@@ -403,7 +403,7 @@ def test_jobs_that_nothing_here_will_run(config: Config, store: Store) -> None:
 
 def test_queues_that_nobody_listens_to(config: Config, store: Store) -> None:
     store.enqueue([NewJob("t", queue="mail"), NewJob("t", queue="money")])
-    store.roster.enter(Registration("w1", "work", "h", 1, "money", __version__))
+    store.workers.register(Registration("w1", "work", "h", 1, "money", __version__))
     assert bad(jobs.unheard_queues, config) == []
     select(config, "UPDATE cronq_jobs SET available_at = available_at - 600000000")
     [told] = bad(jobs.unheard_queues, config)

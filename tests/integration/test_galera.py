@@ -117,11 +117,11 @@ def what_one_node_took_the_other_has(queue: ClusterQueue) -> None:
                 0
             ]
             now = second.clock.now()
-            (claimed,) = second.claim(Filter(), Lease("other", now + 60_000_000), limit=1, now=now)
+            (claimed,) = second.claim(Filter(), Lease("other", now=now, seconds=60), limit=1)
             assert claimed.id == job.id
             second.release([claimed])
-            assert first.cancel([job.id]) == [job.id]
-        assert sum(first.clear({"cancelled"}, older_than=-60)) == 50
+            assert first.admin.cancel([job.id]) == [job.id]
+        assert sum(first.admin.clear({"cancelled"}, older_than=-60)) == 50
 
 
 def twins_from_both_nodes_are_one(queue: ClusterQueue) -> None:
@@ -136,8 +136,8 @@ def twins_from_both_nodes_are_one(queue: ClusterQueue) -> None:
     assert ids[0] == ids[1] == ids[2] == ids[3]
     assert len(set(ids[0])) == 30
     assert len(queue.rows()) == 30
-    queue.app.store.cancel(ids[0])
-    sum(queue.app.store.clear({"cancelled"}, older_than=-60))
+    queue.app.store.admin.cancel(ids[0])
+    sum(queue.app.store.admin.clear({"cancelled"}, older_than=-60))
 
 
 def put_twins(config: Config, start: Any, answers: Any) -> None:

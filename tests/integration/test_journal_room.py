@@ -53,7 +53,7 @@ def test_output_that_fills_the_locks_directory_runs_nothing_twice(
         queue.enqueue_many([{"task": "jobs.loud"}] * jobs, check=False)
         ran = project.cronq("run", "--jobs", "8", seconds=120)
         assert (ran.status, ran.stderr) == (0, "")
-        assert {(job.state, job.attempt) for job in queue.store.find(Selection())} == {("finished", 1)}
+        assert {(job.state, job.attempt) for job in queue.store.jobs.find(Selection())} == {("finished", 1)}
     recorded = Counter((project.directory / "record").read_text().split())
     assert (len(recorded), set(recorded.values())) == (jobs, {1})
     assert not list(small.glob("*.journal"))

@@ -68,7 +68,7 @@ def test_one_job_is_stored_once(store: Store, beside: Store, proxy: Proxy, when:
     proxy.cut(INSERT, when)
     (job,) = store.enqueue([new("t", group=group)])
     assert (proxy.made, job.existing) == (1, False)
-    assert beside.ids(EVERYTHING) == [job.id]
+    assert beside.jobs.ids(EVERYTHING) == [job.id]
 
 
 @pytest.mark.parametrize("key", [None, "k"])
@@ -78,8 +78,8 @@ def test_a_job_that_has_ended_before_anybody_noticed_is_not_stored_again(
     proxy.cut(INSERT, then=partial(run_all, beside))
     (job,) = store.enqueue([new("t", key=key, unique=key is not None)])
     assert (proxy.made, job.existing) == (1, False)
-    assert states(beside, beside.ids(EVERYTHING)) == ["finished"]
-    assert beside.ids(EVERYTHING) == [job.id]
+    assert states(beside, beside.jobs.ids(EVERYTHING)) == ["finished"]
+    assert beside.jobs.ids(EVERYTHING) == [job.id]
 
 
 @pytest.mark.parametrize("at", [INSERT, b"COMMIT"])
@@ -91,7 +91,7 @@ def test_a_batch_is_stored_once_and_its_ids_are_known(
     proxy.cut(at, when)
     enqueued = store.enqueue(jobs)
     assert proxy.made == 1
-    assert [job.id for job in enqueued] == beside.ids(EVERYTHING)
+    assert [job.id for job in enqueued] == beside.jobs.ids(EVERYTHING)
     assert [stored(beside, enqueued[n].id).task for n in (0, 700, 1199)] == ["t0", "t700", "t1199"]
 
 
@@ -100,7 +100,7 @@ def test_a_batch_that_ran_before_anybody_noticed_is_not_stored_again(store: Stor
     enqueued = store.enqueue([new(f"t{n}") for n in range(5)])
     assert proxy.made == 1
     assert states(beside, [job.id for job in enqueued]) == ["finished"] * 5
-    assert len(beside.ids(EVERYTHING)) == 5
+    assert len(beside.jobs.ids(EVERYTHING)) == 5
 
 
 @pytest.mark.parametrize("when", CUTS)
@@ -114,7 +114,7 @@ def test_a_batch_with_unique_jobs(store: Store, beside: Store, proxy: Proxy, whe
     assert (twin.id, twin.existing) == (first, True)
     assert (fresh.existing, plain.existing) == (False, False)
     assert (again.id, again.existing) == (fresh.id, True)
-    assert beside.ids(EVERYTHING) == [first, fresh.id, plain.id]
+    assert beside.jobs.ids(EVERYTHING) == [first, fresh.id, plain.id]
 
 
 def test_an_insert_that_is_still_on_its_way_is_waited_for(store: Store, beside: Store, proxy: Proxy) -> None:
@@ -132,9 +132,9 @@ def test_an_insert_that_is_still_on_its_way_is_waited_for(store: Store, beside: 
     enqueueing = threading.Thread(target=lambda: answers.extend(store.enqueue([new("t", key="k", unique=True)])))
     proxy.cut(INSERT, "sent")
     with pytest.raises(Skip):
-        beside._db.transact(in_the_way)
+        beside._tables.open().transact(in_the_way)
     enqueueing.join(30)
-    assert [job.id for job in answers] == beside.ids(EVERYTHING)
+    assert [job.id for job in answers] == beside.jobs.ids(EVERYTHING)
     assert len(answers) == 1
 
 
@@ -156,4 +156,4 @@ def test_a_settlement_is_written_once(store: Store, beside: Store, proxy: Proxy,
     assert store.settle([ending(good, outcome(store)), ending(bad, outcome(store, "error"))]) == []
     assert proxy.made == 1
     assert states(beside, ids) == ["finished", "retrying"]
-    assert len(beside.attempts(bad.id)) == 1
+    assert len(beside.jobs.attempts(bad.id)) == 1

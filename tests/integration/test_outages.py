@@ -56,7 +56,7 @@ def test_an_outage_longer_than_the_patience(mortal: databases.Running, project: 
         begun = [line[2] for line in hosts.recorded() if line[0] == "begin"]
         assert len(begun) == len(set(begun)) == 21
         assert len(waiting(hosts)) == 1
-        assert hosts.app.store.attempts(slow) == hosts.app.store.attempts(after) == []
+        assert hosts.app.store.jobs.attempts(slow) == hosts.app.store.jobs.attempts(after) == []
     finally:
         hosts.stop()
 

@@ -141,7 +141,7 @@ def test_enqueue_hardly_notices(tmp_path: Path, what: str) -> None:
         assert seconds_of(lambda: queue.enqueue("task", check=False)) < 1.5
         assert seconds_of(lambda: queue.enqueue("task", check=False)) < 0.1
         assert seconds_of(lambda: queue.enqueue_many([{"task": "task"}] * 50, check=False)) < 0.1
-        assert queue.store.backlog() == 52
+        assert queue.store.jobs.backlog() == 52
 
 
 def test_the_first_that_answers_takes_it(tmp_path: Path) -> None:

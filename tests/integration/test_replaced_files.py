@@ -81,7 +81,7 @@ def test_a_producer_goes_on_in_the_file_that_is_there(
         queue.enqueue("after", check=False)
         queue.enqueue("later", check=False)
         with Store(config, Clock()) as other:
-            assert {job.task for job in other.find(Selection())} >= {"after", "later"}
+            assert {job.task for job in other.jobs.find(Selection())} >= {"after", "later"}
     assert len([one for one in caplog.messages if "was moved, removed or replaced" in one]) == 1
 
 

@@ -88,7 +88,7 @@ def test_ended_begun_and_untouched(store: Store, config: Config) -> None:
     assert states(store, ids) == ["finished", "ready", "ready"]
     assert stored(store, ids[0]).result == "kept"
     assert [stored(store, job_id).attempt for job_id in ids] == [1, 1, 0]
-    (attempt,) = store.attempts(ids[1])
+    (attempt,) = store.jobs.attempts(ids[1])
     assert attempt.error is not None
     assert attempt.error.message.startswith("executor died: SIGKILL")
     assert (attempt.outcome, attempt.signal, stored(store, ids[1]).crashes) == ("crashed", "SIGKILL", 1)
@@ -115,13 +115,13 @@ def test_a_rescuer_that_dies_costs_no_explanation(store: Store, config: Config) 
     """What it had taken over is no claim of its own that it never started."""
     (job,) = put(store, NewJob("task"))
     now = store.clock.now()
-    store.claim(Filter(), Lease("gone", now), limit=1, now=now)
+    store.claim(Filter(), Lease("gone", now=now, seconds=0), limit=1)
     process = multiprocessing.get_context("fork").Process(target=_die_while_rescuing, args=(config,))
     process.start()
     process.join(20)
     assert process.exitcode == 1
     assert len(rescue(store, config)) == 1
-    (attempt,) = store.attempts(job)
+    (attempt,) = store.jobs.attempts(job)
     assert attempt.error is not None
     assert attempt.error.message.startswith("executor died: the lease of its runner")
     assert (stored(store, job).state, stored(store, job).attempt) == ("ready", 1)
@@ -176,7 +176,7 @@ def test_another_host_s_jobs_wait_for_the_end_of_the_lease(store: Store, config:
     select(config, "UPDATE cronq_jobs SET lease_until = 1")
     assert len(rescue(store, config)) == 2
     assert states(store, ids) == ["ready", "ready"]
-    (attempt,) = store.attempts(ids[0])
+    (attempt,) = store.jobs.attempts(ids[0])
     assert attempt.error is not None
     assert "the lease of its runner elsewhere ended" in attempt.error.message
 
@@ -188,7 +188,7 @@ def test_after_a_reboot_all_may_have_begun(store: Store, config: Config) -> None
     (file,) = Path(config.lock_dir).glob("*.alive")
     file.write_text("1 1 another-boot\n")
     assert len(rescue(store, config)) == 2
-    (attempt,) = store.attempts(ids[0])
+    (attempt,) = store.jobs.attempts(ids[0])
     assert attempt.error is not None
     assert attempt.error.message == "executor died: the machine was restarted"
     assert [job.id for job in claim(store)] == ids
@@ -206,13 +206,13 @@ def test_a_rescue_leaves_the_workers_of_other_databases_alone(config: Config, tm
 def test_retention_removes_finished_jobs_only(store: Store, config: Config) -> None:
     ids = put(store, *[NewJob("t")] * 3)
     finish(store, claim(store, 1))
-    store.cancel([ids[1]])
+    store.admin.cancel([ids[1]])
     keeps = config.with_values("the test", retention="1h")
     assert maintainer(store, config).prune() == 0
     assert maintainer(store, keeps).prune() == 0
     select(config, "UPDATE cronq_jobs SET finished_at = 1 WHERE finished_at IS NOT NULL")
     assert maintainer(store, keeps).prune() == 1
-    assert [job.id for job in map(store.get, ids) if job] == ids[1:]
+    assert [job.id for job in map(store.jobs.get, ids) if job] == ids[1:]
 
 
 @pytest.mark.parametrize("name", ["h-../../victim", "h-1/../../../victim", "../victim", "below/a/file", "x" * 40_000])
@@ -222,9 +222,9 @@ def test_a_workers_name_in_the_database_is_no_path(store: Store, config: Config,
     (tmp_path / "victim").touch()
     Path(config.lock_dir).mkdir(exist_ok=True)
     Path(f"{config.lock_dir}/victim.alive").touch()
-    store.claim(Filter(), Lease("mine", store.clock.now()), limit=1, now=store.clock.now())
+    store.claim(Filter(), Lease("mine", now=store.clock.now(), seconds=0), limit=1)
     select(config, "UPDATE cronq_jobs SET worker = ?, lease_until = 2", (name,))
-    store.roster.enter(Registration(name, "work", "h", 1, "", "1"))
+    store.workers.register(Registration(name, "work", "h", 1, "", "1"))
     assert len(rescue(store, config)) == 1
     assert stored(store, job).state == "ready"
     assert (tmp_path / "victim").exists()
@@ -242,7 +242,7 @@ def test_thousands_of_rows_of_workers_that_were_never_there_cost_one_statement(s
     before = time.monotonic()
     rescue(store, config)
     assert time.monotonic() - before < 2
-    assert store.roster.workers() == []
+    assert store.workers.all() == []
 
 
 def test_a_liveness_file_without_its_name_is_removed_in_time(store: Store, config: Config) -> None:

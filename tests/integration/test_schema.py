@@ -74,7 +74,7 @@ def test_tables_of_a_newer_cronq_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"newer cronq \(revision 9999"):
         upgrade(config)
     with pytest.raises(ConfigError, match="upgrade cronq here"), Store(config, Clock()) as store:
-        store.counts()
+        store.jobs.counts()
     with pytest.raises(ConfigError, match="upgrade cronq here"):
         anything_to_do(config, Clock())
 
@@ -87,7 +87,7 @@ def test_what_somebody_added_is_left_alone(tmp_path: Path) -> None:
     assert upgrade(config) == []
     with Store(config, Clock()) as store:
         (job,) = store.enqueue([NewJob("t")])
-        assert store.get(job.id) is not None
+        assert store.jobs.get(job.id) is not None
     assert select(config, "SELECT colour FROM cronq_jobs") == [("red",)]
     assert select(config, "SELECT * FROM notes") == []
 
@@ -96,8 +96,8 @@ def test_two_prefixes_share_a_file(tmp_path: Path) -> None:
     with store_in(tmp_path) as one, store_in(tmp_path, table_prefix="other_") as two:
         one.enqueue([NewJob("a")] * 2)
         two.enqueue([NewJob("b")])
-        assert [job.task for job in one.find(Selection())] == ["a", "a"]
-        assert [job.task for job in two.find(Selection())] == ["b"]
+        assert [job.task for job in one.jobs.find(Selection())] == ["a", "a"]
+        assert [job.task for job in two.jobs.find(Selection())] == ["b"]
 
 
 # Jobs in a caller's transaction, before there are tables
@@ -110,7 +110,7 @@ def test_tables_are_made_before_a_transaction_has_begun(tmp_path: Path) -> None:
         with engine.connect() as connection:
             store.enqueue_through(connection, [NewJob("t")])
             connection.rollback()
-        assert store.ids(Selection()) == []
+        assert store.jobs.ids(Selection()) == []
     engine.dispose()
 
 
@@ -126,7 +126,7 @@ def test_an_open_transaction_gets_an_error_and_no_tables(tmp_path: Path) -> None
         assert select(config, "SELECT name FROM sqlite_master") == [("orders",)]
         store.enqueue_through(connection, [NewJob("t")])
         connection.commit()
-        assert len(store.ids(Selection())) == 1
+        assert len(store.jobs.ids(Selection())) == 1
     engine.dispose()
 
 

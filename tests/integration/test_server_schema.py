@@ -73,9 +73,9 @@ def test_older_tables_are_brought_up_to_date_at_first_use(config: Config) -> Non
     assert anything_to_do(config, Clock())
     with Store(config, Clock()) as store:
         (job,) = put(store, new())
-        assert store.get(job) is not None
-        assert store.roster.workers() == []
-        assert is_current(store._db, "cronq_")
+        assert store.jobs.get(job) is not None
+        assert store.workers.all() == []
+        assert is_current(store._tables.unprepared, "cronq_")
     assert upgrade(config) == []
 
 
@@ -91,7 +91,7 @@ def test_newer_tables_are_refused(config: Config) -> None:
     with pytest.raises(ConfigError, match="newer cronq"):
         upgrade(config)
     with pytest.raises(ConfigError, match="upgrade cronq here"), Store(config, Clock()) as store:
-        store.counts()
+        store.jobs.counts()
 
 
 def restricted(config: Config) -> Config:
@@ -118,7 +118,7 @@ def test_who_may_not_change_tables_is_told_what_to_do(config: Config) -> None:
     as_of_the_first_revision(config)
     user = restricted(config)
     with pytest.raises(ConfigError, match="run `cronq update-schema` as one who may"), Store(user, Clock()) as store:
-        store.counts()
+        store.jobs.counts()
 
 
 def test_who_may_not_change_tables_can_use_them(config: Config) -> None:
@@ -127,4 +127,4 @@ def test_who_may_not_change_tables_can_use_them(config: Config) -> None:
     assert not anything_to_do(user, Clock())
     with Store(user, Clock()) as store:
         put(store, new(), new(key="k", unique=True, group="g"))
-        assert store.duty.hold("one", seconds=60)
+        assert store.leader.hold("one", seconds=60)

@@ -88,7 +88,7 @@ class Hosts:
 
     def counts(self) -> dict[str, int]:
         found: dict[str, int] = defaultdict(int)
-        for _, state, count in self.app.store.counts():
+        for _, state, count in self.app.store.jobs.counts():
             found[state] += count
         return dict(found)
 
@@ -219,11 +219,11 @@ def test_a_host_that_is_gone_is_rescued_when_its_lease_ends(hosts: Hosts) -> Non
         return hosts.counts() == {"finished": 2}
 
     wait_until(rescued, seconds=20, what="the lease is over")
-    (attempt,) = hosts.app.store.attempts(job)
+    (attempt,) = hosts.app.store.jobs.attempts(job)
     assert attempt.outcome == "crashed"
     assert attempt.error is not None
     assert "lease" in attempt.error.message
-    assert hosts.app.store.attempts(behind) == [] or len(hosts.app.store.attempts(behind)) == 1
+    assert hosts.app.store.jobs.attempts(behind) == [] or len(hosts.app.store.jobs.attempts(behind)) == 1
 
 
 def test_a_host_that_lives_is_left_alone(hosts: Hosts) -> None:
@@ -242,7 +242,7 @@ def test_a_host_that_lives_is_left_alone(hosts: Hosts) -> None:
     before.close()
     hosts.project.write("go", "")
     ended(alive)
-    assert hosts.app.store.attempts(job) == []
+    assert hosts.app.store.jobs.attempts(job) == []
     assert [one for one in hosts.recorded() if one[0] == "waiting"] == [line]
 
 

@@ -66,7 +66,7 @@ def _enqueue(config: Config, about: object, done: object) -> None:
         store.prepare()
         about.set()  # type: ignore[attr-defined]
         store.enqueue([NewJob("t")])
-        done.put(bool(store._db.has_table("let_go")))  # type: ignore[attr-defined]
+        done.put(bool(store._tables.unprepared.has_table("let_go")))  # type: ignore[attr-defined]
 
 
 def test_a_writer_waits_for_the_one_before(config: Config, other: Other) -> None:
@@ -82,7 +82,7 @@ def test_a_writer_waits_for_the_one_before(config: Config, other: Other) -> None
 
 def test_reading_does_not_wait(config: Config, other: Other) -> None:
     with Store(config, Clock()) as store:
-        assert store.ids(Selection()) == []
+        assert store.jobs.ids(Selection()) == []
     assert other.process.is_alive()
 
 
@@ -121,11 +121,14 @@ def test_a_closed_connection_opens_again(config: Config) -> None:
     with Store(config, Clock()) as store:
         store.enqueue([NewJob("t")])
         store.close()
-        assert len(store.ids(Selection())) == 1
+        assert len(store.jobs.ids(Selection())) == 1
 
 
 def refused(config: Config, text: str) -> None:
-    verbs: list[Callable[[Store], object]] = [lambda store: store.counts(), lambda store: store.enqueue([NewJob("t")])]
+    verbs: list[Callable[[Store], object]] = [
+        lambda store: store.jobs.counts(),
+        lambda store: store.enqueue([NewJob("t")]),
+    ]
     for verb in verbs:
         with Store(config, Clock()) as store, pytest.raises(Unavailable, match=text) as raised:
             verb(store)
@@ -152,14 +155,14 @@ def test_a_damaged_file(config: Config) -> None:
 
 def test_a_missing_directory(tmp_path: Path) -> None:
     with store_in(tmp_path / "none") as store, pytest.raises(Unavailable, match="none does not exist"):
-        store.counts()
+        store.jobs.counts()
     assert not (tmp_path / "none").exists()
 
 
 def test_a_directory_in_place_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "queue.db").mkdir()
     with store_in(tmp_path) as store, pytest.raises(Unavailable):
-        store.counts()
+        store.jobs.counts()
 
 
 def test_a_read_only_file(config: Config) -> None:
@@ -200,7 +203,7 @@ def test_a_full_disk(small_disk: Path) -> None:
         (kept,) = store.enqueue([NewJob("t")])
         with pytest.raises(Unavailable, match=r"the disk is full: nothing was written|the disk or file system failed"):
             store.enqueue([NewJob("t", args="x" * 10_000)] * 1000)
-        assert store.ids(Selection()) == [kept.id]
-        store._db.execute("BEGIN")  # else: a transaction is open already
+        assert store.jobs.ids(Selection()) == [kept.id]
+        store._tables.unprepared.execute("BEGIN")  # else: a transaction is open already
         store.close()
         store.enqueue([NewJob("t")])

@@ -130,7 +130,7 @@ def test_a_retry_comes_when_the_clock_has_advanced(queue: Cronq, tasks: SimpleNa
         assert drain(queue) == []
         clock.advance(1)
         assert [(job.state, job.attempt) for job in drain(queue)] == [("failed", 2)]
-        assert [attempt.number for attempt in queue.store.attempts(job.id)] == [1, 2]
+        assert [attempt.number for attempt in queue.store.jobs.attempts(job.id)] == [1, 2]
 
 
 def test_options_of_task_and_job_hold(queue: Cronq, tasks: SimpleNamespace) -> None:
@@ -151,7 +151,7 @@ def test_groups_and_verdicts_are_the_real_ones(queue: Cronq, tasks: SimpleNamesp
             picky.using(group="g").enqueue(say)
         tasks.add.using(group="g").enqueue(1, 2)
         assert [job.state for job in drain(queue)] == ["failed", "waiting"]
-        assert [job.state for job in queue.store.find(Selection())] == ["blocked", "waiting", "failed"]
+        assert [job.state for job in queue.store.jobs.find(Selection())] == ["blocked", "waiting", "failed"]
         picky.enqueue("stop")
         tasks.add.enqueue(3, 4)
         assert [job.task for job in drain(queue)] == ["picky"]

@@ -94,5 +94,5 @@ def test_nobody_takes_what_a_living_host_holds(clocks: Clocks) -> None:
     clocks.cronq("a", "run", "--queue", "nothing-of-this-name")
     clocks.project.write("go", "")
     wait_until(lambda: clocks.counts() == {"finished": 2}, seconds=SLACK, what="both jobs have ended")
-    assert [clocks.app.store.attempts(job) for job in (ours, theirs)] == [[], []]
+    assert [clocks.app.store.jobs.attempts(job) for job in (ours, theirs)] == [[], []]
     assert sorted(line[1] for line in clocks.recorded()) == ["a", "b"]

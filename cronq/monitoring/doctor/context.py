@@ -10,7 +10,7 @@ from cronq.errors import ConfigError, Unavailable
 from cronq.storage.drivers.database import Missing
 from cronq.storage.drivers.opening import open_database
 from cronq.storage.sql.writes import Queries
-from cronq.storage.stats import look
+from cronq.storage.stats import look_through
 from cronq.system.deadline import DeadlineExceeded, deadline
 
 if TYPE_CHECKING:
@@ -85,6 +85,6 @@ class Installation:
         if self.database is None or self.revision is None:
             return None
         try:
-            return look(self.database, self.queries, self.config)
+            return look_through(self.config, self.database)
         except (Missing, Unavailable):
             return None

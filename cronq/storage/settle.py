@@ -1,0 +1,137 @@
+"""Settling: the outcomes of attempts are written, unstarted claims given back, and groups go on."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING
+
+from cronq.model.job import ENDED, State
+from cronq.storage import rows
+from cronq.storage.admin import BATCH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from cronq.model.job import Claimed
+    from cronq.model.outcome import Settlement
+    from cronq.storage.drivers.database import Transaction
+    from cronq.storage.groups import Groups
+    from cronq.storage.tables import Tables
+    from cronq.storage.wake import Wake
+
+
+class _LeaseLost(Exception):
+    """Fewer rows were written than this runner thought it held."""
+
+
+class Settler:
+    """Ends leases."""
+
+    def __init__(self, tables: Tables, groups: Groups, wake: Wake) -> None:
+        self._tables = tables
+        self._queries = tables.queries
+        self._groups = groups
+        self._wake = wake
+        self._host = os.uname().nodename
+
+    def settle(self, settlements: Sequence[Settlement]) -> list[int]:
+        """Write outcomes; returns the ids whose lease was lost."""
+        lost: list[int] = []
+        while True:
+            try:
+                ready = self._tables.open().transact(partial(self._settle, settlements))
+            except _LeaseLost:
+                held = [s for s in settlements if self._is_held(s)]
+                kept = {s.job.id for s in held}
+                lost += [s.job.id for s in settlements if s.job.id not in kept and not self._is_written(s)]
+                settlements = held
+            else:
+                break
+        if ready:
+            self._wake.committed(ready)
+        return lost
+
+    def _is_held(self, settlement: Settlement) -> bool:
+        job = settlement.job
+        return bool(self._tables.open().query(self._queries.still_held, (job.id, job.token)))
+
+    def _is_written(self, settlement: Settlement) -> bool:
+        job, outcome, following, _ = settlement
+        shown = (job.id, job.token, following.state.value, outcome.started_at)
+        return bool(self._tables.open().query(self._queries.already_settled, shown))
+
+    def _settle(self, settlements: Sequence[Settlement], tx: Transaction) -> list[int]:
+        """Returns the ids of the jobs that are ready now."""
+        chains = sorted(rows.by_group(settlements).items())
+        if chains and self._queries.dialect.server:
+            tx.query(self._queries.lock_holders, (self._tables.unprepared.many([group for group, _ in chains]),))
+        plain = [rows.finished_row(s) for s in settlements if rows.is_plain(s)]
+        written = tx.execute_many(self._queries.finish, plain) if plain else 0
+        if len(plain) < len(settlements):
+            rest = [rows.settled_row(s) for s in settlements if not rows.is_plain(s)]
+            written += tx.execute_many(self._queries.settle, rest)
+        if written != len(settlements):
+            raise _LeaseLost
+        history = [rows.attempt_row(s, self._host) for s in settlements if s.outcome.kind in rows.RECORDED]
+        if history:
+            tx.execute_many(self._queries.record_attempt, history)
+        ready = [s.job.id for s in settlements if s.next.state is State.READY]
+        for group, chain in chains:
+            ready += self._move_group(tx, group, chain)
+        if ready:
+            self._wake.with_commit(tx)
+        return ready
+
+    def _move_group(self, tx: Transaction, group: str, chain: Sequence[Settlement]) -> list[int]:
+        """Hand the group to whoever comes after the chain of jobs that ended in it, or free it.
+
+        Only a rescue that knows nothing of its jobs has some behind the one that keeps the group.
+        """
+        ours = self._tables.unprepared.many([s.job.id for s in chain])
+        for one in chain:
+            if one.hold_group or one.next.state not in ENDED:
+                tx.execute(self._queries.hand_on, (one.job.id, group, ours))
+                # Its child starts none of those that followed it. In the same transaction, because
+                # this one may be claimed again before they are given back, and others behind them with it.
+                tx.execute(self._queries.release_followers, (group, one.job.token))
+                return []
+        follower = tx.query(self._queries.next_follower, (group, chain[-1].job.token))
+        if follower:
+            tx.execute(self._queries.step_up, follower[0])
+            tx.execute(self._queries.hand_on, (follower[0][0], group, ours))
+            return []
+        tx.execute(self._queries.free, (group, ours))
+        return self._groups.unblock(tx, group)
+
+    def release(self, jobs: Iterable[Claimed]) -> None:
+        """Give claims back that were never started."""
+        given_back = list(jobs)
+        if given_back:
+            self._tables.open().transact(partial(self._release, given_back))
+            self._wake.committed([job.id for job in given_back])
+
+    def _release(self, jobs: Sequence[Claimed], tx: Transaction) -> None:
+        groups = sorted({job.group for job in jobs if job.group is not None})
+        self._groups.lock(tx, groups)
+        tx.execute_many(self._queries.release, [(job.id, job.token) for job in jobs])
+        for group in groups:
+            self._groups.unblock(tx, group)
+        self._groups.unlock(tx, groups)
+        self._wake.with_commit(tx)
+
+    def unblock_stranded(self) -> int:
+        """Let groups go on that nobody holds though jobs of theirs are blocked; returns how many."""
+        if not self._tables.open().has_other_writers():
+            return 0
+        groups = [row[0] for row in self._tables.query(self._queries.stranded, (BATCH,))]
+        ready = [job_id for group in groups for job_id in self._tables.open().transact(partial(self._unstrand, group))]
+        if ready:
+            self._wake.committed(ready)
+        return len(groups)
+
+    def _unstrand(self, group: str, tx: Transaction) -> list[int]:
+        self._groups.lock(tx, [group])
+        ready = self._groups.unblock(tx, group)
+        self._groups.unlock(tx, [group])
+        return ready

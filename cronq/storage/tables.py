@@ -1,0 +1,84 @@
+"""The database of one configuration: opened, and its tables brought up to date, at first use."""
+
+from __future__ import annotations
+
+from cronq.errors import ConfigError
+from cronq.storage.drivers.opening import open_database
+from cronq.storage.schema_version import is_current
+from cronq.storage.sql.writes import Queries
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from cronq.config.loader import Config
+    from cronq.storage.drivers.database import Database, Row
+    from cronq.times import Clock
+
+
+class Tables:
+    """Gives the parts of a store one connection, the statements for its tables, and the clock.
+
+    A `database` that is handed in is open already, has current tables, and has set the clock.
+    """
+
+    def __init__(self, config: Config, clock: Clock, database: Database | None = None) -> None:
+        self.config = config
+        self.clock = clock
+        self.queries = Queries(config.table_prefix, config.database_url().family)
+        self.prepared = database is not None
+        """Whether the tables are known to be there, and the clock follows the database's."""
+        self._database = database
+
+    @property
+    def unprepared(self) -> Database:
+        """The database as it is: its tables may be missing. Raises Unavailable without its driver."""
+        if self._database is None:
+            self._database = open_database(self.config)
+        return self._database
+
+    def open(self) -> Database:
+        """The database with current tables; makes them, or brings them up to date, and sets the clock by it."""
+        database = self._database
+        if database is not None and self.prepared and not self.clock.is_old:
+            return database
+        return self._prepare()
+
+    def open_replaced(self) -> None:
+        """Open the database, anew where its file was replaced by another one."""
+        if self.prepared and self.unprepared.is_replaced():
+            self.prepared = False
+        self.open()
+
+    def open_beside(self, *, locked: bool) -> None:
+        """Open the database beside a caller's transaction, which may have it `locked`: then no tables are made."""
+        if self.prepared:
+            return
+        if locked and not is_current(self.unprepared, self.config.table_prefix):
+            message = (
+                "cronq's tables are missing or of an older cronq, and they can't be made while a transaction is open:"
+                " run `cronq update-schema` once before"
+            )
+            raise ConfigError(message)
+        self._prepare()
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Rows of one statement."""
+        return self.open().query(sql, parameters)
+
+    def synchronise(self) -> None:
+        """Set the clock by the database's: on every host a job is due, and a lease over, at the same moment."""
+        measured = self.unprepared.read_clock()
+        if measured is not None:
+            self.clock.set_by(measured)
+
+    def _prepare(self) -> Database:
+        if not self.prepared:
+            if not is_current(self.unprepared, self.config.table_prefix):
+                from cronq.storage.migrations import upgrade
+
+                upgrade(self.config)
+            self.prepared = True
+        self.synchronise()
+        return self.unprepared

@@ -1,0 +1,68 @@
+"""Waking workers after a change that makes jobs ready."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from cronq.model.job import State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cronq.model.job import Enqueued, NewJob
+    from cronq.storage.drivers.database import Transaction
+    from cronq.storage.reading import JobReader
+    from cronq.storage.tables import Tables
+
+
+class Announces(Protocol):
+    """Wakes workers, as `cronq.transports.announcer` does."""
+
+    named: int
+    """Of so many jobs at once it wants to know queue and id."""
+
+    def announce(self, jobs: Sequence[tuple[str, int]] = ()) -> None:
+        """Wake workers for jobs that are ready; never raises."""
+
+    def close(self) -> None:
+        """Close all connections."""
+
+
+class Wake:
+    """Wakes workers with a COMMIT or after it. Without an announcer, only those that PostgreSQL itself wakes."""
+
+    def __init__(self, tables: Tables, jobs: JobReader, announcer: Announces | None) -> None:
+        self.announcer = announcer
+        self._tables = tables
+        self._jobs = jobs
+
+    def committed(self, ids: Sequence[int] = ()) -> None:
+        """Wake workers after a change that has made these jobs ready, or a whole queue."""
+        if self.announcer is None:
+            return
+        jobs = [self._jobs.get(job_id) for job_id in ids[: self.announcer.named]]
+        self.announcer.announce([(job.queue, job.id) for job in jobs if job is not None and job.state == State.READY])
+
+    def enqueued(self, jobs: Sequence[NewJob], enqueued: Sequence[Enqueued], now: int) -> None:
+        """Wake workers for those of the new jobs that are due."""
+        if self.announcer is not None:
+            self.announcer.announce(_due(jobs, enqueued, now) if self.announcer.named else ())
+
+    def with_commit(self, tx: Transaction) -> None:
+        """Wake workers on other hosts with the COMMIT, where the database itself can."""
+        if self._tables.queries.ring:
+            tx.query(self._tables.queries.ring)
+
+    def close(self) -> None:
+        """Close the announcer's connections."""
+        if self.announcer is not None:
+            self.announcer.close()
+
+
+def _due(jobs: Sequence[NewJob], enqueued: Sequence[Enqueued], now: int) -> list[tuple[str, int]]:
+    """The queue and id of each job that is new and due."""
+    return [
+        (job.queue, new.id)
+        for job, new in zip(jobs, enqueued, strict=True)
+        if not new.existing and (job.available_at is None or job.available_at <= now)
+    ]
