@@ -1,4 +1,4 @@
-"""Changing many jobs at once: what is meant, a question before, batches with a bar, a note of who did it."""
+"""Change many jobs: the question before it, batches with a progress bar, a line in the audit log."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from cronq.store import Store
 
 ASK_ABOVE = 100
-"""So many jobs are changed without a question."""
+"""Maximum number of jobs that are changed without a question."""
 
 LISTED = 20
-"""So many ids are printed on a terminal, instead of how many there are."""
+"""Maximum number of ids that are printed on a terminal; for more jobs, only their number."""
 
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask, however many jobs there are.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")]
 
 
 class Verb(NamedTuple):
@@ -34,7 +34,7 @@ class Verb(NamedTuple):
 
 
 def agreed(verb: Verb, number: int, *, yes: bool) -> bool:
-    """Whether a person at a terminal wants that many jobs changed; elsewhere nobody is asked."""
+    """Ask for confirmation on a terminal; return True elsewhere."""
     from cronq.render.text import complain
 
     if yes or number <= ASK_ABOVE or not somebody_looks():
@@ -48,7 +48,7 @@ def agreed(verb: Verb, number: int, *, yes: bool) -> bool:
 
 
 def somebody_looks() -> bool:
-    """Whether a person can be asked."""
+    """Tell whether stdin and stderr are a terminal."""
     return _is_terminal(sys.stdin) and _is_terminal(sys.stderr)
 
 
@@ -57,7 +57,7 @@ def _is_terminal(stream: object) -> bool:
 
 
 def in_batches(call: Invocation, ids: Sequence[int], verb: Verb, change: Callable[[Sequence[int]], int]) -> None:
-    """Change the jobs a thousand at a time, so that workers go on; `change` says how many it changed."""
+    """Change the jobs a thousand at a time, so that workers can claim meanwhile; `change` says how many it changed."""
     from cronq.render.progress import bar
 
     changed = 0
@@ -72,7 +72,7 @@ def in_batches(call: Invocation, ids: Sequence[int], verb: Verb, change: Callabl
 
 
 def note(call: Invocation, number: int | None = None) -> None:
-    """Leave a line in the logs about who gave this command, and how many jobs it changed."""
+    """Write to the audit log who gave this command, and how many jobs it changed."""
     from cronq.system import audit
 
     audit.record(call.typed, number)

@@ -1,4 +1,4 @@
-"""Steering by hand: retry, cancel."""
+"""`cronq retry` and `cronq cancel`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _CANCELLABLE = (UNFINISHED - {State.RUNNING}) | {State.FAILED}
 _RETRY = bulk.Verb("retry", "retried")
 _CANCEL = bulk.Verb("cancel", "cancelled")
 _NAMED = 5
-"""So many jobs with twins are named; of the others it is said how many they are."""
+"""Maximum number of jobs with twins that a message names."""
 
 _EXIT_STATUS = """\
-Exit status: 0 done, 1 a job isn't there or can't be changed, or a person said no, 64 neither
+Exit status: 0 done, 1 a job isn't there or can't be changed, or declined at the prompt, 64 neither
 IDs nor a selection, 65 bad input, 69 database out of reach, 78 configuration.
 """
 
@@ -63,7 +63,7 @@ def _retry(
     dry_run: given.DryRun = False,
     yes: bulk.Yes = False,
 ) -> int:
-    """Put ended jobs back to ready, with a fresh budget of attempts; prints their ids.
+    """Set ended jobs to ready, with a new number of attempts; prints their ids.
 
     By IDs: any that have ended. By a selection: failed ones, unless --state says others.
     """

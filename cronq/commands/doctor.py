@@ -1,4 +1,4 @@
-"""`cronq doctor`: what is wrong with this installation, and what to do about it."""
+"""`cronq doctor`: check this installation and print what to do."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _settings(values: Iterable[Value]) -> Iterable[str]:
 
 
 def _told(found: Iterable[Located], call: Invocation) -> list[Located]:
-    """Each finding is shown as soon as there is one."""
+    """Print each finding as soon as its check has ended."""
     from cronq.monitoring.doctor.finding import Level
 
     told = []

@@ -1,4 +1,4 @@
-"""Putting work on the queue: enqueue, emit."""
+"""`cronq enqueue` and `cronq emit`: put jobs on the queue."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ Exit status: 0 done (also when nobody subscribed), 64 usage, 65 bad input,
 class Placement:
     """The options that say where and when a job runs."""
 
-    queue: Annotated[str | None, typer.Option("--queue", metavar="QUEUE", help="The lane it waits in.")] = None
+    queue: Annotated[str | None, typer.Option("--queue", metavar="QUEUE", help="Queue name (default).")] = None
     priority: Annotated[
         str | None, typer.Option("--priority", metavar="N", help="0 to 999, lower runs first (50).")
     ] = None
@@ -65,15 +65,13 @@ class Placement:
     group: Annotated[
         str | None, typer.Option("--group", metavar="GROUP", help="One job of a group runs at a time.")
     ] = None
-    key: Annotated[str | None, typer.Option("--key", metavar="KEY", help="A name of your own for the job.")] = None
-    unique: Annotated[bool, typer.Option("--unique", help="Not again while a job with this --key is unfinished.")] = (
-        False
-    )
+    key: Annotated[str | None, typer.Option("--key", metavar="KEY", help="Your own name for the job.")] = None
+    unique: Annotated[bool, typer.Option("--unique", help="Don't store it while this --key is unfinished.")] = False
     max_attempts: Annotated[
-        str | None, typer.Option("--max-attempts", metavar="N", help="How often it is tried (20).")
+        str | None, typer.Option("--max-attempts", metavar="N", help="Maximum number of attempts (20).")
     ] = None
     time_limit: Annotated[
-        str | None, typer.Option("--time-limit", metavar="D", help="How long one attempt may take (1h).")
+        str | None, typer.Option("--time-limit", metavar="D", help="Time limit of one attempt (1h).")
     ] = None
 
     def given(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`cronq errors`: what fails, and since when."""
+"""`cronq errors`: group failing jobs by their error."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Exit status: 0 done, 65 bad input, 69 database out of reach, 78 configuration.
 """
 
 Limit = Annotated[
-    str | None, typer.Option("--limit", metavar="N", help="At most so many groups; all without it, or with 0.")
+    str | None, typer.Option("--limit", metavar="N", help="Maximum number of groups; 0 or nothing for all.")
 ]
 
 
@@ -43,7 +43,7 @@ def _errors(
     utc: given.Utc = False,
     as_json: given.AsJson = False,
 ) -> None:
-    """Group the jobs that fail by what went wrong, the most frequent first.
+    """Group failing jobs by their error, the most frequent first.
 
     Those that failed for good and those that are tried again, unless --state says others. Numbers,
     hashes and quoted names in a message don't tell errors apart. The fingerprint selects the jobs

@@ -43,7 +43,7 @@ class FilterOptions:
 
 
 def read(arguments: Sequence[str], options: object, *, values: Mapping[str, str], flags: Mapping[str, str]) -> bool:
-    """Set what was typed on `options`; False for whatever typer has to look at: `--help`, and every mistake."""
+    """Set the typed values on `options`; False where typer must read them: `--help`, and every mistake."""
     following = list(arguments)
     while following:
         argument = following.pop(0)

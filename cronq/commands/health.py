@@ -71,7 +71,7 @@ def _set(options: HealthOptions, name: str, value: str) -> None:
 
 
 def execute(invocation: Invocation, options: HealthOptions) -> int:
-    """Take the census within the time limit, judge it, print the answer."""
+    """Read the statistics within the time limit, compare them with the ranges, print the answer."""
     from cronq.monitoring.health import MEASURES, UNKNOWN, Answer, judge
     from cronq.monitoring.thresholds import parse_thresholds
     from cronq.storage.stats import take

@@ -33,7 +33,7 @@ _AROUND = 6
 """Lines of a terminal that the table needs beside its rows: those of the frame, what was typed, the prompt."""
 
 _EVERY = 2.0
-"""Seconds between two looks of `ls --watch`."""
+"""Seconds between two refreshes of `ls --watch`."""
 
 _LS_EXAMPLE = """\
 Example:
@@ -51,10 +51,10 @@ Exit status: 0 done, 64 --watch without a terminal, 65 bad input, 69 database ou
 
 Limit = Annotated[
     str | None,
-    typer.Option("--limit", metavar="N", help="At most so many, 0 for all (a screenful on a terminal, else 100)."),
+    typer.Option("--limit", metavar="N", help="Maximum number, 0 for all (what fits on a terminal, else 100)."),
 ]
 
-Watch = Annotated[bool, typer.Option("--watch", help="Stay, and look again every two seconds; q ends it.")]
+Watch = Annotated[bool, typer.Option("--watch", help="Live view: refresh every two seconds; q quits.")]
 
 
 @given.spread

@@ -26,13 +26,13 @@ class MetricsOptions:
 
 
 def parse(arguments: Sequence[str]) -> MetricsOptions | None:
-    """The options, or None for whatever typer has to look at: `--help`, and every mistake."""
+    """The options, or None where typer must read them: `--help`, and every mistake."""
     options = MetricsOptions()
     return options if read(arguments, options, values=VALUES, flags={}) else None
 
 
 def execute(invocation: Invocation, options: MetricsOptions) -> int:
-    """Take the census, write it to stdout or in place of the file."""
+    """Read the statistics, write them to stdout or replace the file."""
     from cronq.errors import Unavailable
     from cronq.monitoring import metrics
     from cronq.storage import stats
@@ -51,7 +51,7 @@ def execute(invocation: Invocation, options: MetricsOptions) -> int:
 
 
 def _replace(path: str, text: str) -> None:
-    """Put the text in place of the file, so that nobody ever reads a part of it."""
+    """Replace the file in one step, so that no reader sees a part of it."""
     folder, name = os.path.split(path)
     temporary = f"{folder or '.'}/.{name}.{os.getpid()}"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print the ids that would change.")]
-Utc = Annotated[bool, typer.Option("--utc", help="Show the times themselves, in UTC, instead of ages.")]
+Utc = Annotated[bool, typer.Option("--utc", help="Show times in UTC instead of ages.")]
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The id of a job.", show_default=False)]
 JobIds = Annotated[list[str] | None, typer.Argument(metavar="ID", help="The ids of jobs.", show_default=False)]
 

@@ -32,12 +32,12 @@ Queue = Annotated[str, typer.Argument(metavar="QUEUE", help="The name of a queue
 
 
 def _pause(context: typer.Context, queue: Queue) -> None:
-    """Let nobody start jobs of a queue, on any host, until it is resumed. What runs goes on."""
+    """Stop starting jobs of a queue, on all hosts, until it is resumed. Running jobs continue."""
     _change(context, queue, "pause")
 
 
 def _resume(context: typer.Context, queue: Queue) -> None:
-    """Let a paused queue go on."""
+    """Start jobs of a paused queue again."""
     _change(context, queue, "resume")
 
 

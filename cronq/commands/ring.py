@@ -1,4 +1,4 @@
-"""Ringing by hand: ring."""
+"""`cronq ring`: wake the workers by hand."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ Example:
   cronq ring
   cronq ring 42
 
-Exit status: 0 rung, 65 bad input, 69 a transport is out of reach, 78 configuration.
+Exit status: 0 sent, 65 bad input, 69 a transport is out of reach, 78 configuration.
 """
 
 _ANY_QUEUE = "default"
 _NO_JOB = 0
-"""What is sent where no job is named: whoever listens only looks."""
+"""The id that is sent where no job is named: a worker then queries the database."""
 
 Rung = Annotated[str | None, typer.Argument(metavar="ID", help="The id of a job that is due.", show_default=False)]
 
 
 def _ring(context: typer.Context, job_id: Rung = None) -> None:
-    """Wake the workers, as an enqueue does: those of this host, and through every transport of the configuration.
+    """Wake the workers of this host, and others through the configured transports, as an enqueue does.
 
-    Prints what was rung.
+    Prints the transports that were used.
 
-    With an ID also those transports that start one job at once. Nothing runs that wouldn't run otherwise.
+    With an ID also those transports that start one job at once. It starts no job that isn't due.
     """
     from cronq.render.text import write
     from cronq.transports.doorbell import LocalWorkers

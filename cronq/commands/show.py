@@ -1,4 +1,4 @@
-"""Looking at jobs: ls, show."""
+"""`cronq show`: print one job."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Exit status: 0 done, 1 no such job, 64 --output with --json, 65 bad input,
 """
 
 Output = Annotated[
-    bool, typer.Option("--output", help="Print only what it wrote, all that is kept of it, to stdout and stderr.")
+    bool, typer.Option("--output", help="Print only the stored output of the job, to stdout and stderr.")
 ]
 
 
@@ -43,7 +43,7 @@ def _show(
     utc: given.Utc = False,
     as_json: given.AsJson = False,
 ) -> None:
-    """Show all about one job: times, arguments, attempts with their errors, output."""
+    """Show one job: times, arguments, attempts with their errors, output."""
     if output and as_json:
         raise given.refuse("either --output or --json", context)
     from cronq.execution import leftovers

@@ -1,4 +1,4 @@
-"""`cronq status`: how the queue stands."""
+"""`cronq status`: counts of jobs, the last run, the workers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Exit status: 0 done, 69 database out of reach, 78 configuration.
 
 
 def _status(context: typer.Context, *, as_json: given.AsJson = False) -> None:
-    """Count the jobs by queue and state; tell the oldest ready job, the last run and who works."""
+    """Count jobs by queue and state; show the oldest ready job, the last run and the workers."""
     from cronq.render import status
     from cronq.render.text import document, write
 

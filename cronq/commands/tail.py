@@ -1,4 +1,4 @@
-"""`cronq tail`: what a job prints, while it prints it."""
+"""`cronq tail`: print the output of a running job."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ Exit status: 0 the attempt has ended, however it did, 1 no such job, 65 bad inpu
 
 _LOOK = 0.3
 _REMIND = 5.0
-"""Seconds between two looks, and between two reminders that somebody follows."""
+"""Seconds between two queries, and between two requests for live output."""
 
 _GAP = re.compile(r"\n\[… ([0-9]{1,15}) bytes left out …\]\n")
 """A job can write such a line itself, with any number in it."""
 
-Lines = Annotated[str, typer.Option("--lines", metavar="N", help="Begin with the last so many lines of each stream.")]
+Lines = Annotated[str, typer.Option("--lines", metavar="N", help="Begin with the last N lines of each stream.")]
 
 
 def _tail(context: typer.Context, id_: given.JobId, *, lines: Lines = "10") -> None:
-    """Follow what a running job prints, on whatever host it runs, until its attempt ends.
+    """Print the output of a running job, on any host, until its attempt ends.
 
     A job that has not begun is waited for; of one that has ended the last lines are printed.
     """

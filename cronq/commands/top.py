@@ -1,4 +1,4 @@
-"""`cronq top`: a screen that goes on."""
+"""`cronq top`: a live view of the queues."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Exit status: 0 done, 64 no terminal, 69 database out of reach, 78 configuration.
 """
 
 _EVERY = 2.0
-"""Seconds between two looks."""
+"""Seconds between two refreshes."""
 
-Once = Annotated[bool, typer.Option("--once", help="Print one picture and end; this needs no terminal.")]
+Once = Annotated[bool, typer.Option("--once", help="Print the view once and exit; needs no terminal.")]
 
 
 def _top(context: typer.Context, *, once: Once = False) -> None:
-    """Watch the queues, the workers and the last failures; steer with keys."""
+    """Live view of the queues, the workers and the last failures, with keys to pause and retry."""
     from cronq.commands.top_controller import Top
     from cronq.render.console import Screen
     from cronq.render.live import LiveScreen

@@ -1,4 +1,4 @@
-"""What typer knows of the commands that start without it: their help and their errors."""
+"""Declare to typer the commands that start without it, for their help and their errors."""
 
 from __future__ import annotations
 
@@ -58,17 +58,17 @@ class _Filter:
         typer.Option("--queue", metavar="QUEUE", help="Only this queue: name, glob or !name; repeatable."),
     ] = None
     weighted: Annotated[
-        bool, typer.Option("--weighted", help="Choose among the queues with weight 1/rank, none starves.")
+        bool, typer.Option("--weighted", help="Weighted queue order: the queue named n-th has weight 1/n.")
     ] = False
     priority: Annotated[
         str | None, typer.Option("--priority", metavar="RANGE", help="Only these: 10, 20-40, 25- or -20.")
     ] = None
-    jobs: Annotated[str | None, typer.Option("--jobs", metavar="N", help="So many at a time (config: jobs).")] = None
+    jobs: Annotated[str | None, typer.Option("--jobs", metavar="N", help="Parallel jobs (config: jobs).")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Run(_Filter):
-    limit: Annotated[str | None, typer.Option("--limit", metavar="N", help="Stop after so many jobs.")] = None
+    limit: Annotated[str | None, typer.Option("--limit", metavar="N", help="Stop after N jobs.")] = None
     max_time: Annotated[
         str | None, typer.Option("--max-time", metavar="D", help="Start no job after this time, like 50s.")
     ] = None
@@ -77,10 +77,10 @@ class _Run(_Filter):
 
 @given.spread
 def _run(context: typer.Context, *, options: _Run) -> int:
-    """Rescue what dead runs left behind, then do everything that is due.
+    """Recover jobs of crashed runs, then run all due jobs.
 
-    Prints nothing without a terminal when nothing went wrong; one line on stderr for each
-    job that needs a person. One run a host: a second one ends at once.
+    Without a terminal it prints one line on stderr for each job that failed for good or keeps
+    failing, and nothing else. Only one run works on a host: a second one exits at once.
     """
     chosen = run.RunOptions()
     _take_over(options, chosen)
@@ -94,33 +94,33 @@ def _take_over(options: _Filter, chosen: FilterOptions) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Work(_Filter):
-    max_jobs: Annotated[str | None, typer.Option("--max-jobs", metavar="N", help="End after so many jobs.")] = None
+    max_jobs: Annotated[str | None, typer.Option("--max-jobs", metavar="N", help="Exit after N jobs.")] = None
     max_memory: Annotated[
         str | None,
-        typer.Option("--max-memory", metavar="M", help="End when it and its children take more, like 512M."),
+        typer.Option("--max-memory", metavar="M", help="Exit when the worker and its children use more, like 512M."),
     ] = None
     max_time: Annotated[
-        str | None, typer.Option("--max-time", metavar="D", help="Start no job after this time, like 6h, and end.")
+        str | None, typer.Option("--max-time", metavar="D", help="Start no job after this time, like 6h, and exit.")
     ] = None
     idle_exit: Annotated[
-        str | None, typer.Option("--idle-exit", metavar="D", help="End after so long without a job.")
+        str | None, typer.Option("--idle-exit", metavar="D", help="Exit after this time without a job.")
     ] = None
     poll: Annotated[
-        str | None, typer.Option("--poll", metavar="D", help="Look for jobs so often even if nobody rings (60s).")
+        str | None, typer.Option("--poll", metavar="D", help="Time between two queries without a wake-up (60s).")
     ] = None
     grace: Annotated[
-        str | None, typer.Option("--grace", metavar="D", help="After SIGTERM, what running jobs get to end (60s).")
+        str | None, typer.Option("--grace", metavar="D", help="Time that running jobs get to end after SIGTERM (60s).")
     ] = None
 
 
 @given.spread
 def _work(context: typer.Context, *, options: _Work) -> int:
-    """Stay, and do what is due as soon as it is due.
+    """Run as a daemon and start each job as soon as it is due.
 
-    Enqueues on this host wake it, the transports of the configuration, PostgreSQL where the jobs are
-    there, and the time at which the next job is due. TERM and INT: finish and end, a second one gives
-    running jobs back. QUIT: finish, however long it takes. USR1: kill the running jobs. USR2: pause,
-    CONT: go on. HUP: finish and start afresh.
+    Enqueues on this host, the configured transports, PostgreSQL's NOTIFY and the time of the next due
+    job wake the worker. Signals: TERM and INT finish the running jobs and exit, a second one gives them
+    back. QUIT finishes them without a limit. USR1 kills the running jobs. USR2 pauses, CONT resumes.
+    HUP finishes the running jobs and restarts.
     """
     chosen = work.WorkOptions()
     _take_over(options, chosen)
@@ -158,14 +158,14 @@ def _health(
         list[str] | None, typer.Option("--queue", metavar="QUEUE", help="Only jobs of this queue; repeatable.")
     ] = None,
     timeout: Annotated[
-        str, typer.Option("-t", "--timeout", metavar="D", help="How long the answer may take.")
+        str, typer.Option("-t", "--timeout", metavar="D", help="Time limit of the check.")
     ] = health.PATIENCE,
 ) -> int:
-    """Tell Nagios or Icinga how the queue is: one line with performance data, and the status.
+    """Check the queue for Nagios or Icinga: one line with performance data, and the exit status.
 
     Measures: failed, ready, running, retrying, waiting, blocked and scheduled jobs; oldest-due and
-    last-run in seconds; workers; paused queues. Where nothing is said, it warns when a job has
-    failed or when one has been due for 5 minutes, which is critical after half an hour.
+    last-run in seconds; workers; paused queues. By default it warns when a job has
+    failed or has been due for 5 minutes; 30 minutes are critical.
     """
     chosen = health.HealthOptions()
     chosen.warning, chosen.critical, chosen.queue = list(warning or ()), list(critical or ()), list(queue or ())
@@ -188,10 +188,10 @@ def _metrics(
     context: typer.Context,
     *,
     textfile: Annotated[
-        str | None, typer.Option("--textfile", metavar="PATH", help="Write this file, at once, for node_exporter.")
+        str | None, typer.Option("--textfile", metavar="PATH", help="Replace this file in one step, for node_exporter.")
     ] = None,
 ) -> int:
-    """Print the queue in figures as Prometheus reads them."""
+    """Print metrics of the queue for Prometheus."""
     chosen = metrics.MetricsOptions()
     chosen.textfile = textfile
     return metrics.execute(given.invocation(context), chosen)
@@ -200,11 +200,11 @@ def _metrics(
 @dataclass(frozen=True, kw_only=True)
 class _Serve:
     jobs: Annotated[
-        str | None, typer.Option("--jobs", metavar="N", help="On a listening socket: at most so many at a time (16).")
+        str | None, typer.Option("--jobs", metavar="N", help="On a listening socket: number of parallel jobs (16).")
     ] = None
     idle_exit: Annotated[
         str | None,
-        typer.Option("--idle-exit", metavar="D", help="On a listening socket: end after this time idle (60s)."),
+        typer.Option("--idle-exit", metavar="D", help="On a listening socket: exit after this time idle (60s)."),
     ] = None
 
 
@@ -213,7 +213,7 @@ def _serve_inetd(context: typer.Context, *, options: _Serve) -> int:
     """Read a job's id from a connection and start exactly that job at once.
 
     For xinetd, inetd and systemd: stdin is the connection, or the socket that listens. It answers
-    OK 42, or ERR and why not, before the job runs. A pipe or a terminal does as well.
+    OK 42, or ERR and the reason, before the job runs. stdin can be a pipe or a terminal, too.
     """
     chosen = serve_inetd.Options()
     for name, value in asdict(options).items():

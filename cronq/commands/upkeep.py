@@ -1,4 +1,4 @@
-"""Looking after the database: clear-finished, update-schema."""
+"""`cronq clear-finished` and `cronq update-schema`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Example:
   cronq clear-finished 90 --state failed,cancelled
   cronq clear-finished --queue mail --older-than 36h --dry-run
 
-Exit status: 0 done, 1 a person said no, 64 both DAYS and --older-than, 65 bad input,
+Exit status: 0 done, 1 declined at the prompt, 64 both DAYS and --older-than, 65 bad input,
 69 database out of reach, 78 configuration.
 """
 
@@ -48,7 +48,7 @@ Days = Annotated[
 ]
 OtherStates = Annotated[
     list[str] | None,
-    typer.Option("--state", metavar="STATE", help="These too: failed, cancelled; repeatable, or a,b."),
+    typer.Option("--state", metavar="STATE", help="Also jobs in this state: failed, cancelled; repeatable, or a,b."),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Waiting for a job from a shell."""
+"""`cronq wait`: wait for the end of a job."""
 
 from __future__ import annotations
 

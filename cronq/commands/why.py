@@ -1,4 +1,4 @@
-"""`cronq why`: what stands between a job and its start."""
+"""`cronq why`: say why a job isn't running."""
 
 from __future__ import annotations
 

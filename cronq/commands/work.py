@@ -1,4 +1,4 @@
-"""`cronq work`: a worker that stays."""
+"""`cronq work`: run as a daemon."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ class WorkOptions(FilterOptions):
 
 
 def parse(arguments: Sequence[str]) -> WorkOptions | None:
-    """The options, or None for whatever typer has to look at."""
+    """The options, or None where typer must read them."""
     options = WorkOptions()
     return options if read(arguments, options, values=VALUES, flags=FILTER_FLAGS) else None
 
 
 def execute(invocation: Invocation, options: WorkOptions) -> int:
-    """Stay until told to end; turn into a new process if told to start afresh."""
+    """Run the worker until a signal ends it; call exec after SIGHUP."""
     from cronq.config.loader import require_owner
     from cronq.render.progress import Report
 
@@ -97,7 +97,7 @@ def _work(invocation: Invocation, stay: Stay, report: Report) -> Worker:
 
 
 def _start_afresh() -> NoReturn:
-    """Be the same process with new code and a new configuration: whoever watches over it sees the same pid."""
+    """Call exec to load new code and a new configuration under the same pid."""
     import os
 
     for stream in (sys.stdout, sys.stderr):

@@ -1,4 +1,4 @@
-"""Looking after those who work: workers, reload-workers, pause, resume."""
+"""`cronq workers` and `cronq reload-workers`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ AnyQueue = Annotated[
     str | None, typer.Argument(metavar="QUEUE", help="Only those that take jobs of it.", show_default=False)
 ]
 Number = Annotated[
-    str | None, typer.Argument(metavar="NUMBER", help="Only so many, the oldest first.", show_default=False)
+    str | None,
+    typer.Argument(metavar="NUMBER", help="At most N workers, the oldest first.", show_default=False),
 ]
 
 
@@ -57,7 +58,7 @@ class _Job(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """A worker with what it runs, and how it looks from here."""
+    """A worker with its running jobs and its state."""
 
     worker: Worker
     state: str
@@ -65,7 +66,7 @@ class _Seen(NamedTuple):
 
 
 def _workers(context: typer.Context, *, as_json: given.AsJson = False) -> None:
-    """List who works on the queue, on any host: what each one runs, and when it was last seen.
+    """List the workers on all hosts, with their running jobs and when they were last seen.
 
     A worker that died is shown as dead until another one has put right what it left.
     """
@@ -170,7 +171,7 @@ def _ago(instant: int, now: int) -> str:
 
 
 def _reload_workers(context: typer.Context, queue: AnyQueue = None, number: Number = None) -> int:
-    """Ask workers to end after their jobs, so that their supervisor starts them with new code; prints their names.
+    """Ask workers to exit after their jobs so that their supervisor restarts them; prints their names.
 
     They obey within a second, on every host. Running jobs are finished, and no attempt is spent.
     """
