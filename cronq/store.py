@@ -127,7 +127,7 @@ class Store:
         Returns their ids in order; a unique job whose key an unfinished one has gets that
         one's id.
         """
-        self._tables.open_replaced()
+        self._tables.open()
         now = self.clock.now()
         enqueued = self._inserter.accept(jobs, now=now)
         self._wake.enqueued(jobs, enqueued, now)

@@ -39,17 +39,16 @@ class Tables:
         return self._database
 
     def open(self) -> Database:
-        """The database with current tables; makes them, or brings them up to date, and sets the clock by it."""
+        """The database with current tables; makes them, or brings them up to date, and sets the clock by it.
+
+        A SQLite file that was replaced by another one is opened anew.
+        """
         database = self._database
         if database is not None and self.prepared and not self.clock.is_old:
-            return database
-        return self._prepare()
-
-    def open_replaced(self) -> None:
-        """Open the database, anew where its file was replaced by another one."""
-        if self.prepared and self.unprepared.is_replaced():
+            if not database.is_replaced():
+                return database
             self.prepared = False
-        self.open()
+        return self._prepare()
 
     def open_beside(self, *, locked: bool) -> None:
         """Open the database beside a caller's transaction, which may have it `locked`: then no tables are made."""

@@ -174,12 +174,12 @@ def test_commands_from_a_file_that_others_can_write_wait_until_they_are_allowed(
     assert "jobs may not be shell commands: others can write " in queue.project.cronq("why", str(jobs[0])).stdout
     assert not (queue.directory / "here").exists()
 
-    queue.make_due()
+    queue.make_due(*jobs)
     queue.run_silently()  # it was told once
     assert queue.state(jobs[0]) == "waiting"
 
     queue.tasks("", "commands = true\n")
-    queue.make_due()
+    queue.make_due(*jobs)
     queue.run_silently()
     assert [queue.state(job) for job in jobs] == ["finished", "finished"]
     assert (queue.directory / "here").exists()

@@ -17,8 +17,9 @@ JOBS = 250
 
 PRODUCER = """
 import json, sys, time
-from cronq import Cronq, config
-queue = Cronq(config.load(file=sys.argv[1], environ={}))
+from cronq import Cronq
+from cronq.config import loader
+queue = Cronq(loader.load(file=sys.argv[1], environ={}))
 taken = []
 sys.stdin.readline()
 for number in range(int(sys.argv[3])):

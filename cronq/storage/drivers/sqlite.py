@@ -92,7 +92,7 @@ class Database(Inserting):
         if now < self._look_at:
             return False
         self._look_at = now + _LOOK
-        files, there = self._files, _files(self.path)
+        files, there = self._files if self._idle else _NO_FILES, _files(self.path)
         self._files = there
         if not _differ(files, there):
             for connection in self._idle:
@@ -199,7 +199,8 @@ class Database(Inserting):
         except sqlite3.Error as error:
             raise self.unavailable(error) from error
         connection.lock, connection.pid = self._lock, os.getpid()
-        self._files = connection.files = _files(self.path)
+        # Not its log: SQLite opens that with the first statement, and until then another process may remove it.
+        self._files = connection.files = (_inode(self.path), 0)
         connection.path = self.path
         _require_one_name(self.path)
         setting = f"PRAGMA synchronous = {self._synchronous}"
