@@ -216,12 +216,11 @@ class _Errand:
         return pool
 
     def _see_through(self, pool: Pool, registry: Registry) -> None:
-        from cronq.execution.pool import StartedPool
         from cronq.inetd.one_job import OneJob
         from cronq.store import Store
 
         with Store(self._config, self._clock) as store:
-            OneJob(store, registry, self._config, started=StartedPool(self._alive, pool, self._since)).see_through()
+            OneJob(store, registry, self._config, alive=self._alive, pool=pool).see_through(self._since)
 
     def _give_back(self, job: Claimed) -> None:
         """The app can't be imported: the job goes back, its attempt with it."""
@@ -240,23 +239,23 @@ def _receive(invocation: Invocation, options: Options, came_in: Inherited) -> in
     from cronq.inetd.connections import Connections
 
     _open_log()
-    desk = Connections(came_in.sockets)
+    connections = Connections(came_in.sockets)
     try:
-        _serve_all(invocation, options, desk)
+        _serve_all(invocation, options, connections)
     except Exception:
         # Else inetd would start the next process for the same callers at once, and so on.
-        desk.turn_away(request.UNAVAILABLE)
+        connections.turn_away(request.UNAVAILABLE)
         raise
     return OK
 
 
-def _serve_all(invocation: Invocation, options: Options, desk: Connections) -> None:
+def _serve_all(invocation: Invocation, options: Options, connections: Connections) -> None:
     from cronq.commands.fast_options import positive
     from cronq.config.loader import require_owner
-    from cronq.inetd.server import IDLE_EXIT, MOST_AT_ONCE, Rules, Server
+    from cronq.inetd.server import IDLE_EXIT, MOST_AT_ONCE, Server
 
     idle = IDLE_EXIT if options.idle_exit is None else parse_duration(options.idle_exit, what="--idle-exit")
-    rules = Rules(positive(options.jobs, what="--jobs") or MOST_AT_ONCE, idle)
+    at_once = positive(options.jobs, what="--jobs") or MOST_AT_ONCE
     require_owner(invocation.config, "serve-inetd")
     with invocation.cronq(with_tasks=True) as queue:
-        Server(queue.store, queue.registry, invocation.config, desk=desk, rules=rules, log=_log).serve()
+        Server(queue, invocation.config, connections, at_once=at_once, idle_exit=idle, log=_log).serve()

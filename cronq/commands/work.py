@@ -79,7 +79,7 @@ def execute(invocation: Invocation, options: WorkOptions) -> int:
     report = Report()
     worker = _work(invocation, stay, report)
     report.done(worker.summary, verbose=invocation.verbose)
-    if worker.orders.afresh:
+    if worker.signals.afresh:
         _start_afresh()
     return 0
 

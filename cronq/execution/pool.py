@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from cronq.config.loader import Config
     from cronq.execution.journal_file import Entry
-    from cronq.locks import Liveness
     from cronq.model.claimed_job import Claimed
     from cronq.model.retry import Policies
     from cronq.tasks.registry import Registry
@@ -184,15 +183,6 @@ class ChildHandle:
             os.close(fd)
         for capture in self.captures:
             capture.close()
-
-
-class StartedPool(NamedTuple):
-    """A pool with a child at work, and the liveness lock that its worker has taken."""
-
-    alive: Liveness
-    pool: Pool
-    since: float
-    """The monotonic time of the claim."""
 
 
 class Pool:

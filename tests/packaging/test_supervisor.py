@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cronq.execution.engine import SHUTDOWN_GRACE
+from cronq.execution.stopping import SHUTDOWN_GRACE
 from tests.project import ROOT
 from tests.servers import UNSHARE, program
 from tests.waiting import wait_until

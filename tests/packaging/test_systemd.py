@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cronq.execution.engine import SHUTDOWN_GRACE
+from cronq.execution.stopping import SHUTDOWN_GRACE
 from tests.packaging.booted import Booted
 from tests.packaging.test_cron import entry
 from tests.project import ROOT

@@ -1,0 +1,90 @@
+"""Claims what is due and chosen, as `run` and `work` do."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from cronq.execution.prefetch import LARGEST_CLAIM
+from cronq.model.selection import Filter
+
+if TYPE_CHECKING:
+    from cronq.execution.engine import Engine
+    from cronq.model.job import Claimed
+    from cronq.store import Store
+
+_LOOK_AGAIN = 0.1
+"""Seconds between a claim that found less than it might have and the next one."""
+
+
+class Plan(NamedTuple):
+    """What a run is to do: which jobs, with how many children, until how many jobs or seconds.
+
+    None stands for the configured number of children, and for no limit.
+    """
+
+    wanted: Filter = Filter()
+    children: int | None = None
+    limit: int | None = None
+    seconds: float | None = None
+
+
+class DueJobs:
+    """Claims the best due jobs of a plan for an engine, unless a look a moment ago found none.
+
+    `poll` are the seconds until it looks again after it found none; None for the usual moment.
+    """
+
+    promotes = True
+
+    def __init__(self, store: Store, engine: Engine, plan: Plan, *, poll: float | None = None) -> None:
+        self.paused = False
+        """Whether it claims nothing for now."""
+        self.started = time.monotonic()
+        self._store = store
+        self._engine = engine
+        self._plan = plan
+        self._poll = poll
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the plan's limits are reached, or the engine was told to stop."""
+        over = self._plan.seconds
+        if over is not None and time.monotonic() - self.started >= over:
+            return True
+        return self._engine.stopping.asked or self._room() < 1
+
+    def _room(self) -> int:
+        """How many jobs it may still claim."""
+        return LARGEST_CLAIM if self._plan.limit is None else self._plan.limit - self._engine.assignments.claimed
+
+    def take(self, count: int) -> list[Claimed]:
+        """Claim the best due jobs, up to `count`."""
+        look = self._engine.look
+        if self.paused or self.exhausted or time.monotonic() < look.at:
+            return []
+        now = self._store.clock.now()
+        limit = min(count, LARGEST_CLAIM, self._room())
+        jobs = self._store.claim(self._plan.wanted, self._engine.leases.lease(now), limit=limit)
+        look.found_nothing = not jobs
+        if jobs:
+            self._engine.assignments.prefetch.weigh(jobs)
+        if len(jobs) < limit:
+            look.at = time.monotonic() + self._pause_after(jobs)
+        return jobs
+
+    def _pause_after(self, jobs: list[Claimed]) -> float:
+        """Seconds until it may look again: after some jobs a moment, after none until something is due."""
+        if jobs or self._poll is None:
+            return _LOOK_AGAIN
+        self._engine.look.due = self._store.next_due()
+        return self._poll
+
+    def nothing_is_due(self) -> bool:
+        """Whether the last claim found nothing, and nothing has come since that it would find."""
+        look = self._engine.look
+        if self._store.promote(self._store.clock.now()):
+            look.changed()
+        if not look.found_nothing:
+            look.at = 0.0
+        return look.found_nothing

@@ -1,0 +1,66 @@
+"""What commands on any host ask of a running worker: kill a job, pause a queue, end, show live output."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from cronq.execution.live_output import LiveOutput
+from cronq.model.job import Failure
+from cronq.model.outcome import Outcome
+from cronq.storage.workers import END
+
+if TYPE_CHECKING:
+    from cronq.execution.assignments import Assignments
+    from cronq.execution.next_look import NextLook
+    from cronq.execution.pool import Pool
+    from cronq.store import Store
+
+_EVERY = 1.0
+_EVERY_FOLLOWED = 0.25
+"""Seconds between two looks, while somebody follows the output of a job."""
+
+_CANCELLED = Failure("Cancelled", "killed by `cronq cancel --kill`")
+_KILLED = Outcome("crashed", 0, 0, "cancel", error=_CANCELLED, signal="SIGKILL")
+
+
+class RequestHandler:
+    """Reads each second what is asked of this worker, and does it."""
+
+    def __init__(self, store: Store, worker: str, *, pool: Pool, assignments: Assignments, look: NextLook) -> None:
+        self.next = 0.0
+        """The monotonic time of the next look."""
+        self._store = store
+        self._worker = worker
+        self._pool = pool
+        self._assignments = assignments
+        self._look = look
+        self._live_output = LiveOutput(store, pool)
+        self._paused: frozenset[str] = frozenset()
+
+    def put_off(self) -> None:
+        """Look when the usual time has passed from now."""
+        self.next = time.monotonic() + _EVERY
+
+    def handle(self) -> bool:
+        """Do what is asked; returns whether the worker is asked to end, which is left to the caller."""
+        self.put_off()
+        requests = self._store.workers.requests(self._worker)
+        for job_id in requests.kills:
+            self._pool.end_job(job_id, _KILLED)
+        if requests.paused != self._paused:
+            self._obey_pauses(requests.paused)
+        if self._look.due is not None and self._look.due <= self._store.clock.now():
+            self._look.changed()  # another worker may have made it ready, and knows nothing of our filter
+        self._look.due = requests.next_due
+        self._live_output.show(requests.followed)
+        if requests.followed:
+            self.next = time.monotonic() + _EVERY_FOLLOWED
+        return requests.asked == END
+
+    def _obey_pauses(self, paused: frozenset[str]) -> None:
+        """Give back what was claimed of queues that are paused now and not started."""
+        self._paused = paused
+        self._assignments.recall()
+        self._assignments.return_spare(lambda job: job.queue in paused)
+        self._look.changed()

@@ -1,0 +1,71 @@
+"""Outcomes of jobs are collected, and written to the database in batches."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from cronq.model.settlement import settlement
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from cronq.execution.next_look import NextLook
+    from cronq.execution.pool import Pool
+    from cronq.execution.results import ResultRecorder
+    from cronq.model.job import Claimed
+    from cronq.model.outcome import Outcome, Settlement
+    from cronq.model.retry import Policies
+    from cronq.store import Store
+
+_SETTLE_AT = 100
+"""Outcomes that are written at once at the latest."""
+
+_SETTLE_AFTER = 0.05
+"""Seconds that an outcome waits for others at most."""
+
+
+class Settling:
+    """Keeps outcomes until they are due to be written, writes them, and has them counted and logged."""
+
+    def __init__(
+        self, store: Store, pool: Pool, results: ResultRecorder, *, policies: Policies, chance: Random, look: NextLook
+    ) -> None:
+        self.ended: list[Settlement] = []
+        """What is not written yet."""
+        self._store = store
+        self._pool = pool
+        self._results = results
+        self._policies = policies
+        self._chance = chance
+        self._look = look
+        self._since = 0.0
+
+    def take(self, job: Claimed, outcome: Outcome) -> None:
+        """Keep an outcome, as what it means for its job."""
+        if not self.ended:
+            self._since = time.monotonic()
+        self.ended.append(settlement(job, outcome, self._policies, self._chance))
+
+    def write_when_due(self) -> None:
+        """Write what there is, if it is much, has waited for long, or nothing else runs."""
+        if not self.ended:
+            return
+        waited = time.monotonic() - self._since
+        if len(self.ended) >= _SETTLE_AT or waited >= _SETTLE_AFTER or not self._pool.in_hand:
+            self.write()
+
+    def write(self) -> None:
+        """Write all outcomes; those whose lease was lost only count as such."""
+        if not self.ended:
+            return
+        settled = self.ended
+        lost = set(self._store.settle(settled))
+        self.ended = []
+        self._pool.settled()
+        self._look.changed()
+        self._results.summary.lost += len(lost)
+        for one in settled:
+            if one.job.id not in lost:
+                self._results.enter(one)
+        self._results.show(self._pool.in_hand)

@@ -1,0 +1,64 @@
+"""What an engine does now and then for the whole queue: rescue, promote, unblock, prune."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cronq.config.loader import Config
+    from cronq.execution.next_look import NextLook
+    from cronq.execution.rescue import Rescuer
+    from cronq.execution.results import ResultRecorder
+    from cronq.store import Store
+
+_EVERY = 60.0
+"""Seconds between two times, at most; half a lease where that is shorter."""
+
+
+class Upkeep:
+    """Puts right what dead runners left, makes due jobs ready and deletes old ones."""
+
+    def __init__(
+        self, store: Store, config: Config, *, rescuer: Rescuer, results: ResultRecorder, look: NextLook
+    ) -> None:
+        self.next = 0.0
+        """The monotonic time of the next upkeep."""
+        self._store = store
+        self._every = min(_EVERY, config.lease / 2)
+        self._rescuer = rescuer
+        self._results = results
+        self._look = look
+
+    def do(self, worker: str) -> None:
+        """Do all of it, as this worker."""
+        self.next = time.monotonic() + self._every
+        self._store.synchronise()
+        ready = -self._rescuer.freed
+        for settled in self._rescuer.rescue(besides=worker):
+            self._results.enter(settled)
+        ready += self._rescuer.freed
+        ready += self._store.promote(self._store.clock.now())
+        ready += self._store.unblock_stranded()
+        if ready:
+            self._look.changed()
+        self._rescuer.prune()
+        self._results.tell_of_recovery()
+
+    def omit(self) -> None:
+        """Leave it to other workers."""
+        self.next = math.inf
+
+    def promote_when_due(self) -> None:
+        """Make jobs ready whose time has come since the last look at what is due next."""
+        now = self._store.clock.now()
+        if self._look.due is not None and self._look.due <= now:
+            self._store.promote(now)
+            self._look.changed()
+            self._look.due = self._store.next_due()
+
+    def end(self, worker: str) -> None:
+        """Tell of queues that are healthy again, and let another worker lead."""
+        self._results.tell_of_recovery()
+        self._rescuer.resign(worker)
