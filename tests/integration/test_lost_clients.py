@@ -29,11 +29,12 @@ def test_the_locks_of_a_lost_client_are_freed(kind: str, tmp_path: Path) -> None
     with Store(config, Clock()) as store:
         (job,) = put(store, new())
         lost.query("SELECT 1")
-        connection = lost._connection  # type: ignore[attr-defined]
-        cursor = connection.cursor()
+        session = lost._connections.take()  # type: ignore[attr-defined]
+        cursor = session.connection.cursor()
         cursor.execute("BEGIN")
         cursor.execute("UPDATE cronq_jobs SET priority = 1")
         assert [one.id for one in claim(store)] == [job]
+    session.close()
     lost.close()
 
 
