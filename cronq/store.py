@@ -111,7 +111,7 @@ class Store:
         return self.clock.now()
 
     def be_patient(self, seconds: float) -> None:
-        """How long a call may try again where the database is away, or somebody is in the way."""
+        """How long a call may try again where the database is away or locked."""
         self._tables.unprepared.be_patient(seconds)
 
     def close(self) -> None:
@@ -185,7 +185,7 @@ class Store:
         self._settler.release(jobs)
 
     def unblock_stranded(self) -> int:
-        """Let groups go on that nobody holds though jobs of theirs are blocked; returns how many.
+        """Make groups continue that no job holds though jobs of theirs are blocked; returns how many.
 
         On a Galera cluster a job may be blocked on one node while its group is freed on another.
         """

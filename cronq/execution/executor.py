@@ -1,6 +1,6 @@
 """Run one job in this process and say how it went. No database, no socket.
 
-Whatever a task does, what comes out is an Outcome. What a task can't be stopped from doing
+Each attempt of a task ends as an Outcome. What a task can't be stopped from doing
 to its own process (exit, crash, loop) is the pool's business.
 """
 
@@ -156,7 +156,7 @@ class Executor:
         for hook in self._hooks.get("after_job", ()):
             try:
                 hook(running, result)
-            except BaseException as error:  # whatever it is, the work is done
+            except BaseException as error:  # any error: the work is done
                 running.warn(f"after_job {_name(hook)}: {type(error).__name__}: {message_of(error)}")
 
     def _on_error(self, running: RunningJob, error: BaseException) -> None:

@@ -21,7 +21,7 @@ class JobSource(Protocol):
 
     @property
     def exhausted(self) -> bool:
-        """Whether it claims nothing more, whatever the database holds."""
+        """Whether it claims nothing more, even if jobs are due."""
 
 
 class Lifetime(Protocol):

@@ -2,7 +2,7 @@
 
 One file for each child. Its first bytes are a header that says which job runs now; behind it
 stands one line for each ended attempt, written before anything else happens. The runner reads
-its children's answers from here, and whoever rescues a dead runner reads the same lines, so
+its children's answers from here, and the rescue of a dead runner reads the same lines, so
 there is one truth about what ended.
 
 The runner and its child share memory beside the file: how far the file is written, what runs,
@@ -78,7 +78,7 @@ class Journal:
         fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def let_go(self) -> None:
-        """In the child: free the lock, whatever was left running has inherited of it."""
+        """In the child: free the lock, also where processes left running have inherited it."""
         with contextlib.suppress(OSError):  # a task may have closed it
             fcntl.flock(self._held, fcntl.LOCK_UN)
 

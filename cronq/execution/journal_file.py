@@ -1,6 +1,6 @@
 """The file of a journal: a header that says which job runs in which process, and a line for each ended attempt.
 
-Whoever rescues a dead runner reads it as a stranger: what the file says is checked, and nothing
+The rescue of a dead runner reads it as a stranger: what the file says is checked, and nothing
 in it can stop a run.
 """
 

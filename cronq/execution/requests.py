@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _EVERY = 1.0
 _EVERY_FOLLOWED = 0.25
-"""Seconds between two looks, while somebody follows the output of a job."""
+"""Seconds between two looks, while a `cronq tail` follows the output of a job."""
 
 _CANCELLED = Failure("Cancelled", "killed by `cronq cancel --kill`")
 _KILLED = Outcome("crashed", 0, 0, "cancel", error=_CANCELLED, signal="SIGKILL")

@@ -149,7 +149,7 @@ class Rescuer:
         return remains.rebooted or not begun or leftovers.end(book, patience=_DYING)
 
     def _keep(self, worker: str, alive: Sequence[JournalFile]) -> None:
-        """Keep the leases of attempts that can't be ended: nobody starts those jobs again before they are over."""
+        """Keep the leases of attempts that can't be ended: no runner starts those jobs again before they are over."""
         if not alive:
             self._living_on.discard(worker)
             return

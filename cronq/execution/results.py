@@ -59,7 +59,7 @@ class ResultRecorder:
             self._report.needs_a_person(text)
 
     def show(self, in_hand: int) -> None:
-        """Tell whoever watches how far it is, with so many jobs in hand."""
+        """Report the progress to the terminal, with so many jobs in hand."""
         if self._report and self._report.watched:
             self._report.progress(self.summary, self.summary.ended + in_hand + self._store.jobs.backlog())
 
@@ -103,7 +103,7 @@ class Report(Protocol):
     """Who is told how a run goes."""
 
     watched: bool
-    """Whether somebody looks at `progress`: counting what is left costs a statement."""
+    """Whether `progress` is shown: counting what is left costs a statement."""
 
     def progress(self, summary: Summary, total: int) -> None:
         """Outcomes were written; `total` is what there was and is to do."""

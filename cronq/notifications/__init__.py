@@ -1,1 +1,1 @@
-"""Telling people: a job needs somebody, a queue is well again, a run did or did not happen."""
+"""Telling people: a job failed for good or keeps failing, a queue is healthy again, a run did or did not happen."""

@@ -29,7 +29,7 @@ def complain(text: str) -> None:
 
 
 def write(lines: Iterable[str]) -> None:
-    """Lines on stdout, ahead of whatever goes to stderr next; a text of several lines keeps them."""
+    """Lines on stdout, ahead of what goes to stderr next; a text of several lines keeps them."""
     if sys.stdout is not None:
         sys.stdout.writelines(f"{safe(line)}\n" for line in lines)
         sys.stdout.flush()

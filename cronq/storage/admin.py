@@ -137,7 +137,7 @@ class Admin:
         return sorted(changed), ready
 
     def _cancel_many(self, ids: Sequence[int], how: tuple[int, str | None, str | None], tx: Transaction) -> list[int]:
-        """Cancel those that are in no group, which nobody waits behind."""
+        """Cancel those that are in no group, so that no other job waits for them."""
         free = (
             [row[0] for row in tx.query(self._queries.cancellable, (self._tables.unprepared.many(ids),))] if ids else []
         )
@@ -149,7 +149,7 @@ class Admin:
         return [row[0] for row in tx.query(self._queries.grouped, (self._tables.unprepared.many(ids),))]
 
     def pause(self, queue: str) -> bool:
-        """Let nobody claim from a queue; False if it is paused already."""
+        """Stop all claims from a queue; False if it is paused already."""
         try:
             self._tables.open().execute(self._queries.pause, (queue, self._tables.clock.now()))
         except Duplicate:

@@ -217,7 +217,7 @@ class BatchClaimer:
         return taken
 
     def _check(self, taken: list[Claimed], grouped: frozenset[int]) -> None:
-        """Somebody else was quicker with some of the rows: without any, or without all of a group, start anew."""
+        """Another runner was quicker with some of the rows: without any, or without all of a group, start anew."""
         if not taken or not grouped <= {job.id for job in taken}:
             self.slices.learn(wanted=1, taken=0)
             raise Conflict("claim")

@@ -84,7 +84,7 @@ class Settler:
         return ready
 
     def _move_group(self, tx: Transaction, group: str, chain: Sequence[Settlement]) -> list[int]:
-        """Hand the group to whoever comes after the chain of jobs that ended in it, or free it.
+        """Hand the group to the job that comes after the chain of jobs that ended in it, or free it.
 
         Only a rescue that knows nothing of its jobs has some behind the one that keeps the group.
         """
@@ -121,7 +121,7 @@ class Settler:
         self._wake.with_commit(tx)
 
     def unblock_stranded(self) -> int:
-        """Let groups go on that nobody holds though jobs of theirs are blocked; returns how many."""
+        """Make groups continue that no job holds though jobs of theirs are blocked; returns how many."""
         if not self._tables.open().has_other_writers():
             return 0
         groups = [row[0] for row in self._tables.query(self._queries.stranded, (BATCH,))]

@@ -70,7 +70,7 @@ class QueueStats:
         return sorted({queue for queue, _, _ in self.counts} | self.paused)
 
     def oldest_due(self, queues: Iterable[str] | None = None) -> int | None:
-        """Since when the oldest due job waits, in these queues; paused queues wait because somebody wants it."""
+        """Since when the oldest due job waits, in these queues; paused queues don't count."""
         wanted = set(self.due_since if queues is None else queues) - self.paused
         return min((since for queue, since in self.due_since.items() if queue in wanted), default=None)
 

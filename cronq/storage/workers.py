@@ -51,7 +51,7 @@ class Worker(NamedTuple):
     seen_at: int
     state: str
     asked: str | None
-    """`end`: somebody asked it to end after its jobs."""
+    """`end`: it was asked to end after its jobs."""
     jobs_done: int
     memory: int | None
 
@@ -69,11 +69,11 @@ class Requests(NamedTuple):
     paused: frozenset[str]
     """The queues that are paused."""
     kills: tuple[int, ...]
-    """Its jobs that somebody asked to kill."""
+    """Its jobs that `cancel --kill` asked to kill."""
     next_due: int | None
     """The instant at which the next scheduled, retrying or waiting job is due."""
     followed: tuple[int, ...] = ()
-    """The jobs, anybody's, whose output somebody follows."""
+    """The jobs, of any worker, whose output a `cronq tail` follows."""
 
 
 _ASKED, _PAUSED, _KILL, _DUE, _FOLLOWED = range(1, 6)

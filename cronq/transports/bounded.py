@@ -45,7 +45,7 @@ def notify(transport: Transport, queue: str, job_id: int, *, seconds: float) -> 
 
 
 class _Attempt(Thread):
-    """One call; what is to be done after it where nobody waits any more."""
+    """One call; what is to be done after it where the caller no longer waits."""
 
     def __init__(self, act: Callable[[], object], clean_up: Callable[[], object]) -> None:
         super().__init__(name="cronq wake-up", daemon=True)

@@ -70,7 +70,7 @@ def _pull(ropes: Sequence[_Channel], jobs: Iterable[tuple[str, int]], until: flo
 
 
 class CircuitBreaker:
-    """Whether a transport is worth a try: a failure costs one caller a moment, then nobody for a while."""
+    """Whether a transport is worth a try: a failure costs one caller a moment, then no caller for a while."""
 
     def __init__(self) -> None:
         self._rests_until = 0.0
@@ -124,7 +124,7 @@ class _Channel:
             return False
         try:
             self._notify(queue, job_id, until - started)
-        except Exception as error:  # whatever a library comes up with: the job is stored, and that is what counts
+        except Exception as error:  # any error of a library: the job is stored, and that is what counts
             self._give_up(error, took=time.monotonic() - started)
             return False
         except BaseException:

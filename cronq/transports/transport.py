@@ -30,7 +30,7 @@ class Transport(Protocol):
         """Say that a job is there. Raises Unavailable where that takes longer than LIMIT, or fails."""
 
     def wait(self, timeout: float) -> bool:
-        """Sleep until somebody notifies, at most so many seconds; whether somebody did.
+        """Sleep until a notification, at most so many seconds; returns whether one came.
 
         Raises Unavailable where the transport is out of reach: wait a moment and call again.
         """

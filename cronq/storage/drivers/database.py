@@ -76,7 +76,7 @@ if TYPE_CHECKING:
             """Whether other servers take writes to the same tables, which don't know this one's locks."""
 
         def be_patient(self, seconds: float) -> None:
-            """How long a statement may be tried again where the database is away, or somebody is in the way."""
+            """How long a statement may be tried again where the database is away or locked."""
 
         def identity(self) -> Sequence[Any]:
             """What tells this database from others; from `IDENTITY`."""

@@ -215,7 +215,7 @@ class Database(Inserting):
                 if other_threads():
                     with self._lock:
                         result = action(connection, sql, parameters)
-                else:  # nobody can fork meanwhile, and taking a lock takes longer than anything else here
+                else:  # no other thread can fork meanwhile, and taking a lock takes longer than anything else here
                     result = action(connection, sql, parameters)
             except sqlite3.Error:  # mostly another writer: nothing is done yet
                 result = self._patiently(lambda: self._locked(action, connection, sql, parameters))
