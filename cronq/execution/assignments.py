@@ -43,7 +43,7 @@ class Assignments:
         """The children that can take more jobs, the emptiest first, and how many each."""
         ahead = self.prefetch.ahead
         takers = [
-            (child, ahead - len(child.hand))
+            (child, min(ahead - len(child.hand), self._pool.jobs_left(child)))
             for child in self._pool.members
             if len(child.hand) <= ahead // 2 and self._pool.has_room(child)
         ]
@@ -60,6 +60,10 @@ class Assignments:
             shares[place].append(job)
         self.spare = []
         for child, jobs in zip(children, shares, strict=True):
+            room = self._pool.jobs_left(child)
+            if len(jobs) > room:
+                self.take_back(jobs[room:])
+                del jobs[room:]
             if jobs:
                 child.give(jobs)
 

@@ -372,7 +372,11 @@ class Pool:
 
     def has_room(self, member: ChildHandle) -> bool:
         """Whether the child may be handed more: not before its journal is emptied, or it is replaced."""
-        return member.journal.size < self._full and not self._is_worn(member)
+        return member.journal.size < self._full and not self._is_worn(member) and self.jobs_left(member) > 0
+
+    def jobs_left(self, member: ChildHandle) -> int:
+        """How many more jobs the child may be handed in its life."""
+        return self._setting.config.child_max_jobs - member.done - len(member.hand)
 
     def _is_worn(self, member: ChildHandle) -> bool:
         config = self._setting.config

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import time
+from collections import Counter
 
 import pytest
 
@@ -281,3 +282,14 @@ def test_jobs_stuck_behind_a_slow_one_go_to_another_child(queue: Queue) -> None:
     (queue.directory / "go").touch()
     assert process.wait(timeout=20) == 0
     assert {row["attempt"] for row in queue.rows()} == {1}
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_no_child_runs_more_jobs_than_it_may(queue: Queue, most: int) -> None:
+    queue.tasks("@queue.task\ndef whose():\n    mark(os.getpid())\n", f"child_max_jobs = {most}\n")
+    for number in range(15):
+        queue.put("whose", group="one at a time" if number % 3 == 0 else None)
+    queue.run_silently("--jobs", 2)
+    ran = Counter(queue.recorded())
+    assert (sum(ran.values()), max(ran.values())) == (15, most)
+    assert queue.settled()
