@@ -264,8 +264,9 @@ class Cronq:
         return bool(self.store.admin.cancel([job_id], reason=reason))
 
     def retry(self, job_id: int) -> bool:
-        """Put an ended job back to ready with fresh attempts; False if it hasn't ended or isn't there.
+        """Put an ended job back to ready with fresh attempts; False if it is due, runs or isn't there.
 
+        A scheduled, retrying or waiting job becomes due at once and keeps its attempts.
         Raises InvalidInput if an unfinished twin has its unique key.
         """
         return bool(self.store.admin.retry([job_id]))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from cronq.commands import options as given
+from cronq.model.job import UNFINISHED
 from cronq.model.selection import Selection
 from cronq.storage.admin import BATCH
 
@@ -31,6 +33,8 @@ class Verb(NamedTuple):
 
     name: str
     done: str
+    wider: str = "--state"
+    """The options that make a selection mean jobs in other states."""
 
 
 def agreed(verb: Verb, number: int, *, yes: bool) -> bool:
@@ -108,17 +112,37 @@ def rehearse(call: Invocation, store: Store, verb: Verb, meant: Selection) -> No
     write([f"{number:,} {'job' if number == 1 else 'jobs'} would be {verb.done}"])
 
 
-def hint(call: Invocation, store: Store, meant: Selection) -> None:
-    """Where a selection means no job because it names a queue or a task that has none: a likely one."""
+def left_alone(call: Invocation, store: Store, verb: Verb, chosen: Selection, meant: Selection) -> int:
+    """Say that no selected job is in a state in which this is done, and how many are in others; the exit status."""
+    from cronq.render.text import complain
+
+    others: Counter[str] = Counter()
+    left = (chosen.states or UNFINISHED) - meant.states
+    if left:
+        for _, state, _, number in store.jobs.breakdown(chosen._replace(states=left)):
+            others[state] += number
+    wanted = " or ".join(sorted(meant.states)) or "such"
+    told = " and ".join(f"{number:,} {state}" for state, number in sorted(others.items()))
+    instead = f", but {told} {'does' if others.total() == 1 else 'do'} ({verb.wider})" if others else ""
+    if not hint(call, store, chosen) and not call.quiet:
+        complain(f"nothing was {verb.done}: no {wanted} job matches{instead}")
+    return 1 if others else 0
+
+
+def hint(call: Invocation, store: Store, meant: Selection) -> bool:
+    """Name a likely queue or task where a selection names one that has no jobs; return whether it did."""
     from cronq.render.text import complain
 
     if call.quiet:
-        return
+        return False
+    told = False
     for what, names, known in (("queue", meant.queues, store.jobs.queues), ("task", meant.tasks, store.jobs.tasks)):
         present = known() if names else []
         for name in names:
             if name not in present:
                 complain(f"no job has the {what} {name!r}{given.suggestion(name, present)}")
+                told = True
+    return told
 
 
 def either(context: typer.Context, ids: Sequence[str] | None, chosen: Selection) -> None:

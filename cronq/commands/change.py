@@ -8,7 +8,7 @@ import typer
 
 from cronq.commands import bulk
 from cronq.commands import options as given
-from cronq.model.job import ENDED, UNFINISHED, State
+from cronq.model.job import ENDED, FUTURE, UNFINISHED, State
 from cronq.model.selection import Selection
 
 if TYPE_CHECKING:
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from cronq.commands import Invocation
     from cronq.store import Store
 
-_RETRYABLE = ENDED
+_RETRYABLE = ENDED | FUTURE
+_USUALLY_RETRIED = frozenset({State.FAILED, State.RETRYING})
 _CANCELLABLE = (UNFINISHED - {State.RUNNING}) | {State.FAILED}
-_RETRY = bulk.Verb("retry", "retried")
-_CANCEL = bulk.Verb("cancel", "cancelled")
+_RETRY = bulk.Verb("retry", "retried", "--state or --now")
+_CANCEL = bulk.Verb("cancel", "cancelled", "--state or --kill")
 _NAMED = 5
 """Maximum number of jobs with twins that a message names."""
 
@@ -34,6 +35,7 @@ Example:
 
 \b
   cronq retry 42 43
+  cronq retry --now --queue mail
   cronq retry --task mail.send --dry-run
   cronq retry --error 1a7e70ac --yes
   cronq retry --queue mail --state failed,cancelled
@@ -51,6 +53,7 @@ Example:
 {_EXIT_STATUS}"""
 
 
+Now = Annotated[bool, typer.Option("--now", help="Only scheduled, retrying and waiting jobs: make them due at once.")]
 Kill = Annotated[bool, typer.Option("--kill", help="Running ones too: they get SIGTERM, and SIGKILL after the grace.")]
 
 
@@ -60,40 +63,46 @@ def _retry(
     ids: given.JobIds = None,
     *,
     which: given.Which,
+    now: Now = False,
     dry_run: given.DryRun = False,
     yes: bulk.Yes = False,
 ) -> int:
-    """Set ended jobs to ready, with a new number of attempts; prints their ids.
+    """Run jobs again, or those that aren't due yet at once; prints their ids.
 
-    By IDs: any that have ended. By a selection: failed ones, unless --state says others.
+    Ended jobs get a new number of attempts; scheduled, retrying and waiting ones become due and keep
+    theirs. By IDs: any of these. By a selection: failed and retrying ones, unless --state or --now
+    says others.
     """
     chosen = which.selection()
     bulk.either(context, ids, chosen)
     call = given.invocation(context)
+    allowed = FUTURE if now else _RETRYABLE
     with call.store() as store:
         if ids:
-            return _retry_named(call, store, ids, dry_run=dry_run)
-        meant = _in(chosen, usual={State.FAILED}, allowed=_RETRYABLE)
+            return _retry_named(call, store, ids, allowed, dry_run=dry_run)
+        meant = _in(chosen, usual=FUTURE if now else _USUALLY_RETRIED, allowed=allowed)
         if dry_run:
             bulk.rehearse(call, store, _RETRY, meant)
             return 0
-        return _retry_selected(call, store, meant, yes=yes)
+        found = store.jobs.ids(meant) if meant.states else []
+        if not found:
+            return bulk.left_alone(call, store, _RETRY, chosen, meant)
+        return _retry_selected(call, store, found, yes=yes)
 
 
-def _retry_named(call: Invocation, store: Store, ids: Iterable[str], *, dry_run: bool) -> int:
+def _retry_named(
+    call: Invocation, store: Store, ids: Iterable[str], allowed: frozenset[State], *, dry_run: bool
+) -> int:
     named = _numbers(ids)
     states = _states(store, named)
-    changed = sorted(job for job, state in states.items() if state in _RETRYABLE)
+    changed = sorted(job for job, state in states.items() if state in allowed)
     if not dry_run:
         changed = store.admin.retry(changed)
         bulk.note(call, len(changed))
-    return _report(named, states, changed, verb="retried", allowed=_RETRYABLE)
+    return _report(named, states, changed, verb="retried", allowed=allowed)
 
 
-def _retry_selected(call: Invocation, store: Store, meant: Selection, *, yes: bool) -> int:
-    ids = store.jobs.ids(meant) if meant.states else []
-    if not ids:
-        bulk.hint(call, store, meant)
+def _retry_selected(call: Invocation, store: Store, ids: Sequence[int], *, yes: bool) -> int:
     if not bulk.agreed(_RETRY, len(ids), yes=yes):
         return 1
     retried: list[int] = []
@@ -148,7 +157,10 @@ def _cancel(
         if dry_run:
             bulk.rehearse(call, store, _CANCEL, meant)
             return 0
-        return _cancel_selected(call, store, meant, yes=yes)
+        found = store.jobs.ids(meant) if meant.states else []
+        if not found:
+            return bulk.left_alone(call, store, _CANCEL, chosen, meant)
+        return _cancel_selected(call, store, found, kill=State.RUNNING in meant.states, yes=yes)
 
 
 def _cancel_named(
@@ -163,16 +175,13 @@ def _cancel_named(
     return _report(named, states, changed, verb="cancelled", allowed=allowed)
 
 
-def _cancel_selected(call: Invocation, store: Store, meant: Selection, *, yes: bool) -> int:
-    ids = store.jobs.ids(meant) if meant.states else []
-    if not ids:
-        bulk.hint(call, store, meant)
+def _cancel_selected(call: Invocation, store: Store, ids: Sequence[int], *, kill: bool, yes: bool) -> int:
     if not bulk.agreed(_CANCEL, len(ids), yes=yes):
         return 1
     cancelled: list[int] = []
 
     def cancel(batch: Sequence[int]) -> int:
-        changed = _stop(store, batch, kill=State.RUNNING in meant.states)
+        changed = _stop(store, batch, kill=kill)
         cancelled.extend(changed)
         return len(changed)
 

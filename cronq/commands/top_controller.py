@@ -114,13 +114,14 @@ class Top:
 
     def _ask_to_retry(self) -> None:
         queue = self._view.queue
-        chosen = Selection(states=frozenset({State.FAILED.value}), queues=() if queue is None else (queue,))
+        states = frozenset({State.FAILED.value, State.RETRYING.value})
+        chosen = Selection(states=states, queues=() if queue is None else (queue,))
         ids = self._store.jobs.ids(chosen)
         place = "all queues" if queue is None else f"queue {queue}"
         if not ids:
-            self._view = self._view._replace(said=f"nothing has failed in {place}")
+            self._view = self._view._replace(said=f"nothing is failed or retrying in {place}")
             return
-        number = "1 failed job" if len(ids) == 1 else f"{len(ids):,} failed jobs"
+        number = "1 failed or retrying job" if len(ids) == 1 else f"{len(ids):,} failed or retrying jobs"
         self._sure = lambda: self._retry(queue, ids)
         self._view = self._view._replace(said=f"retry {number} of {place}? y, or any other key")
 
@@ -132,6 +133,6 @@ class Top:
         changed = 0
         for start in range(0, len(ids), BATCH):
             changed += len(self._store.admin.retry_all_but_twins(ids[start : start + BATCH]).changed)
-        audit.record(("retry", "--state", "failed", *(() if queue is None else ("--queue", queue))), changed)
+        audit.record(("retry", "--state", "failed,retrying", *(() if queue is None else ("--queue", queue))), changed)
         left = len(ids) - changed
         return f"{changed:,} retried" + (f", {left:,} not, because of their unfinished twins" if left else "")

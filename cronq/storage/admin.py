@@ -42,6 +42,7 @@ class Admin:
     def retry(self, ids: Iterable[int]) -> list[int]:
         """Put ended jobs back to ready with a fresh budget of attempts; returns the ids changed.
 
+        Scheduled, retrying and waiting jobs become due at once and keep their attempts.
         Raises InvalidInput, and changes nothing, if an unfinished twin holds a unique key.
         """
         tried: list[int] = []
@@ -60,9 +61,17 @@ class Admin:
             tried.append(job_id)
             if tx.execute(self._queries.retry, (now, job_id)).rowcount:
                 changed.append(job_id)
+        changed += self._make_due(sorted(set(ids).difference(changed)), now, tx)
         if changed:
             self._wake.with_commit(tx)
-        return changed
+        return sorted(changed)
+
+    def _make_due(self, ids: Sequence[int], now: int, tx: Transaction) -> list[int]:
+        found = tx.query(self._queries.not_due, (self._tables.unprepared.many(ids),)) if ids else []
+        due = [row[0] for row in found]
+        if due:
+            tx.execute(self._queries.make_due, (now, self._tables.unprepared.many(due)))
+        return due
 
     def retry_all_but_twins(self, ids: Sequence[int]) -> Retried:
         """The same for as many as possible: a job whose unique key an unfinished twin holds stays as it is.
@@ -85,6 +94,7 @@ class Admin:
 
     def _retry_many(self, ids: Sequence[int], tx: Transaction) -> Retried:
         self._groups.share(tx, ids)
+        now = self._tables.clock.now()
         ended = tx.query(self._queries.ended, (self._tables.unprepared.many(ids),)) if ids else []
         keys = sorted({key for _, key in ended if key is not None})
         holders: dict[str, int] = (
@@ -98,9 +108,9 @@ class Admin:
             else:
                 refused[job_id] = twin
         if changed:
-            tx.execute(
-                self._queries.retry_many, (self._tables.clock.now(), self._tables.unprepared.many(sorted(changed)))
-            )
+            tx.execute(self._queries.retry_many, (now, self._tables.unprepared.many(sorted(changed))))
+        changed += self._make_due(sorted(set(ids).difference(job_id for job_id, _ in ended)), now, tx)
+        if changed:
             self._wake.with_commit(tx)
         return Retried(sorted(changed), refused)
 

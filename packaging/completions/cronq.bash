@@ -71,7 +71,7 @@ _cronq() {
         pause) options='' ;;
         resume) options='' ;;
         ring) options='' ;;
-        retry) options='--queue --task --group --key --error --older-than --state --dry-run --yes -y' ;;
+        retry) options='--queue --task --group --key --error --older-than --state --now --dry-run --yes -y' ;;
         cancel) options='--queue --task --group --key --error --older-than --state --kill --dry-run --yes -y' ;;
         clear-finished) options='--state --queue --task --group --key --error --older-than --dry-run --yes -y' ;;
         update-schema) options='' ;;

@@ -47,6 +47,35 @@ def test_retry_by_selection_takes_failed_ones_only(project: Project, ended: dict
     ]
 
 
+def test_retry_makes_what_is_not_due_yet_due(project: Project, ended: dict[str, int]) -> None:
+    assert project.done("retry", ended["scheduled"]) == str(ended["scheduled"])
+    assert states(project)[ended["scheduled"]] == "ready"
+    broken, asleep = (project.enqueue("--queue", "x", "--", f"exit {status}") for status in (1, 75))
+    project.cronq("run")
+    assert (states(project)[broken], states(project)[asleep]) == ("retrying", "waiting")
+    assert project.done("retry", "--queue", "x", "--dry-run") == str(broken)
+    assert project.done("retry", "--queue", "x", "--now").split() == [str(broken), str(asleep)]
+    assert project.show(broken)["attempt"] == 1
+    assert project.cronq("retry", "--now", ended["finished"]).status == 1
+
+
+@pytest.mark.usefixtures("ended")
+def test_a_selection_without_jobs_that_can_be_changed_says_so(project: Project) -> None:
+    ran = project.cronq("retry", "--task", "say")
+    assert (ran.status, ran.stdout) == (1, "")
+    told = "no failed or retrying job matches, but 1 ready and 1 scheduled do (--state or --now)"
+    assert ran.stderr == f"cronq: nothing was retried: {told}\n"
+    ran = project.cronq("retry", "--state", "ready")
+    assert (ran.status, ran.stderr) == (
+        1,
+        "cronq: nothing was retried: no such job matches, but 1 ready does (--state or --now)\n",
+    )
+    ran = project.cronq("cancel", "--task", "add")
+    assert (ran.status, ran.stdout) == (0, "")
+    assert ran.stderr.startswith("cronq: nothing was cancelled: no blocked or ready")
+    assert project.cronq("retry", "--task", "nothing").stderr == "cronq: no job has the task 'nothing'\n"
+
+
 def test_retry_gives_fresh_attempts_and_keeps_the_history(project: Project, ended: dict[str, int]) -> None:
     project.done("retry", ended["failed"])
     project.cronq("run")

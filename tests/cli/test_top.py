@@ -48,11 +48,11 @@ def test_keys_choose_pause_and_retry(busy: Project) -> None:
         terminal.press("s")
         terminal.wait_for("running")
         terminal.press("r")
-        terminal.wait_for("retry 3 failed jobs of queue mail?")
+        terminal.wait_for("retry 3 failed or retrying jobs of queue mail?")
         terminal.press("n")
         terminal.wait_for("nothing was changed")
         terminal.press("r")
-        terminal.wait_for("retry 3 failed jobs of queue mail?")
+        terminal.wait_for("retry 3 failed or retrying jobs of queue mail?")
         terminal.press("y")
         terminal.wait_for("3 retried")
         assert terminal.attributes() != terminal.before

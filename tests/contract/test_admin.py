@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from cronq.errors import InvalidInput
@@ -36,6 +38,44 @@ def test_retry_is_refused_while_a_twin_is_unfinished(store: Store) -> None:
     store.admin.cancel([twin])
     assert store.admin.retry([first]) == [first]
     assert store.enqueue([new(key="k", unique=True)]) == [(first, True)]
+
+
+def retry_named(store: Store, ids: list[int]) -> list[int]:
+    return store.admin.retry(ids)
+
+
+def retry_selected(store: Store, ids: list[int]) -> list[int]:
+    return store.admin.retry_all_but_twins(ids).changed
+
+
+@pytest.mark.parametrize("retry", [retry_named, retry_selected])
+def test_retry_makes_what_is_not_due_yet_due_and_keeps_its_attempts(
+    store: Store, retry: Callable[[Store, list[int]], list[int]]
+) -> None:
+    broken, asleep, ready, running = put(store, *(new(priority=number) for number in range(4)))
+    first, second, third, _ = claim(store)
+    end(store, first, "error")
+    end(store, second, "snoozed", "snooze", delay=600.0)
+    store.release([third])
+    scheduled, never = put(store, new(available_at=later(store, 3600)), new(available_at=later(store, 3600)))
+    everything = [broken, asleep, ready, running, scheduled]
+    assert states(store, everything) == ["retrying", "waiting", "ready", "running", "scheduled"]
+    assert retry(store, everything) == [broken, asleep, scheduled]
+    assert states(store, [*everything, never]) == ["ready", "ready", "ready", "running", "ready", "scheduled"]
+    assert [stored(store, job_id).attempt for job_id in (broken, asleep, scheduled)] == [1, 0, 0]
+    assert (stored(store, asleep).snoozes, stored(store, broken).outcome) == (1, "error")
+    assert sorted(job.id for job in claim(store)) == [broken, asleep, ready, scheduled]
+
+
+def test_retry_of_a_job_whose_group_is_held_leaves_it_blocked(store: Store) -> None:
+    holder, following = put(store, new(group="g"), new(group="g", available_at=later(store, 60)))
+    (held,) = claim(store)
+    assert store.admin.retry([following]) == [following]
+    assert states(store, [holder, following]) == ["running", "blocked"]
+    end(store, held, "error")
+    assert states(store, [holder, following]) == ["retrying", "blocked"]
+    assert store.admin.retry([holder]) == [holder]
+    assert [job.id for job in claim(store)][:1] == [holder]
 
 
 def test_cancel_what_is_not_running(store: Store) -> None:

@@ -141,7 +141,7 @@ def test_keys_in_top_wake_it(idle: Idle) -> None:
     with Terminal(idle.project, "top", columns=80, rows=24) as terminal:
         terminal.wait_for("r retry failed")
         terminal.press("r")
-        terminal.wait_for("retry 1 failed job of all queues?")
+        terminal.wait_for("retry 1 failed or retrying job of all queues?")
         terminal.press("y")
         terminal.wait_for("1 retried")
         wait_until(lambda: len(idle.app.store.jobs.attempts(job)) == 2, seconds=SOON, what="a second attempt")

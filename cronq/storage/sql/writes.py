@@ -274,6 +274,7 @@ class Queries(Lookups):
             f" WHERE id = ? AND {ENDED_STATES}"
         )
         among = f"WHERE id {self.dialect.among} AND"
+        self._making_due(among)
         self.retry_many = self.retry.replace("WHERE id = ? AND", among)
         self.ended = (
             f"SELECT id, CASE WHEN is_unique <> 0 THEN job_key END FROM {self.jobs}{self.dialect.by_id}"
@@ -300,6 +301,15 @@ class Queries(Lookups):
         )
         self.unlock_groups = f"DELETE FROM {self.groups} WHERE name {self.dialect.among} AND job_id = 0"
         self.request_kill = f"UPDATE {self.jobs} SET kill_requested = 1 WHERE id = ? AND lease_until IS NOT NULL"
+
+    def _making_due(self, among: str) -> None:
+        # Served by the primary key. The attempts, and how long a task has been waiting, are kept.
+        self.make_due = (
+            f"UPDATE {self.jobs}{self.dialect.by_id} SET state = {self._due_state}, available_at = ?"
+            f" {among} {FUTURE_STATES}"
+        )
+        self.not_due = f"SELECT id FROM {self.jobs}{self.dialect.by_id} {among} {FUTURE_STATES} ORDER BY id"
+        self.not_due += self.dialect.locked
 
     def lock_groups(self, count: int) -> str:
         """Lock groups whether anybody holds them or not; nobody but this transaction sees a holder 0."""
