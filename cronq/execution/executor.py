@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cronq.config.command_permission import require_commands
 from cronq.errors import ConfigError, Fail, UnknownTask
+from cronq.execution.bounds import fault_of
 from cronq.execution.job_context import RunningJob, current_job
 from cronq.execution.shell_command import run_command
 from cronq.execution.verdict import message_of, verdict_of
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from cronq.model.claimed_job import Claimed
     from cronq.tasks.registry import Registry, Task
     from cronq.times import Clock
-
-RESULT_LIMIT = 65_536
-"""Bytes of JSON of a task's return value that are kept."""
 
 _FRESH = 5_000
 
@@ -107,7 +105,7 @@ class Executor:
                 started,
                 started,
                 result=kept,
-                warnings=tuple(running.warnings),
+                warnings=running.warnings.told,
                 notes=running.changed_notes,
             )
         return Outcome("success", started, started, result=kept)
@@ -120,9 +118,9 @@ class Executor:
         except Exception as error:
             running.warn(f"the result was not kept: {message_of(error)}")
             return None
-        size = len(text.encode("utf-8", "surrogatepass"))
-        if size > RESULT_LIMIT:
-            running.warn(f"the result was not kept: {size} bytes of JSON, the limit is {RESULT_LIMIT}")
+        fault = fault_of(text)
+        if fault is not None:
+            running.warn(f"the result was not kept: {fault}")
             return None
         return text
 
@@ -140,7 +138,7 @@ class Executor:
         elif outcome.kind not in {"snoozed", "crashed"}:
             self._on_error(running, Fail(outcome.error.message))
         kind = "warning" if running.warnings and outcome.kind == "success" else outcome.kind
-        return outcome._replace(kind=kind, warnings=tuple(running.warnings), notes=running.changed_notes)
+        return outcome._replace(kind=kind, warnings=running.warnings.told, notes=running.changed_notes)
 
     # Hooks
 
@@ -172,7 +170,7 @@ class Executor:
         outcome = verdict_of(error, started)
         if outcome.kind in {"error", "timeout"}:
             self._on_error(running, error)
-        warnings = (*running.warnings, *outcome.warnings)
+        warnings = (*running.warnings.told, *outcome.warnings)
         return outcome._replace(warnings=warnings, notes=running.changed_notes)
 
 

@@ -6,7 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from cronq.execution.output_capture import storable
+from cronq.execution.bounds import Warnings, fault_of
 from cronq.tasks import serialisation
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class RunningJob:
     __slots__ = ("_job", "_notes", "_started", "warnings")
 
     def __init__(self, job: Claimed) -> None:
-        self.warnings: list[str] = []
+        self.warnings = Warnings()
         self._job = job
         self._notes: dict[str, Any] | None = None
         self._started = time.monotonic()
@@ -99,12 +99,17 @@ class RunningJob:
         return self._notes
 
     def warn(self, message: str) -> None:
-        """Finish with the outcome `warning`; the message is kept with the job."""
-        self.warnings.append(storable(str(message)))
+        """Finish with the outcome `warning`; the message is kept with the job, within limits."""
+        self.warnings.add(str(message))
 
     def note(self, **fields: Any) -> None:
-        """Keep JSON fields with the job, beside those noted before."""
-        self._notes = serialisation.loads(serialisation.dumps({**self.notes, **fields}))
+        """Keep JSON fields with the job, beside those noted before; too large, they are left out with a warning."""
+        text = serialisation.dumps({**self.notes, **fields})
+        fault = fault_of(text)
+        if fault is None:
+            self._notes = serialisation.loads(text)
+        else:
+            self.warn(f"note: {', '.join(fields)} not kept: {fault}")
 
     @property
     def changed_notes(self) -> dict[str, Any] | None:

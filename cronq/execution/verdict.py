@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from cronq.errors import Fail, Retry, Skip, Snooze, Stop, Terminated, TimeLimitExceeded
+from cronq.execution.bounds import NAME_LIMIT, kept
 from cronq.execution.output_capture import storable
 from cronq.execution.shell_command import terminated
 from cronq.model.claimed_job import Failure
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 
 _TRACEBACK_LIMIT = 32_768
-
-_MESSAGE_LIMIT = 4_096
 
 _SHORTEST_SNOOZE = 1.0
 """Seconds. A job that asks to be asked again at once would keep a run from ever ending."""
@@ -66,16 +65,16 @@ def _retry_delay(delay: float | str | timedelta | None) -> tuple[float | None, t
 def _outcome(kind: str, error: BaseException, started: int, *, verdict: str = "") -> Outcome:
     expected = verdict in {"snooze", "skip"} or (verdict == "fail" and _from_the_task(error.__traceback__) is None)
     trace = None if expected else _traceback(error)
-    failure = Failure(type(error).__name__, message_of(error), trace)
+    failure = Failure(kept(type(error).__name__, NAME_LIMIT), message_of(error), trace)
     return Outcome(kind, started, started, verdict, error=failure)
 
 
 def message_of(error: BaseException) -> str:
     """The text of an exception, cut and made storable; a placeholder where its `__str__` fails."""
     try:
-        return storable(str(error)[:_MESSAGE_LIMIT])
+        return kept(str(error))
     except BaseException:
-        return f"a {type(error).__name__} that can't be shown"
+        return f"a {kept(type(error).__name__, NAME_LIMIT)} that can't be shown"
 
 
 def _traceback(error: BaseException) -> str | None:

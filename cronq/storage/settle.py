@@ -6,9 +6,12 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
+from cronq.errors import InvalidInput
 from cronq.model.job import ENDED, State
 from cronq.storage import rows
 from cronq.storage.admin import BATCH
+from cronq.storage.drivers.database import Duplicate
+from cronq.system.log import log
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,6 +22,10 @@ if TYPE_CHECKING:
     from cronq.storage.groups import Groups
     from cronq.storage.tables import Tables
     from cronq.storage.wake import Wake
+
+
+_REFUSALS = (InvalidInput, Duplicate, UnicodeError, OverflowError)
+"""What a database, or its driver, raises for values that it doesn't take."""
 
 
 class _LeaseLost(Exception):
@@ -36,7 +43,35 @@ class Settler:
         self._host = os.uname().nodename
 
     def settle(self, settlements: Sequence[Settlement]) -> list[int]:
-        """Write outcomes; returns the ids whose lease was lost."""
+        """Write outcomes; returns the ids whose lease was lost.
+
+        Those that the database refuses together are written in parts, down to single ones; a single one that
+        it refuses is reduced until it fits, and counts as lost where not even its state does.
+        """
+        try:
+            return self._write(settlements)
+        except _REFUSALS as refusal:
+            if len(settlements) == 1:
+                return self._write_reduced(settlements[0], refusal)
+        middle = len(settlements) // 2  # not all at once: who follows in a group is written after who went before
+        return self.settle(settlements[:middle]) + self.settle(settlements[middle:])
+
+    def _write_reduced(self, settlement: Settlement, refusal: Exception) -> list[int]:
+        from cronq.storage.reduction import reductions  # here, not above: this is rare
+
+        job_id, why = settlement.job.id, refusal
+        for reduced in reductions(settlement, refusal):
+            try:
+                lost = self._write([reduced])
+            except _REFUSALS as again:
+                why = again
+            else:
+                log.warning("job %d: %s", job_id, reduced.outcome.warnings[-1])
+                return lost
+        log.error("job %d: the database refuses even its state: %s; its lease ends by itself", job_id, why)
+        return [job_id]
+
+    def _write(self, settlements: Sequence[Settlement]) -> list[int]:
         lost: list[int] = []
         while True:
             try:

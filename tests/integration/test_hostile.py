@@ -70,6 +70,37 @@ CASES = {
     "a result with a circle": Case(
         "circle = []; circle.append(circle); return circle", "finished", "warning", "the result was not kept: .*"
     ),
+    "a result of 200 levels": Case(
+        "deep = []\n    for _ in range(199): deep = [deep]\n    return deep",
+        "finished",
+        "warning",
+        "the result was not kept: JSON nested 200 levels deep, the limit is 100",
+    ),
+    "notes of 200 levels": Case(
+        "deep = []\n    for _ in range(199): deep = [deep]\n    current_job.note(deep=deep)",
+        "finished",
+        "warning",
+        "note: deep not kept: JSON nested 201 levels deep, the limit is 100",
+    ),
+    "notes of 3000 levels": Case(
+        "deep = []\n    for _ in range(2999): deep = [deep]\n    current_job.note(deep=deep)",
+        "retrying",
+        "error",
+        "deep: nested too deeply, or contains itself",
+    ),
+    "notes of 100 MB": Case(
+        "current_job.note(a='x' * 100_000_000)",
+        "finished",
+        "warning",
+        "note: a not kept: 100000008 bytes of JSON, the limit is 65536",
+    ),
+    "a warning of 100 MB": Case("current_job.warn('x' * 100_000_000)", "finished", "warning", r"x{4096}\\u2026"),
+    "500,000 warnings": Case(
+        "for n in range(500_000): current_job.warn(f'{n}')",
+        "finished",
+        "warning",
+        r'0", "1", .*"99", "\\u2026 499900 more warnings were left out',
+    ),
     "an exception that can't be shown": Case(
         "class Bad(Exception):\n        def __str__(self): raise ValueError\n    raise Bad",
         "retrying",
@@ -82,7 +113,8 @@ CASES = {
         "error",
         "a Bad that can't be shown",
     ),
-    "an exception of 100 MB": Case("raise ValueError('x' * 100_000_000)", "retrying", "error", "x{4096}"),
+    "an exception of 100 MB": Case("raise ValueError('x' * 100_000_000)", "retrying", "error", "x{4096}…"),
+    "an error class of 400 letters": Case("raise type('E' * 400, (Exception,), {})('no')", "retrying", "error", "no"),
     "an exception that isn't Unicode": Case(
         "open('no\\udcff\\x01such')", "retrying", "error", r".*No such file.*'no\\udcff\\x01such'"
     ),

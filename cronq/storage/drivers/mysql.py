@@ -46,6 +46,16 @@ _ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 _TYPES = {"b": "TINYINT", "i": "BIGINT", "f": "DOUBLE", "s": "LONGTEXT CHARACTER SET utf8mb4"}
 _TLS = ("ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_cert", "ssl_verify_identity", "ssl_disabled")
 _CLIENT_ERRORS = 2000
+_PACKET = 1153
+_UNCOUNTED = 16_384
+"""Characters of a statement that every server takes."""
+
+_SINGLE = 32
+"""Parameters of a statement for one row at most. What is for many is divided before."""
+
+_BYTES_A_CHARACTER = 10
+"""At most, as JSON in a string in a statement, with what stands between."""
+
 _TRUE = ("1", "true", "yes", "on")
 
 _MEANINGS = {
@@ -62,7 +72,9 @@ _MEANINGS = {
     **dict.fromkeys((3032, 1969, 3024), LOST),
     **dict.fromkeys((2002, 2003, 2006, 2013, 2014, 2055), LOST),
     # Too long for its column, not in the character set, out of range, larger than the server takes.
-    **dict.fromkeys((1406, 1366, 1264, 1153), TOO_LARGE),
+    **dict.fromkeys((1406, 1366, 1300, 1264, 1265, 1292, _PACKET), TOO_LARGE),
+    # JSON that it doesn't take, conditions and triggers that an administrator has added.
+    **dict.fromkeys((3140, 3141, 3157, 4038, 4040, 1048, 3819, 4025, 1644), TOO_LARGE),
 }
 _DENIED = "this user lacks a privilege; cronq needs SELECT, INSERT, UPDATE and DELETE on its tables"
 _PASSWORD_NEEDS_TLS = (
@@ -86,7 +98,7 @@ _ADVICE = {
     1040: "too many connections",
     1290: "the server is read-only",
     1836: "the server is read-only",
-    1153: "larger than the server's max_allowed_packet",
+    _PACKET: "larger than the server's max_allowed_packet",
     1226: "this user has used up what the server allows it",
     _NO_TLS: "the server has no TLS; `?ssl_disabled=true` at the end of the URL goes without, with"
     " `pip install cryptography` if the user's password is a caching_sha2_password",
@@ -103,18 +115,44 @@ class Database(Server):
     family = "mysql"
     errors = (pymysql.err.Error, OSError)
     _returns_ids = False
+    _packet = 0
 
     def connect(self) -> Any:
         """A connection of the driver, in autocommit mode; rowcounts are of rows met, not of rows changed."""
         connection = connect(self.url)
         self._returns_ids = "MariaDB" in connection.get_server_info()
+        self._packet = 0
         return connection
 
     def run(self, connection: Any, sql: str, parameters: Sequence[Any]) -> Any:
         """One statement in the driver's words."""
+        if len(parameters) <= _SINGLE:
+            self._require_room(connection, parameters)
         cursor = connection.cursor()
         cursor.execute(sql, parameters)
         return cursor
+
+    def _require_room(self, connection: Any, parameters: Sequence[Any]) -> None:
+        """Raise what a server says to a statement that is too large for it; most just end the connection."""
+        texts = [value for value in parameters if type(value) is str]
+        characters = sum(map(len, texts))
+        if characters <= _UNCOUNTED or characters * _BYTES_A_CHARACTER <= self._packet_of(connection):
+            return
+        size = sum(len(connection.escape(text).encode("utf-8", "surrogateescape")) for text in texts)
+        if size > self._packet - _UNCOUNTED:
+            raise pymysql.err.OperationalError(_PACKET, f"{size} bytes, the server takes {self._packet}")
+
+    def _packet_of(self, connection: Any) -> int:
+        """The bytes of a statement that the server takes; asked only where it matters."""
+        if not self._packet:
+            cursor = connection.cursor()
+            cursor.execute("SELECT @@max_allowed_packet")
+            self._packet = cursor.fetchone()[0]
+        return self._packet
+
+    def characters_at_once(self, connection: Any) -> int:
+        """How much may go into one statement for many rows."""
+        return min(super().characters_at_once(connection), self._packet_of(connection) // _BYTES_A_CHARACTER)
 
     def is_there(self, connection: Any) -> bool:
         """Whether the server still knows the connection."""

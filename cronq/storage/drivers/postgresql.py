@@ -44,9 +44,11 @@ _MEANINGS = {
     **dict.fromkeys(("40001", "40P01", "55P03"), AGAIN),
     # Shutting down or starting, too many connections, read-only during a failover, cancelled, idle for too long.
     **dict.fromkeys(("57P01", "57P02", "57P03", "57P05", "53300", "25006", "57014", "25P03"), LOST),
-    # Too long for its column, out of range, not in the character set, larger than a row may be.
-    **dict.fromkeys(("22001", "22003", "22021", "22P05", "54000"), TOO_LARGE),
+    # Larger than a row may be, conditions and triggers that an administrator has added.
+    **dict.fromkeys(("54000", "23502", "23514", "P0001"), TOO_LARGE),
 }
+# A lost connection; data that it doesn't take: too long, out of range, not in the character set.
+_MEANINGS_OF_CLASSES = {"08": LOST, "22": TOO_LARGE}
 _DENIED = "this user lacks a privilege; cronq needs SELECT, INSERT, UPDATE, DELETE on its tables, USAGE on sequences"
 _INSUFFICIENT = "42501"
 _NO_TLS = "the server has no TLS; `?sslmode=disable` at the end of the URL goes without"
@@ -102,7 +104,7 @@ class Database(Server):
         code = getattr(error, "sqlstate", None)
         if code is None:
             return LOST if isinstance(error, psycopg.OperationalError | OSError) and not _stays(error) else REFUSED
-        return LOST if code.startswith("08") else _MEANINGS.get(code, REFUSED)
+        return _MEANINGS.get(code) or _MEANINGS_OF_CLASSES.get(code[:2], REFUSED)
 
     def advice(self, error: Exception) -> str:
         """The error for a person."""

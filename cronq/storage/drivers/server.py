@@ -58,6 +58,8 @@ IDENTITIES = {
 }
 """What tells a database from others, asked on either connection."""
 
+_CHARACTERS_AT_ONCE = 1 << 20
+
 _READINGS = 3
 _SURE = 20_000
 """A clock is read so often at most, until it is known within so many microseconds."""
@@ -196,6 +198,10 @@ class Server:
         if text is None:
             text = self._texts[sql, kinds] = self.for_each(sql, kinds)
         return text
+
+    def characters_at_once(self, connection: Any) -> int:  # noqa: ARG002 - it depends on the server elsewhere
+        """How much may go into one statement for many rows."""
+        return _CHARACTERS_AT_ONCE
 
     def array(self, rows: Sequence[Sequence[Any]]) -> str:
         """The rows as JSON."""

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from cronq.storage.drivers.server import Cursor, Server
 
 _ROWS_AT_ONCE = 500
-_CHARACTERS_AT_ONCE = 1 << 20
+_SMALL = 16_384
+"""Characters that every server takes in one statement."""
 
 
 class Session:
@@ -129,11 +130,11 @@ class Session:
 
     def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
         """Insert rows; their ids in order."""
-        return [one for chunk in _chunks(rows) for one in self._server.inserted(self, sql, chunk)]
+        return [one for chunk in self._chunks(rows) for one in self._server.inserted(self, sql, chunk)]
 
     def insert_unless_twins(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """Insert those rows whose unique keys no other row has."""
-        for chunk in _chunks(rows):
+        for chunk in self._chunks(rows):
             values = [value for row in chunk for value in row]
             self.statement(self._server.unless_twins(many_rows(sql, len(chunk))), values)
 
@@ -141,10 +142,17 @@ class Session:
         """One UPDATE for many rows of parameters, in the order of the ids that stand before the last one."""
         rows.sort(key=itemgetter(-2))
         changed = 0
-        for chunk in _chunks(rows):
+        for chunk in self._chunks(rows):
             kinds = "".join(map(_kind, zip(*chunk, strict=True)))
             changed += self.run(self._server.text_for_each(sql, kinds), (self._server.array(chunk),)).rowcount
         return changed
+
+    def _chunks(self, rows: Sequence[Sequence[Any]]) -> Iterable[Sequence[Sequence[Any]]]:
+        """The rows in portions that the server takes in one statement."""
+        sizes = [sum(len(value) for value in row if isinstance(value, str)) for row in rows]
+        if len(rows) <= _ROWS_AT_ONCE and sum(sizes) <= _SMALL:
+            return [rows] if rows else []
+        return _divided(rows, sizes, limit=self._server.characters_at_once(self.connection))
 
 
 def many_rows(sql: str, count: int) -> str:
@@ -161,13 +169,11 @@ def _kind(column: tuple[Any, ...]) -> str:
     return "s" if kinds - {type(None)} else "n"
 
 
-def _chunks(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
-    """The rows in portions that a server takes in one statement."""
+def _divided(rows: Sequence[Sequence[Any]], sizes: Sequence[int], *, limit: int) -> Iterator[Sequence[Sequence[Any]]]:
     chunk: list[Sequence[Any]] = []
     size = 0
-    for row in rows:
-        length = sum(len(value) for value in row if isinstance(value, str))
-        if chunk and (len(chunk) == _ROWS_AT_ONCE or size + length > _CHARACTERS_AT_ONCE):
+    for row, length in zip(rows, sizes, strict=True):
+        if chunk and (len(chunk) == _ROWS_AT_ONCE or size + length > limit):
             yield chunk
             chunk, size = [], 0
         chunk.append(row)

@@ -12,7 +12,7 @@ import sqlite3
 import time
 from _thread import _count as other_threads
 
-from cronq.errors import ConfigError, Unavailable
+from cronq.errors import ConfigError, InvalidInput, Unavailable
 from cronq.storage.drivers import forks
 from cronq.storage.drivers.connections import HANDLER_PATIENCE, HELD, Connections, calls_below
 from cronq.storage.drivers.database import Duplicate
@@ -244,6 +244,8 @@ class Database(Inserting):
     def _translated(self, error: sqlite3.Error) -> Exception:
         if isinstance(error, sqlite3.IntegrityError):
             return Duplicate(str(error))
+        if isinstance(error, sqlite3.DataError):
+            return InvalidInput(f"larger than SQLite takes ({error})")
         return self.unavailable(error)
 
     def _waiting(self, error: sqlite3.Error) -> _Waiting:

@@ -1,0 +1,81 @@
+"""How much of what a job says is kept: each piece has a limit, and a mark where something is missing.
+
+Bounded here, in the child, so that neither the runner's memory nor a database meets more.
+"""
+
+from __future__ import annotations
+
+import re
+
+from cronq.execution.output_capture import storable
+
+MESSAGE_LIMIT = 4_096
+"""Characters of an error's message, and of one warning."""
+
+NAME_LIMIT = 200
+"""Characters of an error's class name."""
+
+JSON_LIMIT = 65_536
+"""Bytes of JSON of a task's return value, and of a job's notes."""
+
+_DEEPEST = 100
+"""Levels of nesting that every reader of JSON takes, those in databases too."""
+
+_MOST_WARNINGS = 100
+_WARNINGS_LIMIT = 65_536
+"""How many warnings of one attempt are kept, and characters of them together."""
+
+_TOKEN = r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]'
+
+
+def kept(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """The beginning of the text, storable; "…" stands for what is missing."""
+    whole = storable(text[:limit])
+    return whole if len(text) <= limit and len(whole) <= limit else f"{whole[:limit]}…"
+
+
+def fault_of(json_text: str) -> str | None:
+    """Why JSON is not kept; None if it is."""
+    size = len(json_text.encode("utf-8", "surrogatepass"))
+    if size > JSON_LIMIT:
+        return f"{size} bytes of JSON, the limit is {JSON_LIMIT}"
+    if json_text.count("[") + json_text.count("{") > _DEEPEST and (levels := _levels(json_text)) > _DEEPEST:
+        return f"JSON nested {levels} levels deep, the limit is {_DEEPEST}"
+    return None
+
+
+def _levels(json_text: str) -> int:
+    level = deepest = 0
+    for token in re.finditer(_TOKEN, json_text):
+        level += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+        deepest = max(deepest, level)
+    return deepest
+
+
+class Warnings:
+    """The warnings of one attempt, with the number of those left out."""
+
+    __slots__ = ("_left_out", "_messages", "_room")
+
+    def __init__(self) -> None:
+        self._messages: list[str] = []
+        self._room = _WARNINGS_LIMIT
+        self._left_out = 0
+
+    def add(self, message: str) -> None:
+        """Keep a warning while there is room, its beginning if it is long."""
+        if len(self._messages) == _MOST_WARNINGS or self._room <= 0:
+            self._left_out += 1
+            return
+        self._messages.append(kept(message))
+        self._room -= len(self._messages[-1])
+
+    def __bool__(self) -> bool:
+        return bool(self._messages)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """All that are kept, and how many are not."""
+        if not self._left_out:
+            return tuple(self._messages)
+        return (*self._messages, f"… {self._left_out} more warnings were left out")
