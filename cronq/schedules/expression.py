@@ -1,0 +1,129 @@
+"""Cron expressions: which local times match. cronsim parses and matches what is left after some rewriting."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from cronsim import CronSim, CronSimError
+
+from cronq.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_NAMED = {
+    "@YEARLY": "0 0 1 1 *",
+    "@ANNUALLY": "0 0 1 1 *",
+    "@MONTHLY": "0 0 1 * *",
+    "@WEEKLY": "0 0 * * 0",
+    "@DAILY": "0 0 * * *",
+    "@MIDNIGHT": "0 0 * * *",
+    "@HOURLY": "0 * * * *",
+}
+_FIELDS = {
+    "second": "0-59",
+    "minute": "0-59",
+    "hour": "0-23",
+    "day of month": "1-31, L or LW",
+    "month": "1-12 or JAN-DEC",
+    "weekday": "0-7 or SUN-SAT, 5L or MON#2",
+}
+_WITHOUT_SECONDS = 5
+_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+_NAMES = {
+    "weekday": {name: str(number) for number, name in enumerate(("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"))},
+    "month": dict(zip(_MONTHS, map(str, range(1, 13)), strict=True)),
+}
+_SUNDAY = ("SUN", "0")
+_SOME_DAY = datetime(2000, 1, 1)
+
+
+class Expression:
+    """One cron expression, checked: five fields, or six with the second first, or a name like @daily.
+
+    Raises ConfigError naming the field and what was expected of it, also for an expression that never comes true.
+    """
+
+    __slots__ = ("fields", "follows_clock", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = " ".join(text.split())
+        self.fields = _fields(self.text)
+        second, minute, hour = self.fields[:3]
+        self.follows_clock = any(field.startswith("*") for field in (second, minute, hour))
+        """Whether it is due at every real instant whose local time matches, else at each local time once."""
+        _check(self.text, self.fields)
+
+    def after(self, local: datetime) -> Iterator[datetime]:
+        """The matching local times strictly after this one, which has no zone."""
+        return CronSim(" ".join(self.fields), local)
+
+    def between(self, first: datetime, until: datetime) -> Iterator[datetime]:
+        """The matching local times from the first on and before the other one; both are full seconds."""
+        for local in self.after(first - timedelta(seconds=1)):
+            if local >= until:
+                return
+            yield local
+
+    def words(self) -> str:
+        """The expression in words: `At 02:30 every day`."""
+        return CronSim(" ".join(self.fields), _SOME_DAY).explain()
+
+
+def _fields(text: str) -> tuple[str, ...]:
+    upper = text.upper()
+    if text.startswith("@"):
+        if upper not in _NAMED:
+            raise ConfigError(f"cron {text!r}: expected one of {', '.join(_NAMED).lower()}, or five or six fields")
+        upper = _NAMED[upper]
+    fields = upper.split()
+    if len(fields) == _WITHOUT_SECONDS:
+        fields = ["0", *fields]
+    if len(fields) != len(_FIELDS):
+        raise ConfigError(
+            f"cron {text!r}: expected five fields (minute, hour, day of month, month, weekday)"
+            " or six with the second first"
+        )
+    return tuple(
+        ",".join(_term(term, field=name) for term in terms.split(","))
+        for name, terms in zip(_FIELDS, fields, strict=True)
+    )
+
+
+def _term(term: str, *, field: str) -> str:
+    span, slash, step = term.partition("/")
+    first, dash, last = span.partition("-")
+    if dash and _number(first, field) == _number(last, field):
+        span = first
+        if slash and step.isdecimal() and int(step):
+            return span  # cronsim takes 4-4/5 for 4/5
+    elif dash and field == "weekday" and last in _SUNDAY:
+        span = f"{first}-7"
+    return f"{span}{slash}{step}"
+
+
+def _number(value: str, field: str) -> str:
+    number = _NAMES.get(field, {}).get(value, value)
+    return str(int(number)) if number.isdecimal() else number
+
+
+def _check(text: str, fields: tuple[str, ...]) -> None:
+    for place, (name, expected) in enumerate(_FIELDS.items()):
+        alone = [*"******"]
+        alone[place] = fields[place]
+        if not _is_understood(alone) or (name == "day of month" and ("L/" in fields[place] or "W/" in fields[place])):
+            shown = text.split()[place - len(_FIELDS)]
+            raise ConfigError(
+                f"cron {text!r}: {name} {shown!r}: expected {expected}, in lists, ranges and steps (no W, ?, @reboot)"
+            )
+    if not _is_understood(fields) or next(CronSim(" ".join(fields), _SOME_DAY), None) is None:
+        raise ConfigError(f"cron {text!r}: expected a time that comes true, there is no such day in 50 years")
+
+
+def _is_understood(fields: Sequence[str]) -> bool:
+    try:
+        CronSim(" ".join(fields), _SOME_DAY)
+    except CronSimError:
+        return False
+    return True
