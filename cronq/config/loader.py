@@ -78,9 +78,15 @@ class Config:
     child_max_memory: int = 512 << 20
     allow: tuple[str, ...] = ()
     """Modules and classes whose callables may run without being registered."""
+    timezone: str = "UTC"
+    """Of schedules without their own."""
+    declare: str = "auto"
+    """`auto`: each run declares schedules that have changed; `sync`: only `cronq schedules sync` does."""
     retry: Retry
     tasks: Mapping[str, dict[str, object]]
     events: Mapping[str, tuple[str, ...]]
+    schedules: Mapping[str, dict[str, object]]
+    """The tables [schedules."name"] as they were read; cronq/schedules/definition.py checks them."""
     origins: dict[str, str]
     """Where each value comes from: "default", "file PATH", "environment CRONQ_X", "--db"."""
 
@@ -89,8 +95,9 @@ class Config:
         self.file = file
         self.tasks = {}
         self.events = {}
+        self.schedules = {}
         self.retry = Retry()
-        self.origins = dict.fromkeys((*settings.BY_DOTTED_KEY, "tasks", "events"), "default") | layers.origins
+        self.origins = dict.fromkeys(settings.KEYS, "default") | layers.origins
         for key, value in layers.values.items():
             section, _, name = key.rpartition(".")
             setattr(self.retry if section else self, name, value)
@@ -106,7 +113,7 @@ class Config:
     def with_values(self, origin: str = "given", /, **values: object) -> Config:
         """A copy with these values, checked as if they stood in a file: `with_values(jobs=4, lease="90s")`.
 
-        `retry` is merged key by key, `tasks` and `events` are replaced; paths are relative to
+        `retry` is merged key by key, the other tables are replaced; paths are relative to
         the current directory. `origin` is what errors and `origins` name. Raises ConfigError.
         """
         layers = self._layers.copy()

@@ -27,6 +27,9 @@ TRANSPORTS = {
 }
 """The schemes of `wake`, each with the module of cronq/transports that serves it."""
 
+TABLES = ("retry", "tasks", "events", "schedules")
+"""The tables of cronq.toml."""
+
 LOGS = ("stderr", "syslog")
 """Where the log may go besides into a file."""
 
@@ -76,14 +79,16 @@ def read(table: Mapping[str, object], *, where: str) -> dict[str, object]:
     values: dict[str, object] = {}
     for key, value in table.items():
         if key == "retry":
-            retry = _section(value, RETRY, within="retry", where=where)
+            retry = section(value, RETRY, within="retry", where=where)
             values.update({f"retry.{name}": setting for name, setting in retry.items()})
         elif key == "tasks":
             values[key] = _tasks(value, where)
         elif key == "events":
             values[key] = _events(value, where)
+        elif key == "schedules":
+            values[key] = _schedules(value, where)
         else:
-            _refuse_unknown(key, (*SETTINGS, "retry", "tasks", "events"), key=key, where=where)
+            _refuse_unknown(key, (*SETTINGS, *TABLES), key=key, where=where)
             values[key] = SETTINGS[key].convert(value, key=key, where=where)
     return values
 
@@ -94,10 +99,11 @@ def read_text(key: str, text: str, *, where: str) -> object:
     return setting.convert(setting.from_text(text), key=key, where=where)
 
 
-def _section(table: object, settings: Mapping[str, Setting], *, within: str, where: str) -> dict[str, object]:
+def section(table: object, settings: Mapping[str, Setting], *, within: str, where: str) -> dict[str, object]:
+    """Check the table at a dotted key against these settings. Raises ConfigError."""
     values: dict[str, object] = {}
     for name, value in _table(table, key=within, where=where).items():
-        key = f"{within}.{_quoted(name)}"
+        key = f"{within}.{quoted(name)}"
         _refuse_unknown(name, settings, key=key, where=where)
         values[name] = settings[name].convert(value, key=key, where=where)
     return values
@@ -105,7 +111,7 @@ def _section(table: object, settings: Mapping[str, Setting], *, within: str, whe
 
 def _tasks(table: object, where: str) -> dict[str, dict[str, object]]:
     return {
-        task: _section(overrides, TASK, within=f"tasks.{_quoted(task)}", where=where)
+        task: section(overrides, TASK, within=f"tasks.{quoted(task)}", where=where)
         for task, overrides in _table(table, key="tasks", where=where).items()
     }
 
@@ -113,10 +119,18 @@ def _tasks(table: object, where: str) -> dict[str, dict[str, object]]:
 def _events(table: object, where: str) -> dict[str, object]:
     subscribed: dict[str, object] = {}
     for pattern, tasks in _table(table, key="events", where=where).items():
-        key = f"events.{_quoted(pattern)}"
+        key = f"events.{quoted(pattern)}"
         _EVENT_PATTERN.convert(pattern, key=key, where=where)
         subscribed[pattern] = _SUBSCRIBERS.convert(tasks, key=key, where=where)
     return subscribed
+
+
+def _schedules(table: object, where: str) -> dict[str, dict[str, object]]:
+    # What they say is checked where it is needed, in cronq/schedules/definition.py: most starts don't need it.
+    return {
+        name: _table(keys, key=f"schedules.{quoted(name)}", where=where)
+        for name, keys in _table(table, key="schedules", where=where).items()
+    }
 
 
 def _table(value: object, *, key: str, where: str) -> dict[str, object]:
@@ -136,7 +150,8 @@ def _refuse_unknown(name: str, known: Iterable[str], *, key: str, where: str) ->
     raise ConfigError(f"{where}: {key}: unknown key, {meant}")
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """The name as TOML takes it for a key."""
     bare = name.replace("_", "").replace("-", "")
     return name if bare.isalnum() and bare.isascii() else '"' + repr(name)[1:-1] + '"'
 
@@ -208,7 +223,9 @@ def _bool(value: object) -> object:
     return value
 
 
-def _choice(*allowed: str) -> Setting:
+def choice(*allowed: str) -> Setting:
+    """A setting that is one of these words."""
+
     def check(value: object) -> str:
         if value not in allowed or not isinstance(value, str):
             raise ValueError
@@ -335,7 +352,7 @@ def _is_word(word: str) -> bool:
 
 _PRIORITY = _whole(0, 999)
 _ATTEMPTS = _whole(1, 1_000_000)
-_ON_FAILED = _choice("release", "hold")
+_ON_FAILED = choice("release", "hold")
 _EVENT_PATTERN = Setting("words joined by dots, where * stands for one word and # for any number", _pattern)
 _SUBSCRIBERS = Setting("the name of a task or an array of them", _list(_text))
 
@@ -367,19 +384,21 @@ SETTINGS: dict[str, Setting] = {
     "retention": _duration(),
     "lock_dir": Setting("a directory", _text),
     "log": Setting(f"{', '.join(map(repr, LOGS))} or the path of a file", _text),
-    "log_level": _choice("debug", "info", "warning", "error"),
-    "log_format": _choice("text", "json"),
+    "log_level": choice("debug", "info", "warning", "error"),
+    "log_format": choice("text", "json"),
     "table_prefix": Setting(f"at most {LONGEST_PREFIX} lower-case letters, digits and _", _table_prefix),
-    "synchronous": _choice("full", "normal"),
+    "synchronous": choice("full", "normal"),
     "lease": _duration(positive=True),
     "patience": _duration(),
     "wait_cap": _duration(positive=True),
     "group_on_failed": _ON_FAILED,
     "child_max_jobs": _whole(1, 1_000_000_000),
     "child_max_memory": Setting("an amount of memory such as 512M, 1G, or a number of bytes", parse_memory),
+    "timezone": Setting("the name of a time zone such as Europe/Prague", _text),
+    "declare": choice("auto", "sync"),
     "allow": Setting("the name of a module, or module:Class, or an array of them", _list(_prefix), from_text=str.split),
 }
-"""The top-level keys of cronq.toml, the tables retry, tasks and events aside."""
+"""The top-level keys of cronq.toml, its tables aside."""
 
 RETRY: dict[str, Setting] = {
     "max_attempts": _ATTEMPTS,
@@ -395,10 +414,13 @@ TASK: dict[str, Setting] = {
     "priority": _PRIORITY,
     "time_limit": SETTINGS["time_limit"],
     "notify_after": SETTINGS["notify_after"],
-    "on_crash": _choice("retry", "fail"),
+    "on_crash": choice("retry", "fail"),
     "group_on_failed": _ON_FAILED,
 }
 """The keys of [tasks."name"]."""
 
 BY_DOTTED_KEY: dict[str, Setting] = SETTINGS | {f"retry.{name}": setting for name, setting in RETRY.items()}
 """The keys that an environment variable can set: CRONQ_JOBS for jobs, CRONQ_RETRY_BASE for retry.base."""
+
+KEYS = (*BY_DOTTED_KEY, *TABLES[1:])
+"""All that has a value and an origin."""

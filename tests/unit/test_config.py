@@ -38,6 +38,8 @@ wait_cap = "2d"
 group_on_failed = "hold"
 child_max_jobs = 1000
 child_max_memory = "1G"
+timezone = "Europe/Prague"
+declare = "sync"
 allow = ["shop.mailer", "shop.images:Scaler"]
 [retry]
 max_attempts = 5
@@ -58,6 +60,10 @@ notify_after = 1
 [events]
 "shot.*" = ["generate", "log"]
 "#" = "audit"
+[schedules."report.daily"]
+cron = "30 2 * * *"
+[schedules."report.daily".args]
+region = "eu"
 """
 
 
@@ -128,12 +134,14 @@ def test_every_key_is_taken_and_converted(place: Place) -> None:
     assert found.allow == ("shop.mailer", "shop.images:Scaler")
     assert vars(found.retry) == {"max_attempts": 5, "base": 10, "cap": 600, "jitter": 0}
     assert found.events == {"shot.*": ("generate", "log"), "#": ("audit",)}
+    assert (found.timezone, found.declare) == ("Europe/Prague", "sync")
+    assert found.schedules == {"report.daily": {"cron": "30 2 * * *", "args": {"region": "eu"}}}
     assert set(found.origins.values()) == {f"file {path}"}
 
 
 def test_the_example_has_every_key() -> None:
     table = tomllib.loads(EVERY_KEY)
-    assert set(table) == {*settings.SETTINGS, "retry", "tasks", "events"}
+    assert set(table) == {*settings.SETTINGS, *settings.TABLES}
     assert set(table["retry"]) == set(settings.RETRY)
     assert set(table["tasks"]["mail.send"]) == set(settings.TASK)
     assert set(settings.SETTINGS) <= set(Config.__annotations__)

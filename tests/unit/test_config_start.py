@@ -28,6 +28,9 @@ HEAVY = [
     "pwd",
     "sqlalchemy",
     "typer",
+    "cronsim",
+    "zoneinfo",
+    "calendar",
 ]
 
 PLAIN = """\
@@ -40,6 +43,13 @@ base = "10s"
 jitter = 0.2
 [tasks."mail.send"]
 priority = 10
+[schedules."report.daily"]
+cron = ["30 2 * * *", "30 14 * * *"]
+timezone = "Europe/Prague"
+start = "2026-12-01T00:00"
+[schedules."report.daily".args]
+region = "eu"
+number = 3
 """
 
 

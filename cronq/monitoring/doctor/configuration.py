@@ -29,9 +29,7 @@ class Value(NamedTuple):
 
 def values(config: Config) -> list[Value]:
     """Every setting with its value and origin; nothing secret."""
-    return [
-        Value(key, _shown(config, key), config.origins[key]) for key in (*settings.BY_DOTTED_KEY, "tasks", "events")
-    ]
+    return [Value(key, _shown(config, key), config.origins[key]) for key in settings.KEYS]
 
 
 def _shown(config: Config, key: str) -> object:
@@ -43,7 +41,7 @@ def _shown(config: Config, key: str) -> object:
         return [without_password(url) for url in value]
     if value and key in settings.SETTINGS and settings.SETTINGS[key].secret:
         return "***"
-    if key in ("tasks", "events"):
+    if key in settings.TABLES:
         return sorted(value)
     return list(value) if isinstance(value, tuple) else value
 
