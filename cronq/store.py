@@ -59,7 +59,7 @@ class Store:
         self._config = config
         self._random = random.Random()
         self._tables = Tables(config, clock)
-        self._queries = self._tables.queries
+        self._sql = self._tables.sql
         self.jobs = JobReader(self._tables)
         self.workers = WorkerRegistry(self._tables)
         self.leader = Leadership(self._tables)
@@ -197,19 +197,19 @@ class Store:
         """Push the end of all leases of a worker out; returns the jobs it still holds, with their tokens."""
         held, database = sorted(self._leases(worker)), self._tables.open()
         if held:
-            database.execute(self._queries.renew, (until, database.many(held), worker))
+            database.execute(self._sql.leases.renew, (until, database.many(held), worker))
         return self._leases(worker) if held else {}
 
     def _leases(self, worker: str) -> dict[int, int]:
-        return dict(self._tables.query(self._queries.leases, (worker,)))
+        return dict(self._tables.query(self._sql.leases.leases, (worker,)))
 
     def owners(self) -> list[str]:
         """The workers that hold leases."""
-        return [row[0] for row in self._tables.query(self._queries.owners)]
+        return [row[0] for row in self._tables.query(self._sql.leases.owners)]
 
     def held_by(self, worker: str) -> list[Held]:
         """What a worker holds, in claim order."""
-        held = self._tables.query(self._queries.held_by, (worker,))
+        held = self._tables.query(self._sql.leases.held_by, (worker,))
         return [Held(Claimed._make(row[:-2]), *row[-2:]) for row in held]
 
     def take_over(self, worker: str, *, heir: str) -> list[Held]:
@@ -222,7 +222,7 @@ class Store:
         if not ended:
             return []
         self._tables.open().execute(
-            self._queries.take_over, (heir, token, self._tables.unprepared.many(ended), worker, now)
+            self._sql.leases.take_over, (heir, token, self._tables.unprepared.many(ended), worker, now)
         )
         return [held for held in self.held_by(heir) if held.job.token == token]
 
@@ -233,7 +233,7 @@ class Store:
         """
         total = 0
         while self._is_due(now):
-            due = self._tables.query(self._queries.due, (now, BATCH))
+            due = self._tables.query(self._sql.leases.due, (now, BATCH))
             total += self._tables.open().transact(partial(self._promote, due, now))
             for job_id, _ in due:
                 step(job_id, "due")
@@ -244,12 +244,12 @@ class Store:
     def _promote(self, due: Sequence[tuple[int, str | None]], now: int, tx: Transaction) -> int:
         groups = sorted({group for _, group in due if group is not None})
         holders: dict[str, int] = (
-            dict(tx.query(self._queries.holders, (self._tables.unprepared.many(groups),))) if groups else {}
+            dict(tx.query(self._sql.groups.holders, (self._tables.unprepared.many(groups),))) if groups else {}
         )
         blocked = [job_id for job_id, group in due if group and holders.get(group, job_id) != job_id]
         ready = sorted({job_id for job_id, _ in due}.difference(blocked))
         return sum(
-            tx.execute(self._queries.promote, (state, self._tables.unprepared.many(sorted(ids)), now)).rowcount
+            tx.execute(self._sql.leases.promote, (state, self._tables.unprepared.many(sorted(ids)), now)).rowcount
             for state, ids in (("ready", ready), ("blocked", blocked))
             if ids
         )
@@ -261,4 +261,4 @@ class Store:
 
     def next_due(self) -> int | None:
         """The instant at which the next scheduled, retrying or waiting job is due."""
-        return self._tables.query(self._queries.next_due)[0][0]  # type: ignore[no-any-return]
+        return self._tables.query(self._sql.leases.next_due)[0][0]  # type: ignore[no-any-return]

@@ -8,7 +8,7 @@ import typer
 
 from cronq.commands import bulk
 from cronq.commands import options as given
-from cronq.model.job import ENDED, FUTURE, UNFINISHED, State
+from cronq.model.job import CANCELLABLE, FUTURE, RETRYABLE, UNFINISHED, State
 from cronq.model.selection import Selection
 
 if TYPE_CHECKING:
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from cronq.commands import Invocation
     from cronq.store import Store
 
-_RETRYABLE = ENDED | FUTURE
 _USUALLY_RETRIED = frozenset({State.FAILED, State.RETRYING})
-_CANCELLABLE = (UNFINISHED - {State.RUNNING}) | {State.FAILED}
 _RETRY = bulk.Verb("retry", "retried", "--state or --now")
 _CANCEL = bulk.Verb("cancel", "cancelled", "--state or --kill")
 _NAMED = 5
@@ -76,7 +74,7 @@ def _retry(
     chosen = which.selection()
     bulk.either(context, ids, chosen)
     call = given.invocation(context)
-    allowed = FUTURE if now else _RETRYABLE
+    allowed = FUTURE if now else RETRYABLE
     with call.store() as store:
         if ids:
             return _retry_named(call, store, ids, allowed, dry_run=dry_run)
@@ -149,7 +147,7 @@ def _cancel(
     chosen = which.selection()
     bulk.either(context, ids, chosen)
     call = given.invocation(context)
-    allowed = _CANCELLABLE | ({State.RUNNING} if kill else set())
+    allowed = CANCELLABLE | ({State.RUNNING} if kill else set())
     with call.store() as store:
         if ids:
             return _cancel_named(call, store, ids, allowed, dry_run=dry_run)

@@ -27,6 +27,13 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
+FUTURE = frozenset({State.SCHEDULED, State.RETRYING, State.WAITING})
+"""States that `available_at` turns into ready."""
+
+ENDED = frozenset({State.FINISHED, State.FAILED, State.CANCELLED})
+UNFINISHED = frozenset(State) - ENDED
+
+
 class Claimed(NamedTuple):
     """A job under lease, as it is handed to a child: the fields in the claim's column order."""
 

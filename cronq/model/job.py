@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from cronq.model.claimed_job import COMMAND_TASK as COMMAND_TASK
+from cronq.model.claimed_job import ENDED as ENDED
+from cronq.model.claimed_job import FUTURE as FUTURE
+from cronq.model.claimed_job import UNFINISHED as UNFINISHED
 from cronq.model.claimed_job import Claimed as Claimed
 from cronq.model.claimed_job import Failure as Failure
 from cronq.model.claimed_job import State as State
@@ -32,11 +35,16 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.CANCELLED: frozenset({State.READY}),
 }
 
-FUTURE = frozenset({State.SCHEDULED, State.RETRYING, State.WAITING})
-"""States that `available_at` turns into ready."""
+RETRYABLE = frozenset(state for state, following in TRANSITIONS.items() if State.READY in following) - {
+    State.RUNNING,
+    State.BLOCKED,
+}
+"""States from which `cronq retry` makes a job ready."""
 
-ENDED = frozenset({State.FINISHED, State.FAILED, State.CANCELLED})
-UNFINISHED = frozenset(State) - ENDED
+CANCELLABLE = frozenset(state for state, following in TRANSITIONS.items() if State.CANCELLED in following) - {
+    State.RUNNING
+}
+"""States from which `cronq cancel` ends a job at once; a running one is asked to end."""
 
 
 class NewJob(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cronq.model.claimed_job import State
 from cronq.model.printable import safe
 from cronq.times import SECOND
 
@@ -14,9 +15,7 @@ if TYPE_CHECKING:
     Labels = Mapping[str, str]
     Sample = tuple[Labels, float]
 
-STATES = (
-    "scheduled", "ready", "blocked", "running", "retrying", "waiting", "finished", "failed", "cancelled",
-)  # fmt: skip
+STATES = tuple(state.value for state in State)
 
 
 class Exposition:

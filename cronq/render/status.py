@@ -19,15 +19,18 @@ if TYPE_CHECKING:
     from cronq.storage.workers import Worker
 
 _COLUMNS = {
-    "ready": (State.READY,),
-    "running": (State.RUNNING,),
-    "retrying": (State.RETRYING,),
-    "failed": (State.FAILED,),
-    "waiting": (State.WAITING,),
-    "blocked": (State.BLOCKED,),
-    "scheduled": (State.SCHEDULED,),
-    "finished": (State.FINISHED,),
-    "cancelled": (State.CANCELLED,),
+    state.value: (state,)
+    for state in (
+        State.READY,
+        State.RUNNING,
+        State.RETRYING,
+        State.FAILED,
+        State.WAITING,
+        State.BLOCKED,
+        State.SCHEDULED,
+        State.FINISHED,
+        State.CANCELLED,
+    )
 }
 _FEWER_COLUMNS = {
     "ready": (State.READY,),

@@ -35,7 +35,7 @@ class Admin:
 
     def __init__(self, tables: Tables, groups: Groups, wake: Wake) -> None:
         self._tables = tables
-        self._queries = tables.queries
+        self._sql = tables.sql
         self._groups = groups
         self._wake = wake
 
@@ -59,7 +59,7 @@ class Admin:
         changed = []
         for job_id in sorted(ids):
             tried.append(job_id)
-            if tx.execute(self._queries.retry, (now, job_id)).rowcount:
+            if tx.execute(self._sql.admin.retry, (now, job_id)).rowcount:
                 changed.append(job_id)
         changed += self._make_due(sorted(set(ids).difference(changed)), now, tx)
         if changed:
@@ -67,10 +67,10 @@ class Admin:
         return sorted(changed)
 
     def _make_due(self, ids: Sequence[int], now: int, tx: Transaction) -> list[int]:
-        found = tx.query(self._queries.not_due, (self._tables.unprepared.many(ids),)) if ids else []
+        found = tx.query(self._sql.admin.not_due, (self._tables.unprepared.many(ids),)) if ids else []
         due = [row[0] for row in found]
         if due:
-            tx.execute(self._queries.make_due, (now, self._tables.unprepared.many(due)))
+            tx.execute(self._sql.admin.make_due, (now, self._tables.unprepared.many(due)))
         return due
 
     def retry_all_but_twins(self, ids: Sequence[int]) -> Retried:
@@ -95,10 +95,10 @@ class Admin:
     def _retry_many(self, ids: Sequence[int], tx: Transaction) -> Retried:
         self._groups.share(tx, ids)
         now = self._tables.clock.now()
-        ended = tx.query(self._queries.ended, (self._tables.unprepared.many(ids),)) if ids else []
+        ended = tx.query(self._sql.admin.ended, (self._tables.unprepared.many(ids),)) if ids else []
         keys = sorted({key for _, key in ended if key is not None})
         holders: dict[str, int] = (
-            dict(tx.query(self._queries.twins, (self._tables.unprepared.many(keys),))) if keys else {}
+            dict(tx.query(self._sql.enqueue.twins, (self._tables.unprepared.many(keys),))) if keys else {}
         )
         changed, refused = [], {}
         for job_id, key in ended:
@@ -108,15 +108,15 @@ class Admin:
             else:
                 refused[job_id] = twin
         if changed:
-            tx.execute(self._queries.retry_many, (now, self._tables.unprepared.many(sorted(changed))))
+            tx.execute(self._sql.admin.retry_many, (now, self._tables.unprepared.many(sorted(changed))))
         changed += self._make_due(sorted(set(ids).difference(job_id for job_id, _ in ended)), now, tx)
         if changed:
             self._wake.with_commit(tx)
         return Retried(sorted(changed), refused)
 
     def _twin_of(self, job_id: int) -> InvalidInput:
-        key = self._tables.query(f"SELECT job_key FROM {self._queries.jobs} WHERE id = ?", (job_id,))[0][0]
-        twin = self._tables.query(self._queries.twin, (key,))
+        key = self._tables.query(f"SELECT job_key FROM {self._sql.names.jobs} WHERE id = ?", (job_id,))[0][0]
+        twin = self._tables.query(self._sql.enqueue.twin, (key,))
         who = f"job {twin[0][0]}" if twin else "a job"
         return InvalidInput(f"job {job_id} can't be retried: {who} with the same unique key {key!r} is unfinished")
 
@@ -138,7 +138,7 @@ class Admin:
         changed, ready = self._cancel_many(ids, (now, kind, reason), tx), list[int]()
         grouped = self._in_groups(tx, ids) if groups else []
         for job_id in sorted(grouped):
-            if tx.execute(self._queries.cancel, (now, kind, reason, job_id)).rowcount:
+            if tx.execute(self._sql.admin.cancel, (now, kind, reason, job_id)).rowcount:
                 changed.append(job_id)
                 ready += self._groups.leave(tx, job_id)
         self._groups.unlock(tx, groups)
@@ -149,19 +149,21 @@ class Admin:
     def _cancel_many(self, ids: Sequence[int], how: tuple[int, str | None, str | None], tx: Transaction) -> list[int]:
         """Cancel those that are in no group, so that no other job waits for them."""
         free = (
-            [row[0] for row in tx.query(self._queries.cancellable, (self._tables.unprepared.many(ids),))] if ids else []
+            [row[0] for row in tx.query(self._sql.admin.cancellable, (self._tables.unprepared.many(ids),))]
+            if ids
+            else []
         )
         if free:
-            tx.execute(self._queries.cancel_many, (*how, self._tables.unprepared.many(free)))
+            tx.execute(self._sql.admin.cancel_many, (*how, self._tables.unprepared.many(free)))
         return free
 
     def _in_groups(self, tx: Transaction, ids: Sequence[int]) -> list[int]:
-        return [row[0] for row in tx.query(self._queries.grouped, (self._tables.unprepared.many(ids),))]
+        return [row[0] for row in tx.query(self._sql.reads.grouped, (self._tables.unprepared.many(ids),))]
 
     def pause(self, queue: str) -> bool:
         """Stop all claims from a queue; False if it is paused already."""
         try:
-            self._tables.open().execute(self._queries.pause, (queue, self._tables.clock.now()))
+            self._tables.open().execute(self._sql.admin.pause, (queue, self._tables.clock.now()))
         except Duplicate:
             return False
         return True
@@ -174,7 +176,7 @@ class Admin:
         return resumed
 
     def _resume(self, queue: str, tx: Transaction) -> bool:
-        resumed = bool(tx.execute(self._queries.resume, (queue,)).rowcount)
+        resumed = bool(tx.execute(self._sql.admin.resume, (queue,)).rowcount)
         if resumed:
             self._wake.with_commit(tx)
         return resumed
@@ -183,7 +185,7 @@ class Admin:
         """Ask the runners of running jobs to kill them; returns the ids that are running."""
         asked = list(ids)
         return self._tables.open().transact(
-            lambda tx: [i for i in asked if tx.execute(self._queries.request_kill, (i,)).rowcount]
+            lambda tx: [i for i in asked if tx.execute(self._sql.admin.request_kill, (i,)).rowcount]
         )
 
     def clear_selected(self, ids: Sequence[int], states: Iterable[str]) -> int:
@@ -200,13 +202,13 @@ class Admin:
         before = self._tables.clock.now() - round(older_than * SECOND)
         wanted = self._tables.unprepared.many(sorted(states))
         while True:
-            ids = [row[0] for row in self._tables.query(self._queries.prunable, (wanted, before, BATCH))]
+            ids = [row[0] for row in self._tables.query(self._sql.admin.prunable, (wanted, before, BATCH))]
             if not ids:
                 return
             chosen = self._tables.unprepared.many(sorted(ids))
             yield self._tables.open().transact(partial(self._prune, (wanted, before, chosen), chosen))
 
     def _prune(self, which: tuple[Any, ...], chosen: Any, tx: Transaction) -> int:
-        deleted = tx.execute(self._queries.prune, which).rowcount
-        tx.execute(self._queries.prune_attempts, (chosen,))
+        deleted = tx.execute(self._sql.admin.prune, which).rowcount
+        tx.execute(self._sql.admin.prune_attempts, (chosen,))
         return deleted

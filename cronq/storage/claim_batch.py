@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cronq.model.selection import Filter
     from cronq.storage.claim_one import Lease
     from cronq.storage.drivers.database import Transaction
-    from cronq.storage.sql.writes import Queries
+    from cronq.storage.sql.statements import Statements
     from cronq.storage.tables import Tables
 
 _Key = tuple[int, int, int, "str | None"]
@@ -49,10 +49,10 @@ class BatchClaim:
     """
 
     def __init__(
-        self, tx: Transaction, queries: Queries, wanted: Wanted, *, many: Callable[[Iterable[Any]], Any], share: Slices
+        self, tx: Transaction, sql: Statements, wanted: Wanted, *, many: Callable[[Iterable[Any]], Any], share: Slices
     ) -> None:
         self._tx = tx
-        self._queries = queries
+        self._sql = sql
         self._wanted = wanted
         self._many = many
         self._share = share
@@ -62,7 +62,7 @@ class BatchClaim:
         """Choose what to claim. The groups of the chosen are held afterwards, others in them blocked."""
         chosen = self._line_up()
         if self._locked:
-            self._tx.execute(self._queries.unlock_groups, (self._many(sorted(self._locked)),))
+            self._tx.execute(self._sql.groups.unlock_groups, (self._many(sorted(self._locked)),))
         return chosen
 
     def _line_up(self) -> LineUp:
@@ -77,17 +77,17 @@ class BatchClaim:
             if not held:
                 return self._hold_groups(front, holders)
             for group in held:
-                self._tx.execute(self._queries.block, (group, self._many([holders[group]])))
-            if self._queries.dialect.server:
+                self._tx.execute(self._sql.groups.block, (group, self._many([holders[group]])))
+            if self._sql.dialect.server:
                 # No more groups are locked by who has locked jobs, or two would wait crosswise.
                 return LineUp([], [], again=True)
 
     def _holders(self, groups: list[str]) -> dict[str, int]:
         # On a server they are locked first, held or not, and by name: no two claims wait crosswise.
-        if self._queries.dialect.server:
-            self._tx.execute(self._queries.lock_groups(len(groups)), groups)
+        if self._sql.dialect.server:
+            self._tx.execute(self._sql.groups.lock_groups(len(groups)), groups)
             self._locked.update(groups)
-        found = self._tx.query(self._queries.holders, (self._many(groups),))
+        found = self._tx.query(self._sql.groups.holders, (self._many(groups),))
         return {name: holder for name, holder in found if holder}
 
     def _front(self) -> list[_Key]:
@@ -95,7 +95,7 @@ class BatchClaim:
         front: list[_Key] = []
         for queue in queues:
             front += self._tx.query(
-                self._queries.front, (queue, wanted.lowest, wanted.highest, limit * self._share.slices)
+                self._sql.claim.front, (queue, wanted.lowest, wanted.highest, limit * self._share.slices)
             )
         return self._share.of(sorted(front) if len(queues) > 1 else front, limit)
 
@@ -115,8 +115,8 @@ class BatchClaim:
         everyone = self._many([key[2] for key in chosen])
         for group, head in sorted(held.items()):
             if group not in holders:
-                self._tx.execute(self._queries.hold, (group, head[2]))
-            self._tx.execute(self._queries.block, (group, everyone))
+                self._tx.execute(self._sql.groups.hold, (group, head[2]))
+            self._tx.execute(self._sql.groups.block, (group, everyone))
         leading = {head[2] for head in held.values()}
         grouped = frozenset(key[2] for key in chosen if key[3] is not None)
         following = [key[2] for key in chosen if key[2] in grouped - leading]
@@ -126,7 +126,7 @@ class BatchClaim:
         """The first of the group in claim order, also those that stand far behind in the line."""
         queues, wanted, limit = self._wanted
         bounds = (group, wanted.lowest, wanted.highest, self._many(queues), limit)
-        return self._tx.query(self._queries.members, (*bounds, *bounds))
+        return self._tx.query(self._sql.claim.members, (*bounds, *bounds))
 
 
 class Slices:
@@ -176,7 +176,7 @@ class BatchClaimer:
 
     def __init__(self, tables: Tables, chance: Random) -> None:
         self._tables = tables
-        self._queries = tables.queries
+        self._sql = tables.sql
         self._random = chance
         self.slices = Slices(chance.randrange)
 
@@ -204,13 +204,13 @@ class BatchClaimer:
     def _take_from(self, tx: Transaction, *, wanted: Wanted, lease: Lease, chosen: list[int]) -> list[Claimed] | None:
         """`chosen` is told which rows the claim is about, for the case that its COMMIT gets no answer."""
         many = self._tables.unprepared.many
-        line = BatchClaim(tx, self._queries, wanted, many=many, share=self.slices).choose()
+        line = BatchClaim(tx, self._sql, wanted, many=many, share=self.slices).choose()
         chosen[:] = [*line.running, *line.following]
         if line.again:
             return None
-        taken = self._take(tx, self._queries.claim, line.running, lease)
+        taken = self._take(tx, self._sql.claim.claim, line.running, lease)
         if line.following:
-            taken += self._take(tx, self._queries.claim_behind, line.following, lease)
+            taken += self._take(tx, self._sql.claim.claim_behind, line.following, lease)
         if len(taken) < len(chosen):
             self._check(taken, line.grouped)
         self.slices.learn(wanted=len(chosen), taken=len(taken))
@@ -227,13 +227,13 @@ class BatchClaimer:
         if not chosen:
             return None
         parameters = (self._tables.unprepared.many(sorted(chosen)), lease.token)
-        return [Claimed._make(row) for row in self._tables.query(self._queries.landed, parameters)] or None
+        return [Claimed._make(row) for row in self._tables.query(self._sql.claim.landed, parameters)] or None
 
     def _claimable(self, wanted: Filter) -> list[str]:
-        present = {row[0] for row in self._tables.query(self._queries.queues_with_ready)}
+        present = {row[0] for row in self._tables.query(self._sql.claim.queues_with_ready)}
         if not present:
             return []
-        return wanted.admitted(present - {row[0] for row in self._tables.query(self._queries.paused_queues)})
+        return wanted.admitted(present - {row[0] for row in self._tables.query(self._sql.claim.paused_queues)})
 
     def _draw(self, queues: Sequence[str]) -> str:
         weights = [1 / rank for rank in range(1, len(queues) + 1)]
@@ -244,8 +244,8 @@ class BatchClaimer:
             return []
         chosen = self._tables.unprepared.many(sorted(ids))
         given = (*lease.parameters, chosen)
-        if self._queries.dialect.returning:
+        if self._sql.dialect.returning:
             return [Claimed._make(row) for row in tx.query(sql, given)]
         if not tx.execute(sql, given).rowcount:
             return []
-        return [Claimed._make(row) for row in tx.query(self._queries.taken, (chosen, lease.token))]
+        return [Claimed._make(row) for row in tx.query(self._sql.claim.taken, (chosen, lease.token))]

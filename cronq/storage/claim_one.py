@@ -9,15 +9,15 @@ from __future__ import annotations
 import os
 
 from cronq.storage.drivers.database import Conflict
+from cronq.storage.sql.columns import FUTURE
 from cronq.times import SECOND
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cronq.storage.drivers.database import Connection, Database, Row, Transaction
-    from cronq.storage.sql.writes import Queries
+    from cronq.storage.sql.statements import Statements
     from cronq.storage.tables import Tables
 
-_FUTURE = ("scheduled", "retrying", "waiting")
 _IN_LINE = ("ready", "blocked")
 
 
@@ -48,30 +48,30 @@ class Lease:
 def claim_one(tables: Tables, job_id: int, lease: Lease) -> Row:
     """Claim exactly this job; returns its row in the order of cronq.model.job.Claimed. Raises Refused."""
     database = tables.open()
-    picking = _Picking(database, tables.queries, job_id, lease)
+    picking = _Picking(database, tables.sql, job_id, lease)
     picking.look(database)  # whoever is refused takes no lock
     return database.transact(picking.take, picking.landed)
 
 
 class _Picking:
-    def __init__(self, database: Database, queries: Queries, job_id: int, lease: Lease) -> None:
+    def __init__(self, database: Database, sql: Statements, job_id: int, lease: Lease) -> None:
         self._database = database
-        self._queries = queries
+        self._sql = sql
         self._id = job_id
         self._lease = lease
         self._chosen = database.many([job_id])
 
     def look(self, connection: Connection) -> Row:
         """Where the job stands in line: state, group, priority, instant. Raises Refused if it stands in none."""
-        rows = connection.query(self._queries.asked_for, (self._id,))
+        rows = connection.query(self._sql.claim.asked_for, (self._id,))
         if not rows:
             raise Refused("unknown")
         state, queue, group, priority, available_at = rows[0]
-        if state in _FUTURE and available_at > self._lease.now:
+        if state in FUTURE and available_at > self._lease.now:
             raise Refused("not due")
-        if state not in _FUTURE + _IN_LINE:
+        if state not in FUTURE + _IN_LINE:
             raise Refused(state)
-        if (queue,) in connection.query(self._queries.paused_queues):
+        if (queue,) in connection.query(self._sql.claim.paused_queues):
             raise Refused("paused")
         return state, group, priority, available_at
 
@@ -80,8 +80,8 @@ class _Picking:
         state, group, priority, available_at = self.look(tx)
         if group is not None:
             self._hold(tx, group, (priority, available_at, self._id))
-        if state in _FUTURE:
-            tx.execute(self._queries.promote, ("ready", self._chosen, self._lease.now))
+        if state in FUTURE:
+            tx.execute(self._sql.leases.promote, ("ready", self._chosen, self._lease.now))
         taken = self._claimed(tx)
         if not taken:
             raise Conflict(f"job {self._id}")
@@ -89,30 +89,30 @@ class _Picking:
 
     def _hold(self, tx: Transaction, group: str, place: tuple[int, int, int]) -> None:
         many = self._database.many
-        if self._queries.dialect.server:
-            tx.execute(self._queries.lock_groups(1), (group,))
-        holder = next((holder for _, holder in tx.query(self._queries.holders, (many([group]),)) if holder), None)
+        if self._sql.dialect.server:
+            tx.execute(self._sql.groups.lock_groups(1), (group,))
+        holder = next((holder for _, holder in tx.query(self._sql.groups.holders, (many([group]),)) if holder), None)
         if holder == self._id:
             return
         before = holder or self._first_before(tx, group, place)
         if before:
             raise Refused(f"blocked by {before}")
-        tx.execute(self._queries.hold, (group, self._id))
-        tx.execute(self._queries.block, (group, self._chosen))
+        tx.execute(self._sql.groups.hold, (group, self._id))
+        tx.execute(self._sql.groups.block, (group, self._chosen))
 
     def _first_before(self, tx: Transaction, group: str, place: tuple[int, int, int]) -> int | None:
-        first = min(tx.query(self._queries.first_in_group, (group, group)), default=place)
+        first = min(tx.query(self._sql.claim.first_in_group, (group, group)), default=place)
         return first[2] if first < place else None
 
     def _claimed(self, tx: Transaction) -> list[Row]:
         given = (*self._lease.parameters, self._chosen)
-        if self._queries.dialect.returning:
-            return tx.query(self._queries.claim, given)
-        if not tx.execute(self._queries.claim, given).rowcount:
+        if self._sql.dialect.returning:
+            return tx.query(self._sql.claim.claim, given)
+        if not tx.execute(self._sql.claim.claim, given).rowcount:
             return []
-        return tx.query(self._queries.taken, (self._chosen, self._lease.token))
+        return tx.query(self._sql.claim.taken, (self._chosen, self._lease.token))
 
     def landed(self) -> Row | None:
         """The job, if a claim whose COMMIT got no answer has taken it."""
-        rows = self._database.query(self._queries.landed, (self._chosen, self._lease.token))
+        rows = self._database.query(self._sql.claim.landed, (self._chosen, self._lease.token))
         return rows[0] if rows else None

@@ -41,16 +41,16 @@ class Inserter:
 
     def __init__(self, tables: Tables, chance: Random) -> None:
         self._tables = tables
-        self._queries = tables.queries
+        self._sql = tables.sql
         self._chance = chance
-        self._server = tables.queries.dialect.server
+        self._server = tables.sql.dialect.server
 
     def accept(self, jobs: Sequence[NewJob], *, now: int) -> list[Enqueued]:
         """Store all jobs or none; a unique job whose key an unfinished one has gets that one's id."""
         database = self._tables.open()
         usual = rows.usual_row(jobs[0], now) if len(jobs) == 1 and not self._server else None
         if usual is not None:
-            return [Enqueued(database.insert(self._queries.enqueue_usual, usual), existing=False)]
+            return [Enqueued(database.insert(self._sql.enqueue.enqueue_usual, usual), existing=False)]
         call = _Call(now, self._chance.getrandbits(_BITS) if self._server else None)
         try:
             if len(jobs) == 1:
@@ -75,7 +75,7 @@ class Inserter:
     # One
 
     def _insert(self, connection: Connection, job: NewJob, call: _Call) -> Enqueued:
-        sql = self._queries.enqueue_grouped if job.group else self._queries.enqueue
+        sql = self._sql.enqueue.enqueue_grouped if job.group else self._sql.enqueue.enqueue
         row = self._row(job, call)
         if job.group:
             row = (*row[:4], job.group, *row[4:])
@@ -92,10 +92,10 @@ class Inserter:
     def _met(self, connection: Connection, job: NewJob, call: _Call) -> Enqueued | None:
         """What kept a unique job out: the job itself, where an answer got lost, or its twin."""
         if call.token is not None:
-            itself = connection.query(self._queries.arrived, (call.now, call.token, call.token))
+            itself = connection.query(self._sql.enqueue.arrived, (call.now, call.token, call.token))
             if itself:
                 return Enqueued(itself[0][0], existing=False)
-        twin = connection.query(self._queries.twin, (job.key,))
+        twin = connection.query(self._sql.enqueue.twin, (job.key,))
         return Enqueued(twin[0][0], existing=True) if twin else None
 
     # Many
@@ -106,14 +106,14 @@ class Inserter:
             return [self._insert(tx, job, call) for job in jobs]
         groups = sorted({job.group for job in jobs if job.group})
         held: dict[str, int] = (
-            dict(tx.query(self._queries.holders, (self._tables.unprepared.many(groups),))) if groups else {}
+            dict(tx.query(self._sql.groups.holders, (self._tables.unprepared.many(groups),))) if groups else {}
         )
         if jobs and not self._server and _are_alike(jobs):
             return self._insert_alike(tx, jobs, self._row(jobs[0], call, blocked=jobs[0].group in held))
         new = [self._row(job, call, number, blocked=job.group in held) for number, job in enumerate(jobs)]
         if unique:
             return self._insert_unless_twins(tx, jobs, new, call)
-        return [Enqueued(job_id, existing=False) for job_id in tx.insert_many(self._queries.enqueue, new)]
+        return [Enqueued(job_id, existing=False) for job_id in tx.insert_many(self._sql.enqueue.enqueue, new)]
 
     def _insert_alike(self, tx: Transaction, jobs: Sequence[NewJob], first: tuple[Any, ...]) -> list[Enqueued]:
         """A statement for many jobs takes a third of the time that one for each takes, on SQLite."""
@@ -121,7 +121,7 @@ class Inserter:
         last = 0
         for start in range(0, len(jobs), _AT_ONCE):
             texts = self._tables.unprepared.many([job.args for job in jobs[start : start + _AT_ONCE]])
-            last = tx.insert(self._queries.enqueue_alike, (task, *rest, texts))
+            last = tx.insert(self._sql.enqueue.enqueue_alike, (task, *rest, texts))
         # This is the only writer, so the ids count up without gaps.
         return [Enqueued(job_id, existing=False) for job_id in range(last - len(jobs) + 1, last + 1)]
 
@@ -130,15 +130,15 @@ class Inserter:
     ) -> list[Enqueued]:
         """A statement for many jobs, and then a look which of them are there and whom the others met."""
         found: dict[int, Enqueued] = {}
-        if self._queries.batch_turn and sum(job.unique for job in jobs) > 1:
-            tx.query(self._queries.batch_turn)
+        if self._sql.enqueue.batch_turn and sum(job.unique for job in jobs) > 1:
+            tx.query(self._sql.enqueue.batch_turn)
         while len(found) < len(jobs):  # else a twin has ended in between
             missing = [number for number in range(len(jobs)) if number not in found]
-            tx.insert_unless_twins(self._queries.enqueue, [new[number] for number in missing])
+            tx.insert_unless_twins(self._sql.enqueue.enqueue, [new[number] for number in missing])
             found.update(self._arrived(tx, len(jobs), call))
             keys = sorted({str(jobs[number].key) for number in missing if number not in found})
             twins: dict[str, int] = (
-                dict(tx.query(self._queries.twins, (self._tables.unprepared.many(keys),))) if keys else {}
+                dict(tx.query(self._sql.enqueue.twins, (self._tables.unprepared.many(keys),))) if keys else {}
             )
             for number in missing:
                 twin = twins.get(str(jobs[number].key))
@@ -149,7 +149,7 @@ class Inserter:
     def _arrived(self, connection: Connection, count: int, call: _Call) -> dict[int, Enqueued]:
         """Those of a call's jobs that are there, by their number in the call."""
         first = call.token or 0
-        there = connection.query(self._queries.arrived, (call.now, first, first + count - 1))
+        there = connection.query(self._sql.enqueue.arrived, (call.now, first, first + count - 1))
         return {token - first: Enqueued(job_id, existing=False) for job_id, token in there}
 
     def _stored(self, jobs: Sequence[NewJob], call: _Call) -> list[Enqueued]:

@@ -16,39 +16,39 @@ class Groups:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self._queries = tables.queries
+        self._sql = tables.sql
 
     def lock(self, tx: Transaction, groups: Sequence[str]) -> None:
         """Keep other transactions out of these groups, held or not."""
         # Else two that cancel the first of a group at once would each leave the next one to the other.
-        if self._queries.dialect.server and groups:
-            tx.execute(self._queries.lock_groups(len(groups)), groups)
+        if self._sql.dialect.server and groups:
+            tx.execute(self._sql.groups.lock_groups(len(groups)), groups)
 
     def unlock(self, tx: Transaction, groups: Sequence[str]) -> None:
         """Remove the rows that only locked a group."""
-        if self._queries.dialect.server and groups:
-            tx.execute(self._queries.unlock_groups, (self._tables.unprepared.many(groups),))
+        if self._sql.dialect.server and groups:
+            tx.execute(self._sql.groups.unlock_groups, (self._tables.unprepared.many(groups),))
 
     def share(self, tx: Transaction, ids: Sequence[int]) -> None:
         """Keep the groups of these jobs from being freed until the COMMIT."""
-        if self._queries.dialect.shared and ids:
-            tx.query(self._queries.share_groups, (self._tables.unprepared.many(ids),))
+        if self._sql.dialect.shared and ids:
+            tx.query(self._sql.groups.share_groups, (self._tables.unprepared.many(ids),))
 
     def of(self, tx: Transaction, ids: Sequence[int]) -> list[str]:
         """The groups of these jobs, sorted."""
         if not ids:
             return []
-        return sorted(row[0] for row in tx.query(self._queries.groups_of, (self._tables.unprepared.many(ids),)))
+        return sorted(row[0] for row in tx.query(self._sql.groups.groups_of, (self._tables.unprepared.many(ids),)))
 
     def unblock(self, tx: Transaction, group: str) -> list[int]:
         """Make the next job of a group ready, unless the group is held or has one that is ready; returns its id."""
-        following: list[tuple[int]] = tx.query(self._queries.next_in_line, (group, group, group))
-        return [one[0] for one in following if tx.execute(self._queries.unblock, one).rowcount]
+        following: list[tuple[int]] = tx.query(self._sql.groups.next_in_line, (group, group, group))
+        return [one[0] for one in following if tx.execute(self._sql.groups.unblock, one).rowcount]
 
     def leave(self, tx: Transaction, job_id: int) -> list[int]:
         """Free the group of a job that holds it; returns the id of the next job, if that is ready now."""
-        group = tx.query(self._queries.group_of, (job_id,))[0][0]
+        group = tx.query(self._sql.groups.group_of, (job_id,))[0][0]
         if group is None:
             return []
-        tx.execute(self._queries.free, (group, self._tables.unprepared.many([job_id])))
+        tx.execute(self._sql.groups.free, (group, self._tables.unprepared.many([job_id])))
         return self.unblock(tx, group)

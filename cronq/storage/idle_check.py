@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SECOND = 1_000_000
 
 _FUTURE = "(state = 'scheduled' OR state = 'retrying' OR state = 'waiting')"
-"""As in sql/dialect.py, without importing it: each module costs every start of cron 0.2 ms."""
+"""As in sql/columns.py, without importing it: each module costs every start of cron 0.2 ms."""
 
 
 def anything_to_do(config: Config, clock: Clock) -> bool:

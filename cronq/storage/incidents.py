@@ -24,14 +24,14 @@ class Incidents:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self._queries = tables.queries
+        self._sql = tables.sql
 
     def mark(self, ids: Iterable[int]) -> None:
         """Remember that a person was told of these jobs."""
         database, told = self._tables.open(), sorted(set(ids))
         if told:
             with suppress(Duplicate):  # somebody remembers it already
-                database.execute(self._queries.trouble, (self._tables.clock.now(), database.many(told)))
+                database.execute(self._sql.incidents.record, (self._tables.clock.now(), database.many(told)))
 
     def any_recovered(self) -> bool:
         """Whether a queue is healthy again and nobody has been told."""
@@ -42,17 +42,17 @@ class Incidents:
         return [queue for queue in self._queues() if self._is_healed(queue) and self._take(queue)]
 
     def _queues(self) -> list[str]:
-        return [row[0] for row in self._tables.open().query(self._queries.troubled_queues)]
+        return [row[0] for row in self._tables.open().query(self._sql.incidents.queues)]
 
     def _is_healed(self, queue: str) -> bool:
-        return not self._tables.open().query(self._queries.still_troubled, (queue,))
+        return not self._tables.open().query(self._sql.incidents.still_open, (queue,))
 
     def _take(self, queue: str) -> bool:
         return self._tables.open().transact(partial(self._forget, queue))
 
     def _forget(self, queue: str, tx: Transaction) -> bool:
         """Remove the marks; False where another one was quicker, or a job got into trouble just now."""
-        ids = [row[0] for row in tx.query(self._queries.troubles_of, (queue,))]
-        if not ids or tx.query(self._queries.still_troubled, (queue,)):
+        ids = [row[0] for row in tx.query(self._sql.incidents.jobs_of, (queue,))]
+        if not ids or tx.query(self._sql.incidents.still_open, (queue,)):
             return False
-        return tx.execute(self._queries.heal, (queue, self._tables.open().many(ids))).rowcount == len(ids)
+        return tx.execute(self._sql.incidents.forget, (queue, self._tables.open().many(ids))).rowcount == len(ids)

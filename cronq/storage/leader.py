@@ -22,8 +22,8 @@ class Leadership:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self._queries = tables.queries
-        self.shared = tables.queries.dialect.server
+        self._sql = tables.sql
+        self.shared = tables.sql.dialect.server
         """Whether several hosts may share the tables."""
 
     def hold(self, worker: str, *, seconds: float) -> bool:
@@ -33,14 +33,14 @@ class Leadership:
         now = self._tables.clock.now()
         until = now + round(seconds * SECOND)
         database = self._tables.open()
-        if database.execute(self._queries.take_duty, (worker, until, _NAME, worker, now)).rowcount:
+        if database.execute(self._sql.leader.take, (worker, until, _NAME, worker, now)).rowcount:
             return True
         try:
-            return bool(database.execute(self._queries.first_duty, (_NAME, worker, until)).rowcount)
+            return bool(database.execute(self._sql.leader.first, (_NAME, worker, until)).rowcount)
         except Duplicate:  # somebody holds it
             return False
 
     def resign(self, worker: str) -> None:
         """Let the next one have it at once."""
         if self.shared:
-            self._tables.open().execute(self._queries.leave_duty, (_NAME, worker))
+            self._tables.open().execute(self._sql.leader.leave, (_NAME, worker))

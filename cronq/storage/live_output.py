@@ -42,27 +42,27 @@ class LiveOutputRows:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self._queries = tables.queries
+        self._sql = tables.sql
 
     def follow(self, job_id: int) -> None:
         """Ask whoever runs the job to show what it prints; to be repeated every few seconds."""
         database, now = self._tables.open(), self._tables.clock.now()
         until = now + round(_WANTED * SECOND)
-        if not database.execute(self._queries.want_tail, (until, job_id, now)).rowcount:
-            database.execute(self._queries.forget_tails, (now,))
+        if not database.execute(self._sql.live_output.want, (until, job_id, now)).rowcount:
+            database.execute(self._sql.live_output.forget, (now,))
             try:
-                database.execute(self._queries.first_tail, (job_id, until))
+                database.execute(self._sql.live_output.first, (job_id, until))
             except Duplicate:  # somebody else began to follow it in this moment
                 return
 
     def write(self, job_id: int, tail: Tail) -> None:
         """Write down what a job has printed so far, if somebody follows it."""
         given = (tail.token, tail.stdout.size, tail.stderr.size, tail.stdout.last, tail.stderr.last, job_id)
-        self._tables.open().execute(self._queries.show_tail, given)
+        self._tables.open().execute(self._sql.live_output.show, given)
 
     def read(self, job_id: int) -> Tail | None:
         """What was shown last; None if nothing was."""
-        rows = self._tables.open().query(self._queries.see_tail, (job_id,))
+        rows = self._tables.open().query(self._sql.live_output.see, (job_id,))
         if not rows or rows[0][0] is None:
             return None
         token, stdout_size, stderr_size, stdout, stderr = rows[0]

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cronq.model.job import COMMAND_TASK, Attempt, Failure, Job, State
-from cronq.storage import failure_groups, stats
-from cronq.times import SECOND, to_datetime
+from cronq.model.job import State
+from cronq.storage import failure_groups, rows, stats
+from cronq.times import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
 
+    from cronq.model.job import Attempt, Job
     from cronq.model.selection import Selection
-    from cronq.storage.drivers.database import Row
     from cronq.storage.failure_groups import FailureGroup
     from cronq.storage.stats import QueueStats
     from cronq.storage.tables import Tables
@@ -41,13 +39,13 @@ class JobReader:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self._queries = tables.queries
+        self._sql = tables.sql
 
     def get(self, job_id: int) -> Job | None:
         """The job with this id, None if there is none."""
         if job_id > _LARGEST_ID:
             return None
-        jobs = [_job(row) for row in self._tables.query(f"{self._queries.job} WHERE id = ?", (job_id,))]
+        jobs = [rows.job(row) for row in self._tables.query(f"{self._sql.reads.job} WHERE id = ?", (job_id,))]
         return jobs[0] if jobs else None
 
     def find(self, selection: Selection, *, limit: int | None = None) -> list[Job]:
@@ -56,16 +54,18 @@ class JobReader:
             chosen = self.ids(selection)[::-1][:limit]
             return self.find(selection._replace(errors=(), ids=tuple(chosen))) if chosen else []
         where, parameters = self._where(selection)
-        sql = f"{self._queries.job} WHERE {where} ORDER BY id DESC LIMIT ?"
-        return [_job(row) for row in self._tables.query(sql, (*parameters, _LARGEST_ID if limit is None else limit))]
+        sql = f"{self._sql.reads.job} WHERE {where} ORDER BY id DESC LIMIT ?"
+        return [
+            rows.job(row) for row in self._tables.query(sql, (*parameters, _LARGEST_ID if limit is None else limit))
+        ]
 
     def ids(self, selection: Selection) -> list[int]:
         """The ids of the selected jobs, ascending."""
         marks = _fingerprints(selection)
         where, parameters = self._where(selection)
         asked = f"{failure_groups.COLUMNS}, id" if marks else "id"
-        rows = self._tables.query(f"SELECT {asked} FROM {self._queries.jobs} WHERE {where} ORDER BY id", parameters)
-        return [row[-1] for row in rows if not marks or failure_groups.fits(row, marks, selection.errors)]
+        found = self._tables.query(f"SELECT {asked} FROM {self._sql.names.jobs} WHERE {where} ORDER BY id", parameters)
+        return [row[-1] for row in found if not marks or failure_groups.fits(row, marks, selection.errors)]
 
     def count(self, selection: Selection) -> int:
         """How many jobs are selected."""
@@ -77,40 +77,42 @@ class JobReader:
             ids = tuple(self.ids(selection))
             return self.breakdown(selection._replace(errors=(), ids=ids)) if ids else []
         where, parameters = self._where(selection)
-        sql = f"SELECT queue, state, task, count(*) FROM {self._queries.jobs} WHERE {where} GROUP BY queue, state, task"
+        sql = (
+            f"SELECT queue, state, task, count(*) FROM {self._sql.names.jobs} WHERE {where} GROUP BY queue, state, task"
+        )
         return sorted((row[0], row[1], row[2], row[3]) for row in self._tables.query(sql, parameters))
 
     def failures(self, selection: Selection) -> list[FailureGroup]:
         """The selected jobs whose last attempt failed, those alike together, the most frequent first."""
         where, parameters = self._where(selection)
-        rows = self._tables.query(
-            failure_groups.statement(self._queries.jobs, self._queries.attempts, where), parameters
+        found = self._tables.query(
+            failure_groups.statement(self._sql.names.jobs, self._sql.names.attempts, where), parameters
         )
         marks = _fingerprints(selection)
         return failure_groups.grouped(
-            row for row in rows if not marks or failure_groups.fits(row, marks, selection.errors)
+            row for row in found if not marks or failure_groups.fits(row, marks, selection.errors)
         )
 
     def queues(self) -> list[str]:
         """The names of the queues that have jobs, sorted."""
-        return sorted(row[0] for row in self._tables.query(f"SELECT DISTINCT queue FROM {self._queries.jobs}"))
+        return sorted(row[0] for row in self._tables.query(f"SELECT DISTINCT queue FROM {self._sql.names.jobs}"))
 
     def tasks(self) -> list[str]:
         """The names of the tasks that have jobs, sorted."""
-        return sorted(row[0] for row in self._tables.query(f"SELECT DISTINCT task FROM {self._queries.jobs}"))
+        return sorted(row[0] for row in self._tables.query(f"SELECT DISTINCT task FROM {self._sql.names.jobs}"))
 
     def attempts(self, job_id: int) -> list[Attempt]:
         """The attempts of a job that did not succeed, oldest first."""
-        return [_attempt(row) for row in self._tables.query(self._queries.history, (job_id,))]
+        return [rows.attempt(row) for row in self._tables.query(self._sql.reads.history, (job_id,))]
 
     def output(self, job_id: int) -> tuple[str | None, str | None]:
         """What the last attempt wrote to stdout and stderr: head and tail of each."""
-        rows = self._tables.query(self._queries.output, (job_id,))
-        return (rows[0][0], rows[0][1]) if rows else (None, None)
+        found = self._tables.query(self._sql.reads.output, (job_id,))
+        return (found[0][0], found[0][1]) if found else (None, None)
 
     def counts(self) -> list[tuple[str, str, int]]:
         """Queue, state and how many jobs, sorted."""
-        return sorted((row[0], row[1], row[2]) for row in self._tables.query(self._queries.counts))
+        return sorted((row[0], row[1], row[2]) for row in self._tables.query(self._sql.reads.counts))
 
     def stats(self) -> QueueStats:
         """How the queue stands."""
@@ -118,37 +120,37 @@ class JobReader:
 
     def backlog(self) -> int:
         """How many jobs are ready."""
-        return self._tables.query(self._queries.backlog)[0][0]  # type: ignore[no-any-return]
+        return self._tables.query(self._sql.reads.backlog)[0][0]  # type: ignore[no-any-return]
 
     def ahead_of(self, job: Job) -> int:
         """How many ready jobs of its queue come before a ready one."""
         place = (job.queue, job.priority, job.priority, job.id, job.id, job.id)
-        return self._tables.query(self._queries.ahead, place)[0][0]  # type: ignore[no-any-return]
+        return self._tables.query(self._sql.reads.ahead, place)[0][0]  # type: ignore[no-any-return]
 
     def unfinished(self, keys: Iterable[str]) -> set[str]:
         """Those of the keys that have a job which has not ended."""
         wanted = list(keys)
         return (
-            {row[0] for row in self._tables.query(self._queries.unfinished, (self._tables.unprepared.many(wanted),))}
+            {row[0] for row in self._tables.query(self._sql.reads.unfinished, (self._tables.unprepared.many(wanted),))}
             if wanted
             else set()
         )
 
     def running(self) -> list[tuple[str, int, str, int]]:
         """What workers have in hand, by worker and in the order of the claims: worker, id, task, since when."""
-        return [(row[0], row[1], row[2], row[3]) for row in self._tables.query(self._queries.in_hand)]
+        return [(row[0], row[1], row[2], row[3]) for row in self._tables.query(self._sql.reads.in_hand)]
 
     def finished_since(self, queue: str, since: int, *, limit: int) -> list[tuple[int, int]]:
         """The newest finished jobs of a queue: when each ended, and the microseconds between due and start."""
-        return [(row[0], row[1]) for row in self._tables.query(self._queries.lately_finished, (queue, since, limit))]
+        return [(row[0], row[1]) for row in self._tables.query(self._sql.reads.lately_finished, (queue, since, limit))]
 
     def latest_failures(self, *, limit: int) -> list[FailedAttempt]:
         """The newest attempts that did not succeed, newest first."""
-        return [FailedAttempt._make(row) for row in self._tables.query(self._queries.lately_failed, (limit,))]
+        return [FailedAttempt._make(row) for row in self._tables.query(self._sql.reads.lately_failed, (limit,))]
 
     def paused(self) -> set[str]:
         """The queues that are paused."""
-        return {row[0] for row in self._tables.query(self._queries.paused_queues)}
+        return {row[0] for row in self._tables.query(self._sql.claim.paused_queues)}
 
     def _where(self, selection: Selection) -> tuple[str, list[Any]]:
         """The condition; failures' fingerprints aren't part of it."""
@@ -167,7 +169,7 @@ class JobReader:
             if column == "state" and len(wanted) == 1:  # as a constant it leads to the index of that state
                 terms.append(f"state = '{State(wanted[0]).value}'")
             elif wanted:
-                terms.append(f"{column} {self._queries.dialect.among}")
+                terms.append(f"{column} {self._sql.dialect.among}")
                 parameters.append(self._tables.unprepared.many(wanted))
         if selection.older_than is not None:
             terms.append("coalesce(finished_at, created_at) < ?")
@@ -179,79 +181,3 @@ class JobReader:
 
 def _fingerprints(selection: Selection) -> frozenset[str]:
     return frozenset(filter(failure_groups.is_fingerprint, selection.errors))
-
-
-def _job(row: Row) -> Job:
-    (
-        job_id, queue, task, args, state, priority, key, group, unique, event, attempt, max_attempts, snoozes,
-        crashes, created_at, available_at, started_at, finished_at, outcome, error_class, error_message, host, pid,
-        worker, time_limit, result, notes, warnings, peak_memory, memory_before, cpu_time, blocked_by,
-    ) = row  # fmt: skip
-    arguments = json.loads(args)
-    command = arguments.pop("command", None) if task == COMMAND_TASK else None
-    return Job(
-        id=job_id,
-        queue=queue,
-        task=task,
-        args=arguments,
-        command=command,
-        state=state,
-        priority=priority,
-        key=key,
-        group=group,
-        unique=bool(unique),
-        event=event,
-        attempt=attempt,
-        max_attempts=max_attempts,
-        snoozes=snoozes,
-        crashes=crashes,
-        created_at=to_datetime(created_at),
-        available_at=to_datetime(available_at),
-        started_at=_when(started_at),
-        finished_at=_when(finished_at),
-        outcome=outcome,
-        error=_failure(error_class, error_message),
-        host=host,
-        pid=pid,
-        worker=worker,
-        time_limit=time_limit,
-        blocked_by=blocked_by,
-        result=_parsed(result),
-        notes=_parsed(notes),
-        warnings=_parsed(warnings) or (),
-        peak_memory=peak_memory,
-        memory_before=memory_before,
-        cpu_time=cpu_time,
-    )
-
-
-def _attempt(row: Row) -> Attempt:
-    (
-        number, outcome, started_at, finished_at, host, pid, error_class, error_message, traceback, exit_status,
-        signal, stdout, stderr,
-    ) = row  # fmt: skip
-    return Attempt(
-        number=number,
-        outcome=outcome,
-        started_at=_when(started_at),
-        finished_at=_when(finished_at),
-        host=host,
-        pid=pid,
-        error=_failure(error_class, error_message, traceback),
-        exit_status=exit_status,
-        signal=signal,
-        stdout=stdout,
-        stderr=stderr,
-    )
-
-
-def _failure(kind: str | None, message: str | None, traceback: str | None = None) -> Failure | None:
-    return None if kind is None else Failure(kind, message or "", traceback)
-
-
-def _when(instant: int | None) -> datetime | None:
-    return None if instant is None else to_datetime(instant)
-
-
-def _parsed(text: str | None) -> Any:
-    return None if text is None else json.loads(text)

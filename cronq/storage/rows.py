@@ -1,18 +1,22 @@
-"""From ended attempts and new jobs to the rows of parameters that the statements take."""
+"""Between jobs and attempts as values, and rows: those that the statements take, and those that they return."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
-from cronq.model.job import ENDED, State
+from cronq.model.job import COMMAND_TASK, ENDED, Attempt, Failure, Job, State
 from cronq.model.outcome import Outcome
+from cronq.storage.sql.columns import JOB_FIELDS
+from cronq.times import to_datetime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
+    from datetime import datetime
 
     from cronq.model.job import NewJob
     from cronq.model.outcome import Settlement
+    from cronq.storage.drivers.database import Row
 
 RECORDED = frozenset({"error", "timeout", "crashed"})
 """Outcomes that leave a row in the job's history."""
@@ -120,3 +124,60 @@ def by_group(settlements: Iterable[Settlement]) -> dict[str, list[Settlement]]:
         if settlement.job.group is not None:
             groups.setdefault(settlement.job.group, []).append(settlement)
     return groups
+
+
+def job(row: Row) -> Job:
+    """The job of a row of JOB_FIELDS, with the job that blocks it last."""
+    fields = dict(zip((*JOB_FIELDS, "blocked_by"), row, strict=True))
+    for name, convert in _CONVERTED.items():
+        fields[name] = convert(fields[name])
+    fields["command"] = fields["args"].pop("command", None) if fields["task"] == COMMAND_TASK else None
+    fields["error"] = _failure(fields.pop("error_class"), fields.pop("error_message"))
+    return Job(**fields)
+
+
+def attempt(row: Row) -> Attempt:
+    """The attempt of a row that `history` returns."""
+    (
+        number, outcome, started_at, finished_at, host, pid, error_class, error_message, traceback, exit_status,
+        signal, stdout, stderr,
+    ) = row  # fmt: skip
+    return Attempt(
+        number=number,
+        outcome=outcome,
+        started_at=_when(started_at),
+        finished_at=_when(finished_at),
+        host=host,
+        pid=pid,
+        error=_failure(error_class, error_message, traceback),
+        exit_status=exit_status,
+        signal=signal,
+        stdout=stdout,
+        stderr=stderr,
+    )
+
+
+def _failure(kind: str | None, message: str | None, traceback: str | None = None) -> Failure | None:
+    return None if kind is None else Failure(kind, message or "", traceback)
+
+
+def _when(instant: int | None) -> datetime | None:
+    return None if instant is None else to_datetime(instant)
+
+
+def _parsed(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
+
+
+_CONVERTED: Mapping[str, Callable[[Any], Any]] = {
+    "args": json.loads,
+    "unique": bool,
+    "created_at": to_datetime,
+    "available_at": to_datetime,
+    "started_at": _when,
+    "finished_at": _when,
+    "result": _parsed,
+    "notes": _parsed,
+    "warnings": lambda text: _parsed(text) or (),
+}
+"""From a column to the field of a job, where these differ."""

@@ -1,6 +1,6 @@
 """The tables, as SQLAlchemy knows them: for migrations and for a caller's own transaction.
 
-The statements that run all day are plain texts in cronq.storage.sql.writes; a test holds the
+The statements that run all day are plain texts in cronq/storage/sql; a test holds the
 two together.
 """
 

@@ -37,7 +37,7 @@ class Settler:
 
     def __init__(self, tables: Tables, groups: Groups, wake: Wake) -> None:
         self._tables = tables
-        self._queries = tables.queries
+        self._sql = tables.sql
         self._groups = groups
         self._wake = wake
         self._host = os.uname().nodename
@@ -89,28 +89,28 @@ class Settler:
 
     def _is_held(self, settlement: Settlement) -> bool:
         job = settlement.job
-        return bool(self._tables.open().query(self._queries.still_held, (job.id, job.token)))
+        return bool(self._tables.open().query(self._sql.settle.still_held, (job.id, job.token)))
 
     def _is_written(self, settlement: Settlement) -> bool:
         job, outcome, following, _ = settlement
         shown = (job.id, job.token, following.state.value, outcome.started_at)
-        return bool(self._tables.open().query(self._queries.already_settled, shown))
+        return bool(self._tables.open().query(self._sql.settle.already_settled, shown))
 
     def _settle(self, settlements: Sequence[Settlement], tx: Transaction) -> list[int]:
         """Returns the ids of the jobs that are ready now."""
         chains = sorted(rows.by_group(settlements).items())
-        if chains and self._queries.dialect.server:
-            tx.query(self._queries.lock_holders, (self._tables.unprepared.many([group for group, _ in chains]),))
+        if chains and self._sql.dialect.server:
+            tx.query(self._sql.groups.lock_holders, (self._tables.unprepared.many([group for group, _ in chains]),))
         plain = [rows.finished_row(s) for s in settlements if rows.is_plain(s)]
-        written = tx.execute_many(self._queries.finish, plain) if plain else 0
+        written = tx.execute_many(self._sql.settle.finish, plain) if plain else 0
         if len(plain) < len(settlements):
             rest = [rows.settled_row(s) for s in settlements if not rows.is_plain(s)]
-            written += tx.execute_many(self._queries.settle, rest)
+            written += tx.execute_many(self._sql.settle.settle, rest)
         if written != len(settlements):
             raise _LeaseLost
         history = [rows.attempt_row(s, self._host) for s in settlements if s.outcome.kind in rows.RECORDED]
         if history:
-            tx.execute_many(self._queries.record_attempt, history)
+            tx.execute_many(self._sql.settle.record_attempt, history)
         ready = [s.job.id for s in settlements if s.next.state is State.READY]
         for group, chain in chains:
             ready += self._move_group(tx, group, chain)
@@ -126,17 +126,17 @@ class Settler:
         ours = self._tables.unprepared.many([s.job.id for s in chain])
         for one in chain:
             if one.hold_group or one.next.state not in ENDED:
-                tx.execute(self._queries.hand_on, (one.job.id, group, ours))
+                tx.execute(self._sql.groups.hand_on, (one.job.id, group, ours))
                 # Its child starts none of those that followed it. In the same transaction, because
                 # this one may be claimed again before they are given back, and others behind them with it.
-                tx.execute(self._queries.release_followers, (group, one.job.token))
+                tx.execute(self._sql.groups.release_followers, (group, one.job.token))
                 return []
-        follower = tx.query(self._queries.next_follower, (group, chain[-1].job.token))
+        follower = tx.query(self._sql.groups.next_follower, (group, chain[-1].job.token))
         if follower:
-            tx.execute(self._queries.step_up, follower[0])
-            tx.execute(self._queries.hand_on, (follower[0][0], group, ours))
+            tx.execute(self._sql.groups.step_up, follower[0])
+            tx.execute(self._sql.groups.hand_on, (follower[0][0], group, ours))
             return []
-        tx.execute(self._queries.free, (group, ours))
+        tx.execute(self._sql.groups.free, (group, ours))
         return self._groups.unblock(tx, group)
 
     def release(self, jobs: Iterable[Claimed]) -> None:
@@ -149,7 +149,7 @@ class Settler:
     def _release(self, jobs: Sequence[Claimed], tx: Transaction) -> None:
         groups = sorted({job.group for job in jobs if job.group is not None})
         self._groups.lock(tx, groups)
-        tx.execute_many(self._queries.release, [(job.id, job.token) for job in jobs])
+        tx.execute_many(self._sql.settle.release, [(job.id, job.token) for job in jobs])
         for group in groups:
             self._groups.unblock(tx, group)
         self._groups.unlock(tx, groups)
@@ -159,7 +159,7 @@ class Settler:
         """Make groups continue that no job holds though jobs of theirs are blocked; returns how many."""
         if not self._tables.open().has_other_writers():
             return 0
-        groups = [row[0] for row in self._tables.query(self._queries.stranded, (BATCH,))]
+        groups = [row[0] for row in self._tables.query(self._sql.groups.stranded, (BATCH,))]
         ready = [job_id for group in groups for job_id in self._tables.open().transact(partial(self._unstrand, group))]
         if ready:
             self._wake.committed(ready)

@@ -6,6 +6,7 @@ Changes nothing, makes no tables, and needs little more than the driver: a monit
 from __future__ import annotations
 
 from cronq.locks import last_run, run_is_on
+from cronq.model.claimed_job import FUTURE
 from cronq.storage.drivers.opening import open_database
 from cronq.storage.schema_version import is_current
 from cronq.storage.tables import Tables
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from cronq.config.loader import Config
     from cronq.storage.drivers.database import Database
     from cronq.storage.workers import Worker
-
-_WAITING_FOR_TIME = ("scheduled", "retrying", "waiting")
 
 
 class QueueStats:
@@ -48,7 +47,7 @@ class QueueStats:
             self._note_oldest(queue, state, oldest)
 
     def _note_oldest(self, queue: str, state: str, oldest: int | None) -> None:
-        if oldest is None or (state in _WAITING_FOR_TIME and oldest > self.now):
+        if oldest is None or (state in FUTURE and oldest > self.now):
             return
         self.due_since[queue] = min(oldest, self.due_since.get(queue, oldest))
         if state == "ready":
@@ -106,9 +105,9 @@ def _clocked(config: Config, database: Database) -> Tables:
 def look(tables: Tables) -> QueueStats:
     """The statistics of a queue. Raises Unavailable."""
     tables.open()
-    config, queries = tables.config, tables.queries
-    seen = QueueStats(tables.clock.now(), [tuple(row) for row in tables.query(queries.counts)])
-    seen.paused = frozenset(row[0] for row in tables.query(queries.paused_queues))
+    config, sql = tables.config, tables.sql
+    seen = QueueStats(tables.clock.now(), [tuple(row) for row in tables.query(sql.reads.counts)])
+    seen.paused = frozenset(row[0] for row in tables.query(sql.claim.paused_queues))
     for worker in WorkerRegistry(tables).all():
         alive = worker.seen_at >= seen.now - round(config.lease * SECOND)
         (seen.workers if alive else seen.silent).append(worker)
@@ -150,11 +149,11 @@ def take_recent(config: Config) -> tuple[QueueStats, RecentStats] | None:
 
 
 def _look_back(tables: Tables, since: int) -> RecentStats:
-    recent, queries = RecentStats(), tables.queries
-    recent.newest_id = tables.query(queries.newest)[0][0] or 0
-    ended = tables.query(queries.lately_ended, (since,))
+    recent, sql = RecentStats(), tables.sql
+    recent.newest_id = tables.query(sql.reads.newest)[0][0] or 0
+    ended = tables.query(sql.reads.lately_ended, (since,))
     recent.ended = sorted((queue, state, number) for queue, state, number in ended if number)
-    recent.outcomes = [(row[0], row[1]) for row in tables.query(queries.lately_tried, (_NEWEST, since))]
+    recent.outcomes = [(row[0], row[1]) for row in tables.query(sql.reads.lately_tried, (_NEWEST, since))]
     finished = [queue for queue, state, _ in recent.ended if state == "finished"]
     recent.durations = list(_durations(tables, finished, since))
     return recent
@@ -162,6 +161,6 @@ def _look_back(tables: Tables, since: int) -> RecentStats:
 
 def _durations(tables: Tables, queues: Iterable[str], since: int) -> Iterable[tuple[str, int, float, float]]:
     for queue in queues:
-        number, mean, most = tables.query(tables.queries.lately_took, (queue, since, _NEWEST))[0]
+        number, mean, most = tables.query(tables.sql.reads.lately_took, (queue, since, _NEWEST))[0]
         if number:
             yield queue, number, float(mean) / SECOND, most / SECOND

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cronq.errors import ConfigError
 from cronq.storage.drivers.opening import open_database
 from cronq.storage.schema_version import is_current
-from cronq.storage.sql.writes import Queries
+from cronq.storage.sql.statements import Statements
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Tables:
     def __init__(self, config: Config, clock: Clock, database: Database | None = None) -> None:
         self.config = config
         self.clock = clock
-        self.queries = Queries(config.table_prefix, config.database_url().family)
+        self.sql = Statements(config.table_prefix, config.database_url().family)
         self.prepared = database is not None
         """Whether the tables are known to be there, and the clock follows the database's."""
         self._database = database

@@ -50,8 +50,8 @@ class Wake:
 
     def with_commit(self, tx: Transaction) -> None:
         """Wake workers on other hosts with the COMMIT, where the database itself can."""
-        if self._tables.queries.ring:
-            tx.query(self._tables.queries.ring)
+        if self._tables.sql.workers.ring:
+            tx.query(self._tables.sql.workers.ring)
 
     def close(self) -> None:
         """Close the announcer's connections."""

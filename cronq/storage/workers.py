@@ -85,43 +85,43 @@ class WorkerRegistry:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self._queries = tables.queries
+        self._sql = tables.sql
 
     def register(self, entry: Registration) -> None:
         """Record a runner that has started."""
         now = self._tables.clock.now()
         try:
-            self._tables.open().execute(self._queries.enter, (*entry, now, now))
+            self._tables.open().execute(self._sql.workers.enter, (*entry, now, now))
         except Duplicate:  # the answer got lost, and it was written again
             return
 
     def heartbeat(self, name: str, presence: Heartbeat) -> bool:
         """Say that a runner lives, and how it does; False if it isn't registered."""
         return bool(
-            self._tables.open().execute(self._queries.beat, (self._tables.clock.now(), *presence, name)).rowcount
+            self._tables.open().execute(self._sql.workers.beat, (self._tables.clock.now(), *presence, name)).rowcount
         )
 
     def unregister(self, name: str) -> None:
         """Remove a runner; its jobs must have been freed before."""
-        self._tables.open().execute(self._queries.leave, (name,))
+        self._tables.open().execute(self._sql.workers.leave, (name,))
 
     def forget_silent(self, since: int) -> None:
         """Take runners off the roster that hold no lease and gave no sign of life since an instant."""
-        self._tables.open().execute(self._queries.forget_silent, (since,))
+        self._tables.open().execute(self._sql.workers.forget_silent, (since,))
 
     def all(self) -> list[Worker]:
         """All registered workers, oldest first."""
-        return [Worker._make(row) for row in self._tables.open().query(self._queries.workers_seen)]
+        return [Worker._make(row) for row in self._tables.open().query(self._sql.workers.workers_seen)]
 
     def ask(self, name: str, what: str | None) -> bool:
         """Ask a runner to do something (`end`), or no longer; False if it isn't registered."""
-        return bool(self._tables.open().execute(self._queries.ask, (what, name)).rowcount)
+        return bool(self._tables.open().execute(self._sql.workers.ask, (what, name)).rowcount)
 
     def requests(self, worker: str) -> Requests:
         """What a worker must know each second, in one statement."""
         told: dict[int, list[tuple[Any, int]]] = {}
         for kind, text, number in self._tables.query(
-            self._queries.requests, (worker, worker, self._tables.clock.now())
+            self._sql.workers.requests, (worker, worker, self._tables.clock.now())
         ):
             told.setdefault(kind, []).append((text, number))
         return Requests(

@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
 
 from cronq.storage.idle_check import idle_statement
 from cronq.storage.migrations import upgrade
-from cronq.storage.sql.writes import Queries
+from cronq.storage.sql.statements import Statements
 from tests.integration.stores import config_in
 
-Q = Queries("cronq_")
+Q = Statements("cronq_")
 
 
 @pytest.fixture(scope="module")
@@ -44,37 +45,37 @@ def _fill(connection: sqlite3.Connection) -> None:
 
 
 HOT = {
-    "queues_with_ready": ((), ["cronq_jobs_ready"]),
-    "front": (("q1", 0, 999, 100), ["INDEX cronq_jobs_ready (queue=?"]),
-    "members": (("g", 0, 999, '["default"]', 10) * 2, ["cronq_jobs_group (job_group=? AND state=?"]),
-    "first_in_group": (("g", "g"), ["cronq_jobs_group (job_group=? AND state=?"]),
-    "asked_for": ((1,), ["USING INTEGER PRIMARY KEY (rowid=?"]),
-    "block": (("g", "[]"), ["cronq_jobs_group (job_group=? AND state=?"]),
-    "next_follower": (("g", 1), ["cronq_jobs_group (job_group=? AND state=?"]),
-    "next_in_line": (("g", "g", "g"), ["cronq_jobs_group (job_group=? AND state=?"]),
-    "due": ((9, 1000), ["cronq_jobs_future (available_at<?"]),
-    "promote": (("ready", "[1]", 9), ["USING INTEGER PRIMARY KEY (rowid=?"]),
-    "next_due": ((), ["cronq_jobs_future"]),
-    "owners": ((), ["INDEX cronq_jobs_held"]),
-    "held_by": (("w1",), ["cronq_jobs_held (worker=?"]),
-    "leases": (("w1",), ["cronq_jobs_held (worker=?"]),
-    "renew": ((9, "[1]", "w1"), ["cronq_jobs_held (worker=?"]),
-    "requests": (("w1", "w1", 9), ["cronq_jobs_held (worker=?", "cronq_jobs_future"]),
-    "prunable": (('["finished"]', 9, 1000), ["cronq_jobs_counted (state=? AND queue=? AND finished_at<?"]),
-    "prune": (('["finished"]', 9, "[1]"), ["USING INTEGER PRIMARY KEY (rowid=?"]),
-    "twin": (("k",), ["cronq_jobs_unique (unique_key=?"]),
-    "unfinished": (('["k"]',), ["cronq_jobs_key (job_key=?"]),
-    "history": ((1,), ["cronq_attempts_job (job_id=?"]),
-    "prune_attempts": (("[1]",), ["cronq_attempts_job (job_id=?"]),
-    "claim": (("w", 1, 2, 3, "h", 4, "[1]"), ["USING INTEGER PRIMARY KEY (rowid=?"]),
-    "claim_behind": (("w", 1, 2, 3, "h", 4, "[1]"), ["USING INTEGER PRIMARY KEY (rowid=?"]),
-    "release": ((1, 2), ["USING INTEGER PRIMARY KEY (rowid=?"]),
-    "backlog": ((), ["INDEX cronq_jobs_ready"]),
-    "counts": ((), [f"INDEX cronq_jobs_{name}" for name in ("counted", "ready", "future", "held", "group")]),
-    "lately_ended": ((9,), ["cronq_jobs_counted (state=? AND queue=? AND finished_at>?"]),
-    "lately_took": (("q1", 9, 1000), ["cronq_jobs_counted (state=? AND queue=? AND finished_at>?"]),
-    "lately_tried": ((1000, 9), []),
-    "newest": ((), []),
+    "claim.queues_with_ready": ((), ["cronq_jobs_ready"]),
+    "claim.front": (("q1", 0, 999, 100), ["INDEX cronq_jobs_ready (queue=?"]),
+    "claim.members": (("g", 0, 999, '["default"]', 10) * 2, ["cronq_jobs_group (job_group=? AND state=?"]),
+    "claim.first_in_group": (("g", "g"), ["cronq_jobs_group (job_group=? AND state=?"]),
+    "claim.asked_for": ((1,), ["USING INTEGER PRIMARY KEY (rowid=?"]),
+    "groups.block": (("g", "[]"), ["cronq_jobs_group (job_group=? AND state=?"]),
+    "groups.next_follower": (("g", 1), ["cronq_jobs_group (job_group=? AND state=?"]),
+    "groups.next_in_line": (("g", "g", "g"), ["cronq_jobs_group (job_group=? AND state=?"]),
+    "leases.due": ((9, 1000), ["cronq_jobs_future (available_at<?"]),
+    "leases.promote": (("ready", "[1]", 9), ["USING INTEGER PRIMARY KEY (rowid=?"]),
+    "leases.next_due": ((), ["cronq_jobs_future"]),
+    "leases.owners": ((), ["INDEX cronq_jobs_held"]),
+    "leases.held_by": (("w1",), ["cronq_jobs_held (worker=?"]),
+    "leases.leases": (("w1",), ["cronq_jobs_held (worker=?"]),
+    "leases.renew": ((9, "[1]", "w1"), ["cronq_jobs_held (worker=?"]),
+    "workers.requests": (("w1", "w1", 9), ["cronq_jobs_held (worker=?", "cronq_jobs_future"]),
+    "admin.prunable": (('["finished"]', 9, 1000), ["cronq_jobs_counted (state=? AND queue=? AND finished_at<?"]),
+    "admin.prune": (('["finished"]', 9, "[1]"), ["USING INTEGER PRIMARY KEY (rowid=?"]),
+    "enqueue.twin": (("k",), ["cronq_jobs_unique (unique_key=?"]),
+    "reads.unfinished": (('["k"]',), ["cronq_jobs_key (job_key=?"]),
+    "reads.history": ((1,), ["cronq_attempts_job (job_id=?"]),
+    "admin.prune_attempts": (("[1]",), ["cronq_attempts_job (job_id=?"]),
+    "claim.claim": (("w", 1, 2, 3, "h", 4, "[1]"), ["USING INTEGER PRIMARY KEY (rowid=?"]),
+    "claim.claim_behind": (("w", 1, 2, 3, "h", 4, "[1]"), ["USING INTEGER PRIMARY KEY (rowid=?"]),
+    "settle.release": ((1, 2), ["USING INTEGER PRIMARY KEY (rowid=?"]),
+    "reads.backlog": ((), ["INDEX cronq_jobs_ready"]),
+    "reads.counts": ((), [f"INDEX cronq_jobs_{name}" for name in ("counted", "ready", "future", "held", "group")]),
+    "reads.lately_ended": ((9,), ["cronq_jobs_counted (state=? AND queue=? AND finished_at>?"]),
+    "reads.lately_took": (("q1", 9, 1000), ["cronq_jobs_counted (state=? AND queue=? AND finished_at>?"]),
+    "reads.lately_tried": ((1000, 9), []),
+    "reads.newest": ((), []),
 }
 
 
@@ -86,11 +87,15 @@ def wrong(database: sqlite3.Connection) -> dict[str, list[str]]:
     """The plans that miss their index, scan all jobs, or sort what an index has in order."""
     found = {}
     for name, (parameters, expected) in HOT.items():
-        steps = plan(database, getattr(Q, name), parameters)
+        steps = plan(database, attrgetter(name)(Q), parameters)
         missing = [index for index in expected if not any(index in step for step in steps)]
-        sorts = name in {"front", "members", "first_in_group", "prunable", "next_follower"} and "TEMP B-TREE" in str(
-            steps
-        )
+        sorts = name in {
+            "claim.front",
+            "claim.members",
+            "claim.first_in_group",
+            "admin.prunable",
+            "groups.next_follower",
+        } and "TEMP B-TREE" in str(steps)
         if missing or sorts or "SCAN cronq_jobs" in steps:
             found[name] = steps
     return found

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from cronq.storage.drivers.opening import open_database
 from cronq.storage.idle_check import idle_statement
-from cronq.storage.sql.writes import Queries
+from cronq.storage.sql.statements import Statements
 from tests import databases, servers
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Filled(NamedTuple):
 
     kind: str
     database: Database
-    queries: Queries
+    sql: Statements
 
 
 @pytest.fixture(scope="module", params=databases.KINDS)
@@ -34,7 +35,7 @@ def filled(request: pytest.FixtureRequest) -> Iterator[Filled]:
     servers.require(request.param)
     config = databases.common(request.param, "many", partial(_fill, request.param))
     database = open_database(config)
-    yield Filled(request.param, database, Queries(config.table_prefix, database.family))
+    yield Filled(request.param, database, Statements(config.table_prefix, database.family))
     database.close()
 
 
@@ -69,33 +70,33 @@ def _add(kind: str, database: Database, state: str, amount: int) -> None:
 
 IDS = list(range(1, 101))
 HOT: dict[str, tuple[tuple[Any, ...], str, int]] = {
-    "queues_with_ready": ((), "ready", 6_000),
-    "front": (("q1", 0, 999, 100), "ready", 2_000),
-    "members": (("g10", 0, 999, ["default"], 10) * 2, "group", 2_000),
-    "first_in_group": (("g10", "g10"), "group", 2_000),
-    "asked_for": ((1,), "PRIMARY", 10),
-    "block": (("g10", IDS), "group", 2_000),
-    "next_follower": (("g10", 1), "group", 2_000),
-    "due": ((1_100, 1000), "future", 2_000),
-    "promote": (("ready", IDS, 9), "PRIMARY", 2_000),
-    "next_due": ((), "future", 2_000),
-    "owners": ((), "held", 1_000),
-    "held_by": (("w1",), "held", 1_000),
-    "leases": (("w1",), "held", 1_000),
-    "renew": ((9, IDS, "w1"), "PRIMARY", 1_000),
-    "take_over": (("w9", 1, IDS, "w1", 9), "PRIMARY", 1_000),
-    "requests": (("w1", "w1", 9), "held", 2_000),
-    "prunable": ((["finished"], 100, 1000), "ended", 3_000),
-    "prune": ((["finished"], 100, IDS), "PRIMARY", 1_000),
-    "twin": (("k",), "unique", 10),
-    "twins": ((["k", "l"],), "unique", 10),
-    "arrived": ((1, 1, 9), "arrived", 10),
-    "unfinished": ((["k"],), "key", 10),
-    "history": ((1,), "job", 10),
-    "prune_attempts": ((IDS,), "job", 1_000),
-    "claim": (("w", 1, 2, 3, "h", 4, IDS), "PRIMARY", 1_000),
-    "claim_behind": (("w", 1, 2, 3, "h", 4, IDS), "PRIMARY", 1_000),
-    "release": ((1, 2), "PRIMARY", 10),
+    "claim.queues_with_ready": ((), "ready", 6_000),
+    "claim.front": (("q1", 0, 999, 100), "ready", 2_000),
+    "claim.members": (("g10", 0, 999, ["default"], 10) * 2, "group", 2_000),
+    "claim.first_in_group": (("g10", "g10"), "group", 2_000),
+    "claim.asked_for": ((1,), "PRIMARY", 10),
+    "groups.block": (("g10", IDS), "group", 2_000),
+    "groups.next_follower": (("g10", 1), "group", 2_000),
+    "leases.due": ((1_100, 1000), "future", 2_000),
+    "leases.promote": (("ready", IDS, 9), "PRIMARY", 2_000),
+    "leases.next_due": ((), "future", 2_000),
+    "leases.owners": ((), "held", 1_000),
+    "leases.held_by": (("w1",), "held", 1_000),
+    "leases.leases": (("w1",), "held", 1_000),
+    "leases.renew": ((9, IDS, "w1"), "PRIMARY", 1_000),
+    "leases.take_over": (("w9", 1, IDS, "w1", 9), "PRIMARY", 1_000),
+    "workers.requests": (("w1", "w1", 9), "held", 2_000),
+    "admin.prunable": ((["finished"], 100, 1000), "ended", 3_000),
+    "admin.prune": ((["finished"], 100, IDS), "PRIMARY", 1_000),
+    "enqueue.twin": (("k",), "unique", 10),
+    "enqueue.twins": ((["k", "l"],), "unique", 10),
+    "enqueue.arrived": ((1, 1, 9), "arrived", 10),
+    "reads.unfinished": ((["k"],), "key", 10),
+    "reads.history": ((1,), "job", 10),
+    "admin.prune_attempts": ((IDS,), "job", 1_000),
+    "claim.claim": (("w", 1, 2, 3, "h", 4, IDS), "PRIMARY", 1_000),
+    "claim.claim_behind": (("w", 1, 2, 3, "h", 4, IDS), "PRIMARY", 1_000),
+    "settle.release": ((1, 2), "PRIMARY", 10),
 }
 """Parameters, the index that serves the statement, and more rows than it may have to look at."""
 
@@ -107,9 +108,9 @@ AT_ONCE = ("optimized away", "after reading const tables", "no matching row in c
 @pytest.mark.parametrize("name", HOT)
 def test_a_statement_uses_its_index(filled: Filled, name: str) -> None:
     parameters, index, most = HOT[name]
-    if name in {"claim", "claim_behind"} and filled.database.family == "mysql":
-        assert "FORCE INDEX (PRIMARY)" in getattr(filled.queries, name)
-    plan = explain(filled, getattr(filled.queries, name), parameters)
+    if name in {"claim.claim", "claim.claim_behind"} and filled.database.family == "mysql":
+        assert "FORCE INDEX (PRIMARY)" in attrgetter(name)(filled.sql)
+    plan = explain(filled, attrgetter(name)(filled.sql), parameters)
     assert any(one in plan.text for one in (*ALTERNATIVES.get(index, (f"_{index}",)), *AT_ONCE)), plan.text
     assert not plan.scans, plan.text
     assert plan.rows < most, plan.text
@@ -124,7 +125,7 @@ def test_the_idle_check_reads_next_to_nothing(filled: Filled) -> None:
 
 def test_a_claim_reads_as_many_rows_as_it_takes(filled: Filled) -> None:
     """Counted by the server, not estimated."""
-    front = filled.queries.front, ("q1", 0, 999, 100)
+    front = filled.sql.claim.front, ("q1", 0, 999, 100)
     assert rows_read(filled, *front) < 200
 
 

@@ -119,7 +119,7 @@ def test_a_batch_with_unique_jobs(store: Store, beside: Store, proxy: Proxy, whe
 
 def test_an_insert_that_is_still_on_its_way_is_waited_for(store: Store, beside: Store, proxy: Proxy) -> None:
     """The server holds it up behind another one with its key, until the client has come back with it."""
-    sql, row = beside._queries.enqueue, (*new_row(new("other", key="k", unique=True), 1), 1)
+    sql, row = beside._sql.enqueue.enqueue, (*new_row(new("other", key="k", unique=True), 1), 1)
 
     def in_the_way(tx: Any) -> None:
         tx.insert(sql, row)

@@ -251,6 +251,7 @@ def test_one_thread_pays_for_all(project: Project) -> None:
 
 UNRESOLVED = """\
 import socket, time
+{library}
 from jobs import add
 
 silent = socket.socket(type=socket.SOCK_DGRAM)
@@ -262,20 +263,24 @@ for _ in range(2):
 """
 
 
+LIBRARIES = {"redis": "import redis", "sqs": "import boto3; boto3.client('sqs', region_name='eu-north-1')"}
+"""What takes its time at first use, which is not the name server's."""
+
+
 @pytest.mark.needs("network", "namespaces")
-@pytest.mark.parametrize("kind", ["redis", "sqs"])
+@pytest.mark.parametrize("kind", list(LIBRARIES))
 def test_a_name_server_that_is_silent_costs_a_second_once(kind: str, project: Project) -> None:
     url = KINDS[kind].url.format(port=1, name="cronq").replace("127.0.0.1", "mq.example.org")
     project.write("cronq.toml", f'{CONFIG}wake = "{url}"')
     project.write("resolv.conf", "nameserver 127.0.0.1\n")
-    project.write("producer.py", UNRESOLVED)
+    project.write("producer.py", UNRESOLVED.format(library=LIBRARIES[kind]))
     alone = "ip link set lo up && mount --bind resolv.conf /etc/resolv.conf && exec $0 producer.py"
     command = [*servers.HOST, "--mount", "sh", "-c", alone, sys.executable]
     ran = subprocess.run(
         command, cwd=project.directory, env=project.environment, capture_output=True, text=True, check=True
     )
     first, second = map(float, ran.stdout.split())
-    assert 0.4 < first < LIMIT + 2 * SLACK, "half a second for the name, the rest to import the library"
+    assert 0.4 < first < LIMIT + 2 * SLACK, "half a second for the name"
     assert second < 0.1
 
 

@@ -8,19 +8,31 @@ from typing import Any
 
 import pytest
 
+from cronq.model import job as model
 from cronq.model.job import Claimed, NewJob, State
 from cronq.model.outcome import Next, Outcome, Settlement
 from cronq.storage import rows
 from cronq.storage.idle_check import idle_statement
 from cronq.storage.schema import tables
-from cronq.storage.sql.dialect import CLAIMED_COLUMNS, ENQUEUE_COLUMNS, FUTURE_STATES, JOB_COLUMNS, USUAL_COLUMNS
-from cronq.storage.sql.writes import Queries
+from cronq.storage.sql import columns as columns_of
+from cronq.storage.sql.columns import CLAIMED_COLUMNS, ENQUEUE_COLUMNS, FUTURE_STATES, JOB_COLUMNS, USUAL_COLUMNS
+from cronq.storage.sql.statements import Statements
 from tests.unit.claims import claimed
 
-QUERIES = Queries("cronq_")
-TEXTS = {
-    name: text for name, text in vars(QUERIES).items() if " " in str(text) and name not in {"dialect", "_due_state"}
-}
+
+def texts(statements: Statements) -> dict[str, str]:
+    """All statements by the name of their subject and their own, as `settle.finish`."""
+    subjects = set(Statements.__annotations__)
+    assert len(subjects) > 8
+    return {
+        f"{subject}.{name}": text
+        for subject in subjects
+        for name, text in vars(getattr(statements, subject)).items()
+        if text and not name.startswith("_")
+    }
+
+
+TEXTS = texts(Statements("cronq_"))
 SETTLED = Settlement(claimed(), Outcome("success", 1, 2), Next(State.FINISHED))
 
 
@@ -56,26 +68,31 @@ def test_the_idle_check_fits_too(database: sqlite3.Connection) -> None:
     assert FUTURE_STATES in idle_statement("cronq_")
 
 
-@pytest.mark.parametrize("name", ["settle", "finish", "release", "still_held"])
+@pytest.mark.parametrize("name", ["settle.settle", "settle.finish", "settle.release", "settle.still_held"])
 def test_writing_an_ending_is_fenced(name: str) -> None:
     assert TEXTS[name].endswith("WHERE id = ? AND token = ? AND lease_until IS NOT NULL")
 
 
-@pytest.mark.parametrize("name", ["claim", "claim_behind"])
+@pytest.mark.parametrize("name", ["claim.claim", "claim.claim_behind"])
 def test_a_claim_takes_nothing_that_is_held(name: str) -> None:
     assert "AND lease_until IS NULL AND state " in TEXTS[name]
     assert "attempt = attempt + 1" in TEXTS[name]
 
 
-@pytest.mark.parametrize("name", ["cancel", "unblock", "next_in_line", "members"])
+@pytest.mark.parametrize("name", ["admin.cancel", "groups.unblock", "groups.next_in_line", "claim.members"])
 def test_held_jobs_are_left_to_their_owner(name: str) -> None:
     assert "lease_until IS NULL" in TEXTS[name]
 
 
-@pytest.mark.parametrize("name", ["prune", "prunable"])
+@pytest.mark.parametrize("name", ["admin.prune", "admin.prunable"])
 def test_only_what_ended_is_pruned(name: str) -> None:
     assert "finished_at < ?" in TEXTS[name]
     assert "NOT EXISTS" in TEXTS[name]
+
+
+def test_states_are_those_of_the_model() -> None:
+    assert set(columns_of.FUTURE) == model.FUTURE
+    assert set(re.findall(r"'(\w+)'", columns_of.ENDED_STATES)) == model.ENDED
 
 
 def test_columns_match_what_is_made_of_them() -> None:
@@ -89,33 +106,33 @@ def test_columns_match_what_is_made_of_them() -> None:
 @pytest.mark.parametrize(
     ("name", "passed"),
     [
-        ("enqueue", len(rows.new_row(NewJob("t"), 0))),
-        ("enqueue_grouped", len(rows.new_row(NewJob("t"), 0)) + 1),
-        ("enqueue_usual", len(rows.usual_row(NewJob("t"), 0) or ())),
-        ("enqueue_alike", len(rows.new_row(NewJob("t"), 0))),
-        ("settle", len(rows.settled_row(SETTLED))),
-        ("finish", len(rows.finished_row(SETTLED))),
-        ("record_attempt", len(rows.attempt_row(SETTLED, "host"))),
-        ("front", 4),
-        ("members", 10),
-        ("asked_for", 1),
-        ("first_in_group", 2),
-        ("claim", 7),
-        ("claim_behind", 7),
-        ("release", 2),
-        ("already_settled", 4),
-        ("renew", 3),
-        ("leases", 1),
-        ("due", 2),
-        ("promote", 3),
-        ("prunable", 3),
-        ("prune", 3),
-        ("retry", 2),
-        ("cancel", 4),
-        ("next_in_line", 3),
-        ("unblock", 1),
-        ("free", 2),
-        ("hand_on", 3),
+        ("enqueue.enqueue", len(rows.new_row(NewJob("t"), 0))),
+        ("enqueue.enqueue_grouped", len(rows.new_row(NewJob("t"), 0)) + 1),
+        ("enqueue.enqueue_usual", len(rows.usual_row(NewJob("t"), 0) or ())),
+        ("enqueue.enqueue_alike", len(rows.new_row(NewJob("t"), 0))),
+        ("settle.settle", len(rows.settled_row(SETTLED))),
+        ("settle.finish", len(rows.finished_row(SETTLED))),
+        ("settle.record_attempt", len(rows.attempt_row(SETTLED, "host"))),
+        ("claim.front", 4),
+        ("claim.members", 10),
+        ("claim.asked_for", 1),
+        ("claim.first_in_group", 2),
+        ("claim.claim", 7),
+        ("claim.claim_behind", 7),
+        ("settle.release", 2),
+        ("settle.already_settled", 4),
+        ("leases.renew", 3),
+        ("leases.leases", 1),
+        ("leases.due", 2),
+        ("leases.promote", 3),
+        ("admin.prunable", 3),
+        ("admin.prune", 3),
+        ("admin.retry", 2),
+        ("admin.cancel", 4),
+        ("groups.next_in_line", 3),
+        ("groups.unblock", 1),
+        ("groups.free", 2),
+        ("groups.hand_on", 3),
     ],
 )
 def test_parameters(name: str, passed: int) -> None:
@@ -123,10 +140,7 @@ def test_parameters(name: str, passed: int) -> None:
 
 
 def test_the_prefix_is_in_front_of_every_table() -> None:
-    other = Queries("x_")
-    for name, text in vars(other).items():
-        if not isinstance(text, str):
-            continue
+    for name, text in texts(Statements("x_")).items():
         assert "cronq_" not in text
         assert not re.search(r"(FROM|INTO|UPDATE) (jobs|attempts|groups|paused)\b", text), name
 

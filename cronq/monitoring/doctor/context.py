@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cronq.errors import ConfigError, Unavailable
 from cronq.storage.drivers.database import Missing
 from cronq.storage.drivers.opening import open_database
-from cronq.storage.sql.writes import Queries
+from cronq.storage.sql.statements import Statements
 from cronq.storage.stats import look_through
 from cronq.system.deadline import DeadlineExceeded, deadline
 
@@ -38,7 +38,7 @@ class Installation:
     def __init__(self, config: Config, places: Places | None = None) -> None:
         self.config = config
         self.places = places or Places()
-        self.queries = Queries(config.table_prefix, config.database_url().family)
+        self.sql = Statements(config.table_prefix, config.database_url().family)
 
     def close(self) -> None:
         """Close the database, if a check has opened it."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cronq.app import load_app
 from cronq.config.command_permission import require_commands
 from cronq.errors import ConfigError, CronqError, UnknownTask
-from cronq.model.job import COMMAND_TASK
+from cronq.model.job import COMMAND_TASK, UNFINISHED, State
 from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _SEEN = 10_000
 """Jobs of each state that are looked at."""
 
 _LATE = 180.0
-_UNFINISHED = ("ready", "blocked", "scheduled", "retrying", "waiting")
+_UNFINISHED = sorted(UNFINISHED - {State.RUNNING})
 
 
 def commands(patient: Installation) -> Iterator[Finding]:
@@ -70,7 +70,7 @@ def _tasks(patient: Installation) -> dict[str, int]:
         return tasks
     for state in _UNFINISHED:
         if patient.census.total(state):
-            for task, number in patient.database.query(patient.queries.tasks_of, (state, _SEEN)):
+            for task, number in patient.database.query(patient.sql.reads.tasks_of, (state, _SEEN)):
                 tasks[task] = tasks.get(task, 0) + number
     return tasks
 

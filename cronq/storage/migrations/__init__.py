@@ -25,7 +25,7 @@ from cronq.storage.drivers.database import Duplicate
 from cronq.storage.drivers.opening import open_database
 from cronq.storage.schema import collation, tables
 from cronq.storage.schema_version import is_current
-from cronq.storage.sql.writes import Queries
+from cronq.storage.sql.statements import Statements
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
@@ -119,26 +119,26 @@ def _alone(config: Config) -> Iterator[None]:
 @contextmanager
 def _alone_in_cluster(config: Config, database: Database, deadline: float) -> Iterator[None]:
     """Hold a row of the leases: Galera's nodes don't share locks, but of two that write one row only one may."""
-    queries = Queries(config.table_prefix, "mysql")
+    sql = Statements(config.table_prefix, "mysql")
     engine = _engine(config)
     with engine.begin() as connection:
         metadata = tables(config.table_prefix, "mysql", collation=collation(connection))
-        connection.execute(CreateTable(metadata.tables[queries.duties], if_not_exists=True))
+        connection.execute(CreateTable(metadata.tables[sql.names.leases], if_not_exists=True))
     engine.dispose()
     holder = f"{os.uname().nodename}-{os.getpid()}-{os.urandom(3).hex()}"
-    _wait_for(lambda: _take_lease(database, queries, holder), deadline)
+    _wait_for(lambda: _take_lease(database, sql, holder), deadline)
     yield
-    database.execute(queries.leave_duty, (_DUTY, holder))
+    database.execute(sql.leader.leave, (_DUTY, holder))
 
 
-def _take_lease(database: Database, queries: Queries, holder: str) -> bool:
+def _take_lease(database: Database, sql: Statements, holder: str) -> bool:
     measured = database.read_clock()
     now = measured.instant if measured else 0
     until = now + _LONGEST
-    if database.execute(queries.take_duty, (holder, until, _DUTY, holder, now)).rowcount:
+    if database.execute(sql.leader.take, (holder, until, _DUTY, holder, now)).rowcount:
         return True
     try:
-        return bool(database.execute(queries.first_duty, (_DUTY, holder, until)).rowcount)
+        return bool(database.execute(sql.leader.first, (_DUTY, holder, until)).rowcount)
     except Duplicate:
         return False
 

@@ -1,34 +1,24 @@
-"""What the statements are put together from: lists of columns, conditions, and the words of each engine."""
+"""Names of the tables, and the words of each database engine."""
 
 from __future__ import annotations
 
-CLAIMED_COLUMNS = (
-    "id, token, task, args, queue, priority, job_key, job_group, event, attempt, max_attempts, snoozes, crashes,"
-    " time_limit, created_at, available_at, waiting_since, unknown_since, retry, notes, spent_before, state"
-)
-"""In the order of cronq.model.job.Claimed."""
+from cronq.storage.sql.columns import CLAIMED_COLUMNS
 
-JOB_COLUMNS = (
-    "id, queue, task, args, state, priority, job_key, job_group, is_unique, event, attempt, max_attempts, snoozes,"
-    " crashes, created_at, available_at, started_at, finished_at, outcome, error_class, error_message, host, pid,"
-    " worker, time_limit, result, notes, warnings, peak_memory, memory_before, cpu_time"
-)
 
-ENQUEUE_COLUMNS = (
-    "task, args, queue, priority, state, available_at, job_key, unique_key, is_unique, job_group, max_attempts,"
-    " time_limit, event, retry, created_at"
-)
+class Names:
+    """The tables with one prefix, in the dialect of one family of databases: `sqlite`, `mysql` or `postgresql`."""
 
-USUAL_COLUMNS = "task, args, queue, priority, state, available_at, max_attempts, created_at"
-"""Those of a job without key, group and settings of its own: each one more costs 2 % of an insert."""
-
-WORKER_COLUMNS = "name, kind, host, pid, queues, version, started_at, seen_at, state, asked, jobs_done, memory"
-"""In the order of cronq.storage.workers.Worker."""
-
-FUTURE_STATES = "(state = 'scheduled' OR state = 'retrying' OR state = 'waiting')"
-"""Word for word the condition of the index, or SQLite won't use it."""
-
-ENDED_STATES = "state IN ('finished', 'failed', 'cancelled')"
+    def __init__(self, prefix: str, family: str = "sqlite") -> None:
+        self.dialect = Dialect(family)
+        self.prefix = prefix
+        self.jobs = f"{prefix}jobs"
+        self.attempts = f"{prefix}attempts"
+        self.groups = f"{prefix}groups"
+        self.paused = f"{prefix}paused"
+        self.workers = f"{prefix}workers"
+        self.live_output = f"{prefix}tails"
+        self.incidents = f"{prefix}troubles"
+        self.leases = f"{prefix}leases"
 
 
 class Dialect:

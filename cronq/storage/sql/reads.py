@@ -1,100 +1,90 @@
-"""The statements that only read: for people and for monitors.
-
-As in cronq.storage.sql.writes, each says which index serves it.
-"""
+"""The statements that only read: for people and for monitors."""
 
 from __future__ import annotations
 
-from cronq.storage.sql.dialect import ENDED_STATES, FUTURE_STATES, JOB_COLUMNS, Dialect
+from cronq.storage.sql.columns import ENDED_STATES, FUTURE_STATES, JOB_COLUMNS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cronq.storage.sql.dialect import Names
 
 
-class Lookups:
-    """What can be asked of tables with the given name prefix."""
+class ReadStatements:
+    """Each says which index serves it."""
 
-    def __init__(self, prefix: str, family: str = "sqlite") -> None:
-        self.dialect = Dialect(family)
-        self.jobs = f"{prefix}jobs"
-        self.attempts = f"{prefix}attempts"
-        self.groups = f"{prefix}groups"
-        self.paused = f"{prefix}paused"
-        self.workers = f"{prefix}workers"
-        self.tails = f"{prefix}tails"
-        self.troubles = f"{prefix}troubles"
-        self.duties = f"{prefix}leases"
-        self._reading()
-        self._watching()
+    def __init__(self, names: Names) -> None:
+        self._reading(names)
+        self._watching(names)
 
-    def _reading(self) -> None:
-        holder = f"(SELECT job_id FROM {self.groups} g WHERE g.name = {self.jobs}.job_group)"
+    def _reading(self, names: Names) -> None:
+        dialect = names.dialect
+        holder = f"(SELECT job_id FROM {names.groups} g WHERE g.name = {names.jobs}.job_group)"
         front = (
-            f"(SELECT f.id FROM {self.jobs} f WHERE f.job_group = {self.jobs}.job_group AND f.state = 'ready'"
+            f"(SELECT f.id FROM {names.jobs} f WHERE f.job_group = {names.jobs}.job_group AND f.state = 'ready'"
             " ORDER BY f.priority, f.available_at, f.id LIMIT 1)"
         )
         blocked_by = f"CASE WHEN state = 'blocked' THEN coalesce({holder}, {front}) END"
-        self.job = f"SELECT {JOB_COLUMNS}, {blocked_by} FROM {self.jobs}"
-        self.output = f"SELECT stdout, stderr FROM {self.jobs} WHERE id = ?"
+        self.job = f"SELECT {JOB_COLUMNS}, {blocked_by} FROM {names.jobs}"
+        self.output = f"SELECT stdout, stderr FROM {names.jobs} WHERE id = ?"
         # Served by the index on attempts' job_id.
         self.history = (
             "SELECT number, outcome, started_at, finished_at, host, pid, error_class, error_message, traceback,"
-            f' exit_status, "signal", stdout, stderr FROM {self.attempts} WHERE job_id = ? ORDER BY id'
+            f' exit_status, "signal", stdout, stderr FROM {names.attempts} WHERE job_id = ? ORDER BY id'
         )
-        self.counts = counts(self.jobs, self.dialect.family)
+        self.counts = counts(names.jobs, dialect.family)
         # Served by the index `held`.
         self.in_hand = (
-            f"SELECT worker, id, task, started_at FROM {self.jobs}"
+            f"SELECT worker, id, task, started_at FROM {names.jobs}"
             " WHERE lease_until IS NOT NULL AND state = 'running' ORDER BY worker, started_at, id"
         )
-        self.backlog = f"SELECT count(*) FROM {self.jobs} WHERE state = 'ready'"
+        self.backlog = f"SELECT count(*) FROM {names.jobs} WHERE state = 'ready'"
         # Served by the index `ready`.
-        due = f"(SELECT available_at FROM {self.jobs} WHERE id = ?)"
+        due = f"(SELECT available_at FROM {names.jobs} WHERE id = ?)"
         self.ahead = (
-            f"SELECT count(*) FROM {self.jobs} WHERE state = 'ready' AND queue = ? AND priority <= ? AND"
+            f"SELECT count(*) FROM {names.jobs} WHERE state = 'ready' AND queue = ? AND priority <= ? AND"
             f" (priority < ? OR available_at < {due} OR (available_at = {due} AND id < ?))"
         )
         # Served by the index `key`.
         self.unfinished = (
-            f"SELECT DISTINCT job_key FROM {self.jobs} WHERE job_key {self.dialect.among} AND NOT {ENDED_STATES}"
+            f"SELECT DISTINCT job_key FROM {names.jobs} WHERE job_key {dialect.among} AND NOT {ENDED_STATES}"
         )
-        self.group_of = f"SELECT job_group FROM {self.jobs} WHERE id = ?"
-        self.grouped = f"SELECT id FROM {self.jobs} WHERE id {self.dialect.among} AND job_group IS NOT NULL ORDER BY id"
-        self.groups_of = (
-            f"SELECT DISTINCT job_group FROM {self.jobs} WHERE id {self.dialect.among} AND job_group IS NOT NULL"
-        )
+        self.grouped = f"SELECT id FROM {names.jobs} WHERE id {dialect.among} AND job_group IS NOT NULL ORDER BY id"
 
-    def _watching(self) -> None:
+    def _watching(self, names: Names) -> None:
+        dialect = names.dialect
         # Served by the index `ended` (SQLite: counted).
         lately = f"{ENDED_STATES} AND finished_at > ?"
-        self.lately_ended = f"SELECT queue, state, count(*) FROM {self.jobs} WHERE {lately} GROUP BY queue, state"
-        if self.dialect.family == "sqlite":
-            lanes = lanes_of(self.jobs, "VALUES ('cancelled'), ('failed'), ('finished')")
+        self.lately_ended = f"SELECT queue, state, count(*) FROM {names.jobs} WHERE {lately} GROUP BY queue, state"
+        if dialect.family == "sqlite":
+            lanes = lanes_of(names.jobs, "VALUES ('cancelled'), ('failed'), ('finished')")
             number = (
-                f"SELECT count(*) FROM {self.jobs} WHERE state = lanes.state AND queue = lanes.queue"
+                f"SELECT count(*) FROM {names.jobs} WHERE state = lanes.state AND queue = lanes.queue"
                 " AND finished_at > ?"
             )
             self.lately_ended = f"{lanes} SELECT queue, state, ({number}) FROM lanes WHERE queue IS NOT NULL"
         newest = (
-            f"SELECT finished_at - started_at AS duration FROM {self.jobs} WHERE state = 'finished' AND queue = ?"
+            f"SELECT finished_at - started_at AS duration FROM {names.jobs} WHERE state = 'finished' AND queue = ?"
             " AND finished_at > ? ORDER BY finished_at DESC LIMIT ?"
         )
         self.lately_took = f"SELECT count(duration), avg(duration), max(duration) FROM ({newest}) newest"
         # The same index: when, and for how long it had been due.
         self.lately_finished = (
-            f"SELECT finished_at, started_at - available_at FROM {self.jobs}"
+            f"SELECT finished_at, started_at - available_at FROM {names.jobs}"
             " WHERE state = 'finished' AND queue = ? AND finished_at > ? ORDER BY finished_at DESC LIMIT ?"
         )
         # Served by the primary keys.
         self.lately_failed = (
             "SELECT a.job_id, a.finished_at, a.error_class, a.error_message, j.queue, j.task, j.state"
-            f" FROM (SELECT * FROM {self.attempts} ORDER BY id DESC LIMIT ?) a JOIN {self.jobs} j ON j.id = a.job_id"
+            f" FROM (SELECT * FROM {names.attempts} ORDER BY id DESC LIMIT ?) a JOIN {names.jobs} j ON j.id = a.job_id"
             " ORDER BY a.id DESC"
         )
-        newest = f"SELECT outcome, finished_at FROM {self.attempts} ORDER BY id DESC LIMIT ?"
+        newest = f"SELECT outcome, finished_at FROM {names.attempts} ORDER BY id DESC LIMIT ?"
         self.lately_tried = (
             f"SELECT outcome, count(*) FROM ({newest}) newest WHERE finished_at > ? GROUP BY outcome ORDER BY outcome"
         )
-        self.newest = f"SELECT max(id) FROM {self.jobs}"
+        self.newest = f"SELECT max(id) FROM {names.jobs}"
         self.tasks_of = (
-            f"SELECT task, count(*) FROM (SELECT task FROM {self.jobs} WHERE state = ? LIMIT ?) seen GROUP BY task"
+            f"SELECT task, count(*) FROM (SELECT task FROM {names.jobs} WHERE state = ? LIMIT ?) seen GROUP BY task"
         )
 
 

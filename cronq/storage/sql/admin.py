@@ -1,0 +1,74 @@
+"""The statements of retry, cancel, pause and clear-finished."""
+
+from __future__ import annotations
+
+from cronq.model.job import CANCELLABLE, State
+from cronq.storage.sql.columns import ENDED_STATES, FUTURE_STATES
+from cronq.storage.sql.reads import lanes_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cronq.storage.sql.dialect import Names
+
+
+class AdminStatements:
+    """Served by the primary key, and by the index `ended` (SQLite: `counted`)."""
+
+    def __init__(self, names: Names) -> None:
+        dialect = names.dialect
+        held = (
+            f"EXISTS (SELECT 1 FROM {names.groups} g WHERE g.name = {names.jobs}.job_group"
+            f" AND g.job_id <> {names.jobs}.id)"
+        )
+        due_state = f"CASE WHEN job_group IS NOT NULL AND {held} THEN 'blocked' ELSE 'ready' END"
+        self.retry = (
+            f"UPDATE {names.jobs} SET state = {due_state}, available_at = ?,"
+            " spent_before = spent_before + attempt, attempt = 0, started_at = NULL, finished_at = NULL,"
+            " waiting_since = NULL, unknown_since = NULL, outcome = NULL, error_class = NULL, error_message = NULL,"
+            " result = NULL, warnings = NULL, kill_requested = 0,"
+            " unique_key = CASE WHEN is_unique <> 0 THEN job_key ELSE NULL END"
+            f" WHERE id = ? AND {ENDED_STATES}"
+        )
+        among = f"WHERE id {dialect.among} AND"
+        # The attempts, and how long a task has been waiting, are kept.
+        self.make_due = (
+            f"UPDATE {names.jobs}{dialect.by_id} SET state = {due_state}, available_at = ? {among} {FUTURE_STATES}"
+        )
+        self.not_due = f"SELECT id FROM {names.jobs}{dialect.by_id} {among} {FUTURE_STATES} ORDER BY id{dialect.locked}"
+        self.retry_many = self.retry.replace("WHERE id = ? AND", among)
+        self.ended = (
+            f"SELECT id, CASE WHEN is_unique <> 0 THEN job_key END FROM {names.jobs}{dialect.by_id}"
+            f" {among} {ENDED_STATES} ORDER BY id DESC{dialect.locked}"
+        )
+        cancellable = ", ".join(f"'{state}'" for state in State if state in CANCELLABLE)
+        self.cancel = (
+            f"UPDATE {names.jobs} SET state = 'cancelled', started_at = NULL, finished_at = ?, outcome = NULL,"
+            " unique_key = NULL,"
+            " error_class = coalesce(?, error_class), error_message = coalesce(?, error_message) WHERE id = ?"
+            " AND lease_until IS NULL"
+            f" AND state IN ({cancellable})"
+        )
+        alone = f"{among} job_group IS NULL AND"
+        self.cancel_many = self.cancel.replace("WHERE id = ? AND", alone)
+        free = self.cancel_many[self.cancel_many.index(alone) :]
+        self.cancellable = f"SELECT id FROM {names.jobs}{dialect.by_id} {free} ORDER BY id{dialect.locked}"
+        self.request_kill = f"UPDATE {names.jobs} SET kill_requested = 1 WHERE id = ? AND lease_until IS NOT NULL"
+        self.pause = f"INSERT INTO {names.paused} (queue, paused_at) VALUES (?, ?)"
+        self.resume = f"DELETE FROM {names.paused} WHERE queue = ?"
+        # Served by the index `ended`.
+        holding = f"EXISTS (SELECT 1 FROM {names.groups} g WHERE g.name = job_group AND g.job_id = {names.jobs}.id)"
+        # A failed job that holds its group stays: without it, the group could never be freed.
+        old = f"state {dialect.among} AND finished_at < ? AND NOT {holding}"
+        self.prunable = f"SELECT id FROM {names.jobs} WHERE {old} ORDER BY finished_at LIMIT ?"
+        if dialect.family == "sqlite":  # by the index `counted`, one step for each state and queue
+            lanes = lanes_of(names.jobs, "SELECT value FROM json_each(?)")
+            self.prunable = (
+                f"{lanes} SELECT {names.jobs}.id FROM lanes CROSS JOIN {names.jobs}"
+                f" ON {names.jobs}.state = lanes.state AND {names.jobs}.queue = lanes.queue"
+                f" WHERE finished_at < ? AND NOT {holding} LIMIT ?"
+            )
+        self.prune = f"DELETE FROM {names.jobs} WHERE {old} AND id {dialect.among}"
+        self.prune_attempts = (
+            f"DELETE FROM {names.attempts} WHERE job_id {dialect.among}"
+            f" AND NOT EXISTS (SELECT 1 FROM {names.jobs} j WHERE j.id = job_id)"
+        )

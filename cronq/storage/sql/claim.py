@@ -1,0 +1,58 @@
+"""The statements that claim jobs."""
+
+from __future__ import annotations
+
+from cronq.storage.sql.columns import CLAIMED_COLUMNS, LINE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cronq.storage.sql.dialect import Names
+
+
+class ClaimStatements:
+    """Served by the indexes `ready` and `group`, and by the primary key."""
+
+    def __init__(self, names: Names) -> None:
+        dialect = names.dialect
+        # Served by the index `ready`, one step for each queue.
+        self.queues_with_ready = (
+            f"SELECT queue FROM {names.jobs} WHERE state = 'ready' GROUP BY state, queue"
+            if dialect.family == "mysql"
+            else f"WITH RECURSIVE q(queue) AS (SELECT min(queue) FROM {names.jobs} WHERE state = 'ready'"
+            f" UNION ALL SELECT (SELECT min(queue) FROM {names.jobs} WHERE state = 'ready' AND queue > q.queue)"
+            " FROM q WHERE q.queue IS NOT NULL) SELECT queue FROM q WHERE queue IS NOT NULL"
+        )
+        # Served by the index `ready`.
+        self.front = (
+            f"SELECT {LINE}, job_group FROM {names.jobs} WHERE state = 'ready' AND queue = ?"
+            f" AND priority BETWEEN ? AND ? ORDER BY {LINE} LIMIT ?"
+        )
+        # Served by the index `group`. One state at a time, or all of a large group would be sorted.
+        self.members = " UNION ALL ".join(
+            f"SELECT * FROM (SELECT {LINE}, job_group FROM {names.jobs}"
+            f" WHERE job_group = ? AND state = '{state}' AND lease_until IS NULL"
+            f" AND priority BETWEEN ? AND ? AND queue {dialect.among} ORDER BY {LINE} LIMIT ?) AS {state}"
+            for state in ("ready", "blocked")
+        )
+        lease = "worker = ?, token = ?, lease_until = ?, attempt = attempt + 1, started_at = ?, host = ?, pid = ?"
+        # Served by the primary key.
+        self.claim = _taking(names, f"state = 'running', {lease}")
+        self.claim_behind = _taking(names, f"state = 'blocked', {lease}")
+        # What a claim took, where the statement itself can't return it.
+        self.taken = f"SELECT {CLAIMED_COLUMNS} FROM {names.jobs} WHERE id {dialect.among} AND token = ?"
+        self.landed = self.taken + dialect.locked
+        self.paused_queues = f"SELECT queue FROM {names.paused}"
+        # One job by its id: where it stands, and who stands first in its group (served by the index `group`).
+        self.asked_for = f"SELECT state, queue, job_group, priority, available_at FROM {names.jobs} WHERE id = ?"
+        self.first_in_group = " UNION ALL ".join(
+            f"SELECT * FROM (SELECT {LINE} FROM {names.jobs} WHERE job_group = ? AND state = '{state}'"
+            f" AND lease_until IS NULL AND queue NOT IN ({self.paused_queues}) ORDER BY {LINE} LIMIT 1) AS {state}"
+            for state in ("ready", "blocked")
+        )
+
+
+def _taking(names: Names, changes: str) -> str:
+    chosen = f"id {names.dialect.among} AND lease_until IS NULL AND state IN ('ready', 'blocked')"
+    if names.dialect.unless_locked:
+        chosen = f"id = ANY(ARRAY(SELECT id FROM {names.jobs} WHERE {chosen}{names.dialect.unless_locked}))"
+    return f"UPDATE {names.jobs}{names.dialect.by_id} SET {changes} WHERE {chosen}{names.dialect.returning}"

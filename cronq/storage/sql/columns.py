@@ -1,0 +1,45 @@
+"""Lists of columns, and conditions over states, that the statements share."""
+
+from __future__ import annotations
+
+_COLUMNS = {"key": "job_key", "group": "job_group", "unique": "is_unique"}
+"""Columns that aren't named as the field of a job, because SQL has a word of that name."""
+
+CLAIMED_COLUMNS = (
+    "id, token, task, args, queue, priority, job_key, job_group, event, attempt, max_attempts, snoozes, crashes,"
+    " time_limit, created_at, available_at, waiting_since, unknown_since, retry, notes, spent_before, state"
+)
+"""In the order of cronq.model.job.Claimed."""
+
+JOB_FIELDS = (
+    "id", "queue", "task", "args", "state", "priority", "key", "group", "unique", "event", "attempt", "max_attempts",
+    "snoozes", "crashes", "created_at", "available_at", "started_at", "finished_at", "outcome", "error_class",
+    "error_message", "host", "pid", "worker", "time_limit", "result", "notes", "warnings", "peak_memory",
+    "memory_before", "cpu_time",
+)  # fmt: skip
+"""What cronq.storage.rows.job makes a job from; a new one is also a field of cronq.model.job.Job."""
+
+JOB_COLUMNS = ", ".join(_COLUMNS.get(field, field) for field in JOB_FIELDS)
+
+ENQUEUE_COLUMNS = (
+    "task, args, queue, priority, state, available_at, job_key, unique_key, is_unique, job_group, max_attempts,"
+    " time_limit, event, retry, created_at"
+)
+"""In the order of cronq.storage.rows.new_row."""
+
+USUAL_COLUMNS = "task, args, queue, priority, state, available_at, max_attempts, created_at"
+"""Those of a job without key, group and settings of its own: each one more costs 2 % of an insert."""
+
+WORKER_COLUMNS = "name, kind, host, pid, queues, version, started_at, seen_at, state, asked, jobs_done, memory"
+"""In the order of cronq.storage.workers.Worker."""
+
+FUTURE = ("scheduled", "retrying", "waiting")
+"""As in cronq.model.job, without `enum`, which serve-inetd doesn't import before it answers."""
+
+FUTURE_STATES = "({})".format(" OR ".join(f"state = '{state}'" for state in FUTURE))
+"""Word for word the condition of the index, or SQLite won't use it."""
+
+ENDED_STATES = "state IN ('finished', 'failed', 'cancelled')"
+
+LINE = "priority, available_at, id"
+"""The order in which jobs of a queue start."""

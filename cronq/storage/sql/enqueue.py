@@ -1,0 +1,47 @@
+"""The statements that add jobs."""
+
+from __future__ import annotations
+
+from binascii import crc32
+
+from cronq.storage.sql.columns import ENQUEUE_COLUMNS, USUAL_COLUMNS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cronq.storage.sql.dialect import Names
+
+_LOCKS = 0x63726E71
+"""Sets our locks apart from those of others who use the database; ASCII for crnq."""
+
+
+class EnqueueStatements:
+    """Served by the indexes `unique` and `arrived`, where they look at jobs that are there."""
+
+    def __init__(self, names: Names) -> None:
+        dialect = names.dialect
+        columns = ENQUEUE_COLUMNS + ", enqueue_token" * dialect.server
+        holes = ", ".join("?" * len(columns.split(",")))
+        self.enqueue = f"INSERT INTO {names.jobs} ({columns}) VALUES ({holes})"
+        if not dialect.server:
+            # Jobs that differ in nothing but the second column, in the order of a list of its texts.
+            alike = holes.replace("?, ?", "?, value", 1)
+            self.enqueue_alike = f"INSERT INTO {names.jobs} ({columns}) SELECT {alike} FROM json_each(?)"
+            usual = ", ".join("?" * len(USUAL_COLUMNS.split(",")))
+            self.enqueue_usual = f"INSERT INTO {names.jobs} ({USUAL_COLUMNS}) VALUES ({usual})"
+        # A held group's newcomer starts out blocked; the state is the fifth column.
+        held = f"EXISTS (SELECT 1 FROM {names.groups} WHERE name = ?{dialect.shared})"
+        state = f"(SELECT CASE WHEN due = 'ready' AND {held} THEN 'blocked' ELSE due END FROM (SELECT ? AS due) d)"
+        grouped = ", ".join(["?"] * 4 + [state] + ["?"] * (holes.count("?") - 5))
+        self.enqueue_grouped = f"INSERT INTO {names.jobs} ({columns}) VALUES ({grouped})"
+        # Served by the index `unique`. The lock lets a caller's older snapshot see the twin too, on MySQL.
+        seen = dialect.shared * (dialect.family == "mysql")
+        self.twin = f"SELECT id FROM {names.jobs} WHERE unique_key = ?{seen}"
+        self.twins = f"SELECT unique_key, id FROM {names.jobs} WHERE unique_key {dialect.among}"
+        # Two batches with the same keys in another order would wait crosswise, and PostgreSQL takes a second to see it.
+        number = crc32(names.jobs.encode()) - (1 << 31)
+        self.batch_turn = f"SELECT pg_advisory_xact_lock({_LOCKS}, {number})" if dialect.family == "postgresql" else ""
+        if dialect.server:
+            # Served by the index `arrived`.
+            self.arrived = (
+                f"SELECT id, enqueue_token FROM {names.jobs} WHERE created_at = ? AND enqueue_token BETWEEN ? AND ?"
+            )

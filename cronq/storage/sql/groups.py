@@ -1,0 +1,83 @@
+"""The statements of groups, whose jobs run one at a time."""
+
+from __future__ import annotations
+
+from cronq.storage.sql.columns import LINE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cronq.storage.sql.dialect import Names
+
+
+class GroupStatements:
+    """Served by the primary keys and the index `group`."""
+
+    def __init__(self, names: Names) -> None:
+        dialect = names.dialect
+        holders = f"SELECT name, job_id FROM {names.groups} WHERE name {dialect.among} ORDER BY name"
+        self.holders = holders + dialect.shared
+        # Groups before jobs, and groups by name: so that two transactions never wait for each other.
+        self.lock_holders = holders + dialect.locked
+        # On a server the claim has locked the group by a row of its own.
+        over = {"mysql": " ON DUPLICATE KEY UPDATE job_id = VALUES(job_id)"}.get(
+            dialect.family, " ON CONFLICT (name) DO UPDATE SET job_id = excluded.job_id"
+        )
+        self.hold = f"INSERT INTO {names.groups} (name, job_id) VALUES (?, ?)" + over * dialect.server
+        # Served by the index `group`.
+        self.block = (
+            f"UPDATE {names.jobs} SET state = 'blocked' WHERE job_group = ? AND state = 'ready' AND id {dialect.beside}"
+        )
+        given_back = (
+            "attempt = attempt - 1, started_at = NULL, lease_until = NULL, pid = NULL, host = NULL, worker = NULL"
+        )
+        # Served by the index `group`.
+        self.release_followers = (
+            f"UPDATE {names.jobs} SET {given_back} WHERE job_group = ? AND state = 'blocked' AND token = ?"
+            " AND lease_until IS NOT NULL"
+        )
+        # Served by the index `group`.
+        self.next_follower = (
+            f"SELECT id FROM {names.jobs} WHERE job_group = ? AND state = 'blocked' AND token = ?"
+            f" AND lease_until IS NOT NULL ORDER BY {LINE} LIMIT 1"
+        )
+        ours = f"name = ? AND job_id {dialect.among}"
+        self.step_up = f"UPDATE {names.jobs} SET state = 'running' WHERE id = ?"
+        self.hand_on = f"UPDATE {names.groups} SET job_id = ? WHERE {ours}"
+        self.free = f"DELETE FROM {names.groups} WHERE {ours}"
+        # Served by the index `group`.
+        self.next_in_line = (
+            f"SELECT id FROM {names.jobs} WHERE job_group = ? AND state = 'blocked' AND lease_until IS NULL"
+            f" AND NOT EXISTS (SELECT 1 FROM {names.groups} WHERE name = ? AND job_id <> 0)"
+            f" AND NOT EXISTS (SELECT 1 FROM {names.jobs} WHERE job_group = ? AND state = 'ready')"
+            f" ORDER BY {LINE} LIMIT 1"
+        )
+        self.unblock = (
+            f"UPDATE {names.jobs} SET state = 'ready' WHERE id = ? AND state = 'blocked' AND lease_until IS NULL"
+        )
+        # Served by the index `ready`, whose first column is the state.
+        self.stranded = (
+            f"SELECT DISTINCT job_group FROM {names.jobs} WHERE state = 'blocked' AND lease_until IS NULL"
+            f" AND NOT EXISTS (SELECT 1 FROM {names.groups} g WHERE g.name = {names.jobs}.job_group)"
+            f" AND NOT EXISTS (SELECT 1 FROM {names.jobs} f WHERE f.job_group = {names.jobs}.job_group"
+            " AND f.state = 'ready') ORDER BY job_group LIMIT ?"
+        )
+        # Served by the primary keys. Locks the rows of groups that are held.
+        shared = dialect.shared + (" OF g" if dialect.family == "postgresql" else "")
+        self.share_groups = (
+            f"SELECT g.name FROM {names.groups} g JOIN {names.jobs} j ON j.job_group = g.name"
+            f" WHERE j.id {dialect.among} ORDER BY g.name{shared}"
+        )
+        self.unlock_groups = f"DELETE FROM {names.groups} WHERE name {dialect.among} AND job_id = 0"
+        keep = {"mysql": "ON DUPLICATE KEY UPDATE job_id = job_id"}.get(
+            dialect.family, f"ON CONFLICT (name) DO UPDATE SET job_id = {names.groups}.job_id"
+        )
+        self._lock = f"INSERT INTO {names.groups} (name, job_id) VALUES {{}} {keep}"
+        # Served by the primary key of the jobs.
+        self.group_of = f"SELECT job_group FROM {names.jobs} WHERE id = ?"
+        self.groups_of = (
+            f"SELECT DISTINCT job_group FROM {names.jobs} WHERE id {dialect.among} AND job_group IS NOT NULL"
+        )
+
+    def lock_groups(self, count: int) -> str:
+        """The statement that locks `count` groups, held or not; no other transaction ever sees a holder 0."""
+        return self._lock.format(", ".join(["(?, 0)"] * count))

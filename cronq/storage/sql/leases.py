@@ -1,0 +1,48 @@
+"""The statements that keep leases, take over those that ended, and make jobs ready that are due."""
+
+from __future__ import annotations
+
+from cronq.storage.sql.columns import CLAIMED_COLUMNS, FUTURE, FUTURE_STATES, LINE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cronq.storage.sql.dialect import Names
+
+
+class LeaseStatements:
+    """Served by the indexes `held` and `future`, and by the primary key."""
+
+    def __init__(self, names: Names) -> None:
+        dialect = names.dialect
+        # Served by the index `held`.
+        self.leases = f"SELECT id, token FROM {names.jobs} WHERE worker = ? AND lease_until IS NOT NULL ORDER BY id"
+        self.renew = (
+            f"UPDATE {names.jobs}{dialect.by_id} SET lease_until = ?"
+            f" WHERE id {dialect.among} AND worker = ? AND lease_until IS NOT NULL"
+        )
+        # Only leases that have ended: their worker may have renewed them since somebody looked.
+        self.take_over = (
+            f"UPDATE {names.jobs}{dialect.by_id} SET worker = ?, token = ?"
+            f" WHERE id {dialect.among} AND worker = ? AND lease_until <= ?"
+        )
+        self.owners = f"SELECT DISTINCT worker FROM {names.jobs} WHERE lease_until IS NOT NULL"
+        self.held_by = (
+            f"SELECT {CLAIMED_COLUMNS}, started_at, lease_until FROM {names.jobs}"
+            f" WHERE worker = ? AND lease_until IS NOT NULL ORDER BY {LINE}"
+        )
+        # Served by the index `future`.
+        due = f"{FUTURE_STATES} AND available_at <= ?"
+        self.due = f"SELECT id, job_group FROM {names.jobs} WHERE {due} ORDER BY available_at LIMIT ?"
+        self.promote = f"UPDATE {names.jobs}{dialect.by_id} SET state = ? WHERE id {dialect.among} AND {due}"
+        self.next_due = next_due(names)
+
+
+def next_due(names: Names) -> str:
+    """The least `available_at` of jobs that wait for their time, served by the index `future`."""
+    if names.dialect.family != "mysql":
+        return f"SELECT min(available_at) AS at FROM {names.jobs} WHERE {FUTURE_STATES}"
+    # Each of these is one step into the index; over all three states at once it would read every entry.
+    each = (f"(SELECT min(available_at) FROM {names.jobs} WHERE state = '{state}') AS {state}" for state in FUTURE)
+    never = 2**63 - 1
+    least = ", ".join(f"coalesce({state}, {never})" for state in FUTURE)
+    return f"SELECT nullif(least({least}), {never}) AS at FROM (SELECT {', '.join(each)}) AS earliest"

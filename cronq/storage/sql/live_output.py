@@ -1,0 +1,21 @@
+"""The statements that show the output of running jobs."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cronq.storage.sql.dialect import Names
+
+
+class LiveOutputStatements:
+    """Served by the primary key; there are as many rows as jobs that are followed."""
+
+    def __init__(self, names: Names) -> None:
+        self.want = f"UPDATE {names.live_output} SET wanted_until = ? WHERE job_id = ? AND wanted_until >= ?"
+        self.first = f"INSERT INTO {names.live_output} (job_id, wanted_until) VALUES (?, ?)"
+        self.forget = f"DELETE FROM {names.live_output} WHERE wanted_until < ?"
+        self.show = (
+            f"UPDATE {names.live_output} SET token = ?, stdout_size = ?, stderr_size = ?, stdout = ?, stderr = ?"
+            " WHERE job_id = ?"
+        )
+        self.see = f"SELECT token, stdout_size, stderr_size, stdout, stderr FROM {names.live_output} WHERE job_id = ?"

@@ -1,0 +1,46 @@
+"""The statements that settle jobs."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cronq.storage.sql.dialect import Names
+
+
+class SettleStatements:
+    """Served by the primary key. Each write of an outcome is fenced by the token of the claim."""
+
+    def __init__(self, names: Names) -> None:
+        fenced = "id = ? AND token = ? AND lease_until IS NOT NULL"
+        self.settle = (
+            f"UPDATE {names.jobs} SET state = ?, available_at = coalesce(?, available_at), attempt = attempt - ?,"
+            " snoozes = snoozes + ?, crashes = crashes + ?, waiting_since = ?, unknown_since = ?,"
+            " started_at = ?, finished_at = ?, outcome = ?, error_class = ?, error_message = ?,"
+            " result = ?, warnings = ?, notes = ?, stdout = ?, stderr = ?, pid = ?, peak_memory = ?,"
+            " memory_before = ?, cpu_time = ?, unique_key = CASE WHEN ? THEN NULL ELSE unique_key END,"
+            f" kill_requested = 0, lease_until = NULL WHERE {fenced}"
+        )
+        # For a first attempt that succeeded and left nothing to keep: half the cost, on the most common way.
+        self.finish = (
+            f"UPDATE {names.jobs} SET state = 'finished', outcome = 'success', started_at = ?, finished_at = ?,"
+            f" pid = ?, peak_memory = ?, memory_before = ?, cpu_time = ?, kill_requested = 0,"
+            f" lease_until = NULL WHERE {fenced}"
+        )
+        self.record_attempt = (
+            f"INSERT INTO {names.attempts} (job_id, number, outcome, started_at, finished_at, host, pid, exit_status,"
+            ' "signal", error_class, error_message, traceback, stdout, stderr)'
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        )
+        given_back = (
+            "attempt = attempt - 1, started_at = NULL, lease_until = NULL, pid = NULL, host = NULL, worker = NULL"
+        )
+        self.release = (
+            f"UPDATE {names.jobs} SET state = CASE state WHEN 'running' THEN 'ready' ELSE state END,"
+            f" {given_back} WHERE {fenced}"
+        )
+        self.still_held = f"SELECT id FROM {names.jobs} WHERE {fenced}"
+        # The token alone won't do: who rescues a job settles it under the same one.
+        self.already_settled = (
+            f"SELECT id FROM {names.jobs} WHERE id = ? AND token = ? AND lease_until IS NULL"
+            " AND state = ? AND started_at = ?"
+        )

@@ -1,0 +1,66 @@
+"""Every statement on cronq's own tables, by subject, as text that can be pasted into EXPLAIN.
+
+`?` stands for a parameter; a list of ids or names is one parameter, made by the database's `many`.
+"""
+
+from __future__ import annotations
+
+from cronq.storage.sql.dialect import Names
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cronq.storage.sql.admin import AdminStatements
+    from cronq.storage.sql.claim import ClaimStatements
+    from cronq.storage.sql.enqueue import EnqueueStatements
+    from cronq.storage.sql.groups import GroupStatements
+    from cronq.storage.sql.incidents import IncidentStatements
+    from cronq.storage.sql.leader import LeaderStatements
+    from cronq.storage.sql.leases import LeaseStatements
+    from cronq.storage.sql.live_output import LiveOutputStatements
+    from cronq.storage.sql.reads import ReadStatements
+    from cronq.storage.sql.settle import SettleStatements
+    from cronq.storage.sql.workers import WorkerStatements
+
+
+_SUBJECTS = {
+    "admin": "AdminStatements",
+    "claim": "ClaimStatements",
+    "enqueue": "EnqueueStatements",
+    "groups": "GroupStatements",
+    "incidents": "IncidentStatements",
+    "leader": "LeaderStatements",
+    "leases": "LeaseStatements",
+    "live_output": "LiveOutputStatements",
+    "reads": "ReadStatements",
+    "settle": "SettleStatements",
+    "workers": "WorkerStatements",
+}
+
+
+class Statements:
+    """The statements for tables with one prefix; those of a subject are put together when first used."""
+
+    admin: AdminStatements
+    claim: ClaimStatements
+    enqueue: EnqueueStatements
+    groups: GroupStatements
+    incidents: IncidentStatements
+    leader: LeaderStatements
+    leases: LeaseStatements
+    live_output: LiveOutputStatements
+    reads: ReadStatements
+    settle: SettleStatements
+    workers: WorkerStatements
+
+    def __init__(self, prefix: str, family: str = "sqlite") -> None:
+        self.names = Names(prefix, family)
+        self.dialect = self.names.dialect
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, subject: str) -> object:
+            if subject not in _SUBJECTS:
+                raise AttributeError(subject)
+            module = __import__(f"cronq.storage.sql.{subject}", fromlist=[_SUBJECTS[subject]])
+            made = vars(self)[subject] = getattr(module, _SUBJECTS[subject])(self.names)
+            return made

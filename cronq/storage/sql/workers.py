@@ -1,0 +1,43 @@
+"""The statements of the workers' table: registering, heartbeats, requests, waking."""
+
+from __future__ import annotations
+
+from cronq.storage.sql.columns import WORKER_COLUMNS
+from cronq.storage.sql.leases import next_due
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cronq.storage.sql.dialect import Names
+
+
+class WorkerStatements:
+    """Served by the primary key, a worker's name."""
+
+    def __init__(self, names: Names) -> None:
+        dialect = names.dialect
+        self.enter = (
+            f"INSERT INTO {names.workers} (name, kind, host, pid, queues, version, started_at, seen_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        )
+        self.beat = f"UPDATE {names.workers} SET seen_at = ?, state = ?, jobs_done = ?, memory = ? WHERE name = ?"
+        self.leave = f"DELETE FROM {names.workers} WHERE name = ?"
+        self.forget_silent = (
+            f"DELETE FROM {names.workers} WHERE seen_at < ?"
+            f" AND name NOT IN (SELECT worker FROM {names.jobs} WHERE lease_until IS NOT NULL AND worker IS NOT NULL)"
+        )
+        self.workers_seen = f"SELECT {WORKER_COLUMNS} FROM {names.workers} ORDER BY started_at, name"
+        self.ask = f"UPDATE {names.workers} SET asked = ? WHERE name = ?"
+        # Primary key, a table of few rows, and the indexes `held` and `future`.
+        self.requests = (
+            f"SELECT 1 AS kind, asked AS said, 0 AS number FROM {names.workers} WHERE name = ? AND asked IS NOT NULL"
+            f" UNION ALL SELECT 2, queue, 0 FROM {names.paused}"
+            f" UNION ALL SELECT 3, '', id FROM {names.jobs}"
+            " WHERE worker = ? AND lease_until IS NOT NULL AND kill_requested <> 0"
+            f" UNION ALL SELECT 5, '', job_id FROM {names.live_output} WHERE wanted_until >= ?"
+            f" UNION ALL SELECT 4, '', due.at FROM ({next_due(names)}) AS due WHERE due.at IS NOT NULL"
+        )
+        # What wakes workers on other hosts, where the database can; the channel is that of drivers.notify.
+        # Transactions that notify commit one after the other, so they do only for a worker that listens.
+        listening = f"EXISTS (SELECT 1 FROM {names.workers} WHERE kind = 'work')"
+        wake = f"SELECT pg_notify('{names.prefix}wake', '') WHERE {listening}"
+        self.ring = wake if dialect.family == "postgresql" else ""
