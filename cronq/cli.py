@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from cronq.commands import Invocation
+from cronq.commands import MODULES, Invocation
 from cronq.errors import CronqError, UsageError
 
 TYPE_CHECKING = False
@@ -31,8 +31,12 @@ FLAGS = {
     "--quiet": "quieter",
     "--debug": "debug",
     "--version": "version",
+    "-V": "version",
 }
 
+
+WITH_QUEUE = frozenset({"enqueue", "run", "work", "health", "ls", "errors", "retry", "cancel", "clear-finished"})
+"""Commands after which `-q NAME` is more likely meant as `--queue NAME`."""
 
 QUICK = ("run", "work", "health", "metrics")
 """Commands that read their options themselves, each in a module of its name."""
@@ -45,6 +49,8 @@ class CommandLine:
         self.values: dict[str, str] = {}
         self.flags: list[str] = []
         self.rest: list[str] = []
+        self.after_quiet: str | None = None
+        """What stands behind a `-q` that comes after the command."""
         self._read(list(arguments))
 
     @property
@@ -75,6 +81,8 @@ class CommandLine:
         name, equals, value = argument.partition("=")
         if argument in FLAGS:
             self.flags.append(FLAGS[argument])
+            if argument == "-q" and self.rest and following:
+                self.after_quiet = following[0]
         elif name in VALUES and equals:
             self.values[VALUES[name]] = value
         elif name in VALUES and following:
@@ -100,6 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(line: CommandLine) -> int:
+    _doubt(line)
     if "version" in line.flags:
         from cronq import __version__
 
@@ -113,7 +122,29 @@ def _serve(line: CommandLine) -> int:
         status = _quickly(line, line.word)
         if status is not None:
             return status
-    return _through_typer(line)
+    if not line.rest:
+        from cronq.commands import overview
+
+        return overview.show(line.invocation())
+    return _through_typer(_known(line))
+
+
+def _known(line: CommandLine) -> CommandLine:
+    """The line with `help COMMAND` as `COMMAND --help`. Raises UsageError for a command that doesn't exist."""
+    if line.word == "help":
+        line.rest = [*line.rest[1:], "--help"]
+    if line.word is not None and line.word not in MODULES:
+        from cronq.commands import mistakes
+
+        raise UsageError(mistakes.no_command(line.word))
+    return line
+
+
+def _doubt(line: CommandLine) -> None:
+    """Raise UsageError where `-q` may be meant as `--queue`."""
+    name = line.after_quiet
+    if line.word in WITH_QUEUE and name and not name.startswith("-") and not name.isdecimal():
+        raise UsageError(f"-q is --quiet: write --queue {name}, or -q before {line.word}")
 
 
 def _quickly(line: CommandLine, word: str) -> int | None:
@@ -130,8 +161,6 @@ def _through_typer(line: CommandLine) -> int:
 
     from cronq.commands.program import program
 
-    if not line.rest:
-        raise UsageError("which command? (cronq --help lists them)")
     command = program(line.word)
     try:
         status = command(line.rest, prog_name="cronq", standalone_mode=False, obj=line.invocation())
@@ -145,16 +174,10 @@ def _through_typer(line: CommandLine) -> int:
     except Exception as error:
         if not hasattr(error, "format_message"):  # the class is typer's or click's, depending on the version
             raise
-        raise _misused(error) from error
+        from cronq.commands import mistakes
+
+        raise UsageError(mistakes.in_one_line(error)) from error
     return status if isinstance(status, int) else 0
-
-
-def _misused(error: Exception) -> UsageError:
-    """Typer's three lines as one."""
-    context = getattr(error, "ctx", None)
-    text = error.format_message() if hasattr(error, "format_message") else str(error)
-    path = context.command_path if context is not None else "cronq"
-    return UsageError(f"{text.rstrip('.')} ({path} --help says more)")
 
 
 def _explain(error: Exception) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from datetime import time as clock_time
 
 from cronq.errors import InvalidInput
 
@@ -97,13 +98,13 @@ class Clock:
 
 
 def parse_duration(value: str | float | timedelta, *, what: str = "duration") -> float:
-    """Seconds in `90`, `90s`, `15m`, `2h` or `14d`; a number counts as seconds.
+    """Seconds in `90`, `90s`, `15m`, `1h30m` or `14d`; a number counts as seconds.
 
     Raises InvalidInput naming `what` for anything else, negative durations included.
     """
     seconds = _seconds(value)
     if seconds is None or not 0 <= seconds < _LONGEST:
-        raise InvalidInput(f"{what}: {value!r} is not a duration like 90, 90s, 15m, 2h or 14d")
+        raise InvalidInput(f"{what}: {value!r} is not a duration like 90, 90s, 15m, 1h30m or 14d")
     return float(seconds)
 
 
@@ -117,18 +118,34 @@ def _seconds(value: object) -> float | None:
     if not isinstance(value, str):
         return None
     text = value.strip()
-    unit = _UNITS.get(text[-1:], 0)
-    digits = text[:-1] if unit else text
-    if not digits.replace(".", "", 1).isdecimal() or not digits.isascii():
-        return None
-    return float(digits) * (unit or 1)
+    return _in_units(text) if text[-1:] in _UNITS else _number(text)
+
+
+def _in_units(text: str) -> float | None:
+    """Seconds in `1h30m`: each unit once, from the largest to the smallest."""
+    total, digits, last = 0.0, "", float("inf")
+    for letter in text:
+        unit = _UNITS.get(letter)
+        if unit is None:
+            digits += letter
+            continue
+        number = _number(digits)
+        if number is None or unit >= last:
+            return None
+        total, digits, last = total + number * unit, "", unit
+    return total
+
+
+def _number(digits: str) -> float | None:
+    return float(digits) if digits.isascii() and digits.replace(".", "", 1).isdecimal() else None
 
 
 def parse_when(value: str | datetime | timedelta | float, *, now: int, what: str = "at") -> int:
-    """The instant in an ISO 8601 time, `+DURATION`, a datetime, or a delay as a timedelta or seconds.
+    """The instant in an ISO 8601 time, `+DURATION`, `02:30`, a datetime, or a delay as a timedelta or seconds.
 
-    A text without an offset is taken as UTC; a datetime without one is refused, because most are meant as
-    local times. Raises InvalidInput naming `what`.
+    `02:30` is the next one by this host's clock, `tomorrow 02:30` the one of the next day. A date and time
+    without an offset is taken as UTC; a datetime without one is refused, because most are meant as local
+    times. Raises InvalidInput naming `what`.
     """
     if isinstance(value, timedelta | int | float):
         return now + round(parse_duration(value, what=what) * SECOND)
@@ -138,12 +155,30 @@ def parse_when(value: str | datetime | timedelta | float, *, now: int, what: str
         hint = "datetime.now(UTC) has one, .astimezone() adds this host's"
         raise InvalidInput(f"{what}: {value!r} has no time zone ({hint})")
     try:
+        by_the_clock = _by_the_clock(value, now) if isinstance(value, str) else None
+        if by_the_clock is not None:
+            return by_the_clock
         instant = from_datetime(value if isinstance(value, datetime) else datetime.fromisoformat(value))
         to_datetime(instant)
     except (TypeError, ValueError, OverflowError):
-        message = f"{what}: {value!r} is neither a time like 2026-11-21T08:00:00Z nor a delay like +15m"
+        known = "a time like 2026-11-21T08:00:00Z, 02:30 or tomorrow 02:30"
+        message = f"{what}: {value!r} is neither {known} nor a delay like +15m or +1h30m"
         raise InvalidInput(message) from None
     return instant
+
+
+def _by_the_clock(text: str, now: int) -> int | None:
+    """The instant in `02:30`, `today 18:00` or `tomorrow 02:30`; None for another text."""
+    day, _, at = text.strip().rpartition(" ")
+    day = day.lower()
+    if day not in ("", "today", "tomorrow") or ":" not in at[:3]:
+        return None
+    time_of_day = clock_time.fromisoformat(at)
+    here = to_datetime(now).astimezone(time_of_day.tzinfo)
+    then = datetime.combine(here.date() + timedelta(days=day == "tomorrow"), time_of_day)
+    if not day and then.astimezone() <= here:
+        then += timedelta(days=1)
+    return from_datetime(then.astimezone())
 
 
 def from_datetime(value: datetime) -> int:

@@ -13,35 +13,40 @@ if TYPE_CHECKING:
     from cronq.config.loader import Config
     from cronq.store import Store
 
-MODULES = {
-    "enqueue": "enqueue",
-    "emit": "enqueue",
-    "run": "typer_declarations",
-    "work": "typer_declarations",
-    "serve-inetd": "typer_declarations",
-    "ls": "ls",
-    "show": "show",
-    "why": "why",
-    "errors": "errors",
-    "top": "top",
-    "status": "status",
-    "health": "typer_declarations",
-    "metrics": "typer_declarations",
-    "doctor": "doctor",
-    "tail": "tail",
-    "wait": "wait",
-    "workers": "workers",
-    "reload-workers": "workers",
-    "pause": "queues",
-    "resume": "queues",
-    "ring": "ring",
-    "retry": "change",
-    "cancel": "change",
-    "clear-finished": "upkeep",
-    "update-schema": "upkeep",
-    "print-config": "print_config",
+PURPOSES = {
+    "Enqueue": {"enqueue": "enqueue", "emit": "enqueue", "wait": "wait"},
+    "Run": {
+        "run": "typer_declarations",
+        "work": "typer_declarations",
+        "serve-inetd": "typer_declarations",
+        "ring": "ring",
+        "workers": "workers",
+        "reload-workers": "workers",
+    },
+    "Inspect": {
+        "status": "status",
+        "ls": "ls",
+        "show": "show",
+        "why": "why",
+        "errors": "errors",
+        "tail": "tail",
+        "top": "top",
+        "health": "typer_declarations",
+        "metrics": "typer_declarations",
+    },
+    "Repair": {
+        "doctor": "doctor",
+        "retry": "change",
+        "cancel": "change",
+        "pause": "queues",
+        "resume": "queues",
+        "clear-finished": "upkeep",
+    },
+    "Install": {"print-config": "print_config", "update-schema": "upkeep"},
 }
-"""Which module serves which verb, in the order of the help."""
+"""Which module serves which verb, by what the verbs are for, in the order of the help."""
+
+MODULES = {verb: module for verbs in PURPOSES.values() for verb, module in verbs.items()}
 
 
 class Invocation:

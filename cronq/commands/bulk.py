@@ -148,5 +148,8 @@ def hint(call: Invocation, store: Store, meant: Selection) -> bool:
 def either(context: typer.Context, ids: Sequence[str] | None, chosen: Selection) -> None:
     """Raise UsageError unless there are either ids or a selection."""
     if bool(ids) == (chosen != Selection()):
-        problem = "either IDs or a selection, not both" if ids else "which jobs? give IDs, or a selection"
+        verb = context.command_path
+        problem = "either IDs or a selection, not both"
+        if not ids:
+            problem = f"which jobs? give IDs or a selection, like {verb} 42 43, or {verb} --queue mail"
         raise given.refuse(problem, context)

@@ -65,10 +65,10 @@ def _retry(
     dry_run: given.DryRun = False,
     yes: bulk.Yes = False,
 ) -> int:
-    """Run jobs again, or those that aren't due yet at once; prints their ids.
+    """Run jobs again, or those that aren't due yet at once.
 
     Ended jobs get a new number of attempts; scheduled, retrying and waiting ones become due and keep
-    theirs. By IDs: any of these. By a selection: failed and retrying ones, unless --state or --now
+    theirs. Prints their ids. By IDs: any of these. By a selection: failed and retrying ones, unless --state or --now
     says others.
     """
     chosen = which.selection()

@@ -28,8 +28,9 @@ Exit status: 0 there is no problem (there may be warnings), 1 there is one.
 
 
 def _doctor(context: typer.Context, *, as_json: given.AsJson = False) -> None:
-    """Check the installation and say what to do: configuration, database, disk, locks, cron, wake-ups, jobs.
+    """Check the installation and say what to do.
 
+    Checks configuration, database, disk, locks, cron, wake-ups and jobs.
     With -q only what isn't well.
     """
     from cronq.monitoring.doctor.checks import examine

@@ -60,7 +60,9 @@ class Placement:
     ] = None
     at: Annotated[
         str | None,
-        typer.Option("--at", metavar="TIME", help="Not before: 2026-12-24T18:00:00+01:00, or +15m."),
+        typer.Option(
+            "--at", metavar="TIME", help="Not before: +15m, 02:30, tomorrow 02:30, or 2026-12-24T18:00:00+01:00."
+        ),
     ] = None
     group: Annotated[
         str | None, typer.Option("--group", metavar="GROUP", help="One job of a group runs at a time.")
@@ -172,7 +174,7 @@ def _place(queue: Cronq, request: _Request) -> list[Job]:
         job = queue.command([first, *others] if others else first, **cast("Options", request.options))
     else:
         task, *words = request.words
-        fields = _bound(queue, task, _fields(words), check=request.check)
+        fields = _bound(queue, task, _fields(words, after=task), check=request.check)
         job = queue.enqueue(task, fields, check=request.check, **cast("Options", request.options))
     stored = queue.get(job.id)
     return [stored._replace(existing=job.existing) if stored else job]
@@ -185,7 +187,7 @@ def _bound(queue: Cronq, task: str, fields: dict[str, Any], *, check: bool) -> d
     return queue.registry.resolve(task).bind_text(fields)
 
 
-def _fields(words: Iterable[str]) -> dict[str, Any]:
+def _fields(words: Iterable[str], *, after: str = "") -> dict[str, Any]:
     """The values by name in `k=v` and `k:=JSON`. Raises InvalidInput naming the word."""
     fields: dict[str, Any] = {}
     for word in words:
@@ -193,7 +195,8 @@ def _fields(words: Iterable[str]) -> dict[str, Any]:
         is_json = name.endswith(":")
         name = name.removesuffix(":")
         if not equals or not name:
-            raise InvalidInput(f"{word!r} is neither k=v nor k:=JSON")
+            hint = f" (a command goes after --: cronq enqueue -- {after} {word})" if after else ""
+            raise InvalidInput(f"{word!r} is neither k=v nor k:=JSON{hint}")
         if name in fields:
             raise InvalidInput(f"{name} is given twice")
         fields[name] = _json(text, what=name) if is_json else text
@@ -261,7 +264,7 @@ def _print(jobs: Sequence[Job], *, as_json: bool, many: bool) -> None:
 
 
 def _emit(context: typer.Context, event: Event, fields: Fields = None, *, as_json: given.AsJson = False) -> None:
-    """Enqueue a job for each task that subscribed to an event; prints their ids."""
+    """Enqueue a job for each task that subscribed to an event."""
     values = _fields(fields or ())
     call = given.invocation(context)
     with call.cronq(with_tasks=True) as queue:

@@ -44,7 +44,7 @@ Into = Annotated[
 def _print_config(
     context: typer.Context, kind: Kind, *, user: User = None, file: File = None, into: Into = None
 ) -> None:
-    """Print the files with which cron, xinetd, systemd or supervisor start this cronq.
+    """Print the files for cron, xinetd, systemd or supervisor.
 
     They name this installation's command and, if jobs wouldn't find it by themselves, its
     configuration file; never what comes from the environment or from flags, such as --db.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from cronq.commands import MODULES
+from cronq.commands import MODULES, PURPOSES
 
 _EPILOG = """\
 Example:
@@ -33,10 +34,36 @@ Exit status:
 """
 
 
+_WHOLE = 1000
+"""So long a summary is not cut."""
+
+
+class _Program(TyperGroup):
+    """Lists the commands by what they are for, each summary whole; arguments without their types."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - typer calls it so
+        """Write the commands into the help."""
+        for purpose, verbs in PURPOSES.items():
+            known = [(verb, self.commands[verb].get_short_help_str(_WHOLE)) for verb in verbs if verb in self.commands]
+            if known:
+                with formatter.section(purpose):
+                    formatter.write_dl(known)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command; typer would write its own types behind the names of its arguments."""
+        command = super().get_command(ctx, cmd_name)
+        for parameter in command.params if command is not None else ():
+            if parameter.param_type_name == "argument" and hasattr(parameter, "display_type_rich"):
+                parameter.display_type_rich = lambda ctx: None  # noqa: ARG005 - its name is typer's
+        return command
+
+
 def program(word: str | None = None) -> typer.Typer:
     """The program; with the word of a command, only that command's module is imported."""
     app = typer.Typer(
         name="cronq",
+        cls=_Program,
+        context_settings={"help_option_names": ["-h", "--help"]},
         epilog=_EPILOG,
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -59,7 +86,7 @@ def _global_options(  # noqa: PLR0913 - there are as many
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[bool, typer.Option("--version", "-V", help="Print the version.")] = False,
 ) -> None:
     """Put work on a queue in a database, and do it from cron.
 

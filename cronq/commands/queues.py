@@ -32,7 +32,10 @@ Queue = Annotated[str, typer.Argument(metavar="QUEUE", help="The name of a queue
 
 
 def _pause(context: typer.Context, queue: Queue) -> None:
-    """Stop starting jobs of a queue, on all hosts, until it is resumed. Running jobs continue."""
+    """Stop starting jobs of a queue until it is resumed.
+
+    On all hosts. Running jobs continue.
+    """
     _change(context, queue, "pause")
 
 

@@ -32,8 +32,9 @@ Rung = Annotated[str | None, typer.Argument(metavar="ID", help="The id of a job 
 
 
 def _ring(context: typer.Context, job_id: Rung = None) -> None:
-    """Wake the workers of this host, and others through the configured transports, as an enqueue does.
+    """Wake the workers, as an enqueue does.
 
+    Those of this host, and others through the configured transports.
     Prints the transports that were used.
 
     With an ID also those transports that start one job at once. It starts no job that isn't due.

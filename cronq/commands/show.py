@@ -43,7 +43,7 @@ def _show(
     utc: given.Utc = False,
     as_json: given.AsJson = False,
 ) -> None:
-    """Show one job: times, arguments, attempts with their errors, output."""
+    """Show one job: times, arguments, attempts, errors, output."""
     if output and as_json:
         raise given.refuse("either --output or --json", context)
     from cronq.execution import leftovers

@@ -18,7 +18,10 @@ Exit status: 0 done, 69 database out of reach, 78 configuration.
 
 
 def _status(context: typer.Context, *, as_json: given.AsJson = False) -> None:
-    """Count jobs by queue and state; show the oldest ready job, the last run and the workers."""
+    """Count jobs by queue and state.
+
+    Also shows the oldest ready job, the last run and the workers.
+    """
     from cronq.render import status
     from cronq.render.text import document, write
 

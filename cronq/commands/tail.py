@@ -45,7 +45,7 @@ Lines = Annotated[str, typer.Option("--lines", metavar="N", help="Begin with the
 
 
 def _tail(context: typer.Context, id_: given.JobId, *, lines: Lines = "10") -> None:
-    """Print the output of a running job, on any host, until its attempt ends.
+    """Print the output of a running job until its attempt ends.
 
     A job that has not begun is waited for; of one that has ended the last lines are printed.
     """

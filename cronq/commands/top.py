@@ -27,7 +27,10 @@ Once = Annotated[bool, typer.Option("--once", help="Print the view once and exit
 
 
 def _top(context: typer.Context, *, once: Once = False) -> None:
-    """Live view of the queues, the workers and the last failures, with keys to pause and retry."""
+    """Live view of queues, workers and failures.
+
+    Keys pause a queue and retry its jobs.
+    """
     from cronq.commands.top_controller import Top
     from cronq.render.console import Screen
     from cronq.render.live import LiveScreen

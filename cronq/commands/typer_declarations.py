@@ -161,8 +161,9 @@ def _health(
         str, typer.Option("-t", "--timeout", metavar="D", help="Time limit of the check.")
     ] = health.PATIENCE,
 ) -> int:
-    """Check the queue for Nagios or Icinga: one line with performance data, and the exit status.
+    """Check the queue for Nagios or Icinga.
 
+    One line with performance data, and the exit status.
     Measures: failed, ready, running, retrying, waiting, blocked and scheduled jobs; oldest-due and
     last-run in seconds; workers; paused queues. By default it warns when a job has
     failed or has been due for 5 minutes; 30 minutes are critical.
@@ -210,7 +211,7 @@ class _Serve:
 
 @given.spread
 def _serve_inetd(context: typer.Context, *, options: _Serve) -> int:
-    """Read a job's id from a connection and start exactly that job at once.
+    """Read a job's id from a connection and start that job at once.
 
     For xinetd, inetd and systemd: stdin is the connection, or the socket that listens. It answers
     OK 42, or ERR and the reason, before the job runs. stdin can be a pipe or a terminal, too.

@@ -115,7 +115,10 @@ def _ended(others: Iterable[str] | None) -> frozenset[str]:
 
 
 def _update_schema(context: typer.Context) -> None:
-    """Bring the tables up to date: adds what is missing, removes nothing, can be repeated."""
+    """Bring the tables up to date.
+
+    Adds what is missing and removes nothing; can be repeated.
+    """
     from cronq.storage.migrations import upgrade
 
     call = given.invocation(context)

@@ -66,7 +66,7 @@ class _Seen(NamedTuple):
 
 
 def _workers(context: typer.Context, *, as_json: given.AsJson = False) -> None:
-    """List the workers on all hosts, with their running jobs and when they were last seen.
+    """List the workers on all hosts with their running jobs.
 
     A worker that died is shown as dead until another one has put right what it left.
     """
@@ -171,7 +171,9 @@ def _ago(instant: int, now: int) -> str:
 
 
 def _reload_workers(context: typer.Context, queue: AnyQueue = None, number: Number = None) -> int:
-    """Ask workers to exit after their jobs so that their supervisor restarts them; prints their names.
+    """Ask workers to exit after their jobs, to be started again.
+
+    Their supervisor restarts them. Prints their names.
 
     They obey within a second, on every host. Running jobs are finished, and no attempt is spent.
     """

@@ -203,7 +203,7 @@ def _duration(*, positive: bool = False) -> Setting:
         return seconds
 
     more = " of more than 0 s" if positive else ""
-    return Setting(f"a duration{more} such as 90, 90s, 15m, 2h or 14d", check)
+    return Setting(f"a duration{more} such as 90, 90s, 15m, 1h30m or 14d", check)
 
 
 def parse_memory(value: object) -> int:

@@ -94,7 +94,7 @@ def show(census: QueueStats) -> None:
 def _remarks(census: QueueStats) -> Iterable[str]:
     oldest = census.age(min(census.ready_since.values(), default=None))
     yield "oldest ready job: " + ("none" if oldest is None else f"due for {span(oldest)}")
-    yield f"last run: {_last_run(census)}"
+    yield f"last run: {last_run(census)}"
     yield f"workers: {len(census.workers) or 'none'}"
     for worker in census.workers[:_SHOWN_WORKERS]:
         yield f"  {_sketch(worker, census)}"
@@ -104,7 +104,8 @@ def _remarks(census: QueueStats) -> Iterable[str]:
         yield f"paused: {one_line(queue)}"
 
 
-def _last_run(census: QueueStats) -> str:
+def last_run(census: QueueStats) -> str:
+    """How long ago the last run of this host began."""
     if census.last_run is None:
         return "none yet on this host"
     age = span(census.age(census.last_run) or 0.0)

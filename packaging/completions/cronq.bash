@@ -44,7 +44,7 @@ _cronq() {
     done
     case $previous in
         --config|--log-file|--textfile|--into) _cronq_complete files; return ;;
-        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--jobs|--limit|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--timeout|--error|--older-than|--lines|--user|--file) _cronq_complete none; return ;;
+        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--timeout|--jobs|--limit|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--error|--older-than|--lines|--user|--file) _cronq_complete none; return ;;
         --queue) _cronq_complete queues; return ;;
         --task) _cronq_complete tasks; return ;;
         --state) _cronq_complete states; return ;;
@@ -52,49 +52,49 @@ _cronq() {
     case $verb in
         enqueue) options='--queue --priority --at --group --key --unique --max-attempts --time-limit --stdin --no-check --json' ;;
         emit) options='--json' ;;
+        wait) options='--timeout' ;;
         run) options='--queue --weighted --priority --jobs --limit --max-time --fail' ;;
         work) options='--queue --weighted --priority --jobs --max-jobs --max-memory --max-time --idle-exit --poll --grace' ;;
         health) options='-w --warning -c --critical --queue -t --timeout' ;;
         metrics) options='--textfile' ;;
         serve-inetd) options='--jobs --idle-exit' ;;
+        ring) options='' ;;
+        workers) options='--json' ;;
+        reload-workers) options='' ;;
+        status) options='--json' ;;
         ls) options='--queue --task --group --key --error --older-than --state --limit --utc --watch --json' ;;
         show) options='--output --utc --json' ;;
         why) options='--json' ;;
         errors) options='--queue --task --group --key --error --older-than --state --limit --utc --json' ;;
-        top) options='--once' ;;
-        status) options='--json' ;;
-        doctor) options='--json' ;;
         tail) options='--lines' ;;
-        wait) options='--timeout' ;;
-        workers) options='--json' ;;
-        reload-workers) options='' ;;
-        pause) options='' ;;
-        resume) options='' ;;
-        ring) options='' ;;
+        top) options='--once' ;;
+        doctor) options='--json' ;;
         retry) options='--queue --task --group --key --error --older-than --state --now --dry-run --yes -y' ;;
         cancel) options='--queue --task --group --key --error --older-than --state --kill --dry-run --yes -y' ;;
+        pause) options='' ;;
+        resume) options='' ;;
         clear-finished) options='--state --queue --task --group --key --error --older-than --dry-run --yes -y' ;;
         update-schema) options='' ;;
         print-config) options='--user --file --into' ;;
-        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version enqueue emit run work health metrics serve-inetd ls show why errors top status doctor tail wait workers reload-workers pause resume ring retry cancel clear-finished update-schema print-config' ;;
+        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version -V enqueue emit wait run work health metrics serve-inetd ring workers reload-workers status ls show why errors tail top doctor retry cancel pause resume clear-finished update-schema print-config' ;;
     esac
     case $current in -*)
-        mapfile -t COMPREPLY < <(compgen -W "$options --config --db --log-file --verbose -v --quiet -q --debug --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "$options --config --db --log-file --verbose -v --quiet -q --debug --version -V" -- "$current")
         return ;;
     esac
     case $verb in
         '') mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current") ;;
         enqueue) _cronq_complete tasks ;;
+        wait) _cronq_complete ids ;;
+        ring) _cronq_complete ids ;;
+        reload-workers) _cronq_complete queues ;;
         show) _cronq_complete ids ;;
         why) _cronq_complete ids ;;
         tail) _cronq_complete ids ;;
-        wait) _cronq_complete ids ;;
-        reload-workers) _cronq_complete queues ;;
-        pause) _cronq_complete queues ;;
-        resume) _cronq_complete queues ;;
-        ring) _cronq_complete ids ;;
         retry) _cronq_complete ids ;;
         cancel) _cronq_complete ids ;;
+        pause) _cronq_complete queues ;;
+        resume) _cronq_complete queues ;;
     esac
 }
 

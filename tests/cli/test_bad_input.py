@@ -14,9 +14,17 @@ from tests.project import COMMAND, Project, Ran
 
 REFUSED = [
     # the command line
-    ((), 64, "which command?"),
-    (("lss",), 64, "Did you mean 'ls'"),
-    (("ls", "--stat", "x"), 64, "--stat"),
+    (("lss",), 64, "did you mean 'cronq ls'?"),
+    (("list",), 64, "did you mean 'cronq ls'?"),
+    (("help", "rerun"), 64, "did you mean 'cronq retry'?"),
+    (("nonsense",), 64, "there is no command 'nonsense' (cronq"),
+    (("ls", "--stat", "x"), 64, "there is no option --stat, did you mean --state?"),
+    (("ls", "--status", "x"), 64, "there is no option --status, did you mean --state?"),
+    (("ls", "--wotch"), 64, "did you mean --watch?"),
+    (("ls", "--nonsense"), 64, "there is no option --nonsense (cronq ls"),
+    (("ls", "-q", "mail"), 64, "-q is --quiet: write --queue mail, or -q before ls"),
+    (("run", "-q", "mail"), 64, "-q is --quiet: write --queue mail"),
+    (("enqueue", "-q", "mail", "add", "a=1", "b=2"), 64, "-q is --quiet: write --queue mail"),
     (("run", "--quue", "x"), 64, "--quue"),
     (("run", "now"), 64, "now"),
     (("run", "--jobs"), 64, "--jobs"),
@@ -25,7 +33,7 @@ REFUSED = [
     (("enqueue", "--"), 64, "CMD is missing"),
     (("enqueue", "say", "--", "true"), 64, "give one of"),
     (("enqueue", "--stdin", "--queue", "x"), 64, "--stdin"),
-    (("retry",), 64, "which jobs?"),
+    (("retry",), 64, "which jobs? give IDs or a selection, like cronq retry 42 43"),
     (("cancel", "1", "--queue", "x"), 64, "not both"),
     (("show",), 64, "ID"),
     # values
@@ -36,7 +44,11 @@ REFUSED = [
     (("enqueue", "add", "a:=1", "b:={"), 65, "b: not JSON"),
     (("enqueue", "add", "a:=NaN", "b=1"), 65, "a: not JSON"),
     (("enqueue", "add", "a=1", "a=2"), 65, "a is given twice"),
-    (("enqueue", "say", "hello"), 65, "'hello' is neither k=v nor k:=JSON"),
+    (
+        ("enqueue", "say", "hello"),
+        65,
+        "'hello' is neither k=v nor k:=JSON (a command goes after --: cronq enqueue -- say hello)",
+    ),
     (("enqueue", "say", "text=x", "--at", "tomorrow"), 65, "at: 'tomorrow'"),
     (("enqueue", "say", "text=x", "--at", "+1week"), 65, "at: '1week'"),
     (("enqueue", "say", "text=x", "--priority", "1000"), 65, "priority"),

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from cronq import cli
-from cronq.commands import MODULES, health, metrics, run
+from cronq.commands import MODULES, PURPOSES, health, metrics, run
 from cronq.commands.program import program
 from tests.project import ROOT, Project
 
@@ -47,7 +47,7 @@ def test_every_option_is_documented_and_every_documented_one_exists(name: str) -
 
 
 def test_global_options_are_the_same_everywhere() -> None:
-    assert documented("Global options") - {"--help"} == declared(GROUP) == {*cli.VALUES, *cli.FLAGS}
+    assert documented("Global options") - {"-h", "--help"} == declared(GROUP) == {*cli.VALUES, *cli.FLAGS}
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -99,7 +99,44 @@ def test_quick_readers_of_monitors_know_the_options_that_typer_knows(quick: Any)
     assert {p.name for p in parameters if p.multiple} == getattr(quick, "REPEATABLE", set())
 
 
-@pytest.mark.parametrize("words", [("--help",), ("run", "--help"), ("enqueue", "--help"), ("health", "--help")])
+def test_every_summary_fits_a_line_of_the_help() -> None:
+    width = 80 - 2 - 2 - max(map(len, MODULES))
+    assert [name for name in MODULES if len(GROUP.commands[name].get_short_help_str(1000)) > width] == []
+
+
+def test_q_is_doubted_after_the_commands_that_have_queue() -> None:
+    assert {name for name in MODULES if "--queue" in declared(GROUP.commands[name])} >= cli.WITH_QUEUE
+    assert {"ls", "run", "work", "enqueue", "retry", "cancel"} <= cli.WITH_QUEUE
+
+
+def test_the_help_has_each_command_under_its_purpose_and_nothing_of_typers_types(project: Project) -> None:
+    shown = project.done("help")
+    for purpose, verbs in PURPOSES.items():
+        (section,) = re.findall(rf"^{purpose}:\n((?:  .*\n)*)", shown, re.MULTILINE)
+        assert re.findall(r"^  (\S+)", section, re.MULTILINE) == list(verbs)
+    assert "..." not in shown.partition("Example:")[0].partition("Enqueue:")[2]
+    for words in (("help", "enqueue"), ("show", "-h")):
+        assert not re.search(r"<(list|str)", project.done(*words))
+
+
+def test_cronq_alone_tells_how_the_queue_stands(project: Project) -> None:
+    shown = project.done().splitlines()
+    assert shown[0] == f"queue     sqlite:///{project.database}"
+    assert shown[1].startswith("jobs      none")
+    assert not project.database.exists()
+    project.enqueue("say", "text=x")
+    shown = project.done().splitlines()
+    assert shown[1] == "jobs      1 ready"
+    assert [line.split()[0] for line in shown[:5]] == ["queue", "jobs", "oldest", "last", "workers"]
+    assert {word for line in shown[6:-2] for word in line.split()[1:]} == set(MODULES)
+    assert project.cronq("--db", "mysql+pymysql://nobody@127.0.0.1:9/x").stdout.count("problem   ") == 1
+
+
+def test_version_has_a_short_option(project: Project) -> None:
+    assert project.done("-V") == project.done("--version")
+
+
+@pytest.mark.parametrize("words", [("--help",), ("run", "--help"), ("enqueue", "-h"), ("help", "health")])
 def test_help_goes_to_stdout(project: Project, words: tuple[str, ...]) -> None:
     ran = project.cronq(*words)
     assert (ran.status, ran.stderr) == (0, "")

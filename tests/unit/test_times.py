@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -24,6 +25,8 @@ NOW = from_datetime(datetime(2026, 11, 21, 8, tzinfo=UTC))
         ("2h", 7200),
         ("14d", 14 * 86400),
         ("1.5h", 5400),
+        ("1h30m", 5400),
+        ("1d12h", 36 * 3600),
         (" 90 ", 90),
         ("0", 0),
         (90, 90),
@@ -47,7 +50,10 @@ def test_a_duration_is_seconds(written: Any, seconds: float) -> None:
         "-1",
         "+1",
         "1e3",
-        "1h30m",
+        "1h30",
+        "30m1h",
+        "1h1h",
+        "h",
         "1 h 2",
         "90x",
         "٣",
@@ -76,7 +82,7 @@ def test_a_duration_is_seconds(written: Any, seconds: float) -> None:
     ids=lambda value: repr(value)[:20],
 )
 def test_what_is_no_duration_is_refused_by_name(written: Any) -> None:
-    with pytest.raises(InvalidInput, match=r"time_limit: .* is not a duration like 90, 90s, 15m, 2h or 14d"):
+    with pytest.raises(InvalidInput, match=r"time_limit: .* is not a duration like 90, 90s, 15m, 1h30m or 14d"):
         parse_duration(written, what="time_limit")
 
 
@@ -91,6 +97,11 @@ def test_what_is_no_duration_is_refused_by_name(written: Any) -> None:
         ("2026-11-21T08:00:00.000001Z", NOW + 1),
         ("+15m", NOW + 900 * SECOND),
         ("+0", NOW),
+        ("+1h30m", NOW + 5400 * SECOND),
+        ("08:30Z", NOW + 1800 * SECOND),
+        ("08:00Z", NOW + 86400 * SECOND),
+        ("today 07:00Z", NOW - 3600 * SECOND),
+        ("Tomorrow 02:30+01:00", NOW + (17 * 3600 + 1800) * SECOND),
         (60, NOW + 60 * SECOND),
         (0.5, NOW + SECOND // 2),
         (timedelta(hours=1), NOW + 3600 * SECOND),
@@ -100,6 +111,19 @@ def test_what_is_no_duration_is_refused_by_name(written: Any) -> None:
 )
 def test_a_time_is_an_instant(written: Any, instant: int) -> None:
     assert parse_when(written, now=NOW) == instant
+
+
+def test_a_time_of_the_day_is_this_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Europe/Berlin")  # 09:00 there, summer time ended weeks ago
+        time.tzset()
+        try:
+            assert parse_when("09:30", now=NOW) == NOW + 1800 * SECOND
+            assert parse_when("02:30", now=NOW) == NOW + (17 * 3600 + 1800) * SECOND
+            assert parse_when("tomorrow 02:30", now=NOW) == NOW + (17 * 3600 + 1800) * SECOND
+        finally:
+            patch.undo()
+            time.tzset()
 
 
 @pytest.mark.parametrize(
@@ -113,7 +137,9 @@ def test_a_time_is_an_instant(written: Any, instant: int) -> None:
         "15m",
         "2026-13-01",
         "2026-11-21T25:00",
-        "08:00",
+        "25:00",
+        "yesterday 08:00",
+        "08",
         True,
         -5,
         None,

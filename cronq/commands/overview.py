@@ -1,0 +1,59 @@
+"""`cronq` alone: how the queue stands in five lines, and the commands by what they are for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cronq.commands import PURPOSES
+from cronq.errors import CronqError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cronq.commands import Invocation
+    from cronq.storage.stats import QueueStats
+
+_SHOWN = ("ready", "running", "retrying", "failed", "scheduled", "waiting", "blocked", "finished")
+_LABEL = 9
+
+
+def show(call: Invocation) -> int:
+    """Print the overview; a queue that can't be read is one line of it."""
+    from cronq.render.text import write
+
+    write([*_status(call), "", *_commands(), "", "cronq help COMMAND says more, cronq help lists what each does."])
+    return 0
+
+
+def _status(call: Invocation) -> Iterator[str]:
+    try:
+        yield f"queue     {call.config.safe_database()}"
+        path = call.config.sqlite_path()
+        if path is not None and not Path(path).exists():
+            yield "jobs      none: the queue is made when the first one is enqueued"
+            return
+        with call.store() as store:
+            stats = store.jobs.stats()
+    except CronqError as error:
+        yield f"problem   {error}"
+        return
+    yield from _standing(stats)
+
+
+def _standing(stats: QueueStats) -> Iterator[str]:
+    from cronq.render.status import last_run
+    from cronq.times import span
+
+    totals = {state: stats.total(state) for state in _SHOWN}
+    told = [f"{number:,} {state}" for state, number in totals.items() if number]
+    oldest = stats.age(min(stats.ready_since.values(), default=None))
+    yield f"jobs      {', '.join(told) or 'none'}"
+    yield f"oldest    {'nothing is due' if oldest is None else f'due for {span(oldest)}'}"
+    yield f"last run  {last_run(stats)}"
+    yield f"workers   {len(stats.workers) or 'none'}"
+
+
+def _commands() -> Iterator[str]:
+    for purpose, verbs in PURPOSES.items():
+        yield f"{purpose:<{_LABEL}} {' '.join(verbs)}"
