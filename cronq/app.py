@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from typing import Protocol
 
+    from cronq.client.declared_schedules import Scheduled
     from cronq.client.job_options import Declared, Options
     from cronq.client.task_handles import Performing
     from cronq.config.loader import Config
     from cronq.model.job import Job
+    from cronq.schedules.definition import Definition
     from cronq.store import Store
     from cronq.times import Clock
 
@@ -146,6 +148,25 @@ class Cronq:
             return handle
 
         return subscribe
+
+    def cron(
+        self, *expressions: str, name: str | None = None, **options: Unpack[Scheduled]
+    ) -> Callable[[Handle], Handle]:
+        """Enqueue a task at the times of cron expressions: `@queue.cron("30 2 * * *")` above `@queue.task`.
+
+        The schedule is named as the task unless `name` is given. The options are the keys of
+        [schedules."name"] in the config. Raises ConfigError for a bad expression, zone or option.
+        """
+        return self._scheduled({"cron": expressions, **options}, name, "@queue.cron")
+
+    def every(
+        self, interval: str | float | timedelta, *, name: str | None = None, **options: Unpack[Scheduled]
+    ) -> Callable[[Handle], Handle]:
+        """Enqueue a task again and again: `@queue.every("15m")` above `@queue.task`.
+
+        Counted from `start`, or from 1970-01-01T00:00Z; else as `cron`.
+        """
+        return self._scheduled({"every": parse_duration(interval, what="every"), **options}, name, "@queue.every")
 
     def before_job(self, hook: Hook) -> Hook:
         """Call this before each attempt; an error fails the attempt, the task doesn't start."""
@@ -270,6 +291,28 @@ class Cronq:
         Raises InvalidInput if an unfinished twin has its unique key.
         """
         return bool(self.store.admin.retry([job_id]))
+
+    def definitions(self) -> list[Definition]:
+        """The schedules that the config and the decorators declare, by name. Raises ConfigError."""
+        if not (self.config.schedules or self._enqueuer.schedules):
+            return []
+        from cronq.client.declared_schedules import definitions  # here, not above: it imports cronsim and zoneinfo
+
+        return definitions(self._enqueuer)
+
+    def _scheduled(self, table: Mapping[str, Any], name: str | None, decorator: str) -> Callable[[Handle], Handle]:
+        from cronq.client.declared_schedules import Decorated, check  # as above
+
+        def schedule(handle: Handle) -> Handle:
+            task = self.registry.get(getattr(handle, "name", ""))
+            if task is None:
+                raise ConfigError(f"{decorator}: {handle!r} is no task: {decorator} goes above @queue.task")
+            declared = Decorated(name or task.name, {"task": task.name, **table}, f"{decorator} of {task.name}")
+            check(declared, self.config)
+            self._enqueuer.schedules.append(declared)
+            return handle
+
+        return schedule
 
     def _declare(self, target: Any, name: str | None, options: Mapping[str, Any]) -> Any:
         found = callables.of(target)

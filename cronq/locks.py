@@ -58,6 +58,9 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
+_DECLARED_FOR = 3600.0
+
+
 def let_go() -> None:
     """In a process that was forked and is no child of a runner: hold none of its locks."""
     _after_fork()
@@ -126,6 +129,44 @@ def _started(path: str) -> int:
     except OSError:
         return 0
     return int(words[1]) if len(words) == 2 else 0  # noqa: PLR2004
+
+
+def is_declared(config: Config) -> bool:
+    """Whether this host has declared the schedules of this configuration within the last hour, or has none to declare.
+
+    Those in the code of an app are not looked at: it is asked for them once an hour.
+    """
+    said = _said(config)
+    try:
+        with open(_stamp(config)) as file:  # noqa: PTH123
+            known, age = file.read(), time.time() - os.fstat(file.fileno()).st_mtime
+    except OSError:
+        return not said
+    return said is None or (known == said and 0 <= age < _DECLARED_FOR)
+
+
+def note_declared(config: Config) -> None:
+    """Remember, for idle runs, that this host has declared its schedules."""
+    path, said = _stamp(config), _said(config)
+    if said:
+        _folder(config)
+        with open(path, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            file.write(said)
+    elif os.path.exists(path):  # noqa: PTH110
+        os.unlink(path)  # noqa: PTH108
+
+
+def _said(config: Config) -> str | None:
+    """What an idle run can see of what this host declares; empty for nothing, None where runs declare nothing."""
+    if config.declare == "sync":
+        return None
+    if not (config.schedules or config.app):
+        return ""
+    return _digest(repr((config.schedules, config.tasks, config.timezone, config.retry.max_attempts, config.app)))
+
+
+def _stamp(config: Config) -> str:
+    return f"{config.lock_dir}/schedules-{_digest(f'{config.identity()} {config.app}')}.stamp"
 
 
 def guard(config: Config, purpose: str, *, timeout: float = 60.0) -> BaseFileLock:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from cronq.config.loader import Config
     from cronq.execution.results import Report, Summary
+    from cronq.schedules.scheduler import Scheduler
     from cronq.store import Store
     from cronq.tasks.registry import Registry
 
@@ -43,6 +44,10 @@ class Runner:
         pool = Pool(plan.children or config.jobs, children)
         self._engine = Engine(store, registry, config, presence=presence, pool=pool, report=report)
         self._source = DueJobs(store, self._engine, plan)
+
+    def schedule_by(self, scheduler: Scheduler) -> None:
+        """Fire schedules too, whatever the plan's filters."""
+        self._engine.upkeep.scheduler = scheduler
 
     def run(self) -> Summary:
         """Rescue, promote, then run everything due until nothing is due. Raises ConfigError for a bad channel."""

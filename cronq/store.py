@@ -22,6 +22,7 @@ from cronq.storage.incidents import Incidents
 from cronq.storage.leader import Leadership
 from cronq.storage.live_output import LiveOutputRows
 from cronq.storage.reading import JobReader
+from cronq.storage.schedules import Schedules
 from cronq.storage.settle import Settler
 from cronq.storage.tables import Tables
 from cronq.storage.wake import Wake
@@ -69,6 +70,7 @@ class Store:
         groups = Groups(self._tables)
         self.admin = Admin(self._tables, groups, self._wake)
         self._inserter = Inserter(self._tables, self._random)
+        self.schedules = Schedules(self._tables, self._inserter, self._wake)
         self._claimer = BatchClaimer(self._tables, self._random)
         self._settler = Settler(self._tables, groups, self._wake)
 

@@ -197,6 +197,23 @@ def iso(instant: int) -> str:
     return to_datetime(instant).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
+def local_time(text: str | None) -> datetime | None:
+    """The aware datetime in a text such as `2026-03-29T03:00:00+02:00[Europe/Prague]`, as jobs of schedules have it."""
+    if text is None:
+        return None
+    from zoneinfo import ZoneInfo  # here, not above: few jobs are from schedules
+
+    when, _, zone = text.rstrip("]").partition("[")
+    return datetime.fromisoformat(when).astimezone(ZoneInfo(zone))
+
+
+def in_zone(instant: int, zone: str) -> str:
+    """The text of which `local_time` makes a datetime: the local time in the zone, its offset and the zone's name."""
+    from zoneinfo import ZoneInfo  # here, not above: few jobs are from schedules
+
+    return f"{to_datetime(instant).astimezone(ZoneInfo(zone)).isoformat()}[{zone}]"
+
+
 def span(seconds: float) -> str:
     """The length of time for people, in one unit and few digits: `2ms`, `0.3s`, `42s`, `90s`, `3m`, `5h`, `12d`."""
     for size, unit in _SPAN_UNITS:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from cronq.config.loader import Config
     from cronq.execution.results import Report, Summary
+    from cronq.schedules.scheduler import Scheduler
     from cronq.store import Store
     from cronq.system.systemd import ServiceManager
     from cronq.tasks.registry import Registry
@@ -99,6 +100,10 @@ class Worker:
     def summary(self) -> Summary:
         """What it did so far."""
         return self._engine.summary
+
+    def schedule_by(self, scheduler: Scheduler) -> None:
+        """Fire schedules too, whatever the plan's filters."""
+        self._engine.upkeep.scheduler = scheduler
 
     def work(self) -> Summary:
         """Work until it is time to end."""
@@ -235,8 +240,9 @@ class Worker:
         yield from (self._engine.next_appointment, self._neighbours_at, self._look_twice_at)
         if not self._source.paused:
             yield look.at
-        if look.due is not None:
-            yield time.monotonic() + (look.due - self._store.clock.now()) / SECOND
+        for due in (look.due, self._engine.upkeep.schedules_due):
+            if due is not None:
+                yield time.monotonic() + (due - self._store.clock.now()) / SECOND
         if self._stay.idle is not None:
             yield self._worked_at + self._stay.idle
         if plan.seconds is not None:

@@ -29,7 +29,10 @@ __all__ = ["KINDS", "Running", "common", "empty_queue", "end", "private", "share
 KINDS = tuple(SERVERS)
 """For tests that run on every server."""
 
-TABLES = ("jobs", "attempts", "groups", "paused", "leases", "workers", "tails", "troubles")
+TABLES = (
+    *("jobs", "attempts", "groups", "paused", "leases", "workers", "tails", "troubles"),
+    *("schedules", "declarations", "fires"),
+)
 
 
 @functools.cache

@@ -21,6 +21,7 @@ from cronq.transports.notifier import CircuitBreakers
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from cronq.client.declared_schedules import Decorated
     from cronq.config.loader import Config
     from cronq.model.job import Enqueued, Job
     from cronq.tasks.registry import Registry, Task
@@ -65,6 +66,8 @@ class Enqueuer:
     def __init__(self, config: Config, registry: Registry) -> None:
         self.config = config
         self.registry = registry
+        self.schedules: list[Decorated] = []
+        """What decorators declare."""
         self.clock = Clock()
         self._templates: dict[str, NewJob] = {}
         self._known: dict[str, _Known] = {}

@@ -45,7 +45,7 @@ def parse(arguments: Sequence[str]) -> RunOptions | None:
 def execute(invocation: Invocation, options: RunOptions) -> int:
     """Take the lock, look, and only when something is due bring in the rest."""
     from cronq.config.loader import require_owner
-    from cronq.locks import RunLock
+    from cronq.locks import RunLock, is_declared
     from cronq.storage import idle_check
 
     chosen = options.filter()
@@ -57,7 +57,7 @@ def execute(invocation: Invocation, options: RunOptions) -> int:
             _name_holder(invocation, lock)
             return 0
         with _pinged(invocation) as pinged:
-            if not idle_check.anything_to_do(config, Clock()):
+            if is_declared(config) and not idle_check.anything_to_do(config, Clock()):
                 _tell_a_person(invocation, "nothing is due")
                 return 0
             pinged.begins()
@@ -102,6 +102,7 @@ def _work(invocation: Invocation, chosen: Filter | None, plan: _Plan) -> Summary
     from cronq.model.selection import Filter
     from cronq.render.progress import reporter
     from cronq.runner import Plan, Runner
+    from cronq.schedules.scheduler import Scheduler
 
     with invocation.cronq(with_tasks=True) as queue, reporter(quiet=invocation.quiet) as report:
         runner = Runner(
@@ -111,6 +112,7 @@ def _work(invocation: Invocation, chosen: Filter | None, plan: _Plan) -> Summary
             plan=Plan(chosen or Filter(), plan.children, plan.limit, plan.seconds),
             report=report,
         )
+        runner.schedule_by(Scheduler(queue.store, invocation.config, queue.definitions))
         summary = runner.run()
         report.done(summary, verbose=invocation.verbose)
     return summary

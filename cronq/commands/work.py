@@ -86,12 +86,14 @@ def execute(invocation: Invocation, options: WorkOptions) -> int:
 
 def _work(invocation: Invocation, stay: Stay, report: Report) -> Worker:
     from cronq.config.environment import service_manager
+    from cronq.schedules.scheduler import Scheduler
     from cronq.system.systemd import ServiceManager
     from cronq.worker import Worker
 
     with invocation.cronq(with_tasks=True) as queue:
         service = ServiceManager(*service_manager())
         worker = Worker(queue.store, queue.registry, invocation.config, stay=stay, service=service, report=report)
+        worker.schedule_by(Scheduler(queue.store, invocation.config, queue.definitions))
         worker.work()
     return worker
 

@@ -24,7 +24,7 @@ _OURS = "CRONQ_"
 _VARIABLES = ("CRONQ_CONFIG", "CRONQ_DEBUG")
 """Beside those of the settings."""
 
-_FOR_JOBS = ("CRONQ_JOB_", "CRONQ_NOTICE", "CRONQ_CHILD")
+_FOR_JOBS = ("CRONQ_JOB_", "CRONQ_NOTICE", "CRONQ_CHILD", "CRONQ_SCHEDULED_")
 """With these begin what jobs and commands are given."""
 
 _ALIKE = 0.85

@@ -181,7 +181,10 @@ def _name(hook: Callable[..., object]) -> str:
 def _facts(job: Claimed) -> dict[str, str]:
     """What a command learns of its job, as environment variables."""
     facts = {"ID": job.id, "ATTEMPT": job.attempt, "QUEUE": job.queue, "KEY": job.key, "GROUP": job.group}
-    return {f"CRONQ_JOB_{name}": str(value) for name, value in facts.items() if value is not None}
+    known = {f"CRONQ_JOB_{name}": str(value) for name, value in facts.items() if value is not None}
+    if job.scheduled_for is not None:
+        known["CRONQ_SCHEDULED_FOR"] = job.scheduled_for.partition("[")[0]
+    return known
 
 
 class _Memory:

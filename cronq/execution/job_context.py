@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from cronq.execution.bounds import Warnings, fault_of
 from cronq.tasks import serialisation
+from cronq.times import local_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from cronq.model.claimed_job import Claimed
 
@@ -85,6 +87,11 @@ class RunningJob:
     def time_limit(self) -> float | None:
         """Seconds this attempt may take; None where the task's or the config's limit holds."""
         return self._job.time_limit
+
+    @property
+    def scheduled_for(self) -> datetime | None:
+        """The due time of its schedule that it was enqueued for, in the schedule's zone; None for any other job."""
+        return local_time(self._job.scheduled_for)
 
     @property
     def elapsed(self) -> float:

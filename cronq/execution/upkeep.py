@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from cronq.execution.next_look import NextLook
     from cronq.execution.rescue import Rescuer
     from cronq.execution.results import ResultRecorder
+    from cronq.schedules.scheduler import Scheduler
     from cronq.store import Store
 
 _EVERY = 60.0
@@ -25,6 +26,8 @@ class Upkeep:
     ) -> None:
         self.next = 0.0
         """The monotonic time of the next upkeep."""
+        self.scheduler: Scheduler | None = None
+        """Fires what is due of schedules; None where others do."""
         self._store = store
         self._every = min(_EVERY, config.lease / 2)
         self._rescuer = rescuer
@@ -39,6 +42,7 @@ class Upkeep:
         for settled in self._rescuer.rescue(besides=worker):
             self._results.enter(settled)
         ready += self._rescuer.freed
+        ready += self.scheduler.look() if self.scheduler else 0
         ready += self._store.promote(self._store.clock.now())
         ready += self._store.unblock_stranded()
         if ready:
@@ -50,9 +54,17 @@ class Upkeep:
         """Leave it to other workers."""
         self.next = math.inf
 
+    @property
+    def schedules_due(self) -> int | None:
+        """The instant at which a due time of a schedule is to be decided next, as far as known."""
+        return self.scheduler.due_at if self.scheduler else None
+
     def promote_when_due(self) -> None:
-        """Make jobs ready whose time has come since the last look at what is due next."""
+        """Fire schedules and make jobs ready whose time has come since the last look at what is due next."""
         now = self._store.clock.now()
+        due = self.schedules_due
+        if due is not None and due <= now and self.scheduler and self.scheduler.fire_when_due():
+            self._look.changed()
         if self._look.due is not None and self._look.due <= now:
             self._store.promote(now)
             self._look.changed()

@@ -61,6 +61,8 @@ class Claimed(NamedTuple):
     """Attempts spent before the last `cronq retry`."""
     state: str = State.RUNNING.value
     """`running`, or `blocked` for a job that follows the holder of its group in the same claim."""
+    scheduled_for: str | None = None
+    """The due time that a schedule made it for: `2026-03-29T03:00:00+02:00[Europe/Prague]`."""
 
 
 class Failure(NamedTuple):

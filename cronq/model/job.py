@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from cronq.model.claimed_job import COMMAND_TASK as COMMAND_TASK
@@ -143,6 +144,9 @@ class Job:
     peak_memory: int | None
     memory_before: int | None
     cpu_time: float | None
+    schedule: str | None
+    scheduled_for: datetime | None
+    """The due time of its schedule that it was enqueued for, in the schedule's zone."""
     existing: bool
     """True on the value that `enqueue` returns when a unique twin was found."""
 
@@ -237,6 +241,8 @@ class Job:
             "warnings": list(self.warnings),
             "peak_memory": self.peak_memory,
             "cpu_time": self.cpu_time,
+            "schedule": self.schedule,
+            "scheduled_for": _iso(self.scheduled_for and self.scheduled_for.astimezone(UTC)),
         }
 
 

@@ -1,1 +1,1 @@
-"""When jobs are to be enqueued: the rule, its definition, crontabs read and due times foreseen. No database."""
+"""Rules in time, and the jobs that they enqueue: rule, definition, declaring and firing."""

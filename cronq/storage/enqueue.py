@@ -66,6 +66,10 @@ class Inserter:
         call = _Call(now, None)
         return [self._insert(connection, job, call) for job in jobs]
 
+    def accept_in(self, tx: Transaction, job: NewJob, *, now: int) -> Enqueued:
+        """Store one job in a transaction of the store's own, which may be repeated."""
+        return self._insert(tx, job, _Call(now, self._chance.getrandbits(_BITS) if self._server else None))
+
     def _row(self, job: NewJob, call: _Call, number: int = 0, *, blocked: bool = False) -> tuple[Any, ...]:
         row = rows.new_row(job, call.now, blocked=blocked)
         if not self._server:

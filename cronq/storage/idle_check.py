@@ -49,7 +49,7 @@ def _is_due(database: Database, config: Config, clock: Clock) -> bool:
         clock.set_by(measured)
     now = clock.now()
     expired = now - round(config.retention * SECOND) if config.retention is not None else 0
-    found = database.query(idle_statement(config.table_prefix, database.family), (now, now, expired))
+    found = database.query(idle_statement(config.table_prefix, database.family), (now, now, now, expired))
     return bool(found[0][0])
 
 
@@ -64,9 +64,9 @@ def _has_good_news(database: Database, config: Config, clock: Clock) -> bool:
 
 
 def idle_statement(prefix: str, family: str = "sqlite") -> str:
-    """1 when a run has anything to do: due jobs, leases that have ended, or ended jobs to prune.
+    """1 when a run has anything to do: due jobs, leases that have ended, due schedules, or ended jobs to prune.
 
-    Indexes: ready, future, held, ended (SQLite: counted, a step for each queue).
+    Indexes: ready, future, held, due (of schedules), ended (SQLite: counted, a step for each queue).
     """
     jobs = f"{prefix}jobs"
     old = f"SELECT 1 FROM {jobs} WHERE state = 'finished' AND finished_at < ?"
@@ -80,5 +80,6 @@ def idle_statement(prefix: str, family: str = "sqlite") -> str:
         f"SELECT (SELECT queue FROM {jobs} WHERE state = 'ready' ORDER BY queue, priority LIMIT 1) IS NOT NULL"
         f" OR EXISTS (SELECT 1 FROM {jobs} WHERE {_FUTURE} AND available_at <= ?)"
         f" OR EXISTS (SELECT 1 FROM {jobs} WHERE lease_until IS NOT NULL AND lease_until <= ?)"
+        f" OR EXISTS (SELECT 1 FROM {prefix}schedules WHERE due_at <= ?)"
         f" OR EXISTS ({old})"
     )

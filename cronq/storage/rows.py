@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cronq.model.job import COMMAND_TASK, ENDED, Attempt, Failure, Job, State
 from cronq.model.outcome import Outcome
 from cronq.storage.sql.columns import JOB_FIELDS
-from cronq.times import to_datetime
+from cronq.times import local_time, to_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -179,5 +179,6 @@ _CONVERTED: Mapping[str, Callable[[Any], Any]] = {
     "result": _parsed,
     "notes": _parsed,
     "warnings": lambda text: _parsed(text) or (),
+    "scheduled_for": local_time,
 }
 """From a column to the field of a job, where these differ."""

@@ -45,6 +45,9 @@ _ENDED = {
     "sqlite": ("counted", "state", "queue", "finished_at"),
 }
 
+LONGEST_LOCAL_TIME = 96
+"""Characters of a local time with its offset and the name of its zone, as RFC 9557 writes it."""
+
 INSTANTS = ("available_at", "lease_until", "created_at", "started_at", "finished_at")
 """The columns that the views for people show as times."""
 
@@ -79,7 +82,50 @@ def tables(prefix: str, family: str = "sqlite", *, collation: str | None = None)
     )
     _workers(prefix, metadata, table)
     _tails(prefix, metadata, table)
+    _schedules(prefix, metadata, table)
     return metadata
+
+
+def _schedules(prefix: str, metadata: MetaData, table: Callable[..., Table]) -> None:
+    table(
+        f"{prefix}schedules",
+        metadata,
+        Column("name", String(255), primary_key=True),
+        Column("definition", _Long, nullable=False),
+        Column("next_at", _Instant),
+        Column("due_at", _Instant),
+        Column("last_at", _Instant),
+        Column("tz_version", String(32)),
+        Column("paused_at", _Instant),
+        Column("paused_until", _Instant),
+        Column("paused_by", String(255)),
+        Column("reason", Text),
+        Index(f"{prefix}schedules_due", "due_at"),
+    )
+    table(
+        f"{prefix}declarations",
+        metadata,
+        Column("host", String(255), primary_key=True),
+        Column("name", String(255), primary_key=True),
+        Column("definition_hash", String(64), nullable=False),
+        Column("source", String(255), nullable=False),
+        Column("seen_at", _Instant, nullable=False),
+    )
+    table(
+        f"{prefix}fires",
+        metadata,
+        Column("schedule", String(255), primary_key=True),
+        Column("fire_at", _Instant, primary_key=True, autoincrement=False),
+        Column("since", _Instant, nullable=False),
+        Column("count", Integer, nullable=False),
+        Column("outcome", String(16), nullable=False),
+        Column("reason", Text),
+        Column("job_id", _Id),
+        Column("late", BigInteger, nullable=False),
+        Column("host", String(255), nullable=False),
+        Column("decided_at", _Instant, nullable=False),
+        Index(f"{prefix}fires_job", "job_id"),
+    )
 
 
 def _tails(prefix: str, metadata: MetaData, table: Callable[..., Table]) -> None:
@@ -168,6 +214,8 @@ def _jobs(prefix: str, metadata: MetaData, table: Callable[..., Table], family: 
         Column("result", _Long),
         Column("stdout", _Long),
         Column("stderr", _Long),
+        Column("schedule", String(255)),
+        Column("scheduled_for", String(LONGEST_LOCAL_TIME)),
         *([] if family == "sqlite" else [Column("enqueue_token", BigInteger)]),
         *(_full_indexes(name) if family == "mysql" else _partial_indexes(name, family)),
         sqlite_autoincrement=True,

@@ -7,11 +7,20 @@ import sys
 
 import pytest
 
-from tests.project import Project
+from tests.project import CONFIG, Project
 
 HEAVY = {"typer", "rich", "pydantic", "sqlalchemy", "alembic", "filelock"}
 SLOW = {"typing", "json", "re", "inspect", "dataclasses", "enum", "logging", "pathlib", "argparse", "tomllib"}
 """Modules of Python's own that together take as long as all the rest of a start."""
+
+SCHEDULE = """\
+timezone = "Europe/Prague"
+[schedules."add"]
+cron = "0 0 1 1 *"
+[schedules."add".args]
+a = 1
+b = 2
+"""
 
 PROGRAM = """\
 import sys
@@ -45,16 +54,25 @@ PATH = f"import sys; sys.path[:] = {sys.path!r}\n"
 @pytest.mark.parametrize("options", [(), ("--jobs=2",), ("--fail",), ("--max-time", "5s")])
 def test_run_with_nothing_to_do_imports_next_to_nothing(project: Project, options: tuple[str, ...]) -> None:
     project.enqueue("--at", "+1h", "--", "true")
+    project.done("run")  # once an hour it asks the app for schedules
     assert not imported(project, "run", *options) & (HEAVY | SLOW | {"urllib", "uuid", "apprise", "sentry_sdk"})
 
 
 def test_run_with_a_filter_and_nothing_to_do_imports_nothing_heavy(project: Project) -> None:
     project.enqueue("--at", "+1h", "--", "true")
+    project.done("run")
     assert not imported(project, "run", "--queue", "mail*", "--priority", "-20") & HEAVY
+
+
+def test_run_with_schedules_but_nothing_due_imports_next_to_nothing(project: Project) -> None:
+    project.write("cronq.toml", CONFIG + SCHEDULE)
+    project.done("run")
+    assert not imported(project, "run") & (HEAVY | SLOW | {"cronsim", "zoneinfo", "calendar", "hashlib"})
 
 
 def test_run_with_nothing_to_do_does_not_import_the_app(project: Project) -> None:
     project.enqueue("--at", "+1h", "--", "true")
+    project.done("run")  # once an hour it asks the app for schedules
     project.write("jobs.py", "raise SystemExit('imported')")
     assert project.cronq("run") == (0, "", "")
 

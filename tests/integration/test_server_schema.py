@@ -54,6 +54,9 @@ def as_of_the_first_revision(config: Config) -> None:
         "DROP TABLE cronq_leases",
         "DROP TABLE cronq_tails",
         "DROP TABLE cronq_troubles",
+        *(f"DROP TABLE cronq_{name}" for name in ("schedules", "declarations", "fires")),
+        "ALTER TABLE cronq_jobs DROP COLUMN schedule",
+        "ALTER TABLE cronq_jobs DROP COLUMN scheduled_for",
         "UPDATE cronq_schema SET version_num = '0001'",
     )
 

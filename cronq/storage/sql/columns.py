@@ -7,7 +7,8 @@ _COLUMNS = {"key": "job_key", "group": "job_group", "unique": "is_unique"}
 
 CLAIMED_COLUMNS = (
     "id, token, task, args, queue, priority, job_key, job_group, event, attempt, max_attempts, snoozes, crashes,"
-    " time_limit, created_at, available_at, waiting_since, unknown_since, retry, notes, spent_before, state"
+    " time_limit, created_at, available_at, waiting_since, unknown_since, retry, notes, spent_before, state,"
+    " scheduled_for"
 )
 """In the order of cronq.model.job.Claimed."""
 
@@ -15,7 +16,7 @@ JOB_FIELDS = (
     "id", "queue", "task", "args", "state", "priority", "key", "group", "unique", "event", "attempt", "max_attempts",
     "snoozes", "crashes", "created_at", "available_at", "started_at", "finished_at", "outcome", "error_class",
     "error_message", "host", "pid", "worker", "time_limit", "result", "notes", "warnings", "peak_memory",
-    "memory_before", "cpu_time",
+    "memory_before", "cpu_time", "schedule", "scheduled_for",
 )  # fmt: skip
 """What cronq.storage.rows.job makes a job from; a new one is also a field of cronq.model.job.Job."""
 

@@ -1,0 +1,95 @@
+"""A schedule as it is stored, and what is decided about its due times. Instants are UTC."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from cronq.model.job import NewJob
+
+ENQUEUED, SKIPPED, MISSED = "enqueued", "skipped", "missed"
+"""How a due time is decided."""
+
+EVERY_HOST = "*"
+"""The host of declarations that only `cronq schedules sync` makes, for installations with `declare = "sync"`."""
+
+
+class StoredSchedule(NamedTuple):
+    """One row of the table of schedules, in the order of sql/schedules.py."""
+
+    name: str
+    definition: str
+    """Canonical JSON."""
+    next_at: int | None
+    """The due time that is decided next; None where there is none."""
+    due_at: int | None
+    """When it is to be decided: `next_at` and the jitter."""
+    last_at: int | None
+    """The watermark: every due time up to this instant is decided."""
+    tz_version: str | None
+    paused_at: int | None
+    paused_until: int | None
+    paused_by: str | None
+    reason: str | None
+
+    def is_paused(self, instant: int) -> bool:
+        """Whether due times of this instant are skipped."""
+        return self.paused_at is not None and (self.paused_until is None or instant < self.paused_until)
+
+
+class Timing(NamedTuple):
+    """What a decision, a declaration or a person's word makes of a schedule's times."""
+
+    next_at: int | None
+    due_at: int | None
+    last_at: int | None
+    tz_version: str | None
+
+
+class Due(NamedTuple):
+    """A due time whose job is to be enqueued."""
+
+    fire_at: int
+    job: NewJob
+    late: int
+    """Microseconds since it was due, jitter allowed for."""
+
+
+class Decided(NamedTuple):
+    """One row of the ledger: a decided due time, or a run of skipped or missed ones."""
+
+    schedule: str
+    fire_at: int
+    """The due time, of a run the last one."""
+    since: int
+    """Of a run the first due time."""
+    times: int
+    outcome: str
+    reason: str | None
+    job_id: int | None
+    late: int
+    host: str
+    decided_at: int
+
+
+class Decision(NamedTuple):
+    """What one look decides about one schedule."""
+
+    timing: Timing
+    due: tuple[Due, ...] = ()
+    """In order of time; with the overlap `queue` no more than `room` of them are enqueued."""
+    passed: tuple[Decided, ...] = ()
+    """Due times that give no job."""
+    zone: str = "UTC"
+    room: int | None = None
+    """How many jobs of the schedule's group may be unfinished; None for no limit."""
+
+
+class Declaration(NamedTuple):
+    """What one host says about one schedule."""
+
+    host: str
+    name: str
+    definition_hash: str
+    source: str
+    seen_at: int

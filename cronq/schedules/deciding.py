@@ -1,0 +1,178 @@
+"""What one look decides about one schedule: which of its due times give a job, and which don't, and why.
+
+Pure: the row as it was read, the rule and the instant go in, a Decision comes out.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from cronq.model.schedule import MISSED, SKIPPED, Decided, Decision, Due, Timing
+from cronq.schedules.rule import DROPPED, jitter
+from cronq.times import SECOND, from_datetime, span, to_datetime
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from cronq.model.job import NewJob
+    from cronq.model.schedule import StoredSchedule
+    from cronq.schedules.definition import Definition
+    from cronq.schedules.rule import Rule
+
+ON_TIME = 300 * SECOND
+"""Decided so soon after it was due, a due time is on time."""
+
+COUNTED = 10_000
+"""Missed due times that are counted; of more, the count is a lower bound."""
+
+_TICK = timedelta(microseconds=1)
+
+
+class Look(NamedTuple):
+    """Who looks when, and by what a host computes."""
+
+    now: int
+    host: str
+    tz_version: str
+    installation: str
+
+
+class Planner:
+    """One schedule as it was read, and its rule."""
+
+    def __init__(self, schedule: StoredSchedule, definition: Definition, look: Look) -> None:
+        self.rule: Rule = definition.rule()
+        self._schedule = schedule
+        self._definition = definition
+        self._look = look
+        self._delay = round(jitter(schedule.name, look.installation, definition.jitter) * SECOND)
+
+    # When it is due next
+
+    def timing(self, after: int) -> Timing:
+        """Next is the first due time strictly after this instant, which becomes the watermark."""
+        if not self._definition.enabled:
+            return Timing(None, None, after, self._look.tz_version)
+        first = self.rule.next_after(to_datetime(after))
+        if first is None:
+            return Timing(None, None, after, self._look.tz_version)
+        next_at = from_datetime(first)
+        return Timing(next_at, self._delayed(first), after, self._look.tz_version)
+
+    def _delayed(self, due: datetime) -> int:
+        """The due time with its jitter, which ends before the next due time."""
+        instant = from_datetime(due)
+        following = self.rule.next_after(due) if self._delay else None
+        if following is None:
+            return instant + self._delay
+        return max(instant, min(instant + self._delay, from_datetime(following) - SECOND))
+
+    # What is decided now
+
+    def decide(self, job: NewJob) -> Decision:
+        """Decide every due time up to now."""
+        first = self._first()
+        last = max(first, to_datetime(self._look.now - self._delay))
+        skipped_until = self._paused_until(last)
+        passed: list[Decided] = []
+        if skipped_until is not None:
+            passed += self._run(first - _TICK, skipped_until, SKIPPED, self._pause_in_words())
+        after = first - _TICK if skipped_until is None else skipped_until
+        chosen = self._chosen(after, last)
+        passed += self._missed(after, chosen[0] - _TICK if chosen else last)
+        due = tuple(self._due(instant, job) for instant in chosen)
+        passed += self._dropped(last, taken={*(one.fire_at for one in due), *(row.fire_at for row in passed)})
+        watermark = max([one.fire_at for one in due] + [row.fire_at for row in passed] + [from_datetime(first)])
+        room = self._definition.catch_up_max if self._definition.overlap == "queue" else None
+        return Decision(self.timing(watermark), due, tuple(passed), self._definition.timezone, room)
+
+    def _first(self) -> datetime:
+        assert self._schedule.next_at is not None
+        return to_datetime(self._schedule.next_at)
+
+    def _paused_until(self, last: datetime) -> datetime | None:
+        """Up to which instant due times are skipped because of a pause; None without one."""
+        if self._schedule.is_paused(self._look.now):
+            return last
+        if self._schedule.paused_at is None or self._schedule.paused_until is None:
+            return None
+        return min(last, to_datetime(self._schedule.paused_until) - _TICK)
+
+    def _pause_in_words(self) -> str:
+        why = f": {self._schedule.reason}" if self._schedule.reason else ""
+        return f"paused by {self._schedule.paused_by}{why}"
+
+    def _chosen(self, after: datetime, last: datetime) -> list[datetime]:
+        """The due times that give a job, oldest first."""
+        definition, window = self._definition, self._definition.catch_up_window
+        opens = after if window is None else max(after, self._ago(window) - _TICK)
+        late_until = self._ago(ON_TIME / SECOND) - _TICK
+        if definition.catch_up == "none" or (definition.catch_up == "latest" and not self._any(after, late_until)):
+            if definition.catch_up == "latest":
+                opens = after
+            return list(islice(self.rule.due_between(opens, last), COUNTED))
+        return newest(self.rule, opens, last, 1 if definition.catch_up == "latest" else definition.catch_up_max)
+
+    def _ago(self, seconds: float) -> datetime:
+        """The oldest due time that was due (jitter allowed for) no longer ago than this."""
+        return to_datetime(self._look.now - self._delay - round(seconds * SECOND))
+
+    def _any(self, after: datetime, until: datetime) -> bool:
+        return until > after and next(self.rule.due_between(after, until), None) is not None
+
+    def _due(self, instant: datetime, job: NewJob) -> Due:
+        fire_at = from_datetime(instant)
+        return Due(fire_at, job, max(0, self._look.now - fire_at - self._delay))
+
+    def _missed(self, after: datetime, until: datetime) -> list[Decided]:
+        late = (self._look.now - self._delay - from_datetime(after + _TICK)) / SECOND
+        return self._run(after, until, MISSED, f"nothing looked for {span(max(0.0, late))} after it was due")
+
+    def _run(self, after: datetime, until: datetime, outcome: str, reason: str) -> list[Decided]:
+        """One row for all due times after an instant and up to another one."""
+        if until <= after:
+            return []
+        times = list(islice(self.rule.due_between(after, until), COUNTED + 1))
+        if not times:
+            return []
+        last = times[-1] if len(times) <= COUNTED else newest(self.rule, after, until, 1)[-1]
+        fire_at, since = from_datetime(last), from_datetime(times[0])
+        return [self._row(fire_at, since, min(len(times), COUNTED), outcome, reason)]
+
+    def _dropped(self, last: datetime, *, taken: set[int]) -> list[Decided]:
+        """The local times that a change of 3 h or more has dropped since the watermark."""
+        watermark = self._schedule.last_at
+        after = to_datetime(watermark) if watermark is not None else self._first() - _TICK
+        gone: dict[int, list[datetime]] = {}
+        for doubt in self.rule.doubts(after, last):
+            if doubt.kind == DROPPED:
+                gone.setdefault(from_datetime(doubt.at), []).append(doubt.local)
+        rows = []
+        for at, locals_ in gone.items():
+            instant = at - 1 if at in taken else at
+            reason = f"a change of local time skipped {locals_[0].isoformat(' ')}"
+            rows.append(self._row(instant, instant, len(locals_), SKIPPED, reason))
+        return rows
+
+    def _row(self, fire_at: int, since: int, times: int, outcome: str, reason: str) -> Decided:
+        late = max(0, self._look.now - fire_at - self._delay)
+        return Decided(
+            self._schedule.name, fire_at, since, times, outcome, reason, None, late, self._look.host, self._look.now
+        )
+
+
+def newest(rule: Rule, after: datetime, until: datetime, count: int) -> list[datetime]:
+    """The last `count` due times after an instant and up to another one, oldest first.
+
+    Found from the end: a rule of every second has more than a million of them in two weeks.
+    """
+    reach = timedelta(minutes=1)
+    while True:
+        start = max(after, until - reach) if until - after > reach else after
+        found: Sequence[datetime] = list(rule.due_between(start, until))
+        if len(found) >= count or start <= after:
+            return list(found[-count:])
+        reach *= 4

@@ -1,0 +1,152 @@
+"""Declares schedules: what a host says becomes rows, where it differs from what that host said before.
+
+A host that says the same as before changes nothing, so that of two deploys the later one holds, and a
+host with the older code overwrites nobody.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from cronq.model.schedule import EVERY_HOST, Declaration, StoredSchedule, Timing
+from cronq.schedules.deciding import Planner
+from cronq.schedules.definition import Definition
+from cronq.schedules.firing import Firing, is_outdated
+from cronq.storage.declarations import is_fresh
+from cronq.system.log import log
+from cronq.times import SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cronq.store import Store
+
+HOUR = 3600 * SECOND
+DAY = 24 * HOUR
+KEPT = 90 * DAY
+"""How long a schedule that no host declares keeps its row, and the ledger its decisions."""
+
+
+class Declaring:
+    """Makes the database say what one host does."""
+
+    def __init__(self, store: Store, firing: Firing, *, source: str, for_all: bool = False) -> None:
+        self._store = store
+        self._schedules = store.schedules
+        self._declarations = store.schedules.declarations
+        self._firing = firing
+        self._source = source
+        self._for_all = for_all
+        self._host = EVERY_HOST if for_all else os.uname().nodename
+
+    def declare(self, definitions: Sequence[Definition], *, anew: bool = False) -> list[str]:
+        """Say all that this host has to say; returns the names of the schedules that changed.
+
+        `anew` also brings back what was removed or changed elsewhere, though this host says the same as before.
+        """
+        now = self._store.tell_time()
+        said, fresh = self._declarations.of(self._host), self._fresh_hashes(now)
+        if not (definitions or said or fresh):
+            return []
+        there = {schedule.name: schedule for schedule in self._schedules.all()}
+        changed = [
+            one.name
+            for one in definitions
+            if (anew or self._differs(one, said.get(one.name)) or _stands_alone(one, there.get(one.name), fresh))
+            and self._say(one, now)
+        ]
+        names = {one.name for one in definitions}
+        gone = [name for name, one in said.items() if name not in names and one.source == self._source]
+        self._declarations.withdraw(self._host, gone)
+        self._declarations.withdraw_others(self._host) if self._for_all else self._declarations.withdraw_all(EVERY_HOST)
+        seen = [one.seen_at for one in said.values() if one.name in names]
+        if anew or changed or gone or min(seen, default=0) < now - HOUR // 2:
+            self._declarations.see(self._host, sorted(names), now)
+            changed += self._keep(now)
+        return changed
+
+    def _differs(self, definition: Definition, before: Declaration | None) -> bool:
+        return before is None or before.definition_hash != definition.hash
+
+    def _fresh_hashes(self, now: int) -> dict[str, set[str]]:
+        """The hashes of what hosts say that were seen lately, by the schedule's name."""
+        fresh: dict[str, set[str]] = {}
+        for one in self._declarations.all():
+            if is_fresh(one, now - DAY):
+                fresh.setdefault(one.name, set()).add(one.definition_hash)
+        return fresh
+
+    def _say(self, definition: Definition, now: int) -> bool:
+        """Make the schedule what this host says; returns whether that changed it."""
+        declaration = Declaration(self._host, definition.name, definition.hash, self._source, now)
+        while True:
+            stored = self._schedules.get(definition.name) or self._renamed(definition)
+            if stored is None:
+                timing = self._planner(definition, None).timing(now)
+                if self._declarations.add(declaration, definition.json, timing):
+                    return True
+                continue
+            if stored.definition == definition.json and (stored.next_at is not None or not definition.enabled):
+                self._declarations.declare(declaration)
+                return False
+            self._firing.fire(stored.name, now)
+            stored = self._schedules.get(definition.name) or stored
+            timing = self._planner(definition, stored).timing(max(now, stored.last_at or now))
+            if self._declarations.change(declaration, stored, definition.json, timing):
+                return stored.definition != definition.json or stored.next_at != timing.next_at
+
+    def _renamed(self, definition: Definition) -> StoredSchedule | None:
+        """The schedule under its former name, which it has no more."""
+        if definition.was is None or not self._declarations.rename(definition.was, definition.name):
+            return None
+        return self._schedules.get(definition.name)
+
+    def _planner(self, definition: Definition, stored: StoredSchedule | None) -> Planner:
+        row = stored or StoredSchedule(definition.name, definition.json, *[None] * 8)
+        return Planner(row, definition, self._firing.look(self._store.clock.now()))
+
+    # What no host says any more, and old rows
+
+    def _keep(self, now: int) -> list[str]:
+        """Take the due times of schedules that no host declares; forget old ones; recompute by newer zones."""
+        declared = set(self._fresh_hashes(now))
+        retired = []
+        for schedule in self._schedules.all():
+            if schedule.name not in declared:
+                retired += self._retire(schedule, now)
+            elif is_outdated(schedule, self._firing.look(now).tz_version):
+                self._recompute(schedule)
+        self._declarations.forget(before=now - KEPT)
+        self._schedules.prune(before=now - KEPT)
+        return retired
+
+    def _retire(self, schedule: StoredSchedule, now: int) -> list[str]:
+        if schedule.next_at is None:
+            if (schedule.last_at or now) < now - KEPT:
+                self._schedules.remove(schedule.name)
+            return []
+        self._firing.fire(schedule.name, now)
+        schedule = self._schedules.get(schedule.name) or schedule
+        timing = (None, None, max(now, schedule.last_at or now), schedule.tz_version)
+        if not self._schedules.set_times(schedule, Timing(*timing)):
+            return []
+        log.info("schedule %s: no host declares it any more", schedule.name)
+        return [schedule.name]
+
+    def _recompute(self, schedule: StoredSchedule) -> None:
+        if schedule.next_at is None or schedule.last_at is None:
+            return
+        definition = Definition.from_json(schedule.name, schedule.definition)
+        self._schedules.set_times(schedule, self._planner(definition, schedule).timing(schedule.last_at))
+
+
+def _stands_alone(definition: Definition, stored: StoredSchedule | None, fresh: dict[str, set[str]]) -> bool:
+    """Whether the schedule has no due times though it should, or a definition that no host declares any more."""
+    if stored is None:
+        return False
+    if stored.next_at is None and definition.enabled:
+        return True
+    return stored.definition != definition.json and Definition.from_json(
+        stored.name, stored.definition
+    ).hash not in fresh.get(definition.name, set())

@@ -1,0 +1,98 @@
+"""Enqueues the jobs of schedules whose due times have come, from the definitions in the database alone.
+
+Every process that looks does the same; the store lets one of them decide each due time.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from cronq.errors import CronqError, Unavailable
+from cronq.model.schedule import ENQUEUED
+from cronq.schedules.deciding import Look, Planner
+from cronq.schedules.definition import Definition
+from cronq.schedules.rule import tzdata_version
+from cronq.system.log import log
+
+if TYPE_CHECKING:
+    from cronq.model.schedule import StoredSchedule
+    from cronq.store import Store
+
+_AT_ONCE = 500
+"""Schedules that are read at once."""
+
+
+class Firing:
+    """Decides due times. One for each process, which tells the log once of a schedule that it can't fire."""
+
+    def __init__(self, store: Store) -> None:
+        self.unable: dict[str, str] = {}
+        """Schedules that can't be fired here, and why."""
+        self._store = store
+        self._host = os.uname().nodename
+        self._installation: str | None = None
+        self._tz_version = tzdata_version()
+
+    def look(self, now: int) -> Look:
+        """What this host computes by."""
+        if self._installation is None:
+            self._installation = self._store.schedules.installation()
+        return Look(now, self._host, self._tz_version, self._installation)
+
+    def fire_all(self, now: int) -> int:
+        """Decide every due time up to an instant; returns how many jobs were enqueued."""
+        jobs, refused = 0, set[str]()
+        while True:
+            rows = self._store.schedules.due(now, limit=_AT_ONCE + len(refused))
+            rows = [row for row in rows if row.name not in refused]
+            if not rows:
+                return jobs
+            for row in rows:
+                fired = self._fire(row, now)
+                jobs += fired or 0
+                if fired is None:
+                    refused.add(row.name)
+
+    def fire(self, name: str, now: int) -> int:
+        """Decide the due times of one schedule up to an instant; returns how many jobs were enqueued."""
+        jobs = 0
+        while True:
+            row = self._store.schedules.get(name)
+            if row is None or row.due_at is None or row.due_at > now:
+                return jobs
+            fired = self._fire(row, now)
+            if fired is None:
+                return jobs
+            jobs += fired
+
+    def _fire(self, row: StoredSchedule, now: int) -> int | None:
+        """Decide what is due of one schedule; returns the number of jobs, None where that can't be done here."""
+        try:
+            definition = Definition.from_json(row.name, row.definition)
+            planner = Planner(row, definition, self.look(now))
+            if is_outdated(row, self._tz_version):
+                self._store.schedules.set_times(row, planner.timing(row.last_at or now))
+                return 0
+            decided = self._store.schedules.decide(row, planner.decide(definition.job()), host=self._host)
+        except CronqError as error:
+            if isinstance(error, Unavailable):
+                raise
+            self._tell(row.name, str(error))
+            return None
+        self.unable.pop(row.name, None)
+        return sum(one.outcome == ENQUEUED for one in decided or ())
+
+    def _tell(self, name: str, why: str) -> None:
+        if self.unable.get(name) != why:
+            self.unable[name] = why
+            log.error("schedule %s can't be fired on this host: %s", name, why)
+
+
+def is_outdated(row: StoredSchedule, tz_version: str) -> bool:
+    """Whether its next due time was computed by older time zone data than this."""
+    return tz_version[:1].isdigit() and row.last_at is not None and _known(row.tz_version) < tz_version
+
+
+def _known(tz_version: str | None) -> str:
+    return tz_version if tz_version and tz_version[:1].isdigit() else ""

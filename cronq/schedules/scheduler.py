@@ -1,0 +1,72 @@
+"""What `run` and `work` do about schedules while they live: declare them, and decide due times as they come.
+
+Importing this costs nothing: what computes due times is imported when there is something to compute.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from cronq.locks import note_declared
+from cronq.times import SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cronq.config.loader import Config
+    from cronq.schedules.definition import Definition
+    from cronq.schedules.firing import Firing
+    from cronq.store import Store
+
+_DECLARE_EVERY = 1800.0
+"""Seconds after which a host says again that it is there."""
+
+
+class Scheduler:
+    """Declares what this host has to say, and fires what is due of all schedules, whatever the runner's filters."""
+
+    def __init__(self, store: Store, config: Config, definitions: Callable[[], Sequence[Definition]]) -> None:
+        self.due_at: int | None = None
+        """The instant at which a due time is to be decided next, as far as known."""
+        self._store = store
+        self._config = config
+        self._definitions = definitions
+        self._declare_at = 0.0
+        self._firing: Firing | None = None
+
+    def look(self) -> int:
+        """Declare if it is time for that, and fire what is due; returns how many jobs were enqueued."""
+        if time.monotonic() >= self._declare_at:
+            self._declare_at = time.monotonic() + _DECLARE_EVERY
+            self._declare()
+        self.due_at = self._store.schedules.next_due()
+        return self.fire_when_due()
+
+    def fire_when_due(self) -> int:
+        """Fire what has become due since the last look; returns how many jobs were enqueued."""
+        now = self._store.clock.now()
+        if self.due_at is None or self.due_at > now:
+            return 0
+        jobs = self._fires().fire_all(now)
+        self.due_at = self._store.schedules.next_due()
+        if self.due_at is not None and self.due_at <= now:  # what can't be fired here is for other hosts
+            self.due_at = now + 60 * SECOND
+        return jobs
+
+    def _fires(self) -> Firing:
+        if self._firing is None:
+            from cronq.schedules.firing import Firing  # here, not above: it imports cronsim and zoneinfo
+
+            self._firing = Firing(self._store)
+        return self._firing
+
+    def _declare(self) -> None:
+        if self._config.declare == "sync":
+            return
+        definitions = self._definitions()
+        if definitions or self._store.schedules.declarations.exist():
+            from cronq.schedules.declaring import Declaring  # as above
+
+            Declaring(self._store, self._fires(), source=self._config.app or "cronq.toml").declare(definitions)
+        note_declared(self._config)

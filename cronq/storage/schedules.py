@@ -1,0 +1,225 @@
+"""Schedules in the database: their rows, the decisions about their due times, and the ledger of these.
+
+Each due time is decided once in the whole cluster. Two guards see to it: a decision changes the
+schedule's row only where it is as it was read, and a due time has one row in the ledger.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING
+
+from cronq.model.schedule import ENQUEUED, SKIPPED, Decided, Decision, Due, StoredSchedule, Timing
+from cronq.storage.declarations import Declarations
+from cronq.storage.drivers.database import Duplicate
+from cronq.times import in_zone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from cronq.model.job import Enqueued, NewJob
+    from cronq.storage.drivers.database import Transaction
+    from cronq.storage.enqueue import Inserter
+    from cronq.storage.tables import Tables
+    from cronq.storage.wake import Wake
+
+_INSTALLATION = "installation"
+_EVER = 2**62
+_FIRST = -(2**62)
+KEPT_AT_LEAST = 20
+"""Rows of the ledger that each schedule keeps, however old they are."""
+
+
+class Schedules:
+    """Reads schedules, decides their due times and keeps the ledger."""
+
+    def __init__(self, tables: Tables, inserter: Inserter, wake: Wake) -> None:
+        self.declarations = Declarations(tables)
+        self._sql = tables.sql
+        self._tables = tables
+        self._inserter = inserter
+        self._wake = wake
+
+    # Reading
+
+    def next_due(self) -> int | None:
+        """The instant at which the next due time is to be decided."""
+        return self._tables.query(self._sql.schedules.next_due)[0][0]  # type: ignore[no-any-return]
+
+    def due(self, now: int, *, limit: int) -> list[StoredSchedule]:
+        """The schedules with a due time to decide, the earliest first."""
+        return [StoredSchedule._make(row) for row in self._tables.query(self._sql.schedules.due, (now, limit))]
+
+    def get(self, name: str) -> StoredSchedule | None:
+        """The schedule with this name, None if there is none."""
+        rows = self._tables.query(self._sql.schedules.one, (name,))
+        return StoredSchedule._make(rows[0]) if rows else None
+
+    def all(self) -> list[StoredSchedule]:
+        """All schedules by name."""
+        return [StoredSchedule._make(row) for row in self._tables.query(self._sql.schedules.all)]
+
+    def installation(self) -> str:
+        """A text that is the same on all hosts of this database, and on no other one's."""
+        asked = self._tables.query(self._sql.schedules.installation, (_INSTALLATION,))
+        if asked:
+            return asked[0][0]  # type: ignore[no-any-return]
+        made = os.urandom(8).hex()
+        try:
+            self._tables.open().execute(self._sql.schedules.first_installation, (_INSTALLATION, made))
+        except Duplicate:  # another host was quicker, or an answer got lost
+            return self.installation()
+        return made
+
+    # Deciding
+
+    def decide(self, schedule: StoredSchedule, decision: Decision, *, host: str) -> list[Decided] | None:
+        """Enqueue the jobs of a decision and keep it in the ledger, in one transaction.
+
+        Returns the rows of the ledger; None where the schedule isn't as it was read: another process was
+        quicker or changed it, or this decision is in the database and the answer to its COMMIT got lost.
+        """
+        while True:
+            attempt = _Attempt(schedule, decision, host, self._tables.clock.now())
+            try:
+                rows = self._tables.open().transact(partial(self._decide, attempt))
+            except Duplicate:
+                decision = self._without_decided(schedule.name, decision)
+                continue
+            if attempt.enqueued:
+                self._wake.enqueued(attempt.jobs, attempt.enqueued, attempt.now)
+            return rows
+
+    def _decide(self, attempt: _Attempt, tx: Transaction) -> list[Decided] | None:
+        schedule, decision = attempt.schedule, attempt.decision
+        attempt.jobs, attempt.enqueued = [], []
+        if not self._change(tx, self._sql.schedules.advance, schedule, decision.timing):
+            return None
+        rows = [*decision.passed]
+        room = self._room(tx, schedule, decision)
+        for due in decision.due:
+            rows.append(self._enqueue(tx, attempt, due, room))
+            room = None if room is None else room - 1
+        rows = sorted(_merged(rows), key=lambda row: row.fire_at)
+        for row in rows:
+            tx.execute(self._sql.schedules.record, row)
+        if attempt.enqueued:
+            self._wake.with_commit(tx)
+        return rows
+
+    def _change(self, tx: Transaction, sql: str, schedule: StoredSchedule, values: Sequence[object]) -> bool:
+        """Change the row, unless it differs from what was read."""
+        read = (schedule.name, schedule.next_at, schedule.definition, schedule.paused_at)
+        return bool(tx.execute(sql, (*values, *read)).rowcount)
+
+    def _room(self, tx: Transaction, schedule: StoredSchedule, decision: Decision) -> int | None:
+        if decision.room is None or not decision.due:
+            return None
+        unfinished: int = tx.query(self._sql.schedules.unfinished_in_group, (decision.due[0].job.group,))[0][0]
+        del schedule
+        return decision.room - unfinished
+
+    def _enqueue(self, tx: Transaction, attempt: _Attempt, due: Due, room: int | None) -> Decided:
+        if room is not None and room <= 0:
+            return attempt.row(due, SKIPPED, reason=f"{attempt.decision.room} jobs of it are unfinished")
+        new = self._inserter.accept_in(tx, due.job, now=attempt.now)
+        if new.existing:
+            return attempt.row(due, SKIPPED, reason=f"job {new.id} is unfinished")
+        local = in_zone(due.fire_at, attempt.decision.zone)
+        tx.execute(self._sql.schedules.mark_job, (attempt.schedule.name, local, new.id))
+        attempt.jobs.append(due.job)
+        attempt.enqueued.append(new)
+        return attempt.row(due, ENQUEUED, job_id=new.id)
+
+    def _without_decided(self, name: str, decision: Decision) -> Decision:
+        """The decision without the due times that are in the ledger, as after a reset."""
+        instants = [due.fire_at for due in decision.due] + [row.fire_at for row in decision.passed]
+        found = self._tables.query(self._sql.schedules.decided, (name, self._tables.unprepared.many(instants)))
+        decided = {row[0] for row in found}
+        if not decided:
+            raise Duplicate(name)
+        return decision._replace(
+            due=tuple(due for due in decision.due if due.fire_at not in decided),
+            passed=tuple(row for row in decision.passed if row.fire_at not in decided),
+        )
+
+    def set_times(self, schedule: StoredSchedule, timing: Timing) -> bool:
+        """Change when the schedule is due next; False where it isn't as it was read."""
+        transact = self._tables.open().transact
+        return transact(lambda tx: self._change(tx, self._sql.schedules.advance, schedule, timing))
+
+    # Steering
+
+    def pause(self, name: str, *, until: int | None, by: str, reason: str | None) -> bool:
+        """Skip the due times from now on; False if there is no such schedule."""
+        how = (self._tables.clock.now(), until, by, reason, name)
+        return bool(self._tables.open().execute(self._sql.schedules.pause, how).rowcount)
+
+    def resume(self, name: str) -> bool:
+        """Let a paused schedule go on; False if it isn't paused."""
+        return bool(self._tables.open().execute(self._sql.schedules.resume, (name,)).rowcount)
+
+    def remove(self, name: str) -> bool:
+        """Delete the schedule, its declarations and its ledger; False if there is none."""
+        return self._tables.open().transact(partial(self._remove, name))
+
+    def _remove(self, name: str, tx: Transaction) -> bool:
+        found = tx.execute(self._sql.schedules.remove, (name,)).rowcount
+        tx.execute(self._sql.schedules.undeclare_everywhere, (name,))
+        tx.execute(self._sql.schedules.forget_ledger, (name,))
+        return bool(found)
+
+    # The ledger
+
+    def ledger(self, name: str, *, since: int = _FIRST, until: int = _EVER, limit: int = 1000) -> list[Decided]:
+        """The decisions about due times from `since` up to `until`, newest first."""
+        rows = self._tables.query(self._sql.schedules.ledger, (name, since, until, limit))
+        return [Decided._make(row) for row in rows]
+
+    def decision_of(self, job_id: int) -> Decided | None:
+        """The decision that enqueued this job; None for a job that no schedule made."""
+        rows = self._tables.query(self._sql.schedules.fire_of_job, (job_id,))
+        return Decided._make(rows[0]) if rows else None
+
+    def prune(self, *, before: int) -> int:
+        """Delete decisions older than an instant, but for the newest of each schedule; returns how many."""
+        names = [row[0] for row in self._tables.query(self._sql.schedules.recorded_schedules)]
+        return sum(self._prune(name, before) for name in names)
+
+    def _prune(self, name: str, before: int) -> int:
+        kept = self._tables.query(self._sql.schedules.nth_newest, (name, KEPT_AT_LEAST - 1))
+        if not kept:
+            return 0
+        limit = min(before, kept[0][0])
+        return self._tables.open().execute(self._sql.schedules.prune_ledger, (name, limit)).rowcount
+
+
+class _Attempt:
+    """One try of the transaction, and what it enqueued."""
+
+    def __init__(self, schedule: StoredSchedule, decision: Decision, host: str, now: int) -> None:
+        self.schedule = schedule
+        self.decision = decision
+        self.host = host
+        self.now = now
+        self.jobs: list[NewJob] = []
+        self.enqueued: list[Enqueued] = []
+
+    def row(self, due: Due, outcome: str, *, reason: str | None = None, job_id: int | None = None) -> Decided:
+        """What the ledger says about one due time."""
+        return Decided(
+            self.schedule.name, due.fire_at, due.fire_at, 1, outcome, reason, job_id, due.late, self.host, self.now
+        )
+
+
+def _merged(rows: Iterable[Decided]) -> list[Decided]:
+    """The rows, those in a run that were skipped for the same reason as one."""
+    merged: list[Decided] = []
+    for row in rows:
+        last = merged[-1] if merged else None
+        if last and last.outcome == row.outcome == SKIPPED and last.reason == row.reason:
+            merged[-1] = row._replace(since=last.since, times=last.times + row.times)
+        else:
+            merged.append(row)
+    return merged

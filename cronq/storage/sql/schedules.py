@@ -1,0 +1,110 @@
+"""The statements about schedules, their declarations and their ledger."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cronq.storage.sql.dialect import Names
+
+SCHEDULE_COLUMNS = "name, definition, next_at, due_at, last_at, tz_version, paused_at, paused_until, paused_by, reason"
+"""In the order of cronq.model.schedule.StoredSchedule."""
+
+FIRE_COLUMNS = "schedule, fire_at, since, count, outcome, reason, job_id, late, host, decided_at"
+"""In the order of cronq.model.schedule.Decided."""
+
+DECLARATION_COLUMNS = "host, name, definition_hash, source, seen_at"
+"""In the order of cronq.model.schedule.Declaration."""
+
+_UNFINISHED = "('scheduled', 'ready', 'blocked', 'running', 'retrying', 'waiting', 'pending')"
+
+
+class ScheduleStatements:
+    """Each says which index serves it; there are few schedules, and many rows of the ledger."""
+
+    def __init__(self, names: Names) -> None:
+        family = names.dialect.family
+        # NULL is equal to NULL here, and only here.
+        self._same = {"sqlite": "{} IS ?", "mysql": "{} <=> ?", "postgresql": "{} IS NOT DISTINCT FROM ?"}[family]
+        self._firing(names)
+        self._ledger(names)
+        self._declaring(names)
+        self._steering(names)
+
+    def _unchanged(self) -> str:
+        columns = ("next_at", "definition", "paused_at")
+        return f"name = ? AND {' AND '.join(self._same.format(column) for column in columns)}"
+
+    def _firing(self, names: Names) -> None:
+        # Served by the index `due`.
+        self.next_due = f"SELECT min(due_at) FROM {names.schedules}"
+        self.due = f"SELECT {SCHEDULE_COLUMNS} FROM {names.schedules} WHERE due_at <= ? ORDER BY due_at, name LIMIT ?"
+        # Served by the primary key. Only one of those who looked at the same row finds it unchanged.
+        self.advance = (
+            f"UPDATE {names.schedules} SET next_at = ?, due_at = ?, last_at = ?, tz_version = ?"
+            f" WHERE {self._unchanged()}"
+        )
+        self.mark_job = f"UPDATE {names.jobs} SET schedule = ?, scheduled_for = ? WHERE id = ?"
+        # Served by the index `group`.
+        self.unfinished_in_group = f"SELECT count(*) FROM {names.jobs} WHERE job_group = ? AND state IN {_UNFINISHED}"
+        # Served by the primary key, a lease's name: one row keeps the id of this installation.
+        self.installation = f"SELECT worker FROM {names.leases} WHERE name = ?"
+        self.first_installation = f"INSERT INTO {names.leases} (name, worker, lease_until) VALUES (?, ?, 0)"
+
+    def _ledger(self, names: Names) -> None:
+        # Served by the primary key, schedule and due time.
+        holes = ", ".join("?" * len(FIRE_COLUMNS.split(",")))
+        self.record = f"INSERT INTO {names.fires} ({FIRE_COLUMNS}) VALUES ({holes})"
+        self.ledger = (
+            f"SELECT {FIRE_COLUMNS} FROM {names.fires} WHERE schedule = ? AND fire_at >= ? AND fire_at < ?"
+            " ORDER BY fire_at DESC LIMIT ?"
+        )
+        self.decided = f"SELECT fire_at FROM {names.fires} WHERE schedule = ? AND fire_at {names.dialect.among}"
+        self.replace = (
+            f"UPDATE {names.fires} SET outcome = ?, reason = ?, job_id = ?, decided_at = ?, host = ?"
+            " WHERE schedule = ? AND fire_at = ? AND count = 1 AND outcome <> 'enqueued'"
+        )
+        # Served by the index `job`.
+        self.fire_of_job = f"SELECT {FIRE_COLUMNS} FROM {names.fires} WHERE job_id = ?"
+        # Served by the primary key, a step for each schedule.
+        self.recorded_schedules = f"SELECT DISTINCT schedule FROM {names.fires}"
+        self.nth_newest = f"SELECT fire_at FROM {names.fires} WHERE schedule = ? ORDER BY fire_at DESC LIMIT 1 OFFSET ?"
+        self.prune_ledger = f"DELETE FROM {names.fires} WHERE schedule = ? AND fire_at < ?"
+        self.forget_ledger = f"DELETE FROM {names.fires} WHERE schedule = ?"
+        self.rename_ledger = f"UPDATE {names.fires} SET schedule = ? WHERE schedule = ?"
+
+    def _declaring(self, names: Names) -> None:
+        # Served by the primary keys, host and name, or name.
+        holes = ", ".join("?" * len(DECLARATION_COLUMNS.split(",")))
+        self.declared_by = f"SELECT {DECLARATION_COLUMNS} FROM {names.declarations} WHERE host = ? ORDER BY name"
+        self.any_declaration = f"SELECT 1 FROM {names.declarations} LIMIT 1"
+        self.all_declarations = f"SELECT {DECLARATION_COLUMNS} FROM {names.declarations} ORDER BY name, host"
+        self.declare = f"INSERT INTO {names.declarations} ({DECLARATION_COLUMNS}) VALUES ({holes})"
+        self.declare_anew = (
+            f"UPDATE {names.declarations} SET definition_hash = ?, source = ?, seen_at = ? WHERE host = ? AND name = ?"
+        )
+        self.see = f"UPDATE {names.declarations} SET seen_at = ? WHERE host = ? AND name {names.dialect.among}"
+        self.undeclare = f"DELETE FROM {names.declarations} WHERE host = ? AND name {names.dialect.among}"
+        self.undeclare_everywhere = f"DELETE FROM {names.declarations} WHERE name = ?"
+        self.undeclare_host = f"DELETE FROM {names.declarations} WHERE host = ?"
+        self.undeclare_others = f"DELETE FROM {names.declarations} WHERE host <> ?"
+        self.forget_declarations = f"DELETE FROM {names.declarations} WHERE seen_at < ? AND host <> '*'"
+
+    def _steering(self, names: Names) -> None:
+        # Served by the primary key; there are few schedules.
+        self.all = f"SELECT {SCHEDULE_COLUMNS} FROM {names.schedules} ORDER BY name"
+        self.one = f"SELECT {SCHEDULE_COLUMNS} FROM {names.schedules} WHERE name = ?"
+        holes = ", ".join("?" * len(SCHEDULE_COLUMNS.split(",")))
+        self.add = f"INSERT INTO {names.schedules} ({SCHEDULE_COLUMNS}) VALUES ({holes})"
+        self.define = (
+            f"UPDATE {names.schedules} SET definition = ?, next_at = ?, due_at = ?, last_at = ?, tz_version = ?"
+            f" WHERE {self._unchanged()}"
+        )
+        self.rename = f"UPDATE {names.schedules} SET name = ? WHERE name = ?"
+        self.pause = (
+            f"UPDATE {names.schedules} SET paused_at = ?, paused_until = ?, paused_by = ?, reason = ? WHERE name = ?"
+        )
+        self.resume = (
+            f"UPDATE {names.schedules} SET paused_at = NULL, paused_until = NULL, paused_by = NULL, reason = NULL"
+            " WHERE name = ? AND paused_at IS NOT NULL"
+        )
+        self.remove = f"DELETE FROM {names.schedules} WHERE name = ?"

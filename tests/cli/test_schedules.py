@@ -1,0 +1,92 @@
+"""Schedules from a shell: declared in cronq.toml and in the app, fired by `cronq run`."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+
+import pytest
+
+from tests.project import APP, CONFIG, Project
+from tests.waiting import wait_until
+
+EVERY_SECOND = """
+[schedules."tick"]
+every = "1s"
+command = "echo $CRONQ_SCHEDULED_FOR"
+timezone = "Europe/Prague"
+"""
+
+DECORATED = """
+
+@queue.cron("*/1 * * * * *", overlap="allow")
+@queue.every("1h", name="add.hourly", args={"a": 3, "b": 4})
+@queue.task(name="when", queue="times")
+def when() -> str:
+    from cronq import current_job
+
+    return str(current_job().scheduled_for)
+"""
+
+
+def rows(project: Project, sql: str) -> list[tuple[object, ...]]:
+    with sqlite3.connect(project.database) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def fired(project: Project) -> bool:
+    project.done("run")
+    return bool(rows(project, "SELECT 1 FROM cronq_jobs WHERE state = 'finished'"))
+
+
+def test_a_schedule_in_the_config_is_fired_by_run(project: Project) -> None:
+    project.write("cronq.toml", CONFIG + EVERY_SECOND)
+    wait_until(lambda: fired(project))
+    shown = project.show(1)
+    assert shown["schedule"] == "tick"
+    assert shown["scheduled_for"].endswith("Z")
+    assert shown["output"]["stdout"].rstrip() in {
+        f"{shown['scheduled_for'][:11]}{hour}{shown['scheduled_for'][13:19]}+0{offset}:00"
+        for offset in (1, 2)
+        for hour in (f"{(int(shown['scheduled_for'][11:13]) + offset) % 24:02}",)
+    }
+
+
+def test_decorators_declare_schedules_with_the_options_of_their_tasks(project: Project) -> None:
+    project.write("jobs.py", APP + DECORATED)
+    wait_until(lambda: fired(project))
+    (shown, *_) = project.jobs("--queue", "times")
+    assert shown["result"].endswith("+00:00")
+    ((definition,),) = rows(project, "SELECT definition FROM cronq_schedules WHERE name = 'when'")
+    assert json.loads(str(definition))["queue"] == "times"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('[schedules."x"]\ncron = "61 * * * *"\ntask = "add"\n', "schedules.x"),
+        ('[schedules."x"]\nevery = "1h"\ntimezone = "Europe/Praha"\n', "did you mean 'Europe/Prague'?"),
+    ],
+)
+def test_a_bad_schedule_is_a_configuration_error(project: Project, text: str, named: str) -> None:
+    project.write("cronq.toml", CONFIG + text)
+    ran = project.cronq("run")
+    assert (ran.status, ran.stdout) == (78, "")
+    assert named in ran.stderr
+
+
+def test_a_name_that_the_config_and_the_app_declare_is_refused(project: Project) -> None:
+    project.write("jobs.py", APP + DECORATED)
+    project.write("cronq.toml", CONFIG + '[schedules."when"]\nevery = "1h"\n')
+    ran = project.cronq("run")
+    assert ran.status == 78
+    assert "expected one schedule of this name" in ran.stderr
+
+
+def test_a_removed_schedule_is_no_more_due(project: Project) -> None:
+    project.write("cronq.toml", CONFIG + EVERY_SECOND)
+    project.done("run")
+    project.write("cronq.toml", CONFIG)
+    project.done("run")
+    assert rows(project, "SELECT next_at, due_at FROM cronq_schedules") == [(None, None)]
+    assert rows(project, "SELECT count(*) FROM cronq_declarations") == [(0,)]
