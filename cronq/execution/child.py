@@ -8,7 +8,6 @@ is the generation of the hand-over: jobs of an older one have been taken back.
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # signal.getsignal makes an enum, and this is asked after each job
 import errno
 import marshal
 import os
@@ -19,15 +18,17 @@ import sys
 import time
 from collections import deque
 from contextlib import suppress
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from cronq.errors import Terminated, TimeLimitExceeded
+from cronq.execution import threads
 from cronq.execution.journal_file import CHILD_VARIABLE
+from cronq.execution.process_state import LONG
 from cronq.execution.verdict import verdict_of
 from cronq.model.claimed_job import Claimed
 from cronq.model.outcome import Outcome
 from cronq.system import process_tree
-from cronq.system.descriptors import out_of_the_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from cronq.execution.executor import Executor
     from cronq.execution.journal import Journal
     from cronq.execution.output_capture import Capture
+    from cronq.execution.process_state import ProcessState
 
 LOST_DESCRIPTORS = 119
 """Exit status of a child whose task closed descriptors that weren't its own."""
@@ -58,6 +60,9 @@ _FORKING = 40_000
 _QUIET = 64
 """Jobs that end before the runner is told of them, if they are quick."""
 
+_LONGEST_REMARK = 1000
+"""Bytes; a pipe keeps what is written at once together."""
+
 _DYING = 0.005
 """Seconds between two looks whether killed processes are gone."""
 
@@ -66,7 +71,7 @@ _INTERRUPTED = frozenset({"timeout", "crashed"})
 
 
 class Pipes(NamedTuple):
-    """The child's ends: permits and messages to read, the bell to ring when something ended."""
+    """The child's ends: permits and messages to read, the bell to ring when something ended, or to say something."""
 
     permits: int
     messages: int
@@ -80,6 +85,7 @@ class Tools(NamedTuple):
     captures: tuple[Capture, Capture]
     executor: Executor
     time_limit: Callable[[Claimed], float]
+    state: ProcessState
 
 
 def packed(jobs: Iterable[Claimed], generation: int) -> bytes:
@@ -93,7 +99,7 @@ class Child:
 
     def __init__(self, line: Pipes, tools: Tools) -> None:
         self._line = line
-        self._journal, self._captures, self._executor, self._time_limit = tools
+        self._journal, self._captures, self._executor, self._time_limit, self._state = tools
         self._hand: deque[tuple[int, Claimed]] = deque()
         self._stopped: dict[str, int] = {}
         self._running = (0, 0)
@@ -101,14 +107,14 @@ class Child:
         self._limit = 0.0
         self._untold = 0
         self._pid = os.getpid()
-        self._on_sigterm = self._time_is_up
-        self._directory = _here()
         self._idle = select.poll()
         self._idle.register(line.permits, select.POLLIN)
 
     def serve(self) -> NoReturn:
         """Work until the runner closes the permits; never returns."""
-        signal.signal(signal.SIGTERM, self._on_sigterm)
+        signal.signal(signal.SIGTERM, self._time_is_up)
+        handlers = {int(number): signal.getsignal(number) for number in _OWN_SIGNALS}
+        self._state.begin(handlers, {CHILD_VARIABLE: self._journal.file.value})
         try:
             while True:
                 self._run(self._next())
@@ -166,18 +172,26 @@ class Child:
         self._deadline = None
         if os.getpid() != self._pid:
             os._exit(0 if outcome.kind in _CONTINUES else 1)  # the task forked, and both returned
+        took = time.monotonic_ns() - begun
+        lasting = self._put_back(job, took)
         if outcome.kind in _INTERRUPTED:
             self._end_descendants()
         self._note(job, self._with_output(outcome))
         if outcome.kind in _INTERRUPTED:
             os.kill(self._pid, signal.SIGKILL)  # what was interrupted may have left locks, half a state, anything
-        self._put_back()
+        self._go_on(job, outcome, took)
+        if lasting:
+            self._leave(f"job {job.id} changed {lasting}")
+
+    def _go_on(self, job: Claimed, outcome: Outcome, took: int) -> None:
+        sys.stdout, sys.stderr = (capture.stream for capture in self._captures)
         if job.group is not None and outcome.kind not in _CONTINUES:
             self._stopped[job.group] = job.token
-        took = time.monotonic_ns() - begun
         self._tell(at_once=took > _QUICK)
         if took > _FORKING and (left := _children_left()):
             self._leave(f"job {job.id} left {left} running")
+        if self._state.threads_left():
+            self._leave(f"job {job.id} left {threads.described()} running")
 
     def _note(self, job: Claimed, outcome: Outcome) -> None:
         try:
@@ -187,7 +201,7 @@ class Child:
 
     def _executed(self, job: Claimed) -> Outcome:
         try:
-            return self._executor.execute(job)
+            return copy_context().run(self._executor.execute, job)
         except (TimeLimitExceeded, Terminated) as error:  # the signal came when the task had just returned
             return verdict_of(error, self._executor.now())
 
@@ -206,13 +220,19 @@ class Child:
             os.write(2, f"{why}\n".encode())
         os._exit(REPLACED)
 
-    def _put_back(self) -> None:
-        """Undo what the task may have done to this process and the next job would stumble over."""
-        sys.stdout, sys.stderr = (capture.stream for capture in self._captures)
-        if _signal.getsignal(signal.SIGTERM) is not self._on_sigterm:
-            signal.signal(signal.SIGTERM, self._on_sigterm)
-        if self._directory is not None:
-            os.fchdir(self._directory)
+    def _put_back(self, job: Claimed, took: int) -> str:
+        """Undo what the task has done to this process and the next job would meet; returns what can't be undone."""
+        if took <= LONG and not self._state.may_differ():
+            return ""
+        undone, lasting = self._state.put_back()
+        if undone:
+            self._remark(f"job {job.id} changed {', '.join(undone)} of its process: put back")
+        return ", ".join(lasting)
+
+    def _remark(self, text: str) -> None:
+        """Have the runner log a line."""
+        with suppress(BlockingIOError):
+            os.write(self._line.bell, text.encode("utf-8", "backslashreplace")[:_LONGEST_REMARK] + b"\n")
 
     def _with_output(self, outcome: Outcome) -> Outcome:
         try:
@@ -254,14 +274,6 @@ def _children_left() -> str:
     return f"process {', '.join(map(process_tree.name_of, running))}" if running else ""
 
 
-def _here() -> int | None:
-    """The current directory, as a descriptor to come back by; None if it is gone."""
-    try:
-        return out_of_the_way(os.open(".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC))
-    except OSError:
-        return None
-
-
 def _not_started() -> Outcome:
     now = time.time_ns() // 1000
     return Outcome("", now, now, "release")
@@ -289,18 +301,27 @@ def become(captures: tuple[Capture, Capture], journal: Journal, serve: Callable[
         os._exit(BROKEN)
 
 
+_OWN_SIGNALS = {
+    **dict.fromkeys(
+        (
+            signal.SIGCHLD,
+            signal.SIGALRM,
+            signal.SIGUSR1,
+            signal.SIGUSR2,
+            signal.SIGHUP,
+            signal.SIGQUIT,
+            signal.SIGPIPE,
+        ),
+        signal.SIG_DFL,
+    ),
+    signal.SIGINT: signal.SIG_IGN,
+    signal.SIGTERM: signal.SIG_IGN,
+}
+"""What a child does at signals; the last one is replaced when it is ready."""
+
+
 def _own_signals() -> None:
     signal.set_wakeup_fd(-1)
-    for number in (
-        signal.SIGCHLD,
-        signal.SIGALRM,
-        signal.SIGUSR1,
-        signal.SIGUSR2,
-        signal.SIGHUP,
-        signal.SIGQUIT,
-        signal.SIGPIPE,
-    ):
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number, handler in _OWN_SIGNALS.items():
+        signal.signal(number, handler)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -22,6 +22,7 @@ from cronq.execution import leftovers
 from cronq.execution.executor import Executor
 from cronq.execution.journal import Journal, path_for
 from cronq.execution.output_capture import Capture
+from cronq.execution.process_state import ProcessState
 from cronq.model.claimed_job import Failure
 from cronq.model.outcome import Outcome
 from cronq.system import process_tree
@@ -200,6 +201,7 @@ class Pool:
         self._looked = 0.0
         self._full = _JOURNAL_FULL
         self._stillborn = 0
+        self._state = ProcessState()
         self.members: list[ChildHandle] = []
         self.retired: list[ChildHandle] = []
 
@@ -224,6 +226,7 @@ class Pool:
                 return None
             why = f"{self._setting.config.lock_dir}: {error.strerror}: no room for the journals of jobs"
             raise Unavailable(f"{why}; make some, or set lock_dir to a directory that has it") from None
+        self._state.read_before_fork()
         runner = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -246,7 +249,7 @@ class Pool:
         setting, journal = self._setting, member.journal
         executor = Executor(setting.registry, setting.config, setting.clock, in_child=journal.name_command)
         line = child_side.Pipes(*map(out_of_the_way, (member.permits[0], member.messages[0], self._bell[1])))
-        tools = child_side.Tools(journal, member.captures, executor, setting.policies.time_limit)
+        tools = child_side.Tools(journal, member.captures, executor, setting.policies.time_limit, self._state)
         child_side.Child(line, tools).serve()
 
     def let_go(self) -> None:
@@ -273,11 +276,22 @@ class Pool:
             if member.unsent:
                 poll.register(member.messages[1], select.POLLOUT)
         poll.poll(timeout * 1000)
-        for fd in (self._bell[0], *extra):
+        for fd in extra:
             with contextlib.suppress(BlockingIOError):
                 os.read(fd, 65_536)
+        self._listen()
         for member in self.members:
             member.push()
+
+    def _listen(self) -> None:
+        """Log what the children have said beside ringing."""
+        with contextlib.suppress(BlockingIOError):
+            said = os.read(self._bell[0], 65_536).replace(b"\0", b"")
+            if said:
+                from cronq.system.log import log  # serve-inetd starts a job before it imports logging
+
+                for line in said.decode(errors="replace").splitlines():
+                    log.info("%s", line)
 
     def collect(self) -> tuple[list[Ended], list[Claimed]]:
         """Attempts that ended, the dead children's included, and jobs that a dead child never started."""
@@ -484,6 +498,7 @@ class Pool:
         for member in list(self.members):
             self._retire(member)
             os.waitpid(member.pid, 0)
+        self._listen()
         for fd in self._bell:
             os.close(fd)
 

@@ -78,7 +78,8 @@ class _Command:
         self._streams = {pair[0]: HeadAndTail() for pair in self._pipes}
         sys.stdout.flush()
         sys.stderr.flush()
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a task before this one may have turned it off
+        if signal.getsignal(signal.SIGCHLD) is not signal.SIG_DFL:  # a task before this one may have turned it off
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._usage: tuple[int, float] | None = None
         self.pid = os.fork()
         """The command's own process."""

@@ -1,0 +1,277 @@
+"""What a job may change of the process that it runs in: kept as it was, and put back before the next job.
+
+To look at all of it after each job would cost more than a short job takes. So the functions that change it are
+replaced in the child by ones that note their call, and only what was touched is looked at. After a job that took
+long all is looked at, because code in C calls no function of Python's.
+"""
+
+from __future__ import annotations
+
+import _locale
+import _signal  # type: ignore[import-not-found]  # signal.getsignal makes an enum of each handler
+import _thread
+import gc
+import os
+import resource
+import signal
+import sys
+import time
+from contextlib import suppress
+from functools import wraps
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cronq.system.descriptors import out_of_the_way
+from cronq.system.process import signal_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+LONG = 20_000_000
+"""Nanoseconds: after a job that took longer, all is looked at."""
+
+_ITIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+_SIGNALS = {signal_name(number): int(number) for number in signal.valid_signals()}
+_LIMITS = {getattr(resource, name): name for name in reversed(dir(resource)) if name.startswith("RLIMIT_")}
+
+_CHANGING = {
+    "_locale": ("setlocale",),
+    "_signal": ("signal", "pthread_sigmask"),
+    "gc": ("enable", "disable"),
+    "os": ("umask", "nice", "setpriority", "putenv", "unsetenv", "chdir", "fchdir"),
+    "resource": ("setrlimit", "prlimit"),
+    "signal": ("alarm", "setitimer", "set_wakeup_fd"),
+    "sys": ("setrecursionlimit",),
+}
+"""The functions that change something, by module; Python's own `os.environ` and `signal.signal` call them too."""
+
+_NAMES = {name for names in _CHANGING.values() for name in names} | {"_setlocale"}
+
+_put_to = signal.setitimer  # not those that note who calls them
+_set_wakeup_fd = signal.set_wakeup_fd
+_fchdir = os.fchdir
+
+
+class _Trait(NamedTuple):
+    """Something that a process has; `put_back` is None where only a new process has it again."""
+
+    name: str
+    read: Callable[[], Any]
+    put_back: Callable[[Any], object] | None = None
+    fresh: Any = None
+    """What a child has after its fork, if it isn't what its runner has."""
+
+    def described(self, kept: Any, found: Any) -> str:
+        """What was changed, in words."""
+        if isinstance(kept, dict):
+            return f"{self.name} ({', '.join(sorted(map(os.fsdecode, _differences(kept, found))))})"
+        return self.name
+
+
+class ProcessState:
+    """The state of a child between two jobs.
+
+    It is made, and reads what a child inherits, in the runner: reading in a new process copies the memory that
+    is touched, and takes twenty times as long.
+    """
+
+    def __init__(self) -> None:
+        self._touched = False
+        self._kept: dict[str, Any] = {}
+        self._hook()
+
+    def _hook(self) -> None:
+        noting: dict[int, Callable[..., Any]] = {}
+        for module, names in _CHANGING.items():
+            for name in names:
+                original = getattr(sys.modules[module], name)
+                noting[id(original)] = self._noting(original)
+        for each in list(sys.modules.values()):
+            known = getattr(each, "__dict__", {})
+            if not known.keys().isdisjoint(_NAMES):
+                for name in known.keys() & _NAMES:
+                    known[name] = noting.get(id(known[name]), known[name])
+
+    def _noting(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(original)
+        def noting(*args: Any, **kwargs: Any) -> Any:
+            self._touched = True
+            return original(*args, **kwargs)
+
+        return noting
+
+    def read_before_fork(self) -> None:
+        """In the runner: read what the next child inherits."""
+        self._kept = {trait.name: trait.read() if trait.fresh is None else trait.fresh for trait in _TRAITS}
+
+    def begin(self, handlers: Mapping[int, Any], variables: Mapping[str, str]) -> None:
+        """In the child: take what was read, with the signal handlers and variables that the child has set since."""
+        self._kept["signal handlers"].update((signal_name(number), to) for number, to in handlers.items())
+        self._kept["environment"].update((os.fsencode(name), os.fsencode(to)) for name, to in variables.items())
+        self._here = _here()
+        self._environ = os.environ
+        self._timeout = _socket_timeout()
+        self._loop = _event_loop()
+        self._threads = _thread._count()
+        self._touched = False
+
+    def may_differ(self) -> bool:
+        """Whether anything may have been changed; costs next to nothing."""
+        return (
+            self._touched
+            or os.environ is not self._environ
+            or _socket_timeout() != self._timeout
+            or _event_loop() != self._loop
+        )
+
+    def threads_left(self) -> bool:
+        """Whether threads run that didn't run at the start."""
+        return _thread._count() > self._threads
+
+    def put_back(self) -> tuple[list[str], list[str]]:
+        """Put back what was changed; returns what that was, and what only a new process has again."""
+        undone: list[str] = []
+        lasting: list[str] = []
+        if os.environ is not self._environ:
+            os.environ = self._environ  # noqa: B003 - the process has still what this one says
+            undone.append("environment")
+        for trait in _TRAITS:
+            kept, found = self._kept[trait.name], trait.read()
+            if found != kept:
+                put_back = self._go_back if trait.name == "directory" else trait.put_back
+                done = put_back is not None and _is_done(put_back, kept)
+                (undone if done else lasting).append(trait.described(kept, found))
+        undone += self._put_back_modules()
+        self._touched = False
+        return undone, lasting
+
+    def _go_back(self, _place: object) -> None:
+        if self._here is not None:
+            _fchdir(self._here)
+
+    def _put_back_modules(self) -> Iterator[str]:
+        if _socket_timeout() != self._timeout:
+            sys.modules["_socket"].setdefaulttimeout(self._timeout)
+            yield "socket timeout"
+        if (loop := _event_loop()) != self._loop:
+            _put_back_event_loop(self._loop)
+            if loop is not None and loop.current is not None:
+                yield "event loop"
+
+
+def _is_done(put_back: Callable[[Any], object], kept: Any) -> bool:
+    with suppress(PermissionError):  # a lower priority stays, unless the user is root
+        put_back(kept)
+        return True
+    return False
+
+
+# What is read and put back
+
+
+def _differences(kept: dict[Any, Any], found: dict[Any, Any]) -> set[Any]:
+    return {name for name in kept.keys() | found.keys() if kept.get(name) != found.get(name)}
+
+
+def _umask() -> int:
+    usual = os.umask(0o077)
+    os.umask(usual)
+    return usual
+
+
+def _environment() -> dict[bytes, bytes]:
+    variables: dict[bytes, bytes] = vars(os.environ)["_data"]  # all others of its ways decode each variable
+    return dict(variables)
+
+
+def _put_back_environment(kept: dict[bytes, bytes]) -> None:
+    changed = _differences(kept, _environment())
+    for name in changed:
+        if name in kept:
+            os.environb[name] = kept[name]
+        else:
+            del os.environb[name]
+    if b"TZ" in changed:
+        time.tzset()
+
+
+def _timers() -> bool:
+    return any(signal.getitimer(timer)[0] for timer in _ITIMERS)
+
+
+def _stop_timers(_none: bool) -> None:  # noqa: FBT001 - it is what `_timers` has returned
+    for timer in _ITIMERS:
+        _put_to(timer, 0)
+
+
+def _priority() -> int:
+    return os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def _here() -> int | None:
+    """The current directory, as a descriptor to come back by; None if it is gone."""
+    try:
+        return out_of_the_way(os.open(".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC))
+    except OSError:
+        return None
+
+
+def _directory() -> tuple[int, int] | None:
+    try:
+        status = os.stat(".")  # noqa: PTH116 - pathlib takes its time
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _socket_timeout() -> Any:
+    sockets = sys.modules.get("_socket")
+    return sockets.getdefaulttimeout() if sockets else None
+
+
+class _EventLoop(NamedTuple):
+    """What asyncio knows of this thread's event loop."""
+
+    policy: Any
+    current: object
+    was_set: object
+
+
+def _event_loop() -> _EventLoop | None:
+    events = sys.modules.get("asyncio.events")
+    policy = events and getattr(events, "_event_loop_policy", None)
+    if policy is None:
+        return None
+    local = getattr(policy, "_local", None)
+    return _EventLoop(policy, getattr(local, "_loop", None), getattr(local, "_set_called", False))
+
+
+def _put_back_event_loop(kept: _EventLoop | None) -> None:
+    events: Any = sys.modules["asyncio.events"]
+    events._event_loop_policy = kept and kept.policy
+    if kept and hasattr(kept.policy, "_local"):
+        kept.policy._local._loop, kept.policy._local._set_called = kept.current, kept.was_set
+
+
+_TRAITS = (
+    _Trait("timers", _timers, _stop_timers, fresh=False),
+    _Trait("signal handlers", lambda: {name: _signal.getsignal(number) for name, number in _SIGNALS.items()}),
+    _Trait(
+        "blocked signals",
+        lambda: _signal.pthread_sigmask(signal.SIG_BLOCK, ()),
+        lambda kept: _signal.pthread_sigmask(signal.SIG_SETMASK, kept),
+        fresh=set(),
+    ),
+    _Trait("signal wakeup", lambda: _set_wakeup_fd(-1), lambda _: None, fresh=-1),
+    _Trait("resource limits", lambda: {name: resource.getrlimit(number) for number, name in _LIMITS.items()}),
+    _Trait("priority", _priority, lambda kept: os.setpriority(os.PRIO_PROCESS, 0, kept)),
+    _Trait("umask", _umask, os.umask),
+    _Trait("environment", _environment, _put_back_environment),
+    _Trait(
+        "locale",
+        lambda: _locale.setlocale(_locale.LC_ALL, None),
+        lambda kept: _locale.setlocale(_locale.LC_ALL, kept),
+    ),
+    _Trait("recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
+    _Trait("garbage collection", gc.isenabled, lambda kept: gc.enable() if kept else gc.disable()),
+    _Trait("directory", _directory),
+)
