@@ -17,7 +17,7 @@ class ClaimStatements:
         # Served by the index `ready`, one step for each queue.
         self.queues_with_ready = (
             f"SELECT queue FROM {names.jobs} WHERE state = 'ready' GROUP BY state, queue"
-            if dialect.family == "mysql"
+            if dialect.skips
             else f"WITH RECURSIVE q(queue) AS (SELECT min(queue) FROM {names.jobs} WHERE state = 'ready'"
             f" UNION ALL SELECT (SELECT min(queue) FROM {names.jobs} WHERE state = 'ready' AND queue > q.queue)"
             " FROM q WHERE q.queue IS NOT NULL) SELECT queue FROM q WHERE queue IS NOT NULL"

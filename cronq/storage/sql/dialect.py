@@ -42,5 +42,23 @@ class Dialect:
         # With statistics of an hour ago, an index over states may look better than the ids.
         self.by_id = " FORCE INDEX (PRIMARY)" if family == "mysql" else ""
         self.returning = "" if family == "mysql" else f" RETURNING {CLAIMED_COLUMNS}"
+        self.of_groups = " OF g" if family == "postgresql" else ""
+        # A caller's snapshot may be older than a row that a lock shows.
+        self.shows_latest = self.shared if family == "mysql" else ""
+        # MySQL goes from one value of an index to the next by itself.
+        self.skips = family == "mysql"
+        self.notifies = self.has_advisory_locks = family == "postgresql"
         self.server = server
         self.family = family
+
+    def or_replace(self, key: str, column: str) -> str:
+        """The end of an INSERT that sets the column where a row with this key is there."""
+        if self.family == "mysql":
+            return f"ON DUPLICATE KEY UPDATE {column} = VALUES({column})"
+        return f"ON CONFLICT ({key}) DO UPDATE SET {column} = excluded.{column}"
+
+    def or_lock(self, table: str, key: str, column: str) -> str:
+        """The end of an INSERT that locks the row with this key where one is there, and leaves the column as it is."""
+        if self.family == "mysql":
+            return f"ON DUPLICATE KEY UPDATE {column} = {column}"
+        return f"ON CONFLICT ({key}) DO UPDATE SET {column} = {table}.{column}"

@@ -34,12 +34,11 @@ class EnqueueStatements:
         grouped = ", ".join(["?"] * 4 + [state] + ["?"] * (holes.count("?") - 5))
         self.enqueue_grouped = f"INSERT INTO {names.jobs} ({columns}) VALUES ({grouped})"
         # Served by the index `unique`. The lock lets a caller's older snapshot see the twin too, on MySQL.
-        seen = dialect.shared * (dialect.family == "mysql")
-        self.twin = f"SELECT id FROM {names.jobs} WHERE unique_key = ?{seen}"
+        self.twin = f"SELECT id FROM {names.jobs} WHERE unique_key = ?{dialect.shows_latest}"
         self.twins = f"SELECT unique_key, id FROM {names.jobs} WHERE unique_key {dialect.among}"
         # Two batches with the same keys in another order would wait crosswise, and PostgreSQL takes a second to see it.
         number = crc32(names.jobs.encode()) - (1 << 31)
-        self.batch_turn = f"SELECT pg_advisory_xact_lock({_LOCKS}, {number})" if dialect.family == "postgresql" else ""
+        self.batch_turn = f"SELECT pg_advisory_xact_lock({_LOCKS}, {number})" if dialect.has_advisory_locks else ""
         if dialect.server:
             # Served by the index `arrived`.
             self.arrived = (

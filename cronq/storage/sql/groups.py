@@ -19,10 +19,8 @@ class GroupStatements:
         # Groups before jobs, and groups by name: so that two transactions never wait for each other.
         self.lock_holders = holders + dialect.locked
         # On a server the claim has locked the group by a row of its own.
-        over = {"mysql": " ON DUPLICATE KEY UPDATE job_id = VALUES(job_id)"}.get(
-            dialect.family, " ON CONFLICT (name) DO UPDATE SET job_id = excluded.job_id"
-        )
-        self.hold = f"INSERT INTO {names.groups} (name, job_id) VALUES (?, ?)" + over * dialect.server
+        over = f" {dialect.or_replace('name', 'job_id')}" * dialect.server
+        self.hold = f"INSERT INTO {names.groups} (name, job_id) VALUES (?, ?){over}"
         # Served by the index `group`.
         self.block = (
             f"UPDATE {names.jobs} SET state = 'blocked' WHERE job_group = ? AND state = 'ready' AND id {dialect.beside}"
@@ -62,16 +60,13 @@ class GroupStatements:
             " AND f.state = 'ready') ORDER BY job_group LIMIT ?"
         )
         # Served by the primary keys. Locks the rows of groups that are held.
-        shared = dialect.shared + (" OF g" if dialect.family == "postgresql" else "")
         self.share_groups = (
             f"SELECT g.name FROM {names.groups} g JOIN {names.jobs} j ON j.job_group = g.name"
-            f" WHERE j.id {dialect.among} ORDER BY g.name{shared}"
+            f" WHERE j.id {dialect.among} ORDER BY g.name{dialect.shared}{dialect.of_groups}"
         )
         self.unlock_groups = f"DELETE FROM {names.groups} WHERE name {dialect.among} AND job_id = 0"
-        keep = {"mysql": "ON DUPLICATE KEY UPDATE job_id = job_id"}.get(
-            dialect.family, f"ON CONFLICT (name) DO UPDATE SET job_id = {names.groups}.job_id"
-        )
-        self._lock = f"INSERT INTO {names.groups} (name, job_id) VALUES {{}} {keep}"
+        lock = dialect.or_lock(names.groups, "name", "job_id")
+        self._lock = f"INSERT INTO {names.groups} (name, job_id) VALUES {{}} {lock}"
         # Served by the primary key of the jobs.
         self.group_of = f"SELECT job_group FROM {names.jobs} WHERE id = ?"
         self.groups_of = (

@@ -40,4 +40,4 @@ class WorkerStatements:
         # Transactions that notify commit one after the other, so they do only for a worker that listens.
         listening = f"EXISTS (SELECT 1 FROM {names.workers} WHERE kind = 'work')"
         wake = f"SELECT pg_notify('{names.prefix}wake', '') WHERE {listening}"
-        self.ring = wake if dialect.family == "postgresql" else ""
+        self.ring = wake if dialect.notifies else ""
