@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+from cronq.execution.child_handle import PoolConfig
 from cronq.execution.due_jobs import DueJobs, Plan
 from cronq.execution.engine import Engine
-from cronq.execution.pool import Pool, PoolConfig
+from cronq.execution.pool import Pool
 from cronq.execution.presence import Presence
 from cronq.model.retry import Policies
 from cronq.notifications import channels

@@ -9,9 +9,10 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.errors import Unavailable
+from cronq.execution.child_handle import PoolConfig
 from cronq.execution.due_jobs import DueJobs, Plan
 from cronq.execution.engine import Engine
-from cronq.execution.pool import Pool, PoolConfig
+from cronq.execution.pool import Pool
 from cronq.execution.presence import Presence
 from cronq.execution.stopping import SHUTDOWN_GRACE
 from cronq.execution.worker_signals import AFRESH, WorkerSignals

@@ -206,7 +206,8 @@ class _Errand:
         return self._invocation.cronq(with_tasks=True).registry
 
     def _start(self, job: Claimed, registry: Registry) -> Pool:
-        from cronq.execution.pool import Pool, PoolConfig
+        from cronq.execution.child_handle import PoolConfig
+        from cronq.execution.pool import Pool
         from cronq.model.retry import Policies
 
         policies = Policies(self._config, registry)

@@ -10,8 +10,9 @@ from cronq.system.log import steps
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cronq.execution.child_handle import ChildHandle
     from cronq.execution.next_look import NextLook
-    from cronq.execution.pool import ChildHandle, Pool
+    from cronq.execution.pool import Pool
     from cronq.execution.settling import Settling
     from cronq.model.job import Claimed
     from cronq.store import Store

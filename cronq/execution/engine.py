@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cronq.config.loader import Config
+    from cronq.execution.child_handle import Ended
     from cronq.execution.job_source import JobSource, Lifetime
-    from cronq.execution.pool import Ended, Pool
+    from cronq.execution.pool import Pool
     from cronq.execution.presence import Presence
     from cronq.execution.results import Report, Summary
     from cronq.store import Store

@@ -13,15 +13,13 @@ import os
 import select
 import signal
 import time
-from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from cronq.errors import CronqError, Unavailable
 from cronq.execution import child as child_side
 from cronq.execution import leftovers
+from cronq.execution.child_handle import ChildHandle, Ended
 from cronq.execution.executor import Executor
-from cronq.execution.journal import Journal, path_for
-from cronq.execution.output_capture import Capture
 from cronq.execution.process_state import ProcessState
 from cronq.model.claimed_job import Failure
 from cronq.model.outcome import Outcome
@@ -31,15 +29,11 @@ from cronq.system.process import die_with_parent, signal_name
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from resource import struct_rusage
 
-    from cronq.config.loader import Config
-    from cronq.execution.journal_file import Entry
+    from cronq.execution.child_handle import PoolConfig
     from cronq.model.claimed_job import Claimed
-    from cronq.model.retry import Policies
-    from cronq.tasks.registry import Registry
-    from cronq.times import Clock
 
 STUCK = 0.1
 """Seconds that a job may run before what waits behind it in the same child is taken back."""
@@ -60,130 +54,6 @@ _DYING = 0.1
 
 _STOPPING = 0.2
 """Seconds to wait for a child to take SIGSTOP; one in the middle of disk I/O takes it later."""
-
-
-class Ended(NamedTuple):
-    """An attempt that ended, one way or another."""
-
-    job: Claimed
-    outcome: Outcome
-
-
-class PoolConfig(NamedTuple):
-    """What the children need to know, fixed for the life of a pool."""
-
-    config: Config
-    registry: Registry
-    policies: Policies
-    clock: Clock
-    worker: str
-
-
-class ChildHandle:
-    """One child as the runner sees it: what it has in hand, in order."""
-
-    def __init__(self, number: int, setting: PoolConfig) -> None:
-        self.number = number
-        self.pid = 0
-        self.hand: deque[Claimed] = deque()
-        self.generation = 0
-        self.done = 0
-        self.memory = 0
-        self.warned = False
-        self.doom: Outcome | None = None
-        self.told: float | None = None
-        """When the running job was told to end before its time limit."""
-        self.lives_on = False
-        """Whether something that its job has started can't be killed."""
-        self.journal = Journal(path_for(setting.config, setting.worker, number))
-        self.captures = (Capture("stdout"), Capture("stderr"))
-        self.permits = os.pipe()
-        self.messages = os.pipe()
-        # The flag belongs to both sides: a child polls before it reads a permit.
-        for fd in (self.permits[0], self.messages[1]):
-            os.set_blocking(fd, False)
-        self._unsent = b""
-
-    @property
-    def running(self) -> tuple[Claimed, float] | None:
-        """The job that is running, and for how many seconds."""
-        if not self.hand:
-            return None
-        job_id, token, begun = self.journal.current()
-        job = self.hand[0]
-        if (job_id, token) != (job.id, job.token):
-            return None
-        return job, (time.monotonic_ns() - begun) / 1e9
-
-    @property
-    def busy_for(self) -> float:
-        """Seconds that the running job has been running; 0 if none is."""
-        running = self.running
-        return running[1] if running else 0.0
-
-    def give(self, jobs: Sequence[Claimed]) -> None:
-        """Hand jobs over, to be run in this order."""
-        self.hand.extend(jobs)
-        self._unsent += child_side.packed(jobs, self.generation)
-        self.push()
-        os.write(self.permits[1], bytes((self.generation,)) * len(jobs))
-
-    def push(self) -> None:
-        """Send what did not fit into the pipe yet."""
-        with contextlib.suppress(BlockingIOError, BrokenPipeError):
-            while self._unsent:
-                self._unsent = self._unsent[os.write(self.messages[1], self._unsent) :]
-
-    @property
-    def unsent(self) -> bool:
-        """Whether a message waits for room in the pipe."""
-        return bool(self._unsent)
-
-    def take_back(self) -> list[Claimed]:
-        """The jobs in hand that were not started, and now won't be by this child."""
-        with contextlib.suppress(BlockingIOError):
-            count = len(os.read(self.permits[0], 65_536))
-            self.generation = (self.generation + 1) % child_side.GENERATIONS
-            return [self.hand.pop() for _ in range(count)][::-1]
-        return []
-
-    def collect(self) -> list[Ended]:
-        """The attempts that ended since the last call."""
-        entries = self.journal.ended(self.pid)
-        if entries:
-            self.done += len(entries)
-            self.warned = False
-            self.doom = self.told = None
-            self.memory = entries[-1].outcome.memory_before or 0
-        return [Ended(self.hand.popleft(), entry.outcome) for entry in entries if self._is_next(entry)]
-
-    def _is_next(self, entry: Entry) -> bool:
-        """Whether the entry is about the job at the front: a task that forks may have left a second writer."""
-        return bool(self.hand) and (self.hand[0].id, self.hand[0].token) == (entry.job_id, entry.token)
-
-    def tell_to_end(self, job: Claimed) -> None:
-        """Have the child end this job, which is running: SIGTERM for what the job is."""
-        self.told = time.monotonic()
-        self.journal.tell_to_end(job)
-        os.kill(self.pid, signal.SIGTERM)
-
-    def tell_why(self) -> None:
-        """Log why the child ended between two jobs."""
-        from cronq.system.log import log  # serve-inetd starts a job before it imports logging
-
-        log.log(30 if self.journal.full else 20, "a child process is replaced: %s", self.last_words)
-
-    @property
-    def last_words(self) -> str:
-        """The last line on its stderr."""
-        return ((self.captures[1].text() or "").strip().splitlines() or [""])[-1]
-
-    def close(self) -> None:
-        """Close what belongs to this child; without permits it ends by itself when it is idle."""
-        for fd in (*self.permits, *self.messages):
-            os.close(fd)
-        for capture in self.captures:
-            capture.close()
 
 
 class Pool:

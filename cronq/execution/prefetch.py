@@ -10,7 +10,7 @@ from cronq.times import SECOND
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cronq.execution.pool import Ended
+    from cronq.execution.child_handle import Ended
     from cronq.model.job import Claimed
 
 AHEAD = 0.1

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from cronq.execution.child_handle import PoolConfig
 from cronq.execution.engine import Engine
 from cronq.execution.job_source import NoJobs
-from cronq.execution.pool import TICK, Pool, PoolConfig
+from cronq.execution.pool import TICK, Pool
 from cronq.execution.presence import Presence
 from cronq.inetd import request
 from cronq.model.retry import Policies
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from cronq.app import Cronq
     from cronq.config.loader import Config
-    from cronq.execution.pool import ChildHandle
+    from cronq.execution.child_handle import ChildHandle
     from cronq.execution.results import Summary
     from cronq.inetd.connections import Connections
     from cronq.inetd.request import Client
