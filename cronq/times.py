@@ -20,6 +20,8 @@ _SPAN_TENTH = 0.1
 _SPAN_AT_LEAST = 2
 """A unit is used from two of it on: 90s, not 1m."""
 
+_DAYS = {"today": 0, "yesterday": 1}
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -179,6 +181,32 @@ def _by_the_clock(text: str, now: int) -> int | None:
     if not day and then.astimezone() <= here:
         then += timedelta(days=1)
     return from_datetime(then.astimezone())
+
+
+def parse_past(text: str, *, now: int, what: str) -> int:
+    """The instant in `2h` (ago), `02:30` (the last one), `yesterday 18:00`, `today`, `yesterday`, or ISO 8601.
+
+    A time of the day is by this host's clock, a date and time without an offset in UTC. Raises
+    InvalidInput naming `what`.
+    """
+    day, _, at = text.strip().rpartition(" ")
+    try:
+        ago = _seconds(text)
+        if ago is not None and ago < _LONGEST:
+            return now - round(ago * SECOND)
+        if text.strip().lower() in _DAYS:
+            day, at = text.strip(), "00:00"
+        if day.lower() in ("", *_DAYS) and ":" in at[:3]:
+            time_of_day = clock_time.fromisoformat(at)
+            here = to_datetime(now).astimezone(time_of_day.tzinfo)
+            then = datetime.combine(here.date() - timedelta(days=_DAYS.get(day.lower(), 0)), time_of_day)
+            if not day and then.astimezone() > here:
+                then -= timedelta(days=1)
+            return from_datetime(then.astimezone())
+        return from_datetime(datetime.fromisoformat(text.strip()))
+    except (TypeError, ValueError, OverflowError):
+        known = "a time like 02:30, yesterday 18:00 or 2026-11-21T08:00:00Z"
+        raise InvalidInput(f"{what}: {text!r} is neither {known} nor an age like 15m or 2h") from None
 
 
 def from_datetime(value: datetime) -> int:

@@ -10,7 +10,7 @@ import typer
 
 from cronq.commands import options as given
 from cronq.model.job import UNFINISHED
-from cronq.model.selection import Selection
+from cronq.model.selection import Selection, has_patterns
 from cronq.storage.admin import BATCH
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def hint(call: Invocation, store: Store, meant: Selection) -> bool:
     for what, names, known in (("queue", meant.queues, store.jobs.queues), ("task", meant.tasks, store.jobs.tasks)):
         present = known() if names else []
         for name in names:
-            if name not in present:
+            if name not in present and not has_patterns([name]):
                 complain(f"no job has the {what} {name!r}{given.suggestion(name, present)}")
                 told = True
     return told

@@ -74,10 +74,10 @@ def _print(alike: Sequence[FailureGroup], store: Store, *, utc: bool, as_json: b
     elif alike:
         from cronq.render.console import Screen
         from cronq.render.failures import table
-        from cronq.render.relative_time import Ages
+        from cronq.render.relative_time import Ages, Zone
 
         screen = Screen()
-        screen.print(table(alike, screen, Ages(to_datetime(store.clock.now()), exact=utc)))
+        screen.print(table(alike, screen, Ages(to_datetime(store.clock.now()), Zone.of(utc=utc))))
     else:
         write(["nothing fails"])
 

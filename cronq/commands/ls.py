@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from cronq.commands import bulk
 from cronq.commands import options as given
 from cronq.commands.fast_options import positive
+from cronq.errors import InvalidInput
+from cronq.model.job import State
+from cronq.model.selection import NEWEST_FIRST, SORTS
+from cronq.render.relative_time import Zone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from rich.console import RenderableType
 
@@ -21,7 +25,17 @@ if TYPE_CHECKING:
     from cronq.model.selection import Selection
     from cronq.render.console import Screen
     from cronq.render.live import LiveScreen
+    from cronq.render.relative_time import Ages
     from cronq.store import Store
+
+
+class _View(NamedTuple):
+    """Which jobs are shown, in which order, at most how many, and how their times are written."""
+
+    selection: Selection
+    sort: str
+    number: int | None
+    zone: Zone
 
 
 HANDFUL = 100
@@ -31,6 +45,11 @@ _AT_LEAST = 5
 
 _AROUND = 6
 """Lines of a terminal that the table needs beside its rows: those of the frame, what was typed, the prompt."""
+
+_COUNTED = 100_000
+"""For more jobs than these, the notice only says that there are more."""
+
+_DUE = frozenset({State.READY, State.BLOCKED})
 
 _EVERY = 2.0
 """Seconds between two refreshes of `ls --watch`."""
@@ -42,6 +61,7 @@ Example:
   cronq ls --state failed,retrying
   cronq ls --queue mail --limit 0 | cut -f 1,3
   cronq ls --key mail-7 --json
+  cronq ls --queue 'mail*' --since 02:30 --search example.org --sort -duration
   cronq ls --error ConnectionError --watch
 
 Elsewhere than on a terminal: tab-separated lines without a heading, nothing cut.
@@ -54,7 +74,23 @@ Limit = Annotated[
     typer.Option("--limit", metavar="N", help="Maximum number, 0 for all (what fits on a terminal, else 100)."),
 ]
 
+Sort = Annotated[
+    str,
+    typer.Option("--sort", metavar="KEY", help=f"{', '.join(SORTS)}; -KEY the other way round.", show_default=False),
+]
+
+Local = Annotated[bool, typer.Option("--local", help="Show times by this host's clock instead of ages.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Live view: refresh every two seconds; q quits.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shown:
+    """The options that say how jobs are shown."""
+
+    sort: Sort = NEWEST_FIRST
+    limit: Limit = None
+    local: Local = False
+    utc: given.Utc = False
 
 
 @given.spread
@@ -62,8 +98,7 @@ def _ls(
     context: typer.Context,
     *,
     which: given.Which,
-    limit: Limit = None,
-    utc: given.Utc = False,
+    shown: _Shown,
     watch: Watch = False,
     as_json: given.AsJson = False,
 ) -> None:
@@ -71,21 +106,28 @@ def _ls(
     from cronq.execution import leftovers
 
     call = given.invocation(context)
-    chosen = which.selection()
-    number = _limit(limit)
+    view = _View(which.selection(), _sort(shown.sort), _limit(shown.limit), Zone.of(utc=shown.utc, local=shown.local))
     if watch and as_json:
         raise given.refuse("either --watch or --json", context)
     with call.store() as store:
         if watch:
-            _watch(store, chosen, number, utc=utc)
+            _watch(store, view)
             return
-        jobs, more = _newest(store, chosen, number)
+        jobs, more = _first(store, view, view.number)
         found = [leftovers.with_its_process(call.config, job) for job in jobs]
-        _print(found, store, utc=utc, as_json=as_json)
+        _print(found, store, view.zone, as_json=as_json)
         if not jobs and not as_json:
-            bulk.hint(call, store, chosen)
-    if more and limit is None and not call.quiet:
-        _tell_more(number)
+            bulk.hint(call, store, view.selection)
+        if more and shown.limit is None and not call.quiet:
+            _tell_more(store, view)
+        if not as_json and not call.quiet:
+            _tell_of_queues(store, jobs)
+
+
+def _sort(key: str) -> str:
+    if key.removeprefix("-") not in SORTS:
+        raise InvalidInput(f"--sort: {key!r} is none of {', '.join(SORTS)}{given.suggestion(key, SORTS)}")
+    return key
 
 
 def _limit(text: str | None) -> int | None:
@@ -104,15 +146,15 @@ def _screenful() -> int:
     return max(_AT_LEAST, get_terminal_size().lines - _AROUND)
 
 
-def _newest(store: Store, selection: Selection, number: int | None) -> tuple[Sequence[Job], bool]:
-    """The newest jobs, and whether there are more of them."""
+def _first(store: Store, view: _View, number: int | None) -> tuple[Sequence[Job], bool]:
+    """The first jobs in the order, and whether there are more of them."""
     if number is None:
-        return store.jobs.find(selection), False
-    jobs = store.jobs.find(selection, limit=number + 1)
+        return store.jobs.find(view.selection, sort=view.sort), False
+    jobs = store.jobs.find(view.selection, limit=number + 1, sort=view.sort)
     return jobs[:number], len(jobs) > number
 
 
-def _print(jobs: Sequence[Job], store: Store, *, utc: bool, as_json: bool) -> None:
+def _print(jobs: Sequence[Job], store: Store, zone: Zone, *, as_json: bool) -> None:
     from cronq.render.text import document, on_terminal, write
 
     if as_json:
@@ -123,39 +165,59 @@ def _print(jobs: Sequence[Job], store: Store, *, utc: bool, as_json: bool) -> No
         write(map(job_line, jobs))
     elif jobs:
         from cronq.render.console import Screen
+        from cronq.render.relative_time import Ages
 
         screen = Screen()
-        screen.print(_table(jobs, screen, now=given.now(store), utc=utc))
+        screen.print(_table(jobs, screen, Ages(given.now(store), zone)))
     else:
         write(["no jobs"])
 
 
-def _tell_more(number: int | None) -> None:
+def _tell_more(store: Store, view: _View) -> None:
     from cronq.render.text import complain
 
-    complain(f"only the newest {number} are shown; --limit 0 shows all")
+    number = store.jobs.count_up_to(view.selection, _COUNTED + 1)
+    all_ = f"more than {_COUNTED:,}" if number > _COUNTED else f"{number:,}"
+    which = "newest" if view.sort == NEWEST_FIRST else "first"
+    complain(f"only the {which} {view.number} of {all_} are shown; --limit 0 shows all")
 
 
-def _table(jobs: Sequence[Job], screen: Screen, *, now: datetime, utc: bool) -> RenderableType:
+def _tell_of_queues(store: Store, jobs: Sequence[Job]) -> None:
+    """On a terminal, name the queues of listed jobs that wait although they are due because nothing starts them."""
+    from cronq.render.text import complain, on_terminal
+
+    queues = sorted({job.queue for job in jobs if job.state in _DUE})
+    if not queues or not on_terminal():
+        return
+    stats = store.jobs.stats()
+    for queue in queues:
+        if queue in stats.paused:
+            complain(f"queue {queue} is paused (cronq resume {queue})")
+        elif not stats.is_served(queue):
+            complain(f"nothing serves queue {queue} (cronq doctor)")
+
+
+def _table(jobs: Sequence[Job], screen: Screen, ages: Ages) -> RenderableType:
     from cronq.render import jobs as drawn
-    from cronq.render.relative_time import Ages
 
-    return drawn.table(jobs, screen, Ages(now, exact=utc))
+    return drawn.table(jobs, screen, ages)
 
 
-def _watch(store: Store, selection: Selection, number: int | None, *, utc: bool) -> None:
+def _watch(store: Store, view: _View) -> None:
     from cronq.render.live import LiveScreen
 
     with LiveScreen.required("ls --watch") as live:
-        frame = partial(_frame, live, store, selection, number, utc=utc)
+        frame = partial(_frame, live, store, view)
         live.show(frame())
         while live.key(_EVERY) not in {"q", "esc"}:
             live.show(frame())
 
 
-def _frame(live: LiveScreen, store: Store, selection: Selection, number: int | None, *, utc: bool) -> RenderableType:
-    jobs, _ = _newest(store, selection, live.rows if number is None else min(number, live.rows))
-    return _table(jobs, live.screen, now=given.now(store), utc=utc)
+def _frame(live: LiveScreen, store: Store, view: _View) -> RenderableType:
+    from cronq.render.relative_time import Ages
+
+    jobs, _ = _first(store, view, live.rows if view.number is None else min(view.number, live.rows))
+    return _table(jobs, live.screen, Ages(given.now(store), view.zone))
 
 
 def register(app: typer.Typer) -> None:

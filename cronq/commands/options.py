@@ -17,7 +17,7 @@ import typer
 from cronq.errors import InvalidInput, UsageError
 from cronq.model.job import State
 from cronq.model.selection import Selection
-from cronq.times import parse_duration, to_datetime
+from cronq.times import Clock, parse_duration, parse_past, to_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,7 +37,8 @@ _States = Annotated[
     typer.Option("--state", metavar="STATE", help="Only jobs in this state; repeatable, or a,b."),
 ]
 _Queues = Annotated[
-    list[str] | None, typer.Option("--queue", metavar="QUEUE", help="Only jobs of this queue; repeatable.")
+    list[str] | None,
+    typer.Option("--queue", metavar="QUEUE", help="Only jobs of this queue, or of mail*, or !name; repeatable."),
 ]
 _Tasks = Annotated[list[str] | None, typer.Option("--task", metavar="TASK", help="Only jobs of this task; repeatable.")]
 _Groups = Annotated[
@@ -54,6 +55,17 @@ _OlderThan = Annotated[
 ]
 
 
+_Since = Annotated[
+    str | None,
+    typer.Option("--since", metavar="TIME", help="Only jobs that ended, else started or were enqueued, since then."),
+]
+_Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="The same, until then.")]
+_Search = Annotated[
+    str | None,
+    typer.Option("--search", metavar="TEXT", help="Only jobs with this text in task, arguments, names or error."),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Narrowing:
     """The options that say which jobs are meant, but for their state."""
@@ -64,6 +76,9 @@ class Narrowing:
     key: _Keys = None
     error: _Errors = None
     older_than: _OlderThan = None
+    since: _Since = None
+    until: _Until = None
+    search: _Search = None
 
     def selection(self) -> Selection:
         """The jobs meant. Raises InvalidInput for what is no duration."""
@@ -74,6 +89,9 @@ class Narrowing:
             keys=tuple(self.key or ()),
             errors=tuple(self.error or ()),
             older_than=None if self.older_than is None else parse_duration(self.older_than, what="--older-than"),
+            since=_past(self.since, what="--since"),
+            until=_past(self.until, what="--until"),
+            search=self.search or None,
         )
 
 
@@ -86,6 +104,10 @@ class Which(Narrowing):
     def selection(self) -> Selection:
         """The jobs meant. Raises InvalidInput for a state that doesn't exist, or what is no duration."""
         return super().selection()._replace(states=states(self.state))
+
+
+def _past(text: str | None, *, what: str) -> int | None:
+    return None if text is None else parse_past(text, now=Clock().now(), what=what)
 
 
 def states(given: Iterable[str] | None) -> frozenset[str]:

@@ -77,10 +77,12 @@ def _print_page(
     else:
         from cronq.render import job_terminal
         from cronq.render.console import Screen
-        from cronq.render.relative_time import Ages
+        from cronq.render.relative_time import Ages, Zone
 
         screen = Screen()
-        screen.print(job_terminal.draw(job_terminal.Portrait(job, attempts, output), screen, Ages(now, exact=utc)))
+        screen.print(
+            job_terminal.draw(job_terminal.Portrait(job, attempts, output), screen, Ages(now, Zone.of(utc=utc)))
+        )
 
 
 def _print_output(output: tuple[str | None, str | None]) -> None:

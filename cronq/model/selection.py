@@ -65,11 +65,27 @@ def _priority(text: str) -> int | None:
     return int(text) if plain and int(text) in PRIORITIES else None
 
 
+NEWEST_FIRST = "-id"
+SORTS = (
+    "id", "state", "queue", "task", "priority", "attempts", "created", "due", "started", "ended", "when", "duration",
+    "memory",
+)  # fmt: skip
+"""What jobs can be sorted by; with `-` before it the other way round. `when` is their last event."""
+
+_PATTERN = frozenset("*?[")
+
+
+def has_patterns(queues: Iterable[str]) -> bool:
+    """Whether there are globs or exclusions among names of queues."""
+    return any(queue.startswith("!") or not _PATTERN.isdisjoint(queue) for queue in queues)
+
+
 class Selection(NamedTuple):
     """Jobs that a person means: every field given must match, an empty field matches all."""
 
     states: frozenset[str] = frozenset()
     queues: tuple[str, ...] = ()
+    """Exact names, globs, and `!name` to leave out, as in a filter."""
     tasks: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
@@ -78,3 +94,8 @@ class Selection(NamedTuple):
     older_than: float | None = None
     """Seconds since they ended, or since they were enqueued if they haven't ended."""
     ids: tuple[int, ...] = ()
+    since: int | None = None
+    """The instant of the earliest last event (end, else start, else enqueueing)."""
+    until: int | None = None
+    search: str | None = None
+    """Text in the task, its arguments, queue, key, group or error; small and capital letters are the same."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.model.job import ENDED, FUTURE
-from cronq.render.text import time
+from cronq.render.text import local_time, time
 from cronq.times import span
 
 if TYPE_CHECKING:
@@ -14,34 +15,55 @@ if TYPE_CHECKING:
     from cronq.model.job import Job
 
 
+class Zone(Enum):
+    """How times are written for people."""
+
+    AGE = auto()
+    LOCAL = auto()
+    UTC = auto()
+
+    @classmethod
+    def of(cls, *, utc: bool, local: bool = False) -> Zone:
+        """The way that the options of a command ask for."""
+        return cls.UTC if utc else cls.LOCAL if local else cls.AGE
+
+
 class Ages(NamedTuple):
-    """Times as seen from now; with `exact` they are told as they are, in UTC."""
+    """Times as seen from now, or as they are: in UTC or by this host's clock."""
 
     now: datetime
-    exact: bool = False
+    zone: Zone = Zone.AGE
+
+    @property
+    def exact(self) -> bool:
+        """Whether times are written as they are."""
+        return self.zone is not Zone.AGE
+
+    def _exactly(self, when: datetime | None) -> str:
+        return local_time(when) if self.zone is Zone.LOCAL else time(when)
 
     def ago(self, when: datetime | None) -> str:
         """`3m ago`; empty for a time that isn't known."""
         if when is None or self.exact:
-            return time(when)
+            return self._exactly(when)
         return f"{span(self._since(when))} ago"
 
     def until(self, when: datetime) -> str:
         """`in 3m`, or `now` for what is due."""
         if self.exact:
-            return time(when)
+            return self._exactly(when)
         seconds = -self._since(when)
         return f"in {span(seconds)}" if seconds > 0 else "now"
 
     def lasting(self, since: datetime | None) -> str:
         """`for 3m`; empty for a time that isn't known."""
         if since is None or self.exact:
-            return time(since)
+            return self._exactly(since)
         return f"for {span(self._since(since))}"
 
     def brief(self, when: datetime) -> str:
         """`3m`, under a heading that says ago."""
-        return time(when) if self.exact else span(self._since(when))
+        return self._exactly(when) if self.exact else span(self._since(when))
 
     def of(self, job: Job) -> str:
         """What completes the sentence that the job's state begins: failed 3m ago, retrying in 2m, running for 9s."""

@@ -55,6 +55,11 @@ def time(when: datetime | None) -> str:
     return "" if when is None else when.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def local_time(when: datetime | None) -> str:
+    """The time by this host's clock to the second, empty when not known."""
+    return "" if when is None else when.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
 def work(job: Job) -> str:
     """What the job does: the command as it was given, or the arguments as JSON."""
     if job.task == COMMAND_TASK:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cronq.model.job import State
-from cronq.storage import failure_groups, rows, stats
-from cronq.times import SECOND
+from cronq.model.selection import NEWEST_FIRST, Filter, has_patterns
+from cronq.storage import conditions, failure_groups, rows, stats
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
 
 
 _LARGEST_ID = 2**63 - 1
+_NO_QUEUE = ("",)
+"""A name that no queue has."""
 
 
 class FailedAttempt(NamedTuple):
@@ -48,20 +49,21 @@ class JobReader:
         jobs = [rows.job(row) for row in self._tables.query(f"{self._sql.reads.job} WHERE id = ?", (job_id,))]
         return jobs[0] if jobs else None
 
-    def find(self, selection: Selection, *, limit: int | None = None) -> list[Job]:
-        """The selected jobs, newest first."""
-        if _fingerprints(selection):
-            chosen = self.ids(selection)[::-1][:limit]
-            return self.find(selection._replace(errors=(), ids=tuple(chosen))) if chosen else []
+    def find(self, selection: Selection, *, limit: int | None = None, sort: str = NEWEST_FIRST) -> list[Job]:
+        """The selected jobs, newest first or in the order of one of SORTS."""
+        if conditions.fingerprints(selection):
+            chosen = self.ids(selection)[::-1][: limit if sort == NEWEST_FIRST else None]
+            alike = selection._replace(errors=(), ids=tuple(chosen))
+            return self.find(alike, limit=limit, sort=sort) if chosen else []
         where, parameters = self._where(selection)
-        sql = f"{self._sql.reads.job} WHERE {where} ORDER BY id DESC LIMIT ?"
+        sql = f"{self._sql.reads.job} WHERE {where} ORDER BY {conditions.order(sort)} LIMIT ?"
         return [
             rows.job(row) for row in self._tables.query(sql, (*parameters, _LARGEST_ID if limit is None else limit))
         ]
 
     def ids(self, selection: Selection) -> list[int]:
         """The ids of the selected jobs, ascending."""
-        marks = _fingerprints(selection)
+        marks = conditions.fingerprints(selection)
         where, parameters = self._where(selection)
         asked = f"{failure_groups.COLUMNS}, id" if marks else "id"
         found = self._tables.query(f"SELECT {asked} FROM {self._sql.names.jobs} WHERE {where} ORDER BY id", parameters)
@@ -71,9 +73,17 @@ class JobReader:
         """How many jobs are selected."""
         return sum(row[-1] for row in self.breakdown(selection))
 
+    def count_up_to(self, selection: Selection, limit: int) -> int:
+        """How many jobs are selected, at most `limit`."""
+        if conditions.fingerprints(selection):
+            return min(len(self.ids(selection)), limit)
+        where, parameters = self._where(selection)
+        sql = f"SELECT count(*) FROM (SELECT id FROM {self._sql.names.jobs} WHERE {where} LIMIT ?) AS selected"
+        return self._tables.query(sql, (*parameters, limit))[0][0]  # type: ignore[no-any-return]
+
     def breakdown(self, selection: Selection) -> list[tuple[str, str, str, int]]:
         """Queue, state, task and how many of the selected jobs, sorted."""
-        if _fingerprints(selection):
+        if conditions.fingerprints(selection):
             ids = tuple(self.ids(selection))
             return self.breakdown(selection._replace(errors=(), ids=ids)) if ids else []
         where, parameters = self._where(selection)
@@ -88,7 +98,7 @@ class JobReader:
         found = self._tables.query(
             failure_groups.statement(self._sql.names.jobs, self._sql.names.attempts, where), parameters
         )
-        marks = _fingerprints(selection)
+        marks = conditions.fingerprints(selection)
         return failure_groups.grouped(
             row for row in found if not marks or failure_groups.fits(row, marks, selection.errors)
         )
@@ -153,31 +163,7 @@ class JobReader:
         return {row[0] for row in self._tables.query(self._sql.claim.paused_queues)}
 
     def _where(self, selection: Selection) -> tuple[str, list[Any]]:
-        """The condition; failures' fingerprints aren't part of it."""
-        fields: dict[str, Iterable[Any]] = {
-            "state": sorted(selection.states),
-            "queue": selection.queues,
-            "task": selection.tasks,
-            "job_group": selection.groups,
-            "job_key": selection.keys,
-            "error_class": () if _fingerprints(selection) else selection.errors,
-            "id": selection.ids,
-        }
-        terms, parameters = ["1 = 1"], []
-        for column, values in fields.items():
-            wanted = list(values)
-            if column == "state" and len(wanted) == 1:  # as a constant it leads to the index of that state
-                terms.append(f"state = '{State(wanted[0]).value}'")
-            elif wanted:
-                terms.append(f"{column} {self._sql.dialect.among}")
-                parameters.append(self._tables.unprepared.many(wanted))
-        if selection.older_than is not None:
-            terms.append("coalesce(finished_at, created_at) < ?")
-            parameters.append(self._tables.clock.now() - round(selection.older_than * SECOND))
-        if _fingerprints(selection):
-            terms.append("error_class IS NOT NULL")
-        return " AND ".join(terms), parameters
-
-
-def _fingerprints(selection: Selection) -> frozenset[str]:
-    return frozenset(filter(failure_groups.is_fingerprint, selection.errors))
+        if has_patterns(selection.queues):
+            found = tuple(Filter(selection.queues).admitted(self.queues()))
+            selection = selection._replace(queues=found or _NO_QUEUE)
+        return conditions.where(selection, self._tables)

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from cronq.storage.workers import Worker
 
 
+_RUN_EXPECTED = 300
+"""Seconds within which cron starts a run, unless something is wrong."""
+
+
 class QueueStats:
     """Jobs by queue and state, since when the oldest is due, who works, when cron called last.
 
@@ -76,6 +80,11 @@ class QueueStats:
     def listeners(self, queue: str) -> list[Worker]:
         """Those who work and take jobs of the queue."""
         return [worker for worker in self.workers if worker.filter.admits(queue)]
+
+    def is_served(self, queue: str) -> bool:
+        """Whether a worker takes jobs of the queue, or a run of this host began lately."""
+        age = self.age(self.last_run)
+        return bool(self.listeners(queue)) or self.run_is_on or (age is not None and age < _RUN_EXPECTED)
 
     def age(self, instant: int | None) -> float | None:
         """Seconds since then, never less than 0."""

@@ -44,7 +44,7 @@ _cronq() {
     done
     case $previous in
         --config|--log-file|--textfile|--into) _cronq_complete files; return ;;
-        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--timeout|--jobs|--limit|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--error|--older-than|--lines|--user|--file) _cronq_complete none; return ;;
+        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--timeout|--jobs|--limit|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--error|--older-than|--since|--until|--search|--sort|--lines|--user|--file) _cronq_complete none; return ;;
         --queue) _cronq_complete queues; return ;;
         --task) _cronq_complete tasks; return ;;
         --state) _cronq_complete states; return ;;
@@ -62,18 +62,18 @@ _cronq() {
         workers) options='--json' ;;
         reload-workers) options='' ;;
         status) options='--json' ;;
-        ls) options='--queue --task --group --key --error --older-than --state --limit --utc --watch --json' ;;
+        ls) options='--queue --task --group --key --error --older-than --since --until --search --state --sort --limit --local --utc --watch --json' ;;
         show) options='--output --utc --json' ;;
         why) options='--json' ;;
-        errors) options='--queue --task --group --key --error --older-than --state --limit --utc --json' ;;
+        errors) options='--queue --task --group --key --error --older-than --since --until --search --state --limit --utc --json' ;;
         tail) options='--lines' ;;
         top) options='--once' ;;
         doctor) options='--json' ;;
-        retry) options='--queue --task --group --key --error --older-than --state --now --dry-run --yes -y' ;;
-        cancel) options='--queue --task --group --key --error --older-than --state --kill --dry-run --yes -y' ;;
+        retry) options='--queue --task --group --key --error --older-than --since --until --search --state --now --dry-run --yes -y' ;;
+        cancel) options='--queue --task --group --key --error --older-than --since --until --search --state --kill --dry-run --yes -y' ;;
         pause) options='' ;;
         resume) options='' ;;
-        clear-finished) options='--state --queue --task --group --key --error --older-than --dry-run --yes -y' ;;
+        clear-finished) options='--state --queue --task --group --key --error --older-than --since --until --search --dry-run --yes -y' ;;
         update-schema) options='' ;;
         print-config) options='--user --file --into' ;;
         '') options='--config --db --log-file --verbose -v --quiet -q --debug --version -V enqueue emit wait run work health metrics serve-inetd ring workers reload-workers status ls show why errors tail top doctor retry cancel pause resume clear-finished update-schema print-config' ;;

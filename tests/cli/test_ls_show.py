@@ -67,11 +67,51 @@ def test_filters_and_order(project: Project) -> None:
     assert ids("--limit", "1") == [third]
 
 
+def test_ranges_search_patterns_and_order(project: Project) -> None:
+    first = project.enqueue("say", "text=Hello", "--queue", "mail-a")
+    second = project.enqueue("add", "a=1", "b=2", "--queue", "mail-b", "--priority", "7")
+    third = project.enqueue("say", "text=bye", "--queue", "c")
+
+    def ids(*arguments: str) -> list[int]:
+        return [job["id"] for job in project.jobs(*arguments)]
+
+    assert ids("--queue", "mail*") == [second, first]
+    assert ids("--search", "hello") == [first]
+    assert ids("--since", "1h", "--queue", "!c", "--sort", "priority") == [second, first]
+    assert ids("--until", "1h") == []
+    assert ids("--sort", "id") == [first, second, third]
+    assert project.done("cancel", "--search", "hello", "--dry-run") == str(first)
+    ran = project.cronq("ls", "--sort", "priorty")
+    assert (ran.status, "did you mean 'priority'?" in ran.stderr) == (65, True)
+    assert project.cronq("ls", "--since", "soon").status == 65
+
+
+def test_times_are_ages_or_this_hosts_or_utc(project: Project) -> None:
+    project.enqueue("say", "text=x", "--at", "2099-01-02T03:04:05+00:00")
+    assert "in 26" in on_terminal(project, "ls")
+    zoned = on_terminal(project, "ls", "--local", columns=140, env={"TZ": "Asia/Tokyo"})
+    assert "2099-01-02 12:04:05" in zoned
+    assert "2099-01-02T03:04:05Z" in on_terminal(project, "ls", "--utc", columns=140)
+
+
+def test_queues_whose_jobs_nothing_starts_are_told_on_a_terminal(project: Project) -> None:
+    project.enqueue("say", "text=x")
+    project.enqueue("say", "text=x", "--queue", "mail")
+    project.done("pause", "mail")
+    printed = on_terminal(project, "ls")
+    assert "queue mail is paused (cronq resume mail)" in printed
+    assert "nothing serves queue default" in printed
+    assert project.cronq("ls").stderr == ""
+    project.done("run")
+    project.enqueue("say", "text=x")
+    assert "nothing serves" not in on_terminal(project, "ls")
+
+
 def test_more_than_are_shown_is_said(project: Project) -> None:
     project.done("enqueue", "--stdin", stdin='{"command": "true"}\n' * 101)
     ran = project.cronq("ls")
     assert len(ran.stdout.splitlines()) == 100
-    assert "--limit 0" in ran.stderr
+    assert "only the newest 100 of 101 are shown; --limit 0 shows all" in ran.stderr
     assert len(project.done("ls", "--limit", "0").splitlines()) == 101
     assert project.cronq("-q", "ls").stderr == ""
     assert len(re.findall(r"true", on_terminal(project, "ls", rows=26))) == 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cronq.model.job import Claimed, Failure
-from cronq.model.selection import Selection
+from cronq.model.selection import SORTS, Selection
 from cronq.storage.live_output import Tail, Written
 from cronq.store import Store
 from cronq.testing import ManualClock
@@ -53,6 +53,71 @@ def test_by_age_since_the_end_or_else_since_they_were_enqueued(store: Store, fai
     assert store.jobs.ids(Selection(older_than=90.0)) == failed[:2]
     assert store.jobs.ids(Selection(older_than=0.0)) == failed[:3]
     assert fresh in store.jobs.ids(Selection())
+
+
+def test_by_their_last_event(store: Store, clock: ManualClock, failed: list[int]) -> None:
+    start = clock.now() - 240 * SECOND
+    clock.advance(60)
+    fresh, scheduled = put(store, new(), new(available_at=later(store, 3600)))
+    running = claim(store)[0].id
+    everything = [*failed, fresh, scheduled]
+    assert running == fresh
+    assert store.jobs.ids(Selection(since=start)) == everything
+    assert store.jobs.ids(Selection(since=start + 120 * SECOND)) == everything[1:]
+    assert store.jobs.ids(Selection(since=start + 120 * SECOND, until=start + 180 * SECOND)) == failed[1:3]
+    assert store.jobs.ids(Selection(since=clock.now())) == [fresh, scheduled]
+    assert store.jobs.ids(Selection(until=start)) == []
+    assert [job.id for job in store.jobs.find(Selection(since=clock.now()), limit=1)] == [scheduled]
+
+
+def test_by_a_text_in_them(store: Store, failed: list[int]) -> None:
+    plain, quoted, keyed = put(
+        store,
+        new(args='{"to":"Ann_1@example.org"}'),
+        new(args='{"name":"M\\u00fcller 100%","said":"\\"no\\""}'),
+        new("report", key="Ann!", queue="weekly"),
+    )
+    found = {
+        "ann": [plain, keyed], "N_1@": [plain], "nx1@": [], "Müller": [quoted], "100%": [quoted], "0%m": [],
+        '"no"': [quoted], "ann!": [keyed], "REPORT": [keyed], "weekly": [keyed], "no route": failed[:2],
+        "oserror": failed[:2],
+    }  # fmt: skip
+    assert {text: store.jobs.ids(Selection(search=text)) for text in found} == found
+
+
+def test_by_patterns_of_queues(store: Store) -> None:
+    ids = put(store, *(new(queue=queue) for queue in ("mail", "mail-eu", "reports", "default")))
+    assert store.jobs.ids(Selection(queues=("mail*",))) == ids[:2]
+    assert store.jobs.ids(Selection(queues=("mail*", "!*-eu", "reports"))) == [ids[0], ids[2]]
+    assert store.jobs.ids(Selection(queues=("!mail",))) == ids[1:]
+    assert store.jobs.ids(Selection(queues=("nothing*",))) == []
+    assert store.jobs.count(Selection(queues=("mail?eu",))) == 1
+
+
+def test_in_an_order(store: Store, clock: ManualClock) -> None:
+    ids = put(store, new("b", priority=5), new("a", priority=7), new("a", priority=6))
+    for job, seconds in zip(claim(store, 2), (5, 2), strict=True):
+        clock.advance(seconds)
+        end(store, job)
+
+    def ordered(sort: str) -> list[int]:
+        return [job.id for job in store.jobs.find(Selection(), sort=sort)]
+
+    first, second, third = ids
+    assert ordered("id") == ids
+    assert ordered("task") == [third, second, first]
+    assert ordered("-priority") == [second, third, first]
+    assert ordered("ended") == [first, third, second]
+    assert ordered("-ended") == [third, first, second]
+    assert [job.id for job in store.jobs.find(Selection(), limit=1, sort="-ended")] == [third]
+    for sort in SORTS:
+        assert sorted(ordered(sort)) == sorted(ordered(f"-{sort}")) == ids
+
+
+def test_counting_stops_at_a_limit(store: Store) -> None:
+    put(store, *[new()] * 12)
+    assert store.jobs.count_up_to(Selection(), 100) == 12
+    assert store.jobs.count_up_to(Selection(), 10) == 10
 
 
 def test_how_many_of_what(store: Store, failed: list[int]) -> None:

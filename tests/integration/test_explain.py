@@ -12,6 +12,7 @@ import pytest
 
 from cronq.storage.idle_check import idle_statement
 from cronq.storage.migrations import upgrade
+from cronq.storage.sql.reads import recent_ids
 from cronq.storage.sql.statements import Statements
 from tests.integration.stores import config_in
 
@@ -110,3 +111,10 @@ def test_every_statement_uses_its_index(database: sqlite3.Connection) -> None:
         assert any(f"cronq_jobs_{index}" in step for step in looked), looked
     database.execute("ANALYZE")
     assert wrong(database) == {}
+
+
+def test_jobs_of_the_last_hour_are_found_by_indexes(database: sqlite3.Connection) -> None:
+    sql = recent_ids("cronq_jobs", "sqlite")
+    plan = [row[-1] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}", (9,) * sql.count("?"))]
+    assert any("cronq_jobs_counted (state=? AND queue=? AND finished_at>?" in line for line in plan), plan
+    assert not [line for line in plan if line.startswith("SCAN cronq_jobs") and "INDEX" not in line], plan

@@ -11,7 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cronq.errors import InvalidInput
-from cronq.times import SECOND, Clock, Measured, from_datetime, iso, parse_duration, parse_when, ticks, to_datetime
+from cronq.times import (
+    SECOND,
+    Clock,
+    Measured,
+    from_datetime,
+    iso,
+    parse_duration,
+    parse_past,
+    parse_when,
+    ticks,
+    to_datetime,
+)
 
 NOW = from_datetime(datetime(2026, 11, 21, 8, tzinfo=UTC))
 
@@ -201,3 +212,31 @@ def test_a_clock_that_jumps_leaves_a_doubt(jump: int) -> None:
         clock.set_by(Measured(NOW + at + moved, at=at, within=7))
     assert clock.doubt == pytest.approx(abs(jump), abs=SECOND)
     assert clock.now() == pytest.approx(NOW + ticks() + jump, abs=SECOND)
+
+
+@pytest.mark.parametrize(
+    ("written", "instant"),
+    [
+        ("2h", NOW - 7200 * SECOND),
+        ("1h30m", NOW - 5400 * SECOND),
+        ("07:30Z", NOW - 1800 * SECOND),
+        ("08:30Z", NOW - (23 * 3600 + 1800) * SECOND),
+        ("yesterday 08:30Z", NOW - (23 * 3600 + 1800) * SECOND),
+        ("2026-11-21T07:00:00", NOW - 3600 * SECOND),
+        ("2026-11-21", NOW - 8 * 3600 * SECOND),
+    ],
+)
+def test_a_time_in_the_past(written: str, instant: int) -> None:
+    assert parse_past(written, now=NOW, what="--since") == instant
+
+
+def test_a_day_in_the_past_begins_at_midnight_here() -> None:
+    midnight = to_datetime(NOW).astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+    assert parse_past("today", now=NOW, what="x") == from_datetime(midnight)
+    assert to_datetime(parse_past("yesterday", now=NOW, what="x")).astimezone().day in {midnight.day - 1}
+
+
+@pytest.mark.parametrize("written", ["", "soon", "+1h", "tomorrow 02:30", "25:00", "-1h", "9" * 400])
+def test_what_is_no_time_in_the_past_is_refused_by_name(written: str) -> None:
+    with pytest.raises(InvalidInput, match=r"^--since: "):
+        parse_past(written, now=NOW, what="--since")

@@ -110,6 +110,32 @@ def counts(jobs: str, family: str) -> str:
     )
 
 
+def recent_ids(jobs: str, family: str) -> str:
+    """The ids of jobs that ended, or else started or were enqueued, at an instant or later; it is each parameter.
+
+    Ended ones by the index `ended` (SQLite: `counted`), the others by those of their states.
+    """
+    event = "coalesce(started_at, created_at) >= ?"
+    if family != "sqlite":
+        unfinished = "state IN ('scheduled', 'ready', 'blocked', 'running', 'retrying', 'waiting', 'pending')"
+        parts = (f"{ENDED_STATES} AND finished_at >= ?", f"{unfinished} AND {event}")
+        each = " UNION ALL ".join(f"SELECT id FROM {jobs} WHERE {part}" for part in parts)
+        return f"SELECT id FROM ({each}) AS recent"  # MySQL would run a plain UNION once for each row
+    others = (
+        "state = 'ready'",
+        FUTURE_STATES,
+        "lease_until IS NOT NULL",
+        "job_group IS NOT NULL AND state = 'blocked'",
+    )
+    lanes = lanes_of(jobs, "VALUES ('cancelled'), ('failed'), ('finished')")
+    ended = (
+        f"SELECT j.id FROM lanes CROSS JOIN {jobs} j ON j.state = lanes.state AND j.queue = lanes.queue"
+        " WHERE j.finished_at >= ?"
+    )
+    each = " UNION ALL ".join(f"SELECT id FROM {jobs} WHERE {which} AND {event}" for which in others)
+    return f"{lanes} {ended} UNION ALL {each}"
+
+
 def lanes_of(jobs: str, states: str) -> str:
     """The queues that have ended jobs in these states, by the index `counted`: a step for each."""
     ended = f"SELECT min(queue) FROM {jobs} WHERE finished_at IS NOT NULL AND state ="

@@ -1,0 +1,106 @@
+"""The condition and the order with which jobs are selected, as SQL."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from cronq.model.job import State
+from cronq.storage import failure_groups
+from cronq.storage.sql.reads import recent_ids
+from cronq.times import SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cronq.model.selection import Selection
+    from cronq.storage.tables import Tables
+
+_LAST_EVENT = "coalesce(finished_at, started_at, created_at)"
+_SEARCHED = ("task", "queue", "job_key", "job_group", "error_class", "error_message")
+_SORTED = {
+    "id": "id",
+    "state": "state",
+    "queue": "queue",
+    "task": "task",
+    "priority": "priority",
+    "attempts": "attempt",
+    "created": "created_at",
+    "due": "available_at",
+    "started": "started_at",
+    "ended": "finished_at",
+    "when": _LAST_EVENT,
+    "duration": "finished_at - started_at",
+    "memory": "peak_memory",
+}
+
+
+def fingerprints(selection: Selection) -> frozenset[str]:
+    """The fingerprints among the errors of a selection."""
+    return frozenset(filter(failure_groups.is_fingerprint, selection.errors))
+
+
+def where(selection: Selection, tables: Tables) -> tuple[str, list[Any]]:
+    """The condition and its parameters; the fingerprints of failures aren't part of it."""
+    terms, parameters = ["1 = 1"], list[Any]()
+    for add in (_add_lists, _add_times, _add_text):
+        add(selection, tables, terms, parameters)
+    if fingerprints(selection):
+        terms.append("error_class IS NOT NULL")
+    return " AND ".join(terms), parameters
+
+
+def _add_lists(selection: Selection, tables: Tables, terms: list[str], parameters: list[Any]) -> None:
+    fields: dict[str, Iterable[Any]] = {
+        "state": sorted(selection.states),
+        "queue": selection.queues,
+        "task": selection.tasks,
+        "job_group": selection.groups,
+        "job_key": selection.keys,
+        "error_class": () if fingerprints(selection) else selection.errors,
+        "id": selection.ids,
+    }
+    for column, values in fields.items():
+        wanted = list(values)
+        if column == "state" and len(wanted) == 1:  # as a constant it leads to the index of that state
+            terms.append(f"state = '{State(wanted[0]).value}'")
+        elif wanted:
+            terms.append(f"{column} {tables.sql.dialect.among}")
+            parameters.append(tables.unprepared.many(wanted))
+
+
+def _add_times(selection: Selection, tables: Tables, terms: list[str], parameters: list[Any]) -> None:
+    if selection.older_than is not None:
+        terms.append("coalesce(finished_at, created_at) < ?")
+        parameters.append(tables.clock.now() - round(selection.older_than * SECOND))
+    if selection.since is not None:
+        recent = recent_ids(tables.sql.names.jobs, tables.sql.dialect.family)
+        terms.append(f"id IN ({recent})")
+        parameters += [selection.since] * recent.count("?")
+    if selection.until is not None:
+        terms.append(f"{_LAST_EVENT} <= ?")
+        parameters.append(selection.until)
+
+
+def _add_text(selection: Selection, tables: Tables, terms: list[str], parameters: list[Any]) -> None:
+    if selection.search is None:
+        return
+    del tables
+    plain, quoted = selection.search.lower(), json.dumps(selection.search)[1:-1].lower()
+    columns = [*((column, plain) for column in _SEARCHED), ("args", plain), ("args", quoted)]
+    either = " OR ".join(f"lower({column}) LIKE ? ESCAPE '!'" for column, _ in columns)
+    terms.append(f"({either})")
+    parameters += [_anywhere(text) for _, text in columns]
+
+
+def _anywhere(text: str) -> str:
+    escaped = text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+    return f"%{escaped}%"
+
+
+def order(sort: str) -> str:
+    """What stands after ORDER BY for a sort key, with `-` before it for the opposite; what isn't known comes last."""
+    column, way = _SORTED[sort.removeprefix("-")], "DESC" if sort.startswith("-") else "ASC"
+    if column == "id":
+        return f"id {way}"
+    return f"CASE WHEN {column} IS NULL THEN 1 ELSE 0 END, {column} {way}, id DESC"
