@@ -206,13 +206,13 @@ def _numbers(ids: Iterable[str]) -> list[int]:
     return list(dict.fromkeys(map(given.job_id, ids)))
 
 
-def _states(store: Store, ids: Iterable[int]) -> dict[int, State]:
+def _states(store: Store, ids: Iterable[int]) -> dict[int, str]:
     """The states of those of the jobs that are there."""
-    return {job.id: State(job.state) for job in store.jobs.find(Selection(ids=tuple(ids)))}
+    return {job.id: job.state for job in store.jobs.find(Selection(ids=tuple(ids)))}
 
 
 def _report(
-    named: Sequence[int], states: Mapping[int, State], changed: Sequence[int], *, verb: str, allowed: Iterable[State]
+    named: Sequence[int], states: Mapping[int, str], changed: Sequence[int], *, verb: str, allowed: Iterable[State]
 ) -> int:
     """The ids changed on stdout, why others weren't on stderr; the exit status."""
     from cronq.render.text import complain, write
@@ -224,12 +224,12 @@ def _report(
     return 1 if refused else 0
 
 
-def _refusal(job_id: int, state: State | None, *, verb: str, allowed: Iterable[State]) -> str:
+def _refusal(job_id: int, state: str | None, *, verb: str, allowed: Iterable[State]) -> str:
     if state is None:
         return f"there is no job {job_id}"
-    if state in allowed:
+    if state in frozenset[str](allowed):
         return f"job {job_id} changed its state a moment ago and was not {verb}"
-    hint = " without --kill" if state is State.RUNNING and verb == "cancelled" else ""
+    hint = " without --kill" if state == State.RUNNING and verb == "cancelled" else ""
     return f"job {job_id} is {state} and can't be {verb}{hint}"
 
 

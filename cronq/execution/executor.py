@@ -6,19 +6,19 @@ to its own process (exit, crash, loop) is the pool's business.
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 from typing import TYPE_CHECKING, Any
 
 from cronq.config.command_permission import require_commands
-from cronq.errors import ConfigError, Fail, UnknownTask
+from cronq.errors import ConfigError, Fail, InvalidInput, UnknownTask
 from cronq.execution.bounds import fault_of
 from cronq.execution.job_context import RunningJob, current_job
 from cronq.execution.shell_command import run_command
 from cronq.execution.verdict import message_of, verdict_of
 from cronq.model.claimed_job import COMMAND_TASK, Failure
 from cronq.model.outcome import Outcome
+from cronq.model.retry import UNREADABLE, overrides
 from cronq.system.descriptors import out_of_the_way
 from cronq.tasks import serialisation
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cronq.times import Clock
 
 _FRESH = 5_000
+_SHOWN = 60
 
 
 class Executor:
@@ -75,6 +76,8 @@ class Executor:
 
     def _attempt(self, job: Claimed, running: RunningJob, started: int) -> Outcome:
         try:
+            if job.retry:
+                _require_readable(job.retry)
             if job.task == COMMAND_TASK:
                 return self._command(job, running, started)
             task = self._resolved(job.task)
@@ -92,7 +95,7 @@ class Executor:
             return Failure("UnknownTask", str(error))
 
     def _call(self, task: Task, job: Claimed, running: RunningJob, started: int) -> Outcome:
-        arguments = serialisation.loads(job.args)
+        arguments = _arguments(job)
         if self._hooked:
             self._before(running)
         result = task.call(arguments, warn=running.warn)
@@ -131,7 +134,9 @@ class Executor:
             return Outcome("snoozed", started, started, "refused", error=Failure("NotAllowed", str(error)))
         if self._hooked:
             self._before(running)
-        command: str | list[str] = json.loads(job.args)["command"]
+        command: Any = _arguments(job).get("command")
+        if not is_command(command):
+            raise Fail(f"the arguments hold no command: {job.args[:_SHOWN]}")
         outcome = run_command(command, _facts(job), started, in_child=self._in_child)
         if outcome.error is None:
             self._after(running, None)
@@ -172,6 +177,28 @@ class Executor:
             self._on_error(running, error)
         warnings = (*running.warnings.told, *outcome.warnings)
         return outcome._replace(warnings=warnings, notes=running.changed_notes)
+
+
+def is_command(value: object) -> bool:
+    """Whether it is a command as `enqueue` writes it: a line for a shell, or a list of words."""
+    return isinstance(value, str) or (
+        isinstance(value, list) and bool(value) and all(isinstance(word, str) for word in value)
+    )
+
+
+def _arguments(job: Claimed) -> dict[str, object]:
+    """The job's arguments. Raises Fail where the row is damaged: another attempt would find the same."""
+    try:
+        return serialisation.loads(job.args)
+    except InvalidInput as error:
+        raise Fail(f"the arguments can't be read: {error}") from None
+
+
+def _require_readable(retry: str) -> None:
+    try:
+        overrides(retry)
+    except UNREADABLE as error:
+        raise Fail(f"the job's own retry settings can't be read: {error}: {retry[:_SHOWN]}") from None
 
 
 def _name(hook: Callable[..., object]) -> str:

@@ -6,6 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from cronq.errors import InvalidInput
 from cronq.execution.bounds import Warnings, fault_of
 from cronq.tasks import serialisation
 from cronq.times import local_time
@@ -102,8 +103,14 @@ class RunningJob:
     def notes(self) -> Mapping[str, Any]:
         """What `note` has kept with the job, in this attempt and earlier ones."""
         if self._notes is None:
-            return serialisation.loads(self._job.notes) if self._job.notes else {}
+            return self._earlier_notes()
         return self._notes
+
+    def _earlier_notes(self) -> dict[str, Any]:
+        try:
+            return serialisation.loads(self._job.notes) if self._job.notes else {}
+        except InvalidInput:  # written by hand: what the job notes now takes their place
+            return {}
 
     def warn(self, message: str) -> None:
         """Finish with the outcome `warning`; the message is kept with the job, within limits."""

@@ -26,6 +26,14 @@ class Policy(NamedTuple):
     time_limit: float = 3600.0
 
 
+_USUAL = Policy()._asdict()
+UNREADABLE = (ValueError, TypeError, RecursionError)
+"""What `overrides` raises for text that nobody meant."""
+
+_LONGEST = 1e10
+"""Seconds."""
+
+
 def delay(attempt: int, policy: Policy, *, chance: float) -> float:
     """Seconds from the end of attempt n to the next: base, doubling up to cap, plus up to jitter.
 
@@ -53,11 +61,14 @@ class Policies:
         policy = self._by_task.get(job.task)
         if policy is None:
             policy = self._by_task[job.task] = self._resolve(job.task)
-        return policy._replace(**json.loads(job.retry)) if job.retry else policy
+        return _overridden(policy, job.retry) if job.retry else policy
 
     def time_limit(self, job: Claimed) -> float:
         """Seconds the job may run."""
-        return self.of(job).time_limit if job.time_limit is None else job.time_limit
+        limit: Any = job.time_limit
+        if limit is None or not isinstance(limit, int | float) or not 0 < limit < _LONGEST:  # written by hand
+            return self.of(job).time_limit
+        return limit
 
     def _resolve(self, name: str) -> Policy:
         config = self._config
@@ -72,6 +83,28 @@ class Policies:
         }
         task = self._registry.get(name)
         return Policy(**{**general, **_known(task.options if task else None), **_chosen(config.task_setting(name))})
+
+
+def overrides(text: str) -> dict[str, Any]:
+    """What one job was given for itself. Raises UNREADABLE for what isn't that."""
+    chosen: dict[str, Any] = dict(json.loads(text))
+    for name, value in chosen.items():
+        usual = _USUAL.get(name)
+        if isinstance(usual, str):
+            sound = isinstance(value, str)
+        else:
+            sound = isinstance(value, int | float) and usual is not None and 0 <= value < _LONGEST
+        if not sound:
+            raise ValueError(f"{name}: {value!r} can't be used")
+    return chosen
+
+
+def _overridden(policy: Policy, text: str) -> Policy:
+    """The executor fails a job whose own rules can't be read; whoever else asks gets its task's."""
+    try:
+        return policy._replace(**overrides(text))
+    except UNREADABLE:
+        return policy
 
 
 def _known(options: Any) -> dict[str, Any]:

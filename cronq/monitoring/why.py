@@ -8,6 +8,7 @@ from cronq.model.job import COMMAND_TASK, State
 from cronq.times import span
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime, timedelta
 
     from cronq.model.job import Failure, Job
@@ -42,7 +43,13 @@ class Facts(NamedTuple):
 
 def explain(job: Job, facts: Facts) -> str:
     """One sentence on where the job stands and what it waits for."""
-    return f"Job {job.id} {_EXPLANATIONS[State(job.state)](job, facts)}."
+    explanation = _EXPLANATIONS.get(job.state, _unknown)
+    return f"Job {job.id} {explanation(job, facts)}."
+
+
+def _unknown(job: Job, facts: Facts) -> str:
+    del facts
+    return f'has the state "{job.state}", which cronq doesn\'t know: no runner takes it, another program wrote that'
 
 
 def _scheduled(job: Job, facts: Facts) -> str:
@@ -174,7 +181,7 @@ def _cancelled(job: Job, facts: Facts) -> str:
     return f"was cancelled{_at(job)}{reason}"
 
 
-_EXPLANATIONS = {
+_EXPLANATIONS: dict[str, Callable[[Job, Facts], str]] = {
     State.SCHEDULED: _scheduled,
     State.READY: _due,
     State.BLOCKED: _blocked,

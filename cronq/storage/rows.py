@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from cronq.model.job import COMMAND_TASK, ENDED, Attempt, Failure, Job, State
 from cronq.model.outcome import Outcome
+from cronq.storage import damage
 from cronq.storage.sql.columns import JOB_FIELDS
 from cronq.times import local_time, to_datetime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from cronq.model.job import NewJob
@@ -127,7 +128,18 @@ def by_group(settlements: Iterable[Settlement]) -> dict[str, list[Settlement]]:
 
 
 def job(row: Row) -> Job:
-    """The job of a row of JOB_FIELDS, with the job that blocks it last."""
+    """The job of a row of JOB_FIELDS, with the job that blocks it last; what can't be read becomes a warning."""
+    try:
+        if all(type(value) in kinds for value, kinds in zip(row, damage.KINDS, strict=True)):
+            return _sound_job(row)
+    except damage.UNREADABLE:  # damaged, or written by hand
+        pass
+    readable, said = damage.readable_job(row)
+    mended = _sound_job(readable)
+    return mended._replace(warnings=(*said, *mended.warnings))
+
+
+def _sound_job(row: Row) -> Job:
     fields = dict(zip((*JOB_FIELDS, "blocked_by"), row, strict=True))
     for name, convert in _CONVERTED.items():
         fields[name] = convert(fields[name])
@@ -145,8 +157,8 @@ def attempt(row: Row) -> Attempt:
     return Attempt(
         number=number,
         outcome=outcome,
-        started_at=_when(started_at),
-        finished_at=_when(finished_at),
+        started_at=_when_readable(started_at),
+        finished_at=_when_readable(finished_at),
         host=host,
         pid=pid,
         error=_failure(error_class, error_message, traceback),
@@ -165,20 +177,41 @@ def _when(instant: int | None) -> datetime | None:
     return None if instant is None else to_datetime(instant)
 
 
+def _when_readable(instant: Any) -> datetime | None:
+    try:
+        return _when(instant)
+    except damage.UNREADABLE:
+        return None
+
+
+def _object(text: str | None) -> dict[str, Any] | None:
+    found = _parsed(text)
+    if found is not None and not isinstance(found, dict):
+        raise TypeError(found)
+    return found
+
+
+def _texts(text: str | None) -> Sequence[str]:
+    found = _parsed(text) or ()
+    if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
+        raise TypeError(found)
+    return found
+
+
 def _parsed(text: str | None) -> Any:
     return None if text is None else json.loads(text)
 
 
 _CONVERTED: Mapping[str, Callable[[Any], Any]] = {
-    "args": json.loads,
+    "args": _object,
     "unique": bool,
     "created_at": to_datetime,
     "available_at": to_datetime,
     "started_at": _when,
     "finished_at": _when,
     "result": _parsed,
-    "notes": _parsed,
-    "warnings": lambda text: _parsed(text) or (),
+    "notes": _object,
+    "warnings": _texts,
     "scheduled_for": local_time,
 }
 """From a column to the field of a job, where these differ."""

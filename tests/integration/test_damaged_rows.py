@@ -1,0 +1,59 @@
+"""Rows that were damaged or written by hand: shown as what they are, and no other job suffers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.contract.test_damage import SHOWN
+from tests.integration.running import Queue
+
+DIGITS = "9" * 5000
+
+FAILING: list[tuple[str, Any, str]] = [
+    ("args", "no json", "the arguments can't be read: "),
+    ("args", "[1]", "the arguments can't be read: "),
+    ("args", f'{{"a":{DIGITS}}}', "the arguments can't be read: "),
+    ("args", "[" * 3000, "the arguments can't be read: "),
+    ("retry", "{", "the job's own retry settings can't be read: "),
+    ("retry", '{"base":"x"}', "the job's own retry settings can't be read: base: 'x' can't be used"),
+    ("retry", '{"nosuch":1}', "the job's own retry settings can't be read: nosuch: 1 can't be used"),
+    ("retry", "[1]", "the job's own retry settings can't be read: "),
+]
+"""Column, what stands in it, and what the job fails with."""
+
+UNTYPED: list[tuple[str, Any]] = [
+    ("time_limit", "soon"), ("time_limit", -5), ("time_limit", DIGITS), ("created_at", "yesterday"),
+    ("available_at", DIGITS), ("priority", "first"), ("pid", "x"), ("host", b"\xff"), ("attempt", "x"),
+    ("cpu_time", "x"), ("max_attempts", 5.5),
+]  # fmt: skip
+"""What only SQLite lets into a column."""
+
+
+def test_such_a_job_alone_fails(queue: Queue) -> None:
+    failing = {queue.put("nothing"): case for case in FAILING}
+    command = queue.command("true")
+    shown = [queue.put("nothing") for _ in (*SHOWN, *UNTYPED)]
+    unknown, healthy = queue.put("nothing"), queue.put("record", {"word": "done"})
+    for job, (column, value, _) in failing.items():
+        _damage(queue, job, column, value)
+    _damage(queue, command, "args", '{"command":5}')
+    for job, (column, value, *_) in zip(shown, (*SHOWN, *UNTYPED), strict=True):
+        _damage(queue, job, column, value)
+    _damage(queue, unknown, "state", "bogus")
+    assert queue.run().status == 0
+    assert queue.recorded() == ["done"]
+    assert queue.state(healthy) == "finished"
+    for job, (_, _, said) in failing.items():
+        row = queue.row(job)
+        assert (row["state"], row["attempt"]) == ("failed", 1)
+        assert row["error_message"].startswith(said)
+    assert queue.row(command)["error_message"] == 'the arguments hold no command: {"command":5}'
+    for line in ("ls", "ls --json", "ls --state bogus", f"show {shown[0]}", f"why {shown[0]}", f"why {unknown}",
+                    f"cancel {unknown}", "status", "errors", "metrics", "doctor -q"):  # fmt: skip
+        ran = queue.project.cronq(*line.split())
+        assert "internal error" not in ran.stderr, (line, ran)
+    assert queue.settled()
+
+
+def _damage(queue: Queue, job: int, column: str, value: Any) -> None:
+    queue.sql(f"UPDATE cronq_jobs SET {column} = ? WHERE id = ?", value, job)
