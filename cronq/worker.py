@@ -198,7 +198,7 @@ class Worker:
         if now >= self._look_twice_at:
             self._look_twice_at = math.inf
             self._engine.look.changed()
-        if self._has_room() and sum(source.answer() for source in wake_ups):
+        if self._has_room() and sum(source.drain() for source in wake_ups):
             self._engine.look.changed()
         if self._pool.in_hand or self._engine.settling.ended or self._source.paused:
             self._worked_at = now
@@ -208,7 +208,7 @@ class Worker:
             self._check_memory()
 
     def _help_neighbours(self, listeners: Listeners) -> None:
-        listeners.look_after()
+        listeners.restart_dead()
         if remains_of_the_dead(self._config):
             self._engine.upkeep.do(self._name)
 

@@ -44,7 +44,7 @@ def _ring(context: typer.Context, job_id: Rung = None) -> None:
 
     call = given.invocation(context)
     number = None if job_id is None else given.job_id(job_id)
-    if here := LocalWorkers(call.config).ring():
+    if here := LocalWorkers(call.config).wake():
         write(["1 worker of this host" if here == 1 else f"{here} workers of this host"])
     answers = list(_answers(call.config, number))
     write(shown for shown, error in answers if error is None)

@@ -1,1 +1,1 @@
-"""Saying "look now" across processes and hosts, and hearing it."""
+"""Send wake-ups to workers in other processes and on other hosts, and receive them."""

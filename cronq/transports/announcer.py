@@ -1,4 +1,4 @@
-"""Waking workers for jobs that are ready: those of this host, and through the transports of the configuration."""
+"""Wake workers when jobs are ready: those of this host by their sockets, others through the configured transports."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
 
 
 class Announcer:
-    """What a store announces ready jobs through. For one thread; never raises, never takes more than a moment."""
+    """Wakes workers on behalf of a store. For one thread; never raises, and takes at most LIMIT seconds."""
 
     def __init__(
         self, config: Config, *, of: str | None = None, breakers: CircuitBreakers | None = None, transports: bool = True
     ) -> None:
-        """`of` is the worker that announces, which isn't woken itself."""
-        self._neighbours = LocalWorkers(config, of=of)
-        self._bell = Notifier(config, breakers) if transports and config.wake else None
-        self.named = AT_ONCE if self._bell is not None else 0
-        """Of so many jobs at once the transports want to know queue and id."""
+        """`of` is the worker that announces; it isn't woken itself."""
+        self._local_workers = LocalWorkers(config, of=of)
+        self._notifier = Notifier(config, breakers) if transports and config.wake else None
+        self.named = AT_ONCE if self._notifier is not None else 0
+        """How many jobs of one announcement the transports are given by queue and id."""
 
     def announce(self, jobs: Sequence[tuple[str, int]] = ()) -> None:
-        """Wake workers; transports are told of these jobs (queue and id)."""
-        self._neighbours.ring()
-        if jobs and self._bell is not None:
-            self._bell.ring(jobs)
+        """Wake this host's workers, and notify the transports of these jobs (queue and id)."""
+        self._local_workers.wake()
+        if jobs and self._notifier is not None:
+            self._notifier.notify(jobs)
 
     def close(self) -> None:
         """Close all connections; the next announcement opens them again."""
-        self._neighbours.close()
-        if self._bell is not None:
-            self._bell.close()
+        self._local_workers.close()
+        if self._notifier is not None:
+            self._notifier.close()

@@ -1,4 +1,4 @@
-"""Beanstalkd, through greenstalk: a tube of ids. Its jobs don't expire, so the tube is kept short."""
+"""Wake workers through a beanstalkd tube of ids, with the client `greenstalk`; the tube is kept short, as ids stay."""
 
 from __future__ import annotations
 
@@ -18,39 +18,38 @@ if TYPE_CHECKING:
     from cronq.config.loader import Config
 
 _PORT = 11300
-_LONGEST_LINE = 16
-"""Ids in the tube from which on no more are put: whoever takes these looks for the others as well."""
+_MAX_READY = 16
+"""Ids in the tube from which on none are added: a worker woken by these finds the other jobs as well."""
 
-
-_MOST = 100
-"""Ids taken before whoever waits is told."""
+_MAX_TAKEN = 100
+"""Ids that one call takes."""
 
 
 class Beanstalk(Broker):
-    """Wake-ups through a beanstalkd tube; each is heard by the workers of one host."""
+    """Wake-ups through a beanstalkd tube; each reaches the workers of one host."""
 
     errors = (OSError, greenstalk.Error)
 
     def connect(self, limit: float) -> Any:
-        """A connection that puts into the tube."""
+        """Open a connection that adds to the tube."""
         return self._client(limit, use=self.place.name)
 
     def listen(self, limit: float) -> Any:
-        """A connection that takes from the tube."""
+        """Open a connection that takes from the tube."""
         return self._client(limit, watch=self.place.name)
 
     def send(self, connection: Any, body: str) -> None:
-        """Put the id into the tube, unless enough lie there."""
-        if connection.stats_tube(self.place.name)["current-jobs-ready"] < _LONGEST_LINE:
+        """Add the id to the tube, unless it holds enough."""
+        if connection.stats_tube(self.place.name)["current-jobs-ready"] < _MAX_READY:
             connection.put(body.encode())
 
     def receive(self, connection: Any, timeout: float) -> bool:
-        """Take what is in the tube, waiting for the first; not all of it, if there is no end of it."""
+        """Wait for an id, and take it and those after it, at most _MAX_TAKEN."""
         seconds = max(1, round(timeout))
         connection._sock.settimeout(seconds + LIMIT)
         taken = 0
         with suppress(greenstalk.TimedOutError):
-            while taken < _MOST:
+            while taken < _MAX_TAKEN:
                 connection.delete(connection.reserve(timeout=0 if taken else seconds))
                 taken += 1
         return taken > 0
@@ -65,6 +64,6 @@ class Beanstalk(Broker):
 
 
 def open(url: str, config: Config) -> Beanstalk:
-    """The transport for a beanstalk:// URL."""
+    """Make the transport for a beanstalk:// URL."""
     del config
     return Beanstalk(place_of(url))

@@ -1,4 +1,4 @@
-"""A notification with one deadline for all of it: a broker may send a byte a second, or babble without an end."""
+"""Notify with one time limit for the whole call: a library's own limits hold for one read or write each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Late(Unavailable):
-    """A library did not come back in time. Its thread has the transport now, and closes it."""
+    """A library did not return in time. Its thread still has the transport, and closes it."""
 
     def __init__(self, seconds: float, thread: Thread) -> None:
         super().__init__(f"no answer within {seconds:.1f} s")
@@ -22,11 +22,11 @@ class Late(Unavailable):
 
 
 def notify(transport: Transport, queue: str, job_id: int, *, seconds: float) -> None:
-    """Have the transport notify, in a thread that is left behind where it takes longer than so many seconds.
+    """Notify in a thread, which is abandoned when it takes longer than `seconds`.
 
-    A library's own limits are for one read or write, and nothing but another thread gets away from one
-    that begins the next. Raises what the transport raises, and Late: the transport must not be used any
-    more then. The same holds for what a signal handler raises meanwhile.
+    A library may begin one read after another, each within its limit; only a thread can be abandoned
+    then. Raises what the transport raises, and Late. After Late, and after an exception of a signal
+    handler, the transport must not be used any more.
     """
     attempt = _Attempt(lambda: transport.notify(queue, job_id), transport.close)
     try:
@@ -37,15 +37,15 @@ def notify(transport: Transport, queue: str, job_id: int, *, seconds: float) -> 
     try:
         attempt.join(seconds)
     finally:
-        late = attempt.leave()
-    if late:
+        still_running = attempt.abandon()
+    if still_running:
         raise Late(seconds, attempt)
     if attempt.failed:
         raise attempt.error()
 
 
 class _Attempt(Thread):
-    """One call; what is to be done after it where the caller no longer waits."""
+    """One call in a thread, and a clean-up that runs after it if the caller no longer waits."""
 
     def __init__(self, act: Callable[[], object], clean_up: Callable[[], object]) -> None:
         super().__init__(name="cronq wake-up", daemon=True)
@@ -53,16 +53,16 @@ class _Attempt(Thread):
         self._act = act
         self._clean_up = clean_up
         self._lock = Lock()
-        self._over = self._left = False
+        self._over = self._abandoned = False
 
     def run(self) -> None:
         try:
             self._act()
-        except Exception as error:  # handed to the caller, without the frames: they hold sockets
+        except Exception as error:  # passed to the caller without the frames: they keep sockets open
             self._errors.append(error.with_traceback(None))
         with self._lock:
             self._over = True
-        if self._left:
+        if self._abandoned:
             self._clean_up()
 
     @property
@@ -70,11 +70,11 @@ class _Attempt(Thread):
         return bool(self._errors)
 
     def error(self) -> Exception:
-        """What went wrong. It isn't kept: it would hold its traceback, and that this thread."""
+        """Return the call's error, and forget it: its traceback would keep this thread alive."""
         return self._errors.pop()
 
-    def leave(self) -> bool:
-        """Don't wait any longer; returns whether the call still goes on."""
+    def abandon(self) -> bool:
+        """Stop waiting for the call; returns whether it still goes on."""
         with self._lock:
-            self._left = not self._over
-            return self._left
+            self._abandoned = not self._over
+            return self._abandoned

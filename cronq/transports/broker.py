@@ -1,4 +1,4 @@
-"""What the brokers have in common: a connection that is kept, opened again once it went stale, and its errors."""
+"""The base of all brokers: keeps a connection, opens a stale one again, and translates its errors."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EXPIRY = 60
-"""Seconds after which a message that nobody took is dropped: by then every worker has looked anyway."""
+"""Seconds after which an unread message is dropped: by then each worker has looked at the database anyway."""
 
-_USUAL_NAME = "cronq"
+_DEFAULT_NAME = "cronq"
 
 
 class Place(NamedTuple):
-    """A broker's URL taken apart. `name` is what its exchange, channel, tube or queue is called."""
+    """The parts of a broker's URL. `name` is that of the exchange, channel, tube or queue."""
 
     url: str
     """Without options."""
@@ -35,20 +35,20 @@ class Place(NamedTuple):
     options: dict[str, str]
 
     def __str__(self) -> str:
-        """Scheme, host and port: nothing secret."""
+        """Scheme, host and port, without secrets."""
         port = f":{self.port}" if self.port else ""
         return f"{self.url.partition(':')[0]}://{self.host}{port}"
 
 
 def place_of(url: str, *, options: tuple[str, ...] = ()) -> Place:
-    """Take a URL of `wake` apart. Raises ConfigError for options other than `name` and those given."""
+    """Parse a URL of the setting `wake`. Raises ConfigError for options other than `name` and those given."""
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
         raise ConfigError(f"wake: {url.partition(':')[0]}://…: {error}") from None
     given = dict(parse_qsl(parts.query))
-    name = given.pop("name", _USUAL_NAME)
+    name = given.pop("name", _DEFAULT_NAME)
     if unknown := sorted(set(given) - set(options)):
         known = ", ".join(("name", *options))
         raise ConfigError(f"wake: {parts.scheme}://{parts.hostname or ''}: unknown option {unknown[0]}, known: {known}")
@@ -59,17 +59,17 @@ def place_of(url: str, *, options: tuple[str, ...] = ()) -> Place:
 
 
 def needs(extra: str, package: str) -> ConfigError:
-    """The error for a library that isn't installed."""
+    """Make the error for a library that isn't installed."""
     return ConfigError(f"wake: {extra} needs the package {package}: install cronq-jobs[{extra}]")
 
 
 class Broker:
-    """A transport over a broker: one message wakes whoever listens."""
+    """A transport over a message broker: one message wakes the listeners."""
 
     listens = True
     reaches_all = False
     errors: ClassVar[tuple[type[Exception], ...]] = (OSError,)
-    """What the library raises when the broker is out of reach or refuses."""
+    """What the library raises when the broker can't be reached or refuses."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -78,46 +78,46 @@ class Broker:
 
     @property
     def host(self) -> str | None:
-        """Whom it connects to, where the URL says so."""
+        """The host it connects to, None if the URL doesn't name it."""
         return self.place.host
 
-    # What a library does
+    # Implemented for each broker
 
     def connect(self, limit: float) -> Any:
-        """A connection that answers within so many seconds."""
+        """Open a connection that answers within so many seconds."""
         raise NotImplementedError
 
     def listen(self, limit: float) -> Any:
-        """A connection to which messages come from now on."""
+        """Open a connection that receives messages from now on."""
         return self.connect(limit)
 
     def send(self, connection: Any, body: str) -> None:
-        """One message, accepted by the broker within LIMIT."""
+        """Send one message, which the broker accepts within LIMIT."""
         raise NotImplementedError
 
     def receive(self, connection: Any, timeout: float) -> bool:
-        """Take a message, or some of those that are there, waiting for the first; whether there was any."""
+        """Wait for a message, and take it and some of those after it; returns whether any came."""
         raise NotImplementedError
 
     def disconnect(self, connection: Any) -> None:
-        """Close a connection that may be broken."""
+        """Close a connection, which may be broken."""
         connection.close()
 
     # The same for all
 
     def notify(self, queue: str, job_id: int) -> None:
-        """Send the id to whoever listens. Raises Unavailable."""
-        del queue  # who is woken looks at all its queues
+        """Send the id to the listeners. Raises Unavailable."""
+        del queue  # a worker that is woken looks at all its queues
         kept, started = self._kept is not None, time.monotonic()
         try:
             self._send(str(job_id))
         except Unavailable:
             if not kept or time.monotonic() - started > LIMIT / 2:
                 raise
-            self._send(str(job_id))  # it was the old connection that had gone
+            self._send(str(job_id))  # only the kept connection had been lost
 
     def wait(self, timeout: float) -> bool:
-        """Sleep until a message comes. True also after connecting anew: what came in between is lost."""
+        """Sleep until a message comes. True also after reconnecting: messages in between are lost."""
         fresh = self._kept is None
         with self._translated():
             if fresh:
@@ -134,7 +134,7 @@ class Broker:
 
     @property
     def _kept(self) -> Any:
-        """The connection that is open; what was opened before a fork stays the parent's."""
+        """The open connection, None if it was opened before a fork: that one is the parent's."""
         if self._pid != os.getpid():
             self._connection, self._pid = None, os.getpid()
         return self._connection
@@ -147,7 +147,7 @@ class Broker:
             self.send(self._connection, body)
 
     def _look_up(self, limit: float) -> None:
-        """Raise Unavailable where nobody knows the host; the libraries would wait for a dead name server."""
+        """Raise Unavailable if the host can't be resolved; the libraries have no time limit for that."""
         if self.host is not None and not resolved(self.host, 0, time.monotonic() + limit):
             raise Unavailable(f"{self.place}: the name {self.host} can't be resolved")
 

@@ -1,7 +1,6 @@
-"""Waking the workers of this host: each has a datagram socket in a directory beside the locks.
+"""Wake the workers of this host: each has a datagram socket in a directory beside the locks.
 
-Nothing has to be configured for it. Where no worker lives there is no directory, and ringing
-costs one look for it.
+Needs no configuration. Without workers there is no directory, and waking them costs one system call.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ _LONGEST = 100
 """Bytes that a socket's path may have everywhere; the kernel's limit is a little above."""
 
 FRESH = 0.1
-"""Seconds that a look at who is there holds for: a worker looks at the database again a moment after it hung its
-bell up, for those who didn't know of it yet."""
+"""Seconds that the list of sockets is kept. A worker looks at the database once more that long after it made its
+socket: jobs enqueued in between were announced without it."""
 
 
 class Doorbell:
-    """The socket that a worker is woken by."""
+    """The socket on which one worker receives wake-ups."""
 
     def __init__(self, config: Config, worker: str) -> None:
         self._folder = wake_folder(config)
@@ -36,11 +35,11 @@ class Doorbell:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.fd = self._socket.fileno()
         try:
-            self._hang(config)
+            self._bind(config)
         except OSError as error:
             log.warning("%s: %s: enqueues on this host don't wake this worker", self._path, error.strerror)
 
-    def _hang(self, config: Config) -> None:
+    def _bind(self, config: Config) -> None:
         while True:
             make_folder(config, self._folder)
             # Another worker that ends may remove the empty directory again.
@@ -48,17 +47,17 @@ class Doorbell:
                 self._socket.bind(folder.address(os.path.basename(self._path)))  # noqa: PTH119
                 return
 
-    def answer(self) -> bool:
-        """Take in all that has come since the last call; whether anything had."""
-        rang = False
+    def drain(self) -> bool:
+        """Read all wake-ups received since the last call; returns whether there were any."""
+        woken = False
         with contextlib.suppress(BlockingIOError):
             while True:
                 self._socket.recv(16)
-                rang = True
-        return rang
+                woken = True
+        return woken
 
     def close(self) -> None:
-        """Take the socket away, and the directory after the last one."""
+        """Remove the socket, and the directory if it is empty."""
         self._socket.close()
         with contextlib.suppress(OSError):
             os.unlink(self._path)  # noqa: PTH108
@@ -66,7 +65,7 @@ class Doorbell:
 
 
 class LocalWorkers:
-    """The workers of this host, as those see them who have something to do for them; a worker's own don't see it."""
+    """Wakes the workers of this host, except `of`, the one that does it."""
 
     def __init__(self, config: Config, *, of: str | None = None) -> None:
         self._place = wake_folder(config)
@@ -76,22 +75,22 @@ class LocalWorkers:
         self._folder: _Folder | None = None
         self._socket: socket.socket | None = None
 
-    def ring(self) -> int:
+    def wake(self) -> int:
         """Wake all of them; never raises, never waits. Returns how many there are."""
         now = time.monotonic()
         try:
             if now >= self._look_again:
                 self._look(now + FRESH)
-            return sum(map(self._knock, self._names))
-        except OSError as error:  # mostly because nobody is there, or somebody else's
+            return sum(map(self._wake, self._names))
+        except OSError as error:  # mostly: no workers, or those of another user
             self._names = []
             if error.errno == EBADF and self._socket is not None:
-                self._socket.detach()  # a task has closed it, and the number may be another one's now
+                self._socket.detach()  # a task has closed it, and may use its number for another file
                 self._socket = None
             return 0
 
     def close(self) -> None:
-        """Close the socket; the next ring opens another one."""
+        """Close the socket; the next wake-up opens another one."""
         self._names = []
         self._look_again = 0.0
         if self._socket is not None:
@@ -105,7 +104,7 @@ class LocalWorkers:
         self.close()
 
     def _look(self, until: float) -> None:
-        # Set at the end: a look that a signal handler's exception cuts short must not count.
+        # Set at the end: a signal handler may raise in between, and then the directory is read again.
         self._names = []
         self._look_again = until
         names = os.listdir(self._place)  # noqa: PTH208 - half the time of pathlib
@@ -118,22 +117,22 @@ class LocalWorkers:
         self._names = [name for name in names if name != self._own]
         self._look_again = until
 
-    def _knock(self, name: str) -> bool:
+    def _wake(self, name: str) -> bool:
         assert self._socket is not None
         assert self._folder is not None
         try:
             self._socket.sendto(b"1", self._folder.address(name))
         except BlockingIOError:
-            return True  # its buffer is full: it is being woken
+            return True  # its buffer is full of wake-ups
         except ConnectionRefusedError:
-            self._bury(name)
+            self._remove(name)
             return False
         except FileNotFoundError:
             return False  # it has ended
         return True
 
-    def _bury(self, name: str) -> None:
-        """Remove the socket of a worker that died: its name is used once, so nobody else can have it."""
+    def _remove(self, name: str) -> None:
+        """Remove the socket of a worker that died: names are never used again."""
         with contextlib.suppress(OSError):
             os.unlink(f"{self._place}/{name}")  # noqa: PTH108
 
@@ -149,11 +148,11 @@ class _Folder:
             self._prefix = f"/proc/self/fd/{self._fd}"
 
     def address(self, name: str) -> str:
-        """What a socket of this name is bound to, or sent to."""
+        """The address of the socket of this name."""
         return f"{self._prefix}/{name}"
 
     def close(self) -> None:
-        """The directory isn't needed any more."""
+        """Close the directory."""
         if self._fd >= 0:
             with contextlib.suppress(OSError):
                 os.close(self._fd)

@@ -1,7 +1,7 @@
-"""`tcp://host:11137` and `unix:///path`: the job's id goes to a `serve-inetd`, which starts that very job.
+"""Send the job's id to a `serve-inetd` (`tcp://host:11137`, `unix:///path`), which starts that job.
 
-Any answer will do: who says ERR has looked, and cron does what is left. Resolving a name, connecting
-and the answer have one time limit together.
+An answer of ERR counts as well: the next `cronq run` of cron does the job. Resolving the name,
+connecting and the answer have one time limit together.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _RESOLVED_FOR = 60.0
 
 
 def open(url: str, config: Config) -> Port:
-    """The port in the URL. Raises ConfigError unless it names a host and a port, or a path."""
+    """Make the transport for a URL. Raises ConfigError unless it names a host and a port, or a path."""
     del config
     tcp, unix = _TCP.fullmatch(url), _UNIX.fullmatch(url)
     if unix:
@@ -41,14 +41,14 @@ def open(url: str, config: Config) -> Port:
 
 
 class Port:
-    """A `serve-inetd` that listens somewhere. Keeps no connection between two jobs."""
+    """A `serve-inetd` at an address; each notification has its own connection."""
 
     listens = False
     reaches_all = False
 
     def __init__(self, url: str, addresses: list[Address] | None = None, *, host: str = "", port: int = 0) -> None:
         self.limit = LIMIT
-        """Seconds that one job may take."""
+        """Seconds that one notification may take."""
         self._url = url
         self._host = host
         self._port = port
@@ -56,7 +56,7 @@ class Port:
         self._resolved = float("inf") if addresses else 0.0
 
     def notify(self, queue: str, job_id: int) -> None:
-        """Ask for the job. Raises Unavailable unless somebody answers OK or ERR within the limit."""
+        """Have the job started. Raises Unavailable unless OK or ERR is answered within the limit."""
         del queue
         deadline = time.monotonic() + self.limit
         addresses = self._where(deadline)
@@ -64,21 +64,21 @@ class Port:
             now = time.monotonic()
             until = now + (deadline - now) / (len(addresses) - number + 1)
             try:
-                answer = _asked(address, job_id, until)
+                answer = _request(address, job_id, until)
             except OSError as error:
                 reason = error.strerror or str(error) or "no answer in time"
             else:
-                judged(self._url, answer)
+                check_answer(self._url, answer)
                 return
         raise Unavailable(f"{self._url}: {reason}")
 
     def wait(self, timeout: float) -> bool:
-        """Nobody can listen to this one: it starts jobs itself."""
+        """Sleep: this transport starts jobs itself, and can't be listened to."""
         time.sleep(timeout)
         return False
 
     def close(self) -> None:
-        """Nothing is open; a name is looked up anew."""
+        """Forget the addresses of the name; no connection is open."""
         self._resolved = min(self._resolved, 0.0) if self._host else self._resolved
 
     def _where(self, deadline: float) -> list[Address]:
@@ -90,38 +90,38 @@ class Port:
         return self._addresses
 
 
-def _asked(address: Address, job_id: int, deadline: float) -> bytes:
-    """What was answered, up to the end of the line. Raises OSError, TimeoutError included."""
-    with socket.socket(address.family, socket.SOCK_STREAM) as caller:
-        _limit(caller, deadline)
-        caller.connect(address.where)
-        _limit(caller, deadline)
-        caller.sendall(b"%d\n" % job_id)
-        return read_answer(caller, deadline)
+def _request(address: Address, job_id: int, deadline: float) -> bytes:
+    """Send the id and read the answer's line. Raises OSError, TimeoutError included."""
+    with socket.socket(address.family, socket.SOCK_STREAM) as connection:
+        _limit(connection, deadline)
+        connection.connect(address.where)
+        _limit(connection, deadline)
+        connection.sendall(b"%d\n" % job_id)
+        return read_answer(connection, deadline)
 
 
-def read_answer(caller: socket.socket, deadline: float) -> bytes:
-    """What comes until the end of a line, of the connection or of what a line may have. Raises OSError."""
+def read_answer(connection: socket.socket, deadline: float) -> bytes:
+    """Read to the end of the line or of the connection, at most _LONGEST_ANSWER bytes. Raises OSError."""
     answer = b""
     while b"\n" not in answer and len(answer) < _LONGEST_ANSWER:
-        _limit(caller, deadline)
-        more = caller.recv(_LONGEST_ANSWER - len(answer))
+        _limit(connection, deadline)
+        more = connection.recv(_LONGEST_ANSWER - len(answer))
         if not more:
             break
         answer += more
     return answer
 
 
-def judged(url: str, answer: bytes) -> None:
-    """Raise Unavailable unless it is an answer as serve-inetd gives them."""
+def check_answer(url: str, answer: bytes) -> None:
+    """Raise Unavailable unless the answer is one that serve-inetd gives."""
     line, end, _ = answer.partition(b"\n")
     if not end or not line.startswith((b"OK ", b"ERR ")):
         said = f"answered {answer[:40]!r}" if answer else "closed the connection without an answer"
         raise Unavailable(f"{url}: {said}")
 
 
-def _limit(caller: socket.socket, deadline: float) -> None:
+def _limit(connection: socket.socket, deadline: float) -> None:
     left = deadline - time.monotonic()
     if left <= 0:
         raise TimeoutError("no answer in time")
-    caller.settimeout(left)
+    connection.settimeout(left)

@@ -1,7 +1,7 @@
-"""Listening to transports in processes of their own, so that a worker needs neither threads nor a broker's library.
+"""Listen to transports in separate processes, so that a worker needs neither threads nor a broker's library.
 
-What a listener hears it passes on through a pipe, and to the other workers of the host where they can't hear it.
-It dies with the worker, and waits by itself until a transport that is away is back.
+A listener writes each wake-up to a pipe of its worker, and wakes the other workers of the host if the
+transport doesn't reach them. It dies with the worker, and reconnects by itself.
 """
 
 from __future__ import annotations
@@ -26,52 +26,52 @@ if TYPE_CHECKING:
     from cronq.config.loader import Config
     from cronq.transports.transport import Transport
 
-_PATIENCE = 60.0
-"""Seconds after which a transport that said nothing is asked again."""
+_WAIT = 60.0
+"""Seconds that one call waits for a notification."""
 
 _APART = 0.005
-"""Seconds between two rings at least: of a flood of messages the worker hears that often, of a single one at once."""
+"""Least seconds between two wake-ups that are passed on; a single one is passed on at once."""
 
 _SHORTEST, _LONGEST = 0.5, 15.0
-"""Seconds between two tries to reach a transport that is away; they double."""
+"""Seconds between two tries to reach a transport that is unreachable; they double."""
 
 _READY = b"+"
 _MOST_DESCRIPTORS = 1 << 20
 
 
 class Listeners:
-    """One process for each transport of the config that can be listened to."""
+    """The listener processes of one worker, one for each configured transport that can be listened to."""
 
     def __init__(self, config: Config, worker: str) -> None:
-        self.fd, self._rope = os.pipe()
-        """Readable when somebody rang."""
-        for fd in (self.fd, self._rope):
+        self.fd, self._wakeup_pipe = os.pipe()
+        """Readable when a wake-up has come."""
+        for fd in (self.fd, self._wakeup_pipe):
             os.set_blocking(fd, False)
-        neighbours = LocalWorkers(config, of=worker)
-        self._all = [_Listener(name, opening, self._rope, neighbours) for name, opening in _sources(config)]
+        local_workers = LocalWorkers(config, of=worker)
+        self._all = [_Listener(name, opening, self._wakeup_pipe, local_workers) for name, opening in _sources(config)]
 
     def start(self) -> None:
-        """Fork them. Raises ConfigError where a transport's library is missing or its URL means nothing."""
+        """Fork them. Raises ConfigError if a transport's library is missing or its URL is wrong."""
         for listener in self._all:
             listener.start()
 
-    def look_after(self) -> None:
-        """Start again what has died."""
+    def restart_dead(self) -> None:
+        """Start again those that have died."""
         for listener in self._all:
-            listener.look_after()
+            listener.restart_dead()
 
-    def answer(self) -> bool:
-        """Take in all that has come since the last call; whether anything had."""
+    def drain(self) -> bool:
+        """Read all wake-ups received since the last call; returns whether there were any."""
         with contextlib.suppress(BlockingIOError):
             return bool(os.read(self.fd, 1 << 16))
         return False
 
     def end(self) -> None:
-        """End them."""
+        """Kill them."""
         for listener in self._all:
             listener.end()
         os.close(self.fd)
-        os.close(self._rope)
+        os.close(self._wakeup_pipe)
 
 
 def _sources(config: Config) -> Iterator[tuple[str, Callable[[], Transport]]]:
@@ -85,11 +85,13 @@ def _sources(config: Config) -> Iterator[tuple[str, Callable[[], Transport]]]:
 class _Listener:
     """The process that listens to one transport."""
 
-    def __init__(self, name: str, opening: Callable[[], Transport], rope: int, neighbours: LocalWorkers) -> None:
+    def __init__(
+        self, name: str, opening: Callable[[], Transport], wakeup_pipe: int, local_workers: LocalWorkers
+    ) -> None:
         self._name = name
         self._opening = opening
-        self._rope = rope
-        self._neighbours = neighbours
+        self._wakeup_pipe = wakeup_pipe
+        self._local_workers = local_workers
         self._pid = 0
 
     def start(self) -> None:
@@ -97,7 +99,7 @@ class _Listener:
         worker = os.getpid()
         self._pid = os.fork()
         if self._pid == 0:
-            _become(worker, (writing, self._rope), lambda: self._serve(worker, writing))
+            _run_as_listener(worker, (writing, self._wakeup_pipe), lambda: self._serve(worker, writing))
         os.close(writing)
         with open(reading, "rb") as answer:  # noqa: PTH123
             said = answer.read()
@@ -105,7 +107,7 @@ class _Listener:
             self.end()
             raise ConfigError(said.decode(errors="replace") or f"wake: the listener to {self._name} didn't start")
 
-    def look_after(self) -> None:
+    def restart_dead(self) -> None:
         if os.waitpid(self._pid, os.WNOHANG)[0]:
             log.warning("the listener to %s has died and is started again", self._name)
             self.start()
@@ -117,7 +119,7 @@ class _Listener:
             os.waitpid(self._pid, 0)
             self._pid = 0
 
-    # In the process of its own
+    # In the listener's process
 
     def _serve(self, worker: int, answer: int) -> None:
         try:
@@ -127,55 +129,55 @@ class _Listener:
             return
         os.write(answer, _READY)
         os.close(answer)
-        absence = _Absence(self._name)
+        outage = _Outage(self._name)
         while os.getppid() == worker:
             try:
-                rings = transport.wait(_PATIENCE)
-                absence.over()
-                while rings:
-                    self._ring(transport)
-                    rings = _more_follow(transport)
+                woken = transport.wait(_WAIT)
+                outage.end()
+                while woken:
+                    self._wake(transport)
+                    woken = _more_follow(transport)
             except Unavailable as error:
-                absence.noted(error)
+                outage.pause(error)
 
-    def _ring(self, transport: Transport) -> None:
-        with contextlib.suppress(BlockingIOError):  # a full pipe is a bell that is ringing
-            os.write(self._rope, b"1")
+    def _wake(self, transport: Transport) -> None:
+        with contextlib.suppress(BlockingIOError):  # a full pipe wakes the worker as well
+            os.write(self._wakeup_pipe, b"1")
         if not transport.reaches_all:
-            self._neighbours.ring()
+            self._local_workers.wake()
 
 
 def _more_follow(transport: Transport) -> bool:
-    """Let a moment pass; whether more messages have come by then."""
+    """Read messages for _APART seconds; returns whether any came."""
     more, until = False, time.monotonic() + _APART
     while (left := until - time.monotonic()) > 0:
         more = transport.wait(left) or more
     return more
 
 
-class _Absence:
-    """A transport that is away: told once, tried again after pauses that grow."""
+class _Outage:
+    """A transport that can't be reached: logged once, tried again after pauses that double."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._pause = 0.0
 
-    def noted(self, error: Unavailable) -> None:
+    def pause(self, error: Unavailable) -> None:
         if not self._pause:
             log.warning("no wake-ups through %s for now: %s", self._name, error)
         self._pause = min(_LONGEST, self._pause * 2 or _SHORTEST)
         time.sleep(self._pause)
 
-    def over(self) -> None:
+    def end(self) -> None:
         if self._pause:
             log.warning("wake-ups come through %s again", self._name)
         self._pause = 0.0
 
 
-def _become(worker: int, kept: tuple[int, int], serve: Callable[[], None]) -> NoReturn:
-    """Turn the fork into a listener, which dies with the worker and heeds none of its signals.
+def _run_as_listener(worker: int, kept: tuple[int, int], serve: Callable[[], None]) -> NoReturn:
+    """Serve in the forked process, which dies with the worker and ignores the signals meant for it.
 
-    It keeps none of the worker's descriptors: children take the end of a pipe for an order.
+    Closes the worker's descriptors: its children end when the last copy of a pipe's end is closed.
     """
     try:
         die_with_parent()

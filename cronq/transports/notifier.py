@@ -1,4 +1,4 @@
-"""Ringing for jobs that were just committed: never an error, never more than a moment."""
+"""Notify transports of jobs that were just committed, within a time limit and without raising."""
 
 from __future__ import annotations
 
@@ -19,88 +19,91 @@ if TYPE_CHECKING:
     from cronq.transports.transport import Transport
 
 _PAUSE = 30.0
-"""Seconds that a transport is left alone when a failure took long."""
+"""Seconds without a try after a failure that took long."""
 
 _SHORT_PAUSE = 1.0
-"""The same for one that failed at once: a connection refused costs nothing, and the next second may be better."""
+"""The same after a failure that came at once: a refused connection costs next to nothing to try again."""
 
 _QUICK = 0.05
 
 AT_ONCE = 16
-"""Jobs of one batch that are rung for: the workers these wake find the others."""
+"""Jobs of one batch that are notified: the workers woken by them find the others."""
 
 
 class Notifier:
-    """Rings the transports of the config after a COMMIT. For one thread; `breakers` are shared by all of a process."""
+    """Notifies the configured transports after a COMMIT. For one thread; a process shares its `breakers`."""
 
     def __init__(self, config: Config, breakers: CircuitBreakers | None = None) -> None:
         ports = [url for url in config.wake if not listens(url)]
         others = [url for url in config.wake if listens(url)]
         breakers = CircuitBreakers() if breakers is None else breakers
-        # Ports start the very job, so one of them is enough; workers behind a broker only look.
-        self._bells = [[_Channel(url, config, breakers[url]) for url in ports]] if ports else []
-        self._bells += [[_Channel(url, config, breakers[url])] for url in others]
+        # A port starts the job itself, so one that answers is enough; a broker only wakes its own listeners.
+        self._alternatives = [[_Channel(url, config, breakers[url]) for url in ports]] if ports else []
+        self._alternatives += [[_Channel(url, config, breakers[url])] for url in others]
 
-    def ring(self, jobs: Sequence[tuple[str, int]]) -> None:
-        """Say that these jobs (queue and id) are there; all transports have LIMIT together."""
+    def notify(self, jobs: Sequence[tuple[str, int]]) -> None:
+        """Send a notification for each of these jobs (queue and id); all transports share LIMIT seconds."""
         until = time.monotonic() + LIMIT
-        for number, ropes in enumerate(self._bells):
-            _pull(ropes, jobs[:AT_ONCE], _share(until, len(self._bells) - number))
+        for number, channels in enumerate(self._alternatives):
+            _notify_first(channels, jobs[:AT_ONCE], _share(until, len(self._alternatives) - number))
 
     def close(self) -> None:
-        """Close all connections; the next ring opens them again."""
-        for ropes in self._bells:
-            for rope in ropes:
-                rope.let_go()
+        """Close all connections; the next notification opens them again."""
+        for channels in self._alternatives:
+            for channel in channels:
+                channel.close()
 
 
 def _share(until: float, parts: int) -> float:
-    """The end of the first of so many equal parts of the time that is left."""
+    """Divide the time left into equal parts; returns when the first one ends."""
     now = time.monotonic()
     return now + (until - now) / parts
 
 
-def _pull(ropes: Sequence[_Channel], jobs: Iterable[tuple[str, int]], until: float) -> None:
-    """Pull the first rope that holds, for each job, until then; a slow transport isn't asked again near the end."""
+def _notify_first(channels: Sequence[_Channel], jobs: Iterable[tuple[str, int]], until: float) -> None:
+    """Notify the first channel that accepts it, for each job; starts none in the second half of the time."""
     last = _share(until, 2)
     for queue, job_id in jobs:
-        shares = ((rope, _share(until, len(ropes) - number)) for number, rope in enumerate(ropes))
-        if not any(rope.pull(queue, job_id, share) for rope, share in shares) or time.monotonic() > last:
+        shares = ((channel, _share(until, len(channels) - number)) for number, channel in enumerate(channels))
+        if not any(channel.notify(queue, job_id, share) for channel, share in shares) or time.monotonic() > last:
             return
 
 
 class CircuitBreaker:
-    """Whether a transport is worth a try: a failure costs one caller a moment, then no caller for a while."""
+    """Stops calls to a transport for a while after a failure, so that only one caller waits for it."""
 
     def __init__(self) -> None:
-        self._rests_until = 0.0
+        self._open_until = 0.0
         self._broken = False
         self._stuck: Thread | None = None
 
-    def lets_through(self) -> bool:
-        """Whether to try; after a failure one caller does it for all others."""
+    def allows(self) -> bool:
+        """Tell whether to call the transport; after a failure one caller tries it while the others wait."""
         now = time.monotonic()
-        if now < self._rests_until or (self._stuck is not None and self._stuck.is_alive()):
+        if now < self._open_until or (self._stuck is not None and self._stuck.is_alive()):
             return False
         if self._broken:
-            self._rests_until = now + LIMIT
+            self._open_until = now + LIMIT
         return True
 
-    def holds(self) -> None:
-        """It went well."""
-        self._rests_until = 0.0
+    def succeeded(self) -> None:
+        """Note a successful call."""
+        self._open_until = 0.0
         self._broken = False
 
-    def breaks(self, *, took: float, stuck: Thread | None = None) -> bool:
-        """It failed after so many seconds, and a thread may still be at it; returns whether it went well before."""
+    def failed(self, *, took: float, stuck: Thread | None = None) -> bool:
+        """Note a call that failed after `took` seconds; returns whether the one before had succeeded.
+
+        `stuck` is the thread in which the call still goes on.
+        """
         self._stuck = stuck
-        self._rests_until = time.monotonic() + (_SHORT_PAUSE if took < _QUICK else _PAUSE)
-        held, self._broken = not self._broken, True
-        return held
+        self._open_until = time.monotonic() + (_SHORT_PAUSE if took < _QUICK else _PAUSE)
+        was_well, self._broken = not self._broken, True
+        return was_well
 
 
 class CircuitBreakers(dict[str, CircuitBreaker]):
-    """One for each URL."""
+    """The circuit breaker of each URL."""
 
     def __missing__(self, url: str) -> CircuitBreaker:
         return self.setdefault(url, CircuitBreaker())
@@ -114,26 +117,26 @@ class _Channel:
         self._config = config
         self._breaker = breaker
         self._keeps_time = not listens(url)
-        """Whether the transport has a limit for all that it does, and needs no thread that can be left behind."""
+        """Whether the transport limits its own time, and needs no thread that can be abandoned."""
         self._transport: Transport | None = None
 
-    def pull(self, queue: str, job_id: int, until: float) -> bool:
-        """Whether the transport took it before then."""
+    def notify(self, queue: str, job_id: int, until: float) -> bool:
+        """Send one notification; returns whether the transport accepted it before then."""
         started = time.monotonic()
-        if started >= until or not self._breaker.lets_through():
+        if started >= until or not self._breaker.allows():
             return False
         try:
-            self._notify(queue, job_id, until - started)
-        except Exception as error:  # any error of a library: the job is stored, and that is what counts
+            self._send(queue, job_id, until - started)
+        except Exception as error:  # any error of a library: the job is stored already
             self._give_up(error, took=time.monotonic() - started)
             return False
         except BaseException:
-            self.let_go()  # in the middle of an answer, that the next one would take for its own
+            self.close()  # the next call would read the rest of this one's answer
             raise
-        self._breaker.holds()
+        self._breaker.succeeded()
         return True
 
-    def _notify(self, queue: str, job_id: int, seconds: float) -> None:
+    def _send(self, queue: str, job_id: int, seconds: float) -> None:
         transport, self._transport = self._transport or open_transport(self._url, self._config), None
         try:
             if self._keeps_time:
@@ -149,12 +152,12 @@ class _Channel:
         self._transport = transport
 
     def _give_up(self, error: Exception, *, took: float) -> None:
-        if self._breaker.breaks(took=took, stuck=error.thread if isinstance(error, bounded.Late) else None):
+        if self._breaker.failed(took=took, stuck=error.thread if isinstance(error, bounded.Late) else None):
             said = error if isinstance(error, CronqError) else f"{type(error).__name__}: {error}"
             log.warning("no wake-ups through %s: %s", without_password(self._url), said)
-        self.let_go()
+        self.close()
 
-    def let_go(self) -> None:
+    def close(self) -> None:
         """Close the connection."""
         if self._transport is not None:
             self._transport.close()

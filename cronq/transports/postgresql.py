@@ -1,4 +1,4 @@
-"""PostgreSQL's own wake-ups, where the jobs lie there: an enqueue notifies in its INSERT, workers listen."""
+"""Receive wake-ups through LISTEN and NOTIFY if PostgreSQL is the queue's database; the INSERT of a job notifies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Notices:
-    """A connection that listens."""
+    """A connection that listens for new jobs."""
 
     listens = True
     reaches_all = True
@@ -26,12 +26,12 @@ class Notices:
         self._connection: Any = None
 
     def notify(self, queue: str, job_id: int) -> None:
-        """Wake all who listen; an enqueue does so by itself."""
+        """Wake all listeners; an enqueue does so by itself."""
         del queue, job_id
         self._translated(lambda: self._opened().execute("SELECT pg_notify(%s, '')", (self._channel,)))
 
     def wait(self, timeout: float) -> bool:
-        """Sleep until a transaction with new jobs commits. True also after connecting anew."""
+        """Sleep until a transaction with new jobs commits. True also after reconnecting."""
         return bool(self._translated(lambda: self._wait(timeout)))
 
     def close(self) -> None:
@@ -44,13 +44,13 @@ class Notices:
         if self._connection is None:
             self._opened().execute(f'LISTEN "{self._channel}"')
             return True
-        heard = any(self._connection.notifies(timeout=timeout, stop_after=1))
-        if heard:
+        notified = any(self._connection.notifies(timeout=timeout, stop_after=1))
+        if notified:
             for _ in self._connection.notifies(timeout=0):
                 continue
         else:
-            self._connection.execute("SELECT 1")  # a server that is gone may not say so
-        return heard
+            self._connection.execute("SELECT 1")  # fails if the connection was lost without a word
+        return notified
 
     def _opened(self) -> Any:
         if self._connection is None:
@@ -66,5 +66,5 @@ class Notices:
 
 
 def open(_url: str, config: Config) -> Notices:
-    """The wake-ups of the config's own database."""
+    """Make the transport for the configured database."""
     return Notices(config)

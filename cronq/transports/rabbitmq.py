@@ -1,7 +1,7 @@
-"""RabbitMQ, through kombu.
+"""Wake workers through a RabbitMQ exchange, with the client `kombu`.
 
-A fanout exchange with a quorum queue for each host: every host hears of every job, and one
-of its workers' listeners takes the message. Any program rings by publishing a job's id there.
+A fanout exchange has a quorum queue for each host: each host receives each message, and one of its
+listeners takes it. Any program wakes workers by publishing a job's id there.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ except ImportError:
 if TYPE_CHECKING:
     from cronq.config.loader import Config
 
-_LONGEST_LINE = 1000
-"""Messages that a host's queue holds at most; the oldest go first."""
+_MAX_LENGTH = 1000
+"""Messages that a host's queue holds at most; the oldest are dropped."""
 
 _UNUSED = 3600
 """Seconds after which the queue of a host where no worker listens is removed."""
@@ -37,11 +37,11 @@ class RabbitMQ(Broker):
     errors = (OSError, AMQPError, KombuError)
 
     def connect(self, limit: float) -> Any:
-        """A connection on which each message is confirmed. Heartbeats would need somebody to send them."""
+        """Open a connection on which messages are confirmed, without heartbeats: no thread would send them."""
         return self._connected(limit, heartbeat=0)
 
     def listen(self, limit: float) -> Any:
-        """A connection that consumes this host's queue, made here if it isn't there."""
+        """Open a connection that consumes this host's queue, which is declared if it is missing."""
         connection = self._connected(limit, heartbeat=_HEARTBEAT)
         queue = kombu.Queue(
             f"{self.place.name}.{os.uname().nodename}",
@@ -49,7 +49,7 @@ class RabbitMQ(Broker):
             durable=True,
             message_ttl=EXPIRY,
             expires=_UNUSED,
-            max_length=_LONGEST_LINE,
+            max_length=_MAX_LENGTH,
             queue_arguments={"x-queue-type": "quorum"},
         )
         consumer = connection.Consumer(queue, no_ack=True, accept=None, on_message=lambda _: None)
@@ -68,7 +68,7 @@ class RabbitMQ(Broker):
         )
 
     def receive(self, connection: Any, timeout: float) -> bool:
-        """Wait for a message of this host's queue."""
+        """Wait for a message in this host's queue."""
         connection.heartbeat_check()
         try:
             connection.drain_events(timeout=min(timeout, _HEARTBEAT / 3))
@@ -77,7 +77,7 @@ class RabbitMQ(Broker):
         return True
 
     def disconnect(self, connection: Any) -> None:
-        """Without a goodbye: a broken broker would not answer."""
+        """Close the socket without the closing handshake, which a broken broker would not answer."""
         connection.collect()
 
     @property
@@ -95,6 +95,6 @@ class RabbitMQ(Broker):
 
 
 def open(url: str, config: Config) -> RabbitMQ:
-    """The transport for an amqp:// or amqps:// URL."""
+    """Make the transport for an amqp:// or amqps:// URL."""
     del config
     return RabbitMQ(place_of(url))

@@ -1,6 +1,6 @@
-"""Redis, through its own client: a channel on which ids are published, so that `redis-cli publish cronq 42` rings.
+"""Wake workers through a Redis channel, with the client `redis`; `redis-cli publish cronq 42` does it by hand.
 
-Nothing is kept: who doesn't listen hears nothing.
+Redis keeps no messages: only those who listen at that time receive them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Redis(Broker):
     errors = (OSError, redis.RedisError)
 
     def connect(self, limit: float) -> Any:
-        """A connection that is tried once."""
+        """Make a client that tries once."""
         return redis.Redis.from_url(
             self.place.url,
             socket_connect_timeout=limit,
@@ -39,7 +39,7 @@ class Redis(Broker):
         )
 
     def listen(self, limit: float) -> Any:
-        """A connection that has subscribed."""
+        """Subscribe to the channel."""
         channel = self.connect(limit).pubsub(ignore_subscribe_messages=True)
         channel.subscribe(self.place.name)
         return channel
@@ -49,7 +49,7 @@ class Redis(Broker):
         connection.publish(self.place.name, body)
 
     def receive(self, connection: Any, timeout: float) -> bool:
-        """Wait for a message; the answer to the subscription is none."""
+        """Wait for a message; the confirmation of the subscription isn't one."""
         deadline = time.monotonic() + timeout
         while (left := deadline - time.monotonic()) > 0:
             if connection.get_message(timeout=left) is not None:
@@ -58,6 +58,6 @@ class Redis(Broker):
 
 
 def open(url: str, config: Config) -> Redis:
-    """The transport for a redis:// or rediss:// URL."""
+    """Make the transport for a redis:// or rediss:// URL."""
     del config
     return Redis(place_of(url))

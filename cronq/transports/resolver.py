@@ -1,4 +1,4 @@
-"""The addresses of a host, within a time limit: the system's resolver has none, so another process asks it."""
+"""Look up the addresses of a host within a time limit, in another process: the system's resolver has no limit."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _LOCAL = ("localhost", "")
 
 
 class Address(NamedTuple):
-    """Where to connect to."""
+    """One address to connect to."""
 
     family: int
     where: str | tuple[str, int]
 
 
 def resolved(host: str, port: int, deadline: float) -> list[Address]:
-    """The addresses of a host, none where nobody knows them or says so in time."""
+    """Look up the addresses of a host; returns none if it is unknown, or the answer doesn't come in time."""
     flags = 0 if host in _LOCAL else socket.AI_NUMERICHOST
     try:
         return _addresses(host, port, flags)

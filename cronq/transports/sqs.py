@@ -1,4 +1,4 @@
-"""Amazon SQS, through boto3: a queue of ids that are kept for a minute."""
+"""Wake workers through an Amazon SQS queue, with the client `boto3`; ids expire after a minute."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _LONGEST_WAIT = 20
 _AT_ONCE = 10
-"""Seconds that SQS waits for a message, and messages that it gives at once, at most."""
+"""SQS's limits: seconds that it waits for a message, and messages in one answer."""
 
 
 class Queue:
@@ -40,24 +40,24 @@ class Queue:
 
 
 class SQS(Broker):
-    """Wake-ups through an SQS queue, made if it isn't there; each is heard by the workers of one host."""
+    """Wake-ups through an SQS queue, created if it is missing; each reaches the workers of one host."""
 
     errors = (OSError, BotoCoreError, ClientError)
 
     @property
     def host(self) -> str | None:
-        """The endpoint's, or the region's."""
+        """The endpoint's host, or the region's."""
         options = self.place.options
         if "endpoint" in options:
             return urlsplit(options["endpoint"]).hostname
         return f"sqs.{options['region']}.amazonaws.com" if "region" in options else None
 
     def connect(self, limit: float) -> Queue:
-        """A client that tries once."""
+        """Make a client that tries once."""
         return self._queue(connect=limit, read=limit)
 
     def listen(self, limit: float) -> Queue:
-        """A client that waits for messages."""
+        """Make a client that waits for messages."""
         return self._queue(connect=limit, read=_LONGEST_WAIT + LIMIT)
 
     def send(self, connection: Queue, body: str) -> None:
@@ -89,6 +89,6 @@ class SQS(Broker):
 
 
 def open(url: str, config: Config) -> SQS:
-    """The transport for an sqs:// URL: `sqs:///NAME?region=eu-west-1`, keys from the environment or in the URL."""
+    """Make the transport for a URL such as `sqs:///NAME?region=eu-west-1`; keys come from it or the environment."""
     del config
     return SQS(place_of(url, options=("region", "endpoint")))

@@ -1,4 +1,4 @@
-"""Ways to say "look now" across processes and hosts. None of them carries a job, or decides which one runs."""
+"""The interface of transports, which wake workers. None of them carries a job, or decides which one runs."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Transport(Protocol):
     """Whether `wait` can be called: workers listen to it."""
 
     reaches_all: bool
-    """Whether everybody who listens hears everything. Otherwise one on each host does at best, and tells the others."""
+    """Whether each listener receives each message. Otherwise one listener of a host does, and wakes the others."""
 
     def notify(self, queue: str, job_id: int) -> None:
-        """Say that a job is there. Raises Unavailable where that takes longer than LIMIT, or fails."""
+        """Send a notification for a job. Raises Unavailable if that fails or takes longer than LIMIT."""
 
     def wait(self, timeout: float) -> bool:
         """Sleep until a notification, at most so many seconds; returns whether one came.
 
-        Raises Unavailable where the transport is out of reach: wait a moment and call again.
+        Raises Unavailable if the transport can't be reached: wait a moment and call again.
         """
 
     def close(self) -> None:
@@ -40,14 +40,14 @@ class Transport(Protocol):
 
 
 def listens(url: str) -> bool:
-    """Whether workers can listen to the transport of a URL; the others start one job at once."""
+    """Tell whether workers can listen to the transport of a URL; the others start one job at once."""
     return _module(url) != "inetd"
 
 
 def open_transport(url: str, config: Config) -> Transport:
-    """The transport for a URL as `wake` has them; connects at first use.
+    """Make the transport for a URL of the setting `wake`; it connects at first use.
 
-    Raises ConfigError where the library for it isn't installed, naming the extra.
+    Raises ConfigError, naming the extra, if its library isn't installed.
     """
     module = import_module(f"cronq.transports.{_module(url)}")
     transport: Transport = module.open(url, config)

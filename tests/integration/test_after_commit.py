@@ -26,7 +26,7 @@ class Rung(list[int]):
     def __bool__(self) -> bool:
         return True
 
-    def ring(self, jobs: list[tuple[str, int]]) -> None:
+    def notify(self, jobs: list[tuple[str, int]]) -> None:
         for _, job_id in jobs:
             assert select(self._config, "SELECT id FROM cronq_jobs WHERE id = ?", (job_id,)) == [(job_id,)]
             self.append(job_id)
@@ -47,7 +47,7 @@ def queue(tmp_path: Path) -> Iterator[Cronq]:
 def rung(queue: Cronq) -> Rung:
     rung = Rung(queue)
     announcer: Any = queue.store.announcer
-    announcer._bell = rung
+    announcer._notifier = rung
     return rung
 
 

@@ -121,7 +121,7 @@ def test_no_answer_does_any_harm(said: bytes) -> None:
         there.sendall(said)
         there.shutdown(socket.SHUT_WR)
         with contextlib.suppress(Unavailable):
-            inetd.judged("tcp://x:1", inetd.read_answer(here, time.monotonic() + 1))
+            inetd.check_answer("tcp://x:1", inetd.read_answer(here, time.monotonic() + 1))
             first = said.partition(b"\n")[0]
             assert first.startswith((b"OK ", b"ERR "))
 
@@ -146,15 +146,15 @@ def test_enqueue_hardly_notices(tmp_path: Path, what: str) -> None:
 
 def test_the_first_that_answers_takes_it(tmp_path: Path) -> None:
     with peer(says(b"OK 7\n")) as (one, first), peer(says(b"OK 7\n")) as (two, second):
-        Notifier(config_with(tmp_path, "tcp://127.0.0.1:1", one, two)).ring([("default", 7), ("default", 8)])
+        Notifier(config_with(tmp_path, "tcp://127.0.0.1:1", one, two)).notify([("default", 7), ("default", 8)])
     assert (first, second) == ([b"7\n", b"8\n"], [])
 
 
 def test_one_in_a_black_hole_leaves_time_for_the_next(tmp_path: Path) -> None:
     with saturated() as hole, peer(says(b"OK 7\n")) as (url, heard):
-        bell = Notifier(config_with(tmp_path, hole, url))
-        assert seconds_of(lambda: bell.ring([("default", 7)])) < 1.5
-        assert seconds_of(lambda: bell.ring([("default", 8)])) < 0.3
+        notifier = Notifier(config_with(tmp_path, hole, url))
+        assert seconds_of(lambda: notifier.notify([("default", 7)])) < 1.5
+        assert seconds_of(lambda: notifier.notify([("default", 8)])) < 0.3
     assert heard == [b"7\n", b"8\n"]
 
 
@@ -164,8 +164,8 @@ def test_slow_answers_to_many_jobs_take_no_longer_than_one(tmp_path: Path) -> No
         caller.sendall(b"OK 7\n")
 
     with peer(slowly) as (url, heard):
-        bell = Notifier(config_with(tmp_path, url))
-        assert seconds_of(lambda: bell.ring([("default", number) for number in range(50)])) < 2
+        notifier = Notifier(config_with(tmp_path, url))
+        assert seconds_of(lambda: notifier.notify([("default", number) for number in range(50)])) < 2
     assert 1 < len(heard) < 8
 
 

@@ -18,38 +18,38 @@ from tests.waiting import wait_until
 def test_everybody_on_the_host_is_woken_and_one_answer_is_enough(tmp_path: Path) -> None:
     config = config_in(tmp_path)
     bells = [Doorbell(config, f"host-{number}-abc") for number in (1, 2)]
-    assert [bell.answer() for bell in bells] == [False, False]
-    neighbours = LocalWorkers(config)
+    assert [bell.drain() for bell in bells] == [False, False]
+    local_workers = LocalWorkers(config)
     for _ in range(2_000):  # more than a socket holds
-        neighbours.ring()
-    assert [bell.answer() for bell in bells] == [True, True]
-    assert [bell.answer() for bell in bells] == [False, False]
+        local_workers.wake()
+    assert [bell.drain() for bell in bells] == [True, True]
+    assert [bell.drain() for bell in bells] == [False, False]
     for bell in bells:
         bell.close()
     assert not Path(wake_folder(config)).exists()
-    neighbours.ring()
-    neighbours.close()
+    local_workers.wake()
+    local_workers.close()
 
 
 def test_a_path_longer_than_an_address_is_no_obstacle(tmp_path: Path) -> None:
     config = config_in(tmp_path, lock_dir=str(tmp_path / ("long" * 30)))
-    bell, neighbours = Doorbell(config, "host-1-abc"), LocalWorkers(config)
-    neighbours.ring()
-    assert bell.answer()
+    bell, local_workers = Doorbell(config, "host-1-abc"), LocalWorkers(config)
+    local_workers.wake()
+    assert bell.drain()
     assert len(wake_folder(config)) > 108
     bell.close()
-    neighbours.close()
+    local_workers.close()
 
 
 def test_the_socket_of_a_dead_worker_is_removed(tmp_path: Path) -> None:
     config = config_in(tmp_path)
     dead, alive = Doorbell(config, "host-1-abc"), Doorbell(config, "host-2-abc")
     os.close(dead.fd)
-    neighbours = LocalWorkers(config)
-    neighbours.ring()
-    assert alive.answer()
+    local_workers = LocalWorkers(config)
+    local_workers.wake()
+    assert alive.drain()
     assert [path.name for path in Path(wake_folder(config)).iterdir()] == ["2-abc"]
-    neighbours.close()
+    local_workers.close()
     alive.close()
     dead._socket.detach()
 
@@ -62,17 +62,17 @@ def test_only_the_owner_can_enter_the_directory_of_sockets(tmp_path: Path) -> No
 
 def test_a_task_that_closed_all_descriptors_can_still_enqueue(tmp_path: Path) -> None:
     config = config_in(tmp_path)
-    bell, neighbours = Doorbell(config, "host-1-abc"), LocalWorkers(config)
-    neighbours.ring()
-    assert neighbours._socket is not None
-    os.close(neighbours._socket.fileno())
-    neighbours.ring()
-    neighbours._look_again = 0.0
-    assert bell.answer()
-    neighbours.ring()
-    assert bell.answer()
+    bell, local_workers = Doorbell(config, "host-1-abc"), LocalWorkers(config)
+    local_workers.wake()
+    assert local_workers._socket is not None
+    os.close(local_workers._socket.fileno())
+    local_workers.wake()
+    local_workers._look_again = 0.0
+    assert bell.drain()
+    local_workers.wake()
+    assert bell.drain()
     bell.close()
-    neighbours.close()
+    local_workers.close()
 
 
 POSTGRESQL = """\
