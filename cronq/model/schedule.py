@@ -31,6 +31,8 @@ class StoredSchedule(NamedTuple):
     paused_until: int | None
     paused_by: str | None
     reason: str | None
+    alerted_at: int | None = None
+    """Since when people know that it had no success for too long."""
 
     def is_paused(self, instant: int) -> bool:
         """Whether due times of this instant are skipped."""

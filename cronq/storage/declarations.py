@@ -37,7 +37,7 @@ class Declarations:
 
     def add(self, declaration: Declaration, definition: str, timing: Timing) -> bool:
         """Store a schedule that a host declares; False if there is one with this name."""
-        row = StoredSchedule(declaration.name, definition, *timing, None, None, None, None)
+        row = StoredSchedule(declaration.name, definition, *timing, None, None, None, None, None)
         try:
             self._tables.open().transact(partial(self._add, declaration, row))
         except Duplicate:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.model.schedule import ENQUEUED, SKIPPED, Decided, Decision, Due, StoredSchedule, Timing
 from cronq.storage.declarations import Declarations
@@ -29,6 +29,16 @@ _EVER = 2**62
 _FIRST = -(2**62)
 KEPT_AT_LEAST = 20
 """Rows of the ledger that each schedule keeps, however old they are."""
+
+
+class Outcome(NamedTuple):
+    """What came of one row of the ledger; the state and instants of its job, if there is one still."""
+
+    outcome: str
+    times: int
+    state: str | None
+    started_at: int | None
+    finished_at: int | None
 
 
 class Schedules:
@@ -149,6 +159,37 @@ class Schedules:
         transact = self._tables.open().transact
         return transact(lambda tx: self._change(tx, self._sql.schedules.advance, schedule, timing))
 
+    def enqueue(self, schedule: StoredSchedule, dues: Sequence[Due], *, zone: str, reason: str) -> list[Decided]:
+        """Enqueue jobs by hand, each for its due time; what the ledger has enqueued already is left out.
+
+        Returns the rows of the ledger: enqueued, or skipped where a job of the schedule is unfinished.
+        """
+        host, now = os.uname().nodename, self._tables.clock.now()
+        decision = Decision(Timing(schedule.next_at, schedule.due_at, schedule.last_at, None), tuple(dues), zone=zone)
+        attempt = _Attempt(schedule, decision, host, now)
+        rows = self._tables.open().transact(partial(self._enqueue_by_hand, attempt, reason))
+        if attempt.enqueued:
+            self._wake.enqueued(attempt.jobs, attempt.enqueued, now)
+        return rows
+
+    def _enqueue_by_hand(self, attempt: _Attempt, reason: str, tx: Transaction) -> list[Decided]:
+        attempt.jobs, attempt.enqueued = [], []
+        rows = []
+        for due in attempt.decision.due:
+            there = tx.query(self._sql.schedules.ledger, (attempt.schedule.name, due.fire_at, due.fire_at + 1, 1))
+            if there and Decided._make(there[0]).job_id is not None:
+                continue
+            row = self._enqueue(tx, attempt, due, None)
+            if row.outcome == ENQUEUED:
+                row = row._replace(reason=reason)
+                name, fire_at, *rest = row
+                if not tx.execute(self._sql.schedules.replace, (*rest, name, fire_at)).rowcount:
+                    tx.execute(self._sql.schedules.record, row)
+            rows.append(row)
+        if attempt.enqueued:
+            self._wake.with_commit(tx)
+        return rows
+
     # Steering
 
     def pause(self, name: str, *, until: int | None, by: str, reason: str | None) -> bool:
@@ -176,6 +217,14 @@ class Schedules:
         """The decisions about due times from `since` up to `until`, newest first."""
         rows = self._tables.query(self._sql.schedules.ledger, (name, since, until, limit))
         return [Decided._make(row) for row in rows]
+
+    def outcomes(self, name: str, *, limit: int) -> list[Outcome]:
+        """What came of the newest decisions of a schedule, newest first."""
+        return [Outcome._make(row) for row in self._tables.query(self._sql.schedules.latest_jobs, (name, limit))]
+
+    def last_decisions(self) -> list[Decided]:
+        """The decision about the newest due time of each schedule."""
+        return [Decided._make(row) for row in self._tables.query(self._sql.schedules.last_decisions)]
 
     def decision_of(self, job_id: int) -> Decided | None:
         """The decision that enqueued this job; None for a job that no schedule made."""

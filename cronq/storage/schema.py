@@ -100,6 +100,7 @@ def _schedules(prefix: str, metadata: MetaData, table: Callable[..., Table]) -> 
         Column("paused_until", _Instant),
         Column("paused_by", String(255)),
         Column("reason", Text),
+        Column("alerted_at", _Instant),
         Index(f"{prefix}schedules_due", "due_at"),
     )
     table(

@@ -1,83 +1,58 @@
-"""Schedules on every engine: declared, fired, decided once, kept in the ledger."""
+"""Schedules on every engine: fired, decided once, kept in the ledger."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from cronq.model.schedule import Decided, StoredSchedule
+from cronq.model.schedule import Decided
 from cronq.model.selection import Selection
-from cronq.schedules.declaring import Declaring
-from cronq.schedules.definition import Definition, read
+from cronq.schedules.by_hand import ByHand
 from cronq.schedules.firing import Firing
 from cronq.store import Store
 from cronq.testing import ManualClock
 from cronq.times import SECOND, iso
+from tests.contract.schedule_steps import declare, due_times, fire, following, ledger, schedule, stored
 from tests.contract.steps import claim, finish
-
-HOUR = 3600 * SECOND
-DAY = 24 * HOUR
-
-
-def nightly(**fields: Any) -> Definition:
-    return read("nightly", {"cron": "30 2 * * *", "task": "t", **fields}, where="the test")
-
-
-def declare(store: Store, *definitions: Definition, host: str = "", anew: bool = False) -> list[str]:
-    """Say these, and no others, as one host."""
-    saying = Declaring(store, Firing(store), source="cronq.toml")
-    saying._host = host or saying._host
-    return saying.declare(definitions, anew=anew)
-
-
-def fire(store: Store) -> int:
-    return Firing(store).fire_all(store.clock.now())
-
-
-def row(store: Store, name: str = "nightly") -> StoredSchedule:
-    found = store.schedules.get(name)
-    assert found is not None
-    return found
-
-
-def ledger(store: Store, name: str = "nightly") -> list[tuple[str, str, int]]:
-    """The decisions, oldest first: due time, outcome, how many."""
-    return [(iso(one.fire_at)[:16], one.outcome, one.times) for one in reversed(store.schedules.ledger(name))]
-
-
-def jobs(store: Store) -> list[str]:
-    """The due times of all jobs of schedules, oldest first."""
-    found = [job for job in reversed(store.jobs.find(Selection())) if job.scheduled_for]
-    return [f"{job.scheduled_for:%Y-%m-%dT%H:%M}" for job in found]
 
 
 def test_a_due_time_is_enqueued_once(store: Store, other: Store, clock: ManualClock) -> None:
-    assert declare(store, nightly(timezone="Europe/Prague")) == ["nightly"]
-    assert (fire(store), iso(row(store).next_at or 0)) == (0, "2026-01-01T01:30:00.000000Z")
+    assert declare(store, schedule(timezone="Europe/Prague")) == ["nightly"]
+    assert (fire(store), following(store)) == (0, "2026-01-01T01:30")
     clock.set("2026-01-01T01:30:01Z")
-    looked = row(other)
+    due = stored(other).next_at or 0
     assert (fire(store), fire(other)) == (1, 0)
     (job,) = store.jobs.find(Selection())
     assert (job.schedule, str(job.scheduled_for)) == ("nightly", "2026-01-01 02:30:00+01:00")
     assert claim(store)[0].scheduled_for == "2026-01-01T02:30:00+01:00[Europe/Prague]"
     (decided,) = store.schedules.ledger("nightly")
-    assert decided == Decided(
-        "nightly", looked.next_at or 0, looked.next_at or 0, 1, "enqueued", None, job.id, SECOND, *decided[-2:]
-    )
+    assert decided == Decided("nightly", due, due, 1, "enqueued", None, job.id, SECOND, *decided[-2:])
     assert store.schedules.decision_of(job.id) == decided
-    assert iso(row(store).next_at or 0) == "2026-01-02T01:30:00.000000Z"
+    assert following(store) == "2026-01-02T01:30"
 
 
 def test_who_read_the_row_before_another_decided_decides_nothing(
     store: Store, other: Store, clock: ManualClock
 ) -> None:
-    declare(store, nightly(overlap="allow"))
+    declare(store, schedule(overlap="allow"))
     clock.advance("3h")
-    looked = row(other)
+    looked = stored(other)
     fire(store)
     assert Firing(other)._fire(looked, clock.now()) == 0
-    assert len(store.jobs.find(Selection())) == 1
+    assert len(due_times(store)) == 1
+
+
+def test_what_the_ledger_has_is_not_enqueued_again_after_a_reset(store: Store, clock: ManualClock) -> None:
+    declare(store, schedule(overlap="allow"))
+    clock.set("2026-01-02T12:00:00Z")
+    fire(store)
+    clock.set("2026-01-01T00:00:00Z")  # the clock was put back
+    assert (fire(store), following(store)) == (0, "2026-01-03T02:30")
+    ByHand(store, "nightly").reset()
+    assert following(store) == "2026-01-01T02:30"
+    clock.set("2026-01-02T02:31:00Z")
+    fire(store)
+    assert due_times(store) == ["2026-01-02T02:30"]
+    assert following(store) == "2026-01-03T02:30"
 
 
 @pytest.mark.parametrize(
@@ -88,10 +63,10 @@ def test_who_read_the_row_before_another_decided_decides_nothing(
         ("all", [("2026-01-14T02:30", "missed", 13), ("2026-01-15T02:30", "enqueued", 1)]),
     ],
 )
-def test_after_two_weeks_off_there_is_no_flood(
+def test_two_weeks_off_are_no_flood(
     store: Store, clock: ManualClock, catch_up: str, decided: list[tuple[str, str, int]]
 ) -> None:
-    declare(store, nightly(catch_up=catch_up, overlap="allow"))
+    declare(store, schedule(catch_up=catch_up, overlap="allow"))
     clock.advance("1d")
     fire(store)
     clock.set("2026-01-15T12:00:00Z")
@@ -99,8 +74,24 @@ def test_after_two_weeks_off_there_is_no_flood(
     assert ledger(store)[1:] == decided
 
 
+def test_all_catches_up_oldest_first_within_window_and_number(store: Store, clock: ManualClock) -> None:
+    declare(store, schedule(every="1h", catch_up="all", catch_up_window="10h", catch_up_max=3, overlap="allow"))
+    clock.set("2026-01-03T00:30:00Z")
+    fire(store)
+    assert due_times(store) == ["2026-01-02T22:00", "2026-01-02T23:00", "2026-01-03T00:00"]
+    assert ledger(store)[0] == ("2026-01-02T21:00", "missed", 45)
+
+
+def test_over_a_million_missed_times_are_one_row_and_quick(store: Store, clock: ManualClock) -> None:
+    declare(store, schedule(every="1s", overlap="allow"))
+    clock.advance("14d")
+    assert fire(store) == 1
+    assert [(one[1], one[2]) for one in ledger(store)] == [("missed", 10_000), ("enqueued", 1)]
+    assert stored(store).last_at == clock.now()
+
+
 def test_a_repetition_is_skipped_while_a_job_is_unfinished(store: Store, clock: ManualClock) -> None:
-    declare(store, nightly())
+    declare(store, schedule())
     for _ in range(2):
         clock.advance("1d")
         fire(store)
@@ -109,12 +100,116 @@ def test_a_repetition_is_skipped_while_a_job_is_unfinished(store: Store, clock: 
     finish(store, claim(store))
     clock.advance("1d")
     fire(store)
-    assert len(jobs(store)) == 2
+    assert len(due_times(store)) == 2
 
 
 def test_repetitions_queue_up_to_the_limit(store: Store, clock: ManualClock) -> None:
-    declare(store, nightly(overlap="queue", catch_up_max=2))
+    declare(store, schedule(overlap="queue", catch_up_max=2))
     for _ in range(4):
         clock.advance("1d")
         fire(store)
     assert [one[1] for one in ledger(store)] == ["enqueued", "enqueued", "skipped", "skipped"]
+
+
+def test_jitter_delays_the_job_and_not_the_due_time(store: Store, other: Store, clock: ManualClock) -> None:
+    declare(store, schedule(jitter="1h"))
+    row = stored(store)
+    assert row.next_at is not None
+    assert row.due_at is not None
+    assert 0 < row.due_at - row.next_at < 3600 * SECOND
+    clock.set(iso(row.due_at - 1))
+    assert fire(store) == 0
+    clock.set(iso(row.due_at))
+    assert fire(other) == 1
+    assert due_times(store) == ["2026-01-01T02:30"]
+    again = stored(store)
+    assert (again.due_at or 0) - (again.next_at or 0) == row.due_at - row.next_at
+
+
+def test_jitter_ends_before_the_next_due_time(store: Store) -> None:
+    declare(store, schedule(every="10s", jitter="10h"))
+    row = stored(store)
+    assert (row.due_at or 0) - (row.next_at or 0) <= 9 * SECOND
+
+
+def test_due_times_of_a_pause_are_skipped_and_kept(store: Store, clock: ManualClock) -> None:
+    declare(store, schedule(overlap="allow"))
+    by_hand = ByHand(store, "nightly")
+    by_hand.pause(until=None, by="ann@web1", reason="moving")
+    clock.advance("2d")
+    assert fire(store) == 0
+    clock.advance("1d")
+    assert by_hand.resume(catch_up=False) == []
+    clock.advance("1d")
+    assert fire(store) == 1
+    assert [(one[1], one[2]) for one in ledger(store)] == [("skipped", 2), ("skipped", 1), ("enqueued", 1)]
+    assert store.schedules.ledger("nightly")[-1].reason == "paused by ann@web1: moving"
+
+
+def test_a_pause_ends_by_itself(store: Store, clock: ManualClock) -> None:
+    declare(store, schedule(overlap="allow", catch_up="all", catch_up_window="9d"))
+    ByHand(store, "nightly").pause(until=clock.now() + 36 * 3600 * SECOND, by="ann", reason=None)
+    clock.advance("3d")
+    fire(store)
+    assert [(one[0], one[1]) for one in ledger(store)] == [
+        ("2026-01-02T02:30", "skipped"),
+        ("2026-01-03T02:30", "enqueued"),
+    ]
+
+
+def test_what_was_skipped_is_caught_up_on_when_asked_for(store: Store, clock: ManualClock) -> None:
+    declare(store, schedule())
+    by_hand = ByHand(store, "nightly")
+    by_hand.pause(until=None, by="ann", reason=None)
+    clock.advance("3d")
+    assert [iso(one.fire_at)[:16] for one in by_hand.resume(catch_up=True)] == ["2026-01-03T02:30"]
+    assert due_times(store) == ["2026-01-03T02:30"]
+
+
+def test_what_was_missed_can_be_replayed_once(store: Store, clock: ManualClock) -> None:
+    declare(store, schedule(catch_up="none"))
+    clock.advance("5d")
+    fire(store)
+    by_hand, start, end = ByHand(store, "nightly"), clock.now() - 4 * 86400 * SECOND, clock.now()
+    assert len(by_hand.due_between(start, end)) == 4
+    assert len(by_hand.replay(start, end)) == 4
+    assert due_times(store) == [f"2026-01-0{day}T02:30" for day in (2, 3, 4, 5)]
+    assert by_hand.replay(start, end) == []
+    assert len(claim(store)) == 4  # in one group: one after the other
+
+
+def test_a_schedule_is_run_by_hand_beside_its_due_times(store: Store, clock: ManualClock) -> None:
+    declare(store, schedule())
+    by_hand = ByHand(store, "nightly")
+    assert by_hand.run(force=False).outcome == "enqueued"
+    clock.advance("1s")
+    assert by_hand.run(force=False).reason == "job 1 is unfinished"
+    clock.advance("1s")
+    assert by_hand.run(force=True).outcome == "enqueued"
+    assert following(store) == "2026-01-01T02:30"
+
+
+def test_old_decisions_are_pruned_but_for_the_newest(store: Store, clock: ManualClock) -> None:
+    declare(store, schedule(overlap="allow"))
+    for _ in range(30):
+        clock.advance("1d")
+        fire(store)
+    assert store.schedules.prune(before=clock.now() + 1) == 10
+    assert len(ledger(store)) == 20
+
+
+def test_a_zone_that_a_host_does_not_know_stops_no_other_schedule(
+    store: Store, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    declare(store, schedule("good"), schedule("bad"))
+    row = stored(store, "bad")
+    definition = row.definition.replace('"UTC"', '"Mars/Olympus"')
+    database = store._tables.open()
+    database.execute("UPDATE cronq_schedules SET definition = ? WHERE name = 'bad'", (definition,))
+    clock.advance("1d")
+    firing = Firing(store)
+    assert (firing.fire_all(clock.now()), firing.fire_all(clock.now())) == (1, 0)
+    assert [record for record in caplog.messages if "schedule bad can't be fired on this host" in record] == [
+        next(record for record in caplog.messages if "schedule bad" in record)
+    ]
+    assert ledger(store, "bad") == []

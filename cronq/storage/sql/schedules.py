@@ -6,7 +6,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cronq.storage.sql.dialect import Names
 
-SCHEDULE_COLUMNS = "name, definition, next_at, due_at, last_at, tz_version, paused_at, paused_until, paused_by, reason"
+SCHEDULE_COLUMNS = (
+    "name, definition, next_at, due_at, last_at, tz_version, paused_at, paused_until, paused_by, reason, alerted_at"
+)
 """In the order of cronq.model.schedule.StoredSchedule."""
 
 FIRE_COLUMNS = "schedule, fire_at, since, count, outcome, reason, job_id, late, host, decided_at"
@@ -58,13 +60,23 @@ class ScheduleStatements:
             f"SELECT {FIRE_COLUMNS} FROM {names.fires} WHERE schedule = ? AND fire_at >= ? AND fire_at < ?"
             " ORDER BY fire_at DESC LIMIT ?"
         )
+        self.last_decisions = (
+            f"SELECT {', '.join(f'f.{column}' for column in FIRE_COLUMNS.split(', '))} FROM {names.schedules} s"
+            f" JOIN {names.fires} f ON f.schedule = s.name"
+            f" AND f.fire_at = (SELECT max(fire_at) FROM {names.fires} WHERE schedule = s.name)"
+        )
         self.decided = f"SELECT fire_at FROM {names.fires} WHERE schedule = ? AND fire_at {names.dialect.among}"
         self.replace = (
-            f"UPDATE {names.fires} SET outcome = ?, reason = ?, job_id = ?, decided_at = ?, host = ?"
-            " WHERE schedule = ? AND fire_at = ? AND count = 1 AND outcome <> 'enqueued'"
+            f"UPDATE {names.fires} SET since = ?, count = ?, outcome = ?, reason = ?, job_id = ?, late = ?, host = ?,"
+            " decided_at = ? WHERE schedule = ? AND fire_at = ? AND job_id IS NULL"
         )
         # Served by the index `job`.
         self.fire_of_job = f"SELECT {FIRE_COLUMNS} FROM {names.fires} WHERE job_id = ?"
+        # Served by the primary keys; only of the newest decisions.
+        self.latest_jobs = (
+            f"SELECT f.outcome, f.count, j.state, j.started_at, j.finished_at FROM {names.fires} f"
+            f" LEFT JOIN {names.jobs} j ON j.id = f.job_id WHERE f.schedule = ? ORDER BY f.fire_at DESC LIMIT ?"
+        )
         # Served by the primary key, a step for each schedule.
         self.recorded_schedules = f"SELECT DISTINCT schedule FROM {names.fires}"
         self.nth_newest = f"SELECT fire_at FROM {names.fires} WHERE schedule = ? ORDER BY fire_at DESC LIMIT 1 OFFSET ?"

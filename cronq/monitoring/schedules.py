@@ -1,0 +1,221 @@
+"""How schedules stand: state, last decision, who declares them, and why one doesn't run, in one sentence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cronq.errors import ConfigError
+from cronq.model.schedule import ENQUEUED, MISSED, SKIPPED
+from cronq.schedules.declaring import DAY
+from cronq.schedules.definition import Definition
+from cronq.storage.declarations import is_fresh
+from cronq.times import SECOND, in_zone, iso, span
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cronq.model.schedule import Decided, Declaration, StoredSchedule
+    from cronq.store import Store
+
+LATE = 300 * SECOND
+"""A schedule is late when nothing has decided a due time for so long."""
+
+AHEAD = 60 * SECOND
+"""A watermark further ahead than this keeps a schedule silent."""
+
+
+class ScheduleView(NamedTuple):
+    """A schedule with what bears on it."""
+
+    stored: StoredSchedule
+    definition: Definition | None
+    """None where this version of cronq, or this host, can't read it."""
+    rule: str
+    """In words; what is wrong with it where it can't be read."""
+    last: Decided | None
+    declarations: Sequence[Declaration]
+    now: int
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.stored.name
+
+    @property
+    def zone(self) -> str:
+        """The name of its time zone."""
+        return self.definition.timezone if self.definition else ""
+
+    @property
+    def hosts(self) -> list[str]:
+        """The hosts that declare it and were seen lately."""
+        return [one.host for one in self.declarations if is_fresh(one, self.now - DAY)]
+
+    @property
+    def late(self) -> float:
+        """For how many seconds a due time has waited to be decided."""
+        due = self.stored.due_at
+        return 0.0 if due is None else max(0.0, (self.now - due) / SECOND)
+
+    @property
+    def ahead(self) -> float:
+        """For how many seconds it is silent because its watermark lies ahead of the clock."""
+        last = self.stored.last_at
+        return 0.0 if last is None or last <= self.now + AHEAD else (last - self.now) / SECOND
+
+    @property
+    def differing(self) -> list[str]:
+        """Hosts that declare it differently, where not all say the same."""
+        fresh = [one for one in self.declarations if is_fresh(one, self.now - DAY)]
+        return [one.host for one in fresh] if len({one.definition_hash for one in fresh}) > 1 else []
+
+    @property
+    def state(self) -> str:
+        """One word: active, late, paused, disabled, over, undeclared or unreadable."""
+        checks = (
+            ("unreadable", self.definition is None),
+            ("undeclared", not self.hosts),
+            ("paused", self.stored.is_paused(self.now)),
+            ("disabled", self.definition is not None and not self.definition.enabled),
+            ("over", self.stored.next_at is None),
+            ("late", self.late * SECOND > LATE),
+        )
+        return next((state for state, holds in checks if holds), "active")
+
+    def to_json(self) -> dict[str, Any]:
+        """The schedule under its documented field names."""
+        stored, definition = self.stored, self.definition
+        paused = {"at": _iso(stored.paused_at), "until": _iso(stored.paused_until), "by": stored.paused_by}
+        return {
+            "name": self.name,
+            "rule": self.rule,
+            "cron": list(definition.cron) if definition else [],
+            "every": definition.every if definition else None,
+            "timezone": self.zone or None,
+            "task": definition.task if definition else None,
+            "queue": definition.queue if definition else None,
+            "state": self.state,
+            "next_at": _iso(stored.next_at),
+            "due_at": _iso(stored.due_at),
+            "decided_until": _iso(stored.last_at),
+            "late": round(self.late, 6),
+            "last": self.last and decision_json(self.last),
+            "paused": {**paused, "reason": stored.reason} if stored.is_paused(self.now) else None,
+            "declared_by": self.hosts,
+            "tzdata": stored.tz_version,
+        }
+
+    def local(self, instant: int | None) -> str:
+        """The local time of an instant in the schedule's zone: `2026-03-29 03:00:00+02:00`."""
+        if instant is None or self.definition is None:
+            return ""
+        return in_zone(instant // SECOND * SECOND, self.zone).partition("[")[0].replace("T", " ")
+
+
+def decision_json(decided: Decided) -> dict[str, Any]:
+    """A row of the ledger under its documented field names."""
+    return {
+        "schedule": decided.schedule,
+        "due_at": iso(decided.fire_at),
+        "since": iso(decided.since),
+        "count": decided.times,
+        "outcome": decided.outcome,
+        "reason": decided.reason,
+        "job_id": decided.job_id,
+        "late": decided.late / SECOND,
+        "host": decided.host,
+        "decided_at": iso(decided.decided_at),
+    }
+
+
+def _iso(instant: int | None) -> str | None:
+    return None if instant is None else iso(instant)
+
+
+def views(store: Store, names: Sequence[str] | None = None) -> list[ScheduleView]:
+    """All schedules, or those named, by name."""
+    now = store.tell_time()
+    said: dict[str, list[Declaration]] = {}
+    for declaration in store.schedules.declarations.all():
+        said.setdefault(declaration.name, []).append(declaration)
+    last = {decided.schedule: decided for decided in store.schedules.last_decisions()}
+    return [
+        ScheduleView(stored, *_read(stored), last.get(stored.name), said.get(stored.name, []), now)
+        for stored in store.schedules.all()
+        if names is None or stored.name in names
+    ]
+
+
+def _read(stored: StoredSchedule) -> tuple[Definition | None, str]:
+    try:
+        definition = Definition.from_json(stored.name, stored.definition)
+        return definition, definition.rule().words()
+    except ConfigError as error:
+        return None, str(error)
+
+
+def explain(view: ScheduleView, *, looked_at: int | None = None, queue_paused: bool = False) -> str:
+    """One sentence on when the schedule runs next, and on what keeps it from running.
+
+    `looked_at` is when a run last looked.
+    """
+    return f'Schedule "{view.name}" {_explained(view, looked_at, queue_paused)}.'
+
+
+def _explained(view: ScheduleView, looked_at: int | None, queue_paused: bool) -> str:  # noqa: FBT001
+    stored = view.stored
+    sentences = {
+        "unreadable": f"can't be fired here: {view.rule}",
+        "undeclared": "has no due times: no host declares it any more",
+        "paused": _paused(view),
+        "disabled": "is disabled (enabled = false)",
+        "over": "is over: it has no further due time",
+        "late": f"is late: it was due at {view.local(stored.due_at)}, {_looked(view, looked_at)}",
+    }
+    sentence = sentences.get(view.state)
+    if sentence is None and view.ahead:
+        sentence = (
+            f"is silent until {view.local(stored.last_at)}, for {span(view.ahead)}: the clock was put back, or was"
+            f" ahead; `cronq schedules reset {view.name}` starts it from now"
+        )
+    sentence = sentence or f"is not due before {view.local(stored.due_at)}, in {span(_ahead_of(stored.due_at, view))}"
+    return sentence + _last_words(view) + (f"; queue {_queue(view)} is paused" if queue_paused else "")
+
+
+def _ahead_of(instant: int | None, view: ScheduleView) -> float:
+    return 0.0 if instant is None else max(0.0, (instant - view.now) / SECOND)
+
+
+def _paused(view: ScheduleView) -> str:
+    stored = view.stored
+    until = f" until {view.local(stored.paused_until)}" if stored.paused_until is not None else ""
+    reason = f": {stored.reason}" if stored.reason else ""
+    return f"is paused by {stored.paused_by} since {view.local(stored.paused_at)}{until}{reason}"
+
+
+def _looked(view: ScheduleView, looked_at: int | None) -> str:
+    if looked_at is None:
+        return "and no run has looked yet (is `cronq run` in the crontab?)"
+    if looked_at < (view.stored.due_at or 0):
+        return f"and no run has looked since {view.local(looked_at)}"
+    return f"a run looked at {view.local(looked_at)} but didn't decide it (`cronq doctor` says more)"
+
+
+def _last_words(view: ScheduleView) -> str:
+    last = view.last
+    if last is None:
+        return ""
+    when = view.local(last.fire_at)
+    if last.outcome == ENQUEUED:
+        return f"; job {last.job_id} was enqueued for {when}"
+    if last.outcome == SKIPPED:
+        return f"; {_so_many(last)} up to {when} skipped: {last.reason}"
+    return f"; {_so_many(last)} up to {when} {MISSED}: {last.reason}"
+
+
+def _so_many(decided: Decided) -> str:
+    return "1 due time" if decided.times == 1 else f"{decided.times} due times"
+
+
+def _queue(view: ScheduleView) -> str:
+    return f'"{view.definition.queue}"' if view.definition else ""

@@ -1,0 +1,115 @@
+"""What a person does with a schedule: run it now, replay, pause, resume, reset, remove."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from cronq.errors import InvalidInput
+from cronq.model.schedule import ENQUEUED, Due
+from cronq.schedules.deciding import Planner
+from cronq.schedules.declaring import DAY
+from cronq.schedules.definition import Definition
+from cronq.schedules.firing import Firing
+from cronq.storage.declarations import is_fresh
+from cronq.times import from_datetime, to_datetime
+
+if TYPE_CHECKING:
+    from cronq.model.job import NewJob
+    from cronq.model.schedule import Decided, StoredSchedule
+    from cronq.store import Store
+
+MOST = 10_000
+"""Due times that are replayed at once."""
+
+
+class ByHand:
+    """One schedule in a person's hands. Raises InvalidInput where there is no schedule of this name."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self._schedules = store.schedules
+        self._firing = Firing(store)
+        self.name = name
+        self.definition = Definition.from_json(name, self._stored().definition)
+
+    def _stored(self) -> StoredSchedule:
+        stored = self._schedules.get(self.name)
+        if stored is None:
+            raise InvalidInput(f"there is no schedule {self.name!r}")
+        return stored
+
+    def run(self, *, force: bool) -> Decided:
+        """Enqueue its job now, paused or not; with `force` also beside an unfinished one.
+
+        Returns what the ledger says; skipped where another job is unfinished.
+        """
+        job = self.definition.job()
+        if force and self.definition.overlap == "skip":
+            job = job._replace(key=None, unique=False)
+        return self._enqueue([self._store.tell_time()], job, "run by hand")[0]
+
+    def due_between(self, start: int, end: int) -> list[int]:
+        """The due times from an instant up to another one, both included, whose jobs aren't enqueued yet."""
+        rule = self.definition.rule()
+        due = [from_datetime(one) for one in islice(rule.due_between(to_datetime(start - 1), to_datetime(end)), MOST)]
+        done = self._schedules.ledger(self.name, since=start, until=end + 1, limit=MOST)
+        enqueued = {row.fire_at for row in done if row.job_id is not None}
+        return [instant for instant in due if instant not in enqueued]
+
+    def replay(self, start: int, end: int) -> list[Decided]:
+        """Enqueue what didn't run between two instants, oldest first; one after the other unless they may overlap."""
+        job = self.definition.job()
+        if self.definition.overlap != "allow":
+            job = job._replace(key=None, unique=False, group=job.group or f"schedule:{self.name}")
+        return self._enqueue(self.due_between(start, end), job, "replayed")
+
+    def _enqueue(self, instants: list[int], job: NewJob, reason: str) -> list[Decided]:
+        dues = [Due(instant, job, max(0, self._store.clock.now() - instant)) for instant in instants]
+        return self._schedules.enqueue(self._stored(), dues, zone=self.definition.timezone, reason=reason)
+
+    def pause(self, *, until: int | None, by: str, reason: str | None) -> None:
+        """Skip its due times from now on; those before are decided first."""
+        self._firing.fire(self.name, self._store.tell_time())
+        self._schedules.pause(self.name, until=until, by=by, reason=reason)
+
+    def resume(self, *, catch_up: bool) -> list[Decided]:
+        """Let it go on; with `catch_up` what was skipped meanwhile is enqueued by its `catch_up`.
+
+        Returns what was caught up on. Raises InvalidInput where it isn't paused.
+        """
+        now = self._store.tell_time()
+        self._firing.fire(self.name, now)  # what is due by now belongs to the pause
+        paused_at = self._stored().paused_at
+        if not self._schedules.resume(self.name) or paused_at is None:
+            raise InvalidInput(f"schedule {self.name!r} is not paused")
+        if not catch_up:
+            return []
+        number = self.definition.catch_up_max if self.definition.catch_up == "all" else 1
+        skipped = self.due_between(paused_at, now)[-number:]
+        return self.replay(skipped[0], now) if skipped else []
+
+    def reset(self) -> None:
+        """Start it from now: its next due time is the first one after now, whatever was decided before."""
+        while True:
+            now, stored = self._store.tell_time(), self._stored()
+            timing = Planner(stored, self.definition, self._firing.look(now)).timing(now)
+            if self._schedules.set_times(stored, timing):
+                return
+
+    def remove(self) -> None:
+        """Delete it with its ledger. Raises InvalidInput while a host declares it."""
+        since = self._store.tell_time() - DAY
+        hosts = [
+            one.host for one in self._schedules.declarations.all() if one.name == self.name and is_fresh(one, since)
+        ]
+        if hosts:
+            raise InvalidInput(
+                f"schedule {self.name!r} is declared by {', '.join(hosts)}: remove it there first, or pause it"
+            )
+        self._schedules.remove(self.name)
+
+
+def was_enqueued(decided: Decided) -> bool:
+    """Whether a job was enqueued for it."""
+    return decided.outcome == ENQUEUED

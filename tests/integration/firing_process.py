@@ -1,0 +1,55 @@
+"""A process that fires schedules by a clock in a file, declares now and then, and stays until it is killed."""
+
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+
+from cronq.config.loader import from_database
+from cronq.schedules.declaring import Declaring
+from cronq.schedules.definition import Definition, read
+from cronq.schedules.firing import Firing
+from cronq.store import Store
+from cronq.times import Clock, Measured
+
+SECONDS, MINUTES = 20, 30
+"""So many schedules of every second, and so many of every half minute."""
+
+
+class SharedClock(Clock):
+    """The instant that stands in a file, whatever a database's clock says."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def now(self) -> int:
+        return int.from_bytes(self._path.read_bytes())
+
+    def set_by(self, measured: Measured) -> None:
+        """Stay with the file."""
+
+
+def definitions(version: int) -> list[Definition]:
+    """Fifty schedules; each version has other arguments, and the same due times."""
+    when = {**{f"second-{n:02}": "1s" for n in range(SECONDS)}, **{f"minute-{n:02}": "30s" for n in range(MINUTES)}}
+    common = {"task": "t", "overlap": "allow", "catch_up": "all", "catch_up_max": 1000, "args": {"version": version}}
+    return [read(name, {"every": every, **common}, where="the test") for name, every in when.items()]
+
+
+def main(url: str, clock_file: str, locks: str) -> None:
+    clock, chance = SharedClock(Path(clock_file)), random.Random()
+    with Store(from_database(url).with_values("the test", lock_dir=locks, synchronous="normal"), clock) as store:
+        firing, version = Firing(store), 0
+        while True:
+            firing.fire_all(clock.now())
+            if chance.random() < 0.05:
+                version += 1
+                saying = Declaring(store, firing, source="cronq.toml")
+                saying._host = f"host-{chance.randrange(2)}"
+                saying.declare(definitions(version))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
