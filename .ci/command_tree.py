@@ -49,9 +49,26 @@ class Command(NamedTuple):
 
 
 def tree() -> tuple[Command, tuple[Command, ...]]:
-    """The program and its verbs, in the order of its help."""
+    """The program and its verbs, in the order of its help; those of a group, `schedules next`, follow it."""
     group: Any = typer.main.get_command(program())
-    return _command("cronq", group), tuple(_command(name, verb) for name, verb in group.commands.items())
+    return _command("cronq", group), tuple(_verbs(group))
+
+
+def members(verbs: tuple[Command, ...]) -> dict[str, tuple[Command, ...]]:
+    """The groups by name, each with its verbs."""
+    found: dict[str, tuple[Command, ...]] = {}
+    for verb in verbs:
+        group, _, name = verb.name.partition(" ")
+        if name:
+            found[group] = (*found.get(group, ()), verb._replace(name=name))
+    return found
+
+
+def _verbs(group: Any, within: str = "") -> Iterator[Command]:
+    for name, verb in group.commands.items():
+        yield _command(f"{within}{name}", verb)
+        if hasattr(verb, "commands"):
+            yield from _verbs(verb, f"{name} ")
 
 
 def _command(name: str, known: Any) -> Command:

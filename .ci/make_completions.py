@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from command_tree import STATES, Command, Parameter, tree
+from command_tree import STATES, Command, Parameter, members, tree
 
 PLACE = Path(__file__).parent.parent / "packaging" / "completions"
 
@@ -44,12 +44,18 @@ def bash() -> str:
         f"        {'|'.join(names)}) _cronq_complete {kind}; return ;;"
         for kind, names in _by_kind(program, verbs).items()
     )
-    options = "\n".join(f"        {verb.name}) options='{_option_words(verb)}' ;;" for verb in verbs)
+    options = "\n".join(f"        {_label(verb)}) options='{_option_words(verb)}' ;;" for verb in verbs)
     arguments = "\n".join(
-        f"        {verb.name}) _cronq_complete {_kind(verb.arguments[0])} ;;"
+        f"        {_label(verb)}) _cronq_complete {_kind(verb.arguments[0])} ;;"
         for verb in verbs
         if verb.arguments and _kind(verb.arguments[0])
     )
+    groups = members(verbs)
+    arguments += "".join(
+        f"\n        {group}) mapfile -t COMPREPLY < <(compgen -W '{_names(within)}' -- \"$current\") ;;"
+        for group, within in groups.items()
+    )
+    top = [verb.name for verb in verbs if " " not in verb.name]
     return f"""\
 # bash completion for cronq, made by `make generated`. As /usr/share/bash-completion/completions/cronq.
 {_ASKING}
@@ -81,7 +87,7 @@ _cronq() {{
             --) return ;;
             {"|".join(_valued(program))}) skip=1 ;;
             -*) ;;
-            *) verb=$word; break ;;
+            *) verb=${{verb:+$verb }}$word; case $verb in {"|".join(groups)}) ;; *) break ;; esac ;;
         esac
     done
     case $previous in
@@ -89,7 +95,7 @@ _cronq() {{
     esac
     case $verb in
 {options}
-        '') options='{_option_words(program)} {" ".join(verb.name for verb in verbs)}' ;;
+        '') options='{_option_words(program)} {" ".join(top)}' ;;
     esac
     case $current in -*)
         mapfile -t COMPREPLY < <(compgen -W "$options {_option_words(program)}" -- "$current")
@@ -108,12 +114,16 @@ complete -F _cronq cronq
 def zsh() -> str:
     """For /usr/share/zsh/vendor-completions/_cronq."""
     program, verbs = tree()
-    commands = "\n".join(f"        {_quoted(f'{verb.name}:{_plain(verb.summary)}')}" for verb in verbs)
-    cases = "\n".join(f"        {verb.name})\n            _arguments {_zsh(verb)} ;;" for verb in verbs)
+    groups = members(verbs)
     asked = "\n".join(
         f'_cronq_{kind}() {{\n    local -a found\n    found=(${{(f)"$(_cronq_ask {column} "${{words[@]}}")"}})\n'
         "    compadd -a found\n}"
         for kind, column in _COLUMNS.items()
+    )
+    top = tuple(verb for verb in verbs if " " not in verb.name)
+    functions = "\n".join(
+        _zsh_functions(f"_cronq_{group}", next(verb for verb in top if verb.name == group), within, ())
+        for group, within in groups.items()
     )
     return f"""\
 #compdef cronq
@@ -122,37 +132,52 @@ def zsh() -> str:
 {asked}
 _cronq_states() {{ compadd {" ".join(STATES)} }}
 
-_cronq_verbs() {{
+{functions}
+{_zsh_functions("_cronq", program, top, tuple(groups))}
+_cronq "$@"
+"""
+
+
+def _zsh_functions(name: str, command: Command, verbs: tuple[Command, ...], groups: tuple[str, ...]) -> str:
+    described = "\n".join(f"        {_quoted(f'{verb.name}:{_plain(verb.summary)}')}" for verb in verbs)
+    calls = {verb.name: f"_cronq_{verb.name}" if verb.name in groups else f"_arguments {_zsh(verb)}" for verb in verbs}
+    cases = "\n".join(f"        {verb})\n            {call} ;;" for verb, call in calls.items())
+    options = " ".join([*map(_zsh_option, command.options), f"'1:command:{name}_verbs'"])
+    return f"""\
+{name}_verbs() {{
     local -a verbs
     verbs=(
-{commands}
+{described}
     )
     _describe command verbs
 }}
 
-_cronq() {{
+{name}() {{
     local context state line
-    _arguments -C {" ".join(map(_zsh_option, program.options))} '1:command:_cronq_verbs' '*::argument:->arguments'
+    _arguments -C {options} '*::argument:->arguments'
     [ "$state" = arguments ] || return
     case $words[1] in
 {cases}
     esac
 }}
-
-_cronq "$@"
 """
 
 
 def fish() -> str:
     """For /usr/share/fish/vendor_completions.d/cronq.fish."""
     program, verbs = tree()
+    groups = members(verbs)
     lines = [_fish_option("", one) for one in program.options]
     lines += [
         f"complete -c cronq -n __fish_use_subcommand -f -a {verb.name} -d {_quoted(_plain(verb.summary))}"
         for verb in verbs
+        if " " not in verb.name
     ]
+    for group, within in groups.items():
+        seen = f"-n {_quoted(f'{_seen(group)}; and not {_seen(_names(within))}')}"
+        lines += [f"complete -c cronq {seen} -f -a {verb.name} -d {_quoted(_plain(verb.summary))}" for verb in within]
     for verb in verbs:
-        seen = f"-n {_quoted(f'__fish_seen_subcommand_from {verb.name}')} "
+        seen = f"-n {_quoted(_fish_condition(verb.name, groups))} "
         lines += [_fish_option(seen, one) for one in verb.options]
         kind = _kind(verb.arguments[0]) if verb.arguments else ""
         if kind and kind != "files":
@@ -175,6 +200,26 @@ end
 
 {body}
 """
+
+
+def _fish_condition(name: str, groups: dict[str, tuple[Command, ...]]) -> str:
+    group, _, verb = name.partition(" ")
+    if verb:
+        return f"{_seen(group)}; and {_seen(verb)}"
+    others = [other for other, within in groups.items() if name in _names(within).split()]
+    return f"{_seen(name)}; and not {_seen(' '.join(others))}" if others else _seen(name)
+
+
+def _seen(words: str) -> str:
+    return f"__fish_seen_subcommand_from {words}"
+
+
+def _names(verbs: tuple[Command, ...]) -> str:
+    return " ".join(verb.name for verb in verbs)
+
+
+def _label(verb: Command) -> str:
+    return f"'{verb.name}'" if " " in verb.name else verb.name
 
 
 def _kind(parameter: Parameter) -> str:

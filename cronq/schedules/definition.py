@@ -116,10 +116,13 @@ def hash_of(text: str) -> str:
 
 def read_all(config: Config) -> list[Definition]:
     """The schedules in the configuration, by name. Raises ConfigError naming file, key and what was expected."""
+    return [read_one(config, name) for name in sorted(config.schedules)]
+
+
+def read_one(config: Config, name: str) -> Definition:
+    """One schedule of the configuration. Raises ConfigError naming file, key and what was expected."""
     where = config.origins["schedules"].removeprefix("file ")
-    return [
-        read(name, table, where=where, timezone=config.timezone) for name, table in sorted(config.schedules.items())
-    ]
+    return read(name, config.schedules[name], where=where, timezone=config.timezone)
 
 
 def read(name: str, table: Mapping[str, object], *, where: str, timezone: str = "UTC") -> Definition:

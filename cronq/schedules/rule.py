@@ -79,11 +79,27 @@ class Rule:
 
     def next_after(self, instant: datetime) -> datetime | None:
         """The first due time strictly after the instant; None when there is none any more."""
-        return next(self._from(instant), None)
+        return next(self.following(instant), None)
+
+    def following(self, after: datetime) -> Iterator[datetime]:
+        """The due times strictly after the instant, oldest first, mostly without an end."""
+        if self.start:
+            after = max(after, self.start - _TICK)
+        after = after.astimezone(UTC)
+        last = after
+        try:
+            for due in self._all(after):
+                if self.end and due > self.end:
+                    return
+                if due > last:
+                    yield due
+                    last = due
+        except OverflowError:  # the end of the calendar
+            return
 
     def due_between(self, after: datetime, until: datetime) -> Iterator[datetime]:
         """The due times strictly after the one instant and up to the other, oldest first."""
-        for due in self._from(after):
+        for due in self.following(after):
             if due > until:
                 return
             yield due
@@ -113,21 +129,6 @@ class Rule:
         if given is None:
             return None
         return given.astimezone(UTC) if given.tzinfo else self.zone.first_instant(given)
-
-    def _from(self, after: datetime) -> Iterator[datetime]:
-        if self.start:
-            after = max(after, self.start - _TICK)
-        after = after.astimezone(UTC)
-        last = after
-        try:
-            for due in self._all(after):
-                if self.end and due > self.end:
-                    return
-                if due > last:
-                    yield due
-                    last = due
-        except OverflowError:  # the end of the calendar
-            return
 
     def _all(self, after: datetime) -> Iterator[datetime]:
         if self.every is not None:

@@ -39,12 +39,12 @@ _cronq() {
             --) return ;;
             --config|--db|--log-file) skip=1 ;;
             -*) ;;
-            *) verb=$word; break ;;
+            *) verb=${verb:+$verb }$word; case $verb in schedules) ;; *) break ;; esac ;;
         esac
     done
     case $previous in
         --config|--log-file|--textfile|--into) _cronq_complete files; return ;;
-        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--timeout|--jobs|--limit|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--error|--older-than|--since|--until|--search|--sort|--lines|--user|--file) _cronq_complete none; return ;;
+        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--timeout|--jobs|--limit|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--error|--older-than|--since|--until|--search|--sort|--lines|--user|--file|--count|--from|--timezone) _cronq_complete none; return ;;
         --queue) _cronq_complete queues; return ;;
         --task) _cronq_complete tasks; return ;;
         --state) _cronq_complete states; return ;;
@@ -76,7 +76,10 @@ _cronq() {
         clear-finished) options='--state --queue --task --group --key --error --older-than --since --until --search --dry-run --yes -y' ;;
         update-schema) options='' ;;
         print-config) options='--user --file --into' ;;
-        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version -V enqueue emit wait run work health metrics serve-inetd ring workers reload-workers status ls show why errors tail top doctor retry cancel pause resume clear-finished update-schema print-config' ;;
+        schedules) options='' ;;
+        'schedules next') options='--count --from --timezone --json' ;;
+        'schedules check') options='--json' ;;
+        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version -V enqueue emit wait run work health metrics serve-inetd ring workers reload-workers status ls show why errors tail top doctor retry cancel pause resume clear-finished update-schema print-config schedules' ;;
     esac
     case $current in -*)
         mapfile -t COMPREPLY < <(compgen -W "$options --config --db --log-file --verbose -v --quiet -q --debug --version -V" -- "$current")
@@ -95,6 +98,8 @@ _cronq() {
         cancel) _cronq_complete ids ;;
         pause) _cronq_complete queues ;;
         resume) _cronq_complete queues ;;
+        'schedules check') _cronq_complete files ;;
+        schedules) mapfile -t COMPREPLY < <(compgen -W 'next check' -- "$current") ;;
     esac
 }
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# (?P<name>[\w./-]+\.\w+)\n")
@@ -73,3 +73,11 @@ def commands(block: Block) -> Iterator[Command]:
 
 def _trimmed(text: str) -> str:
     return "\n".join(line.rstrip() for line in text.strip().splitlines())
+
+
+def every_command(group: Any, within: str = "") -> Iterator[tuple[str, Any]]:
+    """All commands by name, those of groups too: `schedules next`."""
+    for name, command in group.commands.items():
+        yield f"{within}{name}", command
+        if hasattr(command, "commands"):
+            yield from every_command(command, f"{name} ")

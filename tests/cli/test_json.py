@@ -12,6 +12,7 @@ import typer
 from referencing import Registry, Resource
 
 from cronq.commands.program import program
+from tests.cli.documents import every_command
 from tests.project import ROOT, Project
 from tests.waiting import wait_until
 
@@ -45,8 +46,8 @@ def test_a_schema_is_one(path: Any) -> None:
 
 
 def test_every_command_that_prints_json_has_a_schema() -> None:
-    printing = {name for name, command in GROUP.commands.items() if any("--json" in p.opts for p in command.params)}
-    assert {f"{name}.json" for name in printing} <= {path.name for path in SCHEMAS.glob("*.json")}
+    printing = {name for name, command in every_command(GROUP) if any("--json" in p.opts for p in command.params)}
+    assert {f"{name.replace(' ', '-')}.json" for name in printing} <= {path.name for path in SCHEMAS.glob("*.json")}
 
 
 def test_a_schema_refuses_what_is_missing_or_too_much() -> None:

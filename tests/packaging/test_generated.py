@@ -84,6 +84,9 @@ def _lines(project: Project, command: list[str]) -> list[str]:
         ("cronq retry --queue m", {"mail", "money"}),
         ("cronq show ", {"1", "2"}),
         ("cronq clear-finished --sta", {"--state"}),
+        ("cronq sch", {"schedules"}),
+        ("cronq schedules ne", {"next"}),
+        ("cronq schedules next --cou", {"--count"}),
     ],
 )
 def test_a_shell_completes(complete: object, line: str, expected: set[str], filled: Project) -> None:

@@ -1,0 +1,135 @@
+"""`cronq schedules next`: the next due times of a schedule, or of an expression."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cronq.commands import options as given
+from cronq.commands.fast_options import positive
+from cronq.errors import ConfigError, InvalidInput
+from cronq.times import from_datetime, iso, parse_duration, parse_when, to_datetime
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cronq.config.loader import Config
+    from cronq.schedules.forecast import Foreseen
+    from cronq.schedules.rule import Rule
+
+_EXAMPLE = """\
+Example:
+
+\b
+  cronq schedules next report.daily
+  cronq schedules next "30 2 * * *" --timezone Europe/Prague --from 2027-03-26
+  cronq schedules next 90m --count 5 --json
+
+Exit status: 0 done, 64 the command line doesn't make sense, 65 bad input, 78 configuration.
+"""
+
+
+def _next(
+    context: typer.Context,
+    words: Annotated[
+        str,
+        typer.Argument(metavar="NAME|EXPR", help="A schedule, a cron expression or a duration.", show_default=False),
+    ],
+    *,
+    count: Annotated[str, typer.Option("--count", metavar="N", help="Number of due times.")] = "20",
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="Due times after this time instead of now.")
+    ] = None,
+    timezone: Annotated[
+        str | None, typer.Option("--timezone", metavar="ZONE", help="The time zone, over the schedule's.")
+    ] = None,
+    as_json: given.AsJson = False,
+) -> None:
+    """Print the next due times, local and in UTC.
+
+    What a change of the clocks does is noted: due times that it moves or drops, and those that come
+    once although the clocks show them twice. On a pipe the columns are separated by tabs.
+    """
+    from cronq.schedules.forecast import foresee
+
+    number = positive(count, what="--count") or 0
+    now = from_datetime(datetime.now(UTC))
+    after = to_datetime(now if start is None else parse_when(start, now=now, what="--from"))
+    name, rule = _rule(given.invocation(context).config, words, timezone)
+    foreseen = foresee(rule, after, count=number)
+    if as_json:
+        _print_document(name, rule, foreseen)
+    else:
+        _print(rule, foreseen)
+
+
+def _rule(config: Config, words: str, timezone: str | None) -> tuple[str | None, Rule]:
+    from cronq.schedules.definition import read_one
+    from cronq.schedules.rule import Rule
+
+    if words in config.schedules:
+        definition = read_one(config, words)
+        return words, replace(definition, timezone=timezone or definition.timezone).rule()
+    try:
+        if words.startswith("@") or len(words.split()) > 1:
+            return None, Rule.parse([words], timezone=timezone or config.timezone)
+        return None, Rule.parse(every=_every(config, words), timezone=timezone or config.timezone)
+    except ConfigError as error:
+        raise InvalidInput(str(error)) from None
+
+
+def _every(config: Config, words: str) -> float:
+    try:
+        return parse_duration(words)
+    except InvalidInput:
+        hint = given.suggestion(words, config.schedules)
+        raise InvalidInput(
+            f"{words!r} is neither a schedule nor a cron expression like '30 2 * * *' nor a duration{hint}"
+        ) from None
+
+
+def _print(rule: Rule, foreseen: Sequence[Foreseen]) -> None:
+    from cronq.render.text import on_terminal, time, write
+
+    if not on_terminal():
+        from cronq.render.tsv import tabbed
+
+        write(tabbed(_local(rule, one), time(one.due), one.note) for one in foreseen)
+        return
+    from cronq.render.console import Screen
+
+    screen = Screen()
+    drawn = screen.table("local", "UTC", "note", title=rule.words())
+    for one in foreseen:
+        drawn.add_row(_local(rule, one), time(one.due), screen.cell(one.note, style="yellow"))
+    screen.print(drawn)
+
+
+def _local(rule: Rule, one: Foreseen) -> str:
+    """The local time: with the weekday and the offset where the clocks show it."""
+    if one.due is None:
+        return f"{one.instead_of[0]:%a %Y-%m-%d %H:%M:%S}"
+    return f"{rule.zone.aware(one.due):%a %Y-%m-%d %H:%M:%S %z}"
+
+
+def _print_document(name: str | None, rule: Rule, foreseen: Sequence[Foreseen]) -> None:
+    from cronq.render.text import document, write
+
+    due: list[dict[str, Any]] = [
+        {
+            "due_at": None if one.due is None else iso(from_datetime(one.due)),
+            "local": None if one.due is None else rule.zone.aware(one.due).isoformat(),
+            "change": one.change,
+            "instead_of": [local.isoformat() for local in one.instead_of],
+        }
+        for one in foreseen
+    ]
+    write([document({"schedule": name, "rule": rule.words(), "timezone": rule.zone.name, "due": due})])
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to those on schedules."""
+    app.command("next", epilog=_EXAMPLE)(_next)

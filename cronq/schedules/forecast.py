@@ -1,0 +1,64 @@
+"""The next due times of one schedule, with what changes of the clocks do to them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from cronq.schedules.rule import DROPPED, MOVED, ONCE
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from cronq.schedules.rule import Doubt, Rule
+
+_LONGEST_REPEAT = timedelta(days=1)
+_SENTENCES = {
+    MOVED: "the clocks skip {local}: due when they go on",
+    DROPPED: "the clocks skip {local} with 3 hours or more: not due",
+    ONCE: "the clocks show {local} twice: due the first time only",
+}
+
+
+class Foreseen(NamedTuple):
+    """One due time, or a local time that gives none: then `due` is None."""
+
+    due: datetime | None
+    change: str | None = None
+    """What a change of the clocks did: "moved", "dropped", "once"; None for nothing."""
+    instead_of: tuple[datetime, ...] = ()
+    """The local times that the clocks skip or repeat."""
+
+    @property
+    def note(self) -> str:
+        """What the change did, in words; empty for nothing."""
+        locals_ = ", ".join(f"{local:%H:%M}" if not local.second else f"{local:%H:%M:%S}" for local in self.instead_of)
+        return "" if self.change is None else _SENTENCES[self.change].format(local=locals_)
+
+
+def foresee(rule: Rule, after: datetime, *, count: int) -> list[Foreseen]:
+    """The next `count` due times strictly after an instant, and the local times among them that give none."""
+    due = list(islice(rule.following(after), count))
+    if not due:
+        return []
+    doubts = list(rule.doubts(after, due[-1] + _LONGEST_REPEAT))
+    foreseen = {instant: Foreseen(instant) for instant in due}
+    dropped: dict[datetime, Foreseen] = {}
+    for doubt in doubts:
+        if doubt.kind == DROPPED and doubt.at <= due[-1]:
+            _note(dropped, doubt, Foreseen(None, DROPPED))
+        elif doubt.kind != DROPPED and doubt.at in foreseen:
+            _note(foreseen, doubt, foreseen[doubt.at])
+    # What is dropped stands before what the new time gives.
+    order = sorted(
+        [(instant, 0, one) for instant, one in dropped.items()]
+        + [(instant, 1, one) for instant, one in foreseen.items()],
+        key=lambda entry: entry[:2],
+    )
+    return [one for _, _, one in order]
+
+
+def _note(into: dict[datetime, Foreseen], doubt: Doubt, plain: Foreseen) -> None:
+    before = into.get(doubt.at, plain)
+    into[doubt.at] = before._replace(change=doubt.kind, instead_of=(*before.instead_of, doubt.local))
