@@ -24,15 +24,15 @@ import os
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from cronq.client import job_options
 from cronq.errors import UsageError
 from cronq.execution.executor import Executor
-from cronq.model.job import Enqueued, State
-from cronq.model.outcome import Settlement, next_state
+from cronq.model.job import Enqueued
 from cronq.model.retry import Policies
 from cronq.model.selection import Filter
+from cronq.model.settlement import settlement
 from cronq.store import Lease, Store
 from cronq.times import SECOND, Clock, parse_duration, parse_when
 
@@ -41,13 +41,10 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from cronq.app import Cronq
-    from cronq.model.job import Claimed, Job, NewJob
-    from cronq.model.outcome import Outcome
+    from cronq.model.job import Job, NewJob
     from cronq.times import Measured
 
 __all__ = ["ManualClock", "capture", "drain", "inline", "scratch"]
-
-StoreT = TypeVar("StoreT", bound=Store)
 
 _ORIGIN = "cronq.testing"
 _WORKER = "cronq.testing"
@@ -91,7 +88,7 @@ def scratch(queue: Cronq, *, clock: Clock | None = None) -> Iterator[None]:
     With a ManualClock the test decides when that is. What is enqueued through a `connection`
     lands in this database too, and doesn't wait for a COMMIT.
     """
-    with _elsewhere(queue, clock, _ScratchStore):
+    with _elsewhere(queue, clock):
         yield
 
 
@@ -103,8 +100,7 @@ def inline(queue: Cronq, *, clock: Clock | None = None) -> Iterator[list[Job]]:
     error and result. A job for later isn't due yet; `drain` runs it when the clock has advanced.
     """
     ran: list[Job] = []
-    with _elsewhere(queue, clock, _InlineStore) as store:
-        store.work_off = lambda: ran.extend(_work_off(queue))
+    with _elsewhere(queue, clock, lambda: ran.extend(_work_off(queue))):
         yield ran
 
 
@@ -152,30 +148,36 @@ class _Captor:
         """Nothing is open."""
 
 
-class _ScratchStore(Store):
+class _Scratch:
+    """A store in the place of the program's, which takes also what is enqueued through a connection of the program."""
+
+    def __init__(self, store: Store, work_off: Callable[[], object] | None = None) -> None:
+        """`work_off` runs what is due, after each call that enqueues; the jobs that a job enqueues come after it."""
+        self._store = store
+        self._work_off = work_off
+        self._busy = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """Accept jobs, and run them if that is asked for."""
+        enqueued = self._store.enqueue(jobs)
+        if self._work_off is not None and not self._busy:
+            self._busy = True
+            try:
+                self._work_off()
+            finally:
+                self._busy = False
+        return enqueued
+
     def enqueue_through(self, _connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """The connection leads to the program's database, which tests leave alone."""
         return self.enqueue(jobs)
 
 
-class _InlineStore(_ScratchStore):
-    work_off: Callable[[], object]
-    _busy = False
-
-    def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
-        """Accept jobs and run them, unless a job is what enqueues: its own come after it."""
-        enqueued = super().enqueue(jobs)
-        if not self._busy:
-            self._busy = True
-            try:
-                self.work_off()
-            finally:
-                self._busy = False
-        return enqueued
-
-
 @contextmanager
-def _elsewhere(queue: Cronq, clock: Clock | None, kind: type[StoreT]) -> Iterator[StoreT]:
+def _elsewhere(queue: Cronq, clock: Clock | None, work_off: Callable[[], object] | None = None) -> Iterator[None]:
     config, usual_clock = queue.config, queue.clock
     with TemporaryDirectory(prefix="cronq-") as directory:
         database = f"sqlite:///{Path(directory) / 'scratch.db'}"
@@ -184,8 +186,11 @@ def _elsewhere(queue: Cronq, clock: Clock | None, kind: type[StoreT]) -> Iterato
             config.with_values(_ORIGIN, database=database, lock_dir=locks, synchronous="normal"), clock=clock
         )
         try:
-            with kind(queue.config, queue.clock) as store, queue._enqueuer.substituted(store):
-                yield store
+            with (
+                Store(queue.config, queue.clock) as store,
+                queue._enqueuer.substituted(_Scratch(store, work_off)),
+            ):
+                yield
         finally:
             queue.configure(config, clock=usual_clock)
 
@@ -200,16 +205,10 @@ def _work_off(queue: Cronq) -> Iterator[Job]:
         if not claimed:
             return
         outcome = executor.execute(claimed[0])
-        store.settle([_settlement(queue, claimed[0], outcome)])
+        policies = Policies(queue.config, queue.registry)
+        store.settle([settlement(claimed[0], outcome._replace(pid=os.getpid()), policies, chance=float)])
         job = store.jobs.get(claimed[0].id)
         if job is not None:
             yield job
         if outcome.stop:
             return
-
-
-def _settlement(queue: Cronq, job: Claimed, outcome: Outcome) -> Settlement:
-    policy = Policies(queue.config, queue.registry).of(job)
-    following = next_state(job, outcome, policy, chance=0.0)
-    hold = following.state is State.FAILED and policy.group_on_failed == "hold"
-    return Settlement(job, outcome._replace(pid=os.getpid()), following, hold_group=hold)

@@ -197,7 +197,7 @@ class Rescuer:
     def _settle(self, ended: Iterable[tuple[Claimed, Outcome]]) -> list[Settlement]:
         # What a child gave back is released with the untouched ones: a group's jobs all at once.
         begun = [(job, outcome) for job, outcome in ended if not not_started(outcome)]
-        settlements = [settlement(job, outcome, self._policies, self._chance) for job, outcome in begun]
+        settlements = [settlement(job, outcome, self._policies, self._chance.random) for job, outcome in begun]
         lost = set(self._store.settle(settlements)) if settlements else set()
         self.freed += len(settlements)
         return [s for s in settlements if s.job.id not in lost]

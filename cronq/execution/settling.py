@@ -45,7 +45,7 @@ class Settling:
         """Keep an outcome, as what it means for its job."""
         if not self.ended:
             self._since = time.monotonic()
-        self.ended.append(settlement(job, outcome, self._policies, self._chance))
+        self.ended.append(settlement(job, outcome, self._policies, self._chance.random))
 
     def write_when_due(self) -> None:
         """Write what there is, if it is much, has waited for long, or nothing else runs."""

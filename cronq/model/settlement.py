@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 from cronq.model.outcome import FINISHED, Outcome, Settlement, next_state
 
 if TYPE_CHECKING:
-    from random import Random
+    from collections.abc import Callable
 
     from cronq.model.job import Claimed
     from cronq.model.retry import Policies
 
 
-def settlement(job: Claimed, outcome: Outcome, policies: Policies, chance: Random) -> Settlement:
-    """What an outcome means for its job, ready to be written."""
+def settlement(job: Claimed, outcome: Outcome, policies: Policies, chance: Callable[[], float]) -> Settlement:
+    """What an outcome means for its job, ready to be written. `chance` gives the share of the jitter, from 0 to 1."""
     if outcome.kind == "success":
         return Settlement(job, outcome, FINISHED)
     policy = policies.of(job)
-    following = next_state(job, outcome, policy, chance=chance.random())
+    following = next_state(job, outcome, policy, chance=chance())
     return Settlement(
         job, outcome, following, hold_group=policy.group_on_failed == "hold" and following.state == "failed"
     )

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from cronq.model.job import Claimed, Failure, Job, NewJob
-from cronq.model.outcome import Outcome, Settlement, next_state
+from cronq.model.outcome import Outcome, Settlement
 from cronq.model.retry import Policy
 from cronq.model.selection import Filter
+from cronq.model.settlement import settlement
 from cronq.store import Lease, Store
 from cronq.times import SECOND
+
+if TYPE_CHECKING:
+    from cronq.model.retry import Policies
 
 POLICY = Policy(jitter=0.0)
 ALL = Filter()
@@ -53,9 +57,18 @@ def outcome(store: Store, kind: str = "success", verdict: str = "", **fields: An
 
 def ending(job: Claimed, ended: Outcome, policy: Policy = POLICY) -> Settlement:
     """What the outcome means for the job."""
-    following = next_state(job, ended, policy, chance=0.0)
-    hold = policy.group_on_failed == "hold" and following.state == "failed"
-    return Settlement(job, ended, following, hold_group=hold)
+    return settlement(job, ended, cast("Policies", _Same(policy)), chance=float)
+
+
+class _Same:
+    """The same policy for every job."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+
+    def of(self, _: Claimed) -> Policy:
+        """The policy."""
+        return self._policy
 
 
 def end(store: Store, job: Claimed, kind: str = "success", verdict: str = "", **fields: Any) -> None:
