@@ -30,7 +30,7 @@ from cronq.storage.workers import WorkerRegistry
 from cronq.system.log import step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
 
     from cronq.config.loader import Config
@@ -195,12 +195,17 @@ class Store:
 
     # Keeping and taking over leases
 
-    def renew(self, worker: str, until: int) -> dict[int, int]:
-        """Push the end of all leases of a worker out; returns the jobs it still holds, with their tokens."""
-        held, database = sorted(self._leases(worker)), self._tables.open()
-        if held:
-            database.execute(self._sql.leases.renew, (until, database.many(held), worker))
-        return self._leases(worker) if held else {}
+    def renew(self, worker: str, until: int, in_hand: Mapping[int, int] | None = None) -> dict[int, int]:
+        """Push the end of a worker's leases out; returns the jobs that the rows say it holds, with their tokens.
+
+        With `in_hand`, jobs with their tokens, only of these.
+        """
+        leases, database = self._leases(worker), self._tables.open()
+        kept = [job for job, token in leases.items() if in_hand is None or in_hand.get(job) == token]
+        if kept:
+            database.execute(self._sql.leases.renew, (until, database.many(kept), worker))
+            leases = self._leases(worker)
+        return leases
 
     def _leases(self, worker: str) -> dict[int, int]:
         return dict(self._tables.query(self._sql.leases.leases, (worker,)))

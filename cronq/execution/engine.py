@@ -79,7 +79,9 @@ class Engine:
         rescuer = Rescuer(store, config, policies, chance=chance)
         self.settling = Settling(store, pool, self._results, policies=policies, chance=chance, look=self.look)
         self.assignments = Assignments(store, pool, self.settling, self.look)
-        self.leases = Leases(store, config, presence.worker, pool=pool, assignments=self.assignments)
+        self.leases = Leases(
+            store, config, presence.worker, pool=pool, assignments=self.assignments, settling=self.settling
+        )
         self.requests = RequestHandler(store, presence.worker, pool=pool, assignments=self.assignments, look=self.look)
         self.upkeep = Upkeep(store, config, rescuer=rescuer, results=self._results, look=self.look)
         self._wake_fd = -1
@@ -192,6 +194,7 @@ class Engine:
         idle, started = not self.pool.in_hand and not self.assignments.returned, time.monotonic()
         jobs = source.take(count)
         self.assignments.take(jobs)
+        self.leases.answered()
         if idle and jobs:
             self.leases.deadline.renewed(started)
 
@@ -257,7 +260,6 @@ class Engine:
         """Agree with the database about what this worker holds, after it was away; claim again at once."""
         self._store.synchronise()
         self.renew()
-        self.leases.agree_with_rows({settlement.job.id for settlement in self.settling.ended})
         self.look.changed()
 
     def renew(self) -> None:

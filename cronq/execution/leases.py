@@ -9,6 +9,7 @@ from cronq.execution.lease_deadline import LeaseDeadline, NoDeadline
 from cronq.model.job import Failure
 from cronq.model.outcome import Outcome
 from cronq.store import Lease
+from cronq.system.log import log
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
@@ -17,17 +18,27 @@ if TYPE_CHECKING:
     from cronq.config.loader import Config
     from cronq.execution.assignments import Assignments
     from cronq.execution.pool import Pool
+    from cronq.execution.settling import Settling
     from cronq.store import Store
 
 _CUT_OFF = "executor died: SIGKILL (its runner could not renew the lease: the database was away for too long)"
 _FENCED = Outcome("crashed", 0, 0, "rescue", error=Failure("ExecutorDied", _CUT_OFF), signal="SIGKILL")
+_STRAY = Outcome(
+    "crashed", 0, 0, "rescue", error=Failure("ExecutorDied", "executor died: its runner knows nothing of this attempt")
+)
 _LOST = Outcome("crashed", 0, 0, error=Failure("LeaseLost", "another runner took the job over"))
 
 
 class Leases:
-    """Renews all leases of a worker three times in their length, and ends jobs that others have taken over."""
+    """Renews a worker's leases three times in their length, and ends jobs that others have taken over.
 
-    def __init__(self, store: Store, config: Config, worker: str, *, pool: Pool, assignments: Assignments) -> None:
+    What stands under its name in the database and it doesn't have in hand is put right at once: a claim's answer
+    got lost, or a backup was put in the place of the database.
+    """
+
+    def __init__(
+        self, store: Store, config: Config, worker: str, *, pool: Pool, assignments: Assignments, settling: Settling
+    ) -> None:
         self.renewal = 0.0
         """The monotonic time of the next renewal."""
         alone = config.sqlite_path() is not None
@@ -37,18 +48,31 @@ class Leases:
         self._worker = worker
         self._pool = pool
         self._assignments = assignments
+        self._settling = settling
+        self._claiming = 0
+        """The token of a claim that isn't answered."""
 
     def lease(self, now: int) -> Lease:
-        """A lease of this worker that begins at this instant."""
-        return Lease(self._worker, now=now, seconds=self._length)
+        """A lease of this worker that begins at this instant, for a claim that `answered` follows."""
+        lease = Lease(self._worker, now=now, seconds=self._length)
+        self._claiming = lease.token
+        return lease
+
+    def answered(self) -> None:
+        """What was claimed is in hand."""
+        self._claiming = 0
 
     def renew(self) -> None:
-        """Extend all leases; end and forget the jobs of those that are lost."""
+        """Extend the leases of what is in hand; end and forget jobs that others took over, free what isn't in hand."""
         self.put_off()
         started = time.monotonic()
-        held = self._store.renew(self._worker, self._store.clock.now() + round(self._length * SECOND))
+        in_hand = self._in_hand()
+        held = self._store.renew(self._worker, self._store.clock.now() + round(self._length * SECOND), in_hand)
         self.deadline.renewed(started)
         self._forget_lost(held)
+        strays = {job for job, token in held.items() if in_hand.get(job) != token}
+        if strays:
+            self._put_right(strays)
 
     def put_off(self) -> None:
         """Renew when a third of a lease has passed from now."""
@@ -64,16 +88,22 @@ class Leases:
                     self._pool.kill(child, _LOST)
         self._assignments.keep(lambda job: held.get(job.id) == job.token)
 
-    def agree_with_rows(self, ended: set[int]) -> None:
-        """Forget jobs that others took over; give back those that a claim took whose answer never came.
-
-        `ended` are jobs whose outcomes are not written yet.
-        """
-        held = {held.job.id: held.job for held in self._store.held_by(self._worker)}
-        self._assignments.keep(lambda job: job.id in held and held[job.id].token == job.token)
+    def _in_hand(self) -> dict[int, int]:
         assigned = [job for child in self._pool.members for job in child.hand]
-        known = {job.id for job in (*self._assignments.spare, *self._assignments.returned, *assigned)} | ended
-        self._store.release([job for job in held.values() if job.id not in known])
+        ended = [settlement.job for settlement in self._settling.ended]
+        return {job.id: job.token for job in (*self._assignments.spare, *self._assignments.returned, *assigned, *ended)}
+
+    def _put_right(self, strays: set[int]) -> None:
+        """Give back what was claimed and never came here; rescue what the database says is running here."""
+        held = [held for held in self._store.held_by(self._worker) if held.job.id in strays]
+        untouched = [one.job for one in held if one.job.token == self._claiming or one.job.state == "blocked"]
+        self._store.release(untouched)
+        cut_off = [one for one in held if one.job not in untouched]
+        log.warning("%d jobs under the name of this worker are not in its hand: they are freed", len(held))
+        for one in cut_off:
+            now = self._store.clock.now()
+            self._settling.take(one.job, _STRAY._replace(started_at=one.claimed_at, finished_at=now))
+        self._settling.write()
 
     def _kill_in_time(self) -> None:
         self._pool.kill_busy(_FENCED)

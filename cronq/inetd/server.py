@@ -131,13 +131,13 @@ class Server:
             return f"ERR {job_id} {refusal}", None, None
 
     def _claim_one(self, job_id: int) -> Claimed:
-        now, started = self._store.clock.now(), time.monotonic()
-        leases = self._engine.leases
-        job = self._store.claim_one(job_id, leases.lease(now))
-        if not self._pool.in_hand:
-            leases.deadline.renewed(started)
-        elif leases.deadline.fallen:
+        leases, idle = self._engine.leases, not self._pool.in_hand
+        if not idle and leases.deadline.fallen:
             self._engine.renew()
+        now, started = self._store.clock.now(), time.monotonic()
+        job = self._store.claim_one(job_id, leases.lease(now))
+        if idle:
+            leases.deadline.renewed(started)
         return job
 
     def _idle_child(self) -> ChildHandle | None:
