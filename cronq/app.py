@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overloa
 from cronq.client import job_options
 from cronq.client.enqueueing import Enqueuer
 from cronq.client.task_handles import ClassTask, FunctionTask, Later
-from cronq.config.loader import from_database, load, others_write, why_untrusted
-from cronq.errors import ConfigError, InvalidInput, JobFailed, JobNotFound, TryLater
+from cronq.config.loader import SCRATCH, from_database, load, others_write, why_untrusted
+from cronq.errors import ConfigError, InvalidInput, JobFailed, JobNotFound, TryLater, UsageError
 from cronq.model.job import ENDED, NewJob, State
 from cronq.system.log import log
 from cronq.tasks import callables
 from cronq.tasks.registry import Registry, Task
 from cronq.tasks.serialisation import load_value
-from cronq.times import parse_duration
+from cronq.times import parse_duration, parse_when
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from datetime import timedelta
+    from datetime import datetime, timedelta
     from typing import Protocol
 
     from cronq.client.declared_schedules import Scheduled
@@ -299,6 +299,19 @@ class Cronq:
         from cronq.client.declared_schedules import definitions  # here, not above: it imports cronsim and zoneinfo
 
         return definitions(self._enqueuer)
+
+    def fire_until(self, at: str | datetime | timedelta | float) -> int:
+        """In tests, within `with scratch(queue):`, decide every due time up to this one; returns the number of jobs.
+
+        Nothing sleeps: a ManualClock goes from due time to due time. Schedules begin with the first call, from
+        the clock's time. Raises UsageError elsewhere: there it would enqueue real jobs.
+        """
+        if self.config.origins["database"] != SCRATCH:
+            raise UsageError("fire_until is for use within `with scratch(queue):`, it would enqueue real jobs here")
+        from cronq.schedules.in_tests import fire_until  # as above
+
+        until = parse_when(at, now=self.clock.now(), what="fire_until")
+        return fire_until(self.store, self.definitions(), until, self.clock)
 
     def _scheduled(self, table: Mapping[str, Any], name: str | None, decorator: str) -> Callable[[Handle], Handle]:
         from cronq.client.declared_schedules import Decorated, check  # as above

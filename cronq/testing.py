@@ -27,6 +27,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from cronq.client import job_options
+from cronq.config.loader import SCRATCH
 from cronq.errors import UsageError
 from cronq.execution.executor import Executor
 from cronq.model.job import Enqueued
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ManualClock", "capture", "drain", "inline", "scratch"]
 
-_ORIGIN = "cronq.testing"
 _WORKER = "cronq.testing"
 
 
@@ -110,7 +110,7 @@ def drain(queue: Cronq) -> list[Job]:
     Works inside of `scratch` and `inline` only: elsewhere these would be real jobs. Raises
     UsageError there.
     """
-    if queue.config.origins["database"] != _ORIGIN:
+    if queue.config.origins["database"] != SCRATCH:
         raise UsageError("drain(queue) is for use within `with scratch(queue):`, it would run real jobs here")
     return list(_work_off(queue))
 
@@ -183,7 +183,7 @@ def _elsewhere(queue: Cronq, clock: Clock | None, work_off: Callable[[], object]
         database = f"sqlite:///{Path(directory) / 'scratch.db'}"
         locks = str(Path(directory) / "locks")
         queue.configure(
-            config.with_values(_ORIGIN, database=database, lock_dir=locks, synchronous="normal"), clock=clock
+            config.with_values(SCRATCH, database=database, lock_dir=locks, synchronous="normal"), clock=clock
         )
         try:
             with (

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 SYSTEM_FILE = "/etc/cronq/cronq.toml"
+SCRATCH = "cronq.testing"
+"""Where the database's URL comes from within `cronq.testing.scratch`."""
+
 SYSTEM_LOCK_DIR = "/run/lock/cronq"
 _PYPROJECT = "pyproject.toml"
 _OURS = "CRONQ_"

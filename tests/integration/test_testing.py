@@ -212,3 +212,27 @@ def test_a_manual_clock_goes_where_it_is_told() -> None:
     assert clock.now() == ManualClock("2025-06-01T10:00:00Z").now()
     with pytest.raises(InvalidInput, match="advance: -1"):
         clock.advance(-1)
+
+
+# Schedules
+
+
+def test_time_passes_at_once_for_schedules(queue: Cronq) -> None:
+    seen: list[str] = []
+
+    @queue.every("12h", overlap="allow")
+    @queue.cron("30 2 * * *", name="nightly", timezone="Europe/Prague")
+    @queue.task(name="look")
+    def look() -> None:
+        seen.append(str(current_job().scheduled_for))
+
+    with scratch(queue, clock=ManualClock("2026-03-28T13:00:00Z")):
+        assert queue.fire_until("2026-03-29T23:59:00Z") == 3
+        assert [job.outcome for job in drain(queue)] == ["success"] * 3
+        assert queue.clock.now() == ManualClock("2026-03-29T23:59:00Z").now()
+    assert seen == ["2026-03-29 00:00:00+00:00", "2026-03-29 03:00:00+02:00", "2026-03-29 12:00:00+00:00"]
+
+
+def test_schedules_are_not_fired_ahead_of_time_elsewhere(queue: Cronq) -> None:
+    with pytest.raises(UsageError, match="it would enqueue real jobs here"):
+        queue.fire_until("2026-03-30T00:00:00Z")
