@@ -184,6 +184,10 @@ class Cronq:
         """Store the dict that this returns with each job."""
         return self._hook("job_metadata", hook)
 
+    def on_child_start(self, hook: Hook) -> Hook:
+        """Call this, without arguments, in each child process before its first job: to open connections, say."""
+        return self._hook("on_child_start", hook)
+
     def on_notify(self, hook: Hook) -> Hook:
         """Call this with a notice: a job needs a person, or a queue is healthy again."""
         return self._hook("on_notify", hook)

@@ -22,7 +22,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from cronq.errors import Terminated, TimeLimitExceeded
-from cronq.execution import threads
+from cronq.execution import exit_handlers
 from cronq.execution.journal_file import CHILD_VARIABLE
 from cronq.execution.process_state import LONG
 from cronq.execution.verdict import verdict_of
@@ -31,7 +31,7 @@ from cronq.model.outcome import Outcome
 from cronq.system import process_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from types import FrameType
 
     from cronq.execution.executor import Executor
@@ -86,6 +86,9 @@ class Tools(NamedTuple):
     executor: Executor
     time_limit: Callable[[Claimed], float]
     state: ProcessState
+    at_start: Sequence[Callable[[], object]]
+    """Called before the first job."""
+    grace: float
 
 
 def packed(jobs: Iterable[Claimed], generation: int) -> bytes:
@@ -99,7 +102,9 @@ class Child:
 
     def __init__(self, line: Pipes, tools: Tools) -> None:
         self._line = line
-        self._journal, self._captures, self._executor, self._time_limit, self._state = tools
+        self._tools = tools
+        self._journal, self._captures, self._executor = tools.journal, tools.captures, tools.executor
+        self._time_limit, self._state = tools.time_limit, tools.state
         self._hand: deque[tuple[int, Claimed]] = deque()
         self._stopped: dict[str, int] = {}
         self._running = (0, 0)
@@ -114,7 +119,7 @@ class Child:
         """Work until the runner closes the permits; never returns."""
         signal.signal(signal.SIGTERM, self._time_is_up)
         handlers = {int(number): signal.getsignal(number) for number in _OWN_SIGNALS}
-        self._state.begin(handlers, {CHILD_VARIABLE: self._journal.file.value})
+        self._state.begin(handlers, {CHILD_VARIABLE: self._journal.file.value}, self._tools.at_start)
         try:
             while True:
                 self._run(self._next())
@@ -140,7 +145,7 @@ class Child:
                 self._idle.poll()
                 continue
             if not permit:
-                os._exit(0)
+                self._end(0)
             return permit
 
     def _receive(self) -> None:
@@ -154,7 +159,7 @@ class Child:
         while len(data) < length:
             more = os.read(self._line.messages, length - len(data))
             if not more:
-                os._exit(0)
+                self._end(0)
             data += more
         return data
 
@@ -190,8 +195,8 @@ class Child:
         self._tell(at_once=took > _QUICK)
         if took > _FORKING and (left := _children_left()):
             self._leave(f"job {job.id} left {left} running")
-        if self._state.threads_left():
-            self._leave(f"job {job.id} left {threads.described()} running")
+        if threads_left := self._state.threads_left():
+            self._leave(f"job {job.id} left {threads_left} running")
 
     def _note(self, job: Claimed, outcome: Outcome) -> None:
         try:
@@ -201,9 +206,22 @@ class Child:
 
     def _executed(self, job: Claimed) -> Outcome:
         try:
-            return copy_context().run(self._executor.execute, job)
+            outcome = copy_context().run(self._executor.execute, job)
+            if self._state.has_threads() and self._deadline is not None:
+                return self._with_threads_ended(outcome)
         except (TimeLimitExceeded, Terminated) as error:  # the signal came when the task had just returned
             return verdict_of(error, self._executor.now())
+        return outcome
+
+    def _with_threads_ended(self, outcome: Outcome) -> Outcome:
+        """Wait for the work of the job's threads; at the time limit it is cut off with a warning."""
+        warnings = outcome.warnings
+        try:
+            self._state.wait_for_threads()
+        except TimeLimitExceeded as error:
+            warnings = (*warnings, f"{self._state.threads_left()} was still running when the job {error}")
+        kind = "warning" if warnings and outcome.kind == "success" else outcome.kind
+        return outcome._replace(kind=kind, warnings=warnings, finished_at=self._executor.now())
 
     def _end_descendants(self) -> None:
         """Kill all that the job has started. What may not be killed keeps the attempt from being over."""
@@ -216,9 +234,19 @@ class Child:
     def _leave(self, why: str) -> NoReturn:
         """End between two jobs; what is left running belongs to no attempt."""
         self._journal.let_go()
+        self._end(REPLACED, why)
+
+    def _end(self, status: int, why: str = "") -> NoReturn:
+        """End, after what the jobs have registered with atexit; `why` becomes the last line on stderr."""
+        if exit_handlers.are_there():
+            self._journal.take_leave()
+            self._tell(at_once=True)
+            exit_handlers.call(self._tools.grace)
+            if said := self._captures[1].take():
+                self._remark(f"a child process said at its end: {said.strip().splitlines()[-1]}")
         with suppress(OSError):  # a task may have closed it
             os.write(2, f"{why}\n".encode())
-        os._exit(REPLACED)
+        os._exit(status)
 
     def _put_back(self, job: Claimed, took: int) -> str:
         """Undo what the task has done to this process and the next job would meet; returns what can't be undone."""
@@ -286,6 +314,7 @@ def become(captures: tuple[Capture, Capture], journal: Journal, serve: Callable[
         process_tree.adopt_orphans()
         journal.take_over()
         os.environ[CHILD_VARIABLE] = journal.file.value
+        exit_handlers.forget_inherited()
         _own_signals()
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)

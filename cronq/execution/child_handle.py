@@ -56,6 +56,8 @@ class ChildHandle:
         self.doom: Outcome | None = None
         self.told: float | None = None
         """When the running job was told to end before its time limit."""
+        self.must_end = 0.0
+        """The monotonic time until which it may take to end."""
         self.lives_on = False
         """Whether something that its job has started can't be killed."""
         self.journal = Journal(path_for(setting.config, setting.worker, number))
@@ -65,6 +67,7 @@ class ChildHandle:
         # The flag belongs to both sides: a child polls before it reads a permit.
         for fd in (self.permits[0], self.messages[1]):
             os.set_blocking(fd, False)
+        self._pipes = [*self.permits, *self.messages]
         self._unsent = b""
 
     @property
@@ -142,8 +145,12 @@ class ChildHandle:
         return ((self.captures[1].text() or "").strip().splitlines() or [""])[-1]
 
     def close(self) -> None:
-        """Close what belongs to this child; without permits it ends by itself when it is idle."""
-        for fd in (*self.permits, *self.messages):
-            os.close(fd)
+        """Close what belongs to this child."""
+        self.stop()
         for capture in self.captures:
             capture.close()
+
+    def stop(self) -> None:
+        """Close its pipes: without permits it ends by itself when it is idle."""
+        while self._pipes:
+            os.close(self._pipes.pop())

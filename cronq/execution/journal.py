@@ -38,11 +38,12 @@ _ASIDE = ".unreadable"
 
 _NO_JOURNAL = (errno.EINVAL, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENXIO)
 
-_TAIL, _UNWRITTEN, _ORDER = 4, 5, 6
-"""Places in the shared memory, in words of 8 bytes: the end of the lines, the length of the unwritten line, and
-the attempt that is to end before its time limit, by its job's id and its claim's token. The header stands first."""
+_TAIL, _UNWRITTEN, _ORDER, _LEAVING = 4, 5, 6, 8
+"""Places in the shared memory, in words of 8 bytes: the end of the lines, the length of the unwritten line, the attempt
+that is to end before its time limit, by its job's id and its claim's token, and whether the child is about to end. The
+header stands first."""
 
-_UNWRITTEN_AT = 64
+_UNWRITTEN_AT = 72
 _SHARED = _UNWRITTEN_AT + (4 << 20)
 """Bytes of shared memory. What is never touched takes none."""
 
@@ -81,6 +82,10 @@ class Journal:
         """In the child: free the lock, also where processes left running have inherited it."""
         with contextlib.suppress(OSError):  # a task may have closed it
             fcntl.flock(self._held, fcntl.LOCK_UN)
+
+    def take_leave(self) -> None:
+        """In the child: say that it starts no further job."""
+        self._words[_LEAVING] = 1
 
     def begin(self, job: Claimed, monotonic: int) -> None:
         """Note the job that starts now, at this monotonic time in nanoseconds."""
@@ -157,6 +162,11 @@ class Journal:
         with contextlib.suppress(OSError):  # the limit may have been the child's alone
             os.pwrite(self._fd, text, self._words[_TAIL])
         return parsed(text, pid)
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the child starts no further job."""
+        return self._words[_LEAVING] > 0
 
     def has_more(self) -> bool:
         """Whether an attempt ended that `ended` has not told yet."""

@@ -25,7 +25,7 @@ from cronq.model.claimed_job import Failure
 from cronq.model.outcome import Outcome
 from cronq.system import process_tree
 from cronq.system.descriptors import out_of_the_way
-from cronq.system.process import die_with_parent, signal_name
+from cronq.system.process import die_with_parent, signal_name, wait_for
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class Pool:
         self._full = _JOURNAL_FULL
         self._stillborn = 0
         self._state = ProcessState()
+        self._ending: list[ChildHandle] = []
         self.members: list[ChildHandle] = []
         self.retired: list[ChildHandle] = []
 
@@ -119,7 +120,15 @@ class Pool:
         setting, journal = self._setting, member.journal
         executor = Executor(setting.registry, setting.config, setting.clock, in_child=journal.name_command)
         line = child_side.Pipes(*map(out_of_the_way, (member.permits[0], member.messages[0], self._bell[1])))
-        tools = child_side.Tools(journal, member.captures, executor, setting.policies.time_limit, self._state)
+        tools = child_side.Tools(
+            journal,
+            member.captures,
+            executor,
+            setting.policies.time_limit,
+            self._state,
+            setting.registry.hooks["on_child_start"],
+            setting.config.grace,
+        )
         child_side.Child(line, tools).serve()
 
     def let_go(self) -> None:
@@ -175,7 +184,10 @@ class Pool:
                 orphaned += member.hand
                 self._check_birth(member)
                 self._retire(member)
+            elif member.journal.is_leaving:
+                orphaned += member.take_back()
         self._retire_worn()
+        self._ending = [member for member in self._ending if not self._is_buried(member)]
         return ended, orphaned
 
     def _check_birth(self, member: ChildHandle) -> None:
@@ -229,14 +241,34 @@ class Pool:
     def _retire(self, member: ChildHandle) -> None:
         member.hand.clear()
         member.close()
+        self._forget(member)
+
+    def _forget(self, member: ChildHandle) -> None:
         self.members.remove(member)
         self.retired.append(member)
 
     def _retire_worn(self) -> None:
         for member in list(self.members):
-            if self._is_worn(member) and not member.hand:
-                self._retire(member)
-                os.waitpid(member.pid, 0)
+            if (self._is_worn(member) or member.journal.is_leaving) and not member.hand:
+                self._let_end(member)
+
+    def _let_end(self, member: ChildHandle) -> None:
+        """Have a child without jobs end in its own time, which is the grace."""
+        member.stop()
+        member.must_end = time.monotonic() + self._setting.config.grace + _DYING
+        self._forget(member)
+        self._ending.append(member)
+
+    def _is_buried(self, member: ChildHandle) -> bool:
+        if not _has_exited(member.pid):
+            if time.monotonic() < member.must_end:
+                return False
+            os.kill(member.pid, signal.SIGKILL)
+        _, status = os.waitpid(member.pid, 0)
+        if os.waitstatus_to_exitcode(status) == child_side.REPLACED:
+            member.tell_why()
+        member.close()
+        return True
 
     def settled(self) -> None:
         """All that was collected is in the database: journals may forget it."""
@@ -256,7 +288,8 @@ class Pool:
 
     def has_room(self, member: ChildHandle) -> bool:
         """Whether the child may be handed more: not before its journal is emptied, or it is replaced."""
-        return member.journal.size < self._full and not self._is_worn(member) and self.jobs_left(member) > 0
+        worn = self._is_worn(member) or member.journal.is_leaving
+        return member.journal.size < self._full and not worn and self.jobs_left(member) > 0
 
     def jobs_left(self, member: ChildHandle) -> int:
         """How many more jobs the child may be handed in its life."""
@@ -366,8 +399,10 @@ class Pool:
     def leave(self) -> None:
         """End the children; what they wrote stays for whoever rescues this worker."""
         for member in list(self.members):
-            self._retire(member)
-            os.waitpid(member.pid, 0)
+            self._let_end(member)
+        for member in self._ending:
+            wait_for(member.pid, member.must_end - time.monotonic())
+            self._is_buried(member)
         self._listen()
         for fd in self._bell:
             os.close(fd)

@@ -24,7 +24,8 @@ from cronq.system.descriptors import out_of_the_way
 from cronq.system.process import signal_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from threading import Thread
 
 LONG = 20_000_000
 """Nanoseconds: after a job that took longer, all is looked at."""
@@ -103,15 +104,33 @@ class ProcessState:
         """In the runner: read what the next child inherits."""
         self._kept = {trait.name: trait.read() if trait.fresh is None else trait.fresh for trait in _TRAITS}
 
-    def begin(self, handlers: Mapping[int, Any], variables: Mapping[str, str]) -> None:
-        """In the child: take what was read, with the signal handlers and variables that the child has set since."""
+    def begin(
+        self,
+        handlers: Mapping[int, Any],
+        variables: Mapping[str, str],
+        at_start: Sequence[Callable[[], object]] = (),
+    ) -> None:
+        """In the child: take what was read, with the signal handlers and variables that the child has set since.
+
+        What is called here at the start belongs to the state.
+        """
         self._kept["signal handlers"].update((signal_name(number), to) for number, to in handlers.items())
         self._kept["environment"].update((os.fsencode(name), os.fsencode(to)) for name, to in variables.items())
+        if at_start:
+            for hook in at_start:
+                hook()
+            self._kept = {trait.name: trait.read() for trait in _TRAITS}
         self._here = _here()
         self._environ = os.environ
         self._timeout = _socket_timeout()
         self._loop = _event_loop()
         self._threads = _thread._count()
+        self._usual: Sequence[Thread] = ()
+        if self._threads:
+            from cronq.execution import threads
+
+            self._usual = threads.running()
+        self._pools_closed = False
         self._touched = False
 
     def may_differ(self) -> bool:
@@ -123,9 +142,23 @@ class ProcessState:
             or _event_loop() != self._loop
         )
 
-    def threads_left(self) -> bool:
+    def has_threads(self) -> bool:
         """Whether threads run that didn't run at the start."""
         return _thread._count() > self._threads
+
+    def wait_for_threads(self) -> None:
+        """Wait for those of them that aren't daemons; pools of threads are closed for good then."""
+        from cronq.execution import threads  # a child without any need not import `threading`
+
+        self._pools_closed = threads.wait(self._usual)
+
+    def threads_left(self) -> str:
+        """Names them; empty for none."""
+        if self.has_threads():
+            from cronq.execution import threads
+
+            return threads.described(self._usual)
+        return "a pool of threads" if self._pools_closed else ""
 
     def put_back(self) -> tuple[list[str], list[str]]:
         """Put back what was changed; returns what that was, and what only a new process has again."""

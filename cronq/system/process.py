@@ -1,9 +1,14 @@
-"""Processes as the kernel knows them: names of signals, and dying with a parent."""
+"""Processes as the kernel knows them: names of signals, dying with a parent, and waiting for an end."""
 
 from __future__ import annotations
 
+import os
+import select
 import signal
 import sys
+import time
+
+_LOOK_AGAIN = 0.002
 
 
 def signal_name(number: int) -> str:
@@ -21,3 +26,20 @@ def die_with_parent() -> None:
 
         libc = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
         _ctypes.call_function(_ctypes.dlsym(libc, "prctl"), (1, int(signal.SIGKILL)))
+
+
+def wait_for(pid: int, seconds: float) -> bool:
+    """Wait until a child of this process has exited, without reaping it; False if it hasn't within so many seconds."""
+    exited = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    try:
+        end = os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        until = time.monotonic() + seconds
+        while os.waitid(os.P_PID, pid, exited) is None and time.monotonic() < until:
+            time.sleep(_LOOK_AGAIN)
+    else:
+        poll = select.poll()
+        poll.register(end, select.POLLIN)
+        poll.poll(max(0.0, seconds) * 1000)
+        os.close(end)
+    return os.waitid(os.P_PID, pid, exited) is not None

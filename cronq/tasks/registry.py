@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cronq.tasks.declaration import Declaration
 
-HOOKS = ("before_job", "after_job", "on_error", "job_metadata", "on_notify")
+HOOKS = ("before_job", "after_job", "on_error", "job_metadata", "on_notify", "on_child_start")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

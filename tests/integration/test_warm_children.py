@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -126,3 +127,111 @@ def test_a_child_that_cannot_be_put_back_is_replaced(queue: Queue, change: str) 
     assert [queue.state(job) for job in (changed, after, command)] == ["finished"] * 3
     assert queue.row(after)["pid"] != queue.row(changed)["pid"]
     assert f"a child process is replaced: job {changed} {change}" in log.read_text()
+
+
+def test_the_work_of_threads_is_waited_for(queue: Queue) -> None:
+    queue.tasks(
+        """
+from concurrent.futures import ThreadPoolExecutor
+pool = ThreadPoolExecutor(2)
+
+
+def late(word):
+    time.sleep(0.2)
+    mark(word)
+    print(word)
+
+
+@queue.task
+def threads():
+    threading.Thread(target=late, args=("thread",)).start()
+
+
+@queue.task
+def pools():
+    for word in "abc":
+        pool.submit(late, word)
+"""
+    )
+    jobs = [queue.put("threads"), queue.put("pools"), queue.put("pools"), queue.put("record", {"word": "end"})]
+    queue.run_silently("--jobs", 1)
+    assert queue.recorded()[0] == "thread"
+    assert "".join(sorted(queue.recorded()[1:7])) == "aabbcc"
+    assert queue.recorded()[7:] == ["end"]
+    assert [queue.row(job)["outcome"] for job in jobs] == ["success"] * 4
+    assert queue.row(jobs[0])["stdout"] == "thread\n"
+    assert queue.row(jobs[0])["pid"] == queue.row(jobs[1])["pid"] != queue.row(jobs[2])["pid"]
+
+
+def test_threads_that_outlive_the_time_limit_are_a_warning(queue: Queue) -> None:
+    queue.tasks(
+        "@queue.task\ndef leaves():\n    threading.Thread(target=time.sleep, args=(60,), name='dreaming').start()\n"
+    )
+    job, after = queue.put("leaves", time_limit=0.5), queue.put("nothing")
+    queue.run_silently("--jobs", 1)
+    row = queue.row(job)
+    assert (row["state"], row["outcome"]) == ("finished", "warning")
+    expected = "thread dreaming was still running when the job ran past its time limit of 0.5 s"
+    assert json.loads(row["warnings"]) == [expected]
+    assert queue.row(after)["outcome"] == "success"
+    assert queue.row(after)["pid"] != row["pid"]
+
+
+def test_a_child_has_a_start_and_an_end(queue: Queue) -> None:
+    queue.tasks(
+        """
+import atexit, tempfile
+atexit.register(lambda: mark("end of the process that imported this", os.getpid()))
+
+
+@queue.on_child_start
+def begin():
+    os.umask(0o027)
+    atexit.register(lambda: mark("ended", os.getpid()))
+    mark("started", os.getpid())
+
+
+@queue.task
+def leaves():
+    global folder
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(lambda: 1 / 0)
+    usual = os.umask(0o077)
+    return [os.getpid(), usual, folder.name]
+""",
+        "child_max_jobs = 2\n",
+    )
+    jobs = [queue.put("leaves") for _ in range(3)]
+    queue.project.cronq("--log-file", "log", "run", "--jobs", 1)
+    results = [json.loads(queue.row(job)["result"]) for job in jobs]
+    first, second = results[0][0], results[2][0]
+    ours = [line for line in queue.recorded() if line.startswith(("started", "ended"))]
+    assert ours == [f"started {first}", f"ended {first}", f"started {second}", f"ended {second}"]
+    assert not {f"end of the process that imported this {pid}" for pid in (first, second)} & set(queue.recorded())
+    assert {usual for _, usual, _ in results} == {0o027}
+    assert not [folder for *_, folder in results if Path(folder).exists()]
+    log = (queue.directory / "log").read_text()
+    assert "a child process said at its end: ZeroDivisionError: division by zero" in log
+
+
+def test_a_child_that_does_not_end_is_ended_after_the_grace(queue: Queue) -> None:
+    queue.tasks(
+        """
+import atexit
+
+
+@queue.task
+def clings():
+    atexit.register(pause_until, lambda: False)
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+
+
+@queue.task
+def also_clings():
+    atexit.register(lambda: [signal.signal(signal.SIGALRM, signal.SIG_IGN), time.sleep(60)])
+"""
+    )
+    jobs = [queue.put("clings"), queue.put("nothing"), queue.put("also_clings"), queue.put("nothing")]
+    queue.run_silently("--jobs", 1)
+    assert [queue.state(job) for job in jobs] == ["finished"] * 4
+    assert queue.left_running() == []

@@ -44,7 +44,8 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 def test_the_methods_of_a_queue() -> None:
     assert public(Cronq) == {
         *("from_config", "config", "configure", "close", "store", "clock"),
-        *("task", "on", "before_job", "after_job", "on_error", "job_metadata", "on_notify"),
+        *("task", "on", "before_job", "after_job", "on_error", "job_metadata", "on_notify", "on_child_start"),
+        *("cron", "every", "definitions", "fire_until"),
         *("enqueue", "command", "enqueue_many", "emit", "later"),
         *("get", "wait", "ended", "unfinished", "cancel", "retry"),
     }
