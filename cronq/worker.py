@@ -152,7 +152,7 @@ class Worker:
     def _kill_what_runs(self) -> None:
         for child in self._pool.members:
             if child.running is not None:
-                self._pool.kill(child, Outcome("crashed", 0, 0, error=_KILLED, signal="SIGKILL"))
+                self._pool.kill(child, Outcome("crashed", 0, 0, "retry", error=_KILLED, signal="SIGKILL"))
 
     def _pause(self, paused: bool) -> None:  # noqa: FBT001
         log.info("%s %s", self._name, "is paused" if paused else "goes on")

@@ -66,6 +66,7 @@ class Declared(TypedDict, total=False):
     cap: str | float | timedelta
     jitter: float
     on_crash: str
+    crash_limit: int
     group_on_failed: str
     notify_after: int
 

@@ -58,6 +58,8 @@ class Config:
     time_limit: float = 3600.0
     grace: float = 10.0
     notify_after: int = 5
+    crash_limit: int = 3
+    """After so many deaths of its process a job is given up."""
     notify_command: str | list[str] | None = None
     notify: tuple[str, ...] = ()
     sentry: str | None = None

@@ -366,6 +366,7 @@ SETTINGS: dict[str, Setting] = {
     "time_limit": _duration(positive=True),
     "grace": _duration(),
     "notify_after": _ATTEMPTS,
+    "crash_limit": _ATTEMPTS,
     "notify_command": Setting("a shell command, or a program and its arguments as an array", _command, secret=True),
     "notify": Setting(
         "a URL or an array of URLs such as mailto://user:password@host",
@@ -415,6 +416,7 @@ TASK: dict[str, Setting] = {
     "time_limit": SETTINGS["time_limit"],
     "notify_after": SETTINGS["notify_after"],
     "on_crash": choice("retry", "fail"),
+    "crash_limit": SETTINGS["crash_limit"],
     "group_on_failed": _ON_FAILED,
 }
 """The keys of [tasks."name"]."""

@@ -22,11 +22,15 @@ if TYPE_CHECKING:
     from cronq.store import Store
 
 _CUT_OFF = "executor died: SIGKILL (its runner could not renew the lease: the database was away for too long)"
-_FENCED = Outcome("crashed", 0, 0, "rescue", error=Failure("ExecutorDied", _CUT_OFF), signal="SIGKILL")
+_FENCED = Outcome("crashed", 0, 0, "interrupted", error=Failure("ExecutorDied", _CUT_OFF), signal="SIGKILL")
 _STRAY = Outcome(
-    "crashed", 0, 0, "rescue", error=Failure("ExecutorDied", "executor died: its runner knows nothing of this attempt")
+    "crashed",
+    0,
+    0,
+    "interrupted",
+    error=Failure("ExecutorDied", "executor died: its runner knows nothing of this attempt"),
 )
-_LOST = Outcome("crashed", 0, 0, error=Failure("LeaseLost", "another runner took the job over"))
+_LOST = Outcome("crashed", 0, 0, "interrupted", error=Failure("LeaseLost", "another runner took the job over"))
 
 
 class Leases:

@@ -224,5 +224,6 @@ def _crashed(held: Held, death: _Death, begun: int | None) -> Outcome:
     if begun is not None and not death.remains.rebooted:
         started = death.now - (time.monotonic_ns() - begun) * SECOND // 1_000_000_000
     error = Failure("ExecutorDied", why.format(worker=death.worker))
-    name = "SIGKILL" if why is _KILLED else None
-    return Outcome("crashed", started, death.now, "rescue", error=error, signal=name)
+    if why is _KILLED:
+        return Outcome("crashed", started, death.now, "rescue", error=error, signal="SIGKILL")
+    return Outcome("crashed", started, death.now, "interrupted", error=error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cronq.model.claimed_job import Failure, State
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 NOT_HERE_INTERVAL = 60.0
 """Seconds between two tries of a job whose task no code here knows, or that the configuration doesn't allow."""
 
+CRASH_LOOP = "CrashLoop"
+"""The error class of a job that was given up because its process died too often."""
+
 UNKNOWN_TASK_PATIENCE = 3600.0
 """Seconds until an unknown task fails its job."""
 
@@ -23,7 +27,8 @@ class Outcome(NamedTuple):
 
     `kind` is success, warning, error, timeout, crashed or snoozed, and empty for an attempt
     that made no statement about success (skipped, given back). `verdict` is what the task, or
-    the runner, said beyond that: fail, retry, snooze, unknown, refused, skip, release, cancel.
+    the runner, said beyond that: fail, retry, snooze, unknown, refused, skip, release, cancel,
+    rescue (its runner was killed), interrupted (the host or the lease was lost: no fault of the job).
     Instants in microseconds, `delay` and `cpu_time` in seconds, memory in bytes; `result`
     is JSON text.
     """
@@ -85,16 +90,41 @@ def next_state(job: Claimed, outcome: Outcome, policy: Policy, *, chance: float)
             return _not_here(job, outcome)
         case _, "fail":
             return Next(State.FAILED, error=outcome.error)
-        case "crashed", _ if policy.on_crash == "fail":
-            return Next(State.FAILED, error=outcome.error)
+        case "crashed", _:
+            return _crashed(job, outcome, policy, chance=chance)
         case _:
             return _retrying(job, outcome, policy, chance=chance)
+
+
+def is_own_crash(outcome: Outcome) -> bool:
+    """Whether the process died while it ran this job, so that the job may be what kills it."""
+    return outcome.kind == "crashed" and outcome.verdict in {"", "rescue"}
+
+
+def _crashed(job: Claimed, outcome: Outcome, policy: Policy, *, chance: float) -> Next:
+    if policy.on_crash == "fail":
+        return Next(State.FAILED, error=outcome.error)
+    if is_own_crash(outcome) and job.crashes + 1 >= policy.crash_limit:
+        return Next(State.FAILED, error=_crash_loop(job, outcome))
+    return _retrying(job, outcome, policy, chance=chance)
+
+
+def _crash_loop(job: Claimed, outcome: Outcome) -> Failure:
+    died = "killed" if outcome.signal else "died"
+    times = "once" if not job.crashes else f"{job.crashes + 1} times"
+    how = outcome.signal or f"exit status {outcome.exit_status}"
+    peak = "" if outcome.peak_memory is None else f", peak {_size(outcome.peak_memory)}"
+    return Failure(CRASH_LOOP, f"{died} {times} while it ran ({how}, last on {os.uname().nodename}{peak})")
+
+
+def _size(memory: int) -> str:
+    return f"{memory / 2**30:.1f} GiB" if memory >= 1 << 30 else f"{memory / 2**20:.0f} MiB"
 
 
 def _retrying(job: Claimed, outcome: Outcome, policy: Policy, *, chance: float) -> Next:
     if job.attempt >= job.max_attempts:
         return Next(State.FAILED, error=outcome.error)
-    if outcome.verdict == "rescue":
+    if outcome.verdict in {"rescue", "interrupted"}:
         return Next(State.READY, error=outcome.error)
     seconds = delay(job.attempt, policy, chance=chance) if outcome.delay is None else outcome.delay
     return Next(State.RETRYING, due_again(outcome.finished_at, seconds), error=outcome.error)

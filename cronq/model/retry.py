@@ -20,6 +20,7 @@ class Policy(NamedTuple):
     cap: float = 960.0
     jitter: float = 0.1
     on_crash: str = "retry"
+    crash_limit: int = 3
     group_on_failed: str = "release"
     notify_after: int = 5
     wait_cap: float = 7 * 86400.0
@@ -77,6 +78,7 @@ class Policies:
             "cap": config.retry.cap,
             "jitter": config.retry.jitter,
             "group_on_failed": config.group_on_failed,
+            "crash_limit": config.crash_limit,
             "notify_after": config.notify_after,
             "wait_cap": config.wait_cap,
             "time_limit": config.time_limit,

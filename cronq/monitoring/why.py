@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.model.job import COMMAND_TASK, State
+from cronq.model.outcome import CRASH_LOOP
 from cronq.times import span
 
 if TYPE_CHECKING:
@@ -172,6 +173,8 @@ def _failed(job: Job, facts: Facts) -> str:
     del facts
     attempts = "1 attempt" if job.attempt == 1 else f"{job.attempt} attempts"
     again = f"`cronq retry {job.id}` tries it again"
+    if job.error is not None and job.error.kind == CRASH_LOOP:
+        return f"failed for good{_at(job)}: {_error(job.error)}; {again}"
     return f"failed for good{_at(job)} after {attempts}: {_error(job.error)}; {again}"
 
 

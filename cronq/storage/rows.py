@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from cronq.model.job import COMMAND_TASK, ENDED, Attempt, Failure, Job, State
-from cronq.model.outcome import Outcome
+from cronq.model.outcome import Outcome, is_own_crash
 from cronq.storage import damage
 from cronq.storage.sql.columns import JOB_FIELDS
 from cronq.times import local_time, to_datetime
@@ -84,7 +84,7 @@ def settled_row(settlement: Settlement) -> tuple[Any, ...]:
         following.available_at,
         0 if following.spent else 1,
         1 if waiting else 0,
-        1 if outcome.kind == "crashed" and following.spent else 0,
+        1 if is_own_crash(outcome) else 0,
         (job.waiting_since or outcome.finished_at) if waiting and not refused else None if ended else job.waiting_since,
         (job.unknown_since or outcome.finished_at) if refused or outcome.verdict == "unknown" else None,
         outcome.started_at,

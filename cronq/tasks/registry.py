@@ -33,6 +33,7 @@ class TaskOptions:
     cap: float | None = None
     jitter: float | None = None
     on_crash: str | None = None
+    crash_limit: int | None = None
     group_on_failed: str | None = None
     notify_after: int | None = None
 

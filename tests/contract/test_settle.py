@@ -124,6 +124,29 @@ def test_an_unknown_task_is_asked_for_an_hour(store: Store, clock: ManualClock) 
     assert stored(store, job_id).state == "failed"
 
 
+@pytest.mark.parametrize(("verdict", "counted"), [("", 1), ("rescue", 1), ("interrupted", 0), ("retry", 0)])
+def test_which_crashes_are_counted(store: Store, verdict: str, counted: int) -> None:
+    (job_id,) = put(store, new())
+    end(store, claim(store)[0], "crashed", verdict)
+    assert (stored(store, job_id).crashes, stored(store, job_id).attempt) == (counted, 1)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_the_crash_limit_and_a_retry_that_counts_afresh(store: Store, together: bool) -> None:
+    (job_id,) = put(store, new())
+    for _ in range(3):
+        end(store, claim(store)[0], "crashed", "rescue")
+    job = stored(store, job_id)
+    assert (job.state, job.crashes, job.attempt, job.error and job.error.kind) == ("failed", 3, 3, "CrashLoop")
+    if together:
+        store.admin.retry_all_but_twins([job_id])
+    else:
+        store.admin.retry([job_id])
+    assert (stored(store, job_id).state, stored(store, job_id).crashes) == ("ready", 0)
+    end(store, claim(store)[0], "crashed", "rescue")
+    assert (stored(store, job_id).state, stored(store, job_id).crashes) == ("ready", 1)
+
+
 def test_on_crash_fail(store: Store) -> None:
     (job_id,) = put(store, new())
     end(store, claim(store)[0], "crashed", "rescue", policy=Policy(on_crash="fail"))

@@ -36,7 +36,9 @@ def work(fails=0, seconds=0.0, hopeless=False, snoozes=0):
         raise Broken(job.attempt)
 """
 
-CONFIG = 'notify_after = 100\n[retry]\nbase = "0.01s"\ncap = "0.05s"\njitter = 0.0\nmax_attempts = 100\n'
+CONFIG = (
+    'notify_after = 100\ncrash_limit = 100\n[retry]\nbase = "0.01s"\ncap = "0.05s"\njitter = 0.0\nmax_attempts = 100\n'
+)
 
 LANES = (("--queue", "a"), ("--queue", "b", "--priority", "-49"), ("--queue", "b", "--priority", "50-"))
 """What the three runners claim. Groups have jobs in all of them."""

@@ -101,9 +101,73 @@ def test_on_crash_fail_means_once(queue: Queue) -> None:
     assert (queue.state(reaped), queue.row(reaped)["attempt"]) == ("failed", 1)
 
 
+POISON = """
+@queue.task
+def dies():
+    mark("died")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+AGAIN = '[retry]\nbase = "0s"\njitter = 0.0\n'
+
+
+def test_a_job_that_kills_each_child_is_given_up_and_its_neighbours_are_not_blamed(queue: Queue) -> None:
+    queue.tasks(POISON, "notify_command = 'echo $CRONQ_NOTICE_REASON $CRONQ_NOTICE_JOB_ID >> told'\n" + AGAIN)
+    before, poison, *after = queue.put("nothing"), queue.put("dies"), *(queue.put("nothing") for _ in range(30))
+    ran = queue.run("--jobs", 1)
+    told = f"CrashLoop: killed 3 times while it ran (SIGKILL, last on {os.uname().nodename}, peak "
+    assert told in ran.stderr
+    assert ran.stderr.count("\n") == 1
+    assert (queue.directory / "told").read_text() == f"failed {poison}\n"
+    assert (queue.state(poison), len(queue.attempts(poison))) == ("failed", 3)
+    assert {(row["state"], row["attempt"], row["crashes"]) for row in queue.rows("id <> ?", poison)} == {
+        ("finished", 1, 0)
+    }
+    assert told in queue.project.cronq("why", poison).stdout
+    assert before < poison < min(after)
+    queue.project.cronq("retry", poison)
+    queue.run("--jobs", 1)
+    assert (queue.state(poison), len(queue.attempts(poison))) == ("failed", 6)
+
+
+def test_a_task_has_a_crash_limit_of_its_own(queue: Queue) -> None:
+    queue.tasks(POISON.replace("@queue.task\n", "@queue.task(crash_limit=1)\n"), AGAIN)
+    queue.put("dies")
+    assert "CrashLoop: killed once while it ran" in queue.run().stderr
+    queue.tasks(POISON, AGAIN + '[tasks."jobs.dies"]\ncrash_limit = 2\n')
+    queue.put("dies")
+    assert "CrashLoop: killed 2 times while it ran" in queue.run().stderr
+    assert queue.recorded() == ["died"] * 3
+
+
+def test_a_runner_that_is_killed_ten_times_blames_no_job_that_did_not_run(queue: Queue) -> None:
+    queue.tasks(
+        """
+@queue.task
+def victim():
+    mark("begun", current_job.attempt)
+    pause_until((HERE / "go").exists)
+""",
+        "crash_limit = 11\n",
+    )
+    victim, *others = queue.put("victim"), *(queue.put("nothing") for _ in range(5))
+    for kill in range(1, 11):
+        runner = queue.start("--jobs", 1)
+        queue.wait_for_record(f"begun {kill}")
+        runner.kill()
+        runner.wait()
+    assert queue.row(victim)["crashes"] == 9, "the last one is not rescued yet"
+    (queue.directory / "go").touch()
+    queue.run("--jobs", 1)
+    assert (queue.state(victim), queue.row(victim)["crashes"], queue.row(victim)["attempt"]) == ("finished", 10, 11)
+    assert {(queue.state(job), queue.row(job)["crashes"], queue.row(job)["attempt"]) for job in others} == {
+        ("finished", 0, 1)
+    }
+
+
 def test_crashes_use_attempts_up(queue: Queue) -> None:
     queue.tasks(
-        "@queue.task\ndef dies():\n    mark('died')\n    os.kill(os.getppid(), signal.SIGKILL)\n    time.sleep(100)\n"
+        "@queue.task\ndef dies():\n    mark('died')\n    os.kill(os.getppid(), signal.SIGKILL)\n    time.sleep(100)\n",
+        "crash_limit = 10\n",
     )
     job = queue.put("dies", max_attempts=3)
     for _ in range(3):
@@ -234,6 +298,7 @@ def test_where_nothing_is_known_of_a_runner_its_lease_decides(queue: Queue) -> N
     queue.run_silently()
     assert queue.state(job) == "finished"
     assert queue.attempt(job)["error_message"] == "executor died: the lease of its runner elsewhere-1 ended"
+    assert queue.row(job)["crashes"] == 0
 
 
 def test_after_a_reboot_the_pid_of_another_is_no_sign_of_life(queue: Queue) -> None:
@@ -250,6 +315,7 @@ def test_after_a_reboot_the_pid_of_another_is_no_sign_of_life(queue: Queue) -> N
     queue.run_silently()
     assert queue.state(job) == "finished"
     assert queue.attempt(job)["error_message"] == "executor died: the machine was restarted"
+    assert queue.row(job)["crashes"] == 0
 
 
 def test_a_reused_pid_is_left_alone(queue: Queue) -> None:

@@ -346,7 +346,7 @@ SHELL = {
 
 def test_a_storm_of_kills_over_commands_that_regroup(queue: Queue) -> None:
     """Each attempt locks its job's file through all that it starts: no two hold it at once."""
-    queue.tasks("", '[retry]\nbase = "0.01s"\ncap = "0.01s"\nmax_attempts = 1000\n')
+    queue.tasks("", 'crash_limit = 1000\n[retry]\nbase = "0.01s"\ncap = "0.01s"\nmax_attempts = 1000\n')
     (queue.directory / "work").write_text(WORK)
     (queue.directory / "locks").mkdir()
     jobs = [queue.command(command) for command in SHELL.values() for _ in range(8)]

@@ -20,6 +20,7 @@ jobs = 4
 time_limit = "1h"
 grace = 0
 notify_after = 3
+crash_limit = 7
 notify = ["mailto://ann:pw@mail.example.org", "slack://a/b/c"]
 sentry = "https://key@sentry.example.org/1"
 ping = "https://hc-ping.com/5f6e"
@@ -55,6 +56,7 @@ base = "1m"
 cap = "5m"
 jitter = 0.5
 on_crash = "fail"
+crash_limit = 2
 group_on_failed = "release"
 notify_after = 1
 [events]
@@ -125,6 +127,7 @@ def test_every_key_is_taken_and_converted(place: Place) -> None:
     assert (found.app, found.commands, found.jobs) == ("shop.jobs:queue", True, 4)
     assert (found.time_limit, found.grace, found.lease, found.wait_cap) == (3600, 0, 30, 2 * 86400)
     assert found.patience == 20
+    assert found.crash_limit == 7
     assert (found.notify_after, found.notify_command) == (3, ["mail", "-s", "cronq", "ops"])
     assert found.notify == ("mailto://ann:pw@mail.example.org", "slack://a/b/c")
     assert (found.sentry, found.ping) == ("https://key@sentry.example.org/1", "https://hc-ping.com/5f6e")
@@ -159,6 +162,7 @@ def test_a_task_has_its_own_settings(place: Place) -> None:
         "cap": 300,
         "jitter": 0.5,
         "on_crash": "fail",
+        "crash_limit": 2,
         "group_on_failed": "release",
         "notify_after": 1,
     }

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cronq.model.job import TRANSITIONS, Failure, State
-from cronq.model.outcome import Next, Outcome, next_state
+from cronq.model.outcome import Next, Outcome, is_own_crash, next_state
 from cronq.model.retry import Policy
 from cronq.times import SECOND
 from tests.unit.claims import claimed
@@ -57,6 +59,29 @@ def test_on_crash_fail_is_for_crashes_only() -> None:
     assert next_state(claimed(), after("crashed", "rescue"), policy, chance=0.0).state == State.FAILED
     assert next_state(claimed(), after("error"), policy, chance=0.0).state == State.RETRYING
     assert next_state(claimed(), after("crashed", "release"), policy, chance=0.0).state == State.READY
+
+
+@pytest.mark.parametrize("verdict", ["", "rescue"])
+def test_a_job_that_kills_its_process_is_given_up_at_the_limit(verdict: str) -> None:
+    died = after("crashed", verdict, signal="SIGKILL", peak_memory=4_080_218_931)
+    assert next_state(claimed(crashes=1), died, PLAIN, chance=0.0).state != State.FAILED
+    following = next_state(claimed(crashes=2), died, PLAIN, chance=0.0)
+    told = f"killed 3 times while it ran (SIGKILL, last on {os.uname().nodename}, peak 3.8 GiB)"
+    assert following == Next(State.FAILED, error=Failure("CrashLoop", told))
+
+
+def test_a_process_that_ended_itself_was_not_killed() -> None:
+    died = after("crashed", exit_status=3, peak_memory=20 << 20)
+    following = next_state(claimed(), died, Policy(crash_limit=1), chance=0.0)
+    told = f"died once while it ran (exit status 3, last on {os.uname().nodename}, peak 20 MiB)"
+    assert following.error == Failure("CrashLoop", told)
+
+
+@pytest.mark.parametrize("verdict", ["interrupted", "retry", "release"])
+def test_what_was_no_fault_of_the_job_does_not_count(verdict: str) -> None:
+    job = claimed(crashes=2)
+    assert next_state(job, after("crashed", verdict), PLAIN, chance=0.0).state in {State.READY, State.RETRYING}
+    assert not is_own_crash(after("crashed", verdict))
 
 
 def test_snooze() -> None:

@@ -23,7 +23,7 @@ class AdminStatements:
         due_state = f"CASE WHEN job_group IS NOT NULL AND {held} THEN 'blocked' ELSE 'ready' END"
         self.retry = (
             f"UPDATE {names.jobs} SET state = {due_state}, available_at = ?,"
-            " spent_before = spent_before + attempt, attempt = 0, started_at = NULL, finished_at = NULL,"
+            " spent_before = spent_before + attempt, attempt = 0, crashes = 0, started_at = NULL, finished_at = NULL,"
             " waiting_since = NULL, unknown_since = NULL, outcome = NULL, error_class = NULL, error_message = NULL,"
             " result = NULL, warnings = NULL, kill_requested = 0,"
             " unique_key = CASE WHEN is_unique <> 0 THEN job_key ELSE NULL END"
