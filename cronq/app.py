@@ -271,7 +271,7 @@ class Cronq:
         Raises JobNotFound if there is none, TryLater after `timeout`.
         """
         state = ""
-        for _ in _looks(timeout):
+        for _ in looks(timeout):
             job = self.store.jobs.get(job_id)
             if job is None:
                 raise JobNotFound(f"there is no job {job_id}")
@@ -424,7 +424,7 @@ def default_name(target: Any) -> str:
     return f"{module}.{target.__name__}"
 
 
-def _looks(timeout: str | float | timedelta | None) -> Iterator[None]:
+def looks(timeout: str | float | timedelta | None) -> Iterator[None]:
     """One turn for each look at a job, with growing pauses between them, up to the timeout."""
     limit = None if timeout is None else parse_duration(timeout, what="timeout")
     deadline = float("inf") if limit is None else time.monotonic() + limit

@@ -40,6 +40,7 @@ PURPOSES = {
         "cancel": "change",
         "pause": "queues",
         "resume": "queues",
+        "drain": "queues",
         "clear-finished": "upkeep",
     },
     "Install": {"print-config": "print_config", "update-schema": "upkeep"},

@@ -91,7 +91,7 @@ def _retry(
 def _retry_named(
     call: Invocation, store: Store, ids: Iterable[str], allowed: frozenset[State], *, dry_run: bool
 ) -> int:
-    named = _numbers(ids)
+    named = given.job_ids(store, ids)
     states = _states(store, named)
     changed = sorted(job for job, state in states.items() if state in allowed)
     if not dry_run:
@@ -164,7 +164,7 @@ def _cancel(
 def _cancel_named(
     call: Invocation, store: Store, ids: Iterable[str], allowed: frozenset[State], *, dry_run: bool
 ) -> int:
-    named = _numbers(ids)
+    named = given.job_ids(store, ids)
     states = _states(store, named)
     changed = sorted(job for job, state in states.items() if state in allowed)
     if not dry_run:
@@ -200,10 +200,6 @@ def _stop(store: Store, ids: Sequence[int], *, kill: bool) -> list[int]:
 def _in(chosen: Selection, *, usual: Iterable[State], allowed: Iterable[State]) -> Selection:
     """The selection cut down to the states in which this can be done."""
     return chosen._replace(states=(chosen.states or frozenset(usual)) & frozenset(allowed))
-
-
-def _numbers(ids: Iterable[str]) -> list[int]:
-    return list(dict.fromkeys(map(given.job_id, ids)))
 
 
 def _states(store: Store, ids: Iterable[int]) -> dict[int, str]:

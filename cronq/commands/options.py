@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from cronq.errors import InvalidInput, UsageError
+from cronq.errors import InvalidInput, JobNotFound, UsageError
 from cronq.model.job import State
 from cronq.model.selection import Selection
 from cronq.times import Clock, parse_duration, parse_past, to_datetime
@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print the ids that would change.")]
 Utc = Annotated[bool, typer.Option("--utc", help="Show times in UTC instead of ages.")]
-JobId = Annotated[str, typer.Argument(metavar="ID", help="The id of a job.", show_default=False)]
-JobIds = Annotated[list[str] | None, typer.Argument(metavar="ID", help="The ids of jobs.", show_default=False)]
+JobId = Annotated[str, typer.Argument(metavar="ID", help="The id of a job, or last.", show_default=False)]
+JobIds = Annotated[
+    list[str] | None, typer.Argument(metavar="ID", help="The ids of jobs; last is the newest one.", show_default=False)
+]
 
 _States = Annotated[
     list[str] | None,
@@ -133,6 +135,18 @@ def job_id(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 19):  # noqa: PLR2004 - fits 64 bits
         raise InvalidInput(f"{text!r} is not the id of a job (a whole number)")
     return int(text)
+
+
+def job_ids(store: Store, texts: Iterable[str]) -> list[int]:
+    """The ids in a command's arguments, each once; `last` is the newest job. Raises InvalidInput, JobNotFound."""
+    return list(dict.fromkeys(_newest(store) if text == "last" else job_id(text) for text in texts))
+
+
+def _newest(store: Store) -> int:
+    found = store.jobs.find(Selection(), limit=1)
+    if not found:
+        raise JobNotFound("there is no job yet")
+    return found[0].id
 
 
 def invocation(context: typer.Context) -> Invocation:

@@ -1,22 +1,33 @@
-"""`cronq pause` and `cronq resume`: stop and start the jobs of one queue."""
+"""`cronq pause`, `cronq resume` and `cronq drain`: stop and start the jobs of queues."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import time
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cronq.commands import bulk
 from cronq.commands import options as given
-from cronq.errors import InvalidInput
+from cronq.errors import InvalidInput, TryLater
+from cronq.model.selection import Filter, has_patterns
+from cronq.times import parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from cronq.store import Store
 
 _PAUSE_EXAMPLE = """\
 Example:
 
 \b
   cronq pause mail
+  cronq pause 'mail*' reports
+  cronq pause --all
 
-Exit status: 0 paused, 65 bad input, 69 database out of reach, 78 configuration.
+Exit status: 0 paused, 64 neither QUEUE nor --all, 65 bad input, 69 database out of reach,
+78 configuration.
 """
 
 _RESUME_EXAMPLE = """\
@@ -24,33 +35,143 @@ Example:
 
 \b
   cronq resume mail
+  cronq resume --all
 
-Exit status: 0 not paused any more, 65 bad input, 69 database out of reach, 78 configuration.
+Exit status: 0 not paused any more, 64 neither QUEUE nor --all, 65 bad input, 69 database out of reach,
+78 configuration.
 """
 
-Queue = Annotated[str, typer.Argument(metavar="QUEUE", help="The name of a queue.", show_default=False)]
+_DRAIN_EXAMPLE = """\
+Example:
+
+\b
+  cronq drain mail --timeout 10m && cronq resume mail
+  cronq drain --all
+
+Exit status: 0 nothing runs, 64 neither QUEUE nor --all, 65 bad input, 69 database out of reach,
+75 jobs still run after --timeout, 78 configuration.
+"""
+
+_LOOK = 0.25
+"""Seconds between two looks at what runs."""
+
+_QUIET_FOR = 1.0
+"""Seconds without a running job: a claim that had begun before the pause has shown itself by then."""
+
+_NAMED = 5
+"""Maximum number of running jobs that a message names."""
+
+Queues = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="QUEUE", help="Names of queues, or mail*; !name leaves one out.", show_default=False),
+]
+All = Annotated[bool, typer.Option("--all", help="All queues that have jobs.")]
+AllPaused = Annotated[bool, typer.Option("--all", help="All paused queues.")]
+Timeout = Annotated[
+    str | None, typer.Option("--timeout", metavar="D", help="Give up after this time, like 10m. Default: never.")
+]
 
 
-def _pause(context: typer.Context, queue: Queue) -> None:
+def _pause(context: typer.Context, queues: Queues = None, *, all_: All = False, as_json: given.AsJson = False) -> None:
     """Stop starting jobs of a queue until it is resumed.
 
-    On all hosts. Running jobs continue.
+    On all hosts. Running jobs continue. Prints the names of the queues if --all or a pattern chose them.
     """
-    _change(context, queue, "pause")
+    _require(context, queues, all_=all_)
+    with given.invocation(context).store() as store:
+        chosen = _chosen(queues, store.jobs.queues())
+        _pause_all(context, store, chosen)
+    _print(chosen, queues, paused=True, as_json=as_json)
 
 
-def _resume(context: typer.Context, queue: Queue) -> None:
-    """Start jobs of a paused queue again."""
-    _change(context, queue, "resume")
+def _resume(
+    context: typer.Context, queues: Queues = None, *, all_: AllPaused = False, as_json: given.AsJson = False
+) -> None:
+    """Start jobs of a paused queue again.
+
+    Prints the names of the queues if --all or a pattern chose them.
+    """
+    _require(context, queues, all_=all_)
+    with given.invocation(context).store() as store:
+        chosen = _chosen(queues, sorted(store.jobs.paused()))
+        resumed = [queue for queue in chosen if store.admin.resume(queue)]
+    if resumed:
+        bulk.note(given.invocation(context))
+    _print(chosen, queues, paused=False, as_json=as_json)
 
 
-def _change(context: typer.Context, queue: str, verb: str) -> None:
-    call = given.invocation(context)
-    name = _name(queue)
-    with call.store() as store:
-        changed = store.admin.pause(name) if verb == "pause" else store.admin.resume(name)
-    if changed:
-        bulk.note(call)
+def _drain(
+    context: typer.Context,
+    queues: Queues = None,
+    *,
+    all_: All = False,
+    timeout: Timeout = None,
+    as_json: given.AsJson = False,
+) -> None:
+    """Pause queues and wait until none of their jobs runs.
+
+    They stay paused, also if the wait was over first. Prints the names of the queues if --all or a
+    pattern chose them.
+    """
+    _require(context, queues, all_=all_)
+    seconds = float("inf") if timeout is None else parse_duration(timeout, what="--timeout")
+    with given.invocation(context).store() as store:
+        chosen = _chosen(queues, store.jobs.queues())
+        _pause_all(context, store, chosen)
+        _wait_until_nothing_runs(store, frozenset(chosen), time.monotonic() + seconds)
+    _print(chosen, queues, paused=True, as_json=as_json)
+
+
+def _require(context: typer.Context, queues: Sequence[str] | None, *, all_: bool) -> None:
+    if bool(queues) == all_:
+        problem = "either QUEUE or --all, not both" if queues else "which queues? give names, or --all"
+        raise given.refuse(problem, context)
+
+
+def _chosen(queues: Sequence[str] | None, present: Iterable[str]) -> list[str]:
+    """The queues that were named, and those of the ones present that the patterns match; all without names."""
+    if not queues:
+        return sorted(present)
+    if has_patterns(queues):
+        named = [queue for queue in queues if not has_patterns([queue])]
+        return Filter(tuple(queues)).admitted({*map(_name, named), *present})
+    return [_name(queue) for queue in dict.fromkeys(queues)]
+
+
+def _pause_all(context: typer.Context, store: Store, queues: Iterable[str]) -> None:
+    paused = [queue for queue in queues if store.admin.pause(queue)]
+    if paused:
+        bulk.note(given.invocation(context))
+
+
+def _wait_until_nothing_runs(store: Store, queues: frozenset[str], deadline: float) -> None:
+    """Return when no job of the queues has been running for a while. Raises TryLater at the deadline."""
+    idle_since: float | None = None
+    while True:
+        running = [job_id for job_id, queue in store.jobs.leased() if queue in queues]
+        now = time.monotonic()
+        idle_since = None if running else idle_since or now
+        if idle_since is not None and now - idle_since >= _QUIET_FOR:
+            return
+        if now >= deadline:
+            raise TryLater(_still_running(running))
+        time.sleep(min(_LOOK, max(0.0, deadline - now)))
+
+
+def _still_running(jobs: Sequence[int]) -> str:
+    named = ", ".join(map(str, jobs[:_NAMED]))
+    more = f" and {len(jobs) - _NAMED} more" if len(jobs) > _NAMED else ""
+    what = "1 job still runs" if len(jobs) == 1 else f"{len(jobs)} jobs still run" if jobs else "a job may still start"
+    return f"the queues are paused, but {what}{': ' if jobs else ''}{named}{more}"
+
+
+def _print(chosen: Sequence[str], asked: Sequence[str] | None, *, paused: bool, as_json: bool) -> None:
+    from cronq.render.text import document, write
+
+    if as_json:
+        write([document({"queues": chosen, "paused": paused})])
+    elif not asked or has_patterns(asked):
+        write(chosen)
 
 
 def _name(queue: str) -> str:
@@ -66,3 +187,4 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this module to the program."""
     app.command("pause", epilog=_PAUSE_EXAMPLE)(_pause)
     app.command("resume", epilog=_RESUME_EXAMPLE)(_resume)
+    app.command("drain", epilog=_DRAIN_EXAMPLE)(_drain)

@@ -1,23 +1,36 @@
-"""`cronq wait`: wait for the end of a job."""
+"""`cronq wait`: wait for the end of jobs."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cronq.commands import bulk
 from cronq.commands import options as given
+from cronq.errors import JobNotFound, TryLater
+from cronq.model.job import UNFINISHED, State
+from cronq.model.selection import Selection
 from cronq.times import parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from cronq.app import Cronq
+    from cronq.commands import Invocation
+    from cronq.model.job import Job
 
 _WAIT_EXAMPLE = """\
 Example:
 
 \b
   cronq wait 42 --timeout 30s
+  cronq wait 42 43 44
+  cronq wait --queue mail --timeout 10m
   total=$(cronq wait "$(cronq enqueue add a=1 b=2)")
 
-Exit status: 0 finished, 1 failed or cancelled or no such job, 65 bad input,
-69 database out of reach, 75 not ended within --timeout, 78 configuration.
+Exit status: 0 all finished, 1 one failed or was cancelled or doesn't exist, 64 neither IDs nor a
+selection, 65 bad input, 69 database out of reach, 75 not ended within --timeout, 78 configuration.
 """
 
 Timeout = Annotated[
@@ -25,16 +38,108 @@ Timeout = Annotated[
     typer.Option("--timeout", metavar="D", help="Give up after this time, like 30s. Default: never."),
 ]
 
+_AT_ONCE = 1000
+"""Jobs that one look asks for."""
 
-def _wait(context: typer.Context, id_: given.JobId, *, timeout: Timeout = None) -> None:
-    """Wait until a job has ended; prints its result as JSON."""
+_NAMED = 5
+"""Maximum number of unfinished jobs that a message names."""
+
+
+@given.spread
+def _wait(
+    context: typer.Context,
+    ids: given.JobIds = None,
+    *,
+    which: given.Which,
+    timeout: Timeout = None,
+    as_json: given.AsJson = False,
+) -> int:
+    """Wait until jobs have ended; prints the result as JSON.
+
+    Of several jobs or a selection: a line for each as it ends, with its id, its state and its result
+    or error. A selection means the unfinished jobs that it finds at the start.
+    """
+    chosen = which.selection()
+    bulk.either(context, ids, chosen)
+    seconds = None if timeout is None else parse_duration(timeout, what="--timeout")
+    call = given.invocation(context)
+    with call.cronq(with_tasks=False) as queue:
+        named = given.job_ids(queue.store, ids or ())
+        if len(named) == 1 and not as_json:
+            return _one(queue, named[0], seconds)
+        meant = named or queue.store.jobs.ids(chosen._replace(states=chosen.states or frozenset(UNFINISHED)))
+        return _several(call, queue, meant, seconds, as_json=as_json)
+
+
+def _one(queue: Cronq, job_id: int, seconds: float | None) -> int:
     from cronq.render.text import compact, write
 
-    seconds = None if timeout is None else parse_duration(timeout, what="--timeout")
-    number = given.job_id(id_)
-    with given.invocation(context).cronq(with_tasks=False) as queue:
-        result = queue.wait(number, timeout=seconds)
-    write([compact(result)])
+    write([compact(queue.wait(job_id, timeout=seconds))])
+    return 0
+
+
+def _several(call: Invocation, queue: Cronq, ids: Sequence[int], seconds: float | None, *, as_json: bool) -> int:
+    from cronq.app import looks
+    from cronq.render.text import complain, document, write
+
+    left = _present(queue, ids)
+    ended: list[Job] = []
+    if not ids and not call.quiet:
+        complain("nothing to wait for: no unfinished job matches")
+    for _ in looks(seconds):
+        over = _over(queue, left[:_AT_ONCE])
+        left = [job_id for job_id in left if job_id not in over]
+        found = _in_order(queue, over)
+        ended += found
+        if not as_json:
+            write(map(_line, found))
+        if not left:
+            break
+    if as_json:
+        write([document([_summary(job) for job in ended])])
+    if left:
+        raise TryLater(_unended(left))
+    return 0 if [job.state for job in ended].count(State.FINISHED) == len(ids) else 1
+
+
+def _present(queue: Cronq, ids: Sequence[int]) -> list[int]:
+    """The ids, which must be those of jobs. Raises JobNotFound."""
+    present = set(queue.store.jobs.ids(Selection(ids=tuple(ids)))) if ids else set()
+    for job_id in ids:
+        if job_id not in present:
+            raise JobNotFound(f"there is no job {job_id}")
+    return list(ids)
+
+
+def _over(queue: Cronq, ids: Sequence[int]) -> frozenset[int]:
+    """Those of the jobs that have ended, or were removed since."""
+    unfinished = Selection(ids=tuple(ids), states=frozenset(UNFINISHED))
+    return frozenset(ids).difference(queue.store.jobs.ids(unfinished) if ids else ())
+
+
+def _in_order(queue: Cronq, ids: Iterable[int]) -> list[Job]:
+    """The jobs in the order of their ends; those that were removed aren't among them."""
+    asked = tuple(ids)
+    found = queue.store.jobs.find(Selection(ids=asked)) if asked else []
+    return sorted(found, key=lambda job: (job.finished_at or job.created_at, job.id))
+
+
+def _line(job: Job) -> str:
+    from cronq.render.text import compact, last_line
+    from cronq.render.tsv import tabbed
+
+    return tabbed(str(job.id), str(job.state), compact(job.result) if job.error is None else last_line(job.error))
+
+
+def _summary(job: Job) -> dict[str, Any]:
+    shown = job.to_json()
+    return {name: shown[name] for name in ("id", "state", "result", "error")}
+
+
+def _unended(ids: Sequence[int]) -> str:
+    named = ", ".join(map(str, ids[:_NAMED]))
+    more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+    return f"{'1 job has' if len(ids) == 1 else f'{len(ids)} jobs have'} not ended yet: {named}{more}"
 
 
 def register(app: typer.Typer) -> None:

@@ -150,6 +150,10 @@ class JobReader:
         """What workers have in hand, by worker and in the order of the claims: worker, id, task, since when."""
         return [(row[0], row[1], row[2], row[3]) for row in self._tables.query(self._sql.reads.in_hand)]
 
+    def leased(self) -> list[tuple[int, str]]:
+        """The id and queue of each job that runs, or that a runner has claimed to start next."""
+        return [(row[0], row[1]) for row in self._tables.query(self._sql.reads.leased)]
+
     def finished_since(self, queue: str, since: int, *, limit: int) -> list[tuple[int, int]]:
         """The newest finished jobs of a queue: when each ended, and the microseconds between due and start."""
         return [(row[0], row[1]) for row in self._tables.query(self._sql.reads.lately_finished, (queue, since, limit))]

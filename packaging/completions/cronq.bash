@@ -44,7 +44,7 @@ _cronq() {
     done
     case $previous in
         --config|--log-file|--textfile|--into) _cronq_complete files; return ;;
-        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--timeout|--jobs|--limit|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--error|--older-than|--since|--until|--search|--sort|--lines|--user|--file|--count|--from|--timezone) _cronq_complete none; return ;;
+        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--error|--older-than|--since|--until|--search|--timeout|--jobs|--limit|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--sort|--lines|--user|--file|--count|--from|--timezone) _cronq_complete none; return ;;
         --queue) _cronq_complete queues; return ;;
         --task) _cronq_complete tasks; return ;;
         --state) _cronq_complete states; return ;;
@@ -52,7 +52,7 @@ _cronq() {
     case $verb in
         enqueue) options='--queue --priority --at --group --key --unique --max-attempts --time-limit --stdin --no-check --json' ;;
         emit) options='--json' ;;
-        wait) options='--timeout' ;;
+        wait) options='--queue --task --group --key --error --older-than --since --until --search --state --timeout --json' ;;
         run) options='--queue --weighted --priority --jobs --limit --max-time --fail' ;;
         work) options='--queue --weighted --priority --jobs --max-jobs --max-memory --max-time --idle-exit --poll --grace' ;;
         health) options='-w --warning -c --critical --queue -t --timeout' ;;
@@ -71,15 +71,16 @@ _cronq() {
         doctor) options='--json' ;;
         retry) options='--queue --task --group --key --error --older-than --since --until --search --state --now --dry-run --yes -y' ;;
         cancel) options='--queue --task --group --key --error --older-than --since --until --search --state --kill --dry-run --yes -y' ;;
-        pause) options='' ;;
-        resume) options='' ;;
+        pause) options='--all --json' ;;
+        resume) options='--all --json' ;;
+        drain) options='--all --timeout --json' ;;
         clear-finished) options='--state --queue --task --group --key --error --older-than --since --until --search --dry-run --yes -y' ;;
         update-schema) options='' ;;
         print-config) options='--user --file --into' ;;
         schedules) options='' ;;
         'schedules next') options='--count --from --timezone --json' ;;
         'schedules check') options='--json' ;;
-        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version -V enqueue emit wait run work health metrics serve-inetd ring workers reload-workers status ls show why errors tail top doctor retry cancel pause resume clear-finished update-schema print-config schedules' ;;
+        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version -V enqueue emit wait run work health metrics serve-inetd ring workers reload-workers status ls show why errors tail top doctor retry cancel pause resume drain clear-finished update-schema print-config schedules' ;;
     esac
     case $current in -*)
         mapfile -t COMPREPLY < <(compgen -W "$options --config --db --log-file --verbose -v --quiet -q --debug --version -V" -- "$current")
@@ -98,6 +99,7 @@ _cronq() {
         cancel) _cronq_complete ids ;;
         pause) _cronq_complete queues ;;
         resume) _cronq_complete queues ;;
+        drain) _cronq_complete queues ;;
         'schedules check') _cronq_complete files ;;
         schedules) mapfile -t COMPREPLY < <(compgen -W 'next check' -- "$current") ;;
     esac

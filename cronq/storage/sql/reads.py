@@ -37,6 +37,7 @@ class ReadStatements:
             f"SELECT worker, id, task, started_at FROM {names.jobs}"
             " WHERE lease_until IS NOT NULL AND state = 'running' ORDER BY worker, started_at, id"
         )
+        self.leased = f"SELECT id, queue FROM {names.jobs} WHERE lease_until IS NOT NULL ORDER BY id"
         self.backlog = f"SELECT count(*) FROM {names.jobs} WHERE state = 'ready'"
         # Served by the index `ready`.
         due = f"(SELECT available_at FROM {names.jobs} WHERE id = ?)"

@@ -1,0 +1,84 @@
+"""pause, resume, drain and wait: several queues and jobs at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_json import fits
+from tests.project import Project
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+def queues(project: Project) -> Project:
+    """A job in each of three queues."""
+    for queue in ("mail-a", "mail-b", "reports"):
+        project.enqueue("say", "text=x", "--queue", queue)
+    return project
+
+
+def paused(project: Project) -> list[str]:
+    found: list[str] = json.loads(project.done("status", "--json"))["paused"]
+    return found
+
+
+def test_pause_and_resume_take_patterns_and_all(queues: Project) -> None:
+    assert queues.done("pause", "mail*").split() == ["mail-a", "mail-b"]
+    assert paused(queues) == ["mail-a", "mail-b"]
+    assert queues.done("pause", "reports") == ""
+    assert fits("resume.json", queues.done("resume", "!mail*", "--json")) == {"queues": ["reports"], "paused": False}
+    assert paused(queues) == ["mail-a", "mail-b"]
+    assert fits("pause.json", queues.done("pause", "--all", "--json"))["queues"] == ["mail-a", "mail-b", "reports"]
+    assert queues.done("resume", "--all").split() == ["mail-a", "mail-b", "reports"]
+    assert paused(queues) == []
+    for words in (("pause",), ("pause", "--all", "reports"), ("resume",)):
+        assert queues.cronq(*words).status == 64
+
+
+def test_drain_pauses_and_waits_until_nothing_runs(queues: Project, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    job = queues.enqueue("--queue", "slow", "--", f"while [ ! -e {go} ]; do sleep 0.05; done")
+    with queues.start("run", "--queue", "slow") as run:
+        wait_until(lambda: queues.show(job)["state"] == "running", seconds=30)
+        ran = queues.cronq("drain", "slow", "--timeout", "0")
+        assert (ran.status, ran.stdout) == (75, "")
+        assert ran.stderr == f"cronq: the queues are paused, but 1 job still runs: {job}\n"
+        assert paused(queues) == ["slow"]
+        with queues.start("drain", "slow", "--json") as drain:
+            go.touch()
+            printed, _ = drain.communicate(timeout=30)
+        assert (drain.returncode, fits("drain.json", printed)) == (0, {"queues": ["slow"], "paused": True})
+        run.communicate(timeout=30)
+    assert queues.show(job)["state"] == "finished"
+
+
+def test_wait_for_several_and_for_a_selection(project: Project) -> None:
+    good, bad, other = project.enqueue("add", "a=1", "b=2"), project.enqueue("give-up"), project.enqueue("--", "true")
+    with project.start("wait", good, bad, "last") as waiting, project.start("wait", "--state", "ready") as selected:
+        wait_until(lambda: _opened(project, waiting.pid) and _opened(project, selected.pid), seconds=30)
+        project.cronq("run")
+        lines = waiting.communicate(timeout=30)[0].splitlines()
+        chosen = selected.communicate(timeout=30)[0].splitlines()
+    assert sorted(lines) == sorted(chosen)
+    assert f"{good}\tfinished\t3" in lines
+    assert f"{bad}\tfailed\tFail: hopeless" in lines
+    assert f"{other}\tfinished\tnull" in lines
+    assert (waiting.returncode, selected.returncode) == (1, 1)
+    shown = fits("wait.json", project.done("wait", good, other, "--json"))
+    assert {one["id"]: one["result"] for one in shown} == {good: 3, other: None}
+    assert project.cronq("wait", "--queue", "default").status == 0
+    ran = project.cronq("wait", good, 99)
+    assert (ran.status, ran.stderr) == (1, "cronq: there is no job 99\n")
+    later = project.enqueue("--at", "+1h", "--", "true")
+    ran = project.cronq("wait", good, later, "--timeout", "0")
+    assert (ran.status, ran.stdout, ran.stderr) == (
+        75, f"{good}\tfinished\t3\n", f"cronq: 1 job has not ended yet: {later}\n"
+    )  # fmt: skip
+
+
+def _opened(project: Project, pid: int) -> bool:
+    links = Path(f"/proc/{pid}/fd").iterdir()
+    return any(str(link.readlink()) == str(project.database) for link in links if link.is_symlink())
