@@ -9,8 +9,8 @@
 
     send_mail.enqueue(to="ann@example.org")
 
-The names are imported when they are first used: cron starts cronq each minute, and most
-minutes need none of them.
+The names are imported when they are first used: cron starts cronq each minute, and an idle run
+needs none of them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The object a program has of a queue: it declares tasks, enqueues jobs and asks about them."""
+"""The public object `Cronq`, with which a program declares tasks, enqueues jobs and reads them."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ Hook = TypeVar("Hook", bound="Callable[..., object]")
 Handle = TypeVar("Handle", bound="FunctionTask[..., Any] | ClassTask[..., Any]")
 
 _given: ContextVar[Config | None] = ContextVar("given", default=None)
-"""The config of the command that is importing the app: `from_config` in there gives this one."""
+"""The config of the command that imports the app: `from_config` in the app uses it."""
 
 FIRST_PAUSE = 0.005
 LONGEST_PAUSE = 0.25
-"""Seconds between two looks at a job that is waited for: growing from the first to the longest."""
+"""Seconds between two looks at a job that is waited for; they grow from the first to the longest."""
 
 
 class Cronq:
@@ -74,9 +74,9 @@ class Cronq:
 
     @classmethod
     def from_config(cls, file: str | None = None) -> Cronq:
-        """The queue of the configuration file given, or of the one that is found.
+        """Make a queue from the configuration file given, or from the one that is found.
 
-        In an app that a command loads it is the command's. Raises ConfigError.
+        In an app that a command loads, the command's configuration is used. Raises ConfigError.
         """
         return cls((file is None and _given.get()) or load(file=file))
 
@@ -85,7 +85,7 @@ class Cronq:
 
     @property
     def config(self) -> Config:
-        """The configuration in force."""
+        """The configuration in use."""
         return self._enqueuer.config
 
     @property
@@ -95,11 +95,11 @@ class Cronq:
 
     @property
     def clock(self) -> Clock:
-        """The clock that says what is due; tests give another one with `configure`."""
+        """The clock by which jobs are due; tests set another one with `configure`."""
         return self._enqueuer.clock
 
     def configure(self, config: Config, *, clock: Clock | None = None) -> None:
-        """Go on with another config: commands do so, that --config and --db hold for the app too."""
+        """Change to another config; commands do so, so that --config and --db apply to the app too."""
         self._enqueuer.configure(config, clock=clock)
 
     def close(self) -> None:
@@ -126,7 +126,7 @@ class Cronq:
         """Make a function, or a class with `perform`, a task: it gets `enqueue`, `using` and `job`.
 
         `name` is `module.function` unless given. The options are defaults: [tasks."name"] in the
-        config and the options of a call go over them. Raises ConfigError for a bad option or a
+        config and the options of a call override them. Raises ConfigError for a bad option or a
         name that is taken.
         """
         if target is None:
@@ -189,7 +189,7 @@ class Cronq:
         return self._hook("on_child_start", hook)
 
     def on_notify(self, hook: Hook) -> Hook:
-        """Call this with a notice: a job needs a person, or a queue is healthy again."""
+        """Call this with a notice: a job failed for good or keeps failing, or a queue is healthy again."""
         return self._hook("on_notify", hook)
 
     # Enqueueing
@@ -205,8 +205,8 @@ class Cronq:
     ) -> Job:
         """Enqueue a job by its task's name.
 
-        Where tasks are known, raises UnknownTask for another name and InvalidInput for
-        arguments that don't fit; `check=False` is for programs that don't have the code.
+        If tasks are known, raises UnknownTask for another name and InvalidInput for arguments
+        that don't fit; `check=False` is for programs that don't have the code.
         `connection` is a SQLAlchemy Connection or Session: the job is part of its transaction.
         """
         job = self._enqueuer.prepare(task, args, options, check=check)
@@ -215,16 +215,16 @@ class Cronq:
     def command(self, command: str | Sequence[str], *, connection: Any = None, **options: Unpack[Options]) -> Job:
         """Enqueue a shell command: text for /bin/sh, or a list of program and arguments.
 
-        Raises ConfigError where the config doesn't allow commands.
+        Raises ConfigError if the config doesn't allow commands.
         """
         return self._enqueuer.enqueue(self._enqueuer.prepare_command(command, options), connection)
 
     def enqueue_many(
         self, jobs: Iterable[NewJob | Mapping[str, Any]], *, check: bool = True, connection: Any = None
     ) -> list[Job]:
-        """Enqueue jobs in one transaction, all or none; they come back in order.
+        """Enqueue jobs in one transaction, all or none; returns them in order.
 
-        Each is what `task.job(…)` or `task.using(…).job(…)` gives, or a dict with the keys of
+        Each is what `task.job(…)` or `task.using(…).job(…)` returns, or a dict with the keys of
         `cronq enqueue --stdin`. Raises InvalidInput naming the first bad one, counted from 1.
         """
         return self._enqueuer.enqueue_all(list(self._prepared(jobs, check=check)), connection)
@@ -232,8 +232,8 @@ class Cronq:
     def emit(self, event: str, /, **fields: Any) -> list[Job]:
         """Enqueue one job for each task that subscribed, in one transaction.
 
-        A task gets those of the fields that it has parameters for. Without a subscriber there
-        is a warning in the log and an empty list. Raises InvalidInput for a bad name or field.
+        A task gets the fields that it has parameters for. Without a subscriber the list is empty,
+        and a warning is logged. Raises InvalidInput for a bad name or field.
         """
         tasks = self.registry.subscribers(event, self.config.events)
         if not tasks:
@@ -248,17 +248,17 @@ class Cronq:
         """
         return Later(self._enqueuer)
 
-    # Asking and steering
+    # Reading and changing jobs
 
     def get(self, job_id: int) -> Job | None:
-        """The job with this id, None if there is none."""
+        """Return the job with this id, None if there is none."""
         return self.store.jobs.get(job_id)
 
     def wait(self, job_id: int, *, timeout: str | float | timedelta | None = None) -> Any:
-        """What the task returned, as soon as the job has finished.
+        """Wait until the job has finished, and return what its task returned.
 
-        Raises JobFailed (its `job` says more) if it failed or was cancelled, JobNotFound if
-        there is none, TryLater after `timeout` (seconds, "30s"; None: no limit).
+        Raises JobFailed (with the `job`) if it failed or was cancelled, JobNotFound if there is
+        none, TryLater after `timeout` (seconds, "30s"; None: no limit).
         """
         job = self.ended(job_id, timeout=timeout)
         if job.state == State.FINISHED:
@@ -266,7 +266,7 @@ class Cronq:
         raise JobFailed(f"job {job.id} is {job.state}{_reason(job)}", job)
 
     def ended(self, job_id: int, *, timeout: str | float | timedelta | None = None) -> Job:
-        """The job, as soon as it has finished, failed or been cancelled.
+        """Wait until the job has finished, failed or been cancelled, and return it.
 
         Raises JobNotFound if there is none, TryLater after `timeout`.
         """
@@ -281,18 +281,18 @@ class Cronq:
         raise TryLater(f"job {job_id} has not ended yet: {state}")
 
     def unfinished(self, keys: Iterable[str]) -> set[str]:
-        """Those of the keys that have a job which has not ended."""
+        """Return the keys that belong to a job which has not ended."""
         return self.store.jobs.unfinished(keys)
 
     def cancel(self, job_id: int, *, reason: str | None = None) -> bool:
-        """Cancel a job that isn't running; False if it runs, has ended or isn't there."""
+        """Cancel a job that isn't running; returns False if it runs, has ended or doesn't exist."""
         return bool(self.store.admin.cancel([job_id], reason=reason))
 
     def retry(self, job_id: int) -> bool:
-        """Put an ended job back to ready with fresh attempts; False if it is due, runs or isn't there.
+        """Make an ended job ready again with fresh attempts; returns False if it is due, runs or doesn't exist.
 
         A scheduled, retrying or waiting job becomes due at once and keeps its attempts.
-        Raises InvalidInput if an unfinished twin has its unique key.
+        Raises InvalidInput if another unfinished job has its unique key.
         """
         return bool(self.store.admin.retry([job_id]))
 
@@ -358,11 +358,10 @@ class Cronq:
 
 
 def load_app(config: Config) -> Cronq:
-    """The Cronq object that `app` in the config names, on this config; without one, one without tasks.
+    """Import the Cronq object that `app` in the config names; without `app`, make one without tasks.
 
-    The directory of the config file, or else the current one, is where modules are looked for
-    first, unless other users can put modules there. Raises ConfigError naming the module and what
-    went wrong.
+    Modules are looked for first in the directory of the config file, or else in the current one,
+    unless other users can write there. Raises ConfigError with the module and the reason.
     """
     if config.app is None:
         return Cronq(config)
@@ -381,7 +380,7 @@ def load_app(config: Config) -> Cronq:
 
 
 def _place_of_modules(config: Config) -> str:
-    """The directory in which modules are looked for first; empty without a config file in a directory of others."""
+    """Return the directory in which modules are looked for first; empty if it is the current one and untrusted."""
     if config.file is None:
         here = Path.cwd()
         return "" if why_untrusted(str(here), here.stat()) else str(here)
@@ -405,7 +404,7 @@ def _import(module_name: str, config: Config, place: str) -> Any:
 
 
 def _line_of(error: BaseException, place: str) -> str:
-    """Where the import failed, in the app's own files if they had a part in it; empty where it didn't begin."""
+    """Return the line at which the import failed, in the app's own files if possible; empty if none was run."""
     if isinstance(error, SyntaxError) and error.filename:
         return f" at {error.filename}:{error.lineno}"
     importing = ("<frozen importlib", importlib.__file__, __file__)
@@ -415,7 +414,7 @@ def _line_of(error: BaseException, place: str) -> str:
 
 
 def default_name(target: Any) -> str:
-    """`module.function`; for a module that is run as a script, the name that it is imported by."""
+    """Return `module.function`; for a module run as a script, the name by which it is imported."""
     module = target.__module__
     if module == "__main__":
         main = sys.modules["__main__"]
@@ -425,7 +424,7 @@ def default_name(target: Any) -> str:
 
 
 def looks(timeout: str | float | timedelta | None) -> Iterator[None]:
-    """One turn for each look at a job, with growing pauses between them, up to the timeout."""
+    """Yield for each look at a job, with growing pauses in between, until the timeout."""
     limit = None if timeout is None else parse_duration(timeout, what="timeout")
     deadline = float("inf") if limit is None else time.monotonic() + limit
     pause = FIRST_PAUSE

@@ -1,19 +1,19 @@
-"""What can go wrong, and what a task may say about itself.
+"""The errors that cronq raises, and the verdicts that a task raises about its own job.
 
 CronqError                  every error cronq raises on purpose; carries an exit status
-├── UsageError              64  the command line doesn't make sense
+├── UsageError              64  the command line is wrong
 ├── InvalidInput            65  arguments, times or payloads that can't be used
 │   └── UnknownTask         65  no such task here
-├── JobNotFound              1  the job asked about isn't there
+├── JobNotFound              1  no job has this id
 ├── JobFailed                1  the job waited for did not finish
 ├── Unavailable             69  database or transport out of reach after retries
 ├── TryLater                75  not now: a wait timed out
-└── ConfigError             78  the configuration, or what it points at, is wrong
+└── ConfigError             78  the configuration, or a file or module that it names, is wrong
 
 Verdict                     raised by a task about its own job
 ├── Fail                    failed for good, no retry
 ├── Retry                   failed now, try again after the delay given
-├── Snooze                  ask again later, no attempt spent
+├── Snooze                  run again later, no attempt spent
 ├── Skip                    not needed any more: cancelled
 └── Stop                    end the runner after this job
 """
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 
 class CronqError(Exception):
-    """An error with one clear sentence for a person and an exit status for a script."""
+    """An error with a one-line message and an exit status."""
 
     exit_status = 1
 
 
 class UsageError(CronqError):
-    """The command line does not make sense."""
+    """The command line is wrong."""
 
     exit_status = 64
 
@@ -52,7 +52,7 @@ class JobNotFound(CronqError):
 
 
 class JobFailed(CronqError):
-    """The job that was waited for ended, but did not finish; `job` is how it stands."""
+    """The job that was waited for failed or was cancelled; `job` has its state and error."""
 
     def __init__(self, message: str, job: Job) -> None:
         super().__init__(message)
@@ -66,23 +66,23 @@ class Unavailable(CronqError):
 
 
 class TryLater(CronqError):
-    """Nothing is wrong, but it isn't done yet."""
+    """The operation isn't done yet; the same call may succeed later."""
 
     exit_status = 75
 
 
 class ConfigError(CronqError):
-    """The configuration, or something it points at, is wrong."""
+    """The configuration, or a file or module that it names, is wrong."""
 
     exit_status = 78
 
 
 class Verdict(Exception):
-    """What a task says about its own job by raising it."""
+    """Raised by a task to decide the outcome of its own job."""
 
 
 class Fail(Verdict):
-    """This will never work: the job is `failed` at once, without another attempt."""
+    """The job is `failed` at once, without another attempt."""
 
 
 class Retry(Verdict):
@@ -94,7 +94,7 @@ class Retry(Verdict):
 
 
 class Snooze(Verdict):
-    """Not yet: ask again after `delay` (seconds or "15m", at least 1 s). The job is `waiting`, no attempt is spent."""
+    """Run again after `delay` (seconds or "15m", at least 1 s): the job is `waiting`, no attempt is spent."""
 
     def __init__(self, delay: float | str, why: str = "") -> None:
         super().__init__(why)
@@ -121,4 +121,4 @@ class TimeLimitExceeded(BaseException):
 
 
 class Terminated(BaseException):
-    """Raised inside a job that `cronq cancel --kill` ends: it gets the grace to clean up."""
+    """Raised inside a job that `cronq cancel --kill` ends: it has the grace period to clean up."""

@@ -1,11 +1,11 @@
-"""Lock files: one run at a time, and who is alive.
+"""Lock files: they keep runs apart and tell which runners are alive.
 
-A lock file stays where it is after its holder is gone. Removing it while somebody opens it
-would split the next two holders across two files, and both would run. Liveness files are
-the exception: their names are used once, so only their rescuer removes them, under the lock.
+A lock file stays after its holder has ended. Removing it while another process opens it would
+split the next two holders across two files, and both would run. Liveness files are the exception:
+their names are used once, so their rescuer removes them, under the lock.
 
 flock(2) is taken directly, because these locks are taken by every start and filelock takes
-37 ms to import; it is the same lock in the kernel. A guard that waits uses filelock.
+37 ms to import; the kernel's lock is the same. A guard that waits uses filelock.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _LONGEST_NAME = 200
 _OTHERS_WRITE = 0o022
 
 _own: set[int] = set()
-"""Locks of this process alone: a fork doesn't inherit them, so a daemon that a task leaves can't hold them."""
+"""Descriptors that a fork closes, so that a daemon started by a task can't hold these locks."""
 
 _children_too: set[int] = set()
-"""Locks that this process's children share, but not what those fork."""
+"""Descriptors that this process's children keep, but not what those fork."""
 
 
 def _after_fork() -> None:
@@ -49,7 +49,7 @@ def _after_fork() -> None:
         try:
             os.close(fd)
         except OSError:
-            continue  # a task had closed them all
+            continue  # a task had closed it
     _own.clear()
     _own.update(_children_too)
     _children_too.clear()
@@ -61,13 +61,13 @@ os.register_at_fork(after_in_child=_after_fork)
 _DECLARED_FOR = 3600.0
 
 
-def let_go() -> None:
-    """In a process that was forked and is no child of a runner: hold none of its locks."""
+def drop_inherited() -> None:
+    """Close the locks that a fork has inherited, in a process that runs no jobs."""
     _after_fork()
 
 
 class RunLock:
-    """One `cronq run` with the same database and filter at a time on this host."""
+    """Allows one `cronq run` with the same database and filter at a time on this host."""
 
     def __init__(self, config: Config, purpose: str = "run", filters: str = "") -> None:
         chosen = f"-{_digest(filters)}" if filters else ""
@@ -93,18 +93,18 @@ class RunLock:
 
     @property
     def holder(self) -> tuple[int, int] | None:
-        """Pid and start instant of whoever holds the lock, or held it last."""
+        """Pid and start instant of the process that holds the lock, or held it last."""
         words = os.pread(self._fd, 64, 0).split()
         return (int(words[0]), int(words[1])) if len(words) == 2 else None  # noqa: PLR2004
 
 
 def last_run(config: Config) -> int | None:
-    """When a run on this database last took its lock on this host, whatever its filters; None if none has."""
+    """Return when a run on this database last took its lock on this host, with any filter; None if none has."""
     return max(map(_started, _run_locks(config)), default=None) or None
 
 
 def run_is_on(config: Config) -> bool:
-    """Whether a run holds its lock now, as far as the kernel tells without the lock being touched."""
+    """Tell from /proc/locks whether a run holds its lock now, without touching the lock."""
     try:
         with open("/proc/locks") as file:  # noqa: PTH123
             held = [line.split() for line in file]
@@ -170,7 +170,7 @@ def _stamp(config: Config) -> str:
 
 
 def guard(config: Config, purpose: str, *, timeout: float = 60.0) -> BaseFileLock:
-    """A lock to wait for, as a context manager, for commands that must not run twice at once."""
+    """Make a lock to wait for, a context manager, for commands that must not run twice at once."""
     from filelock import FileLock
 
     path = f"{_folder(config)}/{purpose}-{_digest(config.identity())}.lock"
@@ -178,18 +178,18 @@ def guard(config: Config, purpose: str, *, timeout: float = 60.0) -> BaseFileLoc
 
 
 def new_worker() -> str:
-    """A name for a runner that starts now; none is used twice."""
+    """Make a name for a runner that starts now; none is used twice."""
     host = os.uname().nodename.replace("/", "_").lstrip(".")
     return f"{host}-{os.getpid()}-{os.urandom(3).hex()}"
 
 
 def is_worker(name: str) -> bool:
-    """Whether a name could be one that `new_worker` makes; those in the database are believed no further."""
+    """Tell whether `new_worker` could have made this name: a name in the database may be anything."""
     return 0 < len(name) <= _LONGEST_NAME and name[0] != "." and not {"/", "\0"} & set(name)
 
 
 class Liveness:
-    """A runner's claim to be alive: held until the runner and all its children are dead.
+    """The lock that shows that a runner or one of its children is alive.
 
     The children inherit the descriptor by fork; what they fork or start doesn't.
     """
@@ -197,7 +197,7 @@ class Liveness:
     def __init__(self, config: Config, worker: str) -> None:
         self.worker = worker
         self.path = f"{worker_path(config, worker)}{_ALIVE}"
-        # It gets its name when it is locked: a rescuer would take an open one for a dead runner's.
+        # Renamed once it is locked: a rescuer would take an unlocked one for a dead runner's.
         unnamed = f"{self.path}{_UNNAMED}"
         _check_folder(unnamed)
         self._fd = _open(unnamed)
@@ -209,23 +209,23 @@ class Liveness:
         os.rename(unnamed, self.path)  # noqa: PTH104 - pathlib is not on the way to `run`
 
     def abandon(self) -> None:
-        """Be taken for dead: others, or this process in its next life, put right what is left."""
+        """Release the lock but leave the file: the next runner, here or elsewhere, rescues the jobs."""
         _children_too.discard(self._fd)
         os.close(self._fd)
 
     def end(self) -> None:
-        """Say goodbye: nothing is left to rescue."""
+        """Remove the file and release the lock: nothing is left to rescue."""
         os.unlink(self.path)  # noqa: PTH108 - pathlib is not on the way to `run`
         _children_too.discard(self._fd)
         os.close(self._fd)
 
 
-class Remains:
-    """What a dead runner left: its liveness lock, taken over so that one process rescues.
+class DeadWorker:
+    """The liveness lock of a runner that may be dead, taken over so that one process rescues its jobs.
 
-    `mine` is False while the runner or one of its children lives, or somebody else rescues.
-    Where no file is `found` (another lock directory, or it was cleaned away) nothing is known
-    about the runner, and only the end of a lease tells.
+    `mine` is False while the runner or one of its children lives, or another process rescues.
+    Without a file (`found` is False: another lock directory, or it was removed) only the end of the
+    leases shows that the runner is dead.
     """
 
     def __init__(self, config: Config, worker: str) -> None:
@@ -251,16 +251,16 @@ class Remains:
 
     @property
     def runner_is_dead(self) -> bool:
-        """Whether the runner itself is gone, though something that it forked still holds its lock.
+        """Whether the runner itself has ended, though a process that it forked still holds its lock.
 
-        Of a runner in another container only the lock tells: its numbers are those of other processes here.
+        Only the lock tells this of a runner in another container: its pids mean other processes here.
         """
         if len(self._runner) < 2 or self.rebooted or self._is_elsewhere:  # noqa: PLR2004
             return self.rebooted
         return process_start(int(self._runner[0])) != self._runner[1]
 
     def take(self) -> bool:
-        """Try again to take the lock over."""
+        """Try again to take the lock over; returns whether this process has it."""
         self.mine = self.mine or _flock(self._fd)
         return self.mine
 
@@ -282,8 +282,8 @@ class Remains:
             os.close(self._fd)
 
 
-def remains_of_the_dead(config: Config) -> bool:
-    """Whether a runner on this host has died and nobody has put right yet what it left."""
+def any_runner_died(config: Config) -> bool:
+    """Tell whether a runner on this host has died and its jobs aren't rescued yet."""
     ours = f"{_digest(config.identity())}."
     try:
         names = os.listdir(config.lock_dir)  # noqa: PTH208
@@ -294,12 +294,12 @@ def remains_of_the_dead(config: Config) -> bool:
 
 
 def _is_dead(config: Config, worker: str) -> bool:
-    with Remains(config, worker) as remains:
-        return remains.found and (remains.mine or remains.runner_is_dead)
+    with DeadWorker(config, worker) as dead:
+        return dead.found and (dead.mine or dead.runner_is_dead)
 
 
 def looks_dead(config: Config, worker: str) -> bool:
-    """Whether this worker was on this host and is gone; looks without taking anything over."""
+    """Tell whether this worker was on this host and has died, without taking its lock over."""
     if not is_worker(worker):
         return False
     try:
@@ -313,20 +313,20 @@ def looks_dead(config: Config, worker: str) -> bool:
 
 
 def process_start(pid: int) -> str:
-    """When the kernel started this process, in its ticks: pid and start together are used once.
+    """Return when the kernel started this process, in its ticks: pid and start together are used once.
 
-    Empty if there is no such process; "0" where the kernel doesn't tell more than that there is one.
+    Empty if there is no such process; "0" if the kernel tells only that there is one.
     """
     try:
         with open(f"/proc/{pid}/stat", errors="replace") as file:  # noqa: PTH123
             fields = file.read().rpartition(")")[2].split()
-            return fields[19] if fields[0] != "Z" else ""  # a zombie is dead, whether somebody reaps it or not
+            return fields[19] if fields[0] != "Z" else ""  # a zombie is dead, reaped or not
     except (FileNotFoundError, ProcessLookupError):
         return "" if os.path.isdir("/proc/self") else _exists(pid)  # noqa: PTH112
 
 
 def _namespace() -> str:
-    """The kernel's number of the pid namespace (the container) that this process is in; 0 where it has none."""
+    """Return the kernel's number of this process's pid namespace (its container); 0 if there is none."""
     try:
         return str(os.stat("/proc/self/ns/pid").st_ino)  # noqa: PTH116
     except OSError:
@@ -344,7 +344,7 @@ def _exists(pid: int) -> str:
 
 
 def boot_id() -> str:
-    """The kernel's name for this boot; empty where the kernel has none."""
+    """Return the kernel's id of this boot; empty if it has none."""
     try:
         with open("/proc/sys/kernel/random/boot_id") as file:  # noqa: PTH123
             return file.read().strip()
@@ -353,22 +353,22 @@ def boot_id() -> str:
 
 
 def worker_path(config: Config, worker: str) -> str:
-    """Where the files of a worker are, without their suffix; databases may share a lock directory."""
+    """Return the path of a worker's files without their suffix; databases may share a lock directory."""
     return f"{_folder(config)}/{_digest(config.identity())}.{worker}"
 
 
 def wake_folder(config: Config) -> str:
-    """Where the sockets are that wake this database's workers; there only while some live."""
+    """Return the directory of the sockets that wake this database's workers; it exists while some live."""
     return f"{config.lock_dir}/{_digest(config.identity())}.wake"
 
 
 def doorbell_path(config: Config, worker: str) -> str:
-    """The socket of one worker; without its host, because such paths must be short."""
+    """Return the path of a worker's socket; without its host, because such paths must be short."""
     return f"{wake_folder(config)}/{'-'.join(worker.rsplit('-', 2)[1:])}"
 
 
 def make_folder(config: Config, path: str) -> None:
-    """Make a directory of this user's own beside the locks, unless it is there."""
+    """Make a directory for this user only beside the locks, unless it exists."""
     _folder(config)
     try:
         os.mkdir(path, 0o700)  # noqa: PTH102
@@ -408,7 +408,7 @@ def _folder(config: Config) -> str:
         elif not os.path.isdir(config.lock_dir):  # noqa: PTH112
             os.mkdir(config.lock_dir, 0o700)  # noqa: PTH102
     except FileExistsError:
-        pass  # somebody else was first
+        pass  # another process was first
     except FileNotFoundError:
         parent = os.path.dirname(config.lock_dir)  # noqa: PTH120
         message = f"{config.lock_dir}: the directory {parent} does not exist"

@@ -1,4 +1,4 @@
-"""`cronq run`: does all that is due, and ends when nothing is."""
+"""`cronq run`: runs all due jobs, and ends when none is left."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _EVERYTHING = Plan()
 
 
 class Runner:
-    """Does all that is due. One for each run."""
+    """Runs all due jobs. One for each `cronq run`."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Runner:
         self._source = DueJobs(store, self._engine, plan)
 
     def schedule_by(self, scheduler: Scheduler) -> None:
-        """Fire schedules too, whatever the plan's filters."""
+        """Enqueue the jobs of due schedules too, regardless of the plan's filters."""
         self._engine.upkeep.scheduler = scheduler
 
     def run(self) -> Summary:
@@ -59,20 +59,20 @@ class Runner:
         return self._engine.summary
 
     def _signals(self) -> dict[int, Callable[[], None]]:
-        """A terminal that closes ends a run as SIGTERM does, unless nohup has made it ignore that."""
+        """Treat SIGHUP, of a terminal that closes, as SIGTERM, unless nohup has had it ignored."""
         ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         return {} if ignored else {signal.SIGHUP: self._engine.stopping.note_signal}
 
-    # When it sleeps and ends, for the engine
+    # Called by the engine
 
     def is_over(self) -> bool:
-        """Whether its limits are reached or nothing is due."""
+        """Tell whether a limit is reached or nothing is due."""
         return self._source.exhausted or self._source.nothing_is_due()
 
     def pause(self) -> float:
-        """Never sleep without a job: look again at once."""
+        """Return 0: a run doesn't sleep while no job runs."""
         return 0.0
 
     def watched(self) -> tuple[int, ...]:
-        """Nothing wakes it but its children and signals."""
+        """Return no descriptors: only children and signals wake a run."""
         return ()

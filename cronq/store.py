@@ -1,7 +1,7 @@
 """The store: one method per job operation, one transaction per method.
 
-Rows go in, jobs come out. Every update after a claim names the lease's token, so whoever
-lost the lease cannot overwrite. A job is held while `lease_until` is set.
+Each update after a claim names the lease's token, so a runner that lost the lease can't overwrite.
+A job is held while `lease_until` is set.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Store:
 
     @property
     def conflicts(self) -> int:
-        """How often something was done again because somebody else had been quicker or was in the way."""
+        """How often a statement or transaction was repeated because of a concurrent one."""
         return self._tables.unprepared.conflicts
 
     def prepare(self) -> None:
@@ -112,9 +112,9 @@ class Store:
             self.synchronise()
         return self.clock.now()
 
-    def be_patient(self, seconds: float) -> None:
-        """How long a call may try again where the database is away or locked."""
-        self._tables.unprepared.be_patient(seconds)
+    def set_patience(self, seconds: float) -> None:
+        """Set for how long a call tries again while the database is unreachable or locked."""
+        self._tables.unprepared.set_patience(seconds)
 
     def close(self) -> None:
         """Close all connections; the next call opens others."""
@@ -136,11 +136,11 @@ class Store:
         return enqueued
 
     def enqueue_through(self, connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
-        """The same inside the caller's transaction, on a SQLAlchemy Connection or Session.
+        """Accept jobs inside the caller's transaction, on a SQLAlchemy Connection or Session.
 
-        Workers are woken once that is committed, and not at all if it isn't.
-        Raises InvalidInput where the connection leads to another database than the config, and
-        ConfigError where the tables are missing and its transaction keeps them from being made.
+        Workers are woken once it is committed. Raises InvalidInput if the connection is to another
+        database than the config's, and ConfigError if the tables are missing and its transaction keeps
+        them from being made.
         """
         name = self._config.sqlite_path() or self._config.safe_database()
         borrowed = borrow(connection, self._tables.unprepared, name=name)
@@ -157,14 +157,14 @@ class Store:
         """Lease up to `limit` due jobs in claim order: ready becomes running.
 
         Jobs that follow the holder of their group in the same claim are leased too but stay
-        blocked: they are meant for the same child, and step up as the one before them ends.
+        blocked: the same child runs them, each when the one before it has ended.
         """
         return self._claimer.claim(wanted, lease, limit=limit)
 
     def claim_one(self, job_id: int, lease: Lease) -> Claimed:
         """Lease exactly this job if it may run now: ready, or due and not promoted yet, becomes running.
 
-        Raises Refused, saying what stands against it.
+        Raises Refused with the reason if it may not.
         """
         return Claimed._make(claim_one(self._tables, job_id, lease))
 
@@ -173,16 +173,16 @@ class Store:
     def settle(self, settlements: Sequence[Settlement]) -> list[int]:
         """Write outcomes of attempts this runner holds; returns the ids whose lease was lost.
 
-        Lost means another runner rescued the job: its row is left alone. A row that already
-        shows our token and this very ending counts as written (the connection may have died
-        after the COMMIT, or a journal is read a second time).
+        Lost means another runner rescued the job: its row is left alone. A row that already has
+        this token and outcome counts as written (the connection may have been lost after the
+        COMMIT, or a journal is read a second time).
         """
         return self._settler.settle(settlements)
 
     def release(self, jobs: Iterable[Claimed]) -> None:
-        """Give claims back that were never started: the attempt is returned, a group stays held.
+        """Return claims that were never started: the attempt isn't counted, a group stays held.
 
-        Those who follow others in a group must come back together, or later ones overtake them.
+        Followers in a group must be returned together, or later jobs overtake them.
         """
         self._settler.release(jobs)
 
@@ -196,9 +196,9 @@ class Store:
     # Keeping and taking over leases
 
     def renew(self, worker: str, until: int, in_hand: Mapping[int, int] | None = None) -> dict[int, int]:
-        """Push the end of a worker's leases out; returns the jobs that the rows say it holds, with their tokens.
+        """Extend a worker's leases to `until`; returns the jobs that its rows show as held, with their tokens.
 
-        With `in_hand`, jobs with their tokens, only of these.
+        With `in_hand`, jobs with their tokens, it extends only these.
         """
         leases, database = self._leases(worker), self._tables.open()
         kept = [job for job, token in leases.items() if in_hand is None or in_hand.get(job) == token]
@@ -215,14 +215,14 @@ class Store:
         return [row[0] for row in self._tables.query(self._sql.leases.owners)]
 
     def held_by(self, worker: str) -> list[Held]:
-        """What a worker holds, in claim order."""
+        """The jobs that a worker holds, in claim order."""
         held = self._tables.query(self._sql.leases.held_by, (worker,))
         return [Held(Claimed._make(row[:-2]), *row[-2:]) for row in held]
 
     def take_over(self, worker: str, *, heir: str) -> list[Held]:
-        """Move leases of a worker that have ended to another one, under a new token; returns these.
+        """Move a worker's expired leases to another one (`heir`) under a new token; returns these.
 
-        Whatever the old worker says about them from now on comes too late.
+        The old worker can't write outcomes for them any more.
         """
         now, token = self.clock.now(), self._random.getrandbits(62) or 1
         ended = sorted(held.job.id for held in self.held_by(worker) if held.until <= now)
@@ -236,7 +236,7 @@ class Store:
     def promote(self, now: int) -> int:
         """Make scheduled, retrying and waiting jobs that are due ready (blocked if their group is held).
 
-        Only this host's workers are woken: those of others know themselves when a job is due.
+        Only this host's workers are woken: those of other hosts promote by themselves.
         """
         total = 0
         while self._is_due(now):
@@ -262,7 +262,7 @@ class Store:
         )
 
     def _is_due(self, now: int) -> bool:
-        # A look first: a statement that may write takes the write lock even for nothing.
+        # Read first: an UPDATE takes the write lock even if it changes no row.
         due = self.next_due()
         return due is not None and due <= now
 

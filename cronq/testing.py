@@ -1,4 +1,4 @@
-"""For the tests of programs that use cronq: nothing here touches the program's own database.
+"""Helpers for the tests of programs that use cronq; none of them touches the program's own database.
 
     from cronq.testing import capture, drain, inline, scratch
 
@@ -10,12 +10,12 @@
         sign_up("ann@example.org")
     assert ran[0].outcome == "success"
 
-    with scratch(queue):                  # a queue of its own, worked off when the test says so
+    with scratch(queue):                  # a temporary queue; drain() runs its jobs
         sign_up("ann@example.org")
         assert [job.outcome for job in drain(queue)] == ["success"]
 
-Jobs run in the process of the test: their time limits don't hold, and a task that ends its
-process ends the test.
+Jobs run in the process of the test: time limits don't apply, and a task that ends its process
+ends the test.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _WORKER = "cronq.testing"
 
 
 class ManualClock(Clock):
-    """A clock that stands still until it is set or advanced."""
+    """A clock that moves only when it is set or advanced."""
 
     def __init__(self, at: str | datetime = "2026-01-01T00:00:00Z") -> None:
         super().__init__()
@@ -62,20 +62,20 @@ class ManualClock(Clock):
         return self._now
 
     def set_by(self, measured: Measured) -> None:
-        """Stands still whatever a database's clock says."""
+        """Ignore the database's clock."""
 
     def set(self, at: str | datetime) -> None:
-        """Go to this time: ISO 8601 or a datetime; without an offset it is UTC."""
+        """Set the time: ISO 8601, or a datetime with an offset."""
         self._now = parse_when(at, now=0)
 
     def advance(self, by: str | float | timedelta) -> None:
-        """Go forward: seconds, `"15m"` or a timedelta."""
+        """Advance by seconds, `"15m"` or a timedelta."""
         self._now += round(parse_duration(by, what="advance") * SECOND)
 
 
 @contextmanager
 def capture(queue: Cronq) -> Iterator[list[Job]]:
-    """Collect what is enqueued, in order; it is checked as ever, but neither stored nor run."""
+    """Collect the jobs that are enqueued, in order; they are checked, but neither stored nor run."""
     captured: list[Job] = []
     with queue._enqueuer.substituted(_Captor(captured, queue.clock)):
         yield captured
@@ -83,10 +83,10 @@ def capture(queue: Cronq) -> Iterator[list[Job]]:
 
 @contextmanager
 def scratch(queue: Cronq, *, clock: Clock | None = None) -> Iterator[None]:
-    """Put the queue on a database of its own for a while; `drain` runs what is due there.
+    """Use a temporary database for the queue inside the block; `drain` runs what is due there.
 
-    With a ManualClock the test decides when that is. What is enqueued through a `connection`
-    lands in this database too, and doesn't wait for a COMMIT.
+    With a ManualClock the test decides when that is. Jobs enqueued through a `connection` are
+    stored in this database too, and don't wait for a COMMIT.
     """
     with _elsewhere(queue, clock):
         yield
@@ -94,10 +94,10 @@ def scratch(queue: Cronq, *, clock: Clock | None = None) -> Iterator[None]:
 
 @contextmanager
 def inline(queue: Cronq, *, clock: Clock | None = None) -> Iterator[list[Job]]:
-    """Run each job as soon as it is enqueued, and those it enqueues after it.
+    """Run each job as soon as it is enqueued, and then the jobs that it enqueued.
 
-    An error of a task is not raised: the list has each attempt's job, with state, outcome,
-    error and result. A job for later isn't due yet; `drain` runs it when the clock has advanced.
+    An error of a task is not raised: the list has the job of each attempt, with state, outcome,
+    error and result. A job for later isn't run; `drain` runs it when the clock has advanced.
     """
     ran: list[Job] = []
     with _elsewhere(queue, clock, lambda: ran.extend(_work_off(queue))):
@@ -105,10 +105,9 @@ def inline(queue: Cronq, *, clock: Clock | None = None) -> Iterator[list[Job]]:
 
 
 def drain(queue: Cronq) -> list[Job]:
-    """Run everything that is due, until nothing is; one entry for each attempt, as it ended.
+    """Run due jobs until none is left; returns the job of each attempt as it ended.
 
-    Works inside of `scratch` and `inline` only: elsewhere these would be real jobs. Raises
-    UsageError there.
+    Raises UsageError outside of `scratch` and `inline`: it would run real jobs.
     """
     if queue.config.origins["database"] != SCRATCH:
         raise UsageError("drain(queue) is for use within `with scratch(queue):`, it would run real jobs here")
@@ -116,7 +115,7 @@ def drain(queue: Cronq) -> list[Job]:
 
 
 class _Captor:
-    """Takes jobs in the store's place."""
+    """Stands in for the store, and keeps jobs in memory."""
 
     def __init__(self, captured: list[Job], clock: Clock) -> None:
         self._captured = captured
@@ -137,7 +136,7 @@ class _Captor:
         return new
 
     def enqueue_through(self, _connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
-        """Keep the jobs in memory, whatever becomes of the transaction."""
+        """Keep the jobs in memory, also if the transaction is rolled back."""
         return self.enqueue(jobs)
 
     def get(self, job_id: int) -> Job | None:
@@ -172,7 +171,7 @@ class _Scratch:
         return enqueued
 
     def enqueue_through(self, _connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
-        """The connection leads to the program's database, which tests leave alone."""
+        """Enqueue without the connection, which is to the program's own database."""
         return self.enqueue(jobs)
 
 

@@ -1,7 +1,7 @@
-"""Time as cronq keeps it: whole microseconds since 1970 in UTC, durations in seconds.
+"""Instants are whole microseconds since 1970 in UTC, durations are seconds.
 
 An instant is an `int` because it is compared, sorted and stored far more often than it
-is shown. This module is imported by every start, so it imports nothing it can do without.
+is shown. Each start imports this module, so it imports little.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 _BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""Goes on while the machine sleeps, and nobody sets it."""
+"""A clock that can't be set and goes on while the machine sleeps."""
 
 _REMEMBERED = 180 * SECOND
-"""How long a jump of the database's clock leaves a doubt: until every runner has noticed it, and renewed its leases."""
+"""How long a jump of the database's clock counts as doubt: until each runner has noticed it and renewed its leases."""
 
 
 _OLD = 600 * SECOND
-"""How long a measurement is good enough for a program that does nothing but enqueue."""
+"""How long one measurement serves a program that only enqueues."""
 
 
 def ticks() -> int:
-    """Microseconds that nobody sets or puts back, since some moment."""
+    """Return microseconds since a fixed moment, by a clock that can't be set."""
     return time.clock_gettime_ns(_BOOT) // 1000
 
 
 class Measured:
-    """Another clock was read: what it said, at which of our `ticks`, and by how much that may be wrong."""
+    """A reading of another clock: its instant, our `ticks` at that time, and how far it may be off."""
 
     __slots__ = ("at", "instant", "within")
 
@@ -53,9 +53,9 @@ class Measured:
 
 
 class Clock:
-    """The one clock of a process: the host's, or one that was measured, as a database's is.
+    """The one clock of a process: the host's, or one that was measured, such as the database's.
 
-    Between two measurements it goes on by itself, whatever is done to the host's clock.
+    Between two measurements it runs on `ticks`: setting the host's clock doesn't change it.
     """
 
     def __init__(self, offset: int = 0) -> None:
@@ -76,7 +76,7 @@ class Clock:
         known = self._measured
         if known is not None:
             jump = abs(measured.instant - known.instant - (measured.at - known.at))
-            if jump >= self._jump_in_mind():
+            if jump >= self._recent_jump():
                 self._jump, self._jumped_at = jump, measured.at
         self._measured = measured
 
@@ -87,20 +87,20 @@ class Clock:
 
     @property
     def doubt(self) -> int:
-        """By how many microseconds this clock may be wrong: the measurement's, and jumps since the one before."""
-        return (self._measured.within if self._measured else 0) + self._jump_in_mind()
+        """Microseconds by which this clock may be wrong: the measurement's error and the last jump."""
+        return (self._measured.within if self._measured else 0) + self._recent_jump()
 
     @property
     def is_old(self) -> bool:
-        """Whether the measurement was so long ago that it should be made again."""
+        """Whether the measurement is so old that it should be made again."""
         return self._measured is not None and ticks() - self._measured.at > _OLD
 
-    def _jump_in_mind(self) -> int:
+    def _recent_jump(self) -> int:
         return self._jump if ticks() - self._jumped_at < _REMEMBERED else 0
 
 
 def parse_duration(value: str | float | timedelta, *, what: str = "duration") -> float:
-    """Seconds in `90`, `90s`, `15m`, `1h30m` or `14d`; a number counts as seconds.
+    """Return the seconds in `90`, `90s`, `15m`, `1h30m` or `14d`; a number counts as seconds.
 
     Raises InvalidInput naming `what` for anything else, negative durations included.
     """
@@ -143,7 +143,7 @@ def _number(digits: str) -> float | None:
 
 
 def parse_when(value: str | datetime | timedelta | float, *, now: int, what: str = "at") -> int:
-    """The instant in an ISO 8601 time, `+DURATION`, `02:30`, a datetime, or a delay as a timedelta or seconds.
+    """Return the instant of an ISO 8601 time, `+DURATION`, `02:30`, a datetime, or a delay (timedelta, seconds).
 
     `02:30` is the next one by this host's clock, `tomorrow 02:30` the one of the next day. A date and time
     without an offset is taken as UTC; a datetime without one is refused, because most are meant as local
@@ -210,18 +210,18 @@ def parse_past(text: str, *, now: int, what: str) -> int:
 
 
 def from_datetime(value: datetime) -> int:
-    """The instant of a datetime; one without an offset is taken as UTC."""
+    """Return the instant of a datetime; one without an offset is taken as UTC."""
     aware = value if value.tzinfo else value.replace(tzinfo=UTC)
     return (aware - _EPOCH) // timedelta(microseconds=1)
 
 
 def to_datetime(instant: int) -> datetime:
-    """The instant as an aware datetime in UTC."""
+    """Return the instant as an aware datetime in UTC."""
     return _EPOCH + timedelta(microseconds=instant)
 
 
 def iso(instant: int) -> str:
-    """The instant as ISO 8601 in UTC ending in Z, with microseconds."""
+    """Return the instant as ISO 8601 in UTC ending in Z, with microseconds."""
     return to_datetime(instant).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
@@ -243,7 +243,7 @@ def in_zone(instant: int, zone: str) -> str:
 
 
 def span(seconds: float) -> str:
-    """The length of time for people, in one unit and few digits: `2ms`, `0.3s`, `42s`, `90s`, `3m`, `5h`, `12d`."""
+    """Write a length of time in one unit and few digits: `2ms`, `0.3s`, `42s`, `90s`, `3m`, `5h`, `12d`."""
     for size, unit in _SPAN_UNITS:
         if seconds >= _SPAN_AT_LEAST * size:
             return f"{int(seconds // size)}{unit}"

@@ -1,4 +1,4 @@
-"""`cronq work`: sleeps until there may be something to do, does it, and sleeps again."""
+"""`cronq work`: waits for jobs and runs them until it is told to end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cronq.execution.pool import Pool
 from cronq.execution.presence import Presence
 from cronq.execution.stopping import SHUTDOWN_GRACE
 from cronq.execution.worker_signals import AFRESH, WorkerSignals
-from cronq.locks import remains_of_the_dead
+from cronq.locks import any_runner_died
 from cronq.model.job import Failure
 from cronq.model.outcome import Outcome
 from cronq.model.retry import Policies
@@ -41,24 +41,24 @@ if TYPE_CHECKING:
     WakeUps = tuple[Doorbell, Listeners]
 
 _PATIENCE = 3.0
-"""Seconds that one call may try to reach the database: after that the worker looks after its children meanwhile."""
+"""Seconds that one call tries to reach the database: its children are served between two calls."""
 
 _RETRY_PAUSE = 1.0
 """Seconds between two tries while the database is away."""
 
-_NEIGHBOURS = 2.0
-"""Seconds between two looks whether a runner on this host has died, and at the memory, at most."""
+_CHECKS = 2.0
+"""Most seconds between two checks for dead runners on this host, dead listeners, and memory."""
 
 _KILLED = Failure("Killed", "killed by SIGUSR1 to its worker")
 
 
 class Stay(NamedTuple):
-    """How long a worker stays, and how often it looks without being woken. None stands for no limit."""
+    """When a worker ends, and how often it polls without a wake-up. None stands for no limit."""
 
     plan: Plan = Plan()
-    """Which jobs, with how many children; after so many jobs or seconds it ends."""
+    """Which jobs it runs with how many children, and after how many jobs or seconds it ends."""
     memory: int | None = None
-    """Bytes that it and its children may take together."""
+    """Bytes that it and its children may use together."""
     idle: float | None = None
     """Seconds without work after which it ends."""
     poll: float = 60.0
@@ -66,7 +66,7 @@ class Stay(NamedTuple):
 
 
 class Worker:
-    """Stays until it is told to end, or has reached one of its limits."""
+    """Runs jobs until it is told to end, or reaches one of its limits."""
 
     def __init__(
         self,
@@ -94,20 +94,20 @@ class Worker:
         self._wake_ups: WakeUps | None = None
         self._known_as = self._state
         self._worked_at = self._source.started
-        self._neighbours_at = 0.0
+        self._checks_at = 0.0
         self._look_twice_at = self._source.started + 2 * FRESH
 
     @property
     def summary(self) -> Summary:
-        """What it did so far."""
+        """What it has done so far."""
         return self._engine.summary
 
     def schedule_by(self, scheduler: Scheduler) -> None:
-        """Fire schedules too, whatever the plan's filters."""
+        """Enqueue the jobs of due schedules too, regardless of the plan's filters."""
         self._engine.upkeep.scheduler = scheduler
 
     def work(self) -> Summary:
-        """Work until it is time to end."""
+        """Run jobs until it is time to end. Raises ConfigError for a bad channel."""
         channels.check(self._config)
         doorbell, listeners = Doorbell(self._config, self._name), Listeners(self._config, self._name)
         self._wake_ups = doorbell, listeners
@@ -116,8 +116,8 @@ class Worker:
                 self._store.close()  # a fork must not share the connection
                 listeners.start()
                 self._service.ready()
-                self._store.be_patient(_PATIENCE)
-                self._go_round(self._wake_ups)
+                self._store.set_patience(_PATIENCE)
+                self._loop(self._wake_ups)
                 self._service.ending(afresh=self.signals.afresh)
                 if self.signals.afresh:
                     signal.pthread_sigmask(signal.SIG_BLOCK, AFRESH)
@@ -126,30 +126,30 @@ class Worker:
             doorbell.close()
         return self.summary
 
-    def _go_round(self, wake_ups: WakeUps) -> None:
+    def _loop(self, wake_ups: WakeUps) -> None:
         while True:
             try:
-                self._obey_signals()
-                self._tell_how_it_does()
+                self._handle_signals()
+                self._report_state()
                 if not self._engine.step(self._source, self):
                     return
-                self._look_around(wake_ups)
+                self._check(wake_ups)
             except Unavailable as error:
-                self._hold_out(error)
+                self._wait_for_database(error)
 
     # Signals
 
-    def _obey_signals(self) -> None:
+    def _handle_signals(self) -> None:
         if self.signals.finish:
             self._engine.stop()
         if self._engine.stopping.signals:
             self._engine.stop(self._stay.grace)
         if self.signals.take_kill():
-            self._kill_what_runs()
+            self._kill_running()
         if self.signals.rest != self._source.paused:
             self._pause(self.signals.rest)
 
-    def _kill_what_runs(self) -> None:
+    def _kill_running(self) -> None:
         for child in self._pool.members:
             if child.running is not None:
                 self._pool.kill(child, Outcome("crashed", 0, 0, "retry", error=_KILLED, signal="SIGKILL"))
@@ -162,7 +162,7 @@ class Worker:
             self._engine.assignments.return_spare()
         self._engine.look.changed()
 
-    # How it does
+    # Its state, for the registry of workers and systemd
 
     def _heartbeat(self) -> Heartbeat:
         return Heartbeat(self._state, self.summary.ended, self._memory())
@@ -176,7 +176,7 @@ class Worker:
     def _memory(self) -> int:
         return memory.pss(child.pid for child in self._pool.members)
 
-    def _tell_how_it_does(self) -> None:
+    def _report_state(self) -> None:
         state = self._state
         if state != self._known_as:
             self._known_as = state
@@ -186,14 +186,14 @@ class Worker:
             self._service.ending(afresh=self.signals.afresh)
         self._service.status(f"{state}, {self._pool.in_hand} jobs in hand, {self.summary.ended} done")
 
-    # What it does beside its jobs
+    # Between its jobs
 
     def _has_room(self) -> bool:
-        """Whether it could take more. While it can't, rings wait: however many there are, it is one look."""
+        """Tell whether it could take more jobs. Until then wake-ups are left unread: one look answers them all."""
         return bool(self._engine.assignments.takers()) and not self._source.exhausted and not self._source.paused
 
-    def _look_around(self, wake_ups: WakeUps) -> None:
-        """See whether it was woken, whether others have died, and how much memory is taken."""
+    def _check(self, wake_ups: WakeUps) -> None:
+        """Read wake-ups; now and then check for dead runners and listeners, and the memory used."""
         now = time.monotonic()
         if now >= self._look_twice_at:
             self._look_twice_at = math.inf
@@ -202,14 +202,14 @@ class Worker:
             self._engine.look.changed()
         if self._pool.in_hand or self._engine.settling.ended or self._source.paused:
             self._worked_at = now
-        if now >= self._neighbours_at:
-            self._neighbours_at = now + random.uniform(0.5, 1) * _NEIGHBOURS
-            self._help_neighbours(wake_ups[1])
+        if now >= self._checks_at:
+            self._checks_at = now + random.uniform(0.5, 1) * _CHECKS
+            self._check_others(wake_ups[1])
             self._check_memory()
 
-    def _help_neighbours(self, listeners: Listeners) -> None:
+    def _check_others(self, listeners: Listeners) -> None:
         listeners.restart_dead()
-        if remains_of_the_dead(self._config):
+        if any_runner_died(self._config):
             self._engine.upkeep.do(self._name)
 
     def _check_memory(self) -> None:
@@ -221,24 +221,24 @@ class Worker:
             log.info("%s and its children take %d MiB: it ends", self._name, taken >> 20)
             self._engine.stop()
 
-    # When it sleeps and ends, for the engine
+    # Called by the engine
 
     def is_over(self) -> bool:
-        """Whether one of its limits is reached, or it was told to stop."""
+        """Tell whether a limit is reached or it was told to stop."""
         idle = self._stay.idle
         return self._source.exhausted or (idle is not None and time.monotonic() >= self._worked_at + idle)
 
     def pause(self) -> float:
-        """Seconds until something has to be done that no wake-up tells of."""
-        return max(0.0, min(self._appointments()) - time.monotonic())
+        """Return the seconds until something has to be done for which no wake-up comes."""
+        return max(0.0, min(self._next_times()) - time.monotonic())
 
     def watched(self) -> tuple[int, ...]:
-        """What wakes it, while it could take more jobs."""
+        """Return the descriptors that wake it, none while it can't take more jobs."""
         return tuple(source.fd for source in self._wake_ups or ()) if self._has_room() else ()
 
-    def _appointments(self) -> Iterator[float]:
+    def _next_times(self) -> Iterator[float]:
         look, plan = self._engine.look, self._stay.plan
-        yield from (self._engine.next_appointment, self._neighbours_at, self._look_twice_at)
+        yield from (self._engine.next_appointment, self._checks_at, self._look_twice_at)
         if not self._source.paused:
             yield look.at
         for due in (look.due, self._engine.upkeep.schedules_due):
@@ -253,10 +253,10 @@ class Worker:
 
     # Without a database
 
-    def _hold_out(self, error: Unavailable) -> None:
-        """Let running jobs go on, and keep what they give, until the database is back.
+    def _wait_for_database(self, error: Unavailable) -> None:
+        """Let running jobs go on, and keep their outcomes, until the database is back.
 
-        Raises the error where the worker is to end before that.
+        Raises the error if the worker is to end before that.
         """
         log.warning("the database is away, running jobs go on: %s", error)
         began = time.monotonic()
@@ -265,12 +265,12 @@ class Worker:
             again = time.monotonic() + _RETRY_PAUSE
             while time.monotonic() < again:
                 self._engine.step_without_database()
-                self._obey_without_database()
+                self._handle_signals_without_database()
                 if self._engine.stopping.asked and not self._pool.in_hand:
                     raise error
         log.warning("the database is back after %.0f s", time.monotonic() - began)
 
-    def _obey_without_database(self) -> None:
+    def _handle_signals_without_database(self) -> None:
         self._service.alive()
         signals = self._engine.stopping.signals
         if self.signals.finish or signals:
@@ -278,12 +278,12 @@ class Worker:
         self._engine.stopping.kill_when_over()
 
     def _is_back(self) -> bool:
-        """Whether the database can be reached; if so, leases that are still held are renewed."""
-        self._store.be_patient(0.0)
+        """Tell whether the database can be reached, and renew the leases that are still held."""
+        self._store.set_patience(0.0)
         try:
             self._engine.resume()
         except Unavailable:
             return False
         finally:
-            self._store.be_patient(_PATIENCE)
+            self._store.set_patience(_PATIENCE)
         return True

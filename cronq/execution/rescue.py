@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.execution import journal, leftovers
-from cronq.locks import Remains, remove_unnamed
+from cronq.locks import DeadWorker, remove_unnamed
 from cronq.model.job import Failure
 from cronq.model.outcome import Outcome, Settlement
 from cronq.model.settlement import not_started, settlement
@@ -69,15 +69,15 @@ class Rescuer:
         if from_afar:
             self._forget_silent([seen[name] for name in seen.keys() - owners - here])
         for worker in sorted({*owners, *here} - {besides}):
-            with Remains(self._config, worker) as remains:
-                if not (remains.found or from_afar):
+            with DeadWorker(self._config, worker) as dead:
+                if not (dead.found or from_afar):
                     continue
-                if remains.mine or self._all_dead(worker, remains):
-                    settled += self._rescue(worker, remains, besides)
+                if dead.mine or self._all_dead(worker, dead):
+                    settled += self._rescue(worker, dead, besides)
                     if worker in self._living_on:
                         continue
-                    remains.forget()
-                    if worker in seen and self._is_gone(remains, seen[worker]):
+                    dead.forget()
+                    if worker in seen and self._is_gone(dead, seen[worker]):
                         self._store.workers.unregister(worker)
         return settled
 
@@ -100,42 +100,42 @@ class Rescuer:
         if any(seen_at < self._silent_since() for seen_at in seen):
             self._store.workers.forget_silent(self._silent_since())
 
-    def _is_gone(self, remains: Remains, seen_at: int) -> bool:
+    def _is_gone(self, dead: DeadWorker, seen_at: int) -> bool:
         """Whether a worker whose jobs are free is dead: of one on another host, only its silence tells."""
-        return remains.found or seen_at < self._silent_since()
+        return dead.found or seen_at < self._silent_since()
 
     def _silent_since(self) -> int:
         return self._store.clock.now() - round(_SILENCE * self._config.lease * SECOND)
 
-    def _all_dead(self, worker: str, remains: Remains) -> bool:
+    def _all_dead(self, worker: str, dead: DeadWorker) -> bool:
         """Whether a runner is dead whose lock is still held, by children or by what they forked.
 
         Children die with their runner where the kernel can see to it. What is left of them is
         killed; what was left running on purpose may keep the lock, and is no reason to wait.
         """
-        if not remains.runner_is_dead:
+        if not dead.runner_is_dead:
             return False
         for book in journal.left_by(self._config, worker):
             if book.child_lives:
                 leftovers.end(book, patience=0)
             book.close()
         deadline = time.monotonic() + _DYING
-        while not remains.take() and time.monotonic() < deadline:
+        while not dead.take() and time.monotonic() < deadline:
             time.sleep(0.01)
         return True
 
-    def _rescue(self, worker: str, remains: Remains, heir: str) -> list[Settlement]:
-        if not remains.found:
-            return self._rescue_from_afar(worker, remains, heir)
+    def _rescue(self, worker: str, dead: DeadWorker, heir: str) -> list[Settlement]:
+        if not dead.found:
+            return self._rescue_from_afar(worker, dead, heir)
         lost = list(journal.set_aside_unreadable(self._config, worker))
         for said in lost:
             log.warning("%s; the lease of what it was about ends by itself", said)
         books = list(journal.left_by(self._config, worker))
         entries = [entry for book in books for entry in book.ended()]
         over = {(entry.job_id, entry.token) for entry in entries}
-        alive = [book for book in books if book.current()[:2] not in over and not self._is_over(book, remains)]
+        alive = [book for book in books if book.current()[:2] not in over and not self._is_over(book, dead)]
         settled = self._settle_ended(worker, entries)
-        settled += self._settle_cut_off(worker, remains, [book for book in books if book not in alive])
+        settled += self._settle_cut_off(worker, dead, [book for book in books if book not in alive])
         if not lost:
             self._release_untouched(worker, besides={book.current()[:2] for book in alive})
         self._keep(worker, alive)
@@ -143,10 +143,10 @@ class Rescuer:
             book.close() if book in alive else book.remove()
         return settled
 
-    def _is_over(self, book: JournalFile, remains: Remains) -> bool:
+    def _is_over(self, book: JournalFile, dead: DeadWorker) -> bool:
         """Whether nothing lives any more of the attempt that a child was running last."""
         begun = book.current()[0]
-        return remains.rebooted or not begun or leftovers.end(book, patience=_DYING)
+        return dead.rebooted or not begun or leftovers.end(book, patience=_DYING)
 
     def _keep(self, worker: str, alive: Sequence[JournalFile]) -> None:
         """Keep the leases of attempts that can't be ended: no runner starts those jobs again before they are over."""
@@ -160,11 +160,11 @@ class Rescuer:
                 message = "job %d is not started again before %s has ended, which cronq may not kill"
                 log.warning(message, book.current()[0], leftovers.described(book))
 
-    def _rescue_from_afar(self, worker: str, remains: Remains, heir: str) -> list[Settlement]:
+    def _rescue_from_afar(self, worker: str, dead: DeadWorker, heir: str) -> list[Settlement]:
         """The same for a worker that only its leases tell of, on another host perhaps: when they have ended."""
         # Under a name of their own: if the heir dies here, nobody must take them for claims that it never started.
         over = self._store.take_over(worker, heir=f"{heir}{_RESCUER}")
-        death = _Death(worker.removesuffix(_RESCUER), remains, self._store.clock.now())
+        death = _Death(worker.removesuffix(_RESCUER), dead, self._store.clock.now())
         if over:
             log.warning("rescued %d jobs of %s, whose leases had ended", len(over), death.worker)
         return self._settle([(held.job, _crashed(held, death, None)) for held in over])
@@ -174,14 +174,14 @@ class Rescuer:
         ended = [(held[key], entry.outcome) for entry in entries if (key := (entry.job_id, entry.token)) in held]
         return self._settle(ended)
 
-    def _settle_cut_off(self, worker: str, remains: Remains, books: list[JournalFile]) -> list[Settlement]:
+    def _settle_cut_off(self, worker: str, dead: DeadWorker, books: list[JournalFile]) -> list[Settlement]:
         now = self._store.clock.now()
         begun = {book.current()[:2]: book.current()[2] for book in books}
         cut_off = []
         for held in self._store.held_by(worker):
             key = (held.job.id, held.job.token)
-            if key in begun or remains.rebooted:
-                cut_off.append((held.job, _crashed(held, _Death(worker, remains, now), begun.get(key))))
+            if key in begun or dead.rebooted:
+                cut_off.append((held.job, _crashed(held, _Death(worker, dead, now), begun.get(key))))
         if cut_off:
             log.warning("rescued %d jobs of %s that were cut off", len(cut_off), worker)
         return self._settle(cut_off)
@@ -212,16 +212,16 @@ class Rescuer:
 
 class _Death(NamedTuple):
     worker: str
-    remains: Remains
+    dead: DeadWorker
     now: int
 
 
 def _crashed(held: Held, death: _Death, begun: int | None) -> Outcome:
-    why = _KILLED if death.remains.found else _UNKNOWN
-    if death.remains.rebooted:
+    why = _KILLED if death.dead.found else _UNKNOWN
+    if death.dead.rebooted:
         why = _REBOOTED
     started = held.claimed_at
-    if begun is not None and not death.remains.rebooted:
+    if begun is not None and not death.dead.rebooted:
         started = death.now - (time.monotonic_ns() - begun) * SECOND // 1_000_000_000
     error = Failure("ExecutorDied", why.format(worker=death.worker))
     if why is _KILLED:

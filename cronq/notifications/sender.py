@@ -52,6 +52,6 @@ class Sender:
         return notices
 
     def _carry(self, notices: Sequence[Notice]) -> None:
-        locks.let_go()
+        locks.drop_inherited()
         self._let_go()
         channels.deliver(notices, self._ways)

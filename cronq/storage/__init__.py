@@ -1,1 +1,1 @@
-"""Jobs in a database: drivers, SQL texts, tables and migrations, one module per group of operations."""
+"""Keep jobs in a database: drivers, statements, tables and migrations, one module per group of operations."""

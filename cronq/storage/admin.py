@@ -1,4 +1,4 @@
-"""Changing jobs by hand: retry, cancel, kill, clear away."""
+"""Change jobs on a user's request: retry, cancel, kill, delete, and pause queues."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from cronq.storage.wake import Wake
 
 BATCH = 1000
-"""Rows that one maintenance transaction changes at most: other writers wait no longer than for these."""
+"""Rows that one transaction changes at most, so that other writers don't wait long."""
 
 
 class Retried(NamedTuple):
-    """What became of many jobs that were to be retried."""
+    """The result of retrying many jobs."""
 
     changed: list[int]
     refused: dict[int, int]
-    """By the ids of those left as they are, the unfinished twins that have their keys."""
+    """For the id of each job that was refused, the unfinished job (its twin) that has its unique key."""
 
 
 class Admin:
-    """Changes jobs by hand. Workers are woken after each change that makes jobs ready."""
+    """Changes jobs on a user's request. Wakes workers after each change that makes jobs ready."""
 
     def __init__(self, tables: Tables, groups: Groups, wake: Wake) -> None:
         self._tables = tables
@@ -74,14 +74,14 @@ class Admin:
         return due
 
     def retry_all_but_twins(self, ids: Sequence[int]) -> Retried:
-        """The same for as many as possible: a job whose unique key an unfinished twin holds stays as it is.
+        """Retry as many of these jobs as possible: one whose unique key an unfinished job has is left alone.
 
-        Of two with the same key the newer one is taken.
+        Of two with the same key the newer one is retried.
         """
         while True:
             try:
                 retried = self._tables.open().transact(partial(self._retry_many, ids))
-            except Duplicate:  # a twin was enqueued in this moment: the next look finds it
+            except Duplicate:  # a twin was enqueued meanwhile: the next try finds it
                 continue
             self._retried(retried.changed)
             return retried
@@ -121,7 +121,7 @@ class Admin:
         return InvalidInput(f"job {job_id} can't be retried: {who} with the same unique key {key!r} is unfinished")
 
     def cancel(self, ids: Iterable[int], *, reason: str | None = None) -> list[int]:
-        """Cancel jobs that aren't running; returns the ids changed. A group that one held is freed."""
+        """Cancel jobs that aren't running and free the groups they held; returns the ids changed."""
         cancelled, ready = self._tables.open().transact(partial(self._cancel, list(ids), reason))
         for job_id in cancelled:
             step(job_id, "cancelled", why=reason or "")
@@ -130,7 +130,7 @@ class Admin:
         return cancelled
 
     def _cancel(self, ids: Sequence[int], reason: str | None, tx: Transaction) -> tuple[list[int], list[int]]:
-        """Returns the ids cancelled, and those of the jobs that are ready now."""
+        """Cancel in one transaction; returns the ids cancelled and those of the jobs that became ready."""
         now = self._tables.clock.now()
         kind = None if reason is None else "Cancelled"
         groups = self._groups.of(tx, ids)
@@ -147,7 +147,7 @@ class Admin:
         return sorted(changed), ready
 
     def _cancel_many(self, ids: Sequence[int], how: tuple[int, str | None, str | None], tx: Transaction) -> list[int]:
-        """Cancel those that are in no group, so that no other job waits for them."""
+        """Cancel jobs that are in no group: no other job waits for them."""
         free = (
             [row[0] for row in tx.query(self._sql.admin.cancellable, (self._tables.unprepared.many(ids),))]
             if ids
@@ -161,7 +161,7 @@ class Admin:
         return [row[0] for row in tx.query(self._sql.reads.grouped, (self._tables.unprepared.many(ids),))]
 
     def pause(self, queue: str) -> bool:
-        """Stop all claims from a queue; False if it is paused already."""
+        """Pause a queue: no job of it is claimed; returns False if it was paused already."""
         try:
             self._tables.open().execute(self._sql.admin.pause, (queue, self._tables.clock.now()))
         except Duplicate:
@@ -169,7 +169,7 @@ class Admin:
         return True
 
     def resume(self, queue: str) -> bool:
-        """Let a paused queue go on; False if it isn't paused."""
+        """Resume a paused queue; returns False if it isn't paused."""
         resumed = self._tables.open().transact(partial(self._resume, queue))
         if resumed:
             self._wake.committed()

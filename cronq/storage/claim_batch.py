@@ -1,4 +1,4 @@
-"""Lining up a claim: which jobs may run, and which follow one of these in their group."""
+"""Claim a batch of jobs: those that may run, and those that follow one of them in its group."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _Key = tuple[int, int, int, "str | None"]
 
 
 class Wanted(NamedTuple):
-    """What a claim is to take: from these queues, by this filter, so many."""
+    """What a claim is to take: queues, filter and number."""
 
     queues: Sequence[str]
     filter: Filter
@@ -32,18 +32,18 @@ class Wanted(NamedTuple):
 
 
 class LineUp(NamedTuple):
-    """Chosen jobs: ids that may run, and ids that follow one of these in its group."""
+    """The chosen jobs: ids that may run, and ids that follow one of them in its group."""
 
     running: list[int]
     following: list[int]
     grouped: frozenset[int] = frozenset()
-    """Those of both that have a group: they are claimed together or not at all."""
+    """The ids that have a group: they are claimed together or not at all."""
     again: bool = False
-    """Nothing is chosen, but some that stood in the way are blocked now: commit that, and line up anew."""
+    """No job is chosen, but some were blocked: commit that, and choose again."""
 
 
 class BatchClaim:
-    """The ready jobs as one claim sees them in its transaction.
+    """Chooses jobs in the transaction of one claim.
 
     `share` is the part of the front for this claim where several runners claim at once.
     """
@@ -59,7 +59,7 @@ class BatchClaim:
         self._locked: set[str] = set()
 
     def choose(self) -> LineUp:
-        """Choose what to claim. The groups of the chosen are held afterwards, others in them blocked."""
+        """Choose what to claim; holds the groups of the chosen jobs, and blocks the others in them."""
         chosen = self._line_up()
         if self._locked:
             self._tx.execute(self._sql.groups.unlock_groups, (self._many(sorted(self._locked)),))
@@ -79,11 +79,11 @@ class BatchClaim:
             for group in held:
                 self._tx.execute(self._sql.groups.block, (group, self._many([holders[group]])))
             if self._sql.dialect.server:
-                # No more groups are locked by who has locked jobs, or two would wait crosswise.
+                # After jobs no groups may be locked, or two claims would deadlock.
                 return LineUp([], [], again=True)
 
     def _holders(self, groups: list[str]) -> dict[str, int]:
-        # On a server they are locked first, held or not, and by name: no two claims wait crosswise.
+        # On a server they are locked first, held or not, and by name, so that claims don't deadlock.
         if self._sql.dialect.server:
             self._tx.execute(self._sql.groups.lock_groups(len(groups)), groups)
             self._locked.update(groups)
@@ -106,7 +106,7 @@ class BatchClaim:
             members = sorted({*members, *self._members(group)})
             holder = holders.get(group, members[0][2])
             heads[group] = next(key for key in members if key[2] == holder)
-            # A holder that was retried may stand behind others by now; who follows it is the first of them.
+            # A holder that was retried may come after others by now; its follower is the first of them.
             keys += members if members[0] == heads[group] else [heads[group]]
         chosen = sorted(keys)[: self._wanted.limit]
         picked = {key[2] for key in chosen}
@@ -123,17 +123,17 @@ class BatchClaim:
         return LineUp([key[2] for key in chosen if key[2] not in grouped - leading], following, grouped)
 
     def _members(self, group: str) -> list[_Key]:
-        """The first of the group in claim order, also those that stand far behind in the line."""
+        """The first jobs of the group in claim order, also those beyond the front."""
         queues, wanted, limit = self._wanted
         bounds = (group, wanted.lowest, wanted.highest, self._many(queues), limit)
         return self._tx.query(self._sql.claim.members, (*bounds, *bounds))
 
 
 class Slices:
-    """Which part of the front a claim takes, so that runners don't wait for each other's rows.
+    """Spreads claims over the front, so that runners don't wait for each other's rows.
 
-    Alone, a runner takes the very front. When rows it had chosen were gone, the front is cut
-    into more slices, of which it takes one at random; when that stops, into fewer again.
+    Alone, a runner takes the first rows. When another one had claimed rows that it chose, it divides
+    the front into more slices and takes one at random; without conflicts it divides into fewer again.
     """
 
     def __init__(self, chance: Callable[[int], int]) -> None:
@@ -149,7 +149,7 @@ class Slices:
         return front[start : start + limit]
 
     def learn(self, *, wanted: int, taken: int) -> None:
-        """Note how many of the chosen rows were still there."""
+        """Note how many of the chosen rows could be claimed."""
         self._quiet = 0 if taken < wanted else self._quiet + 1
         if taken < wanted:
             self.slices = min(_MOST_SLICES, self.slices * 2)
@@ -172,7 +172,7 @@ def _by_group(front: Iterable[_Key]) -> dict[str, list[_Key]]:
 
 
 class BatchClaimer:
-    """Claims due jobs, and remembers how many runners were in its way."""
+    """Claims due jobs, in slices that depend on earlier conflicts with other runners."""
 
     def __init__(self, tables: Tables, chance: Random) -> None:
         self._tables = tables
@@ -202,7 +202,7 @@ class BatchClaimer:
         return sorted(taken, key=lambda job: (job.priority, job.available_at, job.id))
 
     def _take_from(self, tx: Transaction, *, wanted: Wanted, lease: Lease, chosen: list[int]) -> list[Claimed] | None:
-        """`chosen` is told which rows the claim is about, for the case that its COMMIT gets no answer."""
+        """Claim in one transaction; appends the chosen ids to `chosen`, in case the COMMIT's answer gets lost."""
         many = self._tables.unprepared.many
         line = BatchClaim(tx, self._sql, wanted, many=many, share=self.slices).choose()
         chosen[:] = [*line.running, *line.following]
@@ -217,13 +217,13 @@ class BatchClaimer:
         return taken
 
     def _check(self, taken: list[Claimed], grouped: frozenset[int]) -> None:
-        """Another runner was quicker with some of the rows: without any, or without all of a group, start anew."""
+        """Start again if another runner has claimed all of the rows, or some of a group."""
         if not taken or not grouped <= {job.id for job in taken}:
             self.slices.learn(wanted=1, taken=0)
             raise Conflict("claim")
 
     def _landed(self, lease: Lease, chosen: list[int]) -> list[Claimed] | None:
-        """What a claim took whose COMMIT got no answer. Its rows are locked until that is decided."""
+        """The jobs of a claim whose COMMIT got no answer. Reading waits until the server has decided it."""
         if not chosen:
             return None
         parameters = (self._tables.unprepared.many(sorted(chosen)), lease.token)

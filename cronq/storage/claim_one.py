@@ -1,7 +1,6 @@
-"""Claiming one job by its id, with nothing but the driver: what `serve-inetd` starts with.
+"""Claim one job by its id; imports little, because each start of `serve-inetd` does it.
 
-The same guarded claim as everywhere: due, its queue not paused, its group free and nobody in line
-before it, and nobody else quicker.
+The job must be due, its queue not paused, and its group free without an earlier job in it.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ _IN_LINE = ("ready", "blocked")
 
 
 class Refused(Exception):
-    """The job can't be started now; the text says why, like `unknown`, `blocked by 40` or `paused`."""
+    """The job can't be started now; the text is the reason: `unknown`, `blocked by 40`, `paused`."""
 
 
 class Lease:
-    """A worker's hold on the jobs of one claim: since when, and until when unless renewed; instants."""
+    """A worker's lease on the jobs of one claim; it ends at an instant unless it is renewed."""
 
     __slots__ = ("now", "process", "token", "until", "worker")
 
@@ -35,13 +34,13 @@ class Lease:
         self.now = now
         self.until = now + round(seconds * SECOND)
         self.token = int.from_bytes(os.urandom(8), "big") >> 2 or 1
-        """Fences every update of these jobs until they are settled."""
+        """Each update of these jobs names it, until they are settled."""
         self.process = (os.uname().nodename, os.getpid())
         """Host and pid."""
 
     @property
     def parameters(self) -> tuple[object, ...]:
-        """As the claiming statements take it."""
+        """The parameters of the claiming statements."""
         return self.worker, self.token, self.until, self.now, *self.process
 
 
@@ -49,7 +48,7 @@ def claim_one(tables: Tables, job_id: int, lease: Lease) -> Row:
     """Claim exactly this job; returns its row in the order of cronq.model.job.Claimed. Raises Refused."""
     database = tables.open()
     picking = _Picking(database, tables.sql, job_id, lease)
-    picking.look(database)  # whoever is refused takes no lock
+    picking.look(database)  # without a lock: most refusals end here
     return database.transact(picking.take, picking.landed)
 
 
@@ -62,7 +61,7 @@ class _Picking:
         self._chosen = database.many([job_id])
 
     def look(self, connection: Connection) -> Row:
-        """Where the job stands in line: state, group, priority, instant. Raises Refused if it stands in none."""
+        """Read the job's state, group, priority and due time. Raises Refused if it can't be claimed."""
         rows = connection.query(self._sql.claim.asked_for, (self._id,))
         if not rows:
             raise Refused("unknown")
@@ -113,6 +112,6 @@ class _Picking:
         return tx.query(self._sql.claim.taken, (self._chosen, self._lease.token))
 
     def landed(self) -> Row | None:
-        """The job, if a claim whose COMMIT got no answer has taken it."""
+        """Return the job if it was claimed, after a COMMIT whose answer got lost."""
         rows = self._database.query(self._sql.claim.landed, (self._chosen, self._lease.token))
         return rows[0] if rows else None

@@ -1,4 +1,4 @@
-"""Rows that were damaged or written by hand: what can't be read of them is left out, and a warning says what it is."""
+"""Read rows that were damaged or written by hand: values that can't be read are replaced, with a warning each."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from cronq.storage.drivers.database import Row
 
 UNREADABLE = (ValueError, TypeError, AttributeError, OverflowError, RecursionError, LookupError)
-"""What comes of a row that isn't as cronq writes it."""
+"""What converting such a row raises."""
 
 _SHOWN = 60
 _MOST = 2**63
 
 
 def readable_job(row: Row) -> tuple[Row, tuple[str, ...]]:
-    """The row of a job with a default for each value that can't be read, and a sentence about each."""
+    """Return a job's row with a default for each value that can't be read, and a warning about each."""
     said: list[str] = []
     mended = [_readable(name, value, said) for name, value in zip(_COLUMNS, row, strict=True)]
     return tuple(mended), tuple(said)
@@ -92,7 +92,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], object], Any, bool]] = {
     **dict.fromkeys(("pid", "peak_memory", "memory_before", "blocked_by"), (_whole, None, False)),
     **dict.fromkeys(("time_limit", "cpu_time"), (_number, None, False)),
 }
-"""How each column is checked, what stands for it, and whether it must be there; the others are texts."""
+"""How each column is checked, its default, and whether NULL is refused; other columns are texts."""
 
 _TYPES: dict[object, set[type]] = {_whole: {int}, _instant: {int}, _number: {int, float}}
 KINDS = tuple(frozenset({type(None)} | _TYPES.get(_CHECKS.get(name, (_text,))[0], {str})) for name in _COLUMNS)

@@ -1,9 +1,9 @@
-"""Accepting jobs: each call's jobs get into the database once, whatever happens to the answer.
+"""Insert new jobs exactly once, also when the database's answer gets lost.
 
 On a server each new row has a token from its call, unique together with the call's instant. An
-INSERT or COMMIT whose answer got lost is simply repeated: where the jobs had been stored, the
-repetition meets their tokens, even if they have been claimed, run and ended meanwhile, and
-where the lost one is still on its way, it waits for that one.
+INSERT or COMMIT whose answer got lost is repeated: if the jobs were stored, the repetition meets
+their tokens, even if they have been claimed, run and ended meanwhile; if the first one is still
+in progress, the repetition waits for it.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 _BITS = 62
 
 _AT_ONCE = 500
-"""Jobs whose arguments travel in one parameter: its length is limited."""
+"""Jobs whose arguments are sent in one parameter: its length is limited."""
 
 
 class _Call(NamedTuple):
-    """One call's jobs: when they came, and the token of the first; the others' count up."""
+    """The instant of one call, and the token of its first job; the others' tokens count up."""
 
     now: int
     token: int | None
 
 
 class Inserter:
-    """Puts new jobs into the database: scheduled, ready, or blocked where their group is held."""
+    """Inserts new jobs as scheduled, ready, or blocked if their group is held."""
 
     def __init__(self, tables: Tables, chance: Random) -> None:
         self._tables = tables
@@ -62,7 +62,7 @@ class Inserter:
             return self._stored(jobs, call)
 
     def accept_through(self, connection: CallerConnection, jobs: Iterable[NewJob], *, now: int) -> list[Enqueued]:
-        """The same in the caller's transaction, whose COMMIT is the caller's business."""
+        """Store all jobs or none in the caller's transaction, which the caller commits."""
         call = _Call(now, None)
         return [self._insert(connection, job, call) for job in jobs]
 
@@ -90,11 +90,11 @@ class Inserter:
             if job_id is not None:
                 return Enqueued(job_id, existing=False)
             found = self._met(connection, job, call)
-            if found:  # else the twin has ended in between
+            if found:  # else the twin has ended meanwhile
                 return found
 
     def _met(self, connection: Connection, job: NewJob, call: _Call) -> Enqueued | None:
-        """What kept a unique job out: the job itself, where an answer got lost, or its twin."""
+        """Find what prevented the INSERT of a unique job: its twin, or the job itself after a lost answer."""
         if call.token is not None:
             itself = connection.query(self._sql.enqueue.arrived, (call.now, call.token, call.token))
             if itself:
@@ -120,7 +120,7 @@ class Inserter:
         return [Enqueued(job_id, existing=False) for job_id in tx.insert_many(self._sql.enqueue.enqueue, new)]
 
     def _insert_alike(self, tx: Transaction, jobs: Sequence[NewJob], first: tuple[Any, ...]) -> list[Enqueued]:
-        """A statement for many jobs takes a third of the time that one for each takes, on SQLite."""
+        """Insert many jobs with one statement: a third of the time that one for each takes, on SQLite."""
         task, _, *rest = first
         last = 0
         for start in range(0, len(jobs), _AT_ONCE):
@@ -132,11 +132,11 @@ class Inserter:
     def _insert_unless_twins(
         self, tx: Transaction, jobs: Sequence[NewJob], new: Sequence[tuple[Any, ...]], call: _Call
     ) -> list[Enqueued]:
-        """A statement for many jobs, and then a look which of them are there and whom the others met."""
+        """Insert many jobs with one statement, then read which were stored, and the twins of the others."""
         found: dict[int, Enqueued] = {}
         if self._sql.enqueue.batch_turn and sum(job.unique for job in jobs) > 1:
             tx.query(self._sql.enqueue.batch_turn)
-        while len(found) < len(jobs):  # else a twin has ended in between
+        while len(found) < len(jobs):  # a twin may have ended meanwhile
             missing = [number for number in range(len(jobs)) if number not in found]
             tx.insert_unless_twins(self._sql.enqueue.enqueue, [new[number] for number in missing])
             found.update(self._arrived(tx, len(jobs), call))
@@ -151,17 +151,17 @@ class Inserter:
         return [found[number] for number in range(len(jobs))]
 
     def _arrived(self, connection: Connection, count: int, call: _Call) -> dict[int, Enqueued]:
-        """Those of a call's jobs that are there, by their number in the call."""
+        """Read which of a call's jobs are stored, by their number in the call."""
         first = call.token or 0
         there = connection.query(self._sql.enqueue.arrived, (call.now, first, first + count - 1))
         return {token - first: Enqueued(job_id, existing=False) for job_id, token in there}
 
     def _stored(self, jobs: Sequence[NewJob], call: _Call) -> list[Enqueued]:
-        """A call's jobs that an earlier try had stored, unknown to us."""
+        """Read a call's jobs that an earlier try has stored, whose answer got lost."""
         there = self._arrived(self._tables.open(), len(jobs), call)
         return [there[number] for number in range(len(jobs))]
 
 
 def _are_alike(jobs: Sequence[NewJob]) -> bool:
-    """Whether the jobs differ in nothing but their arguments."""
+    """Tell whether the jobs differ only in their arguments."""
     return all(job.task == jobs[0].task and job[2:] == jobs[0][2:] for job in jobs)

@@ -1,7 +1,7 @@
-"""What failed alike: failures with one cause get one fingerprint.
+"""Group failures that have the same cause by a fingerprint.
 
-Computed when asked, not stored: jobs of any age and of any version of cronq fall into the same
-groups, and no job pays for it when it is settled. 100,000 failures take about a second.
+Computed when it is read, not stored: that costs nothing when a job is settled, and holds for jobs
+of any age and version of cronq. 100,000 failures take about a second.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ COLUMNS = (
     "task, CASE WHEN task = 'command' THEN substr(args, 1, 300) END AS subject, error_class,"
     " substr(error_message, 1, 300) AS message"
 )
-"""What a fingerprint is made of, as a statement asks for it."""
+"""The columns from which a fingerprint is made."""
 
 _PARTICULAR = re.compile(
     r"""(?<!\w)'[^'\n]*'(?!\w) | (?<!\w)"[^"\n]*"(?!\w)"""  # quoted
@@ -36,7 +36,7 @@ _FINGERPRINT = re.compile(r"[0-9a-f]{8}")
 
 
 class FailureGroup(NamedTuple):
-    """The jobs that failed for one reason, as their last attempt tells it."""
+    """The jobs whose last attempts failed for the same reason."""
 
     fingerprint: str
     task: str
@@ -44,15 +44,15 @@ class FailureGroup(NamedTuple):
     """The beginning of one of the commands; empty for other tasks."""
     error_class: str
     message: str
-    """Of one of them."""
+    """The message of one of them."""
     jobs: int
     failed: int
-    """So many of them for good; the others are tried again."""
+    """How many of them failed for good; the others are retried."""
     first_seen: int
     last_seen: int
-    """Instants of the oldest of their failures and of the newest."""
+    """Instants of their oldest and newest failure."""
     example: int
-    """The id of the newest one."""
+    """The id of the newest job."""
 
 
 def statement(jobs: str, attempts: str, where: str) -> str:
@@ -71,17 +71,17 @@ def statement(jobs: str, attempts: str, where: str) -> str:
 
 
 def gist(text: str) -> str:
-    """The text without what differs from one time to the next: numbers, hashes, whatever is quoted."""
+    """Replace what varies in a text by `#`: numbers, hashes, quoted parts."""
     return _SPACES.sub(" ", _PARTICULAR.sub("#", text)).strip()
 
 
 def fingerprint(task: str, subject: str | None, error_class: str, message: str | None) -> str:
-    """Eight hex digits, the same for failures of one kind.
+    """Return eight hex digits that are the same for failures of one kind.
 
-    `subject` is the beginning of a command's arguments: commands are told apart by it.
+    `subject` is the beginning of a command's arguments, and distinguishes commands.
     """
     told = message or ""
-    if error_class == "ExitStatus":  # its number is what tells one from another
+    if error_class == "ExitStatus":  # only the number distinguishes these
         status, _, said = told.partition(":")
         return _hashed(task, error_class, status, gist(said), gist((subject or "").replace('"', " ")))
     return _hashed(task, error_class, gist(told), gist((subject or "").replace('"', " ")))
@@ -94,20 +94,17 @@ def _hashed(*parts: str) -> str:
 
 
 def is_fingerprint(text: str) -> bool:
-    """Whether the text has the form of a fingerprint; else it names an error's class."""
+    """Tell whether the text has the form of a fingerprint; else it is the name of an error's class."""
     return _FINGERPRINT.fullmatch(text) is not None
 
 
 def fits(row: Row, fingerprints: frozenset[str], errors: Sequence[str]) -> bool:
-    """Whether a row that begins with task, subject, error class and message is one of these failures."""
+    """Tell whether a row of COLUMNS is one of these failures."""
     return row[2] in errors or fingerprint(*row[:4]) in fingerprints
 
 
 def grouped(rows: Iterable[Row]) -> list[FailureGroup]:
-    """Rows of like failures put together by fingerprint, the largest group first.
-
-    A row is what the statement gives.
-    """
+    """Group the statement's rows by fingerprint, the largest group first."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(fingerprint(*row[:4]), []).append(row)
@@ -123,7 +120,7 @@ def _together(mark: str, rows: Sequence[Row]) -> FailureGroup:
 
 
 def _command(subject: str | None) -> str:
-    """The command in the beginning of a job's arguments, which may end in the middle of the JSON."""
+    """Read the command from the beginning of a job's arguments, JSON that may be cut off."""
     if subject is None:
         return ""
     _, _, told = subject.partition(":")

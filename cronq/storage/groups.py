@@ -1,4 +1,4 @@
-"""Groups, whose jobs run one at a time: locking their rows, and letting the next job go on."""
+"""Lock, hold and free groups, whose jobs run one at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Groups:
-    """The rows of groups that are held, inside of a transaction."""
+    """Changes the rows of held groups inside of a transaction."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -20,7 +20,7 @@ class Groups:
 
     def lock(self, tx: Transaction, groups: Sequence[str]) -> None:
         """Keep other transactions out of these groups, held or not."""
-        # Else two that cancel the first of a group at once would each leave the next one to the other.
+        # Else two that cancel a group's first jobs at once would both leave its next job blocked.
         if self._sql.dialect.server and groups:
             tx.execute(self._sql.groups.lock_groups(len(groups)), groups)
 

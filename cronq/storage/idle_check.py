@@ -1,10 +1,10 @@
-"""Is there anything to do? Asked 1,440 times a day, so with nothing but the driver."""
+"""Check whether a run has anything to do; imports only the driver, because cron asks 1,440 times a day."""
 
 from __future__ import annotations
 
 import os
 
-from cronq.locks import remains_of_the_dead
+from cronq.locks import any_runner_died
 from cronq.storage.drivers.opening import open_database
 from cronq.storage.schema_version import is_current
 
@@ -21,23 +21,23 @@ _FUTURE = "(state = 'scheduled' OR state = 'retrying' OR state = 'waiting')"
 
 
 def anything_to_do(config: Config, clock: Clock) -> bool:
-    """Whether a run would find due jobs, something that a dead runner left, ended jobs to prune, or good news to tell.
+    """Tell whether there are due jobs, jobs of dead runners, jobs to prune, or a recovered queue to report.
 
-    What runners on this host left is known by their liveness locks, of others by the end of a lease.
-    True also where the database or its tables don't exist yet or are old: the run makes them. Raises
-    Unavailable when the database can't be read.
+    Dead runners of this host are found by their liveness locks, others by leases that have ended.
+    True also if the database or its tables don't exist or are old: the run makes them. Raises
+    Unavailable if the database can't be read.
     """
     path = config.sqlite_path()
     if path is not None and not os.path.exists(path):  # noqa: PTH110 - pathlib costs 10 ms
         return True
-    if remains_of_the_dead(config):
+    if any_runner_died(config):
         return True
     database = open_database(config)
     try:
         return (
             not is_current(database, config.table_prefix)
             or _is_due(database, config, clock)
-            or _has_good_news(database, config, clock)
+            or _has_recovered(database, config, clock)
         )
     finally:
         database.close()
@@ -53,18 +53,18 @@ def _is_due(database: Database, config: Config, clock: Clock) -> bool:
     return bool(found[0][0])
 
 
-def _has_good_news(database: Database, config: Config, clock: Clock) -> bool:
-    """Whether a queue is healthy again, and the configuration says whom to tell."""
+def _has_recovered(database: Database, config: Config, clock: Clock) -> bool:
+    """Tell whether a queue is healthy again and notifications are configured."""
     if not (config.notify or config.notify_command):
         return False
-    from cronq.storage.incidents import Incidents  # here, not above: few have anybody to tell
+    from cronq.storage.incidents import Incidents  # here, not above: few configure notifications
     from cronq.storage.tables import Tables
 
     return Incidents(Tables(config, clock, database)).any_recovered()
 
 
 def idle_statement(prefix: str, family: str = "sqlite") -> str:
-    """1 when a run has anything to do: due jobs, leases that have ended, due schedules, or ended jobs to prune.
+    """Build the statement that returns 1 if jobs or schedules are due, leases have ended, or jobs are to be pruned.
 
     Indexes: ready, future, held, due (of schedules), ended (SQLite: counted, a step for each queue).
     """

@@ -1,7 +1,7 @@
-"""The jobs of which a person was told, by queue: they say when the queue is healthy again.
+"""Remember the jobs that were notified as failed, by queue, to notify when the queue is healthy again.
 
-A queue is healthy when each of them has finished, was cancelled or is gone. A job that was retried
-by hand is not well until it has finished.
+A queue is healthy when each of them has finished, was cancelled or deleted. A job that is retried
+counts as failed until it has finished.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 
 class Incidents:
-    """The marks, in the database: whichever host finds a queue healthy, a person is told once."""
+    """The jobs in the database that were notified; several hosts report a recovery once."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._sql = tables.sql
 
     def mark(self, ids: Iterable[int]) -> None:
-        """Remember that a person was told of these jobs."""
+        """Remember that these jobs were notified."""
         database, told = self._tables.open(), sorted(set(ids))
         if told:
-            with suppress(Duplicate):  # somebody remembers it already
+            with suppress(Duplicate):  # it is remembered already
                 database.execute(self._sql.incidents.record, (self._tables.clock.now(), database.many(told)))
 
     def any_recovered(self) -> bool:
-        """Whether a queue is healthy again and nobody has been told."""
+        """Tell whether a queue is healthy again without a notification yet."""
         return any(self._is_healed(queue) for queue in self._queues())
 
     def take_recovered(self) -> list[str]:
-        """The queues that are healthy again; each is given to one asker only."""
+        """Take the queues that are healthy again; of several callers only one gets a queue."""
         return [queue for queue in self._queues() if self._is_healed(queue) and self._take(queue)]
 
     def _queues(self) -> list[str]:
@@ -51,7 +51,7 @@ class Incidents:
         return self._tables.open().transact(partial(self._forget, queue))
 
     def _forget(self, queue: str, tx: Transaction) -> bool:
-        """Remove the marks; False where another one was quicker, or a job got into trouble just now."""
+        """Forget a queue's jobs; returns False if another host did, or another job failed meanwhile."""
         ids = [row[0] for row in tx.query(self._sql.incidents.jobs_of, (queue,))]
         if not ids or tx.query(self._sql.incidents.still_open, (queue,)):
             return False

@@ -1,7 +1,7 @@
-"""What one worker of all hosts does at a time: whoever holds the lease on it.
+"""Elect the leader, the one worker of all hosts that does the maintenance: it holds a lease.
 
-Others may think for a moment that they hold it, too, when a clock or the network is wrong;
-what is done under it must be safe to do twice.
+Two may hold it for a moment if a clock or the network is wrong, so maintenance must be safe to
+do twice.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _NAME = "maintenance"
 
 
 class Leadership:
-    """The lease on maintaining what all hosts share. On SQLite there is one host, and nothing to hold."""
+    """The leader's lease. On SQLite there is one host, and each runner counts as leader."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -27,7 +27,7 @@ class Leadership:
         """Whether several hosts may share the tables."""
 
     def hold(self, worker: str, *, seconds: float) -> bool:
-        """Take the lease if nobody else has it, or keep it; False while another worker does."""
+        """Take or renew the lease; returns False while another worker holds it."""
         if not self.shared:
             return True
         now = self._tables.clock.now()
@@ -37,10 +37,10 @@ class Leadership:
             return True
         try:
             return bool(database.execute(self._sql.leader.first, (_NAME, worker, until)).rowcount)
-        except Duplicate:  # somebody holds it
+        except Duplicate:  # another worker holds it
             return False
 
     def resign(self, worker: str) -> None:
-        """Let the next one have it at once."""
+        """Release the lease, so that another worker can take it at once."""
         if self.shared:
             self._tables.open().execute(self._sql.leader.leave, (_NAME, worker))

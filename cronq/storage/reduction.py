@@ -1,4 +1,4 @@
-"""Makes less of an outcome that a database refuses, until it fits: its state is kept."""
+"""Shorten an outcome that the database refuses until it fits; the state is kept."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHORT = 1_000
 
 
 def reductions(settlement: Settlement, why: object) -> Iterator[Settlement]:
-    """The same ending with its text in ASCII, then with little of it, then with nothing but the state."""
+    """Yield the settlement with its texts in ASCII, then shortened, then with only its state."""
     outcome = settlement.outcome
     escaped = _escaped(outcome)
     yield _changed(settlement, _warned(escaped, f"the database refused what the attempt left: {why}; it is escaped"))

@@ -1,4 +1,4 @@
-"""Between jobs and attempts as values, and rows: those that the statements take, and those that they return."""
+"""Convert jobs and attempts to the rows that statements take, and back from the rows that they return."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RECORDED = frozenset({"error", "timeout", "crashed"})
 
 
 def new_row(job: NewJob, now: int, *, blocked: bool = False) -> tuple[Any, ...]:
-    """What `enqueue` takes: due jobs are ready, or blocked where another one holds the group; others scheduled."""
+    """Make the row for `enqueue`: ready if due, blocked if another job holds the group, else scheduled."""
     available_at = now if job.available_at is None else job.available_at
     state = "scheduled" if available_at > now else "blocked" if blocked else "ready"
     unique_key = job.key if job.unique else None
@@ -35,7 +35,7 @@ def new_row(job: NewJob, now: int, *, blocked: bool = False) -> tuple[Any, ...]:
 
 
 def usual_row(job: NewJob, now: int) -> tuple[Any, ...] | None:
-    """What `enqueue_usual` takes; None for a job with a key, a group or settings of its own."""
+    """Make the row for `enqueue_usual`; None for a job with a key, a group or settings of its own."""
     task, args, queue, priority, available_at, key, _, group, max_attempts, time_limit, event, retry = job
     if key is None and group is None and time_limit is None and event is None and retry is None:
         due = now if available_at is None else available_at
@@ -44,7 +44,7 @@ def usual_row(job: NewJob, now: int) -> tuple[Any, ...] | None:
 
 
 def is_plain(settlement: Settlement) -> bool:
-    """Whether this is a first attempt that succeeded and left nothing to keep."""
+    """Tell whether this is a first attempt that succeeded without output or notes."""
     job, outcome = settlement.job, settlement.outcome
     return (
         outcome.kind == "success"
@@ -60,7 +60,7 @@ def is_plain(settlement: Settlement) -> bool:
 
 
 def finished_row(settlement: Settlement) -> tuple[Any, ...]:
-    """What `finish` takes, for a plain success."""
+    """Make the row for `finish`, for a plain success."""
     job, outcome = settlement.job, settlement.outcome
     return (
         outcome.started_at, outcome.finished_at, outcome.pid, outcome.peak_memory, outcome.memory_before,
@@ -69,7 +69,7 @@ def finished_row(settlement: Settlement) -> tuple[Any, ...]:
 
 
 def settled_row(settlement: Settlement) -> tuple[Any, ...]:
-    """What `settle` takes."""
+    """Make the row for `settle`."""
     job, outcome, following, _ = settlement
     state = following.state
     ended = state in ENDED
@@ -77,7 +77,7 @@ def settled_row(settlement: Settlement) -> tuple[Any, ...]:
     refused = outcome.verdict == "refused"
     error = following.error
     if state is State.READY and not following.spent:
-        # Given back: only the history tells of it, the attempt to come starts with a clean row.
+        # Returned unstarted: only the history has it, the next attempt starts with a clean row.
         outcome, error = Outcome("", outcome.started_at, outcome.finished_at, notes=outcome.notes), None
     return (
         state.value,
@@ -108,7 +108,7 @@ def settled_row(settlement: Settlement) -> tuple[Any, ...]:
 
 
 def attempt_row(settlement: Settlement, host: str) -> tuple[Any, ...]:
-    """What `record_attempt` takes."""
+    """Make the row for `record_attempt`."""
     job, outcome = settlement.job, settlement.outcome
     error = outcome.error
     return (
@@ -128,7 +128,7 @@ def by_group(settlements: Iterable[Settlement]) -> dict[str, list[Settlement]]:
 
 
 def job(row: Row) -> Job:
-    """The job of a row of JOB_FIELDS, with the job that blocks it last; what can't be read becomes a warning."""
+    """Make a job from a row of JOB_FIELDS and the id that blocks it; unreadable values become warnings."""
     try:
         if all(type(value) in kinds for value, kinds in zip(row, damage.KINDS, strict=True)):
             return _sound_job(row)
@@ -149,7 +149,7 @@ def _sound_job(row: Row) -> Job:
 
 
 def attempt(row: Row) -> Attempt:
-    """The attempt of a row that `history` returns."""
+    """Make an attempt from a row of `history`."""
     (
         number, outcome, started_at, finished_at, host, pid, error_class, error_message, traceback, exit_status,
         signal, stdout, stderr,

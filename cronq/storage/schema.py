@@ -1,7 +1,6 @@
-"""The tables, as SQLAlchemy knows them: for migrations and for a caller's own transaction.
+"""Define the tables for SQLAlchemy, which migrations and a caller's own transaction use.
 
-The statements that run all day are plain texts in cronq/storage/sql; a test holds the
-two together.
+All other statements are plain texts in cronq/storage/sql; a test compares the two.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ _Instant = BigInteger()
 _Seconds = Float(53)
 _Long = Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb")
 _Longest = Text().with_variant(LONGTEXT(), "mysql", "mariadb")
-"""MySQL's TEXT ends at 64 KiB."""
+"""MySQL's TEXT holds 64 KiB."""
 
 _ENDED = {
     "postgresql": ("ended", "finished_at"),
@@ -49,13 +48,13 @@ LONGEST_LOCAL_TIME = 96
 """Characters of a local time with its offset and the name of its zone, as RFC 9557 writes it."""
 
 INSTANTS = ("available_at", "lease_until", "created_at", "started_at", "finished_at")
-"""The columns that the views for people show as times."""
+"""The columns that the views show as times."""
 
 
 def tables(prefix: str, family: str = "sqlite", *, collation: str | None = None) -> MetaData:
-    """All tables of cronq under the given name prefix, with the indexes that this family of databases needs.
+    """Make all tables with the given name prefix, with the indexes that this family of databases needs.
 
-    `collation` is for MySQL: names and keys must be told apart by every byte.
+    `collation` is for MySQL: names and keys must be compared by every byte.
     """
     metadata = MetaData()
     table = partial(Table, mysql_engine="InnoDB", mysql_charset="utf8mb4", mysql_collate=collation)
@@ -224,7 +223,7 @@ def _jobs(prefix: str, metadata: MetaData, table: Callable[..., Table], family: 
 
 
 def _full_indexes(name: str) -> list[Index]:
-    # MySQL has no indexes over a part of the rows, so the condition's column comes first.
+    # MySQL has no partial indexes, so the condition's column comes first.
     def full(suffix: str, *columns: str, unique: bool = False) -> Index:
         return Index(f"{name}_{suffix}", *columns, unique=unique)
 
@@ -295,17 +294,17 @@ def _attempts(prefix: str, metadata: MetaData, table: Callable[..., Table]) -> N
 
 
 def collation(connection: Connection) -> str | None:
-    """How this server compares names and keys by every byte: the usual ways take "a" and "A" for the same."""
+    """Name this server's collation that compares every byte; its default takes "a" and "A" for the same."""
     if connection.dialect.name != "mysql":
         return None
     return "utf8mb4_nopad_bin" if connection.dialect.is_mariadb else "utf8mb4_0900_bin"  # type: ignore[attr-defined]
 
 
 def views(prefix: str, family: str) -> list[str]:
-    """Statements that make views of jobs and attempts in which people can read the times.
+    """Build the statements that make views of jobs and attempts with readable times.
 
-    The tables keep instants as numbers, because the statements that run all day would spend
-    more on turning them into times and back than on anything else.
+    The tables keep instants as numbers: converting them would cost the statements more than anything
+    else that they do.
     """
     shown = {
         "jobs": (

@@ -1,4 +1,4 @@
-"""Which tables this cronq needs: asked at every start, so without what makes them."""
+"""Check the tables' revision; imports no migrations, because each start does it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ CURRENT = "0007"
 
 
 def is_current(database: Database, prefix: str) -> bool:
-    """Whether the tables are those that this cronq needs; False where they are older, or aren't there.
+    """Tell whether the tables are those that this cronq needs; False if they are older or missing.
 
-    Raises ConfigError where a newer cronq made them.
+    Raises ConfigError if a newer cronq made them.
     """
     found = database.version(f"{prefix}schema")
     if found is not None and found > CURRENT:

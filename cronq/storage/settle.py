@@ -1,4 +1,4 @@
-"""Settling: the outcomes of attempts are written, unstarted claims given back, and groups go on."""
+"""Settle jobs: write outcomes of attempts, return unstarted claims, and start the next job of a group."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 
 _REFUSALS = (InvalidInput, Duplicate, UnicodeError, OverflowError)
-"""What a database, or its driver, raises for values that it doesn't take."""
+"""What a database or its driver raises for values that it refuses."""
 
 
 class _LeaseLost(Exception):
-    """Fewer rows were written than this runner thought it held."""
+    """Fewer rows were written than this runner held: another one has taken over a lease."""
 
 
 class Settler:
-    """Ends leases."""
+    """Ends leases by writing outcomes or returning claims."""
 
     def __init__(self, tables: Tables, groups: Groups, wake: Wake) -> None:
         self._tables = tables
@@ -45,15 +45,15 @@ class Settler:
     def settle(self, settlements: Sequence[Settlement]) -> list[int]:
         """Write outcomes; returns the ids whose lease was lost.
 
-        Those that the database refuses together are written in parts, down to single ones; a single one that
-        it refuses is reduced until it fits, and counts as lost where not even its state does.
+        If the database refuses them together, they are written in parts, down to single ones; a single one
+        that it refuses is shortened until it fits, and counts as lost if not even its state is taken.
         """
         try:
             return self._write(settlements)
         except _REFUSALS as refusal:
             if len(settlements) == 1:
                 return self._write_reduced(settlements[0], refusal)
-        middle = len(settlements) // 2  # not all at once: who follows in a group is written after who went before
+        middle = len(settlements) // 2  # in order: a job is written after those before it in its group
         return self.settle(settlements[:middle]) + self.settle(settlements[middle:])
 
     def _write_reduced(self, settlement: Settlement, refusal: Exception) -> list[int]:
@@ -97,7 +97,7 @@ class Settler:
         return bool(self._tables.open().query(self._sql.settle.already_settled, shown))
 
     def _settle(self, settlements: Sequence[Settlement], tx: Transaction) -> list[int]:
-        """Returns the ids of the jobs that are ready now."""
+        """Write outcomes in one transaction; returns the ids of the jobs that became ready."""
         chains = sorted(rows.by_group(settlements).items())
         if chains and self._sql.dialect.server:
             tx.query(self._sql.groups.lock_holders, (self._tables.unprepared.many([group for group, _ in chains]),))
@@ -119,9 +119,9 @@ class Settler:
         return ready
 
     def _move_group(self, tx: Transaction, group: str, chain: Sequence[Settlement]) -> list[int]:
-        """Hand the group to the job that comes after the chain of jobs that ended in it, or free it.
+        """Give the group to the job after the chain of jobs that ended in it, or free it.
 
-        Only a rescue that knows nothing of its jobs has some behind the one that keeps the group.
+        Only a rescue without a journal has jobs after the one that keeps the group.
         """
         ours = self._tables.unprepared.many([s.job.id for s in chain])
         for one in chain:
@@ -140,7 +140,7 @@ class Settler:
         return self._groups.unblock(tx, group)
 
     def release(self, jobs: Iterable[Claimed]) -> None:
-        """Give claims back that were never started."""
+        """Return claims that were never started."""
         given_back = list(jobs)
         if given_back:
             self._tables.open().transact(partial(self._release, given_back))

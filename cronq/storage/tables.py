@@ -1,4 +1,4 @@
-"""The database of one configuration: opened, and its tables brought up to date, at first use."""
+"""Open the configured database, and bring its tables up to date, at first use."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class Tables:
-    """Gives the parts of a store one connection, the statements for its tables, and the clock.
+    """The connection, statements and clock that the parts of a store share.
 
-    A `database` that is handed in is open already, has current tables, and has set the clock.
+    A `database` that is given is open already, has current tables, and has set the clock.
     """
 
     def __init__(self, config: Config, clock: Clock, database: Database | None = None) -> None:
@@ -28,20 +28,20 @@ class Tables:
         self.clock = clock
         self.sql = Statements(config.table_prefix, config.database_url().family)
         self.prepared = database is not None
-        """Whether the tables are known to be there, and the clock follows the database's."""
+        """Whether the tables are known to exist, and the clock follows the database's."""
         self._database = database
 
     @property
     def unprepared(self) -> Database:
-        """The database as it is: its tables may be missing. Raises Unavailable without its driver."""
+        """The database whose tables may be missing. Raises Unavailable without its driver."""
         if self._database is None:
             self._database = open_database(self.config)
         return self._database
 
     def open(self) -> Database:
-        """The database with current tables; makes them, or brings them up to date, and sets the clock by it.
+        """Return the database with current tables; makes or upgrades them and sets the clock at first use.
 
-        A SQLite file that was replaced by another one is opened anew.
+        A SQLite file that was replaced is opened again.
         """
         database = self._database
         if database is not None and self.prepared and not self.clock.is_old:
@@ -51,7 +51,7 @@ class Tables:
         return self._prepare()
 
     def open_beside(self, *, locked: bool) -> None:
-        """Open the database beside a caller's transaction, which may have it `locked`: then no tables are made."""
+        """Open the database during a caller's transaction; if that has it `locked`, no tables are made."""
         if self.prepared:
             return
         if locked and not is_current(self.unprepared, self.config.table_prefix):

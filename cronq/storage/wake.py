@@ -1,4 +1,4 @@
-"""Waking workers after a change that makes jobs ready."""
+"""Wake workers after each change that makes jobs ready."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Announces(Protocol):
     """Wakes workers, as `cronq.transports.announcer` does."""
 
     named: int
-    """Of so many jobs at once it wants to know queue and id."""
+    """How many jobs of one announcement it is given by queue and id."""
 
     def announce(self, jobs: Sequence[tuple[str, int]] = ()) -> None:
         """Wake workers for jobs that are ready; never raises."""
@@ -29,7 +29,7 @@ class Announces(Protocol):
 
 
 class Wake:
-    """Wakes workers with a COMMIT or after it. Without an announcer, only those that PostgreSQL itself wakes."""
+    """Wakes workers with a COMMIT or after it. Without an announcer only PostgreSQL's NOTIFY does."""
 
     def __init__(self, tables: Tables, jobs: JobReader, announcer: Announces | None) -> None:
         self.announcer = announcer
@@ -49,7 +49,7 @@ class Wake:
             self.announcer.announce(_due(jobs, enqueued, now) if self.announcer.named else ())
 
     def with_commit(self, tx: Transaction) -> None:
-        """Wake workers on other hosts with the COMMIT, where the database itself can."""
+        """Wake workers on other hosts with the COMMIT, if the database can do that (PostgreSQL)."""
         if self._tables.sql.workers.ring:
             tx.query(self._tables.sql.workers.ring)
 
@@ -60,7 +60,7 @@ class Wake:
 
 
 def _due(jobs: Sequence[NewJob], enqueued: Sequence[Enqueued], now: int) -> list[tuple[str, int]]:
-    """The queue and id of each job that is new and due."""
+    """List the queue and id of each job that is new and due."""
     return [
         (job.queue, new.id)
         for job, new in zip(jobs, enqueued, strict=True)

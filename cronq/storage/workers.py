@@ -1,4 +1,4 @@
-"""Who works on the queue: each runner's row while it lives, on any host."""
+"""Register the runners of all hosts, with a heartbeat each, and pass them requests."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 END = "end"
-"""What a worker is asked for that is to end after its jobs."""
+"""The request to a worker to end after its jobs."""
 
 
 class Registration(NamedTuple):
-    """What a runner says of itself when it starts."""
+    """What a runner registers at its start."""
 
     name: str
     kind: str
@@ -24,22 +24,22 @@ class Registration(NamedTuple):
     host: str
     pid: int
     queues: str
-    """The filter it claims by, as text; empty for everything."""
+    """Its filter as text; empty for all queues."""
     version: str
 
 
 class Heartbeat(NamedTuple):
-    """What a runner says of itself from time to time."""
+    """What a runner reports with each heartbeat."""
 
     state: str = "running"
     """`running`, `paused` or `ending`."""
     jobs_done: int = 0
     memory: int | None = None
-    """Bytes, of the runner and its children."""
+    """Bytes that the runner and its children use."""
 
 
 class Worker(NamedTuple):
-    """One runner as the database knows it; times are instants."""
+    """A registered runner; times are instants."""
 
     name: str
     kind: str
@@ -62,7 +62,7 @@ class Worker(NamedTuple):
 
 
 class Requests(NamedTuple):
-    """What was asked of a worker by others, through the database."""
+    """What a worker reads each second: requests to it, paused queues, kills, and the next due time."""
 
     asked: str | None
     """`end`: after its jobs."""
@@ -77,11 +77,11 @@ class Requests(NamedTuple):
 
 
 _ASKED, _PAUSED, _KILL, _DUE, _FOLLOWED = range(1, 6)
-"""As the statement numbers its parts."""
+"""The numbers of the statement's parts."""
 
 
 class WorkerRegistry:
-    """The workers' rows. A row says that a worker lived when it was last seen, nothing about its jobs."""
+    """The workers' rows. A row shows that a worker was alive when last seen; leases are kept with the jobs."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -92,11 +92,11 @@ class WorkerRegistry:
         now = self._tables.clock.now()
         try:
             self._tables.open().execute(self._sql.workers.enter, (*entry, now, now))
-        except Duplicate:  # the answer got lost, and it was written again
+        except Duplicate:  # the answer got lost, and the INSERT was repeated
             return
 
     def heartbeat(self, name: str, presence: Heartbeat) -> bool:
-        """Say that a runner lives, and how it does; False if it isn't registered."""
+        """Record a runner's heartbeat; returns False if it isn't registered."""
         return bool(
             self._tables.open().execute(self._sql.workers.beat, (self._tables.clock.now(), *presence, name)).rowcount
         )
@@ -106,7 +106,7 @@ class WorkerRegistry:
         self._tables.open().execute(self._sql.workers.leave, (name,))
 
     def forget_silent(self, since: int) -> None:
-        """Take runners off the roster that hold no lease and gave no sign of life since an instant."""
+        """Unregister runners that hold no lease and sent no heartbeat since an instant."""
         self._tables.open().execute(self._sql.workers.forget_silent, (since,))
 
     def all(self) -> list[Worker]:
@@ -114,11 +114,11 @@ class WorkerRegistry:
         return [Worker._make(row) for row in self._tables.open().query(self._sql.workers.workers_seen)]
 
     def ask(self, name: str, what: str | None) -> bool:
-        """Ask a runner to do something (`end`), or no longer; False if it isn't registered."""
+        """Send a runner a request (`end`), or withdraw it (None); returns False if it isn't registered."""
         return bool(self._tables.open().execute(self._sql.workers.ask, (what, name)).rowcount)
 
     def requests(self, worker: str) -> Requests:
-        """What a worker must know each second, in one statement."""
+        """Read what a worker must know each second, with one statement."""
         told: dict[int, list[tuple[Any, int]]] = {}
         for kind, text, number in self._tables.query(
             self._sql.workers.requests, (worker, worker, self._tables.clock.now())

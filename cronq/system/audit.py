@@ -1,4 +1,4 @@
-"""Who did what by hand: a line in cronq's log and in the system's."""
+"""Record what a user changed by hand: a line in cronq's log and one in the system's log."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ if TYPE_CHECKING:
 
 
 def record(command: Sequence[str], number: int | None = None) -> None:
-    """Log that this user gave a command, and how many jobs it changed: `retry --queue mail`, 12. Of none, nothing."""
+    """Log a command of this user and the number of jobs that it changed, such as `retry --queue mail`, 12.
+
+    Logs nothing for 0 jobs.
+    """
     if number == 0:
         return
     jobs = "" if number is None else " 1 job," if number == 1 else f" {number} jobs,"
     line = f"{shlex.join(command)}:{jobs} by {who()}"
     log.info("%s", line)
-    _tell_the_system(line)
+    _write_to_syslog(line)
 
 
 def who() -> str:
-    """`ann@web1`, or `root@web1 (ann logged in)` where somebody has become somebody else."""
+    """Name this user: `ann@web1`, or `root@web1 (ann logged in)` after su or sudo."""
     user = _name(os.geteuid())
     login = _login()
-    behind = f" ({login} logged in)" if login not in ("", user) else ""
-    return f"{user}@{os.uname().nodename}{behind}"
+    logged_in = f" ({login} logged in)" if login not in ("", user) else ""
+    return f"{user}@{os.uname().nodename}{logged_in}"
 
 
 def _name(uid: int) -> str:
@@ -46,8 +49,8 @@ def _login() -> str:
         return ""
 
 
-def _tell_the_system(line: str) -> None:
-    """Without a syslog daemon this is silent."""
+def _write_to_syslog(line: str) -> None:
+    """Write the line to syslog; without a syslog daemon nothing happens."""
     import syslog
 
     syslog.openlog("cronq", syslog.LOG_PID, syslog.LOG_USER)

@@ -1,6 +1,6 @@
-"""Errands that nobody waits for: each in a forked process of its own, out of reach of what is running.
+"""Run work in the background: each piece in a forked process and session of its own.
 
-cron waits until everybody has closed its pipe, so such a process holds no stream that could be one.
+cron waits until all processes have closed its pipe, so such a process keeps no stream that may be one.
 """
 
 from __future__ import annotations
@@ -17,51 +17,51 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_SEE_OFF = 60.0
-"""Seconds that errands get at the end of a process that systemd started."""
+_AT_EXIT = 60.0
+"""Seconds that a process started by systemd waits at its end for its background processes."""
 
 _LOOK_AGAIN = 0.02
 _FAILED = 70
 
-_under_way: set[int] = set()
+_running: set[int] = set()
 
 
-def start(errand: Callable[[], object]) -> int:
-    """Do it in a process of its own, in a session of its own; returns its pid.
+def start(work: Callable[[], object]) -> int:
+    """Run `work` in a forked process with a session of its own; returns its pid.
 
-    Its errors go nowhere: whatever somebody has to hear of, it must log.
+    Its errors are dropped: it must log what matters.
     """
-    if is_main_process() and not _under_way:
-        atexit.register(_see_off)
+    if is_main_process() and not _running:
+        atexit.register(_wait_for_all)
     pid = os.fork()
     if pid == 0:
-        _run(errand)
-    _under_way.add(pid)
+        _run(work)
+    _running.add(pid)
     return pid
 
 
 def has_ended(pid: int) -> bool:
-    """Whether an errand is done; its process is buried then."""
-    if pid in _under_way and os.waitpid(pid, os.WNOHANG)[0]:
-        _under_way.discard(pid)
-    return pid not in _under_way
+    """Tell whether a background process has ended, and reap it."""
+    if pid in _running and os.waitpid(pid, os.WNOHANG)[0]:
+        _running.discard(pid)
+    return pid not in _running
 
 
-def _run(errand: Callable[[], object]) -> None:
-    """In the new process; never returns."""
+def _run(work: Callable[[], object]) -> None:
+    """Run the work in the new process; never returns."""
     status = _FAILED
     try:
         os.setsid()
-        _usual_signals()
-        _let_go_of_streams()
-        _under_way.clear()
-        errand()
+        _reset_signals()
+        _release_streams()
+        _running.clear()
+        work()
         status = 0
     finally:
         os._exit(status)
 
 
-def _usual_signals() -> None:
+def _reset_signals() -> None:
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGALRM, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
@@ -70,7 +70,7 @@ def _usual_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def _let_go_of_streams() -> None:
+def _release_streams() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1) if _stderr_may_stay() else (0, 1, 2):
         os.dup2(null, stream)
@@ -78,7 +78,7 @@ def _let_go_of_streams() -> None:
 
 
 def _stderr_may_stay() -> bool:
-    """Whether nobody waits for the end of what comes on stderr."""
+    """Tell whether stderr is a file, a device or the journal: no process waits for its end."""
     try:
         status = os.fstat(2)
     except OSError:
@@ -87,9 +87,9 @@ def _stderr_may_stay() -> bool:
     return is_quiet or journal_stream() == f"{status.st_dev}:{status.st_ino}"
 
 
-def _see_off() -> None:
-    """Wait for errands under way: with the end of this process systemd would kill them."""
-    deadline = time.monotonic() + _SEE_OFF
-    for pid in tuple(_under_way):
+def _wait_for_all() -> None:
+    """Wait for the background processes: systemd kills them when this process ends."""
+    deadline = time.monotonic() + _AT_EXIT
+    for pid in tuple(_running):
         while not has_ended(pid) and time.monotonic() < deadline:
             time.sleep(_LOOK_AGAIN)

@@ -1,4 +1,4 @@
-"""A limit for what may hang: a server that answers nothing, a file system that is gone."""
+"""A time limit for calls that may hang: a server that doesn't answer, a file system that was unmounted."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 class DeadlineExceeded(BaseException):
-    """It took too long. Not an Exception: nothing on the way may swallow it or try again."""
+    """The block took too long. Not an Exception: no code in between may swallow it or try again."""
 
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Raise TimeIsUp in the block when it takes longer. For the main thread; an outer limit waits meanwhile."""
-    before = signal.signal(signal.SIGALRM, _ring)
+    """Raise DeadlineExceeded in the block when it takes longer. Main thread only; suspends an outer limit."""
+    before = signal.signal(signal.SIGALRM, _on_alarm)
     outer, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
@@ -28,5 +28,5 @@ def deadline(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _ring(_number: int, _frame: FrameType | None) -> Never:
+def _on_alarm(_number: int, _frame: FrameType | None) -> Never:
     raise DeadlineExceeded

@@ -1,4 +1,4 @@
-"""File descriptors of a child process, kept out of reach of the tasks that run in it."""
+"""Move cronq's file descriptors to numbers that tasks don't close or overwrite."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _OUT_OF_THE_WAY = 100
 
 
 def out_of_the_way(fd: int, *, inherited: bool = False) -> int:
-    """Give a file a high number; the old one is closed. Returns the new one.
+    """Move a descriptor to a high number; closes the old one, returns the new one.
 
-    A task that closes low numbers and opens files of its own, or a script that redirects them,
-    would else have cronq write into its files. `inherited` ones stay open in programs that are started.
+    A task that closes low numbers and opens files of its own would else have cronq write into its
+    files, and so would a script that redirects them. `inherited` ones stay open in started programs.
     """
     how = fcntl.F_DUPFD if inherited else fcntl.F_DUPFD_CLOEXEC
     try:

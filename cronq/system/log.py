@@ -1,7 +1,7 @@
-"""What cronq tells the log: one logger, one line for each event.
+"""Write events to cronq's one logger, a line each.
 
-Each step of a job is an event at INFO that carries the job's id, so that a log in JSON can be
-asked for all of a job. Nothing is put together while nobody listens.
+Each step of a job is an event at INFO with the job's id, so that a log in JSON can be searched for
+one job. No text is built while the level is off.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ log.addHandler(logging.NullHandler())
 
 
 def step(job_id: int, event: str, *, task: str = "", queue: str = "", why: str = "") -> None:
-    """Tell of a job that it was enqueued, is due, running, finished and so on."""
+    """Log a step of a job: enqueued, due, running, finished and so on."""
     if not log.isEnabledFor(logging.INFO):
         return
     named = f" ({task})" if task else ""
@@ -30,7 +30,7 @@ def step(job_id: int, event: str, *, task: str = "", queue: str = "", why: str =
 
 
 def steps(jobs: Iterable[Claimed], event: str) -> None:
-    """Tell the same of several jobs."""
+    """Log the same step of several jobs."""
     if log.isEnabledFor(logging.INFO):
         for job in jobs:
             step(job.id, event, task=job.task, queue=job.queue)

@@ -1,4 +1,4 @@
-"""Where the log goes: stderr, the system's log, or a file; as lines of text or of JSON."""
+"""Send the log to stderr, the system's log or a file, as lines of text or JSON."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from cronq.config.loader import Config
 
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.DEBUG, 7))
-"""syslog's numbers for the levels of logging."""
+"""syslog's priorities for the levels of logging."""
 
 _USUAL_STEPS = frozenset({"enqueued", "due", "claimed", "finished"})
 
 
 _TIMED = "%(asctime)s %(levelname)s %(message)s"
 _UNTIMED = "%(message)s"
-"""For what adds the time itself."""
+"""For a log that adds the time itself."""
 
 
 class _Text(logging.Formatter):
-    """One line for people, in which no text from a job can end the line or reach into the terminal."""
+    """Formats one line of text, in which a job's text can neither break the line nor control the terminal."""
 
     def __init__(self, template: str) -> None:
         super().__init__(template)
@@ -42,7 +42,7 @@ class _Text(logging.Formatter):
 
 
 class _Json(logging.Formatter):
-    """One object a line: `time`, `level`, `message`, and what the event is about."""
+    """Formats one JSON object a line: `time`, `level`, `message` and the event's facts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class _Json(logging.Formatter):
 
 
 class _System(logging.Handler):
-    """The system's log with its priorities; silent where nobody keeps one."""
+    """Writes to the system's log with its priorities; without a syslog daemon nothing happens."""
 
     def emit(self, record: logging.LogRecord) -> None:
         import syslog
@@ -72,7 +72,7 @@ class _System(logging.Handler):
 
 
 class _Prioritised(logging.Formatter):
-    """A line as the journal takes it from stderr: its priority in front."""
+    """Formats a line for systemd's journal on stderr: its priority comes first."""
 
     def __init__(self, within: logging.Formatter) -> None:
         super().__init__()
@@ -87,10 +87,10 @@ def _priority(record: logging.LogRecord) -> int:
 
 
 def start(config: Config, *, shown: str | None = None) -> None:
-    """Send the log where the config says, from its level on; and to stderr what is `shown`, a level.
+    """Send the log where the config says; also to stderr from the level `shown` on.
 
-    Errors that a report tells on stderr anyway are not told there twice. Raises ConfigError
-    where the file can't be written.
+    Errors don't go to stderr: the command's report has them. Raises ConfigError if the file can't
+    be written.
     """
     log = logging.getLogger("cronq")
     if config.log is not None:
@@ -98,7 +98,7 @@ def start(config: Config, *, shown: str | None = None) -> None:
         handler.setLevel(config.log_level.upper())
         log.addHandler(handler)
     if shown is not None and config.log != "stderr":
-        log.addHandler(_told_by_hand(shown))
+        log.addHandler(_to_terminal(shown))
     levels = [handler.level for handler in log.handlers if not isinstance(handler, logging.NullHandler)]
     log.setLevel(min(levels, default=logging.WARNING))
     log.propagate = False
@@ -127,7 +127,7 @@ def _to_the_system(*, as_json: bool) -> logging.Handler:
 
 
 def _to_file(path: str, *, as_json: bool) -> logging.Handler:
-    # It looks before each line whether the file is still there: logrotate needs to tell nobody.
+    # Opens the file again when it was moved: logrotate needs to signal no process.
     try:
         handler = WatchedFileHandler(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
@@ -136,7 +136,7 @@ def _to_file(path: str, *, as_json: bool) -> logging.Handler:
     return handler
 
 
-def _told_by_hand(level: str) -> logging.Handler:
+def _to_terminal(level: str) -> logging.Handler:
     handler = logging.StreamHandler()
     handler.setFormatter(_Text("cronq: %(message)s"))
     handler.addFilter(_is_worth_showing)
@@ -145,12 +145,12 @@ def _told_by_hand(level: str) -> logging.Handler:
 
 
 def _is_worth_showing(record: logging.LogRecord) -> bool:
-    """Errors are told by the report; that jobs run and finish goes without saying."""
+    """Leave out errors, which the command reports, and the usual steps of a job."""
     return record.levelno < logging.ERROR and getattr(record, "facts", {}).get("event") not in _USUAL_STEPS
 
 
 def _is_the_journal() -> bool:
-    """Whether stderr leads to systemd's journal, as it says in JOURNAL_STREAM."""
+    """Tell by JOURNAL_STREAM whether stderr is connected to systemd's journal."""
     if sys.stderr is None:
         return False
     try:

@@ -1,4 +1,4 @@
-"""How much memory processes take."""
+"""Measure the memory that processes use."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _KIBIBYTE = 1024
 
 
 def pss(children: Iterable[int]) -> int:
-    """Bytes that this process and these children of it take together; what they share is counted once.
+    """Sum the bytes that this process and these children use; shared pages count once.
 
-    Where the kernel doesn't tell shares, only this process is counted, at its largest.
+    Where the kernel has no /proc/PID/smaps_rollup, returns the largest size of this process alone.
     """
     try:
         return sum(map(_share, (os.getpid(), *children)))
@@ -24,7 +24,7 @@ def pss(children: Iterable[int]) -> int:
 
 
 def _share(pid: int) -> int:
-    """Proportional set size: a page that n processes share counts as a n-th of it for each."""
+    """Read the proportional set size: a page shared by n processes counts as an n-th for each."""
     with open(f"/proc/{pid}/smaps_rollup", "rb") as file:  # noqa: PTH123
         for line in file:
             if line.startswith(b"Pss:"):

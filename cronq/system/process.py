@@ -1,4 +1,4 @@
-"""Processes as the kernel knows them: names of signals, dying with a parent, and waiting for an end."""
+"""Name signals, kill a process with its parent, and wait for a process's end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LOOK_AGAIN = 0.002
 
 
 def signal_name(number: int) -> str:
-    """SIGKILL for 9."""
+    """Name a signal: SIGKILL for 9."""
     try:
         return signal.Signals(number).name
     except ValueError:

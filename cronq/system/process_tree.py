@@ -1,6 +1,6 @@
 """Find and kill processes by descent, by a mark in their environment, or by a lock that they hold.
 
-Linux tells of other processes in /proc; elsewhere nothing is found.
+Reads Linux's /proc; elsewhere nothing is found.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _PR_SET_CHILD_SUBREAPER = 36
-_LONGEST_HUNT = 5.0
-"""Seconds for one call: what starts processes faster than they can be killed is met again by the next."""
+_KILL_LIMIT = 5.0
+"""Seconds for one call: a program may start processes faster than they can be killed."""
 
 
 class _Process(NamedTuple):
@@ -35,7 +35,7 @@ def adopt_orphans() -> None:
 
 
 def descendants(root: int) -> set[int]:
-    """The living processes that descend from this one."""
+    """Find the living processes that descend from this one."""
     processes = dict(_processes())
     found: set[int] = set()
     front = {root}
@@ -46,18 +46,18 @@ def descendants(root: int) -> set[int]:
 
 
 def marked(mark: bytes) -> set[int]:
-    """The living processes that were started with this line in their environment."""
+    """Find the living processes that were started with this line in their environment."""
     return {pid for pid in _pids() if mark in _environment(pid)}
 
 
 def hidden_in(session: int) -> set[int]:
-    """The living processes of a session whose environment this user can't see: set-uid programs, other users'."""
+    """Find a session's living processes whose environment this user can't read: set-uid programs, other users'."""
     ours = {pid for pid, process in _processes() if process.session == session and not process.dead}
     return {pid for pid in ours if not _environment(pid)}
 
 
 def holders(path: str) -> set[int]:
-    """The processes that have the exclusive lock on a file through a descriptor of theirs."""
+    """Find the processes with a descriptor that holds the exclusive lock on a file."""
     try:
         file = os.stat(path)
     except OSError:
@@ -66,10 +66,10 @@ def holders(path: str) -> set[int]:
 
 
 def kill_all(find: Callable[[], set[int]]) -> set[int]:
-    """SIGKILL what `find` finds, until it finds nothing new twice; returns what this user may not kill."""
+    """Send SIGKILL to what `find` finds until it finds nothing new twice; returns what this user may not kill."""
     sent: set[int] = set()
     refused: set[int] = set()
-    quiet, deadline = 0, time.monotonic() + _LONGEST_HUNT
+    quiet, deadline = 0, time.monotonic() + _KILL_LIMIT
     while quiet < 2 and time.monotonic() < deadline:  # noqa: PLR2004 - a parent may end between two lines of one look
         new = find() - sent - refused - {os.getpid()}
         for pid in new:
@@ -79,7 +79,7 @@ def kill_all(find: Callable[[], set[int]]) -> set[int]:
 
 
 def name_of(pid: int) -> str:
-    """What the process calls itself: `4711 (sleep)`."""
+    """Name a process by pid and program: `4711 (sleep)`."""
     try:
         with open(f"/proc/{pid}/comm", errors="replace") as file:
             return f"{pid} ({file.read().strip()})"
@@ -120,7 +120,7 @@ def _environment(pid: int) -> list[bytes]:
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             return file.read().split(b"\0")
-    except OSError:  # it is gone, or not ours to look at
+    except OSError:  # it has ended, or this user may not read it
         return []
 
 

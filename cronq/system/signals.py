@@ -1,4 +1,4 @@
-"""Signals for a process that mostly sleeps: they wake it through a pipe."""
+"""Handle signals in a process that mostly sleeps: each wakes it through a pipe."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ if TYPE_CHECKING:
 
 
 class Signals:
-    """What a runner heeds: each of these signals, and the death of a child, wakes it through a pipe."""
+    """Calls a handler for each of these signals; they and a child's death make `fd` readable."""
 
-    def __init__(self, heeded: Mapping[int, Callable[[], None]]) -> None:
-        self._heeded = heeded
+    def __init__(self, handlers: Mapping[int, Callable[[], None]]) -> None:
+        self._handlers = handlers
         self.fd, self._write = os.pipe()
         for fd in (self.fd, self._write):
             os.set_blocking(fd, False)
 
     def __enter__(self) -> Self:
         self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        self._usual = {number: signal.signal(number, self._on_signal) for number in self._heeded}
-        self._usual[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._heeded)
+        self._before = {number: signal.signal(number, self._on_signal) for number in self._handlers}
+        self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._handlers)
         return self
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        self._heeded[number]()
+        self._handlers[number]()
 
     def __exit__(self, *_: object) -> None:
         signal.set_wakeup_fd(self._wakeup)
-        for number, handler in self._usual.items():
+        for number, handler in self._before.items():
             signal.signal(number, handler)
         os.close(self.fd)
         os.close(self._write)

@@ -1,4 +1,4 @@
-"""Telling a service manager (systemd, or whoever else listens on $NOTIFY_SOCKET) how a process does."""
+"""Report a process's state to the service manager that listens on $NOTIFY_SOCKET, such as systemd."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ import time
 
 
 class ServiceManager:
-    """The other end of $NOTIFY_SOCKET; nobody listens where there is no address."""
+    """The service manager at $NOTIFY_SOCKET; without an address nothing is sent."""
 
     def __init__(self, address: str | None, watchdog: float | None = None) -> None:
         self._address = f"\0{address[1:]}" if address and address.startswith("@") else address
         self.interval = watchdog / 2 if watchdog else None
-        """Seconds between two signs of life, None where nobody waits for them."""
+        """Seconds between two watchdog notifications, None if the manager expects none."""
         self._alive_at = 0.0
         self._status = ""
         self._ending = False
 
     def ready(self) -> None:
-        """The service has started, or has started afresh."""
+        """Report that the service has started or restarted itself."""
         self._tell("READY=1")
 
     def ending(self, *, afresh: bool) -> None:
-        """The service is about to end, or to start afresh: then `ready` follows."""
+        """Report that the service is about to end, or to restart itself (`afresh`): then `ready` follows."""
         if not self._ending:
             self._ending = True
             self._tell(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}" if afresh else "STOPPING=1")
 
     def status(self, text: str) -> None:
-        """What the service does, in words."""
+        """Report in words what the service does, if that has changed."""
         if text != self._status:
             self._status = text
             self._tell(f"STATUS={text}")
 
     def alive(self) -> None:
-        """A sign of life, if it is time for one."""
+        """Send a watchdog notification if one is due."""
         now = time.monotonic()
         if self.interval is not None and now >= self._alive_at:
             self._alive_at = now + self.interval
@@ -47,4 +47,4 @@ class ServiceManager:
             try:
                 notifier.sendto(message.encode(), self._address)
             except OSError:
-                return  # a manager that doesn't listen is its own problem
+                return  # the manager isn't there: the jobs run all the same

@@ -15,7 +15,7 @@ from cronq.config.loader import Config
 from cronq.errors import ConfigError
 from cronq.execution import journal
 from cronq.execution.journal import Journal, path_for
-from cronq.locks import Liveness, Remains, RunLock, looks_dead
+from cronq.locks import DeadWorker, Liveness, RunLock, looks_dead
 from tests.integration.stores import config_in
 
 
@@ -103,14 +103,14 @@ def test_a_symbolic_link_is_refused(config: Config, tmp_path: Path) -> None:
 
 def test_the_living_leave_no_remains(config: Config, processes: list[BaseProcess]) -> None:
     holding(config, "alive", processes)
-    with Remains(config, "worker") as remains:
-        assert (remains.found, remains.mine, remains.runner_is_dead) == (True, False, False)
+    with DeadWorker(config, "worker") as dead:
+        assert (dead.found, dead.mine, dead.runner_is_dead) == (True, False, False)
 
 
 def test_the_dead_are_rescued_by_one(config: Config, processes: list[BaseProcess]) -> None:
     kill(holding(config, "alive", processes))
     assert journal.workers(config) == {"worker"}
-    with Remains(config, "worker") as mine, Remains(config, "worker") as second:
+    with DeadWorker(config, "worker") as mine, DeadWorker(config, "worker") as second:
         assert (mine.found, mine.mine, mine.rebooted) == (True, True, False)
         assert (second.found, second.mine) == (True, False)
         mine.forget()
@@ -120,16 +120,16 @@ def test_the_dead_are_rescued_by_one(config: Config, processes: list[BaseProcess
 
 def test_a_rescue_that_breaks_off_can_be_done_again(config: Config, processes: list[BaseProcess]) -> None:
     kill(holding(config, "alive", processes))
-    with pytest.raises(ZeroDivisionError), Remains(config, "worker"):
+    with pytest.raises(ZeroDivisionError), DeadWorker(config, "worker"):
         _ = 1 / 0
-    with Remains(config, "worker") as again:
+    with DeadWorker(config, "worker") as again:
         assert again.mine
 
 
 def test_without_a_file_nothing_is_known(config: Config) -> None:
-    with Remains(config, "nobody") as remains:
-        assert (remains.found, remains.mine, remains.rebooted) == (False, True, False)
-        remains.forget()
+    with DeadWorker(config, "nobody") as dead:
+        assert (dead.found, dead.mine, dead.rebooted) == (False, True, False)
+        dead.forget()
 
 
 def test_after_a_reboot(config: Config, processes: list[BaseProcess]) -> None:
@@ -137,8 +137,8 @@ def test_after_a_reboot(config: Config, processes: list[BaseProcess]) -> None:
     (file,) = Path(config.lock_dir).glob("*.alive")
     pid, start, *_ = file.read_text().split()
     file.write_text(f"{pid} {start} another-boot\n")
-    with Remains(config, "worker") as remains:
-        assert (remains.mine, remains.rebooted, remains.runner_is_dead) == (True, True, True)
+    with DeadWorker(config, "worker") as dead:
+        assert (dead.mine, dead.rebooted, dead.runner_is_dead) == (True, True, True)
 
 
 def test_databases_that_share_a_lock_directory_leave_each_other_alone(config: Config, tmp_path: Path) -> None:
@@ -181,8 +181,8 @@ def test_of_a_runner_in_another_container_only_the_lock_tells(config: Config, pr
     _, start, boot, namespace = file.read_text().split()
     file.write_text(f"999999999 {start} {boot} {int(namespace) + 1}\n")
     assert not looks_dead(config, "worker")
-    with Remains(config, "worker") as remains:
-        assert (remains.mine, remains.runner_is_dead) == (False, False)
+    with DeadWorker(config, "worker") as dead:
+        assert (dead.mine, dead.runner_is_dead) == (False, False)
     kill(runner)
-    with Remains(config, "worker") as remains:
-        assert remains.mine
+    with DeadWorker(config, "worker") as dead:
+        assert dead.mine

@@ -75,7 +75,7 @@ if TYPE_CHECKING:
         def has_other_writers(self) -> bool:
             """Whether other servers take writes to the same tables, which don't know this one's locks."""
 
-        def be_patient(self, seconds: float) -> None:
+        def set_patience(self, seconds: float) -> None:
             """How long a statement may be tried again where the database is away or locked."""
 
         def identity(self) -> Sequence[Any]:

@@ -149,7 +149,7 @@ class Server:
         """One parameter that stands for all of these values; there must be some."""
         return list(values)
 
-    def be_patient(self, seconds: float) -> None:
+    def set_patience(self, seconds: float) -> None:
         """How long a statement may be tried again."""
         self._patience = seconds
 

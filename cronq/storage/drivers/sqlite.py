@@ -79,7 +79,7 @@ class Database(Inserting):
         self._look_at = 0.0
         self._overwritten = False
 
-    def be_patient(self, seconds: float) -> None:
+    def set_patience(self, seconds: float) -> None:
         """How long a statement may be tried again."""
         self._patience = seconds
 

@@ -1,4 +1,4 @@
-"""Lists of columns, and conditions over states, that the statements share."""
+"""Define the lists of columns, and the conditions on states, that statements share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of the tables, and the words of each database engine."""
+"""Define the tables' names, and the SQL that differs between database engines."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Names:
 
 
 class Dialect:
-    """How one family of databases says what the others say in other words."""
+    """The SQL of one family of databases where it differs from the others."""
 
     def __init__(self, family: str) -> None:
         self.among, self.beside = {
@@ -52,13 +52,13 @@ class Dialect:
         self.family = family
 
     def or_replace(self, key: str, column: str) -> str:
-        """The end of an INSERT that sets the column where a row with this key is there."""
+        """Write the end of an INSERT that updates the column if a row has this key."""
         if self.family == "mysql":
             return f"ON DUPLICATE KEY UPDATE {column} = VALUES({column})"
         return f"ON CONFLICT ({key}) DO UPDATE SET {column} = excluded.{column}"
 
     def or_lock(self, table: str, key: str, column: str) -> str:
-        """The end of an INSERT that locks the row with this key where one is there, and leaves the column as it is."""
+        """Write the end of an INSERT that only locks the row if one has this key."""
         if self.family == "mysql":
             return f"ON DUPLICATE KEY UPDATE {column} = {column}"
         return f"ON CONFLICT ({key}) DO UPDATE SET {column} = {table}.{column}"

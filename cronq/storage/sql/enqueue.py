@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from cronq.storage.sql.dialect import Names
 
 _LOCKS = 0x63726E71
-"""Sets our locks apart from those of others who use the database; ASCII for crnq."""
+"""Keeps cronq's advisory locks apart from those of other programs; ASCII for crnq."""
 
 
 class EnqueueStatements:
@@ -36,7 +36,7 @@ class EnqueueStatements:
         # Served by the index `unique`. The lock lets a caller's older snapshot see the twin too, on MySQL.
         self.twin = f"SELECT id FROM {names.jobs} WHERE unique_key = ?{dialect.shows_latest}"
         self.twins = f"SELECT unique_key, id FROM {names.jobs} WHERE unique_key {dialect.among}"
-        # Two batches with the same keys in another order would wait crosswise, and PostgreSQL takes a second to see it.
+        # Two batches with the same keys in another order would deadlock, which PostgreSQL detects after a second.
         number = crc32(names.jobs.encode()) - (1 << 31)
         self.batch_turn = f"SELECT pg_advisory_xact_lock({_LOCKS}, {number})" if dialect.has_advisory_locks else ""
         if dialect.server:

@@ -1,4 +1,4 @@
-"""The statements that keep leases, take over those that ended, and make jobs ready that are due."""
+"""The statements that renew leases, take over expired ones, and make due jobs ready."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class LeaseStatements:
             f"UPDATE {names.jobs}{dialect.by_id} SET lease_until = ?"
             f" WHERE id {dialect.among} AND worker = ? AND lease_until IS NOT NULL"
         )
-        # Only leases that have ended: their worker may have renewed them since somebody looked.
+        # Only leases that have ended: their worker may have renewed them since they were read.
         self.take_over = (
             f"UPDATE {names.jobs}{dialect.by_id} SET worker = ?, token = ?"
             f" WHERE id {dialect.among} AND worker = ? AND lease_until <= ?"

@@ -39,7 +39,7 @@ class SettleStatements:
             f" {given_back} WHERE {fenced}"
         )
         self.still_held = f"SELECT id FROM {names.jobs} WHERE {fenced}"
-        # The token alone won't do: who rescues a job settles it under the same one.
+        # The token isn't enough: a rescuer settles a job under the same one.
         self.already_settled = (
             f"SELECT id FROM {names.jobs} WHERE id = ? AND token = ? AND lease_until IS NULL"
             " AND state = ? AND started_at = ?"

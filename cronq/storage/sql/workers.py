@@ -1,4 +1,4 @@
-"""The statements of the workers' table: registering, heartbeats, requests, waking."""
+"""The statements that register workers, record heartbeats, read requests and wake listeners."""
 
 from __future__ import annotations
 
