@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -28,6 +29,22 @@ LISTED = 20
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")]
 
 
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """The options of a command that changes jobs."""
+
+    dry_run: given.DryRun = False
+    yes: Yes = False
+    as_json: given.AsJson = False
+
+
+class Refused(NamedTuple):
+    """A job that was left as it is, and why."""
+
+    id: int
+    reason: str
+
+
 class Verb(NamedTuple):
     """What is done to jobs, in the words of the questions and answers."""
 
@@ -37,11 +54,11 @@ class Verb(NamedTuple):
     """The options that make a selection mean jobs in other states."""
 
 
-def agreed(verb: Verb, number: int, *, yes: bool) -> bool:
+def agreed(verb: Verb, number: int, how: How) -> bool:
     """Ask for confirmation on a terminal; return True elsewhere."""
     from cronq.render.text import complain
 
-    if yes or number <= ASK_ABOVE or not somebody_looks():
+    if how.yes or number <= ASK_ABOVE or not somebody_looks():
         return True
     sys.stderr.write(f"cronq: {verb.name} {number:,} jobs? [y/N] ")
     sys.stderr.flush()
@@ -82,20 +99,33 @@ def note(call: Invocation, number: int | None = None) -> None:
     audit.record(call.typed, number)
 
 
-def tell(verb: Verb, changed: Sequence[int]) -> None:
+def tell(verb: Verb, changed: Sequence[int], how: How, refused: Sequence[Refused] = ()) -> None:
     """The ids for a script; for a person, where they are many, how many."""
     from cronq.render.text import on_terminal, write
 
-    if len(changed) > LISTED and on_terminal():
+    if how.as_json:
+        write([changes(len(changed), changed, refused, dry_run=how.dry_run)])
+    elif len(changed) > LISTED and on_terminal():
         write([f"{len(changed):,} jobs {verb.done}"])
     else:
         write(map(str, changed))
 
 
-def rehearse(call: Invocation, store: Store, verb: Verb, meant: Selection) -> None:
+def changes(number: int, ids: Sequence[int] | None, refused: Sequence[Refused] = (), *, dry_run: bool) -> str:
+    """What was changed as a JSON document; `ids` is None where only their number is known."""
+    from cronq.render.text import document
+
+    left = [{"id": one.id, "reason": one.reason} for one in refused]
+    return document({"number": number, "jobs": ids, "refused": left, "dry_run": dry_run})
+
+
+def rehearse(call: Invocation, store: Store, verb: Verb, meant: Selection, how: How) -> None:
     """What would be changed: the ids for a script; for a person the jobs by queue, state and task."""
     from cronq.render.text import on_terminal, write
 
+    if how.as_json:
+        tell(verb, store.jobs.ids(meant) if meant.states else [], how)
+        return
     if not on_terminal():
         write(map(str, store.jobs.ids(meant) if meant.states else ()))
         return

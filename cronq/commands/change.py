@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -62,8 +62,7 @@ def _retry(
     *,
     which: given.Which,
     now: Now = False,
-    dry_run: given.DryRun = False,
-    yes: bulk.Yes = False,
+    how: bulk.How,
 ) -> int:
     """Run jobs again, or those that aren't due yet at once.
 
@@ -77,31 +76,30 @@ def _retry(
     allowed = FUTURE if now else RETRYABLE
     with call.store() as store:
         if ids:
-            return _retry_named(call, store, ids, allowed, dry_run=dry_run)
+            return _retry_named(call, store, ids, allowed, how)
         meant = _in(chosen, usual=FUTURE if now else _USUALLY_RETRIED, allowed=allowed)
-        if dry_run:
-            bulk.rehearse(call, store, _RETRY, meant)
+        if how.dry_run:
+            bulk.rehearse(call, store, _RETRY, meant, how)
             return 0
         found = store.jobs.ids(meant) if meant.states else []
         if not found:
+            bulk.tell(_RETRY, [], how)
             return bulk.left_alone(call, store, _RETRY, chosen, meant)
-        return _retry_selected(call, store, found, yes=yes)
+        return _retry_selected(call, store, found, how)
 
 
-def _retry_named(
-    call: Invocation, store: Store, ids: Iterable[str], allowed: frozenset[State], *, dry_run: bool
-) -> int:
+def _retry_named(call: Invocation, store: Store, ids: Iterable[str], allowed: frozenset[State], how: bulk.How) -> int:
     named = given.job_ids(store, ids)
     states = _states(store, named)
     changed = sorted(job for job, state in states.items() if state in allowed)
-    if not dry_run:
+    if not how.dry_run:
         changed = store.admin.retry(changed)
         bulk.note(call, len(changed))
-    return _report(named, states, changed, verb="retried", allowed=allowed)
+    return _report(_RETRY, _Left(named, states, allowed), changed, how)
 
 
-def _retry_selected(call: Invocation, store: Store, ids: Sequence[int], *, yes: bool) -> int:
-    if not bulk.agreed(_RETRY, len(ids), yes=yes):
+def _retry_selected(call: Invocation, store: Store, ids: Sequence[int], how: bulk.How) -> int:
+    if not bulk.agreed(_RETRY, len(ids), how):
         return 1
     retried: list[int] = []
     twins: dict[int, int] = {}
@@ -113,7 +111,8 @@ def _retry_selected(call: Invocation, store: Store, ids: Sequence[int], *, yes: 
         return len(changed)
 
     bulk.in_batches(call, ids, _RETRY, retry)
-    bulk.tell(_RETRY, retried)
+    refused = [bulk.Refused(job, f"job {twin} with the same unique key is unfinished") for job, twin in twins.items()]
+    bulk.tell(_RETRY, retried, how, refused)
     return _tell_of_twins(twins)
 
 
@@ -136,8 +135,7 @@ def _cancel(
     *,
     which: given.Which,
     kill: Kill = False,
-    dry_run: given.DryRun = False,
-    yes: bulk.Yes = False,
+    how: bulk.How,
 ) -> int:
     """Cancel jobs; prints their ids.
 
@@ -150,31 +148,30 @@ def _cancel(
     allowed = CANCELLABLE | ({State.RUNNING} if kill else set())
     with call.store() as store:
         if ids:
-            return _cancel_named(call, store, ids, allowed, dry_run=dry_run)
+            return _cancel_named(call, store, ids, allowed, how)
         meant = _in(chosen, usual=UNFINISHED, allowed=allowed)
-        if dry_run:
-            bulk.rehearse(call, store, _CANCEL, meant)
+        if how.dry_run:
+            bulk.rehearse(call, store, _CANCEL, meant, how)
             return 0
         found = store.jobs.ids(meant) if meant.states else []
         if not found:
+            bulk.tell(_CANCEL, [], how)
             return bulk.left_alone(call, store, _CANCEL, chosen, meant)
-        return _cancel_selected(call, store, found, kill=State.RUNNING in meant.states, yes=yes)
+        return _cancel_selected(call, store, found, how, kill=State.RUNNING in meant.states)
 
 
-def _cancel_named(
-    call: Invocation, store: Store, ids: Iterable[str], allowed: frozenset[State], *, dry_run: bool
-) -> int:
+def _cancel_named(call: Invocation, store: Store, ids: Iterable[str], allowed: frozenset[State], how: bulk.How) -> int:
     named = given.job_ids(store, ids)
     states = _states(store, named)
     changed = sorted(job for job, state in states.items() if state in allowed)
-    if not dry_run:
+    if not how.dry_run:
         changed = _stop(store, changed, kill=State.RUNNING in allowed)
         bulk.note(call, len(changed))
-    return _report(named, states, changed, verb="cancelled", allowed=allowed)
+    return _report(_CANCEL, _Left(named, states, allowed), changed, how)
 
 
-def _cancel_selected(call: Invocation, store: Store, ids: Sequence[int], *, kill: bool, yes: bool) -> int:
-    if not bulk.agreed(_CANCEL, len(ids), yes=yes):
+def _cancel_selected(call: Invocation, store: Store, ids: Sequence[int], how: bulk.How, *, kill: bool) -> int:
+    if not bulk.agreed(_CANCEL, len(ids), how):
         return 1
     cancelled: list[int] = []
 
@@ -184,7 +181,7 @@ def _cancel_selected(call: Invocation, store: Store, ids: Sequence[int], *, kill
         return len(changed)
 
     bulk.in_batches(call, ids, _CANCEL, cancel)
-    bulk.tell(_CANCEL, cancelled)
+    bulk.tell(_CANCEL, cancelled, how)
     return 0
 
 
@@ -207,16 +204,26 @@ def _states(store: Store, ids: Iterable[int]) -> dict[int, str]:
     return {job.id: job.state for job in store.jobs.find(Selection(ids=tuple(ids)))}
 
 
-def _report(
-    named: Sequence[int], states: Mapping[int, str], changed: Sequence[int], *, verb: str, allowed: Iterable[State]
-) -> int:
-    """The ids changed on stdout, why others weren't on stderr; the exit status."""
-    from cronq.render.text import complain, write
+class _Left(NamedTuple):
+    """The jobs that were named, those states of them that are known, and the states that allow the change."""
 
-    write(map(str, changed))
-    refused = [job_id for job_id in named if job_id not in set(changed)]
-    for job_id in refused:
-        complain(_refusal(job_id, states.get(job_id), verb=verb, allowed=allowed))
+    named: Sequence[int]
+    states: Mapping[int, str]
+    allowed: Iterable[State]
+
+
+def _report(verb: bulk.Verb, left: _Left, changed: Sequence[int], how: bulk.How) -> int:
+    """The ids changed on stdout, why others weren't on stderr; the exit status."""
+    from cronq.render.text import complain
+
+    refused = [
+        bulk.Refused(job_id, _refusal(job_id, left.states.get(job_id), verb=verb.done, allowed=left.allowed))
+        for job_id in left.named
+        if job_id not in set(changed)
+    ]
+    bulk.tell(verb, changed, how, refused)
+    for one in refused:
+        complain(one.reason)
     return 1 if refused else 0
 
 

@@ -20,16 +20,20 @@ from cronq.model.selection import Selection
 from cronq.times import Clock, parse_duration, parse_past, to_datetime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from cronq.commands import Invocation
+    from cronq.model.job import Job
     from cronq.store import Store
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print the ids that would change.")]
 Utc = Annotated[bool, typer.Option("--utc", help="Show times in UTC instead of ages.")]
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The id of a job, or last.", show_default=False)]
+SomeJobs = Annotated[
+    list[str], typer.Argument(metavar="ID", help="The ids of jobs; last is the newest one.", show_default=False)
+]
 JobIds = Annotated[
     list[str] | None, typer.Argument(metavar="ID", help="The ids of jobs; last is the newest one.", show_default=False)
 ]
@@ -140,6 +144,19 @@ def job_id(text: str) -> int:
 def job_ids(store: Store, texts: Iterable[str]) -> list[int]:
     """The ids in a command's arguments, each once; `last` is the newest job. Raises InvalidInput, JobNotFound."""
     return list(dict.fromkeys(_newest(store) if text == "last" else job_id(text) for text in texts))
+
+
+def jobs(store: Store, texts: Iterable[str]) -> tuple[list[Job], list[int]]:
+    """The jobs with the ids in a command's arguments, and the ids that no job has."""
+    asked = job_ids(store, texts)
+    found = {job_id: store.jobs.get(job_id) for job_id in asked}
+    return [job for job in found.values() if job is not None], [job_id for job_id in asked if found[job_id] is None]
+
+
+def require_none(missing: Sequence[int]) -> None:
+    """Raise JobNotFound for the ids that no job has, if there are any."""
+    if missing:
+        raise JobNotFound(f"there is no job {' and no job '.join(map(str, missing))}")
 
 
 def _newest(store: Store) -> int:

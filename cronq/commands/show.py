@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from cronq.commands import options as given
-from cronq.errors import JobNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +22,8 @@ Example:
 
 \b
   cronq show 42
-  cronq show 42 --output | less
+  cronq show 42 43
+  cronq show last --output | less
   cronq show 42 --json | jq .error
 
 Exit status: 0 done, 1 no such job, 64 --output with --json, 65 bad input,
@@ -35,54 +35,77 @@ Output = Annotated[
 ]
 
 
+class _Page(NamedTuple):
+    """What is known of a job: its row, the attempts that did not succeed, what the last one wrote."""
+
+    job: Job
+    attempts: Sequence[Attempt]
+    output: tuple[str | None, str | None]
+
+
 def _show(
     context: typer.Context,
-    id_: given.JobId,
+    ids: given.SomeJobs,
     *,
     output: Output = False,
     utc: given.Utc = False,
     as_json: given.AsJson = False,
 ) -> None:
-    """Show one job: times, arguments, attempts, errors, output."""
+    """Show jobs: times, arguments, attempts, errors, output."""
     if output and as_json:
         raise given.refuse("either --output or --json", context)
     from cronq.execution import leftovers
 
     call = given.invocation(context)
     with call.store() as store:
-        job = leftovers.with_its_process(call.config, require(store, id_))
-        written = store.jobs.output(job.id)
+        now = None if as_json else given.now(store)
+        found, missing = given.jobs(store, ids)
+        pages = [_page(store, leftovers.with_its_process(call.config, job)) for job in found]
         if output:
-            _print_output(written)
-            return
-        _print_page(job, store.jobs.attempts(job.id), written, now=None if as_json else given.now(store), utc=utc)
+            for page in pages:
+                _print_output(page.output)
+        elif now is None:
+            _print_json(pages, several=len(ids) > 1)
+        else:
+            _print_pages(pages, now=now, utc=utc)
+    given.require_none(missing)
 
 
-def _print_page(
-    job: Job,
-    attempts: Sequence[Attempt],
-    output: tuple[str | None, str | None],
-    *,
-    now: datetime | None,
-    utc: bool,
-) -> None:
-    from cronq.render.text import document, on_terminal, write
+def _page(store: Store, job: Job) -> _Page:
+    return _Page(job, store.jobs.attempts(job.id), store.jobs.output(job.id))
 
-    if now is None:
-        write([document(_whole(job, attempts, output))])
-    elif not on_terminal():
-        from cronq.render.job_text import job_page
 
-        write(job_page(job, attempts, output))
+def _print_json(pages: Sequence[_Page], *, several: bool) -> None:
+    from cronq.render.text import document, write
+
+    shown = [_whole(page) for page in pages]
+    if several:
+        write([document(shown)])
     else:
-        from cronq.render import job_terminal
-        from cronq.render.console import Screen
-        from cronq.render.relative_time import Ages, Zone
+        write(map(document, shown))
 
-        screen = Screen()
-        screen.print(
-            job_terminal.draw(job_terminal.Portrait(job, attempts, output), screen, Ages(now, Zone.of(utc=utc)))
-        )
+
+def _print_pages(pages: Sequence[_Page], *, now: datetime, utc: bool) -> None:
+    from cronq.render.text import on_terminal, write
+
+    for page in pages:
+        if page is not pages[0]:
+            write([""])
+        if on_terminal():
+            _draw(page, now=now, utc=utc)
+        else:
+            from cronq.render.job_text import job_page
+
+            write(job_page(*page))
+
+
+def _draw(page: _Page, *, now: datetime, utc: bool) -> None:
+    from cronq.render import job_terminal
+    from cronq.render.console import Screen
+    from cronq.render.relative_time import Ages, Zone
+
+    screen = Screen()
+    screen.print(job_terminal.draw(job_terminal.Portrait(*page), screen, Ages(now, Zone.of(utc=utc))))
 
 
 def _print_output(output: tuple[str | None, str | None]) -> None:
@@ -97,18 +120,16 @@ def _print_output(output: tuple[str | None, str | None]) -> None:
 
 def require(store: Store, text: str) -> Job:
     """The job with the id in the text. Raises InvalidInput, JobNotFound."""
-    number = given.job_id(text)
-    job = store.jobs.get(number)
-    if job is None:
-        raise JobNotFound(f"there is no job {number}")
-    return job
+    found, missing = given.jobs(store, [text])
+    given.require_none(missing)
+    return found[0]
 
 
-def _whole(job: Job, attempts: Sequence[Attempt], output: tuple[str | None, str | None]) -> dict[str, Any]:
-    stdout, stderr = output
+def _whole(page: _Page) -> dict[str, Any]:
+    stdout, stderr = page.output
     return {
-        **job.to_json(),
-        "attempts": [attempt.to_json() for attempt in attempts],
+        **page.job.to_json(),
+        "attempts": [attempt.to_json() for attempt in page.attempts],
         "output": {"stdout": stdout, "stderr": stderr},
     }
 

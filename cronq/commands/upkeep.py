@@ -59,8 +59,7 @@ def _clear_finished(
     *,
     state: OtherStates = None,
     which: given.Narrowing,
-    dry_run: given.DryRun = False,
-    yes: bulk.Yes = False,
+    how: bulk.How,
 ) -> int:
     """Remove finished jobs for good; prints how many. Never removes one that hasn't ended."""
     if days is not None and which.older_than is not None:
@@ -70,13 +69,13 @@ def _clear_finished(
         meant = meant._replace(older_than=_age(days))
     call = given.invocation(context)
     with call.store() as store:
-        if dry_run:
-            bulk.rehearse(call, store, _CLEAR, meant)
+        if how.dry_run:
+            bulk.rehearse(call, store, _CLEAR, meant, how)
             return 0
-        if bulk.somebody_looks() and not bulk.agreed(_CLEAR, store.jobs.count(meant), yes=yes):
+        if bulk.somebody_looks() and not bulk.agreed(_CLEAR, store.jobs.count(meant), how):
             return 1
         cleared = _clear(call, store, meant)
-    _tell_cleared(cleared)
+    _tell_cleared(cleared, how)
     return 0
 
 
@@ -96,10 +95,10 @@ def _clear(call: Invocation, store: Store, meant: Selection) -> int:
     return sum(counts)
 
 
-def _tell_cleared(number: int) -> None:
+def _tell_cleared(number: int, how: bulk.How) -> None:
     from cronq.render.text import write
 
-    write([str(number)])
+    write([bulk.changes(number, None, dry_run=False) if how.as_json else str(number)])
 
 
 def _age(text: str) -> float:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import typer  # noqa: TC002 - it reads the annotations itself
 
 from cronq.commands import options as given
-from cronq.commands.show import require
 from cronq.model.job import COMMAND_TASK, State
 from cronq.times import to_datetime
 
@@ -29,7 +28,7 @@ Exit status: 0 done, 1 no such job, 65 bad input, 69 database out of reach, 78 c
 """
 
 
-def _why(context: typer.Context, id_: given.JobId, *, as_json: given.AsJson = False) -> None:
+def _why(context: typer.Context, ids: given.SomeJobs, *, as_json: given.AsJson = False) -> None:
     """Say in one sentence why a job isn't running."""
     from cronq.execution import leftovers
     from cronq.model.printable import one_line
@@ -38,12 +37,15 @@ def _why(context: typer.Context, id_: given.JobId, *, as_json: given.AsJson = Fa
 
     call = given.invocation(context)
     with call.store() as store:
-        job = leftovers.with_its_process(call.config, require(store, id_))
-        sentence = why.explain(job, _facts(call, store, job))
+        jobs, missing = given.jobs(store, ids)
+        found = [leftovers.with_its_process(call.config, job) for job in jobs]
+        told = [(job, why.explain(job, _facts(call, store, job))) for job in found]
     if as_json:
-        write([document({"id": job.id, "state": str(job.state), "why": sentence})])
+        shown = [{"id": job.id, "state": str(job.state), "why": sentence} for job, sentence in told]
+        write([document(shown)] if len(ids) > 1 else map(document, shown))
     else:
-        write([one_line(sentence)])
+        write(one_line(sentence) for _, sentence in told)
+    given.require_none(missing)
 
 
 def _facts(call: Invocation, store: Store, job: Job) -> Facts:

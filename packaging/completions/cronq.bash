@@ -69,12 +69,12 @@ _cronq() {
         tail) options='--lines' ;;
         top) options='--once' ;;
         doctor) options='--json' ;;
-        retry) options='--queue --task --group --key --error --older-than --since --until --search --state --now --dry-run --yes -y' ;;
-        cancel) options='--queue --task --group --key --error --older-than --since --until --search --state --kill --dry-run --yes -y' ;;
+        retry) options='--queue --task --group --key --error --older-than --since --until --search --state --now --dry-run --yes -y --json' ;;
+        cancel) options='--queue --task --group --key --error --older-than --since --until --search --state --kill --dry-run --yes -y --json' ;;
         pause) options='--all --json' ;;
         resume) options='--all --json' ;;
         drain) options='--all --timeout --json' ;;
-        clear-finished) options='--state --queue --task --group --key --error --older-than --since --until --search --dry-run --yes -y' ;;
+        clear-finished) options='--state --queue --task --group --key --error --older-than --since --until --search --dry-run --yes -y --json' ;;
         update-schema) options='' ;;
         print-config) options='--user --file --into' ;;
         schedules) options='' ;;

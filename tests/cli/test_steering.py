@@ -82,3 +82,36 @@ def test_wait_for_several_and_for_a_selection(project: Project) -> None:
 def _opened(project: Project, pid: int) -> bool:
     links = Path(f"/proc/{pid}/fd").iterdir()
     return any(str(link.readlink()) == str(project.database) for link in links if link.is_symlink())
+
+
+def test_show_and_why_take_several_jobs_and_the_last_one(project: Project) -> None:
+    first, second = project.enqueue("add", "a=1", "b=2"), project.enqueue("say", "text=x")
+    shown = project.done("show", first, "last")
+    assert [line for line in shown.splitlines() if line.startswith("job ")] == [
+        f"job {first}: add, ready", f"job {second}: say, ready",
+    ]  # fmt: skip
+    assert [job["id"] for job in fits("show.json", project.done("show", first, second, "--json"))] == [first, second]
+    assert fits("show.json", project.done("show", "last", "--json"))["id"] == second
+    assert len(project.done("why", first, second).splitlines()) == 2
+    assert [one["id"] for one in fits("why.json", project.done("why", first, "last", "--json"))] == [first, second]
+    ran = project.cronq("why", 98, first, 99)
+    assert (ran.status, len(ran.stdout.splitlines())) == (1, 1)
+    assert ran.stderr == "cronq: there is no job 98 and no job 99\n"
+
+
+def test_what_was_changed_as_json(project: Project) -> None:
+    assert project.cronq("show", "last").stderr == "cronq: there is no job yet\n"
+    failed, ready = project.enqueue("give-up"), project.enqueue("--at", "+1h", "--", "true")
+    project.cronq("run")
+    rehearsed = fits("retry.json", project.done("retry", "--state", "failed", "--dry-run", "--json"))
+    assert rehearsed == {"number": 1, "jobs": [failed], "refused": [], "dry_run": True}
+    ran = project.cronq("retry", failed, 99, "--json")
+    assert ran.status == 1
+    assert fits("retry.json", ran.stdout) == {
+        "number": 1, "jobs": [failed], "refused": [{"id": 99, "reason": "there is no job 99"}], "dry_run": False,
+    }  # fmt: skip
+    assert fits("cancel.json", project.done("cancel", "--state", "scheduled", "--json"))["jobs"] == [ready]
+    assert fits("cancel.json", project.done("cancel", "--key", "none", "--json"))["jobs"] == []
+    assert fits("cancel.json", project.done("cancel", failed, "--dry-run", "--json"))["dry_run"]
+    cleared = fits("clear-finished.json", project.done("clear-finished", "--state", "cancelled", "--json"))
+    assert cleared == {"number": 1, "jobs": None, "refused": [], "dry_run": False}
