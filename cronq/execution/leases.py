@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
+from cronq.execution import journal
 from cronq.execution.lease_deadline import LeaseDeadline, NoDeadline
 from cronq.model.job import Failure
 from cronq.model.outcome import Outcome
@@ -46,7 +48,9 @@ class Leases:
         self.renewal = 0.0
         """The monotonic time of the next renewal."""
         alone = config.sqlite_path() is not None
-        self.deadline = (NoDeadline if alone else LeaseDeadline)(config.lease, self._kill_in_time)
+        self.deadline = (NoDeadline if alone else LeaseDeadline)(
+            config.lease, self._kill_in_time, partial(journal.left_by, config, worker)
+        )
         self._store = store
         self._length: float = config.lease
         self._worker = worker

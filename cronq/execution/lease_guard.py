@@ -1,0 +1,99 @@
+"""Ends a runner's attempts when its leases end and it doesn't do so itself, because it stands still.
+
+A runner that is stopped, or waits for a disk, can't kill its children in time, and another host takes their
+jobs over. So a process beside it looks at the end of the leases, which both have in shared memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, NoReturn
+
+from cronq.execution import leftovers
+from cronq.system.process import die_with_parent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from cronq.execution.journal_file import JournalFile
+
+_LOOKS = 20
+"""How often it looks in the length of a lease."""
+
+_AGAIN = 0.01
+_LONG_ENOUGH = 1.0
+"""Seconds between two looks at children after the end, and for how long: one may just begin its next job."""
+
+_DYING = 2.0
+"""Seconds that killed processes get to be gone."""
+
+
+class LeaseGuard:
+    """The process, as its runner sees it. `books` gives the journals of the runner's children, opened."""
+
+    def __init__(self, lease: float, books: Callable[[], Iterable[JournalFile]]) -> None:
+        self._pause = lease / _LOOKS
+        self._books = books
+        self._pid = 0
+        self._shared = mmap.mmap(-1, mmap.PAGESIZE)
+        self._end = memoryview(self._shared).cast("q")
+
+    def start(self) -> None:
+        """Fork it."""
+        runner = os.getpid()
+        self._pid = os.fork()
+        if not self._pid:
+            self._watch(runner)
+
+    def stop(self) -> None:
+        """End it."""
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+
+    def expect(self, end: float) -> None:
+        """The monotonic time at which attempts must be over, unless another one is told before."""
+        self._end[0] = round(end * 1e9)
+
+    def _watch(self, runner: int) -> NoReturn:
+        try:
+            die_with_parent()
+            for number in (
+                signal.SIGTERM,
+                signal.SIGINT,
+                signal.SIGHUP,
+                signal.SIGQUIT,
+                signal.SIGUSR1,
+                signal.SIGUSR2,
+            ):
+                signal.signal(number, signal.SIG_IGN)
+            over = 0
+            while os.getppid() == runner:
+                end = self._end[0]
+                left = (end - time.monotonic_ns()) / 1e9
+                if end != over and left <= 0:
+                    self._end_attempts()
+                    over = end
+                else:
+                    time.sleep(min(self._pause, left) if left > 0 else self._pause)
+        finally:
+            os._exit(0)
+
+    def _end_attempts(self) -> None:
+        deadline = time.monotonic() + _LONG_ENOUGH
+        while time.monotonic() < deadline:
+            for book in self._books():
+                if book.child_lives and _is_running(book):
+                    leftovers.end(book, patience=_DYING)
+                book.close()
+            time.sleep(_AGAIN)
+
+
+def _is_running(book: JournalFile) -> bool:
+    """Whether the child is in the middle of an attempt, or its lines were dropped since it ended the last."""
+    begun = book.current()[:2]
+    return bool(begun[0]) and begun not in {(entry.job_id, entry.token) for entry in book.ended()}
