@@ -93,6 +93,7 @@ class CommandLine:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve one command line; returns the exit status (docs/cli.md lists them)."""
+    _open_streams()
     _tolerate_any_text()
     line = CommandLine(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -248,6 +249,16 @@ def _drop_output() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)
+
+
+def _open_streams() -> None:
+    """Open /dev/null where a standard stream is closed: what is opened later would take its number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # it gets the lowest number, which is this one
+            os.set_inheritable(number, True)  # noqa: FBT003 - it takes no keyword
 
 
 def _tolerate_any_text() -> None:

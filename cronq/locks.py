@@ -10,6 +10,7 @@ flock(2) is taken directly, because these locks are taken by every start and fil
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -79,7 +80,7 @@ class RunLock:
         _check_folder(self.path)
         self._fd = _open(self.path)
         _own.add(self._fd)
-        self.acquired = _flock(self._fd)
+        self.acquired = _flock(self._fd, self.path)
         if self.acquired:
             os.ftruncate(self._fd, 0)
             _write(self._fd, self.path, f"{os.getpid()} {time.time_ns() // 1000}\n")
@@ -202,7 +203,7 @@ class Liveness:
         _check_folder(unnamed)
         self._fd = _open(unnamed)
         _children_too.add(self._fd)
-        if not _flock(self._fd):
+        if not _flock(self._fd, self.path):
             message = f"{unnamed}: another process holds this worker's lock"
             raise ConfigError(message)
         _write(self._fd, unnamed, f"{os.getpid()} {process_start(os.getpid())} {boot_id()} {_namespace()}\n")
@@ -243,7 +244,7 @@ class DeadWorker:
         except FileNotFoundError:
             return
         self.found = True
-        self.mine = _flock(self._fd)
+        self.mine = _flock(self._fd, self.path)
         words = os.pread(self._fd, 128, 0).decode(errors="replace").split()
         self.rebooted = "".join(words[2:3]) != boot_id()
         self._runner = words[:2]
@@ -261,7 +262,7 @@ class DeadWorker:
 
     def take(self) -> bool:
         """Try again to take the lock over; returns whether this process has it."""
-        self.mine = self.mine or _flock(self._fd)
+        self.mine = self.mine or _flock(self._fd, self.path)
         return self.mine
 
     def forget(self) -> None:
@@ -425,7 +426,10 @@ def _open(path: str, flags: int = _OPEN) -> int:
     except FileNotFoundError:
         raise
     except OSError as error:
-        message = f"{path}: {error.strerror}; run cronq as the user that owns this lock file"
+        way_out = "run cronq as the user that owns this lock file"
+        if error.errno == errno.EROFS:
+            way_out = "set lock_dir to a directory that can be written to"
+        message = f"{path}: {error.strerror}; {way_out}"
         raise ConfigError(message) from None
 
 
@@ -437,11 +441,14 @@ def _write(fd: int, path: str, text: str) -> None:
         raise Unavailable(message) from None
 
 
-def _flock(fd: int) -> bool:
+def _flock(fd: int, path: str) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        message = f"{path} can't be locked: {error.strerror}; set lock_dir to a directory on a local file system"
+        raise Unavailable(message) from None
     return True
 
 

@@ -317,8 +317,9 @@ def become(captures: tuple[Capture, Capture], journal: Journal, serve: Callable[
         exit_handlers.forget_inherited()
         _own_signals()
         null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
-        os.close(null)
+        if null != 0:
+            os.dup2(null, 0)
+            os.close(null)
         for target, capture in enumerate(captures, start=1):
             capture.attach(target)
         sys.stdin = open(0, closefd=False)  # noqa: SIM115
@@ -330,7 +331,11 @@ def become(captures: tuple[Capture, Capture], journal: Journal, serve: Callable[
         os._exit(BROKEN)
 
 
-_OWN_SIGNALS = {
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """A person at a terminal means the runner, which tells its children."""
+
+
+_OWN_SIGNALS: dict[signal.Signals, Any] = {
     **dict.fromkeys(
         (
             signal.SIGCHLD,
@@ -343,7 +348,7 @@ _OWN_SIGNALS = {
         ),
         signal.SIG_DFL,
     ),
-    signal.SIGINT: signal.SIG_IGN,
+    signal.SIGINT: _ignore,  # programs that a task starts would inherit SIG_IGN
     signal.SIGTERM: signal.SIG_IGN,
 }
 """What a child does at signals; the last one is replaced when it is ready."""

@@ -70,8 +70,8 @@ class Executor:
         (kind, _, _, verdict, delay, error, status, signal, result, warnings, notes, out, err, own, _, spent,
          pid, stop) = outcome  # fmt: skip
         return Outcome(
-            kind, started, self._clock.now(), verdict, delay, error, status, signal, result, warnings, notes, out,
-            err, peak if own is None else own, before, cpu if spent is None else spent, pid, stop,
+            kind, started, max(started, self._clock.now()), verdict, delay, error, status, signal, result, warnings,
+            notes, out, err, peak if own is None else own, before, cpu if spent is None else spent, pid, stop,
         )  # fmt: skip
 
     def _attempt(self, job: Claimed, running: RunningJob, started: int) -> Outcome:

@@ -201,10 +201,10 @@ class Job:
 
     @property
     def duration(self) -> float | None:
-        """Seconds between start and end of the last attempt."""
+        """Seconds between start and end of the last attempt; 0 where the clock was set back in between."""
         if self.started_at is None or self.finished_at is None:
             return None
-        return (self.finished_at - self.started_at).total_seconds()
+        return max(0.0, (self.finished_at - self.started_at).total_seconds())
 
     def to_json(self) -> dict[str, Any]:
         """The job under its documented field names; what is not known is None, never missing."""

@@ -101,7 +101,7 @@ def _step(attempt: Attempt, following: Attempt | None, screen: Screen, ages: Age
 def _told(attempt: Attempt, ages: Ages) -> str:
     took = ""
     if attempt.started_at is not None and attempt.finished_at is not None:
-        took = f"took {span((attempt.finished_at - attempt.started_at).total_seconds())}"
+        took = f"took {span(max(0.0, (attempt.finished_at - attempt.started_at).total_seconds()))}"
     place = where(attempt)
     return ", ".join(part for part in (ages.ago(attempt.finished_at), took, place and f"on {place}") if part)
 

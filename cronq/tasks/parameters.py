@@ -31,6 +31,8 @@ class Parameters:
         self._positional_names = [each.name for each in self._positional]
         self._rest = _name_of_kind(self._all, Parameter.VAR_POSITIONAL)
         self._extra = _name_of_kind(self._all, Parameter.VAR_KEYWORD)
+        self._ambiguous = self._rest if self._extra else None
+        """A name by which both the surplus positional arguments and one by keyword would be stored."""
         self._known = frozenset(each.name for each in self._all) - {self._extra}
         self._required = frozenset(each.name for each in self._all if _is_required(each))
         self._only_by_keyword = not self._rest and all(each.kind is not Parameter.POSITIONAL_ONLY for each in self._all)
@@ -41,6 +43,11 @@ class Parameters:
 
     def bind(self, args: Sequence[object], kwargs: Mapping[str, object]) -> dict[str, object]:
         """The arguments by name, checked but as they were given. Raises MisfitError."""
+        if self._ambiguous in kwargs:
+            raise MisfitError(self._ambiguity())
+        return self._bound(args, kwargs)
+
+    def _bound(self, args: Sequence[object], kwargs: Mapping[str, object]) -> dict[str, object]:
         arguments = self._named(args, kwargs) if args else dict(kwargs)
         shape = (*arguments, *map(type, arguments.values()))
         if shape not in self._fitting:
@@ -51,11 +58,13 @@ class Parameters:
 
     def bind_stored(self, args: Sequence[object], kwargs: Mapping[str, object]) -> str:
         """The arguments by name, checked, as JSON. Raises MisfitError, InvalidInput for what can't be stored."""
+        if self._ambiguous in kwargs:
+            raise MisfitError(self._ambiguity())
         arguments = self._named(args, kwargs) if args else kwargs
         shape = (*arguments, *map(type, arguments.values()))
         if shape in self._plain:
             return dump_plain(arguments)
-        bound = self.bind((), arguments)
+        bound = self._bound((), arguments)
         if shape in self._fitting and is_plain(bound):
             self._plain.add(shape)
         return dumps(bound)
@@ -63,6 +72,8 @@ class Parameters:
     def bind_text(self, fields: Mapping[str, object]) -> dict[str, object]:
         """The arguments by name, a shell's strings converted. Raises MisfitError, too where it isn't known to what."""
         self._check_names(fields)
+        if self._ambiguous in fields:
+            raise MisfitError(self._ambiguity())
         for name, value in fields.items():
             if name in self._unresolved and isinstance(value, str):
                 hint = describe(self._unresolved[name])
@@ -118,6 +129,12 @@ class Parameters:
         if not given.keys().isdisjoint(kwargs):
             raise MisfitError(f"{_listed(given.keys() & kwargs.keys())} given twice")
         return {**given, **kwargs}
+
+    def _ambiguity(self) -> str:
+        return (
+            f"argument {self._rest!r} has the name of *{self._rest}: give it by position,"
+            f" or put functools.wraps on the wrapper that takes *{self._rest} and **{self._extra}"
+        )
 
     def _check_names(self, arguments: Mapping[str, object]) -> None:
         names = arguments.keys()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import multiprocessing
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -12,11 +15,12 @@ from pathlib import Path
 import pytest
 
 from cronq.config.loader import Config
-from cronq.errors import ConfigError
+from cronq.errors import ConfigError, Unavailable
 from cronq.execution import journal
 from cronq.execution.journal import Journal, path_for
 from cronq.locks import DeadWorker, Liveness, RunLock, looks_dead
 from tests.integration.stores import config_in
+from tests.project import Project
 
 
 @pytest.fixture
@@ -186,3 +190,33 @@ def test_of_a_runner_in_another_container_only_the_lock_tells(config: Config, pr
     kill(runner)
     with DeadWorker(config, "worker") as dead:
         assert dead.mine
+
+
+def test_a_file_system_without_locks_is_told_with_the_path(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(_fd: int, _how: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with (
+        pytest.raises(Unavailable, match=f"{config.lock_dir}/run-.*: No locks available; set lock_dir"),
+        RunLock(config),
+    ):
+        pass
+
+
+def test_a_read_only_file_system_is_told(project: Project, tmp_path: Path) -> None:
+    place = tmp_path / "read only"
+    place.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0755", "none", place], check=False, capture_output=True)
+    if made.returncode:
+        pytest.skip("only root can mount a file system")
+    try:
+        assert project.cronq("--db", f"sqlite:///{place}/cronq.db", "enqueue", "--", "true").status == 0
+        subprocess.run(["mount", "-o", "remount,ro", place], check=True)
+        for command in (["enqueue", "--", "true"], ["run"]):
+            ran = project.cronq("--db", f"sqlite:///{place}/cronq.db", *command)
+            assert "read-only" in ran.stderr.lower(), ran
+            assert "owner" not in ran.stderr
+            assert len(ran.stderr.splitlines()) == 1
+    finally:
+        subprocess.run(["umount", place], check=True)

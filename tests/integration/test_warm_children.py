@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.integration.running import Queue
+from tests.project import COMMAND
 
 TASKS = """
 import asyncio, contextvars, decimal, gc, locale, resource, socket
@@ -235,3 +237,46 @@ def also_clings():
     queue.run_silently("--jobs", 1)
     assert [queue.state(job) for job in jobs] == ["finished"] * 4
     assert queue.left_running() == []
+
+
+def test_programs_that_a_task_starts_can_be_interrupted(queue: Queue) -> None:
+    queue.tasks(
+        """
+@queue.task
+def starts():
+    return subprocess.run(["sh", "-c", "kill -INT $$; echo alive"]).returncode
+
+
+@queue.task
+def interrupted():
+    os.kill(os.getpid(), signal.SIGINT)
+"""
+    )
+    job, after = queue.put("starts"), queue.put("interrupted")
+    queue.run_silently()
+    assert (queue.row(job)["result"], queue.row(after)["outcome"]) == ("-2", "success")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_do_no_harm(queue: Queue, closed: str) -> None:
+    queue.tasks("@queue.task\ndef reads():\n    return [os.read(0, 9) == b'', os.readlink('/proc/self/fd/0')]\n")
+    job, command = queue.put("reads"), queue.command("cat; echo done")
+    run = ["sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, "run", "--jobs", "1"]
+    subprocess.run(run, cwd=queue.directory, env=queue.project.environment, timeout=60, check=True)
+    assert json.loads(queue.row(job)["result"]) == [True, "/dev/null"]
+    assert queue.row(command)["stdout"] == "done\n"
+
+
+def test_a_clock_that_is_set_back_makes_no_negative_duration(queue: Queue) -> None:
+    queue.tasks(
+        """
+@queue.task
+def set_back():
+    from cronq.times import Clock
+    now = Clock.now
+    Clock.now = lambda self: now(self) - 86_400_000_000
+"""
+    )
+    job = queue.put("set_back")
+    queue.run_silently()
+    assert queue.row(job)["finished_at"] == queue.row(job)["started_at"]

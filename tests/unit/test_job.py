@@ -48,6 +48,10 @@ def test_times_end_in_z_and_unknown_is_null() -> None:
     assert (shown["duration"], shown["outcome"], shown["error"]) == (1.5, None, None)
 
 
+def test_no_duration_is_negative() -> None:
+    assert job(started_at=NOON, finished_at=NOON - timedelta(days=1)).duration == 0
+
+
 def test_no_duration_without_an_end() -> None:
     assert job(started_at=NOON).duration is None
 

@@ -264,3 +264,28 @@ def test_text_for_an_annotation_that_is_not_there_is_refused() -> None:
         parameters.bind_text({"day": "2030-01-01", "any_": "x", "text": "x", "number": "3"})
     bound = parameters.bind_text({"day": 7, "any_": "x", "text": "x", "number": "3"})
     assert bound == {"day": 7, "any_": "x", "text": "x", "number": 3}
+
+
+def test_an_argument_that_is_called_like_the_positional_ones_is_refused_where_it_may_be_either() -> None:
+    def wrapper(*args: object, **kwargs: object) -> object:
+        return args, kwargs
+
+    task = Task("t", wrapper)
+    for bind in (task.bind, task.bind_stored):
+        with pytest.raises(InvalidInput, match=r"t: argument 'args' has the name of \*args: give it by position"):
+            bind((), {"args": [1, 2]})
+    with pytest.raises(InvalidInput, match="argument 'args' has the name"):
+        task.bind_text({"args": "x"})
+    assert through_storage(task, 1, 2, n=3) == ((1, 2), {"n": 3})
+
+
+def test_a_wrapper_with_wraps_has_the_parameters_of_what_it_wraps() -> None:
+    def report(args: list[int]) -> object:
+        return args
+
+    @functools.wraps(report)
+    def wrapper(*args: object, **kwargs: object) -> object:
+        return report(*args, **kwargs)  # type: ignore[arg-type]
+
+    assert through_storage(Task("t", wrapper), args=[1, 2]) == [1, 2]
+    assert through_storage(Task("t", wrapper), [1, 2]) == [1, 2]

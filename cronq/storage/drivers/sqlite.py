@@ -399,10 +399,19 @@ _ADVICE = {
 }
 
 
+def _is_read_only(folder: str) -> bool:
+    try:
+        return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
 def _explain(path: str, error: sqlite3.Error) -> str:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    folder = os.path.dirname(path)  # noqa: PTH120 - as above
+    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY) and _is_read_only(folder):
+        return f"the file system of {folder} is mounted read-only"
     if code == sqlite3.SQLITE_CANTOPEN:
-        folder = os.path.dirname(path)  # noqa: PTH120 - as above
         if not os.path.isdir(folder):  # noqa: PTH112 - as above
             return f"the directory {folder} does not exist"
         return "the file can't be opened: check the owner and mode of the file and its directory"
