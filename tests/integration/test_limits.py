@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
-from tests.integration.running import Queue
+from cronq import Cronq
+from cronq.model.selection import Selection
+from tests.contract.conftest import engine_queue
+from tests.integration.running import HEADER, Queue
+from tests.project import Project
 
 LIMIT = 0.4
 GRACE = 1.0
@@ -172,3 +177,42 @@ def overridden():
     queue.run_silently("--jobs", 5)
     said = [queue.attempt(job)["error_message"].rpartition("of ")[2] for job in jobs]
     assert said == ["0.2 s", "0.3 s", "0.4 s", "0.5 s", "0.2 s"]
+
+
+UNIMPRESSED = """
+def one_more():
+    mark(queue.enqueue("jobs.record", at="+1h").id)
+
+
+@queue.task
+def unimpressed():
+    try:
+        while True:
+            one_more()
+    except TimeLimitExceeded:
+        for _ in range(50):
+            one_more()
+        mark("caught")
+"""
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "mariadb", "mysql", "postgresql"])
+def test_a_task_that_goes_on_enqueueing_at_its_limit_loses_no_job_and_locks_nothing(
+    engine: str, tmp_path: Path, project: Project
+) -> None:
+    config = engine_queue(engine, tmp_path)
+    lines = f'database = "{config.database}"\nlock_dir = "{tmp_path}/locks"\napp = "jobs:queue"\npatience = "2s"\n'
+    project.write("cronq.toml", lines)
+    project.write("jobs.py", HEADER + UNIMPRESSED)
+    with Cronq(config) as queue:
+        tried = [queue.enqueue("jobs.unimpressed", check=False, time_limit=0.3 + n / 100).id for n in range(6)]
+        after = queue.enqueue("jobs.record", {"word": "after"}, check=False).id
+        ran = project.cronq("run", "--jobs", 2)
+        assert (ran.status, ran.stderr) == (0, "")
+        recorded = (project.directory / "record").read_text().split()
+        assert recorded.count("caught") == len(tried)
+        acknowledged = sorted(int(word) for word in recorded if word.isdecimal())
+        kept = {job.id: job for job in queue.store.jobs.find(Selection(), limit=100_000)}
+    assert {kept[job].state for job in (*tried, after)} == {"finished"}
+    assert len(set(acknowledged)) == len(acknowledged) > 50 * len(tried), "each is another job's"
+    assert {kept[job].task for job in acknowledged} == {"jobs.record"}
