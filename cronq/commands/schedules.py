@@ -6,7 +6,7 @@ from importlib import import_module
 
 import typer
 
-_PARTS = ("schedules_next", "schedules_check")
+_PARTS = ("schedules_next", "schedules_check", "schedules_import")
 """The modules of the commands, in the order of the help."""
 
 _EXAMPLE = """\

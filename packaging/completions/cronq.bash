@@ -80,6 +80,7 @@ _cronq() {
         schedules) options='' ;;
         'schedules next') options='--count --from --timezone --json' ;;
         'schedules check') options='--json' ;;
+        'schedules import') options='--system --timezone --verify' ;;
         '') options='--config --db --log-file --verbose -v --quiet -q --debug --version -V enqueue emit wait run work health metrics serve-inetd ring workers reload-workers status ls show why errors tail top doctor retry cancel pause resume drain clear-finished update-schema print-config schedules' ;;
     esac
     case $current in -*)
@@ -101,7 +102,8 @@ _cronq() {
         resume) _cronq_complete queues ;;
         drain) _cronq_complete queues ;;
         'schedules check') _cronq_complete files ;;
-        schedules) mapfile -t COMPREPLY < <(compgen -W 'next check' -- "$current") ;;
+        'schedules import') _cronq_complete files ;;
+        schedules) mapfile -t COMPREPLY < <(compgen -W 'next check import' -- "$current") ;;
     esac
 }
 
