@@ -283,6 +283,26 @@ class DeadWorker:
             os.close(self._fd)
 
 
+def require_one_schema(config: Config, schema: str) -> None:
+    """Refuse another schema than the one whose queue has its locks and journals here. Raises ConfigError."""
+    path = f"{_folder(config)}/{_digest(config.identity())}.schema"
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        fd = _open(path)
+        known = os.pread(fd, 1024, 0).decode(errors="replace").strip()
+    else:
+        _write(fd, path, f"{schema}\n")
+        known = schema
+    os.close(fd)
+    if known not in {schema, ""}:
+        message = (
+            f"{path}: the locks here are of the queue in schema {known} of this database, and this one is in schema"
+            f" {schema}: name it in the URL, `?options=-csearch_path%3D{schema}`, or set another lock_dir"
+        )
+        raise ConfigError(message)
+
+
 def any_runner_died(config: Config) -> bool:
     """Tell whether a runner on this host has died and its jobs aren't rescued yet."""
     ours = f"{_digest(config.identity())}."

@@ -116,6 +116,10 @@ class Store:
         """Set for how long a call tries again while the database is unreachable or locked."""
         self._tables.unprepared.set_patience(seconds)
 
+    def schema(self) -> str | None:
+        """Return the schema that holds the tables, where a database has several."""
+        return self._tables.unprepared.schema()
+
     def close(self) -> None:
         """Close all connections; the next call opens others."""
         self._tables.unprepared.close()

@@ -53,11 +53,21 @@ class DatabaseURL:
         return f"DatabaseURL({self.scheme}://{self.host}/{self.name})"
 
     def identity(self) -> str:
-        """The same text for each way of writing the same server database: family, host, port and name."""
+        """The same text for each way of writing the same server database: family, host, port, name and schema."""
         host = self.query.get("unix_socket") or self.query.get("host") or self.host.lower()
         if host in _THIS_HOST:
             host = "localhost"
-        return f"{self.family}://{host}:{self.port or _PORTS.get(self.family, 0)}/{self.name}"
+        return f"{self.family}://{host}:{self.port or _PORTS.get(self.family, 0)}/{self.name}{self._schema()}"
+
+    def _schema(self) -> str:
+        """The schema that PostgreSQL's options name first, where that isn't the usual one."""
+        options = self.query.get("options", "").replace("\\ ", "")
+        for name in ("search_path=", "search-path="):
+            if name in options:
+                first = options.rpartition(name)[2].split()[0].partition(",")[0].strip("\"'")
+                schema = f"{self.username}" if first == "$user" else first
+                return "" if schema == "public" else f"/{schema}"
+        return ""
 
 
 def parse(url: str) -> DatabaseURL:

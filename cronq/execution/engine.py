@@ -23,6 +23,7 @@ from cronq.execution.results import ResultRecorder
 from cronq.execution.settling import Settling
 from cronq.execution.stopping import SHUTDOWN_GRACE, Stopping
 from cronq.execution.upkeep import Upkeep
+from cronq.locks import require_one_schema
 from cronq.model.retry import Policies
 from cronq.model.settlement import not_started
 from cronq.notifications.sender import Sender
@@ -106,6 +107,8 @@ class Engine:
         # It looks itself at what its own changes make ready; transports are for changes that no runner makes.
         self._store.announcer = Announcer(self._config, of=self.presence.worker, transports=False)
         self.pool.before_fork = self._store.close
+        if since is None and (schema := self._store.schema()):
+            require_one_schema(self._config, schema)
         alive = self.presence.lock()
         stop: dict[int, Callable[[], None]] = dict.fromkeys((signal.SIGTERM, signal.SIGINT), self.stopping.note_signal)
         with Signals({**stop, **(signals or {})}) as woken, self.leases.deadline:

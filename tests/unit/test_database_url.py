@@ -108,6 +108,13 @@ def test_no_password_is_ever_shown(password: str) -> None:
         ("mysql://a:b@127.0.0.1/shop", "mariadb+pymysql://c@localhost:3306/shop?charset=utf8"),
         ("postgresql://a@[::1]/shop", "postgresql+psycopg:///shop"),
         ("postgresql://a@DB.example.org/shop", "postgresql://a@db.example.org:5432/shop"),
+        (
+            "postgresql:///shop?options=-csearch_path%3Done",
+            "postgresql:///shop?options=-c%20search_path%3Done%2Cpublic",
+        ),
+        ("postgresql:///shop?options=--search-path%3Done", "postgresql://a@/shop?options=-csearch_path%3D%22one%22"),
+        ("postgresql:///shop?options=-csearch_path%3Dpublic", "postgresql:///shop?options=-cjit%3Doff"),
+        ("postgresql://a@/shop?options=-csearch_path%3D$user", "postgresql://b@/shop?options=-csearch_path%3Da"),
     ],
 )
 def test_the_same_database_has_the_same_identity(one: str, other: str) -> None:
@@ -117,6 +124,7 @@ def test_the_same_database_has_the_same_identity(one: str, other: str) -> None:
 def test_other_databases_have_other_identities() -> None:
     urls = ["mysql://db/a", "mysql://db/b", "mysql://db2/a", "mysql://db:3307/a", "postgresql://db/a"]
     urls += ["mysql:///a?unix_socket=/run/a.sock", "mysql:///a?unix_socket=/run/b.sock"]
+    urls += ["postgresql://db/a?options=-csearch_path%3Done", "postgresql://db/a?options=-csearch_path%3Dtwo"]
     assert len({parse(url).identity() for url in urls}) == len(urls)
 
 

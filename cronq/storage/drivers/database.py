@@ -81,6 +81,9 @@ if TYPE_CHECKING:
         def identity(self) -> Sequence[Any]:
             """What tells this database from others; from `IDENTITY`."""
 
+        def schema(self) -> str | None:
+            """The part of the database that holds the tables, where there are several."""
+
         def is_replaced(self) -> bool:
             """Whether another database was put in the place of the one in use: that is opened then. Asked often."""
 

@@ -147,6 +147,10 @@ class Database(Server):
         """Take a lock that lasts as long as the connection; False if another one has it."""
         return self.query("SELECT pg_try_advisory_lock(?)", (number,)) == [(True,)]
 
+    def schema(self) -> str | None:
+        """The schema in which this user finds the tables, or makes them."""
+        return self.query("SELECT current_schema()")[0][0]  # type: ignore[no-any-return]
+
     def has_other_writers(self) -> bool:
         """Whether other servers take writes to the same tables: never."""
         return False

@@ -165,6 +165,10 @@ class Server:
         """What tells this database from others."""
         return self.query(IDENTITIES[self.family])[0]
 
+    def schema(self) -> str | None:
+        """The part of the database that holds the tables; None where the database is all there is."""
+        return None
+
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Rows of one statement in its own transaction."""
         return self._patiently(lambda session: session.query(sql, parameters))

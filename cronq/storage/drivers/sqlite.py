@@ -153,6 +153,9 @@ class Database(Inserting):
         """The file, without symbolic links on its way."""
         return [os.path.realpath(self.path)]
 
+    def schema(self) -> None:
+        """A file has one."""
+
     def lock(self, number: int) -> bool:
         """A file has no such locks; lock files take their place."""
         raise NotImplementedError(number)
