@@ -19,6 +19,7 @@ PURPOSES = {
         "run": "typer_declarations",
         "work": "typer_declarations",
         "serve-inetd": "typer_declarations",
+        "exec": "foreground",
         "ring": "ring",
         "workers": "workers",
         "reload-workers": "workers",

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _COMMANDS = {
-    "enqueue": ("add", "create", "put", "push", "queue", "send", "submit", "schedule", "at", "exec"),
-    "run": ("start", "drain-queue", "process", "once"),
+    "enqueue": ("add", "create", "put", "push", "queue", "send", "submit", "schedule", "at"),
+    "run": ("start", "process", "once"),
+    "exec": ("debug", "foreground", "run-one", "perform"),
     "work": ("worker", "daemon", "consume", "listen"),
     "ls": ("list", "jobs", "ps", "search", "find", "queue-list", "history"),
     "status": ("stat", "stats", "queues", "count", "counts", "state", "summary"),
@@ -20,7 +21,7 @@ _COMMANDS = {
     "tail": ("log", "logs", "output", "follow"),
     "top": ("watch", "monitor", "dashboard", "live"),
     "errors": ("failed", "failures", "error", "dead"),
-    "doctor": ("check", "diagnose", "test", "verify", "debug"),
+    "doctor": ("check", "diagnose", "test", "verify"),
     "retry": ("rerun", "requeue", "redo", "restart", "run-now", "kick", "release"),
     "cancel": ("rm", "delete", "remove", "del", "kill", "abort", "drop"),
     "pause": ("stop", "hold", "suspend", "disable", "freeze"),

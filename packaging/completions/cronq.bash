@@ -58,6 +58,7 @@ _cronq() {
         health) options='-w --warning -c --critical --queue -t --timeout' ;;
         metrics) options='--textfile' ;;
         serve-inetd) options='--jobs --idle-exit' ;;
+        exec) options='' ;;
         ring) options='' ;;
         workers) options='--json' ;;
         reload-workers) options='' ;;
@@ -81,7 +82,7 @@ _cronq() {
         'schedules next') options='--count --from --timezone --json' ;;
         'schedules check') options='--json' ;;
         'schedules import') options='--system --timezone --verify' ;;
-        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version -V enqueue emit wait run work health metrics serve-inetd ring workers reload-workers status ls show why errors tail top doctor retry cancel pause resume drain clear-finished update-schema print-config schedules' ;;
+        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version -V enqueue emit wait run work health metrics serve-inetd exec ring workers reload-workers status ls show why errors tail top doctor retry cancel pause resume drain clear-finished update-schema print-config schedules' ;;
     esac
     case $current in -*)
         mapfile -t COMPREPLY < <(compgen -W "$options --config --db --log-file --verbose -v --quiet -q --debug --version -V" -- "$current")
@@ -91,6 +92,7 @@ _cronq() {
         '') mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current") ;;
         enqueue) _cronq_complete tasks ;;
         wait) _cronq_complete ids ;;
+        exec) _cronq_complete ids ;;
         ring) _cronq_complete ids ;;
         reload-workers) _cronq_complete queues ;;
         show) _cronq_complete ids ;;

@@ -1,0 +1,121 @@
+"""One job in this very process, with its terminal, so that a debugger works; settled as any other."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+from cronq.execution.executor import Executor
+from cronq.execution.journal import Journal, path_for
+from cronq.execution.journal_file import CHILD_VARIABLE
+from cronq.execution.presence import Presence
+from cronq.execution.results import ResultRecorder
+from cronq.model.retry import Policies
+from cronq.model.settlement import settlement
+from cronq.notifications.sender import Sender
+from cronq.storage.claim_one import Lease
+from cronq.times import SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cronq.config.loader import Config
+    from cronq.model.claimed_job import Claimed
+    from cronq.model.outcome import Settlement
+    from cronq.store import Store
+    from cronq.tasks.registry import Registry
+
+GIVEN_UP = frozenset({"KeyboardInterrupt", "BdbQuit"})
+"""Errors by which a person at the terminal ended the attempt: Ctrl-C, and `quit` in the debugger."""
+
+_RENEWALS = 3
+"""So often a lease is extended while it lasts."""
+
+
+class Foreground:
+    """Runs one job in the calling process. There is no time limit: a person is there."""
+
+    def __init__(self, store: Store, registry: Registry, config: Config) -> None:
+        self._store = store
+        self._registry = registry
+        self._config = config
+        self._policies = Policies(config, registry)
+
+    def run(self, job_id: int, *, started: Callable[[Claimed], None]) -> Settlement | None:
+        """Claim the job, call `started`, run it and write its outcome; None where the lease was lost meanwhile.
+
+        An attempt that was given up counts as not made. Raises Refused where the job can't start now.
+        """
+        presence = Presence(self._store, self._config, kind="exec")
+        alive = presence.lock()
+        try:
+            job = self._claim(job_id, presence.worker)
+            started(job)
+            with _KeptLease(self._store, presence.worker, self._config.lease):
+                return self._run(job, Journal(path_for(self._config, presence.worker, 0)))
+        finally:
+            alive.end()
+
+    def _run(self, job: Claimed, journal: Journal) -> Settlement | None:
+        """Run the job. Should this process be killed, the journal tells the next run what came of it."""
+        journal.begin(job, time.monotonic_ns())
+        os.environ[CHILD_VARIABLE] = journal.file.value
+        executor = Executor(self._registry, self._config, self._store.clock, in_child=journal.name_command)
+        outcome = executor.execute(job)
+        settled = settlement(job, outcome, self._policies, random.random)
+        stored: Settlement | None = settled
+        if outcome.error is not None and outcome.error.kind in GIVEN_UP:
+            self._store.release([job])
+        else:
+            journal.append(job, outcome)
+            stored = self._settle(settled)
+        journal.file.remove()
+        return stored
+
+    def _claim(self, job_id: int, worker: str) -> Claimed:
+        self._store.synchronise()
+        return self._store.claim_one(job_id, Lease(worker, now=self._store.clock.now(), seconds=self._config.lease))
+
+    def _settle(self, settled: Settlement) -> Settlement | None:
+        if self._store.settle([settled]):
+            return None
+        sender = Sender(self._config, self._registry, let_go=_nothing)
+        recorder = ResultRecorder(self._store, self._policies, sender, report=None)
+        recorder.enter(settled)
+        recorder.call_people(self._store.close, at_once=True)
+        return settled
+
+
+class _KeptLease:
+    """Extends the leases of a worker from a thread, as long as the block lasts."""
+
+    def __init__(self, store: Store, worker: str, seconds: float) -> None:
+        self._store = store
+        self._worker = worker
+        self._seconds = seconds
+        self._over = Event()
+        self._thread = Thread(target=self._keep, name="lease", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _keep(self) -> None:
+        from cronq.errors import CronqError
+        from cronq.system.log import log
+
+        while not self._over.wait(self._seconds / _RENEWALS):
+            try:
+                self._store.renew(self._worker, self._store.clock.now() + round(self._seconds * SECOND))
+            except CronqError as error:  # the next turn tries again; a lost lease is noticed when it is settled
+                log.warning("the lease was not extended: %s", error)
+
+
+def _nothing() -> None:
+    """Nothing is held that a forked process would have to let go."""
