@@ -5,6 +5,7 @@ CronqError                  every error cronq raises on purpose; carries an exit
 ├── InvalidInput            65  arguments, times or payloads that can't be used
 │   └── UnknownTask         65  no such task here
 ├── JobNotFound              1  no job has this id
+├── NoQueue                  1  the queue that was to be read doesn't exist yet
 ├── JobFailed                1  the job waited for did not finish
 ├── Unavailable             69  database or transport out of reach after retries
 ├── TryLater                75  not now: a wait timed out
@@ -49,6 +50,10 @@ class UnknownTask(InvalidInput):
 
 class JobNotFound(CronqError):
     """There is no job with this id."""
+
+
+class NoQueue(CronqError):
+    """There is no queue in this database yet, and what only reads makes none."""
 
 
 class JobFailed(CronqError):

@@ -53,13 +53,18 @@ class Held(NamedTuple):
 
 
 class Store:
-    """Jobs in a database. Opens at first use; `close` before a fork."""
+    """Jobs in a database. Opens at first use; `close` before a fork.
 
-    def __init__(self, config: Config, clock: Clock, announcer: Announces | None = None) -> None:
+    For `reading`, a queue that isn't there is not made, and permission to read is enough.
+    """
+
+    def __init__(
+        self, config: Config, clock: Clock, announcer: Announces | None = None, *, reading: bool = False
+    ) -> None:
         self.clock = clock
         self._config = config
         self._random = random.Random()
-        self._tables = Tables(config, clock)
+        self._tables = Tables(config, clock, reading=reading)
         self._sql = self._tables.sql
         self.jobs = JobReader(self._tables)
         self.workers = WorkerRegistry(self._tables)

@@ -108,11 +108,14 @@ class Project:
 
     def python(self, *arguments: str | int, env: Mapping[str, str] | None = None, seconds: float = 60) -> Ran:
         """Run a program of the project, with cronq within its reach, to its end."""
-        process = subprocess.Popen(
+        return _to_its_end(self.start_python(*arguments, env=env), "", seconds)
+
+    def start_python(self, *arguments: str | int, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        """Start a program of the project without waiting."""
+        return subprocess.Popen(
             [sys.executable, *map(str, arguments)], cwd=self.directory, env=self.environment | dict(env or {}),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-        return _to_its_end(process, "", seconds)
 
     def done(self, *arguments: str | int, stdin: str = "") -> str:
         """Run `cronq ARGUMENTS`, which must succeed; its output without the last newline."""

@@ -68,6 +68,8 @@ class Enqueuer:
         self.registry = registry
         self.schedules: list[Decorated] = []
         """What decorators declare."""
+        self.reading = False
+        """Whether the database is only read: no queue is made where there is none."""
         self.clock = Clock()
         self._templates: dict[str, NewJob] = {}
         self._known: dict[str, _Known] = {}
@@ -82,7 +84,7 @@ class Enqueuer:
             if opened is not None:
                 _inherited.append(opened.store)
             announcer = Announcer(self.config, breakers=self._breakers)
-            opened = self._local.opened = _Opened(Store(self.config, self.clock, announcer))
+            opened = self._local.opened = _Opened(Store(self.config, self.clock, announcer, reading=self.reading))
         return opened.store
 
     def configure(self, config: Config, *, clock: Clock | None = None) -> None:

@@ -104,18 +104,20 @@ class Invocation:
             self._logging = True
             log_handlers.start(self.config, shown="INFO" if self.verbose else "WARNING" if warnings else None)
 
-    def cronq(self, *, with_tasks: bool) -> Cronq:
+    def cronq(self, *, with_tasks: bool, reading: bool = False) -> Cronq:
         """The configured app with its tasks, or only what the database itself needs."""
         from cronq.app import Cronq, load_app
 
         self.start_logging()
-        return load_app(self.config) if with_tasks else Cronq(self.config)
+        queue = load_app(self.config) if with_tasks else Cronq(self.config)
+        queue._enqueuer.reading = reading
+        return queue
 
-    def store(self) -> Store:
-        """The jobs; no task is imported for it."""
+    def store(self, *, reading: bool = False) -> Store:
+        """The jobs; no task is imported for it. For `reading`, no queue is made where there is none."""
         from cronq.store import Store
         from cronq.times import Clock
         from cronq.transports.announcer import Announcer
 
         self.start_logging()
-        return Store(self.config, Clock(), Announcer(self.config))
+        return Store(self.config, Clock(), Announcer(self.config), reading=reading)

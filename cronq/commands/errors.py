@@ -52,7 +52,7 @@ def _errors(
     call = given.invocation(context)
     chosen = which.selection()
     number = None if limit in (None, "0") else positive(limit, what="--limit")
-    with call.store() as store:
+    with call.store(reading=True) as store:
         alike = store.jobs.failures(chosen._replace(states=chosen.states or _FAILING))[:number]
         _print(alike, store, utc=utc, as_json=as_json)
         if not alike and not as_json:

@@ -109,7 +109,7 @@ def _ls(
     view = _View(which.selection(), _sort(shown.sort), _limit(shown.limit), Zone.of(utc=shown.utc, local=shown.local))
     if watch and as_json:
         raise given.refuse("either --watch or --json", context)
-    with call.store() as store:
+    with call.store(reading=True) as store:
         if watch:
             _watch(store, view)
             return

@@ -57,7 +57,7 @@ def _show(
     from cronq.execution import leftovers
 
     call = given.invocation(context)
-    with call.store() as store:
+    with call.store(reading=True) as store:
         now = None if as_json else given.now(store)
         found, missing = given.jobs(store, ids)
         pages = [_page(store, leftovers.with_its_process(call.config, job)) for job in found]

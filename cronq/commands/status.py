@@ -25,7 +25,7 @@ def _status(context: typer.Context, *, as_json: given.AsJson = False) -> None:
     from cronq.render import status
     from cronq.render.text import document, write
 
-    with given.invocation(context).store() as store:
+    with given.invocation(context).store(reading=True) as store:
         census = store.jobs.stats()
     if as_json:
         write([document(status.summary(census))])

@@ -51,7 +51,7 @@ def _tail(context: typer.Context, id_: given.JobId, *, lines: Lines = "10") -> N
     """
     number = _number(lines)
     call = given.invocation(context)
-    with call.store() as store:
+    with call.store(reading=True) as store:
         job = require(store, id_)
         following = _Following(number)
         if job.state not in _OVER:
@@ -75,8 +75,9 @@ def _follow(call: Invocation, store: Store, job: Job, following: _Following) -> 
     if job.state != State.RUNNING and not call.quiet:
         complain(f"job {job.id} is {job.state}; waiting for it to begin")
     reminded, attempt, began = 0.0, job.attempt, job.state == State.RUNNING
+    asks = _may_ask(call)
     while not began or job.state == State.RUNNING:
-        if time.monotonic() >= reminded:
+        if asks and time.monotonic() >= reminded:
             store.live_output.follow(job.id)
             reminded = time.monotonic() + _REMIND
         following.look(store, job.id)
@@ -84,6 +85,18 @@ def _follow(call: Invocation, store: Store, job: Job, following: _Following) -> 
         job = require(store, str(job.id))
         began = began or job.state == State.RUNNING or job.state in _OVER or job.attempt != attempt
     return job
+
+
+def _may_ask(call: Invocation) -> bool:
+    """Whether this user can ask the runner for the output, which is a row in the database."""
+    from cronq.render.text import complain
+    from cronq.storage.drivers.opening import may_write
+
+    path = call.config.sqlite_path()
+    allowed = path is None or may_write(path)
+    if not allowed and not call.quiet:
+        complain("you may only read this queue: the output is printed when the attempt has ended")
+    return allowed
 
 
 class _Following:

@@ -37,7 +37,7 @@ def _top(context: typer.Context, *, once: Once = False) -> None:
 
     call = given.invocation(context)
     where = call.config.safe_database()
-    with call.store() as store:
+    with call.store(reading=True) as store:
         if once:
             screen = Screen()
             screen.print(Top(store, screen, where=where).frame())

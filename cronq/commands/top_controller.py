@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cronq.errors import CronqError
+from cronq.errors import CronqError, NoQueue
 from cronq.model.job import State
 from cronq.model.selection import Selection
 from cronq.monitoring.throughput import Throughput
@@ -46,6 +46,8 @@ class Top:
         """Look, and draw; where the database is away, the last frame stays, with a line that says so."""
         try:
             picture = self._look()
+        except NoQueue:
+            raise
         except CronqError as error:
             self._view = self._view._replace(said=str(error))
             return self._drawn or str(error)

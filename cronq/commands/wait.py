@@ -63,7 +63,7 @@ def _wait(
     bulk.either(context, ids, chosen)
     seconds = None if timeout is None else parse_duration(timeout, what="--timeout")
     call = given.invocation(context)
-    with call.cronq(with_tasks=False) as queue:
+    with call.cronq(with_tasks=False, reading=True) as queue:
         named = given.job_ids(queue.store, ids or ())
         if len(named) == 1 and not as_json:
             return _one(queue, named[0], seconds)

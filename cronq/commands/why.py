@@ -36,7 +36,7 @@ def _why(context: typer.Context, ids: given.SomeJobs, *, as_json: given.AsJson =
     from cronq.render.text import document, write
 
     call = given.invocation(context)
-    with call.store() as store:
+    with call.store(reading=True) as store:
         jobs, missing = given.jobs(store, ids)
         found = [leftovers.with_its_process(call.config, job) for job in jobs]
         told = [(job, why.explain(job, _facts(call, store, job))) for job in found]

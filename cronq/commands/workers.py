@@ -74,7 +74,7 @@ def _workers(context: typer.Context, *, as_json: given.AsJson = False) -> None:
     from cronq.render.tsv import tabbed
 
     call = given.invocation(context)
-    with call.store() as store:
+    with call.store(reading=True) as store:
         seen = list(_seen(store, call.config))
         now = store.clock.now()
     if as_json:

@@ -330,6 +330,15 @@ def require_owner(config: Config, command: str) -> None:
         raise ConfigError(f"{path}: this queue belongs to {_whose(owner, command)}")
 
 
+def owner_of(path: str) -> str | None:
+    """The owner of a file where that is another user, and how to become them; None where it is this user's."""
+    try:
+        owner = os.stat(path).st_uid
+    except OSError:
+        return None
+    return None if owner == os.geteuid() else _whose(owner, "…")
+
+
 def _whose(uid: int, command: str) -> str:
     user = _user(uid)
     if user.endswith(f" {uid}"):

@@ -93,7 +93,7 @@ class QueueStats:
 
 def take(config: Config) -> QueueStats | None:
     """Look at the queue; None where it has no tables yet. Raises Unavailable."""
-    database = open_database(config)
+    database = open_database(config, reading=True)
     try:
         return look(_clocked(config, database)) if is_current(database, config.table_prefix) else None
     finally:
@@ -146,7 +146,7 @@ class RecentStats:
 
 def take_recent(config: Config) -> tuple[QueueStats, RecentStats] | None:
     """The statistics and what happened lately; None where there are no tables yet. Raises Unavailable."""
-    database = open_database(config)
+    database = open_database(config, reading=True)
     try:
         if not is_current(database, config.table_prefix):
             return None

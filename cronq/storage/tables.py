@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cronq.errors import ConfigError
-from cronq.storage.drivers.opening import open_database
+from cronq.errors import ConfigError, NoQueue
+from cronq.storage.drivers.opening import may_write, open_database, require_sight
 from cronq.storage.schema_version import is_current
 from cronq.storage.sql.statements import Statements
 
@@ -21,21 +21,25 @@ class Tables:
     """The connection, statements and clock that the parts of a store share.
 
     A `database` that is given is open already, has current tables, and has set the clock.
+    For `reading`, a queue that doesn't exist is not made.
     """
 
-    def __init__(self, config: Config, clock: Clock, database: Database | None = None) -> None:
+    def __init__(
+        self, config: Config, clock: Clock, database: Database | None = None, *, reading: bool = False
+    ) -> None:
         self.config = config
         self.clock = clock
         self.sql = Statements(config.table_prefix, config.database_url().family)
         self.prepared = database is not None
         """Whether the tables are known to exist, and the clock follows the database's."""
+        self._reading = reading
         self._database = database
 
     @property
     def unprepared(self) -> Database:
         """The database whose tables may be missing. Raises Unavailable without its driver."""
         if self._database is None:
-            self._database = open_database(self.config)
+            self._database = open_database(self.config, reading=self._reading)
         return self._database
 
     def open(self) -> Database:
@@ -72,9 +76,23 @@ class Tables:
         if measured is not None:
             self.clock.set_by(measured)
 
+    def _require_tables(self) -> None:
+        """Raise NoQueue where there are none, and ConfigError where this user may not bring them up to date."""
+        path = self.config.sqlite_path()
+        if path is not None:
+            require_sight(path)
+        if self.unprepared.version(f"{self.config.table_prefix}schema") is None:
+            message = f"no queue at {self.config.safe_database()} yet: the first `cronq enqueue` makes it"
+            raise NoQueue(message)
+        if path is not None and not may_write(path):
+            message = f"{path}: its tables are of an older cronq: `cronq update-schema` by its owner updates them"
+            raise ConfigError(message)
+
     def _prepare(self) -> Database:
         if not self.prepared:
             if not is_current(self.unprepared, self.config.table_prefix):
+                if self._reading:
+                    self._require_tables()
                 from cronq.storage.migrations import upgrade
 
                 upgrade(self.config)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,17 +24,24 @@ NAME = pwd.getpwuid(OTHER).pw_name
 
 
 BECOME = """
-import contextlib, importlib, os, pkgutil, sys
+import contextlib, importlib, io, json, os, pkgutil, sys
 import cronq, cronq.cli
 for module in pkgutil.walk_packages(cronq.__path__, "cronq."):
     if "__main__" not in module.name:
         with contextlib.suppress(ImportError):
             importlib.import_module(module.name)
-user = int(sys.argv[1])
+user, commands, until = int(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3]
 os.setgroups([])
 os.setgid(user)
 os.setuid(user)
-sys.exit(cronq.cli.main(sys.argv[2:]))
+again = True
+while again:
+    again = until and not os.path.exists(until)
+    for command in commands:
+        stdout, stderr = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+            status = cronq.cli.main(command)
+        print(json.dumps([status, stdout.getvalue(), stderr.getvalue()]), flush=True)
 """
 """Becomes another user when everything is imported: Python and cronq may lie where only root can read."""
 
@@ -58,8 +66,14 @@ def give_away(queue: Queue) -> None:
 
 def as_other(queue: Queue, *arguments: str, stdin: str = "") -> Ran:
     """The command, called by the other user."""
+    [ran] = all_as_other(queue, [arguments], stdin=stdin)
+    return ran
+
+
+def all_as_other(queue: Queue, commands: Sequence[Sequence[str]], *, stdin: str = "", until: str = "") -> list[Ran]:
+    """The commands one after the other, again and again until a file is there, called by the other user."""
     ran = subprocess.run(
-        [sys.executable, "-c", BECOME, str(OTHER), *arguments],
+        [sys.executable, "-c", BECOME, str(OTHER), json.dumps(commands), until],
         cwd=queue.directory,
         env={**queue.project.environment, "CRONQ_CONFIG": str(queue.directory / "cronq.toml")},
         input=stdin,
@@ -68,7 +82,8 @@ def as_other(queue: Queue, *arguments: str, stdin: str = "") -> Ran:
         timeout=60,
         check=False,
     )
-    return Ran(ran.returncode, ran.stdout, ran.stderr)
+    assert ran.returncode == 0, ran
+    return [Ran(*json.loads(line)) for line in ran.stdout.splitlines() if line.startswith("[")]
 
 
 def files(queue: Queue) -> dict[Path, int]:
@@ -111,3 +126,97 @@ def test_the_owner_runs_it(queue: Queue) -> None:
     assert ran == (0, "", "")
     assert (queue.directory / "here").read_text() == f"{OTHER}\n"
     assert queue.state(job) == "finished"
+
+
+READING = [
+    ("ls",), ("ls", "--json"), ("show", "1"), ("show", "1", "--output"), ("status",), ("why", "1"), ("errors",),
+    ("workers",), ("top", "--once"), ("tail", "1"), ("wait", "1"), ("metrics",), ("health", "-c", "failed=9"),
+]  # fmt: skip
+"""Commands that only read, of a queue whose job 1 has finished."""
+
+
+def contents(queue: Queue) -> dict[Path, tuple[int, bytes]]:
+    """Every file with its owner and what it holds; not the index of SQLite's log, where readers leave marks."""
+    found = {path: owner for path, owner in files(queue).items() if path.is_file() and path.suffix != ".db-shm"}
+    return {path: (owner, path.read_bytes()) for path, owner in found.items()}
+
+
+@pytest.mark.parametrize("state", ["at rest", "in use", "left by a crash"])
+def test_who_may_read_the_queue_sees_it_and_changes_nothing(queue: Queue, state: str) -> None:
+    queue.command("echo hello")
+    assert queue.run().stderr == ""
+    queue.app.close()
+    if state == "in use":
+        queue.command("true", at="+1h")
+    elif state == "left by a crash":
+        program = (
+            "import os; from cronq import Cronq; q = Cronq.from_config(); q.command('true', at='+1h'); os._exit(9)"
+        )
+        assert queue.project.python("-c", program).status == 9
+    before = contents(queue)
+    seen = dict(zip(READING, all_as_other(queue, READING), strict=True))
+    assert [(verb, ran.stderr) for verb, ran in seen.items() if ran.status or ran.stderr] == []
+    assert contents(queue) == before
+    listed = [line.split("\t")[0] for line in seen["ls",].stdout.splitlines()]
+    assert listed == (["1"] if state == "at rest" else ["2", "1"])
+    assert seen["show", "1", "--output"].stdout == "hello\n"
+
+
+def test_a_reader_of_a_queue_at_rest_sees_what_is_written_meanwhile(queue: Queue) -> None:
+    """Also where the log comes and goes between two of its statements."""
+    queue.command("true")
+    queue.app.close()
+    program = """
+from pathlib import Path
+from cronq import Cronq
+queue = Cronq.from_config()
+for number in range(100):
+    queue.command("true")
+    queue.close()
+Path("written").touch()
+"""
+    with queue.project.start_python("-c", program):
+        seen = all_as_other(queue, [("ls", "--limit", "0")], until=str(queue.directory / "written"))
+    assert [ran for ran in seen if ran.status or ran.stderr] == []
+    for ran in seen:
+        ids = [int(line.split("\t")[0]) for line in ran.stdout.splitlines()]
+        assert ids == list(range(len(ids), 0, -1))
+    assert len(ids) == 101
+
+
+def test_advice_does_not_break_the_owners_queue(queue: Queue) -> None:
+    queue.command("true")
+    queue.run()
+    queue.app.close()
+    ran = as_other(queue, "doctor")
+    assert "chown" not in ran.stdout
+    assert "chmod" not in ran.stdout
+    assert "sudo -u root cronq doctor" in ran.stdout
+    refused = as_other(queue, "cancel", "1")
+    assert refused.status == 69
+    assert refused.stderr.endswith("can't be written by this user, the queue belongs to root: sudo -u root cronq …\n")
+
+
+def test_a_queue_in_anothers_directory_is_not_taken_for_none(queue: Queue) -> None:
+    queue.command("true")
+    queue.app.close()
+    queue.directory.chmod(0o700)
+    queue.project.write("cronq.toml", f'database = "sqlite:///{queue.project.database}"\n')
+    elsewhere = Path(tempfile.mkdtemp(prefix="cronq-owner-"))
+    try:
+        elsewhere.chmod(0o755)
+        (elsewhere / "cronq.toml").write_text(f'database = "sqlite:///{queue.project.database}"\n')
+        named = ("--config", str(elsewhere / "cronq.toml"))
+        for ran in all_as_other(queue, [(*named, "ls"), (*named, "status"), (*named, "doctor")]):
+            assert "Permission denied, its directory belongs to root: sudo -u root cronq" in ran.stdout + ran.stderr
+    finally:
+        shutil.rmtree(elsewhere)
+
+
+def test_what_only_reads_makes_no_queue(queue: Queue) -> None:
+    give_away(queue)
+    before = files(queue)
+    verbs = [verb for verb in READING if verb[0] not in {"metrics", "health"}]
+    said = f"cronq: no queue at sqlite:///{queue.project.database} yet: the first `cronq enqueue` makes it\n"
+    assert all_as_other(queue, verbs) == [Ran(1, "", said)] * len(verbs)
+    assert files(queue) == before

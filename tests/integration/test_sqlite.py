@@ -175,7 +175,7 @@ def test_a_read_only_file(config: Config) -> None:
     try:
         if os.geteuid() == 0:
             database.execute("PRAGMA query_only = ON")  # root may write any file
-        with pytest.raises(Unavailable, match="read-only for this user: check the owner and mode"):
+        with pytest.raises(Unavailable, match="can't be written by this user: check the mode"):
             database.execute("INSERT INTO cronq_paused VALUES ('q', 0)")
         assert database.query("SELECT * FROM cronq_paused") == []
     finally:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.errors import ConfigError, Unavailable
 from cronq.storage.drivers.database import Missing
-from cronq.storage.drivers.opening import open_database
+from cronq.storage.drivers.opening import open_database, require_sight
 from cronq.storage.sql.statements import Statements
 from cronq.storage.stats import look_through
 from cronq.system.deadline import DeadlineExceeded, deadline
@@ -55,9 +55,14 @@ class Installation:
     @cached_property
     def opened(self) -> Database | Unavailable:
         """The database, or why it can't be asked. Where there is no file yet, none is made."""
-        if self.file is not None and not self.file.exists():
-            return Unavailable(f"{self.file} does not exist")
-        database = open_database(self.config.with_values("doctor", patience=_PATIENCE))
+        if self.file is not None:
+            try:
+                require_sight(str(self.file))
+            except Unavailable as error:
+                return error
+            if not self.file.exists():
+                return Unavailable(f"{self.file} does not exist")
+        database = open_database(self.config.with_values("doctor", patience=_PATIENCE), reading=True)
         try:
             with deadline(2 * _PATIENCE):
                 database.query("SELECT 1")

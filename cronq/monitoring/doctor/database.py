@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from typing import TYPE_CHECKING
 
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.schema import CreateIndex
 
+from cronq.config.loader import owner_of
 from cronq.errors import Unavailable
 from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
+from cronq.storage.drivers.opening import may_write
 from cronq.storage.schema import tables
 from cronq.storage.schema_version import CURRENT
 from cronq.times import SECOND, Clock
@@ -34,25 +37,53 @@ _INDEXES = {
     "postgresql": "SELECT indexname FROM pg_indexes WHERE schemaname = ANY(current_schemas(false))",
 }
 _DIALECTS = {"sqlite": sqlite, "mysql": mysql, "postgresql": postgresql}
+_WAYS_OUT = {
+    sqlite3.SQLITE_BUSY: "`fuser -v {path}` names the processes that have it open: end the one that holds it",
+    sqlite3.SQLITE_FULL: "make room (`df -h {folder}`); `cronq clear-finished` removes old jobs",
+    sqlite3.SQLITE_IOERR: "see what the kernel says of the disk: `dmesg | tail`",
+    sqlite3.SQLITE_CORRUPT: "restore a backup, or try `sqlite3 {path} .recover`",
+    sqlite3.SQLITE_NOTADB: "correct `database`, or move the file away",
+}
 _OFF = 2.0
 """Seconds by which the clocks may differ before it is told. cronq goes by the database's."""
 
 
 def reachable(patient: Installation) -> Iterator[Finding]:
     """Whether the database answers."""
-    if patient.file is not None and not patient.file.exists():
+    if patient.file is not None and is_missing(patient.file):
         yield _no_file(patient.file)
         return
     opened = patient.opened
     if isinstance(opened, Unavailable):
-        advice = "see whether the server is up and takes this user from this host"
-        yield problem(str(opened), advice if patient.file is None else "see who owns the file and its directory")
+        yield problem(str(opened), _way_out(opened, patient))
         return
     started = time.perf_counter()
     version = opened.query(_VERSION[opened.family])[0][0]
     took = (time.perf_counter() - started) * 1000
     engine = "mariadb" if "MariaDB" in version else opened.family
     yield fine(f"{patient.config.safe_database()} answers in {took:.1f} ms ({_NAMES[engine]} {version})")
+
+
+def is_missing(path: Path) -> bool:
+    """Whether a file isn't there; False where that can't be seen."""
+    try:
+        return not path.exists()
+    except OSError:
+        return False
+
+
+def _way_out(error: Unavailable, patient: Installation) -> str:
+    """What to do about a database that can't be used; never to give the file to another user."""
+    path = patient.file
+    if path is None:
+        return "see whether the server is up and takes this user from this host"
+    code = getattr(error.__cause__, "sqlite_errorcode", -1) & 0xFF
+    if code in _WAYS_OUT:
+        return _WAYS_OUT[code].format(path=path, folder=path.parent)
+    owner = owner_of(str(path)) or owner_of(str(path.parent))
+    if owner is not None:
+        return f"call doctor as its owner, {owner.replace('…', 'doctor')}"
+    return f"see the mode of {path} and {path.parent} (`ls -ld {path.parent} {path}*`)"
 
 
 def _no_file(path: Path) -> Finding:
@@ -113,12 +144,23 @@ def writable(patient: Installation) -> Iterator[Finding]:
         if database.query(_READ_ONLY[database.family])[0][0]:
             yield problem("the server is read-only", "point `database` at the primary server, or wait for the failover")
         return
+    if not may_write(str(patient.file)):
+        yield _read_only(patient.file)
+        return
     try:
         database.transact(lambda _: None)
     except Unavailable as error:
-        yield problem(str(error), f"chown and chmod {patient.file} and its directory for the user that runs cronq")
+        yield problem(str(error), _way_out(error, patient))
     else:
         yield fine("it can be written")
+
+
+def _read_only(path: Path) -> Finding:
+    owner = owner_of(str(path))
+    if owner is None:
+        return problem(f"{path} or its directory can't be written by its owner", f"chmod u+w {path} {path.parent}")
+    text = f"you may only read it: the queue belongs to {owner.partition(':')[0]}"
+    return warning(text, f"call doctor as its owner for the rest, {owner.replace('…', 'doctor')}")
 
 
 def clock(patient: Installation) -> Iterator[Finding]:

@@ -30,7 +30,7 @@ def lock_folder(patient: Installation) -> Iterator[Finding]:
     if not folder.is_dir():
         yield problem(f"{folder} is not a directory", "remove it, or set `lock_dir`")
     elif not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        yield problem(f"{folder} can't be used by {_user(os.geteuid())}", f"chown {_user(os.geteuid())} {folder}")
+        yield _out_of_reach(folder, status.st_uid)
     elif status.st_mode & _OTHERS_WRITE:
         yield problem(f"others can write to {folder} and hold cronq's locks for ever", f"chmod 0700 {folder}")
     elif status.st_uid != os.geteuid():
@@ -40,11 +40,19 @@ def lock_folder(patient: Installation) -> Iterator[Finding]:
         yield fine(f"{folder} belongs to {_user(status.st_uid)} alone")
 
 
+def _out_of_reach(folder: Path, owner: int) -> Finding:
+    if owner == os.geteuid():
+        return problem(f"{folder} can't be used by its owner {_user(owner)}", f"chmod 0700 {folder}")
+    text = f"{folder} belongs to {_user(owner)}: {_user(os.geteuid())} can't see who is at work"
+    return warning(text, f"call doctor as {_user(owner)}, who runs this queue")
+
+
 def _to_be_made(folder: Path) -> Finding:
     if os.access(folder.parent, os.W_OK | os.X_OK):
         return fine(f"{folder} will be made by the first run")
-    user = _user(os.geteuid())
-    return problem(f"{folder} does not exist and can't be made by {user}", f"install -d -m 0700 -o {user} {folder}")
+    user = _user(folder.parent.stat().st_uid if folder.parent.exists() else os.geteuid())
+    text = f"{folder} does not exist and can't be made by {_user(os.geteuid())}"
+    return problem(text, f"call cronq as the user that runs this queue, or install -d -m 0700 -o {user} {folder}")
 
 
 def lock_files(patient: Installation) -> Iterator[Finding]:

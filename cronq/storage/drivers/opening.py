@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cronq.errors import ConfigError
+import os
+
+from cronq.errors import ConfigError, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,10 +16,17 @@ _PREFIX_NEEDED = (
 )
 
 
-def open_database(config: Config) -> Database:
-    """The database of the config. Raises Unavailable where the driver for it isn't installed."""
+def open_database(config: Config, *, reading: bool = False) -> Database:
+    """The database of the config. Raises Unavailable where the driver for it isn't installed.
+
+    For `reading`, a SQLite file that this user may not write is opened read-only.
+    """
     path = config.sqlite_path()
     if path is not None:
+        if reading and not may_write(path):
+            from cronq.storage.drivers import sqlite_reading
+
+            return sqlite_reading.Database(path, patience=config.patience)
         from cronq.storage.drivers import sqlite
 
         return sqlite.Database(path, synchronous=config.synchronous, patience=config.patience)
@@ -31,3 +40,24 @@ def open_database(config: Config) -> Database:
     from cronq.storage.drivers import postgresql
 
     return postgresql.Database(url, patience=config.patience)
+
+
+def may_write(path: str) -> bool:
+    """Whether this user may write a SQLite file and make the files beside it; True where there is no file yet."""
+    if not os.path.exists(path):  # noqa: PTH110 - pathlib costs 10 ms
+        return True
+    return os.access(path, os.W_OK) and os.access(os.path.dirname(path), os.W_OK | os.X_OK)  # noqa: PTH120
+
+
+def require_sight(path: str) -> None:
+    """Raise Unavailable where this user may not even see whether the SQLite file is there."""
+    try:
+        os.stat(path)  # noqa: PTH116 - as above
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        from cronq.config.loader import owner_of
+
+        owner = owner_of(os.path.dirname(path))  # noqa: PTH120
+        whose = f", its directory belongs to {owner}" if owner else ""
+        raise Unavailable(f"{path}: {error.strerror}{whose}") from error

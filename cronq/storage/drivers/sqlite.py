@@ -180,7 +180,7 @@ class Database(Inserting):
 
     def unavailable(self, error: sqlite3.Error) -> Unavailable:
         """The error for a person: what is wrong with which file, and the way out."""
-        return Unavailable(f"{self.path}: {_explain(self.path, error)}")
+        return Unavailable(f"{self.path}: {explain(self.path, error)}")
 
     def _connect(self) -> sqlite3.Connection:
         if sqlite3.sqlite_version_info < _MINIMUM:
@@ -393,7 +393,6 @@ def _rows(connection: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -
 
 
 _ADVICE = {
-    sqlite3.SQLITE_READONLY: "read-only for this user: check the owner and mode of the file and its directory",
     sqlite3.SQLITE_CORRUPT: "the file is damaged: restore a backup, or try `sqlite3 FILE .recover`",
     sqlite3.SQLITE_NOTADB: "the file is not a SQLite database",
     sqlite3.SQLITE_FULL: "the disk is full: nothing was written",
@@ -409,14 +408,26 @@ def _is_read_only(folder: str) -> bool:
         return False
 
 
-def _explain(path: str, error: sqlite3.Error) -> str:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    folder = os.path.dirname(path)  # noqa: PTH120 - as above
-    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY) and _is_read_only(folder):
-        return f"the file system of {folder} is mounted read-only"
-    if code == sqlite3.SQLITE_CANTOPEN:
-        if not os.path.isdir(folder):  # noqa: PTH112 - as above
-            return f"the directory {folder} does not exist"
-        return "the file can't be opened: check the owner and mode of the file and its directory"
+def explain(path: str, error: sqlite3.Error | None) -> str:
+    """What is wrong with the file, and the way out; without an error: it may not be written."""
+    code = sqlite3.SQLITE_READONLY if error is None else getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}:
+        return _not_allowed(path, reading=code == sqlite3.SQLITE_CANTOPEN)
     advice = _ADVICE.get(code)
     return f"{advice} ({error})" if advice else str(error)
+
+
+def _not_allowed(path: str, *, reading: bool) -> str:
+    """Names the owner: to give the file to another user would end the owner's queue."""
+    from cronq.config.loader import owner_of  # here, not above: this is rare
+
+    folder = os.path.dirname(path)  # noqa: PTH120 - as above
+    if _is_read_only(folder):
+        return f"the file system of {folder} is mounted read-only"
+    if reading and not os.path.isdir(folder):  # noqa: PTH112 - as above
+        return f"the directory {folder} does not exist"
+    act = "opened" if reading else "written"
+    owner = owner_of(path) or owner_of(folder)
+    if owner is None:
+        return f"can't be {act} by this user: check the mode of the file and its directory"
+    return f"can't be {act} by this user, the queue belongs to {owner}"

@@ -1,0 +1,127 @@
+"""A SQLite file that this user may only read: nothing is written, not even the files that SQLite puts beside it.
+
+While another process has the file open, SQLite reads through that one's write-ahead log and its index,
+which are opened read-only. Without a log SQLite would make one, which would be another user's then, or
+refuse where it may not. So a file without a log is read as one that nobody changes, and read again
+where it was changed meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import quote
+
+from cronq.errors import Unavailable
+from cronq.storage.drivers.sqlite import explain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from cronq.storage.drivers.database import Row
+
+_PAUSE = 0.005
+_THROUGH_THE_LOG = "mode=ro&readonly_shm=1"
+_WITHOUT_A_LOG = "mode=ro&immutable=1"
+_PASSES = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+class Database:
+    """Each statement opens the file anew. What would write raises Unavailable."""
+
+    family = "sqlite"
+    conflicts = 0
+
+    def __init__(self, path: str, *, patience: float = 30.0) -> None:
+        self.path = path
+        self._patience = patience
+
+    def be_patient(self, seconds: float) -> None:
+        """How long a statement may be tried again."""
+        self._patience = seconds
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Rows of one statement."""
+        deadline = time.monotonic() + self._patience
+        while True:
+            before = self._look()
+            try:
+                rows = self._read(sql, parameters, has_log=before[0])
+            except sqlite3.Error as error:
+                if time.monotonic() > deadline or not (self._look() != before or _passes(error)):
+                    raise Unavailable(f"{self.path}: {explain(self.path, error)}") from error
+                time.sleep(_PAUSE)
+            else:
+                if before[0] or self._look() == before:
+                    return rows
+
+    def _look(self) -> tuple[bool, int, int, int]:
+        """Whether there is a write-ahead log, and what differs when the file was written."""
+        try:
+            status = os.stat(self.path)  # noqa: PTH116 - as in the neighbours
+        except OSError:
+            return False, 0, 0, 0
+        return os.path.exists(f"{self.path}-wal"), status.st_ino, status.st_mtime_ns, status.st_size  # noqa: PTH110
+
+    def _read(self, sql: str, parameters: Sequence[Any], *, has_log: bool) -> list[Row]:
+        how = _THROUGH_THE_LOG if has_log else _WITHOUT_A_LOG
+        with closing(sqlite3.connect(f"file:{quote(self.path)}?{how}", uri=True, timeout=0)) as connection:
+            return connection.execute(sql, parameters).fetchall()
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> NoReturn:
+        """Refuse a writing statement."""
+        del sql, parameters
+        self._refuse()
+
+    def transact(self, work: object, landed: object = None) -> NoReturn:
+        """Refuse a writing transaction."""
+        del work, landed
+        self._refuse()
+
+    insert = insert_unless_twin = execute
+
+    def _refuse(self) -> NoReturn:
+        raise Unavailable(f"{self.path}: {explain(self.path, None)}")
+
+    def many(self, values: Iterable[Any]) -> str:
+        """One parameter that stands for all of these values."""
+        return json.dumps(list(values))
+
+    def has_table(self, name: str) -> bool:
+        """Whether the table is there."""
+        return bool(self.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,)))
+
+    def version(self, table: str) -> str | None:
+        """The revision of the tables, as `table` has it; None where there is none yet."""
+        found = self.query(f"SELECT version_num FROM {table}") if self.has_table(table) else []
+        return found[0][0] if found else None
+
+    def identity(self) -> list[str]:
+        """The file, without symbolic links on its way."""
+        return [os.path.realpath(self.path)]
+
+    def read_clock(self) -> None:
+        """The file has no clock but the host's."""
+
+    def lock(self, number: int) -> bool:
+        """A file has no such locks."""
+        raise NotImplementedError(number)
+
+    def has_other_writers(self) -> bool:
+        """A file is one place."""
+        return False
+
+    def is_replaced(self) -> bool:
+        """Each statement opens what is there."""
+        return False
+
+    def close(self) -> None:
+        """Nothing is open between two statements."""
+
+
+def _passes(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSES
