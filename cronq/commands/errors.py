@@ -45,7 +45,7 @@ def _errors(
 ) -> None:
     """Group failing jobs by their error, the most frequent first.
 
-    Those that failed for good and those that are tried again, unless --state says others. Numbers,
+    Jobs that failed for good and unfinished jobs whose last attempt failed, unless --state says others. Numbers,
     hashes and quoted names in a message don't tell errors apart. The fingerprint selects the jobs
     of a group: `cronq retry --error FINGERPRINT`.
     """
@@ -59,7 +59,7 @@ def _errors(
             bulk.hint(call, store, chosen)
 
 
-_FAILING = frozenset({State.FAILED.value, State.RETRYING.value})
+_FAILING = frozenset(state.value for state in (State.FAILED, State.RETRYING, State.READY, State.BLOCKED, State.RUNNING))
 
 
 def _print(alike: Sequence[FailureGroup], store: Store, *, utc: bool, as_json: bool) -> None:

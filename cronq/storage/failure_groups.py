@@ -35,6 +35,13 @@ _SPACES = re.compile(r"\s+")
 _FINGERPRINT = re.compile(r"[0-9a-f]{8}")
 
 
+_FAILED = (
+    "(state NOT IN ('ready', 'blocked', 'pending', 'running') OR outcome = 'error' OR outcome = 'timeout'"
+    " OR outcome = 'crashed')"
+)
+"""A job that is tried again has what its last attempt said, and may have snoozed in it."""
+
+
 class FailureGroup(NamedTuple):
     """The jobs whose last attempts failed for the same reason."""
 
@@ -66,7 +73,7 @@ def statement(jobs: str, attempts: str, where: str) -> str:
         "SELECT task, subject, error_class, message, count(*), sum(failed), min(first), max(last), max(id)"
         f" FROM (SELECT {COLUMNS}, CASE WHEN state = 'failed' THEN 1 ELSE 0 END AS failed,"
         f" coalesce({first}, {last}) AS first, {last} AS last, id FROM {jobs}"
-        f" WHERE {where} AND error_class IS NOT NULL) AS failures GROUP BY task, subject, error_class, message"
+        f" WHERE {where} AND error_class IS NOT NULL AND {_FAILED}) AS failures GROUP BY task, subject, error_class, message"
     )
 
 

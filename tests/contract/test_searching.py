@@ -48,6 +48,25 @@ def test_failures_are_grouped_by_what_went_wrong(store: Store, clock: ManualCloc
     assert store.jobs.failures(Selection(queues=("none",))) == []
 
 
+def test_a_failure_counts_until_the_job_has_ended_well(store: Store, clock: ManualClock) -> None:
+    ids = put(store, new("mail"), new("mail", group="a"), new("mail", group="a"))
+    failing = Selection(states=frozenset({"failed", "retrying", "ready", "blocked", "running"}))
+    for job in claim(store, limit=2):
+        end(store, job, "error", error=Failure("OSError", MESSAGES[0]))
+    assert [group.jobs for group in store.jobs.failures(failing)] == [2]
+    clock.advance(3600)
+    store.promote(clock.now())
+    assert [group.jobs for group in store.jobs.failures(failing)] == [2]
+    first, second = claim(store, limit=2)
+    assert [group.jobs for group in store.jobs.failures(failing)] == [2]
+    end(store, first)
+    end(store, second, "snoozed", "snooze", delay=60.0, error=Failure("Snooze", "later"))
+    clock.advance(60)
+    store.promote(clock.now())
+    assert store.jobs.failures(failing) == []
+    assert states(store, ids[:2]) == ["finished", "ready"]
+
+
 def test_by_age_since_the_end_or_else_since_they_were_enqueued(store: Store, failed: list[int]) -> None:
     (fresh,) = put(store, new())
     assert store.jobs.ids(Selection(older_than=90.0)) == failed[:2]
