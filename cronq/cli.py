@@ -10,14 +10,12 @@ import os
 import sys
 
 from cronq.commands import MODULES, Invocation
-from cronq.errors import CronqError, UsageError
+from cronq.errors import UsageError, status_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-INTERNAL_ERROR = 70
-INPUT_OUTPUT = 74
 INTERRUPTED = 130
 READER_GONE = 141
 
@@ -183,14 +181,10 @@ def _through_typer(line: CommandLine) -> int:
 
 def _explain(error: Exception) -> int:
     """One line for a person on stderr, one status for a script."""
-    if isinstance(error, CronqError):
-        return _complain(str(error), error.exit_status)
     if isinstance(error, BrokenPipeError) and _reader_is_gone():
         return READER_GONE
-    if isinstance(error, OSError):
-        return _complain(_system_error(error), INPUT_OUTPUT)
-    text = f"internal error: {type(error).__name__}: {error} (--debug shows where)"
-    return _complain(text, INTERNAL_ERROR)
+    status, text = status_of(error)
+    return _complain(text, status)
 
 
 def _explain_to_a_monitor(error: Exception) -> int:
@@ -201,11 +195,6 @@ def _explain_to_a_monitor(error: Exception) -> int:
     except OSError:
         _drop_output()
         return health.NO_ANSWER
-
-
-def _system_error(error: OSError) -> str:
-    place = f": {error.filename}" if error.filename else ""
-    return f"{error.strerror or error}{place}"
 
 
 def _complain(text: str, status: int) -> int:

@@ -82,6 +82,20 @@ class ConfigError(CronqError):
     exit_status = 78
 
 
+INTERNAL_ERROR = 70
+INPUT_OUTPUT = 74
+
+
+def status_of(error: Exception) -> tuple[int, str]:
+    """The exit status that stands for an error, and the line that says what it is."""
+    if isinstance(error, CronqError):
+        return error.exit_status, str(error)
+    if isinstance(error, OSError):
+        place = f": {error.filename}" if error.filename else ""
+        return INPUT_OUTPUT, f"{error.strerror or error}{place}"
+    return INTERNAL_ERROR, f"internal error: {type(error).__name__}: {error} (--debug shows where)"
+
+
 class Verdict(Exception):
     """Raised by a task to decide the outcome of its own job."""
 

@@ -36,6 +36,7 @@ _UNNAMED_FOR = 60.0
 """Seconds after which a liveness file without its name belongs to a runner that was killed in that moment."""
 
 _LONGEST_NAME = 200
+_LONGEST_RECORD = 8192
 _OTHERS_WRITE = 0o022
 
 _own: set[int] = set()
@@ -70,7 +71,10 @@ def drop_inherited() -> None:
 class RunLock:
     """Allows one `cronq run` with the same database and filter at a time on this host."""
 
-    def __init__(self, config: Config, purpose: str = "run", filters: str = "") -> None:
+    def __init__(self, config: Config, purpose: str = "run", filters: str = "", queues: str = "") -> None:
+        self._queues = queues
+        self.before = ""
+        """What the run before wrote into the lock file, once the lock is taken; cronq.run_history reads it."""
         chosen = f"-{_digest(filters)}" if filters else ""
         self.path = f"{_folder(config)}/{purpose}-{_digest(config.identity())}{chosen}.lock"
         self.acquired = False
@@ -82,9 +86,17 @@ class RunLock:
         _own.add(self._fd)
         self.acquired = _flock(self._fd, self.path)
         if self.acquired:
+            self.before = self._written()
             os.ftruncate(self._fd, 0)
-            _write(self._fd, self.path, f"{os.getpid()} {time.time_ns() // 1000}\n")
+            self._began = f"{os.getpid()} {time.time_ns() // 1000}\n"
+            _write(self._fd, self.path, self._began)
         return self
+
+    def end(self, status: int, error: str = "") -> str:
+        """Say how the run ended, and why where it could not do its work; returns what the lock file has now."""
+        text = f"{self._began}{time.time_ns() // 1000} {status}\n{self._queues}\n{error}\n"
+        _write(self._fd, self.path, text)
+        return text
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -95,41 +107,11 @@ class RunLock:
     @property
     def holder(self) -> tuple[int, int] | None:
         """Pid and start instant of the process that holds the lock, or held it last."""
-        words = os.pread(self._fd, 64, 0).split()
+        words = self._written().partition("\n")[0].split()
         return (int(words[0]), int(words[1])) if len(words) == 2 else None  # noqa: PLR2004
 
-
-def last_run(config: Config) -> int | None:
-    """Return when a run on this database last took its lock on this host, with any filter; None if none has."""
-    return max(map(_started, _run_locks(config)), default=None) or None
-
-
-def run_is_on(config: Config) -> bool:
-    """Tell from /proc/locks whether a run holds its lock now, without touching the lock."""
-    try:
-        with open("/proc/locks") as file:  # noqa: PTH123
-            held = [line.split() for line in file]
-    except OSError:
-        return False
-    inodes = {str(os.stat(path).st_ino) for path in _run_locks(config) if os.path.exists(path)}  # noqa: PTH110, PTH116
-    return any(words[1] == "FLOCK" and words[5].rpartition(":")[2] in inodes for words in held if len(words) > 5)  # noqa: PLR2004
-
-
-def _run_locks(config: Config) -> list[str]:
-    prefix = f"run-{_digest(config.identity())}"
-    try:
-        return [f"{config.lock_dir}/{name}" for name in os.listdir(config.lock_dir) if name.startswith(prefix)]  # noqa: PTH208
-    except OSError:  # it isn't there yet, or is another user's
-        return []
-
-
-def _started(path: str) -> int:
-    try:
-        with open(path) as file:  # noqa: PTH123
-            words = file.read().split()
-    except OSError:
-        return 0
-    return int(words[1]) if len(words) == 2 else 0  # noqa: PLR2004
+    def _written(self) -> str:
+        return os.pread(self._fd, _LONGEST_RECORD, 0).decode(errors="replace")
 
 
 def is_declared(config: Config) -> bool:
@@ -168,6 +150,15 @@ def _said(config: Config) -> str | None:
 
 def _stamp(config: Config) -> str:
     return f"{config.lock_dir}/schedules-{_digest(f'{config.identity()} {config.app}')}.stamp"
+
+
+def run_locks(config: Config) -> list[str]:
+    """The lock files of this database's runs on this host; none that this user may not see."""
+    prefix = f"run-{_digest(config.identity())}"
+    try:
+        return [f"{config.lock_dir}/{name}" for name in os.listdir(config.lock_dir) if name.startswith(prefix)]  # noqa: PTH208
+    except OSError:  # it isn't there yet, or is another user's
+        return []
 
 
 def guard(config: Config, purpose: str, *, timeout: float = 60.0) -> BaseFileLock:

@@ -22,6 +22,7 @@ from cronq.storage.incidents import Incidents
 from cronq.storage.leader import Leadership
 from cronq.storage.live_output import LiveOutputRows
 from cronq.storage.reading import JobReader
+from cronq.storage.runs import RunLog
 from cronq.storage.schedules import Schedules
 from cronq.storage.settle import Settler
 from cronq.storage.tables import Tables
@@ -71,6 +72,7 @@ class Store:
         self.leader = Leadership(self._tables)
         self.live_output = LiveOutputRows(self._tables)
         self.incidents = Incidents(self._tables)
+        self.runs = RunLog(self._tables)
         self._wake = Wake(self._tables, self.jobs, announcer)
         groups = Groups(self._tables)
         self.admin = Admin(self._tables, groups, self._wake)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import sys
 
 from cronq.commands.fast_options import FILTER_FLAGS, FILTER_VALUES, FilterOptions, positive, read
+from cronq.errors import CronqError, Unavailable, status_of
 from cronq.times import SECOND, Clock, iso, parse_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import TracebackType
     from typing import Self
 
     from cronq.commands import Invocation
@@ -21,9 +23,13 @@ if TYPE_CHECKING:
     from cronq.locks import RunLock
     from cronq.model.selection import Filter
     from cronq.notifications.ping import Pinged
+    from cronq.store import Store
 
 VALUES = {**FILTER_VALUES, "--limit": "limit", "--max-time": "max_time"}
 FLAGS = {**FILTER_FLAGS, "--fail": "fail"}
+
+_PATIENCE = 3.0
+"""Seconds that a run which failed may take to write so."""
 
 
 class RunOptions(FilterOptions):
@@ -52,18 +58,74 @@ def execute(invocation: Invocation, options: RunOptions) -> int:
     plan = _Plan(options)
     config = invocation.config
     require_owner(config, "run")
-    with RunLock(config, filters="" if chosen is None else str(chosen)) as lock:
+    filters, queues = ("", "") if chosen is None else (str(chosen), " ".join(chosen.queues))
+    with RunLock(config, filters=filters, queues=queues) as lock:
         if not lock.acquired:
             _name_holder(invocation, lock)
             return 0
-        with _pinged(invocation) as pinged:
+        with _Recorded(invocation, lock) as recorded, _pinged(invocation) as pinged:
             if is_declared(config) and not idle_check.anything_to_do(config, Clock()):
                 _tell_a_person(invocation, "nothing is due")
                 return 0
             pinged.begins()
-            summary = _work(invocation, chosen, plan)
+            summary = _work(invocation, chosen, plan, recorded)
             pinged.status = 1 if options.fail and summary.failed else 0
     return pinged.status
+
+
+class _Recorded:
+    """Says how the run ended: in its lock file, and in the database where it failed or had something to do."""
+
+    def __init__(self, invocation: Invocation, lock: RunLock) -> None:
+        self._invocation = invocation
+        self._lock = lock
+        self._told = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def worked(self, store: Store) -> None:
+        """It has done what was due."""
+        self._told = True
+        from cronq.run_history import LastRun
+
+        store.runs.record(LastRun(self._lock.end(0)))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            if not self._told:
+                self._ended_idle()
+        elif isinstance(error, Exception):
+            self._failed(error)
+
+    def _ended_idle(self) -> None:
+        text = self._lock.end(0)
+        if any(self._lock.before.split("\n")[3:]):  # the run before had an error
+            self._write(text)
+
+    def _failed(self, error: Exception) -> None:
+        from cronq.model.printable import one_line
+
+        status, said = status_of(error)
+        try:
+            text = self._lock.end(status, one_line(said))
+        except CronqError:  # a full disk: the error that ended the run goes on
+            return
+        if not isinstance(error, Unavailable):
+            self._write(text)
+
+    def _write(self, text: str) -> None:
+        from cronq.run_history import LastRun
+        from cronq.store import Store
+
+        try:
+            with Store(self._invocation.config, Clock()) as store:
+                store.be_patient(_PATIENCE)
+                store.runs.record(LastRun(text))
+        except CronqError:
+            return  # its lock file has it
 
 
 class _Unpinged:
@@ -98,7 +160,7 @@ class _Plan:
         self.seconds = None if options.max_time is None else parse_duration(options.max_time, what="--max-time")
 
 
-def _work(invocation: Invocation, chosen: Filter | None, plan: _Plan) -> Summary:
+def _work(invocation: Invocation, chosen: Filter | None, plan: _Plan, recorded: _Recorded) -> Summary:
     from cronq.model.selection import Filter
     from cronq.render.progress import reporter
     from cronq.runner import Plan, Runner
@@ -114,6 +176,7 @@ def _work(invocation: Invocation, chosen: Filter | None, plan: _Plan) -> Summary
         )
         runner.schedule_by(Scheduler(queue.store, invocation.config, queue.definitions))
         summary = runner.run()
+        recorded.worked(queue.store)
         report.done(summary, verbose=invocation.verbose)
     return summary
 

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 VALUES = {"--jobs": "jobs", "--idle-exit": "idle_exit"}
 
 OK, REFUSED, MALFORMED = 0, 1, 65
-INTERNAL_ERROR = 70
 
 
 class Options:

@@ -14,7 +14,7 @@ from cronq.times import to_datetime
 if TYPE_CHECKING:
     from cronq.commands import Invocation
     from cronq.model.job import Job
-    from cronq.monitoring.why import Facts
+    from cronq.monitoring.why import Busy, Facts
     from cronq.store import Store
 
 _WHY_EXAMPLE = """\
@@ -67,8 +67,18 @@ def _facts(call: Invocation, store: Store, job: Job) -> Facts:
         owner_seen=next((to_datetime(each.seen_at) for each in census.known if each.name == job.worker), None),
         lease=timedelta(seconds=call.config.lease),
         outlived_by=leftovers.outliving(call.config, job),
+        busy=_busy(store, {worker.name for worker in listening}),
+        failed_run=next((run for run in census.failing_runs if run.admits(job.queue)), None),
         ahead=store.jobs.ahead_of(job) if job.state == State.READY else None,
     )
+
+
+def _busy(store: Store, workers: set[str]) -> tuple[Busy, ...]:
+    """What these workers run, the oldest first."""
+    from cronq.monitoring.why import Busy
+
+    running = sorted((since, job_id, task) for worker, job_id, task, since in store.jobs.running() if worker in workers)
+    return tuple(Busy(job_id, task, to_datetime(since)) for since, job_id, task in running)
 
 
 _OVER = (State.RUNNING, State.FINISHED, State.FAILED, State.CANCELLED)

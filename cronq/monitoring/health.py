@@ -16,16 +16,21 @@ OK, WARNING, CRITICAL, UNKNOWN = range(4)
 WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 
 STATES = ("failed", "ready", "running", "retrying", "waiting", "blocked", "scheduled")
-MEASURES = (*STATES, "oldest-due", "last-run", "workers", "paused")
+MEASURES = (*STATES, "oldest-due", "last-run", "workers", "paused", "failing-runs")
 """What can have thresholds."""
 
 _SECONDS = ("oldest-due", "last-run")
+_COUNTED = {
+    "workers": "{:.0f} worker{}",
+    "paused": "{:.0f} queue{} paused",
+    "failing-runs": "{:.0f} failing run{}",
+}
 _SHOWN = ("failed", "ready", "retrying", "oldest-due")
 """What is told where nothing is wrong."""
 
 DEFAULTS: tuple[Mapping[str, Range | None], Mapping[str, Range | None]] = (
     {"failed": Range(0, 0), "oldest-due": Range(0, 300)},
-    {"oldest-due": Range(0, 1800)},
+    {"failing-runs": Range(0, 0), "oldest-due": Range(0, 1800)},
 )
 """What warns and what is critical where nothing else is asked for."""
 
@@ -60,7 +65,7 @@ def judge(
     told = [name for name in wrong if levels[name] == status] + [name for name in wrong if levels[name] != status]
     text = ", ".join(_phrase(name, values[name]) for name in told or _SHOWN)
     data = " ".join(_data(name, value, ranges) for name, value in values.items())
-    return Answer(status, text + _paused(census, queues), data)
+    return Answer(status, text + _paused(census, queues) + _last_error(census), data)
 
 
 def measure(census: QueueStats, queues: Sequence[str] | None) -> dict[str, float]:
@@ -70,6 +75,7 @@ def measure(census: QueueStats, queues: Sequence[str] | None) -> dict[str, float
     last_run = 0.0 if census.run_is_on else census.age(census.last_run)
     values["last-run"] = INFINITE if last_run is None else last_run
     values["workers"] = len(_workers(census, queues))
+    values["failing-runs"] = len(census.failing_runs)
     values["paused"] = len(census.paused if queues is None else census.paused & set(queues))
     return values
 
@@ -85,11 +91,14 @@ def _level(value: float, ranges: Sequence[Range | None]) -> int:
     return CRITICAL if critical else WARNING if warning else OK
 
 
+def _last_error(census: QueueStats) -> str:
+    run = census.failing_runs[0] if census.failing_runs else None
+    return "" if run is None else f" (the last run on {run.host} ended with status {run.status}: {run.error})"
+
+
 def _phrase(name: str, value: float) -> str:
-    if name == "workers":
-        return f"{value:.0f} worker{'' if value == 1 else 's'}"
-    if name == "paused":
-        return f"{value:.0f} queue{'' if value == 1 else 's'} paused"
+    if name in _COUNTED:
+        return _COUNTED[name].format(value, "" if value == 1 else "s")
     if name not in _SECONDS:
         return f"{value:.0f} {name}"
     if value == INFINITE:

@@ -74,6 +74,8 @@ def _ages(text: Exposition, census: QueueStats) -> None:
             [({}, census.last_run / SECOND)],
         )
         text.gauge("cronq_run_active", "Whether a run is at work on this host.", [({}, float(census.run_is_on))])
+    failing = [({"host": run.host, "queues": run.queues}, float(run.status)) for run in census.failing_runs]
+    text.gauge("cronq_failing_run_status", "Exit status of the last run, where it failed.", failing)
 
 
 def _workers(text: Exposition, census: QueueStats) -> None:

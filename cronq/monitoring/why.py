@@ -6,13 +6,25 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.model.job import COMMAND_TASK, State
 from cronq.model.outcome import CRASH_LOOP
-from cronq.times import span
+from cronq.times import span, to_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime, timedelta
 
     from cronq.model.job import Failure, Job
+    from cronq.storage.runs import RunEnd
+
+
+_SHOWN = 3
+
+
+class Busy(NamedTuple):
+    """A job that runs on one of the children that could run another one."""
+
+    id: int
+    task: str
+    since: datetime
 
 
 class Facts(NamedTuple):
@@ -40,6 +52,10 @@ class Facts(NamedTuple):
     """What lives on of a running job whose own process is dead, and can't be killed by cronq."""
     ahead: int | None = None
     """How many ready jobs of the queue come first."""
+    busy: tuple[Busy, ...] = ()
+    """The jobs that run where this one could, the oldest first."""
+    failed_run: RunEnd | None = None
+    """The last run that would take the job, where it ended before it had done its work."""
 
 
 def explain(job: Job, facts: Facts) -> str:
@@ -81,12 +97,11 @@ def _due(job: Job, facts: Facts) -> str:
 
 def _expected(job: Job, facts: Facts) -> str:
     """What stands between a due job and its start; the first thing that does."""
-    if job.queue in facts.paused:
-        return f"queue {_name(job.queue)} is paused"
-    if job.task == COMMAND_TASK and not facts.commands_allowed:
-        return "shell commands are not allowed by this configuration (commands = true allows them)"
-    if facts.task_known is False:
-        return f"task {_name(job.task)} is not known to the configured app"
+    refused = _refused(job, facts)
+    if refused is not None:
+        return refused
+    if not facts.listening and facts.failed_run is not None:
+        return _run_failed(facts.failed_run)
     if not facts.listening and (facts.looked_at is None or facts.looked_at < job.available_at):
         return _nobody(job, facts)
     if facts.listening and facts.idle:
@@ -94,6 +109,23 @@ def _expected(job: Job, facts: Facts) -> str:
             f"{_workers(facts.listening)} of queue {_name(job.queue)} {_is(facts.listening)} paused (SIGCONT resumes)"
         )
     return _its_turn(job, facts)
+
+
+def _refused(job: Job, facts: Facts) -> str | None:
+    """Why no runner would start the job."""
+    if job.queue in facts.paused:
+        return f"queue {_name(job.queue)} is paused"
+    if job.task == COMMAND_TASK and not facts.commands_allowed:
+        return "shell commands are not allowed by this configuration (commands = true allows them)"
+    if facts.task_known is False:
+        return f"task {_name(job.task)} is not known to the configured app"
+    return None
+
+
+def _run_failed(run: RunEnd) -> str:
+    which = f"`cronq run --queue {run.queues}`" if run.queues else "`cronq run`"
+    how = f"ended at {_time(to_datetime(run.ended_at))} with status {run.status}: {(run.error or '').rstrip('.')}"
+    return f"the last {which} on {run.host} {how}; mend that, then call it by hand to see that it works"
 
 
 def _nobody(job: Job, facts: Facts) -> str:
@@ -108,9 +140,21 @@ def _nobody(job: Job, facts: Facts) -> str:
 
 def _its_turn(job: Job, facts: Facts) -> str:
     turn = f"it waits its turn in queue {_name(job.queue)} with priority {job.priority}"
-    if not facts.ahead:
-        return turn
-    return f"{turn}, behind {'1 other' if facts.ahead == 1 else f'{facts.ahead} others'}"
+    if facts.ahead:
+        turn = f"{turn}, behind {'1 other' if facts.ahead == 1 else f'{facts.ahead} others'}"
+    return f"{turn}{_busy(facts)}"
+
+
+def _busy(facts: Facts) -> str:
+    """The jobs that occupy the children, and what ends them."""
+    if not facts.busy:
+        return ""
+    shown = facts.busy[:_SHOWN]
+    told = [f"job {one.id} ({one.task}, since {_time(one.since)}, {_span(one.since, facts.now)})" for one in shown]
+    more = f" and {len(facts.busy) - _SHOWN} more" if len(facts.busy) > _SHOWN else ""
+    ids = " ".join(str(one.id) for one in shown)
+    them = "it" if len(shown) == 1 else "them"
+    return f"; running before it: {', '.join(told)}{more}: `cronq cancel --kill {ids}` ends {them}"
 
 
 def _workers(number: int) -> str:

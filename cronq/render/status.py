@@ -61,6 +61,17 @@ def summary(census: QueueStats) -> dict[str, Any]:
         "oldest_ready_age": census.age(oldest),
         "last_run_at": None if census.last_run is None else iso(census.last_run),
         "run_active": census.run_is_on,
+        "failing_runs": [
+            {
+                "host": run.host,
+                "queues": run.queues.split(),
+                "started_at": iso(run.started_at),
+                "ended_at": iso(run.ended_at),
+                "status": run.status,
+                "error": run.error,
+            }
+            for run in census.failing_runs
+        ],
         "paused": sorted(census.paused),
         "workers": [_worker(worker) for worker in census.workers],
     }
@@ -95,6 +106,10 @@ def _remarks(census: QueueStats) -> Iterable[str]:
     oldest = census.age(min(census.ready_since.values(), default=None))
     yield "oldest ready job: " + ("none" if oldest is None else f"due for {span(oldest)}")
     yield f"last run: {last_run(census)}"
+    for run in census.failing_runs:
+        ended = span(census.age(run.ended_at) or 0.0)
+        only = f" (--queue {run.queues})" if run.queues else ""
+        yield one_line(f"failed: run{only} on {run.host}, {ended} ago, status {run.status}: {run.error}")
     yield f"workers: {len(census.workers) or 'none'}"
     for worker in census.workers[:_SHOWN_WORKERS]:
         yield f"  {_sketch(worker, census)}"
@@ -106,6 +121,8 @@ def _remarks(census: QueueStats) -> Iterable[str]:
 
 def last_run(census: QueueStats) -> str:
     """How long ago the last run of this host began."""
+    if census.last_run is None and census.runs_hidden:
+        return "not known to this user, who can't read the lock directory"
     if census.last_run is None:
         return "none yet on this host"
     age = span(census.age(census.last_run) or 0.0)

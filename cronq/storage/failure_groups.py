@@ -73,7 +73,8 @@ def statement(jobs: str, attempts: str, where: str) -> str:
         "SELECT task, subject, error_class, message, count(*), sum(failed), min(first), max(last), max(id)"
         f" FROM (SELECT {COLUMNS}, CASE WHEN state = 'failed' THEN 1 ELSE 0 END AS failed,"
         f" coalesce({first}, {last}) AS first, {last} AS last, id FROM {jobs}"
-        f" WHERE {where} AND error_class IS NOT NULL AND {_FAILED}) AS failures GROUP BY task, subject, error_class, message"
+        f" WHERE {where} AND error_class IS NOT NULL AND {_FAILED}) AS failures"
+        " GROUP BY task, subject, error_class, message"
     )
 
 

@@ -79,6 +79,16 @@ def tables(prefix: str, family: str = "sqlite", *, collation: str | None = None)
         Column("job_id", _Id, primary_key=True, autoincrement=False),
         Column("since", _Instant, nullable=False),
     )
+    table(
+        f"{prefix}runs",
+        metadata,
+        Column("host", String(255), primary_key=True),
+        Column("queues", String(255), primary_key=True),
+        Column("started_at", _Instant, nullable=False),
+        Column("ended_at", _Instant, nullable=False),
+        Column("status", Integer, nullable=False),
+        Column("error", Text),
+    )
     _workers(prefix, metadata, table)
     _tails(prefix, metadata, table)
     _schedules(prefix, metadata, table)

@@ -5,9 +5,12 @@ Changes nothing, makes no tables, and needs little more than the driver: a monit
 
 from __future__ import annotations
 
-from cronq.locks import last_run, run_is_on
+import os
+
 from cronq.model.claimed_job import FUTURE
+from cronq.run_history import last_runs, run_is_on
 from cronq.storage.drivers.opening import open_database
+from cronq.storage.runs import RunEnd, RunLog
 from cronq.storage.schema_version import is_current
 from cronq.storage.tables import Tables
 from cronq.storage.workers import WorkerRegistry
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 
 _RUN_EXPECTED = 300
 """Seconds within which cron starts a run, unless something is wrong."""
+
+_FORGOTTEN = 86_400 * SECOND
+"""How long a run that failed is told of where none has followed it: its line may have left the crontab."""
 
 
 class QueueStats:
@@ -46,6 +52,10 @@ class QueueStats:
         self.last_run: int | None = None
         """When a run of this host last began."""
         self.run_is_on = False
+        self.failing_runs: list[RunEnd] = []
+        """Of the last run of each host and filter those that ended before they had done their work."""
+        self.runs_hidden = False
+        """Whether the runs of this host are hidden from this user, so that `last_run` is not known."""
         for queue, state, number, oldest in sorted(lanes):
             self.counts.append((queue, state, number))
             self._note_oldest(queue, state, oldest)
@@ -120,9 +130,22 @@ def look(tables: Tables) -> QueueStats:
     for worker in WorkerRegistry(tables).all():
         alive = worker.seen_at >= seen.now - round(config.lease * SECOND)
         (seen.workers if alive else seen.silent).append(worker)
-    seen.last_run = last_run(config)
-    seen.run_is_on = run_is_on(config)
+    _look_at_runs(seen, tables)
     return seen
+
+
+def _look_at_runs(seen: QueueStats, tables: Tables) -> None:
+    config, host = tables.config, os.uname().nodename
+    here = last_runs(config)
+    seen.last_run = here[0].started_at if here else None
+    seen.run_is_on = run_is_on(config)
+    seen.runs_hidden = os.path.isdir(config.lock_dir) and not os.access(config.lock_dir, os.R_OK | os.X_OK)  # noqa: PTH112
+    ends = {(run.host, run.queues): run for run in RunLog(tables).all() if seen.now - run.ended_at < _FORGOTTEN}
+    for run in here:  # these also know of runs that had nothing to do, or could not reach the database
+        place = (host, run.queues)
+        if run.ended_at and (place not in ends or run.ended_at >= ends[place].ended_at):
+            ends[place] = RunEnd(*place, run.started_at, run.ended_at, run.status, run.error)
+    seen.failing_runs = sorted((run for run in ends.values() if run.failed), key=lambda run: -run.ended_at)
 
 
 WINDOW = 300

@@ -131,6 +131,7 @@ def test_a_textfile_that_can_not_be_written(project: Project) -> None:
 
 
 def test_status_counts(project: Project) -> None:
+    project.done("update-schema")
     empty = json.loads(project.done("status", "--json"))
     assert (empty["queues"], empty["oldest_ready_at"], empty["last_run_at"], empty["paused"]) == ({}, None, None, [])
     job = project.enqueue("--queue", "q", "--", "true")

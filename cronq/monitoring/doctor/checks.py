@@ -35,6 +35,7 @@ CHECKS: Sequence[tuple[str, Check]] = (
     ("locks", locks.lock_folder),
     ("locks", locks.lock_files),
     ("cron", cron.last_call),
+    ("cron", cron.last_ends),
     ("cron", cron.cron_files),
     ("cron", cron.mailer),
     ("wake", transports.transports),

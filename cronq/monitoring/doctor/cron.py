@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cronq.locks import last_run, run_is_on
 from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
+from cronq.run_history import last_run, run_is_on
 from cronq.times import SECOND, Clock, span
 
 if TYPE_CHECKING:
@@ -40,6 +40,17 @@ def last_call(patient: Installation) -> Iterator[Finding]:
     else:
         text = f"the last run began {span(age)} ago: cron doesn't call any more{_without_a_daemon(patient)}"
         yield _missed(text, patient)
+
+
+def last_ends(patient: Installation) -> Iterator[Finding]:
+    """Whether the last runs did their work."""
+    for run in patient.census.failing_runs if patient.census is not None else ():
+        which = f"`cronq run --queue {run.queues}`" if run.queues else "`cronq run`"
+        ended = span(patient.census.age(run.ended_at) or 0.0) if patient.census is not None else ""
+        yield problem(
+            f"the last {which} on {run.host} ended {ended} ago with status {run.status}: {run.error}",
+            "mend that, then call `cronq run`, which says whether it is mended",
+        )
 
 
 def _missed(text: str, patient: Installation) -> Finding:

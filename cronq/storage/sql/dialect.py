@@ -19,6 +19,7 @@ class Names:
         self.live_output = f"{prefix}tails"
         self.incidents = f"{prefix}troubles"
         self.leases = f"{prefix}leases"
+        self.runs = f"{prefix}runs"
         self.schedules = f"{prefix}schedules"
         self.declarations = f"{prefix}declarations"
         self.fires = f"{prefix}fires"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cronq.storage.sql.leases import LeaseStatements
     from cronq.storage.sql.live_output import LiveOutputStatements
     from cronq.storage.sql.reads import ReadStatements
+    from cronq.storage.sql.runs import RunStatements
     from cronq.storage.sql.schedules import ScheduleStatements
     from cronq.storage.sql.settle import SettleStatements
     from cronq.storage.sql.workers import WorkerStatements
@@ -33,6 +34,7 @@ _SUBJECTS = {
     "leases": "LeaseStatements",
     "live_output": "LiveOutputStatements",
     "reads": "ReadStatements",
+    "runs": "RunStatements",
     "schedules": "ScheduleStatements",
     "settle": "SettleStatements",
     "workers": "WorkerStatements",
@@ -51,6 +53,7 @@ class Statements:
     leases: LeaseStatements
     live_output: LiveOutputStatements
     reads: ReadStatements
+    runs: RunStatements
     schedules: ScheduleStatements
     settle: SettleStatements
     workers: WorkerStatements

@@ -1,0 +1,18 @@
+"""How the last run of each host ended."""
+
+from __future__ import annotations
+
+from alembic import op
+
+from cronq.storage.schema import collation, tables
+
+revision = "0008"
+down_revision = "0007"
+
+
+def upgrade() -> None:
+    """Create the table where it isn't there."""
+    connection = op.get_bind()
+    prefix, family = connection.info["table_prefix"], connection.info["family"]
+    metadata = tables(prefix, family, collation=collation(connection))
+    metadata.tables[f"{prefix}runs"].create(connection, checkfirst=True)

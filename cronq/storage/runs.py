@@ -1,0 +1,68 @@
+"""How runs ended: the last one of each host and filter.
+
+A run that found nothing to do only says so in its lock file, because that is read and written anyway:
+1,440 more writes a day would tell nothing. A run that failed, or had something to do, is a row.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from cronq.model.selection import Filter
+from cronq.storage.drivers.database import Duplicate
+
+if TYPE_CHECKING:
+    from cronq.run_history import LastRun
+    from cronq.storage.tables import Tables
+
+_IN_ORDER = (0, 1, 130)
+"""Exit statuses of a run that did its work: 1 says that jobs failed (`--fail`), 130 that it was interrupted."""
+
+_LONGEST_FILTER = 255
+_LONGEST_ERROR = 2000
+
+
+class RunEnd(NamedTuple):
+    """How a run ended; times are instants."""
+
+    host: str
+    queues: str
+    """Its filter as text; empty for everything."""
+    started_at: int
+    ended_at: int
+    status: int
+    """Its exit status."""
+    error: str | None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended before it had done its work."""
+        return self.status not in _IN_ORDER
+
+    def admits(self, queue: str) -> bool:
+        """Whether it takes jobs of the queue."""
+        return Filter(tuple(self.queues.split())).admits(queue)
+
+
+class RunLog:
+    """The rows of the last runs."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._sql = tables.sql.runs
+
+    def record(self, run: LastRun) -> None:
+        """Write how a run of this host ended, in the place of the one before."""
+        error = run.error[:_LONGEST_ERROR] if run.error else None
+        row = (run.started_at, run.ended_at, run.status, error, os.uname().nodename, run.queues[:_LONGEST_FILTER])
+        database = self._tables.open()
+        if not database.execute(self._sql.ended, row).rowcount:
+            with suppress(Duplicate):  # MySQL counts no row that stays as it is
+                database.execute(self._sql.first, row)
+
+    def all(self) -> list[RunEnd]:
+        """The last run of each host and filter that failed or had something to do, the newest first."""
+        rows = map(RunEnd._make, self._tables.open().query(self._sql.last))
+        return sorted(rows, key=lambda run: -run.ended_at)

@@ -1,0 +1,20 @@
+"""The statements of how runs ended."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cronq.storage.sql.dialect import Names
+
+
+class RunStatements:
+    """Served by the primary key, host and filter; there are as many rows as lines in crontabs."""
+
+    def __init__(self, names: Names) -> None:
+        self.ended = (
+            f"UPDATE {names.runs} SET started_at = ?, ended_at = ?, status = ?, error = ? WHERE host = ? AND queues = ?"
+        )
+        self.first = (
+            f"INSERT INTO {names.runs} (started_at, ended_at, status, error, host, queues) VALUES (?, ?, ?, ?, ?, ?)"
+        )
+        self.last = f"SELECT host, queues, started_at, ended_at, status, error FROM {names.runs}"
