@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cronq.deploy.files import SystemFile
+    from cronq.deploy.installation import Installation
 
 _EXAMPLE = """\
 Example:
@@ -41,21 +42,58 @@ Into = Annotated[
 ]
 
 
-def _print_config(
-    context: typer.Context, kind: Kind, *, user: User = None, file: File = None, into: Into = None
+MailTo = Annotated[str | None, typer.Option("--mailto", metavar="ADDRESS", help="Whom cron mails what a run prints.")]
+CreateUser = Annotated[bool, typer.Option("--create-user", help="Make the user if there is none.")]
+
+
+def _print_config(  # noqa: PLR0913 - there are as many options
+    context: typer.Context,
+    kind: Kind,
+    *,
+    user: User = None,
+    file: File = None,
+    into: Into = None,
+    mailto: MailTo = None,
+    create_user: CreateUser = False,
 ) -> None:
     """Print the files for cron, xinetd, systemd or supervisor.
 
     They name this installation's command and, if jobs wouldn't find it by themselves, its
     configuration file; never what comes from the environment or from flags, such as --db.
     """
+    from cronq.deploy import installation as installed
     from cronq.deploy.files import system_files
-    from cronq.deploy.installation import this_installation
-    from cronq.render.text import write
+    from cronq.render.text import complain, write
 
-    installation = this_installation(given.invocation(context).config, user=user)
+    if create_user and installed.is_missing(user or installed.SERVICE_USER):
+        installed.create(user or installed.SERVICE_USER)
+    installation = installed.this_installation(given.invocation(context).config, user=user, mailto=mailto)
     chosen = _chosen(system_files(kind, installation), file)
-    write(_printed(chosen) if into is None else [_write(found, Path(into)) for found in chosen])
+    lacking = kind in _NEED_A_USER and installed.is_missing(installation.user)
+    if into is None:
+        write(_printed(chosen))
+        if lacking:
+            complain(f"there is no user {installation.user} on this host yet: create it before this file is in place")
+        return
+    if lacking and Path(into).resolve() == Path("/"):
+        raise InvalidInput(
+            f"there is no user {installation.user} on this host, so nothing would start: --create-user makes it"
+        )
+    write([_write(found, Path(into)) for found in [*chosen, *_shared_configuration(installation, Path(into))]])
+
+
+_NEED_A_USER = ("cron", "xinetd", "supervisor")
+"""Kinds whose files don't make the user themselves."""
+
+
+def _shared_configuration(installation: Installation, root: Path) -> list[SystemFile]:
+    """The configuration that makes all users mean one queue; none where there is one, or these files name another."""
+    from cronq.deploy.files import configuration
+    from cronq.deploy.installation import has_own_configuration
+
+    file = configuration(installation)
+    there = (root / file.path.removeprefix("/")).exists()
+    return [] if there or has_own_configuration(installation) else [file]
 
 
 def _chosen(files: list[SystemFile], name: str | None) -> list[SystemFile]:

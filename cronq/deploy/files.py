@@ -27,6 +27,9 @@ KINDS = {
 }
 """What can be printed, and the folders of templates that it takes."""
 
+CONFIGURATION = "cronq"
+"""The folder of the configuration that all users of a host share."""
+
 _INSTALLED = {
     "cron.d": "/etc/cron.d",
     "xinetd.d": "/etc/xinetd.d",
@@ -35,6 +38,7 @@ _INSTALLED = {
     "tmpfiles.d": "/etc/tmpfiles.d",
     "supervisor": "/etc/supervisor/conf.d",
     "logrotate": "/etc/logrotate.d",
+    CONFIGURATION: "/etc/cronq",
 }
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PLACEHOLDER = re.compile(r"@(\w+)@")
@@ -54,7 +58,16 @@ def system_files(kind: str, installation: Installation) -> list[SystemFile]:
     """All files of one kind, or of every kind for "". Raises InvalidInput for a kind that doesn't exist."""
     if kind and kind not in KINDS:
         raise InvalidInput(f"there are no files for {kind!r}, but for {', '.join(KINDS)}")
-    folders = KINDS[kind] if kind else tuple(_INSTALLED)
+    return _of(KINDS[kind] if kind else tuple(_INSTALLED), installation)
+
+
+def configuration(installation: Installation) -> SystemFile:
+    """The configuration that all users of the host share, with the database of this installation."""
+    [file] = _of((CONFIGURATION,), installation)
+    return file
+
+
+def _of(folders: tuple[str, ...], installation: Installation) -> list[SystemFile]:
     values = _values(installation)
     return [
         SystemFile(f"{folder}/{template.name}", f"{_INSTALLED[folder]}/{template.name}", _filled(template, values))
@@ -89,6 +102,8 @@ def _values(installation: Installation) -> dict[str, str]:
         "path": _PATH,
         "stop_after": f"{_SHUTDOWN + installation.grace:.0f}",
         "protect_home": "read-only" if installation.among_people else "yes",
+        "database": installation.database or f"sqlite:///{installation.home}/cronq.db",
+        "mailto": f"MAILTO={installation.mailto}\n" if installation.mailto else "",
         "config_in_crontab": f"CRONQ_CONFIG={installation.config}\n" if installation.config else "",
         "environment_in_xinetd": " ".join(f"{name}={value}" for name, value in environment.items()),
         "environment_in_supervisor": ",".join(f'{name}="{value}"' for name, value in environment.items()),

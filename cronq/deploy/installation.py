@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import subprocess
 import sys
 from dataclasses import dataclass
 from grp import getgrgid
@@ -12,14 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cronq.config.loader import SYSTEM_FILE
-from cronq.errors import InvalidInput
+from cronq.errors import ConfigError, InvalidInput
 
 if TYPE_CHECKING:
     from cronq.config.loader import Config
 
 SERVICE_USER = "cronq"
+_NO_SHELL = "/usr/sbin/nologin"
 _PEOPLE = ("/home", "/root", "/run/user")
-_PLAIN = re.compile(r"[A-Za-z0-9_./+,:-]+")
+_PLAIN = re.compile(r"[A-Za-z0-9_./+,:@-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,15 +41,19 @@ class Installation:
     among_people: bool = False
     """Whether something that is needed lies in somebody's home directory."""
     grace: float = 10.0
+    database: str = ""
+    """What the configuration that all users share names; empty for a file in the home."""
+    mailto: str | None = None
+    """To whom cron mails what a run prints."""
 
     def __post_init__(self) -> None:
         """Refuse what one of the files would read as two words, a comment or a variable."""
-        for text in (self.program, self.user, self.home, *self.writable, self.config or self.home):
+        for text in (self.program, self.user, self.home, *self.writable, self.config or self.home, self.mailto or "a"):
             if not _PLAIN.fullmatch(text):
-                raise InvalidInput(f"{text!r} can't stand in these files: only A-Z a-z 0-9 _ . / + , : - can")
+                raise InvalidInput(f"{text!r} can't stand in these files: only A-Z a-z 0-9 _ . / + , : @ - can")
 
 
-def this_installation(config: Config, *, user: str | None = None) -> Installation:
+def this_installation(config: Config, *, user: str | None = None, mailto: str | None = None) -> Installation:
     """The running command for `user`: else for whoever runs it, and for `cronq` if that is root.
 
     Raises InvalidInput if there is no such user, or a path has a blank in it.
@@ -67,7 +73,41 @@ def this_installation(config: Config, *, user: str | None = None) -> Installatio
         writable=writable,
         among_people=any(_within(path, _PEOPLE) for path in needed),
         grace=config.grace,
+        database=f"sqlite:///{_queue_of(account.home)}",
+        mailto=mailto,
     )
+
+
+def has_own_configuration(installation: Installation) -> bool:
+    """Whether the user's runs read another file than the one that all users share."""
+    return installation.config is not None or Path(installation.home, ".config/cronq/cronq.toml").exists()
+
+
+def is_missing(user: str) -> bool:
+    """Whether there is no such user on this host."""
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return True
+    return False
+
+
+def create(user: str) -> None:
+    """Make a user without a password, with a home for the queue. Raises ConfigError where that fails."""
+    home = f"/var/lib/{user}"
+    command = ["useradd", "--system", "--user-group", "--create-home", "--home-dir", home, "--shell", _NO_SHELL, user]
+    try:
+        made = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise ConfigError(f"useradd: {error.strerror}: create the user {user} by hand, with the home {home}") from None
+    if made.returncode:
+        raise ConfigError(f"useradd {user}: {made.stderr.strip() or f'exit status {made.returncode}'}")
+
+
+def _queue_of(home: str) -> str:
+    """The file of this user's queue: the one that is there, or the one that the shared configuration will name."""
+    usual = f"{home}/.local/state/cronq/cronq.db"
+    return usual if Path(usual).exists() else f"{home}/cronq.db"
 
 
 def _usual_user() -> str:
@@ -80,7 +120,7 @@ def _account(user: str) -> Installation:
     except KeyError:
         if user == SERVICE_USER:  # made by the very files that are asked for
             return Installation()
-        raise InvalidInput(f"--user: there is no user {user!r} on this host") from None
+        raise InvalidInput(f"--user: there is no user {user!r} on this host; --create-user makes it") from None
     return Installation(user=user, group=getgrgid(entry.pw_gid).gr_name, home=entry.pw_dir)
 
 

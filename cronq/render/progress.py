@@ -60,7 +60,7 @@ class Report:
 
     def needs_a_person(self, notice: Notice | str) -> None:
         """A job failed for good or keeps failing, or jobs wait for a permission: one line on stderr."""
-        complain(str(notice))
+        complain(_line(notice))
 
     def done(self, summary: Summary, *, verbose: bool) -> None:
         """The run is over."""
@@ -90,13 +90,17 @@ class TerminalReport(Report):
 
     def needs_a_person(self, notice: Notice | str) -> None:
         """One line above the bar."""
-        self._bar.console.print(one_line(f"cronq: {notice}"), soft_wrap=True)
+        self._bar.console.print(one_line(f"cronq: {_line(notice)}"), soft_wrap=True)
 
     def done(self, summary: Summary, *, verbose: bool) -> None:
         """The summary, in place of the bar."""
         del verbose
         self._bar.stop()
         complain(summary_line(summary))
+
+
+def _line(notice: Notice | str) -> str:
+    return notice if isinstance(notice, str) else notice.for_mail()
 
 
 def reporter(*, quiet: bool) -> Report:

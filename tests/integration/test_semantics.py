@@ -76,7 +76,7 @@ def test_fail_means_no_retry(queue: Queue) -> None:
     job = queue.put("says", {"what": "fail", "args": ["no such shop"]})
     ran = queue.run()
     assert ran.stderr.splitlines() == [
-        f"cronq: job {job} (jobs.says) failed for good after 1 of 20 attempts: Fail: no such shop"
+        f"cronq: job {job} (jobs.says) failed for good after 1 of 20 attempts: Fail: no such shop; cronq show {job}"
     ]
     assert (queue.state(job), queue.row(job)["attempt"]) == ("failed", 1)
 
@@ -361,11 +361,12 @@ def test_a_person_is_told_at_notify_after_and_at_the_end_once_each(queue: Queue)
     for _ in range(4):
         said.append(queue.run().stderr)
         queue.make_due(job)
+    why = f"ValueError: no such shop; cronq show {job}\n"
     assert said == [
         "",
-        f"cronq: job {job} (jobs.says) keeps failing after 2 of 4 attempts: ValueError: no such shop\n",
+        f"cronq: job {job} (jobs.says) keeps failing after 2 of 4 attempts: {why}",
         "",
-        f"cronq: job {job} (jobs.says) failed for good after 4 of 4 attempts: ValueError: no such shop\n",
+        f"cronq: job {job} (jobs.says) failed for good after 4 of 4 attempts: {why}",
     ]
     wait_until(lambda: len(queue.recorded()) == 4, what="four notices")
     assert sorted(queue.recorded()) == [

@@ -43,6 +43,7 @@ def test_text_has_nothing_that_cron_refuses_or_rewrites() -> None:
 
 def test_line_has_a_user_and_an_absolute_command() -> None:
     assert entry()["user"] == "cronq"
+    assert entry()["command"].startswith(": cronq run; ")
     assert entry()["command"].endswith("|| /usr/bin/cronq run")
 
 
@@ -129,6 +130,7 @@ def test_real_cron_runs_jobs_mails_nothing_on_success_and_one_line_for_a_failed_
     assert bad.show(failing)["state"] == "failed"
     [mail] = mails
     assert mail["To"] == "cronq-bad"
+    assert "> : cronq run; " in mail["Subject"]
     [line] = str(mail.get_payload()).splitlines()
     assert "out of paper" in line
-    assert str(failing) in line
+    assert line.endswith(f"; cronq show {failing}")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cronq.config.loader import SYSTEM_FILE, Config, load
-from cronq.deploy.files import KINDS, SystemFile, system_files
+from cronq.deploy.files import KINDS, SystemFile, configuration, system_files
 from cronq.deploy.installation import Installation, this_installation
 from cronq.errors import InvalidInput
 from tests.project import ROOT
@@ -44,7 +44,7 @@ def test_files_under_packaging_are_those_of_a_standard_installation() -> None:
 
 def test_every_kind_has_its_files_and_every_file_its_kind() -> None:
     of_kinds = [file for kind in KINDS for file in system_files(kind, Installation())]
-    assert sorted(of_kinds) == sorted(system_files("", Installation()))
+    assert sorted([*of_kinds, configuration(Installation())]) == sorted(system_files("", Installation()))
 
 
 def test_a_kind_that_does_not_exist_is_refused() -> None:
@@ -64,7 +64,7 @@ def test_command_configuration_and_user_are_in_every_file_that_starts_something(
     written = texts(SHOP)
     assert "CRONQ_CONFIG=/srv/shop/cronq.toml\n" in written["cron.d/cronq"]
     assert written["cron.d/cronq"].endswith("|| /opt/python/bin/python3 -m cronq run\n")
-    assert "* * * * * shop [ ! -x /opt/python/bin/python3 ]" in written["cron.d/cronq"]
+    assert "* * * * * shop : cronq run; [ ! -x /opt/python/bin/python3 ]" in written["cron.d/cronq"]
     for name in ("xinetd.d/cronq", "xinetd.d/cronq-listen"):
         assert "server          = /opt/python/bin/python3\n" in written[name]
         assert "server_args     = -m cronq serve-inetd\n" in written[name]
