@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,11 +27,14 @@ Exit status: 0 there is no problem (there may be warnings), 1 there is one.
 """
 
 
-def _doctor(context: typer.Context, *, as_json: given.AsJson = False) -> None:
+Settings = Annotated[bool, typer.Option("--settings", help="Print also each setting and where it comes from.")]
+
+
+def _doctor(context: typer.Context, *, settings: Settings = False, as_json: given.AsJson = False) -> None:
     """Check the installation and say what to do.
 
-    Checks configuration, database, disk, locks, cron, wake-ups and jobs.
-    With -q only what isn't well.
+    Checks configuration, database, disk, locks, cron, wake-ups and jobs. The verdict comes first, then
+    problems, warnings and what is well. With -q only what isn't well.
     """
     from cronq.monitoring.doctor.checks import examine
     from cronq.monitoring.doctor.finding import Level
@@ -42,9 +45,10 @@ def _doctor(context: typer.Context, *, as_json: given.AsJson = False) -> None:
         found = list(examine(lambda: call.config))
         write([document(_report(_values(call), found))])
     else:
-        if not call.quiet:
+        found = list(examine(lambda: call.config))
+        _tell(found, call)
+        if settings:
             write(_settings(_values(call)))
-        found = _told(examine(lambda: call.config), call)
     if any(one.finding.level is Level.PROBLEM for one in found):
         raise typer.Exit(1)
 
@@ -82,19 +86,27 @@ def _settings(values: Iterable[Value]) -> Iterable[str]:
 
     for value in values:
         shown = value.value if isinstance(value.value, str) else compact(value.value)
-        yield one_line(f"        {value.key} = {shown}  ({value.origin})")
+        yield one_line(f"{value.key} = {shown}  ({value.origin})")
 
 
-def _told(found: Iterable[Located], call: Invocation) -> list[Located]:
-    """Print each finding as soon as its check has ended."""
+def _tell(found: Sequence[Located], call: Invocation) -> None:
+    """Print the verdict and the findings, the worst first."""
     from cronq.monitoring.doctor.finding import Level
+    from cronq.render.text import write
 
-    told = []
-    for one in found:
-        told.append(one)
-        if not (call.quiet and one.finding.level is Level.OK):
-            _show(one)
-    return told
+    ranked = {level: [one for one in found if one.finding.level is level] for level in reversed(Level)}
+    if not call.quiet:
+        write([_verdict({level.value: len(ones) for level, ones in ranked.items()})])
+    for level, ones in ranked.items():
+        for one in ones:
+            if not (call.quiet and level is Level.OK):
+                _show(one)
+
+
+def _verdict(numbers: dict[str, int]) -> str:
+    told = [f"{numbers[name]} {name}{'s' * (numbers[name] != 1)}" for name in ("problem", "warning") if numbers[name]]
+    well = f"{numbers['ok']} checks are well"
+    return f"{', '.join(told)}; {well}" if told else f"no problem; {well}"
 
 
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "bold red"}

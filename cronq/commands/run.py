@@ -122,7 +122,7 @@ class _Recorded:
 
         try:
             with Store(self._invocation.config, Clock()) as store:
-                store.be_patient(_PATIENCE)
+                store.set_patience(_PATIENCE)
                 store.runs.record(LastRun(text))
         except CronqError:
             return  # its lock file has it

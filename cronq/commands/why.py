@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -61,9 +62,13 @@ def _facts(call: Invocation, store: Store, job: Job) -> Facts:
         commands_allowed=job.task != COMMAND_TASK or _commands_allowed(call),
         task_known=_known(call, job) if job.state not in _OVER else None,
         holder=None if job.blocked_by is None else store.jobs.get(job.blocked_by),
+        runs_hidden=census.runs_hidden,
         workers=len(census.workers),
         listening=len(listening),
         idle=all(worker.state == "paused" for worker in listening),
+        idle_pids=tuple(worker.pid for worker in listening if worker.host == os.uname().nodename),
+        stopped=tuple(one.pid for one in census.known if one.is_stopped and one.filter.admits(job.queue)),
+        owner_stopped=next((one.pid for one in census.known if one.name == job.worker and one.is_stopped), None),
         owner_seen=next((to_datetime(each.seen_at) for each in census.known if each.name == job.worker), None),
         lease=timedelta(seconds=call.config.lease),
         outlived_by=leftovers.outliving(call.config, job),

@@ -68,7 +68,8 @@ class _Seen(NamedTuple):
 def _workers(context: typer.Context, *, as_json: given.AsJson = False) -> None:
     """List the workers on all hosts with their running jobs.
 
-    A worker that died is shown as dead until another one has put right what it left.
+    A worker that died is shown as dead until another one has put right what it left, one that a signal has
+    stopped (SIGSTOP) as stopped.
     """
     from cronq.render.text import document, on_terminal, write
     from cronq.render.tsv import tabbed
@@ -93,11 +94,14 @@ def _seen(store: Store, config: Config) -> Iterator[_Seen]:
         running[worker].append(_Job._make(job))
     silent = store.clock.now() - round(config.lease * SECOND)
     for one in store.workers.all():
-        dead = one.seen_at < silent or looks_dead(config, one.name)
-        yield _Seen(one, "dead" if dead else _state(one), running[one.name])
+        yield _Seen(one, _state(one, dead=looks_dead(config, one.name), silent=one.seen_at < silent), running[one.name])
 
 
-def _state(worker: Worker) -> str:
+def _state(worker: Worker, *, dead: bool, silent: bool) -> str:
+    if not dead and worker.is_stopped:
+        return "stopped"
+    if dead or silent:
+        return "dead"
     return "ending" if worker.asked == END else worker.state
 
 

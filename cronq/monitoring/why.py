@@ -9,7 +9,7 @@ from cronq.model.outcome import CRASH_LOOP
 from cronq.times import span, to_datetime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime, timedelta
 
     from cronq.model.job import Failure, Job
@@ -38,12 +38,20 @@ class Facts(NamedTuple):
     task_known: bool | None = None
     holder: Job | None = None
     """The job that holds the group."""
+    runs_hidden: bool = False
+    """Whether this user may not see when a run looked."""
     workers: int = 0
     """How many runners are alive, on any host."""
     listening: int = 0
     """How many of them take jobs of the queue."""
     idle: bool = False
     """Whether all of those were told to pause."""
+    idle_pids: tuple[int, ...] = ()
+    """Of those that were told to pause, the processes on this host."""
+    stopped: tuple[int, ...] = ()
+    """The processes on this host that take jobs of the queue and were stopped by a signal."""
+    owner_stopped: int | None = None
+    """The process of a running job's runner, where a signal has stopped it."""
     owner_seen: datetime | None = None
     """When the runner of a running job last gave a sign of life; None if it isn't on the roster."""
     lease: timedelta | None = None
@@ -85,10 +93,21 @@ def _retrying(job: Job, facts: Facts) -> str:
 
 def _waiting(job: Job, facts: Facts) -> str:
     reason = "its task asked to be asked again" if job.error is None else _error(job.error)
+    if facts.task_known and job.error is not None and job.error.kind == "UnknownTask":
+        return f"is waiting: {_old_code(job)}"
     if job.available_at <= facts.now:
         return f"waited ({reason}) and is due; {_expected(job, facts)}"
     later = f"at {_time(job.available_at)}, in {_span(facts.now, job.available_at)}"
     return f"is waiting: {reason}; it is asked again {later}"
+
+
+def _old_code(job: Job) -> str:
+    """The configured app has the task; the worker that had the job, not."""
+    who = f"worker {job.worker} on {job.host}" if job.worker else "the worker that took it"
+    return (
+        f"{who} runs older code, which doesn't know task {_name(job.task)}; the configured app does:"
+        f" `cronq reload-workers` has workers load it; the job is asked again at {_time(job.available_at)}"
+    )
 
 
 def _due(job: Job, facts: Facts) -> str:
@@ -100,15 +119,36 @@ def _expected(job: Job, facts: Facts) -> str:
     refused = _refused(job, facts)
     if refused is not None:
         return refused
+    if facts.stopped and facts.listening <= len(facts.stopped):
+        return _stopped(job, facts)
     if not facts.listening and facts.failed_run is not None:
         return _run_failed(facts.failed_run)
     if not facts.listening and (facts.looked_at is None or facts.looked_at < job.available_at):
         return _nobody(job, facts)
     if facts.listening and facts.idle:
-        return (
-            f"{_workers(facts.listening)} of queue {_name(job.queue)} {_is(facts.listening)} paused (SIGCONT resumes)"
-        )
+        return _idle(job, facts)
     return _its_turn(job, facts)
+
+
+def _stopped(job: Job, facts: Facts) -> str:
+    number = len(facts.stopped)
+    which = f"{_workers(number)} of queue {_name(job.queue)} {_is(number)}"
+    return f"{which} stopped by a signal: `kill -CONT {_listed(facts.stopped)}` lets {_them(number)} go on"
+
+
+def _idle(job: Job, facts: Facts) -> str:
+    which = f"{_workers(facts.listening)} of queue {_name(job.queue)} {_is(facts.listening)}"
+    if not facts.idle_pids:
+        return f"{which} paused (SIGCONT on its host resumes)"
+    return f"{which} paused: `kill -CONT {_listed(facts.idle_pids)}` resumes {_them(facts.listening)}"
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return " ".join(map(str, numbers))
+
+
+def _them(number: int) -> str:
+    return "it" if number == 1 else "them"
 
 
 def _refused(job: Job, facts: Facts) -> str | None:
@@ -118,7 +158,10 @@ def _refused(job: Job, facts: Facts) -> str | None:
     if job.task == COMMAND_TASK and not facts.commands_allowed:
         return "shell commands are not allowed by this configuration (commands = true allows them)"
     if facts.task_known is False:
-        return f"task {_name(job.task)} is not known to the configured app"
+        return (
+            f"task {_name(job.task)} is not known to the configured app: deploy the code that has it, then"
+            " `cronq reload-workers`"
+        )
     return None
 
 
@@ -132,10 +175,15 @@ def _nobody(job: Job, facts: Facts) -> str:
     """Neither a run nor a worker has looked for it."""
     if facts.workers:
         others = f"{_workers(facts.workers)} {_is(facts.workers)} there for others"
-        return f"no worker listens to queue {_name(job.queue)}: {others}"
+        return f"no worker listens to queue {_name(job.queue)}: {others}; `cronq work --queue {job.queue}` starts one"
+    if facts.looked_at is None and facts.runs_hidden:
+        return "no worker is there, and whether cron calls is seen by the owner only: `cronq doctor` names the owner"
     if facts.looked_at is None:
-        return "no runner has looked yet (is `cronq run` in the crontab?)"
-    return f"no runner has looked since (the last one did at {_time(facts.looked_at)})"
+        return f"no runner has looked yet (is `cronq run` in the crontab?); {_BY_HAND}"
+    return f"no runner has looked since (the last one did at {_time(facts.looked_at)}); {_BY_HAND}"
+
+
+_BY_HAND = "`cronq doctor` says why cron doesn't call, `cronq run` does it now"
 
 
 def _its_turn(job: Job, facts: Facts) -> str:
@@ -152,9 +200,8 @@ def _busy(facts: Facts) -> str:
     shown = facts.busy[:_SHOWN]
     told = [f"job {one.id} ({one.task}, since {_time(one.since)}, {_span(one.since, facts.now)})" for one in shown]
     more = f" and {len(facts.busy) - _SHOWN} more" if len(facts.busy) > _SHOWN else ""
-    ids = " ".join(str(one.id) for one in shown)
-    them = "it" if len(shown) == 1 else "them"
-    return f"; running before it: {', '.join(told)}{more}: `cronq cancel --kill {ids}` ends {them}"
+    ends = f"`cronq cancel --kill {_listed(one.id for one in shown)}` ends {_them(len(shown))}"
+    return f"; running before it: {', '.join(told)}{more}: {ends}"
 
 
 def _workers(number: int) -> str:
@@ -199,6 +246,9 @@ def _running(job: Job, facts: Facts) -> str:
 
 
 def _silence(facts: Facts) -> str:
+    if facts.owner_stopped is not None:
+        pid = facts.owner_stopped
+        return f"; its runner, process {pid}, is stopped by a signal: `kill -CONT {pid}` lets it go on"
     if facts.owner_seen is None or facts.lease is None or facts.now - facts.owner_seen <= facts.lease:
         return ""
     return (

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cronq.model.selection import Filter
 from cronq.storage.drivers.database import Duplicate
+from cronq.system.process import is_stopped
 
 if TYPE_CHECKING:
     from cronq.storage.tables import Tables
@@ -54,6 +56,11 @@ class Worker(NamedTuple):
     """`end`: it was asked to end after its jobs."""
     jobs_done: int
     memory: int | None
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it runs on this host and was stopped by a signal: it does nothing until SIGCONT."""
+        return self.host == os.uname().nodename and is_stopped(self.pid)
 
     @property
     def filter(self) -> Filter:

@@ -43,3 +43,12 @@ def wait_for(pid: int, seconds: float) -> bool:
         poll.poll(max(0.0, seconds) * 1000)
         os.close(end)
     return os.waitid(os.P_PID, pid, exited) is not None
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process of this host was stopped by a signal (SIGSTOP, or a debugger) and can be continued."""
+    try:
+        with open(f"/proc/{pid}/stat", errors="replace") as file:  # noqa: PTH123 - pathlib is not on the way to `run`
+            return file.read().rpartition(")")[2].split()[0] in "Tt"
+    except (OSError, IndexError):
+        return False

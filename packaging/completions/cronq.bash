@@ -44,7 +44,7 @@ _cronq() {
     done
     case $previous in
         --config|--log-file|--textfile|--into) _cronq_complete files; return ;;
-        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--error|--older-than|--since|--until|--search|--timeout|--jobs|--limit|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--sort|--lines|--user|--file|--count|--from|--timezone) _cronq_complete none; return ;;
+        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--error|--older-than|--since|--until|--search|--timeout|--jobs|--limit|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--sort|--lines|--user|--file|--mailto|--count|--from|--timezone) _cronq_complete none; return ;;
         --queue) _cronq_complete queues; return ;;
         --task) _cronq_complete tasks; return ;;
         --state) _cronq_complete states; return ;;
@@ -69,7 +69,7 @@ _cronq() {
         errors) options='--queue --task --group --key --error --older-than --since --until --search --state --limit --utc --json' ;;
         tail) options='--lines' ;;
         top) options='--once' ;;
-        doctor) options='--json' ;;
+        doctor) options='--settings --json' ;;
         retry) options='--queue --task --group --key --error --older-than --since --until --search --state --now --dry-run --yes -y --json' ;;
         cancel) options='--queue --task --group --key --error --older-than --since --until --search --state --kill --dry-run --yes -y --json' ;;
         pause) options='--all --json' ;;
@@ -77,7 +77,7 @@ _cronq() {
         drain) options='--all --timeout --json' ;;
         clear-finished) options='--state --queue --task --group --key --error --older-than --since --until --search --dry-run --yes -y --json' ;;
         update-schema) options='' ;;
-        print-config) options='--user --file --into' ;;
+        print-config) options='--user --file --into --mailto --create-user' ;;
         schedules) options='' ;;
         'schedules next') options='--count --from --timezone --json' ;;
         'schedules check') options='--json' ;;

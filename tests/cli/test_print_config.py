@@ -93,8 +93,7 @@ def test_files_for_a_user_that_does_not_exist_are_not_installed(project: Project
     assert not Path("/etc/cron.d/cronq").exists()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root installs")
-@pytest.mark.needs("useradd")
+@pytest.mark.skipif(os.geteuid() != 0 or program("useradd") is None, reason="only root makes users")
 def test_the_user_is_made_when_asked_for(project: Project, no_such_user: str) -> None:
     (project.directory / "cronq.toml").unlink()
     root = project.directory / "root"

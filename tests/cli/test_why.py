@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from cronq.model.job import Failure, Job, State
-from cronq.monitoring.why import Facts, explain
+from cronq.monitoring.why import Busy, Facts, explain
+from cronq.storage.runs import RunEnd
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 EARLIER = NOW - timedelta(minutes=5)
@@ -24,6 +25,9 @@ JOB = Job(
 HOLDER = JOB._replace(id=5, state="failed", group="g")
 SEEN = Facts(NOW, looked_at=NOW, task_known=True)
 DUE = "is due since 2026-11-21 07:55:00 UTC; "
+BY_HAND = "`cronq doctor` says why cron doesn't call, `cronq run` does it now"
+START = "`cronq work --queue mail` starts one"
+DEPLOY = "deploy the code that has it, then `cronq reload-workers`"
 RUNNING = {"state": "running", "attempt": 2, "started_at": EARLIER, "host": "web1", "pid": 42}
 BLOCKED = {"state": "blocked", "group": "g", "blocked_by": 5}
 ENDED = {"finished_at": EARLIER, "attempt": 1}
@@ -33,21 +37,21 @@ CASES: list[tuple[dict[str, Any], Facts, str]] = [
     ({"state": "scheduled", "available_at": LATER}, SEEN, "is scheduled: it is due at 2026-11-21 11:00:00 UTC, in 3h"),
     ({"state": "scheduled"}, SEEN, f'{DUE}it waits its turn in queue "mail" with priority 50'),
     ({}, SEEN, f'{DUE}it waits its turn in queue "mail" with priority 50'),
-    ({}, SEEN._replace(looked_at=None), f"{DUE}no runner has looked yet (is `cronq run` in the crontab?)"),
+    ({}, SEEN._replace(looked_at=None), f"{DUE}no runner has looked yet (is `cronq run` in the crontab?); {BY_HAND}"),
     (
         {},
         SEEN._replace(looked_at=EARLIER - timedelta(hours=1)),
-        f"{DUE}no runner has looked since (the last one did at 2026-11-21 06:55:00 UTC)",
+        f"{DUE}no runner has looked since (the last one did at 2026-11-21 06:55:00 UTC); {BY_HAND}",
     ),
     (
         {},
         SEEN._replace(looked_at=None, workers=2),
-        f'{DUE}no worker listens to queue "mail": all 2 workers are there for others',
+        f'{DUE}no worker listens to queue "mail": all 2 workers are there for others; {START}',
     ),
     (
         {},
         SEEN._replace(looked_at=EARLIER - timedelta(hours=1), workers=1),
-        f'{DUE}no worker listens to queue "mail": the only worker is there for others',
+        f'{DUE}no worker listens to queue "mail": the only worker is there for others; {START}',
     ),
     (
         {},
@@ -57,12 +61,35 @@ CASES: list[tuple[dict[str, Any], Facts, str]] = [
     (
         {},
         SEEN._replace(workers=3, listening=1, idle=True),
-        f'{DUE}the only worker of queue "mail" is paused (SIGCONT resumes)',
+        f'{DUE}the only worker of queue "mail" is paused (SIGCONT on its host resumes)',
+    ),
+    (
+        {},
+        SEEN._replace(workers=3, listening=2, idle=True, idle_pids=(12, 13)),
+        f'{DUE}all 2 workers of queue "mail" are paused: `kill -CONT 12 13` resumes them',
+    ),
+    (
+        {},
+        SEEN._replace(workers=1, listening=1, stopped=(12,)),
+        f'{DUE}the only worker of queue "mail" is stopped by a signal: `kill -CONT 12` lets it go on',
+    ),
+    (
+        {},
+        SEEN._replace(failed_run=RunEnd("web1", "", 0, 60_000_000, 78, "no module named 'shop'.")),
+        f"{DUE}the last `cronq run` on web1 ended at 1970-01-01 00:01:00 UTC with status 78: no module named 'shop';"
+        " mend that, then call it by hand to see that it works",
+    ),
+    (
+        {},
+        SEEN._replace(listening=1, busy=tuple(Busy(one, "slow", EARLIER) for one in (1, 2, 3, 4))),
+        f'{DUE}it waits its turn in queue "mail" with priority 50; running before it:'
+        " job 1 (slow, since 2026-11-21 07:55:00 UTC, 5m), job 2 (slow, since 2026-11-21 07:55:00 UTC, 5m),"
+        " job 3 (slow, since 2026-11-21 07:55:00 UTC, 5m) and 1 more: `cronq cancel --kill 1 2 3` ends them",
     ),
     ({}, SEEN._replace(ahead=1), f'{DUE}it waits its turn in queue "mail" with priority 50, behind 1 other'),
     ({}, SEEN._replace(ahead=12), f'{DUE}it waits its turn in queue "mail" with priority 50, behind 12 others'),
     ({}, SEEN._replace(paused=frozenset({"mail"})), f'{DUE}queue "mail" is paused'),
-    ({}, SEEN._replace(task_known=False), f'{DUE}task "send" is not known to the configured app'),
+    ({}, SEEN._replace(task_known=False), f'{DUE}task "send" is not known to the configured app: {DEPLOY}'),
     (
         {"task": "command", "command": "x"},
         SEEN._replace(commands_allowed=False),
@@ -86,8 +113,20 @@ CASES: list[tuple[dict[str, Any], Facts, str]] = [
     ),
     (
         {"state": "waiting", "available_at": LATER, "error": Failure("UnknownTask", "unknown task 'send'")},
-        SEEN,
+        SEEN._replace(task_known=False),
         "is waiting: UnknownTask: unknown task 'send'; it is asked again at 2026-11-21 11:00:00 UTC, in 3h",
+    ),
+    (
+        {
+            "state": "waiting",
+            "available_at": LATER,
+            "worker": "w1",
+            "host": "web1",
+            "error": Failure("UnknownTask", "unknown task 'send'"),
+        },
+        SEEN,
+        'is waiting: worker w1 on web1 runs older code, which doesn\'t know task "send"; the configured app does:'
+        " `cronq reload-workers` has workers load it; the job is asked again at 2026-11-21 11:00:00 UTC",
     ),
     (BLOCKED, SEEN, 'is blocked: group "g" is held by job 5'),
     (

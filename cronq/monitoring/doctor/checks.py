@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.errors import CronqError
-from cronq.monitoring.doctor import configuration, cron, database, disk, jobs, locks, notifications, transports, workers
+from cronq.monitoring.doctor import (
+    configuration,
+    cron,
+    database,
+    disk,
+    jobs,
+    locks,
+    notifications,
+    owners,
+    transports,
+    workers,
+)
 from cronq.monitoring.doctor.context import Installation
 from cronq.monitoring.doctor.finding import Finding, problem
 from cronq.system.deadline import DeadlineExceeded, deadline
@@ -38,6 +49,7 @@ CHECKS: Sequence[tuple[str, Check]] = (
     ("cron", cron.last_ends),
     ("cron", cron.cron_files),
     ("cron", cron.mailer),
+    ("cron", owners.callers),
     ("wake", transports.transports),
     ("notify", notifications.libraries),
     ("workers", workers.silent),

@@ -27,6 +27,8 @@ class Places(NamedTuple):
     """Where the machine keeps what is looked at."""
 
     cron_files: Path = Path("/etc/cron.d")
+    crontabs: Path = Path("/var/spool/cron/crontabs")
+    units: Path = Path("/etc/systemd/system")
     mounts: Path = Path("/proc/mounts")
     processes: Path = Path("/proc")
     mailers: tuple[Path, ...] = (Path("/usr/sbin/sendmail"), Path("/usr/lib/sendmail"))

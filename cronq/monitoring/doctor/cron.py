@@ -54,14 +54,19 @@ def last_ends(patient: Installation) -> Iterator[Finding]:
 
 
 def _missed(text: str, patient: Installation) -> Finding:
-    """No run where there should be one: how bad that is depends on who else is there."""
+    """No run where there should be one: how bad that is depends on whether workers take the jobs of each queue."""
     census = patient.census
-    if census is not None and census.workers:
-        return fine(f"{text}, but {len(census.workers)} workers are there")
     advice = f"see that cron runs, and that its user's crontab (`crontab -e`) has the line: * * * * * {_own_path()} run"
-    if census is not None and census.oldest_due() is not None:
-        return problem(f"{text}, and jobs are due", advice)
-    return warning(text, advice)
+    if census is None:
+        return warning(text, advice)
+    unserved = [queue for queue in census.queues if queue not in census.paused and not census.listeners(queue)]
+    if census.workers and not unserved:
+        return fine(f"{text}, but {len(census.workers)} workers take jobs of every queue")
+    due = [queue for queue in unserved if queue in census.due_since]
+    if not due:
+        return warning(text, advice)
+    nobody = f", which no worker takes: {', '.join(due)}" if census.workers else ""
+    return problem(f"{text}, and jobs are due{f' in queues{nobody}' if nobody else ''}", advice)
 
 
 def _at_work(age: float) -> Finding:

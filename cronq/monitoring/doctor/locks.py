@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import pwd
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
+from cronq.monitoring.doctor.users import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,24 +34,24 @@ def lock_folder(patient: Installation) -> Iterator[Finding]:
     elif status.st_mode & _OTHERS_WRITE:
         yield problem(f"others can write to {folder} and hold cronq's locks for ever", f"chmod 0700 {folder}")
     elif status.st_uid != os.geteuid():
-        advice = f"call cronq as {_user(status.st_uid)}: what you do as another user may leave files it can't open"
-        yield warning(f"{folder} belongs to {_user(status.st_uid)}, you are {_user(os.geteuid())}", advice)
+        advice = f"call cronq as {name_of(status.st_uid)}: what you do as another user may leave files it can't open"
+        yield warning(f"{folder} belongs to {name_of(status.st_uid)}, you are {name_of(os.geteuid())}", advice)
     else:
-        yield fine(f"{folder} belongs to {_user(status.st_uid)} alone")
+        yield fine(f"{folder} belongs to {name_of(status.st_uid)} alone")
 
 
 def _out_of_reach(folder: Path, owner: int) -> Finding:
     if owner == os.geteuid():
-        return problem(f"{folder} can't be used by its owner {_user(owner)}", f"chmod 0700 {folder}")
-    text = f"{folder} belongs to {_user(owner)}: {_user(os.geteuid())} can't see who is at work"
-    return warning(text, f"call doctor as {_user(owner)}, who runs this queue")
+        return problem(f"{folder} can't be used by its owner {name_of(owner)}", f"chmod 0700 {folder}")
+    text = f"{folder} belongs to {name_of(owner)}: {name_of(os.geteuid())} can't see who is at work"
+    return warning(text, f"call doctor as {name_of(owner)}, who runs this queue")
 
 
 def _to_be_made(folder: Path) -> Finding:
     if os.access(folder.parent, os.W_OK | os.X_OK):
         return fine(f"{folder} will be made by the first run")
-    user = _user(folder.parent.stat().st_uid if folder.parent.exists() else os.geteuid())
-    text = f"{folder} does not exist and can't be made by {_user(os.geteuid())}"
+    user = name_of(folder.parent.stat().st_uid if folder.parent.exists() else os.geteuid())
+    text = f"{folder} does not exist and can't be made by {name_of(os.geteuid())}"
     return problem(text, f"call cronq as the user that runs this queue, or install -d -m 0700 -o {user} {folder}")
 
 
@@ -64,9 +64,10 @@ def lock_files(patient: Installation) -> Iterator[Finding]:
     found = [(path, path.lstat()) for path in sorted(folder.iterdir())]
     foreign = [path for path, status in found if status.st_uid != owner]
     if foreign:
+        whose = name_of(owner)
         yield problem(
-            f"{_names(foreign)} in {folder}: not {_user(owner)}'s, so that a run of {_user(owner)} ends with an error",
-            f"chown -R {_user(owner)} {folder}; somebody called cronq as another user, root perhaps",
+            f"{_names(foreign)} in {folder}: not {whose}'s, so that a run of {whose} ends with an error",
+            f"chown -R {whose} {folder}; somebody called cronq as another user, root perhaps",
         )
     shared = [path for path, status in found if status.st_mode & _OTHERS and not stat.S_ISLNK(status.st_mode)]
     if shared:
@@ -77,10 +78,3 @@ def lock_files(patient: Installation) -> Iterator[Finding]:
 def _names(paths: list[Path]) -> str:
     more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
     return ", ".join(path.name for path in paths[:_SHOWN]) + more
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cronq import __version__
-from cronq.monitoring.doctor.finding import Finding, fine, warning
+from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,12 +18,20 @@ def silent(patient: Installation) -> Iterator[Finding]:
     census = patient.census
     if census is None:
         return
+    stopped = [worker for worker in census.known if worker.is_stopped]
+    for worker in stopped:
+        yield problem(
+            f"{worker.kind} {worker.name} (process {worker.pid}) is stopped by a signal: it starts nothing",
+            f"`kill -CONT {worker.pid}` lets it go on",
+        )
     for worker in census.silent:
+        if worker in stopped:
+            continue
         yield warning(
             f"{worker.kind} {worker.name} gave no sign of life for {census.age(worker.seen_at):.0f} s",
             f"if process {worker.pid} on {worker.host} is dead, the next run frees its jobs; if it isn't, it hangs",
         )
-    if not census.silent:
+    if not census.silent and not stopped:
         yield fine(f"{len(census.workers) or 'no'} workers at this moment")
 
 

@@ -40,7 +40,7 @@ class Database:
         self.path = path
         self._patience = patience
 
-    def be_patient(self, seconds: float) -> None:
+    def set_patience(self, seconds: float) -> None:
         """How long a statement may be tried again."""
         self._patience = seconds
 
@@ -106,6 +106,9 @@ class Database:
 
     def read_clock(self) -> None:
         """The file has no clock but the host's."""
+
+    def schema(self) -> None:
+        """A file has one."""
 
     def lock(self, number: int) -> bool:
         """A file has no such locks."""
