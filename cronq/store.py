@@ -206,13 +206,13 @@ class Store:
 
     # Keeping and taking over leases
 
-    def renew(self, worker: str, until: int, in_hand: Mapping[int, int] | None = None) -> dict[int, int]:
+    def renew(self, worker: str, until: int, assigned: Mapping[int, int] | None = None) -> dict[int, int]:
         """Extend a worker's leases to `until`; returns the jobs that its rows show as held, with their tokens.
 
-        With `in_hand`, jobs with their tokens, it extends only these.
+        With `assigned`, jobs with their tokens, it extends only these.
         """
         leases, database = self._leases(worker), self._tables.open()
-        kept = [job for job, token in leases.items() if in_hand is None or in_hand.get(job) == token]
+        kept = [job for job, token in leases.items() if assigned is None or assigned.get(job) == token]
         if kept:
             database.execute(self._sql.leases.renew, (until, database.many(kept), worker))
             leases = self._leases(worker)

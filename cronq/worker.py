@@ -112,7 +112,7 @@ class Worker:
         doorbell, listeners = Doorbell(self._config, self._name), Listeners(self._config, self._name)
         self._wake_ups = doorbell, listeners
         try:
-            with self._engine.running(self.signals.heeded()):
+            with self._engine.running(self.signals.handlers()):
                 self._store.close()  # a fork must not share the connection
                 listeners.start()
                 self._service.ready()
@@ -150,7 +150,7 @@ class Worker:
             self._pause(self.signals.rest)
 
     def _kill_running(self) -> None:
-        for child in self._pool.members:
+        for child in self._pool.children:
             if child.running is not None:
                 self._pool.kill(child, Outcome("crashed", 0, 0, "retry", error=_KILLED, signal="SIGKILL"))
 
@@ -174,7 +174,7 @@ class Worker:
         return "paused" if self._source.paused else "running"
 
     def _memory(self) -> int:
-        return memory.pss(child.pid for child in self._pool.members)
+        return memory.pss(child.pid for child in self._pool.children)
 
     def _report_state(self) -> None:
         state = self._state
@@ -184,7 +184,7 @@ class Worker:
         self._service.alive()
         if state == "ending":
             self._service.ending(afresh=self.signals.afresh)
-        self._service.status(f"{state}, {self._pool.in_hand} jobs in hand, {self.summary.ended} done")
+        self._service.status(f"{state}, {self._pool.assigned} jobs in hand, {self.summary.ended} done")
 
     # Between its jobs
 
@@ -200,7 +200,7 @@ class Worker:
             self._engine.look.changed()
         if self._has_room() and sum(source.drain() for source in wake_ups):
             self._engine.look.changed()
-        if self._pool.in_hand or self._engine.settling.ended or self._source.paused:
+        if self._pool.assigned or self._engine.settling.ended or self._source.paused:
             self._worked_at = now
         if now >= self._checks_at:
             self._checks_at = now + random.uniform(0.5, 1) * _CHECKS
@@ -266,7 +266,7 @@ class Worker:
             while time.monotonic() < again:
                 self._engine.step_without_database()
                 self._handle_signals_without_database()
-                if self._engine.stopping.asked and not self._pool.in_hand:
+                if self._engine.stopping.asked and not self._pool.assigned:
                     raise error
         log.warning("the database is back after %.0f s", time.monotonic() - began)
 

@@ -212,7 +212,7 @@ class _Errand:
         policies = Policies(self._config, registry)
         pool = Pool(1, PoolConfig(self._config, registry, policies, self._clock, self._alive.worker))
         pool.fill()
-        pool.members[0].give([job])
+        pool.children[0].give([job])
         return pool
 
     def _see_through(self, pool: Pool, registry: Registry) -> None:

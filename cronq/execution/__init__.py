@@ -1,1 +1,1 @@
-"""Claimed jobs run in child processes, their outcomes are settled, the dead are rescued."""
+"""Run claimed jobs in child processes, settle their outcomes, and rescue the jobs of dead runners."""

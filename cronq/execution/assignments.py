@@ -1,4 +1,4 @@
-"""Which child gets which claimed job, and what happens to claimed jobs that no child has."""
+"""Assign claimed jobs to children, and keep or return those that no child has."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class Assignments:
-    """Assigns claimed jobs to children, takes them back, and gives back to the queue what none of them starts."""
+    """Assigns claimed jobs to children, takes them back, and returns to the queue those that none starts."""
 
     def __init__(self, store: Store, pool: Pool, settling: Settling, look: NextLook) -> None:
         self.prefetch = Prefetch()
         self.claimed = 0
-        """Jobs that were claimed and not given back."""
+        """Number of jobs that were claimed and not returned."""
         self.spare: list[Claimed] = []
         """Claimed jobs that wait for a child."""
         self.returned: list[Claimed] = []
@@ -44,9 +44,9 @@ class Assignments:
         """The children that can take more jobs, the emptiest first, and how many each."""
         ahead = self.prefetch.ahead
         takers = [
-            (child, min(ahead - len(child.hand), self._pool.jobs_left(child)))
-            for child in self._pool.members
-            if len(child.hand) <= ahead // 2 and self._pool.has_room(child)
+            (child, min(ahead - len(child.assigned), self._pool.jobs_left(child)))
+            for child in self._pool.children
+            if len(child.assigned) <= ahead // 2 and self._pool.has_room(child)
         ]
         return sorted(takers, key=lambda taker: -taker[1])
 
@@ -83,18 +83,18 @@ class Assignments:
         self.spare = [job for job in self.spare if not chosen(job)]
 
     def release_spare(self) -> None:
-        """Give all spare jobs back to the queue."""
+        """Return all spare jobs to the queue."""
         self._release(self.spare)
         self.spare = []
 
     def release_returned(self) -> None:
-        """Give back to the queue what followed others in their groups; outcomes are written before.
+        """Return followers in groups to the queue, after outcomes were written.
 
-        All of a group at once: else a job behind them could be claimed before the last is back.
+        All of a group at once: else a later job of it could be claimed before the last one is returned.
         """
         if not self.returned:
             return
-        assigned = [job for child in self._pool.members for job in child.hand]
+        assigned = [job for child in self._pool.children for job in child.assigned]
         incomplete = {(job.group, job.token) for job in assigned if job.state == "blocked"}
         back = [job for job in self.returned if (job.group, job.token) not in incomplete]
         if back:

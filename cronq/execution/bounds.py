@@ -1,6 +1,6 @@
-"""How much of what a job says is kept: each piece has a limit, and a mark where something is missing.
+"""Limit the size of messages, warnings, notes and results of a job, and mark what is cut off.
 
-Bounded here, in the child, so that neither the runner's memory nor a database meets more.
+Done in the child, so that neither the runner nor the database has to take more.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ JSON_LIMIT = 65_536
 """Bytes of JSON of a task's return value, and of a job's notes."""
 
 _DEEPEST = 100
-"""Levels of nesting that every reader of JSON takes, those in databases too."""
+"""Levels of nesting that every reader of JSON accepts, databases included."""
 
 _MOST_WARNINGS = 100
 _WARNINGS_LIMIT = 65_536
@@ -29,13 +29,13 @@ _TOKEN = r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]'
 
 
 def kept(text: str, limit: int = MESSAGE_LIMIT) -> str:
-    """The beginning of the text, storable; "…" stands for what is missing."""
+    """Return the beginning of the text, storable, with "…" for what is cut off."""
     whole = storable(text[:limit])
     return whole if len(text) <= limit and len(whole) <= limit else f"{whole[:limit]}…"
 
 
 def fault_of(json_text: str) -> str | None:
-    """Why JSON is not kept; None if it is."""
+    """Return why JSON can't be kept; None if it can."""
     size = len(json_text.encode("utf-8", "surrogatepass"))
     if size > JSON_LIMIT:
         return f"{size} bytes of JSON, the limit is {JSON_LIMIT}"
@@ -75,7 +75,7 @@ class Warnings:
 
     @property
     def told(self) -> tuple[str, ...]:
-        """All that are kept, and how many are not."""
+        """The warnings that are kept, and one with the number of those that aren't."""
         if not self._left_out:
             return tuple(self._messages)
         return (*self._messages, f"… {self._left_out} more warnings were left out")

@@ -1,9 +1,9 @@
-"""The child's side of the pool: take jobs from the runner, run them in order, write down how they ended.
+"""The child's side of the pool: receive jobs from the runner, run them in order, record their outcomes.
 
-Two pipes lead here. Messages carry jobs, several at once. Permits carry one byte for each of
-them, and a child reads one before it starts the next job; so the runner can take back what
-was not started by reading the permits itself, and the kernel decides who was first. The byte
-is the generation of the hand-over: jobs of an older one have been taken back.
+There are two pipes. Messages carry jobs, several at once. Permits carry one byte for each of
+them, and a child reads one before it starts the next job; so the runner takes unstarted jobs back
+by reading the permits itself, and the kernel gives each permit to one of the two. The byte is the
+generation of the assignment: jobs of an older one have been taken back.
 """
 
 from __future__ import annotations
@@ -71,15 +71,15 @@ _INTERRUPTED = frozenset({"timeout", "crashed"})
 
 
 class Pipes(NamedTuple):
-    """The child's ends: permits and messages to read, the bell to ring when something ended, or to say something."""
+    """The child's ends of pipes: permits and messages to read; wake-ups and lines for the log to write."""
 
     permits: int
     messages: int
-    bell: int
+    wakeup: int
 
 
 class Tools(NamedTuple):
-    """What a child works with."""
+    """The objects and settings of a child."""
 
     journal: Journal
     captures: tuple[Capture, Capture]
@@ -92,20 +92,20 @@ class Tools(NamedTuple):
 
 
 def packed(jobs: Iterable[Claimed], generation: int) -> bytes:
-    """A message that hands jobs over."""
+    """Encode the message that assigns jobs."""
     body = marshal.dumps([tuple(job) for job in jobs])
     return _HEAD.pack(len(body), generation) + body
 
 
 class Child:
-    """What runs in the forked process."""
+    """Runs jobs in the forked process."""
 
-    def __init__(self, line: Pipes, tools: Tools) -> None:
-        self._line = line
+    def __init__(self, pipes: Pipes, tools: Tools) -> None:
+        self._pipes = pipes
         self._tools = tools
         self._journal, self._captures, self._executor = tools.journal, tools.captures, tools.executor
         self._time_limit, self._state = tools.time_limit, tools.state
-        self._hand: deque[tuple[int, Claimed]] = deque()
+        self._assigned: deque[tuple[int, Claimed]] = deque()
         self._stopped: dict[str, int] = {}
         self._running = (0, 0)
         self._deadline: int | None = None
@@ -113,10 +113,10 @@ class Child:
         self._untold = 0
         self._pid = os.getpid()
         self._idle = select.poll()
-        self._idle.register(line.permits, select.POLLIN)
+        self._idle.register(pipes.permits, select.POLLIN)
 
     def serve(self) -> NoReturn:
-        """Work until the runner closes the permits; never returns."""
+        """Run jobs until the runner closes the permits; never returns."""
         signal.signal(signal.SIGTERM, self._time_is_up)
         handlers = {int(number): signal.getsignal(number) for number in _OWN_SIGNALS}
         self._state.begin(handlers, {CHILD_VARIABLE: self._journal.file.value}, self._tools.at_start)
@@ -130,17 +130,17 @@ class Child:
 
     def _next(self) -> Claimed:
         permit = self._permit()
-        while not self._hand or self._hand[0][0] != permit[0]:
-            if self._hand:
-                self._hand.popleft()
+        while not self._assigned or self._assigned[0][0] != permit[0]:
+            if self._assigned:
+                self._assigned.popleft()
             else:
                 self._receive()
-        return self._hand.popleft()[1]
+        return self._assigned.popleft()[1]
 
     def _permit(self) -> bytes:
         while True:
             try:
-                permit = os.read(self._line.permits, 1)
+                permit = os.read(self._pipes.permits, 1)
             except BlockingIOError:
                 self._idle.poll()
                 continue
@@ -149,15 +149,15 @@ class Child:
             return permit
 
     def _receive(self) -> None:
-        self._stopped.clear()  # who follows somebody in a group comes with the same message
+        self._stopped.clear()  # followers in a group come in the same message
         length, generation = _HEAD.unpack(self._read(_HEAD.size))
         jobs: list[tuple[Any, ...]] = marshal.loads(self._read(length))
-        self._hand.extend((generation, Claimed(*job)) for job in jobs)
+        self._assigned.extend((generation, Claimed(*job)) for job in jobs)
 
     def _read(self, length: int) -> bytes:
-        data = os.read(self._line.messages, length)
+        data = os.read(self._pipes.messages, length)
         while len(data) < length:
-            more = os.read(self._line.messages, length - len(data))
+            more = os.read(self._pipes.messages, length - len(data))
             if not more:
                 self._end(0)
             data += more
@@ -183,7 +183,7 @@ class Child:
             self._end_descendants()
         self._note(job, self._with_output(outcome))
         if outcome.kind in _INTERRUPTED:
-            os.kill(self._pid, signal.SIGKILL)  # what was interrupted may have left locks, half a state, anything
+            os.kill(self._pid, signal.SIGKILL)  # an interrupted job may have left locks or an inconsistent state
         self._go_on(job, outcome, took)
         if lasting:
             self._leave(f"job {job.id} changed {lasting}")
@@ -224,7 +224,7 @@ class Child:
         return outcome._replace(kind=kind, warnings=warnings, finished_at=self._executor.now())
 
     def _end_descendants(self) -> None:
-        """Kill all that the job has started. What may not be killed keeps the attempt from being over."""
+        """Kill all processes that the job has started; wait for those that can't be killed."""
         while process_tree.kill_all(self._descendants) or self._descendants():
             time.sleep(_DYING)
 
@@ -232,14 +232,14 @@ class Child:
         return process_tree.descendants(self._pid)
 
     def _leave(self, why: str) -> NoReturn:
-        """End between two jobs; what is left running belongs to no attempt."""
-        self._journal.let_go()
+        """End between two jobs; processes left running belong to no attempt."""
+        self._journal.release_lock()
         self._end(REPLACED, why)
 
     def _end(self, status: int, why: str = "") -> NoReturn:
-        """End, after what the jobs have registered with atexit; `why` becomes the last line on stderr."""
+        """Call the jobs' atexit handlers and end; `why` becomes the last line on stderr."""
         if exit_handlers.are_there():
-            self._journal.take_leave()
+            self._journal.announce_end()
             self._tell(at_once=True)
             exit_handlers.call(self._tools.grace)
             if said := self._captures[1].take():
@@ -249,7 +249,7 @@ class Child:
         os._exit(status)
 
     def _put_back(self, job: Claimed, took: int) -> str:
-        """Undo what the task has done to this process and the next job would meet; returns what can't be undone."""
+        """Restore the process state that the task has changed; returns what can't be restored."""
         if took <= LONG and not self._state.may_differ():
             return ""
         undone, lasting = self._state.put_back()
@@ -260,7 +260,7 @@ class Child:
     def _remark(self, text: str) -> None:
         """Have the runner log a line."""
         with suppress(BlockingIOError):
-            os.write(self._line.bell, text.encode("utf-8", "backslashreplace")[:_LONGEST_REMARK] + b"\n")
+            os.write(self._pipes.wakeup, text.encode("utf-8", "backslashreplace")[:_LONGEST_REMARK] + b"\n")
 
     def _with_output(self, outcome: Outcome) -> Outcome:
         try:
@@ -273,12 +273,12 @@ class Child:
 
     def _tell(self, *, at_once: bool) -> None:
         self._untold += 1
-        if at_once or not self._hand or self._untold >= _QUIET:
+        if at_once or not self._assigned or self._untold >= _QUIET:
             self._untold = 0
             try:
-                os.write(self._line.bell, b"\0")
+                os.write(self._pipes.wakeup, b"\0")
             except BlockingIOError:
-                return  # a full pipe is a bell that is ringing
+                return  # a full pipe wakes the runner as well
 
     def _time_is_up(self, _number: int, _frame: FrameType | None) -> None:
         if self._deadline is None:
@@ -292,7 +292,7 @@ class Child:
 
 
 def _children_left() -> str:
-    """Reap what has ended, and name what still runs; empty for nothing."""
+    """Reap ended children, and name the processes that still run; empty for none."""
     try:
         while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)) is not None:
             del ended

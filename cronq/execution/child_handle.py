@@ -1,4 +1,4 @@
-"""One child process as the runner sees it: the jobs that it was handed, its journal, its output, its pipes."""
+"""The runner's view of one child process: its assigned jobs, journal, output and pipes."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 
 class Ended(NamedTuple):
-    """An attempt that ended, one way or another."""
+    """An attempt that ended, with its outcome."""
 
     job: Claimed
     outcome: Outcome
 
 
 class PoolConfig(NamedTuple):
-    """What the children need to know, fixed for the life of a pool."""
+    """What all children of a pool share."""
 
     config: Config
     registry: Registry
@@ -43,12 +43,12 @@ class PoolConfig(NamedTuple):
 
 
 class ChildHandle:
-    """One child as the runner sees it: what it has in hand, in order."""
+    """One child with the jobs assigned to it, in order."""
 
     def __init__(self, number: int, setting: PoolConfig) -> None:
         self.number = number
         self.pid = 0
-        self.hand: deque[Claimed] = deque()
+        self.assigned: deque[Claimed] = deque()
         self.generation = 0
         self.done = 0
         self.memory = 0
@@ -73,10 +73,10 @@ class ChildHandle:
     @property
     def running(self) -> tuple[Claimed, float] | None:
         """The job that is running, and for how many seconds."""
-        if not self.hand:
+        if not self.assigned:
             return None
         job_id, token, begun = self.journal.current()
-        job = self.hand[0]
+        job = self.assigned[0]
         if (job_id, token) != (job.id, job.token):
             return None
         return job, (time.monotonic_ns() - begun) / 1e9
@@ -88,47 +88,47 @@ class ChildHandle:
         return running[1] if running else 0.0
 
     def give(self, jobs: Sequence[Claimed]) -> None:
-        """Hand jobs over, to be run in this order."""
-        self.hand.extend(jobs)
+        """Assign jobs, to be run in this order."""
+        self.assigned.extend(jobs)
         self._unsent += child_side.packed(jobs, self.generation)
         self.push()
         os.write(self.permits[1], bytes((self.generation,)) * len(jobs))
 
     def push(self) -> None:
-        """Send what did not fit into the pipe yet."""
+        """Send the rest of a message that did not fit into the pipe."""
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
             while self._unsent:
                 self._unsent = self._unsent[os.write(self.messages[1], self._unsent) :]
 
     @property
     def unsent(self) -> bool:
-        """Whether a message waits for room in the pipe."""
+        """Whether part of a message waits for room in the pipe."""
         return bool(self._unsent)
 
     def take_back(self) -> list[Claimed]:
-        """The jobs in hand that were not started, and now won't be by this child."""
+        """Take back and return the assigned jobs that were not started."""
         with contextlib.suppress(BlockingIOError):
             count = len(os.read(self.permits[0], 65_536))
             self.generation = (self.generation + 1) % child_side.GENERATIONS
-            return [self.hand.pop() for _ in range(count)][::-1]
+            return [self.assigned.pop() for _ in range(count)][::-1]
         return []
 
     def collect(self) -> list[Ended]:
-        """The attempts that ended since the last call."""
+        """Read the attempts that ended since the last call."""
         entries = self.journal.ended(self.pid)
         if entries:
             self.done += len(entries)
             self.warned = False
             self.doom = self.told = None
             self.memory = entries[-1].outcome.memory_before or 0
-        return [Ended(self.hand.popleft(), entry.outcome) for entry in entries if self._is_next(entry)]
+        return [Ended(self.assigned.popleft(), entry.outcome) for entry in entries if self._is_next(entry)]
 
     def _is_next(self, entry: Entry) -> bool:
         """Whether the entry is about the job at the front: a task that forks may have left a second writer."""
-        return bool(self.hand) and (self.hand[0].id, self.hand[0].token) == (entry.job_id, entry.token)
+        return bool(self.assigned) and (self.assigned[0].id, self.assigned[0].token) == (entry.job_id, entry.token)
 
     def tell_to_end(self, job: Claimed) -> None:
-        """Have the child end this job, which is running: SIGTERM for what the job is."""
+        """Send SIGTERM for this job, which is running; the journal names it to the child."""
         self.told = time.monotonic()
         self.journal.tell_to_end(job)
         os.kill(self.pid, signal.SIGTERM)
@@ -145,12 +145,12 @@ class ChildHandle:
         return ((self.captures[1].text() or "").strip().splitlines() or [""])[-1]
 
     def close(self) -> None:
-        """Close what belongs to this child."""
+        """Close the pipes and captures of this child."""
         self.stop()
         for capture in self.captures:
             capture.close()
 
     def stop(self) -> None:
-        """Close its pipes: without permits it ends by itself when it is idle."""
+        """Close its pipes: without permits it ends when it is idle."""
         while self._pipes:
             os.close(self._pipes.pop())

@@ -1,4 +1,4 @@
-"""Claims what is due and chosen, as `run` and `work` do."""
+"""Claim due jobs by a filter, for `run` and `work`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOOK_AGAIN = 0.1
 
 
 class Plan(NamedTuple):
-    """What a run is to do: which jobs, with how many children, until how many jobs or seconds.
+    """Which jobs to run, with how many children, and after how many jobs or seconds to end.
 
     None stands for the configured number of children, and for no limit.
     """
@@ -30,9 +30,9 @@ class Plan(NamedTuple):
 
 
 class DueJobs:
-    """Claims the best due jobs of a plan for an engine, unless a look a moment ago found none.
+    """Claims the first due jobs of a plan for an engine, unless a claim a moment ago found none.
 
-    `poll` are the seconds until it looks again after it found none; None for the usual moment.
+    `poll` are the seconds until the next claim after one that found none; None for the default.
     """
 
     promotes = True
@@ -59,7 +59,7 @@ class DueJobs:
         return LARGEST_CLAIM if self._plan.limit is None else self._plan.limit - self._engine.assignments.claimed
 
     def take(self, count: int) -> list[Claimed]:
-        """Claim the best due jobs, up to `count`."""
+        """Claim the first due jobs, up to `count`."""
         look = self._engine.look
         if self.paused or self.exhausted or time.monotonic() < look.at:
             return []
@@ -74,14 +74,14 @@ class DueJobs:
         return jobs
 
     def _pause_after(self, jobs: list[Claimed]) -> float:
-        """Seconds until it may look again: after some jobs a moment, after none until something is due."""
+        """Return the seconds until the next claim: a moment after some jobs, else until something is due."""
         if jobs or self._poll is None:
             return _LOOK_AGAIN
         self._engine.look.due = self._store.next_due()
         return self._poll
 
     def nothing_is_due(self) -> bool:
-        """Whether the last claim found nothing, and nothing has come since that it would find."""
+        """Tell whether the last claim found nothing, and nothing has become due since."""
         look = self._engine.look
         if self._store.promote(self._store.clock.now()):
             look.changed()

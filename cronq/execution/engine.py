@@ -1,6 +1,6 @@
-"""Runs claimed jobs: children get them, their outcomes are settled, leases are kept, until it is over.
+"""Run claimed jobs: assign them to children, settle their outcomes, renew leases, until the end.
 
-`run`, `work` and `serve-inetd` share it; a JobSource says what they claim, a Lifetime when they end.
+`run`, `work` and `serve-inetd` share it; a JobSource claims for it, a Lifetime ends it.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def _nothing() -> None:
 
 
 class Engine:
-    """Keeps the children of one process busy, and looks after the jobs that they have.
+    """Supervises the children of one process and their jobs.
 
-    It is put together from parts that have a concern each; a command's loop may use them.
+    It is composed of parts with one concern each, which a command's loop may use.
     """
 
     def __init__(
@@ -74,8 +74,8 @@ class Engine:
         self.when_stopping: Callable[[], None] = _nothing
         """Called each time it is told to stop."""
         self.heartbeat: Callable[[], Heartbeat] = self._usual_heartbeat
-        """How this worker does, for all to see."""
-        sender = Sender(config, registry, let_go=pool.let_go)
+        """Makes the heartbeat that is written to the worker registry."""
+        sender = Sender(config, registry, close_inherited=pool.close_inherited)
         self._results = ResultRecorder(store, policies, sender, report=report)
         rescuer = Rescuer(store, config, policies, chance=chance)
         self.settling = Settling(store, pool, self._results, policies=policies, chance=chance, look=self.look)
@@ -89,7 +89,7 @@ class Engine:
 
     @property
     def summary(self) -> Summary:
-        """What it did so far."""
+        """What it has done so far."""
         return self._results.summary
 
     # From its start to its end
@@ -98,13 +98,13 @@ class Engine:
     def running(
         self, signals: Mapping[int, Callable[[], None]] | None = None, *, since: float | None = None
     ) -> Iterator[None]:
-        """Register, have children ready and put right what dead runners left; at the end take all of it back.
+        """Register, fork children and rescue jobs of dead runners; at the end close and unregister.
 
-        `signals` are those to note beside SIGTERM and SIGINT. With `since` the pool has a job that was
-        claimed at this monotonic time, and nothing else is done at the start. Where the database stays
-        away, running jobs end before the error goes on.
+        `signals` are those to handle beside SIGTERM and SIGINT. With `since` the pool has a job that was
+        claimed at this monotonic time, and nothing else is done at the start. If the database stays
+        unreachable, running jobs end before the error is raised.
         """
-        # It looks itself at what its own changes make ready; transports are for changes that no runner makes.
+        # Its own changes need no wake-up for itself; transports are notified of changes outside of runners.
         self._store.announcer = Announcer(self._config, of=self.presence.worker, transports=False)
         self.pool.before_fork = self._store.close
         if since is None and (schema := self._store.schema()):
@@ -132,7 +132,7 @@ class Engine:
         self.upkeep.do(self.presence.worker)
 
     def _go_on(self, since: float) -> None:
-        """Look after a job that runs already; others need not be waited for, or looked for."""
+        """Supervise a job that runs already, without waiting for other jobs or looking for them."""
         self.leases.deadline.renewed(since)
         self.leases.put_off()
         self.requests.put_off()
@@ -146,9 +146,9 @@ class Engine:
             self.summary.conflicts = self._store.conflicts
 
     def _finish_without_database(self) -> None:
-        """Let running jobs end; their outcomes stay in the journals until the next run settles them."""
+        """Wait until running jobs end; their outcomes stay in the journals until the next run settles them."""
         self.pool.recall()
-        while self.pool.in_hand:
+        while self.pool.assigned:
             self.pool.wait(TICK, (self._wake_fd,))
             self.pool.collect()
             self.pool.tick()
@@ -159,12 +159,12 @@ class Engine:
     # One round
 
     def step(self, source: JobSource, lifetime: Lifetime, *, woken: Callable[[], None] = _nothing) -> bool:
-        """Assign jobs, sleep, settle what ended, look after what runs. False when it is over.
+        """Assign jobs, sleep, settle ended attempts, supervise running ones. Returns False at the end.
 
         `woken` is called after the sleep, before anything else.
         """
         self._assign(source)
-        busy = bool(self.pool.in_hand or self.settling.ended)
+        busy = bool(self.pool.assigned or self.settling.ended)
         if not busy and lifetime.is_over():
             return False
         self.pool.wait(TICK if busy else lifetime.pause(), (self._wake_fd,), lifetime.watched())
@@ -176,7 +176,7 @@ class Engine:
         return True
 
     def _assign(self, source: JobSource) -> None:
-        """Keep the children busy with what was taken back or is claimed now."""
+        """Assign jobs that were taken back or are claimed now."""
         if self.stopping.signals:
             self.stop(self.stopping.grace)
         self.assignments.release_returned()
@@ -194,7 +194,7 @@ class Engine:
             self.assignments.assign([child for child, _ in takers])
 
     def _claim(self, source: JobSource, count: int) -> None:
-        idle, started = not self.pool.in_hand and not self.assignments.returned, time.monotonic()
+        idle, started = not self.pool.assigned and not self.assignments.returned, time.monotonic()
         jobs = source.take(count)
         self.assignments.take(jobs)
         self.leases.answered()
@@ -202,7 +202,7 @@ class Engine:
             self.leases.deadline.renewed(started)
 
     def _collect(self) -> None:
-        """Take in which attempts ended, without writing their outcomes."""
+        """Read which attempts ended, without writing their outcomes."""
         ended, orphaned = self.pool.collect()
         if ended:
             self._take(ended)
@@ -213,7 +213,7 @@ class Engine:
         for job, outcome in ended:
             if not not_started(outcome):
                 self.settling.take(job, outcome)
-        # Not before all outcomes are taken: settling lets journals go.
+        # After all outcomes are read: settling deletes journals.
         self.assignments.returned += [job for job, outcome in ended if not_started(outcome)]
         if any(outcome.stop for _, outcome in ended):
             self.stop(SHUTDOWN_GRACE)
@@ -231,15 +231,15 @@ class Engine:
             self.upkeep.promote_when_due()
         self.stopping.kill_when_over()
 
-    # What a command's loop may ask for
+    # For a command's loop
 
     @property
     def next_appointment(self) -> float:
-        """The monotonic time at which something has to be done even if nothing comes."""
+        """The monotonic time at which something has to be done without a wake-up."""
         return min(self.requests.next, self.leases.renewal, self.upkeep.next)
 
     def stop(self, grace: float = math.inf) -> None:
-        """Start nothing more; what runs may end within the grace."""
+        """Start no more jobs; running ones may end within the grace."""
         self.summary.stopped = True
         if not self.stopping.asked:
             self.assignments.recall()
@@ -247,31 +247,31 @@ class Engine:
         self.when_stopping()
 
     def _keep_limits(self) -> None:
-        """Keep time limits; take back what waits behind a slow job."""
+        """Enforce time limits; take back jobs that wait for a slow one."""
         stuck = self.pool.tick()
         if stuck:
             self.assignments.prefetch.slow_down()
             self.assignments.take_back(stuck)
 
     def step_without_database(self) -> None:
-        """Sleep for a moment and keep what ended: nothing is started, nothing is written."""
+        """Sleep for a moment and read ended attempts, without starting jobs or writing outcomes."""
         self.pool.wait(TICK, (self._wake_fd,))
         self._collect()
         self._keep_limits()
 
     def resume(self) -> None:
-        """Agree with the database about what this worker holds, after it was away; claim again at once."""
+        """Renew the leases after the database was unreachable, and claim again at once."""
         self._store.synchronise()
         self.renew()
         self.look.changed()
 
     def renew(self) -> None:
-        """Extend the leases and say how this worker does."""
+        """Renew the leases and write a heartbeat."""
         self.leases.renew()
         self.beat()
 
     def beat(self) -> None:
-        """Say how this worker does."""
+        """Write a heartbeat."""
         self.presence.beat(self.heartbeat())
 
     def _usual_heartbeat(self) -> Heartbeat:

@@ -1,7 +1,6 @@
-"""Run one job in this process and say how it went. No database, no socket.
+"""Run one job in this process and return its Outcome, without a database or socket.
 
-Each attempt of a task ends as an Outcome. What a task can't be stopped from doing
-to its own process (exit, crash, loop) is the pool's business.
+The pool handles what a task can do to its own process: exit, crash, loop.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ _SHOWN = 60
 class Executor:
     """Runs jobs one after another in this process.
 
-    `in_child` is told the process of each command; what commands print then goes to this process's own
+    `in_child` is called with the process of each command; its output then goes to this process's
     stdout and stderr, too.
     """
 
@@ -53,7 +52,7 @@ class Executor:
         self._memory = _Memory()
 
     def now(self) -> int:
-        """The instant by the clock that all outcomes are told in."""
+        """The instant by the clock of all outcomes."""
         return self._clock.now()
 
     def execute(self, job: Claimed) -> Outcome:
@@ -88,7 +87,7 @@ class Executor:
             return self._failed(error, running, started)
 
     def _resolved(self, name: str) -> Task | Failure:
-        """The task; an unknown name inside a task's own code is another matter, and an error."""
+        """Return the task, or the failure for an unknown one; a NameError in the task's code is an error."""
         try:
             return self._registry.resolve(name)
         except UnknownTask as error:
@@ -180,14 +179,14 @@ class Executor:
 
 
 def is_command(value: object) -> bool:
-    """Whether it is a command as `enqueue` writes it: a line for a shell, or a list of words."""
+    """Tell whether it is a command as `enqueue` writes it: a text for a shell, or a list of words."""
     return isinstance(value, str) or (
         isinstance(value, list) and bool(value) and all(isinstance(word, str) for word in value)
     )
 
 
 def _arguments(job: Claimed) -> dict[str, object]:
-    """The job's arguments. Raises Fail where the row is damaged: another attempt would find the same."""
+    """Return the job's arguments. Raises Fail if the row is damaged: a retry would not help."""
     try:
         return serialisation.loads(job.args)
     except InvalidInput as error:
@@ -206,7 +205,7 @@ def _name(hook: Callable[..., object]) -> str:
 
 
 def _facts(job: Claimed) -> dict[str, str]:
-    """What a command learns of its job, as environment variables."""
+    """Return the environment variables that describe the job to a command."""
     facts = {"ID": job.id, "ATTEMPT": job.attempt, "QUEUE": job.queue, "KEY": job.key, "GROUP": job.group}
     known = {f"CRONQ_JOB_{name}": str(value) for name, value in facts.items() if value is not None}
     if job.scheduled_for is not None:
@@ -215,10 +214,10 @@ def _facts(job: Claimed) -> dict[str, str]:
 
 
 class _Memory:
-    """What the kernel knows of this process: resident memory, its peak, processor time.
+    """Measures this process: resident memory, its peak, processor time.
 
-    Asking costs more than a short job takes, so jobs that begin within 5 ms of the last
-    question share its answer, and their peak.
+    A measurement costs more than a short job takes, so jobs that begin within 5 ms of the last
+    one share it, and their peak.
     """
 
     def __init__(self) -> None:
@@ -230,7 +229,7 @@ class _Memory:
         self._spent = 0.0
 
     def begin(self, now: int) -> int | None:
-        """Bytes resident as a job begins; a new peak starts here."""
+        """Return the resident bytes at a job's begin, and reset the peak."""
         if now - self._asked > _FRESH or now < self._asked:
             self._asked = now
             if self._clear is not None:
@@ -241,7 +240,7 @@ class _Memory:
         return self._resident
 
     def end(self) -> tuple[int, float]:
-        """The peak in bytes, and the seconds of processor time since the last job ended."""
+        """Return the peak in bytes, and the seconds of processor time since the last job ended."""
         usage = resource.getrusage(resource.RUSAGE_SELF)
         total = _processor_time(usage)
         spent, self._spent = total - self._spent, total

@@ -1,4 +1,4 @@
-"""What is registered with atexit in a child: called when the child ends between two jobs."""
+"""Call the atexit handlers of jobs when their child ends between two jobs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def forget_inherited() -> None:
-    """Leave to the runner what was registered before the fork, as multiprocessing does."""
+    """Drop handlers that were registered before the fork, as multiprocessing does: the runner calls them."""
     atexit._clear()
     finalize: Any = weakref.finalize
     for info in finalize._registry.values():
@@ -18,12 +18,12 @@ def forget_inherited() -> None:
 
 
 def are_there() -> bool:
-    """Whether anything is registered."""
+    """Tell whether handlers are registered."""
     return atexit._ncallbacks() > 0
 
 
 def call(seconds: float) -> None:
-    """Call what is registered, the last one first; the kernel ends this process when it takes longer."""
+    """Call the handlers, the last one first; the kernel kills this process when they take longer."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGALRM,))
     signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -82,7 +82,7 @@ class Foreground:
     def _settle(self, settled: Settlement) -> Settlement | None:
         if self._store.settle([settled]):
             return None
-        sender = Sender(self._config, self._registry, let_go=_nothing)
+        sender = Sender(self._config, self._registry, close_inherited=_nothing)
         recorder = ResultRecorder(self._store, self._policies, sender, report=None)
         recorder.enter(settled)
         recorder.call_people(self._store.close, at_once=True)

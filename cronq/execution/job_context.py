@@ -1,4 +1,4 @@
-"""The running job as its task sees it: `current_job`."""
+"""Give a task access to its running job: `current_job`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class RunningJob:
-    """The job that a task belongs to, as the task sees it: `current_job`."""
+    """The running job of a task: `current_job`."""
 
     __slots__ = ("_job", "_notes", "_started", "warnings")
 
@@ -76,7 +76,7 @@ class RunningJob:
 
     @property
     def snoozes(self) -> int:
-        """How often it has asked to be asked again later."""
+        """How often it was snoozed."""
         return self._job.snoozes
 
     @property
@@ -86,7 +86,7 @@ class RunningJob:
 
     @property
     def time_limit(self) -> float | None:
-        """Seconds this attempt may take; None where the task's or the config's limit holds."""
+        """Seconds this attempt may take; None if the task's or the config's limit applies."""
         return self._job.time_limit
 
     @property
@@ -101,7 +101,7 @@ class RunningJob:
 
     @property
     def notes(self) -> Mapping[str, Any]:
-        """What `note` has kept with the job, in this attempt and earlier ones."""
+        """The fields stored by `note`, in this attempt and earlier ones."""
         if self._notes is None:
             return self._earlier_notes()
         return self._notes
@@ -113,11 +113,11 @@ class RunningJob:
             return {}
 
     def warn(self, message: str) -> None:
-        """Finish with the outcome `warning`; the message is kept with the job, within limits."""
+        """Give this attempt the outcome `warning`, and store the message with the job, within limits."""
         self.warnings.add(str(message))
 
     def note(self, **fields: Any) -> None:
-        """Keep JSON fields with the job, beside those noted before; too large, they are left out with a warning."""
+        """Store JSON fields with the job, beside earlier ones; too large ones are left out with a warning."""
         text = serialisation.dumps({**self.notes, **fields})
         fault = fault_of(text)
         if fault is None:
@@ -127,7 +127,7 @@ class RunningJob:
 
     @property
     def changed_notes(self) -> dict[str, Any] | None:
-        """All notes, as plain JSON, if this attempt added any, else None."""
+        """Return all notes as plain JSON if this attempt added any, else None."""
         if self._notes is None:
             return None
         plain: dict[str, Any] = json.loads(serialisation.dumps(self._notes))

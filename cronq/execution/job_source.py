@@ -1,4 +1,4 @@
-"""What an engine is given from outside: where its jobs come from, and when it sleeps and ends."""
+"""The interfaces of an engine: where its jobs come from, and when it sleeps and ends."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ if TYPE_CHECKING:
 
 
 class JobSource(Protocol):
-    """Where an engine gets its jobs from."""
+    """Claims jobs for an engine."""
 
     promotes: bool
-    """Whether scheduled, retrying and waiting jobs are to be made ready for it as soon as they are due."""
+    """Whether the engine makes scheduled, retrying and waiting jobs ready as soon as they are due."""
 
     def take(self, count: int) -> list[Claimed]:
         """Claim up to `count` jobs for children that can take them."""
 
     @property
     def exhausted(self) -> bool:
-        """Whether it claims nothing more, even if jobs are due."""
+        """Whether it claims no more jobs, even if some are due."""
 
 
 class Lifetime(Protocol):
-    """When an engine sleeps, and when it ends."""
+    """Tells an engine how long to sleep and when to end."""
 
     def is_over(self) -> bool:
-        """Whether to end. Asked while children have no jobs and every outcome is written."""
+        """Tell whether to end. Called while children have no jobs and all outcomes are written."""
 
     def pause(self) -> float:
-        """Seconds to sleep at most. Asked under the same condition."""
+        """Return the most seconds to sleep. Called under the same condition."""
 
     def watched(self) -> Iterable[int]:
-        """Descriptors that end a sleep when they can be read."""
+        """Return the descriptors that end a sleep when they are readable."""
 
 
 class NoJobs:
-    """Claims nothing: the engine's children get jobs in another way."""
+    """Claims nothing: the engine's children are given jobs directly."""
 
     promotes = False
     exhausted = True

@@ -1,9 +1,8 @@
-"""The runner's journal: what each child is running, and how each attempt ended.
+"""The journal of a child: which job it runs, and how each attempt ended.
 
-One file for each child. Its first bytes are a header that says which job runs now; behind it
-stands one line for each ended attempt, written before anything else happens. The runner reads
-its children's answers from here, and the rescue of a dead runner reads the same lines, so
-there is one truth about what ended.
+One file for each child. Its header names the job that runs now; one line for each ended attempt
+follows, written before anything else happens. The runner reads outcomes from it, and the rescue
+of a dead runner reads the same lines.
 
 The runner and its child share memory beside the file: how far the file is written, what runs,
 and the one line that could not be written. So neither depends on what happens to the file.
@@ -55,7 +54,7 @@ class Journal:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         self.file = JournalFile(path, fd)
         try:
-            os.pwrite(fd, bytes(LINES), 0)  # a mapped page that has no room on the disk kills who touches it
+            os.pwrite(fd, bytes(LINES), 0)  # writing to a mapped page without room on the disk kills the process
         except OSError:
             self.file.remove()
             raise
@@ -67,24 +66,24 @@ class Journal:
         self._read = LINES
         self._held = -1
         self.full = False
-        """Whether the file took no more, as far as the runner has read."""
+        """Whether a line could not be written to the file, as far as the runner has read."""
 
     # The child's side
 
     def take_over(self) -> None:
-        """In the child: take a lock that all its descendants inherit, through exec too, and hold while one lives."""
+        """In the child: take a lock that its descendants inherit, also through exec: held while one lives."""
         fd = os.open(self.file.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         self._held = out_of_the_way(fd, inherited=True)
         self._fd = out_of_the_way(self._fd)
         fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-    def let_go(self) -> None:
-        """In the child: free the lock, also where processes left running have inherited it."""
+    def release_lock(self) -> None:
+        """In the child: release the lock, also for processes that have inherited it."""
         with contextlib.suppress(OSError):  # a task may have closed it
             fcntl.flock(self._held, fcntl.LOCK_UN)
 
-    def take_leave(self) -> None:
-        """In the child: say that it starts no further job."""
+    def announce_end(self) -> None:
+        """In the child: announce that it starts no further job."""
         self._words[_LEAVING] = 1
 
     def begin(self, job: Claimed, monotonic: int) -> None:
@@ -99,8 +98,8 @@ class Journal:
     def append(self, job: Claimed, outcome: Outcome) -> None:
         """Note how the job's attempt ended.
 
-        Raises OSError where the file takes no more (a full disk, a limit that the task has set): the runner
-        knows of this attempt all the same, but of no further one of this child.
+        Raises OSError if the line can't be written (a full disk, a limit that the task has set): the runner
+        reads this attempt all the same, but no further one of this child.
         """
         text = line(job, outcome)
         tail = self._words[_TAIL]
@@ -136,7 +135,7 @@ class Journal:
         os.pwrite(self._fd, PROCESS.pack(pid, int(process_start(pid) or 0)), PROCESS_AT)
 
     def tell_to_end(self, job: Claimed) -> None:
-        """Name the attempt that the next SIGTERM is about."""
+        """Name the attempt for which the next SIGTERM is meant."""
         self._words[_ORDER], self._words[_ORDER + 1] = job.id, job.token
 
     def current(self) -> tuple[int, int, int]:
@@ -169,7 +168,7 @@ class Journal:
         return self._words[_LEAVING] > 0
 
     def has_more(self) -> bool:
-        """Whether an attempt ended that `ended` has not told yet."""
+        """Whether an attempt ended that `ended` has not returned yet."""
         return self._words[_TAIL] > self._read or self._words[_UNWRITTEN] > 0
 
     @property
@@ -178,31 +177,31 @@ class Journal:
         return self._read - LINES
 
     def forget(self) -> None:
-        """Drop the lines: all of them are settled, and the child has nothing in hand."""
+        """Drop the lines: all of them are settled, and the child has no jobs."""
         os.ftruncate(self._fd, LINES)
         self._read = self._words[_TAIL] = LINES
 
     def close(self) -> None:
-        """Close the file and leave it."""
+        """Close the file without deleting it."""
         self._words.release()
         self._shared.close()
         self._header.close()
         self.file.close()
 
     def remove(self) -> None:
-        """Close the file and delete it: nothing in it is needed any more."""
+        """Close and delete the file: all outcomes are settled."""
         self.close()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.file.path)
 
 
 def path_for(config: Config, worker: str, number: int) -> str:
-    """The journal of a worker's child."""
+    """Return the path of a child's journal."""
     return f"{worker_path(config, worker)}.{number}{SUFFIX}"
 
 
 def left_by(config: Config, worker: str) -> Iterator[JournalFile]:
-    """The journals that a worker left behind, opened; what isn't one is left out."""
+    """Open the journals that a dead worker left; files that aren't journals are skipped."""
     if not is_worker(worker):
         return
     folder, _, ours = worker_path(config, f"{worker}.").rpartition("/")
@@ -215,7 +214,7 @@ def left_by(config: Config, worker: str) -> Iterator[JournalFile]:
 
 
 def set_aside_unreadable(config: Config, worker: str) -> Iterator[str]:
-    """Rename what stands in the place of a worker's journals and can't be read as one; says so of each."""
+    """Rename a worker's journals that can't be read; logs each."""
     folder, _, ours = worker_path(config, f"{worker}.").rpartition("/")
     for path in (f"{folder}/{name}" for name in _names(folder, ours, SUFFIX)):
         try:
@@ -227,7 +226,7 @@ def set_aside_unreadable(config: Config, worker: str) -> Iterator[str]:
 
 
 def workers(config: Config) -> set[str]:
-    """The workers that have a journal or a liveness file here."""
+    """List the workers that have a journal or a liveness file on this host."""
     folder, _, ours = worker_path(config, "").rpartition("/")
     journals = {name.rsplit(".", 2)[0] for name in _names(folder, ours, SUFFIX)}
     alive = {name.removesuffix(_ALIVE) for name in _names(folder, ours, _ALIVE)}

@@ -1,7 +1,6 @@
-"""The file of a journal: a header that says which job runs in which process, and a line for each ended attempt.
+"""The file of a journal: a header with the running job and its process, and a line for each ended attempt.
 
-The rescue of a dead runner reads it as a stranger: what the file says is checked, and nothing
-in it can stop a run.
+The rescue of a dead runner doesn't trust it: its contents are checked, and none can stop a run.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ if TYPE_CHECKING:
     from cronq.model.claimed_job import Claimed
 
 CHILD_VARIABLE = "CRONQ_CHILD"
-"""Names the child to everything that its jobs start, so that a rescue kills only what is its own."""
+"""An environment variable that marks all processes of a child's jobs, so that a rescue kills only those."""
 
 SUFFIX = ".journal"
 LINES = 64
-"""Where the lines begin."""
+"""Offset of the first line."""
 
 HEADER = struct.Struct("<qqqq")
 """The job begun last: its id, its claim's token, its start in monotonic nanoseconds; a command's process."""
@@ -60,7 +59,7 @@ class JournalFile:
 
     @classmethod
     def open(cls, path: str) -> Self:
-        """Open what another process has left. Raises OSError where that is no journal of this user."""
+        """Open the journal of another process. Raises OSError if it isn't a journal of this user."""
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         status = os.fstat(fd)
         if stat.S_ISREG(status.st_mode) and status.st_size <= _LARGEST:
@@ -84,12 +83,12 @@ class JournalFile:
 
     @property
     def child_lives(self) -> bool:
-        """Whether the child itself, and not another process of its number, lives."""
+        """Whether the child itself, and not another process with its pid, lives."""
         pid, start = self._process()
         return pid > 1 and process_start(pid) == str(start)
 
     def ended(self) -> list[Entry]:
-        """All attempts that ended, in order. A line that is none costs only itself."""
+        """All attempts that ended, in order; unreadable lines are skipped."""
         entries: list[Entry] = []
         pid, place, rest = self.process, LINES, b""
         while chunk := os.pread(self._fd, _CHUNK, place):
@@ -101,21 +100,21 @@ class JournalFile:
             rest += chunk
         return entries
 
-    # Whether anything of an attempt lives
+    # Whether a process of an attempt lives
 
     @property
     def value(self) -> str:
-        """What the child's processes have in CHILD_VARIABLE."""
+        """The value of CHILD_VARIABLE in the child's processes."""
         return os.path.basename(self.path).removesuffix(SUFFIX)
 
     @property
     def mark(self) -> bytes:
-        """The line in the environment of what the child's jobs start."""
+        """The line in the environment of processes started by the child's jobs."""
         return f"{CHILD_VARIABLE}={self.value}".encode()
 
     @property
     def is_held(self) -> bool:
-        """Whether the child, or something that inherited its lock, lives."""
+        """Whether the child, or a process that inherited its lock, lives."""
         try:
             fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -124,11 +123,11 @@ class JournalFile:
         return False
 
     def close(self) -> None:
-        """Close the file and leave it."""
+        """Close the file without deleting it."""
         os.close(self._fd)
 
     def remove(self) -> None:
-        """Close the file and delete it: nothing in it is needed any more."""
+        """Close and delete the file: all outcomes are settled."""
         self.close()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path)
@@ -141,7 +140,7 @@ class JournalFile:
 
 
 def line(job: Claimed, outcome: Outcome) -> bytes:
-    """How the job's attempt ended, as a line."""
+    """Encode the outcome of a job's attempt as a line."""
     (
         kind, started, finished, verdict, delay, error, exit_status, signal, result, warnings, notes, stdout, stderr,
         peak, before, cpu, _, stop,
@@ -149,7 +148,7 @@ def line(job: Claimed, outcome: Outcome) -> bytes:
     said = verdict or delay is not None or error or warnings or notes is not None or stop
     nothing_more = not (said or stdout or stderr or signal) and exit_status is None
     if nothing_more and result is None and kind == "success" and None not in (before, peak, cpu):
-        # The most common line, put together without an encoder.
+        # The most common line, built without an encoder.
         plain = f'[{job.id},{job.token},"success",{started},{finished},{before},{peak},{cpu},null]\n'
         return plain.encode()
     fields: list[Any] = [job.id, job.token, kind, started, finished, before, peak, cpu, result]
@@ -161,7 +160,7 @@ def line(job: Claimed, outcome: Outcome) -> bytes:
 
 
 def parsed(lines: bytes, pid: int) -> list[Entry]:
-    """The entries that whole lines are."""
+    """Decode the entries of whole lines."""
     joined = b"[" + lines[:-1].replace(b"\n", b",") + b"]"
     try:
         return [_entry(fields, pid) for fields in json.loads(joined)]
@@ -170,7 +169,7 @@ def parsed(lines: bytes, pid: int) -> list[Entry]:
 
 
 def _salvaged(text: bytes, pid: int) -> list[Entry]:
-    """The line's entry, none where a power loss left something else."""
+    """Decode a line that may be damaged by a power loss; yields no entry if it is."""
     try:
         return [_entry(json.loads(text.lstrip(b"\0")), pid)]
     except (ValueError, TypeError, RecursionError):

@@ -1,9 +1,8 @@
-"""What a runner owes to the others: its jobs don't outlive their leases.
+"""Kill this runner's jobs before their leases end, so that no other host runs them at the same time.
 
-A runner that can't reach the database can't know whether another host has taken its jobs over.
-Until the leases end nobody may, afterwards anybody; so that is when its jobs must end. An alarm
-clock sees to it, because the runner itself may be waiting for the database's answer just then; and
-where the runner as a whole stands still, a process beside it does.
+A runner that can't reach the database can't know whether another host has taken its jobs over,
+which is possible once the leases have ended. An alarm signal does it, because the runner itself
+may be waiting for the database's answer; if the whole runner is stopped, another process does.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ if TYPE_CHECKING:
 
 _EARLIER = 0.9
 _LATEST = 0.95
-"""The shares of a lease after which its jobs are stopped, by the runner or beside it: to be dead when it ends."""
+"""The shares of a lease after which its jobs are killed, by the runner or the other process: before it ends."""
 
 
 class LeaseDeadline:
-    """Calls `stop` when the leases are about to end, at any moment, unless they are renewed before."""
+    """Calls `stop` from an alarm when the leases are about to end, unless they are renewed before."""
 
     def __init__(
         self, lease: float, stop: Callable[[], None], books: Callable[[], Iterable[JournalFile]] = tuple
@@ -39,7 +38,7 @@ class LeaseDeadline:
     def __enter__(self) -> Self:
         self._guard = LeaseGuard(self._lease, self._books)
         self._guard.start()
-        self._usual = signal.signal(signal.SIGALRM, self._ring)
+        self._usual = signal.signal(signal.SIGALRM, self._on_alarm)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -49,22 +48,22 @@ class LeaseDeadline:
 
     @property
     def fallen(self) -> bool:
-        """Whether the leases have to be renewed before anything is started under them."""
+        """Whether the leases must be renewed before jobs are started under them."""
         return time.monotonic() >= self._end
 
     def renewed(self, since: float) -> None:
-        """All leases count from this monotonic time, or from later."""
+        """Count all leases from this monotonic time."""
         self._end = since + _EARLIER * self._lease
         self._guard.expect(since + _LATEST * self._lease)
         signal.setitimer(signal.ITIMER_REAL, max(0.001, self._end - time.monotonic()))
 
-    def _ring(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_alarm(self, _number: int, _frame: FrameType | None) -> None:
         if self.fallen:
             self._stop()
 
 
 class NoDeadline(LeaseDeadline):
-    """For a file, which a host that is cut off can't share."""
+    """No deadline, for SQLite: its file isn't shared with other hosts."""
 
     fallen = False
 
@@ -75,4 +74,4 @@ class NoDeadline(LeaseDeadline):
         pass
 
     def renewed(self, since: float) -> None:
-        """Nothing depends on it."""
+        """Do nothing."""

@@ -1,7 +1,7 @@
-"""Ends a runner's attempts when its leases end and it doesn't do so itself, because it stands still.
+"""End a runner's attempts from another process when its leases end and the runner itself is stopped.
 
 A runner that is stopped, or waits for a disk, can't kill its children in time, and another host takes their
-jobs over. So a process beside it looks at the end of the leases, which both have in shared memory.
+jobs over. So a second process watches the end of the leases in memory that both share.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LONG_ENOUGH = 1.0
 """Seconds between two looks at children after the end, and for how long: one may just begin its next job."""
 
 _DYING = 2.0
-"""Seconds that killed processes get to be gone."""
+"""Seconds to wait for killed processes."""
 
 
 class LeaseGuard:
@@ -56,7 +56,7 @@ class LeaseGuard:
             os.waitpid(self._pid, 0)
 
     def expect(self, end: float) -> None:
-        """The monotonic time at which attempts must be over, unless another one is told before."""
+        """Set the monotonic time at which attempts must be over, until the next call."""
         self._end[0] = round(end * 1e9)
 
     def _watch(self, runner: int) -> NoReturn:

@@ -1,4 +1,4 @@
-"""This worker's leases: renewed while it lives, and what follows when some are lost."""
+"""Renew this worker's leases, and stop jobs whose lease is lost."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ _LOST = Outcome("crashed", 0, 0, "interrupted", error=Failure("LeaseLost", "anot
 class Leases:
     """Renews a worker's leases three times in their length, and ends jobs that others have taken over.
 
-    What stands under its name in the database and it doesn't have in hand is put right at once: a claim's answer
-    got lost, or a backup was put in the place of the database.
+    Jobs that the database shows as its own but that it doesn't have are released or rescued at once: a claim's
+    answer got lost, or the database was replaced by a backup.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Leases:
         self._assignments = assignments
         self._settling = settling
         self._claiming = 0
-        """The token of a claim that isn't answered."""
+        """The token of a claim whose answer hasn't come."""
 
     def lease(self, now: int) -> Lease:
         """A lease of this worker that begins at this instant, for a claim that `answered` follows."""
@@ -67,42 +67,42 @@ class Leases:
         return lease
 
     def answered(self) -> None:
-        """What was claimed is in hand."""
+        """Note that the claimed jobs have arrived."""
         self._claiming = 0
 
     def renew(self) -> None:
-        """Extend the leases of what is in hand; end and forget jobs that others took over, free what isn't in hand."""
+        """Extend the leases of this worker's jobs; end those that others took over, release those it doesn't have."""
         self.put_off()
         started = time.monotonic()
-        in_hand = self._in_hand()
-        held = self._store.renew(self._worker, self._store.clock.now() + round(self._length * SECOND), in_hand)
+        assigned = self._assigned()
+        held = self._store.renew(self._worker, self._store.clock.now() + round(self._length * SECOND), assigned)
         self.deadline.renewed(started)
         self._forget_lost(held)
-        strays = {job for job, token in held.items() if in_hand.get(job) != token}
+        strays = {job for job, token in held.items() if assigned.get(job) != token}
         if strays:
             self._put_right(strays)
 
     def put_off(self) -> None:
-        """Renew when a third of a lease has passed from now."""
+        """Set the next renewal to a third of a lease from now."""
         self.renewal = time.monotonic() + self._length / 3
 
     def _forget_lost(self, held: Mapping[int, int]) -> None:
-        """Neither start nor go on with what another runner has taken over."""
-        for child in self._pool.members:
-            if any(held.get(job.id) != job.token for job in child.hand):
+        """Drop unstarted jobs, and end running ones, that another runner has taken over."""
+        for child in self._pool.children:
+            if any(held.get(job.id) != job.token for job in child.assigned):
                 self._assignments.take_back(child.take_back())
                 running = child.running
                 if running and held.get(running[0].id) != running[0].token:
                     self._pool.kill(child, _LOST)
         self._assignments.keep(lambda job: held.get(job.id) == job.token)
 
-    def _in_hand(self) -> dict[int, int]:
-        assigned = [job for child in self._pool.members for job in child.hand]
+    def _assigned(self) -> dict[int, int]:
+        assigned = [job for child in self._pool.children for job in child.assigned]
         ended = [settlement.job for settlement in self._settling.ended]
         return {job.id: job.token for job in (*self._assignments.spare, *self._assignments.returned, *assigned, *ended)}
 
     def _put_right(self, strays: set[int]) -> None:
-        """Give back what was claimed and never came here; rescue what the database says is running here."""
+        """Release jobs of a claim that never arrived; rescue those that the database shows as running here."""
         held = [held for held in self._store.held_by(self._worker) if held.job.id in strays]
         untouched = [one.job for one in held if one.job.token == self._claiming or one.job.state == "blocked"]
         self._store.release(untouched)

@@ -1,9 +1,9 @@
-"""What is left of an attempt whose child died in the middle of it: found, killed, waited for.
+"""Find and kill the processes of an attempt whose child died, and wait for their end.
 
 A process belongs to an attempt if it descends from the attempt's child, carries the child's mark
 in its environment, or has inherited the lock that the child holds on its journal. A child that
-has anything left running after a job ends before its next one and lets go of its lock, so what
-a job leaves on purpose belongs to no attempt.
+has processes left after a job ends before its next one and releases its lock, so processes that
+a job leaves on purpose belong to no attempt.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LOOK_AGAIN = 0.005
 
 
 def living(book: JournalFile) -> set[int]:
-    """The processes of the attempt that still live, as far as this user can see them."""
+    """Find the processes of the attempt that still live, as far as this user can see them."""
     found = process_tree.marked(book.mark)
     if book.child_lives:
         found |= {book.process} | process_tree.descendants(book.process)
@@ -40,7 +40,7 @@ def living(book: JournalFile) -> set[int]:
 
 
 def end(book: JournalFile, *, patience: float) -> bool:
-    """Kill what is left of the attempt; True when nothing lives any more, within so many seconds."""
+    """Kill the attempt's processes; returns whether all have ended within so many seconds."""
     if not (book.is_held or living(book)):
         return True
     refused = process_tree.kill_all(lambda: living(book))
@@ -53,14 +53,14 @@ def end(book: JournalFile, *, patience: float) -> bool:
 
 
 def described(book: JournalFile) -> str:
-    """Names the processes that live on, for people."""
+    """Name the processes that still live."""
     pids = living(book) - {book.process}
     found = ", ".join(map(process_tree.name_of, sorted(pids)))
     return f"process {found}" if found else "a process that this user can't see"
 
 
 def with_its_process(config: Config, job: Job) -> Job:
-    """The job with the process that it runs in, where it runs on this host; else with none.
+    """Return the job with its own process if it runs on this host, else with none.
 
     The row has the runner's process, which is the same for all of its jobs.
     """
@@ -71,7 +71,7 @@ def with_its_process(config: Config, job: Job) -> Job:
 
 
 def outliving(config: Config, job: Job) -> str | None:
-    """Names what still lives of a running job whose own process is dead; None if nothing does on this host."""
+    """Name the living processes of a running job whose child is dead; None if there are none on this host."""
     if job.state != State.RUNNING:
         return None
     with _journals(config, job) as books:
@@ -81,7 +81,7 @@ def outliving(config: Config, job: Job) -> str | None:
 
 @contextmanager
 def _journals(config: Config, job: Job) -> Iterator[list[JournalFile]]:
-    """The journals of children that began the job last; none if its runner isn't on this host, or another user's."""
+    """Find the journals of children that began the job last; none for a runner of another host or user."""
     books: list[JournalFile] = []
     if job.worker is not None and job.host == os.uname().nodename:
         with suppress(OSError, ConfigError):

@@ -1,4 +1,4 @@
-"""Showing what running jobs print to those who follow them."""
+"""Share the output of running jobs with `cronq tail`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LiveOutput:
         self._shown: dict[int, tuple[int, int, int]] = {}
 
     def show(self, followed: Iterable[int]) -> None:
-        """Write down what those of these jobs that run here have printed, where that is more than before."""
+        """Write the output of these jobs, of those that run here, to the database if there is more than before."""
         shown: dict[int, tuple[int, int, int]] = {}
         for job_id in followed:
             found = self._pool.written_by(job_id, WINDOW)

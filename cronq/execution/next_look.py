@@ -1,10 +1,10 @@
-"""When a claim may find what the last one didn't."""
+"""Decide when to claim again."""
 
 from __future__ import annotations
 
 
 class NextLook:
-    """Remembers when to claim again; what makes jobs ready in this process calls `changed`."""
+    """Remembers when to claim again; code that makes jobs ready in this process calls `changed`."""
 
     def __init__(self) -> None:
         self.at = 0.0

@@ -1,8 +1,8 @@
-"""What a job writes to stdout and stderr: all of it accepted, head and tail kept.
+"""Capture what a job writes to stdout and stderr; keeps its head and tail.
 
-Python tasks write into a memory file that costs nothing while nobody prints; the runner
-gives the middle of a long output back to the kernel while the task still runs. Commands
-write into a pipe that their executor empties, so that `> /dev/stderr` works in a script.
+Python tasks write into a memory file, which costs nothing without output; the runner frees the
+middle of a long output while the task still runs. Commands write into a pipe that their executor
+reads, so that `> /dev/stderr` works in a script.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Capture:
     """A memory file behind one descriptor of a child, shared with the runner."""
 
     stream: TextIO
-    """What the child's Python code writes to, once it is attached."""
+    """The stream to which the child's Python code writes, once it is attached."""
 
     def __init__(self, name: str) -> None:
         self._fd = _memory_file(name)
@@ -43,7 +43,7 @@ class Capture:
         self.stream = _stream(target)
 
     def text(self) -> str | None:
-        """Head and tail of what was written; None for nothing."""
+        """Return the head and tail of the output; None if there is none."""
         size = os.fstat(self._fd).st_size
         if size == 0:
             return None
@@ -52,15 +52,15 @@ class Capture:
         return shortened(os.pread(self._fd, KEPT, 0), os.pread(self._fd, KEPT, size - KEPT), size)
 
     def last(self, number: int) -> tuple[int, bytes]:
-        """How many bytes were written, and so many of the last ones."""
+        """Return how many bytes were written, and the last `number` of them."""
         size = os.fstat(self._fd).st_size
         start = max(0, size - number)
         return size, os.pread(self._fd, size - start, start)
 
     def take(self) -> str | None:
-        """The same in the child, and start over empty.
+        """In the child: return head and tail of the output, and empty the file.
 
-        Asking through the child's descriptor shows most of what a task may have done to it.
+        Reads through the child's descriptor, to notice that a task has closed or replaced it.
         """
         try:
             self.stream.flush()
@@ -75,19 +75,19 @@ class Capture:
         return text
 
     def trim(self) -> None:
-        """Give the memory of a long output's middle back, so that a gigabyte printed costs none."""
+        """Free the memory of a long output's middle."""
         size = os.fstat(self._fd).st_size
         if size > _LONG and sys.platform.startswith("linux"):
             start = KEPT
             _punch_hole(self._fd, start, (size - KEPT - start) // _PAGE * _PAGE)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         os.close(self._fd)
 
 
 class HeadAndTail:
-    """The same two pieces of a stream that arrives in chunks."""
+    """Keeps head and tail of a stream that arrives in chunks."""
 
     def __init__(self) -> None:
         self._head = bytearray()
@@ -104,20 +104,20 @@ class HeadAndTail:
             del self._tail[:-KEPT]
 
     def text(self) -> str | None:
-        """Head and tail of what was taken; None for nothing."""
+        """Return head and tail; None if nothing came."""
         if self._size <= 2 * KEPT:
             return readable(bytes(self._head + self._tail)) if self._size else None
         return shortened(bytes(self._head), bytes(self._tail[-KEPT:]), self._size)
 
 
 def shortened(head: bytes, tail: bytes, size: int) -> str:
-    """Head and tail as text, with what is missing in between said."""
+    """Join head and tail to a text that says how much is missing in between."""
     missing = size - len(head) - len(tail)
     return f"{readable(head)}\n[… {missing} bytes left out …]\n{readable(tail)}"
 
 
 def readable(data: bytes) -> str:
-    """The bytes as text that every database takes: what isn't UTF-8, and NUL, is escaped."""
+    """Decode bytes to text that every database takes; NUL and bytes that aren't UTF-8 are escaped."""
     return data.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
 
 
@@ -142,5 +142,5 @@ def _punch_hole(fd: int, start: int, length: int) -> None:
 
 
 def storable(text: str) -> str:
-    """The text with what no database takes spelt out: lone surrogates (of file names), NUL."""
+    """Escape the characters that a database refuses: lone surrogates (of file names) and NUL."""
     return readable(text.encode("utf-8", "backslashreplace"))

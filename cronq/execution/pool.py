@@ -1,8 +1,7 @@
-"""Child processes: spawn, hand jobs over, watch their time, reap.
+"""The runner's side of child processes: fork them, assign jobs, enforce time limits, reap.
 
-The runner's side. Children are forked from the warm runner while it has no database
-connection open. What a child answers stands in its journal; a byte through the bell says
-that there is something to read.
+Children are forked from the warm runner while it has no database connection open. A child writes
+outcomes to its journal, and a byte to the wake-up pipe when there is something to read.
 """
 
 from __future__ import annotations
@@ -36,21 +35,21 @@ if TYPE_CHECKING:
     from cronq.model.claimed_job import Claimed
 
 STUCK = 0.1
-"""Seconds that a job may run before what waits behind it in the same child is taken back."""
+"""Seconds that a job may run before the jobs after it are taken back from the same child."""
 
 TICK = 0.05
-"""Seconds between two looks at time limits and at answers nobody rang for."""
+"""Seconds between two checks of time limits, and of journals without a wake-up."""
 
 _STILLBORN = 20
-"""Children that may die one after the other without having begun a job."""
+"""Children in a row that may die without having begun a job."""
 
 _JOURNAL_FULL = 8 << 20
 _SMALL = 8
-"""The part of a full journal that is worth being emptied when its child has nothing in hand."""
+"""A journal that is full to this fraction is emptied when its child has no jobs."""
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _DYING = 0.1
-"""Seconds that killed processes get to be gone before other children are looked after."""
+"""Seconds to wait for killed processes before other children are served."""
 
 _STOPPING = 0.2
 """Seconds to wait for a child to take SIGSTOP; one in the middle of disk I/O takes it later."""
@@ -62,38 +61,38 @@ class Pool:
     def __init__(self, size: int, setting: PoolConfig) -> None:
         self.size = size
         self.before_fork: Callable[[], None] = _nothing
-        """Closes what a child must not inherit."""
+        """Called before a fork to close what a child must not inherit."""
         self._setting = setting
         self._numbers = iter(range(1, 1 << 30))
-        self._bell = os.pipe()
-        for fd in self._bell:
+        self._wakeup_pipe = os.pipe()
+        for fd in self._wakeup_pipe:
             os.set_blocking(fd, False)
         self._looked = 0.0
         self._full = _JOURNAL_FULL
         self._stillborn = 0
         self._state = ProcessState()
         self._ending: list[ChildHandle] = []
-        self.members: list[ChildHandle] = []
+        self.children: list[ChildHandle] = []
         self.retired: list[ChildHandle] = []
 
     def fill(self) -> None:
         """Fork as many children as are missing."""
-        if len(self.members) < self.size:
+        if len(self.children) < self.size:
             self.before_fork()
-            while len(self.members) < self.size and (member := self._fork()):
-                self.members.append(member)
+            while len(self.children) < self.size and (child := self._fork()):
+                self.children.append(child)
 
     def _fork(self) -> ChildHandle | None:
-        """A new child; None while there is no room for its journal, but some may come.
+        """Fork a child; returns None while there is no room for its journal but other children may free some.
 
-        Raises Unavailable where none will: nothing is in hand or waits to be settled.
+        Raises Unavailable if there are no other children.
         """
         try:
-            member = ChildHandle(next(self._numbers), self._setting)
+            child = ChildHandle(next(self._numbers), self._setting)
         except OSError as error:
             if error.errno not in _NO_ROOM:
                 raise
-            if self.members or self.retired:
+            if self.children or self.retired:
                 return None
             why = f"{self._setting.config.lock_dir}: {error.strerror}: no room for the journals of jobs"
             raise Unavailable(f"{why}; make some, or set lock_dir to a directory that has it") from None
@@ -104,68 +103,68 @@ class Pool:
             die_with_parent()
             if os.getppid() != runner:
                 os._exit(0)
-            child_side.become(member.captures, member.journal, lambda: self._serve(member))
-        member.pid = pid
-        member.journal.name_process(pid)
-        return member
+            child_side.become(child.captures, child.journal, lambda: self._serve(child))
+        child.pid = pid
+        child.journal.name_process(pid)
+        return child
 
-    def _serve(self, member: ChildHandle) -> None:
-        """In the child: forget the other children and work."""
-        for other in self.members:
+    def _serve(self, child: ChildHandle) -> None:
+        """In the child: close the other children's files and run jobs."""
+        for other in self.children:
             other.close()
             other.journal.close()
-        os.close(member.permits[1])
-        os.close(member.messages[1])
-        os.close(self._bell[0])
-        setting, journal = self._setting, member.journal
+        os.close(child.permits[1])
+        os.close(child.messages[1])
+        os.close(self._wakeup_pipe[0])
+        setting, journal = self._setting, child.journal
         executor = Executor(setting.registry, setting.config, setting.clock, in_child=journal.name_command)
-        line = child_side.Pipes(*map(out_of_the_way, (member.permits[0], member.messages[0], self._bell[1])))
+        pipes = child_side.Pipes(*map(out_of_the_way, (child.permits[0], child.messages[0], self._wakeup_pipe[1])))
         tools = child_side.Tools(
             journal,
-            member.captures,
+            child.captures,
             executor,
             setting.policies.time_limit,
             self._state,
             setting.registry.hooks["on_child_start"],
             setting.config.grace,
         )
-        child_side.Child(line, tools).serve()
+        child_side.Child(pipes, tools).serve()
 
-    def let_go(self) -> None:
-        """In a process that was forked beside the children: hold no end of their pipes."""
-        for member in self.members:
-            member.close()
-        for fd in self._bell:
+    def close_inherited(self) -> None:
+        """In a fork that is no child: close the pipes of the children."""
+        for child in self.children:
+            child.close()
+        for fd in self._wakeup_pipe:
             os.close(fd)
 
     @property
-    def in_hand(self) -> int:
-        """Jobs that children have and that have not ended."""
-        return sum(len(member.hand) for member in self.members)
+    def assigned(self) -> int:
+        """How many jobs are assigned to children and have not ended."""
+        return sum(len(child.assigned) for child in self.children)
 
     def wait(self, timeout: float, extra: Iterable[int] = (), watched: Iterable[int] = ()) -> None:
-        """Sleep until a child rings, dies or can take more of a message, a signal comes, or the time is over.
+        """Sleep until a child writes, dies or can read more of a message, a signal comes, or the time is over.
 
-        What can be read from `extra` is thrown away, what comes in `watched` only ends the sleep.
+        Input from `extra` is discarded, input in `watched` only ends the sleep.
         """
         poll = select.poll()
-        for fd in (self._bell[0], *extra, *watched):
+        for fd in (self._wakeup_pipe[0], *extra, *watched):
             poll.register(fd, select.POLLIN)
-        for member in self.members:
-            if member.unsent:
-                poll.register(member.messages[1], select.POLLOUT)
+        for child in self.children:
+            if child.unsent:
+                poll.register(child.messages[1], select.POLLOUT)
         poll.poll(timeout * 1000)
         for fd in extra:
             with contextlib.suppress(BlockingIOError):
                 os.read(fd, 65_536)
         self._listen()
-        for member in self.members:
-            member.push()
+        for child in self.children:
+            child.push()
 
     def _listen(self) -> None:
-        """Log what the children have said beside ringing."""
+        """Read wake-ups, and log the lines that children have sent."""
         with contextlib.suppress(BlockingIOError):
-            said = os.read(self._bell[0], 65_536).replace(b"\0", b"")
+            said = os.read(self._wakeup_pipe[0], 65_536).replace(b"\0", b"")
             if said:
                 from cronq.system.log import log  # serve-inetd starts a job before it imports logging
 
@@ -173,247 +172,244 @@ class Pool:
                     log.info("%s", line)
 
     def collect(self) -> tuple[list[Ended], list[Claimed]]:
-        """Attempts that ended, the dead children's included, and jobs that a dead child never started."""
+        """Return the attempts that ended, also of dead children, and jobs that a dead child never started."""
         ended: list[Ended] = []
         orphaned: list[Claimed] = []
-        for member in list(self.members):
-            gone = _has_exited(member.pid)
-            ended += member.collect()
-            if gone and self._is_over(member):
-                ended += self._reap(member)
-                orphaned += member.hand
-                self._check_birth(member)
-                self._retire(member)
-            elif member.journal.is_leaving:
-                orphaned += member.take_back()
+        for child in list(self.children):
+            gone = _has_exited(child.pid)
+            ended += child.collect()
+            if gone and self._is_over(child):
+                ended += self._reap(child)
+                orphaned += child.assigned
+                self._check_birth(child)
+                self._retire(child)
+            elif child.journal.is_leaving:
+                orphaned += child.take_back()
         self._retire_worn()
-        self._ending = [member for member in self._ending if not self._is_buried(member)]
+        self._ending = [child for child in self._ending if not self._has_ended(child)]
         return ended, orphaned
 
-    def _check_birth(self, member: ChildHandle) -> None:
+    def _check_birth(self, child: ChildHandle) -> None:
         """Raise CronqError when one child after the other dies before it has begun a job."""
-        begun, _, _ = member.journal.current()
+        begun, _, _ = child.journal.current()
         self._stillborn = 0 if begun else self._stillborn + 1
         if self._stillborn >= _STILLBORN:
-            said = member.last_words or "nothing"
+            said = child.last_words or "nothing"
             raise CronqError(f"{_STILLBORN} executors in a row died before they began a job; the last one said: {said}")
 
-    def _is_over(self, member: ChildHandle) -> bool:
-        """Whether nothing lives any more of the job in whose middle a dead child was."""
-        if member.running is None or leftovers.end(member.journal.file, patience=_DYING):
+    def _is_over(self, child: ChildHandle) -> bool:
+        """Tell whether all processes of a dead child's running job have ended."""
+        if child.running is None or leftovers.end(child.journal.file, patience=_DYING):
             return True
-        self._complain(member)
+        self._complain(child)
         return False
 
-    def _complain(self, member: ChildHandle) -> None:
+    def _complain(self, child: ChildHandle) -> None:
         """Log, once, that a job can't be ended."""
         from cronq.system.log import log  # serve-inetd starts a job before it imports logging
 
-        if not member.lives_on:
-            member.lives_on = True
-            left = leftovers.described(member.journal.file)
-            log.warning("job %d is not over before %s has ended, which cronq may not kill", member.hand[0].id, left)
+        if not child.lives_on:
+            child.lives_on = True
+            left = leftovers.described(child.journal.file)
+            log.warning("job %d is not over before %s has ended, which cronq may not kill", child.assigned[0].id, left)
 
-    def _reap(self, member: ChildHandle) -> Iterator[Ended]:
-        """Bury a dead child; if it died in the middle of a job, say how."""
-        _, status, usage = os.wait4(member.pid, 0)
-        running = member.running
+    def _reap(self, child: ChildHandle) -> Iterator[Ended]:
+        """Reap a dead child; yields the outcome of the job that it was running."""
+        _, status, usage = os.wait4(child.pid, 0)
+        running = child.running
         if os.waitstatus_to_exitcode(status) == child_side.REPLACED:
-            member.tell_why()
+            child.tell_why()
         if running is not None:
             job, elapsed = running
-            member.hand.popleft()
-            outcome = member.doom or crashed(status)
-            yield Ended(job, self._cut_off(member, outcome, elapsed, usage))
+            child.assigned.popleft()
+            outcome = child.doom or crashed(status)
+            yield Ended(job, self._cut_off(child, outcome, elapsed, usage))
 
-    def _cut_off(self, member: ChildHandle, outcome: Outcome, elapsed: float, usage: struct_rusage) -> Outcome:
+    def _cut_off(self, child: ChildHandle, outcome: Outcome, elapsed: float, usage: struct_rusage) -> Outcome:
         now = self._setting.clock.now()
-        stdout, stderr = (capture.text() for capture in member.captures)
+        stdout, stderr = (capture.text() for capture in child.captures)
         return outcome._replace(
             started_at=now - round(elapsed * SECOND),
             finished_at=now,
             stdout=stdout,
             stderr=stderr,
-            pid=member.pid,
+            pid=child.pid,
             peak_memory=usage.ru_maxrss * 1024,
         )
 
-    def _retire(self, member: ChildHandle) -> None:
-        member.hand.clear()
-        member.close()
-        self._forget(member)
+    def _retire(self, child: ChildHandle) -> None:
+        child.assigned.clear()
+        child.close()
+        self._forget(child)
 
-    def _forget(self, member: ChildHandle) -> None:
-        self.members.remove(member)
-        self.retired.append(member)
+    def _forget(self, child: ChildHandle) -> None:
+        self.children.remove(child)
+        self.retired.append(child)
 
     def _retire_worn(self) -> None:
-        for member in list(self.members):
-            if (self._is_worn(member) or member.journal.is_leaving) and not member.hand:
-                self._let_end(member)
+        for child in list(self.children):
+            if (self._is_worn(child) or child.journal.is_leaving) and not child.assigned:
+                self._let_end(child)
 
-    def _let_end(self, member: ChildHandle) -> None:
-        """Have a child without jobs end in its own time, which is the grace."""
-        member.stop()
-        member.must_end = time.monotonic() + self._setting.config.grace + _DYING
-        self._forget(member)
-        self._ending.append(member)
+    def _let_end(self, child: ChildHandle) -> None:
+        """Tell a child without jobs to end; it has the grace to do so."""
+        child.stop()
+        child.must_end = time.monotonic() + self._setting.config.grace + _DYING
+        self._forget(child)
+        self._ending.append(child)
 
-    def _is_buried(self, member: ChildHandle) -> bool:
-        if not _has_exited(member.pid):
-            if time.monotonic() < member.must_end:
+    def _has_ended(self, child: ChildHandle) -> bool:
+        if not _has_exited(child.pid):
+            if time.monotonic() < child.must_end:
                 return False
-            os.kill(member.pid, signal.SIGKILL)
-        _, status = os.waitpid(member.pid, 0)
+            os.kill(child.pid, signal.SIGKILL)
+        _, status = os.waitpid(child.pid, 0)
         if os.waitstatus_to_exitcode(status) == child_side.REPLACED:
-            member.tell_why()
-        member.close()
+            child.tell_why()
+        child.close()
         return True
 
     def settled(self) -> None:
-        """All that was collected is in the database: journals may forget it."""
-        for member in self.members:
-            if not member.hand and member.journal.size > self._full // _SMALL:
-                member.journal.forget()
-        for member in self.retired:
-            member.journal.remove()
+        """Empty and delete journals: all collected outcomes are in the database."""
+        for child in self.children:
+            if not child.assigned and child.journal.size > self._full // _SMALL:
+                child.journal.forget()
+        for child in self.retired:
+            child.journal.remove()
         self.retired.clear()
         self._full = self._room()
 
     def _room(self) -> int:
-        """Bytes that a journal may have: where there is little room, less, so that all have some."""
+        """Return the bytes that a journal may have: on a full disk less, so that each has some."""
         disk = os.statvfs(self._setting.config.lock_dir)
-        written = sum(member.journal.size for member in self.members)
+        written = sum(child.journal.size for child in self.children)
         return min(_JOURNAL_FULL, (disk.f_bavail * disk.f_frsize + written) // (2 * self.size))
 
-    def has_room(self, member: ChildHandle) -> bool:
-        """Whether the child may be handed more: not before its journal is emptied, or it is replaced."""
-        worn = self._is_worn(member) or member.journal.is_leaving
-        return member.journal.size < self._full and not worn and self.jobs_left(member) > 0
+    def has_room(self, child: ChildHandle) -> bool:
+        """Tell whether the child may be assigned more: not while its journal is full, or it is to be replaced."""
+        worn = self._is_worn(child) or child.journal.is_leaving
+        return child.journal.size < self._full and not worn and self.jobs_left(child) > 0
 
-    def jobs_left(self, member: ChildHandle) -> int:
-        """How many more jobs the child may be handed in its life."""
-        return self._setting.config.child_max_jobs - member.done - len(member.hand)
+    def jobs_left(self, child: ChildHandle) -> int:
+        """How many more jobs the child may be assigned before it is replaced."""
+        return self._setting.config.child_max_jobs - child.done - len(child.assigned)
 
-    def _is_worn(self, member: ChildHandle) -> bool:
+    def _is_worn(self, child: ChildHandle) -> bool:
         config = self._setting.config
-        return member.done >= config.child_max_jobs or member.memory > config.child_max_memory
+        return child.done >= config.child_max_jobs or child.memory > config.child_max_memory
 
     def tick(self) -> list[Claimed]:
-        """Look after running jobs: time limits, long output, and jobs stuck behind a slow one.
-
-        Returns jobs taken back from behind a slow one.
-        """
+        """Enforce time limits, trim long output, and take back the jobs that wait for a slow one; returns those."""
         now = time.monotonic()
         if now - self._looked < TICK:
             return []
         self._looked = now
         back: list[Claimed] = []
-        for member in self.members:
-            if member.running is not None:
-                self._watch(member)
-                if len(member.hand) > 1 and member.busy_for > STUCK:
-                    back += member.take_back()
+        for child in self.children:
+            if child.running is not None:
+                self._watch(child)
+                if len(child.assigned) > 1 and child.busy_for > STUCK:
+                    back += child.take_back()
         return back
 
-    def _watch(self, member: ChildHandle) -> None:
-        for capture in member.captures:
+    def _watch(self, child: ChildHandle) -> None:
+        for capture in child.captures:
             capture.trim()
-        running = member.running
+        running = child.running
         if running is None:
             return
-        if member.lives_on:
-            self._end(member)
-        elif member.told is not None:
-            if time.monotonic() - member.told > self._setting.config.grace:
-                self.kill(member, member.doom)
+        if child.lives_on:
+            self._end(child)
+        elif child.told is not None:
+            if time.monotonic() - child.told > self._setting.config.grace:
+                self.kill(child, child.doom)
         else:
-            self._keep_limit(member, *running)
+            self._keep_limit(child, *running)
 
-    def _keep_limit(self, member: ChildHandle, job: Claimed, elapsed: float) -> None:
+    def _keep_limit(self, child: ChildHandle, job: Claimed, elapsed: float) -> None:
         limit = self._setting.policies.time_limit(job)
         if elapsed < limit:
             return
-        if not member.warned:
-            member.warned = True
+        if not child.warned:
+            child.warned = True
             error = Failure("TimeLimitExceeded", f"died of SIGTERM at its time limit of {limit:g} s")
-            member.doom = Outcome("timeout", 0, 0, error=error)
-            os.kill(member.pid, signal.SIGTERM)
+            child.doom = Outcome("timeout", 0, 0, error=error)
+            os.kill(child.pid, signal.SIGTERM)
         if elapsed > limit + self._setting.config.grace:
             error = Failure("TimeLimitExceeded", f"killed: ran past its time limit of {limit:g} s and ignored SIGTERM")
-            self.kill(member, Outcome("timeout", 0, 0, error=error, signal="SIGKILL"))
+            self.kill(child, Outcome("timeout", 0, 0, error=error, signal="SIGKILL"))
 
-    def kill(self, member: ChildHandle, outcome: Outcome | None) -> None:
+    def kill(self, child: ChildHandle, outcome: Outcome | None) -> None:
         """Kill a child in the middle of its job, and all that descends from it, unless the job has just ended.
 
         The child is stopped first, so that the signal can't hit the job after it.
         """
-        os.kill(member.pid, signal.SIGSTOP)
-        _wait_until_stopped(member.pid)
-        if member.running is not None and not member.journal.has_more():
-            member.doom = outcome
-            self._end(member)
+        os.kill(child.pid, signal.SIGSTOP)
+        _wait_until_stopped(child.pid)
+        if child.running is not None and not child.journal.has_more():
+            child.doom = outcome
+            self._end(child)
         else:
-            os.kill(member.pid, signal.SIGCONT)
+            os.kill(child.pid, signal.SIGCONT)
 
-    def _end(self, member: ChildHandle) -> None:
+    def _end(self, child: ChildHandle) -> None:
         """Kill what descends from a stopped child, then the child; while it can't, the child stays stopped."""
-        if process_tree.kill_all(lambda: process_tree.descendants(member.pid)):
-            self._complain(member)
+        if process_tree.kill_all(lambda: process_tree.descendants(child.pid)):
+            self._complain(child)
         else:
-            _kill_group(member.pid)
+            _kill_group(child.pid)
 
     def kill_busy(self, outcome: Outcome) -> None:
-        """Kill every child that has jobs, whatever else is going on: this runs in a signal's handler."""
-        for member in list(self.members):
-            if member.hand:
-                member.doom = outcome
-                os.kill(member.pid, signal.SIGSTOP)
-                self._end(member)
+        """Kill each child that has jobs; may be called from a signal handler at any time."""
+        for child in list(self.children):
+            if child.assigned:
+                child.doom = outcome
+                os.kill(child.pid, signal.SIGSTOP)
+                self._end(child)
 
     def end_job(self, job_id: int, outcome: Outcome) -> None:
-        """Have this job end, if it is running: SIGTERM, and SIGKILL after the grace."""
-        for member in self.members:
-            running = member.running
-            if running is not None and running[0].id == job_id and member.told is None:
-                member.doom = outcome
-                member.tell_to_end(running[0])
+        """End this job if it is running: SIGTERM, and SIGKILL after the grace."""
+        for child in self.children:
+            running = child.running
+            if running is not None and running[0].id == job_id and child.told is None:
+                child.doom = outcome
+                child.tell_to_end(running[0])
 
     def written_by(self, job_id: int, number: int) -> tuple[Claimed, list[tuple[int, bytes]]] | None:
-        """What a job that is running has written to stdout and stderr: how much, and so many of the last bytes."""
-        for member in self.members:
-            running = member.running
+        """Return how many bytes a running job has written to stdout and stderr, and the last `number` of each."""
+        for child in self.children:
+            running = child.running
             if running is not None and running[0].id == job_id:
-                return running[0], [capture.last(number) for capture in member.captures]
+                return running[0], [capture.last(number) for capture in child.captures]
         return None
 
     def recall(self) -> list[Claimed]:
-        """Take back everything that was not started."""
-        return [job for member in self.members for job in member.take_back()]
+        """Take back all jobs that were not started."""
+        return [job for child in self.children for job in child.take_back()]
 
     def close(self) -> None:
-        """End the idle children and remove their journals: all is settled."""
+        """End the idle children and delete their journals: all outcomes are settled."""
         self.leave()
         self.settled()
 
     def leave(self) -> None:
-        """End the children; what they wrote stays for whoever rescues this worker."""
-        for member in list(self.members):
-            self._let_end(member)
-        for member in self._ending:
-            wait_for(member.pid, member.must_end - time.monotonic())
-            self._is_buried(member)
+        """End the children; their journals stay for the rescue of this worker."""
+        for child in list(self.children):
+            self._let_end(child)
+        for child in self._ending:
+            wait_for(child.pid, child.must_end - time.monotonic())
+            self._has_ended(child)
         self._listen()
-        for fd in self._bell:
+        for fd in self._wakeup_pipe:
             os.close(fd)
 
 
 def _nothing() -> None:
-    """Nothing is open yet."""
+    """Do nothing."""
 
 
 def crashed(status: int) -> Outcome:
-    """The outcome of an attempt whose process died with this wait status."""
+    """Make the outcome of an attempt whose process died with this wait status."""
     if os.WIFSIGNALED(status):
         name = signal_name(os.WTERMSIG(status))
         return Outcome("crashed", 0, 0, error=Failure("ExecutorDied", f"executor died: {name}"), signal=name)
@@ -430,7 +426,7 @@ def _has_exited(pid: int) -> bool:
 
 
 def _kill_group(pid: int) -> None:
-    """Kill what is left of a child's process group; the child itself is not reaped yet, so the pid is ours."""
+    """Kill a child's process group; the child isn't reaped yet, so no other process has its pid."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
 

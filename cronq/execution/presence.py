@@ -44,7 +44,7 @@ class Presence:
         self.registered = True
 
     def beat(self, heartbeat: Heartbeat) -> None:
-        """Write how the worker does; insert its row again if others took a long silence for its death."""
+        """Write a heartbeat; insert the worker's row again if others have removed it after a long silence."""
         if not self._store.workers.heartbeat(self.worker, heartbeat):
             self.register()
 

@@ -1,8 +1,8 @@
-"""What a job may change of the process that it runs in: kept as it was, and put back before the next job.
+"""Restore the process state that a job has changed before the next job: directory, environment, signals and so on.
 
-To look at all of it after each job would cost more than a short job takes. So the functions that change it are
-replaced in the child by ones that note their call, and only what was touched is looked at. After a job that took
-long all is looked at, because code in C calls no function of Python's.
+Comparing all of it after each job would cost more than a short job takes. So the functions that change it are
+replaced in the child by ones that note their call, and only what was touched is compared. After a job that took
+long all is compared, because code in C calls no function of Python's.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from threading import Thread
 
 LONG = 20_000_000
-"""Nanoseconds: after a job that took longer, all is looked at."""
+"""Nanoseconds: after a job that took longer, all is compared."""
 
 _ITIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _SIGNALS = {signal_name(number): int(number) for number in signal.valid_signals()}
@@ -53,13 +53,13 @@ _fchdir = os.fchdir
 
 
 class _Trait(NamedTuple):
-    """Something that a process has; `put_back` is None where only a new process has it again."""
+    """A part of the process state; `put_back` is None if only a new process can restore it."""
 
     name: str
     read: Callable[[], Any]
     put_back: Callable[[Any], object] | None = None
     fresh: Any = None
-    """What a child has after its fork, if it isn't what its runner has."""
+    """Its value in a new child, if it differs from the runner's."""
 
     def described(self, kept: Any, found: Any) -> str:
         """What was changed, in words."""
@@ -110,9 +110,9 @@ class ProcessState:
         variables: Mapping[str, str],
         at_start: Sequence[Callable[[], object]] = (),
     ) -> None:
-        """In the child: take what was read, with the signal handlers and variables that the child has set since.
+        """In the child: take the state that was read, and the signal handlers and variables set since.
 
-        What is called here at the start belongs to the state.
+        Changes by `at_start`, which is called here, belong to the state.
         """
         self._kept["signal handlers"].update((signal_name(number), to) for number, to in handlers.items())
         self._kept["environment"].update((os.fsencode(name), os.fsencode(to)) for name, to in variables.items())
@@ -134,7 +134,7 @@ class ProcessState:
         self._touched = False
 
     def may_differ(self) -> bool:
-        """Whether anything may have been changed; costs next to nothing."""
+        """Tell whether anything may have changed; costs next to nothing."""
         return (
             self._touched
             or os.environ is not self._environ
@@ -161,7 +161,7 @@ class ProcessState:
         return "a pool of threads" if self._pools_closed else ""
 
     def put_back(self) -> tuple[list[str], list[str]]:
-        """Put back what was changed; returns what that was, and what only a new process has again."""
+        """Restore what was changed; returns what that was, and what only a new process can restore."""
         undone: list[str] = []
         lasting: list[str] = []
         if os.environ is not self._environ:

@@ -1,4 +1,4 @@
-"""What commands on any host ask of a running worker: kill a job, pause a queue, end, show live output."""
+"""Handle requests to a running worker from commands on any host: kill a job, pause a queue, end, show live output."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 _EVERY = 1.0
 _EVERY_FOLLOWED = 0.25
-"""Seconds between two looks, while a `cronq tail` follows the output of a job."""
+"""Seconds between two reads while a `cronq tail` follows the output of a job."""
 
 _CANCELLED = Failure("Cancelled", "killed by `cronq cancel --kill`")
 _KILLED = Outcome("crashed", 0, 0, "cancel", error=_CANCELLED, signal="SIGKILL")
 
 
 class RequestHandler:
-    """Reads each second what is asked of this worker, and does it."""
+    """Reads the requests to this worker each second, and handles them."""
 
     def __init__(self, store: Store, worker: str, *, pool: Pool, assignments: Assignments, look: NextLook) -> None:
         self.next = 0.0
-        """The monotonic time of the next look."""
+        """The monotonic time of the next read."""
         self._store = store
         self._worker = worker
         self._pool = pool
@@ -39,11 +39,11 @@ class RequestHandler:
         self._paused: frozenset[str] = frozenset()
 
     def put_off(self) -> None:
-        """Look when the usual time has passed from now."""
+        """Set the next read to the usual time from now."""
         self.next = time.monotonic() + _EVERY
 
     def handle(self) -> bool:
-        """Do what is asked; returns whether the worker is asked to end, which is left to the caller."""
+        """Handle all requests but the one to end; returns whether there is that one."""
         self.put_off()
         requests = self._store.workers.requests(self._worker)
         for job_id in requests.kills:
@@ -51,7 +51,7 @@ class RequestHandler:
         if requests.paused != self._paused:
             self._obey_pauses(requests.paused)
         if self._look.due is not None and self._look.due <= self._store.clock.now():
-            self._look.changed()  # another worker may have made it ready, and knows nothing of our filter
+            self._look.changed()  # another worker may have made it ready that doesn't claim it
         self._look.due = requests.next_due
         self._live_output.show(requests.followed)
         if requests.followed:
@@ -59,7 +59,7 @@ class RequestHandler:
         return requests.asked == END
 
     def _obey_pauses(self, paused: frozenset[str]) -> None:
-        """Give back what was claimed of queues that are paused now and not started."""
+        """Return unstarted jobs of queues that are paused now."""
         self._paused = paused
         self._assignments.recall()
         self._assignments.return_spare(lambda job: job.queue in paused)

@@ -1,4 +1,4 @@
-"""What keeps a queue healthy while nobody looks: rescue the jobs of dead runners, prune old ones."""
+"""Rescue the jobs of dead runners, and prune old jobs."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from cronq.store import Held, Store
 
 _DYING = 2.0
-"""Seconds that killed processes get to be gone."""
+"""Seconds to wait for killed processes."""
 
 _SILENCE = 3
-"""Leases that a worker may let pass without a sign of life before it is taken off the roster."""
+"""Leases without a heartbeat after which a worker is unregistered."""
 
 _MOST_DOUBT = 30 * SECOND
-"""From here on leases of other hosts that look ended may not be."""
+"""Doubt about the clock from which on other hosts' leases aren't taken for ended."""
 
 _RESCUER = ".rescue"
 
@@ -40,7 +40,7 @@ _UNKNOWN = "executor died: the lease of its runner {worker} ended"
 
 
 class Rescuer:
-    """Puts right what dead runners left. Every step is safe to do twice, and by two at once."""
+    """Settles or releases the jobs of dead runners. Each step is safe to do twice, and by two at once."""
 
     def __init__(self, store: Store, config: Config, policies: Policies, *, chance: Random) -> None:
         self._store = store
@@ -50,15 +50,14 @@ class Rescuer:
         self._leads = not store.leader.shared
         self._doubted = False
         self._living_on: set[str] = set()
-        """Dead workers of whose attempts something lives that can't be killed."""
+        """Dead workers with processes that can't be killed."""
         self.freed = 0
-        """Jobs of dead runners that it has settled or given back so far."""
+        """Number of jobs of dead runners that it has settled or released so far."""
 
     def rescue(self, *, besides: str) -> list[Settlement]:
-        """Free what dead runners held, settling from their journals first.
+        """Settle jobs of dead runners from their journals, and release the others; returns what was settled.
 
-        `besides` is the worker that asks. Returns what was settled. What runners on other hosts
-        held is left to the one worker that has the duty.
+        `besides` is the calling worker. Only the leader rescues jobs of runners on other hosts.
         """
         self._leads = self._store.leader.hold(besides, seconds=self._config.lease)
         from_afar = self._leads and self._knows_the_time()
@@ -77,17 +76,17 @@ class Rescuer:
                     if worker in self._living_on:
                         continue
                     dead.forget()
-                    if worker in seen and self._is_gone(dead, seen[worker]):
+                    if worker in seen and self._is_dead(dead, seen[worker]):
                         self._store.workers.unregister(worker)
         return settled
 
     def resign(self, worker: str) -> None:
-        """Leave the duty to others at once."""
+        """Resign as leader, so that another worker can take over at once."""
         if self._leads:
             self._store.leader.resign(worker)
 
     def _knows_the_time(self) -> bool:
-        """Whether the clock is sure enough to say that another host's leases have ended."""
+        """Tell whether the clock is sure enough to take another host's leases for ended."""
         doubt = self._store.clock.doubt
         if doubt >= _MOST_DOUBT and not self._doubted:
             message = "the clock is in doubt by %.1f s: jobs of other hosts are not rescued until it is sure again"
@@ -96,22 +95,22 @@ class Rescuer:
         return not self._doubted
 
     def _forget_silent(self, seen: Iterable[int]) -> None:
-        """Take off the roster what holds nothing and was last seen too long ago; all of it in one statement."""
+        """Unregister workers that hold no lease and were last seen too long ago, with one statement."""
         if any(seen_at < self._silent_since() for seen_at in seen):
             self._store.workers.forget_silent(self._silent_since())
 
-    def _is_gone(self, dead: DeadWorker, seen_at: int) -> bool:
-        """Whether a worker whose jobs are free is dead: of one on another host, only its silence tells."""
+    def _is_dead(self, dead: DeadWorker, seen_at: int) -> bool:
+        """Tell whether a worker without jobs is dead: one on another host only by missing heartbeats."""
         return dead.found or seen_at < self._silent_since()
 
     def _silent_since(self) -> int:
         return self._store.clock.now() - round(_SILENCE * self._config.lease * SECOND)
 
     def _all_dead(self, worker: str, dead: DeadWorker) -> bool:
-        """Whether a runner is dead whose lock is still held, by children or by what they forked.
+        """Tell whether a runner is dead though its lock is held by children or processes that they forked.
 
-        Children die with their runner where the kernel can see to it. What is left of them is
-        killed; what was left running on purpose may keep the lock, and is no reason to wait.
+        On Linux children die with their runner. Those that are left are killed; a process that a job
+        left on purpose may keep the lock, and isn't waited for.
         """
         if not dead.runner_is_dead:
             return False
@@ -144,7 +143,7 @@ class Rescuer:
         return settled
 
     def _is_over(self, book: JournalFile, dead: DeadWorker) -> bool:
-        """Whether nothing lives any more of the attempt that a child was running last."""
+        """Tell whether all processes of a child's last attempt have ended, killing them if necessary."""
         begun = book.current()[0]
         return dead.rebooted or not begun or leftovers.end(book, patience=_DYING)
 
@@ -161,8 +160,8 @@ class Rescuer:
                 log.warning(message, book.current()[0], leftovers.described(book))
 
     def _rescue_from_afar(self, worker: str, dead: DeadWorker, heir: str) -> list[Settlement]:
-        """The same for a worker that only its leases tell of, on another host perhaps: when they have ended."""
-        # Under a name of their own: if the heir dies here, nobody must take them for claims that it never started.
+        """Rescue the jobs of a worker without a liveness file, perhaps on another host, whose leases have ended."""
+        # Under a name of their own: if the heir dies here, they aren't taken for claims that it never started.
         over = self._store.take_over(worker, heir=f"{heir}{_RESCUER}")
         death = _Death(worker.removesuffix(_RESCUER), dead, self._store.clock.now())
         if over:
@@ -187,7 +186,7 @@ class Rescuer:
         return self._settle(cut_off)
 
     def _release_untouched(self, worker: str, *, besides: set[tuple[int, int]]) -> None:
-        """Give back what the worker had claimed and not begun; all of a group at once."""
+        """Release the jobs that the worker had claimed and not begun; all of a group at once."""
         untouched = [held.job for held in self._store.held_by(worker) if (held.job.id, held.job.token) not in besides]
         self._store.release(untouched)
         self.freed += len(untouched)
@@ -195,7 +194,7 @@ class Rescuer:
             log.warning("gave back %d jobs of %s that it had not begun", len(untouched), worker)
 
     def _settle(self, ended: Iterable[tuple[Claimed, Outcome]]) -> list[Settlement]:
-        # What a child gave back is released with the untouched ones: a group's jobs all at once.
+        # Jobs that a child returned are released with the others: a group's jobs all at once.
         begun = [(job, outcome) for job, outcome in ended if not not_started(outcome)]
         settlements = [settlement(job, outcome, self._policies, self._chance.random) for job, outcome in begun]
         lost = set(self._store.settle(settlements)) if settlements else set()
@@ -203,7 +202,7 @@ class Rescuer:
         return [s for s in settlements if s.job.id not in lost]
 
     def prune(self) -> int:
-        """Delete finished jobs older than the configured retention, if that is ours to do; returns how many."""
+        """Delete finished jobs older than the configured retention, as leader; returns how many."""
         retention = self._config.retention
         if retention is None or not self._leads:
             return 0

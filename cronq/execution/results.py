@@ -1,4 +1,4 @@
-"""What came of the jobs: counted, logged, and told to people where they are needed."""
+"""Count and log the outcomes of jobs, and send notices of those that failed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ResultRecorder:
-    """A worker's account of what it settled."""
+    """Counts, logs and reports the jobs that a worker settled."""
 
     def __init__(self, store: Store, policies: Policies, courier: Sender, *, report: Report | None) -> None:
         self.summary = Summary()
@@ -31,7 +31,7 @@ class ResultRecorder:
         self._refusals: set[str] = set()
 
     def enter(self, settled: Settlement) -> None:
-        """Count what was settled, and have a person called if one is needed."""
+        """Count a settled job, and queue a notice if it failed for good or keeps failing."""
         job, outcome, following, _ = settled
         why = following.error.message if following.error else "" if outcome.kind == "success" else outcome.kind
         step(job.id, following.state.value, task=job.task, queue=job.queue, why=why)
@@ -48,7 +48,7 @@ class ResultRecorder:
             self._tell(notice)
 
     def _tell_of_refusal(self, why: str) -> None:
-        """Say once that jobs wait for a permission; those that waited before were told of by an earlier run."""
+        """Report once that jobs wait for a permission, unless an earlier run has reported it."""
         if why not in self._refusals:
             self._refusals.add(why)
             self._tell(f"jobs wait until it is allowed: {why}")
@@ -58,20 +58,20 @@ class ResultRecorder:
         if self._report:
             self._report.needs_a_person(text)
 
-    def show(self, in_hand: int) -> None:
-        """Report the progress to the terminal, with so many jobs in hand."""
+    def show(self, assigned: int) -> None:
+        """Report the progress, with so many jobs assigned."""
         if self._report and self._report.watched:
-            self._report.progress(self.summary, self.summary.ended + in_hand + self._store.jobs.backlog())
+            self._report.progress(self.summary, self.summary.ended + assigned + self._store.jobs.backlog())
 
     def call_people(self, before_fork: Callable[[], None], *, at_once: bool = False) -> None:
-        """Send notices on their way, and remember which jobs they were of."""
+        """Send the notices in the background, and remember their jobs."""
         if self._courier.may_go(at_once=at_once):
             before_fork()
             told = self._courier.go()
             self._store.incidents.mark(notice.job_id for notice in told if notice.job_id)
 
     def tell_of_recovery(self) -> None:
-        """Give notice of queues that are healthy again."""
+        """Queue notices of queues that are healthy again."""
         for queue in self._store.incidents.take_recovered() if self._courier.wanted else ():
             log.info("%s", healthy(queue))
             self._courier.take(healthy(queue))
@@ -79,7 +79,7 @@ class ResultRecorder:
 
 @dataclass
 class Summary:
-    """What a run did: jobs by the state they went to. `lost` are leases that others took over."""
+    """What a run did: jobs by their new state. `lost` are leases that others took over."""
 
     finished: int = 0
     failed: int = 0
@@ -89,7 +89,7 @@ class Summary:
     ready: int = 0
     lost: int = 0
     conflicts: int = 0
-    """How often the database had to be asked again because another runner was in the way."""
+    """How often a statement or transaction was repeated because of a concurrent one."""
     stopped: bool = False
     """Whether a signal or a task ended the run early."""
 
@@ -100,13 +100,13 @@ class Summary:
 
 
 class Report(Protocol):
-    """Who is told how a run goes."""
+    """Receives the progress and notices of a run."""
 
     watched: bool
     """Whether `progress` is shown: counting what is left costs a statement."""
 
     def progress(self, summary: Summary, total: int) -> None:
-        """Outcomes were written; `total` is what there was and is to do."""
+        """Report that outcomes were written; `total` counts ended, running and ready jobs."""
 
     def needs_a_person(self, notice: Notice | str) -> None:
-        """A job failed for good or keeps failing, or jobs wait for a permission."""
+        """Report a job that failed for good or keeps failing, or jobs that wait for a permission."""

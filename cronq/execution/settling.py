@@ -1,4 +1,4 @@
-"""Outcomes of jobs are collected, and written to the database in batches."""
+"""Collect the outcomes of jobs, and write them to the database in batches."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _SETTLE_AFTER = 0.05
 
 
 class Settling:
-    """Keeps outcomes until they are due to be written, writes them, and has them counted and logged."""
+    """Collects outcomes, writes them when a batch is due, and has them counted and logged."""
 
     def __init__(
         self, store: Store, pool: Pool, results: ResultRecorder, *, policies: Policies, chance: Random, look: NextLook
     ) -> None:
         self.ended: list[Settlement] = []
-        """What is not written yet."""
+        """Settlements that are not written yet."""
         self._store = store
         self._pool = pool
         self._results = results
@@ -42,17 +42,17 @@ class Settling:
         self._since = 0.0
 
     def take(self, job: Claimed, outcome: Outcome) -> None:
-        """Keep an outcome, as what it means for its job."""
+        """Add an outcome as a settlement of its job."""
         if not self.ended:
             self._since = time.monotonic()
         self.ended.append(settlement(job, outcome, self._policies, self._chance.random))
 
     def write_when_due(self) -> None:
-        """Write what there is, if it is much, has waited for long, or nothing else runs."""
+        """Write the batch if it is large, has waited for long, or no job runs."""
         if not self.ended:
             return
         waited = time.monotonic() - self._since
-        if len(self.ended) >= _SETTLE_AT or waited >= _SETTLE_AFTER or not self._pool.in_hand:
+        if len(self.ended) >= _SETTLE_AT or waited >= _SETTLE_AFTER or not self._pool.assigned:
             self.write()
 
     def write(self) -> None:
@@ -68,4 +68,4 @@ class Settling:
         for one in settled:
             if one.job.id not in lost:
                 self._results.enter(one)
-        self._results.show(self._pool.in_hand)
+        self._results.show(self._pool.assigned)

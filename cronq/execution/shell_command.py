@@ -1,4 +1,4 @@
-"""Running a shell command as a job: start, collect its output, tell how it ended."""
+"""Run a shell command as a job: start it, collect its output, make its outcome."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 EX_TEMPFAIL = 75
-"""Exit status by which a command asks to be asked again later."""
+"""Exit status of a command that asks to be run again later."""
 
 EX_PERMANENT = 100
-"""Exit status by which a command says that it will never work."""
+"""Exit status of a command that failed for good."""
 
 TEMPFAIL_DELAY = 60.0
-"""Seconds until a command that said EX_TEMPFAIL is asked again."""
+"""Seconds until a command that ended with EX_TEMPFAIL is run again."""
 
 _CHUNK = 65_536
 _AT_ONCE = 16
-"""Chunks read before looking whether the command has ended: what it left behind may print for ever."""
+"""Chunks read between two checks whether the command has ended: a background process may print for ever."""
 
 _TICK = 50
-"""Milliseconds between two looks at a command, where the kernel can't tell of its end."""
+"""Milliseconds between two checks of a command without pidfd."""
 
 
 def run_command(
@@ -89,7 +89,7 @@ class _Command:
             os.close(write_end)
 
     def wait(self) -> None:
-        """Collect output until the command has ended (whatever it left in the background)."""
+        """Collect output until the command has ended, not its background processes."""
         poll = select.poll()
         for fd in self._streams:
             os.set_blocking(fd, False)
@@ -107,7 +107,7 @@ class _Command:
                 os.close(exit_fd)
 
     def terminate(self) -> None:
-        """SIGTERM for everything that descends from this process, then wait for all of it."""
+        """Send SIGTERM to all descendants of this process, and wait for their end."""
         usual = signal.signal(signal.SIGTERM, signal.SIG_IGN)
         found = sorted(descendants(os.getpid()))
         if not found:  # it has just ended, or this isn't Linux
@@ -123,7 +123,7 @@ class _Command:
         signal.signal(signal.SIGTERM, usual)
 
     def measured(self, outcome: Outcome) -> Outcome:
-        """The outcome with output and resources."""
+        """Return the outcome with output and resources."""
         for fd in self._streams:
             self._drain(fd)
             os.close(fd)
@@ -143,7 +143,7 @@ class _Command:
         return self._usage is not None
 
     def _drain(self, fd: int) -> bool:
-        """Read what is there, within reason; False at the end of the stream."""
+        """Read what has been written, at most _AT_ONCE chunks; returns False at the end of the stream."""
         with contextlib.suppress(BlockingIOError):
             for _ in range(_AT_ONCE):
                 chunk = os.read(fd, _CHUNK)
@@ -156,7 +156,7 @@ class _Command:
 
 
 def _watch(pid: int) -> int | None:
-    """A descriptor that becomes readable when the process ends; None where there is no such thing."""
+    """Open a descriptor that becomes readable when the process ends; None if the kernel has none."""
     try:
         return os.pidfd_open(pid)
     except (AttributeError, OSError):
@@ -181,13 +181,13 @@ def _become(argv: list[str], facts: Mapping[str, str], streams: list[int]) -> No
 
 
 def terminated(started: int) -> Outcome:
-    """The outcome of an attempt that `cronq cancel --kill` has ended."""
+    """Make the outcome of an attempt that `cronq cancel --kill` has ended."""
     error = Failure("Cancelled", "killed by `cronq cancel --kill`")
     return Outcome("crashed", started, started, "cancel", error=error, signal="SIGTERM")
 
 
 def command_outcome(status: int, started: int) -> Outcome:
-    """What a command's wait status means: 0 finished, 75 later, 100 for good, anything else again."""
+    """Make the outcome for a wait status: 0 finished, 75 waiting, 100 failed for good, others are retried."""
     if os.WIFSIGNALED(status):
         name = signal_name(os.WTERMSIG(status))
         error = Failure("Signal", f"the command died of {name}")

@@ -1,4 +1,4 @@
-"""Whether an engine is told to stop, and until when its running jobs may end."""
+"""Stop an engine: start no more jobs, and kill running ones after a grace."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from cronq.execution.pool import Pool
 
 SHUTDOWN_GRACE = 60.0
-"""Seconds that running jobs get to end after SIGTERM."""
+"""Seconds that running jobs have to end after SIGTERM."""
 
 _WHY = Failure("Stopped", "the runner was told to stop; the job went back, its attempt returned")
 _GIVEN_BACK = Outcome("crashed", 0, 0, "release", error=_WHY, signal="SIGKILL")
 
 
 class Stopping:
-    """Notes signals and requests to stop; kills what runs when its grace is over, or at a second signal.
+    """Notes signals and requests to stop; kills running jobs after the grace, or at a second signal.
 
     `grace` are the seconds after a signal.
     """
@@ -34,24 +34,24 @@ class Stopping:
 
     @property
     def asked(self) -> bool:
-        """Whether nothing more is to be started."""
+        """Whether no more jobs are to be started."""
         return self._until is not None
 
     def note_signal(self) -> None:
-        """Count a signal. It comes in the middle of anything, so nothing else is done."""
+        """Count a signal, and do nothing else: it may interrupt any code."""
         self.signals += 1
 
     def ask(self, grace: float) -> None:
-        """Let what runs end within the grace, or within that of an earlier request."""
+        """Give running jobs the grace to end, or that of an earlier request."""
         self._until = min(math.inf if self._until is None else self._until, time.monotonic() + grace)
 
     def kill_when_over(self) -> None:
-        """Kill what runs, if its grace is over or a second signal came."""
+        """Kill running jobs if their grace is over or a second signal came."""
         if self._until is not None and (time.monotonic() > self._until or self.signals > 1):
             self.kill_all()
 
     def kill_all(self) -> None:
-        """Kill what runs; the jobs go back to the queue and their attempts don't count."""
-        for child in self._pool.members:
+        """Kill running jobs; they return to the queue, and the attempts don't count."""
+        for child in self._pool.children:
             if child.running is not None:
                 self._pool.kill(child, _GIVEN_BACK)

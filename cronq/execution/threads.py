@@ -1,4 +1,4 @@
-"""The threads that a job has left running: waited for as Python does when a program ends."""
+"""Wait for threads that a job has left running, as Python does when a program ends."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 _LINGER = 0.01
-"""Seconds for threads that are about to end."""
+"""Seconds to wait for threads that are about to end."""
 
 
 def running() -> list[threading.Thread]:
-    """The threads that run beside this one."""
+    """List the threads that run beside this one."""
     return [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
 
 
 def wait(usual: Collection[threading.Thread]) -> bool:
-    """Wait for all that are neither daemons nor usual here. True if pools of threads were closed for it."""
+    """Wait for all threads that are neither daemons nor `usual`; returns whether pools of threads were closed."""
     soon = time.monotonic() + _LINGER
     for thread in _left(usual):
         thread.join(max(0.0, soon - time.monotonic()))
@@ -38,7 +38,7 @@ def wait(usual: Collection[threading.Thread]) -> bool:
 
 
 def described(usual: Collection[threading.Thread]) -> str:
-    """Names the threads that aren't usual here."""
+    """Name the threads that aren't `usual`."""
     names = sorted(thread.name for thread in _left(usual))
     return f"thread {', '.join(names)}" if names else "a thread"
 
@@ -48,7 +48,7 @@ def _working(usual: Collection[threading.Thread]) -> list[threading.Thread]:
 
 
 def _pooled() -> set[threading.Thread]:
-    """The threads of pools, which end only when the pool is closed; concurrent.futures keeps them in two tables."""
+    """List the threads of pools, which end only when the pool is closed; concurrent.futures has two tables of them."""
     found: set[threading.Thread] = set()
     for module, table in (("thread", "_threads_queues"), ("process", "_threads_wakeups")):
         found |= set(getattr(sys.modules.get(f"concurrent.futures.{module}"), table, ()))

@@ -1,4 +1,4 @@
-"""What an engine does now and then for the whole queue: rescue, promote, unblock, prune."""
+"""Maintain the whole queue from time to time: rescue, promote, unblock, prune."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from cronq.store import Store
 
 _EVERY = 60.0
-"""Seconds between two times, at most; half a lease where that is shorter."""
+"""Most seconds between two rounds; half a lease if that is shorter."""
 
 
 class Upkeep:
-    """Puts right what dead runners left, makes due jobs ready and deletes old ones."""
+    """Rescues jobs of dead runners, makes due jobs ready and deletes old ones."""
 
     def __init__(
         self, store: Store, config: Config, *, rescuer: Rescuer, results: ResultRecorder, look: NextLook
     ) -> None:
         self.next = 0.0
-        """The monotonic time of the next upkeep."""
+        """The monotonic time of the next round."""
         self.scheduler: Scheduler | None = None
-        """Fires what is due of schedules; None where others do."""
+        """Enqueues the jobs of due schedules; None if another process does."""
         self._store = store
         self._every = min(_EVERY, config.lease / 2)
         self._rescuer = rescuer
@@ -51,7 +51,7 @@ class Upkeep:
         self._results.tell_of_recovery()
 
     def omit(self) -> None:
-        """Leave it to other workers."""
+        """Skip this round; other workers do it."""
         self.next = math.inf
 
     @property
@@ -71,6 +71,6 @@ class Upkeep:
             self._look.due = self._store.next_due()
 
     def end(self, worker: str) -> None:
-        """Tell of queues that are healthy again, and let another worker lead."""
+        """Send notices of queues that are healthy again, and resign as leader."""
         self._results.tell_of_recovery()
         self._rescuer.resign(worker)

@@ -1,4 +1,4 @@
-"""What an exception from a task means for its attempt."""
+"""Turn an exception from a task into the outcome of its attempt."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 _TRACEBACK_LIMIT = 32_768
 
 _SHORTEST_SNOOZE = 1.0
-"""Seconds. A job that asks to be asked again at once would keep a run from ever ending."""
+"""Seconds: a job that snoozes for less would keep a run from ever ending."""
 
 
 def verdict_of(error: BaseException, started: int) -> Outcome:
-    """The outcome that an exception from a task means."""
+    """Make the outcome for an exception from a task."""
     if isinstance(error, Stop):
         cause = error.__cause__
         inner = verdict_of(cause, started) if cause else _outcome("error", error, started, verdict="fail")
@@ -70,7 +70,7 @@ def _outcome(kind: str, error: BaseException, started: int, *, verdict: str = ""
 
 
 def message_of(error: BaseException) -> str:
-    """The text of an exception, cut and made storable; a placeholder where its `__str__` fails."""
+    """Return the text of an exception, cut and made storable; a placeholder if its `__str__` fails."""
     try:
         return kept(str(error))
     except BaseException:
@@ -90,7 +90,7 @@ def _traceback(error: BaseException) -> str | None:
 
 
 def _from_the_task(trace: TracebackType | None) -> TracebackType | None:
-    """The traceback without cronq's own frames at its top; None if the error is cronq's."""
+    """Return the traceback without cronq's own frames at its top; None if the error is cronq's."""
     here = os.path.dirname(os.path.dirname(__file__))  # noqa: PTH120 - pathlib is slow, and every failure comes here
     start = trace
     while start is not None and start.tb_frame.f_code.co_filename.startswith(here):

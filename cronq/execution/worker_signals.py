@@ -1,4 +1,4 @@
-"""The signals that a worker heeds, as resque has them: noted when they come, obeyed when there is time."""
+"""The signals of a worker, with resque's meanings: noted when they come, handled between two steps."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 AFRESH = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""Signals that would end a process which doesn't heed them yet: they wait while a worker starts afresh."""
+"""Signals that are blocked while a worker restarts itself: they would end a process without handlers for them."""
 
 
 class WorkerSignals:
-    """What signals have told a worker, SIGTERM and SIGINT aside."""
+    """What signals other than SIGTERM and SIGINT have asked a worker to do."""
 
     def __init__(self) -> None:
         self.finish = False
         """End after the running jobs, however long they take."""
         self.afresh = False
-        """And then start again."""
+        """Restart after that."""
         self.rest = False
-        """Claim nothing."""
+        """Claim no jobs."""
         self._kill = False
 
-    def heeded(self) -> dict[int, Callable[[], None]]:
-        """What is noted at which signal."""
+    def handlers(self) -> dict[int, Callable[[], None]]:
+        """Return the handler of each signal."""
         return {
             signal.SIGQUIT: self._note_finish,
             signal.SIGHUP: self._note_afresh,
@@ -35,7 +35,7 @@ class WorkerSignals:
         }
 
     def take_kill(self) -> bool:
-        """Whether running jobs are to be killed; true once for each order."""
+        """Tell whether running jobs are to be killed; true once for each signal."""
         wanted, self._kill = self._kill, False
         return wanted
 

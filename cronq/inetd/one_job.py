@@ -38,7 +38,7 @@ class OneJob:
         source = NoJobs()
         with self._engine.running(since=since):
             while self._engine.step(source, self):
-                if not self._presence.registered and self._pool.in_hand and time.monotonic() >= register_at:
+                if not self._presence.registered and self._pool.assigned and time.monotonic() >= register_at:
                     self._presence.register()
         return self._engine.summary
 

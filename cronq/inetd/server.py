@@ -104,7 +104,7 @@ class Server:
         for client in self._connections.asking():
             said = self._reply_to(client)
             self._log(f"{client.name} {said} ({(time.monotonic() - client.came) * 1000:.1f} ms)")
-        if self._connections.clients or self._pool.in_hand:
+        if self._connections.clients or self._pool.assigned:
             self._touch()
 
     def _reply_to(self, client: Client) -> str:
@@ -131,7 +131,7 @@ class Server:
             return f"ERR {job_id} {refusal}", None, None
 
     def _claim_one(self, job_id: int) -> Claimed:
-        leases, idle = self._engine.leases, not self._pool.in_hand
+        leases, idle = self._engine.leases, not self._pool.assigned
         if not idle and leases.deadline.fallen:
             self._engine.renew()
         now, started = self._store.clock.now(), time.monotonic()
@@ -142,11 +142,11 @@ class Server:
 
     def _idle_child(self) -> ChildHandle | None:
         """A child without work; a new one where all have some and there may be more."""
-        for child in self._pool.members:
-            if not child.hand and self._pool.has_room(child):
+        for child in self._pool.children:
+            if not child.assigned and self._pool.has_room(child):
                 return child
-        if len(self._pool.members) >= self._at_once:
+        if len(self._pool.children) >= self._at_once:
             return None
-        self._pool.size = len(self._pool.members) + 1
+        self._pool.size = len(self._pool.children) + 1
         self._pool.fill()
-        return self._pool.members[-1]
+        return self._pool.children[-1]

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class Sender:
     """Sends one errand after the other; what comes while one is under way goes with the next, all at once."""
 
-    def __init__(self, config: Config, registry: Registry, *, let_go: Callable[[], None]) -> None:
+    def __init__(self, config: Config, registry: Registry, *, close_inherited: Callable[[], None]) -> None:
         self._ways = channels.channels(config, registry.hooks["on_notify"])
-        self._let_go = let_go
+        self._close_inherited = close_inherited
         self._pile: list[Notice] = []
         self._under_way: int | None = None
 
@@ -53,5 +53,5 @@ class Sender:
 
     def _carry(self, notices: Sequence[Notice]) -> None:
         locks.drop_inherited()
-        self._let_go()
+        self._close_inherited()
         channels.deliver(notices, self._ways)
