@@ -44,7 +44,7 @@ _cronq() {
     done
     case $previous in
         --config|--log-file|--textfile|--into) _cronq_complete files; return ;;
-        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--error|--older-than|--since|--until|--search|--timeout|--jobs|--limit|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--sort|--lines|--user|--file|--mailto|--count|--from|--timezone) _cronq_complete none; return ;;
+        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--error|--older-than|--since|--until|--search|--timeout|--jobs|--limit|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--sort|--lines|--user|--file|--mailto|--count|--from|--timezone|--reason|--to) _cronq_complete none; return ;;
         --queue) _cronq_complete queues; return ;;
         --task) _cronq_complete tasks; return ;;
         --state) _cronq_complete states; return ;;
@@ -78,9 +78,18 @@ _cronq() {
         clear-finished) options='--state --queue --task --group --key --error --older-than --since --until --search --dry-run --yes -y --json' ;;
         update-schema) options='' ;;
         print-config) options='--user --file --into --mailto --create-user' ;;
-        schedules) options='' ;;
+        schedules) options='--utc --json' ;;
+        'schedules show') options='--json' ;;
+        'schedules missed') options='--since --limit --json' ;;
         'schedules next') options='--count --from --timezone --json' ;;
         'schedules check') options='--json' ;;
+        'schedules pause') options='--until --reason --json' ;;
+        'schedules resume') options='--catch-up --json' ;;
+        'schedules run') options='--force --json' ;;
+        'schedules replay') options='--from --to --dry-run --json' ;;
+        'schedules sync') options='--json' ;;
+        'schedules reset') options='--json' ;;
+        'schedules remove') options='--json' ;;
         'schedules import') options='--system --timezone --verify' ;;
         '') options='--config --db --log-file --verbose -v --quiet -q --debug --version -V enqueue emit wait run work health metrics serve-inetd exec ring workers reload-workers status ls show why errors tail top doctor retry cancel pause resume drain clear-finished update-schema print-config schedules' ;;
     esac
@@ -105,7 +114,7 @@ _cronq() {
         drain) _cronq_complete queues ;;
         'schedules check') _cronq_complete files ;;
         'schedules import') _cronq_complete files ;;
-        schedules) mapfile -t COMPREPLY < <(compgen -W 'next check import' -- "$current") ;;
+        schedules) mapfile -t COMPREPLY < <(compgen -W 'show missed next check pause resume run replay sync reset remove import' -- "$current") ;;
     esac
 }
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from typing import Any
 
 import pytest
 
+from tests.cli.test_json import fits
 from tests.project import APP, CONFIG, Project
 from tests.waiting import wait_until
 
@@ -90,3 +92,72 @@ def test_a_removed_schedule_is_no_more_due(project: Project) -> None:
     project.done("run")
     assert rows(project, "SELECT next_at, due_at FROM cronq_schedules") == [(None, None)]
     assert rows(project, "SELECT count(*) FROM cronq_declarations") == [(0,)]
+
+
+# The commands
+
+TIDY = """
+[schedules."tidy"]
+cron = "30 2 * * *"
+task = "add"
+timezone = "Europe/Prague"
+catch_up = "none"
+[schedules."tidy".args]
+a = 1
+b = 2
+"""
+
+
+def shown(project: Project, *words: str) -> Any:
+    """What a command on schedules prints with --json, which must be as its schema says."""
+    return fits(
+        f"schedules-{words[0]}.json" if words else "schedules.json", project.done("schedules", *words, "--json")
+    )
+
+
+def test_a_schedule_in_the_hands_of_a_person(project: Project) -> None:
+    project.write("cronq.toml", CONFIG + TIDY)
+    assert shown(project, "sync") == ["tidy"]
+    assert [(one["name"], one["state"]) for one in shown(project)] == [("tidy", "active")]
+    paused = shown(project, "pause", "tidy", "--reason", "moving")
+    assert (paused["state"], paused["paused"]["reason"]) == ("paused", "moving")
+    assert shown(project, "resume", "tidy", "--catch-up") == []
+    (ran,) = shown(project, "run", "tidy")
+    assert project.show(ran["job_id"])["schedule"] == "tidy"
+    refused = project.cronq("schedules", "run", "tidy")
+    assert (refused.status, refused.stderr) == (
+        1,
+        "cronq: not enqueued: job 1 is unfinished (--force enqueues another one)\n",
+    )
+    days = ("--from", "2026-03-28T00:00Z", "--to", "2026-03-30T12:00Z")
+    assert len(shown(project, "replay", "tidy", *days, "--dry-run")) == 3
+    assert [one["due_at"][:16] for one in shown(project, "replay", "tidy", *days)] == [
+        "2026-03-28T01:30",
+        "2026-03-29T01:00",  # the clocks skip 02:30
+        "2026-03-30T00:30",
+    ]
+    whole = shown(project, "show", "tidy")
+    assert [one["reason"] for one in whole["decisions"]] == ["run by hand", *["replayed"] * 3]
+    assert shown(project, "missed", "tidy") == []
+    assert shown(project, "reset", "tidy")["state"] == "active"
+    project.write("cronq.toml", CONFIG)
+    assert shown(project, "sync") == ["tidy"]
+    assert [one["state"] for one in shown(project)] == ["undeclared"]
+    assert shown(project, "remove", "tidy") == {"removed": "tidy"}
+    assert shown(project) == []
+
+
+def test_what_is_not_there_is_told_with_a_suggestion(project: Project) -> None:
+    project.write("cronq.toml", CONFIG + TIDY)
+    project.done("schedules", "sync")
+    for verb in ("show", "run", "pause", "resume", "reset", "remove", "missed"):
+        ran = project.cronq("schedules", verb, "tidi")
+        assert (ran.status, ran.stderr) == (1, "cronq: there is no schedule 'tidi', did you mean 'tidy'?\n")
+
+
+def test_with_declare_sync_only_sync_declares(project: Project) -> None:
+    project.write("cronq.toml", f'declare = "sync"\n{CONFIG}{TIDY}')
+    project.done("run")
+    assert shown(project) == []
+    assert shown(project, "sync") == ["tidy"]
+    assert shown(project)[0]["declared_by"] == ["*"]

@@ -1,0 +1,199 @@
+"""`cronq schedules pause`, `resume`, `run`, `replay`, `sync`, `reset` and `remove`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cronq.commands import bulk
+from cronq.commands import options as given
+from cronq.commands.schedules_show import Name, require
+from cronq.model.schedule import ENQUEUED
+from cronq.times import iso, parse_when
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cronq.model.schedule import Decided
+    from cronq.schedules.by_hand import ByHand
+    from cronq.store import Store
+
+
+def _example(*lines: str, also: str = "") -> str:
+    typed = "".join(f"  {line}\n" for line in lines)
+    statuses = f"0 done, 1 no such schedule{also}, 65 bad input, 69 database out of reach,\n78 configuration."
+    return f"Example:\n\n\b\n{typed}\nExit status: {statuses}\n"
+
+
+From = Annotated[str, typer.Option("--from", metavar="TIME", help="The first due time.", show_default=False)]
+To = Annotated[str, typer.Option("--to", metavar="TIME", help="The last due time.", show_default=False)]
+
+
+def _in_hand(store: Store, name: str) -> ByHand:
+    from cronq.schedules.by_hand import ByHand
+
+    return ByHand(store, require(store, name).name)
+
+
+def _pause(
+    context: typer.Context,
+    name: Name,
+    *,
+    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Resume by itself at this time.")] = None,
+    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why, for all to see.")] = None,
+    as_json: given.AsJson = False,
+) -> None:
+    """Skip the due times of a schedule until it is resumed; the ledger keeps them as skipped."""
+    from cronq.system import audit
+
+    call = given.invocation(context)
+    with call.store() as store:
+        end = None if until is None else parse_when(until, now=store.tell_time(), what="--until")
+        _in_hand(store, name).pause(until=end, by=audit.who(), reason=reason)
+        _print_schedule(store, name, as_json=as_json)
+    bulk.note(call)
+
+
+def _resume(
+    context: typer.Context,
+    name: Name,
+    *,
+    catch_up: Annotated[
+        bool, typer.Option("--catch-up", help="Enqueue what was skipped meanwhile, by its catch_up.")
+    ] = False,
+    as_json: given.AsJson = False,
+) -> None:
+    """Let a paused schedule go on; prints the ids of jobs that catch up."""
+    call = given.invocation(context)
+    with call.store() as store:
+        _tell(_in_hand(store, name).resume(catch_up=catch_up), as_json=as_json)
+    bulk.note(call)
+
+
+def _run(
+    context: typer.Context,
+    name: Name,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Even beside an unfinished job of the schedule.")] = False,
+    as_json: given.AsJson = False,
+) -> int:
+    """Enqueue the job of a schedule now, paused or not; prints its id."""
+    from cronq.render.text import complain
+
+    call = given.invocation(context)
+    with call.store() as store:
+        decided = _in_hand(store, name).run(force=force)
+    if decided.outcome != ENQUEUED:
+        complain(f"not enqueued: {decided.reason} (--force enqueues another one)")
+        return 1
+    bulk.note(call)
+    _tell([decided], as_json=as_json)
+    return 0
+
+
+def _replay(
+    context: typer.Context,
+    name: Name,
+    *,
+    start: From,
+    end: To,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the due times.")] = False,
+    as_json: given.AsJson = False,
+) -> None:
+    """Enqueue the jobs of due times that gave none, oldest first; prints their ids.
+
+    Due times whose jobs were enqueued are left out. Unless the schedule says overlap = "allow", the jobs
+    run one at a time.
+    """
+    from cronq.render.text import document, write
+
+    call = given.invocation(context)
+    with call.store() as store:
+        now, schedule = store.tell_time(), _in_hand(store, name)
+        first, last = parse_when(start, now=now, what="--from"), parse_when(end, now=now, what="--to")
+        if dry_run:
+            due = [iso(instant) for instant in schedule.due_between(first, last)]
+            write([document(due)] if as_json else due)
+            return
+        _tell(schedule.replay(first, last), as_json=as_json)
+    bulk.note(call)
+
+
+def _tell(decisions: Iterable[Decided], *, as_json: bool) -> None:
+    """The ids of the jobs; as JSON the decisions."""
+    from cronq.monitoring.schedules import decision_json
+    from cronq.render.text import document, write
+
+    if as_json:
+        write([document([decision_json(one) for one in decisions])])
+    else:
+        write(str(one.job_id) for one in decisions if one.job_id is not None)
+
+
+def _print_schedule(store: Store, name: str, *, as_json: bool) -> None:
+    """Nothing; as JSON how the schedule stands now."""
+    from cronq.render.text import document, write
+
+    if as_json:
+        write([document(require(store, name).to_json())])
+
+
+def _sync(context: typer.Context, *, as_json: given.AsJson = False) -> None:
+    """Declare the schedules of the config and the app at once, for deploy scripts; prints what changed.
+
+    With declare = "sync" in the config only this declares, for all hosts: schedules that it doesn't name
+    have no due times any more.
+    """
+    from cronq.locks import note_declared
+    from cronq.render.text import document, write
+    from cronq.schedules.declaring import Declaring
+    from cronq.schedules.firing import Firing
+
+    call = given.invocation(context)
+    with call.cronq(with_tasks=True) as queue:
+        for_all = call.config.declare == "sync"
+        source = call.config.app or "cronq.toml"
+        declaring = Declaring(queue.store, Firing(queue.store), source=source, for_all=for_all)
+        changed = declaring.declare(queue.definitions(), anew=True)
+    write([document(changed)] if as_json else changed)
+    note_declared(call.config)
+    bulk.note(call)
+
+
+def _reset(context: typer.Context, name: Name, *, as_json: given.AsJson = False) -> None:
+    """Start a schedule from now: forget how far it was decided, after the clock was put back."""
+    call = given.invocation(context)
+    with call.store() as store:
+        _in_hand(store, name).reset()
+        _print_schedule(store, name, as_json=as_json)
+    bulk.note(call)
+
+
+def _remove(context: typer.Context, name: Name, *, as_json: given.AsJson = False) -> None:
+    """Delete a schedule that no host declares any more, with its ledger; its jobs stay."""
+    from cronq.render.text import document, write
+
+    call = given.invocation(context)
+    with call.store() as store:
+        _in_hand(store, name).remove()
+    if as_json:
+        write([document({"removed": name})])
+    bulk.note(call)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to those on schedules."""
+    words = "cronq schedules"
+    app.command(
+        "pause", epilog=_example(f"{words} pause report.daily --until 'tomorrow 06:00' --reason 'moving the database'")
+    )(_pause)
+    app.command("resume", epilog=_example(f"{words} resume report.daily --catch-up"))(_resume)
+    app.command("run", epilog=_example(f"{words} run report.daily", also=" or its job is unfinished"))(_run)
+    app.command(
+        "replay",
+        epilog=_example(f"{words} replay report.daily --from 2026-11-20T00:00Z --to 2026-11-25T00:00Z --dry-run"),
+    )(_replay)
+    app.command("sync", epilog=_example(f"{words} sync"))(_sync)
+    app.command("reset", epilog=_example(f"{words} reset report.daily"))(_reset)
+    app.command("remove", epilog=_example(f"{words} remove report.daily"))(_remove)
