@@ -6,11 +6,14 @@ import subprocess
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
+from cronq import Cronq
 from tests import databases, servers
-from tests.integration.running import alive
+from tests.contract.conftest import engine_queue
+from tests.integration.running import HEADER, alive
 from tests.integration.test_servers import Hosts, ended
 from tests.project import Project
 from tests.proxy import Proxy
@@ -103,3 +106,30 @@ def taken_over(hosts: Hosts) -> subprocess.Popen[str]:
 
 def has_ended_or_job(run: subprocess.Popen[str], hosts: Hosts) -> bool:
     return run.poll() is not None or len(waiting(hosts)) > 1
+
+
+@pytest.mark.parametrize("engine", ["sqlite", *databases.KINDS])
+def test_tables_that_are_gone_under_a_worker_are_told_and_waited_for(
+    engine: str, tmp_path: Path, project: Project
+) -> None:
+    config = engine_queue(engine, tmp_path)
+    lines = f'database = "{config.database}"\nlock_dir = "{tmp_path}/locks"\napp = "jobs:queue"\npatience = "1s"\n'
+    project.write("cronq.toml", lines)
+    project.write("jobs.py", HEADER)
+    with Cronq(config) as queue, project.start("work", "--poll", "0.2s") as worker:
+        try:
+            queue.wait(queue.enqueue("jobs.nothing", check=False).id, timeout="30s")
+            rename(queue, "cronq_jobs", "cronq_elsewhere")
+            try:
+                assert worker.stderr is not None
+                assert "a table of the queue is gone: restore it from a backup" in worker.stderr.readline()
+            finally:
+                rename(queue, "cronq_elsewhere", "cronq_jobs")
+            queue.wait(queue.enqueue("jobs.nothing", check=False).id, timeout="60s")
+        finally:
+            worker.terminate()
+        assert worker.wait(30) == 0
+
+
+def rename(queue: Cronq, table: str, to: str) -> None:
+    queue.store._tables.open().execute(f"ALTER TABLE {table} RENAME TO {to}")

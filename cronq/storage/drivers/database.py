@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from cronq.errors import Unavailable
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -95,8 +97,12 @@ class Duplicate(Exception):
     """A unique index has such a row already."""
 
 
-class Missing(Exception):
+class Missing(Unavailable):
     """There is no such table."""
+
+
+GONE = "a table of the queue is gone: restore it from a backup"
+"""What a person is told where tables were dropped under a process."""
 
 
 class Conflict(Exception):

@@ -13,7 +13,7 @@ import time
 
 from cronq.errors import ConfigError, InvalidInput, Unavailable
 from cronq.storage.drivers.connections import HANDLER_PATIENCE, HELD, Connections, calls_below
-from cronq.storage.drivers.database import Conflict, Duplicate, Missing
+from cronq.storage.drivers.database import GONE, Conflict, Duplicate, Missing
 from cronq.storage.drivers.interruption import raise_interruption
 from cronq.storage.drivers.session import Session
 from cronq.times import Measured, ticks
@@ -276,7 +276,7 @@ class Server:
         if meaning == DUPLICATE:
             raise Duplicate(str(error)) from error
         if meaning == MISSING:
-            raise Missing(str(error)) from error
+            raise Missing(f"{self._name}: {GONE} ({self.advice(error)})") from error
         if meaning == TOO_LARGE:
             raise InvalidInput(self.advice(error)) from error
         if meaning == LOST:

@@ -15,7 +15,7 @@ from _thread import _count as other_threads
 from cronq.errors import ConfigError, InvalidInput, Unavailable
 from cronq.storage.drivers import forks
 from cronq.storage.drivers.connections import HANDLER_PATIENCE, HELD, Connections, calls_below
-from cronq.storage.drivers.database import Duplicate
+from cronq.storage.drivers.database import GONE, Duplicate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -413,7 +413,7 @@ def explain(path: str, error: sqlite3.Error | None) -> str:
     code = sqlite3.SQLITE_READONLY if error is None else getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}:
         return _not_allowed(path, reading=code == sqlite3.SQLITE_CANTOPEN)
-    advice = _ADVICE.get(code)
+    advice = GONE if str(error).startswith("no such table") else _ADVICE.get(code)
     return f"{advice} ({error})" if advice else str(error)
 
 
