@@ -10,6 +10,7 @@ from cronq.commands import bulk
 from cronq.commands import options as given
 from cronq.model.job import CANCELLABLE, FUTURE, RETRYABLE, UNFINISHED, State
 from cronq.model.selection import Selection
+from cronq.storage.admin import BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _USUALLY_RETRIED = frozenset({State.FAILED, State.RETRYING})
 _RETRY = bulk.Verb("retry", "retried", "--state or --now")
+_COPY = bulk.Verb("copy", "copied")
 _CANCEL = bulk.Verb("cancel", "cancelled", "--state or --kill")
 _NAMED = 5
 """Maximum number of jobs with twins that a message names."""
@@ -34,6 +36,7 @@ Example:
 \b
   cronq retry 42 43
   cronq retry --now --queue mail
+  cronq retry --copy 42
   cronq retry --task mail.send --dry-run
   cronq retry --error 1a7e70ac --yes
   cronq retry --queue mail --state failed,cancelled
@@ -52,6 +55,7 @@ Example:
 
 
 Now = Annotated[bool, typer.Option("--now", help="Only scheduled, retrying and waiting jobs: make them due at once.")]
+Copy = Annotated[bool, typer.Option("--copy", help="Enqueue new jobs like them instead; prints the new ids.")]
 Kill = Annotated[bool, typer.Option("--kill", help="Running ones too: they get SIGTERM, and SIGKILL after the grace.")]
 
 
@@ -62,6 +66,7 @@ def _retry(
     *,
     which: given.Which,
     now: Now = False,
+    copy: Copy = False,
     how: bulk.How,
 ) -> int:
     """Run jobs again, or those that aren't due yet at once.
@@ -72,7 +77,11 @@ def _retry(
     """
     chosen = which.selection()
     bulk.either(context, ids, chosen)
+    if now and copy:
+        raise given.refuse("either --now or --copy", context)
     call = given.invocation(context)
+    if copy:
+        return _copy(call, ids or (), chosen, how)
     allowed = FUTURE if now else RETRYABLE
     with call.store() as store:
         if ids:
@@ -86,6 +95,36 @@ def _retry(
             bulk.tell(_RETRY, [], how)
             return bulk.left_alone(call, store, _RETRY, chosen, meant)
         return _retry_selected(call, store, found, how)
+
+
+def _copy(call: Invocation, ids: Sequence[str], chosen: Selection, how: bulk.How) -> int:
+    """Enqueue jobs like those named or selected, whatever these do meanwhile."""
+    with call.store() as store:
+        meant = chosen._replace(states=chosen.states or frozenset({State.FAILED}))
+        found = given.job_ids(store, ids) if ids else store.jobs.ids(meant)
+        if how.dry_run:
+            bulk.tell(_COPY, found, how)
+            return 0
+        if not found:
+            bulk.tell(_COPY, [], how)
+            return bulk.left_alone(call, store, _COPY, chosen, meant)
+        if not bulk.agreed(_COPY, len(found), how):
+            return 1
+        copied, refused = list[int](), list[bulk.Refused]()
+        for start in range(0, len(found), BATCH):
+            _copy_batch(store, found[start : start + BATCH], copied, refused)
+    bulk.note(call, len(copied))
+    return _tell_changed(_COPY, copied, refused, how)
+
+
+def _copy_batch(store: Store, ids: Sequence[int], copied: list[int], refused: list[bulk.Refused]) -> None:
+    jobs = store.jobs.as_new(ids)
+    for job_id, new in zip(jobs, store.enqueue(list(jobs.values())) if jobs else (), strict=True):
+        if new.existing:
+            refused.append(bulk.Refused(job_id, f"job {job_id} was not copied: job {new.id} has the same unique key"))
+        else:
+            copied.append(new.id)
+    refused += [bulk.Refused(job_id, f"there is no job {job_id}") for job_id in ids if job_id not in jobs]
 
 
 def _retry_named(call: Invocation, store: Store, ids: Iterable[str], allowed: frozenset[State], how: bulk.How) -> int:
@@ -214,13 +253,17 @@ class _Left(NamedTuple):
 
 def _report(verb: bulk.Verb, left: _Left, changed: Sequence[int], how: bulk.How) -> int:
     """The ids changed on stdout, why others weren't on stderr; the exit status."""
-    from cronq.render.text import complain
-
     refused = [
         bulk.Refused(job_id, _refusal(job_id, left.states.get(job_id), verb=verb.done, allowed=left.allowed))
         for job_id in left.named
         if job_id not in set(changed)
     ]
+    return _tell_changed(verb, changed, refused, how)
+
+
+def _tell_changed(verb: bulk.Verb, changed: Sequence[int], refused: Sequence[bulk.Refused], how: bulk.How) -> int:
+    from cronq.render.text import complain
+
     bulk.tell(verb, changed, how, refused)
     for one in refused:
         complain(one.reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cronq.model.job import NewJob
 from cronq.model.selection import NEWEST_FIRST, Filter, has_patterns
 from cronq.storage import conditions, failure_groups, rows, stats
 
@@ -48,6 +49,11 @@ class JobReader:
             return None
         jobs = [rows.job(row) for row in self._tables.query(f"{self._sql.reads.job} WHERE id = ?", (job_id,))]
         return jobs[0] if jobs else None
+
+    def as_new(self, ids: Iterable[int]) -> dict[int, NewJob]:
+        """By their ids, jobs to be enqueued that do what these jobs do, due at once."""
+        found = self._tables.query(self._sql.reads.as_new, (self._tables.unprepared.many(list(ids)),))
+        return {row[0]: NewJob._make((*row[1:5], None, row[5], bool(row[6]), *row[7:])) for row in found}
 
     def find(self, selection: Selection, *, limit: int | None = None, sort: str = NEWEST_FIRST) -> list[Job]:
         """The selected jobs, newest first or in the order of one of SORTS."""

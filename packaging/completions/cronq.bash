@@ -70,7 +70,7 @@ _cronq() {
         tail) options='--lines' ;;
         top) options='--once' ;;
         doctor) options='--settings --json' ;;
-        retry) options='--queue --task --group --key --error --older-than --since --until --search --state --now --dry-run --yes -y --json' ;;
+        retry) options='--queue --task --group --key --error --older-than --since --until --search --state --now --copy --dry-run --yes -y --json' ;;
         cancel) options='--queue --task --group --key --error --older-than --since --until --search --state --kill --dry-run --yes -y --json' ;;
         pause) options='--all --json' ;;
         resume) options='--all --json' ;;

@@ -166,6 +166,7 @@ complete -c cronq -n '__fish_seen_subcommand_from retry' -l until -x -d 'The sam
 complete -c cronq -n '__fish_seen_subcommand_from retry' -l search -x -d 'Only jobs with this text in task, arguments, names or error.'
 complete -c cronq -n '__fish_seen_subcommand_from retry' -l state -x -a '(printf '\''%s\n'\'' scheduled ready blocked running retrying waiting finished failed cancelled)' -d 'Only jobs in this state; repeatable, or a,b.'
 complete -c cronq -n '__fish_seen_subcommand_from retry' -l now -d 'Only scheduled, retrying and waiting jobs: make them due at once.'
+complete -c cronq -n '__fish_seen_subcommand_from retry' -l copy -d 'Enqueue new jobs like them instead; prints the new ids.'
 complete -c cronq -n '__fish_seen_subcommand_from retry' -l dry-run -d 'Only print the ids that would change.'
 complete -c cronq -n '__fish_seen_subcommand_from retry' -l yes -s y -d 'Don'\''t ask for confirmation.'
 complete -c cronq -n '__fish_seen_subcommand_from retry' -l json -d 'Print one JSON document instead.'

@@ -59,6 +59,21 @@ def test_retry_makes_what_is_not_due_yet_due(project: Project, ended: dict[str, 
     assert project.cronq("retry", "--now", ended["finished"]).status == 1
 
 
+def test_retry_copies(project: Project, ended: dict[str, int]) -> None:
+    copied = int(project.done("retry", "--copy", ended["finished"]))
+    assert copied not in ended.values()
+    assert (project.show(copied)["args"], project.show(copied)["state"]) == ({"a": 1, "b": 2}, "ready")
+    assert states(project)[ended["finished"]] == "finished"
+    assert project.done("retry", "--copy", "--queue", "q", "--dry-run") == str(ended["failed"])
+    assert int(project.done("retry", "--copy", "--queue", "q")) == copied + 1
+    twin = project.enqueue("--key=k", "--unique", "say", "text=x")
+    ran = project.cronq("retry", "--copy", twin, 99)
+    assert (ran.status, ran.stdout) == (1, "")
+    assert f"job {twin} was not copied: job {twin} has the same unique key" in ran.stderr
+    assert "there is no job 99" in ran.stderr
+    assert project.cronq("retry", "--copy", "--now", "1").status == 64
+
+
 @pytest.mark.usefixtures("ended")
 def test_a_selection_without_jobs_that_can_be_changed_says_so(project: Project) -> None:
     ran = project.cronq("retry", "--task", "say")

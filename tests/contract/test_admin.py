@@ -146,3 +146,23 @@ def test_find_selects_by_every_field_newest_first(store: Store) -> None:
     assert store.jobs.ids(Selection(states=frozenset({"running"}))) == []
     assert store.jobs.counts() == [("default", "ready", 2), ("q", "ready", 2)]
     assert store.jobs.get(2**70) is None
+
+
+def test_jobs_like_others(store: Store) -> None:
+    plain, full = put(
+        store,
+        new("a", args='{"n":1}'),
+        new(
+            "b", queue="q", priority=7, available_at=later(store, 60), key="k", unique=True, group="g", max_attempts=3,
+            time_limit=5.0, event="e", retry='{"base":1}',
+        ),
+    )  # fmt: skip
+    like = store.jobs.as_new([full, plain, 99])
+    assert like == {
+        plain: new("a", args='{"n":1}'),
+        full: new(
+            "b", queue="q", priority=7, key="k", unique=True, group="g", max_attempts=3, time_limit=5.0, event="e",
+            retry='{"base":1}',
+        ),
+    }  # fmt: skip
+    assert [enqueued.existing for enqueued in store.enqueue(list(like.values()))] == [False, True]

@@ -37,6 +37,11 @@ class ReadStatements:
             f"SELECT worker, id, task, started_at FROM {names.jobs}"
             " WHERE lease_until IS NOT NULL AND state = 'running' ORDER BY worker, started_at, id"
         )
+        # In the order of NewJob, without the time; served by the primary key.
+        self.as_new = (
+            "SELECT id, task, args, queue, priority, job_key, is_unique, job_group, max_attempts, time_limit, event,"
+            f" retry FROM {names.jobs} WHERE id {dialect.among} ORDER BY id"
+        )
         self.leased = f"SELECT id, queue FROM {names.jobs} WHERE lease_until IS NOT NULL ORDER BY id"
         self.backlog = f"SELECT count(*) FROM {names.jobs} WHERE state = 'ready'"
         # Served by the index `ready`.
