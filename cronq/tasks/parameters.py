@@ -31,8 +31,8 @@ class Parameters:
         self._positional_names = [each.name for each in self._positional]
         self._rest = _name_of_kind(self._all, Parameter.VAR_POSITIONAL)
         self._extra = _name_of_kind(self._all, Parameter.VAR_KEYWORD)
-        self._ambiguous = self._rest if self._extra else None
-        """A name by which both the surplus positional arguments and one by keyword would be stored."""
+        self._ambiguous = self._rest if self._extra and len(self._all) == len((self._rest, self._extra)) else None
+        """In a wrapper that takes anything: a name that may be meant for an argument of what it wraps."""
         self._known = frozenset(each.name for each in self._all) - {self._extra}
         self._required = frozenset(each.name for each in self._all if _is_required(each))
         self._only_by_keyword = not self._rest and all(each.kind is not Parameter.POSITIONAL_ONLY for each in self._all)
