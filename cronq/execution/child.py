@@ -51,6 +51,9 @@ REPLACED = 117
 GENERATIONS = 256
 
 _HEAD = struct.Struct("<IB")
+_PIECE = 1 << 20
+"""Bytes that are read at once: more than a pipe holds."""
+
 _QUICK = 1_000_000
 """Nanoseconds: the runner is told at once of a job that took longer."""
 
@@ -155,13 +158,16 @@ class Child:
         self._assigned.extend((generation, Claimed(*job)) for job in jobs)
 
     def _read(self, length: int) -> bytes:
-        data = os.read(self._pipes.messages, length)
-        while len(data) < length:
-            more = os.read(self._pipes.messages, length - len(data))
+        data = os.read(self._pipes.messages, min(length, _PIECE))
+        if len(data) == length:
+            return data
+        whole = bytearray(data)
+        while len(whole) < length:
+            more = os.read(self._pipes.messages, min(length - len(whole), _PIECE))
             if not more:
                 self._end(0)
-            data += more
-        return data
+            whole += more
+        return bytes(whole)
 
     def _run(self, job: Claimed) -> None:
         if job.state == "blocked" and self._stopped.get(job.group or "") == job.token:

@@ -68,7 +68,7 @@ class ChildHandle:
         for fd in (self.permits[0], self.messages[1]):
             os.set_blocking(fd, False)
         self._pipes = [*self.permits, *self.messages]
-        self._unsent = b""
+        self._unsent = memoryview(b"")
 
     @property
     def running(self) -> tuple[Claimed, float] | None:
@@ -90,7 +90,7 @@ class ChildHandle:
     def give(self, jobs: Sequence[Claimed]) -> None:
         """Assign jobs, to be run in this order."""
         self.assigned.extend(jobs)
-        self._unsent += child_side.packed(jobs, self.generation)
+        self._unsent = memoryview(bytes(self._unsent) + child_side.packed(jobs, self.generation))
         self.push()
         os.write(self.permits[1], bytes((self.generation,)) * len(jobs))
 

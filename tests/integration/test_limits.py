@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -216,3 +217,14 @@ def test_a_task_that_goes_on_enqueueing_at_its_limit_loses_no_job_and_locks_noth
     assert {kept[job].state for job in (*tried, after)} == {"finished"}
     assert len(set(acknowledged)) == len(acknowledged) > 50 * len(tried), "each is another job's"
     assert {kept[job].task for job in acknowledged} == {"jobs.record"}
+
+
+def test_large_arguments_are_handed_over_in_one_go(queue: Queue) -> None:
+    queue.tasks("@queue.task\ndef size(text):\n    mark(len(text))\n")
+    queue.put("size", {"text": "x" * (32 << 20)})
+    before = os.times()
+    queue.run_silently("--jobs", 1)
+    after = os.times()
+    assert queue.recorded() == [str(32 << 20)]
+    spent = after.children_user + after.children_system - before.children_user - before.children_system
+    assert spent < 8, "seconds of processor: copying what is left for each piece takes 15"
