@@ -161,9 +161,12 @@ def _enqueue(
     if problem:
         raise given.refuse(problem, context)
     with_tasks = request.check and command is None
-    with given.invocation(context).cronq(with_tasks=with_tasks) as queue:
+    call = given.invocation(context)
+    with call.cronq(with_tasks=with_tasks) as queue:
         jobs = _place(queue, request)
         _print(jobs, as_json=as_json, many=stdin)
+    if call.verbose:
+        complain(f"the database is {call.config.safe_database()}")
 
 
 def _place(queue: Cronq, request: _Request) -> list[Job]:

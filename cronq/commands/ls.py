@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from cronq.commands import Invocation
     from cronq.model.job import Job
     from cronq.model.selection import Selection
     from cronq.render.console import Screen
@@ -122,6 +123,7 @@ def _ls(
             _tell_more(store, view)
         if not as_json and not call.quiet:
             _tell_of_queues(store, jobs)
+            _tell_where(call)
 
 
 def _sort(key: str) -> str:
@@ -171,6 +173,21 @@ def _print(jobs: Sequence[Job], store: Store, zone: Zone, *, as_json: bool) -> N
         screen.print(_table(jobs, screen, Ages(given.now(store), zone)))
     else:
         write(["no jobs"])
+
+
+def _tell_where(call: Invocation) -> None:
+    """Name the database: with -v, and in one line of a terminal."""
+    from cronq.render.text import complain, on_terminal
+
+    where = f"the database is {call.config.safe_database()}"
+    if call.verbose:
+        complain(where)
+    elif on_terminal():
+        from rich.text import Text
+
+        from cronq.render.console import Screen
+
+        Screen().print(Text(where, "dim", no_wrap=True, overflow="ellipsis"))
 
 
 def _tell_more(store: Store, view: _View) -> None:

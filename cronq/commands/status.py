@@ -20,17 +20,19 @@ Exit status: 0 done, 69 database out of reach, 78 configuration.
 def _status(context: typer.Context, *, as_json: given.AsJson = False) -> None:
     """Count jobs by queue and state.
 
-    Also shows the oldest ready job, the last run and the workers.
+    Also names the database, and shows the oldest ready job, the last run and the workers.
     """
     from cronq.render import status
     from cronq.render.text import document, write
 
-    with given.invocation(context).store(reading=True) as store:
+    call = given.invocation(context)
+    with call.store(reading=True) as store:
         census = store.jobs.stats()
+    where = call.config.safe_database()
     if as_json:
-        write([document(status.summary(census))])
+        write([document({"database": where, **status.summary(census)})])
     else:
-        status.show(census)
+        status.show(census, where)
 
 
 def register(app: typer.Typer) -> None:

@@ -93,13 +93,13 @@ def _worker(worker: Worker) -> dict[str, Any]:
     }
 
 
-def show(census: QueueStats) -> None:
+def show(census: QueueStats, where: str) -> None:
     """The census on a terminal as a table, elsewhere as lines."""
     if on_terminal():
         _show_table(census)
     else:
         write(tabbed(queue, state, str(number)) for queue, state, number in census.counts)
-    write(_remarks(census))
+    write([*_remarks(census), one_line(f"database: {where}")])
 
 
 def _remarks(census: QueueStats) -> Iterable[str]:

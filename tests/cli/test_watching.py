@@ -142,6 +142,14 @@ def test_status_counts(project: Project) -> None:
     assert project.done("status").startswith("q\tfinished\t1\noldest ready job: none\nlast run: ")
 
 
+def test_ls_and_enqueue_name_the_database(project: Project) -> None:
+    named = f"cronq: the database is sqlite:///{project.database}\n"
+    assert project.cronq("-v", "enqueue", "say", "text=x") == (0, "1\n", named)
+    assert project.cronq("-v", "ls").stderr == named
+    assert project.cronq("ls").stderr == ""
+    assert json.loads(project.done("status", "--json"))["database"] == f"sqlite:///{project.database}"
+
+
 def test_status_knows_the_run_at_work(project: Project) -> None:
     project.enqueue("--", "while [ ! -e go ]; do sleep 0.05; done")
     with project.start("run"):
@@ -150,8 +158,9 @@ def test_status_knows_the_run_at_work(project: Project) -> None:
         assert status["run_active"]
         assert [worker["kind"] for worker in status["workers"]] == ["run"]
         lines = project.done("status").splitlines()
-        assert lines[-2] == "workers: 1"
-        assert lines[-1].startswith("  run on ")
+        assert lines[-3] == "workers: 1"
+        assert lines[-2].startswith("  run on ")
+        assert lines[-1] == f"database: sqlite:///{project.database}"
         assert project.cronq("health", "-w", "last-run=0", "-w", "workers=1:").status == 0
         (project.directory / "go").touch()
     assert not json.loads(project.done("status", "--json"))["run_active"]
