@@ -8,7 +8,10 @@ import typer
 
 from cronq.commands import options as given  # noqa: TC001 - typer reads the annotations itself
 
-_PARTS = ("schedules_show", "schedules_next", "schedules_check", "schedules_change", "schedules_import")
+_PARTS = (
+    *("schedules_show", "schedules_next", "schedules_simulate", "schedules_check", "schedules_change"),
+    "schedules_import",
+)
 """The modules of the commands, in the order of the help."""
 
 _EXAMPLE = """\

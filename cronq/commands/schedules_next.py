@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,7 +17,9 @@ from cronq.times import from_datetime, iso, parse_duration, parse_when, to_datet
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cronq.commands import Invocation
     from cronq.config.loader import Config
+    from cronq.schedules.definition import Definition
     from cronq.schedules.forecast import Foreseen
     from cronq.schedules.rule import Rule
 
@@ -28,7 +31,8 @@ Example:
   cronq schedules next "30 2 * * *" --timezone Europe/Prague --from 2027-03-26
   cronq schedules next 90m --count 5 --json
 
-Exit status: 0 done, 64 the command line doesn't make sense, 65 bad input, 78 configuration.
+Exit status: 0 done, 64 the command line doesn't make sense, 65 bad input, 69 database out of reach,
+78 configuration.
 """
 
 
@@ -58,7 +62,7 @@ def _next(
     number = positive(count, what="--count") or 0
     now = from_datetime(datetime.now(UTC))
     after = to_datetime(now if start is None else parse_when(start, now=now, what="--from"))
-    name, rule = _rule(given.invocation(context).config, words, timezone)
+    name, rule = _rule(given.invocation(context), words, timezone)
     foreseen = foresee(rule, after, count=number)
     if as_json:
         _print_document(name, rule, foreseen)
@@ -66,19 +70,37 @@ def _next(
         _print(rule, foreseen)
 
 
-def _rule(config: Config, words: str, timezone: str | None) -> tuple[str | None, Rule]:
-    from cronq.schedules.definition import read_one
+def _rule(call: Invocation, words: str, timezone: str | None) -> tuple[str | None, Rule]:
     from cronq.schedules.rule import Rule
 
-    if words in config.schedules:
-        definition = read_one(config, words)
+    config = call.config
+    definition = _definition(call, words)
+    if definition is not None:
         return words, replace(definition, timezone=timezone or definition.timezone).rule()
     try:
-        if words.startswith("@") or len(words.split()) > 1:
+        if _is_expression(words):
             return None, Rule.parse([words], timezone=timezone or config.timezone)
         return None, Rule.parse(every=_every(config, words), timezone=timezone or config.timezone)
     except ConfigError as error:
         raise InvalidInput(str(error)) from None
+
+
+def _is_expression(words: str) -> bool:
+    return words.startswith("@") or len(words.split()) > 1
+
+
+def _definition(call: Invocation, name: str) -> Definition | None:
+    """The schedule of this name, from the configuration, or else from the database if there is one."""
+    from cronq.schedules.definition import Definition, read_one
+
+    if name in call.config.schedules:
+        return read_one(call.config, name)
+    path = call.config.sqlite_path()
+    if _is_expression(name) or (path is not None and not Path(path).exists()):
+        return None
+    with call.store() as store:
+        row = store.schedules.get(name)
+    return Definition.from_json(name, row.definition) if row else None
 
 
 def _every(config: Config, words: str) -> float:

@@ -135,10 +135,18 @@ def read(name: str, table: Mapping[str, object], *, where: str, timezone: str = 
     values: dict[str, Any] = section(table, KEYS, within=within, where=where)
     try:
         definition = _made(name, values, timezone)
-        definition.rule()
+        require_sense(definition)
     except ConfigError as error:
         raise ConfigError(f"{where}: {within}: {error}") from None
     return replace(definition, source=where)
+
+
+def require_sense(definition: Definition) -> None:
+    """Raise ConfigError for a definition that contradicts itself, or whose rule is none or never comes true."""
+    for problem, is_there in _contradictions(definition):
+        if is_there:
+            raise ConfigError(problem)
+    definition.rule()
 
 
 def unite(*groups: Iterable[Definition]) -> list[Definition]:
@@ -162,9 +170,6 @@ def _made(name: str, values: dict[str, Any], timezone: str) -> Definition:
     if definition.catch_up == "all" and "overlap" not in values:
         # With skip, the first of the jobs that catch up would keep all others out.
         definition = replace(definition, overlap="queue")
-    for problem, is_there in _contradictions(definition):
-        if is_there:
-            raise ConfigError(problem)
     return definition
 
 

@@ -44,7 +44,7 @@ _cronq() {
     done
     case $previous in
         --config|--log-file|--textfile|--into) _cronq_complete files; return ;;
-        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--error|--older-than|--since|--until|--search|--timeout|--jobs|--limit|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--sort|--lines|--user|--file|--mailto|--count|--from|--timezone|--reason|--to) _cronq_complete none; return ;;
+        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--error|--older-than|--since|--until|--search|--timeout|--jobs|--limit|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--sort|--lines|--user|--file|--mailto|--count|--from|--timezone|--to|--set|--reason) _cronq_complete none; return ;;
         --queue) _cronq_complete queues; return ;;
         --task) _cronq_complete tasks; return ;;
         --state) _cronq_complete states; return ;;
@@ -82,6 +82,7 @@ _cronq() {
         'schedules show') options='--json' ;;
         'schedules missed') options='--since --limit --json' ;;
         'schedules next') options='--count --from --timezone --json' ;;
+        'schedules simulate') options='--from --to --set --json' ;;
         'schedules check') options='--json' ;;
         'schedules pause') options='--until --reason --json' ;;
         'schedules resume') options='--catch-up --json' ;;
@@ -114,7 +115,7 @@ _cronq() {
         drain) _cronq_complete queues ;;
         'schedules check') _cronq_complete files ;;
         'schedules import') _cronq_complete files ;;
-        schedules) mapfile -t COMPREPLY < <(compgen -W 'show missed next check pause resume run replay sync reset remove import' -- "$current") ;;
+        schedules) mapfile -t COMPREPLY < <(compgen -W 'show missed next simulate check pause resume run replay sync reset remove import' -- "$current") ;;
     esac
 }
 
