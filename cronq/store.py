@@ -16,6 +16,7 @@ from cronq.storage.claim_batch import BatchClaimer
 from cronq.storage.claim_one import Lease, claim_one
 from cronq.storage.drivers.after_commit import after_commit
 from cronq.storage.drivers.caller_connection import borrow
+from cronq.storage.edit import Editor
 from cronq.storage.enqueue import Inserter
 from cronq.storage.groups import Groups
 from cronq.storage.incidents import Incidents
@@ -76,6 +77,7 @@ class Store:
         self._wake = Wake(self._tables, self.jobs, announcer)
         groups = Groups(self._tables)
         self.admin = Admin(self._tables, groups, self._wake)
+        self.editor = Editor(self._tables, groups, self._wake)
         self._inserter = Inserter(self._tables, self._random)
         self.schedules = Schedules(self._tables, self._inserter, self._wake)
         self._claimer = BatchClaimer(self._tables, self._random)

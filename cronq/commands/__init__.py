@@ -39,6 +39,7 @@ PURPOSES = {
         "doctor": "doctor",
         "retry": "change",
         "cancel": "change",
+        "edit": "edit",
         "pause": "queues",
         "resume": "queues",
         "drain": "queues",

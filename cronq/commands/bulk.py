@@ -111,6 +111,16 @@ def tell(verb: Verb, changed: Sequence[int], how: How, refused: Sequence[Refused
         write(map(str, changed))
 
 
+def tell_changed(verb: Verb, changed: Sequence[int], refused: Sequence[Refused], how: How) -> int:
+    """Print the ids changed to stdout, and why others weren't to stderr; the exit status."""
+    from cronq.render.text import complain
+
+    tell(verb, changed, how, refused)
+    for one in refused:
+        complain(one.reason)
+    return 1 if refused else 0
+
+
 def changes(number: int, ids: Sequence[int] | None, refused: Sequence[Refused] = (), *, dry_run: bool) -> str:
     """What was changed as a JSON document; `ids` is None where only their number is known."""
     from cronq.render.text import document

@@ -114,7 +114,7 @@ def _copy(call: Invocation, ids: Sequence[str], chosen: Selection, how: bulk.How
         for start in range(0, len(found), BATCH):
             _copy_batch(store, found[start : start + BATCH], copied, refused)
     bulk.note(call, len(copied))
-    return _tell_changed(_COPY, copied, refused, how)
+    return bulk.tell_changed(_COPY, copied, refused, how)
 
 
 def _copy_batch(store: Store, ids: Sequence[int], copied: list[int], refused: list[bulk.Refused]) -> None:
@@ -258,16 +258,7 @@ def _report(verb: bulk.Verb, left: _Left, changed: Sequence[int], how: bulk.How)
         for job_id in left.named
         if job_id not in set(changed)
     ]
-    return _tell_changed(verb, changed, refused, how)
-
-
-def _tell_changed(verb: bulk.Verb, changed: Sequence[int], refused: Sequence[bulk.Refused], how: bulk.How) -> int:
-    from cronq.render.text import complain
-
-    bulk.tell(verb, changed, how, refused)
-    for one in refused:
-        complain(one.reason)
-    return 1 if refused else 0
+    return bulk.tell_changed(verb, changed, refused, how)
 
 
 def _refusal(job_id: int, state: str | None, *, verb: str, allowed: Iterable[State]) -> str:

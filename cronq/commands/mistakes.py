@@ -24,6 +24,7 @@ _COMMANDS = {
     "doctor": ("check", "diagnose", "test", "verify"),
     "retry": ("rerun", "requeue", "redo", "restart", "run-now", "kick", "release"),
     "cancel": ("rm", "delete", "remove", "del", "kill", "abort", "drop"),
+    "edit": ("change", "set", "modify", "update", "reschedule", "move", "priority"),
     "pause": ("stop", "hold", "suspend", "disable", "freeze"),
     "resume": ("unpause", "continue", "cont", "enable", "thaw"),
     "clear-finished": ("clear", "clean", "cleanup", "prune", "purge", "flush", "vacuum"),

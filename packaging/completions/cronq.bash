@@ -72,6 +72,7 @@ _cronq() {
         doctor) options='--settings --json' ;;
         retry) options='--queue --task --group --key --error --older-than --since --until --search --state --now --copy --dry-run --yes -y --json' ;;
         cancel) options='--queue --task --group --key --error --older-than --since --until --search --state --kill --dry-run --yes -y --json' ;;
+        edit) options='--queue --priority --at --group --no-group --max-attempts --time-limit --json' ;;
         pause) options='--all --json' ;;
         resume) options='--all --json' ;;
         drain) options='--all --timeout --json' ;;
@@ -92,7 +93,7 @@ _cronq() {
         'schedules reset') options='--json' ;;
         'schedules remove') options='--json' ;;
         'schedules import') options='--system --timezone --verify' ;;
-        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version -V enqueue emit wait run work health metrics serve-inetd exec ring workers reload-workers status ls show why errors tail top doctor retry cancel pause resume drain clear-finished update-schema print-config schedules' ;;
+        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version -V enqueue emit wait run work health metrics serve-inetd exec ring workers reload-workers status ls show why errors tail top doctor retry cancel edit pause resume drain clear-finished update-schema print-config schedules' ;;
     esac
     case $current in -*)
         mapfile -t COMPREPLY < <(compgen -W "$options --config --db --log-file --verbose -v --quiet -q --debug --version -V" -- "$current")
@@ -110,6 +111,7 @@ _cronq() {
         tail) _cronq_complete ids ;;
         retry) _cronq_complete ids ;;
         cancel) _cronq_complete ids ;;
+        edit) _cronq_complete ids ;;
         pause) _cronq_complete queues ;;
         resume) _cronq_complete queues ;;
         drain) _cronq_complete queues ;;

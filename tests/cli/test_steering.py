@@ -100,6 +100,7 @@ def test_show_and_why_take_several_jobs_and_the_last_one(project: Project) -> No
 
 
 def test_what_was_changed_as_json(project: Project) -> None:
+    project.done("update-schema")
     assert project.cronq("show", "last").stderr == "cronq: there is no job yet\n"
     failed, ready = project.enqueue("give-up"), project.enqueue("--at", "+1h", "--", "true")
     project.cronq("run")
@@ -115,3 +116,24 @@ def test_what_was_changed_as_json(project: Project) -> None:
     assert fits("cancel.json", project.done("cancel", failed, "--dry-run", "--json"))["dry_run"]
     cleared = fits("clear-finished.json", project.done("clear-finished", "--state", "cancelled", "--json"))
     assert cleared == {"number": 1, "jobs": None, "refused": [], "dry_run": False}
+
+
+def test_edit_changes_jobs_that_do_not_run(project: Project) -> None:
+    job, ended = project.enqueue("say", "text=x", "--group", "g"), project.enqueue("add", "a=1", "b=2", "--queue", "q")
+    project.cronq("run", "--queue", "q")
+    words = ("--priority", 5, "--queue", "slow", "--at", "2099-01-02T03:04:05Z", "--no-group", "--time-limit", "1h30m")
+    assert project.done("edit", job, *words) == str(job)
+    shown = project.show(job)
+    assert (shown["state"], shown["priority"], shown["queue"], shown["group"], shown["time_limit"]) == (
+        "scheduled", 5, "slow", None, 5400,
+    )  # fmt: skip
+    ran = project.cronq("edit", job, ended, "--at", "+0", "--json")
+    assert ran.status == 1
+    reason = f"job {ended} is finished and can't be edited"
+    assert fits("edit.json", ran.stdout) == {
+        "number": 1, "jobs": [job], "refused": [{"id": ended, "reason": reason}], "dry_run": False,
+    }  # fmt: skip
+    assert project.show(job)["state"] == "ready"
+    assert project.cronq("edit", job).status == 64
+    assert project.cronq("edit", job, "--priority", "1000").status == 65
+    assert project.cronq("edit", job, "--group", "g", "--no-group").status == 64

@@ -1,0 +1,96 @@
+"""Change queue, priority, time, group or limits of jobs that aren't running."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from cronq.model.job import UNFINISHED, State
+from cronq.storage.sql.columns import FUTURE_STATES
+from cronq.system.log import step
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cronq.storage.drivers.database import Transaction
+    from cronq.storage.groups import Groups
+    from cronq.storage.tables import Tables
+    from cronq.storage.wake import Wake
+
+_COLUMNS = {
+    "queue": "queue",
+    "priority": "priority",
+    "available_at": "available_at",
+    "group": "job_group",
+    "max_attempts": "max_attempts",
+    "time_limit": "time_limit",
+}
+EDITABLE = UNFINISHED - {State.RUNNING}
+"""States in which a job can be edited."""
+
+
+class Editor:
+    """Edits jobs. Workers are woken, because an edit may make a job due, or move it to a queue that they serve."""
+
+    def __init__(self, tables: Tables, groups: Groups, wake: Wake) -> None:
+        self._tables = tables
+        self._sql = tables.sql
+        self._groups = groups
+        self._wake = wake
+
+    def edit(self, ids: Sequence[int], changes: Mapping[str, Any]) -> list[int]:
+        """Set fields of NewJob, a group None removes it; returns the ids of those that are unfinished and don't run.
+
+        A job that holds its group stays in it: with a new group it isn't changed.
+        """
+        changed = self._tables.open().transact(partial(self._edit, sorted(ids), changes))
+        for job_id in changed:
+            step(job_id, "edited")
+        if changed:
+            self._wake.committed(changed)
+        return changed
+
+    def _edit(self, ids: Sequence[int], changes: Mapping[str, Any], tx: Transaction) -> list[int]:
+        moves, new = "group" in changes, changes.get("group")
+        groups = sorted({*self._groups.of(tx, ids), *([new] if new is not None else [])})
+        self._groups.lock(tx, groups)
+        changed = [job_id for job_id in ids if self._edit_one(tx, job_id, changes)]
+        if moves or "available_at" in changes:
+            self._update_states(tx, changed, timed="available_at" in changes)
+            for group in groups:
+                self._groups.unblock(tx, group)
+        self._groups.unlock(tx, groups)
+        if changed:
+            self._wake.with_commit(tx)
+        return changed
+
+    def _edit_one(self, tx: Transaction, job_id: int, changes: Mapping[str, Any]) -> bool:
+        jobs, held = self._sql.names.jobs, self._sql.names.groups
+        states = ", ".join(f"'{state}'" for state in State if state in EDITABLE)
+        free = f" AND NOT EXISTS (SELECT 1 FROM {held} g WHERE g.name = job_group AND g.job_id = {jobs}.id)"
+        values = ", ".join(f"{_COLUMNS[field]} = ?" for field in changes)
+        # Served by the primary key.
+        sql = (
+            f"UPDATE {jobs} SET {values} WHERE id = ? AND lease_until IS NULL AND state IN ({states})"
+            f"{free * ('group' in changes)}"
+        )
+        return bool(tx.execute(sql, (*changes.values(), job_id)).rowcount)
+
+    def _update_states(self, tx: Transaction, ids: Sequence[int], *, timed: bool) -> None:
+        """What is due and free becomes ready; `timed` jobs that aren't due any more become scheduled."""
+        jobs, groups = self._sql.names.jobs, self._sql.names.groups
+        held = (
+            f"EXISTS (SELECT 1 FROM {groups} g WHERE g.name = {jobs}.job_group AND g.job_id <> {jobs}.id"
+            " AND g.job_id <> 0)"
+        )
+        due = f"CASE WHEN job_group IS NOT NULL AND {held} THEN 'blocked' ELSE 'ready' END"
+        told = f"state IN ('ready', 'blocked') OR {FUTURE_STATES}" if timed else "state IN ('ready', 'blocked')"
+        # Served by the primary key.
+        sql = (
+            f"UPDATE {jobs} SET state = CASE WHEN available_at > ? THEN"
+            " CASE WHEN state IN ('ready', 'blocked') THEN 'scheduled' ELSE state END"
+            f" WHEN {told} THEN {due} ELSE state END WHERE id = ?"
+        )
+        now = self._tables.clock.now()
+        for job_id in ids:
+            tx.execute(sql, (now, job_id))
