@@ -1,1 +1,1 @@
-"""serve-inetd: sockets in, one line read, exactly that job started."""
+"""Serve `serve-inetd`: accept connections, read one line with a job's id, start that job."""

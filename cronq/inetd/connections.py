@@ -1,4 +1,4 @@
-"""Accepts and reads connections at listening sockets; none waits for another, silent, slow and lost ones included."""
+"""Accept and read connections at listening sockets; none waits for a silent, slow or lost one."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _MOST = 256
-"""Connections that are open at once; the oldest makes room for another."""
+"""Connections that are open at once; the oldest is closed for another one."""
 
 _AT_ONCE = 64
-"""Connections that are accepted before those that are open are read."""
+"""Connections that are accepted before open ones are read."""
 
 _FULL = 0.1
-"""Seconds to accept none after the system had no descriptors left."""
+"""Seconds without accepting after the system had no descriptors left."""
 
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -40,11 +40,11 @@ class Connections:
         os.register_at_fork(after_in_child=self._forget)
 
     def descriptors(self) -> list[int]:
-        """What to sleep on: listening sockets and connections."""
+        """List the descriptors to sleep on: listening sockets and connections."""
         return [*self._accepting(), *self.clients]
 
     def next_deadline(self) -> float:
-        """The monotonic time at which the time of a connection, or a pause in accepting, is over."""
+        """Return the monotonic time at which the first connection's limit, or a pause in accepting, ends."""
         waiting = [client.deadline for client in self.clients.values() if client.deadline is not None]
         return min([*waiting, self._full_until or float("inf")], default=float("inf"))
 
@@ -54,7 +54,7 @@ class Connections:
         return any(client.answered for client in self.clients.values())
 
     def asking(self) -> list[Client]:
-        """The clients whose request is complete, or whose time is over."""
+        """Accept and read; returns the clients whose request is complete or whose time is over."""
         self._accept()
         now = time.monotonic()
         for client in self._readable():
@@ -72,7 +72,7 @@ class Connections:
             self._close(client)
 
     def turn_away(self, text: str) -> None:
-        """Give all connections, those not accepted yet included, the same answer, and close."""
+        """Give all connections, also those not accepted yet, the same answer, and close them."""
         self._accept()
         for client in self.clients.values():
             if not client.answered:
@@ -104,7 +104,7 @@ class Connections:
                     if error.errno in _NO_ROOM:
                         self._full_until = time.monotonic() + _FULL
                         break
-                    continue  # this client has gone before it was accepted
+                    continue  # the client has disconnected before it was accepted
                 self._make_room()
                 self.clients[fd] = Client(fd)
 
@@ -129,7 +129,7 @@ class Connections:
         client.close()
 
     def _forget(self) -> None:
-        """Close all descriptors without an answer: also in a fork, whose parent goes on with them."""
+        """Close all descriptors without an answer; also called in a fork, whose parent keeps them."""
         for fd in self.clients:
             with contextlib.suppress(OSError):
                 os.close(fd)

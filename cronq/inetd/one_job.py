@@ -1,4 +1,4 @@
-"""Looks after one job that was started before there was an engine: the rest of a connection's life."""
+"""Supervise one job that was started for a connection before the engine was imported."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from cronq.tasks.registry import Registry
 
 _REGISTER_AFTER = 1.0
-"""Seconds that a job runs before its worker is registered: a short one need not pay for that."""
+"""Seconds that a job runs before its worker is registered, to save short jobs that statement."""
 
 
 class OneJob:
-    """Keeps the lease and the limits of one job, which a child of the pool runs already; ends with it.
+    """Renews the lease and enforces the limits of one job that a child runs already; ends with it.
 
-    It rescues and promotes nothing: a client that asked for one job need not wait for others.
+    It rescues and promotes no jobs: the client waits for its own only.
     """
 
     def __init__(self, store: Store, registry: Registry, config: Config, *, alive: Liveness, pool: Pool) -> None:
@@ -32,7 +32,7 @@ class OneJob:
         self._pool = pool
         self._engine = Engine(store, registry, config, presence=self._presence, pool=pool)
 
-    def see_through(self, since: float) -> Summary:
+    def supervise(self, since: float) -> Summary:
         """Wait for the end of the job, which was claimed at this monotonic time; then settle it."""
         register_at = time.monotonic() + _REGISTER_AFTER
         source = NoJobs()
@@ -42,16 +42,16 @@ class OneJob:
                     self._presence.register()
         return self._engine.summary
 
-    # When it sleeps and ends, for the engine
+    # Called by the engine
 
     def is_over(self) -> bool:
-        """Without its job it is over."""
+        """Return True: it ends when its job has ended."""
         return True
 
     def pause(self) -> float:
-        """Without its job it doesn't sleep."""
+        """Return 0: it doesn't sleep without its job."""
         return 0.0
 
     def watched(self) -> tuple[int, ...]:
-        """Nothing wakes it but its child and signals."""
+        """Return no descriptors: only its child and signals wake it."""
         return ()

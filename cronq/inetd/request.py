@@ -1,7 +1,7 @@
-"""Callers of `serve-inetd`: one line each, a job's id, and one line in answer.
+"""Read the request of a client, a line with a job's id, and send the answer, another line.
 
-The line is at most 32 bytes long, decimal digits ended by LF, CRLF or the end of input, and all of it
-has 5 seconds to arrive. The answer begins with OK or ERR; nothing else ever goes to a caller.
+The request is at most 32 bytes, decimal digits ended by LF, CRLF or the end of input, and must arrive
+within 5 seconds. The answer begins with OK or ERR; nothing else is ever sent to a client.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ _CHUNK = 4096
 
 
 def job_id(line: bytes) -> int | None:
-    """The id in what a caller sent; None for anything but ASCII digits."""
+    """Return the id in a request; None unless it consists of ASCII digits."""
     digits = line[:LONGEST].partition(b"\n")[0].removesuffix(b"\r")
     return int(digits) if digits.isdigit() and len(digits) <= _MOST_DIGITS else None
 
 
 class Client:
-    """Somebody who may ask for a job: a connection, or a pipe and where its answer goes.
+    """A client that asks for a job: a connection, or a pipe with a descriptor for the answer.
 
-    `patience` None lets a person at a terminal think.
+    `patience` None, for a terminal, sets no time limit.
     """
 
     def __init__(self, source: int, sink: int | None = None, *, patience: float | None = PATIENCE) -> None:
@@ -60,16 +60,16 @@ class Client:
 
     @property
     def asks_nothing(self) -> bool:
-        """Whether the caller left without a byte: a probe of the port."""
+        """Whether the client disconnected without sending a byte (a port probe)."""
         return self._ended and not self.line
 
     @property
     def gone(self) -> bool:
-        """Whether nothing more comes from the caller that would have to be read."""
+        """Whether nothing more has to be read from the client."""
         return self._ended or self._drained >= _MOST_DRAINED
 
     def read(self) -> None:
-        """Take what is there of the request line."""
+        """Read what has arrived of the request line."""
         chunk = self._received(LONGEST - len(self.line))
         if chunk is None:
             return
@@ -89,7 +89,7 @@ class Client:
                 self.read()
 
     def answer(self, text: str) -> None:
-        """Say one line, and that it was the last."""
+        """Send one line, and shut down the sending side."""
         self.answered = True
         self.deadline = time.monotonic() + _LINGER
         try:
@@ -97,14 +97,17 @@ class Client:
             if self._is_socket:
                 self._shut()
         except OSError:
-            self._ended = True  # the caller has gone, and may
+            self._ended = True  # the client has disconnected
 
     def ignore(self) -> None:
-        """Say nothing, that was asked for nothing."""
+        """Close an empty connection without an answer (a port probe)."""
         self.answered = True
 
     def drain(self) -> bool:
-        """Read what still comes, or closing would reset the connection before the answer is read; True at its end."""
+        """Read the rest of the input; returns True at its end.
+
+        Closing with unread input would reset the connection before the client reads the answer.
+        """
         while self._is_socket and not self.gone:
             chunk = self._received(_CHUNK)
             if chunk is None:
@@ -114,7 +117,7 @@ class Client:
         return True
 
     def linger(self) -> None:
-        """Wait a moment for the caller to have read the answer, then close."""
+        """Wait a moment until the client has read the answer, then close."""
         poll = select.poll()
         poll.register(self.fd, select.POLLIN)
         while not self.drain() and self.deadline is not None:
@@ -125,18 +128,18 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Let go of the connection; a pipe or terminal stays."""
+        """Close the connection; a pipe or terminal stays open."""
         if self._is_socket:
             os.close(self.fd)
 
     def _received(self, count: int) -> bytes | None:
-        """What is there, empty at the end; None for nothing yet."""
+        """Read what has arrived; empty at the end, None if nothing has yet."""
         try:
             return os.read(self.fd, count)
         except BlockingIOError:
             return None
         except OSError:
-            self.line = b""  # the connection was reset: nobody asks any more
+            self.line = b""  # the connection was reset: the request is void
             return b""
 
     def _shut(self) -> None:
@@ -152,7 +155,7 @@ def _peer(fd: int) -> str:
     try:
         address = borrowed.getpeername()
     except OSError:
-        return "somebody"
+        return "an unknown client"
     finally:
         borrowed.detach()
     return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "a local socket"

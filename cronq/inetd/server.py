@@ -1,4 +1,4 @@
-"""`serve-inetd` on listening sockets: many clients at once, and warm children that run what they ask for."""
+"""Serve many clients at listening sockets, with warm children that run their jobs."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from cronq.model.job import Claimed
 
 MOST_AT_ONCE = 16
-"""Jobs that run at the same time, unless told otherwise; as many as xinetd's file allows instances."""
+"""Jobs that run at the same time by default; as many as xinetd's file allows instances."""
 
 IDLE_EXIT = 60.0
 """Seconds without clients and jobs after which the process ends."""
 
 
 class Server:
-    """Claims what clients ask for, if a child is free or another one may be forked; else they read `busy`.
+    """Claims the jobs that clients ask for if a child is free or can be forked; else answers `busy`.
 
-    Nothing else is claimed or made ready: that is left to `run` and `work`.
+    It claims and promotes no other jobs: `run` and `work` do.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Server:
         self._busy_until = 0.0
 
     def serve(self) -> Summary:
-        """Answer clients until none has come for a while, or until told to end."""
+        """Answer clients until none has come for `idle_exit` seconds, or until told to end."""
         source = NoJobs()
         with self._engine.running():
             self._touch()
@@ -70,17 +70,17 @@ class Server:
             self._connections.close()
         return self._engine.summary
 
-    # When it sleeps and ends, for the engine
+    # Called by the engine
 
     def is_over(self) -> bool:
-        """Whether every client has its answer and either none came for long or it was told to stop."""
+        """Tell whether all clients have their answers, and it is idle for long or told to stop."""
         if self._engine.stopping.asked:
             return not self._connections.lingering
         idle = time.monotonic() - self._busy_until
         return not self._connections.clients and idle >= self._idle_exit
 
     def pause(self) -> float:
-        """Seconds until it ends, has something to do for its worker, or a client's time is over."""
+        """Return the seconds until it ends, renews leases or does upkeep, or a client's time is over."""
         if self._engine.stopping.asked:
             return TICK
         appointments = (
@@ -92,7 +92,7 @@ class Server:
         return max(0.0, min(appointments) - time.monotonic())
 
     def watched(self) -> list[int]:
-        """The listening sockets and the connections."""
+        """Return the listening sockets and the connections."""
         return self._connections.descriptors()
 
     # Clients
@@ -141,7 +141,7 @@ class Server:
         return job
 
     def _idle_child(self) -> ChildHandle | None:
-        """A child without work; a new one where all have some and there may be more."""
+        """Return an idle child, or fork one if there may be more."""
         for child in self._pool.children:
             if not child.assigned and self._pool.has_room(child):
                 return child

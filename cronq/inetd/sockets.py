@@ -1,7 +1,7 @@
-"""What `serve-inetd` was started with: a connection, listening sockets, or a pipe or terminal.
+"""Take over the descriptors that `serve-inetd` was started with: a connection, listening sockets, a pipe or terminal.
 
-Under xinetd the descriptors 0, 1 and 2 are all the client's socket, so a traceback would travel over
-the network and a task would print there. They are moved before anything else is imported or read.
+Under xinetd the descriptors 0, 1 and 2 are all the client's socket, so tracebacks and output of tasks
+would be sent to it. They are moved before anything else is imported or read.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ _ACCEPTS = getattr(_socket, "SO_ACCEPTCONN", None)
 
 
 class Inherited:
-    """Where callers come in: which kind of descriptors, and the descriptors themselves."""
+    """The inherited descriptors and their kind."""
 
     def __init__(self, kind: str, sockets: list[int], *, stderr: bool) -> None:
         self.kind = kind
         self.sockets = sockets
         self.stderr = stderr
-        """Whether descriptor 2 is for people here, not a caller's."""
+        """Whether descriptor 2 is stderr, not a client's socket."""
 
 
 def enter(handed_over: Callable[[], int]) -> Inherited:
-    """Look at descriptor 0 and take sockets off 0, 1 and 2. Raises UsageError for a socket of no use.
+    """Find the inherited sockets, and take them off 0, 1 and 2. Raises UsageError for other kinds of sockets.
 
-    `handed_over` tells how many sockets stand from descriptor 3 on, as systemd hands them over.
+    `handed_over` returns how many sockets systemd passes from descriptor 3 on.
     """
     if _is_socket(0):
         return _from_descriptor_0()
@@ -49,7 +49,7 @@ def enter(handed_over: Callable[[], int]) -> Inherited:
 
 
 def _from_descriptor_0() -> Inherited:
-    # inetutils-inetd leaks descriptors of its own, systemd hands the same connection over twice.
+    # inetutils-inetd leaks its own descriptors, systemd passes the same connection twice.
     os.closerange(_FIRST, os.sysconf("SC_OPEN_MAX"))
     own = os.dup(0)
     theirs = _is_same(2, 0)
