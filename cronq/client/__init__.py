@@ -1,1 +1,1 @@
-"""From a caller's words to new rows, and the task handles a program holds."""
+"""Turn calls and options into jobs, enqueue them, and provide the task handles of a program."""

@@ -1,4 +1,4 @@
-"""Where jobs come in: requests are checked against the tasks and the config, and become rows."""
+"""Check new jobs against the tasks and the config, and enqueue them."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     from cronq.tasks.registry import Registry, Task
 
     _Known = tuple[Task, tuple[Any, ...]]
-    """A registered task, and what follows the arguments in a job of it."""
+    """A registered task, and the fields after the arguments in a job of it."""
 
 _inherited: list[Store] = []
 """Stores opened before a fork: SQLite allows the child neither to use nor to close them."""
 
 _NO_OPTIONS: Mapping[str, Any] = {}
 _TASK_AND_ARGS = {"task", "args"}
-"""What most jobs of a batch are described by."""
+"""The keys of most jobs of a batch."""
 
 
 class _Opened:
-    """What one thread uses, opened in the process `pid`."""
+    """The store of one thread, opened in the process `pid`."""
 
     __slots__ = ("pid", "store")
 
@@ -48,28 +48,28 @@ class _Opened:
 
 
 class _ForEachThread(threading.local):
-    """What was opened, for each thread."""
+    """The stores of all threads."""
 
     opened: _Opened | None = None
 
 
 class _ForAll:
-    """A stand-in that all threads use, as tests want it."""
+    """A substitute that all threads use, in tests."""
 
     def __init__(self, store: Any) -> None:
         self.opened: _Opened | None = _Opened(store)
 
 
 class Enqueuer:
-    """The way in for the jobs of one Cronq object, from any thread and on either side of a fork."""
+    """Enqueues the jobs of one Cronq object, from any thread and after a fork."""
 
     def __init__(self, config: Config, registry: Registry) -> None:
         self.config = config
         self.registry = registry
         self.schedules: list[Decorated] = []
-        """What decorators declare."""
+        """The schedules of decorators."""
         self.reading = False
-        """Whether the database is only read: no queue is made where there is none."""
+        """Whether the database is only read: no missing database is created."""
         self.clock = Clock()
         self._templates: dict[str, NewJob] = {}
         self._known: dict[str, _Known] = {}
@@ -88,7 +88,7 @@ class Enqueuer:
         return opened.store
 
     def configure(self, config: Config, *, clock: Clock | None = None) -> None:
-        """Go on with another config, and another clock if given."""
+        """Change to another config, and another clock if given."""
         self.close()
         self._local = _ForEachThread()
         self.config = config
@@ -98,7 +98,7 @@ class Enqueuer:
 
     @contextmanager
     def substituted(self, store: Any) -> Iterator[None]:
-        """Let a stand-in take what is enqueued, from all threads."""
+        """Let a substitute receive the jobs that all threads enqueue."""
         before, self._local = self._local, _ForAll(store)
         try:
             yield
@@ -112,12 +112,12 @@ class Enqueuer:
             opened.store.close()
 
     def forget(self) -> None:
-        """The tasks or their settings have changed."""
+        """Forget cached templates: the tasks or their settings have changed."""
         self._templates.clear()
         self._known.clear()
 
     def template(self, name: str) -> NewJob:
-        """A job of this task without arguments, under the settings that hold for the task."""
+        """Make a job of this task without arguments, with the settings of the task."""
         found = self._templates.get(name)
         if found is None:
             task = self.registry.get(name)
@@ -130,7 +130,7 @@ class Enqueuer:
     def prepare(
         self, name: str, args: Mapping[str, Any] | None, options: Mapping[str, Any], *, check: bool = True
     ) -> NewJob:
-        """The job for a task's name and arguments. Raises UnknownTask, InvalidInput, ConfigError."""
+        """Make the job for a task's name and arguments. Raises UnknownTask, InvalidInput, ConfigError."""
         if check and not options and type(name) is str and type(args) is dict:
             known = self._known.get(name)
             if known is not None:
@@ -143,17 +143,17 @@ class Enqueuer:
         return self.customise(self.template(job_options.task_name(name)), arguments, options)
 
     def plain(self, task: Task, args: Sequence[Any], kwargs: Mapping[str, Any]) -> NewJob:
-        """The job for a task and its arguments, without options. Raises InvalidInput."""
+        """Make the job for a task and its arguments, without options. Raises InvalidInput."""
         return _new((task, self.template(task.name)[2:]), args, kwargs)
 
     def prepare_command(self, command: object, options: Mapping[str, Any]) -> NewJob:
-        """The job for a shell command. Raises ConfigError where commands aren't allowed."""
+        """Make the job for a shell command. Raises ConfigError if commands aren't allowed."""
         require_commands(setting=self.config.commands, sqlite_path=self.config.sqlite_path())
         arguments = {"command": job_options.command_line(command)}
         return self.customise(self.template(COMMAND_TASK), arguments, options)
 
     def prepare_spec(self, spec: Mapping[str, Any], *, check: bool = True) -> NewJob:
-        """The job for a dict as `enqueue --stdin` takes it."""
+        """Make the job for a dict with the keys of `enqueue --stdin`."""
         if type(spec) is dict and spec.keys() == _TASK_AND_ARGS:
             return self.prepare(spec["task"], spec["args"], _NO_OPTIONS, check=check)
         options = job_options.options_of(spec)
@@ -162,16 +162,16 @@ class Enqueuer:
         return self.prepare(spec["task"], spec.get("args"), options, check=check)
 
     def customise(self, template: NewJob, arguments: dict[str, Any], options: Mapping[str, Any]) -> NewJob:
-        """The template with arguments and the caller's options."""
+        """Make a job from the template, arguments and the caller's options."""
         job = NewJob(template.task, dumps(arguments), *template[2:])
         if not options:
             return job
-        # A delay counts by the database's clock, which has to be read before.
+        # A delay counts by the database's clock.
         now = self.store.tell_time() if "at" in options else self.clock.now()
         return job_options.customise(job, options, now=now)
 
     def check_options(self, name: str, options: Mapping[str, Any]) -> None:
-        """Raise InvalidInput for options that jobs of this task can't have."""
+        """Raise InvalidInput for options that are wrong for this task."""
         job_options.customise(self.template(name), options, now=self.clock.now())
 
     def enqueue(self, job: NewJob, connection: Any = None) -> Job:
@@ -185,7 +185,7 @@ class Enqueuer:
         return self._twin(job, new, now) if new.existing else job_options.accepted(job, new, now=now)
 
     def enqueue_all(self, jobs: Sequence[NewJob], connection: Any = None) -> list[Job]:
-        """Enqueue jobs in one transaction, all or none; the jobs come back in order."""
+        """Enqueue jobs in one transaction, all or none; returns them in order."""
         if not jobs:
             return []
         now = self.clock.now()
@@ -206,7 +206,7 @@ class Enqueuer:
         return twin._replace(existing=True)
 
     def _knows_tasks(self) -> bool:
-        """Whether there is anything to check names against; a mere producer has no tasks."""
+        """Whether tasks are known to check names against; a program that only enqueues has none."""
         return bool(self.config.app or self.config.allow or self.registry.names())
 
 
@@ -217,6 +217,6 @@ def _new(known: _Known, args: Sequence[Any], kwargs: Mapping[str, Any]) -> NewJo
 
 
 def _tell(jobs: Sequence[NewJob], enqueued: Sequence[Enqueued]) -> None:
-    """Tell the log of new jobs; of those in a caller's transaction before it is decided."""
+    """Log new jobs; those in a caller's transaction before it is committed."""
     for job, new in zip(jobs, enqueued, strict=True):
         step(new.id, "exists" if new.existing else "enqueued", task=job.task, queue=job.queue)

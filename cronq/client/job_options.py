@@ -1,4 +1,4 @@
-"""From what a caller says about a job to the row that is enqueued, and to what he gets back."""
+"""Check a job's options and arguments, make the new job, and the job that the caller gets back."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ SPEC_KEYS = (
     *("task", "args", "command", "queue", "priority", "at", "group", "key", "unique"),
     *("max_attempts", "time_limit", *_RETRY),
 )
-"""What a job may be described by, in `enqueue_many` and `cronq enqueue --stdin`."""
+"""The keys of a job in `enqueue_many` and `cronq enqueue --stdin`."""
 
 
 _TASK_AND_ARGS = {"task", "args"}
 
 
 class Options(TypedDict, total=False):
-    """How one job is to run. What is missing or None comes from the task, then the config.
+    """The options of one job. A missing one or None comes from the task, then the config.
 
     `at` is a time (datetime, or text in ISO 8601; without an offset UTC) or a delay from now
     (`"+1h"`, timedelta, seconds); `time_limit`, `base` and `cap` are durations (seconds, `"15m"`).
@@ -56,7 +56,7 @@ class Options(TypedDict, total=False):
 
 
 class Declared(TypedDict, total=False):
-    """How the jobs of a task are treated, unless the config or the caller says otherwise."""
+    """The options of a task's decorator: defaults that the config and the caller override."""
 
     queue: str
     priority: int
@@ -72,7 +72,7 @@ class Declared(TypedDict, total=False):
 
 
 def declared(options: Mapping[str, Any], *, where: str) -> TaskOptions:
-    """The options of a decorator, checked. Raises ConfigError naming the task and the option."""
+    """Check the options of a decorator. Raises ConfigError naming the task and the option."""
     unknown = [option for option in options if option not in TASK]
     if unknown:
         raise ConfigError(f"{where}: unknown option {unknown[0]!r}, known are name, {', '.join(TASK)}")
@@ -84,7 +84,7 @@ def declared(options: Mapping[str, Any], *, where: str) -> TaskOptions:
 
 
 def template(name: str, declared: TaskOptions | None, config: Config) -> NewJob:
-    """A job of this task without arguments: the config's override, else the task's, else the config's."""
+    """Make a job of this task without arguments; options of [tasks] in the config come first, then the task's."""
     overrides = config.tasks.get(name, {})
 
     def pick(option: str, fallback: Any) -> Any:
@@ -101,7 +101,7 @@ def template(name: str, declared: TaskOptions | None, config: Config) -> NewJob:
 
 
 def customise(job: NewJob, options: Mapping[str, Any], *, now: int) -> NewJob:
-    """The job with the caller's options. Raises InvalidInput naming the option."""
+    """Add the caller's options to a job. Raises InvalidInput naming the option."""
     given = {option: value for option, value in options.items() if value is not None}
     fields = {option: _convert(option, value, now) for option, value in given.items()}
     policy = {option: fields.pop(option) for option in _RETRY if option in fields}
@@ -116,7 +116,7 @@ def customise(job: NewJob, options: Mapping[str, Any], *, now: int) -> NewJob:
 
 
 def options_of(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The options in a dict that describes a job. Raises InvalidInput unless its keys make sense."""
+    """Take the options from a dict that describes a job. Raises InvalidInput for wrong keys."""
     if not isinstance(spec, dict):
         raise InvalidInput(f"expected an object with the keys {', '.join(SPEC_KEYS)}")
     if spec.keys() == _TASK_AND_ARGS:
@@ -136,14 +136,14 @@ LONGEST_ARGUMENT = 131_071
 
 
 def task_name(name: object) -> str:
-    """The name, if it can be one. Raises InvalidInput."""
+    """Return the name if it is valid. Raises InvalidInput."""
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
         raise InvalidInput(f"task: expected a name of 1 to {LONGEST_NAME} printable characters: got {name!r}")
     return name
 
 
 def arguments(args: object) -> dict[str, Any]:
-    """The arguments by name. Raises InvalidInput for anything but a dict."""
+    """Return the arguments by name. Raises InvalidInput unless it is a dict."""
     if args is None:
         return {}
     if not isinstance(args, dict):
@@ -152,9 +152,9 @@ def arguments(args: object) -> dict[str, Any]:
 
 
 def command_line(command: object) -> str | list[str]:
-    """The command as it is stored: text for the shell, or a list of program and arguments.
+    """Return the command as it is stored: text for the shell, or a list of program and arguments.
 
-    Raises InvalidInput for anything else, and for what no process can be started with.
+    Raises InvalidInput for anything else, and for a command that no process can be started with.
     """
     if isinstance(command, str) and command.strip():
         _require_startable([command])
@@ -175,7 +175,7 @@ def _require_startable(arguments: Sequence[str]) -> None:
 
 
 def accepted(job: NewJob, enqueued: Enqueued, *, now: int) -> Job:
-    """The enqueued job, from what is known without reading it back."""
+    """Make the enqueued job for the caller without reading it back."""
     return Job.known_later(enqueued.id, partial(_fields, job, enqueued, now))
 
 

@@ -1,4 +1,4 @@
-"""What a decorated task is to its callers: still callable, and with `enqueue` and `using`."""
+"""The objects that decorators return: a task that is still callable, with `enqueue` and `using`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Bound(Generic[P]):
         return self._enqueuer.enqueue(self._prepare(args, kwargs), self._connection)
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
-        """A job for `enqueue_many`, not enqueued yet."""
+        """Make a job for `enqueue_many`."""
         if self._connection is not None:
             raise InvalidInput("connection: give it to enqueue_many, all its jobs go through one")
         return self._prepare(args, kwargs)
@@ -68,14 +68,14 @@ class Enqueueable(Generic[P]):
         return self._enqueuer.enqueue(self._prepare(args, kwargs))
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
-        """A job for `enqueue_many`, not enqueued yet."""
+        """Make a job for `enqueue_many`."""
         return self._prepare(args, kwargs)
 
     def using(self, *, connection: Any = None, **options: Unpack[Options]) -> Bound[P]:
-        """The same task with options for its jobs: `send.using(at="+1h", group="g").enqueue(…)`.
+        """Return the task with options for its jobs: `send.using(at="+1h", group="g").enqueue(…)`.
 
         A delay counts from each `enqueue`. `connection` is a SQLAlchemy Connection or Session
-        whose transaction the jobs belong to. Raises InvalidInput naming a bad option.
+        in whose transaction the jobs are enqueued. Raises InvalidInput naming a bad option.
         """
         return Bound(self._enqueuer, self._task, connection, options)
 
@@ -84,7 +84,7 @@ class Enqueueable(Generic[P]):
 
 
 class FunctionTask(Enqueueable[P], Generic[P, R]):
-    """A function that is a task: calling it is a plain call."""
+    """A function that is a task; calling it runs it here."""
 
     def __init__(self, enqueuer: Enqueuer, task: Task, function: Callable[P, R]) -> None:
         super().__init__(enqueuer, task)
@@ -92,12 +92,12 @@ class FunctionTask(Enqueueable[P], Generic[P, R]):
         update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run the function here and now."""
+        """Run the function in this process."""
         return self._function(*args, **kwargs)
 
 
 class ClassTask(Enqueueable[P], Generic[P, R]):
-    """A class that is a task: it still makes objects, has subclasses and knows its instances."""
+    """A class that is a task; instantiation, subclasses and `isinstance` work as before."""
 
     def __init__(self, enqueuer: Enqueuer, task: Task, kind: type[R]) -> None:
         super().__init__(enqueuer, task)
@@ -121,7 +121,7 @@ class ClassTask(Enqueueable[P], Generic[P, R]):
 
 
 class Later:
-    """Callables that nobody registered, by name: `queue.later["shop.mailer:Mailer"].send(to="…")`."""
+    """Unregistered callables by name: `queue.later["shop.mailer:Mailer"].send(to="…")`."""
 
     def __init__(self, enqueuer: Enqueuer) -> None:
         self._enqueuer = enqueuer

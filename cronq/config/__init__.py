@@ -1,1 +1,1 @@
-"""cronq.toml and the environment become one checked Config."""
+"""Read cronq.toml and the environment into one checked Config."""

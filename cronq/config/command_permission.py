@@ -1,4 +1,4 @@
-"""Whether the jobs of a database may be shell commands."""
+"""Decide whether the jobs of a database may be shell commands."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Where the database is: its URL taken apart as SQLAlchemy does, and shown without its password.
+"""Parse the database's URL as SQLAlchemy does, and show it without its password.
 
-Every start reads a database URL, so this is done without `re`, `urllib` and SQLAlchemy.
+Each start reads a database URL, so this is done without `re`, `urllib` and SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SHOWN_OPTIONS = frozenset(
         *("ssl_disabled", "ssl_verify_cert", "ssl_verify_identity"),
     )
 )
-"""What is known to hold no secret; an option of another name may."""
+"""Options without secrets; others may hold one."""
 
 
 class DatabaseURL:
@@ -53,14 +53,14 @@ class DatabaseURL:
         return f"DatabaseURL({self.scheme}://{self.host}/{self.name})"
 
     def identity(self) -> str:
-        """The same text for each way of writing the same server database: family, host, port, name and schema."""
+        """The same text for all URLs of one server database: family, host, port, name and schema."""
         host = self.query.get("unix_socket") or self.query.get("host") or self.host.lower()
         if host in _THIS_HOST:
             host = "localhost"
         return f"{self.family}://{host}:{self.port or _PORTS.get(self.family, 0)}/{self.name}{self._schema()}"
 
     def _schema(self) -> str:
-        """The schema that PostgreSQL's options name first, where that isn't the usual one."""
+        """The first schema in PostgreSQL's options, unless it is the default one."""
         options = self.query.get("options", "").replace("\\ ", "")
         for name in ("search_path=", "search-path="):
             if name in options:
@@ -71,7 +71,7 @@ class DatabaseURL:
 
 
 def parse(url: str) -> DatabaseURL:
-    """Take the URL apart. Raises ValueError with a reason that never quotes what may be a password."""
+    """Parse the URL. Raises ValueError with a reason that never quotes a possible password."""
     scheme, separator, rest = url.partition("://")
     if not separator or not scheme.replace("+", "").isalnum():
         raise ValueError("that is not a URL")
@@ -83,7 +83,7 @@ def parse(url: str) -> DatabaseURL:
 
 
 def without_password(url: str) -> str:
-    """The URL for people and logs: *** in place of the password, in the options too."""
+    """Replace the password in a URL by ***, also in its options."""
     scheme, separator, rest = url.partition("://")
     access, at, place = rest.rpartition("@")
     user, colon, _ = access.partition(":")
@@ -93,7 +93,7 @@ def without_password(url: str) -> str:
 
 
 def decoded(text: str) -> str:
-    """The text with its %XX turned back into the bytes they stand for."""
+    """Decode %XX in a text."""
     first, *rest = text.encode("utf-8", "surrogateescape").split(b"%")
     return b"".join([first, *map(_byte, rest)]).decode("utf-8", "replace")
 

@@ -1,4 +1,4 @@
-"""What systemd and cron tell a process through its environment."""
+"""Read what systemd passes to a process in its environment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def service_manager(environ: Mapping[str, str] | None = None) -> tuple[str | None, float | None]:
-    """Where a service manager wants to hear of this process, and after how many silent seconds it ends it."""
+    """Return the address of the service manager's socket, and the seconds of its watchdog."""
     environ = os.environ if environ is None else environ
     interval = environ.get("WATCHDOG_USEC", "")
     meant = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
@@ -19,17 +19,17 @@ def service_manager(environ: Mapping[str, str] | None = None) -> tuple[str | Non
 
 
 def journal_stream(environ: Mapping[str, str] | None = None) -> str | None:
-    """Device and inode of systemd's journal, where it takes what this process prints."""
+    """Return device and inode of systemd's journal, if this process prints to it."""
     return (os.environ if environ is None else environ).get("JOURNAL_STREAM")
 
 
 def is_main_process(environ: Mapping[str, str] | None = None) -> bool:
-    """Whether systemd started this very process for a unit: with its end, all that it left behind is killed."""
+    """Tell whether this is the main process of a systemd unit: at its end systemd kills its other processes."""
     return (os.environ if environ is None else environ).get("SYSTEMD_EXEC_PID") == str(os.getpid())
 
 
 def handed_over(environ: MutableMapping[str, str] | None = None) -> int:
-    """How many sockets systemd hands over, from descriptor 3 on; what says so is removed, or jobs would inherit it."""
+    """Return how many sockets systemd passes from descriptor 3 on; removes the variables from jobs' environment."""
     environ = os.environ if environ is None else environ
     pid, count = (environ.pop(f"LISTEN_{name}", "") for name in ("PID", "FDS"))
     environ.pop("LISTEN_FDNAMES", None)

@@ -1,8 +1,8 @@
-"""The configuration: one checked value, read once at the edge and passed down.
+"""Load the configuration: one checked value, read once and passed down.
 
-Where values come from, later over earlier: the defaults (written on `Config`, nowhere else),
-the first file found, the environment, the command line's flags. This module is the only
-reader of `os.environ`, and part of every start: with no file it imports next to nothing.
+Values come from the defaults (on `Config`, nowhere else), the first file found, the environment
+and the command line's flags; later ones override earlier ones. Only this package reads `os.environ`.
+It is part of each start: without a file it imports next to nothing.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 SYSTEM_FILE = "/etc/cronq/cronq.toml"
 SCRATCH = "cronq.testing"
-"""Where the database's URL comes from within `cronq.testing.scratch`."""
+"""The origin of the database's URL within `cronq.testing.scratch`."""
 
 SYSTEM_LOCK_DIR = "/run/lock/cronq"
 _PYPROJECT = "pyproject.toml"
 _OURS = "CRONQ_"
 _VARIABLES = ("CRONQ_CONFIG", "CRONQ_DEBUG")
-"""Beside those of the settings."""
+"""Variables beside those of the settings."""
 
 _FOR_JOBS = ("CRONQ_JOB_", "CRONQ_NOTICE", "CRONQ_CHILD", "CRONQ_SCHEDULED_")
 """With these begin what jobs and commands are given."""
@@ -34,7 +34,7 @@ _ALIKE = 0.85
 
 
 class Retry:
-    """When a failed attempt is tried again; base and cap in seconds, jitter as a share of the delay."""
+    """When a failed attempt is retried; base and cap in seconds, jitter as a share of the delay."""
 
     max_attempts: int = 20
     base: float = 60.0
@@ -43,7 +43,7 @@ class Retry:
 
 
 class Config:
-    """Every setting with its value, made by `load` or `from_database`; treat it as immutable.
+    """All settings with their values, made by `load` or `from_database`; treat it as immutable.
 
     Durations are seconds, sizes are bytes, paths are absolute.
     """
@@ -67,7 +67,7 @@ class Config:
     wake: tuple[str, ...] = ()
     retention: float | None = None
     log: str | None = None
-    """`stderr`, `syslog`, or the absolute path of a file; None: nowhere but what `-v` shows."""
+    """`stderr`, `syslog`, or the absolute path of a file; None: only `-v` shows it."""
     log_level: str = "info"
     log_format: str = "text"
     lock_dir: str
@@ -75,7 +75,7 @@ class Config:
     synchronous: str = "full"
     lease: float = 60.0
     patience: float = 30.0
-    """How long a database that is away or locked is tried again."""
+    """Seconds for which a statement is retried while the database is unreachable or locked."""
     wait_cap: float = 7 * 86400.0
     """The longest that a job may be `waiting`, all its snoozes together."""
     group_on_failed: str = "release"
@@ -93,7 +93,7 @@ class Config:
     schedules: Mapping[str, dict[str, object]]
     """The tables [schedules."name"] as they were read; cronq/schedules/definition.py checks them."""
     origins: dict[str, str]
-    """Where each value comes from: "default", "file PATH", "environment CRONQ_X", "--db"."""
+    """The origin of each value: "default", "file PATH", "environment CRONQ_X", "--db"."""
 
     def __init__(self, layers: _Layers, *, file: str | None = None) -> None:
         self._layers = layers
@@ -116,7 +116,7 @@ class Config:
         return f"Config(database={self.safe_database()!r}, file={self.file!r})"
 
     def with_values(self, origin: str = "given", /, **values: object) -> Config:
-        """A copy with these values, checked as if they stood in a file: `with_values(jobs=4, lease="90s")`.
+        """Return a copy with these values, checked as in a file: `with_values(jobs=4, lease="90s")`.
 
         `retry` is merged key by key, the other tables are replaced; paths are relative to
         the current directory. `origin` is what errors and `origins` name. Raises ConfigError.
@@ -126,7 +126,7 @@ class Config:
         return Config(layers, file=self.file)
 
     def task_setting(self, name: str) -> dict[str, object]:
-        """What [tasks."name"] says; empty for a task without such a table."""
+        """Return the table [tasks."name"], empty if there is none."""
         return self.tasks.get(name, {})
 
     def database_url(self) -> database_url.DatabaseURL:
@@ -143,7 +143,7 @@ class Config:
         return database_url.without_password(self.database)
 
     def identity(self) -> str:
-        """The same text for everyone who uses this queue, however they write its URL; for names of locks."""
+        """The same text for all URLs of this queue; for names of locks."""
         path = self.sqlite_path()
         where = self.database_url().identity() if path is None else f"sqlite://{os.path.realpath(path)}"
         return f"{where}#{self.table_prefix}"
@@ -158,7 +158,7 @@ class Config:
 
 
 class _Layers:
-    """Values by dotted key as far as sources have given them, and what gave each one last."""
+    """Collects values by dotted key from all sources, with the origin of each."""
 
     __slots__ = ("home", "origins", "values")
 
@@ -174,7 +174,7 @@ class _Layers:
         return twin
 
     def add(self, values: dict[str, object], *, origin: str, directory: str) -> None:
-        """Lay values over what is there; their relative paths start at the directory."""
+        """Override earlier values; relative paths start at the directory."""
         for key in ("database", "lock_dir", "log"):
             if key in values and values[key] not in settings.LOGS:
                 values[key] = self._placed(str(values[key]), key, origin=origin, directory=directory)
@@ -213,7 +213,7 @@ def load(*, file: str | None = None, database: str | None = None, environ: Mappi
 
 
 def from_database(url: str) -> Config:
-    """The defaults with this database, from no file and no environment. Raises ConfigError."""
+    """Make a config of the defaults and this database, without file and environment. Raises ConfigError."""
     layers = _Layers(_home(os.environ))
     values = settings.read({"database": url}, where="given")
     layers.add(values, origin="given", directory="")
@@ -230,7 +230,7 @@ def _add_environment(layers: _Layers, environ: Mapping[str, str]) -> None:
 
 
 def misspelt(environ: Mapping[str, str] | None = None) -> list[str]:
-    """A sentence on each variable in the environment that is ignored, and looks like one that isn't."""
+    """Write a warning for each ignored variable whose name resembles a setting's."""
     environ = os.environ if environ is None else environ
     known = {*_VARIABLES, *map(_variable, settings.BY_DOTTED_KEY)}
     others = [name for name in environ if name.startswith(_OURS) and name not in known]
@@ -311,13 +311,13 @@ def why_untrusted(path: str, status: os.stat_result) -> str | None:
 
 
 def others_write(status: os.stat_result) -> bool:
-    """Whether its mode lets others write to it; the caller's own group is no other, nor is root's."""
+    """Tell whether its mode lets others write to it; the caller's own group and root's don't count."""
     others = stat.S_IWOTH if status.st_gid in (0, os.getegid()) else stat.S_IWGRP | stat.S_IWOTH
     return bool(status.st_mode & others)
 
 
 def require_owner(config: Config, command: str) -> None:
-    """Raise ConfigError where the SQLite database belongs to another user than the one who would run its jobs.
+    """Raise ConfigError if the SQLite database belongs to another user than the one who would run its jobs.
 
     Jobs would run with the wrong user's rights, and leave lock files that the owner can't open.
     """
@@ -325,13 +325,13 @@ def require_owner(config: Config, command: str) -> None:
     try:
         owner = os.geteuid() if path is None else os.stat(path).st_uid
     except OSError:
-        return  # a new queue, or one that opening it says more of
+        return  # a new queue, or opening it raises the error
     if owner != os.geteuid():
         raise ConfigError(f"{path}: this queue belongs to {_whose(owner, command)}")
 
 
 def owner_of(path: str) -> str | None:
-    """The owner of a file where that is another user, and how to become them; None where it is this user's."""
+    """Name another user who owns a file, and the way to become them; None if it is this user's."""
     try:
         owner = os.stat(path).st_uid
     except OSError:
@@ -358,7 +358,7 @@ def _user(uid: int) -> str:
 
 
 def _table(path: str, data: bytes) -> dict[str, object] | None:
-    """The settings in a file; None for a pyproject.toml that has no [tool.cronq]."""
+    """Read the settings of a file; None for a pyproject.toml without [tool.cronq]."""
     if os.path.basename(path) != _PYPROJECT:
         return _parsed(path, data)
     if b"cronq" not in data:
@@ -390,7 +390,7 @@ def _parsed_in_full(text: str) -> dict[str, object]:
 
 
 def _home(environ: Mapping[str, str]) -> str | None:
-    """The home directory; from the password database where cron or a container gives no HOME."""
+    """Return the home directory; from the password database if HOME is not set."""
     if environ.get("HOME", "").startswith("/"):
         return environ["HOME"].rstrip("/")
     import pwd
@@ -417,7 +417,7 @@ def _absolute(path: str, *, directory: str, home: str | None) -> str:
 
 
 def _could_own(directory: str) -> bool:
-    """Whether a directory is this user's alone, or could be made by them."""
+    """Tell whether a directory belongs to this user only, or can be made by them."""
     try:
         status = os.lstat(directory)
     except FileNotFoundError:

@@ -1,8 +1,8 @@
-"""Each key of the configuration: what is expected of its value, in words and as a check.
+"""Define the keys of the configuration: the check of each value, and the words for errors.
 
-A check gets the value as TOML gives it and returns it as cronq uses it (durations in
-seconds, memory in bytes), or raises ValueError, with a reason where there is more to say
-than what is expected. A value that may hold a password is never quoted in an error.
+A check gets the value from TOML and returns it converted (durations in seconds, memory in
+bytes), or raises ValueError, with a reason if the expectation isn't enough. A value that may
+hold a password is never quoted in an error.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TABLES = ("retry", "tasks", "events", "schedules")
 """The tables of cronq.toml."""
 
 LOGS = ("stderr", "syslog")
-"""Where the log may go besides into a file."""
+"""The destinations of the log other than a file."""
 
 LONGEST_PREFIX = 32
 LONGEST_NAME = 100
@@ -42,9 +42,9 @@ _QUOTE_AT_MOST = 80
 
 
 class Setting:
-    """One key's expectation: `expected` completes the sentence "expected …", `check` decides.
+    """One key: `check` converts its value, `expected` completes the error "expected …".
 
-    `from_text` makes of an environment variable what TOML would have given.
+    `from_text` converts an environment variable to the value that TOML would have.
     """
 
     __slots__ = ("check", "expected", "from_text", "secret")
@@ -63,7 +63,7 @@ class Setting:
         self.secret = secret
 
     def convert(self, value: object, *, key: str, where: str) -> object:
-        """The value as cronq uses it. Raises ConfigError naming source, key and what was expected."""
+        """Check and convert a value. Raises ConfigError with source, key and expectation."""
         try:
             return self.check(value)
         except ValueError as error:
@@ -72,7 +72,7 @@ class Setting:
 
 
 def read(table: Mapping[str, object], *, where: str) -> dict[str, object]:
-    """Check a whole table of settings; the keys of [retry] come back as `retry.base` and so on.
+    """Check a table of settings; the keys of [retry] are returned as `retry.base` and so on.
 
     Raises ConfigError for an unknown key, a wrong type or a bad value.
     """
@@ -94,7 +94,7 @@ def read(table: Mapping[str, object], *, where: str) -> dict[str, object]:
 
 
 def read_text(key: str, text: str, *, where: str) -> object:
-    """Check one setting given as text, as environment variables are; `key` is dotted for [retry]."""
+    """Check one setting from an environment variable; `key` is dotted for [retry]."""
     setting = BY_DOTTED_KEY[key]
     return setting.convert(setting.from_text(text), key=key, where=where)
 
@@ -142,7 +142,7 @@ def _table(value: object, *, key: str, where: str) -> dict[str, object]:
 def _refuse_unknown(name: str, known: Iterable[str], *, key: str, where: str) -> None:
     if name in known:
         return
-    import difflib  # here, not above: only needed on the way out
+    import difflib  # here, not above: only needed for errors
 
     known = sorted(known)
     near = difflib.get_close_matches(name.lower().replace("-", "_"), known, n=1)
@@ -151,7 +151,7 @@ def _refuse_unknown(name: str, known: Iterable[str], *, key: str, where: str) ->
 
 
 def quoted(name: str) -> str:
-    """The name as TOML takes it for a key."""
+    """Quote a name as a TOML key if necessary."""
     bare = name.replace("_", "").replace("-", "")
     return name if bare.isalnum() and bare.isascii() else '"' + repr(name)[1:-1] + '"'
 
@@ -207,7 +207,7 @@ def _duration(*, positive: bool = False) -> Setting:
 
 
 def parse_memory(value: object) -> int:
-    """Bytes in `512M`, `1G` or a number. Raises ValueError."""
+    """Return the bytes in `512M`, `1G` or a number. Raises ValueError."""
     unit = 1
     if isinstance(value, str):
         unit = _MEMORY_UNITS.get(value[-1:].upper(), 1)
@@ -224,7 +224,7 @@ def _bool(value: object) -> object:
 
 
 def choice(*allowed: str) -> Setting:
-    """A setting that is one of these words."""
+    """Make a setting that is one of these words."""
 
     def check(value: object) -> str:
         if value not in allowed or not isinstance(value, str):
@@ -425,4 +425,4 @@ BY_DOTTED_KEY: dict[str, Setting] = SETTINGS | {f"retry.{name}": setting for nam
 """The keys that an environment variable can set: CRONQ_JOBS for jobs, CRONQ_RETRY_BASE for retry.base."""
 
 KEYS = (*BY_DOTTED_KEY, *TABLES[1:])
-"""All that has a value and an origin."""
+"""All keys that have a value and an origin."""

@@ -1,9 +1,9 @@
-"""Plain TOML, read at once; everything beyond it is left to tomllib.
+"""Read plain TOML quickly; anything else is left to tomllib.
 
 Importing tomllib takes as long as starting Python, and cron starts cronq every minute.
-A `cronq.toml` hardly ever needs more than this reads: headers, comments, and on one line
-a string, a list of strings, a number or a bool. Whatever else stands in a file, mistakes
-included, gives None, and tomllib reads (or refuses) the whole of it.
+Most files need only this: headers, comments, and on one line a string, a list of strings, a
+number or a bool. For a file with anything else, mistakes included, it returns None, and tomllib
+reads (or refuses) the whole file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class _NotPlain(Exception):
 
 
 def loads(text: str) -> dict[str, object] | None:
-    """What `tomllib.loads` gives for the text, or None if the text is not plain."""
+    """Return what `tomllib.loads` returns for the text, or None if the text is not plain."""
     table = root = dict[str, object]()
     try:
         for line in text.split("\n"):

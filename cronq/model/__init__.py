@@ -1,1 +1,1 @@
-"""Values and pure rules: job, states, outcome, settlement, retry policy, selection. No I/O."""
+"""Define values and pure rules without I/O: job, states, outcome, settlement, retry policy, selection."""

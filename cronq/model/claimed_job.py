@@ -1,7 +1,6 @@
-"""A job under lease, in the form in which a child is handed it, and what can be said of it.
+"""Define a claimed job and its states, apart from cronq.model.job, which imports more.
 
-What runs jobs imports this much and no more of cronq.model.job, which has all of these too: serve-inetd
-pays for each class with each job.
+Each job of serve-inetd imports this, and would pay for each further class.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ COMMAND_TASK = "command"
 
 
 class State(StrEnum):
-    """Where a job stands; see docs/lifecycle.md for the drawing."""
+    """The state of a job; docs/lifecycle.md has a drawing."""
 
     SCHEDULED = "scheduled"
     READY = "ready"
@@ -35,7 +34,7 @@ UNFINISHED = frozenset(State) - ENDED
 
 
 class Claimed(NamedTuple):
-    """A job under lease, as it is handed to a child: the fields in the claim's column order."""
+    """A job under lease, as it is sent to a child; fields in the claim's column order."""
 
     id: int
     token: int
@@ -62,7 +61,7 @@ class Claimed(NamedTuple):
     state: str = State.RUNNING.value
     """`running`, or `blocked` for a job that follows the holder of its group in the same claim."""
     scheduled_for: str | None = None
-    """The due time that a schedule made it for: `2026-03-29T03:00:00+02:00[Europe/Prague]`."""
+    """The due time of its schedule: `2026-03-29T03:00:00+02:00[Europe/Prague]`."""
 
 
 class Failure(NamedTuple):

@@ -1,4 +1,4 @@
-"""A job as people see it, its states, and what may follow what."""
+"""Define a job, its states, and the transitions between them."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ class NewJob(NamedTuple):
 
 
 class Enqueued(NamedTuple):
-    """The id of an enqueued job; `existing` when a unique twin was found instead."""
+    """The id of an enqueued job; `existing` if an unfinished job had its unique key."""
 
     id: int
     existing: bool
 
 
 class Attempt(NamedTuple):
-    """One try that did not succeed, as kept in the history of a job."""
+    """One attempt that did not succeed, from the history of a job."""
 
     number: int
     outcome: str
@@ -89,7 +89,7 @@ class Attempt(NamedTuple):
     stderr: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The attempt under its documented field names."""
+        """Return the attempt with its documented field names."""
         return {
             "number": self.number,
             "outcome": self.outcome,
@@ -105,9 +105,9 @@ class Attempt(NamedTuple):
 
 
 class Job:
-    """One request to run a task, as the store knows it. Times are aware datetimes in UTC.
+    """A stored job. Times are aware datetimes in UTC.
 
-    A value: equal to another one that shows the same, and not to be changed.
+    An immutable value: jobs with equal fields are equal.
     """
 
     _fields: ClassVar[tuple[str, ...]]
@@ -146,18 +146,18 @@ class Job:
     cpu_time: float | None
     schedule: str | None
     scheduled_for: datetime | None
-    """The due time of its schedule that it was enqueued for, in the schedule's zone."""
+    """The due time of its schedule, in the schedule's zone; None for other jobs."""
     existing: bool
-    """True on the value that `enqueue` returns when a unique twin was found."""
+    """True on a value that `enqueue` returns if an unfinished job had its unique key."""
 
     def __init__(self, **fields: Any) -> None:
         vars(self).update(_NOT_RUN_YET, **fields)
 
     @classmethod
     def known_later(cls, job_id: int, fields: Callable[[], Mapping[str, Any]]) -> Job:
-        """A job of which only the id is known; `fields` gives all when somebody looks at another one.
+        """Make a job with its id; `fields` is called when another field is read.
 
-        Most programs don't look at what `enqueue` returns, and it costs as much as storing the row.
+        Most programs don't read what `enqueue` returns, and making it costs as much as storing the row.
         """
         job = cls.__new__(cls)
         known = vars(job)
@@ -192,22 +192,22 @@ class Job:
         return self._asdict()
 
     def _asdict(self) -> dict[str, Any]:
-        """All fields by name."""
+        """Return all fields by name."""
         return {name: getattr(self, name) for name in self._fields}
 
     def _replace(self, **fields: Any) -> Job:
-        """The same job with other values in these fields."""
+        """Return a copy with other values in these fields."""
         return Job(**{**self._asdict(), **fields})
 
     @property
     def duration(self) -> float | None:
-        """Seconds between start and end of the last attempt; 0 where the clock was set back in between."""
+        """Seconds between start and end of the last attempt; 0 if the clock was set back meanwhile."""
         if self.started_at is None or self.finished_at is None:
             return None
         return max(0.0, (self.finished_at - self.started_at).total_seconds())
 
     def to_json(self) -> dict[str, Any]:
-        """The job under its documented field names; what is not known is None, never missing."""
+        """Return the job with its documented field names; unknown values are None, never missing."""
         return {
             "id": self.id,
             "queue": self.queue,
@@ -252,7 +252,7 @@ _NOT_RUN_YET: Mapping[str, Any] = {
     "warnings": (),
     "existing": False,
 }
-"""What a job shows that has not been tried."""
+"""The fields of a job without attempts."""
 
 
 def _iso(when: datetime | None) -> str | None:

@@ -1,4 +1,4 @@
-"""How an attempt ended, as a value, and what that means for the job."""
+"""Define the outcome of an attempt, and the next state that it gives the job."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ UNKNOWN_TASK_PATIENCE = 3600.0
 
 
 class Outcome(NamedTuple):
-    """How one attempt ended.
+    """The outcome of one attempt.
 
-    `kind` is success, warning, error, timeout, crashed or snoozed, and empty for an attempt
-    that made no statement about success (skipped, given back). `verdict` is what the task, or
-    the runner, said beyond that: fail, retry, snooze, unknown, refused, skip, release, cancel,
+    `kind` is success, warning, error, timeout, crashed or snoozed, and empty for an attempt that
+    neither succeeded nor failed (skipped, released). `verdict` is a decision of the task or
+    the runner beyond that: fail, retry, snooze, unknown, refused, skip, release, cancel,
     rescue (its runner was killed), interrupted (the host or the lease was lost: no fault of the job).
     Instants in microseconds, `delay` and `cpu_time` in seconds, memory in bytes; `result`
     is JSON text.
@@ -54,7 +54,7 @@ class Outcome(NamedTuple):
 
 
 class Next(NamedTuple):
-    """What becomes of the job: its state, when it is due (None: unchanged), whether the attempt counts."""
+    """The job's next state, when it is due (None: unchanged), and whether the attempt counts."""
 
     state: State
     available_at: int | None = None
@@ -66,7 +66,7 @@ FINISHED = Next(State.FINISHED)
 
 
 class Settlement(NamedTuple):
-    """One ended attempt, ready to be written."""
+    """An ended attempt with the job's next state, to be written."""
 
     job: Claimed
     outcome: Outcome
@@ -76,7 +76,7 @@ class Settlement(NamedTuple):
 
 
 def next_state(job: Claimed, outcome: Outcome, policy: Policy, *, chance: float) -> Next:  # noqa: PLR0911 - a table
-    """The job's next state after this outcome. Pure: `chance` in [0, 1) is the jitter's dice."""
+    """Decide the job's next state after this outcome; `chance` in [0, 1) decides the jitter."""
     match outcome.kind, outcome.verdict:
         case (("success" | "warning"), _):
             return FINISHED
@@ -97,7 +97,7 @@ def next_state(job: Claimed, outcome: Outcome, policy: Policy, *, chance: float)
 
 
 def is_own_crash(outcome: Outcome) -> bool:
-    """Whether the process died while it ran this job, so that the job may be what kills it."""
+    """Tell whether the process died while it ran this job, which may have killed it."""
     return outcome.kind == "crashed" and outcome.verdict in {"", "rescue"}
 
 
@@ -140,7 +140,7 @@ def _waiting(job: Claimed, outcome: Outcome, policy: Policy) -> Next:
 
 
 def _not_here(job: Claimed, outcome: Outcome) -> Next:
-    """Asked again each minute: for ever where it isn't allowed, for an hour where its task isn't known."""
+    """Retry each minute: without an end if it isn't allowed, for an hour if its task isn't known."""
     since = job.unknown_since or outcome.finished_at
     if outcome.verdict == "unknown" and outcome.finished_at - since >= UNKNOWN_TASK_PATIENCE * SECOND:
         return Next(State.FAILED, error=outcome.error)

@@ -1,6 +1,6 @@
-"""Text from jobs, databases and callers made safe for terminals, logs and mails: control characters are spelt out.
+"""Escape control characters in text from jobs, databases and clients, for terminals, logs and mails.
 
-Every way out uses these functions: stdout and stderr, tables, the log, the system's log, notices, metrics.
+All output uses these functions: stdout and stderr, tables, the log, the system's log, notices, metrics.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ _JSON_ESCAPES = {code: _json_escape(code) for code in _CONTROLS if code >= 0x7F}
 
 
 def safe(text: str) -> str:
-    """The text with control characters spelt out; line feeds and tabs stay."""
+    """Escape control characters in a text; line feeds and tabs stay."""
     return _whole(text).translate(_ESCAPES)
 
 
 def one_line(text: str) -> str:
-    """The text on one line, control characters and line breaks spelt out."""
+    """Escape control characters and line breaks in a text."""
     return _whole(text.strip()).translate(_LINE_ESCAPES)
 
 
 def safe_json(document: str) -> str:
-    """A JSON document with the control characters that JSON lets through in JSON's own escapes."""
+    """Escape the control characters that JSON allows in a JSON document."""
     return document.translate(_JSON_ESCAPES)
 
 
 def _whole(text: str) -> str:
-    """A lone surrogate, as in a file name that isn't UTF-8, can't be written anywhere."""
+    """Escape lone surrogates, as in file names that aren't UTF-8: they can't be written."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

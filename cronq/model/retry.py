@@ -1,4 +1,4 @@
-"""When a failed attempt is tried again."""
+"""Decide when a failed attempt is retried."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Policy(NamedTuple):
-    """All that decides what follows an attempt, resolved for one task. Durations in seconds."""
+    """The rules that decide what follows an attempt, resolved for one task. Durations in seconds."""
 
     base: float = 60.0
     cap: float = 960.0
@@ -29,28 +29,28 @@ class Policy(NamedTuple):
 
 _USUAL = Policy()._asdict()
 UNREADABLE = (ValueError, TypeError, RecursionError)
-"""What `overrides` raises for text that nobody meant."""
+"""What `overrides` raises for text that can't be read."""
 
 _LONGEST = 1e10
 """Seconds."""
 
 
 def delay(attempt: int, policy: Policy, *, chance: float) -> float:
-    """Seconds from the end of attempt n to the next: base, doubling up to cap, plus up to jitter.
+    """Return the seconds from the end of attempt n to the next: base, doubling up to cap, plus up to jitter.
 
-    `chance` in [0, 1) decides the jitter, which only ever adds.
+    `chance` in [0, 1) decides the jitter.
     """
     doubled = policy.base * 2.0 ** min(attempt - 1, 62)
     return min(doubled, policy.cap) * (1 + policy.jitter * chance)
 
 
 def due_again(ended_at: int, seconds: float) -> int:
-    """The instant `seconds` after an attempt's end."""
+    """Return the instant `seconds` after an attempt's end."""
     return ended_at + round(seconds * SECOND)
 
 
 class Policies:
-    """Resolved rules, kept for each task."""
+    """Resolves the rules of jobs, and caches them for each task."""
 
     def __init__(self, config: Config, registry: Registry) -> None:
         self._config = config
@@ -58,14 +58,14 @@ class Policies:
         self._by_task: dict[str, Policy] = {}
 
     def of(self, job: Claimed) -> Policy:
-        """The rules for one job."""
+        """Return the rules for one job."""
         policy = self._by_task.get(job.task)
         if policy is None:
             policy = self._by_task[job.task] = self._resolve(job.task)
         return _overridden(policy, job.retry) if job.retry else policy
 
     def time_limit(self, job: Claimed) -> float:
-        """Seconds the job may run."""
+        """Return the seconds that the job may run."""
         limit: Any = job.time_limit
         if limit is None or not isinstance(limit, int | float) or not 0 < limit < _LONGEST:  # written by hand
             return self.of(job).time_limit
@@ -88,7 +88,7 @@ class Policies:
 
 
 def overrides(text: str) -> dict[str, Any]:
-    """What one job was given for itself. Raises UNREADABLE for what isn't that."""
+    """Read the retry options of one job. Raises UNREADABLE if they can't be read."""
     chosen: dict[str, Any] = dict(json.loads(text))
     for name, value in chosen.items():
         usual = _USUAL.get(name)
@@ -102,7 +102,7 @@ def overrides(text: str) -> dict[str, Any]:
 
 
 def _overridden(policy: Policy, text: str) -> Policy:
-    """The executor fails a job whose own rules can't be read; whoever else asks gets its task's."""
+    """Apply a job's own options; unreadable ones are ignored here, and the executor fails the job."""
     try:
         return policy._replace(**overrides(text))
     except UNREADABLE:

@@ -1,4 +1,4 @@
-"""Which jobs: what a runner may claim, and what a person looks at or changes."""
+"""Select jobs: those that a runner may claim, and those that a command shows or changes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Filter(NamedTuple):
-    """What a runner claims.
+    """The jobs that a runner may claim.
 
     `queues` are exact names, globs, and `!name` (or `!glob`) to leave out, in the order of
     preference that `weighted` turns into weights 1/rank. Priorities are inclusive.
@@ -25,12 +25,12 @@ class Filter(NamedTuple):
     highest: int = PRIORITIES.stop - 1
 
     def admitted(self, queues: Iterable[str]) -> list[str]:
-        """Those of the queues that this filter lets through, best rank first."""
+        """Return the queues that this filter admits, best rank first."""
         ranked = [(self._rank(queue), queue) for queue in queues]
         return [queue for rank, queue in sorted(r for r in ranked if r[0] is not None)]
 
     def admits(self, queue: str) -> bool:
-        """Whether this filter lets the queue through."""
+        """Tell whether this filter admits the queue."""
         return self._rank(queue) is not None
 
     def _rank(self, queue: str) -> int | None:
@@ -42,7 +42,7 @@ class Filter(NamedTuple):
         return next((rank for rank, pattern in enumerate(wanted) if _matches(queue, pattern)), None)
 
     def __str__(self) -> str:
-        """The filter as one line, the same for the same filter: names its lock file."""
+        """Write the filter on one line, the same for equal filters; it names the lock file."""
         return f"queues={','.join(self.queues)} weighted={self.weighted} {self.lowest}-{self.highest}"
 
 
@@ -51,7 +51,7 @@ def _matches(queue: str, pattern: str) -> bool:
 
 
 def parse_priorities(text: str) -> tuple[int, int]:
-    """The inclusive range in `10`, `20-40`, `25-` or `-20`. Raises InvalidInput."""
+    """Parse the inclusive range in `10`, `20-40`, `25-` or `-20`. Raises InvalidInput."""
     low, dash, high = text.partition("-")
     lowest = _priority(low or str(PRIORITIES.start))
     highest = _priority((high or str(PRIORITIES.stop - 1)) if dash else low)
@@ -70,18 +70,18 @@ SORTS = (
     "id", "state", "queue", "task", "priority", "attempts", "created", "due", "started", "ended", "when", "duration",
     "memory",
 )  # fmt: skip
-"""What jobs can be sorted by; with `-` before it the other way round. `when` is their last event."""
+"""The sort keys of jobs; `-` before one reverses it. `when` is their last event."""
 
 _PATTERN = frozenset("*?[")
 
 
 def has_patterns(queues: Iterable[str]) -> bool:
-    """Whether there are globs or exclusions among names of queues."""
+    """Tell whether there are globs or exclusions among names of queues."""
     return any(queue.startswith("!") or not _PATTERN.isdisjoint(queue) for queue in queues)
 
 
 class Selection(NamedTuple):
-    """Jobs that a person means: every field given must match, an empty field matches all."""
+    """The jobs that a command's options select: each given field must match, an empty one matches all."""
 
     states: frozenset[str] = frozenset()
     queues: tuple[str, ...] = ()

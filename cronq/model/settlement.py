@@ -1,4 +1,4 @@
-"""The rule that turns an attempt's outcome into what is written to its job."""
+"""Turn an attempt's outcome into the settlement that is written to its job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def settlement(job: Claimed, outcome: Outcome, policies: Policies, chance: Callable[[], float]) -> Settlement:
-    """What an outcome means for its job, ready to be written. `chance` gives the share of the jitter, from 0 to 1."""
+    """Make the settlement of an outcome. `chance` returns the share of the jitter, from 0 to 1."""
     if outcome.kind == "success":
         return Settlement(job, outcome, FINISHED)
     policy = policies.of(job)
@@ -25,5 +25,5 @@ def settlement(job: Claimed, outcome: Outcome, policies: Policies, chance: Calla
 
 
 def not_started(outcome: Outcome) -> bool:
-    """Whether the child gave the job back without having begun it."""
+    """Tell whether the child returned the job without having begun it."""
     return outcome.verdict == "release" and not outcome.kind

@@ -1,1 +1,1 @@
-"""What a task is: registry, callables, parameters, argument types, serialisation."""
+"""Define tasks: registry, callables, parameters, argument types, serialisation."""

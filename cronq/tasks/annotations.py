@@ -1,7 +1,7 @@
-"""What a parameter's annotation says about a value: does it fit, and how does it become one that does.
+"""Check a value against a parameter's annotation, and convert it.
 
-Exact types and the usual containers are decided here. pydantic is imported only for a
-value that this doesn't settle, such as a dict for a dataclass or a string for a datetime.
+Exact types and the usual containers are handled here. pydantic is imported only for other
+values, such as a dict for a dataclass or a string for a datetime.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SHORT = 60
 
 
 class MisfitError(Exception):
-    """A value, or a set of arguments, that doesn't fit; the text says why."""
+    """A value, or a set of arguments, doesn't fit; the text is the reason."""
 
 
 class Annotation:
@@ -38,12 +38,12 @@ class Annotation:
     def __init__(self, hint: object = Any) -> None:
         self.hint = hint
         self.exact = _exact_types(hint)
-        """Types whose values fit without a further look."""
+        """Types whose values fit without further checks."""
         self._fits = _check_for(hint)
         self._adapter: TypeAdapter[object] | None = None
 
     def convert(self, value: object) -> object:
-        """The value as the annotation wants it: itself when it fits. Raises MisfitError."""
+        """Convert the value to the annotation's type; returns itself if it fits. Raises MisfitError."""
         if self.hint in _ANYTHING:
             return _came_as_it_was(value)
         return value if self._fits(value) else self._validated(value)
@@ -72,7 +72,7 @@ class Annotation:
 
 
 def describe(hint: object) -> str:
-    """The annotation as its author would write it."""
+    """Write the annotation as in source code."""
     if isinstance(hint, str):
         return hint
     if isinstance(hint, type):
@@ -81,7 +81,7 @@ def describe(hint: object) -> str:
 
 
 def resolve_hints(raw: Mapping[str, object], scope: dict[str, object]) -> dict[str, object]:
-    """The annotations with strings evaluated in the module's names; what can't be is Any."""
+    """Evaluate annotations that are strings in the module's names; one that can't be evaluated becomes Any."""
     try:
         return _evaluated(raw, scope)
     except Exception:  # an annotation may hold any expression

@@ -1,4 +1,4 @@
-"""What a task runs: a function, a class with `perform`, or a method found by its importable name."""
+"""The callable of a task: a function, a class with `perform`, or a method found by its importable name."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ class Target(NamedTuple):
 
     function: Function
     owner: type | None = None
-    """Made without arguments for each attempt; the function is its method then."""
+    """Instantiated without arguments for each attempt; the function is its method then."""
     has_steps: bool = False
     """Whether `before` and `after` of the owner belong to it."""
 
     @property
     def place(self) -> str:
-        """Where it is defined: `shop.jobs.send_mail (/srv/shop/jobs.py:12)`."""
+        """The name and line of its definition: `shop.jobs.send_mail (/srv/shop/jobs.py:12)`."""
         return f"{self._named.__module__}.{self._named.__qualname__} ({self._line})"
 
     def is_same(self, other: Target) -> bool:
-        """Whether both are one callable."""
+        """Tell whether both are the same callable."""
         return (self.owner, inspect.unwrap(self.function)) == (other.owner, inspect.unwrap(other.function))
 
     def reads_like(self, other: Target) -> bool:
-        """Whether both have one name in one file: definitions of one callable, if its module was loaded twice."""
+        """Tell whether both have the same name in the same file, as after a module was loaded twice."""
         return (self._file, self._named.__qualname__) == (other._file, other._named.__qualname__)
 
     @property
@@ -59,7 +59,7 @@ class Target(NamedTuple):
         return self._line.rpartition(":")[0]
 
     def run(self, args: Sequence[object], kwargs: dict[str, object], warn: Warn) -> object:
-        """Call it, an `async def` included; `warn` is told of an error in `after`."""
+        """Call it, also an `async def`; `warn` is called with an error in `after`."""
         if self.owner is None:
             result = self.function(*args, **kwargs)
             return _awaited(result) if type(result) is CoroutineType else result
@@ -79,7 +79,7 @@ class Target(NamedTuple):
 
 
 class _Loop:
-    """One event loop for all the async steps of an attempt, made when the first one needs it."""
+    """One event loop for all async steps of an attempt, made at the first one."""
 
     def __init__(self) -> None:
         self._runner: asyncio.Runner | None = None
@@ -112,12 +112,12 @@ def _step(instance: object, name: str) -> object:
 def _run_after(instance: object, loop: _Loop, warn: Warn) -> None:
     try:
         loop.finish(_step(instance, "after"))
-    except (Exception, TimeLimitExceeded) as error:  # the work is done: don't run it again
+    except (Exception, TimeLimitExceeded) as error:  # the work is done and must not be retried
         warn(f"after: {type(error).__name__}: {error}")
 
 
 def of(target: Function | type) -> Target:
-    """The target in a function or a class with `perform`. Raises ConfigError for anything else."""
+    """Make the target of a function or a class with `perform`. Raises ConfigError for anything else."""
     found = _of_class(target) if isinstance(target, type) else Target(target)
     if not isinstance(target, type) and not inspect.isroutine(inspect.unwrap(target)):
         message = "is not a function or a class with a method perform; what is called otherwise is called in a function"
@@ -148,23 +148,22 @@ def _needs_arguments(owner: type) -> bool:
 
 
 def is_allowed(name: str, allow: Sequence[str]) -> bool:
-    """Whether `module:Qual.name` lies under one of the prefixes, matched at whole words only."""
+    """Tell whether `module:Qual.name` has one of the prefixes, compared by whole words."""
     return any(name == prefix or name.startswith((f"{prefix}.", f"{prefix}:")) for prefix in allow)
 
 
 def is_importable_name(name: str) -> bool:
-    """Whether this reads `module:Qual.name` with no part that is private."""
+    """Tell whether the name has the form `module:Qual.name` without private parts."""
     module, _, path = name.partition(":")
     parts = [*module.split("."), *path.split(".")]
     return all(part.isidentifier() and not part.startswith("_") for part in parts)
 
 
 def load(name: str, allow: Sequence[str]) -> Target:
-    """The function, or the method of a class, that `module:function` or `module:Class.method` stands for.
+    """Import the function or method named `module:function` or `module:Class.method`.
 
-    What comes from a place that isn't allowed doesn't count: what the module merely imported, what a class
-    inherits, modules and instances. Raises UnknownTask when there is no such thing; errors inside the
-    module pass through.
+    Refuses names that the module only imports or that a class inherits from elsewhere, modules and
+    instances. Raises UnknownTask if there is no such callable, and the module's own errors.
     """
     module_name, _, path = name.partition(":")
     first, *rest = path.split(".")
@@ -196,7 +195,7 @@ def _member(module: ModuleType, part: str, name: str) -> object:
 
 
 def _method(owner: type, part: str, name: str, allow: Sequence[str]) -> Target:
-    """A method that the class, or an allowed one of its bases, defines itself."""
+    """Find a method that the class, or an allowed base class, defines itself."""
     definer = next((base for base in owner.__mro__ if part in vars(base)), None)
     if definer is None:
         raise _unknown(name, f"{owner.__qualname__} has no {part}")

@@ -1,4 +1,4 @@
-"""Where a task was declared: tells two callables under one name from one whose module was loaded again."""
+"""Record where a task was declared, to tell two callables with one name from a module that was loaded again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Declaration(NamedTuple):
-    """The line that declares, and the load of the module that is under way meanwhile."""
+    """The declaring line, and the load of the module in which it runs."""
 
     line: str
     module: str
@@ -20,12 +20,12 @@ class Declaration(NamedTuple):
     """Another object each time the module is imported or reloaded."""
 
     def is_again(self, other: Declaration) -> bool:
-        """Whether the same module declares once more because it was loaded once more."""
+        """Tell whether the same module declares again because it was loaded again."""
         return self.module == other.module and self.load is not other.load
 
 
 def here() -> Declaration:
-    """The declaration that is under way: the nearest line outside of cronq, and the module that is being run."""
+    """Find the current declaration: the nearest line outside of cronq, and the module that is being loaded."""
     frames = [frame for frame in _callers() if not str(frame.f_globals.get("__name__")).startswith("cronq.")]
     nearest = frames[0]
     # A decorator of another module may declare for the one that is being loaded.

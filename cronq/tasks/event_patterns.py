@@ -1,4 +1,4 @@
-"""Names of events and the patterns that tasks subscribe with, as in AMQP.
+"""Match names of events against the patterns of subscriptions, as in AMQP.
 
 Words are split by dots. In a pattern `*` stands for exactly one word, `#` for any
 number of words, none included.
@@ -10,7 +10,7 @@ from cronq.errors import ConfigError, InvalidInput
 
 
 def matches(pattern: str, event: str) -> bool:
-    """Whether the event's name fits the pattern."""
+    """Tell whether the event's name fits the pattern."""
     words = event.split(".")
     reached = {0}
     for part in pattern.split("."):

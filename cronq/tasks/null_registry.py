@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class _NoTasks:
-    """Knows no task and has no hooks."""
+    """Has no tasks and no hooks."""
 
     def __init__(self) -> None:
         self.hooks: dict[str, list[Callable[..., object]]] = defaultdict(list)
 
     def get(self, name: str) -> None:
-        """No task has this name."""
+        """Return None."""
 
     def resolve(self, name: str) -> NoReturn:
         """Raise UnknownTask."""

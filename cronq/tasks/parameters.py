@@ -1,4 +1,4 @@
-"""A task's parameters: arguments bound by name when enqueued, converted and spread when called."""
+"""Bind a task's arguments by name when a job is enqueued, and convert them for the call."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 _SHAPES = 64
-"""Names and types of arguments that are remembered to fit, so that the usual call is checked by one look-up."""
+"""Combinations of names and types that are known to fit: most calls are checked by one look-up."""
 
 _NO_TYPES: frozenset[type] = frozenset()
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
@@ -32,7 +32,7 @@ class Parameters:
         self._rest = _name_of_kind(self._all, Parameter.VAR_POSITIONAL)
         self._extra = _name_of_kind(self._all, Parameter.VAR_KEYWORD)
         self._ambiguous = self._rest if self._extra and len(self._all) == len((self._rest, self._extra)) else None
-        """In a wrapper that takes anything: a name that may be meant for an argument of what it wraps."""
+        """In a wrapper that takes any arguments: a name that may be one of the wrapped callable's."""
         self._known = frozenset(each.name for each in self._all) - {self._extra}
         self._required = frozenset(each.name for each in self._all if _is_required(each))
         self._only_by_keyword = not self._rest and all(each.kind is not Parameter.POSITIONAL_ONLY for each in self._all)
@@ -42,7 +42,7 @@ class Parameters:
         self._exact = {name: annotation.exact for name, annotation in self._annotations.items()}
 
     def bind(self, args: Sequence[object], kwargs: Mapping[str, object]) -> dict[str, object]:
-        """The arguments by name, checked but as they were given. Raises MisfitError."""
+        """Return the arguments by name, checked but not converted. Raises MisfitError."""
         if self._ambiguous in kwargs:
             raise MisfitError(self._ambiguity())
         return self._bound(args, kwargs)
@@ -57,7 +57,7 @@ class Parameters:
         return arguments
 
     def bind_stored(self, args: Sequence[object], kwargs: Mapping[str, object]) -> str:
-        """The arguments by name, checked, as JSON. Raises MisfitError, InvalidInput for what can't be stored."""
+        """Return the arguments by name as JSON. Raises MisfitError, and InvalidInput if one can't be stored."""
         if self._ambiguous in kwargs:
             raise MisfitError(self._ambiguity())
         arguments = self._named(args, kwargs) if args else kwargs
@@ -82,7 +82,7 @@ class Parameters:
         return dict(self.converted(fields))
 
     def converted(self, arguments: Mapping[str, object]) -> Mapping[str, object]:
-        """The arguments with each value as its annotation wants it. Raises MisfitError."""
+        """Convert each argument to its annotation's type. Raises MisfitError."""
         exact = self._exact
         changed = {
             name: self._convert(name, value)
@@ -92,7 +92,7 @@ class Parameters:
         return {**arguments, **changed} if changed else arguments
 
     def spread(self, arguments: Mapping[str, object]) -> tuple[Sequence[object], dict[str, object]]:
-        """The stored arguments, converted, as the call wants them: positional and by keyword."""
+        """Convert stored arguments for the call: positional ones and keywords."""
         self._check_names(arguments)
         named = self.converted(arguments)
         if self._only_by_keyword:
@@ -100,13 +100,13 @@ class Parameters:
         return self._split(dict(named))
 
     def cut(self, fields: Mapping[str, object]) -> dict[str, object]:
-        """The fields that there is a parameter for."""
+        """Return the fields that have a parameter."""
         if self._extra is not None:
             return dict(fields)
         return {name: value for name, value in fields.items() if name in self._known}
 
     def describe(self) -> str:
-        """The parameters as their author would write them: `(to: str, n: int = 3)`."""
+        """Write the parameters as in source code: `(to: str, n: int = 3)`."""
         shown = [each.replace(annotation=_shown(each)) for each in self._all]
         return str(inspect.Signature(shown))
 

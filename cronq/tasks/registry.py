@@ -1,4 +1,4 @@
-"""The tasks a process knows: registered under a name, or importable under an allowed prefix."""
+"""Register the tasks of a process, and import others under allowed prefixes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HOOKS = ("before_job", "after_job", "on_error", "job_metadata", "on_notify", "on
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOptions:
-    """How the jobs of a task are treated; durations in seconds, None means not set here."""
+    """The options of a task's jobs; durations in seconds, None means not set here."""
 
     queue: str | None = None
     priority: int | None = None
@@ -38,7 +38,7 @@ class TaskOptions:
     notify_after: int | None = None
 
     def over(self, fallback: TaskOptions) -> TaskOptions:
-        """These options, with those not set here taken from `fallback`."""
+        """Fill options that are not set here from `fallback`."""
         names = [field.name for field in fields(self)]
         own = {name: value for name in names if (value := getattr(self, name)) is not None}
         return TaskOptions(**{**{name: getattr(fallback, name) for name in names}, **own})
@@ -48,10 +48,10 @@ _NO_OPTIONS = TaskOptions()
 
 
 class Task:
-    """A named callable: its options, its arguments, its call.
+    """A named callable with options; binds arguments and calls it.
 
-    The target is a function, a class with `perform` (and optionally `before` and `after`), or
-    what `targets.load` found. Raises ConfigError for anything that can't be a task.
+    The target is a function, a class with `perform` (and optionally `before` and `after`), or the
+    result of `callables.load`. Raises ConfigError for anything else.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Task:
         return Parameters(self.target.function, skip=0 if self.target.owner is None else 1)
 
     def bind(self, args: Sequence[object], kwargs: Mapping[str, object]) -> dict[str, object]:
-        """The arguments by parameter name, as they are stored.
+        """Return the arguments by parameter name, as they are stored.
 
         `*args` are stored under their parameter's name as a tuple, `**kwargs` under their own.
         Raises InvalidInput, naming task, argument and signature, when they don't fit.
@@ -83,31 +83,31 @@ class Task:
             raise InvalidInput(self._complaint(error)) from None
 
     def bind_stored(self, args: Sequence[object], kwargs: Mapping[str, object]) -> str:
-        """As `bind`, at once as the JSON that is stored."""
+        """As `bind`, but returns JSON."""
         try:
             return self.parameters.bind_stored(args, kwargs)
         except MisfitError as error:
             raise InvalidInput(self._complaint(error)) from None
 
     def bind_text(self, fields: Mapping[str, object]) -> dict[str, object]:
-        """As `bind`, for strings given at a shell: each becomes what its annotation wants."""
+        """As `bind`, for strings from a shell, which are converted to their annotations' types."""
         try:
             return self.parameters.bind_text(fields)
         except MisfitError as error:
             raise InvalidInput(self._complaint(error)) from None
 
     def accepts(self, fields: Mapping[str, object]) -> dict[str, object]:
-        """The fields of an event that the task has parameters for; all with `**kwargs`.
+        """Return the fields of an event that the task has parameters for; all with `**kwargs`.
 
-        Raises InvalidInput when one that it requires is missing, or one doesn't fit.
+        Raises InvalidInput if a required one is missing, or one doesn't fit.
         """
         return self.bind((), self.parameters.cut(fields))
 
     def call(self, arguments: Mapping[str, object], warn: Callable[[str], object] = lambda _: None) -> object:
-        """Run it with stored arguments, converted by annotation; returns what it returns.
+        """Convert stored arguments and call the task; returns its result.
 
-        Raises Fail when the arguments don't fit the signature any more, else what the task
-        raises. `warn` is told of an error in `after`, which doesn't undo the work.
+        Raises Fail if the arguments don't fit the signature any more, and what the task raises.
+        `warn` is called with an error in `after`, which doesn't undo the work.
         """
         try:
             args, kwargs = self.parameters.spread(arguments)
@@ -136,9 +136,9 @@ class Registry:
         self._subscriptions: list[tuple[str, str]] = []
 
     def add(self, task: Task) -> Task:
-        """Register it under its name. Raises ConfigError when the name belongs to another callable.
+        """Register a task. Raises ConfigError if its name belongs to another callable.
 
-        The same one again, from a module that was loaded twice, takes the first one's place.
+        The same callable from a module that was loaded again replaces the first one.
         """
         declared = declaration.here()
         known = self._tasks.get(task.name)
@@ -159,7 +159,7 @@ class Registry:
         raise ConfigError(f"two tasks are named {task.name!r}: {places}{hint}")
 
     def get(self, name: str) -> Task | None:
-        """The task registered under this name."""
+        """Return the task registered under this name, None if there is none."""
         return self._tasks.get(name)
 
     def names(self) -> list[str]:
@@ -167,9 +167,9 @@ class Registry:
         return list(self._tasks)
 
     def resolve(self, name: str) -> Task:
-        """The task of this name, imported if need be.
+        """Return the task of this name, imported if necessary.
 
-        Raises UnknownTask when there is none; an error while importing its module passes through.
+        Raises UnknownTask if there is none, and the errors of importing its module.
         """
         task = self._tasks.get(name) or self._imported.get(name)
         if task is None:
@@ -179,14 +179,14 @@ class Registry:
         return task
 
     def subscribe(self, pattern: str, task: Task) -> None:
-        """Make a registered task run for each event that fits the pattern. Raises ConfigError."""
+        """Subscribe a registered task to events that fit the pattern. Raises ConfigError."""
         event_patterns.check_pattern(pattern)
         self._subscriptions.append((pattern, task.name))
 
     def subscribers(self, event: str, config_events: Mapping[str, Sequence[str]]) -> list[Task]:
-        """The tasks that want this event, each once: subscribed ones, then those of the config.
+        """Return the subscribers of an event, each once: subscribed tasks, then those of the config.
 
-        Raises InvalidInput for what isn't an event's name, UnknownTask for a name in the config.
+        Raises InvalidInput for a wrong event's name, UnknownTask for an unknown task in the config.
         """
         event_patterns.check_event(event)
         configured = [(pattern, name) for pattern, names in config_events.items() for name in names]

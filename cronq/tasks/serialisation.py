@@ -1,10 +1,10 @@
-"""Arguments and results as JSON text, and back as what they were.
+"""Convert arguments and results to JSON and back.
 
-What JSON can't hold is written tagged, `{"$cronq": "datetime", "value": "2026-11-21T08:00:00"}`,
+Values that JSON doesn't have are tagged, `{"$cronq": "datetime", "value": "2026-11-21T08:00:00"}`,
 and comes back as it was: datetime, date, time, timedelta, Decimal, UUID, bytes, set, frozenset
 and tuple. A dict of the user's own that has the key `$cronq` is written as a tagged list of pairs.
 Enums, dataclasses, pydantic models, named tuples and paths are reduced to plain data, from which
-the parameter's annotation restores them. Everything else is refused, naming where it stands.
+the parameter's annotation restores them. Everything else is refused with its position.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class _UnstorableError(Exception):
-    """Carries the way to the value that can't be stored, innermost step first."""
+    """Carries the path to the value that can't be stored, innermost step first."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
@@ -43,9 +43,9 @@ class _UnstorableError(Exception):
 
 
 def dumps(arguments: Mapping[str, object]) -> str:
-    """The arguments of a job as compact JSON.
+    """Convert the arguments of a job to compact JSON.
 
-    Raises InvalidInput naming the parameter, the way inside it (`items[3].when`) and the
+    Raises InvalidInput naming the parameter, the path inside it (`items[3].when`) and the
     type of a value that can't be stored.
     """
     if is_plain(arguments):
@@ -54,12 +54,12 @@ def dumps(arguments: Mapping[str, object]) -> str:
 
 
 def is_plain(arguments: Mapping[str, object]) -> bool:
-    """Whether JSON holds all of them as they are, so that `dump_plain` can write them."""
+    """Tell whether all are plain JSON values, which `dump_plain` can write."""
     return all(type(value) in _PLAIN and type(name) is str and name != TAG for name, value in arguments.items())
 
 
 def dump_plain(plain: object, *, what: str | None = None) -> str:
-    """What JSON holds as it is. Raises InvalidInput for an int too long, or nesting too deep."""
+    """Write plain JSON values. Raises InvalidInput for too long an int, or too deep a nesting."""
     try:
         text = "".join(_parts(plain, 0))
     except (ValueError, RecursionError):
@@ -69,7 +69,7 @@ def dump_plain(plain: object, *, what: str | None = None) -> str:
 
 
 def loads(text: str) -> dict[str, object]:
-    """The arguments in what `dumps` wrote. Raises InvalidInput for text that isn't a JSON object."""
+    """Read the arguments that `dumps` wrote. Raises InvalidInput for text that isn't a JSON object."""
     arguments = load_value(text)
     if not isinstance(arguments, dict):
         raise InvalidInput(f"arguments: expected a JSON object, not {text[:60]!r}")
@@ -77,12 +77,12 @@ def loads(text: str) -> dict[str, object]:
 
 
 def dump_value(value: object, *, what: str = "result") -> str:
-    """Any storable value as compact JSON. Raises InvalidInput beginning with `what`."""
+    """Convert a value to compact JSON. Raises InvalidInput beginning with `what`."""
     return dump_plain(value if type(value) in _PLAIN else _parameter(what, value), what=what)
 
 
 def load_value(text: str) -> object:
-    """The value in what `dump_value` wrote. Raises InvalidInput for text that can't be read."""
+    """Read the value that `dump_value` wrote. Raises InvalidInput for text that can't be read."""
     try:
         return _decode_tagged(text) if TAG in text else _decode(text)
     except RecursionError:
@@ -92,7 +92,7 @@ def load_value(text: str) -> object:
 
 
 def needs_annotation(value: object) -> bool:
-    """Whether the value is reduced to plain data, so that only an annotation can restore it."""
+    """Tell whether the value is stored as plain data that only an annotation can restore."""
     return _structured(value) is not None
 
 
@@ -136,7 +136,7 @@ def _parameter(name: str, value: object) -> object:
 
 
 def _reduce(value: object) -> object:
-    """What the encoder should write for the value: plain JSON data and tags."""
+    """Convert a value to plain JSON data and tags."""
     kind = type(value)
     if kind in _PLAIN:
         return value
@@ -162,7 +162,7 @@ def _article(noun: str) -> str:
 
 
 def _structured(value: object) -> Callable[[], object] | None:
-    """How to get the plain data of an enum member, dataclass, model, named tuple or path."""
+    """Find how to get the plain data of an enum member, dataclass, model, named tuple or path."""
     if isinstance(value, Enum):
         return lambda: value.value
     kind = type(value)
@@ -267,7 +267,7 @@ _REDUCERS_OF_BASES: dict[type, Callable[[object], object]] = {
 }
 
 STORABLE = _PLAIN.union(_REDUCERS)
-"""Exact types that are stored and come back as they were, whatever the annotation says."""
+"""Exact types that are restored without an annotation."""
 
 
 # Reading
@@ -345,10 +345,10 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _encoder(*, ascii_only: bool) -> Callable[[object, int], Iterable[str]]:
-    """What gives the parts of compact JSON.
+    """Make the function that yields the parts of compact JSON.
 
     `JSONEncoder.encode` makes a C encoder for each call, which costs three times what using it
-    does; one made beforehand does the same. Where there is none, the slow way is taken.
+    does; so one is made beforehand. Without the C encoder, Python's is used.
     """
     usual = JSONEncoder(separators=(",", ":"), ensure_ascii=ascii_only, allow_nan=False, check_circular=False)
     make: Any = getattr(encoder, "c_make_encoder", None)
