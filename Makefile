@@ -58,6 +58,10 @@ storm: compiled  ## the storms over servers in full: 20,000 jobs each, and 10,00
 	STORM_JOBS=20000 STORM_SEED=$(or $(SEED),1) GALERA_JOBS=10000 $(PYTEST) tests/integration/test_server_storm.py \
 	  tests/integration/test_galera.py
 
+.PHONY: pythons
+pythons: setup  ## the tests that need no server, on each Python from 3.11 to 3.14; PYTHONS="3.14" for some of them
+	@.ci/pythons $(PYTHONS)
+
 .PHONY: bench
 bench: compiled  ## the figures beside their references, e.g. make bench BENCH="--only drain --json out.json"
 	$(BIN)/python -m benchmarks $(BENCH)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from contextlib import closing
+from functools import partial
 from types import CoroutineType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -116,10 +117,14 @@ def _run_after(instance: object, loop: _Loop, warn: Warn) -> None:
         warn(f"after: {type(error).__name__}: {error}")
 
 
+def _is_function(target: object) -> bool:
+    return inspect.isroutine(target) and not isinstance(target, partial)  # which is a descriptor since Python 3.14
+
+
 def of(target: Function | type) -> Target:
     """Make the target of a function or a class with `perform`. Raises ConfigError for anything else."""
     found = _of_class(target) if isinstance(target, type) else Target(target)
-    if not isinstance(target, type) and not inspect.isroutine(inspect.unwrap(target)):
+    if not isinstance(target, type) and not _is_function(inspect.unwrap(target)):
         message = "is not a function or a class with a method perform; what is called otherwise is called in a function"
         raise ConfigError(f"{target!r} {message}")
     if inspect.isgeneratorfunction(found.function) or inspect.isasyncgenfunction(found.function):

@@ -73,7 +73,7 @@ def test_a_plain_file_imports_nothing_more(tmp_path: Path) -> None:
 def test_any_other_file_imports_only_what_tomllib_needs(tmp_path: Path) -> None:
     (tmp_path / "cronq.toml").write_text("retry.base = 1")
     code = "from cronq.config.loader import load; assert load().retry.base == 1"
-    plain = _modules("import tomllib, cronq.errors, cronq.times", tmp_path)
+    plain = _modules("import errno, os, tomllib, cronq.errors, cronq.times", tmp_path)
     assert _modules(code, tmp_path) - plain <= {
         "cronq.config",
         "cronq.config.loader",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -45,7 +46,7 @@ def columns(text: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def database() -> sqlite3.Connection:
+def database() -> Iterator[sqlite3.Connection]:
     from sqlalchemy import create_mock_engine
     from sqlalchemy.dialects import sqlite
 
@@ -54,7 +55,8 @@ def database() -> sqlite3.Connection:
         "sqlite://", lambda ddl, *_: connection.execute(str(ddl.compile(dialect=sqlite.dialect())))
     )
     tables("cronq_").create_all(engine, checkfirst=False)
-    return connection
+    yield connection
+    connection.close()
 
 
 @pytest.mark.parametrize("name", sorted(TEXTS))
