@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from cronsim import CronSim, CronSimError
 from cronq.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 _NAMED = {
     "@YEARLY": "0 0 1 1 *",
@@ -35,6 +36,7 @@ _NAMES = {
     "weekday": {name: str(number) for number, name in enumerate(("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"))},
     "month": dict(zip(_MONTHS, map(str, range(1, 13)), strict=True)),
 }
+_DAY, _WEEKDAY = 3, 5
 _SUNDAY = ("SUN", "0")
 _SOME_DAY = datetime(2000, 1, 1)
 
@@ -45,7 +47,7 @@ class Expression:
     Raises ConfigError naming the field and what was expected of it, also for an expression that never comes true.
     """
 
-    __slots__ = ("fields", "follows_clock", "text")
+    __slots__ = ("_matching", "fields", "follows_clock", "text")
 
     def __init__(self, text: str) -> None:
         self.text = " ".join(text.split())
@@ -53,11 +55,13 @@ class Expression:
         second, minute, hour = self.fields[:3]
         self.follows_clock = any(field.startswith("*") for field in (second, minute, hour))
         """Whether it is due at every real instant whose local time matches, else at each local time once."""
-        _check(self.text, self.fields)
+        self._matching = _matching(self.text, self.fields)
 
     def after(self, local: datetime) -> Iterator[datetime]:
         """The matching local times strictly after this one, which has no zone."""
-        return CronSim(" ".join(self.fields), local)
+        found = copy(self._matching)  # parsing again would take longer than all else
+        found.dt = local.replace(microsecond=0)
+        return found
 
     def between(self, first: datetime, until: datetime) -> Iterator[datetime]:
         """The matching local times from the first on and before the other one; both are full seconds."""
@@ -68,7 +72,7 @@ class Expression:
 
     def words(self) -> str:
         """The expression in words: `At 02:30 every day`."""
-        return CronSim(" ".join(self.fields), _SOME_DAY).explain()
+        return self._matching.explain()
 
 
 def _fields(text: str) -> tuple[str, ...]:
@@ -108,22 +112,42 @@ def _number(value: str, field: str) -> str:
     return str(int(number)) if number.isdecimal() else number
 
 
-def _check(text: str, fields: tuple[str, ...]) -> None:
-    for place, (name, expected) in enumerate(_FIELDS.items()):
-        alone = [*"******"]
-        alone[place] = fields[place]
-        if not _is_understood(alone) or (name == "day of month" and ("L/" in fields[place] or "W/" in fields[place])):
-            shown = text.split()[place - len(_FIELDS)]
-            raise ConfigError(
-                f"cron {text!r}: {name} {shown!r}: expected {expected}, in lists, ranges and steps (no W, ?, @reboot)"
-            )
-    if not _is_understood(fields) or next(CronSim(" ".join(fields), _SOME_DAY), None) is None:
-        raise ConfigError(f"cron {text!r}: expected a time that comes true, there is no such day in 50 years")
-
-
-def _is_understood(fields: Sequence[str]) -> bool:
+def _matching(text: str, fields: tuple[str, ...]) -> CronSim:
     try:
-        CronSim(" ".join(fields), _SOME_DAY)
+        found = CronSim(" ".join(fields), _SOME_DAY)
     except CronSimError:
-        return False
-    return True
+        _refuse_field(text, fields)
+        raise _never(text) from None
+    if "L/" in fields[_DAY] or "W/" in fields[_DAY]:
+        raise _misread(text, _DAY)
+    if _may_never_match(fields) and next(CronSim(" ".join(fields), _SOME_DAY), None) is None:
+        raise _never(text)
+    return found
+
+
+def _may_never_match(fields: tuple[str, ...]) -> bool:
+    """Only days that have to be both: cronsim has refused days that no month has."""
+    day, weekday = fields[_DAY], fields[_WEEKDAY]
+    return "*" not in (day, weekday) and (day.startswith("*") or weekday.startswith("*"))
+
+
+def _refuse_field(text: str, fields: tuple[str, ...]) -> None:
+    for place, field in enumerate(fields):
+        alone = [*"******"]
+        alone[place] = field
+        try:
+            CronSim(" ".join(alone), _SOME_DAY)
+        except CronSimError:
+            raise _misread(text, place) from None
+
+
+def _misread(text: str, place: int) -> ConfigError:
+    name, expected = list(_FIELDS.items())[place]
+    shown = text.split()[place - len(_FIELDS)]
+    return ConfigError(
+        f"cron {text!r}: {name} {shown!r}: expected {expected}, in lists, ranges and steps (no W, ?, @reboot)"
+    )
+
+
+def _never(text: str) -> ConfigError:
+    return ConfigError(f"cron {text!r}: expected a time that comes true, there is no such day in 50 years")
