@@ -1,7 +1,7 @@
-"""The command: global options are read here, errors become exit statuses here.
+"""The command `cronq`: read global options, call the command, turn errors into exit statuses.
 
-`run` is started each minute and mostly finds nothing to do. So the command word is looked
-at before anything heavy is imported, and this module imports only what every start has.
+`run` is started each minute and mostly has nothing to do. So the command word is read before
+anything heavy is imported, and this module imports only what each start needs.
 """
 
 from __future__ import annotations
@@ -41,23 +41,23 @@ QUICK = ("run", "work", "health", "metrics")
 
 
 class CommandLine:
-    """The global options found before or after the command word, and everything else in its order."""
+    """The global options found before or after the command word, and the other words in their order."""
 
     def __init__(self, arguments: Sequence[str]) -> None:
         self.values: dict[str, str] = {}
         self.flags: list[str] = []
         self.rest: list[str] = []
         self.after_quiet: str | None = None
-        """What stands behind a `-q` that comes after the command."""
+        """The word after a `-q` that comes after the command."""
         self._read(list(arguments))
 
     @property
     def word(self) -> str | None:
-        """The command, if the first thing that is left isn't an option."""
+        """The command, if the first other word isn't an option."""
         return self.rest[0] if self.rest and not self.rest[0].startswith("-") else None
 
     def invocation(self) -> Invocation:
-        """The global options as the commands get them."""
+        """Make the global options for the commands."""
         invocation = Invocation(
             file=self.values.get("file"),
             database=self.values.get("database"),
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _flush()
     except KeyboardInterrupt:
         return INTERRUPTED
-    except Exception as error:  # the edge: whatever it is becomes a line and a status
+    except Exception as error:  # any error becomes a line and a status
         if "debug" in line.flags or os.environ.get("CRONQ_DEBUG"):
             _show_traceback()
         return _explain_to_a_monitor(error) if line.word == "health" else _explain(error)
@@ -140,14 +140,14 @@ def _known(line: CommandLine) -> CommandLine:
 
 
 def _doubt(line: CommandLine) -> None:
-    """Raise UsageError where `-q` may be meant as `--queue`."""
+    """Raise UsageError if `-q` may be meant as `--queue`."""
     name = line.after_quiet
     if line.word in WITH_QUEUE and name and not name.startswith("-") and not name.isdecimal():
         raise UsageError(f"-q is --quiet: write --queue {name}, or -q before {line.word}")
 
 
 def _quickly(line: CommandLine, word: str) -> int | None:
-    """Serve a command without typer; None where typer has to look."""
+    """Serve a command without typer; returns None if typer is needed."""
     from importlib import import_module
 
     module = import_module(f"cronq.commands.{word}")
@@ -180,7 +180,7 @@ def _through_typer(line: CommandLine) -> int:
 
 
 def _explain(error: Exception) -> int:
-    """One line for a person on stderr, one status for a script."""
+    """Write one line to stderr; returns the exit status."""
     if isinstance(error, BrokenPipeError) and _reader_is_gone():
         return READER_GONE
     status, text = status_of(error)
@@ -224,7 +224,7 @@ def _flush() -> None:
 
 
 def _reader_is_gone() -> bool:
-    """Whether it was our own stdout that broke, and not a pipe to some child."""
+    """Tell whether the broken pipe was stdout, and not a pipe to a child."""
     try:
         _flush()
     except BrokenPipeError:
@@ -234,14 +234,14 @@ def _reader_is_gone() -> bool:
 
 
 def _drop_output() -> None:
-    """Without this Python would try to write the rest at exit, and complain again."""
+    """Discard the rest of the output: Python would try to write it at exit, and fail again."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)
 
 
 def _open_streams() -> None:
-    """Open /dev/null where a standard stream is closed: what is opened later would take its number."""
+    """Open /dev/null for closed standard streams: files opened later would get their numbers."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -251,7 +251,7 @@ def _open_streams() -> None:
 
 
 def _tolerate_any_text() -> None:
-    """A terminal or a cron that can't show a character gets its escape, not a traceback."""
+    """Write an escape instead of a character that the output's encoding doesn't have."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

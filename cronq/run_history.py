@@ -1,4 +1,4 @@
-"""What the lock files of runs tell: when the last run of this host began, and how it ended."""
+"""Read from lock files when the last run of this host began, and how it ended."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LONGEST = 8192
 
 
 class LastRun:
-    """What a run's lock file tells: when it began and, once it has ended, when and how."""
+    """A run from its lock file: when it began and, once it has ended, when and how."""
 
     def __init__(self, text: str) -> None:
         began, ended, self.queues, *error = [*text.split("\n"), "", "", ""][: max(3, text.count("\n"))]
@@ -36,7 +36,7 @@ def _two_numbers(line: str) -> tuple[int, int]:
 
 
 def last_runs(config: Config) -> list[LastRun]:
-    """The last run on this database of each filter on this host, the newest first; none that this user may not see."""
+    """List the last run on this database of each filter on this host, the newest first, if this user may see it."""
     found = []
     for path in run_locks(config):
         try:
@@ -48,12 +48,12 @@ def last_runs(config: Config) -> list[LastRun]:
 
 
 def last_run(config: Config) -> int | None:
-    """When a run on this database last took its lock on this host, whatever its filters; None if none has."""
+    """Return when a run on this database last took its lock on this host, with any filter; None if none has."""
     return next((run.started_at for run in last_runs(config)), None)
 
 
 def run_is_on(config: Config) -> bool:
-    """Whether a run holds its lock now, as far as the kernel tells without the lock being touched."""
+    """Tell from /proc/locks whether a run holds its lock now, without touching the lock."""
     try:
         with open("/proc/locks") as file:  # noqa: PTH123
             held = [line.split() for line in file]

@@ -1,1 +1,1 @@
-"""Files for cron, xinetd, systemd, supervisor and logrotate, for one installation."""
+"""Generate files for cron, xinetd, systemd, supervisor and logrotate, for one installation."""

@@ -1,7 +1,7 @@
-"""The files that cron, xinetd, systemd, supervisor and logrotate read, for one installation.
+"""Generate the files for cron, xinetd, systemd, supervisor and logrotate, for one installation.
 
-cronq/templates holds their texts, with `@name@` for what differs between installations;
-packaging/ holds what comes of them for the standard one.
+cronq/templates has their texts, with `@name@` for what differs between installations;
+packaging/ has the files for the default one.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ KINDS = {
     "supervisor": ("supervisor",),
     "logrotate": ("logrotate",),
 }
-"""What can be printed, and the folders of templates that it takes."""
+"""The kinds of files, and their folders of templates."""
 
 CONFIGURATION = "cronq"
-"""The folder of the configuration that all users of a host share."""
+"""The folder of the configuration that a host's users share."""
 
 _INSTALLED = {
     "cron.d": "/etc/cron.d",
@@ -43,7 +43,7 @@ _INSTALLED = {
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PLACEHOLDER = re.compile(r"@(\w+)@")
 _SHUTDOWN = 80
-"""Seconds for jobs to end by themselves after SIGTERM and to be settled, the grace of those that don't aside."""
+"""Seconds after SIGTERM for jobs to end and be settled, beside the grace of jobs that are killed."""
 
 
 class SystemFile(NamedTuple):
@@ -55,14 +55,14 @@ class SystemFile(NamedTuple):
 
 
 def system_files(kind: str, installation: Installation) -> list[SystemFile]:
-    """All files of one kind, or of every kind for "". Raises InvalidInput for a kind that doesn't exist."""
+    """Generate all files of one kind, or of all kinds for "". Raises InvalidInput for an unknown kind."""
     if kind and kind not in KINDS:
         raise InvalidInput(f"there are no files for {kind!r}, but for {', '.join(KINDS)}")
     return _of(KINDS[kind] if kind else tuple(_INSTALLED), installation)
 
 
 def configuration(installation: Installation) -> SystemFile:
-    """The configuration that all users of the host share, with the database of this installation."""
+    """Generate the configuration that all users of the host share, with the database of this installation."""
     [file] = _of((CONFIGURATION,), installation)
     return file
 
@@ -113,7 +113,7 @@ def _values(installation: Installation) -> dict[str, str]:
 
 
 def _environment(installation: Installation) -> dict[str, str]:
-    """What cron would give, for those that give less or somebody else's."""
+    """Write cron's environment for programs that set less, or another user's."""
     user, home = installation.user, installation.home
     environment = {"PATH": _PATH, "HOME": home, "USER": user, "LOGNAME": user}
     return environment | ({"CRONQ_CONFIG": installation.config} if installation.config else {})
@@ -137,6 +137,6 @@ def _places(installation: Installation) -> Iterator[str]:
         yield f"ReadWritePaths=-{installation.home}"
     yield "RuntimeDirectory=lock/cronq"
     yield "RuntimeDirectoryMode=0750"
-    # Locks that vanish with the run that made them would let two runs hold them.
+    # If systemd removed the lock directory at a run's end, two runs could hold the lock.
     yield "RuntimeDirectoryPreserve=yes"
     yield from (f"ReadWritePaths=-{path}" for path in (*installation.writable, "/var/log/cronq"))

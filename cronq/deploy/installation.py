@@ -1,4 +1,4 @@
-"""Where this cronq is installed and whose jobs it runs, as the files for cron and its like must know it."""
+"""Describe this installation for generated files: the command, user, directories and configuration."""
 
 from __future__ import annotations
 
@@ -26,37 +26,37 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./+,:@-]+")
 
 @dataclass(frozen=True, kw_only=True)
 class Installation:
-    """The defaults are those of a package: /usr/bin/cronq for a user of its own."""
+    """One installation; the defaults are a package's: /usr/bin/cronq with its own user."""
 
     program: str = "/usr/bin/cronq"
     arguments: tuple[str, ...] = ()
-    """What comes before the verb."""
+    """Arguments before the command word."""
     user: str = SERVICE_USER
     group: str = SERVICE_USER
     home: str = "/var/lib/cronq"
     config: str | None = None
-    """The configuration file, unless it is one that the user's jobs find by themselves."""
+    """The configuration file, None if cronq finds it by itself as this user."""
     writable: tuple[str, ...] = ()
     """Directories outside the home that jobs must write to."""
     among_people: bool = False
-    """Whether something that is needed lies in somebody's home directory."""
+    """Whether a needed file is in a home directory."""
     grace: float = 10.0
     database: str = ""
-    """What the configuration that all users share names; empty for a file in the home."""
+    """The database in the configuration that all users share; empty for a file in the home."""
     mailto: str | None = None
-    """To whom cron mails what a run prints."""
+    """The address to which cron mails the output of runs."""
 
     def __post_init__(self) -> None:
-        """Refuse what one of the files would read as two words, a comment or a variable."""
+        """Refuse values that one of the files would read as two words, a comment or a variable."""
         for text in (self.program, self.user, self.home, *self.writable, self.config or self.home, self.mailto or "a"):
             if not _PLAIN.fullmatch(text):
                 raise InvalidInput(f"{text!r} can't stand in these files: only A-Z a-z 0-9 _ . / + , : @ - can")
 
 
 def this_installation(config: Config, *, user: str | None = None, mailto: str | None = None) -> Installation:
-    """The running command for `user`: else for whoever runs it, and for `cronq` if that is root.
+    """Describe the running command for `user`; by default the caller, or `cronq` if that is root.
 
-    Raises InvalidInput if there is no such user, or a path has a blank in it.
+    Raises InvalidInput if there is no such user, or a path contains a blank.
     """
     account = _account(user or _usual_user())
     program, arguments = _program()
@@ -79,12 +79,12 @@ def this_installation(config: Config, *, user: str | None = None, mailto: str | 
 
 
 def has_own_configuration(installation: Installation) -> bool:
-    """Whether the user's runs read another file than the one that all users share."""
+    """Tell whether the user's runs read another file than the one that all users share."""
     return installation.config is not None or Path(installation.home, ".config/cronq/cronq.toml").exists()
 
 
 def is_missing(user: str) -> bool:
-    """Whether there is no such user on this host."""
+    """Tell whether there is no such user on this host."""
     try:
         pwd.getpwnam(user)
     except KeyError:
@@ -93,7 +93,7 @@ def is_missing(user: str) -> bool:
 
 
 def create(user: str) -> None:
-    """Make a user without a password, with a home for the queue. Raises ConfigError where that fails."""
+    """Create a user without a password, with a home for the queue. Raises ConfigError if that fails."""
     home = f"/var/lib/{user}"
     command = ["useradd", "--system", "--user-group", "--create-home", "--home-dir", home, "--shell", _NO_SHELL, user]
     try:
@@ -105,7 +105,7 @@ def create(user: str) -> None:
 
 
 def _queue_of(home: str) -> str:
-    """The file of this user's queue: the one that is there, or the one that the shared configuration will name."""
+    """Return the path of this user's queue: the existing file, or the one that the shared configuration will name."""
     usual = f"{home}/.local/state/cronq/cronq.db"
     return usual if Path(usual).exists() else f"{home}/cronq.db"
 
@@ -118,7 +118,7 @@ def _account(user: str) -> Installation:
     try:
         entry = pwd.getpwnam(user)
     except KeyError:
-        if user == SERVICE_USER:  # made by the very files that are asked for
+        if user == SERVICE_USER:  # the generated files create it
             return Installation()
         raise InvalidInput(f"--user: there is no user {user!r} on this host; --create-user makes it") from None
     return Installation(user=user, group=getgrgid(entry.pw_gid).gr_name, home=entry.pw_dir)

@@ -1,4 +1,4 @@
-"""One job in this very process, with its terminal, so that a debugger works; settled as any other."""
+"""Run one job in this process with its terminal, so that a debugger works, and settle it as usual."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from cronq.tasks.registry import Registry
 
 GIVEN_UP = frozenset({"KeyboardInterrupt", "BdbQuit"})
-"""Errors by which a person at the terminal ended the attempt: Ctrl-C, and `quit` in the debugger."""
+"""Errors that a user at the terminal causes: Ctrl-C, and `quit` in the debugger."""
 
 _RENEWALS = 3
-"""So often a lease is extended while it lasts."""
+"""How often a lease is renewed in its length."""
 
 
 class Foreground:
-    """Runs one job in the calling process. There is no time limit: a person is there."""
+    """Runs one job in the calling process, without a time limit."""
 
     def __init__(self, store: Store, registry: Registry, config: Config) -> None:
         self._store = store
@@ -45,9 +45,9 @@ class Foreground:
         self._policies = Policies(config, registry)
 
     def run(self, job_id: int, *, started: Callable[[Claimed], None]) -> Settlement | None:
-        """Claim the job, call `started`, run it and write its outcome; None where the lease was lost meanwhile.
+        """Claim the job, call `started`, run it and write its outcome; returns None if the lease was lost.
 
-        An attempt that was given up counts as not made. Raises Refused where the job can't start now.
+        An attempt that the user ended doesn't count. Raises Refused if the job can't start now.
         """
         presence = Presence(self._store, self._config, kind="exec")
         alive = presence.lock()
@@ -60,7 +60,7 @@ class Foreground:
             alive.end()
 
     def _run(self, job: Claimed, journal: Journal) -> Settlement | None:
-        """Run the job. Should this process be killed, the journal tells the next run what came of it."""
+        """Run the job with a journal, from which the next run settles it if this process is killed."""
         journal.begin(job, time.monotonic_ns())
         os.environ[CHILD_VARIABLE] = journal.file.value
         executor = Executor(self._registry, self._config, self._store.clock, in_child=journal.name_command)
@@ -90,7 +90,7 @@ class Foreground:
 
 
 class _KeptLease:
-    """Extends the leases of a worker from a thread, as long as the block lasts."""
+    """Renews the leases of a worker from a thread inside the block."""
 
     def __init__(self, store: Store, worker: str, seconds: float) -> None:
         self._store = store
@@ -118,4 +118,4 @@ class _KeptLease:
 
 
 def _nothing() -> None:
-    """Nothing is held that a forked process would have to let go."""
+    """Do nothing: there are no pipes to close in a fork."""

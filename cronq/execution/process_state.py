@@ -241,7 +241,7 @@ def _priority() -> int:
 
 
 def _here() -> int | None:
-    """The current directory, as a descriptor to come back by; None if it is gone."""
+    """Open the current directory, to return to it; None if it was deleted."""
     try:
         return out_of_the_way(os.open(".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC))
     except OSError:

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 class ResultRecorder:
     """Counts, logs and reports the jobs that a worker settled."""
 
-    def __init__(self, store: Store, policies: Policies, courier: Sender, *, report: Report | None) -> None:
+    def __init__(self, store: Store, policies: Policies, sender: Sender, *, report: Report | None) -> None:
         self.summary = Summary()
         self._store = store
         self._policies = policies
-        self._courier = courier
+        self._sender = sender
         self._report = report
         self._refusals: set[str] = set()
 
@@ -44,7 +44,7 @@ class ResultRecorder:
             self._tell_of_refusal(why)
         notice = notice_of(settled, self._policies.of(job))
         if notice:
-            self._courier.take(notice)
+            self._sender.take(notice)
             self._tell(notice)
 
     def _tell_of_refusal(self, why: str) -> None:
@@ -65,16 +65,16 @@ class ResultRecorder:
 
     def call_people(self, before_fork: Callable[[], None], *, at_once: bool = False) -> None:
         """Send the notices in the background, and remember their jobs."""
-        if self._courier.may_go(at_once=at_once):
+        if self._sender.may_send(at_once=at_once):
             before_fork()
-            told = self._courier.go()
+            told = self._sender.send()
             self._store.incidents.mark(notice.job_id for notice in told if notice.job_id)
 
     def tell_of_recovery(self) -> None:
         """Queue notices of queues that are healthy again."""
-        for queue in self._store.incidents.take_recovered() if self._courier.wanted else ():
+        for queue in self._store.incidents.take_recovered() if self._sender.wanted else ():
             log.info("%s", healthy(queue))
-            self._courier.take(healthy(queue))
+            self._sender.take(healthy(queue))
 
 
 @dataclass

@@ -1,7 +1,7 @@
-"""How a person is told: the command, the app's hooks, apprise, Sentry.
+"""Send notices through channels: the command, the app's hooks, apprise, Sentry.
 
-Each way is gone in a process of its own: whatever goes wrong in one, the others are told, and a
-line in the log says what it was.
+Each channel has its own process, so that an error in one doesn't keep others from sending; the log
+has the error.
 """
 
 from __future__ import annotations
@@ -32,36 +32,36 @@ if TYPE_CHECKING:
     from cronq.config.loader import Config
 
 LIMIT = 60.0
-"""Seconds that one way gets for what it tells at once."""
+"""Seconds that one channel has for the notices of one call."""
 
 _LINES = 50
 _LATE = 5.0
-"""Seconds over the limit after which a process is killed: it is stuck where no signal reaches it."""
+"""Seconds after the limit until a process is killed: the alarm didn't end it."""
 
 _LOOK_AGAIN = 0.02
 _FLUSH = 10.0
 _DIGITS = 10
-"""No file has a line whose number is longer."""
+"""Most digits of a line's number."""
 
 _SAID = 1
 """Exit status of a process that has logged what went wrong."""
 
 
 class Undelivered(Exception):
-    """A person was not told; the text says what is known of it."""
+    """A notice was not sent; the text is the reason."""
 
 
 class Channel(NamedTuple):
-    """One way to tell a person. `tell` raises what went wrong."""
+    """One way to send notices; `tell` raises an error if it fails."""
 
     name: str
     tell: Callable[[Sequence[Notice]], None]
     whole: bool = False
-    """Whether it takes many notices at once."""
+    """Whether it takes many notices in one call."""
 
 
 def channels(config: Config, hooks: Sequence[Callable[[Notice], object]]) -> list[Channel]:
-    """All that the configuration and the app ask for."""
+    """Make the channels that the configuration and the app name."""
     found = []
     if config.notify_command:
         found.append(Channel("notify_command", partial(_run, config.notify_command)))
@@ -73,7 +73,7 @@ def channels(config: Config, hooks: Sequence[Callable[[Notice], object]]) -> lis
 
 
 def check(config: Config) -> None:
-    """Raise ConfigError where the configuration needs a library that isn't installed."""
+    """Raise ConfigError if the configuration needs a library that isn't installed."""
     for key, module in (("notify", "apprise"), ("sentry", "sentry_sdk")):
         if getattr(config, key) and find_spec(module) is None:
             message = f"{key}: {module} is not installed: pip install 'cronq-jobs[{key}]'"
@@ -81,7 +81,7 @@ def check(config: Config) -> None:
 
 
 def deliver(notices: Sequence[Notice], chosen: Sequence[Channel]) -> None:
-    """Tell all ways at the same time, and wait until they are done or their time is up."""
+    """Send through all channels at the same time, and wait until they have finished or their time is over."""
     under_way = {background.start(partial(_tell, way, notices)): way for way in chosen}
     deadline = time.monotonic() + LIMIT * len(notices) + _LATE
     while under_way and time.monotonic() < deadline:
@@ -101,7 +101,7 @@ def _is_over(pid: int) -> bool:
 def _bury(pid: int, way: Channel) -> None:
     ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     if ended and ended.si_status:
-        os.killpg(pid, signal.SIGKILL)  # what it has started, too; not reaped yet, so the number is ours
+        os.killpg(pid, signal.SIGKILL)  # with its children; not reaped yet, so no other process has the pid
     os.waitpid(pid, 0)
     if ended and ended.si_status not in (0, _SAID):
         log.warning("%s died while it told a person", way.name)
@@ -125,7 +125,7 @@ def _tell(way: Channel, notices: Sequence[Notice]) -> None:
     os._exit(_SAID if failed else 0)
 
 
-# The ways
+# The channels
 
 
 def _call(hook: Callable[[Notice], object], notices: Sequence[Notice]) -> None:
@@ -164,10 +164,10 @@ def _apprise(url: str, notices: Sequence[Notice]) -> None:
 
 
 def service_at(url: str) -> Apprise:
-    """The service behind a URL. Raises Undelivered where apprise knows none."""
+    """Return apprise's service for a URL. Raises Undelivered if there is none."""
     import apprise
 
-    apprise.logger.setLevel(logging.CRITICAL)  # it quotes URLs that it doesn't understand, passwords and all
+    apprise.logger.setLevel(logging.CRITICAL)  # it quotes wrong URLs with their passwords
     service = apprise.Apprise(asset=apprise.AppriseAsset(app_id="cronq", app_desc="cronq"))
     if not service.add(url):
         raise Undelivered("apprise does not understand the URL")
@@ -212,7 +212,7 @@ def _event(notice: Notice) -> Any:
 
 
 def _frames(traceback: str) -> Iterator[dict[str, Any]]:
-    """What a traceback says of its frames. Each line is looked at once: a job chooses what its traceback looks like."""
+    """Parse the frames of a traceback in one pass over its lines: a job may have made it arbitrarily long."""
     lines = traceback.splitlines()
     for line, following in zip_longest(lines, lines[1:], fillvalue=""):
         begun, opening, rest = line.partition('  File "')

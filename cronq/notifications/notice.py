@@ -1,4 +1,4 @@
-"""Telling a person: when a job keeps failing, when it has failed for good, when all is well again."""
+"""Decide when a notice is due, and write its text: a job keeps failing, failed for good, or a queue has recovered."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ HEALTHY = "healthy"
 _SHOWN = 80
 
 _AGAIN = frozenset({State.RETRYING, State.READY})
-"""What an attempt that was spent in vain leads to; ready is what a rescue makes of it."""
+"""The states after a failed attempt that is retried; a rescue makes a job ready."""
 
 
 class Notice(NamedTuple):
-    """Why a person is told: `reason` is `attempts` (a job keeps failing), `failed` (for good) or `healthy`.
+    """A notice; `reason` is `attempts` (a job keeps failing), `failed` (for good) or `healthy`.
 
-    A queue is healthy again when no job that a person was told of is in trouble any more; such a
-    notice is of no job, so its id is 0 and its task is empty.
+    A queue is healthy again when all jobs with notices have finished, were cancelled or deleted;
+    such a notice has no job: its id is 0 and its task is empty.
     """
 
     job_id: int
@@ -36,14 +36,14 @@ class Notice(NamedTuple):
     error_message: str
     traceback: str = ""
     command: str = ""
-    """The shell command; not in what is sent to other places, because it may hold a password."""
+    """The shell command; not sent to services, because it may hold a password."""
 
     def __str__(self) -> str:
-        """One line for the log and for what is sent."""
+        """One line for the log and for services."""
         return self._told(self.task)
 
     def for_mail(self) -> str:
-        """One line for the user of the queue, with the command that shows more."""
+        """Write one line for cron's mail, with the command that shows more."""
         if self.reason == HEALTHY:
             return str(self)
         what = f"{self.task}: {shortened(self.command)}" if self.command else self.task
@@ -60,12 +60,12 @@ class Notice(NamedTuple):
 
 
 def healthy(queue: str) -> Notice:
-    """The notice that nobody need look after a queue any more."""
+    """Make the notice that a queue is healthy again."""
     return Notice(0, "", queue, 0, 0, HEALTHY, "", "")
 
 
 def notice_of(settled: Settlement, policy: Policy) -> Notice | None:
-    """The notice that this settlement calls for, once at `notify_after` attempts and once at the end."""
+    """Make the notice of a settlement, if one is due: at `notify_after` attempts and at the final failure."""
     job, _, following, _ = settled
     if following.state is State.FAILED:
         reason = "failed"
@@ -89,7 +89,7 @@ def notice_of(settled: Settlement, policy: Policy) -> Notice | None:
 
 
 def _command(arguments: str) -> str:
-    """The shell command in a job's arguments, as a person would type it."""
+    """Return the shell command in a job's arguments, quoted for a shell."""
     try:
         given = json.loads(arguments).get("command")
     except (ValueError, AttributeError):
@@ -98,6 +98,6 @@ def _command(arguments: str) -> str:
 
 
 def shortened(text: str) -> str:
-    """The beginning of a long text, in one line."""
+    """Return the beginning of a long text, on one line."""
     line = " ".join(text.split())
     return line if len(line) <= _SHOWN else f"{line[: _SHOWN - 1]}…"

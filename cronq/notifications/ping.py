@@ -1,6 +1,6 @@
-"""Telling a service such as healthchecks.io that cron calls, that a run has begun, and how it ended.
+"""Ping a service such as healthchecks.io when a run begins, and with its exit status when it ends.
 
-One process of its own tells all of it, in order. The run writes its exit status into a pipe; where
+One background process sends the pings, in order. The run writes its exit status into a pipe; if
 the pipe ends without one, the run was killed.
 """
 
@@ -28,18 +28,18 @@ LIMIT = 10.0
 _PAUSE = 2.0
 _FAIL = "fail"
 _REFUSED = range(400, 500)
-"""Answers that a second try wouldn't change."""
+"""Statuses after which a second try is useless."""
 
 
 class Pinged:
-    """A run that is watched from outside. What becomes of the pings changes nothing for it."""
+    """Sends the pings of one run; their failures don't affect the run."""
 
     def __init__(self, url: str, start_logging: Callable[[], None]) -> None:
         self._url = url
         self._start_logging = start_logging
         self._told: int | None = None
         self.status = 0
-        """What the run's exit status is going to be."""
+        """The exit status that the run will have."""
 
     def __enter__(self) -> Self:
         return self
@@ -53,7 +53,7 @@ class Pinged:
             self._tell_end()
 
     def begins(self) -> None:
-        """There is work: tell of the start, and wait for the end."""
+        """Start the process that pings now and at the run's end."""
         with suppress(OSError):
             reading, self._told = os.pipe()
             background.start(lambda: self._accompany(reading))
@@ -88,17 +88,17 @@ class Pinged:
 
 
 class _Check:
-    """One run as the other side sees it: its pings belong together by a `rid`."""
+    """The pings of one run, which share a `rid`."""
 
     def __init__(self, url: str) -> None:
-        import uuid  # here, as urllib below: only the process that tells needs it
+        import uuid  # here, as urllib below: only the background process needs it
 
         self._place, _, query = url.partition("?")
         self._query = "&".join(filter(None, (query, f"rid={uuid.uuid4()}")))
         self.host = url.partition("://")[2].partition("/")[0].rpartition("@")[2]
 
     def ping(self, what: str) -> str:
-        """Tell it; returns what went wrong, nothing if it got through."""
+        """Send one ping; returns the error, empty if there is none."""
         url = f"{self._place}{'/' if what else ''}{what}?{self._query}"
         for number in range(TRIES):
             time.sleep(number * _PAUSE)
@@ -109,7 +109,7 @@ class _Check:
 
 
 def _get(url: str) -> tuple[str, bool]:
-    """Ask for it; returns what went wrong, and whether another try may help."""
+    """Send one request; returns the error, and whether another try may help."""
     import urllib.error
     import urllib.request
 

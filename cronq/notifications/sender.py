@@ -1,4 +1,4 @@
-"""Who carries notices to people, so that no job waits for a mail server."""
+"""Send notices from a background process, so that no job waits for a mail server."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ if TYPE_CHECKING:
 
 
 class Sender:
-    """Sends one errand after the other; what comes while one is under way goes with the next, all at once."""
+    """Sends notices in batches, one background process at a time; later notices are sent with the next batch."""
 
     def __init__(self, config: Config, registry: Registry, *, close_inherited: Callable[[], None]) -> None:
-        self._ways = channels.channels(config, registry.hooks["on_notify"])
+        self._channels = channels.channels(config, registry.hooks["on_notify"])
         self._close_inherited = close_inherited
-        self._pile: list[Notice] = []
-        self._under_way: int | None = None
+        self._waiting: list[Notice] = []
+        self._process: int | None = None
 
     @property
     def wanted(self) -> bool:
-        """Whether anybody beyond the log is to be told."""
-        return bool(self._ways)
+        """Whether there are channels."""
+        return bool(self._channels)
 
     def take(self, notice: Notice) -> None:
-        """Keep a notice for the next errand."""
-        if self._ways:
-            self._pile.append(notice)
+        """Keep a notice for the next batch."""
+        if self._channels:
+            self._waiting.append(notice)
 
-    def may_go(self, *, at_once: bool) -> bool:
-        """Whether there is something to carry and, if it may wait, the last errand is done."""
-        if self._under_way is not None and background.has_ended(self._under_way):
-            self._under_way = None
-        return bool(self._pile) and (at_once or self._under_way is None)
+    def may_send(self, *, at_once: bool) -> bool:
+        """Tell whether notices wait and, unless `at_once`, the last batch is sent."""
+        if self._process is not None and background.has_ended(self._process):
+            self._process = None
+        return bool(self._waiting) and (at_once or self._process is None)
 
-    def go(self) -> list[Notice]:
-        """Send all that was taken; returns it."""
-        notices, self._pile = self._pile, []
+    def send(self) -> list[Notice]:
+        """Send all waiting notices in the background; returns them."""
+        notices, self._waiting = self._waiting, []
         try:
-            self._under_way = background.start(lambda: self._carry(notices))
+            self._process = background.start(lambda: self._deliver(notices))
         except OSError as error:
             log.warning("%d notices were not sent: %s", len(notices), error.strerror)
         return notices
 
-    def _carry(self, notices: Sequence[Notice]) -> None:
+    def _deliver(self, notices: Sequence[Notice]) -> None:
         locks.drop_inherited()
         self._close_inherited()
-        channels.deliver(notices, self._ways)
+        channels.deliver(notices, self._channels)

@@ -1,4 +1,4 @@
-"""Looking at the store: jobs, their attempts and output, counts. Changes nothing."""
+"""Read jobs, their attempts and output, and counts; changes nothing."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ class JobReader:
         )
 
     def running(self) -> list[tuple[str, int, str, int]]:
-        """What workers have in hand, by worker and in the order of the claims: worker, id, task, since when."""
+        """The running jobs by worker, in the order of the claims: worker, id, task, start."""
         return [(row[0], row[1], row[2], row[3]) for row in self._tables.query(self._sql.reads.in_hand)]
 
     def leased(self) -> list[tuple[int, str]]:

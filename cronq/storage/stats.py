@@ -1,6 +1,6 @@
-"""How the queue stands, in a few statements: what status, health, metrics and doctor tell.
+"""Read the statistics of the queue that status, health, metrics and doctor show, in a few statements.
 
-Changes nothing, makes no tables, and needs little more than the driver: a monitor asks each minute.
+Changes nothing, makes no tables, and imports little more than the driver: a monitor asks each minute.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 _RUN_EXPECTED = 300
-"""Seconds within which cron starts a run, unless something is wrong."""
+"""Seconds within which cron normally starts a run."""
 
 _FORGOTTEN = 86_400 * SECOND
 """How long a run that failed is told of where none has followed it: its line may have left the crontab."""
@@ -46,9 +46,9 @@ class QueueStats:
         self.ready_since: dict[str, int] = {}
         self.paused: frozenset[str] = frozenset()
         self.workers: list[Worker] = []
-        """Those who gave a sign of life within the length of a lease."""
+        """Workers with a heartbeat within the length of a lease."""
         self.silent: list[Worker] = []
-        """Those on the roster who gave none."""
+        """Registered workers without one."""
         self.last_run: int | None = None
         """When a run of this host last began."""
         self.run_is_on = False
@@ -74,7 +74,7 @@ class QueueStats:
 
     @property
     def known(self) -> list[Worker]:
-        """All on the roster, silent ones too."""
+        """All registered workers, silent ones too."""
         return [*self.workers, *self.silent]
 
     @property
@@ -88,7 +88,7 @@ class QueueStats:
         return min((since for queue, since in self.due_since.items() if queue in wanted), default=None)
 
     def listeners(self, queue: str) -> list[Worker]:
-        """Those who work and take jobs of the queue."""
+        """Workers that take jobs of the queue."""
         return [worker for worker in self.workers if worker.filter.admits(queue)]
 
     def is_served(self, queue: str) -> bool:
@@ -102,7 +102,7 @@ class QueueStats:
 
 
 def take(config: Config) -> QueueStats | None:
-    """Look at the queue; None where it has no tables yet. Raises Unavailable."""
+    """Read the statistics; None if there are no tables yet. Raises Unavailable."""
     database = open_database(config, reading=True)
     try:
         return look(_clocked(config, database)) if is_current(database, config.table_prefix) else None
@@ -111,7 +111,7 @@ def take(config: Config) -> QueueStats | None:
 
 
 def look_through(config: Config, database: Database) -> QueueStats:
-    """The statistics through an open database with current tables. Raises Unavailable."""
+    """Read the statistics through an open database with current tables. Raises Unavailable."""
     return look(_clocked(config, database))
 
 
@@ -122,7 +122,7 @@ def _clocked(config: Config, database: Database) -> Tables:
 
 
 def look(tables: Tables) -> QueueStats:
-    """The statistics of a queue. Raises Unavailable."""
+    """Read the statistics of a queue. Raises Unavailable."""
     tables.open()
     config, sql = tables.config, tables.sql
     seen = QueueStats(tables.clock.now(), [tuple(row) for row in tables.query(sql.reads.counts)])
@@ -149,7 +149,7 @@ def _look_at_runs(seen: QueueStats, tables: Tables) -> None:
 
 
 WINDOW = 300
-"""Seconds: no scrape is so rare that what happens between two of them is told by none."""
+"""Seconds, longer than the interval of any scrape, so that nothing is missed between two."""
 
 _NEWEST = 1000
 
@@ -168,7 +168,7 @@ class RecentStats:
 
 
 def take_recent(config: Config) -> tuple[QueueStats, RecentStats] | None:
-    """The statistics and what happened lately; None where there are no tables yet. Raises Unavailable."""
+    """Read the statistics and those of the last minutes; None if there are no tables yet. Raises Unavailable."""
     database = open_database(config, reading=True)
     try:
         if not is_current(database, config.table_prefix):

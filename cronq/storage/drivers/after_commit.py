@@ -1,4 +1,4 @@
-"""Doing something after a caller's own COMMIT, and nothing after a ROLLBACK.
+"""Call a function after a caller's own COMMIT, and not after a ROLLBACK.
 
 SQLAlchemy has an event before a connection's COMMIT, but none after it, and a Session's `after_commit`
 also comes where an outer transaction goes on. So the connection's own commit is followed, and what

@@ -1,4 +1,4 @@
-"""A caller's own SQLAlchemy Connection or Session, to put jobs into its transaction."""
+"""Insert jobs in the transaction of a caller's SQLAlchemy Connection or Session."""
 
 from __future__ import annotations
 

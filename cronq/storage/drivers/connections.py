@@ -1,4 +1,4 @@
-"""Gives each call a connection that no other call has, and takes it back only when it is clean.
+"""Give each call a connection of its own, and take it back only without an open transaction.
 
 An exception can come between any two steps of a call: Ctrl-C, a time limit, a signal handler that
 raises. So a connection is out of reach while it is used. The call that is interrupted rolls it back

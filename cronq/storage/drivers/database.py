@@ -1,4 +1,4 @@
-"""What differs from one database to the next: connecting, transactions, errors by code."""
+"""The interface of database drivers: connections, transactions, errors by code."""
 
 from __future__ import annotations
 
@@ -53,16 +53,16 @@ if TYPE_CHECKING:
 
         family: str
         conflicts: int
-        """How often something had to be done again because somebody else was in the way."""
+        """How often a statement or transaction was repeated because of a concurrent one."""
 
         def many(self, values: Iterable[Any]) -> Any:
             """One parameter that stands for all of these values; there must be some."""
 
         def transact(self, work: Callable[[Transaction], T], landed: Callable[[], T | None] | None = None) -> T:
-            """Do the work in a transaction, again from its start where somebody else was in the way.
+            """Do the work in a transaction, and repeat it after a conflict with a concurrent one.
 
-            Where the answer to its COMMIT got lost, `landed` says what the work gave, or None if it
-            isn't in the database. Without `landed` the work can be done twice.
+            If the answer to its COMMIT got lost, `landed` returns the work's result, or None if it
+            isn't in the database. Without `landed` the work must be safe to do twice.
             """
 
         def version(self, table: str) -> str | None:
@@ -78,7 +78,7 @@ if TYPE_CHECKING:
             """Whether other servers take writes to the same tables, which don't know this one's locks."""
 
         def set_patience(self, seconds: float) -> None:
-            """How long a statement may be tried again where the database is away or locked."""
+            """Set for how long a statement is tried again while the database is unreachable or locked."""
 
         def identity(self) -> Sequence[Any]:
             """What tells this database from others; from `IDENTITY`."""
@@ -106,4 +106,4 @@ GONE = "a table of the queue is gone: restore it from a backup"
 
 
 class Conflict(Exception):
-    """Rows were changed by somebody else in the middle of a transaction: worth another try from its start."""
+    """Rows were changed by a concurrent transaction: this one must be repeated from its start."""

@@ -1,4 +1,4 @@
-"""Holds back a fork until the calls of other threads on SQLite have ended, and gives the child a clean start.
+"""Delay a fork until the calls of other threads on SQLite have ended, and close the child's connections.
 
 A child could never open the mutexes that SQLite's C code holds at that moment. And SQLite remembers
 in the process which locks it has on a file; the child inherits that memory, but not the locks: it

@@ -1,7 +1,7 @@
-"""Finds what a signal handler raised in errors that a driver made of it.
+"""Find the exception of a signal handler inside the error that a driver made of it.
 
-A handler that raises a TimeoutError, as an alarm clock's often does, looks to PyMySQL like a network
-that is gone. Taken for that, the statement would be tried again, and the caller's time limit ignored.
+PyMySQL takes a TimeoutError that a handler raises, often an alarm's, for a lost connection. The statement
+would be tried again, and the caller's time limit ignored.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def raise_interruption(error: BaseException) -> None:
-    """Raise what a signal handler raised, if that is why there is this error."""
+    """Raise the exception of a signal handler, if this error was made of it."""
     handlers = frozenset(_handlers())
     cause: BaseException | None = error
     while cause is not None:

@@ -269,7 +269,7 @@ def _authenticated(url: DatabaseURL, **options: Any) -> Any:
         return pymysql.connect(**options, **_tls(url))
     except RuntimeError:
         # MySQL 8 asks for the password of a user whom it hasn't seen since its start. Without TLS,
-        # PyMySQL encrypts that with a package that nobody needs who has TLS.
+        # PyMySQL encrypts that with a package that isn't needed with TLS.
         if "ssl_disabled" in url.query:
             raise ConfigError(_PASSWORD_NEEDS_TLS) from None
     except pymysql.err.OperationalError as error:
@@ -288,7 +288,7 @@ def _with_tls(**options: Any) -> Any:
 
 
 def _tls(url: DatabaseURL) -> dict[str, Any]:
-    """Off where nobody can listen, on elsewhere; the options in the URL decide before that."""
+    """Turn TLS off on this host, on elsewhere, unless the options in the URL decide."""
     chosen = {key: value for key, value in url.query.items() if key in _TLS}
     disabled = chosen.get("ssl_disabled", "").lower()
     if disabled in _TRUE or _without_tls_by_default(url):

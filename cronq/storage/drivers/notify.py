@@ -1,4 +1,4 @@
-"""How an INSERT on PostgreSQL tells the workers of new jobs, in the same statement."""
+"""Notify workers of new jobs in the INSERT itself, on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def _ending(table: str) -> str:
     if not table.endswith("jobs"):
         return " RETURNING id"
     prefix = table.removesuffix("jobs")
-    # PostgreSQL lets transactions that notify commit only one after the other, so not for nobody.
+    # PostgreSQL lets transactions that notify commit only one after the other, so only if there are listeners.
     listening = f"EXISTS (SELECT 1 FROM {prefix}workers WHERE kind = 'work')"
     return f" RETURNING id, CASE WHEN {listening} THEN pg_notify('{channel(prefix)}', '') END"

@@ -1,4 +1,4 @@
-"""Opens the database that the configuration names."""
+"""Open the configured database."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What the database servers have in common: lost connections, conflicts, many rows in one statement.
+"""The base of the drivers for servers: lost connections, conflicts, many rows in one statement.
 
 A statement that met a deadlock, a lock that took too long or a lost connection is tried again
-after a short random pause, up to the patience. A whole transaction is tried again from its
-start. Where the answer to a COMMIT got lost, the caller is asked what became of it.
+after a short random pause, until the patience is over. A transaction is repeated from its start.
+If the answer to a COMMIT got lost, the caller checks whether it happened.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ LOCK_LIMIT = 5
 """Seconds to connect, and to wait for another one's row lock."""
 
 STANDSTILL_LIMIT = 10
-"""Seconds that a transaction may stand still: then its client is taken for gone, and its locks are freed."""
+"""Seconds that a transaction may be idle: then the server rolls it back, and frees its locks."""
 
 _IDLE = 5.0
-"""Seconds after which a connection is asked whether it is still there, before something is written."""
+"""Seconds after which a connection is checked before a write."""
 
 _PAUSES = {"again": (0.001, 0.05), "lost": (0.02, 1.0)}
 """Seconds before the second try, and at most; they double in between."""
@@ -56,18 +56,18 @@ IDENTITIES = {
     "mysql": "SELECT DATABASE(), @@hostname, @@port, @@datadir",
     "postgresql": "SELECT current_database(), pg_postmaster_start_time(), current_setting('port')",
 }
-"""What tells a database from others, asked on either connection."""
+"""Statements that identify a database."""
 
 _CHARACTERS_AT_ONCE = 1 << 20
 
 _READINGS = 3
 _SURE = 20_000
-"""A clock is read so often at most, until it is known within so many microseconds."""
+"""How often a clock is read at most, until it is known within so many microseconds."""
 
 _THIS_HOST = ("", "localhost", "127.0.0.1", "::1")
 
 DUPLICATE, AGAIN, LOST, REFUSED, TOO_LARGE, MISSING = "duplicate", "again", "lost", "refused", "too large", "missing"
-"""What an error means: a unique index, a conflict that passes, a server that is gone, an error to stay, bad input,
+"""What an error means: a unique index, a conflict that passes, a lost server, an error that stays, bad input,
 no such table."""
 
 
@@ -89,38 +89,38 @@ class Server:
         self._texts: dict[Any, str] = {}
         self.conflicts = 0
 
-    # What a driver does
+    # Implemented for each driver
 
     def connect(self) -> Any:
-        """A connection of the driver, in autocommit mode."""
+        """Open a connection of the driver, in autocommit mode."""
         raise NotImplementedError
 
     def run(self, connection: Any, sql: str, parameters: Sequence[Any]) -> Cursor:
-        """One statement in the driver's words."""
+        """Execute one statement with the driver's placeholders."""
         raise NotImplementedError
 
     def is_there(self, connection: Any) -> bool:
-        """Whether the server still knows the connection."""
+        """Tell whether the server still has the connection."""
         raise NotImplementedError
 
     def is_in_transaction(self, connection: Any) -> bool:
-        """Whether something was begun on the connection that hasn't ended, as far as the driver knows."""
+        """Tell whether a transaction is open on the connection, as far as the driver knows."""
         raise NotImplementedError
 
     def is_answer(self, error: Exception) -> bool:
-        """Whether the driver's error is what the server said, to its end: then the connection is as good as before."""
+        """Tell whether the error is a complete answer of the server: then the connection can be used again."""
         raise NotImplementedError
 
     def meaning(self, error: Exception) -> str:
-        """What the driver's error means, by its code."""
+        """Classify the driver's error by its code."""
         raise NotImplementedError
 
     def advice(self, error: Exception) -> str:
-        """The error for a person, and the way out."""
+        """Write the error's message, with the way out."""
         raise NotImplementedError
 
     def for_each(self, sql: str, kinds: str) -> str:
-        """The UPDATE for many rows of parameters in one array of arrays, JSON; see `change_each`."""
+        """Write the UPDATE for many rows of parameters in one JSON array of arrays; see `change_each`."""
         raise NotImplementedError
 
     def insert(self, sql: str, row: Sequence[Any]) -> int:
@@ -140,17 +140,17 @@ class Server:
         raise NotImplementedError
 
     def unless_twins(self, sql: str) -> str:
-        """The INSERT in words that leave out rows whose unique keys others have."""
+        """Write the INSERT that leaves out rows whose unique keys exist."""
         raise NotImplementedError
 
     # The same for all
 
     def many(self, values: Iterable[Any]) -> list[Any]:
-        """One parameter that stands for all of these values; there must be some."""
+        """Make one parameter of all these values, at least one."""
         return list(values)
 
     def set_patience(self, seconds: float) -> None:
-        """How long a statement may be tried again."""
+        """Set for how long a statement is tried again."""
         self._patience = seconds
 
     def close(self) -> None:
@@ -158,11 +158,11 @@ class Server:
         self._connections.close()
 
     def is_replaced(self) -> bool:
-        """Whether another database was put in the place of this one: a server would lose the connection."""
+        """Return False: a server that is replaced loses its connections."""
         return False
 
     def identity(self) -> Sequence[Any]:
-        """What tells this database from others."""
+        """Return the values that identify this database."""
         return self.query(IDENTITIES[self.family])[0]
 
     def schema(self) -> str | None:
@@ -186,7 +186,7 @@ class Server:
         return self._patiently(lambda session: session.execute(sql, parameters))
 
     def transact(self, work: Callable[[Session], T], landed: Callable[[], T | None] | None = None) -> T:
-        """Do the work in a transaction, again from its start where somebody else was in the way."""
+        """Do the work in a transaction, and repeat it after a conflict with a concurrent one."""
         return self._patiently(lambda session: self._attempt(session, work), landed=landed)
 
     def text(self, sql: str) -> str:
@@ -271,7 +271,7 @@ class Server:
         return Session(self, self.connect())
 
     def _bear(self, error: Exception, waiting: _Waiting) -> None:
-        """Wait a moment after an error that passes; raise what else it means."""
+        """Wait a moment after an error that passes; raise the others."""
         meaning = self.meaning(error)
         if meaning == DUPLICATE:
             raise Duplicate(str(error)) from error
@@ -339,13 +339,13 @@ def numbered(sql: str, kinds: str) -> str:
 
 
 def on_this_host(url: DatabaseURL) -> bool:
-    """Whether nothing can listen between us and the server."""
+    """Tell whether the server is on this host, so that nothing can listen in between."""
     host = url.host.strip("[]").lower()
     return "unix_socket" in url.query or host in _THIS_HOST or host.startswith("/")
 
 
 def measured(database: Server, sql: str) -> Measured:
-    """The clock that `sql` reads, half a round trip allowed for; read again where that is long."""
+    """Read the server's clock with `sql`, corrected by half a round trip; again if that takes long."""
     best: Measured | None = None
     for _ in range(_READINGS):
         before = ticks()

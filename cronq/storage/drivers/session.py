@@ -1,4 +1,4 @@
-"""One connection to a server, in the hands of one call, and the statements of the store on it."""
+"""One connection to a server, used by one call, and the store's statements on it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Session:
         self._begun = False
 
     def undo(self) -> bool:
-        """Roll back what was begun; False where an answer may still be on its way, or the connection is gone."""
+        """Roll back; returns False if an answer may still be on its way, or the connection is lost."""
         if self._answered and self._begun:
             try:
                 self.run("ROLLBACK", ())
@@ -72,7 +72,7 @@ class Session:
             return  # it was gone already
 
     def leave(self) -> None:
-        """Leave it to the process that opened it: closing would say goodbye to the server in its name."""
+        """Drop it without closing: that would end the session of the process that opened it."""
         self._pid = 0
         forks.inherited.append(self.connection)
 

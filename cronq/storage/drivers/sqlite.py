@@ -32,7 +32,7 @@ _PAUSE = (0.0002, 0.003)
 _MINIMUM = (3, 35, 0)
 
 _LOOK = 1.0
-"""Seconds between two looks whether the file is still the one that is open."""
+"""Seconds between two checks whether the file is still the open one."""
 
 _GONE = -1
 _NO_FILES = (0, 0)

@@ -2,7 +2,7 @@
 
 While another process has the file open, SQLite reads through that one's write-ahead log and its index,
 which are opened read-only. Without a log SQLite would make one, which would be another user's then, or
-refuse where it may not. So a file without a log is read as one that nobody changes, and read again
+refuse where it may not. So a file without a log is read as one that doesn't change, and read again
 where it was changed meanwhile.
 """
 
@@ -62,7 +62,7 @@ class Database:
     def _look(self) -> tuple[bool, int, int, int]:
         """Whether there is a write-ahead log, and what differs when the file was written."""
         try:
-            status = os.stat(self.path)  # noqa: PTH116 - as in the neighbours
+            status = os.stat(self.path)  # noqa: PTH116 - as in sqlite.py
         except OSError:
             return False, 0, 0, 0
         return os.path.exists(f"{self.path}-wal"), status.st_ino, status.st_mtime_ns, status.st_size  # noqa: PTH110

@@ -1,4 +1,4 @@
-"""Bringing the schema up to date: additive, idempotent, one at a time."""
+"""Upgrade the tables: additive, idempotent, one upgrade at a time."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Dialect:
             "postgresql": ("= ANY(?)", "<> ALL(?)"),
         }[family]
         server = family != "sqlite"
-        # A group's row is locked while jobs are blocked because of it, so that whoever frees
+        # A group's row is locked while jobs are blocked because of it, so that a transaction that frees
         # the group sees them. SQLite has one writer anyway.
         self.shared = {"mysql": " LOCK IN SHARE MODE", "postgresql": " FOR SHARE"}.get(family, "")
         self.locked = " FOR UPDATE" if server else ""

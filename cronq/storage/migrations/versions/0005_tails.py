@@ -1,4 +1,4 @@
-"""What jobs print while somebody follows them."""
+"""The output of running jobs that `cronq tail` follows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The jobs of which a person was told, until their queue is healthy again."""
+"""The jobs that were notified as failed, until their queue is healthy again."""
 
 from __future__ import annotations
 
