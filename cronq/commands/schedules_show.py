@@ -51,7 +51,7 @@ def print_list(context: typer.Context, *, utc: bool = False, as_json: bool = Fal
     from cronq.monitoring.schedules import views
     from cronq.render.text import document, on_terminal, write
 
-    with given.invocation(context).store() as store:
+    with given.invocation(context).store(reading=True) as store:
         seen = views(store)
         now = given.now(store)
     if as_json:
@@ -105,7 +105,7 @@ def _show(context: typer.Context, name: Name, *, as_json: given.AsJson = False) 
     """Show one schedule: definition, who declares it, decisions, jobs and their mean duration."""
     from cronq.render.text import document, write
 
-    with given.invocation(context).store() as store:
+    with given.invocation(context).store(reading=True) as store:
         view = require(store, name)
         decisions = store.schedules.ledger(name, limit=10)
         duration = _mean_duration(store, name)
@@ -207,7 +207,7 @@ def _missed(
     from cronq.render.tsv import tabbed
 
     back, most = round(parse_duration(since, what="--since") * SECOND), positive(limit, what="--limit") or 100
-    with given.invocation(context).store() as store:
+    with given.invocation(context).store(reading=True) as store:
         names = None if name is None else [require(store, name).name]
         found = [
             (view, decided)

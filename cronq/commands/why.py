@@ -24,13 +24,15 @@ Example:
 \b
   $ cronq why 42
   Job 42 is blocked: group "invoice-7" is held by job 40, which is running.
+  $ cronq why report.daily
+  Schedule "report.daily" is paused by ann@web1 since 2026-11-28 09:00:00+01:00: moving.
 
 Exit status: 0 done, 1 no such job, 65 bad input, 69 database out of reach, 78 configuration.
 """
 
 
 def _why(context: typer.Context, ids: given.SomeJobs, *, as_json: given.AsJson = False) -> None:
-    """Say in one sentence why a job isn't running."""
+    """Say in one sentence why a job isn't running, or a schedule isn't due."""
     from cronq.execution import leftovers
     from cronq.model.printable import one_line
     from cronq.monitoring import why
@@ -38,6 +40,9 @@ def _why(context: typer.Context, ids: given.SomeJobs, *, as_json: given.AsJson =
 
     call = given.invocation(context)
     with call.store(reading=True) as store:
+        if len(ids) == 1 and store.schedules.get(ids[0]) is not None:
+            _tell_of_schedule(store, ids[0], as_json=as_json)
+            return
         jobs, missing = given.jobs(store, ids)
         found = [leftovers.with_its_process(call.config, job) for job in jobs]
         told = [(job, why.explain(job, _facts(call, store, job))) for job in found]
@@ -47,6 +52,21 @@ def _why(context: typer.Context, ids: given.SomeJobs, *, as_json: given.AsJson =
     else:
         write(one_line(sentence) for _, sentence in told)
     given.require_none(missing)
+
+
+def _tell_of_schedule(store: Store, name: str, *, as_json: bool) -> None:
+    from cronq.model.printable import one_line
+    from cronq.monitoring.schedules import explain, views
+    from cronq.render.text import document, write
+
+    (view,) = views(store, [name])
+    census = store.jobs.stats()
+    paused = view.definition is not None and view.definition.queue in census.paused
+    sentence = explain(view, looked_at=census.last_run, queue_paused=paused)
+    if as_json:
+        write([document({"schedule": name, "state": view.state, "why": sentence})])
+    else:
+        write([one_line(sentence)])
 
 
 def _facts(call: Invocation, store: Store, job: Job) -> Facts:

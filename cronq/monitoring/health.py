@@ -16,21 +16,30 @@ OK, WARNING, CRITICAL, UNKNOWN = range(4)
 WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 
 STATES = ("failed", "ready", "running", "retrying", "waiting", "blocked", "scheduled")
-MEASURES = (*STATES, "oldest-due", "last-run", "workers", "paused", "failing-runs")
+_SCHEDULES = ("schedules-late", "missed", "schedules-failing")
+MEASURES = (*STATES, "oldest-due", "last-run", "workers", "paused", "failing-runs", *_SCHEDULES)
 """What can have thresholds."""
 
-_SECONDS = ("oldest-due", "last-run")
+_SECONDS = ("oldest-due", "last-run", "schedules-late")
 _COUNTED = {
     "workers": "{:.0f} worker{}",
     "paused": "{:.0f} queue{} paused",
     "failing-runs": "{:.0f} failing run{}",
+    "missed": "{:.0f} due time{} of schedules missed",
+    "schedules-failing": "{:.0f} schedule{} failing",
 }
 _SHOWN = ("failed", "ready", "retrying", "oldest-due")
 """What is told where nothing is wrong."""
 
 DEFAULTS: tuple[Mapping[str, Range | None], Mapping[str, Range | None]] = (
-    {"failed": Range(0, 0), "oldest-due": Range(0, 300)},
-    {"failing-runs": Range(0, 0), "oldest-due": Range(0, 1800)},
+    {
+        "failed": Range(0, 0),
+        "oldest-due": Range(0, 300),
+        "schedules-late": Range(0, 300),
+        "missed": Range(0, 0),
+        "schedules-failing": Range(0, 0),
+    },
+    {"failing-runs": Range(0, 0), "oldest-due": Range(0, 1800), "schedules-late": Range(0, 1800)},
 )
 """What warns and what is critical where nothing else is asked for."""
 
@@ -77,6 +86,9 @@ def measure(census: QueueStats, queues: Sequence[str] | None) -> dict[str, float
     values["workers"] = len(_workers(census, queues))
     values["failing-runs"] = len(census.failing_runs)
     values["paused"] = len(census.paused if queues is None else census.paused & set(queues))
+    values["schedules-late"] = max((one.late for one in census.schedules), default=0.0)
+    values["missed"] = sum(one.missed for one in census.schedules)
+    values["schedules-failing"] = sum(one.failing for one in census.schedules)
     return values
 
 
@@ -103,6 +115,8 @@ def _phrase(name: str, value: float) -> str:
         return f"{value:.0f} {name}"
     if value == INFINITE:
         return "no run yet"
+    if name == "schedules-late":
+        return f"a schedule is late by {span(value)}"
     if name == "last-run":
         return f"last run {span(value)} ago"
     return f"oldest due {span(value)}" if value else "none due"

@@ -45,6 +45,7 @@ def expose(census: QueueStats, recent: RecentStats, *, version: str, database: s
     _jobs(text, census)
     _ages(text, census)
     _workers(text, census)
+    _schedules(text, census)
     _recent(text, recent)
     return str(text)
 
@@ -86,6 +87,33 @@ def _workers(text: Exposition, census: QueueStats) -> None:
         numbers[worker.kind, worker.state] = numbers.get((worker.kind, worker.state), 0) + 1
     samples = [({"kind": kind, "state": state}, number) for (kind, state), number in sorted(numbers.items())]
     text.gauge("cronq_workers", "Workers that gave a sign of life within the length of a lease.", samples)
+
+
+def _schedules(text: Exposition, census: QueueStats) -> None:
+    each = [({"schedule": one.name}, one) for one in census.schedules]
+    text.gauge(
+        "cronq_schedule_next_timestamp_seconds",
+        "When a due time of the schedule is to be decided next.",
+        [(label, one.due_at / SECOND) for label, one in each if one.due_at is not None],
+    )
+    text.gauge(
+        "cronq_schedule_last_success_timestamp_seconds",
+        "When a job of the schedule last finished.",
+        [(label, one.succeeded_at / SECOND) for label, one in each if one.succeeded_at is not None],
+    )
+    text.gauge(
+        "cronq_schedule_late_seconds",
+        "How long a due time of the schedule has been waiting to be decided.",
+        [(label, one.late) for label, one in each],
+    )
+    text.gauge(
+        "cronq_schedule_missed",
+        "Due times of the schedule that were missed within a day.",
+        [(label, one.missed) for label, one in each],
+    )
+    text.gauge(
+        "cronq_schedule_paused", "Whether the schedule is paused.", [(label, float(one.paused)) for label, one in each]
+    )
 
 
 def _recent(text: Exposition, recent: RecentStats) -> None:

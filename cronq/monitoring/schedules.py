@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cronq.errors import ConfigError
+from cronq.model.job import DEFAULT_QUEUE
 from cronq.model.schedule import ENQUEUED, MISSED, SKIPPED
 from cronq.schedules.declaring import DAY
 from cronq.schedules.definition import Definition
@@ -74,7 +75,7 @@ class ScheduleView(NamedTuple):
         """One word: active, late, paused, disabled, over, undeclared or unreadable."""
         checks = (
             ("unreadable", self.definition is None),
-            ("undeclared", not self.hosts),
+            ("undeclared", not self.hosts and self.stored.next_at is None),
             ("paused", self.stored.is_paused(self.now)),
             ("disabled", self.definition is not None and not self.definition.enabled),
             ("over", self.stored.next_at is None),
@@ -218,4 +219,4 @@ def _so_many(decided: Decided) -> str:
 
 
 def _queue(view: ScheduleView) -> str:
-    return f'"{view.definition.queue}"' if view.definition else ""
+    return f'"{view.definition.queue or DEFAULT_QUEUE}"' if view.definition else ""

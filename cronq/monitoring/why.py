@@ -69,7 +69,10 @@ class Facts(NamedTuple):
 def explain(job: Job, facts: Facts) -> str:
     """One sentence on where the job stands and what it waits for."""
     explanation = _EXPLANATIONS.get(job.state, _unknown)
-    return f"Job {job.id} {explanation(job, facts)}."
+    sentence = f"ob {job.id} {explanation(job, facts)}."
+    if job.schedule is None:
+        return f"J{sentence}"
+    return f"From schedule {job.schedule}, due at {job.scheduled_for}: j{sentence}"
 
 
 def _unknown(job: Job, facts: Facts) -> str:

@@ -36,6 +36,7 @@ def facts(job: Job, when: Callable[[datetime | None], str] = time) -> list[tuple
         ("group", job.group or ""),
         ("blocked by", "" if job.blocked_by is None else f"job {job.blocked_by}"),
         ("event", job.event or ""),
+        ("schedule", "" if job.schedule is None else f"{job.schedule}, due at {job.scheduled_for}"),
         ("created", when(job.created_at)),
         ("due", when(job.available_at)),
         ("started", when(job.started_at)),

@@ -8,14 +8,14 @@ from cronq.model.job import State
 from cronq.model.printable import one_line
 from cronq.render.text import on_terminal, write
 from cronq.render.tsv import tabbed
-from cronq.times import iso, span
+from cronq.times import SECOND, iso, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from rich.text import Text
 
-    from cronq.storage.stats import QueueStats
+    from cronq.storage.stats import QueueStats, ScheduleStats
     from cronq.storage.workers import Worker
 
 _COLUMNS = {
@@ -74,6 +74,19 @@ def summary(census: QueueStats) -> dict[str, Any]:
         ],
         "paused": sorted(census.paused),
         "workers": [_worker(worker) for worker in census.workers],
+        "schedules": [_schedule(one) for one in census.schedules],
+    }
+
+
+def _schedule(one: ScheduleStats) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "due_at": None if one.due_at is None else iso(one.due_at),
+        "late": one.late,
+        "missed": one.missed,
+        "paused": one.paused,
+        "failing": one.failing,
+        "succeeded_at": None if one.succeeded_at is None else iso(one.succeeded_at),
     }
 
 
@@ -117,6 +130,23 @@ def _remarks(census: QueueStats) -> Iterable[str]:
         yield f"  and {len(census.workers) - _SHOWN_WORKERS} more"
     for queue in sorted(census.paused):
         yield f"paused: {one_line(queue)}"
+    if census.schedules:
+        yield f"schedules: {one_line(schedules(census))}"
+
+
+def schedules(census: QueueStats) -> str:
+    """How many schedules there are, what is wrong with them, and when the next one is due."""
+    counts = {
+        "late": sum(one.late > _OLD for one in census.schedules),
+        "paused": sum(one.paused for one in census.schedules),
+        "failing": sum(one.failing for one in census.schedules),
+    }
+    parts = [str(len(census.schedules)), *(f"{number} {what}" for what, number in counts.items() if number)]
+    due = [(one.due_at, one.name) for one in census.schedules if one.due_at is not None]
+    if due:
+        instant, name = min(due)
+        parts.append(f"next {name} in {span(max(0.0, (instant - census.now) / SECOND))}")
+    return ", ".join(parts)
 
 
 def last_run(census: QueueStats) -> str:

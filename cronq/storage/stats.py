@@ -19,6 +19,7 @@ from cronq.times import SECOND, Clock
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
     from cronq.config.loader import Config
     from cronq.storage.drivers.database import Database
@@ -30,6 +31,23 @@ _RUN_EXPECTED = 300
 
 _FORGOTTEN = 86_400 * SECOND
 """How long a run that failed is told of where none has followed it: its line may have left the crontab."""
+
+
+_DAY = 86_400 * SECOND
+
+
+class ScheduleStats:
+    """One schedule in figures; instants of the database's clock."""
+
+    def __init__(self, now: int, row: Iterable[Any]) -> None:
+        self.name, self.due_at, self.decided_until, paused_at, until, alerted_at, self.succeeded_at, missed = row
+        self.late = 0.0 if self.due_at is None else max(0.0, (now - self.due_at) / SECOND)
+        """For how many seconds a due time has waited to be decided."""
+        self.paused = paused_at is not None and (until is None or now < until)
+        self.failing = alerted_at is not None
+        """Whether people were told that it had no success for too long."""
+        self.missed = int(missed or 0)
+        """How many due times were missed within a day."""
 
 
 class QueueStats:
@@ -49,6 +67,7 @@ class QueueStats:
         """Workers with a heartbeat within the length of a lease."""
         self.silent: list[Worker] = []
         """Registered workers without one."""
+        self.schedules: list[ScheduleStats] = []
         self.last_run: int | None = None
         """When a run of this host last began."""
         self.run_is_on = False
@@ -130,6 +149,8 @@ def look(tables: Tables) -> QueueStats:
     for worker in WorkerRegistry(tables).all():
         alive = worker.seen_at >= seen.now - round(config.lease * SECOND)
         (seen.workers if alive else seen.silent).append(worker)
+    figures = tables.query(sql.schedules.figures, (seen.now - _DAY,))
+    seen.schedules = [ScheduleStats(seen.now, row) for row in figures]
     _look_at_runs(seen, tables)
     return seen
 

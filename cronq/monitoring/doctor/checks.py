@@ -14,6 +14,7 @@ from cronq.monitoring.doctor import (
     locks,
     notifications,
     owners,
+    schedules,
     transports,
     workers,
 )
@@ -54,6 +55,7 @@ CHECKS: Sequence[tuple[str, Check]] = (
     ("notify", notifications.libraries),
     ("workers", workers.silent),
     ("workers", workers.versions),
+    ("schedules", schedules.schedules),
     ("jobs", jobs.commands),
     ("jobs", jobs.unknown_tasks),
     ("jobs", jobs.unheard_queues),

@@ -77,6 +77,15 @@ class ScheduleStatements:
             f"SELECT f.outcome, f.count, j.state, j.started_at, j.finished_at FROM {names.fires} f"
             f" LEFT JOIN {names.jobs} j ON j.id = f.job_id WHERE f.schedule = ? ORDER BY f.fire_at DESC LIMIT ?"
         )
+        # Served by the primary keys: of each schedule the decisions of a day, and those after its last success.
+        self.figures = (
+            "SELECT s.name, s.due_at, s.last_at, s.paused_at, s.paused_until, s.alerted_at,"
+            f" (SELECT j.finished_at FROM {names.fires} f JOIN {names.jobs} j ON j.id = f.job_id"
+            " WHERE f.schedule = s.name AND j.state = 'finished' ORDER BY f.fire_at DESC LIMIT 1),"
+            f" (SELECT sum(f.count) FROM {names.fires} f"
+            " WHERE f.schedule = s.name AND f.fire_at >= ? AND f.outcome = 'missed')"
+            f" FROM {names.schedules} s ORDER BY s.name"
+        )
         # Served by the primary key, a step for each schedule.
         self.recorded_schedules = f"SELECT DISTINCT schedule FROM {names.fires}"
         self.nth_newest = f"SELECT fire_at FROM {names.fires} WHERE schedule = ? ORDER BY fire_at DESC LIMIT 1 OFFSET ?"
