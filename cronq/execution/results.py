@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from cronq.model.job import State
-from cronq.notifications.notice import healthy, notice_of
+from cronq.notifications.notice import healthy, notice_of, of_schedule
 from cronq.system.log import log, step
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cronq.model.retry import Policies
     from cronq.notifications.notice import Notice
     from cronq.notifications.sender import Sender
+    from cronq.schedules.alerts import Alert
     from cronq.store import Store
 
 
@@ -69,6 +70,15 @@ class ResultRecorder:
             before_fork()
             told = self._sender.send()
             self._store.incidents.mark(notice.job_id for notice in told if notice.job_id)
+
+    def tell_of_schedule(self, alert: Alert) -> None:
+        """Queue the notice that a schedule has had no success for too long, or is well again."""
+        notice = of_schedule(alert.schedule, alert.task, alert.queue, failures=alert.failures)
+        self._sender.take(notice)
+        if alert.failures:
+            self._tell(notice)
+        else:
+            log.info("%s", notice)
 
     def tell_of_recovery(self) -> None:
         """Queue notices of queues that are healthy again."""

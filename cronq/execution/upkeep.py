@@ -49,6 +49,11 @@ class Upkeep:
             self._look.changed()
         self._rescuer.prune()
         self._results.tell_of_recovery()
+        self._alert()
+
+    def _alert(self) -> None:
+        for alert in self.scheduler.alerts() if self.scheduler else ():
+            self._results.tell_of_schedule(alert)
 
     def omit(self) -> None:
         """Skip this round; other workers do it."""
@@ -73,4 +78,5 @@ class Upkeep:
     def end(self, worker: str) -> None:
         """Send notices of queues that are healthy again, and resign as leader."""
         self._results.tell_of_recovery()
+        self._alert()
         self._rescuer.resign(worker)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cronq.errors import ConfigError
 from cronq.model.printable import safe
-from cronq.notifications.notice import HEALTHY, Notice
+from cronq.notifications.notice import GOOD_NEWS, Notice
 from cronq.system import background
 from cronq.system.deadline import DeadlineExceeded
 from cronq.system.deadline import deadline as within
@@ -153,7 +153,7 @@ def _apprise(url: str, notices: Sequence[Notice]) -> None:
 
     kinds = {notice.reason for notice in notices}
     kind = apprise.NotifyType.FAILURE if "failed" in kinds else apprise.NotifyType.WARNING
-    if kinds == {HEALTHY}:
+    if kinds <= GOOD_NEWS:
         kind = apprise.NotifyType.SUCCESS
     lines = [str(notice) for notice in notices[:_LINES]]
     if len(notices) > _LINES:
@@ -188,7 +188,7 @@ def _sentry(dsn: str, notices: Sequence[Notice]) -> None:
 
     client = sentry_sdk.Client(dsn=dsn, transport=Telling, default_integrations=False, auto_enabling_integrations=False)
     for notice in notices:
-        if notice.reason != HEALTHY:
+        if notice.reason not in GOOD_NEWS:
             client.capture_event(_event(notice))
     client.close(timeout=_FLUSH, callback=lambda pending, _: lost.extend(["no answer"] * pending))
     if lost:

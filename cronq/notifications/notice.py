@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from cronq.model.retry import Policy
 
 HEALTHY = "healthy"
+SCHEDULE, SCHEDULE_HEALTHY = "schedule", "schedule-healthy"
+GOOD_NEWS = frozenset({HEALTHY, SCHEDULE_HEALTHY})
 _SHOWN = 80
 
 _AGAIN = frozenset({State.RETRYING, State.READY})
@@ -23,7 +25,8 @@ class Notice(NamedTuple):
     """A notice; `reason` is `attempts` (a job keeps failing), `failed` (for good) or `healthy`.
 
     A queue is healthy again when all jobs with notices have finished, were cancelled or deleted;
-    such a notice has no job: its id is 0 and its task is empty.
+    such a notice has no job: its id is 0 and its task is empty. `schedule` says that a schedule had no
+    success in `alert_after` due times, `schedule-healthy` that it is well again; `error_message` is the sentence.
     """
 
     job_id: int
@@ -44,7 +47,7 @@ class Notice(NamedTuple):
 
     def for_mail(self) -> str:
         """Write one line for cron's mail, with the command that shows more."""
-        if self.reason == HEALTHY:
+        if not self.job_id:
             return str(self)
         what = f"{self.task}: {shortened(self.command)}" if self.command else self.task
         return f"{self._told(what)}; cronq show {self.job_id}"
@@ -52,11 +55,21 @@ class Notice(NamedTuple):
     def _told(self, what: str) -> str:
         if self.reason == HEALTHY:
             return one_line(f"queue {self.queue} is healthy again")
+        if not self.job_id:
+            return one_line(self.error_message)
         how = "failed for good" if self.reason == "failed" else "keeps failing"
         text = " ".join(self.error_message.split())
         why = f"{self.error_class}: {text}" if text else self.error_class
         text = f"job {self.job_id} ({what}) {how} after {self.attempt} of {self.max_attempts} attempts: {why}"
         return one_line(text)
+
+
+def of_schedule(name: str, task: str, queue: str, *, failures: int) -> Notice:
+    """The notice that a schedule had no success in so many due times in a row; with 0 that it is well again."""
+    if not failures:
+        return Notice(0, task, queue, 0, 0, SCHEDULE_HEALTHY, "", f"schedule {name} is well again")
+    text = f"schedule {name} had no success in its last {failures} due times; cronq schedules show {name}"
+    return Notice(0, task, queue, 0, 0, SCHEDULE, "NoSuccess", text)
 
 
 def healthy(queue: str) -> Notice:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cronq.config.loader import Config
+    from cronq.schedules.alerts import Alert
     from cronq.schedules.definition import Definition
     from cronq.schedules.firing import Firing
     from cronq.store import Store
@@ -53,6 +54,14 @@ class Scheduler:
         if self.due_at is not None and self.due_at <= now:  # what can't be fired here is for other hosts
             self.due_at = now + 60 * SECOND
         return jobs
+
+    def alerts(self) -> list[Alert]:
+        """What people are to be told about schedules without success."""
+        if not self._store.schedules.watched():
+            return []
+        from cronq.schedules.alerts import alerts  # as below
+
+        return list(alerts(self._store))
 
     def _fires(self) -> Firing:
         if self._firing is None:

@@ -201,6 +201,18 @@ class Schedules:
         """Let a paused schedule go on; False if it isn't paused."""
         return bool(self._tables.open().execute(self._sql.schedules.resume, (name,)).rowcount)
 
+    def watched(self) -> list[StoredSchedule]:
+        """The schedules of which people are told when they have no success, or were told."""
+        return [StoredSchedule._make(row) for row in self._tables.query(self._sql.schedules.watched)]
+
+    def mark_alerted(self, name: str, *, since: int | None) -> bool:
+        """Note that people are told since then, or that it is well again; False where another process has done so."""
+        sql, database = self._sql.schedules, self._tables.open()
+        changed = (
+            database.execute(sql.end_alert, (name,)) if since is None else database.execute(sql.alert, (since, name))
+        )
+        return bool(changed.rowcount)
+
     def remove(self, name: str) -> bool:
         """Delete the schedule, its declarations and its ledger; False if there is none."""
         return self._tables.open().transact(partial(self._remove, name))

@@ -43,7 +43,7 @@ def fired(project: Project) -> bool:
 
 def test_a_schedule_in_the_config_is_fired_by_run(project: Project) -> None:
     project.write("cronq.toml", CONFIG + EVERY_SECOND)
-    wait_until(lambda: fired(project))
+    wait_until(lambda: fired(project), seconds=60)
     shown = project.show(1)
     assert shown["schedule"] == "tick"
     assert shown["scheduled_for"].endswith("Z")
@@ -56,7 +56,7 @@ def test_a_schedule_in_the_config_is_fired_by_run(project: Project) -> None:
 
 def test_decorators_declare_schedules_with_the_options_of_their_tasks(project: Project) -> None:
     project.write("jobs.py", APP + DECORATED)
-    wait_until(lambda: fired(project))
+    wait_until(lambda: fired(project), seconds=60)
     (shown, *_) = project.jobs("--queue", "times")
     assert shown["result"].endswith("+00:00")
     ((definition,),) = rows(project, "SELECT definition FROM cronq_schedules WHERE name = 'when'")

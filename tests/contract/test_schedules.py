@@ -6,13 +6,14 @@ import pytest
 
 from cronq.model.schedule import Decided
 from cronq.model.selection import Selection
+from cronq.schedules.alerts import alerts
 from cronq.schedules.by_hand import ByHand
 from cronq.schedules.firing import Firing
 from cronq.store import Store
 from cronq.testing import ManualClock
 from cronq.times import SECOND, iso
 from tests.contract.schedule_steps import declare, due_times, fire, following, ledger, schedule, stored
-from tests.contract.steps import claim, finish
+from tests.contract.steps import claim, end, finish
 
 
 def test_a_due_time_is_enqueued_once(store: Store, other: Store, clock: ManualClock) -> None:
@@ -213,3 +214,46 @@ def test_a_zone_that_a_host_does_not_know_stops_no_other_schedule(
         next(record for record in caplog.messages if "schedule bad" in record)
     ]
     assert ledger(store, "bad") == []
+
+
+# Alerts
+
+
+def told(store: Store) -> list[tuple[str, int]]:
+    return [(alert.schedule, alert.failures) for alert in alerts(store)]
+
+
+def a_day(store: Store, clock: ManualClock, *, success: bool) -> None:
+    clock.advance("1d")
+    fire(store)
+    for job in claim(store):
+        end(store, job, *(() if success else ("error", "fail")))
+
+
+def test_people_are_told_once_of_no_success_and_once_when_it_is_well(
+    store: Store, other: Store, clock: ManualClock
+) -> None:
+    declare(store, schedule(alert_after=2), schedule("unwatched"))
+    a_day(store, clock, success=False)
+    assert told(store) == []
+    a_day(store, clock, success=False)
+    assert (told(store), told(other)) == ([("nightly", 2)], [])
+    a_day(store, clock, success=False)
+    assert told(store) == []
+    a_day(store, clock, success=True)
+    assert (told(other), told(store)) == ([("nightly", 0)], [])
+
+
+def test_missed_due_times_are_no_success(store: Store, clock: ManualClock) -> None:
+    declare(store, schedule(alert_after=3, catch_up="none"))
+    clock.advance("5d")
+    fire(store)
+    assert told(store) == [("nightly", 5)]
+
+
+def test_a_paused_schedule_alerts_nobody(store: Store, clock: ManualClock) -> None:
+    declare(store, schedule(alert_after=1))
+    ByHand(store, "nightly").pause(until=None, by="ann", reason=None)
+    clock.advance("5d")
+    fire(store)
+    assert told(store) == []

@@ -128,4 +128,11 @@ class ScheduleStatements:
             f"UPDATE {names.schedules} SET paused_at = NULL, paused_until = NULL, paused_by = NULL, reason = NULL"
             " WHERE name = ? AND paused_at IS NOT NULL"
         )
+        # A table of few rows: those with an `alert_after`, and those of which people were told.
+        self.watched = (
+            f"SELECT {SCHEDULE_COLUMNS} FROM {names.schedules}"
+            " WHERE alerted_at IS NOT NULL OR definition LIKE '%\"alert_after\":%' ORDER BY name"
+        )
+        self.alert = f"UPDATE {names.schedules} SET alerted_at = ? WHERE name = ? AND alerted_at IS NULL"
+        self.end_alert = f"UPDATE {names.schedules} SET alerted_at = NULL WHERE name = ? AND alerted_at IS NOT NULL"
         self.remove = f"DELETE FROM {names.schedules} WHERE name = ?"
