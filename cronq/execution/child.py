@@ -28,6 +28,7 @@ from cronq.execution.process_state import LONG
 from cronq.execution.verdict import verdict_of
 from cronq.model.claimed_job import Claimed
 from cronq.model.outcome import Outcome
+from cronq.model.settlement import frees_group
 from cronq.system import process_tree
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from cronq.execution.journal import Journal
     from cronq.execution.output_capture import Capture
     from cronq.execution.process_state import ProcessState
+    from cronq.model.retry import Policies
 
 LOST_DESCRIPTORS = 119
 """Exit status of a child whose task closed descriptors that weren't its own."""
@@ -87,7 +89,7 @@ class Tools(NamedTuple):
     journal: Journal
     captures: tuple[Capture, Capture]
     executor: Executor
-    time_limit: Callable[[Claimed], float]
+    policies: Policies
     state: ProcessState
     at_start: Sequence[Callable[[], object]]
     """Called before the first job."""
@@ -107,7 +109,7 @@ class Child:
         self._pipes = pipes
         self._tools = tools
         self._journal, self._captures, self._executor = tools.journal, tools.captures, tools.executor
-        self._time_limit, self._state = tools.time_limit, tools.state
+        self._policies, self._state = tools.policies, tools.state
         self._assigned: deque[tuple[int, Claimed]] = deque()
         self._stopped: dict[str, int] = {}
         self._running = (0, 0)
@@ -177,7 +179,7 @@ class Child:
         begun = time.monotonic_ns()
         self._journal.begin(job, begun)
         self._running = job[:2]
-        self._limit = self._time_limit(job)
+        self._limit = self._policies.time_limit(job)
         self._deadline = begun + round(self._limit * 1e9)
         outcome = self._executed(job)
         self._deadline = None
@@ -196,13 +198,16 @@ class Child:
 
     def _go_on(self, job: Claimed, outcome: Outcome, took: int) -> None:
         sys.stdout, sys.stderr = (capture.stream for capture in self._captures)
-        if job.group is not None and outcome.kind not in _CONTINUES:
+        if job.group is not None and not self._frees_group(job, outcome):
             self._stopped[job.group] = job.token
         self._tell(at_once=took > _QUICK)
         if took > _FORKING and (left := _children_left()):
             self._leave(f"job {job.id} left {left} running")
         if threads_left := self._state.threads_left():
             self._leave(f"job {job.id} left {threads_left} running")
+
+    def _frees_group(self, job: Claimed, outcome: Outcome) -> bool:
+        return outcome.kind in _CONTINUES or frees_group(job, outcome, self._policies)
 
     def _note(self, job: Claimed, outcome: Outcome) -> None:
         try:

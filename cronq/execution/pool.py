@@ -123,7 +123,7 @@ class Pool:
             journal,
             child.captures,
             executor,
-            setting.policies.time_limit,
+            setting.policies,
             self._state,
             setting.registry.hooks["on_child_start"],
             setting.config.grace,

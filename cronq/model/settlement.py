@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cronq.model.claimed_job import State
 from cronq.model.outcome import FINISHED, Outcome, Settlement, next_state
 
 if TYPE_CHECKING:
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
 
     from cronq.model.job import Claimed
     from cronq.model.retry import Policies
+
+
+_ENDED = frozenset({State.FINISHED, State.FAILED, State.CANCELLED})
 
 
 def settlement(job: Claimed, outcome: Outcome, policies: Policies, chance: Callable[[], float]) -> Settlement:
@@ -22,6 +26,12 @@ def settlement(job: Claimed, outcome: Outcome, policies: Policies, chance: Calla
     return Settlement(
         job, outcome, following, hold_group=policy.group_on_failed == "hold" and following.state == "failed"
     )
+
+
+def frees_group(job: Claimed, outcome: Outcome, policies: Policies) -> bool:
+    """Whether the job's group goes on after this outcome: its child knows it before it is written."""
+    following = settlement(job, outcome, policies, lambda: 0.0)
+    return following.next.state in _ENDED and not following.hold_group
 
 
 def not_started(outcome: Outcome) -> bool:
