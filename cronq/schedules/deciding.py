@@ -5,6 +5,7 @@ Pure: the row as it was read, the rule and the instant go in, a Decision comes o
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
@@ -56,11 +57,12 @@ class Planner:
         """Next is the first due time strictly after this instant, which becomes the watermark."""
         if not self._definition.enabled:
             return Timing(None, None, after, self._look.tz_version)
-        first = self.rule.next_after(to_datetime(after))
-        if first is None:
+        return self._timing(after, self.rule.next_after(to_datetime(after)))
+
+    def _timing(self, after: int, following: datetime | None) -> Timing:
+        if following is None:
             return Timing(None, None, after, self._look.tz_version)
-        next_at = from_datetime(first)
-        return Timing(next_at, self._delayed(first), after, self._look.tz_version)
+        return Timing(from_datetime(following), self._delayed(following), after, self._look.tz_version)
 
     def _delayed(self, due: datetime) -> int:
         """The due time with its jitter, which ends before the next due time."""
@@ -76,6 +78,31 @@ class Planner:
         """Decide every due time up to now."""
         first = self._first()
         last = max(first, to_datetime(self._look.now - self._delay))
+        following = self.rule.next_after(first)
+        if following is None or following > last:
+            return self._decide_one(first, following, job)
+        return self._decide_all(first, last, job)
+
+    def _decide_one(self, first: datetime, following: datetime | None, job: NewJob) -> Decision:
+        """The usual case: nothing but one due time is to be decided."""
+        due, until = self._due(first, job), self._paused_until(first)
+        passed = []
+        if until is not None and first <= until:
+            passed = [self._row(due.fire_at, due.fire_at, 1, SKIPPED, self._pause_in_words())]
+        elif due.late > self._patience():
+            passed = self._missed(first - _TICK, first)
+        dropped = self._dropped(first, taken={due.fire_at})
+        timing = self._timing(due.fire_at, following)
+        return self._decision(timing, () if passed else (due,), (*passed, *dropped))
+
+    def _patience(self) -> float:
+        """Microseconds after which a due time doesn't run any more."""
+        window = self._definition.catch_up_window
+        if window is None:
+            return math.inf
+        return max(ON_TIME, window * SECOND) if self._definition.catch_up == "latest" else window * SECOND
+
+    def _decide_all(self, first: datetime, last: datetime, job: NewJob) -> Decision:
         skipped_until = self._paused_until(last)
         passed: list[Decided] = []
         if skipped_until is not None:
@@ -86,8 +113,11 @@ class Planner:
         due = tuple(self._due(instant, job) for instant in chosen)
         passed += self._dropped(last, taken={*(one.fire_at for one in due), *(row.fire_at for row in passed)})
         watermark = max([one.fire_at for one in due] + [row.fire_at for row in passed] + [from_datetime(first)])
+        return self._decision(self.timing(watermark), due, tuple(passed))
+
+    def _decision(self, timing: Timing, due: tuple[Due, ...], passed: tuple[Decided, ...]) -> Decision:
         room = self._definition.catch_up_max if self._definition.overlap == "queue" else None
-        return Decision(self.timing(watermark), due, tuple(passed), self._definition.timezone, room)
+        return Decision(timing, due, passed, self._definition.timezone, room)
 
     def _first(self) -> datetime:
         assert self._schedule.next_at is not None

@@ -5,10 +5,11 @@ Importing this costs nothing: what computes due times is imported when there is 
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
-from cronq.locks import note_declared
+from cronq.locks import is_declared, note_declared
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
@@ -70,8 +71,14 @@ class Scheduler:
             self._firing = Firing(self._store)
         return self._firing
 
+    def _has_declared(self) -> bool:
+        """Whether nothing can have changed since this host declared: there is no app, and the config is as it was."""
+        if self._config.app is not None or not is_declared(self._config):
+            return False
+        return not self._config.schedules or bool(self._store.schedules.declarations.of(os.uname().nodename))
+
     def _declare(self) -> None:
-        if self._config.declare == "sync":
+        if self._config.declare == "sync" or self._has_declared():
             return
         definitions = self._definitions()
         if definitions or self._store.schedules.declarations.exist():
