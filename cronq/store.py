@@ -32,13 +32,14 @@ from cronq.storage.workers import WorkerRegistry
 from cronq.system.log import step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
     from cronq.config.loader import Config
     from cronq.model.job import Enqueued, NewJob
     from cronq.model.outcome import Settlement
     from cronq.model.selection import Filter
+    from cronq.storage.copying import Counts
     from cronq.storage.drivers.database import Transaction
     from cronq.storage.wake import Announces
     from cronq.times import Clock
@@ -133,6 +134,18 @@ class Store:
         """Close all connections; the next call opens others."""
         self._tables.unprepared.close()
         self._wake.close()
+
+    def copy_to(self, other: Store, copied: Callable[[int], None]) -> Counts:
+        """Copy the whole queue into another database; it must be paused, and nothing may run.
+
+        `copied` is told of the number of jobs after each batch. Raises InvalidInput where the other
+        database has jobs of its own, TryLater where this one has changed meanwhile.
+        """
+        from cronq.storage.copying import Copier
+
+        self._tables.open()
+        other._tables.open()
+        return Copier(self._tables, other._tables).copy(copied)
 
     # Enqueueing
 

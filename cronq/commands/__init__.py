@@ -45,7 +45,7 @@ PURPOSES = {
         "drain": "queues",
         "clear-finished": "upkeep",
     },
-    "Install": {"print-config": "print_config", "update-schema": "upkeep"},
+    "Install": {"copy": "copy", "print-config": "print_config", "update-schema": "upkeep"},
 }
 """Which module serves which verb, by what the verbs are for, in the order of the help."""
 

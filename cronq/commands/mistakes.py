@@ -29,6 +29,7 @@ _COMMANDS = {
     "resume": ("unpause", "continue", "cont", "enable", "thaw"),
     "clear-finished": ("clear", "clean", "cleanup", "prune", "purge", "flush", "vacuum"),
     "update-schema": ("migrate", "upgrade", "migrations", "schema", "create-tables"),
+    "copy": ("export", "import", "transfer", "dump", "backup"),
     "print-config": ("install", "setup", "crontab", "systemd", "generate"),
     "--version": ("version",),
 }

@@ -44,7 +44,7 @@ _cronq() {
     done
     case $previous in
         --config|--log-file|--textfile|--into) _cronq_complete files; return ;;
-        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--error|--older-than|--since|--until|--search|--timeout|--jobs|--limit|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--sort|--lines|--user|--file|--mailto|--count|--from|--timezone|--to|--set|--reason) _cronq_complete none; return ;;
+        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--error|--older-than|--since|--until|--search|--timeout|--jobs|--limit|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--sort|--lines|--to|--user|--file|--mailto|--count|--from|--timezone|--set|--reason) _cronq_complete none; return ;;
         --queue) _cronq_complete queues; return ;;
         --task) _cronq_complete tasks; return ;;
         --state) _cronq_complete states; return ;;
@@ -78,6 +78,7 @@ _cronq() {
         drain) options='--all --timeout --json' ;;
         clear-finished) options='--state --queue --task --group --key --error --older-than --since --until --search --dry-run --yes -y --json' ;;
         update-schema) options='' ;;
+        copy) options='--to --json' ;;
         print-config) options='--user --file --into --mailto --create-user' ;;
         schedules) options='--utc --json' ;;
         'schedules show') options='--json' ;;
@@ -93,7 +94,7 @@ _cronq() {
         'schedules reset') options='--json' ;;
         'schedules remove') options='--json' ;;
         'schedules import') options='--system --timezone --verify' ;;
-        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version -V enqueue emit wait run work health metrics serve-inetd exec ring workers reload-workers status ls show why errors tail top doctor retry cancel edit pause resume drain clear-finished update-schema print-config schedules' ;;
+        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version -V enqueue emit wait run work health metrics serve-inetd exec ring workers reload-workers status ls show why errors tail top doctor retry cancel edit pause resume drain clear-finished update-schema copy print-config schedules' ;;
     esac
     case $current in -*)
         mapfile -t COMPREPLY < <(compgen -W "$options --config --db --log-file --verbose -v --quiet -q --debug --version -V" -- "$current")

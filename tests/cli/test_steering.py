@@ -137,3 +137,16 @@ def test_edit_changes_jobs_that_do_not_run(project: Project) -> None:
     assert project.cronq("edit", job).status == 64
     assert project.cronq("edit", job, "--priority", "1000").status == 65
     assert project.cronq("edit", job, "--group", "g", "--no-group").status == 64
+
+
+def test_copy_needs_a_drained_queue_and_leaves_it_paused(queues: Project) -> None:
+    queues.done("pause", "mail-a")
+    other = f"sqlite:///{queues.directory}/other.db"
+    ran = queues.cronq("copy", "--to", other)
+    assert (ran.status, ran.stderr) == (75, "cronq: queue mail-b isn't paused (cronq drain --all)\n")
+    queues.done("drain", "--all")
+    assert fits("copy.json", queues.done("copy", "--to", other, "--json"))["jobs"] == 3
+    assert queues.done("--db", other, "resume", "--all").split() == ["mail-a", "mail-b", "reports"]
+    assert len(queues.jobs("--db", other, "--state", "ready")) == 3
+    assert paused(queues) == ["mail-a", "mail-b", "reports"]
+    assert queues.cronq("copy", "--to", other).status == 65

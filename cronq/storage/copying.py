@@ -1,0 +1,180 @@
+"""Copy a queue into another database: jobs in all states with their ids, attempts, groups, pauses and schedules.
+
+The source must not change meanwhile: its queues are paused and nothing runs. In the target all of these
+queues are paused, too, until the copy is complete; a row of the table of pauses marks a copy in progress,
+so that an interrupted one is continued, and a database that has jobs of its own is left alone.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cronq.errors import InvalidInput, TryLater
+from cronq.storage.schema import tables as schema_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from cronq.storage.drivers.database import Row, Transaction
+    from cronq.storage.tables import Tables
+
+MARK = "copy in progress"
+"""Stands among the paused queues of the target; no queue can have this name."""
+
+_TEMPORARY = 0
+"""When queues were paused that are paused in the target only until the copy is complete."""
+
+_BATCH = 500
+_LEFT_OUT = frozenset({"jobs", "attempts", "paused", "workers", "leases", "tails", "declarations", "runs", "schema"})
+"""Tables that are copied in another way, or that tell of the hosts and workers of one database."""
+
+
+class Counts(NamedTuple):
+    """How much a queue holds, to compare two of them."""
+
+    jobs: list[tuple[str, str, int]]
+    attempts: int
+    groups: int
+
+
+class Copier:
+    """Copies from one open database to another."""
+
+    def __init__(self, source: Tables, target: Tables) -> None:
+        self._source = source
+        self._target = target
+        prefix = source.config.table_prefix
+        self._tables = {
+            name.removeprefix(prefix): [column.name for column in table.columns if column.name != "enqueue_token"]
+            for name, table in schema_of(prefix).tables.items()
+        }
+
+    def copy(self, copied: Callable[[int], None]) -> Counts:
+        """Copy everything; `copied` is told of the number of jobs after each batch. Returns what both hold now.
+
+        Raises InvalidInput where the target has jobs of its own, TryLater where the source has changed.
+        """
+        self._begin()
+        last = 0
+        while batch := self._rows(self._source, "jobs", "id > ?", (last,)):
+            self._copy_jobs(batch, after=last)
+            last = batch[-1][self._place("jobs", "id")]
+            copied(len(batch))
+        self._copy_the_rest()
+        counts = self._verified()
+        self._end(last)
+        return counts
+
+    # The beginning and the end
+
+    def _begin(self) -> None:
+        paused = {row[0] for row in self._target.query(self._target.sql.claim.paused_queues)}
+        if MARK in paused:
+            return
+        if self._target.query(f"SELECT 1 FROM {self._name(self._target, 'jobs')} LIMIT 1"):
+            message = "the database has jobs already: a queue can only be copied into an empty one"
+            raise InvalidInput(message)
+        self._target.open().transact(self._mark)
+
+    def _mark(self, tx: Transaction) -> None:
+        """Pause everything in the target: what is paused in the source for good, the rest for a while."""
+        found = self._source.query(f"SELECT queue, paused_at FROM {self._name(self._source, 'paused')}")
+        pauses: dict[str, int] = {row[0]: row[1] for row in found}
+        for name in [MARK, *sorted(pauses)]:
+            tx.execute(self._target.sql.admin.resume, (name,))
+            tx.execute(self._target.sql.admin.pause, (name, pauses.get(name, _TEMPORARY)))
+
+    def _end(self, last: int) -> None:
+        if self._target.sql.dialect.family == "postgresql":  # its sequences don't learn of ids that were given
+            for table in ("jobs", "attempts"):
+                name = self._name(self._target, table)
+                newest = f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), (SELECT max(id) FROM {name}))"
+                if last and self._target.query(f"SELECT 1 FROM {name} LIMIT 1"):
+                    self._target.open().transact(partial(_query, newest))
+        sql = f"DELETE FROM {self._name(self._target, 'paused')} WHERE paused_at = ?"
+        self._target.open().transact(lambda tx: tx.execute(sql, (_TEMPORARY,)))
+
+    def _verified(self) -> Counts:
+        there, here = self._counts(self._target), self._counts(self._source)
+        if there != here:
+            number, of = sum(row[-1] for row in there.jobs), sum(row[-1] for row in here.jobs)
+            message = f"{number:,} of {of:,} jobs are the same: the source has changed meanwhile; copy again"
+            raise TryLater(message)
+        return there
+
+    def _counts(self, tables: Tables) -> Counts:
+        jobs = tables.query(f"SELECT queue, state, count(*) FROM {self._name(tables, 'jobs')} GROUP BY queue, state")
+        attempts = tables.query(f"SELECT count(*) FROM {self._name(tables, 'attempts')}")[0][0]
+        groups = tables.query(f"SELECT count(*) FROM {self._name(tables, 'groups')}")[0][0]
+        return Counts(sorted((row[0], row[1], row[2]) for row in jobs), attempts, groups)
+
+    # Jobs and their attempts
+
+    def _copy_jobs(self, batch: Sequence[Row], *, after: int) -> None:
+        """Bring the jobs of a batch, and no others in the range of their ids, into the target."""
+        ids = [row[self._place("jobs", "id")] for row in batch]
+        there = self._rows(self._target, "jobs", "id > ? AND id <= ?", (after, ids[-1]))
+        attempts = self._attempts(self._source, ids)
+        if _same(there, batch) and _same(self._attempts(self._target, ids), attempts):
+            return
+        self._target.open().transact(partial(self._replace, [row[0] for row in there], batch, attempts))
+
+    def _replace(self, gone: Sequence[int], jobs: Sequence[Row], attempts: Sequence[Row], tx: Transaction) -> None:
+        if gone:
+            many = self._target.unprepared.many(sorted({*gone}))
+            among = self._target.sql.dialect.among
+            tx.execute(f"DELETE FROM {self._name(self._target, 'attempts')} WHERE job_id {among}", (many,))
+            tx.execute(f"DELETE FROM {self._name(self._target, 'jobs')} WHERE id {among}", (many,))
+        tx.execute_many(self._insert("jobs"), jobs)
+        if attempts:
+            tx.execute_many(self._insert("attempts"), attempts)
+
+    def _attempts(self, tables: Tables, ids: Sequence[int]) -> list[Row]:
+        sql = (
+            f"SELECT {self._columns('attempts')} FROM {self._name(tables, 'attempts')}"
+            f" WHERE job_id {tables.sql.dialect.among} ORDER BY id"
+        )
+        return tables.query(sql, (tables.unprepared.many(ids),))
+
+    def _copy_the_rest(self) -> None:
+        """Groups, incidents, schedules and the like: small tables, replaced as a whole."""
+        for table in self._tables:
+            if table not in _LEFT_OUT:
+                rows = self._source.query(f"SELECT {self._columns(table)} FROM {self._name(self._source, table)}")
+                self._target.open().transact(partial(self._replace_table, table, rows))
+
+    def _replace_table(self, table: str, rows: Sequence[Row], tx: Transaction) -> None:
+        tx.execute(f"DELETE FROM {self._name(self._target, table)}")
+        for row in rows:  # on servers, many rows at once need a column `id`
+            tx.execute(self._insert(table), row)
+
+    # Statements
+
+    def _rows(self, tables: Tables, table: str, condition: str, parameters: tuple[Any, ...]) -> list[Row]:
+        sql = (
+            f"SELECT {self._columns(table)} FROM {self._name(tables, table)} WHERE {condition}"
+            f" ORDER BY id LIMIT {_BATCH}"
+        )
+        return tables.query(sql, parameters)
+
+    def _insert(self, table: str) -> str:
+        holes = ", ".join("?" * len(self._tables[table]))
+        return f"INSERT INTO {self._name(self._target, table)} ({self._columns(table)}) VALUES ({holes})"
+
+    def _columns(self, table: str) -> str:
+        return ", ".join(f'"{column}"' for column in self._tables[table])
+
+    def _place(self, table: str, column: str) -> int:
+        return self._tables[table].index(column)
+
+    def _name(self, tables: Tables, table: str) -> str:
+        return f"{tables.config.table_prefix}{table}"
+
+
+def _same(some: Iterable[Row], others: Iterable[Row]) -> bool:
+    return [tuple(row) for row in some] == [tuple(row) for row in others]
+
+
+def _query(sql: str, tx: Transaction) -> None:
+    tx.query(sql)
