@@ -1,6 +1,6 @@
-"""The verbs of the command, one module for each group of them.
+"""The commands, one module for each group of them.
 
-Heavy imports stand inside the functions here: what a verb doesn't need, its start doesn't pay.
+Heavy imports are inside functions, so that a command's start imports only what it needs.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ PURPOSES = {
     },
     "Install": {"copy": "copy", "print-config": "print_config", "update-schema": "upkeep"},
 }
-"""Which module serves which verb, by what the verbs are for, in the order of the help."""
+"""The module of each command, by purpose, in the order of the help."""
 
 MODULES = {verb: module for verbs in PURPOSES.values() for verb, module in verbs.items()}
 
 
 class Invocation:
-    """What the global options of one call say, and the config that they lead to."""
+    """The global options of one call, and the config that they select."""
 
     def __init__(
         self, *, file: str | None = None, database: str | None = None, log_file: str | None = None, verbosity: int = 0
@@ -63,18 +63,18 @@ class Invocation:
         self.log_file = log_file
         self.verbosity = verbosity
         self.typed: Sequence[str] = ()
-        """The command and all that followed it, as it was typed."""
+        """The command and its arguments, as they were typed."""
         self._config: Config | None = None
         self._logging = False
 
     @property
     def quiet(self) -> bool:
-        """Nothing but errors, please."""
+        """Print only errors."""
         return self.verbosity < 0
 
     @property
     def verbose(self) -> bool:
-        """Say also what would otherwise go without saying."""
+        """Print more than usual."""
         return self.verbosity > 0
 
     @property
@@ -98,7 +98,7 @@ class Invocation:
                 complain(sentence)
 
     def start_logging(self, *, warnings: bool = False) -> None:
-        """Send the log where it shall go, and warnings to stderr. Raises ConfigError where it can't be written."""
+        """Start the configured log, and warnings on stderr. Raises ConfigError if it can't be written."""
         if not self._logging and (self.verbose or warnings or self.config.log is not None):
             from cronq.system import log_handlers
 
@@ -106,7 +106,7 @@ class Invocation:
             log_handlers.start(self.config, shown="INFO" if self.verbose else "WARNING" if warnings else None)
 
     def cronq(self, *, with_tasks: bool, reading: bool = False) -> Cronq:
-        """The configured app with its tasks, or only what the database itself needs."""
+        """Make the queue with the app's tasks, or without them."""
         from cronq.app import Cronq, load_app
 
         self.start_logging()
@@ -115,7 +115,7 @@ class Invocation:
         return queue
 
     def store(self, *, reading: bool = False) -> Store:
-        """The jobs; no task is imported for it. For `reading`, no queue is made where there is none."""
+        """Open the store without importing the app. `reading` creates no missing database."""
         from cronq.store import Store
         from cronq.times import Clock
         from cronq.transports.announcer import Announcer

@@ -39,14 +39,14 @@ class How:
 
 
 class Refused(NamedTuple):
-    """A job that was left as it is, and why."""
+    """A job that was not changed, and the reason."""
 
     id: int
     reason: str
 
 
 class Verb(NamedTuple):
-    """What is done to jobs, in the words of the questions and answers."""
+    """A change of jobs, in the words of questions and answers."""
 
     name: str
     done: str
@@ -58,7 +58,7 @@ def agreed(verb: Verb, number: int, how: How) -> bool:
     """Ask for confirmation on a terminal; return True elsewhere."""
     from cronq.render.text import complain
 
-    if how.yes or number <= ASK_ABOVE or not somebody_looks():
+    if how.yes or number <= ASK_ABOVE or not is_interactive():
         return True
     sys.stderr.write(f"cronq: {verb.name} {number:,} jobs? [y/N] ")
     sys.stderr.flush()
@@ -68,7 +68,7 @@ def agreed(verb: Verb, number: int, how: How) -> bool:
     return False
 
 
-def somebody_looks() -> bool:
+def is_interactive() -> bool:
     """Tell whether stdin and stderr are a terminal."""
     return _is_terminal(sys.stdin) and _is_terminal(sys.stderr)
 
@@ -100,7 +100,7 @@ def note(call: Invocation, number: int | None = None) -> None:
 
 
 def tell(verb: Verb, changed: Sequence[int], how: How, refused: Sequence[Refused] = ()) -> None:
-    """The ids for a script; for a person, where they are many, how many."""
+    """Print the ids; on a terminal only their number if they are many."""
     from cronq.render.text import on_terminal, write
 
     if how.as_json:
@@ -112,7 +112,7 @@ def tell(verb: Verb, changed: Sequence[int], how: How, refused: Sequence[Refused
 
 
 def tell_changed(verb: Verb, changed: Sequence[int], refused: Sequence[Refused], how: How) -> int:
-    """Print the ids changed to stdout, and why others weren't to stderr; the exit status."""
+    """Print the changed ids to stdout, and why others weren't changed to stderr; returns the exit status."""
     from cronq.render.text import complain
 
     tell(verb, changed, how, refused)
@@ -122,7 +122,7 @@ def tell_changed(verb: Verb, changed: Sequence[int], refused: Sequence[Refused],
 
 
 def changes(number: int, ids: Sequence[int] | None, refused: Sequence[Refused] = (), *, dry_run: bool) -> str:
-    """What was changed as a JSON document; `ids` is None where only their number is known."""
+    """Make the JSON document of what was changed; `ids` is None if only their number is known."""
     from cronq.render.text import document
 
     left = [{"id": one.id, "reason": one.reason} for one in refused]
@@ -130,7 +130,7 @@ def changes(number: int, ids: Sequence[int] | None, refused: Sequence[Refused] =
 
 
 def rehearse(call: Invocation, store: Store, verb: Verb, meant: Selection, how: How) -> None:
-    """What would be changed: the ids for a script; for a person the jobs by queue, state and task."""
+    """Print what would be changed: the ids, or on a terminal the jobs by queue, state and task."""
     from cronq.render.text import on_terminal, write
 
     if how.as_json:
@@ -153,7 +153,7 @@ def rehearse(call: Invocation, store: Store, verb: Verb, meant: Selection, how: 
 
 
 def left_alone(call: Invocation, store: Store, verb: Verb, chosen: Selection, meant: Selection) -> int:
-    """Say that no selected job is in a state in which this is done, and how many are in others; the exit status."""
+    """Report that no selected job can be changed, and their states; returns the exit status."""
     from cronq.render.text import complain
 
     others: Counter[str] = Counter()

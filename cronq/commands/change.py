@@ -98,7 +98,7 @@ def _retry(
 
 
 def _copy(call: Invocation, ids: Sequence[str], chosen: Selection, how: bulk.How) -> int:
-    """Enqueue jobs like those named or selected, whatever these do meanwhile."""
+    """Enqueue copies of the named or selected jobs, in any state."""
     with call.store() as store:
         meant = chosen._replace(states=chosen.states or frozenset({State.FAILED}))
         found = given.job_ids(store, ids) if ids else store.jobs.ids(meant)
@@ -225,7 +225,7 @@ def _cancel_selected(call: Invocation, store: Store, ids: Sequence[int], how: bu
 
 
 def _stop(store: Store, ids: Sequence[int], *, kill: bool) -> list[int]:
-    """What could be cancelled at once, and what its runner has been asked to kill."""
+    """Cancel jobs; with `kill`, ask the runners of running ones to kill them. Returns the ids of both."""
     cancelled = store.admin.cancel(ids, reason="by hand")
     if not kill:
         return cancelled
@@ -234,12 +234,12 @@ def _stop(store: Store, ids: Sequence[int], *, kill: bool) -> list[int]:
 
 
 def _in(chosen: Selection, *, usual: Iterable[State], allowed: Iterable[State]) -> Selection:
-    """The selection cut down to the states in which this can be done."""
+    """Limit the selection to the states in which this can be done."""
     return chosen._replace(states=(chosen.states or frozenset(usual)) & frozenset(allowed))
 
 
 def _states(store: Store, ids: Iterable[int]) -> dict[int, str]:
-    """The states of those of the jobs that are there."""
+    """Read the states of the jobs that exist."""
     return {job.id: job.state for job in store.jobs.find(Selection(ids=tuple(ids)))}
 
 
@@ -252,7 +252,7 @@ class _Left(NamedTuple):
 
 
 def _report(verb: bulk.Verb, left: _Left, changed: Sequence[int], how: bulk.How) -> int:
-    """The ids changed on stdout, why others weren't on stderr; the exit status."""
+    """Print the changed ids to stdout, and why others weren't changed to stderr; returns the exit status."""
     refused = [
         bulk.Refused(job_id, _refusal(job_id, left.states.get(job_id), verb=verb.done, allowed=left.allowed))
         for job_id in left.named

@@ -45,7 +45,7 @@ Example:
 \b
   cronq emit shot.start url=https://example.org
 
-Exit status: 0 done (also when nobody subscribed), 64 usage, 65 bad input,
+Exit status: 0 done (also without subscribers), 64 usage, 65 bad input,
 69 database out of reach, 78 configuration.
 """
 
@@ -92,7 +92,7 @@ def _number(text: str, *, what: str) -> int:
 
 
 class _WithCommand(TyperCommand):
-    """Keeps what follows `--` apart: that is a command with its own options, not ours."""
+    """Keeps the words after `--` apart: they are a shell command with its own options."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         own = args
@@ -121,7 +121,7 @@ NoCheck = Annotated[bool, typer.Option("--no-check", help="Don't import the app,
 
 
 class _Request(NamedTuple):
-    """What is to be enqueued, of the three kinds, and how."""
+    """What to enqueue (task, command or --stdin) with which options."""
 
     words: Sequence[str]
     command: Sequence[str] | None
@@ -130,7 +130,7 @@ class _Request(NamedTuple):
     options: dict[str, Any]
 
     def problem(self) -> str | None:
-        """Why this makes no sense, if it doesn't."""
+        """Return why the request is contradictory, if it is."""
         given_kinds = [bool(self.words), self.command is not None, self.stdin]
         if given_kinds.count(True) != 1:
             return "give one of: a TASK, -- and a CMD, --stdin"
@@ -184,14 +184,14 @@ def _place(queue: Cronq, request: _Request) -> list[Job]:
 
 
 def _bound(queue: Cronq, task: str, fields: dict[str, Any], *, check: bool) -> dict[str, Any]:
-    """The fields as the task's signature wants them, where the task is known."""
+    """Convert the fields by the task's signature, if the task is known."""
     if not check or task == COMMAND_TASK or not (queue.config.app or queue.config.allow):
         return fields
     return queue.registry.resolve(task).bind_text(fields)
 
 
 def _fields(words: Iterable[str], *, after: str = "") -> dict[str, Any]:
-    """The values by name in `k=v` and `k:=JSON`. Raises InvalidInput naming the word."""
+    """Parse `k=v` and `k:=JSON` into values by name. Raises InvalidInput naming the word."""
     fields: dict[str, Any] = {}
     for word in words:
         name, equals, text = word.partition("=")
@@ -218,7 +218,7 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _utf8(stream: Any) -> Iterable[str]:
-    """Whatever the locale says: JSON is UTF-8, and a stray byte is an error, not a surrogate."""
+    """Read a stream as UTF-8 in any locale, because JSON is UTF-8; other bytes are an error."""
     if stream is None:
         raise InvalidInput("--stdin: there is no stdin")
     stream.reconfigure(encoding="utf-8", errors="strict")
@@ -227,7 +227,7 @@ def _utf8(stream: Any) -> Iterable[str]:
 
 
 class _Lines:
-    """Job descriptions, read line by line as they are asked for; empty lines are passed over."""
+    """Yields job descriptions line by line; skips empty lines."""
 
     def __init__(self, stream: Iterable[str]) -> None:
         self._stream = stream

@@ -1,7 +1,7 @@
-"""Reading the options of commands that start without typer.
+"""Read the options of commands that start without typer.
 
-What this small reader doesn't understand goes to typer's declaration of the same command,
-which has the better errors and the help.
+Options that it doesn't know are left to typer's declaration of the same command, which has the
+errors and the help.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _DIGITS = 9
 
 
 class FilterOptions:
-    """The options that say which jobs, as they were typed."""
+    """The options that select jobs, as they were typed."""
 
     def __init__(self) -> None:
         self.queue: list[str] = []
@@ -30,7 +30,7 @@ class FilterOptions:
         self.weighted = False
 
     def filter(self) -> Filter | None:
-        """Which jobs to claim; None when nothing was said about it. Raises InvalidInput."""
+        """Make the filter of jobs to claim; None without such options. Raises InvalidInput."""
         if not (self.queue or self.priority is not None or self.weighted):
             return None
         from cronq.model.selection import Filter, parse_priorities
@@ -43,7 +43,7 @@ class FilterOptions:
 
 
 def read(arguments: Sequence[str], options: object, *, values: Mapping[str, str], flags: Mapping[str, str]) -> bool:
-    """Set the typed values on `options`; False where typer must read them: `--help`, and every mistake."""
+    """Set the typed values on `options`; returns False for `--help` and mistakes, which typer handles."""
     following = list(arguments)
     while following:
         argument = following.pop(0)
@@ -65,7 +65,7 @@ def _set(options: object, name: str, value: str) -> None:
 
 
 def positive(text: str | None, *, what: str) -> int | None:
-    """The whole number in an option's text, at least 1. Raises InvalidInput naming the option."""
+    """Parse a whole number of at least 1. Raises InvalidInput naming the option."""
     if text is None:
         return None
     if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS and int(text) > 0):

@@ -1,7 +1,7 @@
 """`cronq health`: a plugin for Nagios and Icinga.
 
-A monitor starts it each minute, so like `run` it reads its options itself and does without
-typer. Whatever happens, the answer is one line on stdout and a status from 0 to 3.
+A monitor starts it each minute, so like `run` it reads its options without typer. The answer is
+always one line on stdout and a status from 0 to 3.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ VALUES = {
 }
 REPEATABLE = {"warning", "critical", "queue"}
 PATIENCE = "10s"
-"""How long the answer may take where nothing else is said: what Nagios and Icinga plugins take."""
+"""The default time limit of the answer, as for other Nagios and Icinga plugins."""
 
 
 NO_ANSWER = 3
-"""UNKNOWN: the status where not even a line could be written."""
+"""UNKNOWN: the status if the line could not be written."""
 
 
 class HealthOptions:
@@ -47,7 +47,7 @@ class HealthOptions:
 
 
 def parse(arguments: Sequence[str]) -> HealthOptions | None:
-    """The options, or None where typer has to look: for `--help`. Raises UsageError."""
+    """Read the options; None for `--help`, which typer handles. Raises UsageError."""
     options = HealthOptions()
     following = list(arguments)
     while following:
@@ -93,7 +93,7 @@ def execute(invocation: Invocation, options: HealthOptions) -> int:
 
 
 def explain(error: Exception) -> int:
-    """The answer where there is none: CRITICAL if the database is out of reach, else UNKNOWN."""
+    """Write the answer for an error: CRITICAL if the database can't be reached, else UNKNOWN."""
     from cronq.monitoring.health import CRITICAL, UNKNOWN, Answer
 
     text = str(error) if isinstance(error, CronqError) else f"internal error: {type(error).__name__}: {error}"

@@ -26,7 +26,7 @@ class MetricsOptions:
 
 
 def parse(arguments: Sequence[str]) -> MetricsOptions | None:
-    """The options, or None where typer must read them: `--help`, and every mistake."""
+    """Read the options; None for `--help` and mistakes, which typer handles."""
     options = MetricsOptions()
     return options if read(arguments, options, values=VALUES, flags={}) else None
 

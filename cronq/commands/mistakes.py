@@ -1,4 +1,4 @@
-"""What is said about a command line that makes no sense, and what was probably meant."""
+"""Write the errors of a wrong command line, with what was probably meant."""
 
 from __future__ import annotations
 
@@ -71,21 +71,21 @@ _OPTION_MEANT = {
     "--log": ("--output",),
     "--once": ("--unique",),
 }
-"""What other programs call an option, and what it is called here: the first that the command has."""
+"""Options of other programs, and the names here: the first one that the command has."""
 
 _ALIKE = 0.75
-"""How much two options must be alike for one to be taken for the other, from 0 to 1."""
+"""Least similarity of an option to a suggested one, from 0 to 1."""
 
 
 def no_command(name: str) -> str:
-    """The error for a command that doesn't exist."""
+    """Make the error for an unknown command."""
     meant = _COMMAND_MEANT.get(name.lower()) or _first(get_close_matches(name.lower(), [*MODULES, "help"], n=1))
     hint = f", did you mean {f'cronq {meant}'!r}?" if meant else ""
     return f"there is no command {name!r}{hint} (cronq --help lists them)"
 
 
 def in_one_line(error: Any) -> str:
-    """The lines of a usage error of typer's as one."""
+    """Join the lines of typer's usage error."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "cronq"
     if hasattr(error, "possibilities") and context is not None:

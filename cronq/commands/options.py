@@ -1,7 +1,7 @@
-"""Options that several commands share, each declared once, and what they mean.
+"""Declare the options that several commands share, and convert them.
 
-A command that takes a family of options (which jobs? where to put a job?) takes one value
-for it: `spread` shows that value's fields to typer as so many options.
+A command takes one dataclass for a family of options (which jobs, when and where a job runs);
+`spread` shows its fields to typer as options.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ _Search = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class Narrowing:
-    """The options that say which jobs are meant, but for their state."""
+    """The options that select jobs, except by state."""
 
     queue: _Queues = None
     task: _Tasks = None
@@ -87,7 +87,7 @@ class Narrowing:
     search: _Search = None
 
     def selection(self) -> Selection:
-        """The jobs meant. Raises InvalidInput for what is no duration."""
+        """Make the selection. Raises InvalidInput for a wrong duration."""
         return Selection(
             queues=tuple(self.queue or ()),
             tasks=tuple(self.task or ()),
@@ -103,12 +103,12 @@ class Narrowing:
 
 @dataclass(frozen=True, kw_only=True)
 class Which(Narrowing):
-    """The options that say which jobs are meant."""
+    """The options that select jobs."""
 
     state: _States = None
 
     def selection(self) -> Selection:
-        """The jobs meant. Raises InvalidInput for a state that doesn't exist, or what is no duration."""
+        """Make the selection. Raises InvalidInput for an unknown state or a wrong duration."""
         return super().selection()._replace(states=states(self.state))
 
 
@@ -117,7 +117,7 @@ def _past(text: str | None, *, what: str) -> int | None:
 
 
 def states(given: Iterable[str] | None) -> frozenset[str]:
-    """The states in `a`, `a,b` and repetitions of these. Raises InvalidInput with a suggestion."""
+    """Parse the states in `a`, `a,b` and repetitions of these. Raises InvalidInput with a suggestion."""
     names = [name.strip() for text in given or () for name in text.split(",")]
     for name in names:
         if name not in list(State):
@@ -128,26 +128,26 @@ def states(given: Iterable[str] | None) -> frozenset[str]:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """`, did you mean 'mail'?`, or nothing where no known name is like this one."""
+    """Write `, did you mean 'mail'?`, or nothing if no known name is similar."""
     close = get_close_matches(name, list(known), n=1, cutoff=0.5)
     close = close or get_close_matches(name.lower(), list(known), n=1, cutoff=0.5)
     return f", did you mean {close[0]!r}?" if close else ""
 
 
 def job_id(text: str) -> int:
-    """The id in a command's argument. Raises InvalidInput."""
+    """Parse a job's id. Raises InvalidInput."""
     if not (text.isascii() and text.isdecimal() and len(text) < 19):  # noqa: PLR2004 - fits 64 bits
         raise InvalidInput(f"{text!r} is not the id of a job (a whole number)")
     return int(text)
 
 
 def job_ids(store: Store, texts: Iterable[str]) -> list[int]:
-    """The ids in a command's arguments, each once; `last` is the newest job. Raises InvalidInput, JobNotFound."""
+    """Parse ids, each once; `last` is the newest job. Raises InvalidInput, JobNotFound."""
     return list(dict.fromkeys(_newest(store) if text == "last" else job_id(text) for text in texts))
 
 
 def jobs(store: Store, texts: Iterable[str]) -> tuple[list[Job], list[int]]:
-    """The jobs with the ids in a command's arguments, and the ids that no job has."""
+    """Read the jobs with these ids; returns them, and the ids that no job has."""
     asked = job_ids(store, texts)
     found = {job_id: store.jobs.get(job_id) for job_id in asked}
     return [job for job in found.values() if job is not None], [job_id for job_id in asked if found[job_id] is None]
@@ -167,18 +167,18 @@ def _newest(store: Store) -> int:
 
 
 def invocation(context: typer.Context) -> Invocation:
-    """What the global options of this call said."""
+    """Return the global options of this call."""
     given: Invocation = context.obj
     return given
 
 
 def refuse(problem: str, context: typer.Context) -> UsageError:
-    """The error for a command line that contradicts itself or says too little."""
+    """Make the error for a contradictory or incomplete command line."""
     return UsageError(f"{problem} ({context.command_path} --help says more)")
 
 
 def spread(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The command as typer sees it: a parameter that is a dataclass becomes an option for each field."""
+    """Wrap the command for typer: a parameter that is a dataclass becomes an option for each field."""
     hints = get_type_hints(command, include_extras=True)
     families: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
     parameters = [
@@ -211,5 +211,5 @@ def _shown(parameter: inspect.Parameter) -> list[inspect.Parameter]:
 
 
 def now(store: Store) -> datetime:
-    """The time by the store's clock."""
+    """Return the time by the store's clock."""
     return to_datetime(store.clock.now())

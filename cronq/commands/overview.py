@@ -19,7 +19,7 @@ _LABEL = 9
 
 
 def show(call: Invocation) -> int:
-    """Print the overview; a queue that can't be read is one line of it."""
+    """Print the overview; if the queue can't be read, one line says so."""
     from cronq.render.text import write
 
     write([*_status(call), "", *_commands(), "", "cronq help COMMAND says more, cronq help lists what each does."])

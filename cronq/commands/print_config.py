@@ -1,4 +1,4 @@
-"""Files for those who start cronq: print-config."""
+"""`cronq print-config`: print the files for cron, xinetd, systemd or supervisor."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _print_config(  # noqa: PLR0913 - there are as many options
 
 
 _NEED_A_USER = ("cron", "xinetd", "supervisor")
-"""Kinds whose files don't make the user themselves."""
+"""Kinds whose files don't create the user."""
 
 
 def _shared_configuration(installation: Installation, root: Path) -> list[SystemFile]:

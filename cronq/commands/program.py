@@ -1,4 +1,4 @@
-"""The program as typer knows it, for help, for errors and for all commands but the quickest."""
+"""Declare the program to typer, for help, errors and all commands except the quick ones."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ Exit status:
 
 
 _WHOLE = 1000
-"""So long a summary is not cut."""
+"""Characters of a summary that is not cut."""
 
 
 class _Program(TyperGroup):
-    """Lists the commands by what they are for, each summary whole; arguments without their types."""
+    """Lists the commands by purpose with uncut summaries; arguments without their types."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - typer calls it so
         """Write the commands into the help."""

@@ -26,7 +26,7 @@ Exit status: 0 sent, 65 bad input, 69 a transport is out of reach, 78 configurat
 
 _ANY_QUEUE = "default"
 _NO_JOB = 0
-"""The id that is sent where no job is named: a worker then queries the database."""
+"""The id that is sent without a job: a worker then queries the database."""
 
 Rung = Annotated[str | None, typer.Argument(metavar="ID", help="The id of a job that is due.", show_default=False)]
 
@@ -54,7 +54,7 @@ def _ring(context: typer.Context, job_id: Rung = None) -> None:
 
 
 def _answers(config: Config, number: int | None) -> Iterator[tuple[str, Exception | None]]:
-    """Each transport as people may see it, and what went wrong with it."""
+    """Notify each transport; yields its URL without the password, and its error."""
     from cronq.config.database_url import without_password
     from cronq.transports import bounded
     from cronq.transports.transport import LIMIT, open_transport

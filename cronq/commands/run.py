@@ -1,6 +1,6 @@
-"""`cronq run`: everything that is due, until nothing is due.
+"""`cronq run`: run all due jobs until none is due.
 
-Cron starts this each minute. While nothing is due it must not import typer, rich, pydantic
+Cron starts it each minute. While nothing is due it must not import typer, rich, pydantic
 or SQLAlchemy.
 """
 
@@ -43,13 +43,13 @@ class RunOptions(FilterOptions):
 
 
 def parse(arguments: Sequence[str]) -> RunOptions | None:
-    """The options, or None for whatever typer has to look at."""
+    """Read the options; None for `--help` and mistakes, which typer handles."""
     options = RunOptions()
     return options if read(arguments, options, values=VALUES, flags=FLAGS) else None
 
 
 def execute(invocation: Invocation, options: RunOptions) -> int:
-    """Take the lock, look, and only when something is due bring in the rest."""
+    """Take the lock, check for due jobs, and import the rest only if there are some."""
     from cronq.config.loader import require_owner
     from cronq.locks import RunLock, is_declared
     from cronq.storage import idle_check
@@ -65,7 +65,7 @@ def execute(invocation: Invocation, options: RunOptions) -> int:
             return 0
         with _Recorded(invocation, lock) as recorded, _pinged(invocation) as pinged:
             if is_declared(config) and not idle_check.anything_to_do(config, Clock()):
-                _tell_a_person(invocation, "nothing is due")
+                _tell_terminal(invocation, "nothing is due")
                 return 0
             pinged.begins()
             summary = _work(invocation, chosen, plan, recorded)
@@ -85,7 +85,7 @@ class _Recorded:
         return self
 
     def worked(self, store: Store) -> None:
-        """It has done what was due."""
+        """Note that the run has done the due jobs."""
         self._told = True
         from cronq.run_history import LastRun
 
@@ -129,7 +129,7 @@ class _Recorded:
 
 
 class _Unpinged:
-    """Nobody watches the run from outside."""
+    """Replaces pings if none are configured."""
 
     status = 0
 
@@ -140,7 +140,7 @@ class _Unpinged:
         pass
 
     def begins(self) -> None:
-        """There is work."""
+        """Do nothing."""
 
 
 def _pinged(invocation: Invocation) -> Pinged | _Unpinged:
@@ -181,7 +181,7 @@ def _work(invocation: Invocation, chosen: Filter | None, plan: _Plan, recorded: 
     return summary
 
 
-def _tell_a_person(invocation: Invocation, text: str) -> None:
+def _tell_terminal(invocation: Invocation, text: str) -> None:
     watched = sys.stderr is not None and sys.stderr.isatty() and not invocation.quiet
     if invocation.verbose or watched:
         sys.stderr.write(f"cronq: {text}\n")
@@ -190,7 +190,7 @@ def _tell_a_person(invocation: Invocation, text: str) -> None:
 def _name_holder(invocation: Invocation, lock: RunLock) -> None:
     if not invocation.verbose:
         return
-    who = "somebody"
+    who = "unknown process"
     if lock.holder is not None:
         pid, started = lock.holder
         age = (Clock().now() - started) // SECOND

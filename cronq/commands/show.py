@@ -36,7 +36,7 @@ Output = Annotated[
 
 
 class _Page(NamedTuple):
-    """What is known of a job: its row, the attempts that did not succeed, what the last one wrote."""
+    """The data of a job: its row, the attempts that did not succeed, the output of the last one."""
 
     job: Job
     attempts: Sequence[Attempt]
@@ -109,7 +109,7 @@ def _draw(page: _Page, *, now: datetime, utc: bool) -> None:
 
 
 def _print_output(output: tuple[str | None, str | None]) -> None:
-    """What the job wrote to stdout on stdout, to stderr on stderr; a terminal gets it with controls spelt out."""
+    """Print the job's stdout to stdout and its stderr to stderr; a terminal gets control characters escaped."""
     from cronq.model.printable import safe
 
     for stream, text in zip((sys.stdout, sys.stderr), output, strict=True):
@@ -119,7 +119,7 @@ def _print_output(output: tuple[str | None, str | None]) -> None:
 
 
 def require(store: Store, text: str) -> Job:
-    """The job with the id in the text. Raises InvalidInput, JobNotFound."""
+    """Read the job with this id. Raises InvalidInput, JobNotFound."""
     found, missing = given.jobs(store, [text])
     given.require_none(missing)
     return found[0]

@@ -69,7 +69,7 @@ def _number(text: str) -> int:
 
 
 def _follow(call: Invocation, store: Store, job: Job, following: _Following) -> Job:
-    """Print what comes until the attempt that runs, or the next one to run, has ended."""
+    """Print output until the running attempt, or the next one, has ended."""
     from cronq.render.text import complain
 
     if job.state != State.RUNNING and not call.quiet:
@@ -88,7 +88,7 @@ def _follow(call: Invocation, store: Store, job: Job, following: _Following) -> 
 
 
 def _may_ask(call: Invocation) -> bool:
-    """Whether this user can ask the runner for the output, which is a row in the database."""
+    """Tell whether this user can request live output, which needs a row in the database."""
     from cronq.render.text import complain
     from cronq.storage.drivers.opening import may_write
 
@@ -111,7 +111,7 @@ class _Following:
         self._streams = (_Stream(sys.stdout, self._lines), _Stream(sys.stderr, self._lines))
 
     def look(self, store: Store, job_id: int) -> None:
-        """Print what was shown since the last look."""
+        """Print the output since the last look."""
         tail = store.live_output.read(job_id)
         if tail is None:
             return
@@ -122,7 +122,7 @@ class _Following:
             stream.go_on(written)
 
     def end(self, output: tuple[str | None, str | None]) -> None:
-        """Print what is left of what the attempt is known to have written."""
+        """Print the rest of the attempt's stored output."""
         for stream, text in zip(self._streams, output, strict=True):
             stream.end(text or "")
 
@@ -144,7 +144,7 @@ class _Stream:
             self._offset = written.size
 
     def end(self, text: str) -> None:
-        """Print what is new in the text that was kept: the beginning and the end of all."""
+        """Print the unprinted part of the stored text, the head and tail of all."""
         head, *rest = _GAP.split(text)
         last = rest[-1].encode() if rest else head.encode()
         size = len(last) + (len(head.encode()) + int(rest[0]) if rest else 0)

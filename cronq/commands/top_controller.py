@@ -1,4 +1,4 @@
-"""The state of `cronq top`, and what each key does to it; apart from the verb, because it imports rich."""
+"""Keep the state of `cronq top`, and handle its keys; apart from the command, because it imports rich."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LOOKED_THROUGH = 200
 
 
 class Top:
-    """One person's view of a queue that goes on."""
+    """The state of one live view."""
 
     def __init__(self, store: Store, screen: Screen, *, where: str) -> None:
         self._store = store
@@ -43,7 +43,7 @@ class Top:
         self._drawn: RenderableType = ""
 
     def frame(self) -> RenderableType:
-        """Look, and draw; where the database is away, the last frame stays, with a line that says so."""
+        """Read and draw a frame; while the database is unreachable, the last one with a line about that."""
         try:
             picture = self._look()
         except NoQueue:
@@ -55,7 +55,7 @@ class Top:
         return self._drawn
 
     def press(self, key: str) -> None:
-        """Do what a key stands for."""
+        """Handle a key."""
         if self._sure is not None:
             self._answer(yes=key == "y")
             return
@@ -92,7 +92,7 @@ class Top:
     # Keys
 
     def _choose(self, step: int) -> None:
-        """The next queue, or the one before; all of them come before the first."""
+        """Choose the next queue or the one before; "all" comes before the first."""
         around: list[str | None] = [None, *self._queues]
         place = around.index(self._view.queue) if self._view.queue in around else 0
         self._view = self._view._replace(queue=around[(place + step) % len(around)])

@@ -46,7 +46,7 @@ Example:
   echo 42 | cronq serve-inetd                by hand
   echo 42 | nc -N 127.0.0.1 11137            where xinetd or systemd starts it
 
-Exit status: 0 the job was started (or nobody asked), 1 it may not run now, 65 malformed,
+Exit status: 0 the job was started (or none was asked for), 1 it may not run now, 65 malformed,
 69 database out of reach, 78 configuration.
 """
 

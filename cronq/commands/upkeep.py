@@ -72,7 +72,7 @@ def _clear_finished(
         if how.dry_run:
             bulk.rehearse(call, store, _CLEAR, meant, how)
             return 0
-        if bulk.somebody_looks() and not bulk.agreed(_CLEAR, store.jobs.count(meant), how):
+        if bulk.is_interactive() and not bulk.agreed(_CLEAR, store.jobs.count(meant), how):
             return 1
         cleared = _clear(call, store, meant)
     _tell_cleared(cleared, how)
@@ -80,7 +80,7 @@ def _clear_finished(
 
 
 def _clear(call: Invocation, store: Store, meant: Selection) -> int:
-    """Remove them in batches; only by their age where nothing else was said, for that has an index."""
+    """Remove jobs in batches; by age alone if possible, which has an index."""
     if meant == Selection(states=meant.states, older_than=meant.older_than):
         cleared = sum(store.admin.clear(meant.states, older_than=meant.older_than or 0.0))
         bulk.note(call, cleared)
@@ -102,7 +102,7 @@ def _tell_cleared(number: int, how: bulk.How) -> None:
 
 
 def _age(text: str) -> float:
-    """Seconds in the DAYS argument: days, unless the text names another unit."""
+    """Parse the DAYS argument into seconds; it counts days unless it names another unit."""
     return parse_duration(f"{text}d" if text[-1:].isdecimal() else text, what="DAYS")
 
 

@@ -39,7 +39,7 @@ Timeout = Annotated[
 ]
 
 _AT_ONCE = 1000
-"""Jobs that one look asks for."""
+"""Jobs that one look reads."""
 
 _NAMED = 5
 """Maximum number of unfinished jobs that a message names."""
@@ -103,7 +103,7 @@ def _several(call: Invocation, queue: Cronq, ids: Sequence[int], seconds: float 
 
 
 def _present(queue: Cronq, ids: Sequence[int]) -> list[int]:
-    """The ids, which must be those of jobs. Raises JobNotFound."""
+    """Return the ids. Raises JobNotFound for one that no job has."""
     present = set(queue.store.jobs.ids(Selection(ids=tuple(ids)))) if ids else set()
     for job_id in ids:
         if job_id not in present:
@@ -112,13 +112,13 @@ def _present(queue: Cronq, ids: Sequence[int]) -> list[int]:
 
 
 def _over(queue: Cronq, ids: Sequence[int]) -> frozenset[int]:
-    """Those of the jobs that have ended, or were removed since."""
+    """Return the jobs that have ended or were removed since."""
     unfinished = Selection(ids=tuple(ids), states=frozenset(UNFINISHED))
     return frozenset(ids).difference(queue.store.jobs.ids(unfinished) if ids else ())
 
 
 def _in_order(queue: Cronq, ids: Iterable[int]) -> list[Job]:
-    """The jobs in the order of their ends; those that were removed aren't among them."""
+    """Return the jobs in the order of their ends, without those that were removed."""
     asked = tuple(ids)
     found = queue.store.jobs.find(Selection(ids=asked)) if asked else []
     return sorted(found, key=lambda job: (job.finished_at or job.created_at, job.id))

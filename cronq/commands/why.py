@@ -99,7 +99,7 @@ def _facts(call: Invocation, store: Store, job: Job) -> Facts:
 
 
 def _busy(store: Store, workers: set[str]) -> tuple[Busy, ...]:
-    """What these workers run, the oldest first."""
+    """Read the jobs that these workers run, the oldest first."""
     from cronq.monitoring.why import Busy
 
     running = sorted((since, job_id, task) for worker, job_id, task, since in store.jobs.running() if worker in workers)
@@ -110,7 +110,7 @@ _OVER = (State.RUNNING, State.FINISHED, State.FAILED, State.CANCELLED)
 
 
 def _known(call: Invocation, job: Job) -> bool | None:
-    """Whether the configured app knows the task; None without one, or when it can't be imported."""
+    """Tell whether the configured app has the task; None without an app, or if it can't be imported."""
     from cronq.errors import CronqError, UnknownTask
 
     if call.config.app is None or job.task == COMMAND_TASK:

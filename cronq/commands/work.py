@@ -40,7 +40,7 @@ class WorkOptions(FilterOptions):
         self.grace: str | None = None
 
     def stay(self) -> Stay:
-        """What they mean. Raises InvalidInput naming the option."""
+        """Convert the options. Raises InvalidInput naming the option."""
         from cronq.model.selection import Filter
         from cronq.runner import Plan
         from cronq.worker import Stay
@@ -63,7 +63,7 @@ class WorkOptions(FilterOptions):
 
 
 def parse(arguments: Sequence[str]) -> WorkOptions | None:
-    """The options, or None where typer must read them."""
+    """Read the options; None for `--help` and mistakes, which typer handles."""
     options = WorkOptions()
     return options if read(arguments, options, values=VALUES, flags=FILTER_FLAGS) else None
 

@@ -1,1 +1,1 @@
-"""What tells whether a queue is well: health, metrics, why, throughput, doctor."""
+"""Measure and explain the state of a queue: health, metrics, why, throughput, doctor."""

@@ -1,4 +1,4 @@
-"""Is the queue well? The answer as the Monitoring Plugins of Nagios and Icinga give it."""
+"""Compare the queue's statistics with thresholds, and write the answer as a Nagios and Icinga plugin."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 STATES = ("failed", "ready", "running", "retrying", "waiting", "blocked", "scheduled")
 _SCHEDULES = ("schedules-late", "missed", "schedules-failing")
 MEASURES = (*STATES, "oldest-due", "last-run", "workers", "paused", "failing-runs", *_SCHEDULES)
-"""What can have thresholds."""
+"""The measures that can have thresholds."""
 
 _SECONDS = ("oldest-due", "last-run", "schedules-late")
 _COUNTED = {
@@ -29,7 +29,7 @@ _COUNTED = {
     "schedules-failing": "{:.0f} schedule{} failing",
 }
 _SHOWN = ("failed", "ready", "retrying", "oldest-due")
-"""What is told where nothing is wrong."""
+"""The measures in the answer if nothing is wrong."""
 
 DEFAULTS: tuple[Mapping[str, Range | None], Mapping[str, Range | None]] = (
     {
@@ -41,11 +41,11 @@ DEFAULTS: tuple[Mapping[str, Range | None], Mapping[str, Range | None]] = (
     },
     {"failing-runs": Range(0, 0), "oldest-due": Range(0, 1800), "schedules-late": Range(0, 1800)},
 )
-"""What warns and what is critical where nothing else is asked for."""
+"""The default ranges of WARNING and CRITICAL."""
 
 
 class Answer:
-    """A status and the line that goes with it."""
+    """A status and its line."""
 
     def __init__(self, status: int, text: str, data: str = "") -> None:
         self.status = status
@@ -78,7 +78,7 @@ def judge(
 
 
 def measure(census: QueueStats, queues: Sequence[str] | None) -> dict[str, float]:
-    """Every measure: a number of jobs, workers or queues, or an age in seconds. What has never been is infinite."""
+    """Compute all measures: numbers of jobs, workers and queues, ages in seconds; infinite if it never was."""
     values: dict[str, float] = {state: census.total(state, queues) for state in STATES}
     values["oldest-due"] = census.age(census.oldest_due(queues)) or 0.0
     last_run = 0.0 if census.run_is_on else census.age(census.last_run)

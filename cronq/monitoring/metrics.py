@@ -1,4 +1,4 @@
-"""The queue in figures for Prometheus: its text format, base units, no timestamps."""
+"""Write the queue's metrics in the text format of Prometheus: base units, no timestamps."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ STATES = tuple(state.value for state in State)
 
 
 class Exposition:
-    """Metrics put one after the other, each with its HELP and TYPE."""
+    """Collects metrics with their HELP and TYPE."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
 
     def __str__(self) -> str:
-        """The text, ended by a newline."""
+        """Return the text, ended by a newline."""
         return "".join(f"{line}\n" for line in self._lines)
 
     def gauge(self, name: str, help_text: str, samples: Iterable[Sample]) -> None:
-        """One metric; without samples nothing is written."""
+        """Add one metric; without samples it is left out."""
         found = list(samples)
         if found:
             self._lines += [f"# HELP {name} {help_text}", f"# TYPE {name} gauge"]
@@ -37,7 +37,7 @@ class Exposition:
 
 
 def expose(census: QueueStats, recent: RecentStats, *, version: str, database: str) -> str:
-    """The text for one scrape."""
+    """Write the text for one scrape."""
     text = Exposition()
     text.gauge(
         "cronq_info", "Version of cronq and kind of database.", [({"version": version, "database": database}, 1)]
@@ -86,7 +86,7 @@ def _workers(text: Exposition, census: QueueStats) -> None:
     for worker in census.workers:
         numbers[worker.kind, worker.state] = numbers.get((worker.kind, worker.state), 0) + 1
     samples = [({"kind": kind, "state": state}, number) for (kind, state), number in sorted(numbers.items())]
-    text.gauge("cronq_workers", "Workers that gave a sign of life within the length of a lease.", samples)
+    text.gauge("cronq_workers", "Workers with a heartbeat within the length of a lease.", samples)
 
 
 def _schedules(text: Exposition, census: QueueStats) -> None:

@@ -1,4 +1,4 @@
-"""What a monitor calls too much or too little: ranges as the Monitoring Plugins write them.
+"""Parse thresholds as the Monitoring Plugins write them.
 
 `10` alerts below 0 and above 10, `10:` below 10, `~:10` above 10, `5:10` outside of 5 to 10,
 and `@5:10` inside of it, both ends included.
@@ -17,7 +17,7 @@ INFINITE = float("inf")
 
 
 class Range:
-    """One range: `start` and `end` belong to it, `inside` turns the alert around."""
+    """One range with its `start` and `end`; `inside` alerts inside of it instead of outside."""
 
     def __init__(self, start: float, end: float, *, inside: bool = False) -> None:
         self.start = start
@@ -25,18 +25,18 @@ class Range:
         self.inside = inside
 
     def __str__(self) -> str:
-        """As it stands in performance data: numbers only."""
+        """Write it for performance data, as numbers only."""
         start = "" if self.start == 0 else "~:" if self.start == -INFINITE else f"{self.start:.15g}:"
         end = "" if self.end == INFINITE else f"{self.end:.15g}"
         return f"{'@' if self.inside else ''}{start or ('' if end else '0:')}{end}"
 
     def alerts(self, value: float) -> bool:
-        """Whether the value is one to be told about."""
+        """Tell whether the value alerts."""
         return (self.start <= value <= self.end) is self.inside
 
 
 def parse_range(text: str, *, what: str) -> Range:
-    """The range in a text; an age may have a unit (`2m`). Raises InvalidInput naming `what`."""
+    """Parse a range; an age may have a unit (`2m`). Raises InvalidInput naming `what`."""
     inside = text.startswith("@")
     start, colon, end = text.removeprefix("@").rpartition(":")
     if text.count(":") > 1 or not (start or end):
@@ -60,7 +60,7 @@ def _wrong(text: str, what: str) -> InvalidInput:
 
 
 def parse_thresholds(options: Iterable[str], *, what: str, known: Iterable[str]) -> Mapping[str, Range | None]:
-    """The ranges in options like `failed=10`; None for a measure that is not to be told (`failed=`).
+    """Parse options like `failed=10`; None for a measure without a range (`failed=`).
 
     Raises InvalidInput, UsageError.
     """

@@ -1,4 +1,4 @@
-"""How fast jobs get done, and how long they were due before they began: over the last minutes, in steps."""
+"""Measure how many jobs finished in the last minutes, and how long they had been due, in steps."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ STEP = 2
 
 STEPS = 60
 _MOST = 5000
-"""Jobs of one queue that one look reads; where more have finished meanwhile, the figures are lower than the truth."""
+"""Jobs of one queue that one look reads; if more have finished meanwhile, the figures are too low."""
 
 _LATE = SECOND // 2
-"""Jobs are settled a moment after they have ended, so the newest moment is left for the next look."""
+"""Jobs are settled a moment after they have ended, so the last moment is left for the next look."""
 
 
 class Rate(NamedTuple):
-    """Of some queues: jobs finished in each step, and the median of what they waited, oldest first."""
+    """Jobs of some queues that finished in each step, and their median waiting time, oldest first."""
 
     finished: list[int]
     waited: list[float]
@@ -37,7 +37,7 @@ class Rate(NamedTuple):
 
 
 class Throughput:
-    """The figures, kept up by a look every now and then."""
+    """Keeps the figures, updated by each look."""
 
     def __init__(self) -> None:
         self._waits: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
@@ -45,7 +45,7 @@ class Throughput:
         self._now = 0
 
     def look(self, store: Store, queues: Iterable[str]) -> None:
-        """Take in what has finished since the last look."""
+        """Read the jobs that have finished since the last look."""
         self._now = store.clock.now()
         until = self._now - _LATE
         oldest = self._now - STEP * STEPS * SECOND
@@ -63,7 +63,7 @@ class Throughput:
                 del steps[old]
 
     def of(self, queues: Iterable[str]) -> Rate:
-        """The figures of these queues together."""
+        """Sum the figures of these queues."""
         last = _step(self._now)
         columns: list[list[int]] = [[] for _ in range(STEPS)]
         for queue in queues:

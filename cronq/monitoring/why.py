@@ -1,4 +1,4 @@
-"""Why a job isn't running: one sentence, from what the row and its surroundings say."""
+"""Explain in one sentence why a job isn't running, from its row and the state of the queue."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Busy(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What bears on a job beyond its own row; None is "not known"."""
+    """Facts about a job beyond its own row; None is "not known"."""
 
     now: datetime
     paused: frozenset[str] = frozenset()
@@ -53,11 +53,11 @@ class Facts(NamedTuple):
     owner_stopped: int | None = None
     """The process of a running job's runner, where a signal has stopped it."""
     owner_seen: datetime | None = None
-    """When the runner of a running job last gave a sign of life; None if it isn't on the roster."""
+    """The last heartbeat of a running job's runner; None if it isn't registered."""
     lease: timedelta | None = None
-    """For how long a runner holds its jobs without a sign of life."""
+    """How long a runner holds its jobs without a heartbeat."""
     outlived_by: str | None = None
-    """What lives on of a running job whose own process is dead, and can't be killed by cronq."""
+    """Processes of a running job whose child is dead, and which cronq can't kill."""
     ahead: int | None = None
     """How many ready jobs of the queue come first."""
     busy: tuple[Busy, ...] = ()
@@ -67,7 +67,7 @@ class Facts(NamedTuple):
 
 
 def explain(job: Job, facts: Facts) -> str:
-    """One sentence on where the job stands and what it waits for."""
+    """Write one sentence on the job's state and what it waits for."""
     explanation = _EXPLANATIONS.get(job.state, _unknown)
     sentence = f"ob {job.id} {explanation(job, facts)}."
     if job.schedule is None:
@@ -118,7 +118,7 @@ def _due(job: Job, facts: Facts) -> str:
 
 
 def _expected(job: Job, facts: Facts) -> str:
-    """What stands between a due job and its start; the first thing that does."""
+    """Explain the first reason why a due job isn't started."""
     refused = _refused(job, facts)
     if refused is not None:
         return refused
@@ -127,7 +127,7 @@ def _expected(job: Job, facts: Facts) -> str:
     if not facts.listening and facts.failed_run is not None:
         return _run_failed(facts.failed_run)
     if not facts.listening and (facts.looked_at is None or facts.looked_at < job.available_at):
-        return _nobody(job, facts)
+        return _no_runner(job, facts)
     if facts.listening and facts.idle:
         return _idle(job, facts)
     return _its_turn(job, facts)
@@ -155,7 +155,7 @@ def _them(number: int) -> str:
 
 
 def _refused(job: Job, facts: Facts) -> str | None:
-    """Why no runner would start the job."""
+    """Explain why no runner would start the job."""
     if job.queue in facts.paused:
         return f"queue {_name(job.queue)} is paused"
     if job.task == COMMAND_TASK and not facts.commands_allowed:
@@ -174,8 +174,8 @@ def _run_failed(run: RunEnd) -> str:
     return f"the last {which} on {run.host} {how}; mend that, then call it by hand to see that it works"
 
 
-def _nobody(job: Job, facts: Facts) -> str:
-    """Neither a run nor a worker has looked for it."""
+def _no_runner(job: Job, facts: Facts) -> str:
+    """Explain that neither a run nor a worker has looked for it."""
     if facts.workers:
         others = f"{_workers(facts.workers)} {_is(facts.workers)} there for others"
         return f"no worker listens to queue {_name(job.queue)}: {others}; `cronq work --queue {job.queue}` starts one"
@@ -197,7 +197,7 @@ def _its_turn(job: Job, facts: Facts) -> str:
 
 
 def _busy(facts: Facts) -> str:
-    """The jobs that occupy the children, and what ends them."""
+    """Name the jobs that occupy the children, and the command that ends them."""
     if not facts.busy:
         return ""
     shown = facts.busy[:_SHOWN]
@@ -255,7 +255,7 @@ def _silence(facts: Facts) -> str:
     if facts.owner_seen is None or facts.lease is None or facts.now - facts.owner_seen <= facts.lease:
         return ""
     return (
-        f"; its runner has given no sign of life since {_time(facts.owner_seen)}, so the next one on that host,"
+        f"; its runner has sent no heartbeat since {_time(facts.owner_seen)}, so the next one on that host,"
         " or any one when the lease ends, rescues the job"
     )
 

@@ -1,1 +1,1 @@
-"""How it looks: text, tables, JSON, live screens."""
+"""Write output as text, tables, JSON and live screens."""

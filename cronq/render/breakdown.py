@@ -1,4 +1,4 @@
-"""Many jobs at a glance: how many of each queue, state and task."""
+"""Show the number of jobs of each queue, state and task."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def table(rows: Iterable[tuple[str, str, str, int]], screen: Screen) -> RenderableType:
-    """Queue, state, task and number as a table."""
+    """Make a table of queue, state, task and number."""
     drawn = screen.table("jobs", "state", "queue", "task")
     for queue, state, task, number in rows:
         shown = screen.cell(state, style=STATE_STYLES.get(state, ""))

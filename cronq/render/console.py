@@ -1,4 +1,4 @@
-"""A terminal as rich knows it: its width, its colours, the letters that it can show."""
+"""Print tables and texts to a terminal through rich: its width, colours and characters."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ STATE_STYLES = {
     "failed": "bold red",
     "cancelled": "dim",
 }
-"""By state; the word is always there too."""
+"""The style of each state; its word is always printed too."""
 
 WIDE = 100
-"""Columns from which a table has room between its own."""
+"""Width from which a table has space between its columns."""
 
 _RIGHT = frozenset({"id", "e.g.", "tries", "jobs", "since", "last", "done", "memory"})
 _CUT = frozenset({"task", "note", "error", "key", "group", "queue", "what"})
-"""Columns that are narrowed where a table doesn't fit; the others are always whole."""
+"""Columns that are narrowed if a table doesn't fit; the others are never cut."""
 
 
 class Screen:
-    """Where tables and pages go: a terminal through rich."""
+    """A terminal, written through rich."""
 
     def __init__(self, *, stderr: bool = False, file: TextIO | None = None) -> None:
         self.console = Console(stderr=stderr, file=file, highlight=False, markup=False, emoji=False)
@@ -54,18 +54,18 @@ class Screen:
         self.console.print(*what, sep="\n")
 
     def cell(self, text: str, *, style: str = "", longest: int | None = None) -> Text:
-        """A text on one line that is cut where its column is too narrow, or longer than that."""
+        """Make a text on one line that is cut if its column is too narrow, or after `longest` characters."""
         cut = Text(self.shown(one_line(text)), style=style, no_wrap=True, overflow="crop" if self.ascii else "ellipsis")
         if longest is not None:
             cut.truncate(longest)
         return cut
 
     def shown(self, text: str) -> str:
-        """The text with question marks for what this terminal has no letters for."""
+        """Replace characters that this terminal can't show by question marks."""
         return text.encode("ascii", "replace").decode() if self.ascii else text
 
     def table(self, *titles: str, title: str | None = None) -> Table:
-        """An empty table that will fit the terminal."""
+        """Make an empty table that fits the terminal."""
         gap = (0, 1, 0, 0) if self.wide else (0, 0, 0, 0)
         table = Table(
             box=box.ASCII2 if self.ascii else box.SIMPLE_HEAD,

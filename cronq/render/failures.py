@@ -1,4 +1,4 @@
-"""What fails, as a table for people."""
+"""Show groups of failures as a table."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LONGEST_SUBJECT = 30
 
 
 def table(alike: Sequence[FailureGroup], screen: Screen, ages: Ages) -> RenderableType:
-    """The groups of failures as a table that fits the terminal."""
+    """Make a table of failure groups that fits the terminal."""
     drawn = screen.table("error", "jobs", "since", "last", "e.g.", "task", "what")
     for one in alike:
         drawn.add_row(
@@ -39,5 +39,5 @@ def table(alike: Sequence[FailureGroup], screen: Screen, ages: Ages) -> Renderab
 
 
 def subject(one: FailureGroup) -> str:
-    """The task, or the command."""
+    """Return the task, or the command."""
     return f"$ {one.command}" if one.task == COMMAND_TASK and one.command else one.task

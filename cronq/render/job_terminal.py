@@ -1,4 +1,4 @@
-"""All about one job, for a person at a terminal: facts, attempts along a line of time, output."""
+"""Show one job on a terminal: facts, attempts along a time line, output."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _IN_THE_HEADING = frozenset({"outcome", "attempts", "error"})
 
 
 class Portrait(NamedTuple):
-    """What is known of a job: its row, the attempts that did not succeed, what the last one wrote."""
+    """The data of a job: its row, the attempts that did not succeed, the output of the last one."""
 
     job: Job
     attempts: Sequence[Attempt]
@@ -42,7 +42,7 @@ class Portrait(NamedTuple):
 
 
 def draw(portrait: Portrait, screen: Screen, ages: Ages) -> RenderableType:
-    """The whole page."""
+    """Draw the page of a job."""
     job = portrait.job
     parts: list[RenderableType] = [_heading(job, screen, ages), _facts(job, screen, ages)]
     steps = [_step(attempt, following, screen, ages) for attempt, following in _with_next(portrait.attempts)]
@@ -84,7 +84,7 @@ def _with_next(attempts: Sequence[Attempt]) -> Iterator[tuple[Attempt, Attempt |
 
 
 def _step(attempt: Attempt, following: Attempt | None, screen: Screen, ages: Ages) -> RenderableType:
-    """One attempt that did not succeed; what the next one repeats is shown there."""
+    """Draw one attempt that did not succeed; parts that the next one repeats are left out."""
     style = _OUTCOME_STYLES.get(attempt.outcome, "")
     head = Text().append(f"{attempt.number}  ", style="bold")
     head.append(screen.shown(one_line(f"{attempt.outcome}{ending(attempt)}")), style=style)
@@ -118,7 +118,7 @@ def _evidence(attempt: Attempt, screen: Screen) -> Iterator[RenderableType]:
 
 
 def _traceback(trace: str, screen: Screen) -> Text:
-    """Where it happened is bright, how it got there is not; the error's own line stands above it."""
+    """Draw a traceback with its last frame highlighted, without the error's own line, which is above it."""
     lines = screen.shown(safe(trace)).rstrip().splitlines()
     last = max((number for number, line in enumerate(lines) if line.startswith(" ")), default=len(lines) - 1)
     drawn = Text("\n").join(Text(line, style=_line_style(line)) for line in lines[: last + 1])
@@ -133,7 +133,7 @@ def _line_style(line: str) -> str:
 
 
 def _latest(portrait: Portrait, screen: Screen, ages: Ages) -> Iterator[RenderableType]:
-    """The attempt that the history doesn't have: the one that goes on, or succeeded."""
+    """Draw the attempt that the history doesn't have: a running or successful one."""
     job = portrait.job
     if job.started_at is None or not (job.state == "running" or job.outcome in {"success", "warning"}):
         return
@@ -161,7 +161,7 @@ def _output(name: str, text: str | None, screen: Screen) -> list[RenderableType]
 
 
 class _Gutter:
-    """Something beside a line of time."""
+    """Draws content beside a time line."""
 
     def __init__(self, body: RenderableType, *, plain: bool, style: str) -> None:
         self._body = body

@@ -1,4 +1,4 @@
-"""All about one job, as plain lines: for a pipe, a mail, an editor."""
+"""Show one job as lines of plain text, for a pipe, a mail, an editor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def job_page(job: Job, attempts: Sequence[Attempt], output: tuple[str | None, str | None]) -> list[str]:
-    """All about one job, as lines of plain text."""
+    """Write one job as lines of plain text."""
     lines = [f"job {job.id}: {one_line(job.task)}, {one_line(job.state)}"]
     lines += [f"  {label:<13} {one_line(value)}" for label, value in facts(job) if value]
     lines += [f"  warning       {one_line(text)}" for text in job.warnings]
@@ -28,7 +28,7 @@ def job_page(job: Job, attempts: Sequence[Attempt], output: tuple[str | None, st
 
 
 def facts(job: Job, when: Callable[[datetime | None], str] = time) -> list[tuple[str, str]]:
-    """What is known, in the order in which a person asks; `when` tells a time."""
+    """List the facts of a job by name; `when` writes a time."""
     return [
         ("does", work(job)),
         ("queue", f"{job.queue}, priority {job.priority}"),
@@ -55,14 +55,14 @@ def facts(job: Job, when: Callable[[datetime | None], str] = time) -> list[tuple
 
 
 def detours(job: Job) -> str:
-    """What happened besides the attempts."""
+    """Describe snoozes and crashes, which don't count as attempts."""
     snoozes = f", snoozed {job.snoozes} times" if job.snoozes else ""
     crashes = f", {job.crashes} crashed" if job.crashes else ""
     return snoozes + crashes
 
 
 def where(job: Job | Attempt) -> str:
-    """The host and the process; empty where they aren't known."""
+    """Name the host and the process; empty if they aren't known."""
     if job.host is None:
         return ""
     return job.host if job.pid is None else f"{job.host}, process {job.pid}"
@@ -81,7 +81,7 @@ def _attempt_lines(attempt: Attempt) -> list[str]:
 
 
 def ending(attempt: Attempt) -> str:
-    """The signal or exit status that an attempt ended with, in brackets."""
+    """Write the signal or exit status of an attempt, in brackets."""
     if attempt.signal is not None:
         return f" ({attempt.signal})"
     return "" if attempt.exit_status is None else f" (exit status {attempt.exit_status})"

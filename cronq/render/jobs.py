@@ -1,4 +1,4 @@
-"""Jobs as a table for people."""
+"""Show jobs as a table."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LONGEST_NAME = 24
 
 
 def table(jobs: Sequence[Job], screen: Screen, ages: Ages) -> RenderableType:
-    """The jobs as a table that fits the terminal; where it is narrow, task and note are cut."""
+    """Make a table of jobs that fits the terminal; task and note are cut if it is narrow."""
     optional = [column for column in _OPTIONAL if screen.console.width > WIDE and any(map(column.of, jobs))]
     drawn = screen.table("id", "state", "when", "queue", "task", "tries", *(column[0] for column in optional), "note")
     for job in jobs:
@@ -41,7 +41,7 @@ def table(jobs: Sequence[Job], screen: Screen, ages: Ages) -> RenderableType:
 
 
 class _Optional(NamedTuple):
-    """A column that is there if there is room and one of the jobs has something to put there."""
+    """A column that is shown if there is room and one of the jobs has a value for it."""
 
     title: str
     field: str
@@ -55,7 +55,7 @@ _OPTIONAL = (_Optional("group", "group"), _Optional("key", "key"))
 
 
 def task_cell(job: Job, screen: Screen) -> Text:
-    """`mail.send to=ann@example.org`, or `$ the command`."""
+    """Write `mail.send to=ann@example.org`, or `$ the command`."""
     drawn = screen.cell("$" if job.task == COMMAND_TASK else job.task)
     work = short_work(job)
     if work:

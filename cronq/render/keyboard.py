@@ -1,7 +1,7 @@
-"""Keys, as they are pressed: the terminal gives them at once and shows none of them.
+"""Read single keys from the terminal, without echo.
 
-The terminal is put back whatever ends the program, short of kill -9: signals end the block. Ctrl-Z is a key like
-others, because a stopped program would leave the terminal as it is.
+The terminal's mode is restored at any end of the program but kill -9: signals end the block. Ctrl-Z is read as a
+key, because a stopped program would leave the terminal in this mode.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LONGEST = 8
 
 
 class Keyboard:
-    """The terminal behind stdin; without one, no key is ever pressed."""
+    """The keyboard of the terminal at stdin; without a terminal no key is read."""
 
     def __init__(self) -> None:
         self._fd = sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else -1
@@ -64,7 +64,7 @@ class Keyboard:
                 signal.signal(number, handler)
 
     def key(self, timeout: float) -> str | None:
-        """The key that is pressed within so many seconds, by its letter or name."""
+        """Wait so many seconds for a key; returns its letter or name."""
         readable, _, _ = select.select([self._fd] if self._fd >= 0 else [], [], [], timeout)
         if not readable:
             return None
@@ -74,12 +74,12 @@ class Keyboard:
                 pressed += self._sequence()
         except OSError:
             pressed = b""
-        if not pressed:  # the terminal has gone away
+        if not pressed:  # the terminal was closed
             return "q"
         return _NAMES.get(pressed, pressed.decode("ascii", "ignore"))
 
     def _sequence(self) -> bytes:
-        """What a key sends behind the escape; nothing behind the escape key itself."""
+        """Read the rest of an escape sequence; empty for the escape key itself."""
         rest = b""
         while len(rest) < _LONGEST and select.select([self._fd], [], [], _TOGETHER)[0]:
             rest += os.read(self._fd, 1)

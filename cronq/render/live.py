@@ -1,4 +1,4 @@
-"""A screen that is drawn again and again, until a key ends it."""
+"""Refresh a screen until a key ends it."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _SLICE = 0.25
-"""Seconds until a terminal that changed its size is drawn to anew."""
+"""Seconds until a terminal with a new size is redrawn."""
 
 _HEADING = 4
 """Lines that a table's frame takes."""
 
 
 class LiveScreen:
-    """The terminal's other screen, with a keyboard. Restored when the block ends."""
+    """The terminal's alternate screen, with a keyboard. The normal screen is restored at the block's end."""
 
     def __init__(self) -> None:
         self.screen = Screen()
         self._keyboard = Keyboard()
-        # Without rich's thread: it would draw in the middle of a signal's way out.
+        # Without rich's thread: it would draw while a signal ends the block.
         self._live = Live(console=self.screen.console, screen=True, auto_refresh=False, vertical_overflow="crop")
         self._drawn: RenderableType = ""
 
     @classmethod
     def required(cls, what: str, *, instead: str = "") -> Self:
-        """The screen. Raises UsageError, saying what to do instead, where stdout is no terminal."""
+        """Make the screen. Raises UsageError with the alternative if stdout is no terminal."""
         if sys.stdout is None or not sys.stdout.isatty():
             raise UsageError(f"{what} needs a terminal{f' ({instead})' if instead else ''}")
         return cls()
 
     @property
     def rows(self) -> int:
-        """How many rows of a table fit."""
+        """How many rows of a table fit on it."""
         return max(1, self.screen.console.height - _HEADING)
 
     def __enter__(self) -> Self:
@@ -62,12 +62,12 @@ class LiveScreen:
             self._keyboard.__exit__()
 
     def show(self, drawn: RenderableType) -> None:
-        """Draw this now."""
+        """Draw this at once."""
         self._drawn = drawn
         self._live.update(drawn, refresh=True)
 
     def key(self, timeout: float) -> str | None:
-        """The key that is pressed within so many seconds."""
+        """Wait so many seconds for a key; returns its letter or name."""
         deadline = time.monotonic() + timeout
         size = self.screen.console.size
         while (left := deadline - time.monotonic()) > 0:

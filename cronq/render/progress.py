@@ -1,4 +1,4 @@
-"""What a run, or a long change by hand, tells while it goes on."""
+"""Show the progress of a run, or of a command that changes many jobs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from cronq.notifications.notice import Notice
 
 WORTH_A_BAR = 1000
-"""Jobs: fewer are changed in a moment."""
+"""Least number of jobs for a progress bar: fewer are changed in a moment."""
 
 
 @contextmanager
 def bar(done: str, total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr, where somebody sees it; gives what moves it on by so many jobs."""
+    """Show a progress bar on stderr if that is a terminal; yields a function that advances it by so many jobs."""
     if quiet or total < WORTH_A_BAR or sys.stderr is None or not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -40,12 +40,12 @@ def _progress() -> Progress:
     from cronq.render.console import Screen
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    # Without rich's thread: a fork while it holds a lock would leave a child waiting for ever.
+    # Without rich's thread: a child forked while it holds a lock would wait for ever.
     return Progress(*columns, console=Screen(stderr=True).console, transient=True, auto_refresh=False)
 
 
 class Report:
-    """What a run tells without a terminal: only the jobs that need a person."""
+    """The report of a run without a terminal: only jobs that failed for good or keep failing."""
 
     watched = False
 
@@ -56,20 +56,20 @@ class Report:
         return None
 
     def progress(self, summary: Summary, total: int) -> None:
-        """So many of `total` jobs have been dealt with."""
+        """Do nothing."""
 
     def needs_a_person(self, notice: Notice | str) -> None:
-        """A job failed for good or keeps failing, or jobs wait for a permission: one line on stderr."""
+        """Write one line to stderr: a job failed for good or keeps failing, or jobs wait for a permission."""
         complain(_line(notice))
 
     def done(self, summary: Summary, *, verbose: bool) -> None:
-        """The run is over."""
+        """Report the end of the run."""
         if verbose:
             complain(summary_line(summary))
 
 
 class TerminalReport(Report):
-    """What a run shows to a person: a bar while it goes on, a summary at the end."""
+    """The report of a run on a terminal: a progress bar, and a summary at the end."""
 
     watched = True
 
@@ -85,15 +85,15 @@ class TerminalReport(Report):
         self._bar.stop()
 
     def progress(self, summary: Summary, total: int) -> None:
-        """Moves the bar."""
+        """Advance the bar."""
         self._bar.update(self._row, completed=summary.ended, total=total, refresh=True)
 
     def needs_a_person(self, notice: Notice | str) -> None:
-        """One line above the bar."""
+        """Write one line above the bar."""
         self._bar.console.print(one_line(f"cronq: {_line(notice)}"), soft_wrap=True)
 
     def done(self, summary: Summary, *, verbose: bool) -> None:
-        """The summary, in place of the bar."""
+        """Replace the bar by the summary."""
         del verbose
         self._bar.stop()
         complain(summary_line(summary))
@@ -104,7 +104,7 @@ def _line(notice: Notice | str) -> str:
 
 
 def reporter(*, quiet: bool) -> Report:
-    """How this run speaks: with a bar only where somebody sees it."""
+    """Make the report of this run: with a bar only on a terminal."""
     if quiet or sys.stderr is None or not sys.stderr.isatty():
         return Report()
     return TerminalReport()
@@ -114,7 +114,7 @@ _COUNTED = ("finished", "failed", "retrying", "waiting", "cancelled", "ready", "
 
 
 def summary_line(summary: Summary) -> str:
-    """`12 finished, 1 failed`, or that nothing was due."""
+    """Write `12 finished, 1 failed`, or that nothing was due."""
     counts = [(getattr(summary, name), name) for name in _COUNTED]
     told = ", ".join(f"{number} {name}" for number, name in counts if number)
     return (told or "nothing was due") + ("; stopped by a job" if summary.stopped else "")

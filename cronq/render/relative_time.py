@@ -1,4 +1,4 @@
-"""When something was or will be, as people say it: `3m ago`, `in 2h`, `for 12s`."""
+"""Write times relative to now: `3m ago`, `in 2h`, `for 12s`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Zone(Enum):
-    """How times are written for people."""
+    """How times are written."""
 
     AGE = auto()
     LOCAL = auto()
@@ -24,49 +24,49 @@ class Zone(Enum):
 
     @classmethod
     def of(cls, *, utc: bool, local: bool = False) -> Zone:
-        """The way that the options of a command ask for."""
+        """Choose by the options of a command."""
         return cls.UTC if utc else cls.LOCAL if local else cls.AGE
 
 
 class Ages(NamedTuple):
-    """Times as seen from now, or as they are: in UTC or by this host's clock."""
+    """Writes times relative to now, or exactly: in UTC or this host's time."""
 
     now: datetime
     zone: Zone = Zone.AGE
 
     @property
     def exact(self) -> bool:
-        """Whether times are written as they are."""
+        """Whether times are written exactly."""
         return self.zone is not Zone.AGE
 
     def _exactly(self, when: datetime | None) -> str:
         return local_time(when) if self.zone is Zone.LOCAL else time(when)
 
     def ago(self, when: datetime | None) -> str:
-        """`3m ago`; empty for a time that isn't known."""
+        """Write `3m ago`; empty for an unknown time."""
         if when is None or self.exact:
             return self._exactly(when)
         return f"{span(self._since(when))} ago"
 
     def until(self, when: datetime) -> str:
-        """`in 3m`, or `now` for what is due."""
+        """Write `in 3m`, or `now` if it is due."""
         if self.exact:
             return self._exactly(when)
         seconds = -self._since(when)
         return f"in {span(seconds)}" if seconds > 0 else "now"
 
     def lasting(self, since: datetime | None) -> str:
-        """`for 3m`; empty for a time that isn't known."""
+        """Write `for 3m`; empty for an unknown time."""
         if since is None or self.exact:
             return self._exactly(since)
         return f"for {span(self._since(since))}"
 
     def brief(self, when: datetime) -> str:
-        """`3m`, under a heading that says ago."""
+        """Write `3m`, for a column whose heading says ago."""
         return self._exactly(when) if self.exact else span(self._since(when))
 
     def of(self, job: Job) -> str:
-        """What completes the sentence that the job's state begins: failed 3m ago, retrying in 2m, running for 9s."""
+        """Write the time after a job's state: failed 3m ago, retrying in 2m, running for 9s."""
         if job.state in ENDED:
             return self.ago(job.finished_at)
         if job.state in FUTURE:
@@ -74,5 +74,5 @@ class Ages(NamedTuple):
         return self.lasting(job.started_at if job.state == "running" else job.available_at)
 
     def _since(self, when: datetime) -> float:
-        """Whole seconds: of an age, tenths are of no interest."""
+        """Return the age in whole seconds."""
         return float(round((self.now - when).total_seconds()))

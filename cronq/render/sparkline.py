@@ -1,4 +1,4 @@
-"""Figures as a row of little bars."""
+"""Draw figures as a row of bars."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ASCII_BARS = "_.:-=+*#"
 
 
 def sparkline(figures: Sequence[float], width: int, *, plain: bool = False) -> str:
-    """The figures in so many columns, each the largest of those it stands for; nothing is a blank."""
+    """Draw the figures in so many columns, each the largest of its part; 0 is a blank."""
     bars = _ASCII_BARS if plain else _BARS
     columns = _squeezed(figures, width)
     most = max(columns, default=0)

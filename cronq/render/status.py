@@ -1,4 +1,4 @@
-"""How the queue stands, for people and for scripts."""
+"""Show the state of the queue as a table, lines or JSON."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _FEWER_COLUMNS = {
     "later": (State.WAITING, State.BLOCKED, State.SCHEDULED),
     "ended": (State.FINISHED, State.CANCELLED),
 }
-"""For a terminal that is narrower than all of them."""
+"""Columns for a narrow terminal."""
 
 _ALL_FIT = 110
 _COLOURS = {"ready": "bold", "running": "cyan", "retrying": "yellow", "failed": "bold red"}
@@ -150,7 +150,7 @@ def schedules(census: QueueStats) -> str:
 
 
 def last_run(census: QueueStats) -> str:
-    """How long ago the last run of this host began."""
+    """Write how long ago the last run of this host began."""
     if census.last_run is None and census.runs_hidden:
         return "not known to this user, who can't read the lock directory"
     if census.last_run is None:

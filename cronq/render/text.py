@@ -1,8 +1,7 @@
-"""What people and scripts see: lines and JSON here, tables, pages and screens in the modules beside.
+"""Write lines and JSON; other modules of this package write tables, pages and screens.
 
-A terminal gets tables and colour through rich, which is imported only then; everything
-else gets whole, uncut lines. Nothing that a task or a caller supplied reaches a terminal
-with its control characters alive.
+A terminal gets tables and colours through rich, which is imported only then; pipes and files get
+uncut lines. Control characters in texts of tasks and callers are escaped.
 """
 
 from __future__ import annotations
@@ -23,52 +22,52 @@ if TYPE_CHECKING:
 
 
 def complain(text: str) -> None:
-    """One line on stderr."""
+    """Write one line to stderr."""
     if sys.stderr is not None:
         sys.stderr.write(f"cronq: {one_line(text)}\n")
 
 
 def write(lines: Iterable[str]) -> None:
-    """Lines on stdout, ahead of what goes to stderr next; a text of several lines keeps them."""
+    """Write lines to stdout and flush them before anything goes to stderr; line feeds in a text stay."""
     if sys.stdout is not None:
         sys.stdout.writelines(f"{safe(line)}\n" for line in lines)
         sys.stdout.flush()
 
 
 def document(value: object) -> str:
-    """The value as one JSON document; letters stay readable, control characters don't."""
+    """Write the value as one JSON document; only control characters are escaped."""
     return safe_json(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def compact(value: object) -> str:
-    """The value as JSON on one line."""
+    """Write the value as JSON on one line."""
     return safe_json(json.dumps(value, ensure_ascii=False))
 
 
 def on_terminal() -> bool:
-    """Whether a person reads stdout."""
+    """Tell whether stdout is a terminal."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 
 def time(when: datetime | None) -> str:
-    """The time as ISO 8601 in UTC to the second, empty when not known."""
+    """Write the time as ISO 8601 in UTC to the second, empty if unknown."""
     return "" if when is None else when.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def local_time(when: datetime | None) -> str:
-    """The time by this host's clock to the second, empty when not known."""
+    """Write the time in this host's zone to the second, empty if unknown."""
     return "" if when is None else when.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def work(job: Job) -> str:
-    """What the job does: the command as it was given, or the arguments as JSON."""
+    """Return the job's command, or its arguments as JSON."""
     if job.task == COMMAND_TASK:
         return job.command if isinstance(job.command, str) else compact(job.command)
     return compact(job.args) if job.args else ""
 
 
 def short_work(job: Job) -> str:
-    """The same for a glance: arguments as `to=ann@example.org n=3`, their names without quotes."""
+    """Return the job's command, or its arguments as `to=ann@example.org n=3`."""
     if job.task == COMMAND_TASK:
         return job.command if isinstance(job.command, str) else shlex.join(job.command or ())
     return " ".join(f"{name}={_short(value)}" for name, value in (job.args or {}).items())
@@ -79,7 +78,7 @@ def _short(value: object) -> str:
 
 
 def last_line(error: Failure | None) -> str:
-    """`ValueError: what went wrong`: what a traceback ends with; empty without an error."""
+    """Write an error as the last line of a traceback, `ValueError: message`; empty without an error."""
     if error is None:
         return ""
     lines = [line for line in error.message.splitlines() if line.strip()]

@@ -1,4 +1,4 @@
-"""The screen of `cronq top`: queues, who works, and what failed or is chosen, in whatever room there is."""
+"""Draw the screen of `cronq top`: queues, workers, and failures or other jobs, as many as fit."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ _FRAME = 9
 
 
 class View(NamedTuple):
-    """What a person has chosen to see."""
+    """The user's choice of queue and list."""
 
     queue: str | None = None
     """None for all."""
     listing: str = FAILURES
     """`failures`, or a state."""
     said: str = ""
-    """An answer, or a question."""
+    """An answer or a question at the bottom."""
 
 
 class Picture(NamedTuple):
-    """All that one frame shows."""
+    """The data of one frame."""
 
     where: str
     """The database, without its password."""
@@ -61,7 +61,7 @@ class Picture(NamedTuple):
 
 
 def room(height: int, census: QueueStats) -> tuple[int, int, int]:
-    """How many queues, workers and listed jobs a screen of so many lines has room for."""
+    """Return how many queues, workers and listed jobs fit on a screen of so many lines."""
     left = max(3, height - _FRAME)
     queues = min(max(1, len(census.queues)), max(1, left // 2 - 1))
     workers = min(max(1, len(census.workers)), max(1, (left - queues) // 3))
@@ -69,7 +69,7 @@ def room(height: int, census: QueueStats) -> tuple[int, int, int]:
 
 
 def draw(picture: Picture, view: View, screen: Screen) -> RenderableType:
-    """One frame."""
+    """Draw one frame."""
     queues, workers, listed = room(screen.console.height, picture.census)
     return Group(
         _heading(picture, view, screen),
@@ -140,7 +140,7 @@ def _queues(picture: Picture, view: View, screen: Screen, rows: int) -> Table:
 
 
 def _around(chosen: str | None, queues: Sequence[str], rows: int) -> Sequence[str]:
-    """As many queues as there is room for, the chosen one among them."""
+    """Return as many queues as fit, with the chosen one among them."""
     place = queues.index(chosen) if chosen in queues else 0
     start = max(0, min(place - rows // 2, len(queues) - rows))
     return queues[start : start + rows]

@@ -1,4 +1,4 @@
-"""Jobs and failures as tab-separated lines: whole, for scripts."""
+"""Write jobs and failures as uncut tab-separated lines, for scripts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLUMNS = (
 
 
 def job_line(job: Job) -> str:
-    """The job as one tab-separated line under COLUMNS, nothing cut, empty where unknown."""
+    """Write the job as one line with COLUMNS, uncut, empty where unknown."""
     return tabbed(
         str(job.id),
         str(job.state),
@@ -41,7 +41,7 @@ def job_line(job: Job) -> str:
 
 
 def failure_line(one: FailureGroup) -> str:
-    """A group of failures: fingerprint, jobs, those failed for good, first and last seen, example, task, error."""
+    """Write a failure group: fingerprint, jobs, those failed for good, first and last seen, example, task, error."""
     return tabbed(
         one.fingerprint,
         str(one.jobs),
@@ -55,5 +55,5 @@ def failure_line(one: FailureGroup) -> str:
 
 
 def tabbed(*cells: str) -> str:
-    """The cells as one line; line breaks and tabs in them are spelt out."""
+    """Join the cells with tabs; line breaks and tabs in them are escaped."""
     return "\t".join(one_line(cell) for cell in cells)

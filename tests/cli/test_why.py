@@ -148,7 +148,7 @@ CASES: list[tuple[dict[str, Any], Facts, str]] = [
         RUNNING,
         SEEN._replace(owner_seen=EARLIER, lease=timedelta(seconds=60)),
         "is running on web1 as process 42 since 2026-11-21 07:55:00 UTC, for 5m (attempt 2 of 20); its runner has "
-        "given no sign of life since 2026-11-21 07:55:00 UTC, so the next one on that host, or any one when the lease "
+        "sent no heartbeat since 2026-11-21 07:55:00 UTC, so the next one on that host, or any one when the lease "
         "ends, rescues the job",
     ),
     (

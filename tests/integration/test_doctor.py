@@ -111,7 +111,7 @@ def test_every_value_has_its_origin_and_no_secret(tmp_path: Path) -> None:
     assert values["tasks"].value == ["a"]
     assert "s3cr3t" not in str(values)
     file.chmod(0o644)
-    assert "everybody can read it" in bad(configuration.secrecy, config)[0]
+    assert "all users can read it" in bad(configuration.secrecy, config)[0]
     file.chmod(0o640)
     assert bad(configuration.secrecy, config) == []
 
@@ -126,7 +126,7 @@ def test_urls_of_notices_are_known_and_never_shown(config: Config, tmp_path: Pat
     file = tmp_path / "cronq.toml"
     file.write_text('notify = "json://u:s3cr3t@127.0.0.1/"')
     file.chmod(0o644)
-    assert "everybody can read it" in bad(configuration.secrecy, load(file=str(file), environ={"HOME": "/"}))[0]
+    assert "all users can read it" in bad(configuration.secrecy, load(file=str(file), environ={"HOME": "/"}))[0]
 
 
 def test_an_app_that_can_not_be_imported(config: Config) -> None:
@@ -390,7 +390,7 @@ def test_workers_that_are_silent_or_of_another_version(config: Config, store: St
     store.workers.register(Registration("w2", "work", "h", 2, "", "0.0.1"))
     assert "w2 is cronq 0.0.1" in bad(workers.versions, config)[0]
     select(config, "UPDATE cronq_workers SET seen_at = seen_at - 100000000 WHERE name = 'w1'")
-    assert "work w1 gave no sign of life for 10" in bad(workers.silent, config)[0]
+    assert "work w1 sent no heartbeat for 10" in bad(workers.silent, config)[0]
 
 
 def test_jobs_that_nothing_here_will_run(config: Config, store: Store) -> None:

@@ -1,1 +1,1 @@
-"""What is wrong with this installation, and what to do about it."""
+"""Check this installation, and say what to do about each problem."""

@@ -1,4 +1,4 @@
-"""All checks, one after the other. None can stop the others, by failing or by hanging."""
+"""Run all checks in turn; a check that fails or hangs doesn't stop the others."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ CHECKS: Sequence[tuple[str, Check]] = (
 
 
 class Located(NamedTuple):
-    """A finding, and which part of the installation it is about."""
+    """A finding with the part of the installation that it concerns."""
 
     area: str
     finding: Finding
 
 
 def examine(load: Callable[[], Config]) -> Iterator[Located]:
-    """Every finding. A configuration that can't be read is the only one."""
+    """Return all findings; a configuration that can't be read is the only one."""
     try:
         config = load()
     except CronqError as error:
@@ -85,7 +85,7 @@ def examine(load: Callable[[], Config]) -> Iterator[Located]:
 
 
 def examine_patient(patient: Installation) -> Iterator[Located]:
-    """Every finding on a configuration that could be read."""
+    """Return all findings on a configuration that could be read."""
     for area, check in CHECKS:
         for finding in _findings(check, patient):
             yield Located(area, finding)
@@ -102,7 +102,7 @@ def _findings(check: Check, patient: Installation) -> list[Finding]:
         )
     except CronqError as error:
         found.append(problem(f"{_name(check)}: {error}", "see the findings before this one"))
-    except Exception as error:  # one broken check must not keep the others from being told
+    except Exception as error:  # a broken check must not hide the others
         text = f"{_name(check)} could not be checked: {type(error).__name__}: {error}"
         found.append(problem(text, "call `cronq --debug status`, and report it if that works"))
     return found

@@ -1,4 +1,4 @@
-"""The configuration: where each value comes from, who can read it, whether the app can be imported."""
+"""Check the configuration: the origin of each value, who can read the file, whether the app can be imported."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Value(NamedTuple):
-    """One setting as people may see it, and what gave it."""
+    """One setting without secrets, and its origin."""
 
     key: str
     value: object
@@ -28,7 +28,7 @@ class Value(NamedTuple):
 
 
 def values(config: Config) -> list[Value]:
-    """Every setting with its value and origin; nothing secret."""
+    """List all settings with value and origin, without secrets."""
     return [Value(key, _shown(config, key), config.origins[key]) for key in settings.KEYS]
 
 
@@ -47,7 +47,7 @@ def _shown(config: Config, key: str) -> object:
 
 
 def source(patient: Installation) -> Iterator[Finding]:
-    """Which file is read."""
+    """Name the file that is read."""
     config = patient.config
     if config.file is not None:
         yield fine(f"read from {config.file}")
@@ -58,7 +58,7 @@ def source(patient: Installation) -> Iterator[Finding]:
 
 
 def secrecy(patient: Installation) -> Iterator[Finding]:
-    """Whether others can read a password in the file."""
+    """Check that others can't read a password in the file."""
     config = patient.config
     if config.file is None:
         return
@@ -68,7 +68,7 @@ def secrecy(patient: Installation) -> Iterator[Finding]:
     tells = any(config.origins[key] == f"file {config.file}" for key in ("notify", "sentry", "ping"))
     if mode & stat.S_IROTH and (tells or any(without_password(url) != url for url in urls)):
         yield warning(
-            f"{config.file} holds a password and everybody can read it",
+            f"{config.file} holds a password and all users can read it",
             f"chmod 0640 {config.file}, with a group that cronq's user is in",
         )
 
@@ -78,7 +78,7 @@ def _urls(config: Config, key: str) -> tuple[str, ...]:
 
 
 def application(patient: Installation) -> Iterator[Finding]:
-    """Whether the app can be imported."""
+    """Check that the app can be imported."""
     name = patient.config.app
     if name is None:
         yield fine("no app is configured: only shell commands can run")

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 _PATIENCE = 3.0
-"""Seconds to try again to reach the database; twice as long for it to answer."""
+"""Seconds to try to reach the database; twice as long for its answer."""
 
 
 class Places(NamedTuple):
-    """Where the machine keeps what is looked at."""
+    """The paths that checks read."""
 
     cron_files: Path = Path("/etc/cron.d")
     crontabs: Path = Path("/var/spool/cron/crontabs")
@@ -35,7 +35,7 @@ class Places(NamedTuple):
 
 
 class Installation:
-    """A configuration and what it leads to. The database is asked once whether it answers."""
+    """A configuration with its database, which is opened once for all checks."""
 
     def __init__(self, config: Config, places: Places | None = None) -> None:
         self.config = config
@@ -56,7 +56,7 @@ class Installation:
 
     @cached_property
     def opened(self) -> Database | Unavailable:
-        """The database, or why it can't be asked. Where there is no file yet, none is made."""
+        """The database, or the error of opening it. A missing file is not created."""
         if self.file is not None:
             try:
                 require_sight(str(self.file))
@@ -78,12 +78,12 @@ class Installation:
 
     @property
     def database(self) -> Database | None:
-        """The database, None where it doesn't answer: the first check says why."""
+        """The database, None if it doesn't answer: the first check reports that."""
         return None if isinstance(self.opened, Unavailable) else self.opened
 
     @cached_property
     def revision(self) -> str | None:
-        """Which tables are there; None without a database or tables."""
+        """The revision of the tables; None without a database or tables."""
         return None if self.database is None else self.database.version(f"{self.config.table_prefix}schema")
 
     @cached_property

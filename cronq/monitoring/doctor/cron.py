@@ -1,4 +1,4 @@
-"""Cron: does it call, and if not, which of its silent rules may be the reason."""
+"""Check that cron starts runs, and that its files follow the rules without which it ignores them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ENTRY = re.compile(r"^\s*(?:@\w+|(?:\S+\s+){4}\S+)\s+(?P<user>\S+)\s+\S")
 
 
 def last_call(patient: Installation) -> Iterator[Finding]:
-    """Whether runs begin each minute, or workers stay."""
+    """Check that runs begin each minute, or that workers run."""
     last = last_run(patient.config)
     age = None if last is None else max(0.0, (Clock().now() - last) / SECOND)
     if age is None:
@@ -54,7 +54,7 @@ def last_ends(patient: Installation) -> Iterator[Finding]:
 
 
 def _missed(text: str, patient: Installation) -> Finding:
-    """No run where there should be one: how bad that is depends on whether workers take the jobs of each queue."""
+    """Report missing runs: a problem only if no worker takes the jobs of a queue."""
     census = patient.census
     advice = f"see that cron runs, and that its user's crontab (`crontab -e`) has the line: * * * * * {_own_path()} run"
     if census is None:
@@ -65,8 +65,8 @@ def _missed(text: str, patient: Installation) -> Finding:
     due = [queue for queue in unserved if queue in census.due_since]
     if not due:
         return warning(text, advice)
-    nobody = f", which no worker takes: {', '.join(due)}" if census.workers else ""
-    return problem(f"{text}, and jobs are due{f' in queues{nobody}' if nobody else ''}", advice)
+    where = f", which no worker takes: {', '.join(due)}" if census.workers else ""
+    return problem(f"{text}, and jobs are due{f' in queues{where}' if where else ''}", advice)
 
 
 def _at_work(age: float) -> Finding:
@@ -92,7 +92,7 @@ def _own_path() -> str:
 
 
 def cron_files(patient: Installation) -> Iterator[Finding]:
-    """Whether files for cron that name cronq are such as cron reads: it ignores others without a word."""
+    """Check that cron reads the files that name cronq: it ignores some without a message."""
     folder = patient.places.cron_files
     try:
         paths = sorted(path for path in folder.iterdir() if path.is_file())
@@ -157,7 +157,7 @@ def _about_the_entry(path: Path, line: str, user: str) -> Iterator[Finding]:
 
 
 def mailer(patient: Installation) -> Iterator[Finding]:
-    """Whether what a run prints reaches anybody."""
+    """Check that the output of a run is mailed."""
     if last_run(patient.config) is None or any(path.exists() for path in patient.places.mailers):
         return
     yield warning(

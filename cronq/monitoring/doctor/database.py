@@ -1,4 +1,4 @@
-"""The database: does it answer, are its tables and indexes as they should be, may it be written, what time has it."""
+"""Check the database: that it answers and can be written, its tables, indexes and clock."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ _WAYS_OUT = {
     sqlite3.SQLITE_NOTADB: "correct `database`, or move the file away",
 }
 _OFF = 2.0
-"""Seconds by which the clocks may differ before it is told. cronq goes by the database's."""
+"""Seconds by which the clocks may differ without a warning. cronq uses the database's."""
 
 
 def reachable(patient: Installation) -> Iterator[Finding]:
-    """Whether the database answers."""
+    """Check that the database answers."""
     if patient.file is not None and is_missing(patient.file):
         yield _no_file(patient.file)
         return
@@ -65,7 +65,7 @@ def reachable(patient: Installation) -> Iterator[Finding]:
 
 
 def is_missing(path: Path) -> bool:
-    """Whether a file isn't there; False where that can't be seen."""
+    """Tell whether a file is missing; False if that can't be seen."""
     try:
         return not path.exists()
     except OSError:
@@ -98,7 +98,7 @@ def _no_file(path: Path) -> Finding:
 
 
 def schema(patient: Installation) -> Iterator[Finding]:
-    """Whether the tables are those of this version."""
+    """Check that the tables are those of this version."""
     if patient.database is None:
         return
     current = patient.revision
@@ -115,7 +115,7 @@ def schema(patient: Installation) -> Iterator[Finding]:
 
 
 def indexes(patient: Installation) -> Iterator[Finding]:
-    """Whether every index is there: nothing fails without one, but everything gets slow."""
+    """Check that all indexes exist: without one, statements are slow."""
     database = patient.database
     if database is None or patient.census is None:
         return
@@ -136,7 +136,7 @@ def _statement(index: Index, family: str) -> str:
 
 
 def writable(patient: Installation) -> Iterator[Finding]:
-    """Whether jobs can be stored."""
+    """Check that jobs can be stored."""
     database = patient.database
     if database is None:
         return
@@ -164,7 +164,7 @@ def _read_only(path: Path) -> Finding:
 
 
 def clock(patient: Installation) -> Iterator[Finding]:
-    """How far this host's clock is from the database's."""
+    """Check how far this host's clock is from the database's."""
     measured = None if patient.database is None else patient.database.read_clock()
     if measured is None:
         return

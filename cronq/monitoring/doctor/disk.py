@@ -1,4 +1,4 @@
-"""The disk under a SQLite file: is it a local one, is there room, does the write-ahead log stay small."""
+"""Check the disk of a SQLite file: file system, free space, size of the write-ahead log."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TIGHT, _FULL = 200 << 20, 20 << 20
 
 
 def file_system(patient: Installation) -> Iterator[Finding]:
-    """Whether locks work there, and whether it outlives a restart."""
+    """Check that locks work on the file system, and that it survives a restart."""
     if patient.file is None:
         return
     kind = mounted(patient.file, patient.places.mounts)
@@ -37,7 +37,7 @@ def file_system(patient: Installation) -> Iterator[Finding]:
 
 
 def mounted(path: Path, mounts: Path) -> str | None:
-    """The kind of file system that holds the path; None where the kernel doesn't tell."""
+    """Return the kind of the path's file system; None if the kernel doesn't tell."""
     try:
         lines = mounts.read_text(errors="surrogateescape").splitlines()
     except OSError:
@@ -53,7 +53,7 @@ def mounted(path: Path, mounts: Path) -> str | None:
 
 
 def write_ahead_log(patient: Installation) -> Iterator[Finding]:
-    """Whether it is used and emptied now and then."""
+    """Check that the write-ahead log is used and emptied from time to time."""
     if patient.file is None or patient.database is None:
         return
     mode = patient.database.query("PRAGMA journal_mode")[0][0]
@@ -72,7 +72,7 @@ def write_ahead_log(patient: Installation) -> Iterator[Finding]:
 
 
 def space(patient: Installation) -> Iterator[Finding]:
-    """Whether there is room for more jobs."""
+    """Check that there is room for more jobs."""
     if patient.file is None or not patient.file.parent.is_dir():
         return
     disk = os.statvfs(patient.file.parent)

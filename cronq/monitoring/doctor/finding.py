@@ -1,4 +1,4 @@
-"""What a check found."""
+"""Define the result of a check."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Level(StrEnum):
-    """How bad it is."""
+    """The severity of a finding."""
 
     OK = "ok"
     WARNING = "warning"
@@ -15,7 +15,7 @@ class Level(StrEnum):
 
 
 class Finding(NamedTuple):
-    """One sentence on how something is and, where it isn't well, one on what to do."""
+    """One sentence on the state of something and, if it isn't well, one on what to do."""
 
     level: Level
     text: str
@@ -23,15 +23,15 @@ class Finding(NamedTuple):
 
 
 def fine(text: str) -> Finding:
-    """It is as it should be."""
+    """Make a finding that all is well."""
     return Finding(Level.OK, text)
 
 
 def warning(text: str, advice: str) -> Finding:
-    """It works, or may work, but somebody should look at it."""
+    """Make a finding that something works, or may work, but should be checked."""
     return Finding(Level.WARNING, text, advice)
 
 
 def problem(text: str, advice: str) -> Finding:
-    """It doesn't work."""
+    """Make a finding that something doesn't work."""
     return Finding(Level.PROBLEM, text, advice)

@@ -1,4 +1,4 @@
-"""The jobs: is there something among them that nothing here will ever run."""
+"""Check for jobs that this installation won't run."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from cronq.monitoring.doctor.context import Installation
 
 _SEEN = 10_000
-"""Jobs of each state that are looked at."""
+"""Jobs of each state that are checked."""
 
 _LATE = 180.0
 _UNFINISHED = sorted(UNFINISHED - {State.RUNNING})
 
 
 def commands(patient: Installation) -> Iterator[Finding]:
-    """Whether jobs may be shell commands."""
+    """Check whether jobs may be shell commands."""
     try:
         require_commands(setting=patient.config.commands, sqlite_path=patient.config.sqlite_path())
     except ConfigError as error:
@@ -40,7 +40,7 @@ def commands(patient: Installation) -> Iterator[Finding]:
 
 
 def unknown_tasks(patient: Installation) -> Iterator[Finding]:
-    """Queued jobs whose task the app doesn't know."""
+    """Find queued jobs whose task the app doesn't know."""
     tasks = {task: number for task, number in _tasks(patient).items() if task != COMMAND_TASK}
     if not tasks:
         return
@@ -64,7 +64,7 @@ def unknown_tasks(patient: Installation) -> Iterator[Finding]:
 
 
 def _tasks(patient: Installation) -> dict[str, int]:
-    """The tasks of unfinished jobs and how many jobs each has, of the first ones in each state."""
+    """Count the tasks of the first unfinished jobs in each state."""
     tasks: dict[str, int] = {}
     if patient.database is None or patient.census is None:
         return tasks
@@ -76,7 +76,7 @@ def _tasks(patient: Installation) -> dict[str, int]:
 
 
 def unheard_queues(patient: Installation) -> Iterator[Finding]:
-    """Queues with jobs that are due, although somebody works."""
+    """Find queues with due jobs that no worker takes, although workers run."""
     census = patient.census
     if census is None:
         return
@@ -91,7 +91,7 @@ def unheard_queues(patient: Installation) -> Iterator[Finding]:
 
 
 def paused_queues(patient: Installation) -> Iterator[Finding]:
-    """Queues that somebody paused, perhaps long ago."""
+    """Find paused queues."""
     census = patient.census
     for queue in sorted(census.paused) if census is not None else ():
         waiting = "jobs are due in it" if census is not None and queue in census.due_since else "nothing is due in it"

@@ -1,4 +1,4 @@
-"""The lock folder and its files: whose they are, and who else could hold them."""
+"""Check the owner and mode of the lock directory and its files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHOWN = 3
 
 
 def lock_folder(patient: Installation) -> Iterator[Finding]:
-    """Whether it can be used, and by nobody else."""
+    """Check that this user can use the lock directory, and no other user can."""
     folder = Path(patient.config.lock_dir)
     if not folder.exists():
         yield _to_be_made(folder)
@@ -56,7 +56,7 @@ def _to_be_made(folder: Path) -> Finding:
 
 
 def lock_files(patient: Installation) -> Iterator[Finding]:
-    """Whether the folder's owner can open every file, and nobody else."""
+    """Check that the directory's owner can open all files, and no other user can."""
     folder = Path(patient.config.lock_dir)
     if not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
         return
@@ -67,7 +67,7 @@ def lock_files(patient: Installation) -> Iterator[Finding]:
         whose = name_of(owner)
         yield problem(
             f"{_names(foreign)} in {folder}: not {whose}'s, so that a run of {whose} ends with an error",
-            f"chown -R {whose} {folder}; somebody called cronq as another user, root perhaps",
+            f"chown -R {whose} {folder}; cronq was run as another user, perhaps root",
         )
     shared = [path for path, status in found if status.st_mode & _OTHERS and not stat.S_ISLNK(status.st_mode)]
     if shared:

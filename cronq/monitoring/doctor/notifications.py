@@ -1,4 +1,4 @@
-"""Telling a person: whether notices could be sent. None is."""
+"""Check that notices can be sent, without sending one."""
 
 from __future__ import annotations
 

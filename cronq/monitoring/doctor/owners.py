@@ -111,7 +111,7 @@ def _units(patient: Installation) -> Iterator[_Caller]:
 
 
 def _workers(patient: Installation, owner: str) -> Iterator[Finding]:
-    """Processes on this host that are on the roster as another user than the owner."""
+    """Find registered workers on this host that run as another user than the owner."""
     for worker in patient.census.workers if patient.census is not None else ():
         if worker.host != os.uname().nodename:
             continue

@@ -1,4 +1,4 @@
-"""Wake-ups: does somebody answer on each configured transport."""
+"""Check that each configured transport answers."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _PORT = 11137
 _LIMIT = 2.0
 _INETD = "`cronq print-config xinetd` or `cronq print-config systemd` gives what must listen there"
 _NOBODY = 0
-"""No job has this id: whoever is woken by it only looks."""
+"""An id that no job has: workers woken by it only look for jobs."""
 
 
 def transports(patient: Installation) -> Iterator[Finding]:
-    """Each transport: a connection without a word to inetds, a message to brokers."""
+    """Check each transport: an empty connection to inetd ports, a message to brokers."""
     for url in patient.config.wake:
         inetd = not listens(url)
         try:

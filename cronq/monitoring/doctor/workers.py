@@ -1,4 +1,4 @@
-"""The workers: do they live, are they of one version."""
+"""Check the registered workers: their heartbeats and versions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def silent(patient: Installation) -> Iterator[Finding]:
-    """Workers that are on the roster and give no sign of life."""
+    """Find registered workers without a heartbeat."""
     census = patient.census
     if census is None:
         return
@@ -28,7 +28,7 @@ def silent(patient: Installation) -> Iterator[Finding]:
         if worker in stopped:
             continue
         yield warning(
-            f"{worker.kind} {worker.name} gave no sign of life for {census.age(worker.seen_at):.0f} s",
+            f"{worker.kind} {worker.name} sent no heartbeat for {census.age(worker.seen_at):.0f} s",
             f"if process {worker.pid} on {worker.host} is dead, the next run frees its jobs; if it isn't, it hangs",
         )
     if not census.silent and not stopped:
@@ -36,7 +36,7 @@ def silent(patient: Installation) -> Iterator[Finding]:
 
 
 def versions(patient: Installation) -> Iterator[Finding]:
-    """Workers of another version than this one."""
+    """Find workers of another version than this one."""
     if patient.census is None:
         return
     for worker in patient.census.workers:
