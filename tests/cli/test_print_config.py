@@ -19,7 +19,7 @@ ME = pwd.getpwuid(os.geteuid()).pw_name
 
 def test_one_file_is_printed_as_it_is(project: Project) -> None:
     printed = project.done("print-config", "cron", "--user", ME)
-    assert printed.startswith("# Runs what is due")
+    assert printed.startswith("# Runs all due jobs")
     last = printed.splitlines()[-1]
     assert last.startswith(f"* * * * * {ME} : cronq run; [ ! -x {COMMAND[0]} ] ||")
     assert last.endswith(f"|| {' '.join(COMMAND)} run")
