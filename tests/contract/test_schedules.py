@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cronq.config.loader import Config
 from cronq.model.schedule import Decided
 from cronq.model.selection import Selection
 from cronq.schedules.alerts import alerts
@@ -64,7 +65,7 @@ def test_what_the_ledger_has_is_not_enqueued_again_after_a_reset(store: Store, c
         ("all", [("2026-01-14T02:30", "missed", 13), ("2026-01-15T02:30", "enqueued", 1)]),
     ],
 )
-def test_two_weeks_off_are_no_flood(
+def test_two_weeks_off_are_no_flood(  # river#1035
     store: Store, clock: ManualClock, catch_up: str, decided: list[tuple[str, str, int]]
 ) -> None:
     declare(store, schedule(catch_up=catch_up, overlap="allow"))
@@ -83,7 +84,7 @@ def test_all_catches_up_oldest_first_within_window_and_number(store: Store, cloc
     assert ledger(store)[0] == ("2026-01-02T21:00", "missed", 45)
 
 
-def test_over_a_million_missed_times_are_one_row_and_quick(store: Store, clock: ManualClock) -> None:
+def test_over_a_million_missed_times_are_no_error(store: Store, clock: ManualClock) -> None:  # kubernetes#42649
     declare(store, schedule(every="1s", overlap="allow"))
     clock.advance("14d")
     assert fire(store) == 1
@@ -257,3 +258,56 @@ def test_a_paused_schedule_alerts_nobody(store: Store, clock: ManualClock) -> No
     clock.advance("5d")
     fire(store)
     assert told(store) == []
+
+
+# What users of others ran into
+
+
+def test_three_who_fire_under_one_host_name_enqueue_once(  # oban-py#32
+    store: Store, other: Store, clock: ManualClock, config: Config
+) -> None:
+    declare(store, schedule(overlap="allow"))
+    clock.advance("3h")
+    with Store(config, clock) as third:
+        looked = [stored(one) for one in (store, other, third)]
+        fired = [Firing(one)._fire(row, clock.now()) for one, row in zip((store, other, third), looked, strict=True)]
+    assert (fired, due_times(store)) == ([1, 0, 0], ["2026-01-01T02:30"])
+
+
+def test_a_task_that_failed_for_good_keeps_no_lock(store: Store, clock: ManualClock) -> None:  # laravel#16863
+    declare(store, schedule())
+    for _ in range(3):
+        a_day(store, clock, success=False)
+    assert len(due_times(store)) == 3
+
+
+def test_one_slow_run_gathers_no_copies_behind_it(store: Store, clock: ManualClock) -> None:  # pg_cron#201
+    declare(store, schedule(every="1m"))
+    for _ in range(59):
+        clock.advance("1m")
+        fire(store)
+        claim(store)
+    assert len(due_times(store)) == 1
+
+
+def test_a_crash_between_the_watermark_and_the_job_loses_nothing(  # hermes-agent#108945
+    store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(store, schedule())
+    clock.advance("3h")
+    before = stored(store)
+    with monkeypatch.context() as broken:
+        broken.setattr(store.schedules._inserter, "accept_in", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            fire(store)
+    assert stored(store) == before
+    assert fire(store) == 1
+
+
+def test_restarts_draw_no_other_jitter(store: Store, config: Config, clock: ManualClock) -> None:  # systemd#21166
+    declare(store, schedule(jitter="1h"))
+    due = stored(store).due_at
+    with Store(config, clock) as again:
+        declare(again, schedule(jitter="1h"), anew=True)
+        ByHand(again, "nightly").reset()
+    assert stored(store).due_at == due

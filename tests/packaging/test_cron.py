@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -134,3 +135,35 @@ def test_real_cron_runs_jobs_mails_nothing_on_success_and_one_line_for_a_failed_
     [line] = str(mail.get_payload()).splitlines()
     assert "out of paper" in line
     assert line.endswith(f"; cronq show {failing}")
+
+
+EVERY_MINUTE = """
+[schedules."tick"]
+cron = "* * * * *"
+command = "[ -e killed ] || { touch killed; kill -9 $(cut -d' ' -f4 /proc/$PPID/stat); }"
+overlap = "allow"
+"""
+"""The first job kills the run that started it."""
+
+
+@pytest.mark.slow
+@pytest.mark.waits
+@pytest.mark.timeout(400)
+@pytest.mark.needs("cron")
+def test_real_cron_drives_a_schedule_of_every_minute_over_a_killed_run() -> None:
+    with tempfile.TemporaryDirectory(prefix="cronq-") as directory:
+        home = Path(directory) / "home"
+        home.mkdir()
+        project = Project(home)
+        project.write("cronq.toml", 'database = "sqlite:///cronq.db"\n' + EVERY_MINUTE)
+        project.done("schedules", "sync")
+        root = Path(directory) / "cron"
+        root.mkdir()
+        with Cron(root, users={"cronq": home}, crontabs={"cronq": packaged("cronq", home)}):
+            wait_until(lambda: len(project.jobs("--state", "finished")) > 1, seconds=250, what="two due times ran")
+        decided = json.loads(project.done("schedules", "show", "tick", "--json"))["decisions"][::-1]
+        assert {one["outcome"] for one in decided} == {"enqueued"}
+        minutes = [one["due_at"][11:19] for one in decided]
+        assert len(set(minutes)) == len(minutes) == len(project.jobs())
+        assert all(minute.endswith(":00") for minute in minutes)
+        assert (home / "killed").exists()
