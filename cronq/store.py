@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from cronq.model.job import Claimed
+from cronq.storage.actions import Actions
 from cronq.storage.admin import BATCH, Admin
 from cronq.storage.claim_batch import BatchClaimer
 from cronq.storage.claim_one import Lease, claim_one
@@ -77,7 +78,8 @@ class Store:
         self.runs = RunLog(self._tables)
         self._wake = Wake(self._tables, self.jobs, announcer)
         groups = Groups(self._tables)
-        self.admin = Admin(self._tables, groups, self._wake)
+        self.actions = Actions(self._tables)
+        self.admin = Admin(self._tables, groups, self._wake, self.actions)
         self.editor = Editor(self._tables, groups, self._wake)
         self._inserter = Inserter(self._tables, self._random)
         self.schedules = Schedules(self._tables, self._inserter, self._wake)

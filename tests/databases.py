@@ -31,7 +31,7 @@ KINDS = tuple(SERVERS)
 
 TABLES = (
     *("jobs", "attempts", "groups", "paused", "leases", "workers", "tails", "troubles"),
-    *("schedules", "declarations", "fires"),
+    *("schedules", "declarations", "fires", "runs", "actions"),
 )
 
 

@@ -79,9 +79,20 @@ def _pause(context: typer.Context, queues: Queues = None, *, all_: All = False, 
     """
     _require(context, queues, all_=all_)
     with given.invocation(context).store() as store:
-        chosen = _chosen(queues, store.jobs.queues())
+        present = store.jobs.queues()
+        chosen = _chosen(queues, present)
         _pause_all(context, store, chosen)
+    _warn_of_new(context, chosen, present)
     _print(chosen, queues, paused=True, as_json=as_json)
+
+
+def _warn_of_new(context: typer.Context, chosen: Iterable[str], present: Sequence[str]) -> None:
+    """A queue without jobs is likely to be a misspelt one."""
+    from cronq.render.text import complain
+
+    for queue in chosen:
+        if queue not in present and not given.invocation(context).quiet:
+            complain(f"queue {queue} has no jobs, and is paused now{given.suggestion(queue, present)}")
 
 
 def _resume(

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from cronq.commands import options as given
+from cronq.model.printable import one_line
+from cronq.times import iso, to_datetime
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from cronq.model.job import Attempt, Job
+    from cronq.storage.actions import Action
     from cronq.store import Store
 
 
@@ -36,11 +39,12 @@ Output = Annotated[
 
 
 class _Page(NamedTuple):
-    """The data of a job: its row, the attempts that did not succeed, the output of the last one."""
+    """The data of a job: its row, the attempts that did not succeed, the last output, what was done by hand."""
 
     job: Job
     attempts: Sequence[Attempt]
     output: tuple[str | None, str | None]
+    actions: Sequence[Action]
 
 
 def _show(
@@ -72,7 +76,7 @@ def _show(
 
 
 def _page(store: Store, job: Job) -> _Page:
-    return _Page(job, store.jobs.attempts(job.id), store.jobs.output(job.id))
+    return _Page(job, store.jobs.attempts(job.id), store.jobs.output(job.id), store.actions.of_job(job.id))
 
 
 def _print_json(pages: Sequence[_Page], *, several: bool) -> None:
@@ -96,7 +100,17 @@ def _print_pages(pages: Sequence[_Page], *, now: datetime, utc: bool) -> None:
         else:
             from cronq.render.job_text import job_page
 
-            write(job_page(*page))
+            write(job_page(*page[:3]))
+        write(_by_hand(page))
+
+
+def _by_hand(page: _Page) -> Iterable[str]:
+    """Who did what to the job."""
+    from cronq.render.text import time
+
+    for action in page.actions:
+        reason = f": {action.reason}" if action.reason else ""
+        yield one_line(f"{action.verb} by {action.who} at {time(to_datetime(action.at))}{reason}")
 
 
 def _draw(page: _Page, *, now: datetime, utc: bool) -> None:
@@ -105,7 +119,7 @@ def _draw(page: _Page, *, now: datetime, utc: bool) -> None:
     from cronq.render.relative_time import Ages, Zone
 
     screen = Screen()
-    screen.print(job_terminal.draw(job_terminal.Portrait(*page), screen, Ages(now, Zone.of(utc=utc))))
+    screen.print(job_terminal.draw(job_terminal.Portrait(*page[:3]), screen, Ages(now, Zone.of(utc=utc))))
 
 
 def _print_output(output: tuple[str | None, str | None]) -> None:
@@ -131,6 +145,10 @@ def _whole(page: _Page) -> dict[str, Any]:
         **page.job.to_json(),
         "attempts": [attempt.to_json() for attempt in page.attempts],
         "output": {"stdout": stdout, "stderr": stderr},
+        "actions": [
+            {"verb": action.verb, "at": iso(action.at), "by": action.who, "reason": action.reason}
+            for action in page.actions
+        ],
     }
 
 

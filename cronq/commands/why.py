@@ -78,6 +78,8 @@ def _facts(call: Invocation, store: Store, job: Job) -> Facts:
     return Facts(
         now=to_datetime(census.now),
         paused=census.paused,
+        paused_by=census.paused_by.get(job.queue),
+        last_action=next(reversed(store.actions.of_job(job.id)), None),
         looked_at=None if census.last_run is None else to_datetime(census.last_run),
         commands_allowed=job.task != COMMAND_TASK or _commands_allowed(call),
         task_known=_known(call, job) if job.state not in _OVER else None,

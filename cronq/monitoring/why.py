@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from cronq.model.job import Failure, Job
+    from cronq.storage.actions import Action
     from cronq.storage.runs import RunEnd
 
 
@@ -32,6 +33,10 @@ class Facts(NamedTuple):
 
     now: datetime
     paused: frozenset[str] = frozenset()
+    paused_by: Action | None = None
+    """Who paused the job's queue."""
+    last_action: Action | None = None
+    """What was done to the job by hand, the last time."""
     looked_at: datetime | None = None
     """When a run of this host last started to look."""
     commands_allowed: bool = True
@@ -69,10 +74,18 @@ class Facts(NamedTuple):
 def explain(job: Job, facts: Facts) -> str:
     """Write one sentence on the job's state and what it waits for."""
     explanation = _EXPLANATIONS.get(job.state, _unknown)
-    sentence = f"ob {job.id} {explanation(job, facts)}."
+    sentence = f"ob {job.id} {explanation(job, facts)}{_by_hand(facts)}."
     if job.schedule is None:
         return f"J{sentence}"
     return f"From schedule {job.schedule}, due at {job.scheduled_for}: j{sentence}"
+
+
+def _by_hand(facts: Facts) -> str:
+    """Tell what was done to the job by hand, and by whom."""
+    action = facts.last_action
+    if action is None or action.verb == "cancelled":
+        return ""
+    return f"; it was {action.verb} by {action.who} at {_time(to_datetime(action.at))}"
 
 
 def _unknown(job: Job, facts: Facts) -> str:
@@ -157,7 +170,8 @@ def _them(number: int) -> str:
 def _refused(job: Job, facts: Facts) -> str | None:
     """Explain why no runner would start the job."""
     if job.queue in facts.paused:
-        return f"queue {_name(job.queue)} is paused"
+        by = f" by {facts.paused_by.who} since {_time(to_datetime(facts.paused_by.at))}" if facts.paused_by else ""
+        return f"queue {_name(job.queue)} is paused{by}: `cronq resume {job.queue}`"
     if job.task == COMMAND_TASK and not facts.commands_allowed:
         return "shell commands are not allowed by this configuration (commands = true allows them)"
     if facts.task_known is False:
@@ -227,7 +241,7 @@ def _blocked(job: Job, facts: Facts) -> str:
 
 def _holding(holder: Job) -> str:
     if holder.state == State.FAILED:
-        return "failed and keeps the group until it is retried or cancelled"
+        return f"failed and keeps the group: `cronq retry {holder.id}` or `cronq cancel {holder.id}`"
     if holder.state in (State.RETRYING, State.WAITING):
         return f"is {holder.state} until {_time(holder.available_at)}"
     return f"is {holder.state}"
@@ -276,9 +290,10 @@ def _failed(job: Job, facts: Facts) -> str:
 
 
 def _cancelled(job: Job, facts: Facts) -> str:
-    del facts
+    action = facts.last_action
+    by = f" by {action.who}" if action is not None and action.verb == "cancelled" else ""
     reason = "" if job.error is None else f": {job.error.message.rstrip('.')}"
-    return f"was cancelled{_at(job)}{reason}"
+    return f"was cancelled{_at(job)}{by}{reason}"
 
 
 _EXPLANATIONS: dict[str, Callable[[Job, Facts], str]] = {

@@ -73,6 +73,9 @@ def summary(census: QueueStats) -> dict[str, Any]:
             for run in census.failing_runs
         ],
         "paused": sorted(census.paused),
+        "paused_by": {
+            queue: {"by": action.who, "at": iso(action.at)} for queue, action in sorted(census.paused_by.items())
+        },
         "workers": [_worker(worker) for worker in census.workers],
         "schedules": [_schedule(one) for one in census.schedules],
     }
@@ -129,7 +132,7 @@ def _remarks(census: QueueStats) -> Iterable[str]:
     if len(census.workers) > _SHOWN_WORKERS:
         yield f"  and {len(census.workers) - _SHOWN_WORKERS} more"
     for queue in sorted(census.paused):
-        yield f"paused: {one_line(queue)}"
+        yield one_line(f"paused: {queue}{_by(queue, census)}")
     if census.schedules:
         yield f"schedules: {one_line(schedules(census))}"
 
@@ -147,6 +150,11 @@ def schedules(census: QueueStats) -> str:
         instant, name = min(due)
         parts.append(f"next {name} in {span(max(0.0, (instant - census.now) / SECOND))}")
     return ", ".join(parts)
+
+
+def _by(queue: str, census: QueueStats) -> str:
+    action = census.paused_by.get(queue)
+    return "" if action is None else f", by {action.who}, {span(census.age(action.at) or 0.0)} ago"
 
 
 def last_run(census: QueueStats) -> str:

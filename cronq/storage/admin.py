@@ -13,6 +13,7 @@ from cronq.times import SECOND
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from cronq.storage.actions import Actions
     from cronq.storage.drivers.database import Transaction
     from cronq.storage.groups import Groups
     from cronq.storage.tables import Tables
@@ -33,8 +34,9 @@ class Retried(NamedTuple):
 class Admin:
     """Changes jobs on a user's request. Wakes workers after each change that makes jobs ready."""
 
-    def __init__(self, tables: Tables, groups: Groups, wake: Wake) -> None:
+    def __init__(self, tables: Tables, groups: Groups, wake: Wake, actions: Actions) -> None:
         self._tables = tables
+        self._actions = actions
         self._sql = tables.sql
         self._groups = groups
         self._wake = wake
@@ -63,6 +65,7 @@ class Admin:
                 changed.append(job_id)
         changed += self._make_due(sorted(set(ids).difference(changed)), now, tx)
         if changed:
+            self._actions.on_jobs(tx, "retried", changed)
             self._wake.with_commit(tx)
         return sorted(changed)
 
@@ -111,6 +114,7 @@ class Admin:
             tx.execute(self._sql.admin.retry_many, (now, self._tables.unprepared.many(sorted(changed))))
         changed += self._make_due(sorted(set(ids).difference(job_id for job_id, _ in ended)), now, tx)
         if changed:
+            self._actions.on_jobs(tx, "retried", changed)
             self._wake.with_commit(tx)
         return Retried(sorted(changed), refused)
 
@@ -142,6 +146,7 @@ class Admin:
                 changed.append(job_id)
                 ready += self._groups.leave(tx, job_id)
         self._groups.unlock(tx, groups)
+        self._actions.on_jobs(tx, "cancelled", changed, reason)
         if ready:
             self._wake.with_commit(tx)
         return sorted(changed), ready
@@ -163,10 +168,14 @@ class Admin:
     def pause(self, queue: str) -> bool:
         """Pause a queue: no job of it is claimed; returns False if it was paused already."""
         try:
-            self._tables.open().execute(self._sql.admin.pause, (queue, self._tables.clock.now()))
+            self._tables.open().transact(partial(self._pause, queue))
         except Duplicate:
             return False
         return True
+
+    def _pause(self, queue: str, tx: Transaction) -> None:
+        tx.execute(self._sql.admin.pause, (queue, self._tables.clock.now()))
+        self._actions.on_queue(tx, "paused", queue)
 
     def resume(self, queue: str) -> bool:
         """Resume a paused queue; returns False if it isn't paused."""
@@ -178,15 +187,18 @@ class Admin:
     def _resume(self, queue: str, tx: Transaction) -> bool:
         resumed = bool(tx.execute(self._sql.admin.resume, (queue,)).rowcount)
         if resumed:
+            self._actions.on_queue(tx, "resumed", queue)
             self._wake.with_commit(tx)
         return resumed
 
     def request_kill(self, ids: Iterable[int]) -> list[int]:
         """Ask the runners of running jobs to kill them; returns the ids that are running."""
-        asked = list(ids)
-        return self._tables.open().transact(
-            lambda tx: [i for i in asked if tx.execute(self._sql.admin.request_kill, (i,)).rowcount]
-        )
+        return self._tables.open().transact(partial(self._request_kill, list(ids)))
+
+    def _request_kill(self, ids: Sequence[int], tx: Transaction) -> list[int]:
+        asked = [job_id for job_id in ids if tx.execute(self._sql.admin.request_kill, (job_id,)).rowcount]
+        self._actions.on_jobs(tx, "killed", asked)
+        return asked
 
     def clear_selected(self, ids: Sequence[int], states: Iterable[str]) -> int:
         """Delete those of these jobs that are in one of these ended states; returns how many."""
@@ -211,4 +223,5 @@ class Admin:
     def _prune(self, which: tuple[Any, ...], chosen: Any, tx: Transaction) -> int:
         deleted = tx.execute(self._sql.admin.prune, which).rowcount
         tx.execute(self._sql.admin.prune_attempts, (chosen,))
+        tx.execute(self._sql.actions.prune, (chosen,))
         return deleted

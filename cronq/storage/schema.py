@@ -89,6 +89,19 @@ def tables(prefix: str, family: str = "sqlite", *, collation: str | None = None)
         Column("status", Integer, nullable=False),
         Column("error", Text),
     )
+    table(
+        f"{prefix}actions",
+        metadata,
+        Column("id", _Id, primary_key=True, autoincrement=True),
+        Column("job_id", _Id),
+        Column("queue", String(255)),
+        Column("verb", String(16), nullable=False),
+        Column("at", _Instant, nullable=False),
+        Column("who", String(255), nullable=False),
+        Column("reason", Text),
+        Index(f"{prefix}actions_job", "job_id"),
+        Index(f"{prefix}actions_queue", "queue"),
+    )
     _workers(prefix, metadata, table)
     _tails(prefix, metadata, table)
     _schedules(prefix, metadata, table)

@@ -9,6 +9,7 @@ import os
 
 from cronq.model.claimed_job import FUTURE
 from cronq.run_history import last_runs, run_is_on
+from cronq.storage.actions import Actions
 from cronq.storage.drivers.opening import open_database
 from cronq.storage.runs import RunEnd, RunLog
 from cronq.storage.schema_version import is_current
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cronq.config.loader import Config
+    from cronq.storage.actions import Action
     from cronq.storage.drivers.database import Database
     from cronq.storage.workers import Worker
 
@@ -63,6 +65,8 @@ class QueueStats:
         """For each queue that has one, since when its oldest job is due, promoted or not."""
         self.ready_since: dict[str, int] = {}
         self.paused: frozenset[str] = frozenset()
+        self.paused_by: dict[str, Action] = {}
+        """Who paused these, and when."""
         self.workers: list[Worker] = []
         """Workers with a heartbeat within the length of a lease."""
         self.silent: list[Worker] = []
@@ -146,6 +150,7 @@ def look(tables: Tables) -> QueueStats:
     config, sql = tables.config, tables.sql
     seen = QueueStats(tables.clock.now(), [tuple(row) for row in tables.query(sql.reads.counts)])
     seen.paused = frozenset(row[0] for row in tables.query(sql.claim.paused_queues))
+    seen.paused_by = Actions(tables).of_paused() if seen.paused else {}
     for worker in WorkerRegistry(tables).all():
         alive = worker.seen_at >= seen.now - round(config.lease * SECOND)
         (seen.workers if alive else seen.silent).append(worker)

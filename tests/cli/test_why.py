@@ -9,6 +9,7 @@ import pytest
 
 from cronq.model.job import Failure, Job, State
 from cronq.monitoring.why import Busy, Facts, explain
+from cronq.storage.actions import Action
 from cronq.storage.runs import RunEnd
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
@@ -88,7 +89,18 @@ CASES: list[tuple[dict[str, Any], Facts, str]] = [
     ),
     ({}, SEEN._replace(ahead=1), f'{DUE}it waits its turn in queue "mail" with priority 50, behind 1 other'),
     ({}, SEEN._replace(ahead=12), f'{DUE}it waits its turn in queue "mail" with priority 50, behind 12 others'),
-    ({}, SEEN._replace(paused=frozenset({"mail"})), f'{DUE}queue "mail" is paused'),
+    ({}, SEEN._replace(paused=frozenset({"mail"})), f'{DUE}queue "mail" is paused: `cronq resume mail`'),
+    (
+        {},
+        SEEN._replace(paused=frozenset({"mail"}), paused_by=Action("paused", 0, "ann@web1", None)),
+        f'{DUE}queue "mail" is paused by ann@web1 since 1970-01-01 00:00:00 UTC: `cronq resume mail`',
+    ),
+    (
+        {},
+        SEEN._replace(last_action=Action("retried", 0, "ann@web1", None)),
+        f'{DUE}it waits its turn in queue "mail" with priority 50; it was retried by ann@web1 at'
+        " 1970-01-01 00:00:00 UTC",
+    ),
     ({}, SEEN._replace(task_known=False), f'{DUE}task "send" is not known to the configured app: {DEPLOY}'),
     (
         {"task": "command", "command": "x"},
@@ -104,7 +116,8 @@ CASES: list[tuple[dict[str, Any], Facts, str]] = [
     (
         RETRYING,
         SEEN._replace(paused=frozenset({"mail"})),
-        'is due for another attempt (attempt 2 of 20 ended with ValueError: it broke); queue "mail" is paused',
+        'is due for another attempt (attempt 2 of 20 ended with ValueError: it broke); queue "mail" is paused:'
+        " `cronq resume mail`",
     ),
     (
         {"state": "waiting", "available_at": LATER},
@@ -132,7 +145,7 @@ CASES: list[tuple[dict[str, Any], Facts, str]] = [
     (
         BLOCKED,
         SEEN._replace(holder=HOLDER),
-        'is blocked: group "g" is held by job 5, which failed and keeps the group until it is retried or cancelled',
+        'is blocked: group "g" is held by job 5, which failed and keeps the group: `cronq retry 5` or `cronq cancel 5`',
     ),
     (
         BLOCKED,

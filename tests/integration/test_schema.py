@@ -47,7 +47,7 @@ def test_first_use_from_eight_processes_at_once(tmp_path: Path) -> None:
 
 def test_upgrading_twice_changes_nothing_the_second_time(tmp_path: Path) -> None:
     config = config_in(tmp_path)
-    assert upgrade(config) == ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008"]
+    assert upgrade(config) == ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009"]
     before = select(config, "SELECT sql FROM sqlite_master ORDER BY name")
     assert upgrade(config) == []
     assert select(config, "SELECT sql FROM sqlite_master ORDER BY name") == before

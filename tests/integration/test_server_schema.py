@@ -54,7 +54,7 @@ def as_of_the_first_revision(config: Config) -> None:
         "DROP TABLE cronq_leases",
         "DROP TABLE cronq_tails",
         "DROP TABLE cronq_troubles",
-        *(f"DROP TABLE cronq_{name}" for name in ("schedules", "declarations", "fires")),
+        *(f"DROP TABLE cronq_{name}" for name in ("schedules", "declarations", "fires", "runs", "actions")),
         "ALTER TABLE cronq_jobs DROP COLUMN schedule",
         "ALTER TABLE cronq_jobs DROP COLUMN scheduled_for",
         "UPDATE cronq_schema SET version_num = '0001'",

@@ -10,6 +10,7 @@ from cronq.config.command_permission import require_commands
 from cronq.errors import ConfigError, CronqError, UnknownTask
 from cronq.model.job import COMMAND_TASK, UNFINISHED, State
 from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
+from cronq.times import iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,4 +96,6 @@ def paused_queues(patient: Installation) -> Iterator[Finding]:
     census = patient.census
     for queue in sorted(census.paused) if census is not None else ():
         waiting = "jobs are due in it" if census is not None and queue in census.due_since else "nothing is due in it"
-        yield warning(f"queue {queue} is paused, {waiting}", f"`cronq resume {queue}` lets its jobs run again")
+        action = None if census is None else census.paused_by.get(queue)
+        by = f" by {action.who} since {iso(action.at)}" if action is not None else ""
+        yield warning(f"queue {queue} is paused{by}, {waiting}", f"`cronq resume {queue}` lets its jobs run again")

@@ -20,6 +20,7 @@ class Names:
         self.incidents = f"{prefix}troubles"
         self.leases = f"{prefix}leases"
         self.runs = f"{prefix}runs"
+        self.actions = f"{prefix}actions"
         self.schedules = f"{prefix}schedules"
         self.declarations = f"{prefix}declarations"
         self.fires = f"{prefix}fires"

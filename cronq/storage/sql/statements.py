@@ -9,6 +9,7 @@ from cronq.storage.sql.dialect import Names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from cronq.storage.sql.actions import ActionStatements
     from cronq.storage.sql.admin import AdminStatements
     from cronq.storage.sql.claim import ClaimStatements
     from cronq.storage.sql.enqueue import EnqueueStatements
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 
 _SUBJECTS = {
+    "actions": "ActionStatements",
     "admin": "AdminStatements",
     "claim": "ClaimStatements",
     "enqueue": "EnqueueStatements",
@@ -44,6 +46,7 @@ _SUBJECTS = {
 class Statements:
     """The statements for tables with one prefix; those of a subject are put together when first used."""
 
+    actions: ActionStatements
     admin: AdminStatements
     claim: ClaimStatements
     enqueue: EnqueueStatements

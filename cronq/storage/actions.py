@@ -1,0 +1,57 @@
+"""Who paused, cancelled, retried or killed what by hand, and when: rows that go with their jobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cronq.storage.drivers.database import Transaction
+    from cronq.storage.tables import Tables
+
+_LONGEST = 255
+
+
+class Action(NamedTuple):
+    """One thing that was done by hand."""
+
+    verb: str
+    """`paused`, `resumed`, `cancelled`, `retried` or `killed`."""
+    at: int
+    who: str
+    """The user and the host, `ann@web1`."""
+    reason: str | None
+
+
+class Actions:
+    """Recorded in the transaction that does what they tell of."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._sql = tables.sql
+
+    def on_jobs(self, tx: Transaction, verb: str, ids: Sequence[int], reason: str | None = None) -> None:
+        """Record what this user does to jobs."""
+        if ids:
+            what = (verb, self._tables.clock.now(), _who(), reason)
+            tx.execute(self._sql.actions.on_jobs, (*what, self._tables.unprepared.many(sorted(ids))))
+
+    def on_queue(self, tx: Transaction, verb: str, queue: str) -> None:
+        """Record what this user does to a queue, in the place of what was done to it before."""
+        tx.execute(self._sql.actions.forget_queue, (queue,))
+        tx.execute(self._sql.actions.on_queue, (queue, verb, self._tables.clock.now(), _who(), None))
+
+    def of_job(self, job_id: int) -> list[Action]:
+        """What was done to a job, oldest first."""
+        return [Action._make(row) for row in self._tables.query(self._sql.actions.of_job, (job_id,))]
+
+    def of_paused(self) -> dict[str, Action]:
+        """Who paused each paused queue; none of those that an older cronq paused."""
+        return {row[0]: Action._make(row[1:]) for row in self._tables.query(self._sql.actions.of_paused)}
+
+
+def _who() -> str:
+    from cronq.system.audit import who  # here, not above: a run does nothing by hand
+
+    return who()[:_LONGEST]
