@@ -35,6 +35,7 @@ k=v gives a text (converted as the task's signature wants), k:=JSON a JSON value
 CMD is a line for /bin/sh; with ARGs it is a program that gets them as they are.
 With --stdin each line is a JSON object with the keys task, args, command, queue, priority, at,
 group, key, unique, max_attempts, time_limit; a bad line is named, and then nothing is inserted.
+What ls --json prints is taken, too: new jobs like those.
 Exit status: 0 done (also when a unique twin was found), 64 usage, 65 bad input or unknown
 task, 69 database out of reach, 78 configuration.
 """
@@ -233,18 +234,44 @@ class _Lines:
         self._stream = stream
         self.line = 0
         self.job = 0
+        self.is_array = False
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        for self.line, text in enumerate(self._stream, start=1):  # noqa: B020 - where an error is
-            if text.strip():
+        lines = iter(self._stream)
+        for self.line, text in enumerate(lines, start=1):
+            if not self.job and text.lstrip().startswith("["):
+                self.is_array = True
+                yield from self._listed("".join([text, *lines]))
+            elif text.strip():
                 self.job += 1
                 yield self._parsed(text)
 
     def _parsed(self, text: str) -> dict[str, Any]:
-        spec = _json(text, what=f"line {self.line}")
-        if not isinstance(spec, dict):
-            raise InvalidInput(f"line {self.line}: not a JSON object")
+        return _described(_json(text, what=f"line {self.line}"), where=f"line {self.line}")
+
+    def _listed(self, text: str) -> Iterator[dict[str, Any]]:
+        """The jobs in one JSON array, as `ls --json` prints it."""
+        for self.job, spec in enumerate(_json(text, what=f"line {self.line}"), start=1):  # noqa: B020 - the same
+            yield _described(spec, where=f"job {self.job}")
+
+
+_LISTED = ("queue", "priority", "key", "unique", "group", "max_attempts", "time_limit")
+
+
+def _described(spec: Any, *, where: str) -> dict[str, Any]:
+    """The description of a job; one that `ls --json` printed means a new job like it. Raises InvalidInput."""
+    if not isinstance(spec, dict):
+        raise InvalidInput(f"{where}: not a JSON object")
+    if "id" not in spec or "state" not in spec:
         return spec
+    from cronq.tasks.serialisation import loads
+
+    options = {name: spec[name] for name in _LISTED if spec.get(name)}
+    if spec["state"] == "scheduled":
+        options["at"] = spec.get("available_at")
+    if spec.get("command") is not None:
+        return {"command": spec["command"], **options}
+    return {"task": spec.get("task"), "args": loads(json.dumps(spec.get("args"))), **options}
 
 
 def _place_lines(queue: Cronq, lines: _Lines, *, check: bool) -> list[Job]:
@@ -252,7 +279,7 @@ def _place_lines(queue: Cronq, lines: _Lines, *, check: bool) -> list[Job]:
         return queue.enqueue_many(lines, check=check)
     except InvalidInput as error:
         text = str(error).removeprefix(f"job {lines.job}: ")
-        where = f"line {lines.line}: "
+        where = f"job {lines.job}: " if lines.is_array else f"line {lines.line}: "
         raise type(error)(where + text.removeprefix(where)) from None
     except UnicodeDecodeError as error:
         raise InvalidInput(f"line {lines.line + 1}: not UTF-8: {error.reason}") from None

@@ -150,3 +150,20 @@ def test_copy_needs_a_drained_queue_and_leaves_it_paused(queues: Project) -> Non
     assert len(queues.jobs("--db", other, "--state", "ready")) == 3
     assert paused(queues) == ["mail-a", "mail-b", "reports"]
     assert queues.cronq("copy", "--to", other).status == 65
+
+
+def test_what_ls_lists_can_be_enqueued(project: Project) -> None:
+    project.enqueue("add", "a=1", "b=2", "--queue", "q", "--key", "k", "--unique", "--time-limit", "5s")
+    project.enqueue("--at", "2099-01-02T03:04:05Z", "--group", "g", "--", "true")
+    listed = project.done("ls", "--json", "--sort", "id")
+    project.done("cancel", "--state", "ready,scheduled")
+    copied = [int(line) for line in project.done("enqueue", "--stdin", stdin=listed).split()]
+    originals = json.loads(listed)
+    fields = ("task", "args", "command", "queue", "priority", "key", "unique", "group", "state", "time_limit")
+    for new, old in zip(copied, originals, strict=True):
+        assert {name: project.show(new)[name] for name in fields} == {name: old[name] for name in fields}
+    assert project.show(copied[1])["available_at"] == originals[1]["available_at"]
+    lines = json.dumps(originals[1]) + "\n"
+    assert len(project.done("enqueue", "--stdin", stdin=lines * 2).split()) == 2
+    ran = project.cronq("enqueue", "--stdin", stdin="[" + lines + ", 7]")
+    assert (ran.status, ran.stderr) == (65, "cronq: job 2: not a JSON object\n")
