@@ -212,12 +212,20 @@ class Cronq:
         job = self._enqueuer.prepare(task, args, options, check=check)
         return self._enqueuer.enqueue(job, connection)
 
-    def command(self, command: str | Sequence[str], *, connection: Any = None, **options: Unpack[Options]) -> Job:
+    def command(
+        self,
+        command: str | Sequence[str],
+        *,
+        cwd: str | None = None,
+        connection: Any = None,
+        **options: Unpack[Options],
+    ) -> Job:
         """Enqueue a shell command: text for /bin/sh, or a list of program and arguments.
 
+        It runs in the directory `cwd`, an absolute path; without one, in the runner's.
         Raises ConfigError if the config doesn't allow commands.
         """
-        return self._enqueuer.enqueue(self._enqueuer.prepare_command(command, options), connection)
+        return self._enqueuer.enqueue(self._enqueuer.prepare_command(command, options, cwd=cwd), connection)
 
     def enqueue_many(
         self, jobs: Iterable[NewJob | Mapping[str, Any]], *, check: bool = True, connection: Any = None

@@ -137,7 +137,7 @@ class Enqueuer:
                 return _new(known, (), args)
         arguments = job_options.arguments(args)
         if name == COMMAND_TASK:
-            return self.prepare_command(arguments.get("command"), options)
+            return self.prepare_command(arguments.get("command"), options, cwd=arguments.get("cwd"))
         if check and self._knows_tasks():
             arguments = self.registry.resolve(name).bind((), arguments)
         return self.customise(self.template(job_options.task_name(name)), arguments, options)
@@ -146,10 +146,12 @@ class Enqueuer:
         """Make the job for a task and its arguments, without options. Raises InvalidInput."""
         return _new((task, self.template(task.name)[2:]), args, kwargs)
 
-    def prepare_command(self, command: object, options: Mapping[str, Any]) -> NewJob:
+    def prepare_command(self, command: object, options: Mapping[str, Any], *, cwd: object = None) -> NewJob:
         """Make the job for a shell command. Raises ConfigError if commands aren't allowed."""
         require_commands(setting=self.config.commands, sqlite_path=self.config.sqlite_path())
-        arguments = {"command": job_options.command_line(command)}
+        arguments: dict[str, Any] = {"command": job_options.command_line(command)}
+        if cwd is not None:
+            arguments["cwd"] = job_options.working_directory(cwd)
         return self.customise(self.template(COMMAND_TASK), arguments, options)
 
     def prepare_spec(self, spec: Mapping[str, Any], *, check: bool = True) -> NewJob:
@@ -158,7 +160,8 @@ class Enqueuer:
             return self.prepare(spec["task"], spec["args"], _NO_OPTIONS, check=check)
         options = job_options.options_of(spec)
         if "command" in spec:
-            return self.prepare_command(spec["command"], options)
+            cwd = spec.get("cwd", (spec.get("args") or {}).get("cwd"))  # args as `ls --json` tells them
+            return self.prepare_command(spec["command"], options, cwd=cwd)
         return self.prepare(spec["task"], spec.get("args"), options, check=check)
 
     def customise(self, template: NewJob, arguments: dict[str, Any], options: Mapping[str, Any]) -> NewJob:

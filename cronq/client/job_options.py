@@ -26,7 +26,7 @@ LONGEST_NAME = 255
 _RETRY = ("base", "cap", "jitter")
 
 SPEC_KEYS = (
-    *("task", "args", "command", "queue", "priority", "at", "group", "key", "unique"),
+    *("task", "args", "command", "cwd", "queue", "priority", "at", "group", "key", "unique"),
     *("max_attempts", "time_limit", *_RETRY),
 )
 """The keys of a job in `enqueue_many` and `cronq enqueue --stdin`."""
@@ -126,9 +126,11 @@ def options_of(spec: Mapping[str, Any]) -> dict[str, Any]:
         raise InvalidInput(f"unknown key {unknown[0]!r}, known are {', '.join(SPEC_KEYS)}")
     if ("task" in spec) == ("command" in spec):
         raise InvalidInput("a job needs either `task` or `command`")
-    if "command" in spec and spec.get("args"):
+    if "command" in spec and (spec.get("args") or {}).keys() - {"cwd"}:
         raise InvalidInput("a command has its arguments in `command`, not in `args`")
-    return {key: spec[key] for key in spec if key not in ("task", "args", "command")}
+    if "task" in spec and "cwd" in spec:
+        raise InvalidInput("cwd: only a command has one")
+    return {key: spec[key] for key in spec if key not in ("task", "args", "command", "cwd")}
 
 
 LONGEST_ARGUMENT = 131_071
@@ -163,6 +165,13 @@ def command_line(command: object) -> str | list[str]:
         _require_startable(command)
         return list(command)
     raise InvalidInput("command: expected text for the shell, or a list of texts: program and arguments")
+
+
+def working_directory(path: object) -> str:
+    """Return the directory if a command can be started in it. Raises InvalidInput."""
+    if not isinstance(path, str) or not path.startswith("/") or "\0" in path:
+        raise InvalidInput(f"cwd: expected the absolute path of a directory: got {path!r}")
+    return path
 
 
 def _require_startable(arguments: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn, cast
@@ -76,6 +77,9 @@ class Placement:
     time_limit: Annotated[
         str | None, typer.Option("--time-limit", metavar="D", help="Time limit of one attempt (1h).")
     ] = None
+    cwd: Annotated[
+        str | None, typer.Option("--cwd", metavar="DIR", help="Directory of a CMD (that of the run or worker).")
+    ] = None
 
     def given(self) -> dict[str, Any]:
         """The options that were given, numbers as numbers. Raises InvalidInput."""
@@ -128,6 +132,7 @@ class _Request(NamedTuple):
     command: Sequence[str] | None
     stdin: bool
     check: bool
+    cwd: str | None
     options: dict[str, Any]
 
     def problem(self) -> str | None:
@@ -137,6 +142,8 @@ class _Request(NamedTuple):
             return "give one of: a TASK, -- and a CMD, --stdin"
         if self.command == []:
             return "a CMD is missing after --"
+        if self.cwd is not None and self.command is None:
+            return "--cwd is for a CMD after --"
         if self.stdin and self.options:
             return "with --stdin each line has its own options"
         return None
@@ -157,7 +164,10 @@ def _enqueue(
     A job is a task with its arguments, a shell command after --, or a line of --stdin.
     """
     command = context.meta.get("cronq.command")
-    request = _Request(words or (), command, stdin, check=not no_check, options=placement.given())
+    options = placement.given()
+    cwd = options.pop("cwd", None)
+    place = None if cwd is None else os.path.abspath(cwd)  # noqa: PTH100 - Path would keep `..`
+    request = _Request(words or (), command, stdin, check=not no_check, cwd=place, options=options)
     problem = request.problem()
     if problem:
         raise given.refuse(problem, context)
@@ -175,10 +185,11 @@ def _place(queue: Cronq, request: _Request) -> list[Job]:
         return _place_lines(queue, _Lines(_utf8(sys.stdin)), check=request.check)
     if request.command is not None:
         first, *others = request.command
-        job = queue.command([first, *others] if others else first, **cast("Options", request.options))
+        words = [first, *others] if others else first
+        job = queue.command(words, cwd=request.cwd, **cast("Options", request.options))
     else:
-        task, *words = request.words
-        fields = _bound(queue, task, _fields(words, after=task), check=request.check)
+        task, *given_fields = request.words
+        fields = _bound(queue, task, _fields(given_fields, after=task), check=request.check)
         job = queue.enqueue(task, fields, check=request.check, **cast("Options", request.options))
     stored = queue.get(job.id)
     return [stored._replace(existing=job.existing) if stored else job]

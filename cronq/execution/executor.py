@@ -133,10 +133,12 @@ class Executor:
             return Outcome("snoozed", started, started, "refused", error=Failure("NotAllowed", str(error)))
         if self._hooked:
             self._before(running)
-        command: Any = _arguments(job).get("command")
-        if not is_command(command):
+        arguments = _arguments(job)
+        command: Any = arguments.get("command")
+        cwd: Any = arguments.get("cwd")
+        if not is_command(command) or not isinstance(cwd, str | None):
             raise Fail(f"the arguments hold no command: {job.args[:_SHOWN]}")
-        outcome = run_command(command, _facts(job), started, in_child=self._in_child)
+        outcome = run_command(command, _facts(job), started, cwd=cwd, in_child=self._in_child)
         if outcome.error is None:
             self._after(running, None)
         elif outcome.kind not in {"snoozed", "crashed"}:

@@ -42,6 +42,7 @@ def run_command(
     facts: Mapping[str, str],
     started: int,
     *,
+    cwd: str | None = None,
     in_child: Callable[[int], None] | None = None,
 ) -> Outcome:
     """Run a command in this process's group; returns how it ended.
@@ -54,7 +55,7 @@ def run_command(
     stderr as well, where the runner finds it while the command runs, and when it had to be killed.
     """
     argv = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
-    running = _Command(argv, facts, shown=in_child is not None)
+    running = _Command(argv, facts, cwd, shown=in_child is not None)
     try:
         if in_child:
             in_child(running.pid)
@@ -71,7 +72,7 @@ def run_command(
 
 
 class _Command:
-    def __init__(self, argv: list[str], facts: Mapping[str, str], *, shown: bool) -> None:
+    def __init__(self, argv: list[str], facts: Mapping[str, str], cwd: str | None, *, shown: bool) -> None:
         self.status = 0
         self._shown = shown
         self._pipes = [os.pipe(), os.pipe()]
@@ -84,7 +85,7 @@ class _Command:
         self.pid = os.fork()
         """The command's own process."""
         if self.pid == 0:
-            _become(argv, facts, [pair[1] for pair in self._pipes])
+            _become(argv, facts, cwd, [pair[1] for pair in self._pipes])
         for _, write_end in self._pipes:
             os.close(write_end)
 
@@ -163,18 +164,23 @@ def _watch(pid: int) -> int | None:
         return None
 
 
-def _become(argv: list[str], facts: Mapping[str, str], streams: list[int]) -> None:
+def _become(argv: list[str], facts: Mapping[str, str], cwd: str | None, streams: list[int]) -> None:
     """Turn the forked process into the command; never returns."""
+    needed = argv[0]
     try:
         die_with_parent()
         for target, stream in enumerate(streams, start=1):
             os.dup2(stream, target)
         for number in (signal.SIGTERM, signal.SIGPIPE, signal.SIGINT, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
+        if cwd is not None:
+            needed = cwd
+            os.chdir(cwd)
+            needed = argv[0]
         os.execvpe(argv[0], argv, {**os.environ, **facts})
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        os.write(2, f"{argv[0]}: {reason}\n".encode())
+        os.write(2, f"{needed}: {reason}\n".encode())
         os._exit(126 if isinstance(error, PermissionError) else 127)
     finally:
         os._exit(127)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cronq.model.claimed_job import COMMAND_TASK
 from cronq.model.printable import one_line, safe
 from cronq.render.text import compact, time, work
 
@@ -31,6 +32,7 @@ def facts(job: Job, when: Callable[[datetime | None], str] = time) -> list[tuple
     """List the facts of a job by name; `when` writes a time."""
     return [
         ("does", work(job)),
+        ("in", str((job.args or {}).get("cwd", "")) if job.task == COMMAND_TASK else ""),
         ("queue", f"{job.queue}, priority {job.priority}"),
         ("key", "" if job.key is None else f"{job.key}{' (unique)' if job.unique else ''}"),
         ("group", job.group or ""),

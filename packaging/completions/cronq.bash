@@ -43,14 +43,14 @@ _cronq() {
         esac
     done
     case $previous in
-        --config|--log-file|--textfile|--into) _cronq_complete files; return ;;
+        --config|--log-file|--cwd|--textfile|--into) _cronq_complete files; return ;;
         --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--error|--older-than|--since|--until|--search|--timeout|--jobs|--limit|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--sort|--lines|--to|--user|--file|--mailto|--count|--from|--timezone|--set|--reason) _cronq_complete none; return ;;
         --queue) _cronq_complete queues; return ;;
         --task) _cronq_complete tasks; return ;;
         --state) _cronq_complete states; return ;;
     esac
     case $verb in
-        enqueue) options='--queue --priority --at --group --key --unique --max-attempts --time-limit --stdin --no-check --json' ;;
+        enqueue) options='--queue --priority --at --group --key --unique --max-attempts --time-limit --cwd --stdin --no-check --json' ;;
         emit) options='--json' ;;
         wait) options='--queue --task --group --key --error --older-than --since --until --search --state --timeout --json' ;;
         run) options='--queue --weighted --priority --jobs --limit --max-time --fail' ;;

@@ -71,6 +71,7 @@ complete -c cronq -n '__fish_seen_subcommand_from enqueue' -l key -x -d 'Your ow
 complete -c cronq -n '__fish_seen_subcommand_from enqueue' -l unique -d 'Don'\''t store it while this --key is unfinished.'
 complete -c cronq -n '__fish_seen_subcommand_from enqueue' -l max-attempts -x -d 'Maximum number of attempts (20).'
 complete -c cronq -n '__fish_seen_subcommand_from enqueue' -l time-limit -x -d 'Time limit of one attempt (1h).'
+complete -c cronq -n '__fish_seen_subcommand_from enqueue' -l cwd -r -d 'Directory of a CMD (that of the run or worker).'
 complete -c cronq -n '__fish_seen_subcommand_from enqueue' -l stdin -d 'Read jobs from stdin, one JSON object a line.'
 complete -c cronq -n '__fish_seen_subcommand_from enqueue' -l no-check -d 'Don'\''t import the app, take task and arguments as they are.'
 complete -c cronq -n '__fish_seen_subcommand_from enqueue' -l json -d 'Print one JSON document instead.'

@@ -139,3 +139,36 @@ def test_emit_without_a_subscriber_says_so(project: Project) -> None:
     assert (ran.status, ran.stdout) == (0, "")
     assert "event nobody.cares: no task has subscribed" in ran.stderr
     assert json.loads(project.done("emit", "nobody.cares", "--json")) == []
+
+
+def test_a_command_runs_in_the_directory_that_was_named(project: Project) -> None:
+    there = project.directory / "there"
+    there.mkdir()
+    here = project.enqueue("--", "pwd")
+    named = project.enqueue("--cwd", "./there", "--", "pwd")
+    gone = project.enqueue("--cwd", "/no/such place", "--max-attempts", 1, "--", "pwd")
+    listed = project.cronq("ls", "--json").stdout
+    line = json.dumps({"command": "pwd", "cwd": str(there)})
+    found = json.loads(listed)
+    again = next({"command": job["command"], "args": job["args"]} for job in found if job["id"] == int(named))
+    ran = project.cronq("enqueue", "--stdin", stdin=f"{line}\n{json.dumps(again)}\n")
+    project.cronq("run")
+    printed = [project.show(job)["output"]["stdout"] for job in (here, named, *map(int, ran.stdout.split()))]
+    assert printed == [f"{project.directory}\n", *[f"{there}\n"] * 3]
+    assert "/no/such place: No such file or directory" in project.show(gone)["error"]["message"]
+    assert f"in{there}" in "".join(project.cronq("show", named).stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "status", "text"),
+    [
+        (["enqueue", "--cwd", "/", "add", "a=1", "b=2"], "", 64, "--cwd is for a CMD after --"),
+        (["enqueue", "--stdin"], '{"command": "pwd", "cwd": "there"}', 65, "cwd: expected the absolute path"),
+        (["enqueue", "--stdin"], '{"task": "add", "args": {"a": 1, "b": 2}, "cwd": "/"}', 65, "only a command has one"),
+    ],
+)
+def test_a_directory_that_makes_no_sense_is_refused(
+    project: Project, arguments: list[str], stdin: str, status: int, text: str
+) -> None:
+    ran = project.cronq(*arguments, stdin=stdin)
+    assert (ran.status, text in ran.stderr) == (status, True), ran
