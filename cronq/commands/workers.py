@@ -68,7 +68,7 @@ class _Seen(NamedTuple):
 def _workers(context: typer.Context, *, as_json: given.AsJson = False) -> None:
     """List the workers on all hosts with their running jobs.
 
-    A worker that died is shown as dead until another one has put right what it left, one that a signal has
+    A worker that died is shown as dead until another one has rescued its jobs, one that a signal has
     stopped (SIGSTOP) as stopped.
     """
     from cronq.render.text import document, on_terminal, write

@@ -69,7 +69,7 @@ _LONGEST_REMARK = 1000
 """Bytes; a pipe keeps what is written at once together."""
 
 _DYING = 0.005
-"""Seconds between two looks whether killed processes are gone."""
+"""Seconds between two checks whether killed processes have ended."""
 
 _CONTINUES = frozenset({"success", "warning"})
 _INTERRUPTED = frozenset({"timeout", "crashed"})

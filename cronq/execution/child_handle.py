@@ -124,7 +124,7 @@ class ChildHandle:
         return [Ended(self.assigned.popleft(), entry.outcome) for entry in entries if self._is_next(entry)]
 
     def _is_next(self, entry: Entry) -> bool:
-        """Whether the entry is about the job at the front: a task that forks may have left a second writer."""
+        """Tell whether the entry is of the first assigned job: a fork of a task may write entries, too."""
         return bool(self.assigned) and (self.assigned[0].id, self.assigned[0].token) == (entry.job_id, entry.token)
 
     def tell_to_end(self, job: Claimed) -> None:

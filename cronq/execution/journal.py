@@ -168,7 +168,7 @@ class Journal:
         return self._words[_LEAVING] > 0
 
     def has_more(self) -> bool:
-        """Whether an attempt ended that `ended` has not returned yet."""
+        """Tell whether an attempt ended that `ended` has not returned yet."""
         return self._words[_TAIL] > self._read or self._words[_UNWRITTEN] > 0
 
     @property

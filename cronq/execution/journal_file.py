@@ -88,7 +88,7 @@ class JournalFile:
         return pid > 1 and process_start(pid) == str(start)
 
     def ended(self) -> list[Entry]:
-        """All attempts that ended, in order; unreadable lines are skipped."""
+        """Read the attempts that ended, in order; skips unreadable lines."""
         entries: list[Entry] = []
         pid, place, rest = self.process, LINES, b""
         while chunk := os.pread(self._fd, _CHUNK, place):

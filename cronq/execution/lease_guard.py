@@ -94,6 +94,6 @@ class LeaseGuard:
 
 
 def _is_running(book: JournalFile) -> bool:
-    """Whether the child is in the middle of an attempt, or its lines were dropped since it ended the last."""
+    """Tell whether the child runs an attempt, or its lines were dropped since the last one ended."""
     begun = book.current()[:2]
     return bool(begun[0]) and begun not in {(entry.job_id, entry.token) for entry in book.ended()}

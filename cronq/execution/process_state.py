@@ -62,7 +62,7 @@ class _Trait(NamedTuple):
     """Its value in a new child, if it differs from the runner's."""
 
     def described(self, kept: Any, found: Any) -> str:
-        """What was changed, in words."""
+        """Describe the change."""
         if isinstance(kept, dict):
             return f"{self.name} ({', '.join(sorted(map(os.fsdecode, _differences(kept, found))))})"
         return self.name
@@ -143,7 +143,7 @@ class ProcessState:
         )
 
     def has_threads(self) -> bool:
-        """Whether threads run that didn't run at the start."""
+        """Tell whether threads run that didn't run at the start."""
         return _thread._count() > self._threads
 
     def wait_for_threads(self) -> None:

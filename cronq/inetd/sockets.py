@@ -86,7 +86,7 @@ def _is_socket(fd: int) -> bool:
 
 
 def _is_same(one: int, other: int) -> bool:
-    """Whether two descriptors are the same socket, or the first is closed."""
+    """Tell whether two descriptors are the same socket, or the first is closed."""
     try:
         first, second = os.fstat(one), os.fstat(other)
     except OSError:

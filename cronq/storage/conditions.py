@@ -99,7 +99,7 @@ def _anywhere(text: str) -> str:
 
 
 def order(sort: str) -> str:
-    """What stands after ORDER BY for a sort key, with `-` before it for the opposite; what isn't known comes last."""
+    """Write the ORDER BY of a sort key, reversed by a `-` before it; NULL comes last."""
     column, way = _SORTED[sort.removeprefix("-")], "DESC" if sort.startswith("-") else "ASC"
     if column == "id":
         return f"id {way}"

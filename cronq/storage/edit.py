@@ -77,7 +77,7 @@ class Editor:
         return bool(tx.execute(sql, (*changes.values(), job_id)).rowcount)
 
     def _update_states(self, tx: Transaction, ids: Sequence[int], *, timed: bool) -> None:
-        """What is due and free becomes ready; `timed` jobs that aren't due any more become scheduled."""
+        """Make jobs ready that are due and not blocked, and `timed` jobs scheduled that aren't due any more."""
         jobs, groups = self._sql.names.jobs, self._sql.names.groups
         held = (
             f"EXISTS (SELECT 1 FROM {groups} g WHERE g.name = {jobs}.job_group AND g.job_id <> {jobs}.id"

@@ -76,11 +76,11 @@ class JobReader:
         return [row[-1] for row in found if not marks or failure_groups.fits(row, marks, selection.errors)]
 
     def count(self, selection: Selection) -> int:
-        """How many jobs are selected."""
+        """Count the selected jobs."""
         return sum(row[-1] for row in self.breakdown(selection))
 
     def count_up_to(self, selection: Selection, limit: int) -> int:
-        """How many jobs are selected, at most `limit`."""
+        """Count the selected jobs, up to `limit`."""
         if conditions.fingerprints(selection):
             return min(len(self.ids(selection)), limit)
         where, parameters = self._where(selection)
@@ -122,7 +122,7 @@ class JobReader:
         return [rows.attempt(row) for row in self._tables.query(self._sql.reads.history, (job_id,))]
 
     def output(self, job_id: int) -> tuple[str | None, str | None]:
-        """What the last attempt wrote to stdout and stderr: head and tail of each."""
+        """Read the head and tail of the last attempt's stdout and stderr."""
         found = self._tables.query(self._sql.reads.output, (job_id,))
         return (found[0][0], found[0][1]) if found else (None, None)
 
@@ -131,15 +131,15 @@ class JobReader:
         return sorted((row[0], row[1], row[2]) for row in self._tables.query(self._sql.reads.counts))
 
     def stats(self) -> QueueStats:
-        """How the queue stands."""
+        """Read the statistics of the queue."""
         return stats.look(self._tables)
 
     def backlog(self) -> int:
-        """How many jobs are ready."""
+        """Count the ready jobs."""
         return self._tables.query(self._sql.reads.backlog)[0][0]  # type: ignore[no-any-return]
 
     def ahead_of(self, job: Job) -> int:
-        """How many ready jobs of its queue come before a ready one."""
+        """Count the ready jobs that come before this one in its queue."""
         place = (job.queue, job.priority, job.priority, job.id, job.id, job.id)
         return self._tables.query(self._sql.reads.ahead, place)[0][0]  # type: ignore[no-any-return]
 

@@ -91,7 +91,7 @@ class QueueStats:
             self.ready_since[queue] = oldest
 
     def total(self, state: str, queues: Iterable[str] | None = None) -> int:
-        """How many jobs are in a state, in all queues or in these."""
+        """Count the jobs in a state, in all queues or in these."""
         wanted = None if queues is None else set(queues)
         return sum(number for queue, at, number in self.counts if at == state and (wanted is None or queue in wanted))
 
@@ -115,7 +115,7 @@ class QueueStats:
         return [worker for worker in self.workers if worker.filter.admits(queue)]
 
     def is_served(self, queue: str) -> bool:
-        """Whether a worker takes jobs of the queue, or a run of this host began lately."""
+        """Tell whether a worker takes jobs of the queue, or a run of this host began recently."""
         age = self.age(self.last_run)
         return bool(self.listeners(queue)) or self.run_is_on or (age is not None and age < _RUN_EXPECTED)
 

@@ -43,7 +43,7 @@ def last_call(patient: Installation) -> Iterator[Finding]:
 
 
 def last_ends(patient: Installation) -> Iterator[Finding]:
-    """Whether the last runs did their work."""
+    """Check that the last runs succeeded."""
     for run in patient.census.failing_runs if patient.census is not None else ():
         which = f"`cronq run --queue {run.queues}`" if run.queues else "`cronq run`"
         ended = span(patient.census.age(run.ended_at) or 0.0) if patient.census is not None else ""

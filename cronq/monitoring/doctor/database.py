@@ -73,7 +73,7 @@ def is_missing(path: Path) -> bool:
 
 
 def _way_out(error: Unavailable, patient: Installation) -> str:
-    """What to do about a database that can't be used; never to give the file to another user."""
+    """Advise on a database that can't be used, but never to give the file to another user."""
     path = patient.file
     if path is None:
         return "see whether the server is up and takes this user from this host"

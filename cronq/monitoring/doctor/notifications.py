@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def libraries(patient: Installation) -> Iterator[Finding]:
-    """Whether what `notify` and `sentry` need is installed, and knows the URLs."""
+    """Check that the libraries of `notify` and `sentry` are installed and know the URLs."""
     config = patient.config
     if not (config.notify or config.sentry):
         return

@@ -37,7 +37,7 @@ class _Caller(NamedTuple):
 
 
 def callers(patient: Installation) -> Iterator[Finding]:
-    """Whether all that calls cronq here does it as the owner of the database, and on this one."""
+    """Check that crontabs, units and workers run cronq as the owner of the database, and on this one."""
     if patient.file is None:
         return
     found = [*_crontabs(patient), *_units(patient)]
@@ -72,7 +72,7 @@ def _strangers(patient: Installation, found: list[_Caller]) -> Iterator[Finding]
 
 
 def _means(one: _Caller, patient: Installation) -> bool:
-    """Whether it works on this queue, as far as its text tells."""
+    """Tell by its text whether it works on this queue."""
     named = _CONFIG.search(one.text)
     if named is not None:
         return named[1] == patient.config.file

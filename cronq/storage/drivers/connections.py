@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
         @property
         def in_transaction(self) -> bool:
-            """Whether something was begun on it that hasn't ended."""
+            """Whether a transaction is open on it."""
 
         def undo(self) -> bool:
-            """Roll back what was begun; False where it can't be known that nothing is left."""
+            """Roll back; returns False if a transaction or an answer may be left."""
 
         def close(self) -> None:
             """Close it; may be called again."""
 
         def leave(self) -> None:
-            """Let go of it in a process that inherited it."""
+            """Drop it without closing, in a process that inherited it."""
 
 
 HANDLER_PATIENCE = 1.0
-"""Seconds that a signal handler's call waits for what the interrupted call may hold: that can't end before."""
+"""Seconds that a signal handler's call waits for locks, which the interrupted call may hold until it returns."""
 
 HELD = (
     "the call that this signal handler interrupted has locked what the handler asks for: call cronq after the handler"
@@ -51,12 +51,12 @@ class Connections:
         self._connect = connect
         self.idle: list[Any] = []
         self.broken: list[Connection] = []
-        """Calls on these ended with an exception, and they aren't put right yet."""
+        """Connections whose call ended with an exception, to be rolled back or closed."""
         self.lock = RLock()
         forks.guard(self)
 
     def take(self) -> Any:
-        """A clean connection, for one call."""
+        """Return a connection without an open transaction, for one call."""
         try:
             connection = self.idle.pop()
         except IndexError:
@@ -81,12 +81,12 @@ class Connections:
             self.idle.pop().close()
 
     def leave(self) -> None:
-        """Let go of connections of the process that forked this one."""
+        """Drop the connections of the process that forked this one."""
         while self.idle:
             self.idle.pop().leave()
 
     def close_broken(self) -> None:
-        """Close what interrupted calls left."""
+        """Close the connections of interrupted calls."""
         for connection in list(self.broken):
             self._discard(connection)
 
@@ -101,9 +101,9 @@ class Connections:
 
 
 def calls_below(codes: tuple[CodeType, ...], caller: object) -> int:
-    """How many calls of these methods of the caller are on this thread's stack.
+    """Count the calls of these methods of the caller on this thread's stack.
 
-    Where that is more than the present one, a signal handler runs that has interrupted another.
+    More than one means that a signal handler has interrupted another call.
     """
     calls = 0
     frame: FrameType | None = sys._getframe(1)

@@ -75,19 +75,19 @@ if TYPE_CHECKING:
             """Take a lock that lasts as long as the connection; False if another one has it."""
 
         def has_other_writers(self) -> bool:
-            """Whether other servers take writes to the same tables, which don't know this one's locks."""
+            """Tell whether other servers take writes to the same tables, where this one's locks don't count."""
 
         def set_patience(self, seconds: float) -> None:
             """Set for how long a statement is tried again while the database is unreachable or locked."""
 
         def identity(self) -> Sequence[Any]:
-            """What tells this database from others; from `IDENTITY`."""
+            """Return the values that identify this database; from `IDENTITY`."""
 
         def schema(self) -> str | None:
             """The part of the database that holds the tables, where there are several."""
 
         def is_replaced(self) -> bool:
-            """Whether another database was put in the place of the one in use: that is opened then. Asked often."""
+            """Tell whether the database was replaced; the next statement opens the new one. Called often."""
 
         def close(self) -> None:
             """Close the connection; the next statement opens another one."""

@@ -1,10 +1,9 @@
 """Delay a fork until the calls of other threads on SQLite have ended, and close the child's connections.
 
-A child could never open the mutexes that SQLite's C code holds at that moment. And SQLite remembers
-in the process which locks it has on a file; the child inherits that memory, but not the locks: it
-would write without any, or wait for ever for another thread's transaction. So a fork takes the lock
-that each thread's calls hold, and the child closes the connections, which are idle then, before it
-opens its own.
+In the child, mutexes that SQLite held during the fork would stay locked. And SQLite remembers in the
+process which locks it has on a file; the child inherits that memory, but not the locks: it would write
+without any, or wait for ever for another thread's transaction. So a fork takes the lock that each
+thread's calls hold, and the child closes the connections, which are idle then, before it opens its own.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     class Forked(Protocol):
-        """Has connections that a child must not use."""
+        """An object with connections that a child must not use."""
 
         lock: Any
         """Held from the begin of each transaction to its end."""
 
         def close_broken(self) -> None:
-            """Close the connections on which something may be open."""
+            """Close the connections that may have an open transaction."""
 
         def leave(self) -> None:
-            """In the child: have no connections any more."""
+            """In the child: close the inherited connections."""
 
 
 inherited: list[Any] = []
@@ -40,7 +39,7 @@ _taken: list[Any] = []
 
 
 def guard(one: Forked) -> None:
-    """Have each fork wait for the calls under `one.lock`, for as long as `one` exists."""
+    """Make each fork wait for the calls under `one.lock`, as long as `one` exists."""
     number = id(one)
     with _entry:
         _known[number] = ref(one, lambda _: _known.pop(number, None))

@@ -1,4 +1,4 @@
-"""MySQL and MariaDB through PyMySQL: sessions that behave the same everywhere, and errors by code."""
+"""Drive MySQL and MariaDB through PyMySQL: uniform session settings, and errors by code."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 _STAYING = 28800
 _SESSION = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ANSI_QUOTES',"
-    # What an administrator may have set for people at a prompt would refuse or cut statements.
+    # An administrator's defaults for interactive sessions would refuse or cut statements.
     " sql_safe_updates = 0, sql_select_limit = 18446744073709551615, sql_big_selects = 1, completion_type = 0,"
     f" innodb_lock_wait_timeout = {server.LOCK_LIMIT}"
-    # MySQL ends a transaction that stands still only with its connection: one that idles costs a new one.
+    # MySQL ends an idle transaction only with its connection, so an idle connection is opened again.
     " /*!80000 , wait_timeout = {limit} */"
     # MySQL knows nothing like these. The last has a node of a Galera cluster read what was committed on the others.
     " /*M!100300 , wait_timeout = {staying}, idle_transaction_timeout = {limit}, wsrep_sync_wait = 1 */"
@@ -48,7 +48,7 @@ _TLS = ("ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_cert", "ssl_verify_identity
 _CLIENT_ERRORS = 2000
 _PACKET = 1153
 _UNCOUNTED = 16_384
-"""Characters of a statement that every server takes."""
+"""Characters of a statement that all servers accept."""
 
 _SINGLE = 32
 """Parameters of a statement for one row at most. What is for many is divided before."""
@@ -133,7 +133,7 @@ class Database(Server):
         return cursor
 
     def _require_room(self, connection: Any, parameters: Sequence[Any]) -> None:
-        """Raise what a server says to a statement that is too large for it; most just end the connection."""
+        """Raise the error for a statement that is too large; many servers just close the connection."""
         texts = [value for value in parameters if type(value) is str]
         characters = sum(map(len, texts))
         if characters <= _UNCOUNTED or characters * _BYTES_A_CHARACTER <= self._packet_of(connection):
@@ -143,7 +143,7 @@ class Database(Server):
             raise pymysql.err.OperationalError(_PACKET, f"{size} bytes, the server takes {self._packet}")
 
     def _packet_of(self, connection: Any) -> int:
-        """The bytes of a statement that the server takes; asked only where it matters."""
+        """Read how many bytes of a statement the server accepts, if that matters."""
         if not self._packet:
             cursor = connection.cursor()
             cursor.execute("SELECT @@max_allowed_packet")
@@ -151,11 +151,11 @@ class Database(Server):
         return self._packet
 
     def characters_at_once(self, connection: Any) -> int:
-        """How much may go into one statement for many rows."""
+        """Return the most characters of one statement for many rows."""
         return min(super().characters_at_once(connection), self._packet_of(connection) // _BYTES_A_CHARACTER)
 
     def is_there(self, connection: Any) -> bool:
-        """Whether the server still knows the connection."""
+        """Tell whether the server still has the connection."""
         try:
             connection.ping(reconnect=False)
         except self.errors:
@@ -163,15 +163,15 @@ class Database(Server):
         return True
 
     def is_in_transaction(self, connection: Any) -> bool:
-        """Whether a transaction is open on the connection, as the last answer said."""
+        """Tell by the last answer whether a transaction is open on the connection."""
         return bool(connection.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS)
 
     def is_answer(self, error: Exception) -> bool:
-        """Whether the error is the server's and not the client's own."""
+        """Tell whether the error is the server's and not the client's own."""
         return 0 < _code(error) < _CLIENT_ERRORS or _code(error) >= _CLIENT_ERRORS + 1000
 
     def meaning(self, error: Exception) -> str:
-        """What the error means, by its code."""
+        """Classify the error by its code."""
         code = _code(error)
         if _certificate_refused(error):
             return REFUSED
@@ -180,7 +180,7 @@ class Database(Server):
         )
 
     def advice(self, error: Exception) -> str:
-        """The error for a person, and the way out."""
+        """Write the error's message, with the way out."""
         said = _certificate_refused(error) or (str(error.args[-1]) if error.args else type(error).__name__)
         code = _code(error)
         advice = _ADVICE.get(code)
@@ -211,11 +211,11 @@ class Database(Server):
             return None
 
     def unless_twins(self, sql: str) -> str:
-        """The INSERT in words that leave out twins; IGNORE would cut what is too long, too."""
+        """Write the INSERT that leaves out twins; IGNORE would also cut long values."""
         return f"{sql} ON DUPLICATE KEY UPDATE task = task"
 
     def for_each(self, sql: str, kinds: str) -> str:
-        """The UPDATE joined to a table made of the array; rows are met in the array's order, by primary key."""
+        """Write the UPDATE joined to a table made of the array; it updates in the array's order, by primary key."""
         _, table, changes = sql.split(" ", 2)
         columns = ", ".join(
             f"c{number} {_TYPES[kind]} PATH '$[{number}]'" for number, kind in enumerate(kinds) if kind != "n"
@@ -229,7 +229,7 @@ class Database(Server):
         return self.query("SELECT GET_LOCK(?, 0)", (f"cronq:{number:08x}",)) == [(1,)]
 
     def has_other_writers(self) -> bool:
-        """Whether this is a node of a Galera cluster."""
+        """Tell whether this is a node of a Galera cluster."""
         return self.query("SHOW VARIABLES LIKE 'wsrep_on'") == [("wsrep_on", "ON")]
 
     def read_clock(self) -> Measured:
@@ -238,7 +238,7 @@ class Database(Server):
 
 
 def connect(url: DatabaseURL) -> Any:
-    """A new connection: READ COMMITTED, strict, in autocommit mode, with time limits for every call."""
+    """Open a connection: READ COMMITTED, strict, in autocommit mode, with time limits for each call."""
     options = {key: value for key, value in url.query.items() if key not in (*_TLS, "unix_socket", "charset")}
     if options:
         unknown = ", ".join(options)
@@ -325,7 +325,7 @@ def _load(option: str, chosen: dict[str, str], load: Callable[[], None]) -> None
 
 
 def _certificate_refused(error: Exception) -> str:
-    """Why we don't take the server's certificate, if that is what the error is about."""
+    """Return why the server's certificate was refused, if that is the error."""
     # PyMySQL wraps it in the error for a server that is out of reach.
     reason = getattr(getattr(error, "original_exception", None), "verify_message", "")
     return f"the server's certificate is refused: {reason}" if reason else ""

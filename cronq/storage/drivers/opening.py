@@ -43,7 +43,7 @@ def open_database(config: Config, *, reading: bool = False) -> Database:
 
 
 def may_write(path: str) -> bool:
-    """Whether this user may write a SQLite file and make the files beside it; True where there is no file yet."""
+    """Tell whether this user may write a SQLite file and make files beside it; True if there is no file yet."""
     if not os.path.exists(path):  # noqa: PTH110 - pathlib costs 10 ms
         return True
     return os.access(path, os.W_OK) and os.access(os.path.dirname(path), os.W_OK | os.X_OK)  # noqa: PTH120

@@ -1,4 +1,4 @@
-"""PostgreSQL through psycopg: sessions that behave the same everywhere, and errors by code."""
+"""Drive PostgreSQL through psycopg: uniform session settings, and errors by code."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _NO_TLS = "the server has no TLS; `?sslmode=disable` at the end of the URL goes 
 _STAYING = ("authentication failed", "does not exist", "no pg_hba.conf entry", "not permitted", "permission denied",
             "no password supplied", "not currently accepting", "does not support SSL", "certificate",
             "private key", "unsupported startup parameter")  # fmt: skip
-"""Reasons for a refused connection that won't pass by themselves."""
+"""Reasons for a refused connection that don't pass by themselves."""
 
 _PROBE = "cronq_probe"
 _PROBE_LIMIT = 3.0
@@ -66,7 +66,7 @@ _NO_SESSIONS = (
     " `pool_mode = session` in pgbouncer, or the server's own port"
 )
 _NOT_FOR_URLS = ("autocommit", "row_factory", "cursor_factory", "context")
-"""What psycopg takes beside libpq's options."""
+"""Options of psycopg that aren't libpq's."""
 
 
 class Database(Server):
@@ -80,11 +80,11 @@ class Database(Server):
         return connect(self.url)
 
     def run(self, connection: Any, sql: str, parameters: Sequence[Any]) -> Any:
-        """One statement in the driver's words; NUL, which no text here can hold, becomes U+FFFD."""
+        """Execute one statement with the driver's placeholders; NUL, which texts can't hold, becomes U+FFFD."""
         return connection.execute(sql, [_without_nul(value) for value in parameters] or None)
 
     def is_there(self, connection: Any) -> bool:
-        """Whether the server still knows the connection."""
+        """Tell whether the server still has the connection."""
         try:
             connection.execute("SELECT 1")
         except self.errors:
@@ -92,22 +92,22 @@ class Database(Server):
         return True
 
     def is_in_transaction(self, connection: Any) -> bool:
-        """Whether a transaction or an answer is open on the connection."""
+        """Tell whether a transaction or an answer is open on the connection."""
         return connection.pgconn.transaction_status != TransactionStatus.IDLE  # type: ignore[no-any-return]
 
     def is_answer(self, error: Exception) -> bool:
-        """Whether the server said so, with a code, and not the client's library."""
+        """Tell whether the error is the server's, with a code, and not the client's own."""
         return getattr(error, "sqlstate", None) is not None
 
     def meaning(self, error: Exception) -> str:
-        """What the error means, by its code."""
+        """Classify the error by its code."""
         code = getattr(error, "sqlstate", None)
         if code is None:
             return LOST if isinstance(error, psycopg.OperationalError | OSError) and not _stays(error) else REFUSED
         return _MEANINGS.get(code) or _MEANINGS_OF_CLASSES.get(code[:2], REFUSED)
 
     def advice(self, error: Exception) -> str:
-        """The error for a person."""
+        """Write the error's message."""
         diagnosis = getattr(error, "diag", None)
         said = (diagnosis and diagnosis.message_primary) or " ".join(str(error).split())
         advice = _way_out(error, said)
@@ -125,11 +125,11 @@ class Database(Server):
         return new[0][0] if new else None
 
     def unless_twins(self, sql: str) -> str:
-        """The INSERT in words that leave out twins."""
+        """Write the INSERT that leaves out twins."""
         return sql + _UNLESS_TWIN + returning_id(sql)
 
     def for_each(self, sql: str, kinds: str) -> str:
-        """The UPDATE joined to rows made of the array."""
+        """Write the UPDATE joined to rows made of the array."""
         changes, where, condition = numbered(sql, kinds).rpartition(" WHERE ")
         used = [(number, _TYPES[kind]) for number, kind in enumerate(kinds) if kind != "n"]
         columns = ", ".join(f"(e->>{number})::{type_name} AS c{number}" for number, type_name in used)
@@ -152,7 +152,7 @@ class Database(Server):
         return self.query("SELECT current_schema()")[0][0]  # type: ignore[no-any-return]
 
     def has_other_writers(self) -> bool:
-        """Whether other servers take writes to the same tables: never."""
+        """Return False: no other server takes writes to the same tables."""
         return False
 
     def read_clock(self) -> Measured:
@@ -161,9 +161,9 @@ class Database(Server):
 
 
 def connect(url: DatabaseURL, *, autocommit: bool = True) -> Any:
-    """A new connection: READ COMMITTED, in autocommit mode, with time limits for every call.
+    """Open a connection: READ COMMITTED, in autocommit mode, with time limits for each call.
 
-    Raises ConfigError where a connection pool gives each transaction another session.
+    Raises ConfigError if a connection pool gives each transaction another session.
     """
     options = _options(url)
     connection = _connected(options)
@@ -226,7 +226,7 @@ def _limits() -> dict[str, Any]:
 
 
 def _require_session(connection: Any, options: dict[str, Any]) -> None:
-    """Raise ConfigError unless what another session tells this one reaches it while it does nothing."""
+    """Raise ConfigError unless a notification from another session reaches this one while it is idle."""
     connection.execute(f"LISTEN {_PROBE}")
     beside = _connected(options)
     try:
@@ -248,11 +248,11 @@ def _way_out(error: Exception, said: str) -> str | None:
 
 
 def _stays(error: Exception) -> bool:
-    """Whether a connection was refused for a reason that stays.
+    """Tell whether a connection was refused for a permanent reason.
 
-    libpq gives no code for that, and a server may say it in any language. So what isn't known
-    here is tried again until the patience is over: better a slow error than a run that ends
-    because a server was starting up.
+    libpq gives no code for that, and a server's message may be in any language. So unknown errors
+    are retried until the patience is over: better a slow error than a run that ends because a
+    server was starting up.
     """
     said = str(error)
     return any(reason in said for reason in _STAYING)

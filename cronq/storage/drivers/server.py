@@ -204,7 +204,7 @@ class Server:
         return text
 
     def characters_at_once(self, connection: Any) -> int:  # noqa: ARG002 - it depends on the server elsewhere
-        """How much may go into one statement for many rows."""
+        """Return the most characters of one statement for many rows."""
         return _CHARACTERS_AT_ONCE
 
     def array(self, rows: Sequence[Sequence[Any]]) -> str:

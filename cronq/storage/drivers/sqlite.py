@@ -1,4 +1,4 @@
-"""SQLite: the driver's own connection, waiting for locks, and what its errors mean.
+"""Drive SQLite through `sqlite3`: wait for locks, and classify errors.
 
 The built-in busy handler starves waiters under load (its sleeps grow to 100 ms while the
 lock is free every millisecond), so the connection's own timeout is 0 and every statement
@@ -80,13 +80,13 @@ class Database(Inserting):
         self._overwritten = False
 
     def set_patience(self, seconds: float) -> None:
-        """How long a statement may be tried again."""
+        """Set for how long a statement is tried again."""
         self._patience = seconds
 
     def is_replaced(self) -> bool:
-        """Whether the file was moved, removed or replaced since it was opened; looked at once a second.
+        """Tell whether the file was moved, removed or replaced since it was opened; checked once a second.
 
-        What is at the path now is opened by the next statement.
+        The next statement opens the file that is at the path now.
         """
         now = time.monotonic()
         if now < self._look_at:
@@ -157,18 +157,18 @@ class Database(Inserting):
         """A file has one."""
 
     def lock(self, number: int) -> bool:
-        """A file has no such locks; lock files take their place."""
+        """Return True: lock files are used instead."""
         raise NotImplementedError(number)
 
     def has_other_writers(self) -> bool:
-        """A file is one place."""
+        """Return False: a file is on one host."""
         return False
 
     def read_clock(self) -> None:
-        """The file has no clock but the host's."""
+        """Return None: the host's clock is used."""
 
     def has_table(self, name: str) -> bool:
-        """Whether the table is there; False for a file that doesn't exist."""
+        """Tell whether the table exists; False for a missing file."""
         if not os.path.exists(self.path):  # noqa: PTH110 - pathlib costs 10 ms at start
             return False
         return bool(self.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,)))
@@ -331,7 +331,7 @@ class _Connection(sqlite3.Connection):
         self.pid = 0
 
     def _keep(self) -> None:
-        """Leave it open for good: SQLite would remove the write-ahead log of the file that is at the path now."""
+        """Never close it: SQLite would remove the write-ahead log of the file that is at the path now."""
         import ctypes  # here, not above: this is rare
 
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))  # not even the interpreter's end may close it
@@ -367,7 +367,7 @@ def _inode(path: str) -> int:
 
 
 def _differ(before: _Files, now: _Files) -> bool:
-    """Whether a file that was there is another one now, or gone."""
+    """Tell whether a file was replaced or removed."""
     return any(old > 0 and new not in {old, 0} for old, new in zip(before, now, strict=True))
 
 

@@ -41,7 +41,7 @@ class Database:
         self._patience = patience
 
     def set_patience(self, seconds: float) -> None:
-        """How long a statement may be tried again."""
+        """Set for how long a statement is tried again."""
         self._patience = seconds
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
@@ -60,7 +60,7 @@ class Database:
                     return rows
 
     def _look(self) -> tuple[bool, int, int, int]:
-        """Whether there is a write-ahead log, and what differs when the file was written."""
+        """Read whether there is a write-ahead log, and the values that change when the file is written."""
         try:
             status = os.stat(self.path)  # noqa: PTH116 - as in sqlite.py
         except OSError:
@@ -92,7 +92,7 @@ class Database:
         return json.dumps(list(values))
 
     def has_table(self, name: str) -> bool:
-        """Whether the table is there."""
+        """Tell whether the table exists."""
         return bool(self.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,)))
 
     def version(self, table: str) -> str | None:
