@@ -48,7 +48,7 @@ class Runner:
 
     def schedule_by(self, scheduler: Scheduler) -> None:
         """Enqueue the jobs of due schedules too, regardless of the plan's filters."""
-        self._engine.upkeep.scheduler = scheduler
+        self._engine.schedule_by(scheduler)
 
     def run(self) -> Summary:
         """Rescue, promote, then run everything due until nothing is due. Raises ConfigError for a bad channel."""

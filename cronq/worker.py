@@ -104,7 +104,7 @@ class Worker:
 
     def schedule_by(self, scheduler: Scheduler) -> None:
         """Enqueue the jobs of due schedules too, regardless of the plan's filters."""
-        self._engine.upkeep.scheduler = scheduler
+        self._engine.schedule_by(scheduler)
 
     def work(self) -> Summary:
         """Run jobs until it is time to end. Raises ConfigError for a bad channel."""

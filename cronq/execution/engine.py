@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from cronq.execution.pool import Pool
     from cronq.execution.presence import Presence
     from cronq.execution.results import Report, Summary
+    from cronq.schedules.scheduler import Scheduler
     from cronq.store import Store
     from cronq.tasks.registry import Registry
 
@@ -91,6 +92,12 @@ class Engine:
     def summary(self) -> Summary:
         """What it has done so far."""
         return self._results.summary
+
+    def schedule_by(self, scheduler: Scheduler) -> None:
+        """Fire schedules too; other workers are woken for their jobs as by a program that enqueues."""
+        if self._config.wake:
+            scheduler.announcer = Announcer(self._config, of=self.presence.worker)
+        self.upkeep.scheduler = scheduler
 
     # From its start to its end
 

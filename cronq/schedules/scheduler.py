@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cronq.locks import is_declared, note_declared
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from cronq.config.loader import Config
     from cronq.schedules.alerts import Alert
     from cronq.schedules.definition import Definition
     from cronq.schedules.firing import Firing
+    from cronq.storage.wake import Announces
     from cronq.store import Store
 
 _DECLARE_EVERY = 1800.0
@@ -31,6 +33,8 @@ class Scheduler:
     def __init__(self, store: Store, config: Config, definitions: Callable[[], Sequence[Definition]]) -> None:
         self.due_at: int | None = None
         """The instant at which a due time is to be decided next, as far as known."""
+        self.announcer: Announces | None = None
+        """Wakes those whom the runner's own announcer doesn't: the runner may not take the jobs that it enqueues."""
         self._store = store
         self._config = config
         self._definitions = definitions
@@ -50,11 +54,23 @@ class Scheduler:
         now = self._store.clock.now()
         if self.due_at is None or self.due_at > now:
             return 0
-        jobs = self._fires().fire_all(now)
+        with self._announcing():
+            jobs = self._fires().fire_all(now)
         self.due_at = self._store.schedules.next_due()
         if self.due_at is not None and self.due_at <= now:  # what can't be fired here is for other hosts
             self.due_at = now + 60 * SECOND
         return jobs
+
+    @contextmanager
+    def _announcing(self) -> Iterator[None]:
+        usual = self._store.announcer
+        self._store.announcer = self.announcer or usual
+        try:
+            yield
+        finally:
+            self._store.announcer = usual
+            if self.announcer is not None:
+                self.announcer.close()  # a fork must not share its connections
 
     def alerts(self) -> list[Alert]:
         """What people are to be told about schedules without success."""

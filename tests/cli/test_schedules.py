@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
 from typing import Any
 
@@ -161,3 +162,15 @@ def test_with_declare_sync_only_sync_declares(project: Project) -> None:
     assert shown(project) == []
     assert shown(project, "sync") == ["tidy"]
     assert shown(project)[0]["declared_by"] == ["*"]
+
+
+def test_a_transport_wakes_others_for_what_a_run_with_a_filter_fires(project: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        wake = f'wake = "tcp://127.0.0.1:{server.getsockname()[1]}"\n'
+        project.write("cronq.toml", CONFIG.replace('app = "jobs:queue"\n', wake) + EVERY_SECOND)
+        project.done("run", "--queue", "others")
+        with project.start("run", "--queue", "others"):
+            client, _ = server.accept()
+            assert client.recv(32) == b"1\n"
+            client.close()
