@@ -14,6 +14,7 @@ from cronq.render.console import STATE_STYLES
 from cronq.render.jobs import task_cell
 from cronq.render.relative_time import Ages
 from cronq.render.sparkline import sparkline
+from cronq.render.status import schedules
 from cronq.render.text import last_line
 from cronq.times import SECOND, span, to_datetime
 
@@ -92,6 +93,10 @@ def _heading(picture: Picture, view: View, screen: Screen) -> Text:
     heading.append(f"  {to_datetime(census.now):%H:%M:%S} UTC", style="dim")
     heading.append(f"  {number} {'worker' if number == 1 else 'workers'}")
     heading.append(f"  queue {screen.shown(one_line(view.queue))}" if view.queue else "  all queues", style="cyan")
+    if census.schedules:
+        wrong = any(one.late > _OLD or one.failing for one in census.schedules)
+        told = screen.shown(one_line(schedules(census)))
+        heading.append(f"  schedules {told}", style="bold red" if wrong else "dim")
     heading.append(f"  {screen.shown(one_line(picture.where))}", style="dim")
     return heading
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +15,8 @@ from cronq.monitoring import health, metrics, why
 from cronq.monitoring.doctor.checks import examine
 from cronq.monitoring.schedules import explain, views
 from cronq.monitoring.why import Facts
-from cronq.render import status
+from cronq.render import status, top
+from cronq.render.console import Screen
 from cronq.schedules.by_hand import ByHand
 from cronq.storage.stats import RecentStats
 from cronq.store import Store
@@ -140,3 +143,11 @@ def test_monitors_tell_what_is_late_missed_and_failing(store: Store, clock: Manu
     assert status.schedules(stats) == "2, next nightly in 2h"
     ByHand(store, "other").pause(until=None, by="ann", reason=None)
     assert status.schedules(store.jobs.stats()) == "2, 1 paused, next nightly in 2h"
+
+
+def test_top_tells_of_schedules_in_its_heading(store: Store, clock: ManualClock) -> None:
+    declare(store, schedule())
+    clock.advance("3h")
+    picture = SimpleNamespace(census=store.jobs.stats(), where="here")
+    heading = top._heading(picture, top.View(), Screen(file=StringIO()))  # type: ignore[arg-type]
+    assert "schedules 1, 1 late, next nightly in 0s" in heading.plain
