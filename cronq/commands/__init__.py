@@ -45,7 +45,13 @@ PURPOSES = {
         "drain": "queues",
         "clear-finished": "upkeep",
     },
-    "Install": {"copy": "copy", "print-config": "print_config", "update-schema": "upkeep"},
+    "Install": {
+        "copy": "copy",
+        "print-config": "print_config",
+        "completion": "shell_files",
+        "man": "shell_files",
+        "update-schema": "upkeep",
+    },
 }
 """The module of each command, by purpose, in the order of the help."""
 

@@ -80,6 +80,8 @@ _cronq() {
         update-schema) options='' ;;
         copy) options='--to --json' ;;
         print-config) options='--user --file --into --mailto --create-user' ;;
+        completion) options='' ;;
+        man) options='' ;;
         schedules) options='--utc --json' ;;
         'schedules show') options='--json' ;;
         'schedules missed') options='--since --limit --json' ;;
@@ -94,7 +96,7 @@ _cronq() {
         'schedules reset') options='--json' ;;
         'schedules remove') options='--json' ;;
         'schedules import') options='--system --timezone --verify' ;;
-        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version -V enqueue emit wait run work health metrics serve-inetd exec ring workers reload-workers status ls show why errors tail top doctor retry cancel edit pause resume drain clear-finished update-schema copy print-config schedules' ;;
+        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version -V enqueue emit wait run work health metrics serve-inetd exec ring workers reload-workers status ls show why errors tail top doctor retry cancel edit pause resume drain clear-finished update-schema copy print-config completion man schedules' ;;
     esac
     case $current in -*)
         mapfile -t COMPREPLY < <(compgen -W "$options --config --db --log-file --verbose -v --quiet -q --debug --version -V" -- "$current")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_json import fits
-from tests.project import Project
+from tests.project import ROOT, Project
 from tests.waiting import wait_until
 
 
@@ -167,3 +167,11 @@ def test_what_ls_lists_can_be_enqueued(project: Project) -> None:
     assert len(project.done("enqueue", "--stdin", stdin=lines * 2).split()) == 2
     ran = project.cronq("enqueue", "--stdin", stdin="[" + lines + ", 7]")
     assert (ran.status, ran.stderr) == (65, "cronq: job 2: not a JSON object\n")
+
+
+def test_completions_and_the_manual_are_printed(project: Project) -> None:
+    packaging = ROOT / "packaging"
+    for shell, name in (("bash", "cronq.bash"), ("zsh", "_cronq"), ("fish", "cronq.fish")):
+        assert project.done("completion", shell) == (packaging / "completions" / name).read_text().rstrip("\n")
+    assert project.done("man") == (packaging / "man" / "cronq.1").read_text().rstrip("\n")
+    assert project.cronq("completion", "csh").status == 65
