@@ -72,7 +72,9 @@ def execute(invocation: Invocation, options: WorkOptions) -> int:
     """Run the worker until a signal ends it; call exec after SIGHUP."""
     from cronq.config.loader import require_owner
     from cronq.render.progress import Report
+    from cronq.system import first_process
 
+    first_process.go_on_below()
     stay = options.stay()
     require_owner(invocation.config, "work")
     invocation.start_logging(warnings=not invocation.quiet)

@@ -15,6 +15,8 @@ from typing import Any, Self
 import pytest
 
 from tests.integration.running import Queue, alive
+from tests.project import COMMAND
+from tests.servers import UNSHARE
 from tests.waiting import wait_until
 
 TASKS = """\
@@ -465,3 +467,18 @@ def test_reload_under_supervisord_spends_no_attempt(tasks: Queue) -> None:
     finally:
         supervisor.terminate()
         supervisor.wait(timeout=20)
+
+
+def test_as_the_first_process_of_a_container_it_reaps_and_passes_signals_on(queue: Queue) -> None:
+    if subprocess.run([*UNSHARE, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("only root can make a pid namespace")
+    queue.command("setsid sleep 0.2 >/dev/null 2>&1 & true")
+    zombies = queue.command("sleep 1; grep -h '^State:.*Z' /proc/[0-9]*/status | wc -l")
+    ends = queue.command("kill -TERM 1")
+    command = [*UNSHARE, *COMMAND, "work", "--jobs", "1", "--max-time", "60"]
+    ran = subprocess.run(
+        command, cwd=queue.directory, env=queue.project.environment, capture_output=True, timeout=90, check=False
+    )
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert queue.row(zombies)["stdout"].split()[-1] == "0"
+    assert queue.state(ends) == "finished"

@@ -1,0 +1,47 @@
+"""A container's first process: it reaps what others leave, passes signals on, and ends as its only child does."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+_PASSED_ON = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGCONT,
+)
+_FROM_THE_KERNEL = 0x80
+"""The sender of a terminal's Ctrl-C, which the child has got itself; a second one would mean something else."""
+
+
+def go_on_below() -> None:
+    """As process 1: fork. The child returns, the parent never does; any other process returns at once."""
+    if os.getpid() != 1:
+        return
+    awaited = {*_PASSED_ON, signal.SIGCHLD}
+    usual = signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
+    child = os.fork()
+    if child == 0:
+        signal.pthread_sigmask(signal.SIG_SETMASK, usual)
+        return
+    while True:
+        told = signal.sigwaitinfo(awaited)
+        if told.si_signo == signal.SIGCHLD:
+            _reap(child)
+        elif told.si_code != _FROM_THE_KERNEL:
+            os.kill(child, told.si_signo)
+
+
+def _reap(child: int) -> None:
+    """Reap all that has ended; end with the child's status when it is among them."""
+    while True:
+        ended, status = os.waitpid(-1, os.WNOHANG)
+        if ended == child:
+            code = os.waitstatus_to_exitcode(status)
+            os._exit(code if code >= 0 else 128 - code)
+        if ended == 0:
+            return
