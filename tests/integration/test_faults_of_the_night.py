@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
+import sqlite3
+import subprocess
+from pathlib import Path
 
+import pytest
+
+from cronq.config import loader
+from cronq.monitoring.doctor.checks import examine_patient
+from cronq.monitoring.doctor.context import Installation, Places
+from cronq.system.process import is_stopped
 from tests.integration.running import Queue
 from tests.waiting import wait_until
 
@@ -63,3 +75,185 @@ def test_children_that_are_busy_with_jobs_that_hang(queue: Queue) -> None:
     queue.project.done("cancel", "--kill", *hung)
     run.communicate(timeout=30)
     assert queue.state(waits) == "finished"
+
+
+def head(queue: Queue) -> list[str]:
+    """The first three lines of `cronq doctor`: the verdict, the worst finding, what to do."""
+    lines = queue.project.cronq("doctor").stdout.splitlines()
+    assert lines[2].startswith("        do: "), lines[:4]
+    return lines[:3]
+
+
+def test_cron_has_stopped(queue: Queue) -> None:
+    queue.put("nothing")
+    queue.run_silently()
+    job = queue.put("nothing")
+    [lock] = queue.directory.glob("cronq.db.locks/run-*.lock")
+    pid, started = lock.read_text().split("\n")[0].split()
+    lock.write_text(f"{pid} {int(started) - 3_600_000_000}\n")
+    assert "no runner has looked since" in why(queue, job)
+    assert "`cronq run` does it now" in why(queue, job)
+    verdict, worst, do = head(queue)
+    assert verdict.startswith("1 problem")
+    assert worst.startswith("PROBLEM cron: the last run began 60m ago: cron doesn't call any more")
+    assert "see that cron runs" in do
+
+
+def test_a_queue_that_is_paused(queue: Queue) -> None:
+    job = queue.put("nothing")
+    queue.project.done("pause", "default")
+    queue.run_silently()
+    said = why(queue, job)
+    assert 'queue "default" is paused by ' in said
+    assert said.endswith("`cronq resume default`.")
+
+
+def test_a_worker_that_a_signal_has_stopped(queue: Queue) -> None:
+    worker = queue.work("--jobs", 1)
+    os.kill(worker.pid, signal.SIGSTOP)
+    try:
+        job = queue.put("nothing")
+        wait_until(lambda: is_stopped(worker.pid), what="the worker stands still")
+        assert f"stopped by a signal: `kill -CONT {worker.pid}` lets it go on" in why(queue, job)
+        assert "stopped" in queue.project.done("workers").split("\t")
+        found = queue.project.cronq("doctor").stdout
+        assert f"do: `kill -CONT {worker.pid}` lets it go on" in found
+    finally:
+        os.kill(worker.pid, signal.SIGCONT)
+    wait_until(lambda: queue.state(job) == "finished", what="the job")
+
+
+def test_a_worker_that_was_told_to_pause(queue: Queue) -> None:
+    worker = queue.work("--jobs", 1)
+    worker.send_signal(signal.SIGUSR2)
+    wait_until(lambda: queue.sql("SELECT state FROM cronq_workers") == [("paused",)], what="the worker rests")
+    job = queue.put("nothing")
+    assert f"paused: `kill -CONT {worker.pid}` resumes it" in why(queue, job)
+
+
+def test_a_worker_that_serves_another_queue_only(queue: Queue) -> None:
+    queue.work("--jobs", 1, "--queue", "mail")
+    job = queue.put("nothing")
+    said = why(queue, job)
+    assert 'no worker listens to queue "default": the only worker is there for others' in said
+    assert "`cronq work --queue default` starts one" in said
+    verdict, worst, do = head(queue)
+    assert "1 problem" in verdict
+    assert "jobs are due in queues, which no worker takes: default" in worst
+    assert "run" in do
+
+
+def test_a_database_that_another_process_holds_locked(queue: Queue) -> None:
+    queue.put("nothing")
+    queue.run_silently()
+    with contextlib.closing(sqlite3.connect(queue.project.database, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        verdict, worst, do = head(queue)
+        assert worst.startswith("PROBLEM database: ")
+        assert "another process has kept the database locked" in worst
+        assert f"`fuser -v {queue.project.database}`" in do
+        assert "chown" not in worst + do
+    assert "1 problem" in verdict
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
+def test_a_disk_that_is_full(queue: Queue, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=0700", "none", small], check=True)
+    try:
+        queue.tasks("", config=f'database = "sqlite:///{small}/cronq.db"\n')
+        queue.project.write("cronq.toml", f'database = "sqlite:///{small}/cronq.db"\napp = "jobs:queue"\n')
+        queue.project.done("update-schema")
+        with contextlib.suppress(OSError), (small / "filler").open("wb", buffering=0) as filler:
+            while True:
+                filler.write(bytes(4096))
+        ran = queue.project.cronq("enqueue", "jobs.record", f"word={'x' * 100_000}", "--no-check")
+        assert ran.status == 69
+        assert "the disk is full: nothing was written" in ran.stderr
+        assert "chown" not in ran.stderr
+        _, worst, do = head(queue)
+        assert "the disk is full" in worst
+        assert f"make room (`df -h {small}`)" in do
+    finally:
+        subprocess.run(["umount", "--lazy", small], check=True)
+
+
+def test_another_user_calls_it(queue: Queue) -> None:
+    if os.geteuid():
+        pytest.skip("only root can give files away")
+    job = queue.put("nothing")
+    queue.app.close()
+    for path in (queue.directory, *queue.directory.rglob("*")):
+        os.chown(path, 65534, 65534)
+    ran = queue.project.cronq("--config", str(queue.directory / "cronq.toml"), "run")
+    assert ran.status == 78
+    assert "runuser -u nobody -- cronq run" in ran.stderr
+    assert queue.project.cronq("--config", str(queue.directory / "cronq.toml"), "why", job).status == 0
+
+
+def test_a_group_that_a_failed_job_holds(queue: Queue) -> None:
+    queue.tasks("@queue.task\ndef fails():\n    raise Fail('no')\n", 'group_on_failed = "hold"\n')
+    holder, waits = queue.put("fails", group="g"), queue.put("nothing", group="g")
+    queue.run()
+    said = why(queue, waits)
+    assert f'group "g" is held by job {holder}, which failed and keeps the group' in said
+    assert f"`cronq retry {holder}` or `cronq cancel {holder}`" in said
+
+
+def test_a_task_that_a_worker_with_old_code_does_not_know(queue: Queue) -> None:
+    worker = queue.work("--jobs", 1)
+    queue.project.write(
+        "jobs.py", (queue.directory / "jobs.py").read_text() + "\n@queue.task\ndef fresh():\n    pass\n"
+    )
+    job = queue.put("fresh")
+    wait_until(lambda: queue.state(job) == "waiting", what="the job waits")
+    said = why(queue, job)
+    assert f"-{worker.pid}-" in said
+    assert "runs older code, which doesn't know task" in said
+    assert "`cronq reload-workers`" in said
+
+
+def test_a_terminal_that_closes(queue: Queue) -> None:
+    job = queue.command("sleep 600", max_attempts=1)
+    run = queue.start("--jobs", 1)
+    wait_until(lambda: queue.state(job) == "running", what="the job")
+    run.send_signal(signal.SIGHUP)
+    run.send_signal(signal.SIGHUP)
+    run.communicate(timeout=60)
+    assert queue.state(job) == "ready"
+    said = why(queue, job)
+    assert "Job 1 is due since" in said
+    assert "failed" not in said
+
+
+def test_a_user_of_the_crontab_that_does_not_exist(queue: Queue, tmp_path: Path) -> None:
+    files = tmp_path / "cron.d"
+    files.mkdir()
+    (files / "cronq").write_text("* * * * * no-such-user cronq run\n")
+    config = loader.load(file=str(queue.directory / "cronq.toml"), environ={})
+    installation = Installation(config, Places(cron_files=files))
+    try:
+        found = [one.finding for one in examine_patient(installation)]
+    finally:
+        installation.close()
+    [told] = [one for one in found if one.text.startswith(f"{files}/cronq: there is no user")]
+    assert told.text == f"{files}/cronq: there is no user no-such-user: cron ignores all of the file"
+    assert told.advice.startswith("make the user")
+
+
+def test_a_command_that_the_configuration_does_not_allow(queue: Queue) -> None:
+    job = queue.command("true", max_attempts=1)
+    queue.tasks("", "commands = false\n")
+    ran = queue.run()
+    assert ran.stderr.count("\n") == 1
+    assert "jobs wait until it is allowed" in ran.stderr
+    assert (queue.state(job), queue.row(job)["attempt"]) == ("waiting", 0)
+    assert "`commands = true` in the config allows them" in why(queue, job)
+    _, worst, do = head(queue)
+    assert worst.startswith("PROBLEM jobs: 1 shell commands are queued, but jobs may not be shell commands")
+    assert "allow them, or `cronq cancel --task command`" in do
+    queue.tasks("", "commands = true\n")
+    queue.make_due(job)
+    queue.run_silently()
+    assert queue.state(job) == "finished"

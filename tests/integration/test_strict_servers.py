@@ -130,6 +130,21 @@ def test_a_user_with_too_many_connections_waits(strict: Strict) -> None:
         strict.set("ALTER USER shop@localhost WITH MAX_USER_CONNECTIONS 0")
 
 
+def test_doctor_says_so_where_no_more_connections_are_allowed(strict: Strict, project: Project) -> None:
+    project.write("cronq.toml", f'database = "{strict.config().database}"\n')
+    strict.set("ALTER USER shop@localhost WITH MAX_USER_CONNECTIONS 1")
+    try:
+        first = open_database(strict.config())
+        first.query("SELECT 1")
+        _, worst, do = project.cronq("doctor").stdout.splitlines()[:3]
+        first.close()
+    finally:
+        strict.set("ALTER USER shop@localhost WITH MAX_USER_CONNECTIONS 0")
+    assert worst.startswith("PROBLEM database: ")
+    assert "this user has used up what the server allows it" in worst
+    assert "raise the limit (`max_connections`, or the user's)" in do
+
+
 @pytest.mark.parametrize("strict", ["mariadb"], indirect=True)
 def test_a_statement_that_took_longer_than_allowed_is_tried_again(strict: Strict) -> None:
     strict.set("SET GLOBAL max_statement_time = 0.2")

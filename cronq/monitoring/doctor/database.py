@@ -13,6 +13,7 @@ from cronq.config.loader import owner_of
 from cronq.errors import Unavailable
 from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
 from cronq.storage.drivers.opening import may_write
+from cronq.storage.drivers.sqlite import is_full
 from cronq.storage.schema import tables
 from cronq.storage.schema_version import CURRENT
 from cronq.times import SECOND, Clock
@@ -37,6 +38,9 @@ _INDEXES = {
     "postgresql": "SELECT indexname FROM pg_indexes WHERE schemaname = ANY(current_schemas(false))",
 }
 _DIALECTS = {"sqlite": sqlite, "mysql": mysql, "postgresql": postgresql}
+_CROWDED = ("too many", "used up", "remaining connection slots")
+"""What servers say when they take no more connections."""
+
 _WAYS_OUT = {
     sqlite3.SQLITE_BUSY: "`fuser -v {path}` names the processes that have it open: end the one that holds it",
     sqlite3.SQLITE_FULL: "make room (`df -h {folder}`); `cronq clear-finished` removes old jobs",
@@ -76,8 +80,12 @@ def _way_out(error: Unavailable, patient: Installation) -> str:
     """Advise on a database that can't be used, but never to give the file to another user."""
     path = patient.file
     if path is None:
+        if any(words in str(error) for words in _CROWDED):
+            return "raise the limit (`max_connections`, or the user's), or end clients that hold connections"
         return "see whether the server is up and takes this user from this host"
-    code = getattr(error.__cause__, "sqlite_errorcode", -1) & 0xFF
+    code = getattr(error.__cause__ or error.__context__, "sqlite_errorcode", -1) & 0xFF
+    if code == sqlite3.SQLITE_IOERR and is_full(str(path.parent)):
+        code = sqlite3.SQLITE_FULL
     if code in _WAYS_OUT:
         return _WAYS_OUT[code].format(path=path, folder=path.parent)
     owner = owner_of(str(path)) or owner_of(str(path.parent))

@@ -392,6 +392,9 @@ def _rows(connection: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -
     return connection.execute(sql, parameters).fetchall()
 
 
+_ROOM = 1 << 17
+"""Bytes that SQLite needs beside a database to open it."""
+
 _ADVICE = {
     sqlite3.SQLITE_CORRUPT: "the file is damaged: restore a backup, or try `sqlite3 FILE .recover`",
     sqlite3.SQLITE_NOTADB: "the file is not a SQLite database",
@@ -399,6 +402,15 @@ _ADVICE = {
     sqlite3.SQLITE_BUSY: "another process has kept the database locked for too long",
     sqlite3.SQLITE_IOERR: "the disk or file system failed",
 }
+
+
+def is_full(folder: str) -> bool:
+    """Tell whether a disk has no room: SQLite calls that an I/O error where it makes the log's index."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < _ROOM
 
 
 def _is_read_only(folder: str) -> bool:
@@ -413,6 +425,8 @@ def explain(path: str, error: sqlite3.Error | None) -> str:
     code = sqlite3.SQLITE_READONLY if error is None else getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}:
         return _not_allowed(path, reading=code == sqlite3.SQLITE_CANTOPEN)
+    if code == sqlite3.SQLITE_IOERR and is_full(os.path.dirname(path)):  # noqa: PTH120 - as above
+        code = sqlite3.SQLITE_FULL
     advice = GONE if str(error).startswith("no such table") else _ADVICE.get(code)
     return f"{advice} ({error})" if advice else str(error)
 
