@@ -305,7 +305,7 @@ class Cronq:
         return bool(self.store.admin.retry([job_id]))
 
     def definitions(self) -> list[Definition]:
-        """The schedules that the config and the decorators declare, by name. Raises ConfigError."""
+        """Return the schedules that the config and the decorators declare, by name. Raises ConfigError."""
         if not (self.config.schedules or self._enqueuer.schedules):
             return []
         from cronq.client.declared_schedules import definitions  # here, not above: it imports cronsim and zoneinfo

@@ -129,7 +129,7 @@ def _serve(line: CommandLine) -> int:
 
 
 def _known(line: CommandLine) -> CommandLine:
-    """The line with `help COMMAND` as `COMMAND --help`. Raises UsageError for a command that doesn't exist."""
+    """Return the line with `help COMMAND` as `COMMAND --help`. Raises UsageError for a command that doesn't exist."""
     if line.word == "help":
         line.rest = [*line.rest[1:], "--help"]
     if line.word is not None and line.word not in MODULES:

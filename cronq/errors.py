@@ -87,7 +87,7 @@ INPUT_OUTPUT = 74
 
 
 def status_of(error: Exception) -> tuple[int, str]:
-    """The exit status that stands for an error, and the line that says what it is."""
+    """Return the exit status and the message of an error."""
     if isinstance(error, CronqError):
         return error.exit_status, str(error)
     if isinstance(error, OSError):

@@ -153,7 +153,7 @@ def _stamp(config: Config) -> str:
 
 
 def run_locks(config: Config) -> list[str]:
-    """The lock files of this database's runs on this host; none that this user may not see."""
+    """Return the lock files of this database's runs on this host; none that this user may not see."""
     prefix = f"run-{_digest(config.identity())}"
     try:
         return [f"{config.lock_dir}/{name}" for name in os.listdir(config.lock_dir) if name.startswith(prefix)]  # noqa: PTH208

@@ -239,11 +239,11 @@ class Store:
         return dict(self._tables.query(self._sql.leases.leases, (worker,)))
 
     def owners(self) -> list[str]:
-        """The workers that hold leases."""
+        """Read the workers that hold leases."""
         return [row[0] for row in self._tables.query(self._sql.leases.owners)]
 
     def held_by(self, worker: str) -> list[Held]:
-        """The jobs that a worker holds, in claim order."""
+        """Read the jobs that a worker holds, in claim order."""
         held = self._tables.query(self._sql.leases.held_by, (worker,))
         return [Held(Claimed._make(row[:-2]), *row[-2:]) for row in held]
 
@@ -295,5 +295,5 @@ class Store:
         return due is not None and due <= now
 
     def next_due(self) -> int | None:
-        """The instant at which the next scheduled, retrying or waiting job is due."""
+        """Read the instant at which the next scheduled, retrying or waiting job is due."""
         return self._tables.query(self._sql.leases.next_due)[0][0]  # type: ignore[no-any-return]

@@ -140,11 +140,11 @@ class _Captor:
         return self.enqueue(jobs)
 
     def get(self, job_id: int) -> Job | None:
-        """The captured job."""
+        """Return the captured job."""
         return next((job for job in self._captured if job.id == job_id), None)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
 
 class _Scratch:

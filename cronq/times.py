@@ -124,7 +124,7 @@ def _seconds(value: object) -> float | None:
 
 
 def _in_units(text: str) -> float | None:
-    """Seconds in `1h30m`: each unit once, from the largest to the smallest."""
+    """Parse the seconds in `1h30m`: each unit once, from the largest to the smallest."""
     total, digits, last = 0.0, "", float("inf")
     for letter in text:
         unit = _UNITS.get(letter)
@@ -170,7 +170,7 @@ def parse_when(value: str | datetime | timedelta | float, *, now: int, what: str
 
 
 def _by_the_clock(text: str, now: int) -> int | None:
-    """The instant in `02:30`, `today 18:00` or `tomorrow 02:30`; None for another text."""
+    """Return the instant in `02:30`, `today 18:00` or `tomorrow 02:30`; None for another text."""
     day, _, at = text.strip().rpartition(" ")
     day = day.lower()
     if day not in ("", "today", "tomorrow") or ":" not in at[:3]:
@@ -184,7 +184,7 @@ def _by_the_clock(text: str, now: int) -> int | None:
 
 
 def parse_past(text: str, *, now: int, what: str) -> int:
-    """The instant in `2h` (ago), `02:30` (the last one), `yesterday 18:00`, `today`, `yesterday`, or ISO 8601.
+    """Return the instant in `2h` (ago), `02:30` (the last one), `yesterday 18:00`, `today`, `yesterday`, or ISO 8601.
 
     A time of the day is by this host's clock, a date and time without an offset in UTC. Raises
     InvalidInput naming `what`.
@@ -226,7 +226,7 @@ def iso(instant: int) -> str:
 
 
 def local_time(text: str | None) -> datetime | None:
-    """The aware datetime in a text such as `2026-03-29T03:00:00+02:00[Europe/Prague]`, as jobs of schedules have it."""
+    """Parse a text such as `2026-03-29T03:00:00+02:00[Europe/Prague]`, a due time, into an aware datetime."""
     if text is None:
         return None
     from zoneinfo import ZoneInfo  # here, not above: few jobs are from schedules
@@ -236,7 +236,7 @@ def local_time(text: str | None) -> datetime | None:
 
 
 def in_zone(instant: int, zone: str) -> str:
-    """The text of which `local_time` makes a datetime: the local time in the zone, its offset and the zone's name."""
+    """Write the local time in a zone with its offset and the zone's name, as `local_time` reads it."""
     from zoneinfo import ZoneInfo  # here, not above: few jobs are from schedules
 
     return f"{to_datetime(instant).astimezone(ZoneInfo(zone)).isoformat()}[{zone}]"

@@ -48,7 +48,7 @@ class Scheduled(TypedDict, total=False):
 
 
 def check(declared: Decorated, config: Config) -> Definition:
-    """The definition of one decorated schedule. Raises ConfigError."""
+    """Return the definition of one decorated schedule. Raises ConfigError."""
     return read(declared.name, declared.table, where=declared.where, timezone=config.timezone)
 
 

@@ -209,7 +209,7 @@ class Enqueuer:
         return twin._replace(existing=True)
 
     def _knows_tasks(self) -> bool:
-        """Whether tasks are known to check names against; a program that only enqueues has none."""
+        """Tell whether tasks are known to check names against; a program that only enqueues has none."""
         return bool(self.config.app or self.config.allow or self.registry.names())
 
 

@@ -61,7 +61,7 @@ class _Changes:
     )
 
     def fields(self, *, now: int) -> dict[str, Any]:
-        """The new values by field of a job. Raises InvalidInput."""
+        """Return the new values by field of a job. Raises InvalidInput."""
         from cronq.client.job_options import customise
         from cronq.model.job import NewJob
 

@@ -82,7 +82,7 @@ class Placement:
     ] = None
 
     def given(self) -> dict[str, Any]:
-        """The options that were given, numbers as numbers. Raises InvalidInput."""
+        """Return the options that were given, numbers as numbers. Raises InvalidInput."""
         chosen = {name: value for name, value in asdict(self).items() if value not in (None, False)}
         for name in ("priority", "max_attempts"):
             if name in chosen:
@@ -261,7 +261,7 @@ class _Lines:
         return _described(_json(text, what=f"line {self.line}"), where=f"line {self.line}")
 
     def _listed(self, text: str) -> Iterator[dict[str, Any]]:
-        """The jobs in one JSON array, as `ls --json` prints it."""
+        """Read the jobs of one JSON array, as `ls --json` prints it."""
         for self.job, spec in enumerate(_json(text, what=f"line {self.line}"), start=1):  # noqa: B020 - the same
             yield _described(spec, where=f"job {self.job}")
 
@@ -270,7 +270,7 @@ _LISTED = ("queue", "priority", "key", "unique", "group", "max_attempts", "time_
 
 
 def _described(spec: Any, *, where: str) -> dict[str, Any]:
-    """The description of a job; one that `ls --json` printed means a new job like it. Raises InvalidInput."""
+    """Read the description of a job; one that `ls --json` printed gives a new job like it. Raises InvalidInput."""
     if not isinstance(spec, dict):
         raise InvalidInput(f"{where}: not a JSON object")
     if "id" not in spec or "state" not in spec:

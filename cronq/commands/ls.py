@@ -149,7 +149,7 @@ def _screenful() -> int:
 
 
 def _first(store: Store, view: _View, number: int | None) -> tuple[Sequence[Job], bool]:
-    """The first jobs in the order, and whether there are more of them."""
+    """Read the first jobs in the order; returns them, and whether there are more."""
     if number is None:
         return store.jobs.find(view.selection, sort=view.sort), False
     jobs = store.jobs.find(view.selection, limit=number + 1, sort=view.sort)

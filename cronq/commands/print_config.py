@@ -87,7 +87,7 @@ _NEED_A_USER = ("cron", "xinetd", "supervisor")
 
 
 def _shared_configuration(installation: Installation, root: Path) -> list[SystemFile]:
-    """The configuration that makes all users mean one queue; none where there is one, or these files name another."""
+    """Make the configuration that all users share, unless it exists or these files name another."""
     from cronq.deploy.files import configuration
     from cronq.deploy.installation import has_own_configuration
 

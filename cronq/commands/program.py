@@ -50,7 +50,7 @@ class _Program(TyperGroup):
                     formatter.write_dl(known)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command; typer would write its own types behind the names of its arguments."""
+        """Return the command without the types that typer would write after the names of its arguments."""
         command = super().get_command(ctx, cmd_name)
         for parameter in command.params if command is not None else ():
             if parameter.param_type_name == "argument" and hasattr(parameter, "display_type_rich"):
@@ -59,7 +59,7 @@ class _Program(TyperGroup):
 
 
 def program(word: str | None = None) -> typer.Typer:
-    """The program; with the word of a command, only that command's module is imported."""
+    """Make the program; with the word of a command, only that command's module is imported."""
     app = typer.Typer(
         name="cronq",
         cls=_Program,

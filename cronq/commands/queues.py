@@ -87,7 +87,7 @@ def _pause(context: typer.Context, queues: Queues = None, *, all_: All = False, 
 
 
 def _warn_of_new(context: typer.Context, chosen: Iterable[str], present: Sequence[str]) -> None:
-    """A queue without jobs is likely to be a misspelt one."""
+    """Warn of queues without jobs, which may be misspelt."""
     from cronq.render.text import complain
 
     for queue in chosen:
@@ -140,7 +140,7 @@ def _require(context: typer.Context, queues: Sequence[str] | None, *, all_: bool
 
 
 def _chosen(queues: Sequence[str] | None, present: Iterable[str]) -> list[str]:
-    """The queues that were named, and those of the ones present that the patterns match; all without names."""
+    """Return the named queues, and the present ones that the patterns match; all of them without names."""
     if not queues:
         return sorted(present)
     if has_patterns(queues):

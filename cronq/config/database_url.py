@@ -53,14 +53,14 @@ class DatabaseURL:
         return f"DatabaseURL({self.scheme}://{self.host}/{self.name})"
 
     def identity(self) -> str:
-        """The same text for all URLs of one server database: family, host, port, name and schema."""
+        """Return the same text for all URLs of one server database: family, host, port, name and schema."""
         host = self.query.get("unix_socket") or self.query.get("host") or self.host.lower()
         if host in _THIS_HOST:
             host = "localhost"
         return f"{self.family}://{host}:{self.port or _PORTS.get(self.family, 0)}/{self.name}{self._schema()}"
 
     def _schema(self) -> str:
-        """The first schema in PostgreSQL's options, unless it is the default one."""
+        """Return the first schema in PostgreSQL's options, unless it is the default one."""
         options = self.query.get("options", "").replace("\\ ", "")
         for name in ("search_path=", "search-path="):
             if name in options:

@@ -130,20 +130,20 @@ class Config:
         return self.tasks.get(name, {})
 
     def database_url(self) -> database_url.DatabaseURL:
-        """The parts of the database's URL."""
+        """Return the parts of the database's URL."""
         return database_url.parse(self.database)
 
     def sqlite_path(self) -> str | None:
-        """The absolute path of the SQLite file; None if the database is a server."""
+        """Return the absolute path of the SQLite file; None if the database is a server."""
         url = self.database_url()
         return url.name if url.family == "sqlite" else None
 
     def safe_database(self) -> str:
-        """The database's URL with *** for the password."""
+        """Return the database's URL with *** for the password."""
         return database_url.without_password(self.database)
 
     def identity(self) -> str:
-        """The same text for all URLs of this queue; for names of locks."""
+        """Return the same text for all URLs of this queue; for names of locks."""
         path = self.sqlite_path()
         where = self.database_url().identity() if path is None else f"sqlite://{os.path.realpath(path)}"
         return f"{where}#{self.table_prefix}"
@@ -304,7 +304,7 @@ def _require_own(path: str, status: os.stat_result) -> None:
 
 
 def why_untrusted(path: str, status: os.stat_result) -> str | None:
-    """Why other users than the caller and root decide what a file or a directory holds; None where they don't."""
+    """Return why a file or directory isn't under the control of the caller or root alone; None if it is."""
     if status.st_uid not in (0, os.geteuid()):
         return f"{path} belongs to {_user(status.st_uid)}"
     return f"others can write to {path}" if others_write(status) else None

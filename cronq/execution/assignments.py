@@ -41,7 +41,7 @@ class Assignments:
         steps(jobs, "claimed")
 
     def takers(self) -> list[tuple[ChildHandle, int]]:
-        """The children that can take more jobs, the emptiest first, and how many each."""
+        """Return the children that can take more jobs, the emptiest first, and how many each."""
         ahead = self.prefetch.ahead
         takers = [
             (child, min(ahead - len(child.assigned), self._pool.jobs_left(child)))

@@ -343,7 +343,7 @@ def become(captures: tuple[Capture, Capture], journal: Journal, serve: Callable[
 
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:
-    """A person at a terminal means the runner, which tells its children."""
+    """Ignore a terminal's Ctrl-C: it is meant for the runner, which ends its children."""
 
 
 _OWN_SIGNALS: dict[signal.Signals, Any] = {

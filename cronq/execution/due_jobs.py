@@ -55,7 +55,7 @@ class DueJobs:
         return self._engine.stopping.asked or self._room() < 1
 
     def _room(self) -> int:
-        """How many jobs it may still claim."""
+        """Return how many jobs it may still claim."""
         return LARGEST_CLAIM if self._plan.limit is None else self._plan.limit - self._engine.assignments.claimed
 
     def take(self, count: int) -> list[Claimed]:

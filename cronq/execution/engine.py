@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 def _nothing() -> None:
-    """Nothing is to be done."""
+    """Do nothing."""
 
 
 class Engine:

@@ -52,7 +52,7 @@ class Executor:
         self._memory = _Memory()
 
     def now(self) -> int:
-        """The instant by the clock of all outcomes."""
+        """Return the instant by the clock of all outcomes."""
         return self._clock.now()
 
     def execute(self, job: Claimed) -> Outcome:

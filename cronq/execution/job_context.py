@@ -140,7 +140,7 @@ class CurrentJob:
     _running: RunningJob | None = None
 
     def __call__(self) -> RunningJob:
-        """The running job. Raises RuntimeError outside of one."""
+        """Return the running job. Raises RuntimeError outside of one."""
         if self._running is None:
             message = "no job is running here: current_job is for code that a task calls"
             raise RuntimeError(message)

@@ -139,11 +139,11 @@ class Journal:
         self._words[_ORDER], self._words[_ORDER + 1] = job.id, job.token
 
     def current(self) -> tuple[int, int, int]:
-        """The job begun last: its id, its claim's token, its start in monotonic nanoseconds."""
+        """Return the job begun last: its id, its claim's token, its start in monotonic nanoseconds."""
         return HEADER.unpack_from(self._shared, 0)[:3]
 
     def ended(self, pid: int) -> list[Entry]:
-        """The attempts of the child, which is this process, that ended since the last call, in order."""
+        """Return the attempts of the child, which is this process, that ended since the last call, in order."""
         entries: list[Entry] = []
         unwritten = self._words[_UNWRITTEN]  # first: once it is there, no line comes any more
         missing = self._words[_TAIL] - self._read

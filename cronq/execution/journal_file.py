@@ -68,7 +68,7 @@ class JournalFile:
         raise OSError(errno.EINVAL, "not a journal", path)
 
     def current(self) -> tuple[int, int, int]:
-        """The job begun last: its id, its claim's token, its start in monotonic nanoseconds."""
+        """Return the job begun last: its id, its claim's token, its start in monotonic nanoseconds."""
         return self._header()[:3]
 
     @property

@@ -61,7 +61,7 @@ class Leases:
         """The token of a claim whose answer hasn't come."""
 
     def lease(self, now: int) -> Lease:
-        """A lease of this worker that begins at this instant, for a claim that `answered` follows."""
+        """Make a lease of this worker that begins at this instant, for a claim that `answered` follows."""
         lease = Lease(self._worker, now=now, seconds=self._length)
         self._claiming = lease.token
         return lease

@@ -291,7 +291,7 @@ class Pool:
         return child.journal.size < self._full and not worn and self.jobs_left(child) > 0
 
     def jobs_left(self, child: ChildHandle) -> int:
-        """How many more jobs the child may be assigned before it is replaced."""
+        """Return how many more jobs the child may be assigned before it is replaced."""
         return self._setting.config.child_max_jobs - child.done - len(child.assigned)
 
     def _is_worn(self, child: ChildHandle) -> bool:

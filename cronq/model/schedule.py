@@ -35,7 +35,7 @@ class StoredSchedule(NamedTuple):
     """Since when people know that it had no success for too long."""
 
     def is_paused(self, instant: int) -> bool:
-        """Whether due times of this instant are skipped."""
+        """Tell whether due times of this instant are skipped."""
         return self.paused_at is not None and (self.paused_until is None or instant < self.paused_until)
 
 

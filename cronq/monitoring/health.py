@@ -53,7 +53,7 @@ class Answer:
         self._data = data
 
     def __str__(self) -> str:
-        """The plugin's first line. A | would begin the performance data."""
+        """Return the plugin's first line. A | would begin the performance data."""
         told = f"CRONQ {WORDS[self.status]} - {one_line(self._text).replace('|', '/')}"
         return f"{told} | {self._data}" if self._data else told
 

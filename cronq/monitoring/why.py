@@ -118,7 +118,7 @@ def _waiting(job: Job, facts: Facts) -> str:
 
 
 def _old_code(job: Job) -> str:
-    """The configured app has the task; the worker that had the job, not."""
+    """Explain that the configured app has the task, but the worker that had the job did not."""
     who = f"worker {job.worker} on {job.host}" if job.worker else "the worker that took it"
     return (
         f"{who} runs older code, which doesn't know task {_name(job.task)}; the configured app does:"

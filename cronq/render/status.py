@@ -49,7 +49,7 @@ _SHOWN_WORKERS = 8
 
 
 def summary(census: QueueStats) -> dict[str, Any]:
-    """The census as the JSON of `status`."""
+    """Make the JSON of `status` from the statistics."""
     queues: dict[str, dict[str, int]] = {}
     for queue, state, number in census.counts:
         queues.setdefault(queue, {})[state] = number
@@ -110,7 +110,7 @@ def _worker(worker: Worker) -> dict[str, Any]:
 
 
 def show(census: QueueStats, where: str) -> None:
-    """The census on a terminal as a table, elsewhere as lines."""
+    """Print the statistics: a table on a terminal, else lines."""
     if on_terminal():
         _show_table(census)
     else:

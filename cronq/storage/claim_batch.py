@@ -123,7 +123,7 @@ class BatchClaim:
         return LineUp([key[2] for key in chosen if key[2] not in grouped - leading], following, grouped)
 
     def _members(self, group: str) -> list[_Key]:
-        """The first jobs of the group in claim order, also those beyond the front."""
+        """Read the first jobs of the group in claim order, also those beyond the front."""
         queues, wanted, limit = self._wanted
         bounds = (group, wanted.lowest, wanted.highest, self._many(queues), limit)
         return self._tx.query(self._sql.claim.members, (*bounds, *bounds))
@@ -223,7 +223,7 @@ class BatchClaimer:
             raise Conflict("claim")
 
     def _landed(self, lease: Lease, chosen: list[int]) -> list[Claimed] | None:
-        """The jobs of a claim whose COMMIT got no answer. Reading waits until the server has decided it."""
+        """Read the jobs of a claim whose COMMIT got no answer; waits until the server has decided it."""
         if not chosen:
             return None
         parameters = (self._tables.unprepared.many(sorted(chosen)), lease.token)

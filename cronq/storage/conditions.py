@@ -36,12 +36,12 @@ _SORTED = {
 
 
 def fingerprints(selection: Selection) -> frozenset[str]:
-    """The fingerprints among the errors of a selection."""
+    """Return the fingerprints among the errors of a selection."""
     return frozenset(filter(failure_groups.is_fingerprint, selection.errors))
 
 
 def where(selection: Selection, tables: Tables) -> tuple[str, list[Any]]:
-    """The condition and its parameters; the fingerprints of failures aren't part of it."""
+    """Return the condition and its parameters; the fingerprints of failures aren't part of it."""
     terms, parameters = ["1 = 1"], list[Any]()
     for add in (_add_lists, _add_times, _add_text):
         add(selection, tables, terms, parameters)

@@ -35,7 +35,7 @@ class Groups:
             tx.query(self._sql.groups.share_groups, (self._tables.unprepared.many(ids),))
 
     def of(self, tx: Transaction, ids: Sequence[int]) -> list[str]:
-        """The groups of these jobs, sorted."""
+        """Read the groups of these jobs, sorted."""
         if not ids:
             return []
         return sorted(row[0] for row in tx.query(self._sql.groups.groups_of, (self._tables.unprepared.many(ids),)))

@@ -44,7 +44,7 @@ class JobReader:
         self._sql = tables.sql
 
     def get(self, job_id: int) -> Job | None:
-        """The job with this id, None if there is none."""
+        """Read the job with this id, None if there is none."""
         if job_id > _LARGEST_ID:
             return None
         jobs = [rows.job(row) for row in self._tables.query(f"{self._sql.reads.job} WHERE id = ?", (job_id,))]
@@ -56,7 +56,7 @@ class JobReader:
         return {row[0]: NewJob._make((*row[1:5], None, row[5], bool(row[6]), *row[7:])) for row in found}
 
     def find(self, selection: Selection, *, limit: int | None = None, sort: str = NEWEST_FIRST) -> list[Job]:
-        """The selected jobs, newest first or in the order of one of SORTS."""
+        """Read the selected jobs, newest first or in the order of one of SORTS."""
         if conditions.fingerprints(selection):
             chosen = self.ids(selection)[::-1][: limit if sort == NEWEST_FIRST else None]
             alike = selection._replace(errors=(), ids=tuple(chosen))
@@ -68,7 +68,7 @@ class JobReader:
         ]
 
     def ids(self, selection: Selection) -> list[int]:
-        """The ids of the selected jobs, ascending."""
+        """Read the ids of the selected jobs, ascending."""
         marks = conditions.fingerprints(selection)
         where, parameters = self._where(selection)
         asked = f"{failure_groups.COLUMNS}, id" if marks else "id"
@@ -99,7 +99,7 @@ class JobReader:
         return sorted((row[0], row[1], row[2], row[3]) for row in self._tables.query(sql, parameters))
 
     def failures(self, selection: Selection) -> list[FailureGroup]:
-        """The selected jobs whose last attempt failed, those alike together, the most frequent first."""
+        """Read the selected jobs whose last attempt failed, those alike together, the most frequent first."""
         where, parameters = self._where(selection)
         found = self._tables.query(
             failure_groups.statement(self._sql.names.jobs, self._sql.names.attempts, where), parameters
@@ -110,15 +110,15 @@ class JobReader:
         )
 
     def queues(self) -> list[str]:
-        """The names of the queues that have jobs, sorted."""
+        """Read the names of the queues that have jobs, sorted."""
         return sorted(row[0] for row in self._tables.query(f"SELECT DISTINCT queue FROM {self._sql.names.jobs}"))
 
     def tasks(self) -> list[str]:
-        """The names of the tasks that have jobs, sorted."""
+        """Read the names of the tasks that have jobs, sorted."""
         return sorted(row[0] for row in self._tables.query(f"SELECT DISTINCT task FROM {self._sql.names.jobs}"))
 
     def attempts(self, job_id: int) -> list[Attempt]:
-        """The attempts of a job that did not succeed, oldest first."""
+        """Read the attempts of a job that did not succeed, oldest first."""
         return [rows.attempt(row) for row in self._tables.query(self._sql.reads.history, (job_id,))]
 
     def output(self, job_id: int) -> tuple[str | None, str | None]:
@@ -144,7 +144,7 @@ class JobReader:
         return self._tables.query(self._sql.reads.ahead, place)[0][0]  # type: ignore[no-any-return]
 
     def unfinished(self, keys: Iterable[str]) -> set[str]:
-        """Those of the keys that have a job which has not ended."""
+        """Return the keys that belong to a job which has not ended."""
         wanted = list(keys)
         return (
             {row[0] for row in self._tables.query(self._sql.reads.unfinished, (self._tables.unprepared.many(wanted),))}
@@ -153,23 +153,23 @@ class JobReader:
         )
 
     def running(self) -> list[tuple[str, int, str, int]]:
-        """The running jobs by worker, in the order of the claims: worker, id, task, start."""
+        """Read the running jobs by worker, in the order of the claims: worker, id, task, start."""
         return [(row[0], row[1], row[2], row[3]) for row in self._tables.query(self._sql.reads.in_hand)]
 
     def leased(self) -> list[tuple[int, str]]:
-        """The id and queue of each job that runs, or that a runner has claimed to start next."""
+        """Read the id and queue of each job that runs, or that a runner has claimed to start next."""
         return [(row[0], row[1]) for row in self._tables.query(self._sql.reads.leased)]
 
     def finished_since(self, queue: str, since: int, *, limit: int) -> list[tuple[int, int]]:
-        """The newest finished jobs of a queue: when each ended, and the microseconds between due and start."""
+        """Read the newest finished jobs of a queue: when each ended, and the microseconds between due and start."""
         return [(row[0], row[1]) for row in self._tables.query(self._sql.reads.lately_finished, (queue, since, limit))]
 
     def latest_failures(self, *, limit: int) -> list[FailedAttempt]:
-        """The newest attempts that did not succeed, newest first."""
+        """Read the newest attempts that did not succeed, newest first."""
         return [FailedAttempt._make(row) for row in self._tables.query(self._sql.reads.lately_failed, (limit,))]
 
     def paused(self) -> set[str]:
-        """The queues that are paused."""
+        """Read the queues that are paused."""
         return {row[0] for row in self._tables.query(self._sql.claim.paused_queues)}
 
     def _where(self, selection: Selection) -> tuple[str, list[Any]]:

@@ -28,7 +28,7 @@ def reductions(settlement: Settlement, why: object) -> Iterator[Settlement]:
 
 
 def _changed(settlement: Settlement, outcome: Outcome) -> Settlement:
-    """The settlement with this outcome; what the job shows as its error is reduced likewise."""
+    """Return the settlement with this outcome; the job's error is shortened likewise."""
     error = settlement.next.error
     if error is not None and outcome.error is not None:
         error = error if error != settlement.outcome.error else outcome.error

@@ -119,7 +119,7 @@ def attempt_row(settlement: Settlement, host: str) -> tuple[Any, ...]:
 
 
 def by_group(settlements: Iterable[Settlement]) -> dict[str, list[Settlement]]:
-    """The attempts of each group, in the order in which they ended."""
+    """Return the attempts of each group, in the order in which they ended."""
     groups: dict[str, list[Settlement]] = {}
     for settlement in settlements:
         if settlement.job.group is not None:

@@ -42,7 +42,7 @@ class RunEnd(NamedTuple):
         return self.status not in _IN_ORDER
 
     def admits(self, queue: str) -> bool:
-        """Whether it takes jobs of the queue."""
+        """Tell whether the run takes jobs of the queue."""
         return Filter(tuple(self.queues.split())).admits(queue)
 
 
@@ -63,6 +63,6 @@ class RunLog:
                 database.execute(self._sql.first, row)
 
     def all(self) -> list[RunEnd]:
-        """The last run of each host and filter that failed or had something to do, the newest first."""
+        """Read the last run of each host and filter that failed or had something to do, the newest first."""
         rows = map(RunEnd._make, self._tables.open().query(self._sql.last))
         return sorted(rows, key=lambda run: -run.ended_at)

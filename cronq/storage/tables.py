@@ -67,7 +67,7 @@ class Tables:
         self._prepare()
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        """Rows of one statement."""
+        """Read the rows of one statement."""
         return self.open().query(sql, parameters)
 
     def synchronise(self) -> None:

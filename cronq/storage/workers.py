@@ -117,7 +117,7 @@ class WorkerRegistry:
         self._tables.open().execute(self._sql.workers.forget_silent, (since,))
 
     def all(self) -> list[Worker]:
-        """All registered workers, oldest first."""
+        """Read all registered workers, oldest first."""
         return [Worker._make(row) for row in self._tables.open().query(self._sql.workers.workers_seen)]
 
     def ask(self, name: str, what: str | None) -> bool:

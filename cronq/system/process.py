@@ -46,7 +46,7 @@ def wait_for(pid: int, seconds: float) -> bool:
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether a process of this host was stopped by a signal (SIGSTOP, or a debugger) and can be continued."""
+    """Tell whether a process of this host is stopped by a signal (SIGSTOP, or a debugger)."""
     try:
         with open(f"/proc/{pid}/stat", errors="replace") as file:  # noqa: PTH123 - pathlib is not on the way to `run`
             return file.read().rpartition(")")[2].split()[0] in "Tt"

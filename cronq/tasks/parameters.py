@@ -70,7 +70,7 @@ class Parameters:
         return dumps(bound)
 
     def bind_text(self, fields: Mapping[str, object]) -> dict[str, object]:
-        """The arguments by name, a shell's strings converted. Raises MisfitError, too where it isn't known to what."""
+        """Convert a shell's strings to arguments by name. Raises MisfitError, also for an unknown type."""
         self._check_names(fields)
         if self._ambiguous in fields:
             raise MisfitError(self._ambiguity())

@@ -163,7 +163,7 @@ class Registry:
         return self._tasks.get(name)
 
     def names(self) -> list[str]:
-        """The registered names, in order of registration."""
+        """Return the registered names, in order of registration."""
         return list(self._tasks)
 
     def resolve(self, name: str) -> Task:

@@ -210,7 +210,7 @@ def _dict_of(value: object) -> object:
 
 
 def _escaped(reduced: Mapping[Any, object]) -> object:
-    """The reduced dict itself; one that would be read as a tag becomes a tagged list of pairs."""
+    """Return the reduced dict itself; one that would be read as a tag becomes a tagged list of pairs."""
     return {TAG: "dict", "value": [list(pair) for pair in reduced.items()]} if TAG in reduced else reduced
 
 

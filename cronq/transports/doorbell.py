@@ -148,7 +148,7 @@ class _Folder:
             self._prefix = f"/proc/self/fd/{self._fd}"
 
     def address(self, name: str) -> str:
-        """The address of the socket of this name."""
+        """Return the address of the socket of this name."""
         return f"{self._prefix}/{name}"
 
     def close(self) -> None:

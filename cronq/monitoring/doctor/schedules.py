@@ -67,7 +67,7 @@ def _findings(view: ScheduleView, *, workers: bool) -> Iterator[Finding]:
 
 
 def _is_quick(view: ScheduleView) -> bool:
-    """Whether two due times lie closer than a minute, as far as the next ones show."""
+    """Tell whether two due times lie closer than a minute, as far as the next ones show."""
     if view.definition is None or view.stored.next_at is None:
         return False
     following = view.definition.rule().next_after(to_datetime(view.stored.next_at))

@@ -6,7 +6,7 @@ import pwd
 
 
 def name_of(uid: int) -> str:
-    """The user's name, or the number where there is no such user."""
+    """Return the user's name, or the number where there is no such user."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

@@ -35,7 +35,7 @@ def after_commit(connection: Any, action: Callable[[], object]) -> None:
 
 
 def _savepoints(connection: Any) -> Iterator[str]:
-    """The names of the savepoints that are open now."""
+    """Return the names of the savepoints that are open now."""
     nested = connection.get_nested_transaction()
     while nested is not None:
         yield nested._savepoint

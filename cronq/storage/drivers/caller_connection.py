@@ -56,11 +56,11 @@ class CallerConnection(sqlite.Inserting):
             raise InvalidInput(f"connection: it leads to {', '.join(files)}, but the jobs are in {name}")
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
-        """One statement; the result has `rowcount` and `lastrowid`."""
+        """Execute one statement; the result has `rowcount` and `lastrowid`."""
         return self._connection.exec_driver_sql(sql, tuple(parameters))
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        """Rows of one statement."""
+        """Read the rows of one statement."""
         return [tuple(row) for row in self.execute(sql, parameters)]
 
 
@@ -76,7 +76,7 @@ class _OnServer(CallerConnection):
             raise InvalidInput(f"connection: it leads to the database {there[0]!r}, but the jobs are in {name}")
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
-        """One statement; the result has `rowcount` and `lastrowid`."""
+        """Execute one statement; the result has `rowcount` and `lastrowid`."""
         return self._connection.exec_driver_sql(driver_text(sql), tuple(parameters))
 
 

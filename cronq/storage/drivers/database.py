@@ -25,10 +25,10 @@ if TYPE_CHECKING:
         """Takes statements in which `?` stands for a parameter."""
 
         def query(self, sql: str, parameters: Sequence[Any] = ...) -> list[Row]:
-            """Rows of one statement."""
+            """Read the rows of one statement."""
 
         def execute(self, sql: str, parameters: Sequence[Any] = ...) -> Changed:
-            """One statement. Raises Duplicate."""
+            """Execute one statement. Raises Duplicate."""
 
         def insert(self, sql: str, row: Sequence[Any]) -> int:
             """Insert one row; returns its id."""
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         """A writing transaction."""
 
         def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
-            """One statement for many rows of parameters; returns how many rows it met."""
+            """Execute one statement for many rows of parameters; returns how many rows it met."""
 
         def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
             """Insert rows; returns their ids in order."""
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
         """How often a statement or transaction was repeated because of a concurrent one."""
 
         def many(self, values: Iterable[Any]) -> Any:
-            """One parameter that stands for all of these values; there must be some."""
+            """Make one parameter of all these values; there must be some."""
 
         def transact(self, work: Callable[[Transaction], T], landed: Callable[[], T | None] | None = None) -> T:
             """Do the work in a transaction, and repeat it after a conflict with a concurrent one.
@@ -66,10 +66,10 @@ if TYPE_CHECKING:
             """
 
         def version(self, table: str) -> str | None:
-            """The revision of the tables, as `table` has it; None where there is none yet."""
+            """Return the revision of the tables, as `table` has it; None where there is none yet."""
 
         def read_clock(self) -> Measured | None:
-            """The database's clock; None where that is the host's."""
+            """Read the database's clock; None where that is the host's."""
 
         def lock(self, number: int) -> bool:
             """Take a lock that lasts as long as the connection; False if another one has it."""
@@ -84,7 +84,7 @@ if TYPE_CHECKING:
             """Return the values that identify this database; from `IDENTITY`."""
 
         def schema(self) -> str | None:
-            """The part of the database that holds the tables, where there are several."""
+            """Return the part of the database that holds the tables, where there are several."""
 
         def is_replaced(self) -> bool:
             """Tell whether the database was replaced; the next statement opens the new one. Called often."""

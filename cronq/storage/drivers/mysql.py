@@ -118,14 +118,14 @@ class Database(Server):
     _packet = 0
 
     def connect(self) -> Any:
-        """A connection of the driver, in autocommit mode; rowcounts are of rows met, not of rows changed."""
+        """Open a connection of the driver, in autocommit mode; rowcounts are of rows met, not of rows changed."""
         connection = connect(self.url)
         self._returns_ids = "MariaDB" in connection.get_server_info()
         self._packet = 0
         return connection
 
     def run(self, connection: Any, sql: str, parameters: Sequence[Any]) -> Any:
-        """One statement in the driver's words."""
+        """Execute one statement in the driver's words."""
         if len(parameters) <= _SINGLE:
             self._require_room(connection, parameters)
         cursor = connection.cursor()
@@ -233,7 +233,7 @@ class Database(Server):
         return self.query("SHOW VARIABLES LIKE 'wsrep_on'") == [("wsrep_on", "ON")]
 
     def read_clock(self) -> Measured:
-        """The server's clock."""
+        """Read the server's clock."""
         return server.measured(self, "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))")
 
 

@@ -6,12 +6,12 @@ from functools import cache
 
 
 def channel(prefix: str) -> str:
-    """The channel for the tables with this name prefix."""
+    """Return the channel for the tables with this name prefix."""
     return f"{prefix}wake"
 
 
 def returning_id(sql: str) -> str:
-    """The end of an INSERT that gives the new ids; for jobs it also notifies, with the COMMIT."""
+    """Write the end of an INSERT that returns the new ids; for jobs it also notifies, with the COMMIT."""
     return _ending(sql.split(" ", 3)[2])
 
 

@@ -17,7 +17,7 @@ _PREFIX_NEEDED = (
 
 
 def open_database(config: Config, *, reading: bool = False) -> Database:
-    """The database of the config. Raises Unavailable where the driver for it isn't installed.
+    """Make the database of the config. Raises Unavailable if its driver isn't installed.
 
     For `reading`, a SQLite file that this user may not write is opened read-only.
     """

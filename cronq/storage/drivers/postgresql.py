@@ -76,7 +76,7 @@ class Database(Server):
     errors = (psycopg.Error, OSError)
 
     def connect(self) -> Any:
-        """A connection of the driver, in autocommit mode."""
+        """Open a connection of the driver, in autocommit mode."""
         return connect(self.url)
 
     def run(self, connection: Any, sql: str, parameters: Sequence[Any]) -> Any:
@@ -137,7 +137,7 @@ class Database(Server):
         return f"{changes} FROM {source}{where}{condition}"
 
     def array(self, rows: Sequence[Sequence[Any]]) -> str:
-        """The rows as JSON."""
+        """Return the rows as JSON."""
         text = super().array(rows)
         if "\\u0000" in text:
             text = super().array([[_without_nul(value) for value in row] for row in rows])
@@ -148,7 +148,7 @@ class Database(Server):
         return self.query("SELECT pg_try_advisory_lock(?)", (number,)) == [(True,)]
 
     def schema(self) -> str | None:
-        """The schema in which this user finds the tables, or makes them."""
+        """Return the schema in which this user finds the tables, or makes them."""
         return self.query("SELECT current_schema()")[0][0]  # type: ignore[no-any-return]
 
     def has_other_writers(self) -> bool:
@@ -156,7 +156,7 @@ class Database(Server):
         return False
 
     def read_clock(self) -> Measured:
-        """The server's clock."""
+        """Read the server's clock."""
         return server.measured(self, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         lastrowid: int
 
         def fetchall(self) -> Sequence[Row]:
-            """The rows of a query."""
+            """Return the rows of a query."""
 
 
 CALL_LIMIT = 30
@@ -166,15 +166,15 @@ class Server:
         return self.query(IDENTITIES[self.family])[0]
 
     def schema(self) -> str | None:
-        """The part of the database that holds the tables; None where the database is all there is."""
+        """Return the part of the database that holds the tables; None where the database is all there is."""
         return None
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        """Rows of one statement in its own transaction."""
+        """Read the rows of one statement in its own transaction."""
         return self._patiently(lambda session: session.query(sql, parameters))
 
     def version(self, table: str) -> str | None:
-        """The revision of the tables, as `table` has it; None where there is none yet."""
+        """Return the revision of the tables, as `table` has it; None where there is none yet."""
         try:
             found = self.query(f"SELECT version_num FROM {table}")
         except Missing:
@@ -182,7 +182,7 @@ class Server:
         return found[0][0] if found else None
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Cursor:
-        """One writing statement that commits by itself; one that may be done twice."""
+        """Execute one writing statement that commits by itself; it must be safe to do twice."""
         return self._patiently(lambda session: session.execute(sql, parameters))
 
     def transact(self, work: Callable[[Session], T], landed: Callable[[], T | None] | None = None) -> T:
@@ -190,14 +190,14 @@ class Server:
         return self._patiently(lambda session: self._attempt(session, work), landed=landed)
 
     def text(self, sql: str) -> str:
-        """The statement with the driver's placeholders."""
+        """Return the statement with the driver's placeholders."""
         text = self._texts.get(sql)
         if text is None:
             text = self._texts[sql] = driver_text(sql)
         return text
 
     def text_for_each(self, sql: str, kinds: str) -> str:
-        """The UPDATE for many rows of parameters; `kinds` has a letter for each one's type."""
+        """Write the UPDATE for many rows of parameters; `kinds` has a letter for each one's type."""
         text = self._texts.get((sql, kinds))
         if text is None:
             text = self._texts[sql, kinds] = self.for_each(sql, kinds)
@@ -208,7 +208,7 @@ class Server:
         return _CHARACTERS_AT_ONCE
 
     def array(self, rows: Sequence[Sequence[Any]]) -> str:
-        """The rows as JSON."""
+        """Return the rows as JSON."""
         return json.dumps(rows, ensure_ascii=False)
 
     def _attempt(self, session: Session, work: Callable[[Session], T]) -> T:
@@ -327,12 +327,12 @@ class _Waiting:
 
 
 def driver_text(sql: str) -> str:
-    """The statement with the drivers' placeholders."""
+    """Return the statement with the drivers' placeholders."""
     return sql.replace("%", "%%").replace("?", "%s")
 
 
 def numbered(sql: str, kinds: str) -> str:
-    """The statement with the columns r.c0, r.c1, … for its parameters; NULL for what is None in all rows."""
+    """Return the statement with the columns r.c0, r.c1, … for its parameters; NULL for what is None in all rows."""
     first, *rest = sql.split("?")
     columns = ("NULL" if kind == "n" else f"r.c{number}" for number, kind in enumerate(kinds))
     return first + "".join(column + part for column, part in zip(columns, rest, strict=True))
@@ -360,5 +360,5 @@ def measured(database: Server, sql: str) -> Measured:
 
 
 def unknown_options(unknown: str, known: Sequence[str]) -> ConfigError:
-    """The error for options in the database's URL that mean nothing here."""
+    """Make the error for unknown options in the database's URL."""
     return ConfigError(f"database: unknown option {unknown} in the URL, known are {', '.join(known)}")

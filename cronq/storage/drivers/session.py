@@ -92,7 +92,7 @@ class Session:
     # Statements
 
     def run(self, text: str, parameters: Sequence[Any]) -> Cursor:
-        """One statement in the driver's words, tried once."""
+        """Execute one statement in the driver's words, tried once."""
         self._answered = False
         try:
             cursor = self._server.run(self.connection, text, parameters)
@@ -103,19 +103,19 @@ class Session:
         return cursor
 
     def statement(self, sql: str, parameters: Sequence[Any] = ()) -> Cursor:
-        """One statement, tried once."""
+        """Execute one statement, tried once."""
         return self.run(self._server.text(sql), parameters)
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        """Rows of one statement."""
+        """Read the rows of one statement."""
         return list(self.statement(sql, parameters).fetchall())
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Cursor:
-        """One statement; on PostgreSQL an error takes the whole transaction with it."""
+        """Execute one statement; on PostgreSQL an error takes the whole transaction with it."""
         return self.statement(sql, parameters)
 
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
-        """One statement for many rows of parameters; returns how many rows it met."""
+        """Execute one statement for many rows of parameters; returns how many rows it met."""
         if sql.startswith("UPDATE"):
             return self._change_each(sql, list(rows))
         return len(self.insert_many(sql, list(rows)))
@@ -139,7 +139,7 @@ class Session:
             self.statement(self._server.unless_twins(many_rows(sql, len(chunk))), values)
 
     def _change_each(self, sql: str, rows: list[Sequence[Any]]) -> int:
-        """One UPDATE for many rows of parameters, in the order of the ids that stand before the last one."""
+        """Execute one UPDATE for many rows of parameters, in the order of the ids that stand before the last one."""
         rows.sort(key=itemgetter(-2))
         changed = 0
         for chunk in self._chunks(rows):
@@ -148,7 +148,7 @@ class Session:
         return changed
 
     def _chunks(self, rows: Sequence[Sequence[Any]]) -> Iterable[Sequence[Sequence[Any]]]:
-        """The rows in portions that the server takes in one statement."""
+        """Divide the rows into chunks that the server accepts in one statement."""
         sizes = [sum(len(value) for value in row if isinstance(value, str)) for row in rows]
         if len(rows) <= _ROWS_AT_ONCE and sum(sizes) <= _SMALL:
             return [rows] if rows else []
@@ -156,7 +156,7 @@ class Session:
 
 
 def many_rows(sql: str, count: int) -> str:
-    """An INSERT of one row, for so many rows."""
+    """Write the INSERT of one row for so many rows."""
     head, values, row = sql.rpartition(" VALUES ")
     return f"{head}{values}{', '.join([row] * count)}"
 

@@ -49,7 +49,7 @@ class Inserting:
     if TYPE_CHECKING:
 
         def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
-            """One statement."""
+            """Execute one statement."""
 
     def insert(self, sql: str, row: Sequence[Any]) -> int:
         """Insert one row; returns its id."""
@@ -111,11 +111,11 @@ class Database(Inserting):
         self._files = _NO_FILES
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        """Rows of one statement in its own transaction."""
+        """Read the rows of one statement in its own transaction."""
         return self._call(_rows, sql, parameters)  # type: ignore[no-any-return]
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
-        """One writing statement that commits by itself."""
+        """Execute one writing statement that commits by itself."""
         return self._call(sqlite3.Connection.execute, sql, parameters)  # type: ignore[no-any-return]
 
     def insert(self, sql: str, row: Sequence[Any]) -> int:
@@ -141,7 +141,7 @@ class Database(Inserting):
             return result
 
     def many(self, values: Iterable[Any]) -> str:
-        """One parameter that stands for all of these values."""
+        """Make one parameter of all these values."""
         wanted = list(values)
         if len(wanted) == 1 and type(wanted[0]) is int:
             return f"[{wanted[0]}]"
@@ -150,11 +150,11 @@ class Database(Inserting):
         return json.dumps(wanted)
 
     def identity(self) -> list[str]:
-        """The file, without symbolic links on its way."""
+        """Return the file, without symbolic links on its way."""
         return [os.path.realpath(self.path)]
 
     def schema(self) -> None:
-        """A file has one."""
+        """Return None: a file has one schema."""
 
     def lock(self, number: int) -> bool:
         """Return True: lock files are used instead."""
@@ -174,12 +174,12 @@ class Database(Inserting):
         return bool(self.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,)))
 
     def version(self, table: str) -> str | None:
-        """The revision of the tables, as `table` has it; None where there is none yet."""
+        """Return the revision of the tables, as `table` has it; None where there is none yet."""
         found = self.query(f"SELECT version_num FROM {table}") if self.has_table(table) else []
         return found[0][0] if found else None
 
     def unavailable(self, error: sqlite3.Error) -> Unavailable:
-        """The error for a person: what is wrong with which file, and the way out."""
+        """Make the error: what is wrong with which file, and the way out."""
         return Unavailable(f"{self.path}: {explain(self.path, error)}")
 
     def _connect(self) -> sqlite3.Connection:
@@ -211,7 +211,7 @@ class Database(Inserting):
         return connection
 
     def _call(self, action: _Action, sql: str, parameters: Sequence[Any]) -> Any:
-        """One statement on a connection of this call alone."""
+        """Execute one statement on a connection of this call alone."""
         connection = self._connections.take()
         try:
             try:
@@ -279,15 +279,15 @@ class Transaction(Inserting):
         self._connection = connection
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        """Rows of one statement."""
+        """Read the rows of one statement."""
         return self._connection.execute(sql, parameters).fetchall()
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
-        """One statement; the cursor has `rowcount` and `lastrowid`."""
+        """Execute one statement; the cursor has `rowcount` and `lastrowid`."""
         return self._connection.execute(sql, parameters)
 
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
-        """One statement for many rows of parameters; returns how many rows changed."""
+        """Execute one statement for many rows of parameters; returns how many rows changed."""
         return self._connection.executemany(sql, rows).rowcount
 
     def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
@@ -299,7 +299,7 @@ class Transaction(Inserting):
         return list(range(last - len(rows) + 1, last + 1))
 
     def insert_unless_twins(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        """One by one is as quick here: nothing travels."""
+        """Insert the rows one by one, which is as fast without a server."""
         for row in rows:
             self.insert_unless_twin(sql, row)
 
@@ -353,7 +353,7 @@ class _Connection(sqlite3.Connection):
 
 
 def _files(path: str) -> _Files:
-    """The inodes of the database and of its write-ahead log; 0 for what isn't there or can't be looked at."""
+    """Return the inodes of the database and of its write-ahead log; 0 for what isn't there or can't be looked at."""
     return _inode(path), _inode(f"{path}-wal")
 
 

@@ -45,7 +45,7 @@ class Database:
         self._patience = seconds
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        """Rows of one statement."""
+        """Read the rows of one statement."""
         deadline = time.monotonic() + self._patience
         while True:
             before = self._look()
@@ -88,7 +88,7 @@ class Database:
         raise Unavailable(f"{self.path}: {explain(self.path, None)}")
 
     def many(self, values: Iterable[Any]) -> str:
-        """One parameter that stands for all of these values."""
+        """Make one parameter of all these values."""
         return json.dumps(list(values))
 
     def has_table(self, name: str) -> bool:
@@ -96,34 +96,34 @@ class Database:
         return bool(self.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,)))
 
     def version(self, table: str) -> str | None:
-        """The revision of the tables, as `table` has it; None where there is none yet."""
+        """Return the revision of the tables, as `table` has it; None where there is none yet."""
         found = self.query(f"SELECT version_num FROM {table}") if self.has_table(table) else []
         return found[0][0] if found else None
 
     def identity(self) -> list[str]:
-        """The file, without symbolic links on its way."""
+        """Return the file, without symbolic links on its way."""
         return [os.path.realpath(self.path)]
 
     def read_clock(self) -> None:
-        """The file has no clock but the host's."""
+        """Return None: the host's clock is used."""
 
     def schema(self) -> None:
-        """A file has one."""
+        """Return None: a file has one schema."""
 
     def lock(self, number: int) -> bool:
-        """A file has no such locks."""
+        """Return True: nothing is written."""
         raise NotImplementedError(number)
 
     def has_other_writers(self) -> bool:
-        """A file is one place."""
+        """Return False: a file is on one host."""
         return False
 
     def is_replaced(self) -> bool:
-        """Each statement opens what is there."""
+        """Return False: each statement opens the current file."""
         return False
 
     def close(self) -> None:
-        """Nothing is open between two statements."""
+        """Do nothing: no connection is open between two statements."""
 
 
 def _passes(error: sqlite3.Error) -> bool:

@@ -74,5 +74,5 @@ class GroupStatements:
         )
 
     def lock_groups(self, count: int) -> str:
-        """The statement that locks `count` groups, held or not; no other transaction ever sees a holder 0."""
+        """Write the statement that locks `count` groups, held or not; no other transaction sees a holder 0."""
         return self._lock.format(", ".join(["(?, 0)"] * count))

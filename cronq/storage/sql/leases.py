@@ -38,7 +38,7 @@ class LeaseStatements:
 
 
 def next_due(names: Names) -> str:
-    """The least `available_at` of jobs that wait for their time, served by the index `future`."""
+    """Return the least `available_at` of jobs that wait for their time, served by the index `future`."""
     if names.dialect.family != "mysql":
         return f"SELECT min(available_at) AS at FROM {names.jobs} WHERE {FUTURE_STATES}"
     # Each of these is one step into the index; over all three states at once it would read every entry.

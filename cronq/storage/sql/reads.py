@@ -143,7 +143,7 @@ def recent_ids(jobs: str, family: str) -> str:
 
 
 def lanes_of(jobs: str, states: str) -> str:
-    """The queues that have ended jobs in these states, by the index `counted`: a step for each."""
+    """Return the queues that have ended jobs in these states, by the index `counted`: a step for each."""
     ended = f"SELECT min(queue) FROM {jobs} WHERE finished_at IS NOT NULL AND state ="
     return (
         f"WITH RECURSIVE wanted(state) AS ({states}), lanes(state, queue) AS (SELECT state, ({ended} wanted.state)"
