@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cronq.commands import options as given
 from cronq.commands.fast_options import positive
-from cronq.errors import ConfigError, InvalidInput
+from cronq.errors import ConfigError, InvalidInput, NoQueue
 from cronq.times import from_datetime, iso, parse_duration, parse_when, to_datetime
 
 if TYPE_CHECKING:
@@ -95,11 +94,13 @@ def _definition(call: Invocation, name: str) -> Definition | None:
 
     if name in call.config.schedules:
         return read_one(call.config, name)
-    path = call.config.sqlite_path()
-    if _is_expression(name) or (path is not None and not Path(path).exists()):
+    if _is_expression(name):
         return None
-    with call.store() as store:
-        row = store.schedules.get(name)
+    try:
+        with call.store(reading=True) as store:
+            row = store.schedules.get(name)
+    except NoQueue:
+        return None
     return Definition.from_json(name, row.definition) if row else None
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cronq.commands import options as given
-from cronq.errors import InvalidInput
+from cronq.errors import InvalidInput, NoQueue
 from cronq.times import from_datetime, iso, parse_when, to_datetime
 
 if TYPE_CHECKING:
@@ -85,10 +85,8 @@ class _Past:
         self.definitions: dict[str, Definition] = {}
         self.durations: dict[str, timedelta] = {}
         self.installation = ""
-        path = call.config.sqlite_path()
-        if path is None or os.path.exists(path):  # noqa: PTH110 - as config/loader.py asks
-            with call.store() as store:
-                self._read(store)
+        with suppress(NoQueue), call.store(reading=True) as store:
+            self._read(store)
         self.definitions |= {one.name: one for one in read_all(call.config)}
 
     def _read(self, store: Store) -> None:

@@ -113,5 +113,3 @@ def _on_setting(line: int, name: str, value: str) -> Iterator[Note]:
         yield Note(line, f"{name}={value}: cronq mails no output")
     elif name == "RANDOM_DELAY":
         yield Note(line, f"RANDOM_DELAY={value} became jitter: the same delay each time, another one for each schedule")
-    elif name == "HOME":
-        yield Note(line, f"HOME={value}: the jobs have it in their environment, but start in the directory of cronq")

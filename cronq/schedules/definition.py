@@ -35,7 +35,7 @@ class Definition:
     every: float | None = None
     task: str
     args: Mapping[str, Any]
-    """The arguments by name; of a command `{"command": …}`, as its job has it."""
+    """The arguments by name; of a command `{"command": …, "cwd": …}`, as its job has them."""
     timezone: str = "UTC"
     queue: str | None = None
     priority: int | None = None
@@ -163,7 +163,7 @@ def unite(*groups: Iterable[Definition]) -> list[Definition]:
 
 
 def _made(name: str, values: dict[str, Any], timezone: str) -> Definition:
-    work = _work(name, values.pop("task", None), values.pop("command", None), values.pop("args", None))
+    work = _work(name, {key: values.pop(key) for key in ("task", "args", "command", "cwd") if key in values})
     definition = Definition(**{"name": name, "timezone": timezone, **values, **work})
     if "catch_up_window" not in values:
         definition = replace(definition, catch_up_window=_WINDOWS[definition.catch_up])
@@ -173,12 +173,14 @@ def _made(name: str, values: dict[str, Any], timezone: str) -> Definition:
     return definition
 
 
-def _work(name: str, task: str | None, command: Any, args: Any) -> dict[str, Any]:
-    if command is None:
-        return {"task": task or name, "args": args or {}}
-    if task is not None or args is not None:
+def _work(name: str, given: dict[str, Any]) -> dict[str, Any]:
+    if "command" not in given:
+        if "cwd" in given:
+            raise ConfigError("cwd: expected a command beside it, only a command has one")
+        return {"task": given.get("task", name), "args": given.get("args", {})}
+    if given.keys() & {"task", "args"}:
         raise ConfigError("command: expected either a command, or a task with its args; a command has its own")
-    return {"task": COMMAND_TASK, "args": {"command": command}}
+    return {"task": COMMAND_TASK, "args": given}
 
 
 def _contradictions(one: Definition) -> list[tuple[str, bool]]:
@@ -243,6 +245,12 @@ def _arguments(value: object) -> Any:
         raise ValueError(str(error)) from None
 
 
+def _directory(value: object) -> str:
+    if isinstance(value, str) and value.startswith("/") and "\0" not in value:
+        return value
+    raise ValueError
+
+
 def _table(value: object) -> dict[str, object]:
     if isinstance(value, dict):
         return value
@@ -257,6 +265,7 @@ KEYS: dict[str, Setting] = {
     "every": SETTINGS["time_limit"],
     "task": _NAME,
     "command": Setting(SETTINGS["notify_command"].expected, SETTINGS["notify_command"].check),
+    "cwd": Setting("the absolute path of a directory", _directory),
     "args": Setting("a table of arguments by name", _arguments, secret=True),
     "timezone": SETTINGS["timezone"],
     "queue": TASK["queue"],

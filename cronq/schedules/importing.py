@@ -86,6 +86,8 @@ class Import:
             "command": _command(job),
             "timezone": job.environment.get("CRON_TZ") or self._timezone,
         }
+        if job.environment.get("HOME", "").startswith("/"):
+            keys["cwd"] = job.environment["HOME"]
         delay = job.environment.get("RANDOM_DELAY", "0")
         if delay.isdecimal() and int(delay):
             keys["jitter"] = f"{int(delay)}m"

@@ -45,6 +45,7 @@ days = [1, 2]
 [schedules.backup]
 every = "15m"
 command = ["/usr/bin/rsync", "-a"]
+cwd = "/srv"
 """
 
 
@@ -70,13 +71,14 @@ def test_every_key_is_taken(both: list[Definition]) -> None:
     )
     assert report.rule().next_after(datetime(2026, 11, 1, tzinfo=UTC)) == datetime(2026, 12, 1, 7, 30, tzinfo=UTC)
     assert backup.every == 900
-    assert backup.job().args == '{"command":["/usr/bin/rsync","-a"]}'
+    assert backup.job().args == '{"command":["/usr/bin/rsync","-a"],"cwd":"/srv"}'
 
 
-def test_the_example_has_every_key_but_command_and_every() -> None:
+def test_the_example_has_every_key() -> None:
     import tomllib
 
-    assert set(tomllib.loads(EVERY_KEY)["schedules"]["report.daily"]) == set(KEYS) - {"command", "every"}
+    tables = tomllib.loads(EVERY_KEY)["schedules"]
+    assert {*tables["report.daily"], *tables["backup"]} == set(KEYS)
 
 
 def test_what_is_not_said_is_as_by_default() -> None:
@@ -141,6 +143,8 @@ def test_the_task_s_own_options_fill_what_the_schedule_leaves_open() -> None:
         ({"unique": True, "overlap": "allow"}, "schedules.report: unique", "expected a key"),
         ({"group": "g", "overlap": "queue"}, "schedules.report: group", "expected overlap"),
         ({"command": "true", "task": "x"}, "schedules.report: command", "expected either a command"),
+        ({"cwd": "/srv"}, "schedules.report: cwd", "expected a command beside it"),
+        ({"command": "true", "cwd": "srv"}, "schedules.report.cwd", "expected the absolute path"),
         ({"command": []}, "schedules.report.command", "expected a shell command"),
         ({"args": [1]}, "schedules.report.args", "expected a table of arguments"),
         ({"args": {"a": object()}}, "schedules.report.args", "expected a table of arguments"),

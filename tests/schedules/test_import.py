@@ -125,6 +125,11 @@ def test_the_command_does_what_cron_s_did(line: str, output: str) -> None:
     assert ran.stdout == output
 
 
+def test_a_home_is_the_directory_in_which_a_command_starts() -> None:
+    (table,) = tables("HOME=/srv/data\n@daily tidy\n").values()
+    assert (table["cwd"], table["command"][1]) == ("/srv/data", "HOME=/srv/data")
+
+
 def test_the_user_of_a_system_crontab_is_told() -> None:
     made = imported("17 * * * * root cd / && run-parts --report /etc/cron.hourly\n@daily www-data tidy\n", system=True)
     assert [(one.definition.name, one.job.user) for one in made.schedules] == [
