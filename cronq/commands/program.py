@@ -78,13 +78,15 @@ def program(word: str | None = None) -> typer.Typer:
 
 def _global_options(  # noqa: PLR0913 - there are as many
     *,
-    config: Annotated[str | None, typer.Option("--config", metavar="FILE", help="The config file.")] = None,
-    db: Annotated[str | None, typer.Option("--db", metavar="URL", help="The database, over the config.")] = None,
-    log_file: Annotated[
-        str | None, typer.Option("--log-file", metavar="FILE", help="Log into this file, over the config.")
+    config: Annotated[str | None, typer.Option("--config", metavar="FILE", help="Configuration file.")] = None,
+    db: Annotated[
+        str | None, typer.Option("--db", metavar="URL", help="Database URL; overrides the configuration.")
     ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    log_file: Annotated[
+        str | None, typer.Option("--log-file", metavar="FILE", help="Log file; overrides the configuration.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print more.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[bool, typer.Option("--version", "-V", help="Print the version.")] = False,
 ) -> None:

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from cronq.execution.settling import Settling
     from cronq.store import Store
 
-_CUT_OFF = "executor died: SIGKILL (its runner could not renew the lease: the database was away for too long)"
+_CUT_OFF = "job process killed: SIGKILL (its runner could not renew the lease: the database was away for too long)"
 _FENCED = Outcome("crashed", 0, 0, "interrupted", error=Failure("ExecutorDied", _CUT_OFF), signal="SIGKILL")
 _STRAY = Outcome(
     "crashed",
     0,
     0,
     "interrupted",
-    error=Failure("ExecutorDied", "executor died: its runner knows nothing of this attempt"),
+    error=Failure("ExecutorDied", "job process lost: its runner knows nothing of this attempt"),
 )
 _LOST = Outcome("crashed", 0, 0, "interrupted", error=Failure("LeaseLost", "another runner took the job over"))
 

@@ -412,13 +412,13 @@ def crashed(status: int) -> Outcome:
     """Make the outcome of an attempt whose process died with this wait status."""
     if os.WIFSIGNALED(status):
         name = signal_name(os.WTERMSIG(status))
-        return Outcome("crashed", 0, 0, error=Failure("ExecutorDied", f"executor died: {name}"), signal=name)
+        return Outcome("crashed", 0, 0, error=Failure("ExecutorDied", f"job process killed: {name}"), signal=name)
     code = os.WEXITSTATUS(status)
     if code == child_side.LOST_DESCRIPTORS:
-        how = "the task closed the executor's own descriptors"
+        how = "the task closed descriptors that cronq needs"
     else:
         how = f"exit status {code} in the middle of the task"
-    return Outcome("crashed", 0, 0, error=Failure("ExecutorDied", f"executor died: {how}"), exit_status=code)
+    return Outcome("crashed", 0, 0, error=Failure("ExecutorDied", f"job process ended: {how}"), exit_status=code)
 
 
 def _has_exited(pid: int) -> bool:

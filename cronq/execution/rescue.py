@@ -34,9 +34,9 @@ _MOST_DOUBT = 30 * SECOND
 
 _RESCUER = ".rescue"
 
-_KILLED = "executor died: SIGKILL (its runner {worker} was killed)"
-_REBOOTED = "executor died: the machine was restarted"
-_UNKNOWN = "executor died: the lease of its runner {worker} ended"
+_KILLED = "job process killed: SIGKILL (its runner {worker} was killed)"
+_REBOOTED = "job process killed: the machine was restarted"
+_UNKNOWN = "job process lost: the lease of its runner {worker} ended"
 
 
 class Rescuer:

@@ -1,7 +1,7 @@
 """Declares schedules: what a host says becomes rows, where it differs from what that host said before.
 
 A host that says the same as before changes nothing, so that of two deploys the later one holds, and a
-host with the older code overwrites nobody.
+host with the older code overwrites no newer one.
 """
 
 from __future__ import annotations

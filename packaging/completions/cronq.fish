@@ -12,11 +12,11 @@ function __cronq_ask
     cronq $options ls --limit 500 2>/dev/null | cut -f$argv[1] | sort -u
 end
 
-complete -c cronq -l config -r -d 'The config file.'
-complete -c cronq -l db -x -d 'The database, over the config.'
-complete -c cronq -l log-file -r -d 'Log into this file, over the config.'
-complete -c cronq -l verbose -s v -d 'Say more.'
-complete -c cronq -l quiet -s q -d 'Say nothing but errors.'
+complete -c cronq -l config -r -d 'Configuration file.'
+complete -c cronq -l db -x -d 'Database URL; overrides the configuration.'
+complete -c cronq -l log-file -r -d 'Log file; overrides the configuration.'
+complete -c cronq -l verbose -s v -d 'Print more.'
+complete -c cronq -l quiet -s q -d 'Print only errors.'
 complete -c cronq -l debug -d 'Show the traceback of an error.'
 complete -c cronq -l version -s V -d 'Print the version.'
 complete -c cronq -n __fish_use_subcommand -f -a enqueue -d 'Put a job on the queue; prints its id.'

@@ -27,8 +27,8 @@ from tests.integration.running import Queue
         ("kill -SEGV $$", "retrying", 1, "the command died of SIGSEGV"),
         ("kill -KILL $$", "retrying", 1, "the command died of SIGKILL"),
         ("kill -TERM $$", "retrying", 1, "the command died of SIGTERM"),
-        ("kill -9 $PPID", "retrying", 1, "executor died: SIGKILL"),
-        ("kill -9 0", "retrying", 1, "executor died: SIGKILL"),
+        ("kill -9 $PPID", "retrying", 1, "job process killed: SIGKILL"),
+        ("kill -9 0", "retrying", 1, "job process killed: SIGKILL"),
     ],
 )
 def test_how_it_ends_is_what_becomes_of_the_job(

@@ -31,7 +31,7 @@ def test_a_dead_child_costs_one_attempt(queue: Queue) -> None:
     row, attempt = queue.row(job), queue.attempt(job)
     assert (row["state"], row["attempt"], row["crashes"], row["outcome"]) == ("retrying", 1, 1, "crashed")
     assert (attempt["error_class"], attempt["signal"]) == ("ExecutorDied", "SIGKILL")
-    assert attempt["error_message"] == "executor died: SIGKILL"
+    assert attempt["error_message"] == "job process killed: SIGKILL"
     assert queue.state(after) == "finished"
 
 
@@ -49,7 +49,7 @@ def test_a_dead_runners_jobs_run_again_at_once(queue: Queue, both: bool) -> None
     queue.run_silently()
     row, attempt = queue.row(job), queue.attempt(job)
     assert (row["state"], row["attempt"], row["crashes"]) == ("finished", 2, 1)
-    assert attempt["error_message"].startswith("executor died: SIGKILL (its runner ")
+    assert attempt["error_message"].startswith("job process killed: SIGKILL (its runner ")
     assert (attempt["number"], attempt["outcome"], attempt["signal"]) == (1, "crashed", "SIGKILL")
     assert attempt["finished_at"] - attempt["started_at"] < 20e6
     assert (queue.state(waiting), queue.row(waiting)["attempt"]) == ("finished", 1)
@@ -81,7 +81,7 @@ def test_what_the_command_of_a_dead_runner_left_is_killed_before_it_runs_again(q
     assert queue.left_running() == []
     assert queue.state(job) == "failed"
     assert ran.stderr.count("\n") == 1
-    assert " failed for good after 1 of 1 attempts: ExecutorDied: executor died" in ran.stderr
+    assert " failed for good after 1 of 1 attempts: ExecutorDied: job process killed" in ran.stderr
 
 
 def test_on_crash_fail_means_once(queue: Queue) -> None:
@@ -297,7 +297,7 @@ def test_where_nothing_is_known_of_a_runner_its_lease_decides(queue: Queue) -> N
     queue.sql("UPDATE cronq_jobs SET lease_until = 2 WHERE id = ?", job)
     queue.run_silently()
     assert queue.state(job) == "finished"
-    assert queue.attempt(job)["error_message"] == "executor died: the lease of its runner elsewhere-1 ended"
+    assert queue.attempt(job)["error_message"] == "job process lost: the lease of its runner elsewhere-1 ended"
     assert queue.row(job)["crashes"] == 0
 
 
@@ -314,7 +314,7 @@ def test_after_a_reboot_the_pid_of_another_is_no_sign_of_life(queue: Queue) -> N
     alive_file.write_text(f"{os.getpid()} {words[1]} another-boot\n")
     queue.run_silently()
     assert queue.state(job) == "finished"
-    assert queue.attempt(job)["error_message"] == "executor died: the machine was restarted"
+    assert queue.attempt(job)["error_message"] == "job process killed: the machine was restarted"
     assert queue.row(job)["crashes"] == 0
 
 

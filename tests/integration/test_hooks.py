@@ -111,7 +111,7 @@ def test_a_hook_that_dies_is_a_crash_of_that_attempt(queue: Queue) -> None:
     queue.tasks("@queue.before_job\ndef hook(job):\n    if job.key == 'dies': os._exit(4)\n")
     job, after = queue.put("nothing", key="dies"), queue.put("nothing")
     queue.run_silently("--jobs", 1)
-    assert queue.row(job)["error_message"] == "executor died: exit status 4 in the middle of the task"
+    assert queue.row(job)["error_message"] == "job process ended: exit status 4 in the middle of the task"
     assert queue.state(after) == "finished"
 
 

@@ -31,10 +31,10 @@ GUARDED = sys.version_info[:2] == (3, 12) or sys.version_info >= (3, 14)
 
 CASES = {
     "ends the process as if all were well": Case(
-        "os._exit(0)", "retrying", "crashed", "executor died: exit status 0 in the middle of the task"
+        "os._exit(0)", "retrying", "crashed", "job process ended: exit status 0 in the middle of the task"
     ),
     "ends the process": Case(
-        "os._exit(3)", "retrying", "crashed", "executor died: exit status 3 in the middle of the task"
+        "os._exit(3)", "retrying", "crashed", "job process ended: exit status 3 in the middle of the task"
     ),
     "sys.exit()": Case("sys.exit()", "retrying", "error", ""),
     "sys.exit with a text": Case("sys.exit('no such shop')", "retrying", "error", "no such shop"),
@@ -44,16 +44,16 @@ CASES = {
     "closes its streams": Case("sys.stdout.close(); sys.stderr.close(); sys.stdin.close()", "finished", "success"),
     "replaces its streams": Case("sys.stdout = sys.stderr = None", "finished", "success"),
     "redirects its output": Case("os.dup2(os.pipe()[1], 1); print('lost')", "finished", "success"),
-    "segfault": Case("__import__('ctypes').string_at(0)", "retrying", "crashed", "executor died: SIGSEGV"),
-    "abort": Case("os.abort()", "retrying", "crashed", "executor died: SIGABRT"),
-    "kills itself": Case("os.kill(os.getpid(), signal.SIGKILL)", "retrying", "crashed", "executor died: SIGKILL"),
-    "kills its group": Case("os.killpg(0, signal.SIGKILL)", "retrying", "crashed", "executor died: SIGKILL"),
+    "segfault": Case("__import__('ctypes').string_at(0)", "retrying", "crashed", "job process killed: SIGSEGV"),
+    "abort": Case("os.abort()", "retrying", "crashed", "job process killed: SIGABRT"),
+    "kills itself": Case("os.kill(os.getpid(), signal.SIGKILL)", "retrying", "crashed", "job process killed: SIGKILL"),
+    "kills its group": Case("os.killpg(0, signal.SIGKILL)", "retrying", "crashed", "job process killed: SIGKILL"),
     "terminates itself": Case("os.kill(os.getpid(), signal.SIGTERM)", "finished", "success"),
     "deep recursion": Case("def deep(): deep()\n    deep()", "retrying", "error", "maximum recursion depth exceeded.*"),
     "deep recursion with no limit": Case(
         "sys.setrecursionlimit(1 << 30)\n    deep = lambda n: [n].sort(key=deep)\n    deep(1)",
         "retrying",
-        *(("error", "(maximum recursion|Stack overflow).*") if GUARDED else ("crashed", "executor died: SIGSEGV")),
+        *(("error", "(maximum recursion|Stack overflow).*") if GUARDED else ("crashed", "job process killed: SIGSEGV")),
     ),
     "a nested result": Case(
         "deep = []\n    for _ in range(100_000): deep = [deep]\n    return deep",
@@ -412,7 +412,7 @@ def test_a_daemon_does_not_pass_for_its_runner(queue: Queue) -> None:
     wait_until_dead(int(executor))
     queue.run_silently()
     assert queue.state(job) == "finished"
-    assert queue.attempt(job)["error_message"].startswith("executor died: SIGKILL")
+    assert queue.attempt(job)["error_message"].startswith("job process killed: SIGKILL")
 
 
 @pytest.mark.parametrize("handler", ["signal.SIG_IGN", "signal.SIG_DFL", "lambda *_: None"])

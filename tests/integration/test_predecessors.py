@@ -267,7 +267,7 @@ def test_background_queue_a_dead_job_is_processing_for_ever(queue: Queue) -> Non
     queue.run_silently()
     assert queue.state(job) == "retrying"
     queue.make_due(job)
-    assert "executor died: SIGKILL" in queue.run().stderr
+    assert "job process killed: SIGKILL" in queue.run().stderr
     assert queue.state(job) == "failed"
 
 
@@ -280,7 +280,7 @@ def test_leptir_a_crash_loses_the_task_without_a_trace(queue: Queue) -> None:
     kill_in_the_middle(queue, job)
     assert [row["id"] for row in queue.rows()] == [job]
     queue.run_silently()
-    assert queue.attempt(job)["error_message"].startswith("executor died: SIGKILL")
+    assert queue.attempt(job)["error_message"].startswith("job process killed: SIGKILL")
 
 
 def test_leptir_the_time_limit_does_not_interrupt(queue: Queue) -> None:

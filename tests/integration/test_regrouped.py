@@ -77,7 +77,7 @@ def test_a_rescue_ends_the_first_attempt_before_the_second(queue: Queue, hiding:
     queue.run_silently()
     assert not alive(first)
     assert queue.state(job) == "finished"
-    assert queue.attempt(job)["error_message"].startswith("executor died: SIGKILL (its runner ")
+    assert queue.attempt(job)["error_message"].startswith("job process killed: SIGKILL (its runner ")
     assert "two" not in queue.recorded()
     assert queue.left_running() == []
 

@@ -90,7 +90,7 @@ def test_ended_begun_and_untouched(store: Store, config: Config) -> None:
     assert [stored(store, job_id).attempt for job_id in ids] == [1, 1, 0]
     (attempt,) = store.jobs.attempts(ids[1])
     assert attempt.error is not None
-    assert attempt.error.message.startswith("executor died: SIGKILL")
+    assert attempt.error.message.startswith("job process killed: SIGKILL")
     assert (attempt.outcome, attempt.signal, stored(store, ids[1]).crashes) == ("crashed", "SIGKILL", 1)
     assert left(config) == []
 
@@ -123,7 +123,7 @@ def test_a_rescuer_that_dies_costs_no_explanation(store: Store, config: Config) 
     assert len(rescue(store, config)) == 1
     (attempt,) = store.jobs.attempts(job)
     assert attempt.error is not None
-    assert attempt.error.message.startswith("executor died: the lease of its runner")
+    assert attempt.error.message.startswith("job process lost: the lease of its runner")
     assert (stored(store, job).state, stored(store, job).attempt) == ("ready", 1)
 
 
@@ -190,7 +190,7 @@ def test_after_a_reboot_all_may_have_begun(store: Store, config: Config) -> None
     assert len(rescue(store, config)) == 2
     (attempt,) = store.jobs.attempts(ids[0])
     assert attempt.error is not None
-    assert attempt.error.message == "executor died: the machine was restarted"
+    assert attempt.error.message == "job process killed: the machine was restarted"
     assert [job.id for job in claim(store)] == ids
 
 

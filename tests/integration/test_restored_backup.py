@@ -38,7 +38,7 @@ def test_a_job_that_runs_in_a_backup_only_is_rescued(queue: Queue) -> None:
     wait_until(lambda: all(queue.state(one) == "finished" for one in (job, *behind)), what="they are done again")
     assert worker.poll() is None
     assert queue.row(job)["crashes"] == 1
-    assert queue.attempt(job)["error_message"] == "executor died: its runner knows nothing of this attempt"
+    assert queue.attempt(job)["error_message"] == "job process lost: its runner knows nothing of this attempt"
     assert sorted(queue.recorded()).count("ended second") == 2
     assert queue.settled()
 

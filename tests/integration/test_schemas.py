@@ -74,7 +74,7 @@ def test_each_schema_has_its_locks_and_journals(project: Project, url: str) -> N
     assert second.returncode == 0
     assert project.cronq("run", *two).status == 0
     ran = project.cronq("run", *one)
-    assert "executor died: SIGKILL" in project.cronq("show", *one, "1").stdout, ran
+    assert "job process killed: SIGKILL" in project.cronq("show", *one, "1").stdout, ran
     assert "finished" in project.cronq("show", *two, "1").stdout
 
 

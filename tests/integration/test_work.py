@@ -299,7 +299,7 @@ def test_a_worker_that_was_killed_is_replaced_at_once_by_its_neighbour(tasks: Qu
     assert time.monotonic() - killed < 5
     finish(tasks)
     wait_until(lambda: tasks.state(job) == "finished")
-    assert tasks.attempt(job)["error_message"].startswith("executor died: SIGKILL")
+    assert tasks.attempt(job)["error_message"].startswith("job process killed: SIGKILL")
     assert tasks.attempts(behind) == []
     assert heir.poll() is None
     wait_until(lambda: str(victim.pid) not in str(tasks.sql("SELECT pid FROM cronq_workers")))

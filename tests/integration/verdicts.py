@@ -9,9 +9,9 @@ from itertools import pairwise
 from tests.integration.running import Queue
 from tests.integration.storm import Execution
 
-KILLED = "executor died: SIGKILL"
+KILLED = "job process killed: SIGKILL"
 CUT_OFF = "could not renew the lease"
-LEASE_ENDED = "executor died: the lease of its runner"
+LEASE_ENDED = "job process lost: the lease of its runner"
 
 
 def nothing_is_lost_or_stuck(queue: Queue, expected: dict[int, str]) -> None:
