@@ -32,7 +32,7 @@ def when() -> str:
 """
 
 
-def rows(project: Project, sql: str) -> list[tuple[object, ...]]:
+def rows(project: Project, sql: str) -> list[tuple[Any, ...]]:
     with sqlite3.connect(project.database) as connection:
         return connection.execute(sql).fetchall()
 
@@ -174,3 +174,24 @@ def test_a_transport_wakes_others_for_what_a_run_with_a_filter_fires(project: Pr
             client, _ = server.accept()
             assert client.recv(32) == b"1\n"
             client.close()
+
+
+def test_a_worker_wakes_for_each_due_time(project: Project) -> None:
+    project.write("cronq.toml", CONFIG + EVERY_SECOND.replace('"1s"', '"2s"'))
+    with project.start("work", "--poll", "10m") as worker:
+        try:
+            wait_until(lambda: len(ended(project)) > 2, seconds=60, what="three due times were fired and run")
+        finally:
+            worker.terminate()
+            worker.communicate()
+    late = rows(project, "SELECT max(late) FROM cronq_fires WHERE outcome = 'enqueued'")
+    assert late[0][0] < 30_000_000
+
+
+def ended(project: Project) -> list[tuple[Any, ...]]:
+    if not project.database.exists():
+        return []
+    try:
+        return rows(project, "SELECT id FROM cronq_jobs WHERE state = 'finished' AND schedule = 'tick'")
+    except sqlite3.OperationalError:  # no tables yet, or locked
+        return []

@@ -77,6 +77,15 @@ HOT = {
     "reads.lately_took": (("q1", 9, 1000), ["cronq_jobs_counted (state=? AND queue=? AND finished_at>?"]),
     "reads.lately_tried": ((1000, 9), []),
     "reads.newest": ((), []),
+    "schedules.next_due": ((), ["cronq_schedules_due"]),
+    "schedules.due": ((9, 500), ["cronq_schedules_due (due_at<?"]),
+    "schedules.advance": ((1, 1, 1, "v", "s", 1, "{}", None), ["sqlite_autoindex_cronq_schedules_1 (name=?"]),
+    "schedules.mark_job": (("s", "t", 1), ["USING INTEGER PRIMARY KEY (rowid=?"]),
+    "schedules.unfinished_in_group": (("g",), ["cronq_jobs_group (job_group=? AND state=?"]),
+    "schedules.ledger": (("s", 1, 2, 10), ["sqlite_autoindex_cronq_fires_1 (schedule=? AND fire_at>? AND fire_at<?"]),
+    "schedules.latest_jobs": (("s", 10), ["sqlite_autoindex_cronq_fires_1 (schedule=?"]),
+    "schedules.fire_of_job": ((1,), ["cronq_fires_job (job_id=?"]),
+    "schedules.figures": ((9,), ["sqlite_autoindex_cronq_fires_1 (schedule=?"]),
 }
 
 
