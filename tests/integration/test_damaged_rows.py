@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.contract.test_damage import SHOWN
 from tests.integration.running import Queue
 
@@ -57,3 +59,15 @@ def test_such_a_job_alone_fails(queue: Queue) -> None:
 
 def _damage(queue: Queue, job: int, column: str, value: Any) -> None:
     queue.sql(f"UPDATE cronq_jobs SET {column} = ? WHERE id = ?", value, job)
+
+
+@pytest.mark.parametrize("column", ["args", "task", "queue", "job_key", "event"])
+def test_a_text_that_is_not_utf8_hides_no_other_job(queue: Queue, column: str) -> None:
+    damaged, healthy = queue.put("nothing"), queue.put("record", {"word": "done"})
+    queue.sql(f"UPDATE cronq_jobs SET {column} = CAST(X'7BFF' AS TEXT) WHERE id = ?", damaged)
+    for command in ("ls", f"show {damaged}", "run", f"why {damaged}"):
+        ran = queue.project.cronq(*command.split())
+        assert ran.status == 0, (command, ran)
+    assert queue.recorded() == ["done"]
+    assert queue.sql("SELECT state FROM cronq_jobs WHERE id = ?", healthy) == [("finished",)]
+    assert "\\xff" in queue.project.cronq("show", str(damaged)).stdout

@@ -34,6 +34,8 @@ _MINIMUM = (3, 35, 0)
 _LOOK = 1.0
 """Seconds between two checks whether the file is still the open one."""
 
+_UNDECODABLE = "Could not decode to UTF-8"  # in the driver's error, which has no code
+
 _GONE = -1
 _NO_FILES = (0, 0)
 
@@ -78,6 +80,7 @@ class Database(Inserting):
         self._files = _NO_FILES
         self._look_at = 0.0
         self._overwritten = False
+        self._text: Any = str  # the quick one, until a text is met that was damaged
 
     def set_patience(self, seconds: float) -> None:
         """Set for how long a statement is tried again."""
@@ -204,7 +207,7 @@ class Database(Inserting):
         connection.lock, connection.pid = self._lock, os.getpid()
         # Not its log: SQLite opens that with the first statement, and until then another process may remove it.
         self._files = connection.files = (_inode(self.path), 0)
-        connection.path = self.path
+        connection.path, connection.text_factory = self.path, self._text
         _require_one_name(self.path)
         setting = f"PRAGMA synchronous = {self._synchronous}"
         self._patiently(lambda: self._locked(sqlite3.Connection.execute, connection, setting, ()))
@@ -231,6 +234,7 @@ class Database(Inserting):
 
     def _locked(self, action: _Action, connection: _Connection, sql: str, parameters: Sequence[Any]) -> Any:
         with self._lock:
+            connection.text_factory = self._text
             return action(connection, sql, parameters)
 
     def _patiently(self, attempt: Callable[[], Any]) -> Any:
@@ -239,10 +243,19 @@ class Database(Inserting):
             try:
                 return attempt()
             except sqlite3.Error as error:
+                if _UNDECODABLE in str(error) and self._text is str:
+                    self._read_damaged_text()
+                    continue
                 if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _BUSY:
                     raise self._translated(error) from error
                 waiting = waiting or self._waiting(error)
                 waiting.pause()
+
+    def _read_damaged_text(self) -> None:
+        """From now on, what isn't UTF-8 in a text is spelt out; else one such row would hide all others."""
+        self._text = _readable
+        for connection in self._idle:
+            connection.text_factory = _readable
 
     def _translated(self, error: sqlite3.Error) -> Exception:
         if isinstance(error, sqlite3.IntegrityError):
@@ -350,6 +363,10 @@ class _Connection(sqlite3.Connection):
             self.close()
         elif self.pid:
             self.leave()
+
+
+def _readable(text: bytes) -> str:
+    return text.decode("utf-8", "backslashreplace")
 
 
 def _files(path: str) -> _Files:
