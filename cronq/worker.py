@@ -52,7 +52,7 @@ _CHECKS = 2.0
 _KILLED = Failure("Killed", "killed by SIGUSR1 to its worker")
 
 
-class Stay(NamedTuple):
+class WorkerLimits(NamedTuple):
     """When a worker ends, and how often it polls without a wake-up. None stands for no limit."""
 
     plan: Plan = Plan()
@@ -74,23 +74,23 @@ class Worker:
         registry: Registry,
         config: Config,
         *,
-        stay: Stay,
+        limits: WorkerLimits,
         service: ServiceManager,
         report: Report | None = None,
     ) -> None:
         self.signals = WorkerSignals()
         self._store = store
         self._config = config
-        self._stay = stay
+        self._limits = limits
         self._service = service
-        presence = Presence(store, config, kind="work", queues=" ".join(stay.plan.wanted.queues))
+        presence = Presence(store, config, kind="work", queues=" ".join(limits.plan.wanted.queues))
         self._name = presence.worker
         children = PoolConfig(config, registry, Policies(config, registry), store.clock, presence.worker)
-        self._pool = Pool(stay.plan.children or config.jobs, children)
+        self._pool = Pool(limits.plan.children or config.jobs, children)
         self._engine = Engine(store, registry, config, presence=presence, pool=self._pool, report=report)
-        self._engine.stopping.grace = stay.grace
+        self._engine.stopping.grace = limits.grace
         self._engine.heartbeat = self._heartbeat
-        self._source = DueJobs(store, self._engine, stay.plan, poll=stay.poll)
+        self._source = DueJobs(store, self._engine, limits.plan, poll=limits.poll)
         self._wake_ups: WakeUps | None = None
         self._known_as = self._state
         self._worked_at = self._source.started
@@ -143,7 +143,7 @@ class Worker:
         if self.signals.finish:
             self._engine.stop()
         if self._engine.stopping.signals:
-            self._engine.stop(self._stay.grace)
+            self._engine.stop(self._limits.grace)
         if self.signals.take_kill():
             self._kill_running()
         if self.signals.rest != self._source.paused:
@@ -184,7 +184,7 @@ class Worker:
         self._service.alive()
         if state == "ending":
             self._service.ending(afresh=self.signals.afresh)
-        self._service.status(f"{state}, {self._pool.assigned} jobs in hand, {self.summary.ended} done")
+        self._service.status(f"{state}, {self._pool.assigned} jobs assigned, {self.summary.ended} done")
 
     # Between its jobs
 
@@ -213,7 +213,7 @@ class Worker:
             self._engine.upkeep.do(self._name)
 
     def _check_memory(self) -> None:
-        limit = self._stay.memory
+        limit = self._limits.memory
         if limit is None or self._engine.stopping.asked:
             return
         taken = self._memory()
@@ -225,7 +225,7 @@ class Worker:
 
     def is_over(self) -> bool:
         """Tell whether a limit is reached or it was told to stop."""
-        idle = self._stay.idle
+        idle = self._limits.idle
         return self._source.exhausted or (idle is not None and time.monotonic() >= self._worked_at + idle)
 
     def pause(self) -> float:
@@ -237,15 +237,15 @@ class Worker:
         return tuple(source.fd for source in self._wake_ups or ()) if self._has_room() else ()
 
     def _next_times(self) -> Iterator[float]:
-        look, plan = self._engine.look, self._stay.plan
+        look, plan = self._engine.look, self._limits.plan
         yield from (self._engine.next_appointment, self._checks_at, self._look_twice_at)
         if not self._source.paused:
             yield look.at
         for due in (look.due, self._engine.upkeep.schedules_due):
             if due is not None:
                 yield time.monotonic() + (due - self._store.clock.now()) / SECOND
-        if self._stay.idle is not None:
-            yield self._worked_at + self._stay.idle
+        if self._limits.idle is not None:
+            yield self._worked_at + self._limits.idle
         if plan.seconds is not None:
             yield self._source.started + plan.seconds
         if self._service.interval is not None:
@@ -274,7 +274,7 @@ class Worker:
         self._service.alive()
         signals = self._engine.stopping.signals
         if self.signals.finish or signals:
-            self._engine.stop(self._stay.grace if signals else math.inf)
+            self._engine.stop(self._limits.grace if signals else math.inf)
         self._engine.stopping.kill_when_over()
 
     def _is_back(self) -> bool:

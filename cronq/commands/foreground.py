@@ -36,7 +36,7 @@ _GIVEN_UP = 130
 def _exec(context: typer.Context, id_: given.JobId) -> int:
     """Run one job in the foreground, with this terminal.
 
-    For breakpoint() and for looking at what a job does. The outcome is stored as usual; there is no
+    For debuggers, and for seeing what a job does. The outcome is stored as usual; there is no
     time limit. A job that isn't due is made due, a failed one gets a new number of attempts. Ctrl-C, or
     quit in the debugger, gives the job back without spending an attempt.
     """

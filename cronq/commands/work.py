@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from cronq.commands import Invocation
     from cronq.render.progress import Report
-    from cronq.worker import Stay, Worker
+    from cronq.worker import Worker, WorkerLimits
 
 VALUES = {
     **FILTER_VALUES,
@@ -39,11 +39,11 @@ class WorkOptions(FilterOptions):
         self.poll: str | None = None
         self.grace: str | None = None
 
-    def stay(self) -> Stay:
+    def limits(self) -> WorkerLimits:
         """Convert the options. Raises InvalidInput naming the option."""
         from cronq.model.selection import Filter
         from cronq.runner import Plan
-        from cronq.worker import Stay
+        from cronq.worker import WorkerLimits
 
         plan = Plan(
             self.filter() or Filter(),
@@ -51,9 +51,9 @@ class WorkOptions(FilterOptions):
             positive(self.max_jobs, what="--max-jobs"),
             _seconds(self.max_time, "--max-time"),
         )
-        usual = Stay()
+        usual = WorkerLimits()
         poll, grace = _seconds(self.poll, "--poll"), _seconds(self.grace, "--grace")
-        return Stay(
+        return WorkerLimits(
             plan,
             memory=_bytes(self.max_memory, "--max-memory"),
             idle=_seconds(self.idle_exit, "--idle-exit"),
@@ -75,18 +75,18 @@ def execute(invocation: Invocation, options: WorkOptions) -> int:
     from cronq.system import first_process
 
     first_process.go_on_below()
-    stay = options.stay()
+    limits = options.limits()
     require_owner(invocation.config, "work")
     invocation.start_logging(warnings=not invocation.quiet)
     report = Report()
-    worker = _work(invocation, stay, report)
+    worker = _work(invocation, limits, report)
     report.done(worker.summary, verbose=invocation.verbose)
     if worker.signals.afresh:
         _start_afresh()
     return 0
 
 
-def _work(invocation: Invocation, stay: Stay, report: Report) -> Worker:
+def _work(invocation: Invocation, limits: WorkerLimits, report: Report) -> Worker:
     from cronq.config.environment import service_manager
     from cronq.schedules.scheduler import Scheduler
     from cronq.system.systemd import ServiceManager
@@ -94,7 +94,7 @@ def _work(invocation: Invocation, stay: Stay, report: Report) -> Worker:
 
     with invocation.cronq(with_tasks=True) as queue:
         service = ServiceManager(*service_manager())
-        worker = Worker(queue.store, queue.registry, invocation.config, stay=stay, service=service, report=report)
+        worker = Worker(queue.store, queue.registry, invocation.config, limits=limits, service=service, report=report)
         worker.schedule_by(Scheduler(queue.store, invocation.config, queue.definitions))
         worker.work()
     return worker

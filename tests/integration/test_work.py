@@ -407,7 +407,7 @@ def test_a_service_manager_is_told_how_it_does(tasks: Queue, tmp_path_factory: p
     with Manager(place) as manager:
         worker = tasks.work(*NEVER, env={"NOTIFY_SOCKET": str(place), "WATCHDOG_USEC": "400000"})
         manager.wait_for("READY=1")
-        manager.wait_for("STATUS=running, 0 jobs in hand, 0 done")
+        manager.wait_for("STATUS=running, 0 jobs assigned, 0 done")
         manager.wait_for("WATCHDOG=1")
         manager.told.append("and again")
         manager.wait_for("WATCHDOG=1")
