@@ -69,7 +69,7 @@ def _facts(job: Job, screen: Screen, ages: Ages) -> Table:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    shown = [("does", short_work(job)), *facts(job, ages.ago)[1:]]
+    shown = [("does", short_work(job)), *facts(job, ages.both)[1:]]
     for label, value in shown:
         if value and label not in _IN_THE_HEADING:
             told = ages.until(job.available_at) if label == "due" and job.available_at > ages.now else value

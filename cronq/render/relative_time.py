@@ -48,6 +48,12 @@ class Ages(NamedTuple):
             return self._exactly(when)
         return f"{span(self._since(when))} ago"
 
+    def both(self, when: datetime | None) -> str:
+        """`2026-11-28 03:12:04 (3m ago)`: the time by this host's clock and its age; empty if it isn't known."""
+        if when is None or self.exact:
+            return self._exactly(when)
+        return f"{local_time(when)} ({self.ago(when)})"
+
     def until(self, when: datetime) -> str:
         """Write `in 3m`, or `now` if it is due."""
         if self.exact:

@@ -11,6 +11,7 @@ import typer
 from cronq import cli
 from cronq.commands import MODULES, PURPOSES, health, metrics, run
 from cronq.commands.program import program
+from cronq.config.settings import BY_DOTTED_KEY
 from tests.cli.documents import every_command
 from tests.project import ROOT, Project
 
@@ -145,3 +146,8 @@ def test_help_goes_to_stdout(project: Project, words: tuple[str, ...]) -> None:
     assert (ran.status, ran.stderr) == (0, "")
     assert "Example:" in ran.stdout
     assert "Exit status:" in ran.stdout
+
+
+def test_every_variable_of_the_environment_is_documented() -> None:
+    wanted = {f"CRONQ_{key.upper().replace('.', '_')}" for key in BY_DOTTED_KEY} | {"CRONQ_CONFIG", "CRONQ_DEBUG"}
+    assert set(re.findall(r"`(CRONQ_\w+)(?:=1)?`", chapter("Environment"))) == wanted

@@ -94,6 +94,12 @@ def test_times_are_ages_or_this_hosts_or_utc(project: Project) -> None:
     assert "2099-01-02T03:04:05Z" in on_terminal(project, "ls", "--utc", columns=140)
 
 
+def test_show_has_the_time_beside_the_age(project: Project) -> None:
+    job = project.enqueue("say", "text=x")
+    shown = on_terminal(project, "show", job, columns=140)
+    assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \(\d\S* ago\)", shown), shown
+
+
 def test_queues_whose_jobs_nothing_starts_are_told_on_a_terminal(project: Project) -> None:
     project.enqueue("say", "text=x")
     project.enqueue("say", "text=x", "--queue", "mail")
