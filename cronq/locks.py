@@ -74,7 +74,7 @@ class RunLock:
     def __init__(self, config: Config, purpose: str = "run", filters: str = "", queues: str = "") -> None:
         self._queues = queues
         self.before = ""
-        """What the run before wrote into the lock file, once the lock is taken; cronq.run_history reads it."""
+        """The lock file's content from the last run, once the lock is taken; cronq.run_history reads it."""
         chosen = f"-{_digest(filters)}" if filters else ""
         self.path = f"{_folder(config)}/{purpose}-{_digest(config.identity())}{chosen}.lock"
         self.acquired = False
@@ -93,7 +93,7 @@ class RunLock:
         return self
 
     def end(self, status: int, error: str = "") -> str:
-        """Say how the run ended, and why where it could not do its work; returns what the lock file has now."""
+        """Write into the lock file how the run ended, and its error; returns the new content."""
         text = f"{self._began}{time.time_ns() // 1000} {status}\n{self._queues}\n{error}\n"
         _write(self._fd, self.path, text)
         return text
@@ -115,9 +115,9 @@ class RunLock:
 
 
 def is_declared(config: Config) -> bool:
-    """Whether this host has declared the schedules of this configuration within the last hour, or has none to declare.
+    """Tell whether this host has declared the configuration's schedules within the last hour, or has none.
 
-    Those in the code of an app are not looked at: it is asked for them once an hour.
+    Those in the code of an app are not considered: the app is imported for them once an hour.
     """
     said = _said(config)
     try:
@@ -140,7 +140,7 @@ def note_declared(config: Config) -> None:
 
 
 def _said(config: Config) -> str | None:
-    """What an idle run can see of what this host declares; empty for nothing, None where runs declare nothing."""
+    """Return this host's declarations, as far as an idle run reads them; empty for none, None if runs declare none."""
     if config.declare == "sync":
         return None
     if not (config.schedules or config.app):
@@ -275,7 +275,7 @@ class DeadWorker:
 
 
 def require_one_schema(config: Config, schema: str) -> None:
-    """Refuse another schema than the one whose queue has its locks and journals here. Raises ConfigError."""
+    """Raise ConfigError if the locks and journals here belong to a queue in another schema."""
     path = f"{_folder(config)}/{_digest(config.identity())}.schema"
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

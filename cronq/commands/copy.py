@@ -1,4 +1,4 @@
-"""`cronq copy`: bring a queue into another database."""
+"""`cronq copy`: copy a queue into another database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`cronq exec`: one job in the foreground."""
+"""`cronq exec`: run one job in the foreground."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _exec(context: typer.Context, id_: given.JobId) -> int:
 
 
 def _prepare(store: Store, job: Job) -> None:
-    """Make the job ready, without waking those who would start it."""
+    """Make the job ready without waking workers."""
     if job.queue in store.jobs.paused():
         raise TryLater(f"job {job.id} can't start now: queue {job.queue} is paused (cronq resume {job.queue})")
     if job.state in _STARTED_ANYWAY:

@@ -61,7 +61,7 @@ def _print(name: str) -> None:
 
 
 def _text(name: str) -> str:
-    """A file as it was packed with this module, or as it lies in a working copy. Raises ConfigError."""
+    """Read a file from the package, or from a working copy. Raises ConfigError."""
     packed = Path(deploy.__file__).parent / "packaging"
     for place in (packed, Path(deploy.__file__).parents[2] / "packaging"):
         path = place / name

@@ -105,7 +105,7 @@ def _print_pages(pages: Sequence[_Page], *, now: datetime, utc: bool) -> None:
 
 
 def _by_hand(page: _Page) -> Iterable[str]:
-    """List the users' changes of the job."""
+    """List users' changes of the job."""
     from cronq.render.text import time
 
     for action in page.actions:

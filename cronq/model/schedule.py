@@ -1,4 +1,4 @@
-"""A schedule as it is stored, and what is decided about its due times. Instants are UTC."""
+"""Define a stored schedule, and the decisions on its due times. Instants are UTC."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class StoredSchedule(NamedTuple):
     paused_by: str | None
     reason: str | None
     alerted_at: int | None = None
-    """Since when people know that it had no success for too long."""
+    """When a notice was sent that it had no success for too long."""
 
     def is_paused(self, instant: int) -> bool:
         """Tell whether due times of this instant are skipped."""
@@ -40,7 +40,7 @@ class StoredSchedule(NamedTuple):
 
 
 class Timing(NamedTuple):
-    """What a decision, a declaration or a person's word makes of a schedule's times."""
+    """A schedule's times after a decision, a declaration or a command."""
 
     next_at: int | None
     due_at: int | None
@@ -75,7 +75,7 @@ class Decided(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What one look decides about one schedule."""
+    """The decision of one look on one schedule."""
 
     timing: Timing
     due: tuple[Due, ...] = ()
@@ -88,7 +88,7 @@ class Decision(NamedTuple):
 
 
 class Declaration(NamedTuple):
-    """What one host says about one schedule."""
+    """One host's declaration of one schedule."""
 
     host: str
     name: str

@@ -29,7 +29,7 @@ def settlement(job: Claimed, outcome: Outcome, policies: Policies, chance: Calla
 
 
 def frees_group(job: Claimed, outcome: Outcome, policies: Policies) -> bool:
-    """Tell whether the job's group goes on after this outcome: its child knows it before it is written."""
+    """Tell whether the group's next job may run after this outcome; the child decides it before it is written."""
     following = settlement(job, outcome, policies, lambda: 0.0)
     return following.next.state in _ENDED and not following.hold_group
 

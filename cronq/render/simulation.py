@@ -1,4 +1,4 @@
-"""A simulation of schedules, as tables for people and as lines for scripts."""
+"""Show a simulation of schedules as tables or as lines."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def lines(simulated: Simulation) -> Iterator[str]:
 
 
 def show(simulated: Simulation) -> None:
-    """Print the same as tables."""
+    """Print a simulation as tables."""
     from cronq.render.console import Screen
 
     screen = Screen()

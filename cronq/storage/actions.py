@@ -1,4 +1,4 @@
-"""Who paused, cancelled, retried or killed what by hand, and when: rows that go with their jobs."""
+"""Record which user paused, cancelled, retried or killed what, and when; the rows are deleted with their jobs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LONGEST = 255
 
 
 class Action(NamedTuple):
-    """One thing that was done by hand."""
+    """One change by a user."""
 
     verb: str
     """`paused`, `resumed`, `cancelled`, `retried` or `killed`."""
@@ -25,29 +25,29 @@ class Action(NamedTuple):
 
 
 class Actions:
-    """Recorded in the transaction that does what they tell of."""
+    """The rows of users' changes, recorded in the transaction of each change."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._sql = tables.sql
 
     def on_jobs(self, tx: Transaction, verb: str, ids: Sequence[int], reason: str | None = None) -> None:
-        """Record what this user does to jobs."""
+        """Record a change of jobs by this user."""
         if ids:
             what = (verb, self._tables.clock.now(), _who(), reason)
             tx.execute(self._sql.actions.on_jobs, (*what, self._tables.unprepared.many(sorted(ids))))
 
     def on_queue(self, tx: Transaction, verb: str, queue: str) -> None:
-        """Record what this user does to a queue, in the place of what was done to it before."""
+        """Record a change of a queue by this user, replacing the last one."""
         tx.execute(self._sql.actions.forget_queue, (queue,))
         tx.execute(self._sql.actions.on_queue, (queue, verb, self._tables.clock.now(), _who(), None))
 
     def of_job(self, job_id: int) -> list[Action]:
-        """What was done to a job, oldest first."""
+        """Read the changes of a job, oldest first."""
         return [Action._make(row) for row in self._tables.query(self._sql.actions.of_job, (job_id,))]
 
     def of_paused(self) -> dict[str, Action]:
-        """Who paused each paused queue; none of those that an older cronq paused."""
+        """Read which user paused each paused queue, except those that an older cronq paused."""
         return {row[0]: Action._make(row[1:]) for row in self._tables.query(self._sql.actions.of_paused)}
 
 

@@ -1,4 +1,4 @@
-"""The condition and the order with which jobs are selected, as SQL."""
+"""Write the SQL condition and order of a selection of jobs."""
 
 from __future__ import annotations
 

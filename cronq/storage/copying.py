@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from cronq.storage.tables import Tables
 
 MARK = "copy in progress"
-"""Stands among the paused queues of the target; no queue can have this name."""
+"""The row among the target's paused queues that marks a copy; no queue can have this name."""
 
 _TEMPORARY = 0
 """When queues were paused that are paused in the target only until the copy is complete."""
 
 _BATCH = 500
 _LEFT_OUT = frozenset({"jobs", "attempts", "paused", "workers", "leases", "tails", "declarations", "runs", "schema"})
-"""Tables that are copied in another way, or that tell of the hosts and workers of one database."""
+"""Tables that are copied in another way, or that belong to the hosts and workers of one database."""
 
 
 class Counts(NamedTuple):
-    """How much a queue holds, to compare two of them."""
+    """The numbers of rows of a queue, to compare two queues."""
 
     jobs: list[tuple[str, str, int]]
     attempts: int
@@ -51,9 +51,9 @@ class Copier:
         }
 
     def copy(self, copied: Callable[[int], None]) -> Counts:
-        """Copy everything; `copied` is told of the number of jobs after each batch. Returns what both hold now.
+        """Copy everything; calls `copied` with the number of jobs after each batch. Returns the counts of both.
 
-        Raises InvalidInput where the target has jobs of its own, TryLater where the source has changed.
+        Raises InvalidInput if the target has jobs of its own, TryLater if the source has changed.
         """
         self._begin()
         last = 0
@@ -78,7 +78,7 @@ class Copier:
         self._target.open().transact(self._mark)
 
     def _mark(self, tx: Transaction) -> None:
-        """Pause everything in the target: what is paused in the source for good, the rest for a while."""
+        """Pause all queues in the target: those paused in the source for good, the others until the end."""
         found = self._source.query(f"SELECT queue, paused_at FROM {self._name(self._source, 'paused')}")
         pauses: dict[str, int] = {row[0]: row[1] for row in found}
         for name in [MARK, *sorted(pauses)]:
@@ -112,7 +112,7 @@ class Copier:
     # Jobs and their attempts
 
     def _copy_jobs(self, batch: Sequence[Row], *, after: int) -> None:
-        """Bring the jobs of a batch, and no others in the range of their ids, into the target."""
+        """Replace the target's jobs in the id range of a batch by those of the batch."""
         ids = [row[self._place("jobs", "id")] for row in batch]
         there = self._rows(self._target, "jobs", "id > ? AND id <= ?", (after, ids[-1]))
         attempts = self._attempts(self._source, ids)

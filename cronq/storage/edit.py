@@ -30,7 +30,7 @@ EDITABLE = UNFINISHED - {State.RUNNING}
 
 
 class Editor:
-    """Edits jobs. Workers are woken, because an edit may make a job due, or move it to a queue that they serve."""
+    """Edits jobs, and wakes workers: an edit may make a job due, or move it to a queue that they serve."""
 
     def __init__(self, tables: Tables, groups: Groups, wake: Wake) -> None:
         self._tables = tables

@@ -1,7 +1,7 @@
-"""How runs ended: the last one of each host and filter.
+"""Record how the last run of each host and filter ended.
 
-A run that found nothing to do only says so in its lock file, because that is read and written anyway:
-1,440 more writes a day would tell nothing. A run that failed, or had something to do, is a row.
+A run without due jobs records its end only in its lock file, which it writes anyway: 1,440 more writes
+a day would be useless. A run that failed, or had something to do, writes a row.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from cronq.storage.tables import Tables
 
 _IN_ORDER = (0, 1, 130)
-"""Exit statuses of a run that did its work: 1 says that jobs failed (`--fail`), 130 that it was interrupted."""
+"""Exit statuses of a run that isn't broken: 1 means that jobs failed (`--fail`), 130 that it was interrupted."""
 
 _LONGEST_FILTER = 255
 _LONGEST_ERROR = 2000
 
 
 class RunEnd(NamedTuple):
-    """How a run ended; times are instants."""
+    """The end of a run; times are instants."""
 
     host: str
     queues: str
@@ -54,7 +54,7 @@ class RunLog:
         self._sql = tables.sql.runs
 
     def record(self, run: LastRun) -> None:
-        """Write how a run of this host ended, in the place of the one before."""
+        """Write how a run of this host ended, replacing the last one."""
         error = run.error[:_LONGEST_ERROR] if run.error else None
         row = (run.started_at, run.ended_at, run.status, error, os.uname().nodename, run.queues[:_LONGEST_FILTER])
         database = self._tables.open()

@@ -1,4 +1,4 @@
-"""A container's first process: it reaps what others leave, passes signals on, and ends as its only child does."""
+"""Act as a container's first process: reap orphans, pass signals on, and end with the child's status."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PASSED_ON = (
     signal.SIGCONT,
 )
 _FROM_THE_KERNEL = 0x80
-"""The sender of a terminal's Ctrl-C, which the child has got itself; a second one would mean something else."""
+"""The sender of a terminal's Ctrl-C, which reaches the child, too; passing it on would count as a second one."""
 
 
 def go_on_below() -> None:
