@@ -7,11 +7,13 @@ host with the older code overwrites no newer one.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from cronq.errors import ConfigError
 from cronq.model.schedule import EVERY_HOST, Declaration, StoredSchedule, Timing
 from cronq.schedules.deciding import Planner
-from cronq.schedules.definition import Definition
+from cronq.schedules.definition import Definition, hash_of
 from cronq.schedules.firing import Firing, is_outdated
 from cronq.storage.declarations import is_fresh
 from cronq.system.log import log
@@ -47,8 +49,6 @@ class Declaring:
         """
         now = self._store.tell_time()
         said, fresh = self._declarations.of(self._host), self._fresh_hashes(now)
-        if not (definitions or said or fresh):
-            return []
         there = {schedule.name: schedule for schedule in self._schedules.all()}
         changed = [
             one.name
@@ -61,7 +61,8 @@ class Declaring:
         self._declarations.withdraw(self._host, gone)
         self._declarations.withdraw_others(self._host) if self._for_all else self._declarations.withdraw_all(EVERY_HOST)
         seen = [one.seen_at for one in said.values() if one.name in names]
-        if anew or changed or gone or min(seen, default=0) < now - HOUR // 2:
+        forgotten = [one for one in there.values() if one.next_at is not None and one.name not in {*fresh, *names}]
+        if anew or changed or gone or forgotten or min(seen, default=now) < now - HOUR // 2:
             self._declarations.see(self._host, sorted(names), now)
             changed += self._keep(now)
         return changed
@@ -137,8 +138,9 @@ class Declaring:
     def _recompute(self, schedule: StoredSchedule) -> None:
         if schedule.next_at is None or schedule.last_at is None:
             return
-        definition = Definition.from_json(schedule.name, schedule.definition)
-        self._schedules.set_times(schedule, self._planner(definition, schedule).timing(schedule.last_at))
+        with suppress(ConfigError):  # a newer cronq wrote it, or this host doesn't know its zone
+            definition = Definition.from_json(schedule.name, schedule.definition)
+            self._schedules.set_times(schedule, self._planner(definition, schedule).timing(schedule.last_at))
 
 
 def _stands_alone(definition: Definition, stored: StoredSchedule | None, fresh: dict[str, set[str]]) -> bool:
@@ -147,6 +149,4 @@ def _stands_alone(definition: Definition, stored: StoredSchedule | None, fresh: 
         return False
     if stored.next_at is None and definition.enabled:
         return True
-    return stored.definition != definition.json and Definition.from_json(
-        stored.name, stored.definition
-    ).hash not in fresh.get(definition.name, set())
+    return stored.definition != definition.json and hash_of(stored.definition) not in fresh.get(definition.name, set())

@@ -245,8 +245,7 @@ class Schedules:
 
     def prune(self, *, before: int) -> int:
         """Delete decisions older than an instant, but for the newest of each schedule; returns how many."""
-        names = [row[0] for row in self._tables.query(self._sql.schedules.recorded_schedules)]
-        return sum(self._prune(name, before) for name in names)
+        return sum(self._prune(schedule.name, before) for schedule in self.all())
 
     def _prune(self, name: str, before: int) -> int:
         kept = self._tables.query(self._sql.schedules.nth_newest, (name, KEPT_AT_LEAST - 1))

@@ -190,3 +190,22 @@ def test_a_host_that_says_the_same_writes_nothing(
     monkeypatch.setattr(database, "execute", lambda sql, *_: said.append(sql))
     Declaring(store, Firing(store), source="cronq.toml").declare([schedule(f"s{number}") for number in range(20)])
     assert said == []
+
+
+def test_a_host_that_declares_nothing_takes_the_due_times_of_hosts_that_are_gone(
+    store: Store, clock: ManualClock
+) -> None:
+    declare(store, OLD, host="web1")
+    clock.advance("25h")
+    assert declare(store, host="web2") == ["nightly"]
+    assert following(store) == ""
+
+
+def test_a_definition_that_cannot_be_read_here_keeps_no_host_from_declaring(store: Store, clock: ManualClock) -> None:
+    declare(store, OLD, host="web1")
+    declare(store, schedule("newer"), host="web2")
+    sql = "UPDATE cronq_schedules SET definition = ?, tz_version = '1999a' WHERE name = 'newer'"
+    store._tables.open().execute(sql, ('{"colour":"red","task":"t"}',))
+    clock.advance("1h")
+    assert declare(store, OLD, host="web1", anew=True) == []
+    assert declare(store, schedule("newer"), host="web2", anew=True) == ["newer"]

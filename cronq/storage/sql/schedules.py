@@ -87,7 +87,6 @@ class ScheduleStatements:
             f" FROM {names.schedules} s ORDER BY s.name"
         )
         # Served by the primary key, a step for each schedule.
-        self.recorded_schedules = f"SELECT DISTINCT schedule FROM {names.fires}"
         self.nth_newest = f"SELECT fire_at FROM {names.fires} WHERE schedule = ? ORDER BY fire_at DESC LIMIT 1 OFFSET ?"
         self.prune_ledger = f"DELETE FROM {names.fires} WHERE schedule = ? AND fire_at < ?"
         self.forget_ledger = f"DELETE FROM {names.fires} WHERE schedule = ?"
