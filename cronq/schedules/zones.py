@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zoneinfo
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -51,7 +51,8 @@ class Zone:
     def __init__(self, name: str) -> None:
         self.name = name
         try:
-            self._info = zoneinfo.ZoneInfo(name)
+            # UTC is there also on a host that has no time zones, as small containers.
+            self._info: tzinfo = UTC if name == "UTC" else zoneinfo.ZoneInfo(name)
         except (LookupError, ValueError, OSError):
             raise ConfigError(f"timezone {name!r}: {_expected(name)}") from None
 
@@ -88,7 +89,8 @@ class Zone:
 
     def changes(self, after: datetime, until: datetime) -> Iterator[Change]:
         """The changes after the one instant and up to the other, oldest first."""
-        for year in range(after.year, min(until.year, _LAST_YEAR) + 1):
+        years = range(after.year, min(until.year, _LAST_YEAR) + 1)
+        for year in years if self._info is not UTC else ():
             for change in _changes_in(self._info, year):
                 if after < change.at <= until:
                     yield change
@@ -118,7 +120,7 @@ def tzdata_version() -> str:
 
 
 @lru_cache(maxsize=4096)
-def _changes_in(info: zoneinfo.ZoneInfo, year: int) -> tuple[Change, ...]:
+def _changes_in(info: tzinfo, year: int) -> tuple[Change, ...]:
     found = []
     here, end = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
     while here < end:
@@ -130,7 +132,7 @@ def _changes_in(info: zoneinfo.ZoneInfo, year: int) -> tuple[Change, ...]:
     return tuple(found)
 
 
-def _first_change(info: zoneinfo.ZoneInfo, after: datetime, until: datetime) -> Change | None:
+def _first_change(info: tzinfo, after: datetime, until: datetime) -> Change | None:
     """The change after the one instant and up to the other, found by halving; both are full seconds."""
     before = _offset(info, after)
     if _offset(info, until) == before:
@@ -144,7 +146,7 @@ def _first_change(info: zoneinfo.ZoneInfo, after: datetime, until: datetime) -> 
     return Change(until, before, _offset(info, until))
 
 
-def _offset(info: zoneinfo.ZoneInfo, instant: datetime) -> timedelta:
+def _offset(info: tzinfo, instant: datetime) -> timedelta:
     return _known(instant.astimezone(info).utcoffset())
 
 

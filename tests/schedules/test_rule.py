@@ -268,3 +268,21 @@ def test_the_version_of_tzdata_looks_like_one() -> None:
 def test_words() -> None:
     assert cron("30 2 * * *").words() == "At 02:30 every day, Europe/Prague"
     assert Rule.parse(every=900).words() == "Every 15m"
+
+
+def test_a_host_without_time_zones_knows_utc() -> None:
+    code = (
+        "from datetime import UTC, datetime\n"
+        "from cronq.schedules.rule import Rule\n"
+        "for rule in (Rule.parse(['30 2 * * *']), Rule.parse(every=60)):\n"
+        "    print(rule.next_after(datetime(2026, 1, 1, tzinfo=UTC)))\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONTZPATH": "/nowhere"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout == "2026-01-01 02:30:00+00:00\n2026-01-01 00:01:00+00:00\n"

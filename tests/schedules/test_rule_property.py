@@ -187,7 +187,7 @@ def agree(cron: Cron, change: tuple[str, str], share: float, tick: timedelta) ->
 
 
 @pytest.mark.slow
-@settings(max_examples=1500, deadline=None, derandomize=True)
+@settings(max_examples=2000, deadline=None, derandomize=True)
 @given(crons(ON_THE_MINUTE), st.sampled_from(CHANGES), st.floats(0, 1))
 def test_each_minute(cron: Cron, change: tuple[str, str], share: float) -> None:
     agree(cron, change, share, timedelta(minutes=1))
