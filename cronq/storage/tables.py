@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cronq.errors import ConfigError, NoQueue
+import os
+
+from cronq.errors import ConfigError, NoQueue, Unavailable
 from cronq.storage.drivers.opening import may_write, open_database, require_sight
 from cronq.storage.schema_version import is_current
 from cronq.storage.sql.statements import Statements
@@ -81,12 +83,19 @@ class Tables:
         path = self.config.sqlite_path()
         if path is not None:
             require_sight(path)
+            self._require_folder(path)
         if self.unprepared.version(f"{self.config.table_prefix}schema") is None:
             message = f"no queue at {self.config.safe_database()} yet: the first `cronq enqueue` makes it"
             raise NoQueue(message)
         if path is not None and not may_write(path):
             message = f"{path}: its tables are of an older cronq: `cronq update-schema` by its owner updates them"
             raise ConfigError(message)
+
+    def _require_folder(self, path: str) -> None:
+        folder = os.path.dirname(path)  # noqa: PTH120 - pathlib costs 10 ms
+        if self.config.origins["database"] != "default" and not os.path.isdir(folder):  # noqa: PTH112
+            message = f"{path}: the directory {folder} does not exist"
+            raise Unavailable(message)
 
     def _prepare(self) -> Database:
         if not self.prepared:

@@ -189,6 +189,7 @@ def shell(project: Project, line: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_misspelt_variable_is_told_and_the_command_goes_on(project: Project) -> None:
+    project.done("update-schema")
     ran = project.cronq("ls", env={"CRONQ_DATABSE": "sqlite:///x.db"})
     said = "cronq: CRONQ_DATABSE in the environment is ignored, did you mean CRONQ_DATABASE?\n"
     assert (ran.status, ran.stderr) == (0, said)

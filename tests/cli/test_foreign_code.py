@@ -53,7 +53,7 @@ def test_one_s_own_config_in_a_directory_that_others_write(command: tuple[str, .
 def test_a_named_config_with_a_module_that_others_may_have_put_beside_it(
     command: tuple[str, ...], spied: Project
 ) -> None:
-    spied.done("--config", "cronq.toml", "ls")
+    spied.done("--config", "cronq.toml", "update-schema")
     spied.enqueue("--", "true")
     spied.directory.chmod(0o1777)
     ran = spied.cronq("--config", "cronq.toml", *command)

@@ -42,7 +42,7 @@ def test_keys_choose_pause_and_retry(busy: Project) -> None:
         terminal.wait_for("queue mail")
         terminal.press("p")
         terminal.wait_for("queue mail is paused")
-        assert busy.done("status").endswith("paused: mail")
+        assert "paused: mail, by " in busy.done("status")
         terminal.press("p")
         terminal.wait_for("queue mail goes on")
         terminal.press("s")
@@ -64,6 +64,7 @@ def test_keys_choose_pause_and_retry(busy: Project) -> None:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
 def test_the_terminal_is_restored_whatever_ends_it(project: Project, number: signal.Signals, status: int) -> None:
+    project.done("update-schema")
     with Terminal(project, "top", columns=80, rows=24) as terminal:
         terminal.wait_for("r retry failed")
         assert terminal.attributes() != terminal.before

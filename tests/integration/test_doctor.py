@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from cronq.errors import ConfigError
 from cronq.locks import RunLock
 from cronq.model.job import COMMAND_TASK, NewJob
 from cronq.model.selection import Selection
-from cronq.monitoring.doctor import configuration, cron, disk, jobs, locks, notifications, transports, workers
+from cronq.monitoring.doctor import configuration, cron, disk, jobs, locks, notifications, owners, transports, workers
 from cronq.monitoring.doctor import database as tables
 from cronq.monitoring.doctor.checks import CHECKS, examine, examine_patient
 from cronq.monitoring.doctor.context import Installation, Places
@@ -280,6 +281,51 @@ def last_run_began(config: Config, seconds: float) -> None:
     """As if the last run had taken its lock then."""
     with RunLock(config) as lock:
         Path(lock.path).write_text(f"1 {Clock().now() - round(seconds * SECOND)}\n")
+
+
+def test_workers_count_only_for_the_queues_that_they_take(config: Config, store: Store) -> None:
+    store.workers.register(Registration("w1", "work", "h", 1, "mail", __version__))
+    store.enqueue([NewJob("t", queue="mail")])
+    assert bad(cron.last_call, config) == []
+    store.enqueue([NewJob("t", queue="reports")])
+    assert bad(cron.last_call, config) == [
+        "problem: no run has begun on this host yet, and jobs are due in queues, which no worker takes: reports"
+    ]
+    store.admin.pause("reports")
+    assert bad(cron.last_call, config) == []
+
+
+def test_the_users_of_crontabs_and_units_own_the_database(
+    config: Config, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.prepare()
+    monkeypatch.setattr(config, "file", "/srv/shop/cronq.toml")
+    places = {name: tmp_path / name for name in ("cron_files", "crontabs", "units")}
+    for place in places.values():
+        place.mkdir()
+    me, path = pwd.getpwuid(os.geteuid()).pw_name, config.sqlite_path()
+    (places["cron_files"] / "cronq").write_text(f"CRONQ_CONFIG=/srv/shop/cronq.toml\n* * * * * {me} cronq run\n")
+    (places["units"] / "cronq-run.service").write_text(f"Environment=CRONQ_CONFIG=/srv/shop/cronq.toml\nUser={me}\n")
+    assert bad(owners.callers, config, **places) == []
+    (places["units"] / "cronq-run.service").write_text("Environment=CRONQ_CONFIG=/srv/shop/cronq.toml\nUser=ann\n")
+    (places["crontabs"] / "bob").write_text("*/5 * * * * cronq --config /srv/shop/cronq.toml run\n")
+    (places["crontabs"] / "eve").write_text("* * * * * cronq --config /home/eve/cronq.toml run\n")
+    assert bad(owners.callers, config, **places) == [
+        f"problem: the crontab of bob calls cronq as bob, but {path} belongs to {me}: its runs end with 78",
+        f"problem: {places['units']}/cronq-run.service calls cronq as ann, but {path} belongs to {me}:"
+        " its runs end with 78",
+    ]
+
+
+def test_cron_that_runs_another_users_queue_is_told(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a configuration, each user has a queue of their own."""
+    monkeypatch.setitem(config.origins, "database", "default")
+    (tmp_path / "cronq").write_text("* * * * * cronq : cronq run; /usr/bin/cronq run\n")
+    none = tmp_path / "none"
+    [found] = bad(owners.callers, config, cron_files=tmp_path, crontabs=none, units=none)
+    assert found.startswith(f"problem: {tmp_path}/cronq calls cronq as cronq, who has another queue")
 
 
 def test_cron_that_does_not_call(config: Config, store: Store, tmp_path: Path) -> None:

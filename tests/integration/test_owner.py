@@ -220,3 +220,17 @@ def test_what_only_reads_makes_no_queue(queue: Queue) -> None:
     said = f"cronq: no queue at sqlite:///{queue.project.database} yet: the first `cronq enqueue` makes it\n"
     assert all_as_other(queue, verbs) == [Ran(1, "", said)] * len(verbs)
     assert files(queue) == before
+
+
+def test_root_brings_another_users_tables_up_to_date_and_leaves_nothing_of_its_own(queue: Queue) -> None:
+    job = queue.command("true")
+    queue.sql("DROP TABLE cronq_actions")
+    queue.sql("UPDATE cronq_schema SET version_num = '0008'")
+    queue.app.close()
+    shutil.rmtree(queue.directory / "cronq.db.locks", ignore_errors=True)
+    give_away(queue)
+    config = ("--config", str(queue.directory / "cronq.toml"))
+    assert queue.project.cronq(*config, "ls").status == 0
+    assert {owner for path, owner in files(queue).items() if "cronq.db" in path.name or "locks" in str(path)} == {OTHER}
+    assert all_as_other(queue, [("update-schema",), ("run",)])[1] == Ran(0, "", "")
+    assert queue.state(job) == "finished"

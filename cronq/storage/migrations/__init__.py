@@ -93,10 +93,22 @@ def _alone_on_this_host(config: Config) -> Iterator[None]:
     from filelock import Timeout
 
     try:
-        with guard(config, "schema", timeout=_PATIENCE):
+        with guard(config, "schema", timeout=_PATIENCE) as lock:
+            _leave_to_owner(config, lock.lock_file)
             yield
     except Timeout:
         raise _too_long() from None
+
+
+def _leave_to_owner(config: Config, lock_file: str) -> None:
+    """Give what root makes beside another user's SQLite file to that user, who couldn't open it."""
+    path = config.sqlite_path()
+    if os.geteuid() or path is None or not Path(path).exists():
+        return
+    owner = Path(path).stat()
+    for place in (lock_file, config.lock_dir):
+        if Path(place).stat().st_uid == 0:
+            os.chown(place, owner.st_uid, owner.st_gid)
 
 
 @contextmanager
