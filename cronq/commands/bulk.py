@@ -11,7 +11,7 @@ import typer
 
 from cronq.commands import options as given
 from cronq.model.job import UNFINISHED
-from cronq.model.selection import Selection, has_patterns
+from cronq.model.selection import Filter, Selection, has_patterns
 from cronq.storage.admin import BATCH
 
 if TYPE_CHECKING:
@@ -178,8 +178,9 @@ def hint(call: Invocation, store: Store, meant: Selection) -> bool:
     told = False
     for what, names, known in (("queue", meant.queues, store.jobs.queues), ("task", meant.tasks, store.jobs.tasks)):
         present = known() if names else []
-        for name in names:
-            if name not in present and not has_patterns([name]):
+        patterns = what == "queue" and has_patterns(names)
+        for name in () if patterns and Filter(names).admitted(present) else names:
+            if name not in present:
                 complain(f"no job has the {what} {name!r}{given.suggestion(name, present)}")
                 told = True
     return told

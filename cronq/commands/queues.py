@@ -145,7 +145,10 @@ def _chosen(queues: Sequence[str] | None, present: Iterable[str]) -> list[str]:
         return sorted(present)
     if has_patterns(queues):
         named = [queue for queue in queues if not has_patterns([queue])]
-        return Filter(tuple(queues)).admitted({*map(_name, named), *present})
+        found = Filter(tuple(queues)).admitted({*map(_name, named), *present})
+        if not found:
+            raise InvalidInput(f"QUEUE: no queue matches {' '.join(map(repr, queues))}")
+        return found
     return [_name(queue) for queue in dict.fromkeys(queues)]
 
 

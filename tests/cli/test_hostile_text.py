@@ -95,6 +95,10 @@ LOOKS = [
     ("ls", "--task", WORKER), ("enqueue", WORKER), ("enqueue", "say", WORKER), ("pause", WORKER), ("ls", WORKER),
     ("reload-workers", WORKER), ("--debug", "--config", WORKER.replace("\n", ""), "ls"), (WORKER,),
     ("show", 2, "--output"), ("tail", 2),
+    ("show", 1, 2, "last"), ("why", 1, 2), ("wait", 1, 2), ("wait", 1, 2, "--json"), ("ls", "--local"),
+    ("ls", "--sort", WORKER), ("ls", "--search", WORKER, "--json"), ("ls", "--since", WORKER), ("drain", WORKER),
+    ("exec", 1), ("edit", 1, "--priority", 5), ("edit", 9, "--queue", WORKER), ("retry", "--copy", 2, "--dry-run"),
+    ("copy", "--to", WORKER), ("completion", WORKER), ("help", WORKER), ("ls", "--" + WORKER), (),
 ]  # fmt: skip
 RAW = {("show", 2, "--output"), ("tail", 2)}
 """In a file or a pipe they are the bytes that the job wrote."""

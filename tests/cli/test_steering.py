@@ -34,6 +34,8 @@ def test_pause_and_resume_take_patterns_and_all(queues: Project) -> None:
     assert fits("pause.json", queues.done("pause", "--all", "--json"))["queues"] == ["mail-a", "mail-b", "reports"]
     assert queues.done("resume", "--all").split() == ["mail-a", "mail-b", "reports"]
     assert paused(queues) == []
+    assert queues.cronq("pause", "nothing*").stderr == "cronq: QUEUE: no queue matches 'nothing*'\n"
+    assert queues.cronq("ls", "--queue", "nothing*").stderr == "cronq: no job has the queue 'nothing*'\n"
     for words in (("pause",), ("pause", "--all", "reports"), ("resume",)):
         assert queues.cronq(*words).status == 64
 
