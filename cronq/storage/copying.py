@@ -26,7 +26,7 @@ _TEMPORARY = 0
 """When queues were paused that are paused in the target only until the copy is complete."""
 
 _BATCH = 500
-_LEFT_OUT = frozenset({"jobs", "attempts", "paused", "workers", "leases", "tails", "declarations", "runs", "schema"})
+_LEFT_OUT = frozenset({"paused", "workers", "leases", "tails", "declarations", "runs", "schema"})
 """Tables that are copied in another way, or that belong to the hosts and workers of one database."""
 
 
@@ -63,7 +63,7 @@ class Copier:
             copied(len(batch))
         self._copy_the_rest()
         counts = self._verified()
-        self._end(last)
+        self._end()
         return counts
 
     # The beginning and the end
@@ -85,15 +85,18 @@ class Copier:
             tx.execute(self._target.sql.admin.resume, (name,))
             tx.execute(self._target.sql.admin.pause, (name, pauses.get(name, _TEMPORARY)))
 
-    def _end(self, last: int) -> None:
+    def _end(self) -> None:
         if self._target.sql.dialect.family == "postgresql":  # its sequences don't learn of ids that were given
-            for table in ("jobs", "attempts"):
+            for table in (table for table in self._copied() if "id" in self._tables[table]):
                 name = self._name(self._target, table)
                 newest = f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), (SELECT max(id) FROM {name}))"
-                if last and self._target.query(f"SELECT 1 FROM {name} LIMIT 1"):
+                if self._target.query(f"SELECT 1 FROM {name} LIMIT 1"):
                     self._target.open().transact(partial(_query, newest))
         sql = f"DELETE FROM {self._name(self._target, 'paused')} WHERE paused_at = ?"
         self._target.open().transact(lambda tx: tx.execute(sql, (_TEMPORARY,)))
+
+    def _copied(self) -> list[str]:
+        return [table for table in self._tables if table not in _LEFT_OUT]
 
     def _verified(self) -> Counts:
         there, here = self._counts(self._target), self._counts(self._source)
@@ -139,8 +142,8 @@ class Copier:
 
     def _copy_the_rest(self) -> None:
         """Groups, incidents, schedules and the like: small tables, replaced as a whole."""
-        for table in self._tables:
-            if table not in _LEFT_OUT:
+        for table in self._copied():
+            if table not in ("jobs", "attempts"):
                 rows = self._source.query(f"SELECT {self._columns(table)} FROM {self._name(self._source, table)}")
                 self._target.open().transact(partial(self._replace_table, table, rows))
 
