@@ -84,12 +84,12 @@ def execute(invocation: Invocation, options: HealthOptions) -> int:
         raise InvalidInput("--timeout: expected more than 0 s")
     try:
         with deadline(seconds):
-            census = take(invocation.config)
+            stats = take(invocation.config)
     except DeadlineExceeded:
         raise Unavailable(f"no answer from the database within {seconds:g}s") from None
-    if census is None:
+    if stats is None:
         return _tell(Answer(UNKNOWN, f"{invocation.config.safe_database()} has no tables of this cronq yet"))
-    return _tell(judge(census, warning, critical, queues=options.queue or None))
+    return _tell(judge(stats, warning, critical, queues=options.queue or None))
 
 
 def explain(error: Exception) -> int:

@@ -41,8 +41,8 @@ def execute(invocation: Invocation, options: MetricsOptions) -> int:
     taken = stats.take_recent(config)
     if taken is None:
         raise Unavailable(f"{config.safe_database()} has no tables of this cronq yet")
-    census, lately = taken
-    text = metrics.expose(census, lately, version=__version__, database=config.database_url().family)
+    seen, lately = taken
+    text = metrics.expose(seen, lately, version=__version__, database=config.database_url().family)
     if options.textfile is not None:
         _replace(options.textfile, text)
     elif sys.stdout is not None:

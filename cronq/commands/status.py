@@ -27,12 +27,12 @@ def _status(context: typer.Context, *, as_json: given.AsJson = False) -> None:
 
     call = given.invocation(context)
     with call.store(reading=True) as store:
-        census = store.jobs.stats()
+        stats = store.jobs.stats()
     where = call.config.safe_database()
     if as_json:
-        write([document({"database": where, **status.summary(census)})])
+        write([document({"database": where, **status.summary(stats)})])
     else:
-        status.show(census, where)
+        status.show(stats, where)
 
 
 def register(app: typer.Typer) -> None:

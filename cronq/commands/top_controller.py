@@ -72,14 +72,14 @@ class Top:
         keys.get(key, lambda: None)()
 
     def _look(self) -> screens.Picture:
-        census = self._store.jobs.stats()
-        self._queues = census.queues
-        self._pulse.look(self._store, census.queues)
+        stats = self._store.jobs.stats()
+        self._queues = stats.queues
+        self._pulse.look(self._store, stats.queues)
         running: dict[str, list[tuple[int, str, int]]] = {}
         for worker, job_id, task, since in self._store.jobs.running():
             running.setdefault(worker, []).append((job_id, task, since))
-        _, _, rows = screens.room(self._screen.console.height, census)
-        return screens.Picture(self._where, census, self._pulse, running, self._listed(rows))
+        _, _, rows = screens.room(self._screen.console.height, stats)
+        return screens.Picture(self._where, stats, self._pulse, running, self._listed(rows))
 
     def _listed(self, rows: int) -> Sequence[Job | FailedAttempt]:
         queue = self._view.queue

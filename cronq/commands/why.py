@@ -60,9 +60,9 @@ def _tell_of_schedule(store: Store, name: str, *, as_json: bool) -> None:
     from cronq.render.text import document, write
 
     (view,) = views(store, [name])
-    census = store.jobs.stats()
-    paused = view.definition is not None and view.definition.queue in census.paused
-    sentence = explain(view, looked_at=census.last_run, queue_paused=paused)
+    stats = store.jobs.stats()
+    paused = view.definition is not None and view.definition.queue in stats.paused
+    sentence = explain(view, looked_at=stats.last_run, queue_paused=paused)
     if as_json:
         write([document({"schedule": name, "state": view.state, "why": sentence})])
     else:
@@ -73,29 +73,29 @@ def _facts(call: Invocation, store: Store, job: Job) -> Facts:
     from cronq.execution import leftovers
     from cronq.monitoring.why import Facts
 
-    census = store.jobs.stats()
-    listening = census.listeners(job.queue)
+    stats = store.jobs.stats()
+    listening = stats.listeners(job.queue)
     return Facts(
-        now=to_datetime(census.now),
-        paused=census.paused,
-        paused_by=census.paused_by.get(job.queue),
+        now=to_datetime(stats.now),
+        paused=stats.paused,
+        paused_by=stats.paused_by.get(job.queue),
         last_action=next(reversed(store.actions.of_job(job.id)), None),
-        looked_at=None if census.last_run is None else to_datetime(census.last_run),
+        looked_at=None if stats.last_run is None else to_datetime(stats.last_run),
         commands_allowed=job.task != COMMAND_TASK or _commands_allowed(call),
         task_known=_known(call, job) if job.state not in _OVER else None,
         holder=None if job.blocked_by is None else store.jobs.get(job.blocked_by),
-        runs_hidden=census.runs_hidden,
-        workers=len(census.workers),
+        runs_hidden=stats.runs_hidden,
+        workers=len(stats.workers),
         listening=len(listening),
         idle=all(worker.state == "paused" for worker in listening),
         idle_pids=tuple(worker.pid for worker in listening if worker.host == os.uname().nodename),
-        stopped=tuple(one.pid for one in census.known if one.is_stopped and one.filter.admits(job.queue)),
-        owner_stopped=next((one.pid for one in census.known if one.name == job.worker and one.is_stopped), None),
-        owner_seen=next((to_datetime(each.seen_at) for each in census.known if each.name == job.worker), None),
+        stopped=tuple(one.pid for one in stats.known if one.is_stopped and one.filter.admits(job.queue)),
+        owner_stopped=next((one.pid for one in stats.known if one.name == job.worker and one.is_stopped), None),
+        owner_seen=next((to_datetime(each.seen_at) for each in stats.known if each.name == job.worker), None),
         lease=timedelta(seconds=call.config.lease),
         outlived_by=leftovers.outliving(call.config, job),
         busy=_busy(store, {worker.name for worker in listening}),
-        failed_run=next((run for run in census.failing_runs if run.admits(job.queue)), None),
+        failed_run=next((run for run in stats.failing_runs if run.admits(job.queue)), None),
         ahead=store.jobs.ahead_of(job) if job.state == State.READY else None,
     )
 

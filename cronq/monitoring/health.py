@@ -59,43 +59,43 @@ class Answer:
 
 
 def judge(
-    census: QueueStats,
+    stats: QueueStats,
     warning: Mapping[str, Range | None],
     critical: Mapping[str, Range | None],
     *,
     queues: Sequence[str] | None = None,
 ) -> Answer:
-    """Hold the census against the thresholds, where nothing else is said against the usual ones."""
+    """Compare the statistics with the thresholds, the usual ones where none are given."""
     ranges = (DEFAULTS[0] | warning, DEFAULTS[1] | critical)  # type: ignore[operator]
-    values = measure(census, queues)
+    values = measure(stats, queues)
     levels = {name: _level(value, [chosen.get(name) for chosen in ranges]) for name, value in values.items()}
     status = max(levels.values())
     wrong = [name for name in MEASURES if levels[name]]
     told = [name for name in wrong if levels[name] == status] + [name for name in wrong if levels[name] != status]
     text = ", ".join(_phrase(name, values[name]) for name in told or _SHOWN)
     data = " ".join(_data(name, value, ranges) for name, value in values.items())
-    return Answer(status, text + _paused(census, queues) + _last_error(census), data)
+    return Answer(status, text + _paused(stats, queues) + _last_error(stats), data)
 
 
-def measure(census: QueueStats, queues: Sequence[str] | None) -> dict[str, float]:
+def measure(stats: QueueStats, queues: Sequence[str] | None) -> dict[str, float]:
     """Compute all measures: numbers of jobs, workers and queues, ages in seconds; infinite if it never was."""
-    values: dict[str, float] = {state: census.total(state, queues) for state in STATES}
-    values["oldest-due"] = census.age(census.oldest_due(queues)) or 0.0
-    last_run = 0.0 if census.run_is_on else census.age(census.last_run)
+    values: dict[str, float] = {state: stats.total(state, queues) for state in STATES}
+    values["oldest-due"] = stats.age(stats.oldest_due(queues)) or 0.0
+    last_run = 0.0 if stats.run_is_on else stats.age(stats.last_run)
     values["last-run"] = INFINITE if last_run is None else last_run
-    values["workers"] = len(_workers(census, queues))
-    values["failing-runs"] = len(census.failing_runs)
-    values["paused"] = len(census.paused if queues is None else census.paused & set(queues))
-    values["schedules-late"] = max((one.late for one in census.schedules), default=0.0)
-    values["missed"] = sum(one.missed for one in census.schedules)
-    values["schedules-failing"] = sum(one.failing for one in census.schedules)
+    values["workers"] = len(_workers(stats, queues))
+    values["failing-runs"] = len(stats.failing_runs)
+    values["paused"] = len(stats.paused if queues is None else stats.paused & set(queues))
+    values["schedules-late"] = max((one.late for one in stats.schedules), default=0.0)
+    values["missed"] = sum(one.missed for one in stats.schedules)
+    values["schedules-failing"] = sum(one.failing for one in stats.schedules)
     return values
 
 
-def _workers(census: QueueStats, queues: Sequence[str] | None) -> set[str]:
+def _workers(stats: QueueStats, queues: Sequence[str] | None) -> set[str]:
     if queues is None:
-        return {worker.name for worker in census.workers}
-    return {worker.name for queue in queues for worker in census.listeners(queue)}
+        return {worker.name for worker in stats.workers}
+    return {worker.name for queue in queues for worker in stats.listeners(queue)}
 
 
 def _level(value: float, ranges: Sequence[Range | None]) -> int:
@@ -103,8 +103,8 @@ def _level(value: float, ranges: Sequence[Range | None]) -> int:
     return CRITICAL if critical else WARNING if warning else OK
 
 
-def _last_error(census: QueueStats) -> str:
-    run = census.failing_runs[0] if census.failing_runs else None
+def _last_error(stats: QueueStats) -> str:
+    run = stats.failing_runs[0] if stats.failing_runs else None
     return "" if run is None else f" (the last run on {run.host} ended with status {run.status}: {run.error})"
 
 
@@ -122,8 +122,8 @@ def _phrase(name: str, value: float) -> str:
     return f"oldest due {span(value)}" if value else "none due"
 
 
-def _paused(census: QueueStats, queues: Sequence[str] | None) -> str:
-    paused = sorted(census.paused if queues is None else census.paused & set(queues))
+def _paused(stats: QueueStats, queues: Sequence[str] | None) -> str:
+    paused = sorted(stats.paused if queues is None else stats.paused & set(queues))
     return f" (paused: {', '.join(paused)})" if paused else ""
 
 

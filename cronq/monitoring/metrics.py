@@ -36,61 +36,61 @@ class Exposition:
             self._lines += [f"{name}{_labels(labels)} {_number(value)}" for labels, value in found]
 
 
-def expose(census: QueueStats, recent: RecentStats, *, version: str, database: str) -> str:
+def expose(stats: QueueStats, recent: RecentStats, *, version: str, database: str) -> str:
     """Write the text for one scrape."""
     text = Exposition()
     text.gauge(
         "cronq_info", "Version of cronq and kind of database.", [({"version": version, "database": database}, 1)]
     )
-    _jobs(text, census)
-    _ages(text, census)
-    _workers(text, census)
-    _schedules(text, census)
+    _jobs(text, stats)
+    _ages(text, stats)
+    _workers(text, stats)
+    _schedules(text, stats)
     _recent(text, recent)
     return str(text)
 
 
-def _jobs(text: Exposition, census: QueueStats) -> None:
-    counted = {(queue, state): number for queue, state, number in census.counts}
+def _jobs(text: Exposition, stats: QueueStats) -> None:
+    counted = {(queue, state): number for queue, state, number in stats.counts}
     text.gauge(
         "cronq_jobs",
         "Jobs by queue and state.",
         [
             ({"queue": queue, "state": state}, counted.get((queue, state), 0))
-            for queue in census.queues
+            for queue in stats.queues
             for state in STATES
         ],
     )
-    paused = [({"queue": queue}, float(queue in census.paused)) for queue in census.queues]
+    paused = [({"queue": queue}, float(queue in stats.paused)) for queue in stats.queues]
     text.gauge("cronq_queue_paused", "Whether the queue is paused.", paused)
 
 
-def _ages(text: Exposition, census: QueueStats) -> None:
-    ages = [({"queue": queue}, census.age(census.due_since.get(queue)) or 0.0) for queue in census.queues]
+def _ages(text: Exposition, stats: QueueStats) -> None:
+    ages = [({"queue": queue}, stats.age(stats.due_since.get(queue)) or 0.0) for queue in stats.queues]
     text.gauge("cronq_oldest_due_age_seconds", "How long the oldest due job has been waiting, 0 if none is due.", ages)
-    if census.last_run is not None:
+    if stats.last_run is not None:
         text.gauge(
             "cronq_last_run_timestamp_seconds",
             "When a run last began on this host.",
-            [({}, census.last_run / SECOND)],
+            [({}, stats.last_run / SECOND)],
         )
-        text.gauge("cronq_run_active", "Whether a run is at work on this host.", [({}, float(census.run_is_on))])
-    failing = [({"host": run.host, "queues": run.queues}, float(run.status)) for run in census.failing_runs]
+        text.gauge("cronq_run_active", "Whether a run is at work on this host.", [({}, float(stats.run_is_on))])
+    failing = [({"host": run.host, "queues": run.queues}, float(run.status)) for run in stats.failing_runs]
     text.gauge("cronq_failing_run_status", "Exit status of the last run, where it failed.", failing)
 
 
-def _workers(text: Exposition, census: QueueStats) -> None:
+def _workers(text: Exposition, stats: QueueStats) -> None:
     numbers: dict[tuple[str, str], int] = dict.fromkeys(
         [(kind, "running") for kind in ("run", "serve-inetd", "work")], 0
     )
-    for worker in census.workers:
+    for worker in stats.workers:
         numbers[worker.kind, worker.state] = numbers.get((worker.kind, worker.state), 0) + 1
     samples = [({"kind": kind, "state": state}, number) for (kind, state), number in sorted(numbers.items())]
     text.gauge("cronq_workers", "Workers with a heartbeat within the length of a lease.", samples)
 
 
-def _schedules(text: Exposition, census: QueueStats) -> None:
-    each = [({"schedule": one.name}, one) for one in census.schedules]
+def _schedules(text: Exposition, stats: QueueStats) -> None:
+    each = [({"schedule": one.name}, one) for one in stats.schedules]
     text.gauge(
         "cronq_schedule_next_timestamp_seconds",
         "When a due time of the schedule is to be decided next.",

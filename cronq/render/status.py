@@ -48,19 +48,19 @@ _OLD = 300.0
 _SHOWN_WORKERS = 8
 
 
-def summary(census: QueueStats) -> dict[str, Any]:
+def summary(stats: QueueStats) -> dict[str, Any]:
     """Make the JSON of `status` from the statistics."""
     queues: dict[str, dict[str, int]] = {}
-    for queue, state, number in census.counts:
+    for queue, state, number in stats.counts:
         queues.setdefault(queue, {})[state] = number
-    oldest = min(census.ready_since.values(), default=None)
+    oldest = min(stats.ready_since.values(), default=None)
     return {
         "queues": queues,
-        "totals": {state.value: census.total(state) for state in State},
+        "totals": {state.value: stats.total(state) for state in State},
         "oldest_ready_at": None if oldest is None else iso(oldest),
-        "oldest_ready_age": census.age(oldest),
-        "last_run_at": None if census.last_run is None else iso(census.last_run),
-        "run_active": census.run_is_on,
+        "oldest_ready_age": stats.age(oldest),
+        "last_run_at": None if stats.last_run is None else iso(stats.last_run),
+        "run_active": stats.run_is_on,
         "failing_runs": [
             {
                 "host": run.host,
@@ -70,14 +70,14 @@ def summary(census: QueueStats) -> dict[str, Any]:
                 "status": run.status,
                 "error": run.error,
             }
-            for run in census.failing_runs
+            for run in stats.failing_runs
         ],
-        "paused": sorted(census.paused),
+        "paused": sorted(stats.paused),
         "paused_by": {
-            queue: {"by": action.who, "at": iso(action.at)} for queue, action in sorted(census.paused_by.items())
+            queue: {"by": action.who, "at": iso(action.at)} for queue, action in sorted(stats.paused_by.items())
         },
-        "workers": [_worker(worker) for worker in census.workers],
-        "schedules": [_schedule(one) for one in census.schedules],
+        "workers": [_worker(worker) for worker in stats.workers],
+        "schedules": [_schedule(one) for one in stats.schedules],
     }
 
 
@@ -109,94 +109,94 @@ def _worker(worker: Worker) -> dict[str, Any]:
     }
 
 
-def show(census: QueueStats, where: str) -> None:
+def show(stats: QueueStats, where: str) -> None:
     """Print the statistics: a table on a terminal, else lines."""
     if on_terminal():
-        _show_table(census)
+        _show_table(stats)
     else:
-        write(tabbed(queue, state, str(number)) for queue, state, number in census.counts)
-    write([*_remarks(census), one_line(f"database: {where}")])
+        write(tabbed(queue, state, str(number)) for queue, state, number in stats.counts)
+    write([*_remarks(stats), one_line(f"database: {where}")])
 
 
-def _remarks(census: QueueStats) -> Iterable[str]:
-    oldest = census.age(min(census.ready_since.values(), default=None))
+def _remarks(stats: QueueStats) -> Iterable[str]:
+    oldest = stats.age(min(stats.ready_since.values(), default=None))
     yield "oldest ready job: " + ("none" if oldest is None else f"due for {span(oldest)}")
-    yield f"last run: {last_run(census)}"
-    for run in census.failing_runs:
-        ended = span(census.age(run.ended_at) or 0.0)
+    yield f"last run: {last_run(stats)}"
+    for run in stats.failing_runs:
+        ended = span(stats.age(run.ended_at) or 0.0)
         only = f" (--queue {run.queues})" if run.queues else ""
         yield one_line(f"failed: run{only} on {run.host}, {ended} ago, status {run.status}: {run.error}")
-    yield f"workers: {len(census.workers) or 'none'}"
-    for worker in census.workers[:_SHOWN_WORKERS]:
-        yield f"  {_sketch(worker, census)}"
-    if len(census.workers) > _SHOWN_WORKERS:
-        yield f"  and {len(census.workers) - _SHOWN_WORKERS} more"
-    for queue in sorted(census.paused):
-        yield one_line(f"paused: {queue}{_by(queue, census)}")
-    if census.schedules:
-        yield f"schedules: {one_line(schedules(census))}"
+    yield f"workers: {len(stats.workers) or 'none'}"
+    for worker in stats.workers[:_SHOWN_WORKERS]:
+        yield f"  {_sketch(worker, stats)}"
+    if len(stats.workers) > _SHOWN_WORKERS:
+        yield f"  and {len(stats.workers) - _SHOWN_WORKERS} more"
+    for queue in sorted(stats.paused):
+        yield one_line(f"paused: {queue}{_by(queue, stats)}")
+    if stats.schedules:
+        yield f"schedules: {one_line(schedules(stats))}"
 
 
-def schedules(census: QueueStats) -> str:
+def schedules(stats: QueueStats) -> str:
     """How many schedules there are, what is wrong with them, and when the next one is due."""
     counts = {
-        "late": sum(one.late > _OLD for one in census.schedules),
-        "paused": sum(one.paused for one in census.schedules),
-        "failing": sum(one.failing for one in census.schedules),
+        "late": sum(one.late > _OLD for one in stats.schedules),
+        "paused": sum(one.paused for one in stats.schedules),
+        "failing": sum(one.failing for one in stats.schedules),
     }
-    parts = [str(len(census.schedules)), *(f"{number} {what}" for what, number in counts.items() if number)]
-    due = [(one.due_at, one.name) for one in census.schedules if one.due_at is not None]
+    parts = [str(len(stats.schedules)), *(f"{number} {what}" for what, number in counts.items() if number)]
+    due = [(one.due_at, one.name) for one in stats.schedules if one.due_at is not None]
     if due:
         instant, name = min(due)
-        parts.append(f"next {name} in {span(max(0.0, (instant - census.now) / SECOND))}")
+        parts.append(f"next {name} in {span(max(0.0, (instant - stats.now) / SECOND))}")
     return ", ".join(parts)
 
 
-def _by(queue: str, census: QueueStats) -> str:
-    action = census.paused_by.get(queue)
-    return "" if action is None else f", by {action.who}, {span(census.age(action.at) or 0.0)} ago"
+def _by(queue: str, stats: QueueStats) -> str:
+    action = stats.paused_by.get(queue)
+    return "" if action is None else f", by {action.who}, {span(stats.age(action.at) or 0.0)} ago"
 
 
-def last_run(census: QueueStats) -> str:
+def last_run(stats: QueueStats) -> str:
     """Write how long ago the last run of this host began."""
-    if census.last_run is None and census.runs_hidden:
+    if stats.last_run is None and stats.runs_hidden:
         return "not known to this user, who can't read the lock directory"
-    if census.last_run is None:
+    if stats.last_run is None:
         return "none yet on this host"
-    age = span(census.age(census.last_run) or 0.0)
-    return f"began {age} ago, still at work" if census.run_is_on else f"{age} ago"
+    age = span(stats.age(stats.last_run) or 0.0)
+    return f"began {age} ago, still at work" if stats.run_is_on else f"{age} ago"
 
 
-def _sketch(worker: Worker, census: QueueStats) -> str:
+def _sketch(worker: Worker, stats: QueueStats) -> str:
     what = f"{worker.kind} on {worker.host}, process {worker.pid}"
     queues = f", only {worker.queues}" if worker.queues else ""
     memory = "" if worker.memory is None else f", {worker.memory / 2**20:.0f} MiB"
-    up = span(census.age(worker.started_at) or 0.0)
+    up = span(stats.age(worker.started_at) or 0.0)
     return one_line(f"{what}: {worker.state}{queues}, {worker.jobs_done} jobs in {up}{memory}")
 
 
-def _show_table(census: QueueStats) -> None:
+def _show_table(stats: QueueStats) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     console = Console(highlight=False, markup=False)
     columns = _COLUMNS if console.width >= _ALL_FIT else _FEWER_COLUMNS
-    columns = {name: states for name, states in columns.items() if name in _COLOURS or _any(census, states)}
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_footer=len(census.queues) > 1)
+    columns = {name: states for name, states in columns.items() if name in _COLOURS or _any(stats, states)}
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_footer=len(stats.queues) > 1)
     table.add_column("queue", footer="all")  # the only one that may wrap, so it is narrowed; its cells are cut
     for name, states in columns.items():
-        table.add_column(name, footer=_number(sum(map(census.total, states)), name), justify="right", no_wrap=True)
+        table.add_column(name, footer=_number(sum(map(stats.total, states)), name), justify="right", no_wrap=True)
     table.add_column("oldest", justify="right", no_wrap=True)
-    for queue in census.queues:
-        numbers = (_number(sum(census.total(state, [queue]) for state in columns[name]), name) for name in columns)
-        table.add_row(_queue(queue, census), *numbers, _oldest(queue, census))
-    if census.queues:
+    for queue in stats.queues:
+        numbers = (_number(sum(stats.total(state, [queue]) for state in columns[name]), name) for name in columns)
+        table.add_row(_queue(queue, stats), *numbers, _oldest(queue, stats))
+    if stats.queues:
         console.print(table)
 
 
-def _any(census: QueueStats, states: Sequence[State]) -> bool:
-    return any(census.total(state) for state in states)
+def _any(stats: QueueStats, states: Sequence[State]) -> bool:
+    return any(stats.total(state) for state in states)
 
 
 def _number(number: int, column: str) -> Text:
@@ -205,17 +205,17 @@ def _number(number: int, column: str) -> Text:
     return Text(f"{number:,}" if number else "-", _COLOURS.get(column, "") if number else "dim")
 
 
-def _queue(queue: str, census: QueueStats) -> Text:
+def _queue(queue: str, stats: QueueStats) -> Text:
     from rich.text import Text
 
     name = Text(one_line(queue), no_wrap=True, overflow="ellipsis")
-    return Text("paused ", "yellow", no_wrap=True, overflow="ellipsis").append(name) if queue in census.paused else name
+    return Text("paused ", "yellow", no_wrap=True, overflow="ellipsis").append(name) if queue in stats.paused else name
 
 
-def _oldest(queue: str, census: QueueStats) -> Text:
+def _oldest(queue: str, stats: QueueStats) -> Text:
     from rich.text import Text
 
-    age = census.age(census.due_since.get(queue))
+    age = stats.age(stats.due_since.get(queue))
     if age is None:
         return Text("")
-    return Text(span(age), "bold red" if age > _OLD and queue not in census.paused else "")
+    return Text(span(age), "bold red" if age > _OLD and queue not in stats.paused else "")

@@ -54,24 +54,24 @@ class Picture(NamedTuple):
 
     where: str
     """The database, without its password."""
-    census: QueueStats
+    stats: QueueStats
     pulse: Throughput
     running: Mapping[str, Sequence[tuple[int, str, int]]]
     """By worker: id, task and since when."""
     listed: Sequence[Job | FailedAttempt]
 
 
-def room(height: int, census: QueueStats) -> tuple[int, int, int]:
+def room(height: int, stats: QueueStats) -> tuple[int, int, int]:
     """Return how many queues, workers and listed jobs fit on a screen of so many lines."""
     left = max(3, height - _FRAME)
-    queues = min(max(1, len(census.queues)), max(1, left // 2 - 1))
-    workers = min(max(1, len(census.workers)), max(1, (left - queues) // 3))
+    queues = min(max(1, len(stats.queues)), max(1, left // 2 - 1))
+    workers = min(max(1, len(stats.workers)), max(1, (left - queues) // 3))
     return queues, workers, max(1, left - queues - workers)
 
 
 def draw(picture: Picture, view: View, screen: Screen) -> RenderableType:
     """Draw one frame."""
-    queues, workers, listed = room(screen.console.height, picture.census)
+    queues, workers, listed = room(screen.console.height, picture.stats)
     return Group(
         _heading(picture, view, screen),
         _pulse(picture, view, screen),
@@ -86,23 +86,23 @@ def draw(picture: Picture, view: View, screen: Screen) -> RenderableType:
 
 
 def _heading(picture: Picture, view: View, screen: Screen) -> Text:
-    census = picture.census
-    number = len(census.workers)
+    stats = picture.stats
+    number = len(stats.workers)
     heading = Text(no_wrap=True, overflow="crop")
     heading.append("cronq top", style="bold")
-    heading.append(f"  {to_datetime(census.now):%H:%M:%S} UTC", style="dim")
+    heading.append(f"  {to_datetime(stats.now):%H:%M:%S} UTC", style="dim")
     heading.append(f"  {number} {'worker' if number == 1 else 'workers'}")
     heading.append(f"  queue {screen.shown(one_line(view.queue))}" if view.queue else "  all queues", style="cyan")
-    if census.schedules:
-        wrong = any(one.late > _OLD or one.failing for one in census.schedules)
-        told = screen.shown(one_line(schedules(census)))
+    if stats.schedules:
+        wrong = any(one.late > _OLD or one.failing for one in stats.schedules)
+        told = screen.shown(one_line(schedules(stats)))
         heading.append(f"  schedules {told}", style="bold red" if wrong else "dim")
     heading.append(f"  {screen.shown(one_line(picture.where))}", style="dim")
     return heading
 
 
 def _pulse(picture: Picture, view: View, screen: Screen) -> Text:
-    beat = picture.pulse.of(picture.census.queues if view.queue is None else [view.queue])
+    beat = picture.pulse.of(picture.stats.queues if view.queue is None else [view.queue])
     waits = [wait for wait in beat.waited if wait]
     width = max(_SPARK, (screen.console.width - 44) // 2)
     line = Text(no_wrap=True, overflow="crop")
@@ -121,23 +121,23 @@ def _grid(*titles: str, right: frozenset[str] = frozenset(), cut: str = "") -> T
 
 
 def _queues(picture: Picture, view: View, screen: Screen, rows: int) -> Table:
-    census = picture.census
+    stats = picture.stats
     numbers = ("ready", "running", "retrying", "later", "failed", "oldest", "/min")
     grid = _grid("  queue", *numbers, "done", right=frozenset(numbers))
     width = _SPARK if not screen.wide else 2 * _SPARK
-    for queue in _around(view.queue, census.queues, rows):
+    for queue in _around(view.queue, stats.queues, rows):
         beat = picture.pulse.of([queue])
         chosen = "bold cyan" if queue == view.queue else ""
         name = Text().append("> " if chosen else "  ", style=chosen)
         name.append_text(screen.cell(queue, style=chosen, longest=_LONGEST_QUEUE))
-        if queue in census.paused:
+        if queue in stats.paused:
             name.append(" paused", style="yellow")
         grid.add_row(
             name,
-            *(_number(census.total(state, [queue]), state) for state in ("ready", "running", "retrying")),
-            _number(sum(census.total(state, [queue]) for state in _LATER), ""),
-            _number(census.total("failed", [queue]), "failed"),
-            _oldest(census, queue),
+            *(_number(stats.total(state, [queue]), state) for state in ("ready", "running", "retrying")),
+            _number(sum(stats.total(state, [queue]) for state in _LATER), ""),
+            _number(stats.total("failed", [queue]), "failed"),
+            _oldest(stats, queue),
             f"{beat.per_minute:,.0f}" if beat.per_minute else "-",
             Text(sparkline(beat.finished, width, plain=screen.ascii), style="green"),
         )
@@ -155,22 +155,22 @@ def _number(number: int, state: str) -> Text:
     return Text(f"{number:,}" if number else "-", style=STATE_STYLES.get(state, "") if number else "dim")
 
 
-def _oldest(census: QueueStats, queue: str) -> Text:
-    age = census.age(census.due_since.get(queue))
+def _oldest(stats: QueueStats, queue: str) -> Text:
+    age = stats.age(stats.due_since.get(queue))
     if age is None:
         return Text("-", style="dim")
-    return Text(span(round(age)), style="bold red" if age > _OLD and queue not in census.paused else "")
+    return Text(span(round(age)), style="bold red" if age > _OLD and queue not in stats.paused else "")
 
 
 def _workers(picture: Picture, screen: Screen, rows: int) -> Table:
-    census = picture.census
+    stats = picture.stats
     grid = _grid("  worker", "does", "jobs", "now", right=frozenset({"jobs"}), cut="now")
-    for worker in census.workers[:rows]:
+    for worker in stats.workers[:rows]:
         hand = picture.running.get(worker.name, ())
         now = screen.cell(worker.state if worker.state != "running" else "idle", style="dim")
         if hand:
             (job_id, task, since), more = hand[0], len(hand) - 1
-            age = span(round((census.now - since) / SECOND))
+            age = span(round((stats.now - since) / SECOND))
             now = screen.cell(f"{job_id} {task} for {age}" + (f" and {more} more" if more else ""), style="cyan")
         queues = f" {worker.queues}" if worker.queues else ""
         grid.add_row(
@@ -179,13 +179,13 @@ def _workers(picture: Picture, screen: Screen, rows: int) -> Table:
             f"{worker.jobs_done:,}",
             now,
         )
-    if not census.workers:
+    if not stats.workers:
         grid.add_row(Text("  none", style="dim"), "", "", "")
     return grid
 
 
 def _listing(picture: Picture, view: View, screen: Screen, rows: int) -> Table:
-    ages = Ages(to_datetime(picture.census.now))
+    ages = Ages(to_datetime(picture.stats.now))
     title = "  last failures" if view.listing == FAILURES else f"  {view.listing}"
     grid = _grid(title, "when", "queue", "what", cut="what")
     for one in picture.listed[:rows]:

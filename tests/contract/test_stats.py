@@ -14,7 +14,7 @@ from tests.contract.steps import claim, end, finish, later, new, put, stored
 
 @pytest.fixture
 def clock() -> Clock:
-    """The real one: the census reads the database's."""
+    """The real one: the statistics read the database's."""
     return Clock()
 
 
@@ -35,17 +35,17 @@ def test_counts_by_queue_and_state(store: Store) -> None:
         ("default", "blocked", 1),
         ("default", "running", 1),
     ]
-    census = store.jobs.stats()
-    assert census.counts == store.jobs.counts()
-    assert census.total("running") == 2
-    assert census.total("running", ["b"]) == 0
-    assert list(census.due_since) == ["a"]
+    stats = store.jobs.stats()
+    assert stats.counts == store.jobs.counts()
+    assert stats.total("running") == 2
+    assert stats.total("running", ["b"]) == 0
+    assert list(stats.due_since) == ["a"]
 
 
 def test_the_oldest_due_job_counts_before_it_is_promoted(store: Store) -> None:
     [early, _] = put(store, new(queue="a", available_at=later(store, 0.05)), new(queue="a"))
-    census = store.jobs.stats()
-    assert census.ready_since["a"] == census.oldest_due()
+    stats = store.jobs.stats()
+    assert stats.ready_since["a"] == stats.oldest_due()
     put(store, new(queue="a", available_at=later(store, -100)))
     due = store.jobs.stats()
     assert due.age(due.oldest_due()) == pytest.approx(100, abs=30)
@@ -57,11 +57,11 @@ def test_who_works(store: Store) -> None:
     store.prepare()
     store.workers.register(Registration("w1", "work", "h", 1, "mail !mail.bulk", "1"))
     store.workers.register(Registration("w2", "run", "h", 2, "", "1"))
-    census = store.jobs.stats()
-    assert [worker.name for worker in census.workers] == ["w1", "w2"]
-    assert [worker.name for worker in census.listeners("mail")] == ["w1", "w2"]
-    assert [worker.name for worker in census.listeners("other")] == ["w2"]
-    assert census.silent == []
+    stats = store.jobs.stats()
+    assert [worker.name for worker in stats.workers] == ["w1", "w2"]
+    assert [worker.name for worker in stats.listeners("mail")] == ["w1", "w2"]
+    assert [worker.name for worker in stats.listeners("other")] == ["w2"]
+    assert stats.silent == []
 
 
 def test_what_happened_lately(store: Store) -> None:
@@ -72,9 +72,9 @@ def test_what_happened_lately(store: Store) -> None:
     end(store, jobs[3], "timeout")
     taken = stats.take_recent(store._config)
     assert taken is not None
-    census, lately = taken
+    seen, lately = taken
     assert lately.newest_id == max(job.id for job in jobs)
     assert lately.ended == [("a", "failed", 1), ("a", "finished", 2)]
     assert lately.outcomes == [("error", 1), ("timeout", 1)]
     assert lately.durations == [("a", 2, 1.0, 1.0)]
-    assert census.total("retrying") == 1
+    assert seen.total("retrying") == 1

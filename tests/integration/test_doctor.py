@@ -20,7 +20,7 @@ from cronq.model.job import COMMAND_TASK, NewJob
 from cronq.model.selection import Selection
 from cronq.monitoring.doctor import configuration, cron, disk, jobs, locks, notifications, owners, transports, workers
 from cronq.monitoring.doctor import database as tables
-from cronq.monitoring.doctor.checks import CHECKS, examine, examine_patient
+from cronq.monitoring.doctor.checks import CHECKS, examine, examine_installation
 from cronq.monitoring.doctor.context import Installation, Places
 from cronq.monitoring.doctor.finding import Finding, Level
 from cronq.storage.drivers.opening import open_database
@@ -51,10 +51,10 @@ def store(config: Config) -> Iterator[Store]:
 
 def bad(check: Check, config: Config, **places: Any) -> list[str]:
     """What the check finds that isn't well; each has to say what to do."""
-    patient = Installation(config, Places(**places))
-    found = [one for one in check(patient) if one.level is not Level.OK]
-    if patient.database is not None:
-        patient.database.close()
+    installation = Installation(config, Places(**places))
+    found = [one for one in check(installation) if one.level is not Level.OK]
+    if installation.database is not None:
+        installation.database.close()
     assert all(one.advice for one in found)
     return [f"{one.level}: {one.text}" for one in found]
 
@@ -78,7 +78,7 @@ def test_a_broken_configuration_is_the_finding() -> None:
 
 def test_a_database_out_of_reach_leaves_the_rest(tmp_path: Path) -> None:
     config = config_in(tmp_path).with_values("the test", database="mysql://cronq:s3cr3t@127.0.0.1:1/jobs")
-    found = list(examine_patient(Installation(config, Places(cron_files=tmp_path))))
+    found = list(examine_installation(Installation(config, Places(cron_files=tmp_path))))
     problems = [one.finding.text for one in found if one.finding.level is Level.PROBLEM]
     assert len(problems) == 1
     assert "127.0.0.1" in problems[0]
@@ -87,7 +87,7 @@ def test_a_database_out_of_reach_leaves_the_rest(tmp_path: Path) -> None:
 
 
 def test_a_check_that_breaks_is_a_finding_itself(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    def impossible(_patient: Installation) -> Iterator[Finding]:
+    def impossible(_installation: Installation) -> Iterator[Finding]:
         yield Finding(Level.OK, "so far")
         raise RuntimeError("never seen")
 
@@ -161,17 +161,17 @@ def test_an_index_that_is_missing_and_how_to_make_it(engine: str, config: Config
     if engine != "sqlite":
         servers.require(engine)
         config = databases.empty_queue(engine, tmp_path)
-    patient = Installation(config)
-    database = patient.database
+    installation = Installation(config)
+    database = installation.database
     assert database is not None
-    assert [one.level for one in tables.indexes(patient)] == ["ok"]
+    assert [one.level for one in tables.indexes(installation)] == ["ok"]
     database.execute(f"DROP INDEX cronq_jobs_key{' ON cronq_jobs' if database.family == 'mysql' else ''}")
-    [missing] = tables.indexes(patient)
+    [missing] = tables.indexes(installation)
     assert "cronq_jobs_key is missing" in missing.text
     database.execute(missing.advice.removeprefix("make it: "))
-    assert [one.level for one in tables.indexes(patient)] == ["ok"]
-    assert [one.level for check in (tables.reachable, tables.schema, tables.writable) for one in check(patient)]
-    assert not [one for one in tables.clock(patient) if one.level is not Level.OK]
+    assert [one.level for one in tables.indexes(installation)] == ["ok"]
+    assert [one.level for check in (tables.reachable, tables.schema, tables.writable) for one in check(installation)]
+    assert not [one for one in tables.clock(installation) if one.level is not Level.OK]
     database.close()
 
 
@@ -200,21 +200,21 @@ def test_a_prefix_is_needed_on_mysql(tmp_path: Path) -> None:
 
 @pytest.mark.needs("mariadb")
 def test_a_server_whose_clock_is_off(tmp_path: Path) -> None:
-    patient = Installation(databases.empty_queue("mariadb", tmp_path))
-    assert patient.database is not None
-    patient.database.execute("SET @@timestamp = UNIX_TIMESTAMP() - 100")
-    assert "ahead of the database's" in next(tables.clock(patient)).text
-    patient.database.close()
+    installation = Installation(databases.empty_queue("mariadb", tmp_path))
+    assert installation.database is not None
+    installation.database.execute("SET @@timestamp = UNIX_TIMESTAMP() - 100")
+    assert "ahead of the database's" in next(tables.clock(installation)).text
+    installation.database.close()
 
 
 @pytest.mark.needs("postgresql")
 def test_a_server_that_is_read_only(tmp_path: Path) -> None:
-    patient = Installation(databases.empty_queue("postgresql", tmp_path))
-    assert patient.database is not None
-    assert list(tables.writable(patient)) == []
-    patient.database.execute("SET default_transaction_read_only = on")
-    assert "read-only" in next(tables.writable(patient)).text
-    patient.database.close()
+    installation = Installation(databases.empty_queue("postgresql", tmp_path))
+    assert installation.database is not None
+    assert list(tables.writable(installation)) == []
+    installation.database.execute("SET default_transaction_read_only = on")
+    assert "read-only" in next(tables.writable(installation)).text
+    installation.database.close()
 
 
 # --- the disk
@@ -237,13 +237,13 @@ def test_the_file_system(config: Config, tmp_path: Path, line: str, text: str | 
 
 
 def test_the_write_ahead_log(config: Config) -> None:
-    patient = Installation(config)
-    assert list(disk.write_ahead_log(patient)) == []
-    with Path(f"{config.sqlite_path()}-wal").open("ab") as file:  # there as long as the patient has it open
+    installation = Installation(config)
+    assert list(disk.write_ahead_log(installation)) == []
+    with Path(f"{config.sqlite_path()}-wal").open("ab") as file:  # there as long as the installation has it open
         file.truncate(300 << 20)
-    assert "has grown to 300 MiB" in next(disk.write_ahead_log(patient)).text
-    assert patient.database is not None
-    patient.database.close()
+    assert "has grown to 300 MiB" in next(disk.write_ahead_log(installation)).text
+    assert installation.database is not None
+    installation.database.close()
     select(config, "PRAGMA journal_mode = DELETE")
     assert "the journal mode is delete" in bad(disk.write_ahead_log, config)[0]
 

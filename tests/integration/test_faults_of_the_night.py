@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cronq.config import loader
-from cronq.monitoring.doctor.checks import examine_patient
+from cronq.monitoring.doctor.checks import examine_installation
 from cronq.monitoring.doctor.context import Installation, Places
 from cronq.system.process import is_stopped
 from tests.integration.running import Queue
@@ -234,7 +234,7 @@ def test_a_user_of_the_crontab_that_does_not_exist(queue: Queue, tmp_path: Path)
     config = loader.load(file=str(queue.directory / "cronq.toml"), environ={})
     installation = Installation(config, Places(cron_files=files))
     try:
-        found = [one.finding for one in examine_patient(installation)]
+        found = [one.finding for one in examine_installation(installation)]
     finally:
         installation.close()
     [told] = [one for one in found if one.text.startswith(f"{files}/cronq: there is no user")]

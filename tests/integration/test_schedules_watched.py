@@ -148,6 +148,6 @@ def test_monitors_tell_what_is_late_missed_and_failing(store: Store, clock: Manu
 def test_top_tells_of_schedules_in_its_heading(store: Store, clock: ManualClock) -> None:
     declare(store, schedule())
     clock.advance("3h")
-    picture = SimpleNamespace(census=store.jobs.stats(), where="here")
+    picture = SimpleNamespace(stats=store.jobs.stats(), where="here")
     heading = top._heading(picture, top.View(), Screen(file=StringIO()))  # type: ignore[arg-type]
     assert "schedules 1, 1 late, next nightly in 0s" in heading.plain

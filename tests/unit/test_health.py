@@ -16,7 +16,7 @@ NOW = 1_000_000 * SECOND
 PERFORMANCE = re.compile(r"[a-z_]+=(U|[\d.]+s?);[@~:\d.]*;[@~:\d.]*;0")
 
 
-def census(*lanes: tuple[str, str, int, float | None]) -> QueueStats:
+def stats(*lanes: tuple[str, str, int, float | None]) -> QueueStats:
     """Queue, state, number, and how many seconds ago the oldest became due."""
     return QueueStats(NOW, [(q, s, n, None if age is None else NOW - round(age * SECOND)) for q, s, n, age in lanes])
 
@@ -46,32 +46,32 @@ def answer(
     ],
 )
 def test_the_usual_thresholds(lanes: list[tuple[str, str, int, float | None]], status: int, text: str) -> None:
-    assert answer(census(*lanes)) == (status, text)
+    assert answer(stats(*lanes)) == (status, text)
 
 
 def test_thresholds_replace_the_usual_ones_of_their_measure() -> None:
-    seen = census(("a", "failed", 3, None), ("a", "ready", 9, 400))
+    seen = stats(("a", "failed", 3, None), ("a", "ready", 9, 400))
     assert answer(seen, warning="failed=5 oldest-due=10m")[0] == 0
     assert answer(seen, warning="failed= oldest-due= ready=8") == (1, "CRONQ WARNING - 9 ready")
     assert answer(seen, warning="failed=", critical="ready=8") == (2, "CRONQ CRITICAL - 9 ready, oldest due 6m")
 
 
 def test_only_these_queues() -> None:
-    seen = census(("a", "failed", 3, None), ("b", "ready", 9, 400))
+    seen = stats(("a", "failed", 3, None), ("b", "ready", 9, 400))
     assert answer(seen, queues=["a"]) == (1, "CRONQ WARNING - 3 failed")
     assert answer(seen, queues=["b"]) == (1, "CRONQ WARNING - oldest due 6m")
     assert answer(seen, queues=["c"])[0] == 0
 
 
 def test_what_somebody_paused_is_not_late() -> None:
-    seen = census(("a|b", "ready", 3, 9999))
+    seen = stats(("a|b", "ready", 3, 9999))
     seen.paused = frozenset({"a|b"})
     assert answer(seen) == (0, "CRONQ OK - 0 failed, 3 ready, 0 retrying, none due (paused: a/b)")
     assert answer(seen, warning="paused=0") == (1, "CRONQ WARNING - 1 queue paused (paused: a/b)")
 
 
 def test_runs_and_workers() -> None:
-    seen = census()
+    seen = stats()
     assert answer(seen, warning="last-run=3m workers=1:") == (1, "CRONQ WARNING - no run yet, 0 workers")
     seen.last_run = NOW - 200 * SECOND
     seen.workers = [

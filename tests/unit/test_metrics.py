@@ -13,8 +13,8 @@ NOW = 1_000_000 * SECOND
 NASTY = 'a "b" \\ \n{c="d"}'
 
 
-def parsed(census: QueueStats, recent: RecentStats) -> dict[tuple[str, ...], float]:
-    text = expose(census, recent, version="1.2", database="sqlite")
+def parsed(stats: QueueStats, recent: RecentStats) -> dict[tuple[str, ...], float]:
+    text = expose(stats, recent, version="1.2", database="sqlite")
     assert text.endswith("\n")
     values: dict[tuple[str, ...], float] = {}
     for family in text_string_to_metric_families(text):
@@ -27,17 +27,17 @@ def parsed(census: QueueStats, recent: RecentStats) -> dict[tuple[str, ...], flo
 
 
 def test_every_figure_is_read_back() -> None:
-    census = QueueStats(NOW, [("mail", "ready", 7, NOW - 90 * SECOND), (NASTY, "failed", 2, None)])
-    census.paused = frozenset({"mail"})
-    census.last_run = NOW - 30 * SECOND
-    census.run_is_on = True
-    census.workers = [Worker("w", "work", "h", 1, "", "1", NOW, NOW, "paused", None, 0, None)]
+    stats = QueueStats(NOW, [("mail", "ready", 7, NOW - 90 * SECOND), (NASTY, "failed", 2, None)])
+    stats.paused = frozenset({"mail"})
+    stats.last_run = NOW - 30 * SECOND
+    stats.run_is_on = True
+    stats.workers = [Worker("w", "work", "h", 1, "", "1", NOW, NOW, "paused", None, 0, None)]
     recent = RecentStats()
     recent.newest_id = 123_456_789_012
     recent.ended = [("mail", "finished", 5)]
     recent.outcomes = [("timeout", 3)]
     recent.durations = [("mail", 5, 0.25, 1.5)]
-    values = parsed(census, recent)
+    values = parsed(stats, recent)
     assert values["cronq_info", "1.2", "sqlite"] == 1
     assert values["cronq_jobs", "mail", "ready"] == 7
     assert values["cronq_jobs", "mail", "failed"] == 0

@@ -79,23 +79,23 @@ def examine(load: Callable[[], Config]) -> Iterator[Located]:
         return
     installation = Installation(config)
     try:
-        yield from examine_patient(installation)
+        yield from examine_installation(installation)
     finally:
         installation.close()
 
 
-def examine_patient(patient: Installation) -> Iterator[Located]:
+def examine_installation(installation: Installation) -> Iterator[Located]:
     """Return all findings on a configuration that could be read."""
     for area, check in CHECKS:
-        for finding in _findings(check, patient):
+        for finding in _findings(check, installation):
             yield Located(area, finding)
 
 
-def _findings(check: Check, patient: Installation) -> list[Finding]:
+def _findings(check: Check, installation: Installation) -> list[Finding]:
     found: list[Finding] = []
     try:
         with deadline(_LIMIT):
-            found.extend(check(patient))
+            found.extend(check(installation))
     except DeadlineExceeded:
         found.append(
             problem(f"{_name(check)}: no answer within {_LIMIT:g} s", "see whether the machine behind it is up")

@@ -46,9 +46,9 @@ def _shown(config: Config, key: str) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def source(patient: Installation) -> Iterator[Finding]:
+def source(installation: Installation) -> Iterator[Finding]:
     """Name the file that is read."""
-    config = patient.config
+    config = installation.config
     if config.file is not None:
         yield fine(f"read from {config.file}")
     elif config.origins["database"] == "default":
@@ -57,9 +57,9 @@ def source(patient: Installation) -> Iterator[Finding]:
         yield fine(f"no configuration file; the database comes from {config.origins['database']}")
 
 
-def secrecy(patient: Installation) -> Iterator[Finding]:
+def secrecy(installation: Installation) -> Iterator[Finding]:
     """Check that others can't read a password in the file."""
-    config = patient.config
+    config = installation.config
     if config.file is None:
         return
     mode = Path(config.file).stat().st_mode
@@ -77,14 +77,14 @@ def _urls(config: Config, key: str) -> tuple[str, ...]:
     return (config.database,) if key == "database" else config.wake
 
 
-def application(patient: Installation) -> Iterator[Finding]:
+def application(installation: Installation) -> Iterator[Finding]:
     """Check that the app can be imported."""
-    name = patient.config.app
+    name = installation.config.app
     if name is None:
         yield fine("no app is configured: only shell commands can run")
         return
     try:
-        with load_app(patient.config) as queue:
+        with load_app(installation.config) as queue:
             tasks = len(queue.registry.names())
     except CronqError as error:
         yield problem(

@@ -87,7 +87,7 @@ class Installation:
         return None if self.database is None else self.database.version(f"{self.config.table_prefix}schema")
 
     @cached_property
-    def census(self) -> QueueStats | None:
+    def stats(self) -> QueueStats | None:
         """How the queue stands; None without tables that this version can read."""
         if self.database is None or self.revision is None:
             return None

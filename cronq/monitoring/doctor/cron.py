@@ -27,45 +27,45 @@ _COMMAND = re.compile(r"^\s*(?:[\d*@]\S*)\s.*\bcronq\b")
 _ENTRY = re.compile(r"^\s*(?:@\w+|(?:\S+\s+){4}\S+)\s+(?P<user>\S+)\s+\S")
 
 
-def last_call(patient: Installation) -> Iterator[Finding]:
+def last_call(installation: Installation) -> Iterator[Finding]:
     """Check that runs begin each minute, or that workers run."""
-    last = last_run(patient.config)
+    last = last_run(installation.config)
     age = None if last is None else max(0.0, (Clock().now() - last) / SECOND)
     if age is None:
-        yield _missed("no run has begun on this host yet", patient)
-    elif run_is_on(patient.config):
+        yield _missed("no run has begun on this host yet", installation)
+    elif run_is_on(installation.config):
         yield _at_work(age)
     elif age <= _LATE:
         yield fine(f"the last run began {age:.0f} s ago")
     else:
-        text = f"the last run began {span(age)} ago: cron doesn't call any more{_without_a_daemon(patient)}"
-        yield _missed(text, patient)
+        text = f"the last run began {span(age)} ago: cron doesn't call any more{_without_a_daemon(installation)}"
+        yield _missed(text, installation)
 
 
-def last_ends(patient: Installation) -> Iterator[Finding]:
+def last_ends(installation: Installation) -> Iterator[Finding]:
     """Check that the last runs succeeded."""
-    for run in patient.census.failing_runs if patient.census is not None else ():
+    for run in installation.stats.failing_runs if installation.stats is not None else ():
         which = f"`cronq run --queue {run.queues}`" if run.queues else "`cronq run`"
-        ended = span(patient.census.age(run.ended_at) or 0.0) if patient.census is not None else ""
+        ended = span(installation.stats.age(run.ended_at) or 0.0) if installation.stats is not None else ""
         yield problem(
             f"the last {which} on {run.host} ended {ended} ago with status {run.status}: {run.error}",
             "mend that, then call `cronq run`, which says whether it is mended",
         )
 
 
-def _missed(text: str, patient: Installation) -> Finding:
+def _missed(text: str, installation: Installation) -> Finding:
     """Report missing runs: a problem only if no worker takes the jobs of a queue."""
-    census = patient.census
+    stats = installation.stats
     advice = f"see that cron runs, and that its user's crontab (`crontab -e`) has the line: * * * * * {_own_path()} run"
-    if census is None:
+    if stats is None:
         return warning(text, advice)
-    unserved = [queue for queue in census.queues if queue not in census.paused and not census.listeners(queue)]
-    if census.workers and not unserved:
-        return fine(f"{text}, but {len(census.workers)} workers take jobs of every queue")
-    due = [queue for queue in unserved if queue in census.due_since]
+    unserved = [queue for queue in stats.queues if queue not in stats.paused and not stats.listeners(queue)]
+    if stats.workers and not unserved:
+        return fine(f"{text}, but {len(stats.workers)} workers take jobs of every queue")
+    due = [queue for queue in unserved if queue in stats.due_since]
     if not due:
         return warning(text, advice)
-    where = f", which no worker takes: {', '.join(due)}" if census.workers else ""
+    where = f", which no worker takes: {', '.join(due)}" if stats.workers else ""
     return problem(f"{text}, and jobs are due{f' in queues{where}' if where else ''}", advice)
 
 
@@ -76,8 +76,8 @@ def _at_work(age: float) -> Finding:
     return warning(text, "`cronq ls --state running` shows what it does; `time_limit` ends what hangs")
 
 
-def _without_a_daemon(patient: Installation) -> str:
-    for folder in patient.places.processes.glob("[0-9]*"):
+def _without_a_daemon(installation: Installation) -> str:
+    for folder in installation.places.processes.glob("[0-9]*"):
         try:
             if (folder / "comm").read_text().strip() in (*_DAEMONS, "systemd"):
                 return ""
@@ -91,9 +91,9 @@ def _own_path() -> str:
     return str(own.resolve()) if own.name == "cronq" else "cronq"
 
 
-def cron_files(patient: Installation) -> Iterator[Finding]:
+def cron_files(installation: Installation) -> Iterator[Finding]:
     """Check that cron reads the files that name cronq: it ignores some without a message."""
-    folder = patient.places.cron_files
+    folder = installation.places.cron_files
     try:
         paths = sorted(path for path in folder.iterdir() if path.is_file())
     except OSError:
@@ -156,9 +156,9 @@ def _about_the_entry(path: Path, line: str, user: str) -> Iterator[Finding]:
         yield warning(f"{path}: a % ends the command, what follows becomes its input", "write \\% instead")
 
 
-def mailer(patient: Installation) -> Iterator[Finding]:
+def mailer(installation: Installation) -> Iterator[Finding]:
     """Check that the output of a run is mailed."""
-    if last_run(patient.config) is None or any(path.exists() for path in patient.places.mailers):
+    if last_run(installation.config) is None or any(path.exists() for path in installation.places.mailers):
         return
     yield warning(
         "there is no sendmail on this host: cron drops what a run prints",

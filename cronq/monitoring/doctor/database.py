@@ -52,20 +52,20 @@ _OFF = 2.0
 """Seconds by which the clocks may differ without a warning. cronq uses the database's."""
 
 
-def reachable(patient: Installation) -> Iterator[Finding]:
+def reachable(installation: Installation) -> Iterator[Finding]:
     """Check that the database answers."""
-    if patient.file is not None and is_missing(patient.file):
-        yield _no_file(patient.file)
+    if installation.file is not None and is_missing(installation.file):
+        yield _no_file(installation.file)
         return
-    opened = patient.opened
+    opened = installation.opened
     if isinstance(opened, Unavailable):
-        yield problem(str(opened), _way_out(opened, patient))
+        yield problem(str(opened), _way_out(opened, installation))
         return
     started = time.perf_counter()
     version = opened.query(_VERSION[opened.family])[0][0]
     took = (time.perf_counter() - started) * 1000
     engine = "mariadb" if "MariaDB" in version else opened.family
-    yield fine(f"{patient.config.safe_database()} answers in {took:.1f} ms ({_NAMES[engine]} {version})")
+    yield fine(f"{installation.config.safe_database()} answers in {took:.1f} ms ({_NAMES[engine]} {version})")
 
 
 def is_missing(path: Path) -> bool:
@@ -76,9 +76,9 @@ def is_missing(path: Path) -> bool:
         return False
 
 
-def _way_out(error: Unavailable, patient: Installation) -> str:
+def _way_out(error: Unavailable, installation: Installation) -> str:
     """Advise on a database that can't be used, but never to give the file to another user."""
-    path = patient.file
+    path = installation.file
     if path is None:
         if any(words in str(error) for words in _CROWDED):
             return "raise the limit (`max_connections`, or the user's), or end clients that hold connections"
@@ -105,11 +105,11 @@ def _no_file(path: Path) -> Finding:
     return warning(f"{path} does not exist yet", advice)
 
 
-def schema(patient: Installation) -> Iterator[Finding]:
+def schema(installation: Installation) -> Iterator[Finding]:
     """Check that the tables are those of this version."""
-    if patient.database is None:
+    if installation.database is None:
         return
-    current = patient.revision
+    current = installation.revision
     if current is None:
         yield warning("there are no tables yet", "`cronq update-schema` makes them, as does the first enqueue or run")
     elif current == CURRENT:
@@ -122,13 +122,13 @@ def schema(patient: Installation) -> Iterator[Finding]:
         yield problem(text, "update cronq on this host")
 
 
-def indexes(patient: Installation) -> Iterator[Finding]:
+def indexes(installation: Installation) -> Iterator[Finding]:
     """Check that all indexes exist: without one, statements are slow."""
-    database = patient.database
-    if database is None or patient.census is None:
+    database = installation.database
+    if database is None or installation.stats is None:
         return
     there = {row[0] for row in database.query(_INDEXES[database.family])}
-    metadata = tables(patient.config.table_prefix, database.family)
+    metadata = tables(installation.config.table_prefix, database.family)
     wanted = [index for table in metadata.tables.values() for index in table.indexes]
     missing = [index for index in wanted if index.name not in there]
     for index in missing:
@@ -143,22 +143,22 @@ def _statement(index: Index, family: str) -> str:
     return " ".join(str(CreateIndex(index).compile(dialect=_DIALECTS[family].dialect())).split())
 
 
-def writable(patient: Installation) -> Iterator[Finding]:
+def writable(installation: Installation) -> Iterator[Finding]:
     """Check that jobs can be stored."""
-    database = patient.database
+    database = installation.database
     if database is None:
         return
-    if patient.file is None:
+    if installation.file is None:
         if database.query(_READ_ONLY[database.family])[0][0]:
             yield problem("the server is read-only", "point `database` at the primary server, or wait for the failover")
         return
-    if not may_write(str(patient.file)):
-        yield _read_only(patient.file)
+    if not may_write(str(installation.file)):
+        yield _read_only(installation.file)
         return
     try:
         database.transact(lambda _: None)
     except Unavailable as error:
-        yield problem(str(error), _way_out(error, patient))
+        yield problem(str(error), _way_out(error, installation))
     else:
         yield fine("it can be written")
 
@@ -171,9 +171,9 @@ def _read_only(path: Path) -> Finding:
     return warning(text, f"call doctor as its owner for the rest, {owner.replace('…', 'doctor')}")
 
 
-def clock(patient: Installation) -> Iterator[Finding]:
+def clock(installation: Installation) -> Iterator[Finding]:
     """Check how far this host's clock is from the database's."""
-    measured = None if patient.database is None else patient.database.read_clock()
+    measured = None if installation.database is None else installation.database.read_clock()
     if measured is None:
         return
     clock = Clock()

@@ -22,18 +22,18 @@ _LARGE_LOG = 256 << 20
 _TIGHT, _FULL = 200 << 20, 20 << 20
 
 
-def file_system(patient: Installation) -> Iterator[Finding]:
+def file_system(installation: Installation) -> Iterator[Finding]:
     """Check that locks work on the file system, and that it survives a restart."""
-    if patient.file is None:
+    if installation.file is None:
         return
-    kind = mounted(patient.file, patient.places.mounts)
+    kind = mounted(installation.file, installation.places.mounts)
     if kind in _NETWORK:
         advice = "move it to a local disk; for several hosts use MariaDB, MySQL or PostgreSQL (docs/scaling.md)"
-        yield problem(f"{patient.file} lies on {kind}, a network file system: SQLite is not safe there", advice)
+        yield problem(f"{installation.file} lies on {kind}, a network file system: SQLite is not safe there", advice)
     elif kind in _MEMORY:
-        yield warning(f"{patient.file} lies in memory ({kind}): a restart loses every job", "move it to a disk")
+        yield warning(f"{installation.file} lies in memory ({kind}): a restart loses every job", "move it to a disk")
     else:
-        yield fine(f"{patient.file} lies on a local disk{f' ({kind})' if kind else ''}")
+        yield fine(f"{installation.file} lies on a local disk{f' ({kind})' if kind else ''}")
 
 
 def mounted(path: Path, mounts: Path) -> str | None:
@@ -52,32 +52,32 @@ def mounted(path: Path, mounts: Path) -> str | None:
     return found[1]
 
 
-def write_ahead_log(patient: Installation) -> Iterator[Finding]:
+def write_ahead_log(installation: Installation) -> Iterator[Finding]:
     """Check that the write-ahead log is used and emptied from time to time."""
-    if patient.file is None or patient.database is None:
+    if installation.file is None or installation.database is None:
         return
-    mode = patient.database.query("PRAGMA journal_mode")[0][0]
-    if mode != "wal" and patient.census is not None:
+    mode = installation.database.query("PRAGMA journal_mode")[0][0]
+    if mode != "wal" and installation.stats is not None:
         yield warning(
             f"the journal mode is {mode}: readers and writers wait for each other",
-            f"sqlite3 {patient.file} 'PRAGMA journal_mode = WAL'",
+            f"sqlite3 {installation.file} 'PRAGMA journal_mode = WAL'",
         )
-    log = patient.file.with_name(f"{patient.file.name}-wal")
+    log = installation.file.with_name(f"{installation.file.name}-wal")
     size = log.stat().st_size if log.exists() else 0
     if size > _LARGE_LOG:
         yield warning(
             f"{log} has grown to {size >> 20} MiB: some process keeps an old view of the database open",
-            f"find it with `fuser -v {patient.file}` and end it; the log is emptied by the next write after that",
+            f"find it with `fuser -v {installation.file}` and end it; the log is emptied by the next write after that",
         )
 
 
-def space(patient: Installation) -> Iterator[Finding]:
+def space(installation: Installation) -> Iterator[Finding]:
     """Check that there is room for more jobs."""
-    if patient.file is None or not patient.file.parent.is_dir():
+    if installation.file is None or not installation.file.parent.is_dir():
         return
-    disk = os.statvfs(patient.file.parent)
+    disk = os.statvfs(installation.file.parent)
     free = disk.f_bavail * disk.f_frsize
-    share = f"{free >> 20} MiB are free on the disk of {patient.file.parent}"
+    share = f"{free >> 20} MiB are free on the disk of {installation.file.parent}"
     advice = "make room; `cronq clear-finished` removes old jobs, `retention` does so in each run"
     if free < _FULL:
         yield problem(f"only {share}", advice)
@@ -86,4 +86,4 @@ def space(patient: Installation) -> Iterator[Finding]:
     else:
         yield fine(share)
     if disk.f_files and not disk.f_favail:
-        yield problem(f"the disk of {patient.file.parent} has no inode left", "remove files")
+        yield problem(f"the disk of {installation.file.parent} has no inode left", "remove files")

@@ -24,12 +24,12 @@ _LATE = 180.0
 _UNFINISHED = sorted(UNFINISHED - {State.RUNNING})
 
 
-def commands(patient: Installation) -> Iterator[Finding]:
+def commands(installation: Installation) -> Iterator[Finding]:
     """Check whether jobs may be shell commands."""
     try:
-        require_commands(setting=patient.config.commands, sqlite_path=patient.config.sqlite_path())
+        require_commands(setting=installation.config.commands, sqlite_path=installation.config.sqlite_path())
     except ConfigError as error:
-        waiting = _tasks(patient).get(COMMAND_TASK, 0)
+        waiting = _tasks(installation).get(COMMAND_TASK, 0)
         if waiting:
             yield problem(
                 f"{waiting} shell commands are queued, but {error}", "allow them, or `cronq cancel --task command`"
@@ -40,13 +40,13 @@ def commands(patient: Installation) -> Iterator[Finding]:
         yield fine("jobs may be shell commands")
 
 
-def unknown_tasks(patient: Installation) -> Iterator[Finding]:
+def unknown_tasks(installation: Installation) -> Iterator[Finding]:
     """Find queued jobs whose task the app doesn't know."""
-    tasks = {task: number for task, number in _tasks(patient).items() if task != COMMAND_TASK}
+    tasks = {task: number for task, number in _tasks(installation).items() if task != COMMAND_TASK}
     if not tasks:
         return
     try:
-        queue = load_app(patient.config)
+        queue = load_app(installation.config)
     except CronqError:
         return  # told already
     unknown = 0
@@ -64,38 +64,38 @@ def unknown_tasks(patient: Installation) -> Iterator[Finding]:
         yield fine(f"the app knows the tasks of all queued jobs ({len(tasks)})")
 
 
-def _tasks(patient: Installation) -> dict[str, int]:
+def _tasks(installation: Installation) -> dict[str, int]:
     """Count the tasks of the first unfinished jobs in each state."""
     tasks: dict[str, int] = {}
-    if patient.database is None or patient.census is None:
+    if installation.database is None or installation.stats is None:
         return tasks
     for state in _UNFINISHED:
-        if patient.census.total(state):
-            for task, number in patient.database.query(patient.sql.reads.tasks_of, (state, _SEEN)):
+        if installation.stats.total(state):
+            for task, number in installation.database.query(installation.sql.reads.tasks_of, (state, _SEEN)):
                 tasks[task] = tasks.get(task, 0) + number
     return tasks
 
 
-def unheard_queues(patient: Installation) -> Iterator[Finding]:
+def unheard_queues(installation: Installation) -> Iterator[Finding]:
     """Find queues with due jobs that no worker takes, although workers run."""
-    census = patient.census
-    if census is None:
+    stats = installation.stats
+    if stats is None:
         return
-    for queue, since in sorted(census.due_since.items()):
-        age = census.age(since) or 0.0
-        if age > _LATE and queue not in census.paused and census.workers and not census.listeners(queue):
+    for queue, since in sorted(stats.due_since.items()):
+        age = stats.age(since) or 0.0
+        if age > _LATE and queue not in stats.paused and stats.workers and not stats.listeners(queue):
             yield warning(
-                f"queue {queue}: a job is due for {age / 60:.0f} min, and none of the {len(census.workers)} workers"
+                f"queue {queue}: a job is due for {age / 60:.0f} min, and none of the {len(stats.workers)} workers"
                 " takes jobs of this queue",
                 f"start one: `cronq work --queue {queue}`, or a `cronq run` without `--queue`",
             )
 
 
-def paused_queues(patient: Installation) -> Iterator[Finding]:
+def paused_queues(installation: Installation) -> Iterator[Finding]:
     """Find paused queues."""
-    census = patient.census
-    for queue in sorted(census.paused) if census is not None else ():
-        waiting = "jobs are due in it" if census is not None and queue in census.due_since else "nothing is due in it"
-        action = None if census is None else census.paused_by.get(queue)
+    stats = installation.stats
+    for queue in sorted(stats.paused) if stats is not None else ():
+        waiting = "jobs are due in it" if stats is not None and queue in stats.due_since else "nothing is due in it"
+        action = None if stats is None else stats.paused_by.get(queue)
         by = f" by {action.who} since {iso(action.at)}" if action is not None else ""
         yield warning(f"queue {queue} is paused{by}, {waiting}", f"`cronq resume {queue}` lets its jobs run again")

@@ -20,9 +20,9 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _SHOWN = 3
 
 
-def lock_folder(patient: Installation) -> Iterator[Finding]:
+def lock_folder(installation: Installation) -> Iterator[Finding]:
     """Check that this user can use the lock directory, and no other user can."""
-    folder = Path(patient.config.lock_dir)
+    folder = Path(installation.config.lock_dir)
     if not folder.exists():
         yield _to_be_made(folder)
         return
@@ -55,9 +55,9 @@ def _to_be_made(folder: Path) -> Finding:
     return problem(text, f"call cronq as the user that runs this queue, or install -d -m 0700 -o {user} {folder}")
 
 
-def lock_files(patient: Installation) -> Iterator[Finding]:
+def lock_files(installation: Installation) -> Iterator[Finding]:
     """Check that the directory's owner can open all files, and no other user can."""
-    folder = Path(patient.config.lock_dir)
+    folder = Path(installation.config.lock_dir)
     if not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
         return
     owner = folder.stat().st_uid

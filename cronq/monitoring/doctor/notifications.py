@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from cronq.monitoring.doctor.context import Installation
 
 
-def libraries(patient: Installation) -> Iterator[Finding]:
+def libraries(installation: Installation) -> Iterator[Finding]:
     """Check that the libraries of `notify` and `sentry` are installed and know the URLs."""
-    config = patient.config
+    config = installation.config
     if not (config.notify or config.sentry):
         return
     try:

@@ -19,14 +19,14 @@ _MINUTE = 60.0
 _CRITICAL = 1800.0
 
 
-def schedules(patient: Installation) -> Iterator[Finding]:
+def schedules(installation: Installation) -> Iterator[Finding]:
     """Each schedule that isn't well; one finding where all are."""
-    census = patient.census
-    if census is None or not census.schedules:
+    stats = installation.stats
+    if stats is None or not stats.schedules:
         return
-    with Store(patient.config, Clock()) as store:
+    with Store(installation.config, Clock()) as store:
         seen = views(store)
-    workers = any(worker.kind == "work" for worker in census.workers)
+    workers = any(worker.kind == "work" for worker in stats.workers)
     found = [finding for view in seen for finding in _findings(view, workers=workers)]
     found += _time_zone_data(seen)
     yield from found

@@ -24,12 +24,12 @@ _NOBODY = 0
 """An id that no job has: workers woken by it only look for jobs."""
 
 
-def transports(patient: Installation) -> Iterator[Finding]:
+def transports(installation: Installation) -> Iterator[Finding]:
     """Check each transport: an empty connection to inetd ports, a message to brokers."""
-    for url in patient.config.wake:
+    for url in installation.config.wake:
         inetd = not listens(url)
         try:
-            _probe(url) if inetd else _ring(url, patient)
+            _probe(url) if inetd else _ring(url, installation)
         except ConfigError as error:
             yield problem(str(error), "install the package, or take the URL out of `wake`")
         except (OSError, Unavailable) as error:
@@ -50,6 +50,6 @@ def _probe(url: str) -> None:
         connection.connect(f"{parts.netloc}{parts.path}")
 
 
-def _ring(url: str, patient: Installation) -> None:
-    with closing(open_transport(url, patient.config)) as transport:
+def _ring(url: str, installation: Installation) -> None:
+    with closing(open_transport(url, installation.config)) as transport:
         transport.notify("default", _NOBODY)

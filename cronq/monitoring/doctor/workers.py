@@ -13,33 +13,33 @@ if TYPE_CHECKING:
     from cronq.monitoring.doctor.context import Installation
 
 
-def silent(patient: Installation) -> Iterator[Finding]:
+def silent(installation: Installation) -> Iterator[Finding]:
     """Find registered workers without a heartbeat."""
-    census = patient.census
-    if census is None:
+    stats = installation.stats
+    if stats is None:
         return
-    stopped = [worker for worker in census.known if worker.is_stopped]
+    stopped = [worker for worker in stats.known if worker.is_stopped]
     for worker in stopped:
         yield problem(
             f"{worker.kind} {worker.name} (process {worker.pid}) is stopped by a signal: it starts nothing",
             f"`kill -CONT {worker.pid}` lets it go on",
         )
-    for worker in census.silent:
+    for worker in stats.silent:
         if worker in stopped:
             continue
         yield warning(
-            f"{worker.kind} {worker.name} sent no heartbeat for {census.age(worker.seen_at):.0f} s",
+            f"{worker.kind} {worker.name} sent no heartbeat for {stats.age(worker.seen_at):.0f} s",
             f"if process {worker.pid} on {worker.host} is dead, the next run frees its jobs; if it isn't, it hangs",
         )
-    if not census.silent and not stopped:
-        yield fine(f"{len(census.workers) or 'no'} workers at this moment")
+    if not stats.silent and not stopped:
+        yield fine(f"{len(stats.workers) or 'no'} workers at this moment")
 
 
-def versions(patient: Installation) -> Iterator[Finding]:
+def versions(installation: Installation) -> Iterator[Finding]:
     """Find workers of another version than this one."""
-    if patient.census is None:
+    if installation.stats is None:
         return
-    for worker in patient.census.workers:
+    for worker in installation.stats.workers:
         if worker.version != __version__:
             yield warning(
                 f"{worker.kind} {worker.name} is cronq {worker.version}, this is {__version__}",
