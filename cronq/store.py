@@ -80,7 +80,7 @@ class Store:
         groups = Groups(self._tables)
         self.actions = Actions(self._tables)
         self.admin = Admin(self._tables, groups, self._wake, self.actions)
-        self.editor = Editor(self._tables, groups, self._wake)
+        self.editor = Editor(self._tables, groups, self._wake, self.actions)
         self._inserter = Inserter(self._tables, self._random)
         self.schedules = Schedules(self._tables, self._inserter, self._wake)
         self._claimer = BatchClaimer(self._tables, self._random)

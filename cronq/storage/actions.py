@@ -17,7 +17,7 @@ class Action(NamedTuple):
     """One change by a user."""
 
     verb: str
-    """`paused`, `resumed`, `cancelled`, `retried` or `killed`."""
+    """`paused`, `resumed`, `cancelled`, `retried`, `edited` or `killed`."""
     at: int
     who: str
     """The user and the host, `ann@web1`."""

@@ -12,6 +12,7 @@ from cronq.system.log import step
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from cronq.storage.actions import Actions
     from cronq.storage.drivers.database import Transaction
     from cronq.storage.groups import Groups
     from cronq.storage.tables import Tables
@@ -32,7 +33,8 @@ EDITABLE = UNFINISHED - {State.RUNNING}
 class Editor:
     """Edits jobs, and wakes workers: an edit may make a job due, or move it to a queue that they serve."""
 
-    def __init__(self, tables: Tables, groups: Groups, wake: Wake) -> None:
+    def __init__(self, tables: Tables, groups: Groups, wake: Wake, actions: Actions) -> None:
+        self._actions = actions
         self._tables = tables
         self._sql = tables.sql
         self._groups = groups
@@ -60,6 +62,7 @@ class Editor:
             for group in groups:
                 self._groups.unblock(tx, group)
         self._groups.unlock(tx, groups)
+        self._actions.on_jobs(tx, "edited", changed)
         if changed:
             self._wake.with_commit(tx)
         return changed

@@ -125,7 +125,7 @@ def test_edit_changes_jobs_that_do_not_run(project: Project) -> None:
     project.cronq("run", "--queue", "q")
     words = ("--priority", 5, "--queue", "slow", "--at", "2099-01-02T03:04:05Z", "--no-group", "--time-limit", "1h30m")
     assert project.done("edit", job, *words) == str(job)
-    shown = project.show(job)
+    shown = fits("show.json", project.done("show", job, "--json"))
     assert (shown["state"], shown["priority"], shown["queue"], shown["group"], shown["time_limit"]) == (
         "scheduled", 5, "slow", None, 5400,
     )  # fmt: skip

@@ -21,6 +21,8 @@ def test_queue_priority_and_limits_of_what_has_not_ended_and_does_not_run(store:
         job = stored(store, job_id)
         assert (job.queue, job.priority, job.max_attempts, job.time_limit) == ("slow", 9, 3, 5.0)
     assert stored(store, running).queue == "default"
+    assert [action.verb for action in store.actions.of_job(ready)] == ["edited"]
+    assert store.actions.of_job(running) == []
     assert store.editor.edit([ready], {"priority": 9}) == [ready]
 
 
