@@ -8,14 +8,15 @@ import sys
 import time
 import traceback
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
-from cronq.client import job_options
+from cronq.client import after, job_options
 from cronq.client.enqueueing import Enqueuer
 from cronq.client.task_handles import ClassTask, FunctionTask, Later
 from cronq.config.loader import SCRATCH, from_database, load, others_write, why_untrusted
-from cronq.errors import ConfigError, InvalidInput, JobFailed, JobNotFound, TryLater, UsageError
+from cronq.errors import ConfigError, JobFailed, JobNotFound, TryLater, UsageError
 from cronq.model.job import ENDED, NewJob, State
 from cronq.system.log import log
 from cronq.tasks import callables
@@ -235,7 +236,13 @@ class Cronq:
         Each is what `task.job(…)` or `task.using(…).job(…)` returns, or a dict with the keys of
         `cronq enqueue --stdin`. Raises InvalidInput naming the first bad one, counted from 1.
         """
-        return self._enqueuer.enqueue_all(list(self._prepared(jobs, check=check)), connection)
+        return self._enqueuer.enqueue_all(
+            after.prepared(jobs, partial(self._enqueuer.prepare_spec, check=check)), connection
+        )
+
+    def chain(self, *jobs: NewJob, connection: Any = None) -> list[Job]:
+        """Enqueue jobs that `task.job(…)` made, each to start when the one before it has finished."""
+        return self._enqueuer.enqueue_all(after.chained(jobs), connection)
 
     def emit(self, event: str, /, **fields: Any) -> list[Job]:
         """Enqueue one job for each task that subscribed, in one transaction.
@@ -352,13 +359,6 @@ class Cronq:
     def _hook(self, moment: str, hook: Hook) -> Hook:
         self.registry.hooks[moment].append(hook)
         return hook
-
-    def _prepared(self, jobs: Iterable[NewJob | Mapping[str, Any]], *, check: bool) -> Iterator[NewJob]:
-        for number, job in enumerate(jobs, start=1):
-            try:
-                yield job if isinstance(job, NewJob) else self._enqueuer.prepare_spec(job, check=check)
-            except InvalidInput as error:
-                raise type(error)(f"job {number}: {error}") from error
 
     def _for_event(self, task: Task, event: str, fields: Mapping[str, Any]) -> NewJob:
         arguments = task.bind((), task.accepts(fields))

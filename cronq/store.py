@@ -7,9 +7,10 @@ A job is held while `lease_until` is set.
 from __future__ import annotations
 
 import random
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from cronq.errors import CronqError
 from cronq.model.job import Claimed
 from cronq.storage.actions import Actions
 from cronq.storage.admin import BATCH, Admin
@@ -37,11 +38,12 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from cronq.config.loader import Config
+    from cronq.flow.consequences import Consequences
     from cronq.model.job import Enqueued, NewJob
     from cronq.model.outcome import Settlement
     from cronq.model.selection import Filter
     from cronq.storage.copying import Counts
-    from cronq.storage.drivers.database import Transaction
+    from cronq.storage.drivers.database import Connection, Transaction
     from cronq.storage.wake import Announces
     from cronq.times import Clock
 
@@ -77,14 +79,14 @@ class Store:
         self.incidents = Incidents(self._tables)
         self.runs = RunLog(self._tables)
         self._wake = Wake(self._tables, self.jobs, announcer)
-        groups = Groups(self._tables)
+        self._groups = groups = Groups(self._tables)
         self.actions = Actions(self._tables)
-        self.admin = Admin(self._tables, groups, self._wake, self.actions)
+        self.admin = Admin(self._tables, groups, self._wake, self.actions, follow_up=self.follow_up)
         self.editor = Editor(self._tables, groups, self._wake, self.actions)
-        self._inserter = Inserter(self._tables, self._random)
+        self._inserter = Inserter(self._tables, self._random, self._tie)
         self.schedules = Schedules(self._tables, self._inserter, self._wake)
         self._claimer = BatchClaimer(self._tables, self._random)
-        self._settler = Settler(self._tables, groups, self._wake)
+        self._settler = Settler(self._tables, groups, self._wake, follow_up=self.follow_up)
 
     def __enter__(self) -> Self:
         return self
@@ -149,6 +151,31 @@ class Store:
         other._tables.open()
         return Copier(self._tables, other._tables).copy(copied)
 
+    # Jobs that come after others
+
+    @cached_property
+    def flow(self) -> Consequences:
+        """Jobs that come after others."""
+        from cronq.flow.consequences import Consequences  # here, not above: most queues have none
+
+        return Consequences(self._tables, self._groups, self._wake, self.promote)
+
+    def follow_up(self) -> int:
+        """Release or cancel what comes after jobs that have ended; returns the number of jobs released.
+
+        Never raises for a database that is away: the next call finds what is left to do.
+        """
+        try:
+            noted = self._tables.query(self._sql.flow.noted, (1,))
+        except CronqError:
+            return 0
+        return self.flow.try_to_draw() if noted else 0
+
+    def _tie(self, connection: Connection, jobs: Sequence[NewJob], enqueued: Sequence[Enqueued]) -> None:
+        from cronq.flow.edges import Edges  # as above
+
+        Edges(self._tables).tie(connection, jobs, enqueued)
+
     # Enqueueing
 
     def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
@@ -161,6 +188,8 @@ class Store:
         now = self.clock.now()
         enqueued = self._inserter.accept(jobs, now=now)
         self._wake.enqueued(jobs, enqueued, now)
+        if any(job.after for job in jobs):
+            self.follow_up()
         return enqueued
 
     def enqueue_through(self, connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
@@ -177,6 +206,8 @@ class Store:
         enqueued = self._inserter.accept_through(borrowed, jobs, now=now)
         if self._wake.announcer is not None:
             after_commit(connection, partial(self._wake.enqueued, jobs, enqueued, now))
+        if any(job.after for job in jobs):
+            after_commit(connection, self.follow_up)
         return enqueued
 
     # Claiming

@@ -30,7 +30,7 @@ KINDS = tuple(SERVERS)
 """For tests that run on every server."""
 
 TABLES = (
-    *("jobs", "attempts", "groups", "paused", "leases", "workers", "tails", "troubles"),
+    *("jobs", "attempts", "groups", "paused", "leases", "workers", "tails", "troubles", "edges", "loose_ends"),
     *("schedules", "declarations", "fires", "runs", "actions"),
 )
 

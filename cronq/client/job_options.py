@@ -6,6 +6,7 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from cronq.client.after import AFTER_OPTIONS, REF, taken
 from cronq.config.settings import SETTINGS, TASK, Setting
 from cronq.errors import ConfigError, InvalidInput
 from cronq.model.job import COMMAND_TASK, Job, NewJob
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from cronq.config.loader import Config
     from cronq.model.job import Enqueued
 
+    Earlier = int | str | Job | Sequence[int | str | Job] | None
+    """Jobs, by their ids."""
+
 
 LONGEST_NAME = 255
 """Characters of a task's name, a key or a group."""
@@ -28,6 +32,7 @@ _RETRY = ("base", "cap", "jitter")
 SPEC_KEYS = (
     *("task", "args", "command", "cwd", "queue", "priority", "at", "group", "key", "unique"),
     *("max_attempts", "time_limit", *_RETRY),
+    *(REF, *AFTER_OPTIONS),
 )
 """The keys of a job in `enqueue_many` and `cronq enqueue --stdin`."""
 
@@ -40,6 +45,8 @@ class Options(TypedDict, total=False):
 
     `at` is a time (datetime, or text in ISO 8601; without an offset UTC) or a delay from now
     (`"+1h"`, timedelta, seconds); `time_limit`, `base` and `cap` are durations (seconds, `"15m"`).
+    It starts when the jobs `after` have finished, those `after_end` have ended, and those `after_failure` have failed.
+    With `after_missing="ignore"` a job that can't fulfil that any more counts as fulfilled; else it is refused.
     """
 
     queue: str | None
@@ -53,6 +60,10 @@ class Options(TypedDict, total=False):
     base: str | float | timedelta | None
     cap: str | float | timedelta | None
     jitter: float | None
+    after: Earlier
+    after_end: Earlier
+    after_failure: Earlier
+    after_missing: str | None
 
 
 class Declared(TypedDict, total=False):
@@ -103,7 +114,10 @@ def template(name: str, declared: TaskOptions | None, config: Config) -> NewJob:
 def customise(job: NewJob, options: Mapping[str, Any], *, now: int) -> NewJob:
     """Add the caller's options to a job. Raises InvalidInput naming the option."""
     given = {option: value for option, value in options.items() if value is not None}
+    after = taken(given) if not given.keys().isdisjoint(AFTER_OPTIONS) else ()
     fields = {option: _convert(option, value, now) for option, value in given.items()}
+    if after:
+        fields["after"] = after
     policy = {option: fields.pop(option) for option in _RETRY if option in fields}
     if policy:
         fields["retry"] = json.dumps(policy)
@@ -197,7 +211,7 @@ def _fields(job: NewJob, enqueued: Enqueued, now: int) -> dict[str, Any]:
         "task": job.task,
         "command": args.pop("command", None) if job.task == COMMAND_TASK else None,
         "args": args,
-        "state": "scheduled" if due > now else "ready",
+        "state": "pending" if job.after else "scheduled" if due > now else "ready",
         "priority": job.priority,
         "key": job.key,
         "group": job.group,
@@ -219,7 +233,7 @@ def _convert(option: str, value: Any, now: int) -> Any:
         return _instant(value, now)
     setting = _OPTIONS.get(option)
     if setting is None:
-        raise InvalidInput(f"unknown option {option!r}, known are {', '.join(('at', *_OPTIONS))}")
+        raise InvalidInput(f"unknown option {option!r}, known are {', '.join(('at', *_OPTIONS, *AFTER_OPTIONS))}")
     try:
         return setting.check(value)
     except ValueError as error:

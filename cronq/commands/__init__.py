@@ -40,6 +40,7 @@ PURPOSES = {
         "retry": "change",
         "cancel": "change",
         "edit": "edit",
+        "release": "release",
         "pause": "queues",
         "resume": "queues",
         "drain": "queues",

@@ -30,12 +30,14 @@ Example:
   cronq enqueue mail.send to=ann@example.org tries:=3 'tags:=["a", "b"]'
   cronq enqueue --at +15m --group nightly -- 'pg_dump shop | gzip > shop.gz'
   cronq enqueue --queue media -- ffmpeg -i in.avi out.mp4
+  cronq enqueue --after 41 --after 42 -- ./publish
   cronq enqueue --stdin < jobs.jsonl
 
 k=v gives a text (converted as the task's signature wants), k:=JSON a JSON value. After --, one
 CMD is a line for /bin/sh; with ARGs it is a program that gets them as they are.
 With --stdin each line is a JSON object with the keys task, args, command, queue, priority, at,
-group, key, unique, max_attempts, time_limit; a bad line is named, and then nothing is inserted.
+group, key, unique, max_attempts, time_limit, ref, after, after_end, after_failure, after_missing
+(after names ids, or refs of other lines); a bad line is named, and then nothing is inserted.
 What ls --json prints is taken, too: new jobs like those.
 Exit status: 0 done (also when a unique twin was found), 64 usage, 65 bad input or unknown
 task, 69 database out of reach, 78 configuration.
@@ -81,9 +83,23 @@ class Placement:
         str | None, typer.Option("--cwd", metavar="DIR", help="Directory of a CMD (that of the run or worker).")
     ] = None
 
+    after: Annotated[
+        list[str] | None, typer.Option("--after", metavar="ID", help="Start when this job has finished. Repeatable.")
+    ] = None
+    after_end: Annotated[
+        list[str] | None, typer.Option("--after-end", metavar="ID", help="Start when this job has ended in any way.")
+    ] = None
+    after_failure: Annotated[
+        list[str] | None, typer.Option("--after-failure", metavar="ID", help="Start if this job fails.")
+    ] = None
+    after_missing: Annotated[
+        str | None,
+        typer.Option("--after-missing", metavar="HOW", help="ignore: a job that is gone or failed doesn't count."),
+    ] = None
+
     def given(self) -> dict[str, Any]:
         """Return the options that were given, numbers as numbers. Raises InvalidInput."""
-        chosen = {name: value for name, value in asdict(self).items() if value not in (None, False)}
+        chosen = {name: value for name, value in asdict(self).items() if value not in (None, False, [])}
         for name in ("priority", "max_attempts"):
             if name in chosen:
                 chosen[name] = _number(chosen[name], what=f"--{name.replace('_', '-')}")
@@ -289,6 +305,8 @@ def _place_lines(queue: Cronq, lines: _Lines, *, check: bool) -> list[Job]:
     try:
         return queue.enqueue_many(lines, check=check)
     except InvalidInput as error:
+        if str(error).startswith("refs: "):
+            raise
         text = str(error).removeprefix(f"job {lines.job}: ")
         where = f"job {lines.job}: " if lines.is_array else f"line {lines.line}: "
         raise type(error)(where + text.removeprefix(where)) from None

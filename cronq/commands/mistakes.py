@@ -22,7 +22,7 @@ _COMMANDS = {
     "top": ("watch", "monitor", "dashboard", "live"),
     "errors": ("failed", "failures", "error", "dead"),
     "doctor": ("check", "diagnose", "test", "verify"),
-    "retry": ("rerun", "requeue", "redo", "restart", "run-now", "kick", "release"),
+    "retry": ("rerun", "requeue", "redo", "restart", "run-now", "kick"),
     "cancel": ("rm", "delete", "remove", "del", "kill", "abort", "drop"),
     "edit": ("change", "set", "modify", "update", "reschedule", "move", "priority"),
     "pause": ("stop", "hold", "suspend", "disable", "freeze"),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cronq.commands import Invocation
     from cronq.storage.stats import QueueStats
 
-_SHOWN = ("ready", "running", "retrying", "failed", "scheduled", "waiting", "blocked", "finished")
+_SHOWN = ("ready", "running", "retrying", "failed", "scheduled", "waiting", "blocked", "pending", "finished")
 _LABEL = 9
 
 

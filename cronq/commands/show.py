@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from cronq.commands import options as given
+from cronq.model.dependencies import Ties
 from cronq.model.printable import one_line
 from cronq.times import iso, to_datetime
 
@@ -33,6 +34,9 @@ Exit status: 0 done, 1 no such job, 64 --output with --json, 65 bad input,
 69 database out of reach, 78 configuration.
 """
 
+_CHILDREN = 20
+"""Jobs shown of those that come after one."""
+
 Output = Annotated[
     bool, typer.Option("--output", help="Print only the stored output of the job, to stdout and stderr.")
 ]
@@ -45,6 +49,7 @@ class _Page(NamedTuple):
     attempts: Sequence[Attempt]
     output: tuple[str | None, str | None]
     actions: Sequence[Action]
+    ties: Ties
 
 
 def _show(
@@ -76,7 +81,8 @@ def _show(
 
 
 def _page(store: Store, job: Job) -> _Page:
-    return _Page(job, store.jobs.attempts(job.id), store.jobs.output(job.id), store.actions.of_job(job.id))
+    ties = Ties(store.flow.parents(job.id), store.flow.children(job.id, limit=_CHILDREN))
+    return _Page(job, store.jobs.attempts(job.id), store.jobs.output(job.id), store.actions.of_job(job.id), ties)
 
 
 def _print_json(pages: Sequence[_Page], *, several: bool) -> None:
@@ -100,7 +106,7 @@ def _print_pages(pages: Sequence[_Page], *, now: datetime, utc: bool) -> None:
         else:
             from cronq.render.job_text import job_page
 
-            write(job_page(*page[:3]))
+            write(job_page(*page[:3], page.ties))
         write(_by_hand(page))
 
 
@@ -119,7 +125,7 @@ def _draw(page: _Page, *, now: datetime, utc: bool) -> None:
     from cronq.render.relative_time import Ages, Zone
 
     screen = Screen()
-    screen.print(job_terminal.draw(job_terminal.Portrait(*page[:3]), screen, Ages(now, Zone.of(utc=utc))))
+    screen.print(job_terminal.draw(job_terminal.Portrait(*page[:3], page.ties), screen, Ages(now, Zone.of(utc=utc))))
 
 
 def _print_output(output: tuple[str | None, str | None]) -> None:
@@ -149,6 +155,7 @@ def _whole(page: _Page) -> dict[str, Any]:
             {"verb": action.verb, "at": iso(action.at), "by": action.who, "reason": action.reason}
             for action in page.actions
         ],
+        **page.ties.to_json(),
     }
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cronq.store import Store
 
 
-_LISTINGS = (screens.FAILURES, "running", "ready", "retrying", "failed", "waiting", "blocked", "scheduled")
+_LISTINGS = (screens.FAILURES, "running", "ready", "retrying", "failed", "waiting", "blocked", "pending", "scheduled")
 
 _LOOKED_THROUGH = 200
 """Failed attempts, where only those of one queue are wanted."""

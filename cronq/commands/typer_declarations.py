@@ -164,7 +164,7 @@ def _health(
     """Check the queue for Nagios or Icinga.
 
     One line with performance data, and the exit status.
-    Measures: failed, ready, running, retrying, waiting, blocked and scheduled jobs; oldest-due and
+    Measures: failed, ready, running, retrying, waiting, blocked, pending and scheduled jobs; oldest-due and
     last-run in seconds; workers; paused queues. By default it warns when a job has
     failed or has been due for 5 minutes; 30 minutes are critical.
     """

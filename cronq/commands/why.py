@@ -74,6 +74,7 @@ def _facts(call: Invocation, store: Store, job: Job) -> Facts:
     from cronq.monitoring.why import Facts
 
     stats = store.jobs.stats()
+    awaited = [parent.id for parent in store.flow.parents(job.id) if parent.is_open] if _is_pending(job) else []
     listening = stats.listeners(job.queue)
     return Facts(
         now=to_datetime(stats.now),
@@ -96,6 +97,8 @@ def _facts(call: Invocation, store: Store, job: Job) -> Facts:
         outlived_by=leftovers.outliving(call.config, job),
         busy=_busy(store, {worker.name for worker in listening}),
         failed_run=next((run for run in stats.failing_runs if run.admits(job.queue)), None),
+        awaited=store.jobs.get(awaited[0]) if awaited else None,
+        awaited_more=max(0, len(awaited) - 1),
         ahead=store.jobs.ahead_of(job) if job.state == State.READY else None,
     )
 
@@ -109,6 +112,10 @@ def _busy(store: Store, workers: set[str]) -> tuple[Busy, ...]:
 
 
 _OVER = (State.RUNNING, State.FINISHED, State.FAILED, State.CANCELLED)
+
+
+def _is_pending(job: Job) -> bool:
+    return job.state == State.PENDING
 
 
 def _known(call: Invocation, job: Job) -> bool | None:

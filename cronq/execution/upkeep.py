@@ -43,6 +43,7 @@ class Upkeep:
             self._results.enter(settled)
         ready += self._rescuer.freed
         ready += self.scheduler.look() if self.scheduler else 0
+        ready += self._store.follow_up()
         ready += self._store.promote(self._store.clock.now())
         ready += self._store.unblock_stranded()
         if ready:

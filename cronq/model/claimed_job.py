@@ -18,6 +18,7 @@ class State(StrEnum):
     SCHEDULED = "scheduled"
     READY = "ready"
     BLOCKED = "blocked"
+    PENDING = "pending"
     RUNNING = "running"
     RETRYING = "retrying"
     WAITING = "waiting"

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
+    from cronq.model.dependencies import After
+
 DEFAULT_QUEUE = "default"
 DEFAULT_PRIORITY = 50
 PRIORITIES = range(1000)
@@ -26,14 +28,15 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.SCHEDULED: frozenset({State.READY, State.CANCELLED}),
     State.READY: frozenset({State.RUNNING, State.BLOCKED, State.CANCELLED}),
     State.BLOCKED: frozenset({State.READY, State.CANCELLED}),
+    State.PENDING: frozenset({State.SCHEDULED, State.CANCELLED}),
     State.RUNNING: frozenset(
         {State.FINISHED, State.FAILED, State.RETRYING, State.WAITING, State.READY, State.CANCELLED}
     ),
     State.RETRYING: frozenset({State.READY, State.CANCELLED}),
     State.WAITING: frozenset({State.READY, State.CANCELLED}),
-    State.FINISHED: frozenset({State.READY}),
-    State.FAILED: frozenset({State.READY, State.CANCELLED}),
-    State.CANCELLED: frozenset({State.READY}),
+    State.FINISHED: frozenset({State.READY, State.PENDING}),
+    State.FAILED: frozenset({State.READY, State.PENDING, State.CANCELLED}),
+    State.CANCELLED: frozenset({State.READY, State.PENDING}),
 }
 
 RETRYABLE = frozenset(state for state, following in TRANSITIONS.items() if State.READY in following) - {
@@ -64,6 +67,8 @@ class NewJob(NamedTuple):
     event: str | None = None
     retry: str | None = None
     """The job's own `base`, `cap` and `jitter` as JSON."""
+    after: tuple[After, ...] = ()
+    """What it comes after."""
 
 
 class Enqueued(NamedTuple):

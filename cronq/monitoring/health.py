@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
 WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 
-STATES = ("failed", "ready", "running", "retrying", "waiting", "blocked", "scheduled")
+STATES = ("failed", "ready", "running", "retrying", "waiting", "blocked", "pending", "scheduled")
 _SCHEDULES = ("schedules-late", "missed", "schedules-failing")
 MEASURES = (*STATES, "oldest-due", "last-run", "workers", "paused", "failing-runs", *_SCHEDULES)
 """The measures that can have thresholds."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from cronq.model.dependencies import UNMET, root_of
 from cronq.model.job import COMMAND_TASK, State
 from cronq.model.outcome import CRASH_LOOP
 from cronq.times import span, to_datetime
@@ -63,6 +64,10 @@ class Facts(NamedTuple):
     """How long a runner holds its jobs without a heartbeat."""
     outlived_by: str | None = None
     """Processes of a running job whose child is dead, and which cronq can't kill."""
+    awaited: Job | None = None
+    """The first job that it comes after and that has not ended."""
+    awaited_more: int = 0
+    """How many others there are."""
     ahead: int | None = None
     """How many ready jobs of the queue come first."""
     busy: tuple[Busy, ...] = ()
@@ -239,6 +244,13 @@ def _blocked(job: Job, facts: Facts) -> str:
     return f"is blocked: {group} is held by {holder}, which {_holding(facts.holder)}"
 
 
+def _pending(job: Job, facts: Facts) -> str:
+    if facts.awaited is None:
+        return f"is pending: all that it comes after has ended, so the next run releases it; {_expected(job, facts)}"
+    more = f", and {facts.awaited_more} more" if facts.awaited_more else ""
+    return f"is pending: it comes after job {facts.awaited.id}, which {_holding(facts.awaited)}{more}"
+
+
 def _holding(holder: Job) -> str:
     if holder.state == State.FAILED:
         return f"failed and keeps the group: `cronq retry {holder.id}` or `cronq cancel {holder.id}`"
@@ -293,13 +305,23 @@ def _cancelled(job: Job, facts: Facts) -> str:
     action = facts.last_action
     by = f" by {action.who}" if action is not None and action.verb == "cancelled" else ""
     reason = "" if job.error is None else f": {job.error.message.rstrip('.')}"
-    return f"was cancelled{_at(job)}{by}{reason}"
+    return f"was cancelled{_at(job)}{by}{reason}{_way_back(job)}"
+
+
+def _way_back(job: Job) -> str:
+    if job.error is None or job.error.kind != UNMET:
+        return ""
+    root = root_of(job.error.message)
+    if root is None:
+        return f"; `cronq release {job.id}` runs it all the same"
+    return f"; `cronq retry {root}` puts both back"
 
 
 _EXPLANATIONS: dict[str, Callable[[Job, Facts], str]] = {
     State.SCHEDULED: _scheduled,
     State.READY: _due,
     State.BLOCKED: _blocked,
+    State.PENDING: _pending,
     State.RUNNING: _running,
     State.RETRYING: _retrying,
     State.WAITING: _waiting,

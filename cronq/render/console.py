@@ -20,6 +20,7 @@ STATE_STYLES = {
     "scheduled": "blue",
     "ready": "bold",
     "blocked": "magenta",
+    "pending": "magenta",
     "running": "cyan",
     "retrying": "yellow",
     "waiting": "blue",

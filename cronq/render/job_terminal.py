@@ -11,6 +11,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from cronq.model.dependencies import NO_TIES, Ties
 from cronq.model.printable import one_line, safe
 from cronq.render.console import STATE_STYLES
 from cronq.render.job_text import detours, ending, facts, where
@@ -39,12 +40,13 @@ class Portrait(NamedTuple):
     job: Job
     attempts: Sequence[Attempt]
     output: tuple[str | None, str | None]
+    ties: Ties = NO_TIES
 
 
 def draw(portrait: Portrait, screen: Screen, ages: Ages) -> RenderableType:
     """Draw the page of a job."""
     job = portrait.job
-    parts: list[RenderableType] = [_heading(job, screen, ages), _facts(job, screen, ages)]
+    parts: list[RenderableType] = [_heading(job, screen, ages), _facts(portrait, screen, ages)]
     steps = [_step(attempt, following, screen, ages) for attempt, following in _with_next(portrait.attempts)]
     steps += _latest(portrait, screen, ages)
     if steps:
@@ -65,11 +67,12 @@ def _heading(job: Job, screen: Screen, ages: Ages) -> Text:
     return heading
 
 
-def _facts(job: Job, screen: Screen, ages: Ages) -> Table:
+def _facts(portrait: Portrait, screen: Screen, ages: Ages) -> Table:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    shown = [("does", short_work(job)), *facts(job, ages.both)[1:]]
+    job = portrait.job
+    shown = [("does", short_work(job)), *facts(job, ages.both)[1:], *portrait.ties.told()]
     for label, value in shown:
         if value and label not in _IN_THE_HEADING:
             told = ages.until(job.available_at) if label == "due" and job.available_at > ages.now else value

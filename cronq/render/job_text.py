@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cronq.model.claimed_job import COMMAND_TASK
+from cronq.model.dependencies import NO_TIES, Ties
 from cronq.model.printable import one_line, safe
 from cronq.render.text import compact, time, work
 
@@ -15,10 +16,12 @@ if TYPE_CHECKING:
     from cronq.model.job import Attempt, Job
 
 
-def job_page(job: Job, attempts: Sequence[Attempt], output: tuple[str | None, str | None]) -> list[str]:
+def job_page(
+    job: Job, attempts: Sequence[Attempt], output: tuple[str | None, str | None], ties: Ties = NO_TIES
+) -> list[str]:
     """Write one job as lines of plain text."""
     lines = [f"job {job.id}: {one_line(job.task)}, {one_line(job.state)}"]
-    lines += [f"  {label:<13} {one_line(value)}" for label, value in facts(job) if value]
+    lines += [f"  {label:<13} {one_line(value)}" for label, value in (*facts(job), *ties.told()) if value]
     lines += [f"  warning       {one_line(text)}" for text in job.warnings]
     for attempt in attempts:
         lines += _attempt_lines(attempt)

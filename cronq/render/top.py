@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from cronq.storage.stats import QueueStats
 
 FAILURES = "failures"
-_LATER = ("scheduled", "waiting", "blocked")
+_LATER = ("scheduled", "waiting", "blocked", "pending")
 _SPARK = 10
 _LONGEST_QUEUE = 20
 _KEYS = "q quit  up/down queue  s list  p pause  r retry failed"

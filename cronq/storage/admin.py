@@ -11,7 +11,7 @@ from cronq.system.log import step
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from cronq.storage.actions import Actions
     from cronq.storage.drivers.database import Transaction
@@ -34,12 +34,15 @@ class Retried(NamedTuple):
 class Admin:
     """Changes jobs on a user's request. Wakes workers after each change that makes jobs ready."""
 
-    def __init__(self, tables: Tables, groups: Groups, wake: Wake, actions: Actions) -> None:
+    def __init__(
+        self, tables: Tables, groups: Groups, wake: Wake, actions: Actions, *, follow_up: Callable[[], int]
+    ) -> None:
         self._tables = tables
         self._actions = actions
         self._sql = tables.sql
         self._groups = groups
         self._wake = wake
+        self._follow_up = follow_up
 
     def retry(self, ids: Iterable[int]) -> list[int]:
         """Put ended jobs back to ready with a fresh budget of attempts; returns the ids changed.
@@ -66,6 +69,7 @@ class Admin:
         changed += self._make_due(sorted(set(ids).difference(changed)), now, tx)
         if changed:
             self._actions.on_jobs(tx, "retried", changed)
+            self._note(tx, changed)
             self._wake.with_commit(tx)
         return sorted(changed)
 
@@ -93,6 +97,7 @@ class Admin:
         for job_id in ids:
             step(job_id, "retried")
         if ids:
+            self._follow_up()
             self._wake.committed(ids)
 
     def _retry_many(self, ids: Sequence[int], tx: Transaction) -> Retried:
@@ -115,6 +120,7 @@ class Admin:
         changed += self._make_due(sorted(set(ids).difference(job_id for job_id, _ in ended)), now, tx)
         if changed:
             self._actions.on_jobs(tx, "retried", changed)
+            self._note(tx, changed)
             self._wake.with_commit(tx)
         return Retried(sorted(changed), refused)
 
@@ -129,6 +135,8 @@ class Admin:
         cancelled, ready = self._tables.open().transact(partial(self._cancel, list(ids), reason))
         for job_id in cancelled:
             step(job_id, "cancelled", why=reason or "")
+        if cancelled:
+            self._follow_up()
         if ready:
             self._wake.committed(ready)
         return cancelled
@@ -147,9 +155,15 @@ class Admin:
                 ready += self._groups.leave(tx, job_id)
         self._groups.unlock(tx, groups)
         self._actions.on_jobs(tx, "cancelled", changed, reason)
+        if changed:
+            self._note(tx, changed)
         if ready:
             self._wake.with_commit(tx)
         return sorted(changed), ready
+
+    def _note(self, tx: Transaction, ids: Sequence[int]) -> None:
+        """Note that this may have consequences for jobs that come after these."""
+        tx.execute(self._sql.flow.note_many, (self._tables.unprepared.many(sorted(ids)),))
 
     def _cancel_many(self, ids: Sequence[int], how: tuple[int, str | None, str | None], tx: Transaction) -> list[int]:
         """Cancel jobs that are in no group: no other job waits for them."""
@@ -202,9 +216,8 @@ class Admin:
 
     def clear_selected(self, ids: Sequence[int], states: Iterable[str]) -> int:
         """Delete those of these jobs that are in one of these ended states; returns how many."""
-        chosen = self._tables.unprepared.many(sorted(ids))
-        which = (self._tables.unprepared.many(sorted(states)), self._tables.clock.now() + 1, chosen)
-        return self._tables.open().transact(partial(self._prune, which, chosen))
+        which = (self._tables.unprepared.many(sorted(states)), self._tables.clock.now() + 1)
+        return self._tables.open().transact(partial(self._prune, which, sorted(ids)))
 
     def clear(self, states: Iterable[str], *, older_than: float = 0.0) -> Iterator[int]:
         """Delete ended jobs in these states that ended more than `older_than` seconds ago.
@@ -217,11 +230,17 @@ class Admin:
             ids = [row[0] for row in self._tables.query(self._sql.admin.prunable, (wanted, before, BATCH))]
             if not ids:
                 return
-            chosen = self._tables.unprepared.many(sorted(ids))
-            yield self._tables.open().transact(partial(self._prune, (wanted, before, chosen), chosen))
+            yield self._tables.open().transact(partial(self._prune, (wanted, before), sorted(ids)))
 
-    def _prune(self, which: tuple[Any, ...], chosen: Any, tx: Transaction) -> int:
-        deleted = tx.execute(self._sql.admin.prune, which).rowcount
+    def _prune(self, which: tuple[Any, int], ids: Sequence[int], tx: Transaction) -> int:
+        needed = {row[0] for row in tx.query(self._sql.admin.needed, (self._tables.unprepared.many(ids),))}
+        old = [job_id for job_id in ids if job_id not in needed]
+        if not old:
+            return 0
+        chosen = self._tables.unprepared.many(old)
+        deleted = tx.execute(self._sql.admin.prune, (*which, chosen)).rowcount
         tx.execute(self._sql.admin.prune_attempts, (chosen,))
         tx.execute(self._sql.actions.prune, (chosen,))
+        tx.execute(self._sql.admin.prune_children, (chosen,))
+        tx.execute(self._sql.admin.prune_parents, (chosen,))
         return deleted

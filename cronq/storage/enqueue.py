@@ -15,13 +15,16 @@ from cronq.storage import rows
 from cronq.storage.drivers.database import Duplicate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from random import Random
 
     from cronq.model.job import NewJob
     from cronq.storage.drivers.caller_connection import CallerConnection
     from cronq.storage.drivers.database import Connection, Transaction
     from cronq.storage.tables import Tables
+
+    Ties = Callable[[Connection, Sequence[NewJob], Sequence[Enqueued]], None]
+    """Stores what new jobs come after."""
 
 _BITS = 62
 
@@ -39,10 +42,11 @@ class _Call(NamedTuple):
 class Inserter:
     """Inserts new jobs as scheduled, ready, or blocked if their group is held."""
 
-    def __init__(self, tables: Tables, chance: Random) -> None:
+    def __init__(self, tables: Tables, chance: Random, tie: Ties) -> None:
         self._tables = tables
         self._sql = tables.sql
         self._chance = chance
+        self._tie = tie
         self._server = tables.sql.dialect.server
 
     def accept(self, jobs: Sequence[NewJob], *, now: int) -> list[Enqueued]:
@@ -53,18 +57,21 @@ class Inserter:
             return [Enqueued(database.insert(self._sql.enqueue.enqueue_usual, usual), existing=False)]
         call = _Call(now, self._chance.getrandbits(_BITS) if self._server else None)
         try:
-            if len(jobs) == 1:
+            if len(jobs) == 1 and not jobs[0].after:
                 return [self._insert(database, jobs[0], call)]
-            return database.transact(lambda tx: self._insert_all(tx, jobs, call))
+            return database.transact(lambda tx: self._insert_tied(tx, jobs, call))
         except Duplicate:
             if not self._server:
                 raise
             return self._stored(jobs, call)
 
-    def accept_through(self, connection: CallerConnection, jobs: Iterable[NewJob], *, now: int) -> list[Enqueued]:
+    def accept_through(self, connection: CallerConnection, jobs: Sequence[NewJob], *, now: int) -> list[Enqueued]:
         """Store all jobs or none in the caller's transaction, which the caller commits."""
         call = _Call(now, None)
-        return [self._insert(connection, job, call) for job in jobs]
+        enqueued = [self._insert(connection, job, call) for job in jobs]
+        if any(job.after for job in jobs):
+            self._tie(connection, jobs, enqueued)
+        return enqueued
 
     def accept_in(self, tx: Transaction, job: NewJob, *, now: int) -> Enqueued:
         """Store one job in a transaction of the store's own, which may be repeated."""
@@ -103,6 +110,12 @@ class Inserter:
         return Enqueued(twin[0][0], existing=True) if twin else None
 
     # Many
+
+    def _insert_tied(self, tx: Transaction, jobs: Sequence[NewJob], call: _Call) -> list[Enqueued]:
+        enqueued = self._insert_all(tx, jobs, call)
+        if any(job.after for job in jobs):
+            self._tie(tx, jobs, enqueued)
+        return enqueued
 
     def _insert_all(self, tx: Transaction, jobs: Sequence[NewJob], call: _Call) -> list[Enqueued]:
         unique = any(job.unique for job in jobs)

@@ -64,8 +64,10 @@ def _has_recovered(database: Database, config: Config, clock: Clock) -> bool:
 
 
 def idle_statement(prefix: str, family: str = "sqlite") -> str:
-    """Build the statement that returns 1 if jobs or schedules are due, leases have ended, or jobs are to be pruned.
+    """Build the statement that returns 1 if there is something to do.
 
+    That is: jobs or schedules are due, leases have ended, jobs that come after others are to be released or
+    cancelled, or jobs are to be pruned.
     Indexes: ready, future, held, due (of schedules), ended (SQLite: counted, a step for each queue).
     """
     jobs = f"{prefix}jobs"
@@ -81,5 +83,6 @@ def idle_statement(prefix: str, family: str = "sqlite") -> str:
         f" OR EXISTS (SELECT 1 FROM {jobs} WHERE {_FUTURE} AND available_at <= ?)"
         f" OR EXISTS (SELECT 1 FROM {jobs} WHERE lease_until IS NOT NULL AND lease_until <= ?)"
         f" OR EXISTS (SELECT 1 FROM {prefix}schedules WHERE due_at <= ?)"
+        f" OR EXISTS (SELECT 1 FROM {prefix}loose_ends)"
         f" OR EXISTS ({old})"
     )

@@ -26,7 +26,7 @@ RECORDED = frozenset({"error", "timeout", "crashed"})
 def new_row(job: NewJob, now: int, *, blocked: bool = False) -> tuple[Any, ...]:
     """Make the row for `enqueue`: ready if due, blocked if another job holds the group, else scheduled."""
     available_at = now if job.available_at is None else job.available_at
-    state = "scheduled" if available_at > now else "blocked" if blocked else "ready"
+    state = "pending" if job.after else "scheduled" if available_at > now else "blocked" if blocked else "ready"
     unique_key = job.key if job.unique else None
     return (
         job.task, job.args, job.queue, job.priority, state, available_at, job.key, unique_key, int(job.unique),
@@ -36,8 +36,8 @@ def new_row(job: NewJob, now: int, *, blocked: bool = False) -> tuple[Any, ...]:
 
 def usual_row(job: NewJob, now: int) -> tuple[Any, ...] | None:
     """Make the row for `enqueue_usual`; None for a job with a key, a group or settings of its own."""
-    task, args, queue, priority, available_at, key, _, group, max_attempts, time_limit, event, retry = job
-    if key is None and group is None and time_limit is None and event is None and retry is None:
+    task, args, queue, priority, available_at, key, _, group, max_attempts, time_limit, event, retry, after = job
+    if key is None and group is None and time_limit is None and event is None and retry is None and not after:
         due = now if available_at is None else available_at
         return task, args, queue, priority, "scheduled" if due > now else "ready", due, max_attempts, now
     return None

@@ -105,6 +105,7 @@ def tables(prefix: str, family: str = "sqlite", *, collation: str | None = None)
     _workers(prefix, metadata, table)
     _tails(prefix, metadata, table)
     _schedules(prefix, metadata, table)
+    _flow(prefix, metadata, table)
     return metadata
 
 
@@ -148,6 +149,24 @@ def _schedules(prefix: str, metadata: MetaData, table: Callable[..., Table]) -> 
         Column("host", String(255), nullable=False),
         Column("decided_at", _Instant, nullable=False),
         Index(f"{prefix}fires_job", "job_id"),
+    )
+
+
+def _flow(prefix: str, metadata: MetaData, table: Callable[..., Table]) -> None:
+    table(
+        f"{prefix}edges",
+        metadata,
+        Column("child", _Id, primary_key=True, autoincrement=False),
+        Column("parent", _Id, primary_key=True, autoincrement=False),
+        Column("kind", String(16), primary_key=True),
+        Index(f"{prefix}edges_parent", "parent", "child"),
+    )
+    table(
+        f"{prefix}loose_ends",
+        metadata,
+        Column("id", _Id, primary_key=True, autoincrement=True),
+        Column("job_id", _Id, nullable=False),
+        sqlite_autoincrement=True,
     )
 
 
@@ -239,6 +258,7 @@ def _jobs(prefix: str, metadata: MetaData, table: Callable[..., Table], family: 
         Column("stderr", _Long),
         Column("schedule", String(255)),
         Column("scheduled_for", String(LONGEST_LOCAL_TIME)),
+        Column("flow", SmallInteger),
         *([] if family == "sqlite" else [Column("enqueue_token", BigInteger)]),
         *(_full_indexes(name) if family == "mysql" else _partial_indexes(name, family)),
         sqlite_autoincrement=True,

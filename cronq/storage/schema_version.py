@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cronq.storage.drivers.database import Database
 
-CURRENT = "0009"
+CURRENT = "0010"
 """The newest revision in cronq/migrations/versions."""
 
 

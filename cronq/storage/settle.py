@@ -14,7 +14,7 @@ from cronq.storage.drivers.database import Duplicate
 from cronq.system.log import log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from cronq.model.job import Claimed
     from cronq.model.outcome import Settlement
@@ -35,11 +35,12 @@ class _LeaseLost(Exception):
 class Settler:
     """Ends leases by writing outcomes or returning claims."""
 
-    def __init__(self, tables: Tables, groups: Groups, wake: Wake) -> None:
+    def __init__(self, tables: Tables, groups: Groups, wake: Wake, *, follow_up: Callable[[], int]) -> None:
         self._tables = tables
         self._sql = tables.sql
         self._groups = groups
         self._wake = wake
+        self._follow_up = follow_up
         self._host = os.uname().nodename
 
     def settle(self, settlements: Sequence[Settlement]) -> list[int]:
@@ -73,19 +74,28 @@ class Settler:
 
     def _write(self, settlements: Sequence[Settlement]) -> list[int]:
         lost: list[int] = []
+        tied: frozenset[int] = frozenset()
         while True:
             try:
-                ready = self._tables.open().transact(partial(self._settle, settlements))
+                ready = self._tables.open().transact(partial(self._settle, settlements, tied))
             except _LeaseLost:
                 held = [s for s in settlements if self._is_held(s)]
                 kept = {s.job.id for s in held}
                 lost += [s.job.id for s in settlements if s.job.id not in kept and not self._is_written(s)]
-                settlements = held
+                settlements, tied = held, self._tied(held)
             else:
                 break
+        if tied:
+            self._follow_up()
         if ready:
             self._wake.committed(ready)
         return lost
+
+    def _tied(self, settlements: Sequence[Settlement]) -> frozenset[int]:
+        """Those of the jobs that others come after."""
+        ids = [s.job.id for s in settlements]
+        found = self._tables.query(self._sql.flow.with_flow, (self._tables.unprepared.many(ids),)) if ids else []
+        return frozenset(row[0] for row in found)
 
     def _is_held(self, settlement: Settlement) -> bool:
         job = settlement.job
@@ -96,18 +106,16 @@ class Settler:
         shown = (job.id, job.token, following.state.value, outcome.started_at)
         return bool(self._tables.open().query(self._sql.settle.already_settled, shown))
 
-    def _settle(self, settlements: Sequence[Settlement], tx: Transaction) -> list[int]:
+    def _settle(self, settlements: Sequence[Settlement], tied: frozenset[int], tx: Transaction) -> list[int]:
         """Write outcomes in one transaction; returns the ids of the jobs that became ready."""
         chains = sorted(rows.by_group(settlements).items())
         if chains and self._sql.dialect.server:
             tx.query(self._sql.groups.lock_holders, (self._tables.unprepared.many([group for group, _ in chains]),))
-        plain = [rows.finished_row(s) for s in settlements if rows.is_plain(s)]
-        written = tx.execute_many(self._sql.settle.finish, plain) if plain else 0
-        if len(plain) < len(settlements):
-            rest = [rows.settled_row(s) for s in settlements if not rows.is_plain(s)]
-            written += tx.execute_many(self._sql.settle.settle, rest)
-        if written != len(settlements):
+        alone = [s for s in settlements if s.job.id not in tied] if tied else settlements
+        if self._write_alone(tx, alone) != len(alone):
             raise _LeaseLost
+        if tied:
+            self._write_tied(tx, [s for s in settlements if s.job.id in tied])
         history = [rows.attempt_row(s, self._host) for s in settlements if s.outcome.kind in rows.RECORDED]
         if history:
             tx.execute_many(self._sql.settle.record_attempt, history)
@@ -117,6 +125,23 @@ class Settler:
         if ready:
             self._wake.with_commit(tx)
         return ready
+
+    def _write_alone(self, tx: Transaction, settlements: Sequence[Settlement]) -> int:
+        """Write outcomes of jobs that no job comes after; returns how many rows it met."""
+        plain = [rows.finished_row(s) for s in settlements if rows.is_plain(s)]
+        written = tx.execute_many(self._sql.settle.finish, plain) if plain else 0
+        if len(plain) < len(settlements):
+            rest = [rows.settled_row(s) for s in settlements if not rows.is_plain(s)]
+            written += tx.execute_many(self._sql.settle.settle_alone, rest)
+        return written
+
+    def _write_tied(self, tx: Transaction, settlements: Sequence[Settlement]) -> None:
+        """Write outcomes that have consequences for other jobs, and note those."""
+        if tx.execute_many(self._sql.settle.settle, map(rows.settled_row, settlements)) != len(settlements):
+            raise _LeaseLost
+        ended = [(s.job.id,) for s in settlements if s.next.state in ENDED]
+        if ended:
+            tx.execute_many(self._sql.flow.note, ended)
 
     def _move_group(self, tx: Transaction, group: str, chain: Sequence[Settlement]) -> list[int]:
         """Give the group to the job after the chain of jobs that ended in it, or free it.

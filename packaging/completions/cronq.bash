@@ -22,7 +22,7 @@ _cronq_offer() {
 
 _cronq_complete() {
     case $1 in
-        states) mapfile -t COMPREPLY < <(compgen -W 'scheduled ready blocked running retrying waiting finished failed cancelled' -- "$current") ;;
+        states) mapfile -t COMPREPLY < <(compgen -W 'scheduled ready blocked pending running retrying waiting finished failed cancelled' -- "$current") ;;
         ids) _cronq_offer 1 ;;
         queues) _cronq_offer 3 ;;
         tasks) _cronq_offer 5 ;;
@@ -44,13 +44,14 @@ _cronq() {
     done
     case $previous in
         --config|--log-file|--cwd|--textfile|--into) _cronq_complete files; return ;;
-        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--error|--older-than|--since|--until|--search|--timeout|--jobs|--limit|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--sort|--lines|--to|--user|--file|--mailto|--count|--from|--timezone|--set|--reason) _cronq_complete none; return ;;
+        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--after-missing|--error|--older-than|--since|--until|--search|--timeout|--jobs|--limit|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--sort|--lines|--to|--user|--file|--mailto|--count|--from|--timezone|--set|--reason) _cronq_complete none; return ;;
         --queue) _cronq_complete queues; return ;;
+        --after|--after-end|--after-failure) _cronq_complete ids; return ;;
         --task) _cronq_complete tasks; return ;;
         --state) _cronq_complete states; return ;;
     esac
     case $verb in
-        enqueue) options='--queue --priority --at --group --key --unique --max-attempts --time-limit --cwd --stdin --no-check --json' ;;
+        enqueue) options='--queue --priority --at --group --key --unique --max-attempts --time-limit --cwd --after --after-end --after-failure --after-missing --stdin --no-check --json' ;;
         emit) options='--json' ;;
         wait) options='--queue --task --group --key --error --older-than --since --until --search --state --timeout --json' ;;
         run) options='--queue --weighted --priority --jobs --limit --max-time --fail' ;;
@@ -73,6 +74,7 @@ _cronq() {
         retry) options='--queue --task --group --key --error --older-than --since --until --search --state --now --copy --dry-run --yes -y --json' ;;
         cancel) options='--queue --task --group --key --error --older-than --since --until --search --state --kill --dry-run --yes -y --json' ;;
         edit) options='--queue --priority --at --group --no-group --max-attempts --time-limit --json' ;;
+        release) options='' ;;
         pause) options='--all --json' ;;
         resume) options='--all --json' ;;
         drain) options='--all --timeout --json' ;;
@@ -96,7 +98,7 @@ _cronq() {
         'schedules reset') options='--json' ;;
         'schedules remove') options='--json' ;;
         'schedules import') options='--system --timezone --verify' ;;
-        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version -V enqueue emit wait run work health metrics serve-inetd exec ring workers reload-workers status ls show why errors tail top doctor retry cancel edit pause resume drain clear-finished update-schema copy print-config completion man schedules' ;;
+        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version -V enqueue emit wait run work health metrics serve-inetd exec ring workers reload-workers status ls show why errors tail top doctor retry cancel edit release pause resume drain clear-finished update-schema copy print-config completion man schedules' ;;
     esac
     case $current in -*)
         mapfile -t COMPREPLY < <(compgen -W "$options --config --db --log-file --verbose -v --quiet -q --debug --version -V" -- "$current")
@@ -115,6 +117,7 @@ _cronq() {
         retry) _cronq_complete ids ;;
         cancel) _cronq_complete ids ;;
         edit) _cronq_complete ids ;;
+        release) _cronq_complete ids ;;
         pause) _cronq_complete queues ;;
         resume) _cronq_complete queues ;;
         drain) _cronq_complete queues ;;

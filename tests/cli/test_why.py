@@ -153,6 +153,22 @@ CASES: list[tuple[dict[str, Any], Facts, str]] = [
         'is blocked: group "g" is held by job 5, which is retrying until 2026-11-21 11:00:00 UTC',
     ),
     (
+        {"state": "pending"},
+        SEEN._replace(awaited=HOLDER._replace(state="retrying", available_at=LATER), awaited_more=2),
+        "is pending: it comes after job 5, which is retrying until 2026-11-21 11:00:00 UTC, and 2 more",
+    ),
+    (
+        {"state": "cancelled", **ENDED, "error": Failure("Unmet", "job 5, which it comes after, failed")},
+        SEEN,
+        "was cancelled at 2026-11-21 07:55:00 UTC: job 5, which it comes after, failed; `cronq retry 5` puts both back",
+    ),
+    (
+        {"state": "cancelled", **ENDED, "error": Failure("Unmet", "job 5, which has to fail before it, has finished")},
+        SEEN,
+        "was cancelled at 2026-11-21 07:55:00 UTC: job 5, which has to fail before it, has finished;"
+        " `cronq release 7` runs it all the same",
+    ),
+    (
         RUNNING,
         SEEN,
         "is running on web1 as process 42 since 2026-11-21 07:55:00 UTC, for 5m (attempt 2 of 20)",

@@ -32,6 +32,6 @@ def test_sets_of_states() -> None:
     assert set(State) == ENDED | UNFINISHED
     assert not ENDED & UNFINISHED
     assert {state for state, targets in TRANSITIONS.items() if targets == {State.READY, State.CANCELLED}} == (
-        FUTURE | {State.BLOCKED, State.FAILED}
+        FUTURE | {State.BLOCKED}
     )
     assert all(State.CANCELLED in TRANSITIONS[state] for state in UNFINISHED)

@@ -70,9 +70,14 @@ def test_the_idle_check_fits_too(database: sqlite3.Connection) -> None:
     assert FUTURE_STATES in idle_statement("cronq_")
 
 
-@pytest.mark.parametrize("name", ["settle.settle", "settle.finish", "settle.release", "settle.still_held"])
+@pytest.mark.parametrize("name", ["settle.settle", "settle.release", "settle.still_held"])
 def test_writing_an_ending_is_fenced(name: str) -> None:
     assert TEXTS[name].endswith("WHERE id = ? AND token = ? AND lease_until IS NOT NULL")
+
+
+@pytest.mark.parametrize("name", ["settle.settle_alone", "settle.finish"])
+def test_an_ending_that_has_consequences_is_not_written_without_them(name: str) -> None:
+    assert TEXTS[name].endswith("WHERE id = ? AND token = ? AND lease_until IS NOT NULL AND flow IS NULL")
 
 
 @pytest.mark.parametrize("name", ["claim.claim", "claim.claim_behind"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cronq.model.job import CANCELLABLE, State
 from cronq.storage.sql.columns import ENDED_STATES, FUTURE_STATES
+from cronq.storage.sql.flow import HELD
 from cronq.storage.sql.reads import lanes_of
 
 TYPE_CHECKING = False
@@ -20,9 +21,12 @@ class AdminStatements:
             f"EXISTS (SELECT 1 FROM {names.groups} g WHERE g.name = {names.jobs}.job_group"
             f" AND g.job_id <> {names.jobs}.id)"
         )
+        tied = f"EXISTS (SELECT 1 FROM {names.edges} e WHERE e.child = {names.jobs}.id)"
         due_state = f"CASE WHEN job_group IS NOT NULL AND {held} THEN 'blocked' ELSE 'ready' END"
         self.retry = (
-            f"UPDATE {names.jobs} SET state = {due_state}, available_at = ?,"
+            # A job that comes after others waits for them anew: they may have been retried too.
+            f"UPDATE {names.jobs} SET flow = CASE WHEN {tied} THEN coalesce(flow, 0) | {HELD} ELSE flow END,"
+            f" state = CASE WHEN {tied} THEN 'pending' ELSE {due_state} END, available_at = ?,"
             " spent_before = spent_before + attempt, attempt = 0, crashes = 0, started_at = NULL, finished_at = NULL,"
             " waiting_since = NULL, unknown_since = NULL, outcome = NULL, error_class = NULL, error_message = NULL,"
             " result = NULL, warnings = NULL, kill_requested = 0,"
@@ -55,20 +59,36 @@ class AdminStatements:
         self.request_kill = f"UPDATE {names.jobs} SET kill_requested = 1 WHERE id = ? AND lease_until IS NOT NULL"
         self.pause = f"INSERT INTO {names.paused} (queue, paused_at) VALUES (?, ?)"
         self.resume = f"DELETE FROM {names.paused} WHERE queue = ?"
-        # Served by the index `ended`.
+        self._add_prune(names)
+
+    def _add_prune(self, names: Names) -> None:
+        """Add the statements of clear-finished, served by the index `ended`."""
+        dialect = names.dialect
         holding = f"EXISTS (SELECT 1 FROM {names.groups} g WHERE g.name = job_group AND g.job_id = {names.jobs}.id)"
-        # A failed job that holds its group stays: without it, the group could never be freed.
+        # A failed job that holds its group stays: without it, the group could never be freed. One that unfinished
+        # jobs come after stays too: they need to know how it ended.
+        needed = (
+            f"flow IS NOT NULL AND EXISTS (SELECT 1 FROM {names.edges} e JOIN {names.jobs} c ON c.id = e.child"
+            f" WHERE e.parent = {names.jobs}.id AND c.state NOT IN ('finished', 'failed', 'cancelled'))"
+        )
         old = f"state {dialect.among} AND finished_at < ? AND NOT {holding}"
-        self.prunable = f"SELECT id FROM {names.jobs} WHERE {old} ORDER BY finished_at LIMIT ?"
+        self.prunable = f"SELECT id FROM {names.jobs} WHERE {old} AND NOT ({needed}) ORDER BY finished_at LIMIT ?"
         if dialect.family == "sqlite":  # by the index `counted`, one step for each state and queue
             lanes = lanes_of(names.jobs, "SELECT value FROM json_each(?)")
             self.prunable = (
                 f"{lanes} SELECT {names.jobs}.id FROM lanes CROSS JOIN {names.jobs}"
                 f" ON {names.jobs}.state = lanes.state AND {names.jobs}.queue = lanes.queue"
-                f" WHERE finished_at < ? AND NOT {holding} LIMIT ?"
+                f" WHERE finished_at < ? AND NOT {holding} AND NOT ({needed}) LIMIT ?"
             )
+        self.needed = (  # not part of the DELETE: MySQL reads no table from which it deletes
+            f"SELECT DISTINCT e.parent FROM {names.edges} e JOIN {names.jobs} c ON c.id = e.child"
+            f" WHERE e.parent {dialect.among} AND c.state NOT IN ('finished', 'failed', 'cancelled')"
+        )
         self.prune = f"DELETE FROM {names.jobs} WHERE {old} AND id {dialect.among}"
         self.prune_attempts = (
             f"DELETE FROM {names.attempts} WHERE job_id {dialect.among}"
             f" AND NOT EXISTS (SELECT 1 FROM {names.jobs} j WHERE j.id = job_id)"
         )
+        gone = f"AND NOT EXISTS (SELECT 1 FROM {names.jobs} j WHERE j.id"
+        self.prune_children = f"DELETE FROM {names.edges} WHERE child {dialect.among} {gone} = child)"
+        self.prune_parents = f"DELETE FROM {names.edges} WHERE parent {dialect.among} {gone} = parent)"

@@ -24,6 +24,8 @@ class Names:
         self.schedules = f"{prefix}schedules"
         self.declarations = f"{prefix}declarations"
         self.fires = f"{prefix}fires"
+        self.edges = f"{prefix}edges"
+        self.loose_ends = f"{prefix}loose_ends"
 
 
 class Dialect:

@@ -20,11 +20,13 @@ class SettleStatements:
             " memory_before = ?, cpu_time = ?, unique_key = CASE WHEN ? THEN NULL ELSE unique_key END,"
             f" kill_requested = 0, lease_until = NULL WHERE {fenced}"
         )
+        # Where a job came after this one meanwhile, nothing is written: the settlement has consequences then.
+        self.settle_alone = f"{self.settle} AND flow IS NULL"
         # For a first attempt that succeeded and left nothing to keep: half the cost, on the most common way.
         self.finish = (
             f"UPDATE {names.jobs} SET state = 'finished', outcome = 'success', started_at = ?, finished_at = ?,"
             f" pid = ?, peak_memory = ?, memory_before = ?, cpu_time = ?, kill_requested = 0,"
-            f" lease_until = NULL WHERE {fenced}"
+            f" lease_until = NULL WHERE {fenced} AND flow IS NULL"
         )
         self.record_attempt = (
             f"INSERT INTO {names.attempts} (job_id, number, outcome, started_at, finished_at, host, pid, exit_status,"

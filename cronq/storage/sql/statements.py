@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cronq.storage.sql.admin import AdminStatements
     from cronq.storage.sql.claim import ClaimStatements
     from cronq.storage.sql.enqueue import EnqueueStatements
+    from cronq.storage.sql.flow import FlowStatements
     from cronq.storage.sql.groups import GroupStatements
     from cronq.storage.sql.incidents import IncidentStatements
     from cronq.storage.sql.leader import LeaderStatements
@@ -30,6 +31,7 @@ _SUBJECTS = {
     "admin": "AdminStatements",
     "claim": "ClaimStatements",
     "enqueue": "EnqueueStatements",
+    "flow": "FlowStatements",
     "groups": "GroupStatements",
     "incidents": "IncidentStatements",
     "leader": "LeaderStatements",
@@ -50,6 +52,7 @@ class Statements:
     admin: AdminStatements
     claim: ClaimStatements
     enqueue: EnqueueStatements
+    flow: FlowStatements
     groups: GroupStatements
     incidents: IncidentStatements
     leader: LeaderStatements

@@ -1,0 +1,55 @@
+"""`cronq release`: let pending jobs go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer  # noqa: TC002 - it reads the annotations itself
+
+from cronq.commands import bulk
+from cronq.commands import options as given
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cronq.model.job import Job
+
+_EXAMPLE = """\
+Example:
+
+\b
+  cronq why 43
+  cronq release 43
+
+Exit status: 0 done, 1 a job isn't there or waits for no other, 65 bad input,
+69 database out of reach, 78 configuration.
+"""
+
+
+def _release(context: typer.Context, ids: given.SomeJobs) -> int:
+    """Let pending jobs run without the jobs that they come after.
+
+    So do jobs that were cancelled because of those. Prints the ids.
+    """
+    from cronq.render.text import complain, write
+
+    call = given.invocation(context)
+    with call.store() as store:
+        found, missing = given.jobs(store, ids)
+        changed = store.flow.release(job.id for job in found)
+        bulk.note(call, len(changed))
+    write(map(str, changed))
+    left = _left(found, changed)
+    for job in left:
+        complain(f"job {job.id} is {job.state} and waits for no other job")
+    given.require_none(missing)
+    return 1 if left else 0
+
+
+def _left(found: Sequence[Job], changed: Sequence[int]) -> list[Job]:
+    return [job for job in found if job.id not in set(changed)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command("release", epilog=_EXAMPLE)(_release)

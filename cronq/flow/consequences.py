@@ -1,0 +1,169 @@
+"""What follows for other jobs when a job ends, is retried or is enqueued after others.
+
+Whatever changes such a job leaves a note in the same transaction. The consequences are drawn from the states of the
+rows after the COMMIT, in short transactions, and the note is deleted last: a process that dies in between leaves it,
+and the next run goes on. Drawing a consequence twice changes nothing.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from cronq.errors import CronqError
+from cronq.model.dependencies import UNMET, Parent, first_unmet, reason
+from cronq.model.job import State
+from cronq.storage.drivers.database import Duplicate
+from cronq.system.log import log, step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from cronq.storage.drivers.database import Row, Transaction
+    from cronq.storage.groups import Groups
+    from cronq.storage.tables import Tables
+    from cronq.storage.wake import Wake
+
+_NOTES = 100
+_CHILDREN = 50
+"""Jobs of one transaction, so that others don't wait long for it."""
+
+
+class Consequences:
+    """Releases, cancels and puts back the jobs that come after others."""
+
+    def __init__(self, tables: Tables, groups: Groups, wake: Wake, promote: Callable[[int], int]) -> None:
+        self._tables = tables
+        self._sql = tables.sql
+        self._groups = groups
+        self._wake = wake
+        self._promote = promote
+
+    def draw(self) -> int:
+        """Draw all consequences that are noted; returns the number of jobs released."""
+        released: list[int] = []
+        while notes := self._tables.query(self._sql.flow.noted, (_NOTES,)):
+            for job_id in sorted({job_id for _, job_id in notes}):
+                released += self._draw(job_id)
+            self._tables.open().execute(self._sql.flow.drawn, (self._many(note for note, _ in notes),))
+        if released:
+            self._promote(self._tables.clock.now())
+            self._wake.committed(released)
+        return len(released)
+
+    def try_to_draw(self) -> int:
+        """Draw what is noted; where that fails, the next run does it."""
+        try:
+            return self.draw()
+        except CronqError as error:
+            log.warning("jobs that come after others wait for the next run: %s", error)
+            return 0
+
+    def _draw(self, job_id: int) -> list[int]:
+        # One statement each, in no transaction: nobody waits for a lock on a job that others come after.
+        for (parent,) in self._tables.query(self._sql.flow.parent_ids, (job_id,)):
+            self._tables.open().execute(self._sql.flow.need, (parent,))
+        released, last = self._resolve([job_id]), 0
+        while children := self._tables.query(self._sql.flow.child_ids, (job_id, last, _CHILDREN)):
+            last = children[-1][0]
+            released += self._resolve(sorted({child for (child,) in children}))
+        return released
+
+    def _resolve(self, ids: Sequence[int]) -> list[int]:
+        """Let each of these jobs have the state that follows from the jobs it comes after; returns those released."""
+        while True:
+            if not self._tables.query(self._sql.flow.is_held, (self._many(ids),)):
+                return []
+            try:
+                released, told = self._tables.open().transact(partial(self._resolve_locked, ids))
+            except Duplicate:  # a twin was enqueued meanwhile: the next try finds it
+                continue
+            for job_id, what, why in told:
+                step(job_id, what, why=why)
+            return released
+
+    def _resolve_locked(self, ids: Sequence[int], tx: Transaction) -> tuple[list[int], list[tuple[int, str, str]]]:
+        # The states are read by statements of their own after the lock: PostgreSQL would answer from before it.
+        tx.execute(self._sql.flow.lock, (self._many(ids),))
+        found = tx.query(self._sql.flow.held, (self._many(ids),))
+        parents = parents_of(tx.query(self._sql.flow.parents, (self._many(ids),)))
+        released, told = list[int](), list[tuple[int, str, str]]()
+        for row in found:
+            job_id, state, error_class, *_ = row
+            mine = parents.get(job_id, [])
+            unmet = first_unmet(mine)
+            if state == State.PENDING and unmet:
+                self._cancel(tx, row, reason(unmet))
+                told.append((job_id, "cancelled", reason(unmet)))
+            elif state == State.PENDING and not any(parent.is_open for parent in mine):
+                released.append(job_id)
+            elif error_class == UNMET and not unmet and self._put_back(tx, row):
+                told.append((job_id, "pending", ""))
+        if released:
+            tx.execute(self._sql.flow.release, (self._many(released),))
+            self._wake.with_commit(tx)
+        return released, told + [(job_id, "released", "") for job_id in released]
+
+    def _cancel(self, tx: Transaction, row: Row, why: str) -> None:
+        job_id, *_, group = row
+        groups = [] if group is None else [group]
+        self._groups.lock(tx, groups)
+        tx.execute(self._sql.flow.cancel, (self._tables.clock.now(), why, job_id))
+        tx.execute(self._sql.flow.note, (job_id,))
+        if group is not None:  # it holds it if it has failed before, and was retried
+            self._groups.leave(tx, job_id)
+        self._groups.unlock(tx, groups)
+
+    def _put_back(self, tx: Transaction, row: Row) -> bool:
+        job_id, _, _, key, _ = row
+        twin = tx.query(self._sql.enqueue.twin, (key,)) if key is not None else []
+        if twin:
+            why = f"when that was retried, job {twin[0][0]} had its unique key {key!r}"
+            tx.execute(self._sql.flow.explain, (f"a job that it comes after did not finish, and {why}", job_id))
+            return False
+        tx.execute(self._sql.flow.put_back, (job_id,))
+        tx.execute(self._sql.flow.note, (job_id,))
+        return True
+
+    # On a user's request
+
+    def release(self, ids: Iterable[int]) -> list[int]:
+        """Let pending jobs go without the jobs that they come after; returns the ids changed.
+
+        Jobs that were cancelled because of those go too, unless an unfinished job has their unique key.
+        """
+        held = [job_id for job_id in ids if self._tables.open().transact(partial(self._untie, job_id))]
+        self.draw()
+        return held
+
+    def _untie(self, job_id: int, tx: Transaction) -> bool:
+        chosen = self._many([job_id])
+        tx.execute(self._sql.flow.lock, (chosen,))
+        for row in tx.query(self._sql.flow.held, (chosen,)):
+            _, state, error_class, *_ = row
+            if state == State.PENDING or (error_class == UNMET and self._put_back(tx, row)):
+                tx.execute(self._sql.flow.drop_edges, (job_id,))
+                tx.execute(self._sql.flow.note, (job_id,))
+                return True
+        return False
+
+    # Looking
+
+    def parents(self, job_id: int) -> list[Parent]:
+        """The jobs that this one comes after."""
+        return parents_of(self._tables.query(self._sql.flow.parents, (self._many([job_id]),))).get(job_id, [])
+
+    def children(self, job_id: int, *, limit: int) -> list[Parent]:
+        """The first jobs that come after this one."""
+        return [Parent(*row) for row in self._tables.query(self._sql.flow.children, (job_id, limit))]
+
+    def _many(self, ids: Iterable[int]) -> object:
+        return self._tables.unprepared.many(list(ids))
+
+
+def parents_of(found: Iterable[Row]) -> dict[int, list[Parent]]:
+    """From rows of the statement `parents`: by job, those that it comes after."""
+    by_child: dict[int, list[Parent]] = {}
+    for child, parent, kind, state, skipped, why in found:
+        by_child.setdefault(child, []).append(Parent(parent, kind, state, bool(skipped), why or ""))
+    return by_child

@@ -1,0 +1,111 @@
+"""What a job comes after, and what the states of those jobs mean for it. Pure rules."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cronq.model.claimed_job import ENDED, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+AFTER, AFTER_END, AFTER_FAILURE = "after", "after_end", "after_failure"
+KINDS = (AFTER, AFTER_END, AFTER_FAILURE)
+"""A job comes after another one: when that has finished, however it ended, or if it failed."""
+
+UNMET = "Unmet"
+"""The error class of a job that was cancelled because a job that it comes after ended in another way."""
+
+_ROOT = re.compile(r"job (\d+), which it comes after, ")
+
+
+class After(NamedTuple):
+    """What a new job comes after: a job that exists, or with `here` the job at this place of the same call."""
+
+    job: int
+    kind: str = AFTER
+    here: bool = False
+    must_exist: bool = True
+    """False: a job that isn't there, or that can't fulfil it any more, counts as fulfilled."""
+
+
+class Parent(NamedTuple):
+    """A job that another one comes after, as it stands now; `state` is None if it isn't there any more."""
+
+    id: int
+    kind: str
+    state: str | None
+    skipped: bool = False
+    """Whether it is cancelled because it skipped itself, which counts as finished."""
+    reason: str = ""
+    """Why it was cancelled, if it was because of a job that it comes after."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not ended yet."""
+        return self.state is not None and self.state not in ENDED
+
+    @property
+    def is_unmet(self) -> bool:
+        """Whether it ended in another way than the job after it asks for."""
+        if self.state is None or self.is_open or self.kind == AFTER_END:
+            return False
+        if self.kind == AFTER_FAILURE:
+            return self.state != State.FAILED
+        return self.state != State.FINISHED and not self.skipped
+
+    @property
+    def how(self) -> str:
+        """How it ended."""
+        return {State.FINISHED: "has finished", State.FAILED: "failed"}.get(State(self.state or ""), "was cancelled")
+
+
+def first_unmet(parents: Iterable[Parent]) -> Parent | None:
+    """The first job that ended in another way than asked for."""
+    return next((parent for parent in parents if parent.is_unmet), None)
+
+
+def reason(parent: Parent) -> str:
+    """Why a job can't start any more: names the job at the root of it."""
+    if parent.reason:
+        return parent.reason
+    if parent.kind == AFTER_FAILURE:
+        return f"job {parent.id}, which has to fail before it, {parent.how}"
+    return f"job {parent.id}, which it comes after, {parent.how}"
+
+
+def root_of(why: str) -> int | None:
+    """The job whose retry brings back what was cancelled for this reason."""
+    found = _ROOT.match(why)
+    return int(found[1]) if found else None
+
+
+class Ties(NamedTuple):
+    """The jobs that one comes after, and those that come after it."""
+
+    before: Sequence[Parent] = ()
+    following: Sequence[Parent] = ()
+
+    def told(self) -> list[tuple[str, str]]:
+        """Both as a person reads them, with their labels."""
+        return [
+            ("comes after", ", ".join(f"job {one.id}{_CONDITIONS[one.kind]} ({_stands(one)})" for one in self.before)),
+            ("before", ", ".join(f"job {one.id}{_CONDITIONS[one.kind]} ({_stands(one)})" for one in self.following)),
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Both under their documented field names."""
+        return {"after": [_json(one) for one in self.before], "before": [_json(one) for one in self.following]}
+
+
+NO_TIES = Ties()
+_CONDITIONS = {AFTER: "", AFTER_END: " in any case", AFTER_FAILURE: " if it fails"}
+
+
+def _stands(one: Parent) -> str:
+    return one.state or "gone"
+
+
+def _json(one: Parent) -> dict[str, Any]:
+    return {"id": one.id, "kind": one.kind, "state": one.state}
