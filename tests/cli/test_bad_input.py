@@ -73,9 +73,9 @@ REFUSED = [
     (("clear-finished", "many"), 65, "DAYS: 'many"),
     (("clear-finished", "--state", "ready"), 65, "ready jobs haven't ended"),
     # what isn't there
-    (("show", "7"), 1, "there is no job 7"),
-    (("why", "7"), 1, "there is no job 7"),
-    (("wait", "7"), 1, "there is no job 7"),
+    (("show", "7"), 1, "no queue at sqlite:///"),
+    (("why", "7"), 1, "no queue at sqlite:///"),
+    (("wait", "7"), 1, "no queue at sqlite:///"),
     (("retry", "7"), 1, "there is no job 7"),
     (("cancel", "7"), 1, "there is no job 7"),
     # the configuration

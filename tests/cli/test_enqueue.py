@@ -101,6 +101,7 @@ def test_stdin_takes_tasks_and_commands_in_order(project: Project) -> None:
     ],
 )
 def test_a_bad_line_is_named_and_nothing_is_inserted(project: Project, bad: Any, text: str) -> None:
+    project.done("update-schema")
     good = {"task": "say", "args": {"text": "x"}}
     ran = project.cronq("enqueue", "--stdin", stdin=lines(good, "", bad, good))
     assert (ran.status, ran.stdout) == (65, "")
