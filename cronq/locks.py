@@ -74,7 +74,7 @@ class RunLock:
     def __init__(self, config: Config, purpose: str = "run", filters: str = "", queues: str = "") -> None:
         self._queues = queues
         self.before = ""
-        """The lock file's content from the last run, once the lock is taken; cronq.run_history reads it."""
+        """The lock file's content from the last run, once the lock is taken; cronq.storage.run_history reads it."""
         chosen = f"-{_digest(filters)}" if filters else ""
         self.path = f"{_folder(config)}/{purpose}-{_digest(config.identity())}{chosen}.lock"
         self.acquired = False

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import random
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from cronq.errors import CronqError
 from cronq.model.job import Claimed
 from cronq.storage.actions import Actions
-from cronq.storage.admin import BATCH, Admin
+from cronq.storage.admin import Admin
 from cronq.storage.claim_batch import BatchClaimer
 from cronq.storage.claim_one import Lease, claim_one
 from cronq.storage.drivers.after_commit import after_commit
@@ -23,6 +23,7 @@ from cronq.storage.enqueue import Inserter
 from cronq.storage.groups import Groups
 from cronq.storage.incidents import Incidents
 from cronq.storage.leader import Leadership
+from cronq.storage.leases import Held, Leases
 from cronq.storage.live_output import LiveOutputRows
 from cronq.storage.reading import JobReader
 from cronq.storage.runs import RunLog
@@ -31,10 +32,9 @@ from cronq.storage.settle import Settler
 from cronq.storage.tables import Tables
 from cronq.storage.wake import Wake
 from cronq.storage.workers import WorkerRegistry
-from cronq.system.log import step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
 
     from cronq.config.loader import Config
@@ -43,19 +43,11 @@ if TYPE_CHECKING:
     from cronq.model.outcome import Settlement
     from cronq.model.selection import Filter
     from cronq.storage.copying import Counts
-    from cronq.storage.drivers.database import Connection, Transaction
+    from cronq.storage.drivers.database import Connection
     from cronq.storage.wake import Announces
     from cronq.times import Clock
 
 __all__ = ["Held", "Lease", "Store"]
-
-
-class Held(NamedTuple):
-    """A job under lease, with the instants of its claim and of the lease's end."""
-
-    job: Claimed
-    claimed_at: int
-    until: int
 
 
 class Store:
@@ -85,6 +77,7 @@ class Store:
         self.editor = Editor(self._tables, groups, self._wake, self.actions)
         self._inserter = Inserter(self._tables, self._random, self._tie)
         self.schedules = Schedules(self._tables, self._inserter, self._wake)
+        self.leases = Leases(self._tables, self._random, self._wake)
         self._claimer = BatchClaimer(self._tables, self._random)
         self._settler = Settler(self._tables, groups, self._wake, follow_up=self.follow_up)
 
@@ -158,7 +151,7 @@ class Store:
         """Jobs that come after others."""
         from cronq.flow.consequences import Consequences  # here, not above: most queues have none
 
-        return Consequences(self._tables, self._groups, self._wake, self.promote)
+        return Consequences(self._tables, self._groups, self._wake, self.leases.promote)
 
     def follow_up(self) -> int:
         """Release or cancel what comes after jobs that have ended; returns the number of jobs released.
@@ -251,80 +244,3 @@ class Store:
         On a Galera cluster a job may be blocked on one node while its group is freed on another.
         """
         return self._settler.unblock_stranded()
-
-    # Keeping and taking over leases
-
-    def renew(self, worker: str, until: int, assigned: Mapping[int, int] | None = None) -> dict[int, int]:
-        """Extend a worker's leases to `until`; returns the jobs that its rows show as held, with their tokens.
-
-        With `assigned`, jobs with their tokens, it extends only these.
-        """
-        leases, database = self._leases(worker), self._tables.open()
-        kept = [job for job, token in leases.items() if assigned is None or assigned.get(job) == token]
-        if kept:
-            database.execute(self._sql.leases.renew, (until, database.many(kept), worker))
-            leases = self._leases(worker)
-        return leases
-
-    def _leases(self, worker: str) -> dict[int, int]:
-        return dict(self._tables.query(self._sql.leases.leases, (worker,)))
-
-    def owners(self) -> list[str]:
-        """Read the workers that hold leases."""
-        return [row[0] for row in self._tables.query(self._sql.leases.owners)]
-
-    def held_by(self, worker: str) -> list[Held]:
-        """Read the jobs that a worker holds, in claim order."""
-        held = self._tables.query(self._sql.leases.held_by, (worker,))
-        return [Held(Claimed._make(row[:-2]), *row[-2:]) for row in held]
-
-    def take_over(self, worker: str, *, heir: str) -> list[Held]:
-        """Move a worker's expired leases to another one (`heir`) under a new token; returns these.
-
-        The old worker can't write outcomes for them any more.
-        """
-        now, token = self.clock.now(), self._random.getrandbits(62) or 1
-        ended = sorted(held.job.id for held in self.held_by(worker) if held.until <= now)
-        if not ended:
-            return []
-        self._tables.open().execute(
-            self._sql.leases.take_over, (heir, token, self._tables.unprepared.many(ended), worker, now)
-        )
-        return [held for held in self.held_by(heir) if held.job.token == token]
-
-    def promote(self, now: int) -> int:
-        """Make scheduled, retrying and waiting jobs that are due ready (blocked if their group is held).
-
-        Only this host's workers are woken: those of other hosts promote by themselves.
-        """
-        total = 0
-        while self._is_due(now):
-            due = self._tables.query(self._sql.leases.due, (now, BATCH))
-            total += self._tables.open().transact(partial(self._promote, due, now))
-            for job_id, _ in due:
-                step(job_id, "due")
-        if total:
-            self._wake.committed()
-        return total
-
-    def _promote(self, due: Sequence[tuple[int, str | None]], now: int, tx: Transaction) -> int:
-        groups = sorted({group for _, group in due if group is not None})
-        holders: dict[str, int] = (
-            dict(tx.query(self._sql.groups.holders, (self._tables.unprepared.many(groups),))) if groups else {}
-        )
-        blocked = [job_id for job_id, group in due if group and holders.get(group, job_id) != job_id]
-        ready = sorted({job_id for job_id, _ in due}.difference(blocked))
-        return sum(
-            tx.execute(self._sql.leases.promote, (state, self._tables.unprepared.many(sorted(ids)), now)).rowcount
-            for state, ids in (("ready", ready), ("blocked", blocked))
-            if ids
-        )
-
-    def _is_due(self, now: int) -> bool:
-        # Read first: an UPDATE takes the write lock even if it changes no row.
-        due = self.next_due()
-        return due is not None and due <= now
-
-    def next_due(self) -> int | None:
-        """Read the instant at which the next scheduled, retrying or waiting job is due."""
-        return self._tables.query(self._sql.leases.next_due)[0][0]  # type: ignore[no-any-return]

@@ -198,7 +198,7 @@ def _work_off(queue: Cronq) -> Iterator[Job]:
     store, executor = queue.store, Executor(queue.registry, queue.config, queue.clock)
     while True:
         now = queue.clock.now()
-        store.promote(now)
+        store.leases.promote(now)
         lease = Lease(_WORKER, now=now, seconds=3600)
         claimed = store.claim(Filter(), lease, limit=1)
         if not claimed:

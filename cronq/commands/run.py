@@ -87,7 +87,7 @@ class _Recorded:
     def worked(self, store: Store) -> None:
         """Note that the run has done the due jobs."""
         self._told = True
-        from cronq.run_history import LastRun
+        from cronq.storage.run_history import LastRun
 
         store.runs.record(LastRun(self._lock.end(0)))
 
@@ -117,7 +117,7 @@ class _Recorded:
             self._write(text)
 
     def _write(self, text: str) -> None:
-        from cronq.run_history import LastRun
+        from cronq.storage.run_history import LastRun
         from cronq.store import Store
 
         try:

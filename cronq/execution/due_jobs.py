@@ -77,13 +77,13 @@ class DueJobs:
         """Return the seconds until the next claim: a moment after some jobs, else until something is due."""
         if jobs or self._poll is None:
             return _LOOK_AGAIN
-        self._engine.look.due = self._store.next_due()
+        self._engine.look.due = self._store.leases.next_due()
         return self._poll
 
     def nothing_is_due(self) -> bool:
         """Tell whether the last claim found nothing, and nothing has become due since."""
         look = self._engine.look
-        if self._store.promote(self._store.clock.now()):
+        if self._store.leases.promote(self._store.clock.now()):
             look.changed()
         if not look.found_nothing:
             look.at = 0.0

@@ -112,7 +112,7 @@ class _KeptLease:
 
         while not self._over.wait(self._seconds / _RENEWALS):
             try:
-                self._store.renew(self._worker, self._store.clock.now() + round(self._seconds * SECOND))
+                self._store.leases.renew(self._worker, self._store.clock.now() + round(self._seconds * SECOND))
             except CronqError as error:  # the next turn tries again; a lost lease is noticed when it is settled
                 log.warning("the lease was not extended: %s", error)
 

@@ -75,7 +75,7 @@ class Leases:
         self.put_off()
         started = time.monotonic()
         assigned = self._assigned()
-        held = self._store.renew(self._worker, self._store.clock.now() + round(self._length * SECOND), assigned)
+        held = self._store.leases.renew(self._worker, self._store.clock.now() + round(self._length * SECOND), assigned)
         self.deadline.renewed(started)
         self._forget_lost(held)
         strays = {job for job, token in held.items() if assigned.get(job) != token}
@@ -103,7 +103,7 @@ class Leases:
 
     def _put_right(self, strays: set[int]) -> None:
         """Release jobs of a claim that never arrived; rescue those that the database shows as running here."""
-        held = [held for held in self._store.held_by(self._worker) if held.job.id in strays]
+        held = [held for held in self._store.leases.held_by(self._worker) if held.job.id in strays]
         untouched = [one.job for one in held if one.job.token == self._claiming or one.job.state == "blocked"]
         self._store.release(untouched)
         cut_off = [one for one in held if one.job not in untouched]

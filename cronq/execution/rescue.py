@@ -63,7 +63,7 @@ class Rescuer:
         from_afar = self._leads and self._knows_the_time()
         settled: list[Settlement] = []
         remove_unnamed(self._config)
-        owners, here = set(self._store.owners()), journal.workers(self._config)
+        owners, here = set(self._store.leases.owners()), journal.workers(self._config)
         seen = {worker.name: worker.seen_at for worker in self._store.workers.all()}
         if from_afar:
             self._forget_silent([seen[name] for name in seen.keys() - owners - here])
@@ -152,7 +152,7 @@ class Rescuer:
         if not alive:
             self._living_on.discard(worker)
             return
-        self._store.renew(worker, self._store.clock.now() + round(self._config.lease * SECOND))
+        self._store.leases.renew(worker, self._store.clock.now() + round(self._config.lease * SECOND))
         if worker not in self._living_on:
             self._living_on.add(worker)
             for book in alive:
@@ -162,14 +162,14 @@ class Rescuer:
     def _rescue_from_afar(self, worker: str, dead: DeadWorker, heir: str) -> list[Settlement]:
         """Rescue the jobs of a worker without a liveness file, perhaps on another host, whose leases have ended."""
         # Under a name of their own: if the heir dies here, they aren't taken for claims that it never started.
-        over = self._store.take_over(worker, heir=f"{heir}{_RESCUER}")
+        over = self._store.leases.take_over(worker, heir=f"{heir}{_RESCUER}")
         death = _Death(worker.removesuffix(_RESCUER), dead, self._store.clock.now())
         if over:
             log.warning("rescued %d jobs of %s, whose leases had ended", len(over), death.worker)
         return self._settle([(held.job, _crashed(held, death, None)) for held in over])
 
     def _settle_ended(self, worker: str, entries: Iterable[Entry]) -> list[Settlement]:
-        held = {(held.job.id, held.job.token): held.job for held in self._store.held_by(worker)}
+        held = {(held.job.id, held.job.token): held.job for held in self._store.leases.held_by(worker)}
         ended = [(held[key], entry.outcome) for entry in entries if (key := (entry.job_id, entry.token)) in held]
         return self._settle(ended)
 
@@ -177,7 +177,7 @@ class Rescuer:
         now = self._store.clock.now()
         begun = {book.current()[:2]: book.current()[2] for book in books}
         cut_off = []
-        for held in self._store.held_by(worker):
+        for held in self._store.leases.held_by(worker):
             key = (held.job.id, held.job.token)
             if key in begun or dead.rebooted:
                 cut_off.append((held.job, _crashed(held, _Death(worker, dead, now), begun.get(key))))
@@ -187,7 +187,9 @@ class Rescuer:
 
     def _release_untouched(self, worker: str, *, besides: set[tuple[int, int]]) -> None:
         """Release the jobs that the worker had claimed and not begun; all of a group at once."""
-        untouched = [held.job for held in self._store.held_by(worker) if (held.job.id, held.job.token) not in besides]
+        untouched = [
+            held.job for held in self._store.leases.held_by(worker) if (held.job.id, held.job.token) not in besides
+        ]
         self._store.release(untouched)
         self.freed += len(untouched)
         if untouched:

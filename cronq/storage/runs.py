@@ -14,7 +14,7 @@ from cronq.model.selection import Filter
 from cronq.storage.drivers.database import Duplicate
 
 if TYPE_CHECKING:
-    from cronq.run_history import LastRun
+    from cronq.storage.run_history import LastRun
     from cronq.storage.tables import Tables
 
 _IN_ORDER = (0, 1, 130)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 
 from cronq.model.claimed_job import FUTURE
-from cronq.run_history import last_runs, run_is_on
 from cronq.storage.actions import Actions
 from cronq.storage.drivers.opening import open_database
+from cronq.storage.run_history import last_runs, run_is_on
 from cronq.storage.runs import RunEnd, RunLog
 from cronq.storage.schema_version import is_current
 from cronq.storage.tables import Tables

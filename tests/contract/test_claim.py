@@ -33,8 +33,8 @@ def test_a_claim_counts_the_attempt_and_takes_a_lease(store: Store, clock: Manua
     row = stored(store, job_id)
     assert (row.state, row.attempt, row.worker) == ("running", 1, "host-1")
     assert row.host
-    assert store.owners() == ["host-1"]
-    ((held, claimed_at, until),) = store.held_by("host-1")
+    assert store.leases.owners() == ["host-1"]
+    ((held, claimed_at, until),) = store.leases.held_by("host-1")
     assert (held, claimed_at, until) == (job, clock.now(), clock.now() + LEASE)
 
 
@@ -71,21 +71,21 @@ def test_priorities_are_inclusive(store: Store) -> None:
 def test_nothing_future_is_claimed_until_it_is_promoted(store: Store, clock: ManualClock) -> None:
     soon, late = put(store, new(available_at=later(store, 1)), new(available_at=later(store, 2)))
     assert claimed_ids(store) == []
-    assert store.next_due() == later(store, 1)
-    assert store.promote(clock.now()) == 0
+    assert store.leases.next_due() == later(store, 1)
+    assert store.leases.promote(clock.now()) == 0
     clock.advance(1)
-    assert store.promote(clock.now()) == 1
+    assert store.leases.promote(clock.now()) == 1
     assert claimed_ids(store) == [soon]
     clock.advance(1)
-    assert store.promote(clock.now()) == 1
+    assert store.leases.promote(clock.now()) == 1
     assert claimed_ids(store) == [late]
-    assert store.next_due() is None
+    assert store.leases.next_due() is None
 
 
 def test_promotion_goes_on_after_a_batch(store: Store, clock: ManualClock) -> None:
     put(store, *[new(available_at=later(store, 1))] * 2300)
     clock.advance(1)
-    assert store.promote(clock.now()) == 2300
+    assert store.leases.promote(clock.now()) == 2300
     assert store.jobs.backlog() == 2300
 
 

@@ -182,7 +182,7 @@ class Queue(RuleBasedStateMachine):
         forgotten = worker.ended if data.draw(st.booleans()) and not known else []
         worker.ended = [] if forgotten else worker.ended
         self.settle(name)
-        held = [held.job for held in self.store.held_by(name)]
+        held = [held.job for held in self.store.leases.held_by(name)]
         assert {job.id for job in held} == {j.id for j in worker.hand} | {s.job.id for s in forgotten}
         begun = worker.heads()[:1] if known else held
         holders = self.holders()
@@ -200,7 +200,7 @@ class Queue(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([5, 60, 120]))
     def wait(self, seconds: int) -> None:
         self.clock.advance(seconds)
-        self.store.promote(self.clock.now())
+        self.store.leases.promote(self.clock.now())
 
     @rule(data=st.data(), verb=st.sampled_from(["cancel", "retry"]))
     @precondition(lambda self: self.attempts)
@@ -298,7 +298,7 @@ class Queue(RuleBasedStateMachine):
             self.give_back(back)
         for _ in range(200):
             self.clock.advance(3600)
-            self.store.promote(self.clock.now())
+            self.store.leases.promote(self.clock.now())
             failed = [holder for holder in self.holders().values() if self.row(holder)["state"] == "failed"]
             for job_id in failed:
                 self.store.admin.cancel([job_id])

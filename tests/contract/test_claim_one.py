@@ -44,7 +44,7 @@ def test_it_is_leased_like_any_claim(store: Store, clock: ManualClock) -> None:
     _, job_id, _ = put(store, new(priority=1), new(args='{"n":1}', priority=900), new())
     job = pick(store, job_id)
     assert (job.id, job.attempt, job.args, job.state) == (job_id, 1, '{"n":1}', "running")
-    ((held, claimed_at, until),) = store.held_by("one")
+    ((held, claimed_at, until),) = store.leases.held_by("one")
     assert (held, claimed_at, until) == (job, clock.now(), clock.now() + LEASE)
     finish(store, [job])
     assert stored(store, job_id).state == "finished"

@@ -75,7 +75,7 @@ def test_all_of_it_there_and_back(
     (fresh,) = put(store, new())
     assert fresh > ids[-1]
     clock.advance(61)
-    assert store.promote(clock.now()) == 2
+    assert store.leases.promote(clock.now()) == 2
     assert claimed_ids(store, 1) == [ids[0]]
     assert stored(store, ids[1]).blocked_by == ids[0]
 

@@ -158,7 +158,7 @@ def test_a_time_of_its_own_holds_after_the_release(store: Store, clock: ManualCl
     finish(store, claim(store))
     assert stored(store, second).state == "scheduled"
     clock.advance(100)
-    store.promote(clock.now())
+    store.leases.promote(clock.now())
     assert stored(store, second).state == "ready"
 
 

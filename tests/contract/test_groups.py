@@ -52,7 +52,7 @@ def test_a_holder_that_comes_again_keeps_the_others_blocked(
     assert claimed_ids(store) == []
     assert stored(store, ids[1]).attempt == 0
     clock.advance(30)
-    store.promote(clock.now())
+    store.leases.promote(clock.now())
     (holder,) = claim(store)
     assert holder.id == ids[0]
     end(store, holder)
@@ -106,7 +106,7 @@ def test_a_scheduled_job_blocks_nobody_and_is_blocked_when_it_comes(store: Store
     (due,) = group_of(store, 1)
     assert claimed_ids(store) == [due]
     clock.advance(60)
-    store.promote(clock.now())
+    store.leases.promote(clock.now())
     assert states(store, [future]) == ["blocked"]
 
 
@@ -124,7 +124,7 @@ def test_a_claim_given_back_is_as_before(store: Store) -> None:
     store.release(claim(store, 2))
     assert states(store, ids) == ["ready", "blocked", "blocked"]
     assert [stored(store, job_id).attempt for job_id in ids] == [0, 0, 0]
-    assert store.owners() == []
+    assert store.leases.owners() == []
     assert claimed_ids(store) == ids
 
 

@@ -55,14 +55,14 @@ def test_a_failure_counts_until_the_job_has_ended_well(store: Store, clock: Manu
         end(store, job, "error", error=Failure("OSError", MESSAGES[0]))
     assert [group.jobs for group in store.jobs.failures(failing)] == [2]
     clock.advance(3600)
-    store.promote(clock.now())
+    store.leases.promote(clock.now())
     assert [group.jobs for group in store.jobs.failures(failing)] == [2]
     first, second = claim(store, limit=2)
     assert [group.jobs for group in store.jobs.failures(failing)] == [2]
     end(store, first)
     end(store, second, "snoozed", "snooze", delay=60.0, error=Failure("Snooze", "later"))
     clock.advance(60)
-    store.promote(clock.now())
+    store.leases.promote(clock.now())
     assert store.jobs.failures(failing) == []
     assert states(store, ids[:2]) == ["finished", "ready"]
 

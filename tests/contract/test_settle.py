@@ -25,7 +25,7 @@ def test_a_success_leaves_what_the_attempt_left(store: Store) -> None:
     assert (job.pid, job.peak_memory, job.memory_before, job.cpu_time, job.duration) == (7, 10, 5, 0.5, 1.0)
     assert store.jobs.output(job_id) == ("out", "err")
     assert store.jobs.attempts(job_id) == []
-    assert store.owners() == []
+    assert store.leases.owners() == []
 
 
 def test_a_plain_success_too(store: Store) -> None:
@@ -53,7 +53,7 @@ def test_a_stale_token_changes_nothing_and_is_reported(store: Store, other: Stor
     (again,) = claim(other, worker="other")
     assert store.settle([ending(stale, outcome(store)), ending(ours, outcome(store))]) == [stale.id]
     assert states(store, [stale.id, ours.id]) == ["running", "finished"]
-    assert store.renew("one", later(store, 60)) == {}
+    assert store.leases.renew("one", later(store, 60)) == {}
     end(other, again)
 
 
@@ -93,7 +93,7 @@ def test_retries_until_the_attempts_are_used_up(store: Store, clock: ManualClock
         end(store, claim(store)[0], "error")
         assert stored(store, job_id).available_at == to_datetime(later(store, seconds))
         clock.advance(seconds)
-        store.promote(clock.now())
+        store.leases.promote(clock.now())
     end(store, claim(store)[0], "error")
     assert (stored(store, job_id).state, stored(store, job_id).attempt) == ("failed", 3)
     assert [attempt.number for attempt in store.jobs.attempts(job_id)] == [1, 2, 3]
@@ -106,7 +106,7 @@ def test_snoozes_spend_no_attempt_and_are_capped(store: Store, clock: ManualCloc
         end(store, claim(store)[0], "snoozed", "snooze", delay=40.0, policy=policy)
         assert (stored(store, job_id).state, stored(store, job_id).attempt) == ("waiting", 0)
         clock.advance(40)
-        store.promote(clock.now())
+        store.leases.promote(clock.now())
     assert stored(store, job_id).snoozes == 2
     end(store, claim(store)[0], "snoozed", "snooze", delay=40.0, policy=policy)
     job = stored(store, job_id)
@@ -119,7 +119,7 @@ def test_an_unknown_task_is_asked_for_an_hour(store: Store, clock: ManualClock) 
         end(store, claim(store)[0], "error", "unknown")
         assert (stored(store, job_id).state, stored(store, job_id).attempt) == ("waiting", 0)
         clock.advance(timedelta(minutes=1))
-        store.promote(clock.now())
+        store.leases.promote(clock.now())
     end(store, claim(store)[0], "error", "unknown")
     assert stored(store, job_id).state == "failed"
 
@@ -168,7 +168,7 @@ def test_notes_stay_when_a_later_attempt_adds_none(store: Store, clock: ManualCl
     (job_id,) = put(store, new())
     end(store, claim(store)[0], "error", notes={"a": 1})
     clock.advance(60)
-    store.promote(clock.now())
+    store.leases.promote(clock.now())
     (job,) = claim(store)
     assert job.notes == '{"a": 1}'
     end(store, job)
@@ -179,9 +179,9 @@ def test_renewing_pushes_all_leases_out(store: Store, clock: ManualClock) -> Non
     ids = put(store, new(group="g"), new(group="g"), new())
     claim(store)
     clock.advance(30)
-    assert sorted(store.renew("one", clock.now() + LEASE)) == ids
-    assert {held.until for held in store.held_by("one")} == {clock.now() + LEASE}
-    assert store.renew("nobody", clock.now()) == {}
+    assert sorted(store.leases.renew("one", clock.now() + LEASE)) == ids
+    assert {held.until for held in store.leases.held_by("one")} == {clock.now() + LEASE}
+    assert store.leases.renew("nobody", clock.now()) == {}
 
 
 def test_kill_requests_reach_the_worker_and_do_not_outlive_the_attempt(store: Store) -> None:

@@ -87,7 +87,7 @@ def test_a_run_starts_for_what_is_due_and_for_leases_that_ended(
     assert not worth_it()
     clock.advance(10)
     assert worth_it()
-    store.promote(clock.now())
+    store.leases.promote(clock.now())
     assert worth_it()
     claim(store, worker="on-another-host")
     assert not worth_it()

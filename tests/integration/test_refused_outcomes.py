@@ -68,7 +68,7 @@ def test_the_state_is_kept_and_others_are_settled(config: Config, case: str) -> 
             assert job.error is not None
             assert attempt.error is not None
             assert attempt.error.kind[:1] == job.error.kind[:1] == said["error"].kind[:1]
-        assert store.owners() == []
+        assert store.leases.owners() == []
 
 
 def test_what_is_reduced_says_so(config: Config) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
-from cronq.run_history import last_run, run_is_on
+from cronq.storage.run_history import last_run, run_is_on
 from cronq.times import SECOND, Clock, span
 
 if TYPE_CHECKING:

@@ -1,0 +1,111 @@
+"""Keep the leases of claimed jobs, take over those that ended, and make jobs ready that are due."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from cronq.model.job import Claimed
+from cronq.storage.admin import BATCH
+from cronq.system.log import step
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from random import Random
+
+    from cronq.storage.drivers.database import Transaction
+    from cronq.storage.tables import Tables
+    from cronq.storage.wake import Wake
+
+
+class Held(NamedTuple):
+    """A job under lease, with the instants of its claim and of the lease's end."""
+
+    job: Claimed
+    claimed_at: int
+    until: int
+
+
+class Leases:
+    """The leases of all runners, and the jobs that wait for their time."""
+
+    def __init__(self, tables: Tables, random: Random, wake: Wake) -> None:
+        self._tables = tables
+        self._sql = tables.sql
+        self._random = random
+        self._wake = wake
+
+    def renew(self, worker: str, until: int, assigned: Mapping[int, int] | None = None) -> dict[int, int]:
+        """Extend a worker's leases to `until`; returns the jobs that its rows show as held, with their tokens.
+
+        With `assigned`, jobs with their tokens, it extends only these.
+        """
+        leases, database = self._leases(worker), self._tables.open()
+        kept = [job for job, token in leases.items() if assigned is None or assigned.get(job) == token]
+        if kept:
+            database.execute(self._sql.leases.renew, (until, database.many(kept), worker))
+            leases = self._leases(worker)
+        return leases
+
+    def _leases(self, worker: str) -> dict[int, int]:
+        return dict(self._tables.query(self._sql.leases.leases, (worker,)))
+
+    def owners(self) -> list[str]:
+        """Read the workers that hold leases."""
+        return [row[0] for row in self._tables.query(self._sql.leases.owners)]
+
+    def held_by(self, worker: str) -> list[Held]:
+        """Read the jobs that a worker holds, in claim order."""
+        held = self._tables.query(self._sql.leases.held_by, (worker,))
+        return [Held(Claimed._make(row[:-2]), *row[-2:]) for row in held]
+
+    def take_over(self, worker: str, *, heir: str) -> list[Held]:
+        """Move a worker's expired leases to another one (`heir`) under a new token; returns these.
+
+        The old worker can't write outcomes for them any more.
+        """
+        now, token = self._tables.clock.now(), self._random.getrandbits(62) or 1
+        ended = sorted(held.job.id for held in self.held_by(worker) if held.until <= now)
+        if not ended:
+            return []
+        self._tables.open().execute(
+            self._sql.leases.take_over, (heir, token, self._tables.unprepared.many(ended), worker, now)
+        )
+        return [held for held in self.held_by(heir) if held.job.token == token]
+
+    def promote(self, now: int) -> int:
+        """Make scheduled, retrying and waiting jobs that are due ready (blocked if their group is held).
+
+        Only this host's workers are woken: those of other hosts promote by themselves.
+        """
+        total = 0
+        while self._is_due(now):
+            due = self._tables.query(self._sql.leases.due, (now, BATCH))
+            total += self._tables.open().transact(partial(self._promote, due, now))
+            for job_id, _ in due:
+                step(job_id, "due")
+        if total:
+            self._wake.committed()
+        return total
+
+    def _promote(self, due: Sequence[tuple[int, str | None]], now: int, tx: Transaction) -> int:
+        groups = sorted({group for _, group in due if group is not None})
+        holders: dict[str, int] = (
+            dict(tx.query(self._sql.groups.holders, (self._tables.unprepared.many(groups),))) if groups else {}
+        )
+        blocked = [job_id for job_id, group in due if group and holders.get(group, job_id) != job_id]
+        ready = sorted({job_id for job_id, _ in due}.difference(blocked))
+        return sum(
+            tx.execute(self._sql.leases.promote, (state, self._tables.unprepared.many(sorted(ids)), now)).rowcount
+            for state, ids in (("ready", ready), ("blocked", blocked))
+            if ids
+        )
+
+    def _is_due(self, now: int) -> bool:
+        # Read first: an UPDATE takes the write lock even if it changes no row.
+        due = self.next_due()
+        return due is not None and due <= now
+
+    def next_due(self) -> int | None:
+        """Read the instant at which the next scheduled, retrying or waiting job is due."""
+        return self._tables.query(self._sql.leases.next_due)[0][0]  # type: ignore[no-any-return]
