@@ -6,7 +6,6 @@ import fcntl
 import os
 import pty
 import re
-import select
 import struct
 import subprocess
 import termios
@@ -14,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from tests.project import COMMAND, Project
-from tests.waiting import wait_until
+from tests.waiting import readable, wait_until
 
 _CONTROL = re.compile(r"\x1b\[[?\d;]*[A-Za-z]")
 
@@ -64,7 +63,7 @@ class Terminal:
     @property
     def raw(self) -> str:
         """All that was written so far."""
-        while select.select([self._leader], [], [], 0)[0]:
+        while readable(self._leader):
             self._read += os.read(self._leader, 65536)
         return self._read.decode(errors="replace").replace("\r\n", "\n")
 

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import select
+
 from daemons.waiting import wait_until
 
-__all__ = ["wait_until"]
+__all__ = ["readable", "wait_until"]
+
+
+def readable(fd: int) -> bool:
+    """Whether there is something to read now; also for descriptors beyond those that select takes."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))

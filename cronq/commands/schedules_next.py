@@ -88,13 +88,20 @@ def _is_expression(words: str) -> bool:
     return words.startswith("@") or len(words.split()) > 1
 
 
+def _is_duration(words: str) -> bool:
+    try:
+        return parse_duration(words) > 0
+    except InvalidInput:
+        return False
+
+
 def _definition(call: Invocation, name: str) -> Definition | None:
     """The schedule of this name, from the configuration, or else from the database if there is one."""
     from cronq.schedules.definition import Definition, read_one
 
     if name in call.config.schedules:
         return read_one(call.config, name)
-    if _is_expression(name):
+    if _is_expression(name) or _is_duration(name) or given.suggestion(name, call.config.schedules):
         return None
     try:
         with call.store(reading=True) as store:

@@ -97,7 +97,9 @@ def create(user: str) -> None:
     home = f"/var/lib/{user}"
     command = ["useradd", "--system", "--user-group", "--create-home", "--home-dir", home, "--shell", _NO_SHELL, user]
     try:
-        made = subprocess.run(command, capture_output=True, text=True, check=False)
+        # With sudo's or cron's PATH too, which may be without the directories of root's programs.
+        path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+        made = subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
     except OSError as error:
         raise ConfigError(f"useradd: {error.strerror}: create the user {user} by hand, with the home {home}") from None
     if made.returncode:

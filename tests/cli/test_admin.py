@@ -87,7 +87,7 @@ def test_a_selection_without_jobs_that_can_be_changed_says_so(project: Project) 
     )
     ran = project.cronq("cancel", "--task", "add")
     assert (ran.status, ran.stdout) == (0, "")
-    assert ran.stderr.startswith("cronq: nothing was cancelled: no blocked or ready")
+    assert ran.stderr.startswith("cronq: nothing was cancelled: no blocked or pending or ready")
     assert project.cronq("retry", "--task", "nothing").stderr == "cronq: no job has the task 'nothing'\n"
 
 

@@ -12,7 +12,7 @@ from tests.terminal import Terminal, on_terminal
 
 _JOB = """id queue task args command state priority key group unique event attempt max_attempts snoozes crashes
 created_at available_at started_at finished_at duration outcome error host pid worker time_limit blocked_by result
-notes warnings peak_memory cpu_time"""
+notes warnings peak_memory cpu_time schedule scheduled_for"""
 _ATTEMPT = "number outcome started_at finished_at host pid error exit_status signal"
 JOB_FIELDS, ATTEMPT_FIELDS = _JOB.split(), _ATTEMPT.split()
 NASTY = "printf '\\033]0;owned\\007\\033[31mred\\302\\233\\177'; exit 3"
@@ -29,7 +29,7 @@ def test_json_has_exactly_the_documented_fields(project: Project) -> None:
     [listed] = project.jobs()
     shown = project.show(listed["id"])
     assert list(listed) == JOB_FIELDS
-    assert list(shown) == [*JOB_FIELDS, "attempts", "output"]
+    assert list(shown) == [*JOB_FIELDS, "attempts", "output", "actions", "after", "before"]
     assert list(shown["attempts"][0]) == ATTEMPT_FIELDS
     assert set(shown["attempts"][0]["error"]) == {"class", "message", "traceback"}
     assert set(shown["error"]) == {"class", "message"}

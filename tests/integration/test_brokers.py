@@ -17,7 +17,7 @@ import pytest
 from cronq.transports.transport import open_transport
 from daemons.brokers import KINDS, Broker, private_broker
 from tests import brokers, servers
-from tests.integration.afar import LIMIT, SLACK, SOON, AfarQueue, ended
+from tests.integration.afar import LIMIT, SOON, AfarQueue, ended
 from tests.project import Project
 from tests.waiting import wait_until
 
@@ -186,7 +186,7 @@ class Load:
     def was_held_up_once(self) -> None:
         """Only one enqueue took long, and that not for longer than may be."""
         first, second = self.slowest[:2]
-        assert first < LIMIT + SLACK
+        assert first < 5 * LIMIT  # as much as importing the library takes on a busy machine
         assert second < SLOW
 
     @property

@@ -153,8 +153,10 @@ def test_a_statement_that_took_longer_than_allowed_is_tried_again(strict: Strict
         with Store(strict.config(), Clock()) as store:
             (job,) = put(store, new("t"))
             beside.cursor().execute("UPDATE cronq_jobs SET priority = 1")
-            threading.Timer(1.0, beside.rollback).start()
+            rollback = threading.Timer(1.0, beside.rollback)
+            rollback.start()
             assert [one.id for one in claim(store)] == [job]
+            rollback.join()
     finally:
         strict.set("SET GLOBAL max_statement_time = 0")
         beside.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pty
-import select
 import sqlite3
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.project import ROOT, Project
-from tests.waiting import wait_until
+from tests.waiting import readable, wait_until
 
 COMPLETIONS = ROOT / "packaging" / "completions"
 
@@ -182,7 +181,7 @@ def _wait_on(fd: int, screen: bytearray, text: str) -> None:
 
 
 def _read(fd: int, screen: bytearray) -> bool:
-    while select.select([fd], [], [], 0)[0]:
+    while readable(fd):
         screen += os.read(fd, 65536)
     return True
 

@@ -67,9 +67,11 @@ class AdminStatements:
         holding = f"EXISTS (SELECT 1 FROM {names.groups} g WHERE g.name = job_group AND g.job_id = {names.jobs}.id)"
         # A failed job that holds its group stays: without it, the group could never be freed. One that unfinished
         # jobs come after stays too: they need to know how it ended.
+        # Not EXISTS: PostgreSQL would read all jobs for it.
         needed = (
-            f"flow IS NOT NULL AND EXISTS (SELECT 1 FROM {names.edges} e JOIN {names.jobs} c ON c.id = e.child"
-            f" WHERE e.parent = {names.jobs}.id AND c.state NOT IN ('finished', 'failed', 'cancelled'))"
+            f"flow IS NOT NULL AND (SELECT e.child FROM {names.edges} e JOIN {names.jobs} c ON c.id = e.child"
+            f" WHERE e.parent = {names.jobs}.id AND c.state NOT IN ('finished', 'failed', 'cancelled') LIMIT 1)"
+            " IS NOT NULL"
         )
         old = f"state {dialect.among} AND finished_at < ? AND NOT {holding}"
         self.prunable = f"SELECT id FROM {names.jobs} WHERE {old} AND NOT ({needed}) ORDER BY finished_at LIMIT ?"
