@@ -6,7 +6,9 @@ import os
 import shutil
 from pathlib import Path
 
-_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""A PATH with the directories of root's programs, which that of the caller may lack."""
+
 _POSTGRESQL = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
 """Debian keeps the server's programs off the PATH, one directory for each version."""
 
@@ -16,6 +18,6 @@ FIRST = os.environ.get("CRONQ_TEST_PROGRAMS")
 
 def program(name: str) -> Path | None:
     """The program of this name."""
-    places = [FIRST, os.environ.get("PATH"), _SYSTEM_PATH, *_POSTGRESQL]
+    places = [FIRST, os.environ.get("PATH"), SYSTEM_PATH, *_POSTGRESQL]
     found = shutil.which(name, path=":".join(filter(None, places)))
     return Path(found) if found else None

@@ -79,10 +79,17 @@ NOBODY_YET = "cronq-test-user"
 @pytest.fixture
 def no_such_user() -> Iterator[str]:
     """A name that no user has, before and after the test."""
+    _remove_user()
     try:
         yield NOBODY_YET
     finally:
-        subprocess.run(["userdel", "--remove", NOBODY_YET], capture_output=True, check=False)
+        _remove_user()
+
+
+def _remove_user() -> None:
+    subprocess.run([str(program("userdel")), "--remove", NOBODY_YET], capture_output=True, check=False)
+    with pytest.raises(KeyError):
+        pwd.getpwnam(NOBODY_YET)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root installs")

@@ -252,7 +252,9 @@ def test_one_thread_pays_for_all(project: Project) -> None:
 UNRESOLVED = """\
 import socket, time
 {library}
-from jobs import add
+from jobs import add, queue
+
+queue.store.prepare()
 
 silent = socket.socket(type=socket.SOCK_DGRAM)
 silent.bind(("127.0.0.1", 53))

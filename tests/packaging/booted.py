@@ -22,6 +22,7 @@ from pathlib import Path
 
 import sqlalchemy
 
+from daemons.programs import SYSTEM_PATH
 from tests.project import ROOT, Ran
 from tests.servers import BOOT, cgroup_root
 from tests.waiting import wait_until
@@ -47,7 +48,6 @@ UNITS = (
 """What is left of the machine's units."""
 
 _CLONE_NEWNET = 0x40000000
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _START = """\
 set -eu
@@ -123,11 +123,15 @@ class Booted:
             packages=_packages(),
             source=ROOT / "cronq",
             units=" ".join(_units()),
-            path=_PATH,
+            path=SYSTEM_PATH,
         )
         self._output = (self._root / "output").open("w+")
         self._process = subprocess.Popen(
-            ["sh", "-c", script], stdin=subprocess.DEVNULL, stdout=self._output, stderr=self._output
+            ["sh", "-c", script],
+            env={**os.environ, "PATH": SYSTEM_PATH},
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=self._output,
         )
         try:
             self._boot()
@@ -149,7 +153,7 @@ class Booted:
         ran = subprocess.run(
             [*inside, *as_user, *command],
             input=stdin,
-            env={"PATH": _PATH},
+            env={"PATH": SYSTEM_PATH},
             capture_output=True,
             text=True,
             timeout=60,
@@ -165,7 +169,7 @@ class Booted:
 
     def cronq(self, *arguments: str | int) -> str:
         """Run `cronq ARGUMENTS` as the user cronq; its output."""
-        home = ["env", "--chdir=/var/lib/cronq", f"PATH={_PATH}"]
+        home = ["env", "--chdir=/var/lib/cronq", f"PATH={SYSTEM_PATH}"]
         return self.done(*home, "/usr/bin/cronq", *map(str, arguments), user="cronq")
 
     def state(self, job: int | str) -> str:

@@ -28,8 +28,11 @@ mkdir -m 1777 dev/shm
 touch dev/log
 mount --bind log dev/log
 mount --rbind dev /dev
-mount --bind passwd /etc/passwd
-mount --bind crontab /etc/crontab
+# All of /etc: a file that is mounted over alone shows through as soon as a useradd outside replaces it.
+cp -a /etc/. etc/
+rm -r etc/cron.d
+cp -a passwd crontab cron.d etc/
+mount --bind etc /etc
 mount --bind cron.d /etc/cron.d
 mount --bind spool /var/spool/cron/crontabs
 mount --bind sbin /usr/sbin
@@ -48,7 +51,7 @@ class Cron:
     def __init__(self, root: Path, *, users: dict[str, Path], crontabs: dict[str, str]) -> None:
         self.root = root
         self._mails = root / "mails"
-        for name in ("cron.d", "dev", "mails", "sbin", "spool"):
+        for name in ("cron.d", "dev", "etc", "mails", "sbin", "spool"):
             (root / name).mkdir()
         (root / "crontab").touch(mode=0o644)
         (root / "passwd").write_text(_passwd(users))

@@ -62,6 +62,8 @@ def refund(order): ...
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A directory of modules: app has the queue, lib what decorates and makes functions."""
+    for name in ("app", "jobs", "lib"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     before = set(sys.modules)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
