@@ -66,9 +66,7 @@ class Declarations:
         self._tables.open().transact(partial(self._declare, declaration=declaration))
 
     def _declare(self, tx: Transaction, declaration: Declaration) -> None:
-        host, name, *said = declaration
-        if not tx.execute(self._sql.schedules.declare_anew, (*said, host, name)).rowcount:
-            tx.execute(self._sql.schedules.declare, declaration)
+        tx.execute(self._sql.schedules.declare, declaration)
 
     def see(self, host: str, names: Sequence[str], now: int) -> None:
         """Note that a host still says the same about these schedules."""

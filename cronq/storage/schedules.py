@@ -167,10 +167,19 @@ class Schedules:
         host, now = os.uname().nodename, self._tables.clock.now()
         decision = Decision(Timing(schedule.next_at, schedule.due_at, schedule.last_at, None), tuple(dues), zone=zone)
         attempt = _Attempt(schedule, decision, host, now)
-        rows = self._tables.open().transact(partial(self._enqueue_by_hand, attempt, reason))
-        if attempt.enqueued:
-            self._wake.enqueued(attempt.jobs, attempt.enqueued, now)
-        return rows
+        work = partial(self._enqueue_by_hand, attempt, reason)
+        tries = len(dues)
+        while True:
+            try:
+                rows = self._tables.open().transact(work)
+            except Duplicate:  # one of them was enqueued meanwhile: the next try finds it
+                tries -= 1
+                if tries < 0:
+                    raise
+                continue
+            if attempt.enqueued:
+                self._wake.enqueued(attempt.jobs, attempt.enqueued, now)
+            return rows
 
     def _enqueue_by_hand(self, attempt: _Attempt, reason: str, tx: Transaction) -> list[Decided]:
         attempt.jobs, attempt.enqueued = [], []

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 
+from cronq.config.loader import Config
 from cronq.errors import InvalidInput
 from cronq.schedules.by_hand import ByHand
 from cronq.schedules.declaring import Declaring
@@ -49,11 +53,44 @@ def test_deploys_do_not_reset_a_weekly_schedule(store: Store, clock: ManualClock
     assert len(due_times(store)) == 3
 
 
-def test_whoever_looks_fires_schedules_that_only_others_declare(store: Store, clock: ManualClock) -> None:  # river#342
+def test_any_runner_fires_schedules_that_only_others_declare(store: Store, clock: ManualClock) -> None:  # river#342
     declare(store, schedule("a"), host="web1")
     declare(store, schedule("b"), host="web2")
     clock.advance("1d")
     assert fire(store) == 2
+
+
+def test_two_processes_of_one_host_declare_a_schedule_at_once(store: Store, config: Config, clock: ManualClock) -> None:
+    definitions = [schedule(f"s{n}") for n in range(20)]
+    declare(store, *definitions, host="elsewhere")
+    together = Barrier(2)
+
+    def say(_: int) -> None:
+        with Store(config, clock) as mine:
+            for definition in definitions:
+                together.wait(timeout=30)
+                declare(mine, definition, host="here", anew=True)
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(say, range(2)))
+    assert {one.host for one in store.schedules.declarations.all()} == {"elsewhere", "here"}
+
+
+def test_two_people_replay_the_same_days_at_once(store: Store, config: Config, clock: ManualClock) -> None:
+    declare(store, schedule(overlap="allow"))
+    start = clock.now()
+    clock.advance("20d")
+    together = Barrier(2)
+
+    def replay(_: int) -> int:
+        with Store(config, clock) as mine:
+            by_hand = ByHand(mine, "nightly")
+            together.wait(timeout=30)
+            return len(by_hand.replay(start, clock.now()))
+
+    with ThreadPoolExecutor(2) as threads:
+        replayed = list(threads.map(replay, range(2)))
+    assert (sum(replayed), len(due_times(store))) == (20, 20)
 
 
 def test_a_removed_schedule_has_no_due_times(store: Store, clock: ManualClock) -> None:  # solid_queue#310

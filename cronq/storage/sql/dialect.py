@@ -55,11 +55,11 @@ class Dialect:
         self.server = server
         self.family = family
 
-    def or_replace(self, key: str, column: str) -> str:
-        """Write the end of an INSERT that updates the column if a row has this key."""
+    def or_replace(self, key: str, *columns: str) -> str:
+        """Write the end of an INSERT that updates the columns if a row has this key."""
         if self.family == "mysql":
-            return f"ON DUPLICATE KEY UPDATE {column} = VALUES({column})"
-        return f"ON CONFLICT ({key}) DO UPDATE SET {column} = excluded.{column}"
+            return "ON DUPLICATE KEY UPDATE " + ", ".join(f"{column} = VALUES({column})" for column in columns)
+        return f"ON CONFLICT ({key}) DO UPDATE SET " + ", ".join(f"{column} = excluded.{column}" for column in columns)
 
     def or_lock(self, table: str, key: str, column: str) -> str:
         """Write the end of an INSERT that only locks the row if one has this key."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from cronq.storage.sql.columns import UNFINISHED_STATES
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cronq.storage.sql.dialect import Names
@@ -16,8 +18,6 @@ FIRE_COLUMNS = "schedule, fire_at, since, count, outcome, reason, job_id, late, 
 
 DECLARATION_COLUMNS = "host, name, definition_hash, source, seen_at"
 """In the order of cronq.model.schedule.Declaration."""
-
-_UNFINISHED = "('scheduled', 'ready', 'blocked', 'running', 'retrying', 'waiting', 'pending')"
 
 
 class ScheduleStatements:
@@ -47,7 +47,7 @@ class ScheduleStatements:
         )
         self.mark_job = f"UPDATE {names.jobs} SET schedule = ?, scheduled_for = ? WHERE id = ?"
         # Served by the index `group`.
-        self.unfinished_in_group = f"SELECT count(*) FROM {names.jobs} WHERE job_group = ? AND state IN {_UNFINISHED}"
+        self.unfinished_in_group = f"SELECT count(*) FROM {names.jobs} WHERE job_group = ? AND {UNFINISHED_STATES}"
         # Served by the primary key, a lease's name: one row keeps the id of this installation.
         self.installation = f"SELECT worker FROM {names.leases} WHERE name = ?"
         self.first_installation = f"INSERT INTO {names.leases} (name, worker, lease_until) VALUES (?, ?, 0)"
@@ -98,10 +98,9 @@ class ScheduleStatements:
         self.declared_by = f"SELECT {DECLARATION_COLUMNS} FROM {names.declarations} WHERE host = ? ORDER BY name"
         self.any_declaration = f"SELECT 1 FROM {names.declarations} LIMIT 1"
         self.all_declarations = f"SELECT {DECLARATION_COLUMNS} FROM {names.declarations} ORDER BY name, host"
-        self.declare = f"INSERT INTO {names.declarations} ({DECLARATION_COLUMNS}) VALUES ({holes})"
-        self.declare_anew = (
-            f"UPDATE {names.declarations} SET definition_hash = ?, source = ?, seen_at = ? WHERE host = ? AND name = ?"
-        )
+        # In one statement: two processes of one host may declare it for the first time at once.
+        said_before = names.dialect.or_replace("host, name", "definition_hash", "source", "seen_at")
+        self.declare = f"INSERT INTO {names.declarations} ({DECLARATION_COLUMNS}) VALUES ({holes}) {said_before}"
         self.see = f"UPDATE {names.declarations} SET seen_at = ? WHERE host = ? AND name {names.dialect.among}"
         self.undeclare = f"DELETE FROM {names.declarations} WHERE host = ? AND name {names.dialect.among}"
         self.undeclare_everywhere = f"DELETE FROM {names.declarations} WHERE name = ?"
