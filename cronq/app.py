@@ -333,15 +333,10 @@ class Cronq:
         return fire_until(self.store, self.definitions(), until, self.clock)
 
     def _scheduled(self, table: Mapping[str, Any], name: str | None, decorator: str) -> Callable[[Handle], Handle]:
-        from cronq.client.declared_schedules import Decorated, check  # as above
+        from cronq.client.declared_schedules import declare  # as above
 
         def schedule(handle: Handle) -> Handle:
-            task = self.registry.get(getattr(handle, "name", ""))
-            if task is None:
-                raise ConfigError(f"{decorator}: {handle!r} is no task: {decorator} goes above @queue.task")
-            declared = Decorated(name or task.name, {"task": task.name, **table}, f"{decorator} of {task.name}")
-            check(declared, self.config)
-            self._enqueuer.schedules.append(declared)
+            declare(self._enqueuer, handle, name, table, decorator=decorator)
             return handle
 
         return schedule

@@ -60,9 +60,6 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-_DECLARED_FOR = 3600.0
-
-
 def drop_inherited() -> None:
     """Close the locks that a fork has inherited, in a process that runs no jobs."""
     _after_fork()
@@ -75,8 +72,8 @@ class RunLock:
         self._queues = queues
         self.before = ""
         """The lock file's content from the last run, once the lock is taken; cronq.storage.run_history reads it."""
-        chosen = f"-{_digest(filters)}" if filters else ""
-        self.path = f"{_folder(config)}/{purpose}-{_digest(config.identity())}{chosen}.lock"
+        chosen = f"-{digest(filters)}" if filters else ""
+        self.path = f"{folder(config)}/{purpose}-{digest(config.identity())}{chosen}.lock"
         self.acquired = False
         self._fd = -1
 
@@ -114,47 +111,9 @@ class RunLock:
         return os.pread(self._fd, _LONGEST_RECORD, 0).decode(errors="replace")
 
 
-def is_declared(config: Config) -> bool:
-    """Tell whether this host has declared the configuration's schedules within the last hour, or has none.
-
-    Those in the code of an app are not considered: the app is imported for them once an hour.
-    """
-    said = _said(config)
-    try:
-        with open(_stamp(config)) as file:  # noqa: PTH123
-            known, age = file.read(), time.time() - os.fstat(file.fileno()).st_mtime
-    except OSError:
-        return not said
-    return said is None or (known == said and 0 <= age < _DECLARED_FOR)
-
-
-def note_declared(config: Config) -> None:
-    """Remember, for idle runs, that this host has declared its schedules."""
-    path, said = _stamp(config), _said(config)
-    if said:
-        _folder(config)
-        with open(path, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-            file.write(said)
-    elif os.path.exists(path):  # noqa: PTH110
-        os.unlink(path)  # noqa: PTH108
-
-
-def _said(config: Config) -> str | None:
-    """Return this host's declarations, as far as an idle run reads them; empty for none, None if runs declare none."""
-    if config.declare == "sync":
-        return None
-    if not (config.schedules or config.app):
-        return ""
-    return _digest(repr((config.schedules, config.tasks, config.timezone, config.retry.max_attempts, config.app)))
-
-
-def _stamp(config: Config) -> str:
-    return f"{config.lock_dir}/schedules-{_digest(f'{config.identity()} {config.app}')}.stamp"
-
-
 def run_locks(config: Config) -> list[str]:
     """Return the lock files of this database's runs on this host; none that this user may not see."""
-    prefix = f"run-{_digest(config.identity())}"
+    prefix = f"run-{digest(config.identity())}"
     try:
         return [f"{config.lock_dir}/{name}" for name in os.listdir(config.lock_dir) if name.startswith(prefix)]  # noqa: PTH208
     except OSError:  # it isn't there yet, or is another user's
@@ -165,7 +124,7 @@ def guard(config: Config, purpose: str, *, timeout: float = 60.0) -> BaseFileLoc
     """Make a lock to wait for, a context manager, for commands that must not run twice at once."""
     from filelock import FileLock
 
-    path = f"{_folder(config)}/{purpose}-{_digest(config.identity())}.lock"
+    path = f"{folder(config)}/{purpose}-{digest(config.identity())}.lock"
     return FileLock(path, timeout=timeout, mode=0o600, fallback_to_soft=False)
 
 
@@ -276,7 +235,7 @@ class DeadWorker:
 
 def require_one_schema(config: Config, schema: str) -> None:
     """Raise ConfigError if the locks and journals here belong to a queue in another schema."""
-    path = f"{_folder(config)}/{_digest(config.identity())}.schema"
+    path = f"{folder(config)}/{digest(config.identity())}.schema"
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
@@ -296,7 +255,7 @@ def require_one_schema(config: Config, schema: str) -> None:
 
 def any_runner_died(config: Config) -> bool:
     """Tell whether a runner on this host has died and its jobs aren't rescued yet."""
-    ours = f"{_digest(config.identity())}."
+    ours = f"{digest(config.identity())}."
     try:
         names = os.listdir(config.lock_dir)  # noqa: PTH208
     except FileNotFoundError:
@@ -366,12 +325,12 @@ def boot_id() -> str:
 
 def worker_path(config: Config, worker: str) -> str:
     """Return the path of a worker's files without their suffix; databases may share a lock directory."""
-    return f"{_folder(config)}/{_digest(config.identity())}.{worker}"
+    return f"{folder(config)}/{digest(config.identity())}.{worker}"
 
 
 def wake_folder(config: Config) -> str:
     """Return the directory of the sockets that wake this database's workers; it exists while some live."""
-    return f"{config.lock_dir}/{_digest(config.identity())}.wake"
+    return f"{config.lock_dir}/{digest(config.identity())}.wake"
 
 
 def doorbell_path(config: Config, worker: str) -> str:
@@ -381,7 +340,7 @@ def doorbell_path(config: Config, worker: str) -> str:
 
 def make_folder(config: Config, path: str) -> None:
     """Make a directory for this user only beside the locks, unless it exists."""
-    _folder(config)
+    folder(config)
     try:
         os.mkdir(path, 0o700)  # noqa: PTH102
     except FileExistsError:
@@ -390,7 +349,7 @@ def make_folder(config: Config, path: str) -> None:
 
 def remove_unnamed(config: Config) -> None:
     """Remove liveness files of runners that were killed before they could name them."""
-    ours = f"{_digest(config.identity())}."
+    ours = f"{digest(config.identity())}."
     try:
         names = os.listdir(config.lock_dir)  # noqa: PTH208
     except FileNotFoundError:  # no run and no worker has been there yet
@@ -413,7 +372,8 @@ def _check_folder(path: str) -> None:
         raise ConfigError(message)
 
 
-def _folder(config: Config) -> str:
+def folder(config: Config) -> str:
+    """Return the lock directory, made if it is missing. Raises ConfigError or Unavailable if it can't be used."""
     try:
         if config.origins["database"] == "default":
             os.makedirs(config.lock_dir, mode=0o700, exist_ok=True)  # noqa: PTH103
@@ -463,6 +423,7 @@ def _flock(fd: int, path: str) -> bool:
     return True
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """Return the short name that stands for a text in names of files."""
     # A checksum is enough: if two databases ever met on one name, their runs would take turns.
     return f"{crc32(text.encode()):08x}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
+from cronq.errors import ConfigError
 from cronq.schedules.definition import read, read_all, unite
 
 if TYPE_CHECKING:
@@ -47,8 +48,17 @@ class Scheduled(TypedDict, total=False):
     alert_after: int
 
 
-def check(declared: Decorated, config: Config) -> Definition:
-    """Return the definition of one decorated schedule. Raises ConfigError."""
+def declare(enqueuer: Enqueuer, handle: object, name: str | None, table: Mapping[str, Any], *, decorator: str) -> None:
+    """Add the schedule of a decorated task, named as the task unless it has a name. Raises ConfigError."""
+    task = enqueuer.registry.get(getattr(handle, "name", ""))
+    if task is None:
+        raise ConfigError(f"{decorator}: {handle!r} is no task: {decorator} goes above @queue.task")
+    declared = Decorated(name or task.name, {"task": task.name, **table}, f"{decorator} of {task.name}")
+    _check(declared, enqueuer.config)
+    enqueuer.schedules.append(declared)
+
+
+def _check(declared: Decorated, config: Config) -> Definition:
     return read(declared.name, declared.table, where=declared.where, timezone=config.timezone)
 
 
@@ -58,5 +68,5 @@ def definitions(enqueuer: Enqueuer) -> list[Definition]:
     Raises ConfigError for a bad one, naming where it stands, and for a name that is declared twice.
     """
     config = enqueuer.config
-    decorated = [check(one, config) for one in enqueuer.schedules]
+    decorated = [_check(one, config) for one in enqueuer.schedules]
     return [one.filled(enqueuer.template(one.task)) for one in unite(read_all(config), decorated)]

@@ -51,8 +51,8 @@ def parse(arguments: Sequence[str]) -> RunOptions | None:
 def execute(invocation: Invocation, options: RunOptions) -> int:
     """Take the lock, check for due jobs, and import the rest only if there are some."""
     from cronq.config.loader import require_owner
-    from cronq.locks import RunLock, is_declared
-    from cronq.storage import idle_check
+    from cronq.locks import RunLock
+    from cronq.storage.idle_check import anything_to_do, is_declared
 
     chosen = options.filter()
     plan = _Plan(options)
@@ -64,7 +64,7 @@ def execute(invocation: Invocation, options: RunOptions) -> int:
             _name_holder(invocation, lock)
             return 0
         with _Recorded(invocation, lock) as recorded, _pinged(invocation) as pinged:
-            if is_declared(config) and not idle_check.anything_to_do(config, Clock()):
+            if is_declared(config) and not anything_to_do(config, Clock()):
                 _tell_terminal(invocation, "nothing is due")
                 return 0
             pinged.begins()

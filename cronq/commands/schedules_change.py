@@ -145,10 +145,10 @@ def _sync(context: typer.Context, *, as_json: given.AsJson = False) -> None:
     With declare = "sync" in the config only this declares, for all hosts: schedules that it doesn't name
     have no due times any more.
     """
-    from cronq.locks import note_declared
     from cronq.render.text import document, write
     from cronq.schedules.declaring import Declaring
     from cronq.schedules.firing import Firing
+    from cronq.storage.idle_check import note_declared
 
     call = given.invocation(context)
     with call.cronq(with_tasks=True) as queue:

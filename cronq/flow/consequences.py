@@ -1,6 +1,6 @@
 """What follows for other jobs when a job ends, is retried or is enqueued after others.
 
-Whatever changes such a job leaves a note in the same transaction. The consequences are drawn from the states of the
+Each change of such a job leaves a note in the same transaction. The consequences are drawn from the states of the
 rows after the COMMIT, in short transactions, and the note is deleted last: a process that dies in between leaves it,
 and the next run goes on. Drawing a consequence twice changes nothing.
 """
@@ -60,7 +60,7 @@ class Consequences:
             return 0
 
     def _draw(self, job_id: int) -> list[int]:
-        # One statement each, in no transaction: nobody waits for a lock on a job that others come after.
+        # One statement each, in no transaction: no lock on a job that others come after is held.
         for (parent,) in self._tables.query(self._sql.flow.parent_ids, (job_id,)):
             self._tables.open().execute(self._sql.flow.need, (parent,))
         released, last = self._resolve([job_id]), 0

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from cronq.errors import InvalidInput
-from cronq.model.schedule import ENQUEUED, Due
+from cronq.model.schedule import Due
 from cronq.schedules.deciding import Planner
 from cronq.schedules.declaring import DAY
 from cronq.schedules.definition import Definition
@@ -90,7 +90,7 @@ class ByHand:
         return self.replay(skipped[0], now) if skipped else []
 
     def reset(self) -> None:
-        """Start it from now: its next due time is the first one after now, whatever was decided before."""
+        """Start it from now: its next due time is the first one after now, also if a later one was decided."""
         while True:
             now, stored = self._store.tell_time(), self._stored()
             timing = Planner(stored, self.definition, self._firing.look(now)).timing(now)
@@ -108,8 +108,3 @@ class ByHand:
                 f"schedule {self.name!r} is declared by {', '.join(hosts)}: remove it there first, or pause it"
             )
         self._schedules.remove(self.name)
-
-
-def was_enqueued(decided: Decided) -> bool:
-    """Whether a job was enqueued for it."""
-    return decided.outcome == ENQUEUED

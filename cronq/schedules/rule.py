@@ -104,10 +104,6 @@ class Rule:
                 return
             yield due
 
-    def dropped_between(self, after: datetime, until: datetime) -> list[datetime]:
-        """The fixed local times that changes of 3 h or more drop after the one instant and up to the other."""
-        return [doubt.local for doubt in self.doubts(after, until) if doubt.kind == DROPPED]
-
     def doubts(self, after: datetime, until: datetime) -> Iterator[Doubt]:
         """What changes of the clocks do to fixed local times after the one instant and up to the other."""
         fixed = [expression for expression in self.expressions if not expression.follows_clock]

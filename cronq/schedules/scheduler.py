@@ -10,7 +10,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cronq.locks import is_declared, note_declared
+from cronq.storage.idle_check import is_declared, note_declared
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _DECLARE_EVERY = 1800.0
 
 
 class Scheduler:
-    """Declares what this host has to say, and fires what is due of all schedules, whatever the runner's filters."""
+    """Declares the schedules of this host and fires those of all hosts, with any filter of the runner."""
 
     def __init__(self, store: Store, config: Config, definitions: Callable[[], Sequence[Definition]]) -> None:
         self.due_at: int | None = None

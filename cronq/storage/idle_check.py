@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 
-from cronq.locks import any_runner_died
+from cronq.locks import any_runner_died, digest, folder
 from cronq.storage.drivers.opening import open_database
 from cronq.storage.schema_version import is_current
 
@@ -18,6 +19,9 @@ SECOND = 1_000_000
 
 _FUTURE = "(state = 'scheduled' OR state = 'retrying' OR state = 'waiting')"
 """As in sql/columns.py, without importing it: each module costs every start of cron 0.2 ms."""
+
+_DECLARED_FOR = 3600.0
+"""Seconds after which a host declares its schedules again."""
 
 
 def anything_to_do(config: Config, clock: Clock) -> bool:
@@ -41,6 +45,44 @@ def anything_to_do(config: Config, clock: Clock) -> bool:
         )
     finally:
         database.close()
+
+
+def is_declared(config: Config) -> bool:
+    """Tell whether this host has declared the configuration's schedules within the last hour, or has none.
+
+    Those in the code of an app are not considered: the app is imported for them once an hour.
+    """
+    said = _said(config)
+    try:
+        with open(_stamp(config)) as file:  # noqa: PTH123
+            known, age = file.read(), time.time() - os.fstat(file.fileno()).st_mtime
+    except OSError:
+        return not said
+    return said is None or (known == said and 0 <= age < _DECLARED_FOR)
+
+
+def note_declared(config: Config) -> None:
+    """Remember, for idle runs, that this host has declared its schedules."""
+    path, said = _stamp(config), _said(config)
+    if said:
+        folder(config)
+        with open(path, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            file.write(said)
+    elif os.path.exists(path):  # noqa: PTH110
+        os.unlink(path)  # noqa: PTH108
+
+
+def _said(config: Config) -> str | None:
+    """Return this host's declarations, as far as an idle run reads them; empty for none, None if runs declare none."""
+    if config.declare == "sync":
+        return None
+    if not (config.schedules or config.app):
+        return ""
+    return digest(repr((config.schedules, config.tasks, config.timezone, config.retry.max_attempts, config.app)))
+
+
+def _stamp(config: Config) -> str:
+    return f"{config.lock_dir}/schedules-{digest(f'{config.identity()} {config.app}')}.stamp"
 
 
 def _is_due(database: Database, config: Config, clock: Clock) -> bool:

@@ -49,7 +49,7 @@ def ids(elsewhere: Store) -> list[int]:
 
 
 def unheard(_number: int) -> None:
-    """Nobody watches the progress."""
+    """No progress is shown."""
 
 
 def everything(store: Store) -> list[object]:

@@ -1,4 +1,4 @@
-"""Jobs that come after others: released, cancelled and put back by what becomes of those."""
+"""Jobs that come after others: released, cancelled and put back as those end."""
 
 from __future__ import annotations
 

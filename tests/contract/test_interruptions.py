@@ -22,7 +22,7 @@ from tests.contract.interruptions import Callers, alarms, interrupt_steps, inter
 
 
 @pytest.fixture(autouse=True)
-def _nobody_tells_of_interrupted_finalizers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _interrupted_finalizers_print_nothing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Interrupted connects leave sockets to the garbage collector, which runs here and not in another test."""
     monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
     yield

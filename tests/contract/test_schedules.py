@@ -252,7 +252,7 @@ def test_missed_due_times_are_no_success(store: Store, clock: ManualClock) -> No
     assert told(store) == [("nightly", 5)]
 
 
-def test_a_paused_schedule_alerts_nobody(store: Store, clock: ManualClock) -> None:
+def test_a_paused_schedule_sends_no_alert(store: Store, clock: ManualClock) -> None:
     declare(store, schedule(alert_after=1))
     ByHand(store, "nightly").pause(until=None, by="ann", reason=None)
     clock.advance("5d")

@@ -18,7 +18,7 @@ SECONDS, MINUTES = 20, 30
 
 
 class SharedClock(Clock):
-    """The instant that stands in a file, whatever a database's clock says."""
+    """The instant that stands in a file; a database's clock doesn't change it."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()

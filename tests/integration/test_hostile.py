@@ -27,7 +27,7 @@ class Case(NamedTuple):
 
 
 GUARDED = sys.version_info[:2] == (3, 12) or sys.version_info >= (3, 14)
-"""Whether Python itself ends a recursion through code in C, whatever the limit."""
+"""Whether Python itself ends a recursion through code in C at any limit."""
 
 CASES = {
     "ends the process as if all were well": Case(

@@ -100,6 +100,7 @@ def test_only_what_ended_is_pruned(name: str) -> None:
 def test_states_are_those_of_the_model() -> None:
     assert set(columns_of.FUTURE) == model.FUTURE
     assert set(re.findall(r"'(\w+)'", columns_of.ENDED_STATES)) == model.ENDED
+    assert set(re.findall(r"'(\w+)'", columns_of.UNFINISHED_STATES)) == model.UNFINISHED
 
 
 def test_columns_match_what_is_made_of_them() -> None:

@@ -13,7 +13,7 @@ from cronq.config.loader import owner_of
 from cronq.errors import Unavailable
 from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
 from cronq.storage.drivers.opening import may_write
-from cronq.storage.drivers.sqlite import is_full
+from cronq.storage.drivers.sqlite_errors import is_full
 from cronq.storage.schema import tables
 from cronq.storage.schema_version import CURRENT
 from cronq.times import SECOND, Clock

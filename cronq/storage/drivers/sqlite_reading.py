@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote
 
 from cronq.errors import Unavailable
-from cronq.storage.drivers.sqlite import explain
+from cronq.storage.drivers.sqlite_errors import explain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cronq.model.job import CANCELLABLE, State
-from cronq.storage.sql.columns import ENDED_STATES, FUTURE_STATES
+from cronq.storage.sql.columns import ENDED, ENDED_STATES, FUTURE_STATES
 from cronq.storage.sql.flow import HELD
 from cronq.storage.sql.reads import lanes_of
 
@@ -70,7 +70,7 @@ class AdminStatements:
         # Not EXISTS: PostgreSQL would read all jobs for it.
         needed = (
             f"flow IS NOT NULL AND (SELECT e.child FROM {names.edges} e JOIN {names.jobs} c ON c.id = e.child"
-            f" WHERE e.parent = {names.jobs}.id AND c.state NOT IN ('finished', 'failed', 'cancelled') LIMIT 1)"
+            f" WHERE e.parent = {names.jobs}.id AND c.state NOT IN {ENDED} LIMIT 1)"
             " IS NOT NULL"
         )
         old = f"state {dialect.among} AND finished_at < ? AND NOT {holding}"
@@ -84,7 +84,7 @@ class AdminStatements:
             )
         self.needed = (  # not part of the DELETE: MySQL reads no table from which it deletes
             f"SELECT DISTINCT e.parent FROM {names.edges} e JOIN {names.jobs} c ON c.id = e.child"
-            f" WHERE e.parent {dialect.among} AND c.state NOT IN ('finished', 'failed', 'cancelled')"
+            f" WHERE e.parent {dialect.among} AND c.state NOT IN {ENDED}"
         )
         self.prune = f"DELETE FROM {names.jobs} WHERE {old} AND id {dialect.among}"
         self.prune_attempts = (

@@ -40,7 +40,11 @@ FUTURE = ("scheduled", "retrying", "waiting")
 FUTURE_STATES = "({})".format(" OR ".join(f"state = '{state}'" for state in FUTURE))
 """Word for word the condition of the index, or SQLite won't use it."""
 
-ENDED_STATES = "state IN ('finished', 'failed', 'cancelled')"
+ENDED = "('finished', 'failed', 'cancelled')"
+ENDED_STATES = f"state IN {ENDED}"
+
+UNFINISHED_STATES = "state IN ('scheduled', 'ready', 'blocked', 'running', 'retrying', 'waiting', 'pending')"
+"""Not as NOT IN: that leads to no index."""
 
 LINE = "priority, available_at, id"
 """The order in which jobs of a queue start."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cronq.storage.sql.columns import ENDED_STATES, FUTURE_STATES, JOB_COLUMNS
+from cronq.storage.sql.columns import ENDED_STATES, FUTURE_STATES, JOB_COLUMNS, UNFINISHED_STATES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -123,8 +123,7 @@ def recent_ids(jobs: str, family: str) -> str:
     """
     event = "coalesce(started_at, created_at) >= ?"
     if family != "sqlite":
-        unfinished = "state IN ('scheduled', 'ready', 'blocked', 'running', 'retrying', 'waiting', 'pending')"
-        parts = (f"{ENDED_STATES} AND finished_at >= ?", f"{unfinished} AND {event}")
+        parts = (f"{ENDED_STATES} AND finished_at >= ?", f"{UNFINISHED_STATES} AND {event}")
         each = " UNION ALL ".join(f"SELECT id FROM {jobs} WHERE {part}" for part in parts)
         return f"SELECT id FROM ({each}) AS recent"  # MySQL would run a plain UNION once for each row
     others = (
