@@ -12,6 +12,23 @@ from datetime import time as clock_time
 
 from cronq.errors import InvalidInput
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol
+
+    class LocalTimes(Protocol):
+        """A time zone by which times without an offset are read."""
+
+        def local(self, instant: datetime) -> datetime:
+            """Return the local time at the instant, without an offset."""
+            ...
+
+        def first_instant(self, local: datetime) -> datetime:
+            """Return the first instant of a local time."""
+            ...
+
+
 SECOND = 1_000_000
 _LONGEST = 1e10
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -142,12 +159,14 @@ def _number(digits: str) -> float | None:
     return float(digits) if digits.isascii() and digits.replace(".", "", 1).isdecimal() else None
 
 
-def parse_when(value: str | datetime | timedelta | float, *, now: int, what: str = "at") -> int:
+def parse_when(
+    value: str | datetime | timedelta | float, *, now: int, what: str = "at", zone: LocalTimes | None = None
+) -> int:
     """Return the instant of an ISO 8601 time, `+DURATION`, `02:30`, a datetime, or a delay (timedelta, seconds).
 
     `02:30` is the next one by this host's clock, `tomorrow 02:30` the one of the next day. A date and time
-    without an offset is taken as UTC; a datetime without one is refused, because most are meant as local
-    times. Raises InvalidInput naming `what`.
+    without an offset is taken as UTC. With a `zone` all of these are local times of the zone. A datetime without
+    an offset is refused, because most are meant as local times. Raises InvalidInput naming `what`.
     """
     if isinstance(value, timedelta | int | float):
         return now + round(parse_duration(value, what=what) * SECOND)
@@ -157,30 +176,35 @@ def parse_when(value: str | datetime | timedelta | float, *, now: int, what: str
         hint = "datetime.now(UTC) has one, .astimezone() adds this host's"
         raise InvalidInput(f"{what}: {value!r} has no time zone ({hint})")
     try:
-        by_the_clock = _by_the_clock(value, now) if isinstance(value, str) else None
-        if by_the_clock is not None:
-            return by_the_clock
-        instant = from_datetime(value if isinstance(value, datetime) else datetime.fromisoformat(value))
+        instant = _written(value, now, zone) if isinstance(value, str) else from_datetime(value)
         to_datetime(instant)
-    except (TypeError, ValueError, OverflowError):
+    except (AttributeError, TypeError, ValueError, OverflowError):
         known = "a time like 2026-11-21T08:00:00Z, 02:30 or tomorrow 02:30"
         message = f"{what}: {value!r} is neither {known} nor a delay like +15m or +1h30m"
         raise InvalidInput(message) from None
     return instant
 
 
-def _by_the_clock(text: str, now: int) -> int | None:
-    """Return the instant in `02:30`, `today 18:00` or `tomorrow 02:30`; None for another text."""
+def _written(text: str, now: int, zone: LocalTimes | None) -> int:
+    """Return the instant in `02:30`, `today 18:00`, `tomorrow 02:30`, or ISO 8601."""
     day, _, at = text.strip().rpartition(" ")
     day = day.lower()
-    if day not in ("", "today", "tomorrow") or ":" not in at[:3]:
-        return None
-    time_of_day = clock_time.fromisoformat(at)
-    here = to_datetime(now).astimezone(time_of_day.tzinfo)
+    if day in ("", "today", "tomorrow") and ":" in at[:3]:
+        return _by_the_clock(day, clock_time.fromisoformat(at), now, zone)
+    then = datetime.fromisoformat(text)
+    return from_datetime(then if zone is None or then.tzinfo else zone.first_instant(then))
+
+
+def _by_the_clock(day: str, time_of_day: clock_time, now: int, zone: LocalTimes | None) -> int:
+    """Return the instant of a time of today, of tomorrow, or of the next one without a day."""
+    at = to_datetime(now)
+    ours = None if time_of_day.tzinfo else zone
+    here = ours.local(at) if ours else at.astimezone(time_of_day.tzinfo)
+    instant_of: Callable[[datetime], datetime] = ours.first_instant if ours else datetime.astimezone
     then = datetime.combine(here.date() + timedelta(days=day == "tomorrow"), time_of_day)
-    if not day and then.astimezone() <= here:
+    if not day and instant_of(then) <= at:
         then += timedelta(days=1)
-    return from_datetime(then.astimezone())
+    return from_datetime(instant_of(then))
 
 
 def parse_past(text: str, *, now: int, what: str) -> int:

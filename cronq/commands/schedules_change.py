@@ -10,7 +10,7 @@ from cronq.commands import bulk
 from cronq.commands import options as given
 from cronq.commands.schedules_show import Name, require
 from cronq.model.schedule import ENQUEUED
-from cronq.times import iso, parse_when
+from cronq.times import iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,8 +49,9 @@ def _pause(
 
     call = given.invocation(context)
     with call.store() as store:
-        end = None if until is None else parse_when(until, now=store.tell_time(), what="--until")
-        _in_hand(store, name).pause(until=end, by=audit.who(), reason=reason)
+        schedule = _in_hand(store, name)
+        end = None if until is None else schedule.instant(until, what="--until")
+        schedule.pause(until=end, by=audit.who(), reason=reason)
         _print_schedule(store, name, as_json=as_json)
     bulk.note(call)
 
@@ -110,8 +111,8 @@ def _replay(
 
     call = given.invocation(context)
     with call.store() as store:
-        now, schedule = store.tell_time(), _in_hand(store, name)
-        first, last = parse_when(start, now=now, what="--from"), parse_when(end, now=now, what="--to")
+        schedule = _in_hand(store, name)
+        first, last = schedule.instant(start, what="--from"), schedule.instant(end, what="--to")
         if dry_run:
             due = [iso(instant) for instant in schedule.due_between(first, last)]
             write([document(due)] if as_json else due)

@@ -60,8 +60,8 @@ def _next(
 
     number = positive(count, what="--count") or 0
     now = from_datetime(datetime.now(UTC))
-    after = to_datetime(now if start is None else parse_when(start, now=now, what="--from"))
     name, rule = _rule(given.invocation(context), words, timezone)
+    after = to_datetime(now if start is None else parse_when(start, now=now, what="--from", zone=rule.zone))
     foreseen = foresee(rule, after, count=number)
     if as_json:
         _print_document(name, rule, foreseen)

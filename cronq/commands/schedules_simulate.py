@@ -54,13 +54,15 @@ def _simulate(
     """
     from cronq.render.text import document, on_terminal, write
     from cronq.schedules.simulation import Plan, Simulation, changed
+    from cronq.schedules.zones import Zone
 
-    now = from_datetime(datetime.now(UTC))
-    first = now if start is None else parse_when(start, now=now, what="--from")
-    last = parse_when(until, now=first, what="--to")
+    call = given.invocation(context)
+    zone, now = Zone(call.config.timezone), from_datetime(datetime.now(UTC))
+    first = now if start is None else parse_when(start, now=now, what="--from", zone=zone)
+    last = parse_when(until, now=first, what="--to", zone=zone)
     if last < first:
         raise InvalidInput("--to: expected a time after --from")
-    past = _Past(given.invocation(context))
+    past = _Past(call)
     definitions = changed(past.definitions, settings or ())
     plans = [Plan(one, past.durations.get(name, timedelta(0))) for name, one in sorted(definitions.items())]
     simulated = Simulation(plans, to_datetime(first), to_datetime(last), installation=past.installation)

@@ -11,8 +11,9 @@ from cronq.schedules.deciding import Planner
 from cronq.schedules.declaring import DAY
 from cronq.schedules.definition import Definition
 from cronq.schedules.firing import Firing
+from cronq.schedules.zones import Zone
 from cronq.storage.declarations import is_fresh
-from cronq.times import from_datetime, to_datetime
+from cronq.times import from_datetime, parse_when, to_datetime
 
 if TYPE_CHECKING:
     from cronq.model.job import NewJob
@@ -38,6 +39,10 @@ class ByHand:
         if stored is None:
             raise InvalidInput(f"there is no schedule {self.name!r}")
         return stored
+
+    def instant(self, written: str, *, what: str) -> int:
+        """The instant that a person writes; without an offset it is a local time of the schedule's zone."""
+        return parse_when(written, now=self._store.tell_time(), what=what, zone=Zone(self.definition.timezone))
 
     def run(self, *, force: bool) -> Decided:
         """Enqueue its job now, paused or not; with `force` also beside an unfinished one.

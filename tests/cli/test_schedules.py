@@ -149,6 +149,23 @@ def test_a_schedule_in_the_hands_of_a_person(project: Project) -> None:
     assert shown(project) == []
 
 
+def test_times_without_an_offset_are_of_the_schedules_zone(project: Project) -> None:
+    zone = "Pacific/Apia"  # far from every host's zone, without daylight saving time
+    project.write("cronq.toml", CONFIG + TIDY.replace("Europe/Prague", zone))
+    project.done("schedules", "sync")
+    paused = shown(project, "pause", "tidy", "--until", "2050-03-01T13:00")
+    assert paused["paused"]["until"][:19] == "2050-03-01T00:00:00"
+    paused = shown(project, "pause", "tidy", "--until", "13:00")
+    assert paused["paused"]["until"][11:19] == "00:00:00"
+    days = ("--from", "2026-05-02T02:30", "--to", "2026-05-03")
+    assert shown(project, "replay", "tidy", *days, "--dry-run") == ["2026-05-01T13:30:00.000000Z"]
+    (due,) = shown(project, "next", "tidy", "--from", "2026-05-02T02:30", "--count", "1")["due"]
+    assert due["due_at"][:16] == "2026-05-02T13:30"
+    project.write("cronq.toml", f'timezone = "{zone}"\n{CONFIG}{TIDY}'.replace("Europe/Prague", zone))
+    days = ("--from", "2026-05-02T02:00", "--to", "2026-05-02T03:00")
+    assert [one["hour"][:13] for one in shown(project, "simulate", *days)["hours"] if one["jobs"]] == ["2026-05-01T13"]
+
+
 def test_what_is_not_there_is_told_with_a_suggestion(project: Project) -> None:
     project.write("cronq.toml", CONFIG + TIDY)
     project.done("schedules", "sync")

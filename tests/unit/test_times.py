@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cronq.errors import InvalidInput
+from cronq.schedules.zones import Zone
 from cronq.times import (
     SECOND,
     Clock,
@@ -135,6 +136,25 @@ def test_a_time_of_the_day_is_this_hosts(monkeypatch: pytest.MonkeyPatch) -> Non
         finally:
             patch.undo()
             time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("written", "instant"),
+    [
+        ("13:00", "2027-03-27T12:00:00"),
+        ("08:00", "2027-03-28T06:00:00"),
+        ("tomorrow 02:30", "2027-03-28T01:00:00"),  # the clocks skip it
+        ("2027-03-27T13:00", "2027-03-27T12:00:00"),
+        ("2027-03-28", "2027-03-27T23:00:00"),
+        ("2027-10-31T02:30", "2027-10-31T00:30:00"),  # the first one
+        ("13:00Z", "2027-03-27T13:00:00"),
+        ("2027-03-27T13:00+04:00", "2027-03-27T09:00:00"),
+        ("+2h", "2027-03-27T10:00:00"),
+    ],
+)
+def test_a_time_without_an_offset_is_one_of_the_zone(written: str, instant: str) -> None:
+    now = from_datetime(datetime(2027, 3, 27, 8, tzinfo=UTC))
+    assert iso(parse_when(written, now=now, zone=Zone("Europe/Prague"))) == f"{instant}.000000Z"
 
 
 @pytest.mark.parametrize(
