@@ -224,6 +224,7 @@ def _fields(job: NewJob, enqueued: Enqueued, now: int) -> dict[str, Any]:
         "created_at": to_datetime(now),
         "available_at": to_datetime(due),
         "time_limit": job.time_limit,
+        "retry": None if job.retry is None else json.loads(job.retry),
         "existing": enqueued.existing,
     }
 

@@ -293,11 +293,12 @@ def _described(spec: Any, *, where: str) -> dict[str, Any]:
         return spec
     from cronq.tasks.serialisation import loads
 
-    options = {name: spec[name] for name in _LISTED if spec.get(name)}
+    options = {name: spec[name] for name in _LISTED if spec.get(name) is not None}
+    options |= spec.get("retry") or {}
     if spec["state"] == "scheduled":
         options["at"] = spec.get("available_at")
     if spec.get("command") is not None:
-        return {"command": spec["command"], **options}
+        return {"command": spec["command"], "args": spec.get("args"), **options}
     return {"task": spec.get("task"), "args": loads(json.dumps(spec.get("args"))), **options}
 
 

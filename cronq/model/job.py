@@ -142,6 +142,8 @@ class Job:
     pid: int | None
     worker: str | None
     time_limit: float | None
+    retry: dict[str, Any] | None
+    """Its own `base`, `cap` and `jitter`."""
     blocked_by: int | None
     result: Any
     notes: dict[str, Any] | None
@@ -240,6 +242,7 @@ class Job:
             "pid": self.pid,
             "worker": self.worker,
             "time_limit": self.time_limit,
+            "retry": self.retry,
             "blocked_by": self.blocked_by,
             "result": self.result,
             "notes": self.notes,

@@ -83,6 +83,7 @@ _NAMES = {"args": "arguments"}
 _CHECKS: dict[str, tuple[Callable[[Any], object], Any, bool]] = {
     "args": (_json(dict), "{}", True),
     "notes": (_json(dict), None, False),
+    "retry": (_json(dict), None, False),
     "warnings": (_texts, None, False),
     "result": (_json(object), None, False),
     "scheduled_for": (local_time, None, False),

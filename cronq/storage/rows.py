@@ -210,6 +210,7 @@ _CONVERTED: Mapping[str, Callable[[Any], Any]] = {
     "started_at": _when,
     "finished_at": _when,
     "result": _parsed,
+    "retry": _object,
     "notes": _object,
     "warnings": _texts,
     "scheduled_for": local_time,

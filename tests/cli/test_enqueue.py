@@ -116,6 +116,24 @@ def test_stdin_json_is_an_array(project: Project) -> None:
     assert [(job["command"], job["existing"]) for job in jobs] == [("true", False), ("false", False)]
 
 
+def test_what_ls_prints_gives_jobs_with_the_same_options(project: Project) -> None:
+    there = str(project.directory)
+    specs = [
+        {"task": "add", "args": {"a": 1, "b": 2}, "priority": 0, "base": "5s", "cap": "1m", "jitter": 0.0},
+        {"command": "pwd", "cwd": there, "queue": "q", "max_attempts": 2, "time_limit": 5, "jitter": 0.5, "group": "g"},
+        {"task": "say", "args": {"text": "x"}, "key": "k", "at": "2040-01-01T00:00:00Z"},
+    ]
+    project.done("enqueue", "--stdin", stdin=lines(*specs))
+    listed = project.done("ls", "--sort", "id", "--json")
+    shown = [project.show(int(job)) for job in project.done("enqueue", "--stdin", stdin=listed).split()]
+    for one, other in zip(shown, json.loads(listed), strict=True):
+        assert {name for name in other if one[name] != other[name]} <= {"id", "created_at", "available_at"}
+    assert [job["retry"] for job in shown] == [{"base": 5, "cap": 60, "jitter": 0}, {"jitter": 0.5}, None]
+    assert [job["args"] for job in shown] == [{"a": 1, "b": 2}, {"cwd": there}, {"text": "x"}]
+    assert [job["priority"] for job in shown] == [0, 50, 50]
+    assert shown[2]["available_at"] == "2040-01-01T00:00:00.000000Z"
+
+
 @pytest.mark.slow
 def test_stdin_takes_a_hundred_thousand_lines_in_one_transaction(project: Project) -> None:
     given = lines({"task": "say", "args": {"text": "x"}}) * 100_000

@@ -15,7 +15,7 @@ CLAIMED_COLUMNS = (
 JOB_FIELDS = (
     "id", "queue", "task", "args", "state", "priority", "key", "group", "unique", "event", "attempt", "max_attempts",
     "snoozes", "crashes", "created_at", "available_at", "started_at", "finished_at", "outcome", "error_class",
-    "error_message", "host", "pid", "worker", "time_limit", "result", "notes", "warnings", "peak_memory",
+    "error_message", "host", "pid", "worker", "time_limit", "retry", "result", "notes", "warnings", "peak_memory",
     "memory_before", "cpu_time", "schedule", "scheduled_for",
 )  # fmt: skip
 """What cronq.storage.rows.job makes a job from; a new one is also a field of cronq.model.job.Job."""
