@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from cronq.errors import ConfigError
+from cronq.model.job import COMMAND_TASK
 from cronq.schedules.definition import read, read_all, unite
+from cronq.tasks import serialisation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,12 +19,16 @@ if TYPE_CHECKING:
     from cronq.schedules.definition import Definition
 
 
-class Decorated(NamedTuple):
-    """What `@queue.cron` or `@queue.every` says: a schedule's name, and the keys that its table would have."""
+class Declared(NamedTuple):
+    """What a table, `@queue.cron` or `@queue.every` says: a schedule's name, and the keys of its table."""
 
     name: str
     table: Mapping[str, Any]
     where: str
+
+    def read(self, config: Config) -> Definition:
+        """The definition. Raises ConfigError naming where it stands, key and what was expected."""
+        return read(self.name, self.table, where=self.where, timezone=config.timezone)
 
 
 class Scheduled(TypedDict, total=False):
@@ -53,13 +60,15 @@ def declare(enqueuer: Enqueuer, handle: object, name: str | None, table: Mapping
     task = enqueuer.registry.get(getattr(handle, "name", ""))
     if task is None:
         raise ConfigError(f"{decorator}: {handle!r} is no task: {decorator} goes above @queue.task")
-    declared = Decorated(name or task.name, {"task": task.name, **table}, f"{decorator} of {task.name}")
-    _check(declared, enqueuer.config)
+    declared = Declared(name or task.name, {"task": task.name, **table}, f"{decorator} of {task.name}")
+    declared.read(enqueuer.config)
     enqueuer.schedules.append(declared)
 
 
-def _check(declared: Decorated, config: Config) -> Definition:
-    return read(declared.name, declared.table, where=declared.where, timezone=config.timezone)
+def tables(config: Config) -> list[Declared]:
+    """What the configuration says, by name."""
+    where = config.origins["schedules"].removeprefix("file ")
+    return [Declared(name, config.schedules[name], where) for name in sorted(config.schedules)]
 
 
 def definitions(enqueuer: Enqueuer) -> list[Definition]:
@@ -68,5 +77,16 @@ def definitions(enqueuer: Enqueuer) -> list[Definition]:
     Raises ConfigError for a bad one, naming where it stands, and for a name that is declared twice.
     """
     config = enqueuer.config
-    decorated = [_check(one, config) for one in enqueuer.schedules]
+    decorated = [one.read(config) for one in enqueuer.schedules]
     return [one.filled(enqueuer.template(one.task)) for one in unite(read_all(config), decorated)]
+
+
+def misfit(definition: Definition, enqueuer: Enqueuer) -> str | None:
+    """Why the app can't run the job of a schedule: it doesn't know the task, or the arguments don't fit; else None."""
+    if definition.task == COMMAND_TASK:
+        return None
+    try:
+        enqueuer.prepare(definition.task, serialisation.loads(json.dumps(definition.args)), {})
+    except Exception as error:  # also of a module that a name under `allow` stands for
+        return str(error) or type(error).__name__
+    return None

@@ -21,7 +21,7 @@ from cronq.transports.notifier import CircuitBreakers
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from cronq.client.declared_schedules import Decorated
+    from cronq.client.declared_schedules import Declared
     from cronq.config.loader import Config
     from cronq.model.job import Enqueued, Job
     from cronq.tasks.registry import Registry, Task
@@ -66,7 +66,7 @@ class Enqueuer:
     def __init__(self, config: Config, registry: Registry) -> None:
         self.config = config
         self.registry = registry
-        self.schedules: list[Decorated] = []
+        self.schedules: list[Declared] = []
         """The schedules of decorators."""
         self.reading = False
         """Whether the database is only read: no missing database is created."""

@@ -11,7 +11,10 @@ from cronq.commands import options as given
 from cronq.errors import ConfigError
 
 if TYPE_CHECKING:
+    from cronq.app import Cronq
+    from cronq.client.declared_schedules import Declared
     from cronq.config.loader import Config
+    from cronq.schedules.definition import Definition
 
 _EXAMPLE = """\
 Example:
@@ -32,10 +35,11 @@ def _check(
     *,
     as_json: given.AsJson = False,
 ) -> int:
-    """Check the schedules of a configuration file, for CI: no database is opened, no app imported.
+    """Check the schedules of a configuration file and of its app, for CI: no database is opened.
 
     Errors go to stderr. Warnings go to stdout: a step that doesn't divide its field, day of month
-    beside weekday, a fixed time without a time zone, times that a change of the clocks skips.
+    beside weekday, a fixed time without a time zone, times that a change of the clocks skips, a
+    task that the app doesn't know, arguments that don't fit it.
     """
     from cronq.config import loader
     from cronq.render.text import complain, document, write
@@ -43,36 +47,59 @@ def _check(
     config = given.invocation(context).config if file is None else loader.load(file=file)
     found = _Findings(config)
     if as_json:
-        write([document({"schedules": len(config.schedules), "errors": found.errors, "warnings": found.warnings})])
+        write([document({"schedules": found.number, "errors": found.errors, "warnings": found.warnings})])
     else:
         write(f"{one['schedule']}: {one['message']}" for one in found.warnings)
     for one in found.errors:
-        complain(one["message"])
+        complain(str(one["message"]))
     return ConfigError.exit_status if found.errors else 0
 
 
 class _Findings:
-    """Errors and warnings on every schedule of a configuration."""
+    """Errors and warnings on every schedule of a configuration and its app."""
 
     def __init__(self, config: Config) -> None:
-        self.errors: list[dict[str, str]] = []
-        self.warnings: list[dict[str, str]] = []
-        now = datetime.now(UTC)
-        for name in sorted(config.schedules):
-            self._look_at(name, config, now)
+        from cronq.client.declared_schedules import tables
 
-    def _look_at(self, name: str, config: Config, now: datetime) -> None:
-        from cronq.schedules.advice import warnings
-        from cronq.schedules.definition import read_one
+        self.errors: list[dict[str, str | None]] = []
+        self.warnings: list[dict[str, str | None]] = []
+        self._zone_is_given = config.origins["timezone"] != "default"
+        self._now = datetime.now(UTC)
+        self._read: dict[str, Definition] = {}
+        queue = self._load(config)
+        declared = [*tables(config), *(queue._enqueuer.schedules if queue else ())]
+        self.number = len({one.name for one in declared})
+        for one in declared:
+            self._look_at(one, config, queue)
 
-        zone_is_given = "timezone" in config.schedules[name] or config.origins["timezone"] != "default"
+    def _load(self, config: Config) -> Cronq | None:
+        """The app with its decorators; an error if it can't be imported, a bad decorator included."""
+        from cronq.app import load_app
+
         try:
-            definition = read_one(config, name)
+            return load_app(config) if config.app is not None else None
         except ConfigError as error:
-            self.errors.append({"schedule": name, "message": str(error)})
-        else:
-            told = warnings(definition, zone_is_given=zone_is_given, now=now)
-            self.warnings += [{"schedule": name, "message": message} for message in told]
+            self._tell(None, str(error))
+            return None
+
+    def _tell(self, name: str | None, message: str) -> None:
+        self.errors.append({"schedule": name, "message": message})
+
+    def _look_at(self, one: Declared, config: Config, queue: Cronq | None) -> None:
+        from cronq.client.declared_schedules import misfit
+        from cronq.schedules.advice import warnings
+        from cronq.schedules.definition import unite
+
+        try:
+            definition = one.read(config)
+            unite([self._read.setdefault(one.name, definition)], [definition])
+        except ConfigError as error:
+            self._tell(one.name, str(error))
+            return
+        told = list(warnings(definition, zone_is_given=self._zone_is_given or "timezone" in one.table, now=self._now))
+        problem = misfit(definition, queue._enqueuer) if queue else None
+        told += [problem] if problem else []
+        self.warnings += [{"schedule": one.name, "message": message} for message in told]
 
 
 def register(app: typer.Typer) -> None:

@@ -96,19 +96,30 @@ def _is_duration(words: str) -> bool:
 
 
 def _definition(call: Invocation, name: str) -> Definition | None:
-    """The schedule of this name, from the configuration, or else from the database if there is one."""
-    from cronq.schedules.definition import Definition, read_one
+    """The schedule of this name, from the configuration, or else from the database if there is one, or the app."""
+    from cronq.schedules.definition import read_one
 
     if name in call.config.schedules:
         return read_one(call.config, name)
     if _is_expression(name) or _is_duration(name) or given.suggestion(name, call.config.schedules):
         return None
+    return _stored(call, name) or _of_app(call, name)
+
+
+def _stored(call: Invocation, name: str) -> Definition | None:
+    from cronq.schedules.definition import Definition
+
     try:
         with call.store(reading=True) as store:
             row = store.schedules.get(name)
     except NoQueue:
         return None
     return Definition.from_json(name, row.definition) if row else None
+
+
+def _of_app(call: Invocation, name: str) -> Definition | None:
+    declared = call.cronq(with_tasks=True).definitions() if call.config.app else []
+    return next((one for one in declared if one.name == name), None)
 
 
 def _every(config: Config, words: str) -> float:

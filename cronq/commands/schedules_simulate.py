@@ -79,17 +79,15 @@ def _simulate(
 
 
 class _Past:
-    """The schedules that are stored or declared here, and how long their jobs took."""
+    """The schedules that are stored, or declared here by the configuration or the app, and how long their jobs took."""
 
     def __init__(self, call: Invocation) -> None:
-        from cronq.schedules.definition import read_all
-
         self.definitions: dict[str, Definition] = {}
         self.durations: dict[str, timedelta] = {}
         self.installation = ""
         with suppress(NoQueue), call.store(reading=True) as store:
             self._read(store)
-        self.definitions |= {one.name: one for one in read_all(call.config)}
+        self.definitions |= {one.name: one for one in call.cronq(with_tasks=True).definitions()}
 
     def _read(self, store: Store) -> None:
         from cronq.schedules.definition import Definition

@@ -11,7 +11,7 @@ import pytest
 from cronq.schedules.forecast import foresee
 from cronq.schedules.rule import Rule
 from tests.cli.test_json import fits
-from tests.project import Project
+from tests.project import APP, CONFIG, Project
 
 SCHEDULES = """\
 database = "sqlite:///nowhere/at/all.db"
@@ -79,7 +79,7 @@ def test_next_as_json(planned: Project) -> None:
     found = fits("schedules-next.json", planned.cronq(*words).stdout)
     assert (found["schedule"], found["timezone"]) == ("report.daily", "UTC")
     assert [one["due_at"] for one in found["due"]] == ["2027-01-01T02:30:00.000000Z", "2027-01-02T02:30:00.000000Z"]
-    dropped = ("schedules", "next", "30 12 * * *", "--timezone=Pacific/Apia", "--from=2011-12-30", "--json")
+    dropped = ("schedules", "next", "30 12 * * *", "--timezone=Pacific/Apia", "--from=2011-12-29T13:00", "--json")
     document = fits("schedules-next.json", planned.cronq(*dropped).stdout)
     assert [one["change"] for one in document["due"][:2]] == ["dropped", None]
 
@@ -139,3 +139,59 @@ def test_check_of_what_is_no_toml(planned: Project) -> None:
     ran = planned.cronq("schedules", "check", "broken.toml")
     assert (ran.status, ran.stdout) == (78, "")
     assert json.dumps("expected TOML")[1:-1] in ran.stderr
+
+
+DECORATED = (
+    APP
+    + """
+
+@queue.cron("*/7 2 * * *", timezone="Europe/Prague")
+@queue.every("1h", name="add.wrong", args={"a": 3, "c": 4})
+@queue.task(name="when")
+def when() -> None: ...
+"""
+)
+
+
+def test_check_imports_the_app(project: Project) -> None:
+    project.write("jobs.py", DECORATED)
+    project.write("cronq.toml", CONFIG + '[schedules.unknown]\nevery = "1h"\n[schedules.add]\nevery = "2h"\n')
+    ran = project.cronq("schedules", "check")
+    assert (ran.status, ran.stderr) == (0, "")
+    told = [line.partition(": ") for line in ran.stdout.splitlines()]
+    assert {name for name, _, _ in told} == {"when", "unknown", "add", "add.wrong"}
+    messages = {name: message for name, _, message in told}
+    assert "unknown task 'unknown'" in messages["unknown"]
+    assert "b" in messages["add"]
+    assert "'c'" in messages["add.wrong"]
+    assert any("minute */7 starts anew" in message for name, _, message in told if name == "when")
+    assert not project.database.exists()
+    found: Any = fits("schedules-check.json", project.cronq("schedules", "check", "--json").stdout)
+    assert (found["schedules"], found["errors"]) == (4, [])
+
+
+def test_check_refuses_what_the_app_declares_wrongly(project: Project) -> None:
+    project.write("jobs.py", DECORATED)
+    twin = '[schedules.when]\nevery = "1h"\n[schedules.broken]\ncron = "61 * * * *"\n'
+    project.write("cronq.toml", CONFIG + twin)
+    ran = project.cronq("schedules", "check")
+    assert ran.status == 78
+    broken, declared_twice = ran.stderr.splitlines()
+    assert "schedules.broken: cron '61 * * * *'" in broken
+    assert "schedules.when: expected one schedule of this name" in declared_twice
+    project.write("jobs.py", DECORATED.replace("*/7 2 * * *", "61 2 * * *"))
+    ran = project.cronq("schedules", "check")
+    assert ran.status == 78
+    assert "jobs.py:" in ran.stderr
+    assert "cron '61 2 * * *': minute '61'" in ran.stderr
+    (_, of_app) = fits("schedules-check.json", project.cronq("schedules", "check", "--json").stdout)["errors"][::-1]
+    assert of_app["schedule"] is None
+
+
+def test_next_and_simulate_know_what_the_app_declares(project: Project) -> None:
+    project.write("jobs.py", DECORATED)
+    ran = project.cronq("schedules", "next", "when", "--from", "2027-01-01T02:50", "--count", "1")
+    assert ran.stdout == "Fri 2027-01-01 02:56:00 +0100\t2027-01-01T01:56:00Z\t\n"
+    words = ("schedules", "simulate", "--from", "2027-01-01", "--to", "+2h", "--json")
+    found = fits("schedules-simulate.json", project.cronq(*words).stdout)
+    assert {one["schedule"]: one["jobs"] for one in found["schedules"]} == {"when": 9, "add.wrong": 3}
