@@ -12,6 +12,7 @@ from cronq.execution.executor import Executor
 from cronq.execution.journal import Journal, path_for
 from cronq.execution.journal_file import CHILD_VARIABLE
 from cronq.execution.presence import Presence
+from cronq.execution.printed_copy import PrintedCopy
 from cronq.execution.results import ResultRecorder
 from cronq.model.retry import Policies
 from cronq.model.settlement import settlement
@@ -64,7 +65,9 @@ class Foreground:
         journal.begin(job, time.monotonic_ns())
         os.environ[CHILD_VARIABLE] = journal.file.value
         executor = Executor(self._registry, self._config, self._store.clock, in_child=journal.name_command)
-        outcome = executor.execute(job)
+        with PrintedCopy() as printed:
+            outcome = executor.execute(job)
+        outcome = printed.added_to(outcome)
         settled = settlement(job, outcome, self._policies, random.random)
         stored: Settlement | None = settled
         if outcome.error is not None and outcome.error.kind in GIVEN_UP:

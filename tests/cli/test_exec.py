@@ -39,6 +39,31 @@ def test_a_breakpoint_has_the_terminal_and_the_outcome_is_settled(debugged: Proj
     assert (debugged.show(job)["state"], debugged.show(job)["result"]) == ("finished", 43)
 
 
+TALKATIVE = """
+import sys
+
+@queue.task(name="talk")
+def talk(how: str) -> None:
+    print("to stdout \u00fc")
+    print("to stderr", file=sys.stderr)
+    sys.stdout.buffer.write(b"bytes\\n")
+    if how == "closes":
+        sys.stdout.close()
+    if how == "replaces":
+        sys.stdout = None
+"""
+
+
+@pytest.mark.parametrize("how", ["returns", "closes", "replaces"])
+def test_what_a_task_prints_is_shown_and_stored(project: Project, how: str) -> None:
+    app = project.directory / "jobs.py"
+    app.write_text(app.read_text() + TALKATIVE)
+    job = project.enqueue("talk", f"how={how}")
+    ran = project.cronq("exec", "-q", job)
+    assert (ran.status, ran.stdout, ran.stderr) == (0, "to stdout ü\nbytes\n", "to stderr\n")
+    assert project.show(job)["output"] == {"stdout": "to stdout ü\nbytes\n", "stderr": "to stderr\n"}
+
+
 def test_quitting_the_debugger_spends_no_attempt(debugged: Project) -> None:
     job = debugged.enqueue("debugged", "n=1")
     with Terminal(debugged, "exec", job) as terminal:
