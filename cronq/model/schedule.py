@@ -95,3 +95,5 @@ class Declaration(NamedTuple):
     definition_hash: str
     source: str
     seen_at: int
+    declared_at: int | None
+    """Since when it says so; None where an older cronq wrote the row."""

@@ -16,7 +16,7 @@ OK, WARNING, CRITICAL, UNKNOWN = range(4)
 WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 
 STATES = ("failed", "ready", "running", "retrying", "waiting", "blocked", "pending", "scheduled")
-_SCHEDULES = ("schedules-late", "missed", "schedules-failing")
+_SCHEDULES = ("schedules-late", "missed", "schedules-failing", "schedules-differing")
 MEASURES = (*STATES, "oldest-due", "last-run", "workers", "paused", "failing-runs", *_SCHEDULES)
 """The measures that can have thresholds."""
 
@@ -27,6 +27,7 @@ _COUNTED = {
     "failing-runs": "{:.0f} failing run{}",
     "missed": "{:.0f} due time{} of schedules missed",
     "schedules-failing": "{:.0f} schedule{} failing",
+    "schedules-differing": "{:.0f} schedule{} declared differently",
 }
 _SHOWN = ("failed", "ready", "retrying", "oldest-due")
 """The measures in the answer if nothing is wrong."""
@@ -38,6 +39,7 @@ DEFAULTS: tuple[Mapping[str, Range | None], Mapping[str, Range | None]] = (
         "schedules-late": Range(0, 300),
         "missed": Range(0, 0),
         "schedules-failing": Range(0, 0),
+        "schedules-differing": Range(0, 0),
     },
     {"failing-runs": Range(0, 0), "oldest-due": Range(0, 1800), "schedules-late": Range(0, 1800)},
 )
@@ -74,7 +76,7 @@ def judge(
     told = [name for name in wrong if levels[name] == status] + [name for name in wrong if levels[name] != status]
     text = ", ".join(_phrase(name, values[name]) for name in told or _SHOWN)
     data = " ".join(_data(name, value, ranges) for name, value in values.items())
-    return Answer(status, text + _paused(stats, queues) + _last_error(stats), data)
+    return Answer(status, text + _paused(stats, queues) + _differing(stats) + _last_error(stats), data)
 
 
 def measure(stats: QueueStats, queues: Sequence[str] | None) -> dict[str, float]:
@@ -89,6 +91,7 @@ def measure(stats: QueueStats, queues: Sequence[str] | None) -> dict[str, float]
     values["schedules-late"] = max((one.late for one in stats.schedules), default=0.0)
     values["missed"] = sum(one.missed for one in stats.schedules)
     values["schedules-failing"] = sum(one.failing for one in stats.schedules)
+    values["schedules-differing"] = len(stats.differing)
     return values
 
 
@@ -101,6 +104,11 @@ def _workers(stats: QueueStats, queues: Sequence[str] | None) -> set[str]:
 def _level(value: float, ranges: Sequence[Range | None]) -> int:
     warning, critical = (chosen is not None and chosen.alerts(value) for chosen in ranges)
     return CRITICAL if critical else WARNING if warning else OK
+
+
+def _differing(stats: QueueStats) -> str:
+    told = [f"{name} by {' and '.join(hosts)}" for name, hosts in stats.differing.items()]
+    return f" (declared differently: {', '.join(told)})" if told else ""
 
 
 def _last_error(stats: QueueStats) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cronq.errors import ConfigError
 from cronq.model.job import DEFAULT_QUEUE
 from cronq.model.schedule import ENQUEUED, MISSED, SKIPPED
-from cronq.schedules.declaring import DAY
+from cronq.schedules.declaring import DAY, HOUR
 from cronq.schedules.definition import Definition
 from cronq.storage.declarations import is_fresh
 from cronq.times import SECOND, in_zone, iso, span
@@ -66,9 +66,11 @@ class ScheduleView(NamedTuple):
 
     @property
     def differing(self) -> list[str]:
-        """Hosts that declare it differently, where not all say the same."""
+        """Hosts that declare it differently for an hour: longer than a deploy takes."""
         fresh = [one for one in self.declarations if is_fresh(one, self.now - DAY)]
-        return [one.host for one in fresh] if len({one.definition_hash for one in fresh}) > 1 else []
+        changed_at = max((one.declared_at or 0 for one in fresh), default=0)
+        differ = len({one.definition_hash for one in fresh}) > 1 and changed_at <= self.now - HOUR
+        return [one.host for one in fresh] if differ else []
 
     @property
     def state(self) -> str:

@@ -54,7 +54,7 @@ class Declaring:
             one.name
             for one in definitions
             if (anew or self._differs(one, said.get(one.name)) or _stands_alone(one, there.get(one.name), fresh))
-            and self._say(one, now)
+            and self._say(one, said.get(one.name), now)
         ]
         names = {one.name for one in definitions}
         gone = [name for name, one in said.items() if name not in names and one.source == self._source]
@@ -78,9 +78,10 @@ class Declaring:
                 fresh.setdefault(one.name, set()).add(one.definition_hash)
         return fresh
 
-    def _say(self, definition: Definition, now: int) -> bool:
+    def _say(self, definition: Definition, before: Declaration | None, now: int) -> bool:
         """Make the schedule what this host says; returns whether that changed it."""
-        declaration = Declaration(self._host, definition.name, definition.hash, self._source, now)
+        since = now if before is None or self._differs(definition, before) else before.declared_at
+        declaration = Declaration(self._host, definition.name, definition.hash, self._source, now, since)
         while True:
             stored = self._schedules.get(definition.name) or self._renamed(definition)
             if stored is None:

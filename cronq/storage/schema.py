@@ -134,6 +134,7 @@ def _schedules(prefix: str, metadata: MetaData, table: Callable[..., Table]) -> 
         Column("definition_hash", String(64), nullable=False),
         Column("source", String(255), nullable=False),
         Column("seen_at", _Instant, nullable=False),
+        Column("declared_at", _Instant),
     )
     table(
         f"{prefix}fires",

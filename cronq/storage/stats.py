@@ -36,6 +36,7 @@ _FORGOTTEN = 86_400 * SECOND
 
 
 _DAY = 86_400 * SECOND
+_HOUR = 3600 * SECOND
 
 
 class ScheduleStats:
@@ -72,6 +73,8 @@ class QueueStats:
         self.silent: list[Worker] = []
         """Registered workers without one."""
         self.schedules: list[ScheduleStats] = []
+        self.differing: dict[str, list[str]] = {}
+        """The hosts that declare a schedule differently for an hour, by the schedule's name."""
         self.last_run: int | None = None
         """When a run of this host last began."""
         self.run_is_on = False
@@ -156,6 +159,9 @@ def look(tables: Tables) -> QueueStats:
         (seen.workers if alive else seen.silent).append(worker)
     figures = tables.query(sql.schedules.figures, (seen.now - _DAY,))
     seen.schedules = [ScheduleStats(seen.now, row) for row in figures]
+    agreed = (seen.now - _DAY, seen.now - _DAY, seen.now - _HOUR)
+    for name, host in tables.query(sql.schedules.differing, agreed) if figures else ():
+        seen.differing.setdefault(name, []).append(host)
     _look_at_runs(seen, tables)
     return seen
 

@@ -107,13 +107,33 @@ def test_doctor_finds_late_quick_unreadable_and_differing_schedules(
     store._tables.open().execute(
         "UPDATE cronq_schedules SET definition = replace(definition, 'UTC', 'Mars/Olympus') WHERE name = 'bad'"
     )
-    store._tables.open().execute("UPDATE cronq_declarations SET seen_at = ?", (2**52,))
+    store._tables.open().execute("UPDATE cronq_declarations SET seen_at = ?, declared_at = NULL", (2**52,))
     found = told(config)
     texts = " | ".join(text for _, text in found)
     assert ("problem", "schedule quick is late") in [(level, text[:22]) for level, text in found]
     assert "schedule quick is due more often than each minute, and no worker is there" in texts
     assert "schedule bad can't be fired on this host: timezone 'Mars/Olympus'" in texts
     assert "schedule differs is declared differently by web1 and web2" in texts
+
+
+def test_hosts_that_declare_differently_are_named_after_an_hour(store: Store, clock: ManualClock) -> None:
+    declare(store, schedule(), schedule("same"), host="web1")
+    declare(store, schedule(cron="0 1 * * *"), schedule("same"), host="web2")
+
+    def named() -> tuple[str, list[str]]:
+        (view,) = views(store, ["nightly"])
+        return str(health.judge(store.jobs.stats(), {}, {})).partition(" | ")[0], view.differing
+
+    for _ in range(2):
+        assert named() == ("CRONQ OK - 0 failed, 0 ready, 0 retrying, none due", [])
+        clock.advance("29m")
+        declare(store, schedule(), schedule("same"), host="web1")
+        declare(store, schedule(cron="0 1 * * *"), schedule("same"), host="web2", anew=True)
+    clock.advance("2m")
+    told = "CRONQ WARNING - 1 schedule declared differently (declared differently: nightly by web1 and web2)"
+    assert named() == (told, ["web1", "web2"])
+    declare(store, schedule(cron="0 1 * * *"), schedule("same"), host="web1")
+    assert named()[1] == []
 
 
 def test_doctor_is_content_with_schedules_that_are_well(store: Store, clock: ManualClock, config: Config) -> None:

@@ -47,7 +47,7 @@ def test_first_use_from_eight_processes_at_once(tmp_path: Path) -> None:
 
 def test_upgrading_twice_changes_nothing_the_second_time(tmp_path: Path) -> None:
     config = config_in(tmp_path)
-    assert upgrade(config) == ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010"]
+    assert upgrade(config) == ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011"]
     before = select(config, "SELECT sql FROM sqlite_master ORDER BY name")
     assert upgrade(config) == []
     assert select(config, "SELECT sql FROM sqlite_master ORDER BY name") == before
@@ -153,6 +153,16 @@ def test_a_queue_from_before_schedules_gets_their_tables(tmp_path: Path) -> None
     assert select(config, "SELECT schedule, scheduled_for FROM cronq_jobs") == []
 
 
+def test_declarations_from_before_do_not_say_since_when(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    upgrade(config)
+    select(config, "ALTER TABLE cronq_declarations DROP COLUMN declared_at")
+    select(config, "INSERT INTO cronq_declarations VALUES ('web1', 'nightly', 'x', 'cronq.toml', 7)")
+    select(config, "UPDATE cronq_schema SET version_num = '0010'")
+    assert upgrade(config)[0] == "0011"
+    assert select(config, "SELECT seen_at, declared_at FROM cronq_declarations") == [(7, None)]
+
+
 def test_a_queue_from_before_flow_gets_its_tables(tmp_path: Path) -> None:
     config = config_in(tmp_path)
     upgrade(config)
@@ -161,5 +171,5 @@ def test_a_queue_from_before_flow_gets_its_tables(tmp_path: Path) -> None:
         select(config, f"DROP TABLE cronq_{name}")
     select(config, "ALTER TABLE cronq_jobs DROP COLUMN flow")
     select(config, "UPDATE cronq_schema SET version_num = '0009'")
-    assert upgrade(config) == ["0010"]
+    assert upgrade(config)[0] == "0010"
     assert select(config, "SELECT name FROM sqlite_master ORDER BY name") == before

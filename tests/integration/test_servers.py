@@ -287,7 +287,7 @@ def test_six_make_the_tables_at_once(hosts: Hosts) -> None:
     for process in processes:
         process.join(60)
     assert sorted(applied) == [[]] * 5 + [
-        ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010"]
+        ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011"]
     ]
     database = open_database(config)
     assert database.query("SELECT count(*) FROM other_schema") == [(1,)]

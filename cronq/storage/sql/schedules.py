@@ -16,7 +16,7 @@ SCHEDULE_COLUMNS = (
 FIRE_COLUMNS = "schedule, fire_at, since, count, outcome, reason, job_id, late, host, decided_at"
 """In the order of cronq.model.schedule.Decided."""
 
-DECLARATION_COLUMNS = "host, name, definition_hash, source, seen_at"
+DECLARATION_COLUMNS = "host, name, definition_hash, source, seen_at, declared_at"
 """In the order of cronq.model.schedule.Declaration."""
 
 
@@ -99,8 +99,17 @@ class ScheduleStatements:
         self.any_declaration = f"SELECT 1 FROM {names.declarations} LIMIT 1"
         self.all_declarations = f"SELECT {DECLARATION_COLUMNS} FROM {names.declarations} ORDER BY name, host"
         # In one statement: two processes of one host may declare it for the first time at once.
-        said_before = names.dialect.or_replace("host, name", "definition_hash", "source", "seen_at")
+        said_before = names.dialect.or_replace("host, name", "definition_hash", "source", "seen_at", "declared_at")
         self.declare = f"INSERT INTO {names.declarations} ({DECLARATION_COLUMNS}) VALUES ({holes}) {said_before}"
+        # Of schedules that hosts seen since then declare differently, where the latest change is older than this.
+        fresh = "(seen_at >= ? OR host = '*')"
+        differing = (
+            f"SELECT name FROM {names.declarations} WHERE {fresh} GROUP BY name"
+            " HAVING min(definition_hash) <> max(definition_hash) AND max(coalesce(declared_at, 0)) <= ?"
+        )
+        self.differing = (
+            f"SELECT name, host FROM {names.declarations} WHERE {fresh} AND name IN ({differing}) ORDER BY name, host"
+        )
         self.see = f"UPDATE {names.declarations} SET seen_at = ? WHERE host = ? AND name {names.dialect.among}"
         self.undeclare = f"DELETE FROM {names.declarations} WHERE host = ? AND name {names.dialect.among}"
         self.undeclare_everywhere = f"DELETE FROM {names.declarations} WHERE name = ?"
