@@ -5,7 +5,7 @@ All other statements are plain texts in cronq/storage/sql; a test compares the t
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy import (
@@ -51,10 +51,11 @@ INSTANTS = ("available_at", "lease_until", "created_at", "started_at", "finished
 """The columns that the views show as times."""
 
 
+@lru_cache(maxsize=16)  # each revision asks: to build them took most of the time that a new database takes
 def tables(prefix: str, family: str = "sqlite", *, collation: str | None = None) -> MetaData:
-    """Make all tables with the given name prefix, with the indexes that this family of databases needs.
+    """Return all tables with the given name prefix, with the indexes that this family of databases needs.
 
-    `collation` is for MySQL: names and keys must be compared by every byte.
+    `collation` is for MySQL: names and keys must be compared by every byte. Callers share the object: don't change it.
     """
     metadata = MetaData()
     table = partial(Table, mysql_engine="InnoDB", mysql_charset="utf8mb4", mysql_collate=collation)
