@@ -7,7 +7,12 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+from tests import warm
+from tests.warm import Ran
+
+__all__ = ["COMMAND", "ROOT", "Project", "Ran"]
 
 ROOT = Path(__file__).parent.parent
 _SCRIPT = Path(sys.prefix) / "bin" / "cronq"
@@ -44,14 +49,6 @@ def break_down(why: str = "broken") -> None:
 def give_up(why: str = "hopeless") -> None:
     raise Fail(why)
 """
-
-
-class Ran(NamedTuple):
-    """How a command ended and what it printed."""
-
-    status: int
-    stdout: str
-    stderr: str
 
 
 class Project:
@@ -102,8 +99,13 @@ class Project:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         seconds: float = 60,
+        anew: bool = False,
     ) -> Ran:
-        """Run `cronq ARGUMENTS` to its end, at most `seconds` long."""
+        """Run `cronq ARGUMENTS` to its end, at most `seconds` long; `anew`: with a Python started for it."""
+        environment = self.environment | dict(env or {})
+        command = warm.Command([*map(str, arguments)], cwd or self.directory, environment, stdin)
+        if _SCRIPT.exists() and command.may_be_forked() and not anew:
+            return warm.run(_SCRIPT, command, seconds)
         return _to_its_end(self.start(*arguments, env=env, cwd=cwd), stdin, seconds)
 
     def python(self, *arguments: str | int, env: Mapping[str, str] | None = None, seconds: float = 60) -> Ran:

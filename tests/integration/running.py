@@ -127,8 +127,8 @@ class Queue:
         return bool(self.sql("SELECT 1 FROM cronq_workers WHERE pid = ? AND kind = 'work'", pid))
 
     def run(self, *arguments: str | int, status: int = 0, seconds: float = 60) -> Ran:
-        """Run `cronq run ARGUMENTS` to its end, which must have this exit status."""
-        ran = self.project.cronq("run", *arguments, seconds=seconds)
+        """Run `cronq run ARGUMENTS`, seen by `left_running`, to its end, which must have this exit status."""
+        ran = self.project.cronq("run", *arguments, seconds=seconds, anew=True)
         assert ran.status == status, ran
         assert ran.stdout == ""
         return ran

@@ -1,0 +1,129 @@
+"""A process that has imported cronq, and becomes a `cronq` command for each request: a fork of it goes on as that.
+
+Started by tests/warm.py with the number of a socket. A request is a JSON object and four descriptors: the
+command's standard streams, and a pipe for its process id and its wait status.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import select
+import socket
+import sys
+import threading
+import time
+from typing import Any
+
+_STREAMS = 3
+_LONGEST = 1 << 20
+_LEFT_OUT = ("cronq.transports.", "cronq.testing", "cronq.__main__")
+
+
+def _import_all() -> None:
+    """Import what the commands may need; transports import clients of brokers, which few use."""
+    for name in ("cronq", "typer", "typer._adapters", "filelock", "pymysql", "psycopg"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    for module in pkgutil.walk_packages(sys.modules["cronq"].__path__, "cronq."):
+        if not module.name.startswith(_LEFT_OUT):
+            importlib.import_module(module.name)
+
+
+class _Forks:
+    """The commands that run, and what is written when they have ended."""
+
+    def __init__(self, requests: socket.socket) -> None:
+        self._requests = requests
+        self._running: dict[int, tuple[int, int]] = {}
+        self._poll = select.poll()
+        self._poll.register(requests, select.POLLIN)
+
+    def next_command(self) -> dict[str, Any]:
+        """Fork for each request; returns it, in the fork only. Ends the process when nobody can ask any more."""
+        while True:
+            for ready, _ in self._poll.poll():
+                if ready in self._running:
+                    self._report(ready)
+                elif (request := self._fork()) is not None:
+                    return request
+
+    def _fork(self) -> dict[str, Any] | None:
+        message, descriptors, *_ = socket.recv_fds(self._requests, _LONGEST, _STREAMS + 1)
+        if not message:
+            os._exit(0)
+        pid = os.fork()
+        if pid == 0:
+            self._take_over(descriptors)
+            request: dict[str, Any] = json.loads(message)
+            return request
+        for stream in descriptors[:_STREAMS]:
+            os.close(stream)
+        os.write(descriptors[_STREAMS], f"{pid}\n".encode())
+        end = os.pidfd_open(pid)
+        self._running[end] = (pid, descriptors[_STREAMS])
+        self._poll.register(end, select.POLLIN)
+        return None
+
+    def _take_over(self, descriptors: list[int]) -> None:
+        """Have the streams of the request, and no other descriptor of this process."""
+        for number, stream in enumerate(descriptors[:_STREAMS]):
+            os.dup2(stream, number)
+        self._requests.detach()
+        os.closerange(_STREAMS, max(*descriptors, *self._running, _STREAMS) + 1)
+
+    def _report(self, end: int) -> None:
+        pid, answer = self._running.pop(end)
+        self._poll.unregister(end)
+        os.close(end)
+        _, status = os.waitpid(pid, 0)
+        with contextlib.suppress(BrokenPipeError):
+            os.write(answer, f"{status}\n".encode())
+        os.close(answer)
+
+
+def _become(script: str, request: dict[str, Any]) -> None:
+    os.chdir(request["directory"])
+    coerced = {name: value for name, value in os.environ.items() if name == "LC_CTYPE"}
+    os.environ.clear()
+    os.environ.update(request["environment"] | coerced)
+    time.tzset()
+    sys.argv[:] = [script, *request["arguments"]]
+
+
+def _end(status: int) -> None:
+    """End as Python does, but leave out to free all objects: each page of them would be copied for that."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    except OSError:
+        status = 120
+    os._exit(status)
+
+
+def main() -> None:
+    """Wait for commands; in the fork for one, run it."""
+    requests, script = socket.socket(fileno=int(sys.argv[1])), sys.argv[2]
+    sys.path[0] = os.path.dirname(script)  # noqa: PTH120 - as Python sets it for the script
+    _import_all()
+    gc.freeze()
+    _become(script, _Forks(requests).next_command())
+    try:
+        status = sys.modules["cronq.cli"].main()
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        status = 1
+    _end(status)
+
+
+if __name__ == "__main__":
+    main()
