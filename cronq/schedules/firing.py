@@ -13,7 +13,7 @@ from cronq.model.schedule import ENQUEUED
 from cronq.schedules.deciding import Look, Planner
 from cronq.schedules.definition import Definition
 from cronq.schedules.rule import tzdata_version
-from cronq.system.log import log
+from cronq.schedules.unable import Unable
 
 if TYPE_CHECKING:
     from cronq.model.schedule import StoredSchedule
@@ -24,12 +24,11 @@ _AT_ONCE = 500
 
 
 class Firing:
-    """Decides due times. One for each process, which tells the log once of a schedule that it can't fire."""
+    """Decides due times. The log is told once of a schedule that can't be fired here, if `unable` remembers it."""
 
-    def __init__(self, store: Store) -> None:
-        self.unable: dict[str, str] = {}
-        """Schedules that can't be fired here, and why."""
+    def __init__(self, store: Store, unable: Unable | None = None) -> None:
         self._store = store
+        self._unable = unable or Unable()
         self._host = os.uname().nodename
         self._installation: str | None = None
         self._tz_version = tzdata_version()
@@ -78,15 +77,10 @@ class Firing:
         except CronqError as error:
             if isinstance(error, Unavailable):
                 raise
-            self._tell(row.name, str(error))
+            self._unable.tell(row.name, str(error))
             return None
-        self.unable.pop(row.name, None)
+        self._unable.end(row.name)
         return sum(one.outcome == ENQUEUED for one in decided or ())
-
-    def _tell(self, name: str, why: str) -> None:
-        if self.unable.get(name) != why:
-            self.unable[name] = why
-            log.error("schedule %s can't be fired on this host: %s", name, why)
 
 
 def is_outdated(row: StoredSchedule, tz_version: str) -> bool:

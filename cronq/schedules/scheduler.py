@@ -83,8 +83,9 @@ class Scheduler:
     def _fires(self) -> Firing:
         if self._firing is None:
             from cronq.schedules.firing import Firing  # here, not above: it imports cronsim and zoneinfo
+            from cronq.schedules.unable import Unable
 
-            self._firing = Firing(self._store)
+            self._firing = Firing(self._store, Unable(self._config))
         return self._firing
 
     def _has_declared(self) -> bool:
