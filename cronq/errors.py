@@ -17,6 +17,16 @@ Verdict                     raised by a task about its own job
 ├── Snooze                  run again later, no attempt spent
 ├── Skip                    not needed any more: cancelled
 └── Stop                    end the runner after this job
+
+End                         never raised: the class of an end that no exception made, in a job's history
+├── ExecutorDied            the process that ran the job died
+├── LeaseLost               another runner took the job over
+├── Killed                  ended by SIGUSR1 to its worker
+├── Cancelled               ended by `cronq cancel --kill`
+├── CrashLoop               given up because its process died too often
+├── WaitedTooLong           snoozed for longer than the configuration allows
+├── ExitStatus              the command ended with this status
+└── Signal                  the command died of a signal
 """
 
 from __future__ import annotations
@@ -130,6 +140,42 @@ class Stop(Verdict):
     The verdict on the job follows the cause (`raise Stop() from error`); without a
     cause the job fails as with `Fail`.
     """
+
+
+class End(Exception):
+    """Never raised: names an end that no exception made, so that each failed attempt has an importable class."""
+
+
+class ExecutorDied(End):
+    """The process that ran the job died."""
+
+
+class LeaseLost(End):
+    """Another runner took the job over."""
+
+
+class Killed(End):
+    """SIGUSR1 to its worker ended the job."""
+
+
+class Cancelled(End):
+    """`cronq cancel --kill` ended the job."""
+
+
+class CrashLoop(End):
+    """The job was given up because its process died too often."""
+
+
+class WaitedTooLong(End):
+    """The job was snoozed for longer than `wait_cap` allows."""
+
+
+class ExitStatus(End):
+    """The command ended with an exit status that isn't 0."""
+
+
+class Signal(End):
+    """The command died of a signal."""
 
 
 class TimeLimitExceeded(BaseException):

@@ -205,7 +205,7 @@ def _work_off(queue: Cronq) -> Iterator[Job]:
             return
         outcome = executor.execute(claimed[0])
         policies = Policies(queue.config, queue.registry)
-        store.settle([settlement(claimed[0], outcome._replace(pid=os.getpid()), policies, chance=float)])
+        store.settle([settlement(claimed[0], outcome._replace(pid=os.getpid()), policies, float, worker=_WORKER)])
         job = store.jobs.get(claimed[0].id)
         if job is not None:
             yield job

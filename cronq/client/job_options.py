@@ -79,6 +79,7 @@ class Declared(TypedDict, total=False):
     on_crash: str
     crash_limit: int
     group_on_failed: str
+    results: str
     notify_after: int
 
 

@@ -83,7 +83,7 @@ def _tell_end(call: Invocation, settled: Settlement | None) -> int:
 
     if settled is None:
         raise TryLater("the outcome was not stored: another runner has taken the job over")
-    job, outcome, following, _ = settled
+    job, outcome, following, _, _ = settled
     error = outcome.error
     if error is not None and error.kind in GIVEN_UP:
         complain(f"job {job.id} was given back, no attempt was spent")

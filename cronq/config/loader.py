@@ -79,6 +79,9 @@ class Config:
     wait_cap: float = 7 * 86400.0
     """The longest that a job may be `waiting`, all its snoozes together."""
     group_on_failed: str = "release"
+    results: str = "keep"
+    """`require`: a job whose result can't be stored fails; `keep`: that is a warning."""
+    result_limit: int = 64 << 10
     child_max_jobs: int = 100_000
     child_max_memory: int = 512 << 20
     allow: tuple[str, ...] = ()

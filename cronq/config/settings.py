@@ -37,6 +37,7 @@ LONGEST_PREFIX = 32
 LONGEST_NAME = 100
 _MEMORY_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _MOST_MEMORY = 1 << 60
+_LARGEST_RESULT = 8 << 20
 _BOOLS = {"true": True, "1": True, "false": False, "0": False}
 _QUOTE_AT_MOST = 80
 
@@ -217,6 +218,13 @@ def parse_memory(value: object) -> int:
     return int(value * unit)
 
 
+def _result_limit(value: object) -> int:
+    size = parse_memory(value)
+    if size > _LARGEST_RESULT:
+        raise ValueError
+    return size
+
+
 def _bool(value: object) -> object:
     if value is not True and value is not False:
         raise ValueError
@@ -353,6 +361,7 @@ def _is_word(word: str) -> bool:
 _PRIORITY = _whole(0, 999)
 _ATTEMPTS = _whole(1, 1_000_000)
 _ON_FAILED = choice("release", "hold")
+_RESULTS = choice("keep", "require")
 _EVENT_PATTERN = Setting("words joined by dots, where * stands for one word and # for any number", _pattern)
 _SUBSCRIBERS = Setting("the name of a task or an array of them", _list(_text))
 
@@ -393,6 +402,8 @@ SETTINGS: dict[str, Setting] = {
     "patience": _duration(),
     "wait_cap": _duration(positive=True),
     "group_on_failed": _ON_FAILED,
+    "results": _RESULTS,
+    "result_limit": Setting("an amount of memory up to 8M such as 64K or 1M", _result_limit),
     "child_max_jobs": _whole(1, 1_000_000_000),
     "child_max_memory": Setting("an amount of memory such as 512M, 1G, or a number of bytes", parse_memory),
     "timezone": Setting("the name of a time zone such as Europe/Prague", _text),
@@ -418,6 +429,7 @@ TASK: dict[str, Setting] = {
     "on_crash": choice("retry", "fail"),
     "crash_limit": SETTINGS["crash_limit"],
     "group_on_failed": _ON_FAILED,
+    "results": _RESULTS,
 }
 """The keys of [tasks."name"]."""
 

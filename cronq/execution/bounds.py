@@ -15,8 +15,11 @@ MESSAGE_LIMIT = 4_096
 NAME_LIMIT = 200
 """Characters of an error's class name."""
 
+PATH_LIMIT = 250
+"""Characters of the importable path of an error's class."""
+
 JSON_LIMIT = 65_536
-"""Bytes of JSON of a task's return value, and of a job's notes."""
+"""Bytes of JSON of a job's notes."""
 
 _DEEPEST = 100
 """Levels of nesting that every reader of JSON accepts, databases included."""
@@ -34,11 +37,11 @@ def kept(text: str, limit: int = MESSAGE_LIMIT) -> str:
     return whole if len(text) <= limit and len(whole) <= limit else f"{whole[:limit]}…"
 
 
-def fault_of(json_text: str) -> str | None:
-    """Return why JSON can't be kept; None if it can."""
+def fault_of(json_text: str, *, limit: int = JSON_LIMIT) -> str | None:
+    """Return why JSON of at most `limit` bytes can't be kept; None if it can."""
     size = len(json_text.encode("utf-8", "surrogatepass"))
-    if size > JSON_LIMIT:
-        return f"{size} bytes of JSON, the limit is {JSON_LIMIT}"
+    if size > limit:
+        return f"{size} bytes of JSON, the limit is {limit}"
     if json_text.count("[") + json_text.count("{") > _DEEPEST and (levels := _levels(json_text)) > _DEEPEST:
         return f"JSON nested {levels} levels deep, the limit is {_DEEPEST}"
     return None

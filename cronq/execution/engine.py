@@ -10,6 +10,7 @@ import random
 import signal
 import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cronq.errors import Unavailable
@@ -25,7 +26,7 @@ from cronq.execution.stopping import SHUTDOWN_GRACE, Stopping
 from cronq.execution.upkeep import Upkeep
 from cronq.locks import require_one_schema
 from cronq.model.retry import Policies
-from cronq.model.settlement import not_started
+from cronq.model.settlement import not_started, settlement
 from cronq.notifications.sender import Sender
 from cronq.storage.workers import Heartbeat
 from cronq.system.signals import Signals
@@ -79,7 +80,8 @@ class Engine:
         sender = Sender(config, registry, close_inherited=pool.close_inherited)
         self._results = ResultRecorder(store, policies, sender, report=report)
         rescuer = Rescuer(store, config, policies, chance=chance)
-        self.settling = Settling(store, pool, self._results, policies=policies, chance=chance, look=self.look)
+        decide = partial(settlement, policies=policies, chance=chance.random, worker=presence.worker)
+        self.settling = Settling(store, pool, self._results, decide=decide, look=self.look)
         self.assignments = Assignments(store, pool, self.settling, self.look)
         self.leases = Leases(
             store, config, presence.worker, pool=pool, assignments=self.assignments, settling=self.settling

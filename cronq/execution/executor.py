@@ -14,10 +14,10 @@ from cronq.errors import ConfigError, Fail, InvalidInput, UnknownTask
 from cronq.execution.bounds import fault_of
 from cronq.execution.job_context import RunningJob, current_job
 from cronq.execution.shell_command import run_command
-from cronq.execution.verdict import message_of, verdict_of
+from cronq.execution.verdict import failed_for_good, message_of, verdict_of
 from cronq.model.claimed_job import COMMAND_TASK, Failure
 from cronq.model.outcome import Outcome
-from cronq.model.retry import UNREADABLE, overrides
+from cronq.model.retry import UNREADABLE, Policies, overrides
 from cronq.system.descriptors import out_of_the_way
 from cronq.tasks import serialisation
 
@@ -46,6 +46,7 @@ class Executor:
         self._in_child = in_child
         self._registry = registry
         self._config = config
+        self._policies = Policies(config, registry)
         self._clock = clock
         self._hooks = registry.hooks
         self._hooked = any(self._hooks.values())
@@ -100,7 +101,11 @@ class Executor:
         result = task.call(arguments, warn=running.warn)
         if self._hooked:
             self._after(running, result)
-        kept = self._result(result, running)
+        kept, fault = self._result(result)
+        if fault and self._policies.of(job).results == "require":
+            return self._unstorable(fault, running, started)
+        if fault:
+            running.warn(f"the result was not kept: {fault}")
         if running.warnings or running.changed_notes is not None:
             return Outcome(
                 "warning" if running.warnings else "success",
@@ -112,19 +117,22 @@ class Executor:
             )
         return Outcome("success", started, started, result=kept)
 
-    def _result(self, value: object, running: RunningJob) -> str | None:
+    def _result(self, value: object) -> tuple[str | None, str | None]:
+        """Return the result as JSON, or None and why it can't be stored."""
         if value is None:
-            return None
+            return None, None
         try:
             text = serialisation.dump_value(value)
         except Exception as error:
-            running.warn(f"the result was not kept: {message_of(error)}")
-            return None
-        fault = fault_of(text)
-        if fault is not None:
-            running.warn(f"the result was not kept: {fault}")
-            return None
-        return text
+            return None, message_of(error)
+        fault = fault_of(text, limit=self._config.result_limit)
+        return (text, None) if fault is None else (None, fault)
+
+    def _unstorable(self, fault: str, running: RunningJob, started: int) -> Outcome:
+        error = TypeError(f"the result can't be stored: {fault}")
+        self._on_error(running, error)
+        outcome = failed_for_good(error, started)
+        return outcome._replace(warnings=running.warnings.told, notes=running.changed_notes)
 
     def _command(self, job: Claimed, running: RunningJob, started: int) -> Outcome:
         try:

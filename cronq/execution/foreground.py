@@ -56,19 +56,20 @@ class Foreground:
             job = self._claim(job_id, presence.worker)
             started(job)
             with _KeptLease(self._store, presence.worker, self._config.lease):
-                return self._run(job, Journal(path_for(self._config, presence.worker, 0)))
+                return self._run(job, presence.worker)
         finally:
             alive.end()
 
-    def _run(self, job: Claimed, journal: Journal) -> Settlement | None:
+    def _run(self, job: Claimed, worker: str) -> Settlement | None:
         """Run the job with a journal, from which the next run settles it if this process is killed."""
+        journal = Journal(path_for(self._config, worker, 0))
         journal.begin(job, time.monotonic_ns())
         os.environ[CHILD_VARIABLE] = journal.file.value
         executor = Executor(self._registry, self._config, self._store.clock, in_child=journal.name_command)
         with PrintedCopy() as printed:
             outcome = executor.execute(job)
         outcome = printed.added_to(outcome)
-        settled = settlement(job, outcome, self._policies, random.random)
+        settled = settlement(job, outcome, self._policies, random.random, worker=worker)
         stored: Settlement | None = settled
         if outcome.error is not None and outcome.error.kind in GIVEN_UP:
             self._store.release([job])

@@ -153,7 +153,7 @@ def line(job: Claimed, outcome: Outcome) -> bytes:
         return plain.encode()
     fields: list[Any] = [job.id, job.token, kind, started, finished, before, peak, cpu, result]
     if not nothing_more:
-        fields.append([verdict, delay, error and [error.kind, error.message, error.traceback], exit_status, signal,
+        fields.append([verdict, delay, error and list(error), exit_status, signal,
                        warnings, notes, stdout, stderr, stop])  # fmt: skip
     # A lone surrogate, of a file name in a traceback say, would come back as one, and no database takes it.
     return _encode(fields).encode("utf-8", "replace") + b"\n"

@@ -166,12 +166,12 @@ class Rescuer:
         death = _Death(worker.removesuffix(_RESCUER), dead, self._store.clock.now())
         if over:
             log.warning("rescued %d jobs of %s, whose leases had ended", len(over), death.worker)
-        return self._settle([(held.job, _crashed(held, death, None)) for held in over])
+        return self._settle(death.worker, [(held.job, _crashed(held, death, None)) for held in over])
 
     def _settle_ended(self, worker: str, entries: Iterable[Entry]) -> list[Settlement]:
         held = {(held.job.id, held.job.token): held.job for held in self._store.leases.held_by(worker)}
         ended = [(held[key], entry.outcome) for entry in entries if (key := (entry.job_id, entry.token)) in held]
-        return self._settle(ended)
+        return self._settle(worker, ended)
 
     def _settle_cut_off(self, worker: str, dead: DeadWorker, books: list[JournalFile]) -> list[Settlement]:
         now = self._store.clock.now()
@@ -183,7 +183,7 @@ class Rescuer:
                 cut_off.append((held.job, _crashed(held, _Death(worker, dead, now), begun.get(key))))
         if cut_off:
             log.warning("rescued %d jobs of %s that were cut off", len(cut_off), worker)
-        return self._settle(cut_off)
+        return self._settle(worker, cut_off)
 
     def _release_untouched(self, worker: str, *, besides: set[tuple[int, int]]) -> None:
         """Release the jobs that the worker had claimed and not begun; all of a group at once."""
@@ -195,10 +195,12 @@ class Rescuer:
         if untouched:
             log.warning("gave back %d jobs of %s that it had not begun", len(untouched), worker)
 
-    def _settle(self, ended: Iterable[tuple[Claimed, Outcome]]) -> list[Settlement]:
+    def _settle(self, worker: str, ended: Iterable[tuple[Claimed, Outcome]]) -> list[Settlement]:
         # Jobs that a child returned are released with the others: a group's jobs all at once.
         begun = [(job, outcome) for job, outcome in ended if not not_started(outcome)]
-        settlements = [settlement(job, outcome, self._policies, self._chance.random) for job, outcome in begun]
+        settlements = [
+            settlement(job, outcome, self._policies, self._chance.random, worker=worker) for job, outcome in begun
+        ]
         lost = set(self._store.settle(settlements)) if settlements else set()
         self.freed += len(settlements)
         return [s for s in settlements if s.job.id not in lost]

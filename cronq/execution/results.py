@@ -33,7 +33,7 @@ class ResultRecorder:
 
     def enter(self, settled: Settlement) -> None:
         """Count a settled job, and queue a notice if it failed for good or keeps failing."""
-        job, outcome, following, _ = settled
+        job, outcome, following, _, _ = settled
         why = following.error.message if following.error else "" if outcome.kind == "success" else outcome.kind
         step(job.id, following.state.value, task=job.task, queue=job.queue, why=why)
         if following.state is State.FINISHED:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from cronq.model.settlement import settlement
-
 if TYPE_CHECKING:
-    from random import Random
+    from collections.abc import Callable
 
     from cronq.execution.next_look import NextLook
     from cronq.execution.pool import Pool
     from cronq.execution.results import ResultRecorder
     from cronq.model.job import Claimed
     from cronq.model.outcome import Outcome, Settlement
-    from cronq.model.retry import Policies
     from cronq.store import Store
+
+    Decide = Callable[[Claimed, Outcome], Settlement]
 
 _SETTLE_AT = 100
 """Outcomes that are written at once at the latest."""
@@ -28,16 +27,14 @@ _SETTLE_AFTER = 0.05
 class Settling:
     """Collects outcomes, writes them when a batch is due, and has them counted and logged."""
 
-    def __init__(
-        self, store: Store, pool: Pool, results: ResultRecorder, *, policies: Policies, chance: Random, look: NextLook
-    ) -> None:
+    def __init__(self, store: Store, pool: Pool, results: ResultRecorder, *, decide: Decide, look: NextLook) -> None:
+        """`decide` makes the settlement of a job's outcome."""
         self.ended: list[Settlement] = []
         """Settlements that are not written yet."""
         self._store = store
         self._pool = pool
         self._results = results
-        self._policies = policies
-        self._chance = chance
+        self._decide = decide
         self._look = look
         self._since = 0.0
 
@@ -45,7 +42,7 @@ class Settling:
         """Add an outcome as a settlement of its job."""
         if not self.ended:
             self._since = time.monotonic()
-        self.ended.append(settlement(job, outcome, self._policies, self._chance.random))
+        self.ended.append(self._decide(job, outcome))
 
     def write_when_due(self) -> None:
         """Write the batch if it is large, has waited for long, or no job runs."""

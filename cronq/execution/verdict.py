@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from cronq.errors import Fail, Retry, Skip, Snooze, Stop, Terminated, TimeLimitExceeded
-from cronq.execution.bounds import NAME_LIMIT, kept
+from cronq.execution.bounds import NAME_LIMIT, PATH_LIMIT, kept
 from cronq.execution.output_capture import storable
 from cronq.execution.shell_command import terminated
 from cronq.model.claimed_job import Failure
@@ -34,6 +34,11 @@ def verdict_of(error: BaseException, started: int) -> Outcome:
         return _verdict(error, started)
     except Exception as bad:
         return _outcome("error", bad, started, verdict="fail")
+
+
+def failed_for_good(error: BaseException, started: int) -> Outcome:
+    """Make the outcome of an attempt that this error of cronq's ends without a retry."""
+    return _outcome("error", error, started, verdict="fail")
 
 
 def _verdict(error: BaseException, started: int) -> Outcome:
@@ -65,8 +70,13 @@ def _retry_delay(delay: float | str | timedelta | None) -> tuple[float | None, t
 def _outcome(kind: str, error: BaseException, started: int, *, verdict: str = "") -> Outcome:
     expected = verdict in {"snooze", "skip"} or (verdict == "fail" and _from_the_task(error.__traceback__) is None)
     trace = None if expected else _traceback(error)
-    failure = Failure(kept(type(error).__name__, NAME_LIMIT), message_of(error), trace)
+    failure = Failure(kept(type(error).__name__, NAME_LIMIT), message_of(error), trace, path_of(type(error)))
     return Outcome(kind, started, started, verdict, error=failure)
+
+
+def path_of(kind: type) -> str:
+    """Return where the class can be imported, as far as it can be stored."""
+    return kept(f"{kind.__module__}.{kind.__qualname__}", PATH_LIMIT)
 
 
 def message_of(error: BaseException) -> str:

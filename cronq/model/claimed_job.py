@@ -71,3 +71,5 @@ class Failure(NamedTuple):
     kind: str
     message: str
     traceback: str | None = None
+    path: str | None = None
+    """Where the class can be imported: `shop.errors.Refused`; None if it isn't known."""

@@ -92,6 +92,7 @@ class Attempt(NamedTuple):
     signal: str | None
     stdout: str | None = None
     stderr: str | None = None
+    worker: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the attempt with its documented field names."""
@@ -102,8 +103,14 @@ class Attempt(NamedTuple):
             "finished_at": _iso(self.finished_at),
             "host": self.host,
             "pid": self.pid,
+            "worker": self.worker,
             "error": self.error
-            and {"class": self.error.kind, "message": self.error.message, "traceback": self.error.traceback},
+            and {
+                "class": self.error.kind,
+                "path": self.error.path,
+                "message": self.error.message,
+                "traceback": self.error.traceback,
+            },
             "exit_status": self.exit_status,
             "signal": self.signal,
         }

@@ -73,6 +73,8 @@ class Settlement(NamedTuple):
     next: Next
     hold_group: bool = False
     """Keep the group although the job failed (`group_on_failed = "hold"`)."""
+    worker: str | None = None
+    """The worker whose attempt it was, for the job's history."""
 
 
 def next_state(job: Claimed, outcome: Outcome, policy: Policy, *, chance: float) -> Next:  # noqa: PLR0911 - a table

@@ -22,6 +22,7 @@ class Policy(NamedTuple):
     on_crash: str = "retry"
     crash_limit: int = 3
     group_on_failed: str = "release"
+    results: str = "keep"
     notify_after: int = 5
     wait_cap: float = 7 * 86400.0
     time_limit: float = 3600.0
@@ -78,6 +79,7 @@ class Policies:
             "cap": config.retry.cap,
             "jitter": config.retry.jitter,
             "group_on_failed": config.group_on_failed,
+            "results": config.results,
             "crash_limit": config.crash_limit,
             "notify_after": config.notify_after,
             "wait_cap": config.wait_cap,

@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 _ENDED = frozenset({State.FINISHED, State.FAILED, State.CANCELLED})
 
 
-def settlement(job: Claimed, outcome: Outcome, policies: Policies, chance: Callable[[], float]) -> Settlement:
-    """Make the settlement of an outcome. `chance` returns the share of the jitter, from 0 to 1."""
+def settlement(
+    job: Claimed, outcome: Outcome, policies: Policies, chance: Callable[[], float], *, worker: str | None = None
+) -> Settlement:
+    """Make the settlement of an outcome of the worker's. `chance` returns the share of the jitter, from 0 to 1."""
     if outcome.kind == "success":
         return Settlement(job, outcome, FINISHED)
     policy = policies.of(job)
     following = next_state(job, outcome, policy, chance=chance())
-    return Settlement(
-        job, outcome, following, hold_group=policy.group_on_failed == "hold" and following.state == "failed"
-    )
+    holds = policy.group_on_failed == "hold" and following.state == "failed"
+    return Settlement(job, outcome, following, hold_group=holds, worker=worker)
 
 
 def frees_group(job: Claimed, outcome: Outcome, policies: Policies) -> bool:

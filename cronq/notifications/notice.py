@@ -79,7 +79,7 @@ def healthy(queue: str) -> Notice:
 
 def notice_of(settled: Settlement, policy: Policy) -> Notice | None:
     """Make the notice of a settlement, if one is due: at `notify_after` attempts and at the final failure."""
-    job, _, following, _ = settled
+    job, _, following, _, _ = settled
     if following.state is State.FAILED:
         reason = "failed"
     elif following.state in _AGAIN and following.spent and job.attempt == policy.notify_after:

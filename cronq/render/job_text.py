@@ -76,7 +76,8 @@ def where(job: Job | Attempt) -> str:
 def _attempt_lines(attempt: Attempt) -> list[str]:
     ended = ending(attempt)
     began = time(attempt.started_at) or "?"
-    lines = [one_line(f"attempt {attempt.number}: {attempt.outcome}{ended}, started {began}")]
+    by = f", worker {attempt.worker}" if attempt.worker else ""
+    lines = [one_line(f"attempt {attempt.number}: {attempt.outcome}{ended}, started {began}{by}")]
     if attempt.error is not None:
         lines.append(f"  {one_line(attempt.error.kind)}: {one_line(attempt.error.message)}")
         lines += _block("", attempt.error.traceback, indent="  ")

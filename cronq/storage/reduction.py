@@ -44,7 +44,8 @@ def _warned(outcome: Outcome, said: str) -> Outcome:
 def _escaped(outcome: Outcome) -> Outcome:
     error = outcome.error
     return outcome._replace(
-        error=error and Failure(_ascii(error.kind)[:_KIND], _ascii(error.message), _optional(error.traceback)),
+        error=error
+        and Failure(_ascii(error.kind)[:_KIND], _ascii(error.message), _optional(error.traceback), error.path),
         result=_as_ascii_json(outcome.result),
         warnings=tuple(map(_ascii, outcome.warnings)),
         stdout=_optional(outcome.stdout),
@@ -55,7 +56,8 @@ def _escaped(outcome: Outcome) -> Outcome:
 def _shortened(outcome: Outcome) -> Outcome:
     error = outcome.error
     return outcome._replace(
-        error=error and Failure(error.kind, error.message[:_SHORT], error.traceback and error.traceback[-_SHORT:]),
+        error=error
+        and Failure(error.kind, error.message[:_SHORT], error.traceback and error.traceback[-_SHORT:], error.path),
         result=outcome.result if len(outcome.result or "") <= _SHORT else None,
         notes=outcome.notes if len(json.dumps(outcome.notes)) <= _SHORT else None,
         warnings=tuple(text[:_SHORT] for text in outcome.warnings[:3]),

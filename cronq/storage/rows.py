@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from cronq import errors
 from cronq.model.job import COMMAND_TASK, ENDED, Attempt, Failure, Job, State
 from cronq.model.outcome import Outcome, is_own_crash
 from cronq.storage import damage
@@ -70,7 +71,7 @@ def finished_row(settlement: Settlement) -> tuple[Any, ...]:
 
 def settled_row(settlement: Settlement) -> tuple[Any, ...]:
     """Make the row for `settle`."""
-    job, outcome, following, _ = settlement
+    job, outcome, following, _, _ = settlement
     state = following.state
     ended = state in ENDED
     waiting = state is State.WAITING
@@ -114,8 +115,15 @@ def attempt_row(settlement: Settlement, host: str) -> tuple[Any, ...]:
     return (
         job.id, job.spent_before + job.attempt, outcome.kind, outcome.started_at, outcome.finished_at, host,
         outcome.pid, outcome.exit_status, outcome.signal, error and error.kind, error and error.message,
-        error and error.traceback, outcome.stdout, outcome.stderr,
+        error and error.traceback, outcome.stdout, outcome.stderr, settlement.worker, error and _path(error),
     )  # fmt: skip
+
+
+def _path(error: Failure) -> str | None:
+    """Return where the error's class can be imported; ends without an exception have classes of cronq's."""
+    if error.path is None and hasattr(errors, error.kind):
+        return f"{errors.__name__}.{error.kind}"
+    return error.path
 
 
 def by_group(settlements: Iterable[Settlement]) -> dict[str, list[Settlement]]:
@@ -152,7 +160,7 @@ def attempt(row: Row) -> Attempt:
     """Make an attempt from a row of `history`."""
     (
         number, outcome, started_at, finished_at, host, pid, error_class, error_message, traceback, exit_status,
-        signal, stdout, stderr,
+        signal, stdout, stderr, worker, error_path,
     ) = row  # fmt: skip
     return Attempt(
         number=number,
@@ -161,16 +169,19 @@ def attempt(row: Row) -> Attempt:
         finished_at=_when_readable(finished_at),
         host=host,
         pid=pid,
-        error=_failure(error_class, error_message, traceback),
+        error=_failure(error_class, error_message, traceback, error_path),
         exit_status=exit_status,
         signal=signal,
         stdout=stdout,
         stderr=stderr,
+        worker=worker,
     )
 
 
-def _failure(kind: str | None, message: str | None, traceback: str | None = None) -> Failure | None:
-    return None if kind is None else Failure(kind, message or "", traceback)
+def _failure(
+    kind: str | None, message: str | None, traceback: str | None = None, path: str | None = None
+) -> Failure | None:
+    return None if kind is None else Failure(kind, message or "", traceback, path)
 
 
 def _when(instant: int | None) -> datetime | None:

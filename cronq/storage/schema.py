@@ -334,6 +334,8 @@ def _attempts(prefix: str, metadata: MetaData, table: Callable[..., Table]) -> N
         Column("traceback", _Long),
         Column("stdout", _Long),
         Column("stderr", _Long),
+        Column("worker", String(128)),
+        Column("error_path", String(255)),
         Index(f"{name}_job", "job_id"),
     )
 

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cronq.storage.drivers.database import Database
 
-CURRENT = "0011"
+CURRENT = "0012"
 """The newest revision in cronq/migrations/versions."""
 
 

@@ -102,7 +102,7 @@ class Settler:
         return bool(self._tables.open().query(self._sql.settle.still_held, (job.id, job.token)))
 
     def _is_written(self, settlement: Settlement) -> bool:
-        job, outcome, following, _ = settlement
+        job, outcome, following, _, _ = settlement
         shown = (job.id, job.token, following.state.value, outcome.started_at)
         return bool(self._tables.open().query(self._sql.settle.already_settled, shown))
 

@@ -35,6 +35,7 @@ class TaskOptions:
     on_crash: str | None = None
     crash_limit: int | None = None
     group_on_failed: str | None = None
+    results: str | None = None
     notify_after: int | None = None
 
     def over(self, fallback: TaskOptions) -> TaskOptions:

@@ -37,13 +37,22 @@ def test_a_plain_success_too(store: Store) -> None:
 
 def test_a_failure_is_kept_as_an_attempt_of_its_own(store: Store) -> None:
     (job_id,) = put(store, new())
-    error = Failure("ValueError", "no", "Traceback …")
+    error = Failure("ValueError", "no", "Traceback …", "builtins.ValueError")
     end(store, claim(store)[0], "crashed", error=error, exit_status=3, signal="SIGSEGV", stdout="o", pid=9)
     job = stored(store, job_id)
     assert (job.state, job.error, job.crashes) == ("retrying", Failure("ValueError", "no"), 1)
     (attempt,) = store.jobs.attempts(job_id)
     assert (attempt.number, attempt.outcome, attempt.error, attempt.exit_status) == (1, "crashed", error, 3)
     assert (attempt.signal, attempt.stdout, attempt.pid) == ("SIGSEGV", "o", 9)
+
+
+def test_a_failed_attempt_keeps_its_worker_and_an_end_without_an_exception_has_a_class(store: Store) -> None:
+    (job_id,) = put(store, new())
+    died = ending(claim(store)[0], outcome(store, "crashed", error=Failure("ExecutorDied", "killed")))
+    assert store.settle([died._replace(worker="host-7-abc")]) == []
+    (attempt,) = store.jobs.attempts(job_id)
+    assert attempt.worker == "host-7-abc"
+    assert attempt.error == Failure("ExecutorDied", "killed", None, "cronq.errors.ExecutorDied")
 
 
 def test_a_stale_token_changes_nothing_and_is_reported(store: Store, other: Store) -> None:

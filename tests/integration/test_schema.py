@@ -47,7 +47,7 @@ def test_first_use_from_eight_processes_at_once(tmp_path: Path) -> None:
 
 def test_upgrading_twice_changes_nothing_the_second_time(tmp_path: Path) -> None:
     config = config_in(tmp_path)
-    assert upgrade(config) == ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011"]
+    assert upgrade(config) == [f"{number:04}" for number in range(1, int(schema_version.CURRENT) + 1)]
     before = select(config, "SELECT sql FROM sqlite_master ORDER BY name")
     assert upgrade(config) == []
     assert select(config, "SELECT sql FROM sqlite_master ORDER BY name") == before
@@ -173,3 +173,13 @@ def test_a_queue_from_before_flow_gets_its_tables(tmp_path: Path) -> None:
     select(config, "UPDATE cronq_schema SET version_num = '0009'")
     assert upgrade(config)[0] == "0010"
     assert select(config, "SELECT name FROM sqlite_master ORDER BY name") == before
+
+
+def test_attempts_from_before_their_worker_was_kept_get_its_columns(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    upgrade(config)
+    before = select(config, "SELECT name FROM pragma_table_info('cronq_attempts') ORDER BY name")
+    select(config, "ALTER TABLE cronq_attempts DROP COLUMN worker")
+    select(config, "UPDATE cronq_schema SET version_num = '0011'")
+    assert upgrade(config)[0] == "0012"
+    assert select(config, "SELECT name FROM pragma_table_info('cronq_attempts') ORDER BY name") == before

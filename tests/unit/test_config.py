@@ -37,6 +37,8 @@ lease = "30s"
 patience = "20s"
 wait_cap = "2d"
 group_on_failed = "hold"
+results = "require"
+result_limit = "1M"
 child_max_jobs = 1000
 child_max_memory = "1G"
 timezone = "Europe/Prague"
@@ -59,6 +61,7 @@ on_crash = "fail"
 crash_limit = 2
 group_on_failed = "release"
 notify_after = 1
+results = "keep"
 [events]
 "shot.*" = ["generate", "log"]
 "#" = "audit"
@@ -134,6 +137,7 @@ def test_every_key_is_taken_and_converted(place: Place) -> None:
     assert (found.wake, found.retention) == (("tcp://127.0.0.1:11137",), 14 * 86400)
     assert (found.table_prefix, found.synchronous, found.group_on_failed) == ("shop_", "normal", "hold")
     assert (found.child_max_jobs, found.child_max_memory) == (1000, 1 << 30)
+    assert (found.results, found.result_limit) == ("require", 1 << 20)
     assert found.allow == ("shop.mailer", "shop.images:Scaler")
     assert vars(found.retry) == {"max_attempts": 5, "base": 10, "cap": 600, "jitter": 0}
     assert found.events == {"shot.*": ("generate", "log"), "#": ("audit",)}
@@ -165,6 +169,7 @@ def test_a_task_has_its_own_settings(place: Place) -> None:
         "crash_limit": 2,
         "group_on_failed": "release",
         "notify_after": 1,
+        "results": "keep",
     }
     assert found.task_setting("other") == {}
 

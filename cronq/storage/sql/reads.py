@@ -29,7 +29,8 @@ class ReadStatements:
         # Served by the index on attempts' job_id.
         self.history = (
             "SELECT number, outcome, started_at, finished_at, host, pid, error_class, error_message, traceback,"
-            f' exit_status, "signal", stdout, stderr FROM {names.attempts} WHERE job_id = ? ORDER BY id'
+            ' exit_status, "signal", stdout, stderr, worker, error_path'
+            f" FROM {names.attempts} WHERE job_id = ? ORDER BY id"
         )
         self.counts = counts(names.jobs, dialect.family)
         # Served by the index `held`.

@@ -30,8 +30,8 @@ class SettleStatements:
         )
         self.record_attempt = (
             f"INSERT INTO {names.attempts} (job_id, number, outcome, started_at, finished_at, host, pid, exit_status,"
-            ' "signal", error_class, error_message, traceback, stdout, stderr)'
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            ' "signal", error_class, error_message, traceback, stdout, stderr, worker, error_path)'
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         )
         given_back = (
             "attempt = attempt - 1, started_at = NULL, lease_until = NULL, pid = NULL, host = NULL, worker = NULL"
