@@ -36,7 +36,7 @@ FLAGS = {
 WITH_QUEUE = frozenset({"enqueue", "run", "work", "health", "ls", "errors", "retry", "cancel", "clear-finished"})
 """Commands after which `-q NAME` is more likely meant as `--queue NAME`."""
 
-QUICK = ("run", "work", "health", "metrics")
+QUICK = ("run", "work", "health", "metrics", "progress")
 """Commands that read their options themselves, each in a module of its name."""
 
 

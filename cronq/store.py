@@ -25,6 +25,7 @@ from cronq.storage.incidents import Incidents
 from cronq.storage.leader import Leadership
 from cronq.storage.leases import Held, Leases
 from cronq.storage.live_output import LiveOutputRows
+from cronq.storage.progress import ProgressRows
 from cronq.storage.reading import JobReader
 from cronq.storage.runs import RunLog
 from cronq.storage.schedules import Schedules
@@ -64,7 +65,8 @@ class Store:
         self._random = random.Random()
         self._tables = Tables(config, clock, reading=reading)
         self._sql = self._tables.sql
-        self.jobs = JobReader(self._tables)
+        self.progress = ProgressRows(self._tables)
+        self.jobs = JobReader(self._tables, self.progress)
         self.workers = WorkerRegistry(self._tables)
         self.leader = Leadership(self._tables)
         self.live_output = LiveOutputRows(self._tables)
@@ -79,7 +81,7 @@ class Store:
         self.schedules = Schedules(self._tables, self._inserter, self._wake)
         self.leases = Leases(self._tables, self._random, self._wake)
         self._claimer = BatchClaimer(self._tables, self._random)
-        self._settler = Settler(self._tables, groups, self._wake, follow_up=self.follow_up)
+        self._settler = Settler(self._tables, groups, self._wake, self.progress, follow_up=self.follow_up)
 
     def __enter__(self) -> Self:
         return self

@@ -20,6 +20,7 @@ PURPOSES = {
         "work": "typer_declarations",
         "serve-inetd": "typer_declarations",
         "exec": "foreground",
+        "progress": "typer_declarations",
         "ring": "ring",
         "workers": "workers",
         "reload-workers": "workers",

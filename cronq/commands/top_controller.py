@@ -11,6 +11,7 @@ from cronq.monitoring.throughput import Throughput
 from cronq.render import top as screens
 from cronq.storage.admin import BATCH
 from cronq.system import audit
+from cronq.times import to_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -76,8 +77,10 @@ class Top:
         self._queues = stats.queues
         self._pulse.look(self._store, stats.queues)
         running: dict[str, list[tuple[int, str, int]]] = {}
+        shown, now = self._store.progress.all(), to_datetime(stats.now)
         for worker, job_id, task, since in self._store.jobs.running():
-            running.setdefault(worker, []).append((job_id, task, since))
+            told = f"{task}, {shown[job_id].told(now)}," if job_id in shown else task
+            running.setdefault(worker, []).append((job_id, told, since))
         _, _, rows = screens.room(self._screen.console.height, stats)
         return screens.Picture(self._where, stats, self._pulse, running, self._listed(rows))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cronq.commands import health, metrics, run, serve_inetd, work
+from cronq.commands import health, metrics, progress, run, serve_inetd, work
 from cronq.commands import options as given
 
 if TYPE_CHECKING:
@@ -198,6 +198,33 @@ def _metrics(
     return metrics.execute(given.invocation(context), chosen)
 
 
+_PROGRESS_EXAMPLE = """\
+Example:
+
+\b
+  cronq enqueue -- 'for n in $(seq 100); do ./convert $n; cronq progress $n 100 --note "page $n"; done'
+
+Exit status: 0 done, 64 usage, or not called by a job, 65 no number, or the job has ended.
+"""
+
+
+def _progress(
+    context: typer.Context,
+    done: Annotated[str, typer.Argument(metavar="DONE", help="How much is done.", show_default=False)],
+    total: Annotated[str | None, typer.Argument(metavar="TOTAL", help="Of how much.", show_default=False)] = None,
+    *,
+    note: Annotated[str | None, typer.Option("--note", metavar="TEXT", help="What it does now.")] = None,
+) -> int:
+    """Say how far a shell job is, from its command.
+
+    show, top, ls and wait show it, with the rate and the time left.
+    """
+    chosen = progress.ProgressOptions()
+    chosen.numbers = [done] if total is None else [done, total]
+    chosen.note = note
+    return progress.execute(given.invocation(context), chosen)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Serve:
     jobs: Annotated[
@@ -228,4 +255,5 @@ def register(app: typer.Typer) -> None:
     app.command("work", epilog=_WORK_EXAMPLE)(_work)
     app.command("health", epilog=_HEALTH_EXAMPLE)(_health)
     app.command("metrics", epilog=_METRICS_EXAMPLE)(_metrics)
+    app.command("progress", epilog=_PROGRESS_EXAMPLE)(_progress)
     app.command("serve-inetd", epilog=_SERVE_EXAMPLE)(_serve_inetd)

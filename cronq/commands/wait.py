@@ -11,7 +11,7 @@ from cronq.commands import options as given
 from cronq.errors import JobNotFound, TryLater
 from cronq.model.job import UNFINISHED, State
 from cronq.model.selection import Selection
-from cronq.times import parse_duration
+from cronq.times import parse_duration, to_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cronq.app import Cronq
     from cronq.commands import Invocation
     from cronq.model.job import Job
+    from cronq.render.status_line import StatusLine
 
 _WAIT_EXAMPLE = """\
 Example:
@@ -56,6 +57,8 @@ def _wait(
 ) -> int:
     """Wait until jobs have ended; prints the result as JSON.
 
+    On a terminal it shows how far one job is, if that says it.
+
     Of several jobs or a selection: a line for each as it ends, with its id, its state and its result
     or error. A selection means the unfinished jobs that it finds at the start.
     """
@@ -66,16 +69,32 @@ def _wait(
     with call.cronq(with_tasks=False, reading=True) as queue:
         named = given.job_ids(queue.store, ids or ())
         if len(named) == 1 and not as_json:
-            return _one(queue, named[0], seconds)
+            return _one(queue, named[0], seconds, quiet=call.quiet)
         meant = named or queue.store.jobs.ids(chosen._replace(states=chosen.states or frozenset(UNFINISHED)))
         return _several(call, queue, meant, seconds, as_json=as_json)
 
 
-def _one(queue: Cronq, job_id: int, seconds: float | None) -> int:
+def _one(queue: Cronq, job_id: int, seconds: float | None, *, quiet: bool) -> int:
+    from cronq.render.status_line import StatusLine
     from cronq.render.text import compact, write
 
-    write([compact(queue.wait(job_id, timeout=seconds))])
+    with StatusLine(quiet=quiet) as line:
+        if line.watched:
+            _follow(queue, job_id, seconds, line)
+    write([compact(queue.wait(job_id, timeout=0 if line.watched else seconds))])
     return 0
+
+
+def _follow(queue: Cronq, job_id: int, seconds: float | None, line: StatusLine) -> None:
+    """Show on the terminal how far the job is until it has ended, or the time is over."""
+    from cronq.app import looks
+
+    for _ in looks(seconds):
+        job = queue.get(job_id)
+        if job is None or job.state not in UNFINISHED:
+            return
+        now = to_datetime(queue.clock.now())
+        line.show(f"job {job.id}: {job.progress.told(now)}" if job.progress else "")
 
 
 def _several(call: Invocation, queue: Cronq, ids: Sequence[int], seconds: float | None, *, as_json: bool) -> int:

@@ -13,6 +13,7 @@ from cronq.config.command_permission import require_commands
 from cronq.errors import ConfigError, Fail, InvalidInput, UnknownTask
 from cronq.execution.bounds import fault_of
 from cronq.execution.job_context import RunningJob, current_job
+from cronq.execution.progress_record import VARIABLE
 from cronq.execution.shell_command import run_command
 from cronq.execution.verdict import failed_for_good, message_of, verdict_of
 from cronq.model.claimed_job import COMMAND_TASK, Failure
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cronq.config.loader import Config
+    from cronq.execution.journal import Journal
     from cronq.model.claimed_job import Claimed
     from cronq.tasks.registry import Registry, Task
     from cronq.times import Clock
@@ -36,14 +38,12 @@ _SHOWN = 60
 class Executor:
     """Runs jobs one after another in this process.
 
-    `in_child` is called with the process of each command; its output then goes to this process's
-    stdout and stderr, too.
+    With a `journal`, that is told the process of each command, and the progress of each job; what a command
+    prints then goes to this process's stdout and stderr, too.
     """
 
-    def __init__(
-        self, registry: Registry, config: Config, clock: Clock, *, in_child: Callable[[int], None] | None = None
-    ) -> None:
-        self._in_child = in_child
+    def __init__(self, registry: Registry, config: Config, clock: Clock, *, journal: Journal | None = None) -> None:
+        self._journal = journal
         self._registry = registry
         self._config = config
         self._policies = Policies(config, registry)
@@ -60,7 +60,7 @@ class Executor:
         """Run the job's task, hooks included. Returns its outcome; raises nothing."""
         started = self._clock.now()
         before = self._memory.begin(started)
-        running = RunningJob(job)
+        running = RunningJob(job, self._journal.show_progress if self._journal else None)
         current_job.enter(running)
         try:
             outcome = self._attempt(job, running, started)
@@ -146,7 +146,11 @@ class Executor:
         cwd: Any = arguments.get("cwd")
         if not is_command(command) or not isinstance(cwd, str | None):
             raise Fail(f"the arguments hold no command: {job.args[:_SHOWN]}")
-        outcome = run_command(command, _facts(job), started, cwd=cwd, in_child=self._in_child)
+        facts, in_child = _facts(job), None
+        if self._journal is not None:
+            facts[VARIABLE] = self._journal.place_of_progress
+            in_child = self._journal.name_command
+        outcome = run_command(command, facts, started, cwd=cwd, in_child=in_child)
         if outcome.error is None:
             self._after(running, None)
         elif outcome.kind not in {"snoozed", "crashed"}:

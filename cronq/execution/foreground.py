@@ -65,7 +65,7 @@ class Foreground:
         journal = Journal(path_for(self._config, worker, 0))
         journal.begin(job, time.monotonic_ns())
         os.environ[CHILD_VARIABLE] = journal.file.value
-        executor = Executor(self._registry, self._config, self._store.clock, in_child=journal.name_command)
+        executor = Executor(self._registry, self._config, self._store.clock, journal=journal)
         with PrintedCopy() as printed:
             outcome = executor.execute(job)
         outcome = printed.added_to(outcome)

@@ -20,6 +20,7 @@ import mmap
 import os
 from typing import TYPE_CHECKING
 
+from cronq.execution import progress_record
 from cronq.execution.journal_file import HEADER, LINES, PROCESS, PROCESS_AT, SUFFIX, JournalFile, line, parsed
 from cronq.locks import is_worker, process_start, worker_path
 from cronq.system.descriptors import out_of_the_way
@@ -95,6 +96,20 @@ class Journal:
         """Note the process of the command that the running job is."""
         HEADER.pack_into(self._header, 0, *self.current(), pid)
 
+    @property
+    def place_of_progress(self) -> str:
+        """The value of CRONQ_PROGRESS for the running job's command."""
+        job_id, token, _ = self.current()
+        return f"{job_id}:{token}:{self.file.path}"
+
+    def show_progress(self, done: object, total: object, note: object) -> None:
+        """Note how far the running job is, without a system call. Raises InvalidInput for wrong numbers."""
+        start, end = progress_record.PROGRESS_AT, progress_record.PROGRESS_AT + progress_record.SIZE
+        earlier = progress_record.parsed(self._header[start:end])
+        job_id, token, _ = self.current()
+        record = progress_record.packed((job_id, token), earlier, (done, total, note))
+        self._header[start : start + len(record)] = record
+
     def append(self, job: Claimed, outcome: Outcome) -> None:
         """Note how the job's attempt ended.
 
@@ -141,6 +156,12 @@ class Journal:
     def current(self) -> tuple[int, int, int]:
         """Return the job begun last: its id, its claim's token, its start in monotonic nanoseconds."""
         return HEADER.unpack_from(self._shared, 0)[:3]
+
+    def progress(self) -> progress_record.Record | None:
+        """Return how far the running job is, None if it hasn't said it."""
+        # Read, not mapped: a task that truncates the file would kill the runner.
+        found = progress_record.parsed(os.pread(self._fd, progress_record.SIZE, progress_record.PROGRESS_AT))
+        return found if found is not None and found[:2] == self.current()[:2] else None
 
     def ended(self, pid: int) -> list[Entry]:
         """Return the attempts of the child, which is this process, that ended since the last call, in order."""

@@ -25,8 +25,14 @@ CHILD_VARIABLE = "CRONQ_CHILD"
 """An environment variable that marks all processes of a child's jobs, so that a rescue kills only those."""
 
 SUFFIX = ".journal"
-LINES = 64
+LINES = 512
 """Offset of the first line."""
+
+_OLD_LINES = 64
+"""The same in journals of a cronq before progress was in the header."""
+
+_LINE = b"["
+"""How a line starts; the header has a zero in the place of an older journal's first line."""
 
 HEADER = struct.Struct("<qqqq")
 """The job begun last: its id, its claim's token, its start in monotonic nanoseconds; a command's process."""
@@ -90,7 +96,7 @@ class JournalFile:
     def ended(self) -> list[Entry]:
         """Read the attempts that ended, in order; skips unreadable lines."""
         entries: list[Entry] = []
-        pid, place, rest = self.process, LINES, b""
+        pid, place, rest = self.process, self._first_line(), b""
         while chunk := os.pread(self._fd, _CHUNK, place):
             place += len(chunk)
             lines, newline, chunk = chunk.rpartition(b"\n")
@@ -131,6 +137,9 @@ class JournalFile:
         self.close()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path)
+
+    def _first_line(self) -> int:
+        return _OLD_LINES if os.pread(self._fd, len(_LINE), _OLD_LINES) == _LINE else LINES
 
     def _header(self) -> tuple[int, int, int, int]:
         return HEADER.unpack(os.pread(self._fd, HEADER.size, 0).ljust(HEADER.size, b"\0"))

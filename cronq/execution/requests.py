@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from cronq.execution.live_output import LiveOutput
+from cronq.execution.progress_writer import ProgressWriter
 from cronq.model.job import Failure
 from cronq.model.outcome import Outcome
 from cronq.storage.workers import END
@@ -36,6 +37,7 @@ class RequestHandler:
         self._assignments = assignments
         self._look = look
         self._live_output = LiveOutput(store, pool)
+        self._progress = ProgressWriter(store, pool)
         self._paused: frozenset[str] = frozenset()
 
     def put_off(self) -> None:
@@ -54,6 +56,7 @@ class RequestHandler:
             self._look.changed()  # another worker may have made it ready that doesn't claim it
         self._look.due = requests.next_due
         self._live_output.show(requests.followed)
+        self._progress.write()
         if requests.followed:
             self.next = time.monotonic() + _EVERY_FOLLOWED
         return requests.asked == END

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cronq.model.dependencies import After
+    from cronq.model.progress import Progress
 
 DEFAULT_QUEUE = "default"
 DEFAULT_PRIORITY = 50
@@ -161,6 +162,8 @@ class Job:
     schedule: str | None
     scheduled_for: datetime | None
     """The due time of its schedule, in the schedule's zone; None for other jobs."""
+    progress: Progress | None
+    """How far it is; None if it doesn't run or doesn't say it."""
     existing: bool
     """True on a value that `enqueue` returns if an unfinished job had its unique key."""
 
@@ -258,6 +261,7 @@ class Job:
             "cpu_time": self.cpu_time,
             "schedule": self.schedule,
             "scheduled_for": _iso(self.scheduled_for and self.scheduled_for.astimezone(UTC)),
+            "progress": self.progress and self.progress.to_json(),
         }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cronq.model.claimed_job import COMMAND_TASK
@@ -11,7 +12,6 @@ from cronq.render.text import compact, time, work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
 
     from cronq.model.job import Attempt, Job
 
@@ -42,6 +42,7 @@ def facts(job: Job, when: Callable[[datetime | None], str] = time) -> list[tuple
         ("blocked by", "" if job.blocked_by is None else f"job {job.blocked_by}"),
         ("event", job.event or ""),
         ("schedule", "" if job.schedule is None else f"{job.schedule}, due at {job.scheduled_for}"),
+        ("progress", "" if job.progress is None else job.progress.told(datetime.now(UTC))),
         ("created", when(job.created_at)),
         ("due", when(job.available_at)),
         ("started", when(job.started_at)),

@@ -35,7 +35,7 @@ def table(jobs: Sequence[Job], screen: Screen, ages: Ages) -> RenderableType:
             task_cell(job, screen),
             f"{job.attempt}/{job.max_attempts}",
             *(screen.cell(column.of(job) or "", longest=_LONGEST_NAME) for column in optional),
-            _note(job, screen),
+            _note(job, screen, ages),
         )
     return drawn
 
@@ -63,11 +63,13 @@ def task_cell(job: Job, screen: Screen) -> Text:
     return drawn
 
 
-def _note(job: Job, screen: Screen) -> Text:
+def _note(job: Job, screen: Screen, ages: Ages) -> Text:
     if job.blocked_by is not None:
         return screen.cell(f"behind {job.blocked_by}", style=STATE_STYLES["blocked"])
     if job.error is not None:
         return screen.cell(last_line(job.error), style="red" if job.state == "failed" else "")
+    if job.progress is not None:
+        return screen.cell(job.progress.told(ages.now), style="cyan")
     if job.state == "running":
         return screen.cell(f"on {job.host}" if job.host else "", style="dim")
     return screen.cell(job.warnings[0] if job.warnings else "", style="yellow")

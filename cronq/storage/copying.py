@@ -26,7 +26,7 @@ _TEMPORARY = 0
 """When queues were paused that are paused in the target only until the copy is complete."""
 
 _BATCH = 500
-_LEFT_OUT = frozenset({"paused", "workers", "leases", "tails", "declarations", "runs", "schema"})
+_LEFT_OUT = frozenset({"paused", "workers", "leases", "tails", "progress", "declarations", "runs", "schema"})
 """Tables that are copied in another way, or that belong to the hosts and workers of one database."""
 
 

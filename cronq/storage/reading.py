@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cronq.model.job import NewJob
+from cronq.model.job import NewJob, State
 from cronq.model.selection import NEWEST_FIRST, Filter, has_patterns
 from cronq.storage import conditions, failure_groups, rows, stats
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from cronq.model.job import Attempt, Job
     from cronq.model.selection import Selection
     from cronq.storage.failure_groups import FailureGroup
+    from cronq.storage.progress import ProgressRows
     from cronq.storage.stats import QueueStats
     from cronq.storage.tables import Tables
 
@@ -39,16 +40,23 @@ class FailedAttempt(NamedTuple):
 class JobReader:
     """Reads jobs and what belongs to them."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, progress: ProgressRows) -> None:
         self._tables = tables
         self._sql = tables.sql
+        self._progress = progress
 
     def get(self, job_id: int) -> Job | None:
         """Read the job with this id, None if there is none."""
         if job_id > _LARGEST_ID:
             return None
-        jobs = [rows.job(row) for row in self._tables.query(f"{self._sql.reads.job} WHERE id = ?", (job_id,))]
+        jobs = self._jobs(f"{self._sql.reads.job} WHERE id = ?", (job_id,))
         return jobs[0] if jobs else None
+
+    def _jobs(self, sql: str, parameters: Sequence[Any]) -> list[Job]:
+        jobs = [rows.job(row) for row in self._tables.query(sql, parameters)]
+        running = [job.id for job in jobs if job.state == State.RUNNING]
+        shown = self._progress.of(running) if running else {}
+        return [job._replace(progress=shown[job.id]) if job.id in shown else job for job in jobs] if shown else jobs
 
     def as_new(self, ids: Iterable[int]) -> dict[int, NewJob]:
         """By their ids, jobs to be enqueued that do what these jobs do, due at once."""
@@ -63,9 +71,7 @@ class JobReader:
             return self.find(alike, limit=limit, sort=sort) if chosen else []
         where, parameters = self._where(selection)
         sql = f"{self._sql.reads.job} WHERE {where} ORDER BY {conditions.order(sort)} LIMIT ?"
-        return [
-            rows.job(row) for row in self._tables.query(sql, (*parameters, _LARGEST_ID if limit is None else limit))
-        ]
+        return self._jobs(sql, (*parameters, _LARGEST_ID if limit is None else limit))
 
     def ids(self, selection: Selection) -> list[int]:
         """Read the ids of the selected jobs, ascending."""

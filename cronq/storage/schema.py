@@ -107,6 +107,7 @@ def tables(prefix: str, family: str = "sqlite", *, collation: str | None = None)
     _tails(prefix, metadata, table)
     _schedules(prefix, metadata, table)
     _flow(prefix, metadata, table)
+    _progress(prefix, metadata, table)
     return metadata
 
 
@@ -169,6 +170,20 @@ def _flow(prefix: str, metadata: MetaData, table: Callable[..., Table]) -> None:
         Column("id", _Id, primary_key=True, autoincrement=True),
         Column("job_id", _Id, nullable=False),
         sqlite_autoincrement=True,
+    )
+
+
+def _progress(prefix: str, metadata: MetaData, table: Callable[..., Table]) -> None:
+    table(
+        f"{prefix}progress",
+        metadata,
+        Column("job_id", _Id, primary_key=True, autoincrement=False),
+        Column("token", BigInteger, nullable=False),
+        Column("done", Float(53), nullable=False),
+        Column("total", Float(53)),
+        Column("rate", Float(53)),
+        Column("note", Text),
+        Column("at", _Instant, nullable=False),
     )
 
 

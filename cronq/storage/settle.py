@@ -11,15 +11,17 @@ from cronq.model.job import ENDED, State
 from cronq.storage import rows
 from cronq.storage.admin import BATCH
 from cronq.storage.drivers.database import Duplicate
+from cronq.storage.sql.progress import SHOWN
 from cronq.system.log import log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from cronq.model.job import Claimed
     from cronq.model.outcome import Settlement
     from cronq.storage.drivers.database import Transaction
     from cronq.storage.groups import Groups
+    from cronq.storage.progress import ProgressRows
     from cronq.storage.tables import Tables
     from cronq.storage.wake import Wake
 
@@ -35,11 +37,14 @@ class _LeaseLost(Exception):
 class Settler:
     """Ends leases by writing outcomes or returning claims."""
 
-    def __init__(self, tables: Tables, groups: Groups, wake: Wake, *, follow_up: Callable[[], int]) -> None:
+    def __init__(
+        self, tables: Tables, groups: Groups, wake: Wake, progress: ProgressRows, *, follow_up: Callable[[], int]
+    ) -> None:
         self._tables = tables
         self._sql = tables.sql
         self._groups = groups
         self._wake = wake
+        self._progress = progress
         self._follow_up = follow_up
         self._host = os.uname().nodename
 
@@ -74,7 +79,7 @@ class Settler:
 
     def _write(self, settlements: Sequence[Settlement]) -> list[int]:
         lost: list[int] = []
-        tied: frozenset[int] = frozenset()
+        tied: dict[int, int] = {}
         while True:
             try:
                 ready = self._tables.open().transact(partial(self._settle, settlements, tied))
@@ -91,11 +96,11 @@ class Settler:
             self._wake.committed(ready)
         return lost
 
-    def _tied(self, settlements: Sequence[Settlement]) -> frozenset[int]:
-        """Those of the jobs that others come after."""
+    def _tied(self, settlements: Sequence[Settlement]) -> dict[int, int]:
+        """Those of the jobs that others come after, or that show their progress, with their `flow`."""
         ids = [s.job.id for s in settlements]
         found = self._tables.query(self._sql.flow.with_flow, (self._tables.unprepared.many(ids),)) if ids else []
-        return frozenset(row[0] for row in found)
+        return dict(found)
 
     def _is_held(self, settlement: Settlement) -> bool:
         job = settlement.job
@@ -106,7 +111,7 @@ class Settler:
         shown = (job.id, job.token, following.state.value, outcome.started_at)
         return bool(self._tables.open().query(self._sql.settle.already_settled, shown))
 
-    def _settle(self, settlements: Sequence[Settlement], tied: frozenset[int], tx: Transaction) -> list[int]:
+    def _settle(self, settlements: Sequence[Settlement], tied: Mapping[int, int], tx: Transaction) -> list[int]:
         """Write outcomes in one transaction; returns the ids of the jobs that became ready."""
         chains = sorted(rows.by_group(settlements).items())
         if chains and self._sql.dialect.server:
@@ -115,7 +120,7 @@ class Settler:
         if self._write_alone(tx, alone) != len(alone):
             raise _LeaseLost
         if tied:
-            self._write_tied(tx, [s for s in settlements if s.job.id in tied])
+            self._write_tied(tx, [s for s in settlements if s.job.id in tied], tied)
         history = [rows.attempt_row(s, self._host) for s in settlements if s.outcome.kind in rows.RECORDED]
         if history:
             tx.execute_many(self._sql.settle.record_attempt, history)
@@ -135,11 +140,14 @@ class Settler:
             written += tx.execute_many(self._sql.settle.settle_alone, rest)
         return written
 
-    def _write_tied(self, tx: Transaction, settlements: Sequence[Settlement]) -> None:
-        """Write outcomes that have consequences for other jobs, and note those."""
+    def _write_tied(self, tx: Transaction, settlements: Sequence[Settlement], flows: Mapping[int, int]) -> None:
+        """Write outcomes that have consequences for other jobs, and note those; progress is over."""
         if tx.execute_many(self._sql.settle.settle, map(rows.settled_row, settlements)) != len(settlements):
             raise _LeaseLost
-        ended = [(s.job.id,) for s in settlements if s.next.state in ENDED]
+        shown = [job_id for job_id, flow in flows.items() if flow & SHOWN]
+        if shown:
+            self._progress.drop(tx, shown)
+        ended = [(s.job.id,) for s in settlements if s.next.state in ENDED and flows[s.job.id] != SHOWN]
         if ended:
             tx.execute_many(self._sql.flow.note, ended)
 

@@ -44,7 +44,7 @@ _cronq() {
     done
     case $previous in
         --config|--log-file|--cwd|--textfile|--into) _cronq_complete files; return ;;
-        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--after-missing|--error|--older-than|--since|--until|--search|--timeout|--jobs|--limit|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--sort|--lines|--to|--user|--file|--mailto|--count|--from|--timezone|--set|--reason) _cronq_complete none; return ;;
+        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--after-missing|--error|--older-than|--since|--until|--search|--timeout|--jobs|--limit|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--note|--sort|--lines|--to|--user|--file|--mailto|--count|--from|--timezone|--set|--reason) _cronq_complete none; return ;;
         --queue) _cronq_complete queues; return ;;
         --after|--after-end|--after-failure) _cronq_complete ids; return ;;
         --task) _cronq_complete tasks; return ;;
@@ -58,6 +58,7 @@ _cronq() {
         work) options='--queue --weighted --priority --jobs --max-jobs --max-memory --max-time --idle-exit --poll --grace' ;;
         health) options='-w --warning -c --critical --queue -t --timeout' ;;
         metrics) options='--textfile' ;;
+        progress) options='--note' ;;
         serve-inetd) options='--jobs --idle-exit' ;;
         exec) options='' ;;
         ring) options='' ;;
@@ -98,7 +99,7 @@ _cronq() {
         'schedules reset') options='--json' ;;
         'schedules remove') options='--json' ;;
         'schedules import') options='--system --timezone --verify' ;;
-        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version -V enqueue emit wait run work health metrics serve-inetd exec ring workers reload-workers status ls show why errors tail top doctor retry cancel edit release pause resume drain clear-finished update-schema copy print-config completion man schedules' ;;
+        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version -V enqueue emit wait run work health metrics progress serve-inetd exec ring workers reload-workers status ls show why errors tail top doctor retry cancel edit release pause resume drain clear-finished update-schema copy print-config completion man schedules' ;;
     esac
     case $current in -*)
         mapfile -t COMPREPLY < <(compgen -W "$options --config --db --log-file --verbose -v --quiet -q --debug --version -V" -- "$current")

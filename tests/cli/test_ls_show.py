@@ -12,7 +12,7 @@ from tests.terminal import Terminal, on_terminal
 
 _JOB = """id queue task args command state priority key group unique event attempt max_attempts snoozes crashes
 created_at available_at started_at finished_at duration outcome error host pid worker time_limit blocked_by result
-notes warnings peak_memory cpu_time schedule scheduled_for"""
+notes warnings peak_memory cpu_time schedule scheduled_for progress"""
 _ATTEMPT = "number outcome started_at finished_at host pid error exit_status signal"
 JOB_FIELDS, ATTEMPT_FIELDS = _JOB.split(), _ATTEMPT.split()
 NASTY = "printf '\\033]0;owned\\007\\033[31mred\\302\\233\\177'; exit 3"

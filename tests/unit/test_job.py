@@ -9,7 +9,7 @@ NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 DOCUMENTED = """
     id queue task args command state priority key group unique event attempt max_attempts snoozes crashes created_at
     available_at started_at finished_at duration outcome error host pid worker time_limit retry blocked_by result
-    notes warnings peak_memory cpu_time schedule scheduled_for
+    notes warnings peak_memory cpu_time schedule scheduled_for progress
 """
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cronq.config.loader import from_database
 from cronq.execution.journal import Journal, left_by, path_for, set_aside_unreadable, workers
-from cronq.execution.journal_file import Entry, JournalFile
+from cronq.execution.journal_file import LINES, Entry, JournalFile
 from cronq.model.job import Failure
 from cronq.model.outcome import Outcome
 from tests.unit.claims import claimed
@@ -121,7 +121,7 @@ DEEP = b"[" * 100_000 + b"]" * 100_000
 def test_a_damaged_line_costs_only_itself(journal: Journal, path: Path, damage: bytes) -> None:
     journal.append(claimed(), PLAIN)
     content = path.read_bytes()
-    path.write_bytes(content + damage + b"\n" + content[64:].replace(b"[1,", b"[3,"))
+    path.write_bytes(content + damage + b"\n" + content[LINES:].replace(b"[1,", b"[3,"))
     assert [entry.job_id for entry in reread(path)] == [1, 3]
 
 

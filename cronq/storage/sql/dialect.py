@@ -26,6 +26,7 @@ class Names:
         self.fires = f"{prefix}fires"
         self.edges = f"{prefix}edges"
         self.loose_ends = f"{prefix}loose_ends"
+        self.progress = f"{prefix}progress"
 
 
 class Dialect:

@@ -28,7 +28,7 @@ class FlowStatements:
         )
         self.noted = f"SELECT id, job_id FROM {names.loose_ends} ORDER BY id LIMIT ?"
         self.drawn = f"DELETE FROM {names.loose_ends} WHERE id {dialect.among}"
-        self.with_flow = f"SELECT id FROM {jobs} WHERE id {dialect.among} AND flow IS NOT NULL"
+        self.with_flow = f"SELECT id, flow FROM {jobs} WHERE id {dialect.among} AND flow IS NOT NULL"
         self.parent_ids = f"SELECT parent FROM {edges} WHERE child = ? ORDER BY parent"
         self.child_ids = f"SELECT child FROM {edges} WHERE parent = ? AND child > ? ORDER BY child LIMIT ?"
         self.need = (

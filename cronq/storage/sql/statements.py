@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cronq.storage.sql.leader import LeaderStatements
     from cronq.storage.sql.leases import LeaseStatements
     from cronq.storage.sql.live_output import LiveOutputStatements
+    from cronq.storage.sql.progress import ProgressStatements
     from cronq.storage.sql.reads import ReadStatements
     from cronq.storage.sql.runs import RunStatements
     from cronq.storage.sql.schedules import ScheduleStatements
@@ -37,6 +38,7 @@ _SUBJECTS = {
     "leader": "LeaderStatements",
     "leases": "LeaseStatements",
     "live_output": "LiveOutputStatements",
+    "progress": "ProgressStatements",
     "reads": "ReadStatements",
     "runs": "RunStatements",
     "schedules": "ScheduleStatements",
@@ -58,6 +60,7 @@ class Statements:
     leader: LeaderStatements
     leases: LeaseStatements
     live_output: LiveOutputStatements
+    progress: ProgressStatements
     reads: ReadStatements
     runs: RunStatements
     schedules: ScheduleStatements

@@ -1,0 +1,55 @@
+"""Write how far running jobs are to the database."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+from cronq.model.progress import Progress
+
+if TYPE_CHECKING:
+    from cronq.execution.pool import Pool
+    from cronq.execution.progress_record import Record
+    from cronq.store import Store
+
+_EVERY = 2.0
+"""Seconds between two writes for the same job at least; a job that takes less time has none."""
+
+
+class ProgressWriter:
+    """Writes the progress of this runner's jobs if it has changed, every 2 s a job at most."""
+
+    def __init__(self, store: Store, pool: Pool) -> None:
+        self._store = store
+        self._pool = pool
+        self._written: dict[tuple[int, int], tuple[int, float]] = {}
+        """By job and token: when the job said what was written last, and when that was written."""
+
+    def write(self) -> None:
+        """Write what has changed."""
+        kept: dict[tuple[int, int], tuple[int, float]] = {}
+        for child in self._pool.children:
+            running = child.running
+            if running is None or running[1] < _EVERY:
+                continue
+            record = child.journal.progress()
+            if record is not None:
+                kept[record[:2]] = self._write(record, running[1])
+        self._written = kept
+
+    def _write(self, record: Record, elapsed: float) -> tuple[int, float]:
+        now = time.monotonic()
+        at, written = self._written.get(record[:2], (0, -math.inf))
+        if at == record.at or now - written < _EVERY:
+            return at, written
+        self._store.progress.write(record.job_id, record.token, self._progress(record, elapsed))
+        return record.at, now
+
+    def _progress(self, record: Record, elapsed: float) -> Progress:
+        rate = record.rate
+        if rate is None and record.done and elapsed and record.first_at == record.at:
+            rate = record.done / elapsed  # it has said it once: all of it was done since the start
+        age = (time.monotonic_ns() - record.at) // 1000
+        total = None if math.isnan(record.total) else record.total
+        return Progress(record.done, total, rate, record.note, self._store.clock.now() - age)

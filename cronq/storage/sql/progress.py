@@ -1,0 +1,37 @@
+"""The statements about the progress of running jobs."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cronq.storage.sql.dialect import Names
+
+SHOWN = 32
+"""The bit of a job's `flow` that says it has a row of progress, which its settlement deletes."""
+
+_OTHERS = (1 << 15) - 1 - SHOWN
+
+
+class ProgressStatements:
+    """Served by the primary keys; there are as many rows as running jobs that show their progress."""
+
+    def __init__(self, names: Names) -> None:
+        among = names.dialect.among
+        self.update = (
+            f"UPDATE {names.progress} SET done = ?, total = ?, rate = ?, note = ?, at = ?"
+            " WHERE job_id = ? AND token = ?"
+        )
+        self.mark = (
+            f"UPDATE {names.jobs} SET flow = coalesce(flow, 0) | {SHOWN}"
+            " WHERE id = ? AND token = ? AND lease_until IS NOT NULL"
+        )
+        self.first = (
+            f"INSERT INTO {names.progress} (done, total, rate, note, at, job_id, token) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        )
+        self.drop = f"DELETE FROM {names.progress} WHERE job_id {among}"
+        self.unmark = (
+            f"UPDATE {names.jobs}{names.dialect.by_id} SET flow = nullif(flow & {_OTHERS}, 0)"
+            f" WHERE id {among} AND (flow & {SHOWN}) <> 0"
+        )
+        self.of = f"SELECT job_id, done, total, rate, note, at FROM {names.progress} WHERE job_id {among}"
+        self.all = f"SELECT job_id, done, total, rate, note, at FROM {names.progress} ORDER BY job_id"
