@@ -10,11 +10,12 @@ import typer
 from cronq.commands import options as given
 from cronq.commands.fast_options import positive
 from cronq.model.schedule import ENQUEUED
-from cronq.times import SECOND, iso, parse_duration, span, to_datetime
+from cronq.times import SECOND, from_datetime, iso, parse_duration, span, to_datetime
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from cronq.model.job import Job
     from cronq.model.schedule import Decided
     from cronq.monitoring.schedules import ScheduleView
     from cronq.render.relative_time import Ages
@@ -107,12 +108,25 @@ def _show(context: typer.Context, name: Name, *, as_json: given.AsJson = False) 
 
     with given.invocation(context).store(reading=True) as store:
         view = require(store, name)
-        decisions = store.schedules.ledger(name, limit=10)
-        duration = _mean_duration(store, name)
+        past = _Past(store, view)
     if as_json:
-        write([document(_whole(view, decisions, duration))])
+        write([document(_whole(view, past))])
     else:
-        write(_page(view, decisions, duration))
+        write(_page(view, past))
+
+
+class _Past:
+    """The last decisions of a schedule, their jobs, and how long its jobs took."""
+
+    def __init__(self, store: Store, view: ScheduleView) -> None:
+        from cronq.monitoring.schedules import blocker_of
+
+        self.decisions = store.schedules.ledger(view.name, limit=10)
+        found = (store.jobs.get(one.job_id) for one in self.decisions if one.job_id is not None)
+        self.jobs = {job.id: job for job in found if job is not None}
+        blocker = blocker_of(view)
+        self.blocker = None if blocker is None else store.jobs.get(blocker)
+        self.duration = _mean_duration(store, view.name)
 
 
 def require(store: Store, name: str) -> ScheduleView:
@@ -136,7 +150,7 @@ def _mean_duration(store: Store, name: str) -> float | None:
     return statistics.fmean(taken) if taken else None
 
 
-def _whole(view: ScheduleView, decisions: Sequence[Decided], duration: float | None) -> dict[str, Any]:
+def _whole(view: ScheduleView, past: _Past) -> dict[str, Any]:
     import json
 
     from cronq.monitoring.schedules import decision_json
@@ -149,9 +163,15 @@ def _whole(view: ScheduleView, decisions: Sequence[Decided], duration: float | N
         **view.to_json(),
         "definition": json.loads(view.stored.definition),
         "declarations": said,
-        "decisions": [decision_json(one) for one in decisions],
-        "mean_duration": duration,
+        "decisions": [decision_json(one) for one in past.decisions],
+        "jobs": [_job_json(job) for job in past.jobs.values()],
+        "mean_duration": past.duration,
     }
+
+
+def _job_json(job: Job) -> dict[str, Any]:
+    started, finished = (None if at is None else iso(from_datetime(at)) for at in (job.started_at, job.finished_at))
+    return {"id": job.id, "state": job.state, "started_at": started, "finished_at": finished}
 
 
 def _is_same(view: ScheduleView, declaration: Any) -> bool:
@@ -160,23 +180,23 @@ def _is_same(view: ScheduleView, declaration: Any) -> bool:
     return bool(declaration.definition_hash == hash_of(view.stored.definition))
 
 
-def _page(view: ScheduleView, decisions: Sequence[Decided], duration: float | None) -> list[str]:
+def _page(view: ScheduleView, past: _Past) -> list[str]:
     from cronq.monitoring.schedules import explain
 
-    lines = [explain(view), ""]
+    lines = [explain(view, blocker=past.blocker), ""]
     facts = {
         "rule": view.rule,
         "zone": view.zone,
         "definition": view.stored.definition,
         "next": _both(view, view.stored.next_at),
         "decided until": _both(view, view.stored.last_at),
-        "mean duration": "" if duration is None else span(duration),
+        "mean duration": "" if past.duration is None else span(past.duration),
     }
     lines += [f"{title + ':':<15}{text}" for title, text in facts.items() if text]
     for one in view.declarations:
         differs = "" if _is_same(view, one) else ", which says something else"
         lines.append(f"{'declared by:':<15}{one.host} ({one.source}){differs}, seen {iso(one.seen_at)[:19]}Z")
-    lines += [f"{'decision:':<15}{decision_line(view, one)}" for one in decisions]
+    lines += [f"{'decision:':<15}{decision_line(view, one, past.jobs)}" for one in past.decisions]
     return lines
 
 
@@ -184,13 +204,21 @@ def _both(view: ScheduleView, instant: int | None) -> str:
     return "" if instant is None else f"{view.local(instant)} ({iso(instant)[:19]}Z)"
 
 
-def decision_line(view: ScheduleView, decided: Decided) -> str:
-    """One decision on one line: due time, outcome, job or reason."""
+def decision_line(view: ScheduleView, decided: Decided, jobs: Mapping[int, Job]) -> str:
+    """One decision on one line: due time, outcome, job with its state, reason."""
     since = f"{view.local(decided.since)} to " if decided.times > 1 else ""
     times = f" ({decided.times} due times)" if decided.times > 1 else ""
-    job = f" job {decided.job_id}" if decided.job_id is not None else ""
+    job = "" if decided.job_id is None else f" job {decided.job_id} ({_state(jobs.get(decided.job_id))})"
     why = f": {decided.reason}" if decided.reason else ""
     return f"{since}{view.local(decided.fire_at)}{times} {decided.outcome}{job}{why}"
+
+
+def _state(job: Job | None) -> str:
+    if job is None:
+        return "cleared"
+    if job.started_at is None or job.finished_at is None:
+        return job.state
+    return f"{job.state} after {span((job.finished_at - job.started_at).total_seconds())}"
 
 
 def _missed(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cronq.commands import options as given
-from cronq.errors import InvalidInput, NoQueue
+from cronq.errors import ConfigError, InvalidInput, NoQueue
 from cronq.times import from_datetime, iso, parse_when, to_datetime
 
 if TYPE_CHECKING:
@@ -95,7 +95,8 @@ class _Past:
         rows = store.schedules.all()
         for row in rows:
             if row.next_at is not None:
-                self.definitions[row.name] = Definition.from_json(row.name, row.definition)
+                with suppress(ConfigError):  # it can't be fired here either; `doctor` names it
+                    self.definitions[row.name] = Definition.from_json(row.name, row.definition)
             self.durations[row.name] = _mean(store, row.name)
         self.installation = store.schedules.installation() if rows else ""
 

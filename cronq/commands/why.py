@@ -56,13 +56,15 @@ def _why(context: typer.Context, ids: given.SomeJobs, *, as_json: given.AsJson =
 
 def _tell_of_schedule(store: Store, name: str, *, as_json: bool) -> None:
     from cronq.model.printable import one_line
-    from cronq.monitoring.schedules import explain, views
+    from cronq.monitoring.schedules import blocker_of, explain, queue_of, views
     from cronq.render.text import document, write
 
     (view,) = views(store, [name])
     stats = store.jobs.stats()
-    paused = view.definition is not None and view.definition.queue in stats.paused
-    sentence = explain(view, looked_at=stats.last_run, queue_paused=paused)
+    job = blocker_of(view)
+    blocker = None if job is None else store.jobs.get(job)
+    paused = queue_of(view) in stats.paused
+    sentence = explain(view, looked_at=stats.last_run, queue_paused=paused, blocker=blocker)
     if as_json:
         write([document({"schedule": name, "state": view.state, "why": sentence})])
     else:

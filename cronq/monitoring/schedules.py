@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cronq.errors import ConfigError
-from cronq.model.job import DEFAULT_QUEUE
+from cronq.model.job import DEFAULT_QUEUE, ENDED, State
 from cronq.model.schedule import ENQUEUED, MISSED, SKIPPED
 from cronq.schedules.declaring import DAY, HOUR
 from cronq.schedules.definition import Definition
 from cronq.storage.declarations import is_fresh
-from cronq.times import SECOND, in_zone, iso, span
+from cronq.times import SECOND, from_datetime, in_zone, iso, span
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cronq.model.job import Job
     from cronq.model.schedule import Decided, Declaration, StoredSchedule
     from cronq.store import Store
+
+_UNFINISHED = re.compile(r"job (\d{1,19}) is unfinished")
 
 LATE = 300 * SECOND
 """A schedule is late when nothing has decided a due time for so long."""
@@ -157,15 +161,29 @@ def _read(stored: StoredSchedule) -> tuple[Definition | None, str]:
         return None, str(error)
 
 
-def explain(view: ScheduleView, *, looked_at: int | None = None, queue_paused: bool = False) -> str:
+def explain(
+    view: ScheduleView, *, looked_at: int | None = None, queue_paused: bool = False, blocker: Job | None = None
+) -> str:
     """One sentence on when the schedule runs next, and on what keeps it from running.
 
-    `looked_at` is when a run last looked.
+    `looked_at` is when a run last looked, `blocker` the job because of which the last due time was skipped.
     """
-    return f'Schedule "{view.name}" {_explained(view, looked_at, queue_paused)}.'
+    paused = f'; queue "{queue_of(view)}" is paused' if queue_paused else ""
+    return f'Schedule "{view.name}" {_explained(view, looked_at)}{_last_words(view, blocker)}{paused}.'
 
 
-def _explained(view: ScheduleView, looked_at: int | None, queue_paused: bool) -> str:  # noqa: FBT001
+def queue_of(view: ScheduleView) -> str:
+    """The queue of its jobs."""
+    return (view.definition and view.definition.queue) or DEFAULT_QUEUE
+
+
+def blocker_of(view: ScheduleView) -> int | None:
+    """The id of the job because of which the last due time was skipped; None if it wasn't, or for another reason."""
+    found = _UNFINISHED.fullmatch((view.last and view.last.reason) or "")
+    return int(found[1]) if found else None
+
+
+def _explained(view: ScheduleView, looked_at: int | None) -> str:
     stored = view.stored
     sentences = {
         "unreadable": f"can't be fired here: {view.rule}",
@@ -181,12 +199,14 @@ def _explained(view: ScheduleView, looked_at: int | None, queue_paused: bool) ->
             f"is silent until {view.local(stored.last_at)}, for {span(view.ahead)}: the clock was put back, or was"
             f" ahead; `cronq schedules reset {view.name}` starts it from now"
         )
-    sentence = sentence or f"is not due before {view.local(stored.due_at)}, in {span(_ahead_of(stored.due_at, view))}"
-    return sentence + _last_words(view) + (f"; queue {_queue(view)} is paused" if queue_paused else "")
+    return sentence or _due(view)
 
 
-def _ahead_of(instant: int | None, view: ScheduleView) -> float:
-    return 0.0 if instant is None else max(0.0, (instant - view.now) / SECOND)
+def _due(view: ScheduleView) -> str:
+    when, due = view.local(view.stored.due_at), view.stored.due_at or 0
+    if due <= view.now:
+        return f"is due since {when}: the next run, or a worker, decides it"
+    return f"is not due before {when}, in {span((due - view.now) / SECOND)}"
 
 
 def _paused(view: ScheduleView) -> str:
@@ -204,7 +224,7 @@ def _looked(view: ScheduleView, looked_at: int | None) -> str:
     return f"a run looked at {view.local(looked_at)} but didn't decide it (`cronq doctor` says more)"
 
 
-def _last_words(view: ScheduleView) -> str:
+def _last_words(view: ScheduleView, blocker: Job | None) -> str:
     last = view.last
     if last is None:
         return ""
@@ -212,13 +232,17 @@ def _last_words(view: ScheduleView) -> str:
     if last.outcome == ENQUEUED:
         return f"; job {last.job_id} was enqueued for {when}"
     if last.outcome == SKIPPED:
-        return f"; {_so_many(last)} up to {when} skipped: {last.reason}"
-    return f"; {_so_many(last)} up to {when} {MISSED}: {last.reason}"
+        why = f", because {_unfinished(view, blocker)}" if blocker else f": {last.reason}"
+        return f"; {_so_many(last)} up to {when} skipped{why}"
+    between = f"between {view.local(last.since)} and {view.local(last.decided_at)}"
+    return f"; {_so_many(last)} up to {when} {MISSED}, no run looked {between}"
+
+
+def _unfinished(view: ScheduleView, job: Job) -> str:
+    if job.state == State.RUNNING and job.started_at is not None:
+        return f"job {job.id} runs since {view.local(from_datetime(job.started_at))}"
+    return f"job {job.id} {'had not ended' if job.state in ENDED else f'is {job.state}'}"
 
 
 def _so_many(decided: Decided) -> str:
     return "1 due time" if decided.times == 1 else f"{decided.times} due times"
-
-
-def _queue(view: ScheduleView) -> str:
-    return f'"{view.definition.queue or DEFAULT_QUEUE}"' if view.definition else ""

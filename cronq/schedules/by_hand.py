@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,12 @@ class ByHand:
         self._schedules = store.schedules
         self._firing = Firing(store)
         self.name = name
-        self.definition = Definition.from_json(name, self._stored().definition)
+        self._stored()
+
+    @cached_property
+    def definition(self) -> Definition:
+        """The stored one. Raises ConfigError for one that can't be read here: it can still be paused and removed."""
+        return Definition.from_json(self.name, self._stored().definition)
 
     def _stored(self) -> StoredSchedule:
         stored = self._schedules.get(self.name)

@@ -96,10 +96,10 @@ class Definition:
     def from_json(cls, name: str, text: str) -> Definition:
         """The definition that was stored. Raises ConfigError for one that this version of cronq can't read."""
         try:
-            values = json.loads(text)
-            values["cron"] = tuple(values.get("cron", ()))
+            given = json.loads(text)
+            values = {key: _stored(name, key, value) for key, value in given.items() if value is not None}
             return cls(name=name, **values)
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             message = f"schedule {name!r}: expected a definition that this version of cronq understands: {error}"
             raise ConfigError(message) from None
 
@@ -206,6 +206,16 @@ def _contradictions(one: Definition) -> list[tuple[str, bool]]:
 
 def _dumps(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _stored(name: str, key: str, value: object) -> Any:
+    """Check what the database has: a row that was damaged or written by hand must stop no other schedule."""
+    if key == "args":
+        _dumps(_table(value)).encode()
+        return value
+    if key not in KEYS:
+        raise ValueError(f"the key {key!r} is not known")
+    return KEYS[key].convert(value, key=key, where=f"schedule {name!r}")
 
 
 def _moment(text: str | None) -> datetime | None:

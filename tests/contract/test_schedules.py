@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from cronq.config.loader import Config
-from cronq.model.schedule import Decided
+from cronq.model.schedule import Decided, StoredSchedule
 from cronq.model.selection import Selection
+from cronq.monitoring.schedules import views
 from cronq.schedules.alerts import alerts
 from cronq.schedules.by_hand import ByHand
 from cronq.schedules.firing import Firing
@@ -228,6 +229,41 @@ def test_a_zone_that_a_host_does_not_know_stops_no_other_schedule(
     clock.advance("1d")
     fired()
     assert logged() == 2
+
+
+DAMAGED = [
+    "[]",
+    "null",
+    "{",
+    '{"task":"t","args":{},"cron":["* * * * *"],"newer":1}',
+    '{"task":"t","args":{},"every":1e300}',
+    '{"task":"t","args":{},"cron":5}',
+    '{"task":"t","args":{},"cron":[5]}',
+    '{"task":"t","args":"x","cron":["* * * * *"]}',
+    '{"task":"t","args":{"a":"\\ud800"},"cron":["* * * * *"]}',
+    '{"args":{},"cron":["* * * * *"]}',
+    *(
+        f'{{"task":"t","args":{{}},"cron":["* * * * *"],"{key}":{value}}}'
+        for key in ("timezone", "jitter", "start", "catch_up_window", "alert_after", "overlap", "priority", "enabled")
+        for value in ('"x"', "[]", "-1e9")
+    ),
+]
+
+
+def test_a_damaged_definition_stops_no_other_schedule(store: Store, clock: ManualClock) -> None:
+    declare(store, schedule("good"))
+    database = store._tables.open()
+    for number, text in enumerate(DAMAGED):
+        row = StoredSchedule(f"bad-{number:02}", text, clock.now(), clock.now(), *[None] * 7)
+        database.execute(store._tables.sql.schedules.add, row)
+    clock.advance("1d")
+    assert fire(store) == 1
+    assert list(alerts(store)) == []
+    states = {view.name: view.state for view in views(store) if view.state != "unreadable"}
+    assert states == {"good": "active"}
+    ByHand(store, "bad-00").pause(until=None, by="ann", reason=None)
+    ByHand(store, "bad-00").remove()
+    assert store.schedules.get("bad-00") is None
 
 
 # Alerts

@@ -13,7 +13,7 @@ import pytest
 from cronq.config.loader import Config
 from cronq.monitoring import health, metrics, why
 from cronq.monitoring.doctor.checks import examine
-from cronq.monitoring.schedules import explain, views
+from cronq.monitoring.schedules import blocker_of, explain, views
 from cronq.monitoring.why import Facts
 from cronq.render import status, top
 from cronq.render.console import Screen
@@ -47,7 +47,9 @@ def store(config: Config, clock: ManualClock) -> Iterator[Store]:
 
 def said(store: Store, *, looked_at: int | None = None, queue_paused: bool = False) -> str:
     (view,) = views(store, ["nightly"])
-    return explain(view, looked_at=looked_at, queue_paused=queue_paused)
+    blocker = blocker_of(view)
+    job = None if blocker is None else store.jobs.get(blocker)
+    return explain(view, looked_at=looked_at, queue_paused=queue_paused, blocker=job)
 
 
 def told(config: Config) -> list[tuple[str, str]]:
@@ -63,7 +65,10 @@ def test_why_says_when_it_is_due_and_what_was_decided_last(store: Store, clock: 
     assert said(store).endswith("; job 1 was enqueued for 2026-01-01 02:30:00+01:00.")
     clock.advance("1d")
     fire(store)
-    assert said(store).endswith("; 1 due time up to 2026-01-02 02:30:00+01:00 skipped: job 1 is unfinished.")
+    skipped = "; 1 due time up to 2026-01-02 02:30:00+01:00 skipped"
+    assert said(store).endswith(f"{skipped}, because job 1 is ready.")
+    claim(store)
+    assert said(store).endswith(f"{skipped}, because job 1 runs since 2026-01-03 01:00:00+01:00.")
     assert said(store, queue_paused=True).endswith('; queue "default" is paused.')
 
 
@@ -81,6 +86,25 @@ def test_why_says_what_keeps_it_from_running(store: Store, clock: ManualClock) -
     assert 'Schedule "nightly" is disabled (enabled = false)' in said(store)
     declare(store)
     assert 'Schedule "nightly" has no due times: no host declares it any more' in said(store)
+
+
+def test_why_says_between_which_times_no_run_looked(store: Store, clock: ManualClock) -> None:
+    declare(store, schedule(catch_up="none"))
+    clock.advance("2d")
+    assert said(store, looked_at=clock.now() - SECOND).startswith('Schedule "nightly" is late')
+    fire(store)
+    assert said(store).endswith(
+        "; 2 due times up to 2026-01-02 02:30:00+00:00 missed, no run looked between 2026-01-01 02:30:00+00:00"
+        " and 2026-01-03 00:00:00+00:00."
+    )
+
+
+def test_a_schedule_that_is_due_this_moment_is_for_the_next_run(store: Store, clock: ManualClock) -> None:
+    declare(store, schedule(every="1m"))
+    clock.advance("61s")
+    assert said(store) == (
+        'Schedule "nightly" is due since 2026-01-01 00:01:00+00:00: the next run, or a worker, decides it.'
+    )
 
 
 def test_a_watermark_ahead_is_told_with_the_way_out(store: Store, config: Config) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
@@ -40,7 +41,8 @@ def _findings(view: ScheduleView, *, workers: bool) -> Iterator[Finding]:
     name = f"schedule {view.name}"
     if view.state == "unreadable":
         yield problem(
-            f"{name} can't be fired on this host: {view.rule}", "install the time zones (tzdata), or upgrade cronq here"
+            f"{name} can't be fired on this host: {view.rule}",
+            "install the time zones (tzdata) or upgrade cronq here; `cronq schedules sync` mends a damaged one",
         )
     if view.state == "late":
         kind = problem if view.late > _CRITICAL else warning
@@ -81,6 +83,6 @@ def _time_zone_data(seen: Sequence[ScheduleView]) -> Iterator[Finding]:
     newer = sorted({version for view in seen if (version := view.stored.tz_version) and here < version})
     if newer and here[:1].isdigit() and newer[-1][:1].isdigit():
         yield warning(
-            f"time zone data of this host is {here}, another host has {newer[-1]}",
+            f"time zone data of {os.uname().nodename} is {here}, another host has {newer[-1]}",
             "update tzdata here: due times may differ where a zone has changed its rules",
         )
