@@ -94,6 +94,11 @@ class Store:
     # The connection
 
     @property
+    def tables(self) -> Tables:
+        """The connection and statements, for parts of a store that only some programs need."""
+        return self._tables
+
+    @property
     def announcer(self) -> Announces | None:
         """Wakes workers after each change that makes jobs ready; without one, only those on PostgreSQL are woken."""
         return self._wake.announcer

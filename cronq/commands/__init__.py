@@ -33,6 +33,7 @@ PURPOSES = {
         "errors": "errors",
         "tail": "tail",
         "top": "top",
+        "web": "web",
         "health": "typer_declarations",
         "metrics": "typer_declarations",
     },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,7 +10,7 @@ from cronq.commands import bulk
 from cronq.commands import options as given
 from cronq.commands.fast_options import positive
 from cronq.model.job import State
-from cronq.times import iso, to_datetime
+from cronq.times import to_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +66,7 @@ def _print(alike: Sequence[FailureGroup], store: Store, *, utc: bool, as_json: b
     from cronq.render.text import document, on_terminal, write
 
     if as_json:
-        write([document([_document(one) for one in alike])])
+        write([document([one.to_json() for one in alike])])
     elif not on_terminal():
         from cronq.render.tsv import failure_line
 
@@ -80,19 +80,6 @@ def _print(alike: Sequence[FailureGroup], store: Store, *, utc: bool, as_json: b
         screen.print(table(alike, screen, Ages(to_datetime(store.clock.now()), Zone.of(utc=utc))))
     else:
         write(["nothing fails"])
-
-
-def _document(one: FailureGroup) -> dict[str, Any]:
-    return {
-        "fingerprint": one.fingerprint,
-        "jobs": one.jobs,
-        "failed": one.failed,
-        "task": one.task,
-        "error": {"class": one.error_class, "message": one.message},
-        "first_seen_at": iso(one.first_seen),
-        "last_seen_at": iso(one.last_seen),
-        "example": one.example,
-    }
 
 
 def register(app: typer.Typer) -> None:

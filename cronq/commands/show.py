@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cronq.commands import options as given
-from cronq.model.dependencies import Ties
 from cronq.model.printable import one_line
-from cronq.times import iso, to_datetime
+from cronq.times import to_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from cronq.model.job import Attempt, Job
-    from cronq.storage.actions import Action
+    from cronq.model.job import Job
+    from cronq.monitoring.job_record import JobRecord
     from cronq.store import Store
 
 
@@ -34,22 +33,9 @@ Exit status: 0 done, 1 no such job, 64 --output with --json, 65 bad input,
 69 database out of reach, 78 configuration.
 """
 
-_CHILDREN = 20
-"""Jobs shown of those that come after one."""
-
 Output = Annotated[
     bool, typer.Option("--output", help="Print only the stored output of the job, to stdout and stderr.")
 ]
-
-
-class _Page(NamedTuple):
-    """The data of a job: its row, the attempts that did not succeed, the last output, what was done by hand."""
-
-    job: Job
-    attempts: Sequence[Attempt]
-    output: tuple[str | None, str | None]
-    actions: Sequence[Action]
-    ties: Ties
 
 
 def _show(
@@ -64,12 +50,13 @@ def _show(
     if output and as_json:
         raise given.refuse("either --output or --json", context)
     from cronq.execution import leftovers
+    from cronq.monitoring.job_record import JobRecord
 
     call = given.invocation(context)
     with call.store(reading=True) as store:
         now = None if as_json else given.now(store)
         found, missing = given.jobs(store, ids)
-        pages = [_page(store, leftovers.with_its_process(call.config, job)) for job in found]
+        pages = [JobRecord.read(store, leftovers.with_its_process(call.config, job)) for job in found]
         if output:
             for page in pages:
                 _print_output(page.output)
@@ -80,22 +67,17 @@ def _show(
     given.require_none(missing)
 
 
-def _page(store: Store, job: Job) -> _Page:
-    ties = Ties(store.flow.parents(job.id), store.flow.children(job.id, limit=_CHILDREN))
-    return _Page(job, store.jobs.attempts(job.id), store.jobs.output(job.id), store.actions.of_job(job.id), ties)
-
-
-def _print_json(pages: Sequence[_Page], *, several: bool) -> None:
+def _print_json(pages: Sequence[JobRecord], *, several: bool) -> None:
     from cronq.render.text import document, write
 
-    shown = [_whole(page) for page in pages]
+    shown = [page.to_json() for page in pages]
     if several:
         write([document(shown)])
     else:
         write(map(document, shown))
 
 
-def _print_pages(pages: Sequence[_Page], *, now: datetime, utc: bool) -> None:
+def _print_pages(pages: Sequence[JobRecord], *, now: datetime, utc: bool) -> None:
     from cronq.render.text import on_terminal, write
 
     for page in pages:
@@ -110,7 +92,7 @@ def _print_pages(pages: Sequence[_Page], *, now: datetime, utc: bool) -> None:
         write(_by_hand(page))
 
 
-def _by_hand(page: _Page) -> Iterable[str]:
+def _by_hand(page: JobRecord) -> Iterable[str]:
     """List users' changes of the job."""
     from cronq.render.text import time
 
@@ -119,7 +101,7 @@ def _by_hand(page: _Page) -> Iterable[str]:
         yield one_line(f"{action.verb} by {action.who} at {time(to_datetime(action.at))}{reason}")
 
 
-def _draw(page: _Page, *, now: datetime, utc: bool) -> None:
+def _draw(page: JobRecord, *, now: datetime, utc: bool) -> None:
     from cronq.render import job_terminal
     from cronq.render.console import Screen
     from cronq.render.relative_time import Ages, Zone
@@ -143,20 +125,6 @@ def require(store: Store, text: str) -> Job:
     found, missing = given.jobs(store, [text])
     given.require_none(missing)
     return found[0]
-
-
-def _whole(page: _Page) -> dict[str, Any]:
-    stdout, stderr = page.output
-    return {
-        **page.job.to_json(),
-        "attempts": [attempt.to_json() for attempt in page.attempts],
-        "output": {"stdout": stdout, "stderr": stderr},
-        "actions": [
-            {"verb": action.verb, "at": iso(action.at), "by": action.who, "reason": action.reason}
-            for action in page.actions
-        ],
-        **page.ties.to_json(),
-    }
 
 
 def register(app: typer.Typer) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,12 +10,12 @@ from cronq.commands import bulk
 from cronq.commands import options as given
 from cronq.commands.fast_options import positive
 from cronq.storage.workers import END
-from cronq.times import SECOND, iso, span, to_datetime
+from cronq.times import SECOND, span, to_datetime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from cronq.config.loader import Config
+    from cronq.monitoring.worker_views import WorkerView
     from cronq.storage.workers import Worker
     from cronq.store import Store
 
@@ -51,80 +50,29 @@ Number = Annotated[
 ]
 
 
-class _Job(NamedTuple):
-    id: int
-    task: str
-    started_at: int
-
-
-class _Seen(NamedTuple):
-    """A worker with its running jobs and its state."""
-
-    worker: Worker
-    state: str
-    jobs: Sequence[_Job]
-
-
 def _workers(context: typer.Context, *, as_json: given.AsJson = False) -> None:
     """List the workers on all hosts with their running jobs.
 
     A worker that died is shown as dead until another one has rescued its jobs, one that a signal has
     stopped (SIGSTOP) as stopped.
     """
+    from cronq.monitoring.worker_views import worker_views
     from cronq.render.text import document, on_terminal, write
     from cronq.render.tsv import tabbed
 
     call = given.invocation(context)
     with call.store(reading=True) as store:
-        seen = list(_seen(store, call.config))
+        seen = list(worker_views(store, call.config))
         now = store.clock.now()
     if as_json:
-        write([document([_as_json(one) for one in seen])])
+        write([document([one.to_json() for one in seen])])
     elif on_terminal():
         _print_table(seen, now)
     else:
         write(tabbed(*_cells(one, now)) for one in seen)
 
 
-def _seen(store: Store, config: Config) -> Iterator[_Seen]:
-    from cronq.locks import looks_dead
-
-    running: dict[str, list[_Job]] = defaultdict(list)
-    for worker, *job in store.jobs.running():
-        running[worker].append(_Job._make(job))
-    silent = store.clock.now() - round(config.lease * SECOND)
-    for one in store.workers.all():
-        yield _Seen(one, _state(one, dead=looks_dead(config, one.name), silent=one.seen_at < silent), running[one.name])
-
-
-def _state(worker: Worker, *, dead: bool, silent: bool) -> str:
-    if not dead and worker.is_stopped:
-        return "stopped"
-    if dead or silent:
-        return "dead"
-    return "ending" if worker.asked == END else worker.state
-
-
-def _as_json(seen: _Seen) -> dict[str, Any]:
-    worker = seen.worker
-    jobs = [{"id": job.id, "task": job.task, "started_at": iso(job.started_at)} for job in seen.jobs]
-    return {
-        "name": worker.name,
-        "kind": worker.kind,
-        "host": worker.host,
-        "pid": worker.pid,
-        "queues": worker.queues.split(),
-        "state": seen.state,
-        "jobs_done": worker.jobs_done,
-        "jobs": jobs,
-        "memory": worker.memory,
-        "version": worker.version,
-        "started_at": iso(worker.started_at),
-        "seen_at": iso(worker.seen_at),
-    }
-
-
-def _cells(seen: _Seen, now: int) -> tuple[str, ...]:
+def _cells(seen: WorkerView, now: int) -> tuple[str, ...]:
     from cronq.render.text import time
 
     worker = seen.worker
@@ -148,7 +96,7 @@ def _age(instant: int, now: int) -> float:
 _COLOURS = {"dead": "bold red", "paused": "yellow", "ending": "dim"}
 
 
-def _print_table(seen: Sequence[_Seen], now: int) -> None:
+def _print_table(seen: Sequence[WorkerView], now: int) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table

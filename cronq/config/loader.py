@@ -95,6 +95,8 @@ class Config:
     events: Mapping[str, tuple[str, ...]]
     schedules: Mapping[str, dict[str, object]]
     """The tables [schedules."name"] as they were read; cronq/schedules/definition.py checks them."""
+    web: Mapping[str, object]
+    """The table [web] as it was read; cronq/web/settings.py checks it."""
     origins: dict[str, str]
     """The origin of each value: "default", "file PATH", "environment CRONQ_X", "--db"."""
 
@@ -104,6 +106,7 @@ class Config:
         self.tasks = {}
         self.events = {}
         self.schedules = {}
+        self.web = {}
         self.retry = Retry()
         self.origins = dict.fromkeys(settings.KEYS, "default") | layers.origins
         for key, value in layers.values.items():

@@ -27,7 +27,7 @@ TRANSPORTS = {
 }
 """The schemes of `wake`, each with the module of cronq/transports that serves it."""
 
-TABLES = ("retry", "tasks", "events", "schedules")
+TABLES = ("retry", "tasks", "events", "schedules", "web")
 """The tables of cronq.toml."""
 
 LOGS = ("stderr", "syslog")
@@ -82,12 +82,8 @@ def read(table: Mapping[str, object], *, where: str) -> dict[str, object]:
         if key == "retry":
             retry = section(value, RETRY, within="retry", where=where)
             values.update({f"retry.{name}": setting for name, setting in retry.items()})
-        elif key == "tasks":
-            values[key] = _tasks(value, where)
-        elif key == "events":
-            values[key] = _events(value, where)
-        elif key == "schedules":
-            values[key] = _schedules(value, where)
+        elif key in _READERS:
+            values[key] = _READERS[key](value, where)
         else:
             _refuse_unknown(key, (*SETTINGS, *TABLES), key=key, where=where)
             values[key] = SETTINGS[key].convert(value, key=key, where=where)
@@ -132,6 +128,19 @@ def _schedules(table: object, where: str) -> dict[str, dict[str, object]]:
         name: _table(keys, key=f"schedules.{quoted(name)}", where=where)
         for name, keys in _table(table, key="schedules", where=where).items()
     }
+
+
+def _web(table: object, where: str) -> dict[str, object]:
+    # Checked in cronq/web/settings.py: only the web server needs it.
+    return _table(table, key="web", where=where)
+
+
+_READERS: dict[str, Callable[[object, str], object]] = {
+    "tasks": _tasks,
+    "events": _events,
+    "schedules": _schedules,
+    "web": _web,
+}
 
 
 def _table(value: object, *, key: str, where: str) -> dict[str, object]:

@@ -76,7 +76,7 @@ def summary(stats: QueueStats) -> dict[str, Any]:
         "paused_by": {
             queue: {"by": action.who, "at": iso(action.at)} for queue, action in sorted(stats.paused_by.items())
         },
-        "workers": [_worker(worker) for worker in stats.workers],
+        "workers": [worker_json(worker) for worker in stats.workers],
         "schedules": [_schedule(one) for one in stats.schedules],
     }
 
@@ -93,7 +93,8 @@ def _schedule(one: ScheduleStats) -> dict[str, Any]:
     }
 
 
-def _worker(worker: Worker) -> dict[str, Any]:
+def worker_json(worker: Worker) -> dict[str, Any]:
+    """Return a worker with its documented field names."""
     return {
         "name": worker.name,
         "kind": worker.kind,

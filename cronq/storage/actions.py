@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cronq.times import iso
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -11,6 +13,9 @@ if TYPE_CHECKING:
     from cronq.storage.tables import Tables
 
 _LONGEST = 255
+_LARGEST = 2**62
+_ROWS = 10_000
+"""The newest rows that are looked through for the latest changes: each job of a change has one."""
 
 
 class Action(NamedTuple):
@@ -22,6 +27,30 @@ class Action(NamedTuple):
     who: str
     """The user and the host, `ann@web1`."""
     reason: str | None
+
+
+class Change(NamedTuple):
+    """A change by a user, of one or many jobs or of a queue."""
+
+    id: int
+    """Of its first row."""
+    verb: str
+    at: int
+    who: str
+    reason: str | None
+    queue: str | None
+    jobs: int
+    first_job: int | None
+    last_job: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the change with its documented field names."""
+        jobs = {"jobs": self.jobs, "first_job": self.first_job, "last_job": self.last_job}
+        if self.first_job is None:
+            jobs = dict.fromkeys(jobs)
+        return {
+            "verb": self.verb, "at": iso(self.at), "by": self.who, "reason": self.reason, "queue": self.queue, **jobs,
+        }  # fmt: skip
 
 
 class Actions:
@@ -45,6 +74,11 @@ class Actions:
     def of_job(self, job_id: int) -> list[Action]:
         """Read the changes of a job, oldest first."""
         return [Action._make(row) for row in self._tables.query(self._sql.actions.of_job, (job_id,))]
+
+    def latest(self, *, limit: int, before: int | None = None) -> list[Change]:
+        """Read the newest changes, those of many jobs at once as one; `before` is the id of a row."""
+        rows = self._tables.query(self._sql.actions.latest, (before or _LARGEST, _ROWS, limit))
+        return [Change._make(row) for row in rows]
 
     def of_paused(self) -> dict[str, Action]:
         """Read which user paused each paused queue, except those that an older cronq paused."""

@@ -10,7 +10,9 @@ import re
 from binascii import crc32
 from functools import lru_cache
 from operator import itemgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cronq.times import iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -60,6 +62,19 @@ class FailureGroup(NamedTuple):
     """Instants of their oldest and newest failure."""
     example: int
     """The id of the newest job."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the group with its documented field names."""
+        return {
+            "fingerprint": self.fingerprint,
+            "jobs": self.jobs,
+            "failed": self.failed,
+            "task": self.task,
+            "error": {"class": self.error_class, "message": self.message},
+            "first_seen_at": iso(self.first_seen),
+            "last_seen_at": iso(self.last_seen),
+            "example": self.example,
+        }
 
 
 def statement(jobs: str, attempts: str, where: str) -> str:

@@ -43,8 +43,8 @@ _cronq() {
         esac
     done
     case $previous in
-        --config|--log-file|--cwd|--textfile|--into) _cronq_complete files; return ;;
-        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--after-missing|--error|--older-than|--since|--until|--search|--timeout|--jobs|--limit|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--note|--sort|--lines|--to|--user|--file|--mailto|--count|--from|--timezone|--set|--reason) _cronq_complete none; return ;;
+        --config|--log-file|--cwd|--textfile|--prefix|--into) _cronq_complete files; return ;;
+        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--after-missing|--error|--older-than|--since|--until|--search|--timeout|--jobs|--limit|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--note|--sort|--lines|--bind|--to|--user|--file|--mailto|--count|--from|--timezone|--set|--reason) _cronq_complete none; return ;;
         --queue) _cronq_complete queues; return ;;
         --after|--after-end|--after-failure) _cronq_complete ids; return ;;
         --task) _cronq_complete tasks; return ;;
@@ -71,6 +71,7 @@ _cronq() {
         errors) options='--queue --task --group --key --error --older-than --since --until --search --state --limit --utc --json' ;;
         tail) options='--lines' ;;
         top) options='--once' ;;
+        web) options='--bind --read-only --prefix --hash-password' ;;
         doctor) options='--settings --json' ;;
         retry) options='--queue --task --group --key --error --older-than --since --until --search --state --now --copy --dry-run --yes -y --json' ;;
         cancel) options='--queue --task --group --key --error --older-than --since --until --search --state --kill --dry-run --yes -y --json' ;;
@@ -99,7 +100,7 @@ _cronq() {
         'schedules reset') options='--json' ;;
         'schedules remove') options='--json' ;;
         'schedules import') options='--system --timezone --verify' ;;
-        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version -V enqueue emit wait run work health metrics progress serve-inetd exec ring workers reload-workers status ls show why errors tail top doctor retry cancel edit release pause resume drain clear-finished update-schema copy print-config completion man schedules' ;;
+        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version -V enqueue emit wait run work health metrics progress serve-inetd exec ring workers reload-workers status ls show why errors tail top web doctor retry cancel edit release pause resume drain clear-finished update-schema copy print-config completion man schedules' ;;
     esac
     case $current in -*)
         mapfile -t COMPREPLY < <(compgen -W "$options --config --db --log-file --verbose -v --quiet -q --debug --version -V" -- "$current")

@@ -69,6 +69,10 @@ results = "keep"
 cron = "30 2 * * *"
 [schedules."report.daily".args]
 region = "eu"
+[web]
+auth = "basic"
+[web.users]
+ann = "scrypt:32768:8:1$salt$hash"
 """
 
 
@@ -143,6 +147,7 @@ def test_every_key_is_taken_and_converted(place: Place) -> None:
     assert found.events == {"shot.*": ("generate", "log"), "#": ("audit",)}
     assert (found.timezone, found.declare) == ("Europe/Prague", "sync")
     assert found.schedules == {"report.daily": {"cron": "30 2 * * *", "args": {"region": "eu"}}}
+    assert found.web == {"auth": "basic", "users": {"ann": "scrypt:32768:8:1$salt$hash"}}
     assert set(found.origins.values()) == {f"file {path}"}
 
 

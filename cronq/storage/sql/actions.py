@@ -25,6 +25,12 @@ class ActionStatements:
             f"SELECT a.queue, a.verb, a.at, a.who, a.reason FROM {names.actions} a"
             f" JOIN {names.paused} p ON p.queue = a.queue WHERE a.verb = 'paused' ORDER BY a.id"
         )
+        # Served by the primary key.
+        newest = f"SELECT id, job_id, queue, {_WHAT} FROM {names.actions} WHERE id < ? ORDER BY id DESC LIMIT ?"
+        self.latest = (
+            "SELECT min(id), verb, at, who, reason, queue, count(*), min(job_id), max(job_id)"
+            f" FROM ({newest}) newest GROUP BY verb, at, who, reason, queue ORDER BY min(id) DESC LIMIT ?"
+        )
         self.prune = (
             f"DELETE FROM {names.actions} WHERE job_id {dialect.among}"
             f" AND NOT EXISTS (SELECT 1 FROM {names.jobs} j WHERE j.id = job_id)"

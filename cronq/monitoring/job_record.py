@@ -1,0 +1,48 @@
+"""All that is stored about one job, as people and programs are shown it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cronq.model.dependencies import Ties
+from cronq.times import iso
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cronq.model.job import Attempt, Job
+    from cronq.storage.actions import Action
+    from cronq.store import Store
+
+_CHILDREN = 20
+"""Jobs shown of those that come after one."""
+
+
+class JobRecord(NamedTuple):
+    """A job's row, the attempts that did not succeed, the last output, what was done by hand, its dependencies."""
+
+    job: Job
+    attempts: Sequence[Attempt]
+    output: tuple[str | None, str | None]
+    actions: Sequence[Action]
+    ties: Ties
+
+    @classmethod
+    def read(cls, store: Store, job: Job) -> JobRecord:
+        """Read what belongs to a job."""
+        ties = Ties(store.flow.parents(job.id), store.flow.children(job.id, limit=_CHILDREN))
+        return cls(job, store.jobs.attempts(job.id), store.jobs.output(job.id), store.actions.of_job(job.id), ties)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document of `cronq show --json`."""
+        stdout, stderr = self.output
+        return {
+            **self.job.to_json(),
+            "attempts": [attempt.to_json() for attempt in self.attempts],
+            "output": {"stdout": stdout, "stderr": stderr},
+            "actions": [
+                {"verb": action.verb, "at": iso(action.at), "by": action.who, "reason": action.reason}
+                for action in self.actions
+            ],
+            **self.ties.to_json(),
+        }

@@ -1,0 +1,91 @@
+"""Find the facts that explain why a job isn't running."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from cronq.config.command_permission import require_commands
+from cronq.errors import ConfigError, CronqError, UnknownTask
+from cronq.execution import leftovers
+from cronq.model.job import COMMAND_TASK, State
+from cronq.monitoring.why import Busy, Facts
+from cronq.times import to_datetime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cronq.app import Cronq
+    from cronq.config.loader import Config
+    from cronq.model.job import Job
+    from cronq.storage.stats import QueueStats
+    from cronq.store import Store
+
+_OVER = (State.RUNNING, State.FINISHED, State.FAILED, State.CANCELLED)
+
+
+class FactFinder:
+    """Finds facts about jobs. `load_app` loads the configured app, if its tasks are to be asked for."""
+
+    def __init__(self, config: Config, load_app: Callable[[], Cronq] | None = None) -> None:
+        self._config = config
+        self._load_app = load_app
+
+    def of(self, store: Store, job: Job, stats: QueueStats | None = None) -> Facts:
+        """Find the facts about a job; `stats` are those of the queue, if they were read already."""
+        stats = stats or store.jobs.stats()
+        pending = job.state == State.PENDING
+        awaited = [parent.id for parent in store.flow.parents(job.id) if parent.is_open] if pending else []
+        listening = stats.listeners(job.queue)
+        return Facts(
+            now=to_datetime(stats.now),
+            paused=stats.paused,
+            paused_by=stats.paused_by.get(job.queue),
+            last_action=next(reversed(store.actions.of_job(job.id)), None),
+            looked_at=None if stats.last_run is None else to_datetime(stats.last_run),
+            commands_allowed=job.task != COMMAND_TASK or self._commands_allowed(),
+            task_known=self._known(job) if job.state not in _OVER else None,
+            holder=None if job.blocked_by is None else store.jobs.get(job.blocked_by),
+            runs_hidden=stats.runs_hidden,
+            workers=len(stats.workers),
+            listening=len(listening),
+            idle=all(worker.state == "paused" for worker in listening),
+            idle_pids=tuple(worker.pid for worker in listening if worker.host == os.uname().nodename),
+            stopped=tuple(one.pid for one in stats.known if one.is_stopped and one.filter.admits(job.queue)),
+            owner_stopped=next((one.pid for one in stats.known if one.name == job.worker and one.is_stopped), None),
+            owner_seen=next((to_datetime(each.seen_at) for each in stats.known if each.name == job.worker), None),
+            lease=timedelta(seconds=self._config.lease),
+            outlived_by=leftovers.outliving(self._config, job),
+            busy=_busy(store, {worker.name for worker in listening}),
+            failed_run=next((run for run in stats.failing_runs if run.admits(job.queue)), None),
+            awaited=store.jobs.get(awaited[0]) if awaited else None,
+            awaited_more=max(0, len(awaited) - 1),
+            ahead=store.jobs.ahead_of(job) if job.state == State.READY else None,
+        )
+
+    def _known(self, job: Job) -> bool | None:
+        """Tell whether the configured app has the task; None without an app, or if it can't be imported."""
+        if self._load_app is None or self._config.app is None or job.task == COMMAND_TASK:
+            return None
+        try:
+            with self._load_app() as queue:
+                queue.registry.resolve(job.task)
+        except UnknownTask:
+            return False
+        except CronqError:
+            return None
+        return True
+
+    def _commands_allowed(self) -> bool:
+        try:
+            require_commands(setting=self._config.commands, sqlite_path=self._config.sqlite_path())
+        except ConfigError:
+            return False
+        return True
+
+
+def _busy(store: Store, workers: set[str]) -> tuple[Busy, ...]:
+    """Read the jobs that these workers run, the oldest first."""
+    running = sorted((since, job_id, task) for worker, job_id, task, since in store.jobs.running() if worker in workers)
+    return tuple(Busy(job_id, task, to_datetime(since)) for since, job_id, task in running)

@@ -1,0 +1,203 @@
+"""Read pages of jobs for a list, newest first, without their payloads.
+
+A page costs the same at ten jobs and at ten million: it is found by an index, or among the newest WINDOW ids
+before the page's end, and says where it stopped looking.
+"""
+
+from __future__ import annotations
+
+import json
+from heapq import merge
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cronq.model.job import State
+from cronq.model.selection import Filter, has_patterns
+from cronq.storage import conditions, failure_groups
+from cronq.storage.sql.columns import FUTURE, FUTURE_STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from cronq.model.selection import Selection
+    from cronq.storage.tables import Tables
+
+WINDOW = 100_000
+"""Ids that one page looks through where no index serves its filter."""
+
+FEW = 20_000
+"""A state with no more jobs than this is read by its own index."""
+
+_BATCH = 1000
+_SHORT = 2000
+_COLUMNS = (
+    "id, queue, task, state, priority, attempt, max_attempts, job_key, job_group, created_at, available_at,"
+    " started_at, finished_at, outcome, host, worker, error_class, substr(error_message, 1, 300),"
+    f" CASE WHEN length(args) <= {_SHORT} THEN args END, schedule"
+)
+_BY_INDEX = {
+    "running": "lease_until IS NOT NULL",
+    "blocked": "job_group IS NOT NULL",
+    **dict.fromkeys(("finished", "failed", "cancelled"), "finished_at IS NOT NULL"),
+    **dict.fromkeys(FUTURE, FUTURE_STATES),
+}
+"""What the partial index of a state wants to see beside the state."""
+
+_LAST_EVENT = "coalesce(finished_at, started_at, created_at)"
+
+
+class Line(NamedTuple):
+    """A job in a list; times are instants."""
+
+    id: int
+    queue: str
+    task: str
+    state: str
+    priority: int
+    attempt: int
+    max_attempts: int
+    key: str | None
+    group: str | None
+    created_at: int
+    available_at: int
+    started_at: int | None
+    finished_at: int | None
+    outcome: str | None
+    host: str | None
+    worker: str | None
+    error_class: str | None
+    error_message: str | None
+    """The beginning of it."""
+    args_text: str | None
+    """The arguments as JSON; None if they are long."""
+    schedule: str | None
+
+    @property
+    def args(self) -> Any:
+        """The arguments, None if they are long or can't be read."""
+        try:
+            return None if self.args_text is None else json.loads(self.args_text)
+        except ValueError:
+            return None
+
+
+class Page(NamedTuple):
+    """Some jobs of a list, newest first."""
+
+    lines: list[Line]
+    older: int | None
+    """The id that the next page ends before, None on the last one."""
+    looked_to: int | None
+    """The oldest id that was looked at, where no index served the filter and older jobs were left out."""
+
+
+class JobBrowser:
+    """Reads lists of jobs. `count` tells how many jobs of some queues are in a state, as far as known."""
+
+    def __init__(self, tables: Tables, count: Callable[[str, Iterable[str]], int]) -> None:
+        self._tables = tables
+        self._sql = tables.sql
+        self._count = count
+
+    def page(
+        self,
+        selection: Selection,
+        *,
+        before: int | None = None,
+        limit: int = 50,
+        admits: Callable[[Line], bool] | None = None,
+    ) -> Page:
+        """Read the newest selected jobs with ids below `before`; `admits` sorts out more of them."""
+        found = self._tables.query(f"SELECT max(id), min(id) FROM {self._sql.names.jobs}")[0]
+        newest, oldest = found[0] or 0, found[1] or 0
+        end = newest + 1 if before is None else min(before, newest + 1)
+        search = _Search(self, selection, end, admits)
+        lines = list(islice(search.lines(), limit + 1))
+        if len(lines) > limit:
+            return Page(lines[:limit], lines[limit - 1].id, search.floor if search.floor > oldest else None)
+        more = search.floor > oldest
+        return Page(lines, search.floor if more else None, search.floor if more else None)
+
+    def is_exact(self, selection: Selection) -> bool:
+        """Tell whether an index serves the selection, or nothing is selected at all."""
+        if selection.keys or selection.groups or selection.ids:
+            return True
+        if selection.states:
+            return all(self._count(state, selection.queues) <= FEW for state in selection.states - {State.PENDING})
+        return selection == type(selection)()
+
+    def rows(self, selection: Selection, bounds: tuple[int, int], *, scan: bool) -> Iterator[Line]:
+        """Read the selected jobs between two ids, newest first, in batches."""
+        floor, end = bounds
+        while True:
+            batch = self._batch(selection, (floor, end), scan=scan)
+            yield from batch
+            if len(batch) < _BATCH:
+                return
+            end = batch[-1].id
+
+    def _batch(self, selection: Selection, bounds: tuple[int, int], *, scan: bool) -> list[Line]:
+        names = tuple(Filter(selection.queues).admitted(self._queues())) if has_patterns(selection.queues) else ()
+        chosen = selection._replace(queues=names or ("",)) if has_patterns(selection.queues) else selection
+        timed = chosen._replace(since=None, until=None)
+        where, parameters = conditions.where(timed, self._tables)
+        terms = [where, "id >= ?", "id < ?", *self._beside(selection, scan=scan)]
+        parameters += list(bounds)
+        for sign, instant in ((">=", selection.since), ("<=", selection.until)):
+            if instant is not None:
+                terms.append(f"{_LAST_EVENT} {sign} ?")
+                parameters.append(instant)
+        table = self._sql.names.jobs + (_SCAN[self._sql.dialect.family] if scan else "")
+        sql = f"SELECT {_COLUMNS} FROM {table} WHERE {' AND '.join(terms)} ORDER BY id DESC LIMIT {_BATCH}"
+        return [Line._make(row) for row in self._tables.query(sql, parameters)]
+
+    def _beside(self, selection: Selection, *, scan: bool) -> Sequence[str]:
+        if scan or len(selection.states) != 1:
+            return ()
+        (state,) = selection.states
+        return [_BY_INDEX[state]] if state in _BY_INDEX else []
+
+    def _queues(self) -> list[str]:
+        return [row[0] for row in self._tables.query(f"SELECT DISTINCT queue FROM {self._sql.names.jobs}")]
+
+
+class _Search:
+    """One page's way through the table."""
+
+    def __init__(
+        self, browser: JobBrowser, selection: Selection, end: int, admits: Callable[[Line], bool] | None
+    ) -> None:
+        self._browser = browser
+        self._marks = conditions.fingerprints(selection)
+        self._errors = selection.errors
+        self._selection = selection
+        self._end = end
+        self._admits = admits
+        self._exact = browser.is_exact(selection)
+        self.floor = 0 if self._exact else max(0, end - WINDOW)
+
+    def lines(self) -> Iterator[Line]:
+        """The jobs, newest first."""
+        return (line for line in self._all() if self._fits(line) and (self._admits is None or self._admits(line)))
+
+    def _all(self) -> Iterator[Line]:
+        bounds = (self.floor, self._end)
+        states = sorted(self._selection.states)
+        if self._exact and len(states) > 1:  # each by its own index
+            each = (self._browser.rows(self._in(state), bounds, scan=False) for state in states)
+            return merge(*each, key=lambda line: -line.id)
+        return self._browser.rows(self._selection, bounds, scan=not self._exact or not states)
+
+    def _in(self, state: str) -> Selection:
+        return self._selection._replace(states=frozenset({state}))
+
+    def _fits(self, line: Line) -> bool:
+        if not self._marks:
+            return True
+        subject = (line.args_text or "")[:300] if line.task == "command" else None
+        row = (line.task, subject, line.error_class or "", line.error_message)
+        return line.error_class is not None and failure_groups.fits(row, self._marks, self._errors)
+
+
+_SCAN = {"sqlite": " NOT INDEXED", "mysql": " FORCE INDEX (PRIMARY)", "postgresql": ""}
+"""Go through the table by its ids, and not through an index of another order that must be sorted."""

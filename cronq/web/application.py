@@ -1,0 +1,108 @@
+"""Make the Flask application: pages, checks of each request, and answers to errors."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flask import Flask, g, request
+from flask.sessions import SecureCookieSessionInterface
+from werkzeug.exceptions import HTTPException
+
+from cronq import __version__
+from cronq.errors import CronqError, JobNotFound
+from cronq.system.log import log
+from cronq.web import filters, pages
+from cronq.web.answers import problem
+from cronq.web.guard import Guard, csrf_token
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from werkzeug.wrappers import Response
+
+    from cronq.web.access import Access
+    from cronq.web.backend import Backend
+
+_STATIC = Path(__file__).parent / "static"
+
+
+class _Cookies(SecureCookieSessionInterface):
+    """Signed cookies, which go over TLS only where they came over TLS."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        """Tell whether this request came over TLS."""
+        del app
+        return request.is_secure
+
+
+def application(
+    backend: Backend, access: Access, *, hosts: Iterable[str] | None = (), secret: str | bytes | None = None
+) -> Flask:
+    """Make the application. `hosts` None: the application around it has checked the Host header.
+
+    `secret` signs the cookies; several processes that serve the same pages need the same one.
+    """
+    app = Flask("cronq.web")
+    app.config.update(
+        SECRET_KEY=secret or secrets.token_bytes(32),
+        SESSION_COOKIE_NAME=f"cronq_{_short_hash(backend.where.encode())}",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Strict",
+        SEND_FILE_MAX_AGE_DEFAULT=31_536_000,
+        JSON_SORT_KEYS=False,
+        TEMPLATES_AUTO_RELOAD=False,
+    )
+    app.session_interface = _Cookies()
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.extensions["cronq"] = backend
+    Guard(access, hosts=hosts, read_only=backend.settings.read_only).protect(app)
+    filters.register(app)
+    pages.register(app)
+    _add_context(app, backend)
+    _answer_errors(app)
+    return app
+
+
+def _short_hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:10]
+
+
+def _add_context(app: Flask, backend: Backend) -> None:
+    marks = {path.name: _short_hash(path.read_bytes()) for path in _STATIC.iterdir() if path.is_file()}
+
+    @app.context_processor
+    def _context() -> dict[str, object]:
+        return {
+            "csrf": csrf_token,
+            "marks": marks,
+            "viewer": g.get("viewer"),
+            "database": backend.where,
+            "version": __version__,
+            "pages": pages.NAVIGATION,
+        }
+
+
+def _answer_errors(app: Flask) -> None:
+    @app.errorhandler(Exception)
+    def _broken(error: Exception) -> Response:
+        log.exception("cronq web: %s %s", request.method, request.path)
+        return problem(500, "Something is broken here", f"{type(error).__name__}: the server's log says more")
+
+    @app.errorhandler(HTTPException)
+    def _refused(error: HTTPException) -> Response:
+        response = problem(error.code or 500, error.name, error.description or "")
+        if error.code == 401:  # noqa: PLR2004
+            response.headers["WWW-Authenticate"] = 'Basic realm="cronq", charset="UTF-8"'
+        return response
+
+    @app.errorhandler(JobNotFound)
+    def _missing(error: JobNotFound) -> Response:
+        return problem(404, "Not found", str(error))
+
+    @app.errorhandler(CronqError)
+    def _failed(error: CronqError) -> Response:
+        status = 422 if error.exit_status == 65 else 503  # noqa: PLR2004 - bad input
+        return problem(status, "Bad input" if status == 422 else "The queue does not answer", str(error))  # noqa: PLR2004

@@ -1,0 +1,109 @@
+"""Write times, numbers and texts of jobs for pages; control characters in texts are escaped."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from cronq.model.job import FUTURE
+from cronq.model.printable import one_line, safe
+from cronq.render.text import compact, time
+from cronq.times import SECOND, span, to_datetime
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from cronq.storage.browsing import Line
+
+GLYPHS = {
+    "ready": "○",
+    "running": "▶",
+    "finished": "✓",
+    "failed": "✕",
+    "retrying": "↻",
+    "waiting": "…",
+    "scheduled": "◷",
+    "blocked": "▧",
+    "pending": "⋯",
+    "cancelled": "⊘",
+    "paused": "⏸",
+    "dead": "✕",
+    "stopped": "⏹",
+    "ending": "↓",
+    "late": "!",
+    "active": "✓",
+}
+"""A shape for each state, so that colour isn't needed to tell them apart."""
+
+
+def register(app: Flask) -> None:
+    """Add the filters to the templates."""
+    app.jinja_env.filters.update(
+        age=age, until=until, line=lambda text: one_line(str(text)), text=lambda text: safe(str(text)),
+        span=span, number=number, memory=memory, pretty=pretty, moment=moment, when_of=when,
+    )  # fmt: skip
+    app.jinja_env.globals.update(GLYPHS=GLYPHS)
+
+
+def _as_datetime(value: int | datetime) -> datetime:
+    return value if isinstance(value, datetime) else to_datetime(value)
+
+
+def _element(value: int | datetime, shown: str) -> Markup:
+    stamp = time(_as_datetime(value))
+    return Markup('<time datetime="{0}" title="{0}">{1}</time>').format(stamp, shown)
+
+
+def age(value: int | datetime | None, now: int) -> Markup | str:
+    """Write `3m ago`, with the exact time as its title."""
+    if value is None:
+        return ""
+    seconds = (to_datetime(now) - _as_datetime(value)).total_seconds()
+    return _element(value, f"{span(float(round(seconds)))} ago" if seconds >= 0 else until_text(-seconds))
+
+
+def until(value: int | datetime | None, now: int) -> Markup | str:
+    """Write `in 3m`, or `now` for a time that has passed."""
+    if value is None:
+        return ""
+    return _element(value, until_text((_as_datetime(value) - to_datetime(now)).total_seconds()))
+
+
+def until_text(seconds: float) -> str:
+    """Write `in 3m` or `now`."""
+    return f"in {span(float(round(seconds)))}" if seconds > 0 else "now"
+
+
+def moment(value: int | datetime | None) -> Markup | str:
+    """Write the time in UTC."""
+    return "" if value is None else _element(value, time(_as_datetime(value)).replace("T", " ").replace("Z", " UTC"))
+
+
+def when(job: Line, now: int) -> Markup | str:
+    """Write the time that matters for a job's state: failed 3m ago, retrying in 2m, running for 9s."""
+    if job.finished_at is not None:
+        return age(job.finished_at, now)
+    if job.state in frozenset[str](FUTURE):
+        return until(job.available_at, now)
+    since = job.started_at if job.state == "running" and job.started_at is not None else job.available_at
+    return _element(since, f"for {span(float(max(0, now - since) // SECOND))}")
+
+
+def number(value: float | None) -> str:
+    """Write a number with separators; a dash for none."""
+    return f"{value:,}" if value else "\u2013"
+
+
+def memory(value: int | None) -> str:
+    """Write bytes as MiB."""
+    return "" if value is None else f"{value / 2**20:,.0f} MiB"
+
+
+def pretty(value: Any) -> str:
+    """Write a value of JSON on one or more lines."""
+    from cronq.render.text import document
+
+    short = compact(value)
+    return short if len(short) <= 100 else document(value)  # noqa: PLR2004

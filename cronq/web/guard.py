@@ -1,0 +1,128 @@
+"""Check each request before a page sees it, and add the headers that protect what it answers."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from flask import abort, g, redirect, request, session
+
+from cronq.web.access import TokenAccess, Viewer
+from cronq.web.settings import LOOPBACK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from flask import Flask, Response
+    from werkzeug.wrappers import Response as AnyResponse
+
+    from cronq.web.access import Access
+
+OPEN = frozenset({"static", "health"})
+"""Endpoints that need no sign-in: they tell nothing of jobs."""
+
+READING = ("GET", "HEAD", "OPTIONS")
+_LONGEST_FORM = 1 << 20
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+        " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+
+
+class Guard:
+    """Checks host, sign-in, role, origin and the form's token, in this order.
+
+    `hosts` are the names that a Host header may have; None where the application around has checked it.
+    """
+
+    def __init__(self, access: Access, *, hosts: Iterable[str] | None, read_only: bool) -> None:
+        self._access = access
+        self._hosts = None if hosts is None else frozenset(host.lower() for host in (*LOOPBACK, *hosts))
+        self._read_only = read_only
+
+    def protect(self, app: Flask) -> None:
+        """Have the application call the checks."""
+        app.config["MAX_CONTENT_LENGTH"] = _LONGEST_FORM
+        app.before_request(self._check)
+        app.after_request(_add_headers)
+
+    def _check(self) -> AnyResponse | None:
+        self._check_host()
+        if request.endpoint in OPEN:
+            return None
+        if isinstance(self._access, TokenAccess) and "token" in request.args:
+            return _sign_in(self._access)
+        g.viewer = self._viewer()
+        if request.method not in READING:
+            self._check_change()
+        return None
+
+    def _check_host(self) -> None:
+        if self._hosts is None:
+            return
+        name = (urlsplit(f"//{request.headers.get('Host', '')}").hostname or "").lower()
+        if name not in self._hosts:
+            abort(421, f"{name or 'no name'} is not a name of this server: web.hosts in cronq.toml lists its names")
+
+    def _viewer(self) -> Viewer:
+        viewer = self._access.viewer(request, session.get("user"))
+        if viewer is None:
+            challenge = self._access.challenge
+            abort(401 if challenge else 403, "Sign in first.")
+        return viewer._replace(role="view") if self._read_only else viewer
+
+    def _check_change(self) -> None:
+        if not is_same_origin():
+            abort(403, "This form comes from another site: nothing was changed.")
+        by_bearer = request.headers.get("Authorization", "").lower().startswith("bearer ")
+        given = request.headers.get("X-CSRF-Token") or request.form.get("csrf", "")
+        expected = session.get("csrf", "")
+        if not by_bearer and not (expected and hmac.compare_digest(given.encode(), expected.encode())):
+            abort(403, "The form has expired: go back, load the page again, and nothing is lost.")
+        if not g.viewer.may_act and request.endpoint != "follow":
+            abort(403, "You may view, but not change anything.")
+
+
+def is_same_origin() -> bool:
+    """Tell whether the browser says that a page of this server sent the request; also if it says nothing."""
+    site = request.headers.get("Sec-Fetch-Site")
+    if site not in (None, "same-origin", "none"):
+        return False
+    origin = request.headers.get("Origin") or request.headers.get("Referer")
+    return origin is None or urlsplit(origin).netloc == request.headers.get("Host")
+
+
+def csrf_token() -> str:
+    """Return the token that forms of this browser carry."""
+    if "csrf" not in session:
+        session["csrf"] = secrets.token_urlsafe(24)
+    token: str = session["csrf"]
+    return token
+
+
+def _sign_in(access: TokenAccess) -> AnyResponse:
+    """Remember a browser that has the token, and take the token out of the address."""
+    if request.method != "GET" or not access.admits(request.args["token"]):
+        abort(403, "This token is not that of the running server: it prints a new one at each start.")
+    session.clear()
+    session["user"] = access.mark
+    return redirect(request.base_url)
+
+
+def _add_headers(response: Response) -> Response:
+    for name, value in _HEADERS.items():
+        response.headers[name] = value
+    if request.endpoint != "static":
+        response.headers["Cache-Control"] = "private, no-cache"
+        response.headers["Vary"] = "Accept, Cookie"
+    return response

@@ -1,0 +1,112 @@
+"""Mask secrets in what comes from a job, before a page or a JSON document sees it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from cronq.model.job import COMMAND_TASK
+
+if TYPE_CHECKING:
+    from cronq.model.job import Job
+    from cronq.web.settings import WebSettings
+
+MASK = "•••"
+_OPTION = re.compile(r"-{0,2}([A-Za-z_][\w-]*)(=?)(.*)", re.DOTALL)
+_USERINFO = re.compile(r"(\w[\w+.-]*://[^\s/:@]*:)[^\s/@]+(@)")
+
+
+class Masking:
+    """Replaces values whose key matches a pattern; with `show = "nothing"` all arguments, results and notes."""
+
+    def __init__(self, settings: WebSettings) -> None:
+        self._patterns = tuple(pattern.lower() for pattern in settings.hide)
+        self._nothing = settings.show == "nothing"
+
+    @property
+    def hides_all(self) -> bool:
+        """Whether no arguments are shown at all."""
+        return self._nothing
+
+    def hides(self, key: str) -> bool:
+        """Tell whether the value of this key is a secret."""
+        return any(fnmatchcase(key.lower().replace("-", "_"), pattern) for pattern in self._patterns)
+
+    def value(self, value: Any) -> Any:
+        """Mask what is in a value of JSON."""
+        if self._nothing and value is not None:
+            return MASK
+        return self._inner(value)
+
+    def _inner(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {
+                name: MASK if self.hides(str(name)) and one is not None else self._inner(one)
+                for name, one in value.items()
+            }
+        if isinstance(value, list | tuple):
+            return [self._inner(one) for one in value]
+        return _USERINFO.sub(rf"\1{MASK}\2", value) if isinstance(value, str) else value
+
+    def command(self, command: str | list[str] | None) -> str | list[str] | None:
+        """Mask options and variables of a command, such as `--password x` and `TOKEN=x`."""
+        if command is None:
+            return None
+        if self._nothing:
+            return MASK
+        if isinstance(command, str):
+            words = re.split(r"(\s+)", command)
+            return "".join(self._words(words))
+        return self._words(command)
+
+    def _words(self, words: list[str]) -> list[str]:
+        masked, hide_next = [], False
+        for word in words:
+            if hide_next and word.strip():
+                masked.append(MASK)
+                hide_next = False
+                continue
+            found = _OPTION.fullmatch(word)
+            if found is None or not self.hides(found[1]):
+                masked.append(_USERINFO.sub(rf"\1{MASK}\2", word))
+            elif found[2]:
+                masked.append(word[: found.start(3)] + MASK)
+            else:
+                masked.append(word)
+                hide_next = word.startswith("-")
+        return masked
+
+    def job(self, job: Job) -> Job:
+        """Return the job as a page may show it."""
+        return job._replace(
+            args=self.value(job.args) if job.args is None or not self._nothing else {},
+            command=self.command(job.command),
+            result=self.value(job.result),
+            notes=self.value(job.notes) if job.notes is None or not self._nothing else {},
+        )
+
+    def args(self, task: str, args: Any) -> Any:
+        """Mask a job's arguments; those of a command are its words."""
+        shown = self.value(args)
+        if task == COMMAND_TASK and isinstance(args, dict) and isinstance(shown, dict) and "command" in args:
+            shown["command"] = self.command(args["command"])
+        return shown
+
+    def short(self, task: str, args: Any) -> str:
+        """Write arguments on one line: a command, or `to=ann@example.org n=3`."""
+        if self._nothing:
+            return ""
+        if not isinstance(args, dict):
+            return ""
+        if task == COMMAND_TASK:
+            command = self.command(args.get("command"))
+            return command if isinstance(command, str) else shlex.join(map(str, command or ()))
+        return " ".join(f"{name}={_brief(value)}" for name, value in self.value(args).items())
+
+
+def _brief(value: object) -> str:
+    from cronq.render.text import compact
+
+    return value if isinstance(value, str) else compact(value)

@@ -1,0 +1,249 @@
+"""The pages: each reads what it shows and hands it to its template, or returns it as JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from flask import Response, current_app, g, render_template, request
+
+from cronq.errors import JobNotFound, NoQueue
+from cronq.model.job import CANCELLABLE, COMMAND_TASK, ENDED, RETRYABLE, Job, State
+from cronq.monitoring.job_record import JobRecord
+from cronq.monitoring.why import explain
+from cronq.monitoring.why_facts import FactFinder
+from cronq.times import iso
+from cronq.web import query
+from cronq.web.answers import answer
+from cronq.web.diagnosis import Condition, diagnose
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flask import Flask
+
+    from cronq.storage.browsing import Line
+    from cronq.storage.stats import QueueStats
+    from cronq.web.backend import Backend
+    from cronq.web.snapshots import Seen
+
+NAVIGATION = {
+    "now": "Now",
+    "failures": "Failures",
+    "jobs": "Jobs",
+    "queues": "Queues",
+    "workers": "Workers",
+    "schedules": "Schedules",
+    "audit": "Audit",
+}
+"""The pages by endpoint, in the order of the menu."""
+
+COLUMNS = ("ready", "running", "retrying", "failed", "waiting", "blocked", "pending", "scheduled", "finished")
+"""The states that have a column on the pages of queues."""
+
+SHOWN_LINES = 50
+_AUDITED = 100
+
+
+def register(app: Flask) -> None:
+    """Add the pages to the application."""
+    for rule, view in (
+        ("/", now),
+        ("/failures", failures),
+        ("/jobs", jobs),
+        ("/jobs/<int:job_id>", job),
+        ("/queues", queues),
+        ("/workers", workers),
+        ("/schedules", schedules),
+        ("/audit", audit),
+    ):
+        app.add_url_rule(rule, view.__name__, view, methods=["GET"])
+
+
+def behind() -> Backend:
+    """Return the queue behind the pages."""
+    return cast("Backend", current_app.extensions["cronq"])
+
+
+def census() -> Seen[QueueStats]:
+    """Return the shared numbers, and remember them for the page's frame."""
+    g.seen = behind().census.get()
+    return g.seen  # type: ignore[no-any-return]
+
+
+def now() -> Response:
+    """What is wrong first, then the queues."""
+    try:
+        seen = census()
+    except NoQueue as error:
+        return Response(render_template("empty.html", text=str(error)))
+    backend, stats = behind(), seen.value
+    found = diagnose(Condition(stats, backend.failures.get().value, backend.held.get().value))
+
+    def as_json() -> dict[str, Any]:
+        from cronq.render.status import summary
+
+        return {"problems": [one.to_json() for one in found], **summary(stats), "age": seen.age, "error": seen.problem}
+
+    return answer("now.html", as_json, sentences=found, stats=stats, columns=COLUMNS)
+
+
+def failures() -> Response:
+    """Failures by fingerprint, with one traceback each."""
+    backend, stats = behind(), census().value
+    seen = backend.failures.get()
+    examples = {one.fingerprint: _traceback(one.example) for one in seen.value[:SHOWN_LINES]}
+    return answer(
+        "failures.html",
+        lambda: [one.to_json() for one in seen.value],
+        groups=seen.value[:SHOWN_LINES],
+        more=max(0, len(seen.value) - SHOWN_LINES),
+        examples=examples,
+        masking=backend.masking,
+        stats=stats,
+    )
+
+
+def _traceback(job_id: int) -> str | None:
+    attempts = behind().store.jobs.attempts(job_id)
+    error = attempts[-1].error if attempts else None
+    return None if error is None else error.traceback
+
+
+def jobs() -> Response:
+    """The jobs that the filters select, newest first."""
+    backend, stats = behind(), census().value
+    asked = query.read(request.args, now=stats.now)
+    before = query.identifier(request.args.get("before"))
+    admits = query.searched(asked.selection.search, backend.masking)
+    page = backend.browser.page(asked.selection, before=before, limit=SHOWN_LINES, admits=admits)
+    return answer(
+        "jobs.html",
+        lambda: {"jobs": [_line_json(one) for one in page.lines], "older": page.older, "looked_to": page.looked_to},
+        page=page,
+        asked=asked,
+        stats=stats,
+        states=[state.value for state in State],
+        before=before,
+        verbs=_verbs(asked),
+        masking=backend.masking,
+    )
+
+
+def _verbs(asked: query.Query) -> Iterator[str]:
+    """The changes that make sense for all jobs of a list."""
+    states = asked.selection.states
+    if not asked.given:
+        return
+    if not states or states & RETRYABLE - {State.FINISHED}:
+        yield "retry"
+    if not states or states & CANCELLABLE:
+        yield "cancel"
+
+
+def _line_json(line: Line) -> dict[str, Any]:
+    """A job of a list under the field names of `cronq ls --json`, without what only its page reads."""
+    args = behind().masking.args(line.task, line.args)
+    command = args.get("command") if line.task == COMMAND_TASK and isinstance(args, dict) else None
+    return {
+        "id": line.id,
+        "queue": line.queue,
+        "task": line.task,
+        "args": args if line.task != COMMAND_TASK else None,
+        "command": command,
+        "state": line.state,
+        "priority": line.priority,
+        "key": line.key,
+        "group": line.group,
+        "attempt": line.attempt,
+        "max_attempts": line.max_attempts,
+        "created_at": iso(line.created_at),
+        "available_at": iso(line.available_at),
+        "started_at": None if line.started_at is None else iso(line.started_at),
+        "finished_at": None if line.finished_at is None else iso(line.finished_at),
+        "outcome": line.outcome,
+        "error": line.error_class and {"class": line.error_class, "message": line.error_message},
+        "host": line.host,
+        "worker": line.worker,
+        "schedule": line.schedule,
+    }
+
+
+def job(job_id: int) -> Response:
+    """One job: why it stands as it does, its attempts, arguments and output."""
+    backend, stats = behind(), census().value
+    found = backend.store.jobs.get(job_id)
+    if found is None:
+        raise JobNotFound(f"There is no job {job_id}.")
+    record = JobRecord.read(backend.store, found)
+    record = record._replace(job=backend.masking.job(found))
+    sentence = explain(found, FactFinder(backend.config).of(backend.store, found, stats))
+
+    def as_json() -> dict[str, Any]:
+        return {**record.to_json(), "why": sentence}
+
+    return answer(
+        "job.html",
+        as_json,
+        record=record,
+        job=record.job,
+        why=sentence,
+        stats=stats,
+        verbs=_verbs_of(found),
+        live=_live(found) if found.state == State.RUNNING else None,
+        ended=found.state in ENDED,
+    )
+
+
+def _verbs_of(found: Job) -> Iterator[str]:
+    state = State(found.state) if found.state in list(State) else None
+    if state in RETRYABLE:
+        yield "retry"
+    if state in CANCELLABLE:
+        yield "cancel"
+    if state == State.RUNNING:
+        yield "kill"
+
+
+def _live(found: Job) -> tuple[str, str] | None:
+    tail = behind().store.live_output.read(found.id)
+    if tail is None:
+        return None
+    return tail.stdout.last.decode("utf-8", "replace"), tail.stderr.last.decode("utf-8", "replace")
+
+
+def queues() -> Response:
+    """All queues: jobs by state, the oldest due one, who listens."""
+    from cronq.render.status import summary
+
+    stats = census().value
+    return answer("queues.html", lambda: summary(stats), stats=stats, columns=COLUMNS)
+
+
+def workers() -> Response:
+    """All workers with what they run, and the last run of each host."""
+    from cronq.monitoring.worker_views import worker_views
+
+    backend, stats = behind(), census().value
+    seen = list(worker_views(backend.store, backend.config))
+    runs = backend.store.runs.all()
+    return answer(
+        "workers.html", lambda: [one.to_json() for one in seen], workers=seen, runs=runs, stats=stats
+    )  # fmt: skip
+
+
+def schedules() -> Response:
+    """All schedules: last and next time, what was missed."""
+    from cronq.monitoring.schedules import views
+
+    backend, stats = behind(), census().value
+    seen = views(backend.store)
+    missed = {one.name: one.missed for one in stats.schedules}
+    return answer("schedules.html", lambda: [one.to_json() for one in seen], views=seen, missed=missed, stats=stats)
+
+
+def audit() -> Response:
+    """Who did what, the newest first."""
+    backend, stats = behind(), census().value
+    before = query.identifier(request.args.get("before"))
+    found = backend.store.actions.latest(limit=_AUDITED, before=before)
+    return answer("audit.html", lambda: [one.to_json() for one in found], done=found, before=before, stats=stats)

@@ -1,0 +1,133 @@
+"""Read the filters of a list of jobs from an address or a form, and write them as a command."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING, NamedTuple
+
+from cronq.errors import InvalidInput
+from cronq.model.job import State
+from cronq.model.selection import Selection
+from cronq.times import parse_duration, parse_past
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from werkzeug.datastructures import MultiDict
+
+    from cronq.storage.browsing import Line
+    from cronq.web.masking import Masking
+
+FIELDS = ("state", "queue", "task", "group", "key", "error", "since", "until", "search", "older_than", "id")
+_MOST_IDS = 10_000
+_LONGEST = 400
+
+
+class Query(NamedTuple):
+    """Filters as they were typed, and the selection that they mean."""
+
+    given: Mapping[str, tuple[str, ...]]
+    selection: Selection
+
+    @property
+    def parameters(self) -> dict[str, list[str]]:
+        """The filters as parameters of an address."""
+        return {name: list(values) for name, values in self.given.items()}
+
+    def first(self, name: str) -> str:
+        """Return a filter's value as a form shows it."""
+        return ",".join(self.given.get(name, ()))
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there are filters besides those that a form always shows."""
+        return not self.given.keys() <= {"state", "queue", "task", "search"}
+
+    @property
+    def options(self) -> list[str]:
+        """The filters as options of the command line; ids stand for themselves."""
+        words = [word for name, values in self.given.items() if name != "id" for one in values for word in
+                 (f"--{name.replace('_', '-')}", one)]  # fmt: skip
+        return [*self.given.get("id", ()), *words]
+
+    def command(self, verb: str) -> str:
+        """The command that changes the selected jobs."""
+        return shlex.join(("cronq", verb, *self.options))
+
+
+def read(form: MultiDict[str, str], *, now: int) -> Query:
+    """Read the filters. Raises InvalidInput."""
+    given: dict[str, tuple[str, ...]] = {}
+    for name in FIELDS:
+        values = tuple(value.strip() for value in form.getlist(name) if value.strip())
+        if name in ("state", "id"):
+            values = tuple(part.strip() for value in values for part in value.split(",") if part.strip())
+        if any(len(value) > _LONGEST for value in values):
+            raise InvalidInput(f"{name}: longer than {_LONGEST} characters")
+        if values:
+            given[name] = values
+    selection = Selection(
+        states=_states(given.get("state", ())),
+        queues=given.get("queue", ()),
+        tasks=given.get("task", ()),
+        groups=given.get("group", ()),
+        keys=given.get("key", ()),
+        errors=given.get("error", ()),
+        ids=_ids(given.get("id", ())),
+        since=_past(given, "since", now),
+        until=_past(given, "until", now),
+        search=next(iter(given.get("search", ())), None),
+        older_than=_duration(given),
+    )
+    return Query(given, selection)
+
+
+def _states(names: tuple[str, ...]) -> frozenset[str]:
+    for name in names:
+        if name not in list(State):
+            raise InvalidInput(f"state: there is no state {name!r}; there are {', '.join(one.value for one in State)}")
+    return frozenset(names)
+
+
+def identifier(text: str | None) -> int | None:
+    """Read the id at which a page ends; None without one. Raises InvalidInput."""
+    return _ids((text,))[0] if text else None
+
+
+def _ids(texts: tuple[str, ...]) -> tuple[int, ...]:
+    if len(texts) > _MOST_IDS:
+        raise InvalidInput(f"id: more than {_MOST_IDS} ids")
+    for text in texts:
+        if not (text.isascii() and text.isdecimal() and len(text) < 19):  # noqa: PLR2004 - fits 64 bits
+            raise InvalidInput(f"id: {text!r} is not the id of a job (a whole number)")
+    return tuple(map(int, texts))
+
+
+def _past(given: Mapping[str, tuple[str, ...]], name: str, now: int) -> int | None:
+    return parse_past(given[name][0], now=now, what=name) if name in given else None
+
+
+def _duration(given: Mapping[str, tuple[str, ...]]) -> float | None:
+    return parse_duration(given["older_than"][0], what="older_than") if "older_than" in given else None
+
+
+def searched(text: str | None, masking: Masking) -> Callable[[Line], bool] | None:
+    """Make a check that a job has the text in what the viewer may see of it, so that masked values can't be guessed."""
+    if text is None:
+        return None
+    wanted = text.lower()
+
+    def fits(line: Line) -> bool:
+        plain = (line.task, line.queue, line.key, line.group, line.error_class, line.error_message)
+        if any(wanted in part.lower() for part in plain if part):
+            return True
+        if line.args_text is None:
+            return False
+        quoted = json.dumps(wanted)[1:-1]
+        if wanted not in line.args_text.lower() and quoted not in line.args_text.lower():
+            return True  # found in the rest of a long message
+        shown = f"{masking.short(line.task, line.args)} {json.dumps(masking.args(line.task, line.args))}"
+        return wanted in shown.lower() or quoted in shown.lower()
+
+    return fits

@@ -1,0 +1,132 @@
+"""Serve the pages with waitress, on an address of this host or a Unix socket."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from waitress.server import create_server
+
+from cronq.errors import ConfigError
+from cronq.system import audit
+from cronq.web.access import BasicAccess, HeaderAccess, TokenAccess
+from cronq.web.application import application
+from cronq.web.backend import Backend
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from cronq.config.loader import Config
+    from cronq.web.access import Access
+    from cronq.web.settings import WebSettings
+
+    Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+_THREADS = 6
+_CONNECTIONS = 1000
+_SLOW = 15
+"""Seconds after which a connection that says nothing is closed."""
+
+_LONGEST_HEADER = 16_384
+_LONGEST_BODY = 1 << 20
+
+
+def access_of(settings: WebSettings) -> Access:
+    """Make the access control that the configuration asks for."""
+    if settings.auth == "basic":
+        return BasicAccess(settings)
+    if settings.auth == "header":
+        return HeaderAccess(settings)
+    return TokenAccess(audit.who().partition("@")[0])
+
+
+class Server:
+    """Listens from its construction on; `run` answers until it is interrupted."""
+
+    def __init__(self, config: Config, settings: WebSettings) -> None:
+        self._settings = settings
+        self.access = access_of(settings)
+        app = application(Backend(config, settings), self.access, hosts=settings.hosts)
+        self._server = create_server(under(app, settings.prefix), **self._options())
+        if settings.socket:
+            Path(settings.socket).chmod(0o660)
+
+    def _options(self) -> dict[str, Any]:
+        options: dict[str, Any] = {
+            "threads": _THREADS,
+            "connection_limit": _CONNECTIONS,
+            "channel_timeout": _SLOW,
+            "cleanup_interval": 5,
+            "max_request_header_size": _LONGEST_HEADER,
+            "max_request_body_size": _LONGEST_BODY,
+            "asyncore_use_poll": True,
+            "ident": None,
+            "clear_untrusted_proxy_headers": True,
+        }
+        return options | {"sockets": [self._listen()]}
+
+    def _listen(self) -> socket.socket:
+        """Open the listening socket. Raises ConfigError with the way out."""
+        try:
+            if self._settings.socket:
+                return _unix_socket(self._settings.socket)
+            return socket.create_server(self._settings.address, family=self._family(), reuse_port=False)
+        except OSError as error:
+            raise ConfigError(
+                f"web.bind: {self._settings.bind}: {error.strerror}: --bind gives another address"
+            ) from None
+
+    def _family(self) -> socket.AddressFamily:
+        return socket.AF_INET6 if ":" in self._settings.address[0] else socket.AF_INET
+
+    @property
+    def url(self) -> str:
+        """The address of the first page, with the token where it is needed."""
+        token = f"?token={self.access.token}" if isinstance(self.access, TokenAccess) else ""
+        if self._settings.socket:
+            return f"unix:{self._settings.socket} {self._settings.prefix}/{token}"
+        host = self._settings.address[0]
+        shown = f"[{host}]" if ":" in host else host
+        return f"http://{shown}:{self._server.effective_port}{self._settings.prefix}/{token}"
+
+    def run(self) -> None:
+        """Answer requests until a signal."""
+        self._server.run()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.close()
+        if self._settings.socket:
+            Path(self._settings.socket).unlink(missing_ok=True)
+
+
+def _unix_socket(path: str) -> socket.socket:
+    """Listen on a Unix socket; one that a dead server left is replaced."""
+    place = Path(path)
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            place.unlink(missing_ok=True)
+        except OSError:
+            pass
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(path)
+    listening.listen(128)
+    return listening
+
+
+def under(app: Application, prefix: str) -> Application:
+    """Serve the application below a prefix of the path."""
+    if not prefix:
+        return app
+
+    def mounted(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if path == prefix or path.startswith(f"{prefix}/"):
+            environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + prefix
+            environ["PATH_INFO"] = path.removeprefix(prefix) or "/"
+        return app(environ, start_response)
+
+    return mounted

@@ -1,0 +1,69 @@
+"""The web application over a queue in a SQLite file, without a network between."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from cronq.config.loader import Config, from_database
+from cronq.model.job import NewJob
+from cronq.storage.migrations import upgrade
+from cronq.store import Store
+from cronq.times import Clock
+from cronq.web.access import Access, HostAccess
+from cronq.web.application import application
+from cronq.web.backend import Backend
+from cronq.web.settings import WebSettings
+
+Site = Callable[..., FlaskClient]
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with cronq's tables, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "queue.db"
+    upgrade(from_database(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture
+def config(tmp_path: Path, template: Path) -> Config:
+    """The config of an empty queue."""
+    shutil.copy(template, tmp_path / template.name)
+    return from_database(f"sqlite:///{tmp_path}/queue.db").with_values("the test", synchronous="normal")
+
+
+@pytest.fixture
+def store(config: Config) -> Iterator[Store]:
+    """A store on the queue."""
+    with Store(config, Clock()) as opened:
+        yield opened
+
+
+def make(config: Config, access: Access | None = None, **settings: object) -> Flask:
+    """The application; by default everybody is ann and may act."""
+    chosen = WebSettings(**settings)  # type: ignore[arg-type]
+    access = access or HostAccess(lambda _environ: ("ann", "act"))
+    app = application(Backend(config, chosen), access, hosts=chosen.hosts)
+    app.testing = True
+    return app
+
+
+@pytest.fixture
+def site(config: Config) -> Site:
+    """Makes a browser without JavaScript, on the queue's pages."""
+
+    def client(access: Access | None = None, **settings: object) -> FlaskClient:
+        return make(config, access, **settings).test_client()
+
+    return client
+
+
+def enqueued(store: Store, *jobs: NewJob) -> list[int]:
+    """The ids of new jobs."""
+    return [one.id for one in store.enqueue(jobs)]

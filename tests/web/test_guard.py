@@ -1,0 +1,229 @@
+"""What protects the pages: each test fails without its check."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.security import generate_password_hash
+
+from cronq.config.loader import Config, from_database
+from cronq.errors import ConfigError
+from cronq.model.job import NewJob
+from cronq.store import Store
+from cronq.web.access import BasicAccess, HeaderAccess, TokenAccess
+from cronq.web.pages import NAVIGATION
+from cronq.web.settings import WebSettings, web_settings
+from tests.web.conftest import Site, enqueued, make
+
+PATHS = ("/", "/failures", "/jobs", "/queues", "/workers", "/schedules", "/audit")
+
+
+def test_there_is_a_page_for_each_entry_of_the_menu() -> None:
+    assert len(PATHS) == len(NAVIGATION)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_foreign_host_name_is_refused(site: Site, path: str) -> None:
+    browser = site(hosts=("ops.example.org",))
+    assert browser.get(path, headers={"Host": "evil.example"}).status_code == 421
+    assert browser.get(path, headers={"Host": "localhost.evil.example:11180"}).status_code == 421
+    for name in ("localhost:11180", "127.0.0.1", "[::1]:80", "ops.example.org", "OPS.example.org:443"):
+        assert browser.get(path, headers={"Host": name}).status_code == 200
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/jobs/1", "/static/cronq.css", "/nowhere"])
+def test_no_other_site_can_frame_a_page_or_have_it_run_a_script(site: Site, path: str) -> None:
+    with site().get(path) as answer:
+        headers = answer.headers
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_nothing_in_a_page_is_inline(site: Site, store: Store, path: str) -> None:
+    enqueued(store, NewJob("add"))
+    text = site().get(path).text
+    assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon[a-z]+=", text)
+
+
+def test_without_the_token_nothing_is_shown(site: Site) -> None:
+    access = TokenAccess("ann", "right")
+    browser = site(access)
+    for path in PATHS:
+        assert browser.get(path).status_code == 403
+    assert browser.get("/?token=wrong").status_code == 403
+    assert browser.get("/").status_code == 403
+    answer = browser.get("/jobs?token=right")
+    assert answer.status_code == 302
+    assert "token" not in answer.location
+    cookie = answer.headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Strict" in cookie
+    assert browser.get("/").status_code == 200
+    assert site(access).get("/", headers={"Authorization": "Bearer right"}).status_code == 200
+    assert site(access).get("/", headers={"Authorization": "Bearer wrong"}).status_code == 403
+
+
+def test_a_cookie_that_the_server_did_not_sign_counts_for_nothing(site: Site) -> None:
+    access = TokenAccess("ann", "right")
+    signed = site(TokenAccess("ann", "right")).get("/?token=right").headers["Set-Cookie"]
+    name, _, value = signed.partition(";")[0].partition("=")
+    browser = site(access)
+    browser.set_cookie(name, value)
+    assert browser.get("/").status_code == 403
+
+
+def test_passwords_are_asked_for_and_checked(site: Site) -> None:
+    settings = WebSettings(auth="basic", users={"ann": generate_password_hash("pass", "scrypt:1024:8:1")}, act=("ann",))
+    browser = site(BasicAccess(settings))
+    refused = browser.get("/")
+    assert refused.status_code == 401
+    assert refused.headers["WWW-Authenticate"].startswith("Basic")
+    for wrong in (("ann", "wrong"), ("eve", "pass"), ("ann", "")):
+        assert browser.get("/", auth=wrong).status_code == 401
+    assert browser.get("/", auth=("ann", "pass")).status_code == 200
+    assert browser.get("/", auth=("ann", "wrong")).status_code == 401  # also once the right one is remembered
+
+
+def test_a_header_counts_only_from_a_trusted_proxy(site: Site) -> None:
+    browser = site(HeaderAccess(WebSettings(auth="header", proxies=("10.0.0.0/8",))))
+    named = {"X-Remote-User": "ann"}
+    assert browser.get("/", headers=named, environ_base={"REMOTE_ADDR": "10.1.2.3"}).status_code == 200
+    assert browser.get("/", headers=named, environ_base={"REMOTE_ADDR": "192.0.2.1"}).status_code == 403
+    assert browser.get("/", headers=named, environ_base={"REMOTE_ADDR": ""}).status_code == 403
+    assert browser.get("/", environ_base={"REMOTE_ADDR": "10.1.2.3"}).status_code == 403
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0:11180", "[::]:11180", "192.0.2.1:80", "ops.example.org:80"])
+def test_other_hosts_are_not_let_in_without_a_password(config: Config, bind: str) -> None:
+    with pytest.raises(ConfigError, match="without a password"):
+        web_settings(config, bind=bind)
+    for local in ("127.0.0.1:1", "[::1]:1", "localhost:1", "unix:/tmp/x"):
+        assert web_settings(config, bind=local).is_local
+
+
+@pytest.mark.parametrize("how", ["basic", "header"])
+def test_a_sign_in_without_users_or_proxies_is_refused(config: Config, how: str) -> None:
+    with pytest.raises(ConfigError):
+        web_settings(config.with_values(web={"auth": how}), bind="0.0.0.0:80")
+
+
+SCRIPT = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+
+
+def filled(store: Store) -> list[int]:
+    """Jobs with a script in every field that comes from outside, in several states."""
+    jobs = [
+        NewJob(SCRIPT, f'{{"{SCRIPT.replace(chr(34), "")}": "{SCRIPT.replace(chr(34), "")}"}}', SCRIPT[:90], key=SCRIPT,
+               group=SCRIPT, event=SCRIPT),
+        NewJob("command", '{"command": "echo ' + SCRIPT.replace('"', "") + '"}', "mail"),
+    ]  # fmt: skip
+    ids = enqueued(store, *jobs)
+    database, names = store.tables.open(), store.tables.sql.names
+    database.execute(
+        f"UPDATE {names.jobs} SET error_class = ?, error_message = ?, stdout = ?, stderr = ?, worker = ?,"
+        " host = ?, warnings = ?, result = ?, notes = ?, state = 'failed', finished_at = created_at, outcome = 'error'"
+        " WHERE id = ?",
+        (SCRIPT, SCRIPT, SCRIPT, SCRIPT, SCRIPT, SCRIPT, '["<script>w</script>"]', '"<script>r</script>"',
+         '{"<script>n</script>": 1}', ids[0]),
+    )  # fmt: skip
+    database.execute(
+        f"INSERT INTO {names.attempts} (job_id, number, outcome, error_class, error_message, traceback,"
+        " stdout, stderr, host) VALUES (?, 1, 'error', ?, ?, ?, ?, ?, ?)",
+        (ids[0], SCRIPT, SCRIPT, SCRIPT, SCRIPT, SCRIPT, SCRIPT),
+    )
+    store.admin.pause(SCRIPT[:90])
+    return ids
+
+
+def test_scripts_in_what_comes_from_a_job_are_text(site: Site, store: Store) -> None:
+    ids = filled(store)
+    browser = site()
+    shown = 0
+    for path in (
+        *PATHS,
+        *(f"/jobs/{one}" for one in ids),
+        "/jobs?queue=%3Cscript%3E",
+        "/jobs?search=%22%3E%3Cscript%3E",
+    ):
+        text = browser.get(path).text
+        assert "<img" not in text, path
+        assert not re.search(r"<script(?! src=\"/static/)", text), path
+        shown += text.count("&lt;script&gt;")
+    assert shown > 20
+
+
+def test_control_characters_are_shown_as_escapes(site: Site, store: Store) -> None:
+    (job,) = enqueued(store, NewJob("add", '{"text": "a\\u202eb\\u001b[31m"}'))
+    text = site().get(f"/jobs/{job}").text
+    assert "\u202e" not in text
+    assert "\x1b" not in text
+    assert "\\u202e" in text
+
+
+SECRETS = (
+    NewJob(
+        "send", '{"to": "ann", "api": {"Auth-Token": "tok-1"}, "password": "pass-2", "url": "ftp://u:pass-3@host/"}'
+    ),
+    NewJob("command", '{"command": ["curl", "--password", "pass-4", "--token=tok-5", "SECRET_KEY=sec-6", "x"]}'),
+    NewJob("command", '{"command": "curl --password pass-7 --user bob"}'),
+)
+
+
+def test_secrets_are_masked_in_pages_and_in_json(site: Site, store: Store) -> None:
+    ids = enqueued(store, *SECRETS)
+    browser = site()
+    for path in ("/jobs", *(f"/jobs/{one}" for one in ids)):
+        for accept in ("text/html", "application/json"):
+            text = browser.get(path, headers={"Accept": accept}).text
+            assert not re.search(r"(pass|tok|sec)-\d", text), (path, accept)
+    assert "ann" in browser.get(f"/jobs/{ids[0]}").text
+    assert "bob" in browser.get(f"/jobs/{ids[2]}").text
+
+
+def test_a_search_does_not_find_what_is_masked(site: Site, store: Store) -> None:
+    enqueued(store, *SECRETS)
+    browser = site()
+    assert len(found(browser, "ann")) == 1
+    assert len(found(browser, "curl")) == 2
+    for secret in ("tok-1", "pass-2", "pass-3", "pass-4", "tok-5", "sec-6", "pass-7"):
+        assert found(browser, secret) == []
+
+
+def found(browser: FlaskClient, text: str) -> list[object]:
+    """The jobs that a search finds."""
+    answer = browser.get("/jobs", query_string={"search": text}, headers={"Accept": "application/json"})
+    jobs: list[object] = answer.get_json()["jobs"]
+    return jobs
+
+
+def test_no_arguments_are_shown_where_nothing_is_to_be_shown(site: Site, store: Store) -> None:
+    ids = enqueued(store, NewJob("add", '{"a": "seen-1"}'), NewJob("command", '{"command": "echo seen-2"}'))
+    browser = site(show="nothing")
+    for path in ("/jobs", "/", *(f"/jobs/{one}" for one in ids)):
+        for accept in ("text/html", "application/json"):
+            assert "seen-" not in browser.get(path, headers={"Accept": accept}).text
+    assert found(browser, "seen-1") == []
+
+
+def test_the_database_password_never_appears() -> None:
+    browser = make(from_database("mysql+pymysql://ann:pass-8@127.0.0.1:1/jobs")).test_client()
+    for path in ("/", "/jobs"):
+        answer = browser.get(path)
+        assert answer.status_code == 503
+        assert "pass-8" not in answer.text
+
+
+def test_a_long_address_and_hostile_filters_are_refused(site: Site) -> None:
+    browser = site()
+    assert browser.get("/" + "a" * 100_000).status_code == 404
+    assert browser.get("/jobs?queue=" + "a" * 100_000).status_code == 422
+    for filters in ("state=x", "id=1;2", "since=never", "before=-1", "before=x", "older_than=x", "id=" + "9" * 30):
+        assert browser.get(f"/jobs?{filters}").status_code == 422
+    assert browser.get("/jobs/" + "9" * 30).status_code == 404
