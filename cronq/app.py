@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
-import time
-import traceback
-from contextvars import ContextVar
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
-from cronq.client import after, job_options
+from cronq.client import after, app_module, job_options
 from cronq.client.enqueueing import Enqueuer
 from cronq.client.task_handles import ClassTask, FunctionTask, Later
-from cronq.config.loader import SCRATCH, from_database, load, others_write, why_untrusted
+from cronq.client.waiting import looks, reason
+from cronq.config.loader import SCRATCH, from_database, load
 from cronq.errors import ConfigError, JobFailed, JobNotFound, TryLater, UsageError
 from cronq.model.job import ENDED, NewJob, State
 from cronq.system.log import log
@@ -25,7 +20,7 @@ from cronq.tasks.serialisation import load_value
 from cronq.times import parse_duration, parse_when
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
     from typing import Protocol
 
@@ -54,13 +49,6 @@ R = TypeVar("R")
 Hook = TypeVar("Hook", bound="Callable[..., object]")
 Handle = TypeVar("Handle", bound="FunctionTask[..., Any] | ClassTask[..., Any]")
 
-_given: ContextVar[Config | None] = ContextVar("given", default=None)
-"""The config of the command that imports the app: `from_config` in the app uses it."""
-
-FIRST_PAUSE = 0.005
-LONGEST_PAUSE = 0.25
-"""Seconds between two looks at a job that is waited for; they grow from the first to the longest."""
-
 
 class Cronq:
     """A queue: `Cronq("sqlite:///jobs.db")`, or `Cronq.from_config()`.
@@ -79,7 +67,7 @@ class Cronq:
 
         In an app that a command loads, the command's configuration is used. Raises ConfigError.
         """
-        return cls((file is None and _given.get()) or load(file=file))
+        return cls((file is None and app_module.given.get()) or load(file=file))
 
     def __repr__(self) -> str:
         return f"Cronq({self.config.safe_database()!r})"
@@ -189,6 +177,21 @@ class Cronq:
         """Call this, without arguments, in each child process before its first job: to open connections, say."""
         return self._hook("on_child_start", hook)
 
+    def around_job(self, hook: Hook) -> Hook:
+        """Run each attempt inside the context manager that this returns for the running job.
+
+        A generator function counts as one with `contextmanager`. It is entered before `before_job`, and left
+        with the error of the attempt, also Skip, Snooze and the time limit. What it raises then fails the attempt.
+        """
+        return self._around("around_job", hook)
+
+    def around_child(self, hook: Hook) -> Hook:
+        """Enter the context manager that this returns in each child process before its first job.
+
+        An asynchronous one is entered on the child's event loop before its first coroutine. Left at the child's end.
+        """
+        return self._around("around_child", hook)
+
     def on_notify(self, hook: Hook) -> Hook:
         """Call this with a notice: a job failed for good or keeps failing, or a queue is healthy again."""
         return self._hook("on_notify", hook)
@@ -278,7 +281,7 @@ class Cronq:
         job = self.ended(job_id, timeout=timeout)
         if job.state == State.FINISHED:
             return load_value(json.dumps(job.result))
-        raise JobFailed(f"job {job.id} is {job.state}{_reason(job)}", job)
+        raise JobFailed(f"job {job.id} is {job.state}{reason(job)}", job)
 
     def ended(self, job_id: int, *, timeout: str | float | timedelta | None = None) -> Job:
         """Wait until the job has finished, failed or been cancelled, and return it.
@@ -343,7 +346,7 @@ class Cronq:
 
     def _declare(self, target: Any, name: str | None, options: Mapping[str, Any]) -> Any:
         found = callables.of(target)
-        full_name = name or default_name(target)
+        full_name = name or callables.default_name(target)
         declared = job_options.declared(options, where=f"task {full_name}")
         task = self.registry.add(Task(full_name, found, declared))
         self._enqueuer.forget()
@@ -353,6 +356,10 @@ class Cronq:
 
     def _hook(self, moment: str, hook: Hook) -> Hook:
         self.registry.hooks[moment].append(hook)
+        return hook
+
+    def _around(self, moment: str, hook: Hook) -> Hook:
+        self._hook(moment, callables.as_manager(hook))
         return hook
 
     def _for_event(self, task: Task, event: str, fields: Mapping[str, Any]) -> NewJob:
@@ -368,80 +375,8 @@ def load_app(config: Config) -> Cronq:
     """
     if config.app is None:
         return Cronq(config)
-    module_name, _, attribute = config.app.partition(":")
-    place = _place_of_modules(config)
-    if place not in ("", *sys.path[:1]):
-        sys.path.insert(0, place)
-    found = _import(module_name, config, place)
-    for part in attribute.split("."):
-        found = getattr(found, part, None)
+    found = app_module.load(config.app, config)
     if not isinstance(found, Cronq):
-        problem = "is not a Cronq object" if found is not None else f"there is no {attribute} in {module_name}"
-        raise ConfigError(f"app = {config.app!r}: {problem}")
+        raise ConfigError(f"app = {config.app!r}: is not a Cronq object")
     found.configure(config)
     return found
-
-
-def _place_of_modules(config: Config) -> str:
-    """Return the directory in which modules are looked for first; empty if it is the current one and untrusted."""
-    if config.file is None:
-        here = Path.cwd()
-        return "" if why_untrusted(str(here), here.stat()) else str(here)
-    place = Path(config.file).parent
-    if others_write(place.stat()):
-        problem = f"others can write to {place}, where the modules of the app are looked for"
-        raise ConfigError(f"{config.file}: app = {config.app!r}: {problem}: move both to a directory of your own")
-    return str(place)
-
-
-def _import(module_name: str, config: Config, place: str) -> Any:
-    token = _given.set(config)
-    try:
-        return importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:
-        reason = f"importing {module_name} failed{_line_of(error, place)}: {type(error).__name__}: {error}"
-        hint = "" if place else f" (not looked for in {Path.cwd()}, because other users can put modules there)"
-        raise ConfigError(f"app = {config.app!r}: {reason}{hint}") from error
-    finally:
-        _given.reset(token)
-
-
-def _line_of(error: BaseException, place: str) -> str:
-    """Return the line at which the import failed, in the app's own files if possible; empty if none was run."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f" at {error.filename}:{error.lineno}"
-    importing = ("<frozen importlib", importlib.__file__, __file__)
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(importing)]
-    own = [frame for frame in frames if place and frame.filename.startswith(f"{place}/")]
-    return next((f" at {frame.filename}:{frame.lineno}" for frame in reversed(own or frames)), "")
-
-
-def default_name(target: Any) -> str:
-    """Return `module.function`; for a module run as a script, the name by which it is imported."""
-    module = target.__module__
-    if module == "__main__":
-        main = sys.modules["__main__"]
-        spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
-        module = spec.name if spec else Path(file).stem if file else module
-    return f"{module}.{target.__name__}"
-
-
-def looks(timeout: str | float | timedelta | None) -> Iterator[None]:
-    """Yield for each look at a job, with growing pauses in between, until the timeout."""
-    limit = None if timeout is None else parse_duration(timeout, what="timeout")
-    deadline = float("inf") if limit is None else time.monotonic() + limit
-    pause = FIRST_PAUSE
-    while True:
-        yield
-        left = deadline - time.monotonic()
-        if left <= 0:
-            return
-        time.sleep(min(pause, left))
-        pause = min(pause * 1.5, LONGEST_PAUSE)
-
-
-def _reason(job: Job) -> str:
-    if job.error is None:
-        return ""
-    said = job.error.message if job.state == State.CANCELLED else f"{job.error.kind}: {job.error.message}"
-    return f": {said}"

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -195,7 +196,13 @@ def _elsewhere(queue: Cronq, clock: Clock | None, work_off: Callable[[], object]
 
 
 def _work_off(queue: Cronq) -> Iterator[Job]:
-    store, executor = queue.store, Executor(queue.registry, queue.config, queue.clock)
+    executor = Executor(queue.registry, queue.config, queue.clock)
+    with executor.life:
+        yield from _worked_off(queue, executor)
+
+
+def _worked_off(queue: Cronq, executor: Executor) -> Iterator[Job]:
+    store = queue.store
     while True:
         now = queue.clock.now()
         store.leases.promote(now)
@@ -203,7 +210,7 @@ def _work_off(queue: Cronq) -> Iterator[Job]:
         claimed = store.claim(Filter(), lease, limit=1)
         if not claimed:
             return
-        outcome = executor.execute(claimed[0])
+        outcome = copy_context().run(executor.execute, claimed[0])
         policies = Policies(queue.config, queue.registry)
         store.settle([settlement(claimed[0], outcome._replace(pid=os.getpid()), policies, float, worker=_WORKER)])
         job = store.jobs.get(claimed[0].id)

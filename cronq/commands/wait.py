@@ -87,7 +87,7 @@ def _one(queue: Cronq, job_id: int, seconds: float | None, *, quiet: bool) -> in
 
 def _follow(queue: Cronq, job_id: int, seconds: float | None, line: StatusLine) -> None:
     """Show on the terminal how far the job is until it has ended, or the time is over."""
-    from cronq.app import looks
+    from cronq.client.waiting import looks
 
     for _ in looks(seconds):
         job = queue.get(job_id)
@@ -98,7 +98,7 @@ def _follow(queue: Cronq, job_id: int, seconds: float | None, line: StatusLine) 
 
 
 def _several(call: Invocation, queue: Cronq, ids: Sequence[int], seconds: float | None, *, as_json: bool) -> int:
-    from cronq.app import looks
+    from cronq.client.waiting import looks
     from cronq.render.text import complain, document, write
 
     left = _present(queue, ids)

@@ -124,6 +124,7 @@ class Child:
         """Run jobs until the runner closes the permits; never returns."""
         signal.signal(signal.SIGTERM, self._time_is_up)
         handlers = {int(number): signal.getsignal(number) for number in _OWN_SIGNALS}
+        self._executor.life.settled_in = self._state.adopt_threads
         self._state.begin(handlers, {CHILD_VARIABLE: self._journal.file.value}, self._tools.at_start)
         try:
             while True:
@@ -295,11 +296,14 @@ class Child:
         if self._deadline is None:
             return
         if self._journal.order == self._running:
-            self._deadline = None
-            raise Terminated
-        if time.monotonic_ns() >= self._deadline:
-            self._deadline = None
-            raise TimeLimitExceeded(f"ran past its time limit of {self._limit:g} s")
+            self._interrupt(Terminated())
+        elif time.monotonic_ns() >= self._deadline:
+            self._interrupt(TimeLimitExceeded(f"ran past its time limit of {self._limit:g} s"))
+
+    def _interrupt(self, reason: BaseException) -> None:
+        self._deadline = None
+        if not self._executor.interrupt(reason):
+            raise reason
 
 
 def _children_left() -> str:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 import resource
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from cronq.config.command_permission import require_commands
 from cronq.errors import ConfigError, Fail, InvalidInput, UnknownTask
 from cronq.execution.bounds import fault_of
+from cronq.execution.child_life import ChildLife
 from cronq.execution.job_context import RunningJob, current_job
+from cronq.execution.managers import Managers
 from cronq.execution.progress_record import VARIABLE
 from cronq.execution.shell_command import run_command
 from cronq.execution.verdict import failed_for_good, message_of, verdict_of
@@ -26,7 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cronq.config.loader import Config
+    from cronq.execution.event_loop import EventLoop
     from cronq.execution.journal import Journal
+    from cronq.execution.managers import Leave
     from cronq.model.claimed_job import Claimed
     from cronq.tasks.registry import Registry, Task
     from cronq.times import Clock
@@ -49,12 +54,44 @@ class Executor:
         self._policies = Policies(config, registry)
         self._clock = clock
         self._hooks = registry.hooks
-        self._hooked = any(self._hooks.values())
+        self._hooked = any(self._hooks[name] for name in ("job_metadata", "before_job", "after_job"))
+        self._around = self._hooks["around_job"]
+        self._loop: EventLoop | None = None
+        self._life = ChildLife(registry.hooks["around_child"], self._enter)
         self._memory = _Memory()
 
     def now(self) -> int:
         """Return the instant by the clock of all outcomes."""
         return self._clock.now()
+
+    # The process
+
+    @property
+    def life(self) -> ChildLife:
+        """The managers of `around_child`."""
+        return self._life
+
+    def finish(self, coroutine: Any) -> Any:
+        """Run a coroutine on this process's event loop; returns its result."""
+        return self._opened().run(coroutine)
+
+    def _enter(self, manager: Any) -> Leave:
+        return self._opened().enter(manager)
+
+    def _opened(self) -> EventLoop:
+        if self._loop is None:
+            from cronq.execution.event_loop import EventLoop  # here, not above: most jobs have no coroutines
+
+            self._loop = self._life.loop = EventLoop()
+        if self._life.waiting:
+            self._life.enter_waiting()
+        return self._loop
+
+    def interrupt(self, reason: BaseException) -> bool:
+        """Cancel the coroutine that runs; returns False where the signal handler must raise the reason itself."""
+        return self._loop is not None and self._loop.interrupt(reason)
+
+    # Jobs
 
     def execute(self, job: Claimed) -> Outcome:
         """Run the job's task, hooks included. Returns its outcome; raises nothing."""
@@ -76,16 +113,40 @@ class Executor:
 
     def _attempt(self, job: Claimed, running: RunningJob, started: int) -> Outcome:
         try:
-            if job.retry:
-                _require_readable(job.retry)
-            if job.task == COMMAND_TASK:
-                return self._command(job, running, started)
-            task = self._resolved(job.task)
-            if isinstance(task, Failure):
-                return Outcome("snoozed", started, started, "unknown", error=task)
-            return self._call(task, job, running, started)
+            outcome = self._within(job, running, started) if self._around else self._work(job, running, started)
+            if self._loop is not None:
+                self._loop.end_job()
         except BaseException as error:
             return self._failed(error, running, started)
+        return outcome
+
+    def _within(self, job: Claimed, running: RunningJob, started: int) -> Outcome:
+        """Run the job inside the managers of `around_job`, which are left however it ends."""
+        managers, error = Managers(self._enter), None
+        try:
+            for hook in self._around:
+                managers.enter(hook(running))
+            outcome = self._work(job, running, started)
+            error = _error_of(outcome)
+        except BaseException as raised:
+            error, outcome = raised, self._failed(raised, running, started)
+        failed = managers.leave(error)
+        if failed is None:
+            return outcome
+        if error is None:
+            return self._failed(failed, running, started)
+        said = f"around_job: {type(failed).__name__}: {message_of(failed)}"
+        return outcome._replace(warnings=(*outcome.warnings, said))
+
+    def _work(self, job: Claimed, running: RunningJob, started: int) -> Outcome:
+        if job.retry:
+            _require_readable(job.retry)
+        if job.task == COMMAND_TASK:
+            return self._command(job, running, started)
+        task = self._resolved(job.task)
+        if isinstance(task, Failure):
+            return Outcome("snoozed", started, started, "unknown", error=task)
+        return self._call(task, job, running, started)
 
     def _resolved(self, name: str) -> Task | Failure:
         """Return the task, or the failure for an unknown one; a NameError in the task's code is an error."""
@@ -99,6 +160,8 @@ class Executor:
         if self._hooked:
             self._before(running)
         result = task.call(arguments, warn=running.warn)
+        if type(result) is CoroutineType:
+            result = self.finish(result)
         if self._hooked:
             self._after(running, result)
         kept, fault = self._result(result)
@@ -197,6 +260,11 @@ def is_command(value: object) -> bool:
     return isinstance(value, str) or (
         isinstance(value, list) and bool(value) and all(isinstance(word, str) for word in value)
     )
+
+
+def _error_of(outcome: Outcome) -> BaseException | None:
+    """Return the error that ended a command, or an attempt whose result can't be stored."""
+    return None if outcome.kind in {"success", "warning"} or outcome.error is None else Fail(outcome.error.message)
 
 
 def _arguments(job: Claimed) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from contextvars import copy_context
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
@@ -66,8 +67,8 @@ class Foreground:
         journal.begin(job, time.monotonic_ns())
         os.environ[CHILD_VARIABLE] = journal.file.value
         executor = Executor(self._registry, self._config, self._store.clock, journal=journal)
-        with PrintedCopy() as printed:
-            outcome = executor.execute(job)
+        with PrintedCopy() as printed, executor.life:
+            outcome = copy_context().run(executor.execute, job)
         outcome = printed.added_to(outcome)
         settled = settlement(job, outcome, self._policies, random.random, worker=worker)
         stored: Settlement | None = settled

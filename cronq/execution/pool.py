@@ -125,7 +125,7 @@ class Pool:
             executor,
             setting.policies,
             self._state,
-            setting.registry.hooks["on_child_start"],
+            [*setting.registry.hooks["on_child_start"], *executor.life.at_start],
             setting.config.grace,
         )
         child_side.Child(pipes, tools).serve()

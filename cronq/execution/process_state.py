@@ -124,14 +124,18 @@ class ProcessState:
         self._environ = os.environ
         self._timeout = _socket_timeout()
         self._loop = _event_loop()
-        self._threads = _thread._count()
         self._usual: Sequence[Thread] = ()
+        self.adopt_threads()
+        self._pools_closed = False
+        self._touched = False
+
+    def adopt_threads(self) -> None:
+        """Take the threads that run now as the child's own, which last from job to job."""
+        self._threads = _thread._count()
         if self._threads:
             from cronq.execution import threads
 
             self._usual = threads.running()
-        self._pools_closed = False
-        self._touched = False
 
     def may_differ(self) -> bool:
         """Tell whether anything may have changed; costs next to nothing."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from contextlib import closing
+import sys
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from pathlib import Path
 from types import CoroutineType, FunctionType, ModuleType
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from cronq.errors import ConfigError, TimeLimitExceeded, UnknownTask
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     Function = Callable[..., object]
     Warn = Callable[[str], object]
@@ -60,49 +61,62 @@ class Target(NamedTuple):
         return self._line.rpartition(":")[0]
 
     def run(self, args: Sequence[object], kwargs: dict[str, object], warn: Warn) -> object:
-        """Call it, also an `async def`; `warn` is called with an error in `after`."""
+        """Call it; returns a coroutine, which does what is left, where it is an `async def` or has such a step.
+
+        `warn` is called with an error in `after`.
+        """
         if self.owner is None:
-            result = self.function(*args, **kwargs)
-            return _awaited(result) if type(result) is CoroutineType else result
-        with closing(_Loop()) as loop:
-            return self._run_on(self.owner(), loop, (args, kwargs), warn)
+            return self.function(*args, **kwargs)
+        instance = self.owner()
+        if not self.has_steps:
+            return self.function(instance, *args, **kwargs)
+        go_on = partial(_perform, instance, partial(self.function, instance, *args, **kwargs), warn)
+        before = _step(instance, "before")
+        return _prepared(before, go_on) if type(before) is CoroutineType else go_on()
 
-    def _run_on(
-        self, instance: object, loop: _Loop, arguments: tuple[Sequence[object], dict[str, object]], warn: Warn
-    ) -> object:
-        args, kwargs = arguments
-        if self.has_steps:
-            loop.finish(_step(instance, "before"))
-        result = loop.finish(self.function(instance, *args, **kwargs))
-        if self.has_steps:
-            _run_after(instance, loop, warn)
+
+def _perform(instance: object, perform: Callable[[], object], warn: Warn) -> object:
+    finish = partial(_finish, instance, warn)
+    result = perform()
+    return _performed(result, finish) if type(result) is CoroutineType else finish(result)
+
+
+def _finish(instance: object, warn: Warn, result: object) -> object:
+    try:
+        after = _step(instance, "after")
+    except _AFTER as error:
+        warn(_said(error))
         return result
+    return _finished(after, warn, result) if type(after) is CoroutineType else result
 
 
-class _Loop:
-    """One event loop for all async steps of an attempt, made at the first one."""
-
-    def __init__(self) -> None:
-        self._runner: asyncio.Runner | None = None
-
-    def finish(self, result: object) -> object:
-        if type(result) is not CoroutineType:
-            return result
-        if self._runner is None:
-            from asyncio import Runner
-
-            self._runner = Runner()
-        return self._runner.run(result)
-
-    def close(self) -> None:
-        if self._runner is not None:
-            self._runner.close()
+async def _prepared(before: Awaitable[object], go_on: Callable[[], object]) -> object:
+    await before
+    return await _settled(go_on())
 
 
-def _awaited(coroutine: CoroutineType[object, object, object]) -> object:
-    import asyncio
+async def _performed(result: Awaitable[object], finish: Callable[[object], object]) -> object:
+    return await _settled(finish(await result))
 
-    return asyncio.run(coroutine)
+
+async def _finished(after: Awaitable[object], warn: Warn, result: object) -> object:
+    try:
+        await after
+    except _AFTER as error:
+        warn(_said(error))
+    return result
+
+
+async def _settled(result: object) -> object:
+    return await result if type(result) is CoroutineType else result
+
+
+_AFTER = (Exception, TimeLimitExceeded)
+"""Errors that are warnings in `after`: the work is done and must not be retried."""
+
+
+def _said(error: BaseException) -> str:
+    return f"after: {type(error).__name__}: {error}"
 
 
 def _step(instance: object, name: str) -> object:
@@ -110,11 +124,11 @@ def _step(instance: object, name: str) -> object:
     return step() if step else None
 
 
-def _run_after(instance: object, loop: _Loop, warn: Warn) -> None:
-    try:
-        loop.finish(_step(instance, "after"))
-    except (Exception, TimeLimitExceeded) as error:  # the work is done and must not be retried
-        warn(f"after: {type(error).__name__}: {error}")
+def as_manager(function: Function) -> Function:
+    """Return a function that returns a context manager: a generator function is made one, others are left alone."""
+    if inspect.isgeneratorfunction(function):
+        return contextmanager(function)
+    return asynccontextmanager(function) if inspect.isasyncgenfunction(function) else function
 
 
 def _is_function(target: object) -> bool:
@@ -150,6 +164,16 @@ def _needs_arguments(owner: type) -> bool:
     except ValueError:  # made by C code that doesn't say
         return False
     return False
+
+
+def default_name(target: Any) -> str:
+    """Return `module.function`; for a module run as a script, the name by which it is imported."""
+    module = target.__module__
+    if module == "__main__":
+        main = sys.modules["__main__"]
+        spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+        module = spec.name if spec else Path(file).stem if file else module
+    return f"{module}.{target.__name__}"
 
 
 def is_allowed(name: str, allow: Sequence[str]) -> bool:

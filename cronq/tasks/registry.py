@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from cronq.tasks.declaration import Declaration
 
-HOOKS = ("before_job", "after_job", "on_error", "job_metadata", "on_notify", "on_child_start")
+HOOKS = ("before_job", "after_job", "on_error", "job_metadata", "on_notify", "on_child_start", "around_job",
+         "around_child")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +106,7 @@ class Task:
         return self.bind((), self.parameters.cut(fields))
 
     def call(self, arguments: Mapping[str, object], warn: Callable[[str], object] = lambda _: None) -> object:
-        """Convert stored arguments and call the task; returns its result.
+        """Convert stored arguments and call the task; returns its result, or a coroutine that is to be run for it.
 
         Raises Fail if the arguments don't fit the signature any more, and what the task raises.
         `warn` is called with an error in `after`, which doesn't undo the work.

@@ -45,6 +45,7 @@ def test_the_methods_of_a_queue() -> None:
     assert public(Cronq) == {
         *("from_config", "config", "configure", "close", "store", "clock"),
         *("task", "on", "before_job", "after_job", "on_error", "job_metadata", "on_notify", "on_child_start"),
+        *("around_job", "around_child"),
         *("cron", "every", "definitions", "fire_until"),
         *("enqueue", "command", "enqueue_many", "chain", "emit", "later"),
         *("get", "wait", "ended", "unfinished", "cancel", "retry"),

@@ -5,6 +5,7 @@ import sys
 import types
 from collections.abc import Iterator
 from datetime import datetime
+from types import CoroutineType
 from typing import Any
 
 import pytest
@@ -22,7 +23,13 @@ def send(to: str, subject: str, when: datetime | None = None) -> tuple[object, .
 
 
 def through_storage(task: Task, *args: object, **kwargs: object) -> object:
-    return task.call(loads(dumps(task.bind(args, kwargs))))
+    return call(task, loads(dumps(task.bind(args, kwargs))))
+
+
+def call(task: Task, arguments: dict[str, object], warnings: list[str] | None = None) -> object:
+    said: list[str] = [] if warnings is None else warnings
+    result = task.call(arguments, said.append)
+    return asyncio.run(result) if isinstance(result, CoroutineType) else result
 
 
 SEND = Task("mail.send", send)
@@ -36,7 +43,7 @@ def test_async_functions_run() -> None:
         await asyncio.sleep(0)
         return n + 1
 
-    assert Task("t", function).call({"n": 1}) == 2
+    assert call(Task("t", function), {"n": 1}) == 2
 
 
 class Import:
@@ -75,7 +82,7 @@ def test_a_class_is_prepared_performed_and_finished(import_steps: list[str]) -> 
 def test_an_error_before_the_end_is_the_attempts(import_steps: list[str], broken: str, done: list[str]) -> None:
     Import.broken = broken
     with pytest.raises(Skip):
-        Task("import", Import).call({"n": 1})
+        call(Task("import", Import), {"n": 1})
     assert import_steps == done
 
 
@@ -83,7 +90,7 @@ def test_an_error_before_the_end_is_the_attempts(import_steps: list[str], broken
 def test_an_error_in_after_is_a_warning() -> None:
     Import.broken = "after"
     warnings: list[str] = []
-    assert Task("import", Import).call({"n": 1}, warnings.append) == 1
+    assert call(Task("import", Import), {"n": 1}, warnings) == 1
     assert warnings == ["after: Skip: after broke"]
 
 
@@ -97,7 +104,7 @@ def test_async_steps_share_one_loop() -> None:
         async def perform(self) -> bool:
             return self.loop is asyncio.get_running_loop()
 
-    assert Task("t", Steps).call({}) is True
+    assert call(Task("t", Steps), {}) is True
 
 
 def generator() -> Iterator[int]:

@@ -1,0 +1,67 @@
+"""Import the object that `app` in the configuration names."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cronq.config.loader import others_write, why_untrusted
+from cronq.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cronq.config.loader import Config
+
+given: ContextVar[Config | None] = ContextVar("given", default=None)
+"""The config of the command that imports the app: `from_config` in the app uses it."""
+
+
+def load(app: str, config: Config) -> Any:
+    """Import `module:attribute`. Raises ConfigError with the reason where the import fails or it isn't there."""
+    module_name, _, attribute = app.partition(":")
+    place = _place_of_modules(config)
+    if place not in ("", *sys.path[:1]):
+        sys.path.insert(0, place)
+    found = _import(module_name, config, place)
+    for part in attribute.split("."):
+        found = getattr(found, part, None)
+    if found is None:
+        raise ConfigError(f"app = {app!r}: there is no {attribute} in {module_name}")
+    return found
+
+
+def _place_of_modules(config: Config) -> str:
+    """Return the directory in which modules are looked for first; empty if it is the current one and untrusted."""
+    if config.file is None:
+        here = Path.cwd()
+        return "" if why_untrusted(str(here), here.stat()) else str(here)
+    place = Path(config.file).parent
+    if others_write(place.stat()):
+        problem = f"others can write to {place}, where the modules of the app are looked for"
+        raise ConfigError(f"{config.file}: app = {config.app!r}: {problem}: move both to a directory of your own")
+    return str(place)
+
+
+def _import(module_name: str, config: Config, place: str) -> Any:
+    token = given.set(config)
+    try:
+        return importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:
+        reason = f"importing {module_name} failed{_line_of(error, place)}: {type(error).__name__}: {error}"
+        hint = "" if place else f" (not looked for in {Path.cwd()}, because other users can put modules there)"
+        raise ConfigError(f"app = {config.app!r}: {reason}{hint}") from error
+    finally:
+        given.reset(token)
+
+
+def _line_of(error: BaseException, place: str) -> str:
+    """Return the line at which the import failed, in the app's own files if possible; empty if none was run."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" at {error.filename}:{error.lineno}"
+    importing = ("<frozen importlib", importlib.__file__, __file__)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(importing)]
+    own = [frame for frame in frames if place and frame.filename.startswith(f"{place}/")]
+    return next((f" at {frame.filename}:{frame.lineno}" for frame in reversed(own or frames)), "")
