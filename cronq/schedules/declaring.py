@@ -61,7 +61,8 @@ class Declaring:
         self._declarations.withdraw(self._host, gone)
         self._declarations.withdraw_others(self._host) if self._for_all else self._declarations.withdraw_all(EVERY_HOST)
         seen = [one.seen_at for one in said.values() if one.name in names]
-        forgotten = [one for one in there.values() if one.next_at is not None and one.name not in {*fresh, *names}]
+        waiting = [one for one in there.values() if one.next_at is not None]
+        forgotten = [one for one in waiting if one.name not in {*fresh, *names} or self._is_outdated(one)]
         if anew or changed or gone or forgotten or min(seen, default=now) < now - HOUR // 2:
             self._declarations.see(self._host, sorted(names), now)
             changed += self._keep(now)
@@ -117,7 +118,7 @@ class Declaring:
         for schedule in self._schedules.all():
             if schedule.name not in declared:
                 retired += self._retire(schedule, now)
-            elif is_outdated(schedule, self._firing.look(now).tz_version):
+            elif self._is_outdated(schedule):
                 self._recompute(schedule)
         self._declarations.forget(before=now - KEPT)
         self._schedules.prune(before=now - KEPT)
@@ -135,6 +136,9 @@ class Declaring:
             return []
         log.info("schedule %s: no host declares it any more", schedule.name)
         return [schedule.name]
+
+    def _is_outdated(self, schedule: StoredSchedule) -> bool:
+        return is_outdated(schedule, self._firing.tz_version)
 
     def _recompute(self, schedule: StoredSchedule) -> None:
         if schedule.next_at is None or schedule.last_at is None:

@@ -14,10 +14,14 @@ from cronq.schedules.deciding import Look, Planner
 from cronq.schedules.definition import Definition
 from cronq.schedules.rule import tzdata_version
 from cronq.schedules.unable import Unable
+from cronq.times import SECOND
 
 if TYPE_CHECKING:
     from cronq.model.schedule import StoredSchedule
     from cronq.store import Store
+
+_CHANCE = 120 * SECOND
+"""How long a host leaves a due time that it wouldn't have computed to hosts with newer time zone data."""
 
 _AT_ONCE = 500
 """Schedules that are read at once."""
@@ -31,13 +35,14 @@ class Firing:
         self._unable = unable or Unable()
         self._host = os.uname().nodename
         self._installation: str | None = None
-        self._tz_version = tzdata_version()
+        self.tz_version = tzdata_version()
+        """Of the time zone data of this host."""
 
     def look(self, now: int) -> Look:
         """What this host computes by."""
         if self._installation is None:
             self._installation = self._store.schedules.installation()
-        return Look(now, self._host, self._tz_version, self._installation)
+        return Look(now, self._host, self.tz_version, self._installation)
 
     def fire_all(self, now: int) -> int:
         """Decide every due time up to an instant; returns how many jobs were enqueued."""
@@ -70,7 +75,9 @@ class Firing:
         try:
             definition = Definition.from_json(row.name, row.definition)
             planner = Planner(row, definition, self.look(now))
-            if is_outdated(row, self._tz_version):
+            if self._leaves(row, planner, now):
+                return None
+            if is_outdated(row, self.tz_version):
                 self._store.schedules.set_times(row, planner.timing(row.last_at or now))
                 return 0
             decided = self._store.schedules.decide(row, planner.decide(definition.job()), host=self._host)
@@ -81,6 +88,17 @@ class Firing:
             return None
         self._unable.end(row.name)
         return sum(one.outcome == ENQUEUED for one in decided or ())
+
+    def _leaves(self, row: StoredSchedule, planner: Planner, now: int) -> bool:
+        """Whether a host with newer time zone data has computed another due time, and gets its chance to decide it."""
+        if row.last_at is None or row.due_at is None or not is_newer(row, self.tz_version):
+            return False
+        return now - row.due_at < _CHANCE and planner.timing(row.last_at).next_at != row.next_at
+
+
+def is_newer(row: StoredSchedule, tz_version: str) -> bool:
+    """Whether its next due time was computed by newer time zone data than this."""
+    return tz_version[:1].isdigit() and _known(row.tz_version) > tz_version
 
 
 def is_outdated(row: StoredSchedule, tz_version: str) -> bool:
