@@ -118,6 +118,11 @@ class JobBrowser:
         more = search.floor > oldest
         return Page(lines, search.floor if more else None, search.floor if more else None)
 
+    def all(self, selection: Selection, *, admits: Callable[[Line], bool] | None = None) -> Iterator[Line]:
+        """Read all selected jobs, those of one page's window where no index serves the filter."""
+        newest = self._tables.query(f"SELECT max(id) FROM {self._sql.names.jobs}")[0][0] or 0
+        return _Search(self, selection, newest + 1, admits).lines()
+
     def is_exact(self, selection: Selection) -> bool:
         """Tell whether an index serves the selection, or nothing is selected at all."""
         if selection.keys or selection.groups or selection.ids:

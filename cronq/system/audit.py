@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import pwd
 import shlex
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from cronq.model.printable import one_line
 from cronq.system.log import log
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 def record(command: Sequence[str], number: int | None = None) -> None:
@@ -27,8 +29,24 @@ def record(command: Sequence[str], number: int | None = None) -> None:
     _write_to_syslog(line)
 
 
+_acting: ContextVar[str | None] = ContextVar("cronq_acting", default=None)
+
+
+@contextmanager
+def acting_as(name: str) -> Iterator[None]:
+    """Name a user of the web pages instead of the one whose process this is."""
+    mark = _acting.set(name)
+    try:
+        yield
+    finally:
+        _acting.reset(mark)
+
+
 def who() -> str:
-    """Name this user: `ann@web1`, or `root@web1 (ann logged in)` after su or sudo."""
+    """Name this user: `ann@web1`, or `root@web1 (ann logged in)` after su or sudo, or `ann@web1 (web)`."""
+    viewer = _acting.get()
+    if viewer is not None:
+        return f"{viewer}@{os.uname().nodename} (web)"
     user = _name(os.geteuid())
     login = _login()
     logged_in = f" ({login} logged in)" if login not in ("", user) else ""

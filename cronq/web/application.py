@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 from cronq import __version__
 from cronq.errors import CronqError, JobNotFound
 from cronq.system.log import log
-from cronq.web import filters, pages
+from cronq.web import acting, filters, pages
 from cronq.web.answers import problem
 from cronq.web.guard import Guard, csrf_token
 
@@ -61,6 +61,7 @@ def application(
     Guard(access, hosts=hosts, read_only=backend.settings.read_only).protect(app)
     filters.register(app)
     pages.register(app)
+    acting.register(app, backend)
     _add_context(app, backend)
     _answer_errors(app)
     return app

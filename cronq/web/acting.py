@@ -1,0 +1,154 @@
+"""Ask before a change, do it in the background, and show how far it is."""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flask import Response, abort, current_app, g, redirect, render_template, request, url_for
+
+from cronq.errors import CronqError, InvalidInput
+from cronq.render.text import document
+from cronq.system import audit
+from cronq.system.log import log
+from cronq.web.answers import JSON, wants_json
+from cronq.web.changes import Change, Result, prepare
+from cronq.web.pages import behind, census
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flask import Flask
+    from werkzeug.wrappers import Response as AnyResponse
+
+    from cronq.web.backend import Backend
+
+_AT_ONCE = 1.0
+"""Seconds within which most changes are done, so that no progress has to be shown."""
+
+_KEPT = 100
+_OURS = ("csrf", "confirmed", "count")
+
+
+@dataclass
+class Undertaking:
+    """A change that is being done, or was done."""
+
+    change: Change
+    number: int
+    done: int = 0
+    result: Result | None = None
+    problem: str | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more happens."""
+        return self.result is not None or self.problem is not None
+
+    def advance(self, done: int) -> None:
+        """Note how many jobs were looked at."""
+        self.done = done
+
+
+class Undertakings:
+    """Does changes one after the other, and remembers the last ones."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._executor = ThreadPoolExecutor(1, "cronq-web-change")
+        self._known: dict[str, Undertaking] = {}
+
+    def start(self, change: Change, number: int, *, who: str) -> str:
+        """Begin a change; returns its mark once it is over or takes longer."""
+        mark = secrets.token_urlsafe(9)
+        while len(self._known) >= _KEPT:
+            self._known.pop(next(iter(self._known)))
+        known = self._known[mark] = Undertaking(change, number)
+        wait([self._executor.submit(self._do, known, who)], _AT_ONCE)
+        return mark
+
+    def get(self, mark: str) -> Undertaking | None:
+        """Return a change that was begun here."""
+        return self._known.get(mark)
+
+    def _do(self, known: Undertaking, who: str) -> None:
+        try:
+            with audit.acting_as(who):
+                known.result = known.change.perform(known.number, known.advance)
+                audit.record(shlex.split(known.change.command)[1:], known.result.changed)
+        except CronqError as error:
+            known.problem = str(error)
+        except Exception as error:
+            log.exception("cronq web: %s", known.change.command)
+            known.problem = f"{type(error).__name__}: the server's log says more"
+        finally:
+            self._backend.changed()
+
+
+def register(app: Flask, backend: Backend) -> None:
+    """Add the changes to the application."""
+    app.extensions["cronq-changes"] = Undertakings(backend)
+    app.add_url_rule("/act/<verb>", "act", act, methods=["POST"])
+    app.add_url_rule("/done/<mark>", "done", done, methods=["GET"])
+    app.add_url_rule("/jobs/<int:job_id>/follow", "follow", follow, methods=["POST"])
+
+
+def act(verb: str) -> AnyResponse:
+    """Show what a change would do; do it if it comes back confirmed."""
+    census()
+    change = prepare(verb, request.form, behind())
+    if request.form.get("confirmed") != "yes":
+        return _preview(verb, change)
+    undertakings: Undertakings = current_app.extensions["cronq-changes"]
+    mark = undertakings.start(change, min(change.number, _confirmed_number()), who=g.viewer.name)
+    if wants_json():
+        return done(mark)
+    return redirect(url_for("done", mark=mark), 303)
+
+
+def _confirmed_number() -> int:
+    text = request.form.get("count", "")
+    if not (text.isascii() and text.isdecimal() and len(text) < 12):  # noqa: PLR2004
+        raise InvalidInput("count: the number of jobs that was confirmed is missing")
+    return int(text)
+
+
+def _preview(verb: str, change: Change) -> Response:
+    if wants_json():
+        examples = [line.id for line in change.examples]
+        shown = {"verb": verb, "count": change.number, "examples": examples, "command": change.command}
+        return Response(document(shown) + "\n", mimetype=JSON)
+    fields = [(name, value) for name, value in request.form.items(multi=True) if name not in _OURS]
+    page = render_template(
+        "confirm.html", verb=verb, change=change, fields=fields, stats=g.seen.value, masking=behind().masking
+    )
+    return Response(page)
+
+
+def done(mark: str) -> Response:
+    """Show how far a change is, or what came of it."""
+    undertakings: Undertakings = current_app.extensions["cronq-changes"]
+    known = undertakings.get(mark)
+    if known is None:
+        abort(404, "This change is not known any more: the audit page has what was done.")
+    if wants_json():
+        return Response(document(_as_json(known)) + "\n", mimetype=JSON)
+    response = Response(render_template("done.html", known=known, change=known.change))
+    if not known.is_over:
+        response.headers["Refresh"] = "1"
+    return response
+
+
+def _as_json(known: Undertaking) -> dict[str, object]:
+    left: Sequence[str] = known.result.left if known.result else ()
+    changed = known.result.changed if known.result else None
+    return {"over": known.is_over, "changed": changed, "refused": list(left), "error": known.problem}
+
+
+def follow(job_id: int) -> Response:
+    """Ask the job's runner to share its output; harmless, so viewers may."""
+    behind().store.live_output.follow(job_id)
+    return Response(status=204)

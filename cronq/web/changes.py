@@ -1,0 +1,255 @@
+"""The changes that pages offer: what each would do, and doing it as the viewer."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, NamedTuple
+
+from cronq.errors import InvalidInput
+from cronq.model.job import CANCELLABLE, RETRYABLE, UNFINISHED, State
+from cronq.storage.admin import BATCH
+from cronq.storage.workers import END
+from cronq.system import audit
+from cronq.web import query
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from werkzeug.datastructures import MultiDict
+
+    from cronq.model.selection import Selection
+    from cronq.storage.browsing import Line
+    from cronq.store import Store
+    from cronq.web.backend import Backend
+
+EXAMPLES = 5
+_MOST = 10_000_000
+
+
+class Result(NamedTuple):
+    """What was done: how many were changed, and what was left alone."""
+
+    changed: int
+    left: Sequence[str] = ()
+
+
+class Change(NamedTuple):
+    """One change: what it would do, and how it is done."""
+
+    question: str
+    """`Retry 312 jobs`, without a question mark."""
+    done: str
+    """`retried`, for what is said afterwards."""
+    command: str
+    number: int
+    perform: Callable[[int, Callable[[int], None]], Result]
+    """Does it for at most so many jobs; tells how many are done after each batch."""
+    back: tuple[str, dict[str, object]]
+    """The endpoint of the page to go back to, and its parameters."""
+    examples: Sequence[Line] = ()
+    warning: str = ""
+
+
+def prepare(verb: str, form: MultiDict[str, str], backend: Backend) -> Change:
+    """Find out what a change would do. Raises InvalidInput for one that isn't offered, or of nothing."""
+    if verb in _JOBS:
+        return _change_of_jobs(_JOBS[verb], form, backend)
+    if verb in _OTHERS:
+        return _OTHERS[verb](form, backend)
+    raise InvalidInput(f"there is no change {verb!r}")
+
+
+# Jobs
+
+
+class _Verb(NamedTuple):
+    name: str
+    done: str
+    words: str
+    """What the command begins with."""
+    usual: frozenset[State]
+    allowed: frozenset[State]
+    change: Callable[[Store, Sequence[int]], Result]
+
+
+def _retry(store: Store, ids: Sequence[int]) -> Result:
+    changed, twins = store.admin.retry_all_but_twins(ids)
+    left = [f"job {job}: job {twin} with the same unique key is unfinished" for job, twin in twins.items()]
+    return Result(len(changed), left)
+
+
+def _cancel(store: Store, ids: Sequence[int]) -> Result:
+    return Result(len(store.admin.cancel(ids, reason="by hand")))
+
+
+def _kill(store: Store, ids: Sequence[int]) -> Result:
+    cancelled = store.admin.cancel(ids, reason="by hand")
+    return Result(len(cancelled) + len(store.admin.request_kill(sorted(set(ids) - set(cancelled)))))
+
+
+_JOBS = {
+    "retry": _Verb("Retry", "retried", "retry", frozenset({State.FAILED, State.RETRYING}), RETRYABLE, _retry),
+    "cancel": _Verb("Cancel", "cancelled", "cancel", UNFINISHED, CANCELLABLE, _cancel),
+    "kill": _Verb("End", "ended", "cancel --kill", UNFINISHED, CANCELLABLE | {State.RUNNING}, _kill),
+}
+
+
+def _change_of_jobs(verb: _Verb, form: MultiDict[str, str], backend: Backend) -> Change:
+    store = backend.store
+    asked = query.read(form, now=store.tell_time())
+    if not asked.given:
+        raise InvalidInput("which jobs? choose some, or filter the list first")
+    meant = _in_states(verb, asked.selection)
+    admits = query.searched(meant.search, backend.masking)
+    examples = backend.browser.page(meant, limit=EXAMPLES, admits=admits).lines if meant.states else []
+    number = 0
+    if meant.states:
+        number = len(_ids(backend, meant)) if meant.search else store.jobs.count_up_to(meant, _MOST)
+
+    def perform(count: int, advance: Callable[[int], None]) -> Result:
+        with_search = _ids(backend, meant)[:count]
+        return _in_batches(backend.store, verb, with_search, advance)
+
+    one = number == 1 and examples
+    return Change(
+        question=f"{verb.name} job {examples[0].id}" if one else f"{verb.name} {number:,} jobs",
+        done=verb.done,
+        command=" ".join(("cronq", verb.words, shlex.join(asked.options))),
+        number=number,
+        perform=perform,
+        back=_back(asked),
+        examples=examples,
+    )
+
+
+def _in_states(verb: _Verb, chosen: Selection) -> Selection:
+    """Limit a selection to the states in which this can be done; ids alone mean any of those."""
+    usual = verb.allowed if chosen.ids else verb.usual
+    states = (frozenset(map(State, chosen.states)) or usual) & verb.allowed
+    return chosen._replace(states=frozenset(state.value for state in states))
+
+
+def _ids(backend: Backend, meant: Selection) -> list[int]:
+    """The ids of the selected jobs, ascending; a search is answered from what the viewer may see."""
+    if not meant.states:
+        return []
+    if meant.search is None:
+        return backend.store.jobs.ids(meant)
+    admits = query.searched(meant.search, backend.masking)
+    return sorted(line.id for line in backend.browser.all(meant, admits=admits))
+
+
+def _in_batches(store: Store, verb: _Verb, ids: Sequence[int], advance: Callable[[int], None]) -> Result:
+    changed, left = 0, list[str]()
+    for start in range(0, len(ids), BATCH):
+        part = verb.change(store, ids[start : start + BATCH])
+        changed += part.changed
+        left += part.left
+        advance(min(len(ids), start + BATCH))
+    return Result(changed, left)
+
+
+def _back(asked: query.Query) -> tuple[str, dict[str, object]]:
+    if len(asked.selection.ids) == 1:
+        return "job", {"job_id": asked.selection.ids[0]}
+    return "jobs", {**asked.parameters}
+
+
+# Queues, workers and schedules
+
+
+def _named(form: MultiDict[str, str], what: str) -> str:
+    name = form.get(what, "").strip()
+    if not name:
+        raise InvalidInput(f"which {what}?")
+    return name
+
+
+def _once(do: Callable[[], bool], otherwise: str) -> Callable[[int, Callable[[int], None]], Result]:
+    def perform(count: int, advance: Callable[[int], None]) -> Result:
+        done = do()
+        advance(count)
+        return Result(int(done), () if done else (otherwise,))
+
+    return perform
+
+
+def _pause(form: MultiDict[str, str], backend: Backend) -> Change:
+    queue = _named(form, "queue")
+    ready = backend.census.get().value.total("ready", [queue])
+    return Change(
+        f"Pause queue {queue}", "paused", shlex.join(("cronq", "pause", queue)), 1,
+        _once(lambda: backend.store.admin.pause(queue), f"queue {queue} was paused already"), ("queues", {}),
+        warning=f"None of its jobs starts until it is resumed; {ready:,} are ready now. Running ones go on.",
+    )  # fmt: skip
+
+
+def _resume(form: MultiDict[str, str], backend: Backend) -> Change:
+    queue = _named(form, "queue")
+    return Change(
+        f"Resume queue {queue}", "resumed", shlex.join(("cronq", "resume", queue)), 1,
+        _once(lambda: backend.store.admin.resume(queue), f"queue {queue} was not paused"), ("queues", {}),
+    )  # fmt: skip
+
+
+def _end(form: MultiDict[str, str], backend: Backend) -> Change:
+    name = _named(form, "worker")
+    return Change(
+        f"End worker {name} after its jobs", "asked to end", "cronq reload-workers", 1,
+        _once(lambda: backend.store.workers.ask(name, END), f"worker {name} is not there any more"), ("workers", {}),
+        warning="Its supervisor starts it again, if it has one. Running jobs are finished first.",
+    )  # fmt: skip
+
+
+def _pause_schedule(form: MultiDict[str, str], backend: Backend) -> Change:
+    name = _named(form, "schedule")
+
+    def pause() -> bool:
+        from cronq.schedules.by_hand import ByHand
+
+        ByHand(backend.store, name).pause(until=None, by=audit.who(), reason=None)
+        return True
+
+    return Change(
+        f"Pause schedule {name}", "paused", shlex.join(("cronq", "schedules", "pause", name)), 1, _once(pause, ""),
+        ("schedules", {}), warning="Its due times are skipped until it is resumed.",
+    )  # fmt: skip
+
+
+def _resume_schedule(form: MultiDict[str, str], backend: Backend) -> Change:
+    name = _named(form, "schedule")
+
+    def resume() -> bool:
+        from cronq.schedules.by_hand import ByHand
+
+        ByHand(backend.store, name).resume(catch_up=False)
+        return True
+
+    return Change(
+        f"Resume schedule {name}", "resumed", shlex.join(("cronq", "schedules", "resume", name)), 1, _once(resume, ""),
+        ("schedules", {}),
+    )  # fmt: skip
+
+
+def _run_schedule(form: MultiDict[str, str], backend: Backend) -> Change:
+    name = _named(form, "schedule")
+
+    def run() -> bool:
+        from cronq.schedules.by_hand import ByHand
+
+        return ByHand(backend.store, name).run(force=False).job_id is not None
+
+    return Change(
+        f"Run schedule {name} now", "enqueued", shlex.join(("cronq", "schedules", "run", name)), 1,
+        _once(run, "its last job is unfinished, so no other one was enqueued"), ("schedules", {}),
+    )  # fmt: skip
+
+
+_OTHERS: dict[str, Callable[[MultiDict[str, str], Backend], Change]] = {
+    "pause": _pause,
+    "resume": _resume,
+    "end": _end,
+    "pause-schedule": _pause_schedule,
+    "resume-schedule": _resume_schedule,
+    "run-schedule": _run_schedule,
+}
