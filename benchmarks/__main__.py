@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from benchmarks.figures import claims, groups, inetd, latency, million, peers, starts
+from benchmarks.figures import claims, groups, inetd, latency, million, peers, schedules, starts
 from benchmarks.progress import Measured, measured
 from benchmarks.result import Figure, Standing
 from benchmarks.tables import show
@@ -23,6 +23,7 @@ SINGLE: dict[str, Callable[..., list[Figure]]] = {
     "claim": claims.run,
     "group": groups.run,
     "million": million.run,
+    "schedules": schedules.run,
     "inetd": inetd.run,
     "latency": latency.run,
     "idle-work": latency.idle,

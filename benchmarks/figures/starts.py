@@ -50,6 +50,12 @@ def _milliseconds(command: list[str], output: str) -> float:
     return (time.perf_counter() - began) * 1000
 
 
+def processor_time(command: list[str]) -> float:
+    """Milliseconds of the processors that a start takes, user and system."""
+    used = _reap(_spawn(command, os.devnull), command)
+    return (used.ru_utime + used.ru_stime) * 1000
+
+
 def _mebibytes(command: list[str], output: str) -> float:
     """The peak memory of a start of its own.
 
