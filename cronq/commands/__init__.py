@@ -49,6 +49,8 @@ PURPOSES = {
         "clear-finished": "upkeep",
     },
     "Install": {
+        "init": "init",
+        "config": "config",
         "copy": "copy",
         "print-config": "print_config",
         "completion": "shell_files",

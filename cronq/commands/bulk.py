@@ -60,12 +60,19 @@ def agreed(verb: Verb, number: int, how: How) -> bool:
 
     if how.yes or number <= ASK_ABOVE or not is_interactive():
         return True
-    sys.stderr.write(f"cronq: {verb.name} {number:,} jobs? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() in {"y", "yes"}:
+    if asks(f"{verb.name} {number:,} jobs"):
         return True
     complain("nothing was changed")
     return False
+
+
+def asks(question: str) -> bool:
+    """Ask on the terminal; tells whether the answer was yes."""
+    from cronq.model.printable import one_line
+
+    sys.stderr.write(f"cronq: {one_line(question)}? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def is_interactive() -> bool:

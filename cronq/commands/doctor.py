@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from cronq.commands import Invocation
+    from cronq.config.shown import Value
     from cronq.monitoring.doctor.checks import Located
-    from cronq.monitoring.doctor.configuration import Value
 
 _EXAMPLE = """\
 Example:
@@ -54,8 +54,8 @@ def _doctor(context: typer.Context, *, settings: Settings = False, as_json: give
 
 
 def _values(call: Invocation) -> Sequence[Value]:
+    from cronq.config.shown import values
     from cronq.errors import CronqError
-    from cronq.monitoring.doctor.configuration import values
 
     try:
         return values(call.config)
@@ -82,11 +82,10 @@ def _report(values: Iterable[Value], found: Sequence[Located]) -> dict[str, Any]
 
 def _settings(values: Iterable[Value]) -> Iterable[str]:
     from cronq.model.printable import one_line
-    from cronq.render.text import compact
+    from cronq.render.text import plain
 
     for value in values:
-        shown = value.value if isinstance(value.value, str) else compact(value.value)
-        yield one_line(f"{value.key} = {shown}  ({value.origin})")
+        yield one_line(f"{value.key} = {plain(value.value)}  ({value.origin})")
 
 
 def _tell(found: Sequence[Located], call: Invocation) -> None:

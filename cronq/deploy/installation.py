@@ -59,13 +59,13 @@ def this_installation(config: Config, *, user: str | None = None, mailto: str | 
     Raises InvalidInput if there is no such user, or a path contains a blank.
     """
     account = _account(user or _usual_user())
-    program, arguments = _program()
+    program, *arguments = own_program()
     file = config.file if config.file not in _found_anyway(account.home) else None
     writable = tuple(path for path in _places(config) if not _within(path, (account.home,)))
     needed = (account.home, program, sys.prefix, sys.base_prefix, file or account.home, *writable)
     return Installation(
         program=program,
-        arguments=arguments,
+        arguments=tuple(arguments),
         user=account.user,
         group=account.group,
         home=account.home,
@@ -126,11 +126,12 @@ def _account(user: str) -> Installation:
     return Installation(user=user, group=getgrgid(entry.pw_gid).gr_name, home=entry.pw_dir)
 
 
-def _program() -> tuple[str, tuple[str, ...]]:
+def own_program() -> list[str]:
+    """Return the words that start this installation's cronq from any directory."""
     started = Path(sys.argv[0]).absolute()
     if started.is_file() and os.access(started, os.X_OK):
-        return str(started), ()
-    return sys.executable, ("-m", "cronq")
+        return [str(started)]
+    return [sys.executable, "-m", "cronq"]
 
 
 def _found_anyway(home: str) -> tuple[str | None, ...]:

@@ -44,6 +44,11 @@ def compact(value: object) -> str:
     return safe_json(json.dumps(value, ensure_ascii=False))
 
 
+def plain(value: object) -> str:
+    """Write a text as it is, anything else as JSON on one line."""
+    return value if isinstance(value, str) else compact(value)
+
+
 def on_terminal() -> bool:
     """Tell whether stdout is a terminal."""
     return sys.stdout is not None and sys.stdout.isatty()

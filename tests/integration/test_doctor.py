@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from cronq import __version__
+from cronq.config import shown
 from cronq.config.loader import Config, load
 from cronq.errors import ConfigError
 from cronq.locks import RunLock
@@ -105,7 +106,7 @@ def test_every_value_has_its_origin_and_no_secret(tmp_path: Path) -> None:
     file.write_text('wake = "redis://u:s3cr3t@h/0"\nnotify_command = "mail s3cr3t"\n[tasks.a]\npriority = 1\n')
     url = "mysql://u:s3cr3t@h/jobs"
     config = load(file=str(file), database=url, environ={"CRONQ_JOBS": "3", "HOME": str(tmp_path)})
-    values = {value.key: value for value in configuration.values(config)}
+    values = {value.key: value for value in shown.values(config)}
     assert (values["jobs"].value, values["jobs"].origin) == (3, "environment CRONQ_JOBS")
     assert (values["database"].value, values["database"].origin) == ("mysql://u:***@h/jobs", "--db")
     assert values["wake"].origin == f"file {file}"
@@ -123,7 +124,7 @@ def test_urls_of_notices_are_known_and_never_shown(config: Config, tmp_path: Pat
     assert bad(notifications.libraries, config) == []
     [found] = bad(notifications.libraries, told)
     assert "URL 2 (nosuch://…): apprise does not understand" in found
-    assert "s3cr3t" not in found + str(configuration.values(told)) + repr(told)
+    assert "s3cr3t" not in found + str(shown.values(told)) + repr(told)
     file = tmp_path / "cronq.toml"
     file.write_text('notify = "json://u:s3cr3t@127.0.0.1/"')
     file.chmod(0o644)

@@ -1,13 +1,12 @@
-"""Check the configuration: the origin of each value, who can read the file, whether the app can be imported."""
+"""Check the configuration: which file is read, who can read it, whether the app can be imported."""
 
 from __future__ import annotations
 
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from cronq.app import load_app
-from cronq.config import settings
 from cronq.config.database_url import without_password
 from cronq.errors import CronqError
 from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
@@ -17,33 +16,6 @@ if TYPE_CHECKING:
 
     from cronq.config.loader import Config
     from cronq.monitoring.doctor.context import Installation
-
-
-class Value(NamedTuple):
-    """One setting without secrets, and its origin."""
-
-    key: str
-    value: object
-    origin: str
-
-
-def values(config: Config) -> list[Value]:
-    """List all settings with value and origin, without secrets."""
-    return [Value(key, _shown(config, key), config.origins[key]) for key in settings.KEYS]
-
-
-def _shown(config: Config, key: str) -> object:
-    section, _, name = key.rpartition(".")
-    value = getattr(config.retry if section else config, name)
-    if key == "database":
-        return config.safe_database()
-    if key == "wake":
-        return [without_password(url) for url in value]
-    if value and key in settings.SETTINGS and settings.SETTINGS[key].secret:
-        return "***"
-    if key in settings.TABLES:
-        return sorted(value)
-    return list(value) if isinstance(value, tuple) else value
 
 
 def source(installation: Installation) -> Iterator[Finding]:
