@@ -56,9 +56,10 @@ class Cronq:
     May be used from several threads and after a fork; each thread has its own connection.
     """
 
-    def __init__(self, database: str | Config) -> None:
+    def __init__(self, database: str | Config, *, registry: Registry | None = None) -> None:
+        """`registry` finds tasks that aren't declared with this object, as those of a framework."""
         config = from_database(database) if isinstance(database, str) else database
-        self.registry = Registry(config.allow)
+        self.registry = registry or Registry(config.allow)
         self._enqueuer = Enqueuer(config, self.registry)
 
     @classmethod

@@ -43,7 +43,8 @@ QUICK = ("run", "work", "health", "metrics", "progress")
 class CommandLine:
     """The global options found before or after the command word, and the other words in their order."""
 
-    def __init__(self, arguments: Sequence[str]) -> None:
+    def __init__(self, arguments: Sequence[str], *, project: bool = False) -> None:
+        self._project = project
         self.values: dict[str, str] = {}
         self.flags: list[str] = []
         self.rest: list[str] = []
@@ -64,6 +65,7 @@ class CommandLine:
             log_file=self.values.get("log_file"),
             verbosity=self.flags.count("louder") - self.flags.count("quieter"),
         )
+        invocation.project = self._project
         invocation.typed = self.rest
         return invocation
 
@@ -89,11 +91,14 @@ class CommandLine:
             self.rest.append(argument)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve one command line; returns the exit status (docs/cli.md lists them)."""
+def main(arguments: Sequence[str] | None = None, *, project: bool = False) -> int:
+    """Serve one command line; returns the exit status (docs/cli.md lists them).
+
+    For a `project`, the configuration is that of the Django project which runs in this process.
+    """
     _open_streams()
     _tolerate_any_text()
-    line = CommandLine(sys.argv[1:] if arguments is None else arguments)
+    line = CommandLine(sys.argv[1:] if arguments is None else arguments, project=project)
     try:
         status = _serve(line)
         _flush()

@@ -13,6 +13,7 @@ CronqError                  every error cronq raises on purpose; carries an exit
 
 Verdict                     raised by a task about its own job
 ├── Fail                    failed for good, no retry
+│   └── UnstorableResult    the result can't be kept (in Django, where it is asked for)
 ├── Retry                   failed now, try again after the delay given
 ├── Snooze                  run again later, no attempt spent
 ├── Skip                    not needed any more: cancelled
@@ -176,6 +177,10 @@ class ExitStatus(End):
 
 class Signal(End):
     """The command died of a signal."""
+
+
+class UnstorableResult(Fail, TypeError):
+    """A task returned what JSON doesn't have, or more than is kept, where its result was asked for."""
 
 
 class TimeLimitExceeded(BaseException):

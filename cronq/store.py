@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from cronq.model.outcome import Settlement
     from cronq.model.selection import Filter
     from cronq.storage.copying import Counts
-    from cronq.storage.drivers.database import Connection
+    from cronq.storage.drivers.database import Connection, Database
     from cronq.storage.wake import Announces
     from cronq.times import Clock
 
@@ -54,16 +54,23 @@ __all__ = ["Held", "Lease", "Store"]
 class Store:
     """Jobs in a database. Opens at first use; `close` before a fork.
 
-    For `reading`, a queue that isn't there is not made, and permission to read is enough.
+    For `reading`, a queue that isn't there is not made, and permission to read is enough. A `database`
+    that is given is used as it is: its tables are neither made nor checked.
     """
 
     def __init__(
-        self, config: Config, clock: Clock, announcer: Announces | None = None, *, reading: bool = False
+        self,
+        config: Config,
+        clock: Clock,
+        announcer: Announces | None = None,
+        *,
+        reading: bool = False,
+        database: Database | None = None,
     ) -> None:
         self.clock = clock
         self._config = config
         self._random = random.Random()
-        self._tables = Tables(config, clock, reading=reading)
+        self._tables = Tables(config, clock, database, reading=reading)
         self._sql = self._tables.sql
         self.progress = ProgressRows(self._tables)
         self.jobs = JobReader(self._tables, self.progress)
@@ -178,14 +185,14 @@ class Store:
 
     # Enqueueing
 
-    def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
+    def enqueue(self, jobs: Sequence[NewJob], *, now: int | None = None) -> list[Enqueued]:
         """Accept jobs, all or none: scheduled, ready, or blocked where the group is held.
 
         Returns their ids in order; a unique job whose key an unfinished one has gets that
-        one's id.
+        one's id. `now` is the instant of the call, by the store's clock.
         """
         self._tables.open()
-        now = self.clock.now()
+        now = self.clock.now() if now is None else now
         enqueued = self._inserter.accept(jobs, now=now)
         self._wake.enqueued(jobs, enqueued, now)
         if any(job.after for job in jobs):

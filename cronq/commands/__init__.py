@@ -73,6 +73,8 @@ class Invocation:
         self.database = database
         self.log_file = log_file
         self.verbosity = verbosity
+        self.project = False
+        """Whether the command runs in the process of a Django project."""
         self.typed: Sequence[str] = ()
         """The command and its arguments, as they were typed."""
         self._config: Config | None = None
@@ -94,7 +96,7 @@ class Invocation:
         if self._config is None:
             from cronq.config import loader
 
-            self._config = loader.load(file=self.file, database=self.database)
+            self._config = loader.load(file=self.file, database=self.database, project=self.project)
             if not self.quiet:
                 self._warn(loader.misspelt())
             if self.log_file is not None:

@@ -197,20 +197,29 @@ class _Layers:
             raise ConfigError(f"{origin}: {key}: expected an absolute path here: {error.strerror}") from None
 
 
-def load(*, file: str | None = None, database: str | None = None, environ: Mapping[str, str] | None = None) -> Config:
+def load(
+    *,
+    file: str | None = None,
+    database: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    project: bool = False,
+) -> Config:
     """Find the configuration and check it; `file` and `database` are the flags --config and --db.
 
     Without `file`, the first of $CRONQ_CONFIG, ./cronq.toml, [tool.cronq] in ./pyproject.toml,
-    ~/.config/cronq/cronq.toml and /etc/cronq/cronq.toml is used. Raises ConfigError naming
+    ~/.config/cronq/cronq.toml, /etc/cronq/cronq.toml and the Django project of $DJANGO_SETTINGS_MODULE
+    is used; for a `project`, the Django project that runs in this process. Raises ConfigError naming
     the file (or variable, or flag), the key and what was expected.
     """
     environ = os.environ if environ is None else environ
     layers = _Layers(_home(environ))
-    found = _find(file, environ, layers.home)
+    found = None if project else _find(file, environ, layers.home)
     if found:
         path, table = found
         values = settings.read(table, where=path)
         layers.add(values, origin=f"file {path}", directory=os.path.dirname(path))
+    elif project or environ.get("DJANGO_SETTINGS_MODULE"):
+        _add_django_project(layers, environ, running=project)
     _add_environment(layers, environ)
     if database is not None:
         values = settings.read({"database": database}, where="--db")
@@ -226,11 +235,30 @@ def from_database(url: str) -> Config:
     return Config(layers)
 
 
-def _add_environment(layers: _Layers, environ: Mapping[str, str]) -> None:
+def from_django(values: dict[str, object], *, origin: str) -> Config:
+    """Make a config of checked values that come from Django's settings; the environment overrides all but the database.
+
+    Raises ConfigError for a wrong variable.
+    """
+    layers = _Layers(_home(os.environ))
+    layers.add(values, origin=origin, directory="")
+    _add_environment(layers, os.environ, but=("database", "app"))
+    return Config(layers)
+
+
+def _add_django_project(layers: _Layers, environ: Mapping[str, str], *, running: bool) -> None:
+    from cronq.config import django_project  # here, not above: most projects are none
+
+    found = django_project.find(environ.get(django_project.VARIABLE), running=running)
+    if found:
+        layers.add(found[1], origin=found[0], directory="")
+
+
+def _add_environment(layers: _Layers, environ: Mapping[str, str], *, but: tuple[str, ...] = ()) -> None:
     for key in settings.BY_DOTTED_KEY:
         variable = _variable(key)
         text = environ.get(variable)
-        if text:
+        if text and key not in but:
             origin = f"environment {variable}"
             layers.add({key: settings.read_text(key, text, where=origin)}, origin=origin, directory="")
 

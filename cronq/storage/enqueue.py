@@ -15,7 +15,7 @@ from cronq.storage import rows
 from cronq.storage.drivers.database import Duplicate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from random import Random
 
     from cronq.model.job import NewJob
@@ -68,7 +68,10 @@ class Inserter:
     def accept_through(self, connection: CallerConnection, jobs: Sequence[NewJob], *, now: int) -> list[Enqueued]:
         """Store all jobs or none in the caller's transaction, which the caller commits."""
         call = _Call(now, None)
-        enqueued = [self._insert(connection, job, call) for job in jobs]
+        if len(jobs) == 1 or any(job.unique for job in jobs):
+            enqueued = [self._insert(connection, job, call) for job in jobs]
+        else:
+            enqueued = self._insert_new(connection, jobs, call)
         if any(job.after for job in jobs):
             self._tie(connection, jobs, enqueued)
         return enqueued
@@ -118,29 +121,42 @@ class Inserter:
         return enqueued
 
     def _insert_all(self, tx: Transaction, jobs: Sequence[NewJob], call: _Call) -> list[Enqueued]:
-        unique = any(job.unique for job in jobs)
-        if unique and not self._server:
+        if not any(job.unique for job in jobs):
+            return self._insert_new(tx, jobs, call)
+        if not self._server:
             return [self._insert(tx, job, call) for job in jobs]
-        groups = sorted({job.group for job in jobs if job.group})
-        held: dict[str, int] = (
-            dict(tx.query(self._sql.groups.holders, (self._tables.unprepared.many(groups),))) if groups else {}
-        )
-        if jobs and not self._server and _are_alike(jobs):
-            return self._insert_alike(tx, jobs, self._row(jobs[0], call, blocked=jobs[0].group in held))
-        new = [self._row(job, call, number, blocked=job.group in held) for number, job in enumerate(jobs)]
-        if unique:
-            return self._insert_unless_twins(tx, jobs, new, call)
-        return [Enqueued(job_id, existing=False) for job_id in tx.insert_many(self._sql.enqueue.enqueue, new)]
+        return self._insert_unless_twins(tx, jobs, self._rows(jobs, call, self._held(tx, jobs)), call)
 
-    def _insert_alike(self, tx: Transaction, jobs: Sequence[NewJob], first: tuple[Any, ...]) -> list[Enqueued]:
+    def _insert_new(
+        self, connection: Transaction | CallerConnection, jobs: Sequence[NewJob], call: _Call
+    ) -> list[Enqueued]:
+        """Insert many jobs that are not unique."""
+        held = self._held(connection, jobs)
+        if jobs and not self._server and _are_alike(jobs):
+            return self._insert_alike(connection, jobs, self._row(jobs[0], call, blocked=jobs[0].group in held))
+        new = self._rows(jobs, call, held)
+        return [Enqueued(job_id, existing=False) for job_id in connection.insert_many(self._sql.enqueue.enqueue, new)]
+
+    def _held(self, connection: Connection, jobs: Sequence[NewJob]) -> Collection[str]:
+        """Return those of the jobs' groups that another job holds."""
+        groups = sorted({job.group for job in jobs if job.group})
+        if not groups:
+            return ()
+        return {row[0] for row in connection.query(self._sql.groups.holders, (self._tables.unprepared.many(groups),))}
+
+    def _rows(self, jobs: Sequence[NewJob], call: _Call, held: Collection[str]) -> list[tuple[Any, ...]]:
+        return [self._row(job, call, number, blocked=job.group in held) for number, job in enumerate(jobs)]
+
+    def _insert_alike(self, connection: Connection, jobs: Sequence[NewJob], first: tuple[Any, ...]) -> list[Enqueued]:
         """Insert many jobs with one statement: a third of the time that one for each takes, on SQLite."""
         task, _, *rest = first
-        last = 0
+        ids: list[int] = []
         for start in range(0, len(jobs), _AT_ONCE):
-            texts = self._tables.unprepared.many([job.args for job in jobs[start : start + _AT_ONCE]])
-            last = tx.insert(self._sql.enqueue.enqueue_alike, (task, *rest, texts))
-        # This is the only writer, so the ids count up without gaps.
-        return [Enqueued(job_id, existing=False) for job_id in range(last - len(jobs) + 1, last + 1)]
+            texts = [job.args for job in jobs[start : start + _AT_ONCE]]
+            many = self._tables.unprepared.many(texts)
+            last = connection.insert(self._sql.enqueue.enqueue_alike, (task, *rest, many))
+            ids += range(last - len(texts) + 1, last + 1)  # one statement is the only writer: no gaps
+        return [Enqueued(job_id, existing=False) for job_id in ids]
 
     def _insert_unless_twins(
         self, tx: Transaction, jobs: Sequence[NewJob], new: Sequence[tuple[Any, ...]], call: _Call

@@ -15,8 +15,31 @@ from cronq.tasks.parameters import Parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Protocol
 
     from cronq.tasks.declaration import Declaration
+
+    class Binds(Protocol):
+        """Turns the arguments of a call to those of a row, and back, as `Parameters` does."""
+
+        def bind(self, args: Sequence[object], kwargs: Mapping[str, object]) -> dict[str, object]:
+            """Return the arguments by name."""
+
+        def bind_stored(self, args: Sequence[object], kwargs: Mapping[str, object]) -> str:
+            """Return the arguments by name as JSON."""
+
+        def bind_text(self, fields: Mapping[str, object]) -> dict[str, object]:
+            """Convert a shell's strings to arguments by name."""
+
+        def spread(self, arguments: Mapping[str, object]) -> tuple[Sequence[object], dict[str, object]]:
+            """Convert stored arguments for the call: positional ones and keywords."""
+
+        def cut(self, fields: Mapping[str, object]) -> dict[str, object]:
+            """Return the fields that have a parameter."""
+
+        def describe(self) -> str:
+            """Write the parameters as in source code."""
+
 
 HOOKS = ("before_job", "after_job", "on_error", "job_metadata", "on_notify", "on_child_start", "around_job",
          "around_child")  # fmt: skip
@@ -57,19 +80,27 @@ class Task:
     """
 
     def __init__(
-        self, name: str, target: Callable[..., object] | type | Target, options: TaskOptions = _NO_OPTIONS
+        self,
+        name: str,
+        target: Callable[..., object] | type | Target,
+        options: TaskOptions = _NO_OPTIONS,
+        *,
+        parameters: Binds | None = None,
     ) -> None:
+        """`parameters` take the place of those in the target's signature."""
         if not name or name == COMMAND_TASK or not name.isprintable() or " " in name:
             raise ConfigError(f"task name {name!r}: expected a word like mail.send, and not {COMMAND_TASK!r}")
         self.name = name
         self.options = options
         self.target = target if isinstance(target, Target) else callables.of(target)
+        if parameters is not None:
+            self.parameters = parameters
 
     def __repr__(self) -> str:
         return f"Task({self.name!r}, {self.target.place})"
 
     @cached_property
-    def parameters(self) -> Parameters:
+    def parameters(self) -> Binds:
         """The parameters, read from the signature at first need."""
         return Parameters(self.target.function, skip=0 if self.target.owner is None else 1)
 

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
 from sqlalchemy.orm import Session
 
 from cronq.config.loader import Config
@@ -169,6 +169,28 @@ def test_a_twin_is_seen_within_the_transaction(config: Config, store: Store) -> 
         (three,) = store.enqueue_through(connection, [new(key="k", unique=True)])
     assert (one.existing, two, three) == (False, (one.id, True), (one.id, True))
     assert store.jobs.ids(EVERYTHING) == [one.id]
+    engine.dispose()
+
+
+def test_a_batch_in_a_callers_transaction_is_one_statement_however_many_jobs(config: Config, store: Store) -> None:
+    engine = create_engine(config.database)
+    jobs = [new(task=f"t{number % 2}", group="g" if number == 3 else None) for number in range(5)]
+    counts = []
+    with engine.begin() as connection:
+        store.enqueue_through(connection, jobs[:1])
+        for batch in (jobs[:1], jobs * 100):
+            said: list[str] = []
+
+            def note(_c: object, _k: object, statement: str, *_: object, said: list[str] = said) -> None:
+                said.append(statement)
+
+            event.listen(connection, "before_cursor_execute", note)
+            enqueued = store.enqueue_through(connection, batch)
+            event.remove(connection, "before_cursor_execute", note)
+            counts.append(len(said))
+    assert counts[1] <= counts[0] + 2
+    assert [stored(store, job.id).task for job in enqueued] == [f"t{number % 5 % 2}" for number in range(500)]
+    assert sorted(job.id for job in enqueued) == [job.id for job in enqueued]
     engine.dispose()
 
 

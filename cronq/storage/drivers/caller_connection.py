@@ -9,13 +9,16 @@ from cronq.errors import InvalidInput
 from cronq.storage.drivers import sqlite
 from cronq.storage.drivers.notify import returning_id
 from cronq.storage.drivers.server import IDENTITIES, driver_text
+from cronq.storage.drivers.session import many_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from cronq.storage.drivers.database import Database, Row
 
 _MYSQL_DUPLICATE = 1062
+_AT_ONCE = 500
+"""Rows of one INSERT: SQLite takes 32,766 parameters."""
 
 
 def borrow(connection: Any, database: Database, *, name: str) -> CallerConnection:
@@ -63,6 +66,27 @@ class CallerConnection(sqlite.Inserting):
         """Read the rows of one statement."""
         return [tuple(row) for row in self.execute(sql, parameters)]
 
+    def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
+        """Execute one statement for many rows of parameters; returns how many rows it met."""
+        return sum(self.execute(sql, row).rowcount for row in rows)
+
+    def insert_unless_twins(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert those rows whose unique keys no other row has."""
+        for row in rows:
+            self.insert_unless_twin(sql, row)
+
+    def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
+        """Insert rows with one statement for each 500; returns their ids in order."""
+        ids: list[int] = []
+        for start in range(0, len(rows), _AT_ONCE):
+            chunk = rows[start : start + _AT_ONCE]
+            ids += self._inserted(many_rows(sql, len(chunk)), [value for row in chunk for value in row], len(chunk))
+        return ids
+
+    def _inserted(self, sql: str, values: Sequence[Any], count: int) -> Iterable[int]:
+        last = self.insert(sql, values)
+        return range(last - count + 1, last + 1)  # one statement is the only writer: no gaps
+
 
 class _OnServer(CallerConnection):
     """A caller's connection to a server."""
@@ -87,10 +111,14 @@ class _OnMySQL(_OnServer):
         try:
             return self.insert(sql, row)
         except Exception as error:
-            driver_error = getattr(error, "orig", None)
-            if driver_error is None or driver_error.args[:1] != (_MYSQL_DUPLICATE,):
+            if getattr(error, "orig", error).args[:1] != (_MYSQL_DUPLICATE,):
                 raise
             return None
+
+    def _inserted(self, sql: str, values: Sequence[Any], count: int) -> Iterable[int]:
+        first = self.insert(sql, values)  # all ids are reserved at once, in steps of the server's increment
+        step = self.query("SELECT @@auto_increment_increment")[0][0]
+        return range(first, first + count * step, step)
 
 
 class _OnPostgreSQL(_OnServer):
@@ -102,6 +130,14 @@ class _OnPostgreSQL(_OnServer):
     def insert_unless_twin(self, sql: str, row: Sequence[Any]) -> int | None:
         new = self.query(f"{sql} ON CONFLICT DO NOTHING{returning_id(sql)}", row)
         return new[0][0] if new else None
+
+    def _inserted(self, sql: str, values: Sequence[Any], count: int) -> Iterable[int]:  # noqa: ARG002 - as elsewhere
+        return [row[0] for row in self.query(sql + returning_id(sql), values)]
+
+
+def by_family(family: str) -> type[CallerConnection]:
+    """Return the class for a connection to this family of databases, which has `exec_driver_sql`."""
+    return _KINDS[family]
 
 
 _KINDS = {kind.family: kind for kind in (CallerConnection, _OnMySQL, _OnPostgreSQL)} | {"mariadb": _OnMySQL}

@@ -1,0 +1,175 @@
+"""Run one attempt of a Django task: connections as Django keeps them for a request, signals, context, result."""
+
+from __future__ import annotations
+
+from functools import partial
+from inspect import signature
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections, reset_queries
+
+from cronq.django import results, values
+from cronq.django.api import TaskContext, TaskError, TaskResultStatus, normalize_json, task_finished, task_started
+from cronq.django.backend import declared
+from cronq.django.signals import send
+from cronq.errors import InvalidInput, UnstorableResult
+from cronq.execution.bounds import fault_of
+from cronq.execution.job_context import current_job
+from cronq.execution.verdict import verdict_of
+from cronq.model.job import ENDED
+from cronq.model.outcome import next_state
+from cronq.model.retry import Policies
+from cronq.tasks import serialisation
+from cronq.tasks.callables import Target
+from cronq.tasks.registry import Task
+from cronq.times import to_datetime
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cronq.django.backend import CronqBackend
+    from cronq.django.task import CronqTask
+    from cronq.tasks.registry import Registry
+
+
+class Arguments:
+    """The arguments of a Django task: neither bound to its signature nor converted by annotations."""
+
+    def __init__(self, task: CronqTask) -> None:
+        self._task = task
+
+    def bind(self, args: Sequence[object], kwargs: Mapping[str, object]) -> dict[str, object]:
+        """Return the arguments as a row has them. Raises InvalidInput for values that JSON doesn't have."""
+        try:
+            return values.packed(args, kwargs)
+        except (TypeError, ValueError) as error:
+            raise InvalidInput(f"{self._task.module_path}: {error}") from None
+
+    def bind_stored(self, args: Sequence[object], kwargs: Mapping[str, object]) -> str:
+        """As `bind`, but returns JSON."""
+        return serialisation.dumps(self.bind(args, kwargs))
+
+    def bind_text(self, fields: Mapping[str, object]) -> dict[str, object]:
+        """Keep a shell's strings as they are."""
+        return self.bind((), fields)
+
+    def spread(self, arguments: Mapping[str, object]) -> tuple[Sequence[object], dict[str, object]]:
+        """Return the positional arguments and the keywords of a row."""
+        return values.spread(arguments)
+
+    def cut(self, fields: Mapping[str, object]) -> dict[str, object]:
+        """Return the fields of an event that the task has parameters for."""
+        known = signature(self._task.func).parameters.values()
+        if any(one.kind is one.VAR_KEYWORD for one in known):
+            return dict(fields)
+        names = {one.name for one in known}
+        return {name: value for name, value in fields.items() if name in names}
+
+    def describe(self) -> str:
+        """Write the parameters as in source code."""
+        return str(signature(self._task.func))
+
+
+def task_of(found: CronqTask, backend: CronqBackend, registry: Registry) -> Task:
+    """Make cronq's task of Django's."""
+    options = declared(found)
+    run = partial(_run, _Attempts(found, backend, registry))
+    defaults = {"queue": found.queue_name, "priority": results.NEUTRAL - found.priority}
+    return Task(found.module_path, Target(run), _with(options, defaults), parameters=Arguments(found))
+
+
+def _with(options: Any, defaults: Mapping[str, Any]) -> Any:
+    return type(options)(**{**{name: getattr(options, name) for name in options.__slots__}, **defaults})
+
+
+class _Attempts:
+    """What all attempts of one task share."""
+
+    def __init__(self, task: CronqTask, backend: CronqBackend, registry: Registry) -> None:
+        self.task = task
+        self.backend = backend
+        self.policies = Policies(backend.config, registry)
+
+    def begin(self) -> Any:
+        """Return the result of the job that runs, as its row has it, and send `task_started`."""
+        result = self.backend.get_result(str(current_job.id))
+        self._send(task_started, result)
+        return result
+
+    def succeed(self, result: Any, value: Any) -> None:
+        """Send `task_finished` for a success."""
+        object.__setattr__(result, "_return_value", value)
+        self._end(result, TaskResultStatus.SUCCESSFUL)
+
+    def fail(self, result: Any, error: BaseException) -> None:
+        """Send `task_finished` if no retry follows this error."""
+        job = current_job()._job
+        now = self.backend.store.clock.now()
+        outcome = verdict_of(error, now)
+        if next_state(job, outcome, self.policies.of(job), chance=0.0).state not in ENDED:
+            return
+        kind = type(error)
+        trace = (outcome.error and outcome.error.traceback) or f"{kind.__name__}: {error}"
+        result.errors.append(TaskError(exception_class_path=f"{kind.__module__}.{kind.__qualname__}", traceback=trace))
+        self._end(result, TaskResultStatus.FAILED)
+
+    def _end(self, result: Any, status: Any) -> None:
+        object.__setattr__(result, "status", status)
+        object.__setattr__(result, "finished_at", results.when(to_datetime(self.backend.store.clock.now())))
+        self._send(task_finished, result)
+
+    def _send(self, signal: Any, result: Any) -> None:
+        for warning in send(signal, type(self.backend), result):
+            current_job.warn(warning)
+
+
+def _run(attempts: _Attempts, *args: Any, **kwargs: Any) -> Any:
+    close_old_connections()
+    result = None
+    try:
+        result = attempts.begin()
+        given = (TaskContext(task_result=result), *args) if attempts.task.takes_context else args
+        value = _kept(attempts.task.call(*given, **kwargs), attempts.backend.result_limit)
+    except BaseException as error:
+        roll_back()
+        if result is not None:
+            attempts.fail(result, error)
+        raise
+    else:
+        roll_back()
+        attempts.succeed(result, value)
+        return value
+    finally:
+        close_old_connections()
+
+
+def _kept(value: Any, limit: int) -> Any:
+    """Return the value as it is stored. Raises UnstorableResult: a success with another value would be a lie."""
+    try:
+        plain = normalize_json(value)
+        fault = fault_of(serialisation.dump_value(plain), limit=limit)
+    except (TypeError, ValueError, InvalidInput) as error:
+        raise UnstorableResult(f"the result can't be stored: {error}") from None
+    if fault is not None:
+        raise UnstorableResult(f"the result can't be stored: {fault}")
+    return plain
+
+
+def close_old_connections() -> None:
+    """Close connections that are broken or too old, as before and after a request, but none in an atomic block."""
+    reset_queries()
+    for connection in connections.all(initialized_only=True):
+        if connection.connection is None or connection.in_atomic_block:
+            continue
+        if connection.is_usable():
+            connection.close_if_unusable_or_obsolete()
+        else:  # Django looks only where it has seen an error
+            connection.close()
+
+
+def roll_back() -> None:
+    """Roll back what a task has left open on a connection, unless its caller has an atomic block there."""
+    for connection in connections.all(initialized_only=True):
+        if connection.connection is not None and not connection.in_atomic_block and not connection.get_autocommit():
+            connection.rollback()
+            connection.set_autocommit(True)

@@ -1,0 +1,164 @@
+"""The store's statements on Django's own connection of an alias, in the caller's transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections, transaction
+from django.db.utils import DatabaseError
+
+from cronq.storage.drivers.caller_connection import by_family
+from cronq.storage.drivers.database import Conflict
+from cronq.storage.drivers.server import IDENTITIES, driver_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from cronq.storage.drivers.database import Row, T
+
+_TRIES = 10
+"""How often a transaction is begun that meets concurrent ones."""
+
+FAMILIES = ("sqlite", "mysql", "postgresql")
+
+
+class DjangoDatabase:
+    """`connections[alias]` of the calling thread, whatever transaction is open there."""
+
+    conflicts = 0
+
+    def __init__(self, alias: str) -> None:
+        self._alias = alias
+        self.family: str = connections[alias].vendor
+
+    @property
+    def _here(self) -> Any:
+        return by_family(self.family)(_Cursors(connections[self._alias]))
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Read the rows of one statement."""
+        return self._here.query(sql, parameters)  # type: ignore[no-any-return]
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        """Execute one writing statement."""
+        return self._here.execute(sql, parameters)
+
+    def insert(self, sql: str, row: Sequence[Any]) -> int:
+        """Insert one row; returns its id."""
+        return self._here.insert(sql, row)  # type: ignore[no-any-return]
+
+    def insert_unless_twin(self, sql: str, row: Sequence[Any]) -> int | None:
+        """Insert one row; returns its id, None if a row has its unique key."""
+        return self._here.insert_unless_twin(sql, row)  # type: ignore[no-any-return]
+
+    def many(self, values: Iterable[Any]) -> Any:
+        """Make one parameter of all these values."""
+        if self.family != "sqlite":
+            return list(values)
+        import json
+
+        return json.dumps(list(values))
+
+    def transact(self, work: Callable[[Any], T], landed: Callable[[], T | None] | None = None) -> T:  # noqa: ARG002 - Django tells a failed COMMIT itself
+        """Do the work in a transaction, or in a savepoint of the caller's."""
+        for _ in range(_TRIES - 1):
+            try:
+                return self._attempt(work)
+            except Conflict:
+                self.conflicts += 1
+        return self._attempt(work)
+
+    def _attempt(self, work: Callable[[Any], T]) -> T:
+        with transaction.atomic(using=self._alias):
+            return work(self._here)
+
+    def version(self, table: str) -> str | None:
+        """Return the revision of the tables, as `table` has it; None where there is none yet."""
+        connection = connections[self._alias]
+        with connection.cursor() as cursor:
+            if table not in connection.introspection.table_names(cursor):
+                return None
+            cursor.execute(f"SELECT version_num FROM {table}")
+            found = cursor.fetchone()
+        return str(found[0]) if found else None
+
+    def read_clock(self) -> None:
+        """Return None: reading the server's clock would be a second statement, so the host's is used."""
+
+    def lock(self, number: int) -> bool:
+        """Not for a connection that isn't cronq's."""
+        raise NotImplementedError(number)
+
+    def has_other_writers(self) -> bool:
+        """Return False: only the schema's upgrade asks, which Django's migrations do."""
+        return False
+
+    def set_patience(self, seconds: float) -> None:
+        """Do nothing: how long a statement waits for locks is decided in DATABASES."""
+
+    def identity(self) -> Sequence[Any]:
+        """Return the values that identify this database."""
+        if self.family == "sqlite":
+            return [str(connections[self._alias].settings_dict["NAME"])]
+        return self.query(IDENTITIES[self.family])[0]
+
+    def schema(self) -> str | None:
+        """Return the schema that holds the tables, where a database has several."""
+        return self.query("SELECT current_schema()")[0][0] if self.family == "postgresql" else None
+
+    def is_replaced(self) -> bool:
+        """Return False: Django keeps its connection."""
+        return False
+
+    def close(self) -> None:
+        """Do nothing: the connection is Django's."""
+
+
+class _Cursors:
+    """Gives the statements to a connection of Django as SQLAlchemy's connections take them."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def exec_driver_sql(self, sql: str, parameters: Sequence[Any]) -> Any:
+        """Execute one statement; the result has its rows, `rowcount` and `lastrowid`."""
+        vendor = self._connection.vendor
+        if vendor == "sqlite":
+            sql = driver_text(sql)
+        elif vendor == "mysql":
+            sql = sql.replace('"', "`")  # as names are quoted where the session doesn't say ANSI_QUOTES
+        with self._connection.cursor() as cursor:
+            try:
+                cursor.execute(sql, parameters)
+            except DatabaseError as error:
+                _explain_missing(error)
+                raise
+            return _Result(cursor)
+
+
+class _Result:
+    """What a statement returned, when its cursor is closed."""
+
+    def __init__(self, cursor: Any) -> None:
+        self._rows = cursor.fetchall() if cursor.description else ()
+        self.rowcount: int = cursor.rowcount
+        self.lastrowid = getattr(cursor, "lastrowid", None)
+
+    def __iter__(self) -> Any:
+        return iter(self._rows)
+
+    def fetchall(self) -> Sequence[Any]:
+        """Return the rows."""
+        return self._rows
+
+
+_MISSING = ("no such table", "no such column", "has no column", "doesn't exist", "does not exist", "Unknown column")
+
+
+def _explain_missing(error: Exception) -> None:
+    """Raise ImproperlyConfigured where cronq's tables are missing or old."""
+    said = str(error)
+    if any(words in said for words in _MISSING):
+        message = f"cronq's tables are missing or of an older cronq: manage.py migrate ({said.strip().splitlines()[0]})"
+        raise ImproperlyConfigured(message) from error

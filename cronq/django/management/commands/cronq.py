@@ -1,0 +1,31 @@
+"""`manage.py cronq VERB …`: the command `cronq` on this project."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from cronq.cli import main
+
+
+class Command(BaseCommand):
+    """Runs a command of cronq with the project's configuration."""
+
+    help = "Run a command of cronq on this project's jobs: manage.py cronq run, manage.py cronq ls --state failed, …"
+    requires_system_checks: Any = ()
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Leave all options to cronq."""
+        sys.exit(main(argv[2:], project=True))
+
+    def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002 - Django's interface
+        """Serve `call_command("cronq", "ls")`."""
+        status = main([str(word) for word in args], project=True)
+        if status:
+            sys.exit(status)
+
+    def add_arguments(self, parser: Any) -> None:
+        """Take all words as they are."""
+        parser.add_argument("args", nargs="*", metavar="WORD")

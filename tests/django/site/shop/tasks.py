@@ -1,0 +1,132 @@
+"""Tasks of all kinds."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from importlib.util import find_spec
+from typing import Any
+
+from cronq import Fail, Retry, Skip, Snooze, current_job
+from django.contrib.auth.models import Group
+from django.db import connection, transaction
+from django.utils import timezone, translation
+
+if find_spec("django.tasks"):
+    from django.tasks import task
+else:
+    from django_tasks import task
+
+
+class OwnError(Exception):
+    """An error of the shop."""
+
+
+@task
+def add(a: int, b: int = 0) -> int:
+    return a + b
+
+
+@task(priority=10, queue_name="mail")
+def mail(to: str, **more: Any) -> dict[str, Any]:
+    return {"to": to, **more}
+
+
+@task
+def give(value: Any) -> Any:
+    return value
+
+
+@task
+def everything(*args: Any, **kwargs: Any) -> Any:
+    return [args, kwargs]
+
+
+@task
+def fail(text: str = "broken") -> None:
+    raise OwnError(text)
+
+
+@task(max_attempts=2, base=0)
+def fail_twice() -> None:
+    raise OwnError("again")
+
+
+@task
+def say(verdict: str) -> None:
+    raise {
+        "fail": Fail("no use"),
+        "skip": Skip("not needed"),
+        "snooze": Snooze("1h"),
+        "retry": Retry("later", delay=3600),
+    }[verdict]
+
+
+@task
+def wrong(kind: str) -> Any:
+    return {"set": {1}, "object": object(), "huge": "x" * 100_000}[kind]
+
+
+@task(takes_context=True)
+def context(context: Any, word: str) -> list[Any]:
+    result = context.task_result
+    return [context.attempt, result.id, result.status, result.kwargs, word, current_job.id]
+
+
+@task
+async def count_groups() -> Any:
+    await asyncio.sleep(0)
+    return await Group.objects.acount()
+
+
+@task
+def make_group(name: str) -> Any:
+    return Group.objects.create(name=name).name
+
+
+@task
+def leave_open() -> None:
+    transaction.set_autocommit(False)
+    Group.objects.create(name="left open")
+
+
+@task
+def break_connection() -> None:
+    connection.ensure_connection()
+    connection.connection.close()
+
+
+@task
+def change_process() -> None:
+    translation.activate("cs")
+    timezone.activate("Asia/Tokyo")
+    print("printed")
+
+
+@task
+def state() -> list[Any]:
+    return [
+        translation.get_language(),
+        timezone.get_current_timezone_name(),
+        Group.objects.filter(name="left open").count(),
+    ]
+
+
+@task(max_attempts=1)
+def die(how: str) -> None:
+    if how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "exit":
+        sys.exit(3)
+    if how == "fork" and not os.fork():
+        os._exit(0)
+
+
+@task(max_attempts=1, time_limit=1)
+def sleep() -> None:
+    time.sleep(60)
+
+
+def not_a_task() -> None:
+    raise AssertionError("only a Task may run")

@@ -1,0 +1,97 @@
+"""A real Django project on a database of its own, and its manage.py as a person would run it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests import databases, servers
+
+ENGINES = ("sqlite", *databases.KINDS)
+ROOT = Path(__file__).parents[2]
+SITE = Path(__file__).parent / "site"
+_ENGINES_OF_DJANGO = {"mariadb": "mysql", "mysql": "mysql", "postgresql": "postgresql"}
+
+
+class Site:
+    """A copy of the project in tests/django/site."""
+
+    def __init__(self, directory: Path, engine: str = "sqlite", **options: Any) -> None:
+        self.directory = directory / "site"
+        shutil.copytree(SITE, self.directory, ignore=shutil.ignore_patterns("__pycache__"))
+        self.database = _database(engine, self.directory)
+        self.options = options
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What cron would give, and the settings of the project."""
+        return {
+            "HOME": str(self.directory),
+            "PATH": f"{Path(sys.prefix) / 'bin'}:/usr/bin:/bin",
+            "PYTHONPATH": str(ROOT),
+            "DJANGO_SETTINGS_MODULE": "settings",
+            "SITE_DATABASE": json.dumps(self.database),
+            "SITE_OPTIONS": json.dumps(self.options),
+        }
+
+    def start(self, *arguments: str | int, **more: str) -> subprocess.Popen[str]:
+        """Start a program of the project; its output is one text."""
+        return subprocess.Popen(
+            [*map(str, arguments)],
+            cwd=self.directory,
+            env=self.environment | more,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *arguments: str | int, status: int = 0, seconds: float = 120, **more: str) -> str:
+        """Run a program of the project to its end, which must be as expected; returns its output."""
+        with self.start(*arguments, **more) as process:
+            try:
+                output, _ = process.communicate(timeout=seconds)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        assert process.returncode == status, output
+        return output
+
+    def manage(self, *arguments: str | int, **more: Any) -> str:
+        """Run `manage.py ARGUMENTS`."""
+        return self.run(sys.executable, "manage.py", *arguments, **more)
+
+    def cronq(self, *arguments: str | int, **more: Any) -> str:
+        """Run `cronq ARGUMENTS`."""
+        return self.run(sys.executable, "-m", "cronq", *arguments, **more)
+
+    def python(self, code: str, **more: Any) -> str:
+        """Run code in the project, with Django started; returns what it prints."""
+        return self.run(sys.executable, "-c", f"import django; django.setup()\n{code}", **more).strip()
+
+
+def _database(engine: str, directory: Path) -> dict[str, Any]:
+    if engine == "sqlite":
+        return {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": str(directory / "site.sqlite3"),
+            "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL;", "transaction_mode": "IMMEDIATE"},
+        }
+    servers.require(engine)
+    server, name = databases.shared(engine), f"site{os.getpid()}_{abs(hash(directory)) % 10**8}"
+    server.execute(f"CREATE DATABASE {name}")
+    parts = urlsplit(server.url(name))
+    return {
+        "ENGINE": f"django.db.backends.{_ENGINES_OF_DJANGO[engine]}",
+        "NAME": name,
+        "HOST": parts.hostname,
+        "PORT": str(parts.port),
+        "USER": parts.username,
+        "OPTIONS": {} if engine == "postgresql" else {"charset": "utf8mb4"},
+    }

@@ -1,0 +1,16 @@
+"""Django's contract for tasks, in the project's own tests, with the test database that Django makes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.django.sites import ENGINES, Site
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_contract_of_djangos_tasks_holds(engine: str, tmp_path: Path) -> None:
+    site = Site(tmp_path, engine)
+    said = site.manage("test", "--pattern", "contract_*.py")
+    assert "OK" in said
