@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sqlite3
@@ -49,7 +50,7 @@ def forged(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.cronq("run", "--fail")
     project.done("enqueue", "--stdin", stdin='{"task": "say", "args": {"text": "x"}, "group": "g"}\n' * 4)
     project.done("enqueue", "--", "true")
-    with sqlite3.connect(project.database) as database:
+    with contextlib.closing(sqlite3.connect(project.database)) as database, database:
         forge(database)
     database.close()
     return project
@@ -135,7 +136,7 @@ def test_what_a_runner_tells_is_harmless(command: tuple[str, ...], shape: str, p
     env = {"CRONQ_LOG_FORMAT": shape, "CRONQ_NOTIFY_COMMAND": "printf '%s\\n' \"$CRONQ_NOTICE\" >> mail"}
     project.done("update-schema")
     project.done("enqueue", "--stdin", stdin="".join(f'{{"task": "{name}"}}\n' for name in ("evil", "worse", "evil")))
-    with sqlite3.connect(project.database) as database:
+    with contextlib.closing(sqlite3.connect(project.database)) as database, database:
         database.execute("UPDATE cronq_jobs SET queue = ?, job_key = ?, job_group = ?", (HOSTILE,) * 3)
         database.execute("UPDATE cronq_jobs SET task = ? WHERE id = 3", (HOSTILE,))
     database.close()

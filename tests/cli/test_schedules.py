@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import sqlite3
@@ -34,7 +35,7 @@ def when() -> str:
 
 
 def rows(project: Project, sql: str) -> list[tuple[Any, ...]]:
-    with sqlite3.connect(project.database) as connection:
+    with contextlib.closing(sqlite3.connect(project.database)) as connection, connection:
         return connection.execute(sql).fetchall()
 
 

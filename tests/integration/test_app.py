@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sqlite3
@@ -224,7 +225,7 @@ def test_a_job_is_part_of_the_callers_transaction(queue: Cronq, tmp_path: Path) 
         with connection.begin():
             kept = task.using(connection=connection).enqueue("kept")
             queue.enqueue_many([task.job("a"), task.job("b")], connection=connection)
-            with sqlite3.connect(tmp_path / "jobs.db") as other:
+            with contextlib.closing(sqlite3.connect(tmp_path / "jobs.db")) as other, other:
                 assert other.execute("SELECT count(*) FROM cronq_jobs").fetchone() == (1,)
             other.close()
         with connection.begin() as transaction:

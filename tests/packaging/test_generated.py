@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import sqlite3
@@ -117,7 +118,7 @@ def test_names_are_never_run(complete: object, line: str, column: str, filled: P
 
 
 def _rename(project: Project, column: str, names: tuple[str, ...]) -> None:
-    with sqlite3.connect(project.database) as database:
+    with contextlib.closing(sqlite3.connect(project.database)) as database, database:
         database.execute("DELETE FROM cronq_jobs WHERE id > 1")
         for _ in names[1:]:
             database.execute(
