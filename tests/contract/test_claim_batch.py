@@ -29,6 +29,7 @@ from cronq.testing import ManualClock
 from tests import servers
 from tests.contract.conftest import ENGINES, engine_queue
 from tests.contract.steps import claim, ending, later, outcome
+from tests.scale import times
 
 GROUPS = [None, "release", "hold"]
 KEYS = [None, "a", "b"]
@@ -351,7 +352,7 @@ def test_the_line_stays_sound(engine: str, template: Path, monkeypatch: pytest.M
     run_state_machine_as_test(
         Queue,
         settings=settings(
-            max_examples=60 if engine == "sqlite" else 20, stateful_step_count=40, deadline=None,
-            derandomize=True, database=None, suppress_health_check=list(HealthCheck),
+            max_examples=times(30, full=60) if engine == "sqlite" else times(6, full=20), stateful_step_count=40,
+            deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from tests.integration.running import Queue
 from tests.project import ROOT
+from tests.scale import times
 from tests.waiting import wait_until
 
 PRODUCERS = 16
-JOBS = 250
+JOBS = times(60, full=250)
 """Jobs of each producer, one a call."""
 
 PRODUCER = """

@@ -40,8 +40,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", place], check=True)
 
 
-@pytest.mark.parametrize("jobs", [80, pytest.param(400, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("engine", ["sqlite", "mariadb", "postgresql"])
+@pytest.mark.parametrize(("engine", "jobs"), [("sqlite", 400), ("mariadb", 80), ("postgresql", 80)])
 def test_output_that_fills_the_locks_directory_runs_nothing_twice(
     engine: str, jobs: int, tmp_path: Path, small: Path, project: Project
 ) -> None:

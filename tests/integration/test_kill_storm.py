@@ -12,17 +12,21 @@ from tests.integration.verdicts import (
     nothing_is_lost_or_stuck,
     twins_never_meet,
 )
+from tests.scale import times
+
+KILLS = times(40, full=200)
+JOBS = 25 * KILLS
 
 
-@pytest.mark.parametrize(("kills", "jobs"), [pytest.param(200, 5000, marks=pytest.mark.slow), pytest.param(20, 500)])
-def test_a_storm_of_kills(queue: Queue, kills: int, jobs: int) -> None:
-    storm = Storm(queue, seed=kills)
+@pytest.mark.slow
+def test_a_storm_of_kills(queue: Queue) -> None:
+    storm = Storm(queue, seed=KILLS)
     try:
-        storm.blow(kills, jobs)
+        storm.blow(KILLS, JOBS)
         storm.calm_down()
     finally:
         storm.stop()
-    assert sum(storm.kills.values()) == kills
+    assert sum(storm.kills.values()) == KILLS
     assert storm.complaints() == ""
     executions = storm.executions()
     nothing_is_lost_or_stuck(queue, storm.expected)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cronq.schedules.rule import Rule
+from tests.scale import times
 
 CHANGES = [
     ("Europe/Prague", "2025-03-30"),
@@ -187,13 +188,13 @@ def agree(cron: Cron, change: tuple[str, str], share: float, tick: timedelta) ->
 
 
 @pytest.mark.slow
-@settings(max_examples=2000, deadline=None, derandomize=True)
+@settings(max_examples=times(300, full=2000), deadline=None, derandomize=True)
 @given(crons(ON_THE_MINUTE), st.sampled_from(CHANGES), st.floats(0, 1))
 def test_each_minute(cron: Cron, change: tuple[str, str], share: float) -> None:
     agree(cron, change, share, timedelta(minutes=1))
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=times(40, full=100), deadline=None, derandomize=True)
 @given(
     crons(fields(0, 59)),
     st.sampled_from([*CHANGES[::5], MONROVIA]),

@@ -1,0 +1,13 @@
+"""How often a test whose strength is repetition repeats: `make test` does a part of it, `make storm` all."""
+
+from __future__ import annotations
+
+import os
+
+FULL = "STORM_JOBS" in os.environ
+"""Whether this is `make storm`."""
+
+
+def times(usual: int, *, full: int) -> int:
+    """The number for this run."""
+    return full if FULL else usual
