@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import atexit
 import functools
-import json
+import marshal
 import os
 import select
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-_PROGRAM = Path(__file__).with_name("warm_process.py")
+from tests.warm_client import is_plain
+
+_HERE = Path(__file__).parent
 _PIPE = 1 << 16
-_PLAIN = {"HOME", "PATH", "TZ"}
 
 
 class Ran(NamedTuple):
@@ -43,13 +45,17 @@ class Command(NamedTuple):
 
     def may_be_forked(self) -> bool:
         """Whether Python itself would take no notice of what is different, and the input fits into a pipe."""
-        strange = [name for name in self.environment if name not in _PLAIN and not name.startswith("CRONQ_")]
-        return not strange and len(self.stdin) < _PIPE // 4
+        return is_plain(dict(self.environment)) and len(self.stdin) < _PIPE // 4
 
 
 def run(script: Path, command: Command, seconds: float) -> Ran:
     """Run it to its end, at most `seconds` long."""
     return _process(script).run(command, time.monotonic() + seconds)
+
+
+def for_shells(script: Path) -> Path:
+    """A directory with a `cronq` that does the same; to be the first of PATH."""
+    return _process(script).place
 
 
 @functools.cache
@@ -61,48 +67,66 @@ def _process(script: Path) -> _Process:
 
 class _Process:
     def __init__(self, script: Path) -> None:
-        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # As a command of Project starts: what Python reads from the environment, it reads here.
-        self._started = subprocess.Popen(
-            [sys.executable, str(_PROGRAM), str(theirs.fileno()), str(script)],
-            pass_fds=[theirs.fileno()],
-            env={"PATH": "/usr/bin:/bin"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        theirs.close()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind("")
+            listener.listen(64)
+            self._address = listener.getsockname()
+            # As a command of Project starts: what Python reads from the environment, it reads here.
+            self._started = subprocess.Popen(
+                [sys.executable, str(_HERE / "warm_process.py"), str(listener.fileno()), str(script)],
+                pass_fds=[listener.fileno()],
+                env={"PATH": "/usr/bin:/bin"},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+        self._place = tempfile.TemporaryDirectory(prefix="cronq-for-shells-")
+        self.place = Path(self._place.name)
+        client = self.place / "cronq"
+        program = (_HERE / "warm_client.py").read_text()
+        client.write_text(f"#!{sys.executable} -IS\n{program}\n\nmain({self._address!r}, {str(script)!r})\n")
+        client.chmod(0o755)
 
     def run(self, command: Command, deadline: float) -> Ran:
         """Run it to its end, or to the deadline."""
-        pipes = [os.pipe() for _ in range(4)]
-        (stdin, to_stdin), (from_stdout, stdout), (from_stderr, stderr), (from_process, answer) = pipes
+        (stdin, to_stdin), (from_stdout, stdout), (from_stderr, stderr) = (os.pipe() for _ in range(3))
         os.write(to_stdin, command.stdin.encode())
         os.close(to_stdin)
-        given = {
-            "arguments": list(command.arguments),
-            "directory": str(command.directory),
-            "environment": dict(command.environment),
-        }
-        theirs = [stdin, stdout, stderr, answer]
-        try:
-            socket.send_fds(self._requests, [json.dumps(given).encode()], theirs)
-        finally:
-            for descriptor in theirs:
-                os.close(descriptor)
-        out, error, answered = _read_all([from_stdout, from_stderr, from_process], command, deadline)
-        if not answered.endswith(b"\n"):
-            raise RuntimeError(f"{_PROGRAM} has ended: {self._started.communicate()[0].decode()}")
-        return Ran(os.waitstatus_to_exitcode(int(answered.split()[1])), out.decode(), error.decode())
+        streams = [stdin, stdout, stderr]
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asked:
+            try:
+                asked.connect(self._address)
+                socket.send_fds(asked, [_request(command)], streams)
+            finally:
+                for stream in streams:
+                    os.close(stream)
+            answer = _read_all([from_stdout, from_stderr, asked.fileno()], command, deadline)
+        out, error, answered = answer
+        if len(answered) < _ANSWERS:
+            raise RuntimeError(f"warm_process.py has ended: {self._started.communicate()[0].decode()}")
+        return Ran(os.waitstatus_to_exitcode(int(answered[1])), b"".join(out).decode(), b"".join(error).decode())
 
     def end(self) -> None:
-        """End it: it does when there is nobody left to ask."""
-        self._requests.close()
+        """End it, and remove what shells were given."""
         self._started.communicate()
+        self._place.cleanup()
 
 
-def _read_all(descriptors: list[int], command: Command, deadline: float) -> list[bytes]:
-    found = dict.fromkeys(descriptors, b"")
+_ANSWERS = 2
+
+
+def _request(command: Command) -> bytes:
+    given = {
+        "arguments": list(command.arguments),
+        "directory": str(command.directory),
+        "environment": dict(command.environment),
+    }
+    return marshal.dumps(given)
+
+
+def _read_all(descriptors: list[int], command: Command, deadline: float) -> list[list[bytes]]:
+    """What comes from each until its end; the last one is the socket."""
+    found: dict[int, list[bytes]] = {descriptor: [] for descriptor in descriptors}
     poll = select.poll()
     for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN)
@@ -113,15 +137,16 @@ def _read_all(descriptors: list[int], command: Command, deadline: float) -> list
             _kill(found[descriptors[-1]])
             raise subprocess.TimeoutExpired(list(command.arguments), left)
         for descriptor, _ in poll.poll(left * 1000):
-            piece = os.read(descriptor, _PIPE)
-            found[descriptor] += piece
-            if not piece:
-                unread.remove(descriptor)
-                poll.unregister(descriptor)
+            if piece := os.read(descriptor, _PIPE):
+                found[descriptor].append(piece)
+                continue
+            unread.remove(descriptor)
+            poll.unregister(descriptor)
+            if descriptor != descriptors[-1]:
                 os.close(descriptor)
     return list(found.values())
 
 
-def _kill(answered: bytes) -> None:
+def _kill(answered: list[bytes]) -> None:
     if answered:
-        os.kill(int(answered.split()[0]), signal.SIGKILL)
+        os.kill(int(answered[0]), signal.SIGKILL)

@@ -1,7 +1,8 @@
 """A process that has imported cronq, and becomes a `cronq` command for each request: a fork of it goes on as that.
 
-Started by tests/warm.py with the number of a socket. A request is a JSON object and four descriptors: the
-command's standard streams, and a pipe for its process id and its wait status.
+Started by tests/warm.py with the number of a listening socket. A request is a marshalled dictionary with the three
+standard streams of the command; the answers are its process id, and its wait status when it has ended. It ends with
+its own standard input.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import atexit
 import contextlib
 import gc
 import importlib
-import json
+import marshal
 import os
 import pkgutil
 import select
@@ -36,55 +37,61 @@ def _import_all() -> None:
 
 
 class _Forks:
-    """The commands that run, and what is written when they have ended."""
+    """The commands that run, and who waits for the end of each."""
 
-    def __init__(self, requests: socket.socket) -> None:
-        self._requests = requests
-        self._running: dict[int, tuple[int, int]] = {}
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self._running: dict[int, tuple[int, socket.socket]] = {}
         self._poll = select.poll()
-        self._poll.register(requests, select.POLLIN)
+        for descriptor in (sys.stdin.fileno(), listener.fileno()):
+            self._poll.register(descriptor, select.POLLIN)
 
     def next_command(self) -> dict[str, Any]:
-        """Fork for each request; returns it, in the fork only. Ends the process when nobody can ask any more."""
+        """Fork for each request; returns it, in the fork only."""
         while True:
             for ready, _ in self._poll.poll():
+                if ready == sys.stdin.fileno():
+                    os._exit(0)
                 if ready in self._running:
                     self._report(ready)
                 elif (request := self._fork()) is not None:
                     return request
 
     def _fork(self) -> dict[str, Any] | None:
-        message, descriptors, *_ = socket.recv_fds(self._requests, _LONGEST, _STREAMS + 1)
-        if not message:
-            os._exit(0)
+        asked, _ = self._listener.accept()
+        message, streams, *_ = socket.recv_fds(asked, _LONGEST, _STREAMS)
         pid = os.fork()
         if pid == 0:
-            self._take_over(descriptors)
-            request: dict[str, Any] = json.loads(message)
+            self._take_over(streams, asked)
+            request: dict[str, Any] = marshal.loads(message)
             return request
-        for stream in descriptors[:_STREAMS]:
+        for stream in streams:
             os.close(stream)
-        os.write(descriptors[_STREAMS], f"{pid}\n".encode())
+        _tell(asked, pid)
         end = os.pidfd_open(pid)
-        self._running[end] = (pid, descriptors[_STREAMS])
+        self._running[end] = (pid, asked)
         self._poll.register(end, select.POLLIN)
         return None
 
-    def _take_over(self, descriptors: list[int]) -> None:
+    def _take_over(self, streams: list[int], asked: socket.socket) -> None:
         """Have the streams of the request, and no other descriptor of this process."""
-        for number, stream in enumerate(descriptors[:_STREAMS]):
+        for number, stream in enumerate(streams):
             os.dup2(stream, number)
-        self._requests.detach()
-        os.closerange(_STREAMS, max(*descriptors, *self._running, _STREAMS) + 1)
+        for one in (self._listener, asked, *(other for _, other in self._running.values())):
+            one.detach()
+        os.closerange(_STREAMS, max(map(int, os.listdir("/proc/self/fd"))) + 1)  # noqa: PTH208
 
     def _report(self, end: int) -> None:
-        pid, answer = self._running.pop(end)
+        pid, asked = self._running.pop(end)
         self._poll.unregister(end)
         os.close(end)
-        _, status = os.waitpid(pid, 0)
-        with contextlib.suppress(BrokenPipeError):
-            os.write(answer, f"{status}\n".encode())
-        os.close(answer)
+        _tell(asked, os.waitpid(pid, 0)[1])
+        asked.close()
+
+
+def _tell(asked: socket.socket, number: int) -> None:
+    with contextlib.suppress(OSError):
+        asked.send(str(number).encode())
 
 
 def _become(script: str, request: dict[str, Any]) -> None:
@@ -110,11 +117,11 @@ def _end(status: int) -> None:
 
 def main() -> None:
     """Wait for commands; in the fork for one, run it."""
-    requests, script = socket.socket(fileno=int(sys.argv[1])), sys.argv[2]
+    listener, script = socket.socket(fileno=int(sys.argv[1])), sys.argv[2]
     sys.path[0] = os.path.dirname(script)  # noqa: PTH120 - as Python sets it for the script
     _import_all()
     gc.freeze()
-    _become(script, _Forks(requests).next_command())
+    _become(script, _Forks(listener).next_command())
     try:
         status = sys.modules["cronq.cli"].main()
     except SystemExit as end:

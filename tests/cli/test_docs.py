@@ -62,7 +62,7 @@ def run(reader: Project, command: list[str], *, expect: str | None = None) -> st
     ran = subprocess.run(
         command,
         cwd=reader.directory,
-        env=reader.environment,
+        env=reader.environment_of_shells,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
