@@ -33,7 +33,7 @@ def _show(terminal: Terminal, scene: Scene) -> None:
 def _top(terminal: Terminal, _: Scene) -> None:
     terminal.clear()
     terminal.type("cronq top")
-    terminal.wait_for("last failures")
+    terminal.wait_for("q quit")
 
 
 def _quit(terminal: Terminal, _: Scene) -> None:

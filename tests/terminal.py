@@ -32,6 +32,7 @@ class Terminal:
         self._leader, self._follower = pty.openpty()
         fcntl.ioctl(self._follower, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.before = self.attributes()
+        self._rows = rows
         self._read = b""
         self.process = subprocess.Popen(
             [*COMMAND, *map(str, arguments)],
@@ -71,6 +72,20 @@ class Terminal:
     def text(self) -> str:
         """The same without the terminal's own sequences."""
         return _CONTROL.sub("", self.raw)
+
+    @property
+    def frame(self) -> list[str]:
+        """The lines of the last whole picture of a live view."""
+        drawn = [_CONTROL.sub("", picture) for picture in self.raw.split("\x1b[H")[1:]]
+        whole = [picture for picture in drawn if picture.count("\n") >= self._rows - 1]
+        return [line.rstrip() for line in whole[-1].split("\n")][: self._rows] if whole else []
+
+    def see(self, *texts: str) -> list[str]:
+        """Wait until all of these are in the picture; its lines."""
+        wait_until(
+            lambda: all(text in "\n".join(self.frame) for text in texts), seconds=30, what=f"{texts!r} on the screen"
+        )
+        return self.frame
 
     def wait_for(self, text: str) -> str:
         """Wait until this has been written since the last call; all that has been until then."""

@@ -9,7 +9,7 @@ import typer
 from cronq.commands import bulk
 from cronq.commands import options as given
 from cronq.commands.fast_options import positive
-from cronq.model.job import State
+from cronq.model.job import FAILING
 from cronq.times import to_datetime
 
 if TYPE_CHECKING:
@@ -53,13 +53,10 @@ def _errors(
     chosen = which.selection()
     number = None if limit in (None, "0") else positive(limit, what="--limit")
     with call.store(reading=True) as store:
-        alike = store.jobs.failures(chosen._replace(states=chosen.states or _FAILING))[:number]
+        alike = store.jobs.failures(chosen._replace(states=chosen.states or FAILING))[:number]
         _print(alike, store, utc=utc, as_json=as_json)
         if not alike and not as_json:
             bulk.hint(call, store, chosen)
-
-
-_FAILING = frozenset(state.value for state in (State.FAILED, State.RETRYING, State.READY, State.BLOCKED, State.RUNNING))
 
 
 def _print(alike: Sequence[FailureGroup], store: Store, *, utc: bool, as_json: bool) -> None:

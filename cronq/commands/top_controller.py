@@ -4,140 +4,271 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cronq.commands.top_actions import Question, Target, TopActions
+from cronq.commands.top_job import JobPage
+from cronq.commands.top_look import Look
 from cronq.errors import CronqError, NoQueue
-from cronq.model.job import State
-from cronq.model.selection import Selection
-from cronq.monitoring.throughput import Throughput
+from cronq.model.job import Job
 from cronq.render import top as screens
-from cronq.storage.admin import BATCH
-from cronq.system import audit
-from cronq.times import to_datetime
+from cronq.render.top_keys import help_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from rich.console import RenderableType
 
-    from cronq.model.job import Job
     from cronq.render.console import Screen
-    from cronq.storage.reading import FailedAttempt
+    from cronq.storage.failure_groups import FailureGroup
     from cronq.store import Store
 
 
-_LISTINGS = (screens.FAILURES, "running", "ready", "retrying", "failed", "waiting", "blocked", "pending", "scheduled")
+LISTINGS = (
+    screens.FAILURES, "running", "ready", "retrying", "failed", "waiting", "blocked", "pending", "scheduled",
+    "finished", "cancelled", screens.EVERY,
+)  # fmt: skip
 
-_LOOKED_THROUGH = 200
-"""Failed attempts, where only those of one queue are wanted."""
+_PAGE = 10
+"""Rows that Page Up and Page Down move by."""
+
+_FAR = 1 << 30
 
 
 class Top:
-    """The state of one live view."""
+    """The state of one live view: what is shown, where the cursor is, what is asked."""
 
-    def __init__(self, store: Store, screen: Screen, *, where: str) -> None:
+    def __init__(self, store: Store, screen: Screen, *, where: str, live: bool) -> None:
         self._store = store
         self._screen = screen
-        self._where = where
+        self._live = live
+        self._look = Look(store, where)
+        self._actions = TopActions(store)
         self._view = screens.View()
-        self._pulse = Throughput()
-        self._queues: Sequence[str] = ()
+        self._picture: screens.Picture | None = None
+        self._page: JobPage | None = None
+        self._helps = False
         self._sure: Callable[[], str] | None = None
-        self._drawn: RenderableType = ""
+        self._moved = False
+        """Whether the list is another than the one that was read."""
+        self._group = 0
+        """The row of the failures whose jobs are listed."""
+        self.over = False
+        """Whether the user has quit."""
+        self.stale = True
+        """Whether other data is needed than those that were read."""
 
-    def frame(self) -> RenderableType:
-        """Read and draw a frame; while the database is unreachable, the last one with a line about that."""
+    def look(self) -> None:
+        """Read what is shown; while the database is unreachable, the last picture stays with a line about that."""
+        self.stale = False
         try:
-            picture = self._look()
+            if self._page is not None:
+                self._page.look()
+            else:
+                self._follow(self._look.picture(self._view))
         except NoQueue:
             raise
         except CronqError as error:
-            self._view = self._view._replace(said=str(error))
-            return self._drawn or str(error)
-        self._drawn = screens.draw(picture, self._view, self._screen)
-        return self._drawn
+            if not self._live:
+                raise
+            self._say(str(error))
+
+    def _follow(self, picture: screens.Picture) -> None:
+        """Take the new picture; the cursor stays at its row, wherever that is now."""
+        before = self._picture.listed if self._picture is not None else ()
+        rows, place = [_key_of(one) for one in picture.listed], self._view.chosen
+        here = _key_of(before[place]) if place < len(before) else None
+        if here in rows and not self._moved:
+            place = rows.index(here)
+        self._moved = False
+        self._picture = picture
+        self._view = self._view._replace(chosen=_within(place, len(rows)))
+
+    def frame(self) -> RenderableType:
+        """Draw what was read."""
+        if self._helps:
+            return help_page()
+        if self._page is not None:
+            return self._page.frame(self._view)
+        if self._picture is None:
+            return screens.bottom(self._view, self._screen, "")
+        return screens.draw(self._picture, self._view, self._screen, live=self._live)
 
     def press(self, key: str) -> None:
         """Handle a key."""
-        if self._sure is not None:
+        try:
+            self._handle(key)
+        except CronqError as error:
+            self._say(str(error))
+
+    def _handle(self, key: str) -> None:
+        if self._helps:
+            self._helps = False
+        elif self._sure is not None:
             self._answer(yes=key == "y")
-            return
-        self._view = self._view._replace(said="")
-        keys: dict[str, Callable[[], None]] = {
-            "down": lambda: self._choose(1),
-            "j": lambda: self._choose(1),
-            "up": lambda: self._choose(-1),
-            "k": lambda: self._choose(-1),
-            "s": self._next_listing,
-            "p": self._pause,
-            "r": self._ask_to_retry,
+        elif self._view.typed is not None:
+            self._type(key, self._view.typed)
+        else:
+            self._say("")
+            keys = self._keys_of_page(self._page) if self._page is not None else self._keys_of_lists()
+            keys.get(key, lambda: None)()
+
+    def _say(self, text: str) -> None:
+        self._view = self._view._replace(said=text)
+
+    # A job
+
+    def _keys_of_page(self, page: JobPage) -> Mapping[str, Callable[[], None]]:
+        scrolling = ("j", "k", "up", "down", "page up", "page down", " ", "g", "G", "home", "end")
+        return {
+            **{key: lambda key=key: page.scroll(key) for key in scrolling},  # type: ignore[misc]
+            **dict.fromkeys(("q", "esc", "left", "h"), self._close),
+            "r": lambda: self._ask(self._actions.retry_job(page.job_id)),
+            "c": lambda: self._ask(self._actions.cancel_job(page.job_id)),
+            "?": self._help,
         }
-        keys.get(key, lambda: None)()
 
-    def _look(self) -> screens.Picture:
-        stats = self._store.jobs.stats()
-        self._queues = stats.queues
-        self._pulse.look(self._store, stats.queues)
-        running: dict[str, list[tuple[int, str, int]]] = {}
-        shown, now = self._store.progress.all(), to_datetime(stats.now)
-        for worker, job_id, task, since in self._store.jobs.running():
-            told = f"{task}, {shown[job_id].told(now)}," if job_id in shown else task
-            running.setdefault(worker, []).append((job_id, told, since))
-        _, _, rows = screens.room(self._screen.console.height, stats)
-        return screens.Picture(self._where, stats, self._pulse, running, self._listed(rows))
+    def _open(self, job_id: int) -> None:
+        self._page = JobPage(self._store, self._screen, job_id)
+        self.stale = True
 
-    def _listed(self, rows: int) -> Sequence[Job | FailedAttempt]:
-        queue = self._view.queue
-        if self._view.listing == screens.FAILURES:
-            failed = self._store.jobs.latest_failures(limit=rows if queue is None else _LOOKED_THROUGH)
-            return [one for one in failed if queue in (None, one.queue)][:rows]
-        selection = Selection(states=frozenset({self._view.listing}), queues=() if queue is None else (queue,))
-        return self._store.jobs.find(selection, limit=rows)
+    def _close(self) -> None:
+        self._page = None
+        self.stale = True
 
-    # Keys
+    def _help(self) -> None:
+        self._helps = True
 
-    def _choose(self, step: int) -> None:
-        """Choose the next queue or the one before; "all" comes before the first."""
-        around: list[str | None] = [None, *self._queues]
-        place = around.index(self._view.queue) if self._view.queue in around else 0
-        self._view = self._view._replace(queue=around[(place + step) % len(around)])
+    # Queues and the list
 
-    def _next_listing(self) -> None:
-        place = _LISTINGS.index(self._view.listing)
-        self._view = self._view._replace(listing=_LISTINGS[(place + 1) % len(_LISTINGS)])
+    def _keys_of_lists(self) -> Mapping[str, Callable[[], None]]:
+        steps = {
+            **dict.fromkeys(("j", "down"), 1),
+            **dict.fromkeys(("k", "up"), -1),
+            **dict.fromkeys(("page down", " "), _PAGE),
+            "page up": -_PAGE,
+            **dict.fromkeys(("G", "end"), _FAR),
+            **dict.fromkeys(("g", "home"), -_FAR),
+        }
+        return {
+            **{key: lambda step=step: self._move(step) for key, step in steps.items()},  # type: ignore[misc]
+            **dict.fromkeys(("enter", "right", "l"), self._enter),
+            **dict.fromkeys(("esc", "left", "h"), self._back),
+            "tab": self._change_focus,
+            "s": lambda: self._next_listing(1),
+            "S": lambda: self._next_listing(-1),
+            "/": lambda: self._show(typed=self._view.text),
+            "p": lambda: self._pause(),
+            "r": lambda: self._ask(self._retry()),
+            "c": lambda: self._ask(self._cancel()),
+            "?": self._help,
+            "q": self._quit,
+        }
+
+    def _show(self, **changes: object) -> None:
+        """Change the view; where it asks for other data, they are read before the next frame."""
+        before = self._view
+        self._view = before._replace(**changes)  # type: ignore[arg-type]
+        wanted = ("queue", "listing", "error", "text")
+        if any(getattr(before, name) != getattr(self._view, name) for name in wanted):
+            self._view = self._view._replace(chosen=0)
+            self.stale = self._moved = True
+
+    def _move(self, step: int) -> None:
+        if self._picture is None:
+            return
+        if self._view.focus == screens.QUEUES:
+            around: list[str | None] = [None, *self._picture.queues]
+            place = around.index(self._view.queue) if self._view.queue in around else 0
+            self._show(queue=around[_within(place + step, len(around))], error=None)
+        else:
+            self._show(chosen=_within(self._view.chosen + step, len(self._picture.listed)))
+
+    def _enter(self) -> None:
+        row = self._row()
+        if self._view.focus == screens.QUEUES:
+            self._show(focus=screens.LIST)
+        elif isinstance(row, Job):
+            self._open(row.id)
+        elif row is not None:
+            self._group = self._view.chosen
+            self._show(error=row.fingerprint)
+
+    def _back(self) -> None:
+        view = self._view
+        if view.error is not None:
+            self._show(error=None)
+            self._view = self._view._replace(chosen=self._group)
+        elif view.text:
+            self._show(text="")
+        elif view.focus == screens.LIST:
+            self._show(focus=screens.QUEUES)
+        else:
+            self._show(queue=None)
+
+    def _change_focus(self) -> None:
+        self._show(focus=screens.QUEUES if self._view.focus == screens.LIST else screens.LIST)
+
+    def _next_listing(self, step: int) -> None:
+        place = LISTINGS.index(self._view.listing)
+        self._show(listing=LISTINGS[(place + step) % len(LISTINGS)], error=None)
+
+    def _type(self, key: str, text: str) -> None:
+        if key == "enter":
+            self._show(text=text.strip(), typed=None, error=None, focus=screens.LIST)
+        elif key == "esc":
+            self._show(typed=None)
+        elif key == "backspace":
+            self._show(typed=text[:-1])
+        elif len(key) == 1 and key.isprintable():
+            self._show(typed=text + key)
+
+    def _quit(self) -> None:
+        self.over = True
+
+    def _row(self) -> Job | FailureGroup | None:
+        listed: Sequence[Job | FailureGroup] = () if self._picture is None else self._picture.listed
+        return listed[self._view.chosen] if self._view.focus == screens.LIST and listed else None
+
+    # Changes
 
     def _pause(self) -> None:
-        queue = self._view.queue
-        if queue is None:
-            said = "which queue? up and down choose one"
-        elif self._store.admin.pause(queue):
-            audit.record(("pause", queue))
-            said = f"queue {queue} is paused: p lets it go on"
-        else:
-            if self._store.admin.resume(queue):
-                audit.record(("resume", queue))
-            said = f"queue {queue} goes on"
-        self._view = self._view._replace(said=said)
+        self._say(self._actions.pause(self._view.queue))
+        self.stale = True
 
-    def _ask_to_retry(self) -> None:
-        queue = self._view.queue
-        states = frozenset({State.FAILED.value, State.RETRYING.value})
-        chosen = Selection(states=states, queues=() if queue is None else (queue,))
-        ids = self._store.jobs.ids(chosen)
-        place = "all queues" if queue is None else f"queue {queue}"
-        if not ids:
-            self._view = self._view._replace(said=f"nothing is failed or retrying in {place}")
-            return
-        number = "1 failed or retrying job" if len(ids) == 1 else f"{len(ids):,} failed or retrying jobs"
-        self._sure = lambda: self._retry(queue, ids)
-        self._view = self._view._replace(said=f"retry {number} of {place}? y, or any other key")
+    def _retry(self) -> Question | str:
+        row = self._row()
+        if isinstance(row, Job):
+            return self._actions.retry_job(row.id)
+        return self._actions.retry(self._target(row))
+
+    def _cancel(self) -> Question | str:
+        row = self._row()
+        if row is None:
+            return "which job? Tab goes to the list"
+        return self._actions.cancel_job(row.id) if isinstance(row, Job) else self._actions.cancel(self._target(row))
+
+    def _target(self, row: FailureGroup | None) -> Target:
+        if row is None:
+            return Target.of_queue(self._view.queue)
+        return Target.of_error(row.fingerprint, self._view.queue)
+
+    def _ask(self, asked: Question | str) -> None:
+        if isinstance(asked, str):
+            self._say(asked)
+        else:
+            self._sure = asked.sure
+            self._say(asked.text)
 
     def _answer(self, *, yes: bool) -> None:
         sure, self._sure = self._sure, None
-        self._view = self._view._replace(said=sure() if yes and sure is not None else "nothing was changed")
+        self._say(sure() if yes and sure is not None else "nothing was changed")
+        if yes:
+            self._look.forget()
+            self.stale = True
 
-    def _retry(self, queue: str | None, ids: Sequence[int]) -> str:
-        changed = 0
-        for start in range(0, len(ids), BATCH):
-            changed += len(self._store.admin.retry_all_but_twins(ids[start : start + BATCH]).changed)
-        audit.record(("retry", "--state", "failed,retrying", *(() if queue is None else ("--queue", queue))), changed)
-        left = len(ids) - changed
-        return f"{changed:,} retried" + (f", {left:,} not, because of their unfinished twins" if left else "")
+
+def _key_of(row: Job | FailureGroup) -> int | str:
+    return row.id if isinstance(row, Job) else row.fingerprint
+
+
+def _within(place: int, number: int) -> int:
+    return max(0, min(place, number - 1))

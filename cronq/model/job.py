@@ -52,6 +52,10 @@ CANCELLABLE = frozenset(state for state, following in TRANSITIONS.items() if Sta
 """States from which `cronq cancel` ends a job at once; a running one is asked to end."""
 
 
+FAILING = frozenset({State.FAILED, State.RETRYING, State.READY, State.BLOCKED, State.RUNNING})
+"""States in which the last attempt of a job may have failed."""
+
+
 class NewJob(NamedTuple):
     """A job about to be enqueued; `available_at` is an instant, None means now."""
 

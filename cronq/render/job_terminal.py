@@ -43,17 +43,25 @@ class Portrait(NamedTuple):
     ties: Ties = NO_TIES
 
 
-def draw(portrait: Portrait, screen: Screen, ages: Ages) -> RenderableType:
-    """Draw the page of a job."""
-    job = portrait.job
+class _Manner(NamedTuple):
+    """How a job is shown."""
+
+    screen: Screen
+    ages: Ages
+    excerpt: int | None
+
+
+def draw(portrait: Portrait, screen: Screen, ages: Ages, *, excerpt: int | None = EXCERPT) -> RenderableType:
+    """Draw the page of a job; of a long output so many lines at each end, with None all of it."""
+    job, manner = portrait.job, _Manner(screen, ages, excerpt)
     parts: list[RenderableType] = [_heading(job, screen, ages), _facts(portrait, screen, ages)]
-    steps = [_step(attempt, following, screen, ages) for attempt, following in _with_next(portrait.attempts)]
+    steps = [_step(attempt, following, manner) for attempt, following in _with_next(portrait.attempts)]
     steps += _latest(portrait, screen, ages)
     if steps:
         parts += [Text(), Text("attempts", style="bold"), *steps]
     if not portrait.attempts or portrait.output != (portrait.attempts[-1].stdout, portrait.attempts[-1].stderr):
         for name, text in zip(("stdout", "stderr"), portrait.output, strict=True):
-            parts += _output(name, text, screen)
+            parts += _output(name, text, manner)
     return Group(*parts)
 
 
@@ -86,18 +94,19 @@ def _with_next(attempts: Sequence[Attempt]) -> Iterator[tuple[Attempt, Attempt |
     return zip_longest(attempts, attempts[1:])
 
 
-def _step(attempt: Attempt, following: Attempt | None, screen: Screen, ages: Ages) -> RenderableType:
+def _step(attempt: Attempt, following: Attempt | None, manner: _Manner) -> RenderableType:
     """Draw one attempt that did not succeed; parts that the next one repeats are left out."""
+    screen = manner.screen
     style = _OUTCOME_STYLES.get(attempt.outcome, "")
     head = Text().append(f"{attempt.number}  ", style="bold")
     head.append(screen.shown(one_line(f"{attempt.outcome}{ending(attempt)}")), style=style)
-    head.append(f"  {screen.shown(one_line(_told(attempt, ages)))}", style="dim")
+    head.append(f"  {screen.shown(one_line(_told(attempt, manner.ages)))}", style="dim")
     body: list[RenderableType] = [head]
     if attempt.error is not None:
         body.append(Text(screen.shown(one_line(last_line(attempt.error))), style="red"))
     repeated = following is not None and _same_end(attempt, following)
     if not repeated:
-        body += _evidence(attempt, screen)
+        body += _evidence(attempt, manner)
     return _Gutter(Group(*body), plain=screen.ascii, style=style)
 
 
@@ -113,11 +122,11 @@ def _same_end(one: Attempt, other: Attempt) -> bool:
     return (one.error, one.stdout, one.stderr) == (other.error, other.stdout, other.stderr)
 
 
-def _evidence(attempt: Attempt, screen: Screen) -> Iterator[RenderableType]:
+def _evidence(attempt: Attempt, manner: _Manner) -> Iterator[RenderableType]:
     if attempt.error is not None and attempt.error.traceback:
-        yield _traceback(attempt.error.traceback, screen)
+        yield _traceback(attempt.error.traceback, manner.screen)
     for name, text in (("stdout", attempt.stdout), ("stderr", attempt.stderr)):
-        yield from _output(name, text, screen)
+        yield from _output(name, text, manner)
 
 
 def _traceback(trace: str, screen: Screen) -> Text:
@@ -151,16 +160,16 @@ def _latest(portrait: Portrait, screen: Screen, ages: Ages) -> Iterator[Renderab
     yield _Gutter(head, plain=screen.ascii, style=style)
 
 
-def _output(name: str, text: str | None, screen: Screen) -> list[RenderableType]:
+def _output(name: str, text: str | None, manner: _Manner) -> list[RenderableType]:
     if not text:
         return []
-    lines = screen.shown(safe(text)).splitlines()
+    lines, ends = manner.screen.shown(safe(text)).splitlines(), manner.excerpt
     count = "1 line" if len(lines) == 1 else f"{len(lines):,} lines"
     shown: list[RenderableType] = [Text(f"{name} ({count})", style="bold dim")]
-    if len(lines) <= 2 * EXCERPT + 1:
+    if ends is None or len(lines) <= 2 * ends + 1:
         return [*shown, Text("\n".join(lines))]
-    left_out = Text(f"{len(lines) - 2 * EXCERPT:,} lines more: --output shows all", style="dim italic")
-    return [*shown, Text("\n".join(lines[:EXCERPT])), left_out, Text("\n".join(lines[-EXCERPT:]))]
+    left_out = Text(f"{len(lines) - 2 * ends:,} lines more: --output shows all", style="dim italic")
+    return [*shown, Text("\n".join(lines[:ends])), left_out, Text("\n".join(lines[-ends:]))]
 
 
 class _Gutter:

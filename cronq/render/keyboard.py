@@ -25,6 +25,25 @@ _NAMES = {
     b"\x1b[B": "down",
     b"\x1bOA": "up",
     b"\x1bOB": "down",
+    b"\x1b[C": "right",
+    b"\x1b[D": "left",
+    b"\x1bOC": "right",
+    b"\x1bOD": "left",
+    b"\x1b[5~": "page up",
+    b"\x1b[6~": "page down",
+    b"\x02": "page up",
+    b"\x06": "page down",
+    b"\x1b[H": "home",
+    b"\x1bOH": "home",
+    b"\x1b[1~": "home",
+    b"\x1b[F": "end",
+    b"\x1bOF": "end",
+    b"\x1b[4~": "end",
+    b"\t": "tab",
+    b"\x1b[Z": "tab",
+    b"\x7f": "backspace",
+    b"\x08": "backspace",
+    b"\x0c": "redraw",
     b"\x1b": "esc",
     b"\r": "enter",
     b"\n": "enter",
@@ -36,6 +55,9 @@ _TOGETHER = 0.02
 
 _LONGEST = 8
 """Bytes of an escape sequence."""
+
+_FOLLOWING = ((0xF0, 3), (0xE0, 2), (0xC0, 1))
+"""By the least first byte of a character beyond ASCII, how many bytes of UTF-8 follow."""
 
 
 class Keyboard:
@@ -72,11 +94,21 @@ class Keyboard:
             pressed = os.read(self._fd, 1)
             if pressed == _ESCAPE:
                 pressed += self._sequence()
+            elif pressed >= b"\xc0":
+                pressed += self._following(pressed[0])
         except OSError:
             pressed = b""
         if not pressed:  # the terminal was closed
             return "q"
-        return _NAMES.get(pressed, pressed.decode("ascii", "ignore"))
+        return _NAMES.get(pressed, pressed.decode("utf-8", "ignore"))
+
+    def _following(self, first: int) -> bytes:
+        """Read the rest of a character that UTF-8 writes in several bytes."""
+        rest = b""
+        for _ in range(next(number for least, number in _FOLLOWING if first >= least)):
+            if select.select([self._fd], [], [], _TOGETHER)[0]:
+                rest += os.read(self._fd, 1)
+        return rest
 
     def _sequence(self) -> bytes:
         """Read the rest of an escape sequence; empty for the escape key itself."""

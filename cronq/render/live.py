@@ -7,15 +7,17 @@ import time
 from typing import TYPE_CHECKING
 
 from rich.live import Live
+from rich.segment import Segment
 
 from cronq.errors import UsageError
 from cronq.render.console import Screen
 from cronq.render.keyboard import Keyboard
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Self
 
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
 _SLICE = 0.25
 """Seconds until a terminal with a new size is redrawn."""
@@ -32,7 +34,7 @@ class LiveScreen:
         self._keyboard = Keyboard()
         # Without rich's thread: it would draw while a signal ends the block.
         self._live = Live(console=self.screen.console, screen=True, auto_refresh=False, vertical_overflow="crop")
-        self._drawn: RenderableType = ""
+        self._shown: list[list[Segment]] = []
 
     @classmethod
     def required(cls, what: str, *, instead: str = "") -> Self:
@@ -62,9 +64,11 @@ class LiveScreen:
             self._keyboard.__exit__()
 
     def show(self, drawn: RenderableType) -> None:
-        """Draw this at once."""
-        self._drawn = drawn
-        self._live.update(drawn, refresh=True)
+        """Draw this at once; a terminal that shows it already gets nothing."""
+        lines = self.screen.console.render_lines(drawn)
+        if lines != self._shown:
+            self._shown = lines
+            self._live.update(Lines(lines), refresh=True)
 
     def key(self, timeout: float) -> str | None:
         """Wait so many seconds for a key; returns its letter or name."""
@@ -72,8 +76,21 @@ class LiveScreen:
         size = self.screen.console.size
         while (left := deadline - time.monotonic()) > 0:
             pressed = self._keyboard.key(min(left, _SLICE))
+            if pressed == "redraw" or self.screen.console.size != size:
+                self._shown = []
+                return None
             if pressed is not None:
                 return pressed
-            if self.screen.console.size != size:
-                return None
         return None
+
+
+class Lines:
+    """Lines that were rendered already."""
+
+    def __init__(self, lines: Iterable[Iterable[Segment]]) -> None:
+        self._lines = lines
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for line in self._lines:
+            yield from line
+            yield Segment.line()

@@ -1,50 +1,60 @@
-"""Draw the screen of `cronq top`: queues, workers, and failures or other jobs, as many as fit."""
+"""Draw the screen of `cronq top`: queues, workers, and failures or jobs, as many as fit; what doesn't is counted."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
-from cronq.model.job import COMMAND_TASK, Failure, Job
 from cronq.model.printable import one_line
-from cronq.render.console import STATE_STYLES
-from cronq.render.jobs import task_cell
 from cronq.render.relative_time import Ages
 from cronq.render.sparkline import sparkline
 from cronq.render.status import schedules
-from cronq.render.text import last_line
-from cronq.times import SECOND, span, to_datetime
+from cronq.render.top_keys import keys_of
+from cronq.render.top_rows import LONGEST_QUEUE, OLD, SPARK, grid, listed_row, listed_titles, queue_row, worker_row
+from cronq.times import span, to_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rich.console import RenderableType
+    from rich.table import Table
 
+    from cronq.model.job import Job
     from cronq.monitoring.throughput import Throughput
     from cronq.render.console import Screen
-    from cronq.storage.reading import FailedAttempt
+    from cronq.storage.failure_groups import FailureGroup
     from cronq.storage.stats import QueueStats
+    from cronq.storage.workers import Worker
 
+QUEUES = "queues"
+LIST = "list"
 FAILURES = "failures"
-_LATER = ("scheduled", "waiting", "blocked", "pending")
-_SPARK = 10
-_LONGEST_QUEUE = 20
-_KEYS = "q quit  up/down queue  s list  p pause  r retry failed"
-_OLD = 300.0
-_FRAME = 9
-"""Lines that aren't rows: two of figures, three headings, three empty ones, the keys."""
+EVERY = "all"
+"""A list of jobs in every state."""
+
+_FRAME = 10
+"""Lines that aren't rows: two of figures, three headings, the totals, three empty ones, the keys."""
 
 
 class View(NamedTuple):
-    """The user's choice of queue and list."""
+    """What the user has chosen to see."""
 
     queue: str | None = None
     """None for all."""
     listing: str = FAILURES
-    """`failures`, or a state."""
+    """`failures`, `all`, or a state."""
+    error: str | None = None
+    """The fingerprint of the failures whose jobs are listed, or None."""
+    text: str = ""
+    """Only what contains this is listed."""
+    focus: str = QUEUES
+    """Whether the cursor is among the queues or in the list below."""
+    chosen: int = 0
+    """The row of the list at the cursor."""
+    typed: str | None = None
+    """The filter while it is typed."""
     said: str = ""
     """An answer or a question at the bottom."""
 
@@ -58,31 +68,55 @@ class Picture(NamedTuple):
     pulse: Throughput
     running: Mapping[str, Sequence[tuple[int, str, int]]]
     """By worker: id, task and since when."""
-    listed: Sequence[Job | FailedAttempt]
+    listed: Sequence[Job | FailureGroup]
+    more: bool
+    """Whether there are more jobs than those in `listed`."""
+    queues: Sequence[str]
+    """The one in the worst state first."""
 
 
-def room(height: int, stats: QueueStats) -> tuple[int, int, int]:
-    """Return how many queues, workers and listed jobs fit on a screen of so many lines."""
+class Room(NamedTuple):
+    """How many rows of each part fit."""
+
+    queues: int
+    workers: int
+    listed: int
+
+
+def room(height: int, picture: Picture) -> Room:
+    """Share the lines of a screen among its parts: each keeps some, and what one doesn't need another gets."""
     left = max(3, height - _FRAME)
-    queues = min(max(1, len(stats.queues)), max(1, left // 2 - 1))
-    workers = min(max(1, len(stats.workers)), max(1, (left - queues) // 3))
-    return queues, workers, max(1, left - queues - workers)
+    workers = max(1, min(len(picture.stats.workers), max(2, left // 5)))
+    least = max(1, min(len(picture.listed) + picture.more, 2 * left // 5))
+    queues = min(len(picture.queues), max(1, left - workers - least))
+    return Room(queues, workers, max(1, left - workers - queues))
 
 
-def draw(picture: Picture, view: View, screen: Screen) -> RenderableType:
-    """Draw one frame."""
-    queues, workers, listed = room(screen.console.height, picture.stats)
-    return Group(
-        _heading(picture, view, screen),
-        _pulse(picture, view, screen),
-        Text(),
-        _queues(picture, view, screen, queues),
-        Text(),
-        _workers(picture, screen, workers),
-        Text(),
-        _listing(picture, view, screen, listed),
-        Text(screen.shown(one_line(view.said)) or _KEYS, style="reverse" if view.said else "dim", no_wrap=True),
+def draw(picture: Picture, view: View, screen: Screen, *, live: bool) -> RenderableType:
+    """Draw one frame; a live one fills the screen, with the keys in its last line."""
+    fits = room(screen.console.height, picture)
+    tables = (
+        _queues(picture, view, screen, fits.queues),
+        _workers(picture, screen, fits.workers),
+        _listing(picture, view, screen, fits.listed),
     )
+    parts: list[RenderableType] = [_heading(picture, view, screen), _pulse(picture, view, screen)]
+    for table in tables:
+        parts += [Text(), table]
+    if live:
+        used = len(parts) + sum(table.row_count for table in tables) + 1
+        parts += [Text()] * (screen.console.height - used)
+        parts.append(bottom(view, screen, keys_of(view.focus)))
+    return Group(*parts)
+
+
+def bottom(view: View, screen: Screen, keys: str) -> Text:
+    """Draw the last line: the filter while it is typed, an answer or a question, or the keys."""
+    if view.typed is not None:
+        line = f"/{view.typed}_   Enter filters, Esc ends"
+        return Text(screen.shown(one_line(line)), style="reverse", no_wrap=True, overflow="crop")
+    said = screen.shown(one_line(view.said))
+    return Text(said or keys, style="reverse" if said else "dim", no_wrap=True, overflow="crop")
 
 
 def _heading(picture: Picture, view: View, screen: Screen) -> Text:
@@ -92,9 +126,12 @@ def _heading(picture: Picture, view: View, screen: Screen) -> Text:
     heading.append("cronq top", style="bold")
     heading.append(f"  {to_datetime(stats.now):%H:%M:%S} UTC", style="dim")
     heading.append(f"  {number} {'worker' if number == 1 else 'workers'}")
-    heading.append(f"  queue {screen.shown(one_line(view.queue))}" if view.queue else "  all queues", style="cyan")
+    chosen = [f"queue {view.queue}" if view.queue is not None else "all queues"]
+    chosen += [f"error {view.error}"] if view.error else []
+    chosen += [f"/{view.text}"] if view.text else []
+    heading.append(f"  {screen.shown(one_line('  '.join(chosen)))}", style="cyan")
     if stats.schedules:
-        wrong = any(one.late > _OLD or one.failing for one in stats.schedules)
+        wrong = any(one.late > OLD or one.failing for one in stats.schedules)
         told = screen.shown(one_line(schedules(stats)))
         heading.append(f"  schedules {told}", style="bold red" if wrong else "dim")
     heading.append(f"  {screen.shown(one_line(picture.where))}", style="dim")
@@ -104,7 +141,7 @@ def _heading(picture: Picture, view: View, screen: Screen) -> Text:
 def _pulse(picture: Picture, view: View, screen: Screen) -> Text:
     beat = picture.pulse.of(picture.stats.queues if view.queue is None else [view.queue])
     waits = [wait for wait in beat.waited if wait]
-    width = max(_SPARK, (screen.console.width - 44) // 2)
+    width = max(SPARK, (screen.console.width - 44) // 2)
     line = Text(no_wrap=True, overflow="crop")
     line.append("done ", style="dim").append(f"{beat.per_minute:>6,.0f}/min ")
     line.append(sparkline(beat.finished, width, plain=screen.ascii), style="green")
@@ -113,100 +150,74 @@ def _pulse(picture: Picture, view: View, screen: Screen) -> Text:
     return line
 
 
-def _grid(*titles: str, right: frozenset[str] = frozenset(), cut: str = "") -> Table:
-    grid = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold", expand=False)
-    for title in titles:
-        grid.add_column(title, justify="right" if title in right else "left", no_wrap=title != cut)
-    return grid
+def window(chosen: int, number: int, rows: int) -> range:
+    """Choose the places that are shown of `number`, the chosen one among them; a row is kept for how many aren't."""
+    if number <= rows:
+        return range(number)
+    shown = max(1, rows - 1)
+    start = max(0, min(chosen - shown // 2, number - shown))
+    return range(start, start + shown)
 
 
 def _queues(picture: Picture, view: View, screen: Screen, rows: int) -> Table:
-    stats = picture.stats
     numbers = ("ready", "running", "retrying", "later", "failed", "oldest", "/min")
-    grid = _grid("  queue", *numbers, "done", right=frozenset(numbers))
-    width = _SPARK if not screen.wide else 2 * _SPARK
-    for queue in _around(view.queue, stats.queues, rows):
-        beat = picture.pulse.of([queue])
-        chosen = "bold cyan" if queue == view.queue else ""
-        name = Text().append("> " if chosen else "  ", style=chosen)
-        name.append_text(screen.cell(queue, style=chosen, longest=_LONGEST_QUEUE))
-        if queue in stats.paused:
-            name.append(" paused", style="yellow")
-        grid.add_row(
-            name,
-            *(_number(stats.total(state, [queue]), state) for state in ("ready", "running", "retrying")),
-            _number(sum(stats.total(state, [queue]) for state in _LATER), ""),
-            _number(stats.total("failed", [queue]), "failed"),
-            _oldest(stats, queue),
-            f"{beat.per_minute:,.0f}" if beat.per_minute else "-",
-            Text(sparkline(beat.finished, width, plain=screen.ascii), style="green"),
-        )
-    return grid
+    titles = ("  queue", *numbers, *(("done",) if screen.wide else ()))
+    drawn = grid(*titles, right=frozenset(numbers))
+    queues, focused = picture.queues, view.focus == QUEUES
 
+    def add(name: str, these: Sequence[str], *, chosen: bool = False, aside: bool = False) -> None:
+        mark = "> " if chosen else "  "
+        label = Text(mark).append_text(screen.cell(name, longest=LONGEST_QUEUE))
+        if len(these) == 1 and name == these[0] in picture.stats.paused:
+            label.append(" paused", style="yellow")
+        cells = queue_row(label, these, picture, screen)
+        drawn.add_row(*cells, style="reverse" if chosen and focused else "dim" if aside else "")
 
-def _around(chosen: str | None, queues: Sequence[str], rows: int) -> Sequence[str]:
-    """Return as many queues as fit, with the chosen one among them."""
-    place = queues.index(chosen) if chosen in queues else 0
-    start = max(0, min(place - rows // 2, len(queues) - rows))
-    return queues[start : start + rows]
-
-
-def _number(number: int, state: str) -> Text:
-    return Text(f"{number:,}" if number else "-", style=STATE_STYLES.get(state, "") if number else "dim")
-
-
-def _oldest(stats: QueueStats, queue: str) -> Text:
-    age = stats.age(stats.due_since.get(queue))
-    if age is None:
-        return Text("-", style="dim")
-    return Text(span(round(age)), style="bold red" if age > _OLD and queue not in stats.paused else "")
+    add("all", queues, chosen=view.queue is None)
+    places = window(queues.index(view.queue) if view.queue in queues else 0, len(queues), rows)
+    for place in places:
+        add(queues[place], [queues[place]], chosen=queues[place] == view.queue)
+    hidden = [queue for place, queue in enumerate(queues) if place not in places]
+    if hidden:
+        add(f"{len(hidden)} more", hidden, aside=True)
+    return drawn
 
 
 def _workers(picture: Picture, screen: Screen, rows: int) -> Table:
-    stats = picture.stats
-    grid = _grid("  worker", "does", "jobs", "now", right=frozenset({"jobs"}), cut="now")
-    for worker in stats.workers[:rows]:
-        hand = picture.running.get(worker.name, ())
-        now = screen.cell(worker.state if worker.state != "running" else "idle", style="dim")
-        if hand:
-            (job_id, task, since), more = hand[0], len(hand) - 1
-            age = span(round((stats.now - since) / SECOND))
-            now = screen.cell(f"{job_id} {task} for {age}" + (f" and {more} more" if more else ""), style="cyan")
-        queues = f" {worker.queues}" if worker.queues else ""
-        grid.add_row(
-            Text("  ").append_text(screen.cell(f"{worker.host}:{worker.pid}", longest=26)),
-            screen.cell(f"{worker.kind}{queues}", longest=24),
-            f"{worker.jobs_done:,}",
-            now,
-        )
-    if not stats.workers:
-        grid.add_row(Text("  none", style="dim"), "", "", "")
-    return grid
+    drawn = grid("  worker", "does", "jobs", "now", right=frozenset({"jobs"}), cut="now")
+    workers: Sequence[Worker] = sorted(picture.stats.workers, key=lambda one: one.name not in picture.running)
+    places = window(0, len(workers), rows)
+    for place in places:
+        worker = workers[place]
+        drawn.add_row(*worker_row(worker, picture.running.get(worker.name, ()), picture.stats.now, screen))
+    if len(workers) > len(places):
+        busy = sum(worker.name in picture.running for worker in workers[len(places) :])
+        drawn.add_row(f"  {len(workers) - len(places):,} more", f"{busy:,} busy", "", "", style="dim")
+    if not workers:
+        drawn.add_row(Text("  none", style="dim"), "", "", "")
+    return drawn
 
 
 def _listing(picture: Picture, view: View, screen: Screen, rows: int) -> Table:
     ages = Ages(to_datetime(picture.stats.now))
-    title = "  last failures" if view.listing == FAILURES else f"  {view.listing}"
-    grid = _grid(title, "when", "queue", "what", cut="what")
-    for one in picture.listed[:rows]:
-        grid.add_row(*(_job(one, screen, ages) if isinstance(one, Job) else _failure(one, screen, ages)))
-    if not picture.listed:
-        grid.add_row(Text("  none", style="dim"), "", "", "")
-    return grid
+    titles = listed_titles(failures=shows_failures(view))
+    name = "failures" if shows_failures(view) else "jobs" if view.error or view.listing == EVERY else view.listing
+    drawn = grid(f"  {name}", *titles, right=frozenset({"last"}), cut="what")
+    listed, number = picture.listed, len(picture.listed)
+    places = window(view.chosen, number + picture.more, rows)
+    for place in (place for place in places if place < number):
+        chosen = place == view.chosen and view.focus == LIST
+        mark = "> " if chosen else "  "
+        drawn.add_row(*listed_row(mark, listed[place], screen, ages), style="reverse" if chosen else "")
+    hidden = number - len([place for place in places if place < number])
+    if hidden or picture.more:
+        told = f"  {hidden:,}{'+' if picture.more else ''} more"
+        drawn.add_row(told, *("" for _ in titles), style="dim")
+    if not listed:
+        drawn.add_row(Text("  none", style="dim"), *("" for _ in titles))
+    return drawn
 
 
-def _failure(one: FailedAttempt, screen: Screen, ages: Ages) -> Sequence[RenderableType]:
-    error = Failure(one.error_class or "", one.error_message or "")
-    what = screen.cell("$" if one.task == COMMAND_TASK else one.task)
-    what.append(" ").append_text(screen.cell(last_line(error), style="red" if one.state == "failed" else ""))
-    ended = None if one.finished_at is None else to_datetime(one.finished_at)
-    style = STATE_STYLES.get(one.state, "")
-    state = Text(f"  {one.job_id} ").append_text(screen.cell(one.state, style=style))
-    return state, ages.ago(ended), screen.cell(one.queue, longest=_LONGEST_QUEUE), what
-
-
-def _job(job: Job, screen: Screen, ages: Ages) -> Sequence[RenderableType]:
-    what = task_cell(job, screen)
-    if job.error is not None:
-        what.append(" ").append_text(screen.cell(last_line(job.error), style="red" if job.state == "failed" else ""))
-    return f"  {job.id}", ages.of(job), screen.cell(job.queue, longest=_LONGEST_QUEUE), what
+def shows_failures(view: View) -> bool:
+    """Tell whether groups of failures are listed, not jobs."""
+    return view.listing == FAILURES and view.error is None

@@ -6,6 +6,7 @@ Changes nothing, makes no tables, and imports little more than the driver: a mon
 from __future__ import annotations
 
 import os
+from operator import itemgetter
 
 from cronq.model.claimed_job import FUTURE
 from cronq.storage.actions import Actions
@@ -82,7 +83,7 @@ class QueueStats:
         """Of the last run of each host and filter those that ended before they had done their work."""
         self.runs_hidden = False
         """Whether the runs of this host are hidden from this user, so that `last_run` is not known."""
-        for queue, state, number, oldest in sorted(lanes):
+        for queue, state, number, oldest in sorted(lanes, key=itemgetter(0, 1)):
             self.counts.append((queue, state, number))
             self._note_oldest(queue, state, oldest)
 

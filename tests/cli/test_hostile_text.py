@@ -14,6 +14,7 @@ import pytest
 from cronq.model.printable import one_line, safe, safe_json
 from tests import every_way_out
 from tests.project import Project
+from tests.terminal import Terminal
 
 BREAKS = "\n\r\x0b\x0c\x1c\x85\u2028\u2029"
 HOSTILE = (
@@ -126,6 +127,24 @@ def test_what_is_printed_is_harmless(printed: Printed, arguments: tuple[str | in
         assert_harmless(stdout)
         assert_harmless(stderr)
     assert_harmless(terminal, own=_OWN)
+
+
+def test_what_the_keys_of_top_show_is_harmless(forged: Project) -> None:
+    with Terminal(forged, "top", columns=1000, rows=60) as terminal:
+        terminal.see("q quit")
+        for keys, seen in (
+            ("j", "queue"),
+            ("p", "queue x"),
+            ("\x1b", "all queues"),
+            ("\t\r\r", "q back"),
+            ("G", "q back"),
+        ):
+            terminal.press(keys)
+            terminal.see(seen)
+            assert_harmless(terminal.raw, own=_OWN)
+        terminal.press("q\x1b\x1bS\tj\r")
+        terminal.see("q back")
+        assert_harmless(terminal.raw, own=_OWN)
 
 
 @pytest.mark.parametrize("shape", ["text", "json"])
