@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
 from cronq.client import after, app_module, job_options
 from cronq.client.enqueueing import Enqueuer
 from cronq.client.task_handles import ClassTask, FunctionTask, Later
-from cronq.client.waiting import looks, reason
+from cronq.client.waiting import looks, pauses, reason
 from cronq.config.loader import SCRATCH, from_database, load
 from cronq.errors import ConfigError, JobFailed, JobNotFound, TryLater, UsageError
 from cronq.model.job import ENDED, NewJob, State
@@ -20,10 +21,11 @@ from cronq.tasks.serialisation import load_value
 from cronq.times import parse_duration, parse_when
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
     from typing import Protocol
 
+    from cronq.client.asynchronous import AsyncCalls
     from cronq.client.declared_schedules import Scheduled
     from cronq.client.job_options import Declared, Options
     from cronq.client.task_handles import Performing
@@ -258,6 +260,61 @@ class Cronq:
         if not tasks:
             log.warning("event %s: no task has subscribed", event)
         return self._enqueuer.enqueue_all([self._for_event(task, event, fields) for task in tasks])
+
+    # From coroutines
+
+    async def aenqueue(
+        self,
+        task: str,
+        args: Mapping[str, Any] | None = None,
+        *,
+        check: bool = True,
+        connection: Any = None,
+        **options: Unpack[Options],
+    ) -> Job:
+        """As `enqueue`, in the queue's own thread; `connection` is an AsyncConnection or AsyncSession.
+
+        A call that is cancelled may have enqueued the job.
+        """
+        job = await self._calls.make(self._enqueuer.prepare, task, args, options, check=check)
+        return (await self._calls.enqueue_all((job,), connection))[0]
+
+    async def aenqueue_many(
+        self, jobs: Iterable[NewJob | Mapping[str, Any]], *, check: bool = True, connection: Any = None
+    ) -> list[Job]:
+        """As `enqueue_many`, in the queue's own thread; `connection` is an AsyncConnection or AsyncSession."""
+        prepare = partial(self._enqueuer.prepare_spec, check=check)
+        return await self._calls.enqueue_all(await self._calls.make(after.prepared, jobs, prepare), connection)
+
+    async def aemit(self, event: str, /, **fields: Any) -> list[Job]:
+        """As `emit`, in the queue's own thread."""
+        return await self._calls.make(self.emit, event, **fields)
+
+    async def aget(self, job_id: int) -> Job | None:
+        """As `get`, in the queue's own thread."""
+        return await self._calls.make(self.get, job_id)
+
+    async def await_result(self, job_id: int, *, timeout: str | float | timedelta | None = None) -> Any:
+        """As `wait`, for coroutines: others run until the job has ended."""
+        from asyncio import sleep
+
+        for pause in pauses(timeout):
+            await sleep(pause)
+            with suppress(TryLater):
+                return await self._calls.make(self.wait, job_id, timeout=0)
+        return await self._calls.make(self.wait, job_id, timeout=0)
+
+    @asynccontextmanager
+    async def alifespan(self) -> AsyncIterator[Self]:
+        """Close the queue's own thread and its connection at the end of the block, the life of a web application."""
+        try:
+            yield self
+        finally:
+            await self._calls.close()
+
+    @property
+    def _calls(self) -> AsyncCalls:
+        return self._enqueuer.calls
 
     @property
     def later(self) -> Later:

@@ -17,7 +17,7 @@ from cronq.storage.admin import Admin
 from cronq.storage.claim_batch import BatchClaimer
 from cronq.storage.claim_one import Lease, claim_one
 from cronq.storage.drivers.after_commit import after_commit
-from cronq.storage.drivers.caller_connection import borrow
+from cronq.storage.drivers.caller_connection import Identified, borrow
 from cronq.storage.edit import Editor
 from cronq.storage.enqueue import Inserter
 from cronq.storage.groups import Groups
@@ -51,6 +51,10 @@ if TYPE_CHECKING:
 __all__ = ["Held", "Lease", "Store"]
 
 
+def _at_once(action: Callable[[], object]) -> None:
+    action()
+
+
 class Store:
     """Jobs in a database. Opens at first use; `close` before a fork.
 
@@ -70,6 +74,7 @@ class Store:
         self.clock = clock
         self._config = config
         self._random = random.Random()
+        self._identified: Identified | None = None
         self._tables = Tables(config, clock, database, reading=reading)
         self._sql = self._tables.sql
         self.progress = ProgressRows(self._tables)
@@ -199,22 +204,29 @@ class Store:
             self.follow_up()
         return enqueued
 
-    def enqueue_through(self, connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
+    def prepare_beside(self) -> None:
+        """Prepare `enqueue_through` so that it asks nothing of this store's own connection: any thread may call it."""
+        database = self._tables.open()
+        self._identified = Identified(database.family, tuple(database.identity()))
+
+    def enqueue_through(
+        self, connection: Any, jobs: Sequence[NewJob], *, later: Callable[[Callable[[], object]], object] = _at_once
+    ) -> list[Enqueued]:
         """Accept jobs inside the caller's transaction, on a SQLAlchemy Connection or Session.
 
-        Workers are woken once it is committed. Raises InvalidInput if the connection is to another
-        database than the config's, and ConfigError if the tables are missing and its transaction keeps
-        them from being made.
+        Workers are woken once it is committed; `later` is given what does it. Raises InvalidInput if the connection
+        is to another database than the config's, and ConfigError if the tables are missing and its transaction
+        keeps them from being made.
         """
         name = self._config.sqlite_path() or self._config.safe_database()
-        borrowed = borrow(connection, self._tables.unprepared, name=name)
+        borrowed = borrow(connection, self._identified or self._tables.unprepared, name=name)
         self._tables.open_beside(locked=borrowed.locks_out)
         now = self.clock.now()
         enqueued = self._inserter.accept_through(borrowed, jobs, now=now)
         if self._wake.announcer is not None:
-            after_commit(connection, partial(self._wake.enqueued, jobs, enqueued, now))
+            after_commit(connection, partial(later, partial(self._wake.enqueued, jobs, enqueued, now)))
         if any(job.after for job in jobs):
-            after_commit(connection, self.follow_up)
+            after_commit(connection, partial(later, self.follow_up))
         return enqueued
 
     # Claiming

@@ -136,7 +136,10 @@ class _Captor:
         self._captured += [job_options.accepted(job, enqueued, now=now) for job, enqueued in pairs]
         return new
 
-    def enqueue_through(self, _connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
+    def prepare_beside(self) -> None:
+        """Do nothing."""
+
+    def enqueue_through(self, _connection: Any, jobs: Sequence[NewJob], **_: Any) -> list[Enqueued]:
         """Keep the jobs in memory, also if the transaction is rolled back."""
         return self.enqueue(jobs)
 
@@ -171,7 +174,7 @@ class _Scratch:
                 self._busy = False
         return enqueued
 
-    def enqueue_through(self, _connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
+    def enqueue_through(self, _connection: Any, jobs: Sequence[NewJob], **_: Any) -> list[Enqueued]:
         """Enqueue without the connection, which is to the program's own database."""
         return self.enqueue(jobs)
 

@@ -9,6 +9,7 @@ from logging import INFO
 from typing import TYPE_CHECKING, Any
 
 from cronq.client import job_options
+from cronq.client.asynchronous import AsyncCalls
 from cronq.config.command_permission import require_commands
 from cronq.model.job import COMMAND_TASK, NewJob
 from cronq.store import Store
@@ -74,6 +75,8 @@ class Enqueuer:
         self._templates: dict[str, NewJob] = {}
         self._known: dict[str, _Known] = {}
         self._breakers = CircuitBreakers()
+        self.calls = AsyncCalls(self)
+        """Makes the calls of coroutines."""
         self._local: _ForEachThread | _ForAll = _ForEachThread()
 
     @property
@@ -194,6 +197,10 @@ class Enqueuer:
         now = self.clock.now()
         store = self.store
         enqueued = store.enqueue(jobs) if connection is None else store.enqueue_through(connection, jobs)
+        return self.accepted(jobs, enqueued, now)
+
+    def accepted(self, jobs: Sequence[NewJob], enqueued: Sequence[Enqueued], now: int) -> list[Job]:
+        """Log the new jobs and return them, in order."""
         if log.isEnabledFor(INFO):
             _tell(jobs, enqueued)
         accepted = job_options.accepted

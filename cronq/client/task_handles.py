@@ -41,6 +41,12 @@ class Bound(Generic[P]):
         """Enqueue one job with these arguments. Raises InvalidInput if they don't fit."""
         return self._enqueuer.enqueue(self._prepare(args, kwargs), self._connection)
 
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job:
+        """As `enqueue`, without stopping the event loop; `connection` is an AsyncConnection or AsyncSession."""
+        calls = self._enqueuer.calls
+        job = await calls.make(self._prepare, args, kwargs)
+        return (await calls.enqueue_all((job,), self._connection))[0]
+
     def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
         """Make a job for `enqueue_many`."""
         if self._connection is not None:
@@ -66,6 +72,10 @@ class Enqueueable(Generic[P]):
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job:
         """Enqueue one job with these arguments. Raises InvalidInput if they don't fit."""
         return self._enqueuer.enqueue(self._prepare(args, kwargs))
+
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job:
+        """As `enqueue`, without stopping the event loop."""
+        return await self._enqueuer.calls.make(lambda: self._enqueuer.enqueue(self._prepare(args, kwargs)))
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
         """Make a job for `enqueue_many`."""

@@ -21,15 +21,19 @@ LONGEST_PAUSE = 0.25
 
 def looks(timeout: str | float | timedelta | None) -> Iterator[None]:
     """Yield for each look at a job, with growing pauses in between, until the timeout."""
+    for pause in pauses(timeout):
+        time.sleep(pause)
+        yield
+
+
+def pauses(timeout: str | float | timedelta | None) -> Iterator[float]:
+    """Yield the seconds to wait before each look at a job: none before the first one, and the last at the timeout."""
     limit = None if timeout is None else parse_duration(timeout, what="timeout")
     deadline = float("inf") if limit is None else time.monotonic() + limit
     pause = FIRST_PAUSE
-    while True:
-        yield
-        left = deadline - time.monotonic()
-        if left <= 0:
-            return
-        time.sleep(min(pause, left))
+    yield 0.0
+    while (left := deadline - time.monotonic()) > 0:
+        yield min(pause, left)
         pause = min(pause * 1.5, LONGEST_PAUSE)
 
 

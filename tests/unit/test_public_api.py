@@ -48,6 +48,7 @@ def test_the_methods_of_a_queue() -> None:
         *("around_job", "around_child"),
         *("cron", "every", "definitions", "fire_until"),
         *("enqueue", "command", "enqueue_many", "chain", "emit", "later"),
+        *("aenqueue", "aenqueue_many", "aemit", "aget", "await_result", "alifespan"),
         *("get", "wait", "ended", "unfinished", "cancel", "retry"),
     }
 
@@ -56,8 +57,8 @@ def test_what_a_task_has() -> None:
     queue = Cronq("sqlite:///never-opened.db")
     function = queue.task(name="f")(lambda: None)
     kind = queue.task(name="c")(Performer)
-    assert {"name", "enqueue", "using", "job"} == public(function) == public(kind)
-    assert public(function.using()) == {"enqueue", "job"}
+    assert {"name", "enqueue", "aenqueue", "using", "job"} == public(function) == public(kind)
+    assert public(function.using()) == {"enqueue", "aenqueue", "job"}
     assert isinstance(function, FunctionTask)
     assert isinstance(kind, ClassTask)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cronq.errors import InvalidInput
 from cronq.storage.drivers import sqlite
@@ -21,11 +21,24 @@ _AT_ONCE = 500
 """Rows of one INSERT: SQLite takes 32,766 parameters."""
 
 
-def borrow(connection: Any, database: Database, *, name: str) -> CallerConnection:
+class Identified(NamedTuple):
+    """What identifies a database, read in advance."""
+
+    family: str
+    values: tuple[Any, ...]
+
+    def identity(self) -> tuple[Any, ...]:
+        """Return the values, as a database does that asks for them."""
+        return self.values
+
+
+def borrow(connection: Any, database: Database | Identified, *, name: str) -> CallerConnection:
     """Take the statements of the driver to the caller's connection.
 
     Raises InvalidInput unless it leads to the same database; `name` is that one's for people.
     """
+    if hasattr(connection, "run_sync"):
+        raise InvalidInput("connection: an asynchronous one is for `await task.aenqueue(…)` and `queue.aenqueue(…)`")
     opened = connection.connection() if hasattr(connection, "get_bind") else connection
     dialect = opened.dialect.name
     kind = _KINDS.get(dialect)
@@ -50,9 +63,9 @@ class CallerConnection(sqlite.Inserting):
 
         SQLAlchemy begins one as late as with the first change.
         """
-        return bool(self._connection.connection.dbapi_connection.in_transaction)
+        return bool(self._connection.connection.driver_connection.in_transaction)
 
-    def require(self, database: Database, name: str) -> None:
+    def require(self, database: Database | Identified, name: str) -> None:
         """Raise InvalidInput unless the connection has the database's file open."""
         files = [row[2] for row in self.query(sqlite.IDENTITY) if row[2]]
         if not any(os.path.realpath(file) in database.identity() for file in files):
@@ -93,7 +106,7 @@ class _OnServer(CallerConnection):
 
     locks_out = False
 
-    def require(self, database: Database, name: str) -> None:
+    def require(self, database: Database | Identified, name: str) -> None:
         """Raise InvalidInput unless the connection leads to the very same database."""
         there = self.query(IDENTITIES[self.family])[0]
         if tuple(there) != tuple(database.identity()):
@@ -123,6 +136,14 @@ class _OnMySQL(_OnServer):
 
 class _OnPostgreSQL(_OnServer):
     family = "postgresql"
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        """Execute one statement; asyncpg numbers its placeholders."""
+        if self._connection.dialect.paramstyle != "numeric_dollar":
+            return super().execute(sql, parameters)
+        first, *rest = sql.split("?")
+        text = first + "".join(f"${number}{part}" for number, part in enumerate(rest, start=1))
+        return self._connection.exec_driver_sql(text, tuple(parameters))
 
     def insert(self, sql: str, row: Sequence[Any]) -> int:
         return self.query(sql + returning_id(sql), row)[0][0]  # type: ignore[no-any-return]
