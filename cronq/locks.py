@@ -372,10 +372,15 @@ def _check_folder(path: str) -> None:
         raise ConfigError(message)
 
 
+def makes_parents(config: Config) -> bool:
+    """Tell whether the lock directory is one that cronq has chosen itself, and is made with its parents."""
+    return config.origins["database" if config.sqlite_path() else "lock_dir"] == "default"
+
+
 def folder(config: Config) -> str:
     """Return the lock directory, made if it is missing. Raises ConfigError or Unavailable if it can't be used."""
     try:
-        if config.origins["database"] == "default":
+        if makes_parents(config):
             os.makedirs(config.lock_dir, mode=0o700, exist_ok=True)  # noqa: PTH103
         elif not os.path.isdir(config.lock_dir):  # noqa: PTH112
             os.mkdir(config.lock_dir, 0o700)  # noqa: PTH102

@@ -158,9 +158,10 @@ class Config:
         path = self.sqlite_path()
         if path is not None:
             return f"{os.path.realpath(path)}.locks"
-        if _could_own(SYSTEM_LOCK_DIR):
+        home = self._layers.home
+        if (home is None or not _could_own(_state_directory(home))) and _could_own(SYSTEM_LOCK_DIR):
             return SYSTEM_LOCK_DIR
-        return f"{_state_directory(self._layers.home)}/locks"
+        return f"{_state_directory(home)}/locks"
 
 
 class _Layers:
@@ -451,11 +452,12 @@ def _absolute(path: str, *, directory: str, home: str | None) -> str:
 
 
 def _could_own(directory: str) -> bool:
-    """Tell whether a directory belongs to this user only, or can be made by them."""
+    """Tell whether a directory belongs to this user only, or can be made by them, its parents included."""
     try:
         status = os.lstat(directory)
     except FileNotFoundError:
-        return os.access(os.path.dirname(directory), os.W_OK | os.X_OK)
+        parent = os.path.dirname(directory)
+        return _could_own(parent) if not os.path.exists(parent) else os.access(parent, os.W_OK | os.X_OK)
     except OSError:
         return False
     mine = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()

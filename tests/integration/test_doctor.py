@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -256,6 +257,27 @@ def test_a_disk_that_is_nearly_full(config: Config, monkeypatch: pytest.MonkeyPa
         changed = os.statvfs_result([*real[:1], 4096, *real[2:4], blocks, *real[5:]])
         monkeypatch.setattr("cronq.monitoring.doctor.disk.os.statvfs", lambda _path, changed=changed: changed)
         assert bad(disk.space, config)[0].startswith(level)
+
+
+def test_room_for_journals_and_the_log_is_measured_too(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", small], check=False).returncode:
+        pytest.skip("only root can mount a small file system")
+    try:
+        on_server = config_in(tmp_path).with_values(
+            "the test", database="mysql://db/jobs", lock_dir=str(small / "made")
+        )
+        (told,) = bad(disk.space, on_server)
+        assert told == f"problem: only 1 MiB are free on the disk of {small}, for journals of running jobs"
+        logged = on_server.with_values("the test", lock_dir=str(tmp_path), log=str(small / "cronq.log"))
+        assert f"problem: only 1 MiB are free on the disk of {small}, for the log" in bad(disk.space, logged)
+        everywhere = Path("/proc/self/mounts").read_text().replace(f" {small} tmpfs", f" {small} nfs4")
+        (tmp_path / "mounts").write_text(everywhere)
+        (told,) = bad(disk.lock_file_system, on_server, mounts=tmp_path / "mounts")
+        assert "lies on nfs4, a network file system" in told
+    finally:
+        subprocess.run(["umount", small], check=True)
 
 
 # --- locks

@@ -11,6 +11,7 @@ import pytest
 from cronq.config import loader, settings
 from cronq.config.loader import Config
 from cronq.errors import ConfigError
+from cronq.locks import folder
 
 EVERY_KEY = """\
 database = "sqlite:///data/cronq.db"
@@ -413,16 +414,24 @@ def test_locks_of_a_file_lie_beside_it_whatever_link_leads_there(place: Place) -
 
 
 def test_locks_of_a_server_lie_where_only_this_user_writes(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    shared = place.home / "shared"
+    shared, state = place.home / "shared", place.home / ".local/state/cronq"
     monkeypatch.setattr(loader, "SYSTEM_LOCK_DIR", str(shared))
     given = place.load(database="mysql://db/shop")
-    assert (given.lock_dir, given.sqlite_path()) == (str(shared), None)
-    shared.mkdir(mode=0o700)
+    assert (given.lock_dir, given.sqlite_path()) == (f"{state}/locks", None)
+    assert folder(given) == f"{state}/locks"
+    assert (state / "locks").stat().st_mode & 0o777 == 0o700
+    assert given.with_values().lock_dir == f"{state}/locks"
+    state.chmod(0o777)
     assert given.with_values().lock_dir == str(shared)
+    shared.mkdir(mode=0o777)
     shared.chmod(0o777)
-    assert given.with_values().lock_dir == f"{place.home}/.local/state/cronq/locks"
-    monkeypatch.setattr(loader, "SYSTEM_LOCK_DIR", str(place.home / "missing" / "locks"))
-    assert given.with_values().lock_dir == f"{place.home}/.local/state/cronq/locks"
+    assert given.with_values().lock_dir == f"{state}/locks"
+
+
+def test_locks_of_a_server_need_no_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(loader, "SYSTEM_LOCK_DIR", str(tmp_path / "locks"))
+    monkeypatch.setattr(os, "geteuid", lambda: 987654)
+    assert loader.load(environ={"CRONQ_DATABASE": "mysql://db/shop"}).lock_dir == str(tmp_path / "locks")
 
 
 def test_a_database_alone_takes_no_file_and_no_environment(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,6 +44,7 @@ CHECKS: Sequence[tuple[str, Check]] = (
     ("disk", disk.file_system),
     ("disk", disk.write_ahead_log),
     ("disk", disk.space),
+    ("disk", disk.lock_file_system),
     ("locks", locks.lock_folder),
     ("locks", locks.lock_files),
     ("cron", cron.last_call),

@@ -1,15 +1,15 @@
-"""Check the disk of a SQLite file: file system, free space, size of the write-ahead log."""
+"""Check the disks: file system and write-ahead log of a SQLite file, room for database, journals and log."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from cronq.monitoring.doctor.context import Installation
 
@@ -72,18 +72,58 @@ def write_ahead_log(installation: Installation) -> Iterator[Finding]:
 
 
 def space(installation: Installation) -> Iterator[Finding]:
-    """Check that there is room for more jobs."""
-    if installation.file is None or not installation.file.parent.is_dir():
-        return
-    disk = os.statvfs(installation.file.parent)
-    free = disk.f_bavail * disk.f_frsize
-    share = f"{free >> 20} MiB are free on the disk of {installation.file.parent}"
-    advice = "make room; `cronq clear-finished` removes old jobs, `retention` does so in each run"
-    if free < _FULL:
-        yield problem(f"only {share}", advice)
-    elif free < _TIGHT:
-        yield warning(f"only {share}", advice)
-    else:
-        yield fine(share)
-    if disk.f_files and not disk.f_favail:
-        yield problem(f"the disk of {installation.file.parent} has no inode left", "remove files")
+    """Check that there is room for more jobs, for what running jobs print and for the log."""
+    measured: set[int] = set()
+    for what, folder, need in _places(installation):
+        disk = os.statvfs(folder)
+        device = folder.stat().st_dev
+        if device in measured:
+            continue
+        measured.add(device)
+        free = disk.f_bavail * disk.f_frsize
+        share = f"{free >> 20} MiB are free on the disk of {folder}, for {what}"
+        if free < need.least:
+            yield problem(f"only {share}", need.advice)
+        elif free < need.enough:
+            yield warning(f"only {share}", need.advice)
+        else:
+            yield fine(share)
+        if disk.f_files and not disk.f_favail:
+            yield problem(f"the disk of {folder} has no inode left", "remove files")
+
+
+class _Need(NamedTuple):
+    """Bytes that should be free, and what to do where they aren't."""
+
+    least: int
+    enough: int
+    advice: str
+
+
+_FOR_JOBS = _Need(_FULL, _TIGHT, "make room; `cronq clear-finished` removes old jobs, `retention` does so in each run")
+_FOR_JOURNALS = _Need(2 << 20, 32 << 20, "make room, or set `lock_dir` to a directory of this user on a larger disk")
+_FOR_LOG = _Need(_FULL, _TIGHT, "make room; `cronq print-config logrotate` prints a configuration that limits the log")
+
+
+def _places(installation: Installation) -> Iterator[tuple[str, Path, _Need]]:
+    """What is written where; a directory that isn't made yet is measured at the one in which it will be."""
+    config = installation.config
+    if installation.file is not None:
+        yield "the database", _existing(installation.file.parent), _FOR_JOBS
+    yield "journals of running jobs", _existing(Path(config.lock_dir)), _FOR_JOURNALS
+    if config.log is not None and config.log.startswith("/"):
+        yield "the log", _existing(Path(config.log).parent), _FOR_LOG
+
+
+def _existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.parents) if path.is_dir())
+
+
+def lock_file_system(installation: Installation) -> Iterator[Finding]:
+    """Check that the locks of a server's queue are those of this host alone."""
+    kind = None if installation.file else mounted(Path(installation.config.lock_dir), installation.places.mounts)
+    if kind in _NETWORK:
+        text = f"the lock directory {installation.config.lock_dir} lies on {kind}, a network file system"
+        yield warning(
+            f"{text}: hosts that share it take each other's runs for their own", "set `lock_dir` to a local one"
+        )

@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cronq.locks import makes_parents
 from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
 from cronq.monitoring.doctor.users import name_of
 
@@ -24,7 +25,7 @@ def lock_folder(installation: Installation) -> Iterator[Finding]:
     """Check that this user can use the lock directory, and no other user can."""
     folder = Path(installation.config.lock_dir)
     if not folder.exists():
-        yield _to_be_made(folder)
+        yield _to_be_made(folder, parents=makes_parents(installation.config))
         return
     status = folder.stat()
     if not folder.is_dir():
@@ -47,8 +48,9 @@ def _out_of_reach(folder: Path, owner: int) -> Finding:
     return warning(text, f"call doctor as {name_of(owner)}, who runs this queue")
 
 
-def _to_be_made(folder: Path) -> Finding:
-    if os.access(folder.parent, os.W_OK | os.X_OK):
+def _to_be_made(folder: Path, *, parents: bool) -> Finding:
+    above = next(path for path in folder.parents if path.exists() or not parents)
+    if os.access(above, os.W_OK | os.X_OK):
         return fine(f"{folder} will be made by the first run")
     user = name_of(folder.parent.stat().st_uid if folder.parent.exists() else os.geteuid())
     text = f"{folder} does not exist and can't be made by {name_of(os.geteuid())}"
