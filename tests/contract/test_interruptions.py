@@ -19,6 +19,7 @@ from cronq.model.selection import Selection
 from cronq.store import Store
 from cronq.times import Clock
 from tests.contract.interruptions import Callers, alarms, interrupt_steps, interrupt_thread
+from tests.scale import times
 
 
 @pytest.fixture(autouse=True)
@@ -63,8 +64,8 @@ def all_is_well(callers: Callers, config: Config) -> None:
     assert (found.args, mine.id > late.id) == ({"word": word}, True)
 
 
-STEPS = {"sqlite": 3000, "mysql": 1000, "postgresql": 500}
-"""As many as take a few seconds: an interrupted call costs a new connection."""
+STEPS = {"sqlite": times(1500, full=3000), "mysql": times(300, full=1000), "postgresql": times(150, full=500)}
+"""As many as take a second or a few: an interrupted call costs a new connection."""
 
 
 def test_signals_at_random_instants(callers: Callers, config: Config) -> None:
@@ -89,7 +90,7 @@ def test_tasks_of_asyncio_that_are_cancelled(callers: Callers, config: Config) -
             await asyncio.wait_for(asyncio.to_thread(callers.enqueue), callers.random.random() * longest)
 
     async def many() -> None:
-        for _ in range(50):
+        for _ in range(times(20, full=50)):
             await asyncio.gather(*(one() for _ in range(5)))
 
     asyncio.run(many())
@@ -109,7 +110,7 @@ def test_a_signal_handler_that_enqueues(callers: Callers, config: Config) -> Non
     calls = [callers.enqueue, callers.get, callers.wait, callers.enqueue_unique]
     started = time.monotonic()
     with alarms(enqueue) as ring:
-        for number in range(300):
+        for number in range(times(100, full=300)):
             ring(max(1e-6, callers.random.random() * longest))
             calls[number % len(calls)]()
             ring(0)

@@ -22,6 +22,7 @@ from cronq.storage.schema_version import CURRENT
 from tests import databases, servers
 from tests.integration.running import HEADER
 from tests.project import Project
+from tests.scale import times
 from tests.waiting import wait_until
 
 TASKS = """\
@@ -170,6 +171,9 @@ def test_nothing_to_do_comes_without_sqlalchemy(hosts: Hosts) -> None:
     assert told.stdout == "False []\n"
 
 
+SHARED = times(600, full=3000)
+
+
 @pytest.mark.slow
 def test_six_runs_on_two_hosts_share_the_work(hosts: Hosts) -> None:
     hosts.app.enqueue_many(
@@ -177,16 +181,16 @@ def test_six_runs_on_two_hosts_share_the_work(hosts: Hosts) -> None:
             {"task": "jobs.turn", "args": {"name": f"g{n % 7}"}, "group": f"g{n % 7}", "priority": n % 3}
             if n % 2
             else {"task": "jobs.turn", "args": {"name": f"job{n}"}}
-            for n in range(3000)
+            for n in range(SHARED)
         ],
         check=False,
     )
     runs = [hosts.run(host, "--priority", f"0-{999 - n}") for host in "ab" for n in range(3)]
     for run in runs:
         assert ended(run) == ""
-    assert hosts.counts() == {"finished": 3000}
+    assert hosts.counts() == {"finished": SHARED}
     begun = [line[2] for line in hosts.recorded() if line[0] == "begin"]
-    assert len(begun) == len(set(begun)) == 3000
+    assert len(begun) == len(set(begun)) == SHARED
     groups_take_turns(hosts.recorded())
     database = open_database(hosts.config("a"))
     assert database.query("SELECT * FROM cronq_groups") == []
@@ -250,7 +254,7 @@ def test_a_host_that_lives_is_left_alone(hosts: Hosts) -> None:
 @pytest.mark.slow
 def test_the_server_dies_under_a_run_and_comes_back(mortal: databases.Running, project: Project) -> None:
     hosts = Hosts(project, mortal.url("jobs"))
-    jobs = 6_000 if mortal.kind == "mysql" else 20_000  # slower, and the same family as MariaDB
+    jobs = times(3_000, full=20_000)
     try:
         hosts.app.enqueue_many(
             [{"task": "jobs.turn", "args": {"name": f"g{n % 5}" if n % 3 == 0 else str(n)},

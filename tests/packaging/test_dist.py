@@ -25,6 +25,7 @@ def one_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tree / "dist" / "cronq"
 
 
+@pytest.mark.slow
 def test_the_one_file_needs_nothing_but_python(one_file: Path, tmp_path: Path) -> None:
     def cronq(*arguments: str) -> str:
         command = [str(Path(sys.executable).resolve()), "-I", str(one_file), *arguments]
@@ -40,6 +41,7 @@ def test_the_one_file_needs_nothing_but_python(one_file: Path, tmp_path: Path) -
     assert "from one file" in cronq("show", "1")
 
 
+@pytest.mark.slow
 def test_wheel_and_source_lie_beside_it(one_file: Path) -> None:
     names = {path.suffix for path in one_file.parent.iterdir()}
     assert names == {"", ".whl", ".gz"}
