@@ -86,8 +86,9 @@ packaging: setup  ## packaging/ anew from the templates in cronq/templates
 	$(BIN)/python .ci/make_packaging.py
 
 .PHONY: screenshots
-screenshots: compiled  ## the pictures in docs/screenshots, from a real terminal (needs tmux)
+screenshots: compiled  ## the pictures in docs/screenshots, from a real terminal (needs tmux) and a real browser (chromium)
 	$(BIN)/python -m screenshots
+	$(BIN)/python -m screenshots.web
 
 .PHONY: docs
 docs: setup  ## are the documents true: links, words, and every example

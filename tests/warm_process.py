@@ -23,7 +23,7 @@ from typing import Any
 
 _STREAMS = 3
 _LONGEST = 1 << 20
-_LEFT_OUT = ("cronq.transports.", "cronq.testing", "cronq.__main__")
+_LEFT_OUT = ("cronq.transports.", "cronq.testing", "cronq.__main__", "cronq.django", "cronq.web")
 
 
 def _import_all() -> None:

@@ -29,7 +29,8 @@ Exit status: 0 done, 65 no such kind, file or user, or a path that such files ca
 """
 
 Kind = Annotated[
-    str, typer.Argument(metavar="KIND", help="cron, xinetd, systemd, supervisor or logrotate.", show_default=False)
+    str,
+    typer.Argument(metavar="KIND", help="cron, xinetd, systemd, supervisor, logrotate or nginx.", show_default=False),
 ]
 User = Annotated[
     str | None,

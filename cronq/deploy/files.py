@@ -1,4 +1,4 @@
-"""Generate the files for cron, xinetd, systemd, supervisor and logrotate, for one installation.
+"""Generate the files for cron, xinetd, systemd, supervisor, logrotate and nginx, for one installation.
 
 cronq/templates has their texts, with `@name@` for what differs between installations;
 packaging/ has the files for the default one.
@@ -24,6 +24,7 @@ KINDS = {
     "systemd": ("systemd", "sysusers.d", "tmpfiles.d"),
     "supervisor": ("supervisor",),
     "logrotate": ("logrotate",),
+    "nginx": ("nginx",),
 }
 """The kinds of files, and their folders of templates."""
 
@@ -38,6 +39,7 @@ _INSTALLED = {
     "tmpfiles.d": "/etc/tmpfiles.d",
     "supervisor": "/etc/supervisor/conf.d",
     "logrotate": "/etc/logrotate.d",
+    "nginx": "/etc/nginx/snippets",
     CONFIGURATION: "/etc/cronq",
 }
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

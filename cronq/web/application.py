@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 from cronq import __version__
 from cronq.errors import CronqError, JobNotFound
 from cronq.system.log import log
-from cronq.web import acting, filters, pages
+from cronq.web import acting, endpoints, filters, pages
 from cronq.web.answers import problem
 from cronq.web.guard import Guard, csrf_token
 
@@ -62,6 +62,7 @@ def application(
     filters.register(app)
     pages.register(app)
     acting.register(app, backend)
+    endpoints.register(app)
     _add_context(app, backend)
     _answer_errors(app)
     return app

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cronq.storage.browsing import JobBrowser
 from cronq.storage.held_groups import held_groups
+from cronq.storage.stats import take_recent
 from cronq.store import Store
 from cronq.times import Clock
 from cronq.transports.announcer import Announcer
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from cronq.config.loader import Config
     from cronq.storage.failure_groups import FailureGroup
     from cronq.storage.held_groups import HeldGroup
-    from cronq.storage.stats import QueueStats
+    from cronq.storage.stats import QueueStats, RecentStats
     from cronq.web.settings import WebSettings
 
 _PATIENCE = 2.0
@@ -42,6 +43,7 @@ class Backend:
         self.census: Snapshot[QueueStats] = Snapshot(self._stats, every=_CENSUS_EVERY)
         self.failures: Snapshot[list[FailureGroup]] = Snapshot(self._failures, every=_FAILURES_EVERY)
         self.held: Snapshot[list[HeldGroup]] = Snapshot(self._held, every=_FAILURES_EVERY)
+        self.figures: Snapshot[tuple[QueueStats, RecentStats] | None] = Snapshot(self._figures, every=_FAILURES_EVERY)
         self._local = threading.local()
 
     @property
@@ -69,6 +71,9 @@ class Backend:
 
     def _stats(self) -> QueueStats:
         return self.store.jobs.stats()
+
+    def _figures(self) -> tuple[QueueStats, RecentStats] | None:
+        return take_recent(self.config)
 
     def _failures(self) -> list[FailureGroup]:
         from cronq.model.selection import Selection

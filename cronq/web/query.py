@@ -47,8 +47,13 @@ class Query(NamedTuple):
     @property
     def options(self) -> list[str]:
         """The filters as options of the command line; ids stand for themselves."""
-        words = [word for name, values in self.given.items() if name != "id" for one in values for word in
-                 (f"--{name.replace('_', '-')}", one)]  # fmt: skip
+        words = [
+            word
+            for name, values in self.given.items()
+            if name != "id"
+            for one in ((",".join(values),) if name == "state" else values)
+            for word in (f"--{name.replace('_', '-')}", one)
+        ]
         return [*self.given.get("id", ()), *words]
 
     def command(self, verb: str) -> str:

@@ -31,7 +31,7 @@ def test_several_files_are_each_preceded_by_their_place(project: Project) -> Non
     places = [line for line in printed.splitlines() if line.startswith("# /etc/")]
     assert places[0] == "# /etc/systemd/system/cronq-listen.service"
     assert places[-2:] == ["# /etc/sysusers.d/cronq.conf", "# /etc/tmpfiles.d/cronq.conf"]
-    assert len(places) == 9
+    assert len(places) == 10
 
 
 def test_one_of_several_files_is_chosen_by_its_name(project: Project) -> None:

@@ -1,0 +1,42 @@
+"""For monitors: `/metrics` in the text format of Prometheus, and `/health` for probes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Response
+
+from cronq import __version__
+from cronq.errors import CronqError
+from cronq.monitoring.metrics import expose
+from cronq.web.pages import behind
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+_TEXT = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def register(app: Flask) -> None:
+    """Add them to the application."""
+    app.add_url_rule("/health", "health", health, methods=["GET"])
+    app.add_url_rule("/metrics", "metrics", metrics, methods=["GET"])
+
+
+def health() -> Response:
+    """Tell a probe whether the queue's database answers; needs no sign-in, and tells nothing else."""
+    try:
+        seen = behind().census.get()
+    except CronqError:
+        return Response("the database does not answer\n", status=503, mimetype="text/plain")
+    if seen.problem is not None:
+        return Response("the database does not answer\n", status=503, mimetype="text/plain")
+    return Response("ok\n", mimetype="text/plain")
+
+
+def metrics() -> Response:
+    """What `cronq metrics` prints."""
+    backend = behind()
+    taken = backend.figures.get().value
+    text = "" if taken is None else expose(*taken, version=__version__, database=backend.config.database_url().family)
+    return Response(text, content_type=_TEXT)
