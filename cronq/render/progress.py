@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cronq.model.printable import one_line
 from cronq.render.text import complain
+from cronq.times import span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,20 +30,44 @@ def bar(done: str, total: int, *, quiet: bool) -> Iterator[Callable[[int], None]
     if quiet or total < WORTH_A_BAR or sys.stderr is None or not sys.stderr.isatty():
         yield lambda _: None
         return
-    progress = _progress()
-    row = progress.add_task(done, total=total)
-    with progress:
-        yield lambda number: progress.update(row, advance=number, refresh=True)
+    drawn, changed, began = _progress(), 0, time.monotonic()
+    row = drawn.add_task(done, total=total, told="")
+
+    def advance(number: int) -> None:
+        nonlocal changed
+        changed += number
+        told = ", ".join(pace(changed, total, time.monotonic() - began))
+        drawn.update(row, completed=changed, told=told, refresh=True)
+
+    with drawn:
+        yield advance
+
+
+def pace(done: int, total: int, seconds: float) -> list[str]:
+    """Write for how long it has gone on, the rate, and how long it will go on: `12s`, `83/s`, `9s left`."""
+    if not done or seconds <= 0:
+        return [span(seconds)]
+    rate = done / seconds
+    return [span(round(seconds)), f"{rate:,.0f}/s" if rate >= 1 else f"{60 * rate:,.0f}/min", _left(total - done, rate)]
+
+
+def _left(number: int, rate: float) -> str:
+    return f"{span(float(round(number / rate)))} left"
 
 
 def _progress() -> Progress:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from cronq.render.console import Screen
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    told = TextColumn("{task.fields[told]}", markup=False)
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=_BAR), MofNCompleteColumn(), told)
     # Without rich's thread: a child forked while it holds a lock would wait for ever.
     return Progress(*columns, console=Screen(stderr=True).console, transient=True, auto_refresh=False)
+
+
+_BAR = 20
+"""Characters of a bar: the rest of 80 columns is for the figures."""
 
 
 class Report:
@@ -75,7 +101,8 @@ class TerminalReport(Report):
 
     def __init__(self) -> None:
         self._bar = _progress()
-        self._row = self._bar.add_task("jobs", total=None)
+        self._row = self._bar.add_task("jobs", total=None, told="")
+        self._began = time.monotonic()
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -86,7 +113,10 @@ class TerminalReport(Report):
 
     def progress(self, summary: Summary, total: int) -> None:
         """Advance the bar."""
-        self._bar.update(self._row, completed=summary.ended, total=total, refresh=True)
+        since, *rest = pace(summary.ended, total, time.monotonic() - self._began)
+        failed = [f"{number:,} {name}" for name in ("failed", "retrying") if (number := getattr(summary, name))]
+        told = ", ".join([since, *rest[:1], *failed, *rest[1:]])
+        self._bar.update(self._row, completed=summary.ended, total=total, told=told, refresh=True)
 
     def needs_a_person(self, notice: Notice | str) -> None:
         """Write one line above the bar."""

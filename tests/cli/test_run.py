@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from tests.project import Project
-from tests.terminal import on_terminal
+from tests.terminal import Terminal, on_terminal
 from tests.waiting import wait_until
 
 
@@ -94,3 +94,14 @@ def test_signals_end_a_run_without_a_traceback(project: Project, number: signal.
         _, stderr = run.communicate(timeout=90)
     assert "Traceback" not in stderr
     assert project.jobs()[0]["state"] in ("finished", "ready")
+
+
+def test_the_bar_of_a_run_has_rate_failed_and_time_left(project: Project) -> None:
+    project.done("enqueue", "--stdin", stdin='{"command": "sleep 0.2; exit 100"}\n' * 12)
+    with Terminal(project, "run", columns=80, rows=24) as terminal:
+        assert terminal.end() == 0
+        shown = terminal.text
+    bars = [line for line in shown.replace("\r", "\n").splitlines() if line.startswith("jobs ")]
+    assert any(re.search(r" \d+/12 \S+s, [\d,]+/(s|min), \d+ failed, \S+s left *$", line) for line in bars), shown
+    assert max(map(len, bars)) <= 80
+    assert "12 failed" in shown

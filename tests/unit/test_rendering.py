@@ -12,6 +12,7 @@ from cronq.model.job import Attempt, Failure, Job
 from cronq.render import job_terminal
 from cronq.render import jobs as tables
 from cronq.render.console import Screen
+from cronq.render.progress import pace
 from cronq.render.relative_time import Ages, Zone
 from cronq.render.sparkline import sparkline
 from cronq.render.text import last_line, short_work
@@ -156,3 +157,17 @@ def test_a_portrait_of_a_job_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     page = job_terminal.Portrait(job, [], (None, None))
     printed = drawn(lambda screen: job_terminal.draw(page, screen, AGES), monkeypatch=monkeypatch)
     assert "● 1  running  for 9s, on web1, process 4" in printed
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "seconds", "told"),
+    [
+        (0, 10, 0.0, ["0s"]),
+        (0, 10, 7.4, ["7s"]),
+        (50, 200, 10.0, ["10s", "5/s", "30s left"]),
+        (1, 100_001, 600.0, ["10m", "0/min", "694d left"]),
+        (12_000, 12_000, 4.0, ["4s", "3,000/s", "0s left"]),
+    ],
+)
+def test_the_pace_of_a_bar(done: int, total: int, seconds: float, told: list[str]) -> None:
+    assert pace(done, total, seconds) == told
