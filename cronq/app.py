@@ -2,49 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
-from cronq.client import after, app_module, job_options
+from cronq.client import after, app_module, job_options, waiting
+from cronq.client.batches import Batch, described
 from cronq.client.enqueueing import Enqueuer
 from cronq.client.task_handles import ClassTask, FunctionTask, Later
-from cronq.client.waiting import looks, pauses, reason
 from cronq.config.loader import SCRATCH, from_database, load
-from cronq.errors import ConfigError, JobFailed, JobNotFound, TryLater, UsageError
-from cronq.model.job import ENDED, NewJob, State
+from cronq.errors import ConfigError, TryLater, UsageError
 from cronq.system.log import log
 from cronq.tasks import callables
 from cronq.tasks.registry import Registry, Task
-from cronq.tasks.serialisation import load_value
 from cronq.times import parse_duration, parse_when
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
-    from typing import Protocol
 
     from cronq.client.asynchronous import AsyncCalls
+    from cronq.client.batches import BatchOptions
     from cronq.client.declared_schedules import Scheduled
     from cronq.client.job_options import Declared, Options
-    from cronq.client.task_handles import Performing
+    from cronq.client.task_handles import Decorator, Performing
     from cronq.config.loader import Config
-    from cronq.model.job import Job
+    from cronq.model.job import Job, NewJob
     from cronq.schedules.definition import Definition
     from cronq.store import Store
     from cronq.times import Clock
-
-    class Decorator(Protocol):
-        """`@queue.task(…)`: takes a function, or a class with `perform`."""
-
-        @overload
-        def __call__(  # type: ignore[overload-overlap]  # a class is callable too: the first one is meant
-            self, target: type[Performing[P, Any]], /
-        ) -> ClassTask[P, Any]: ...
-        @overload
-        def __call__(self, target: Callable[P, R], /) -> FunctionTask[P, R]: ...
-
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -62,6 +48,7 @@ class Cronq:
         """`registry` finds tasks that aren't declared with this object, as those of a framework."""
         config = from_database(database) if isinstance(database, str) else database
         self.registry = registry or Registry(config.allow)
+        self.registry.batch_of = self._batch_of
         self._enqueuer = Enqueuer(config, self.registry)
 
     @classmethod
@@ -250,6 +237,28 @@ class Cronq:
         """Enqueue jobs that `task.job(…)` made, each to start when the one before it has finished."""
         return self._enqueuer.enqueue_all(after.chained(jobs), connection)
 
+    def batch(self, name: str | None = None, /, **options: Unpack[BatchOptions]) -> Batch:
+        """Make a batch: `with queue.batch("import", on_success=report.job()) as batch: batch.add(…)`.
+
+        It is stored at the end of the block with its jobs, in one transaction; nothing is if the block raises.
+        A callback is a job that comes after the batch: `on_success` when all of its jobs have finished,
+        `on_failure` if one has failed, `on_end` in any case. With `on_failed="cancel"`, a job that fails
+        cancels the others.
+        """
+        return Batch(self._enqueuer, None, described(name, **options))
+
+    def open_batch(self, name: str | None = None, /, **options: Unpack[BatchOptions]) -> Batch:
+        """Store an empty batch, which takes jobs until it is closed and they have ended; options as `batch` has."""
+        return Batch(self._enqueuer, self._enqueuer.open_batch(described(name, **options)))
+
+    def get_batch(self, batch_id: int) -> Batch | None:
+        """Return the batch with this id, None if there is none."""
+        return None if self.store.batches.get(batch_id) is None else Batch(self._enqueuer, batch_id)
+
+    def _batch_of(self, job_id: int) -> Batch | None:
+        found = self.store.batches.of_job(job_id)
+        return found and Batch(self._enqueuer, found.id)
+
     def emit(self, event: str, /, **fields: Any) -> list[Job]:
         """Enqueue one job for each task that subscribed, in one transaction.
 
@@ -298,7 +307,7 @@ class Cronq:
         """As `wait`, for coroutines: others run until the job has ended."""
         from asyncio import sleep
 
-        for pause in pauses(timeout):
+        for pause in waiting.pauses(timeout):
             await sleep(pause)
             with suppress(TryLater):
                 return await self._calls.make(self.wait, job_id, timeout=0)
@@ -330,31 +339,23 @@ class Cronq:
         """Return the job with this id, None if there is none."""
         return self.store.jobs.get(job_id)
 
-    def wait(self, job_id: int, *, timeout: str | float | timedelta | None = None) -> Any:
+    def wait(self, what: int | Batch, *, timeout: str | float | timedelta | None = None) -> Any:
         """Wait until the job has finished, and return what its task returned.
 
         Raises JobFailed (with the `job`) if it failed or was cancelled, JobNotFound if there is
         none, TryLater after `timeout` (seconds, "30s"; None: no limit).
+        Of a batch, the numbers of its members by state are returned, and BatchFailed is raised.
         """
-        job = self.ended(job_id, timeout=timeout)
-        if job.state == State.FINISHED:
-            return load_value(json.dumps(job.result))
-        raise JobFailed(f"job {job.id} is {job.state}{reason(job)}", job)
+        if isinstance(what, Batch):
+            return waiting.counts(self.store, what.id, timeout)
+        return waiting.result(self.store, what, timeout)
 
     def ended(self, job_id: int, *, timeout: str | float | timedelta | None = None) -> Job:
         """Wait until the job has finished, failed or been cancelled, and return it.
 
         Raises JobNotFound if there is none, TryLater after `timeout`.
         """
-        state = ""
-        for _ in looks(timeout):
-            job = self.store.jobs.get(job_id)
-            if job is None:
-                raise JobNotFound(f"there is no job {job_id}")
-            if job.state in ENDED:
-                return job
-            state = job.state
-        raise TryLater(f"job {job_id} has not ended yet: {state}")
+        return waiting.ended(self.store, job_id, timeout)
 
     def unfinished(self, keys: Iterable[str]) -> set[str]:
         """Return the keys that belong to a job which has not ended."""

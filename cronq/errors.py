@@ -7,6 +7,7 @@ CronqError                  every error cronq raises on purpose; carries an exit
 ├── JobNotFound              1  no job has this id
 ├── NoQueue                  1  the queue that was to be read doesn't exist yet
 ├── JobFailed                1  the job waited for did not finish
+├── BatchFailed              1  the batch waited for did not finish
 ├── Unavailable             69  database or transport out of reach after retries
 ├── TryLater                75  not now: a wait timed out
 └── ConfigError             78  the configuration, or a file or module that it names, is wrong
@@ -73,6 +74,14 @@ class JobFailed(CronqError):
     def __init__(self, message: str, job: Job) -> None:
         super().__init__(message)
         self.job = job
+
+
+class BatchFailed(CronqError):
+    """The batch that was waited for failed or was cancelled; `counts` has the numbers of its members by state."""
+
+    def __init__(self, message: str, counts: dict[str, int]) -> None:
+        super().__init__(message)
+        self.counts = counts
 
 
 class Unavailable(CronqError):

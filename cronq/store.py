@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from cronq.config.loader import Config
+    from cronq.flow.batches import Batches
     from cronq.flow.consequences import Consequences
     from cronq.model.job import Enqueued, NewJob
     from cronq.model.outcome import Settlement
@@ -163,17 +164,26 @@ class Store:
         other._tables.open()
         return Copier(self._tables, other._tables).copy(copied)
 
-    # Jobs that come after others
+    # Jobs that come after others, and batches
 
     @cached_property
     def flow(self) -> Consequences:
         """Jobs that come after others."""
-        from cronq.flow.consequences import Consequences  # here, not above: most queues have none
+        from cronq.flow.batch_ends import BatchEnds  # here, not above: most queues have none
+        from cronq.flow.consequences import Consequences
 
-        return Consequences(self._tables, self._groups, self._wake, self.leases.promote)
+        ends = BatchEnds(self._tables, partial(self.admin.cancel, by_hand=False))
+        return Consequences(self._tables, self._groups, self._wake, ends, self.leases.promote)
+
+    @cached_property
+    def batches(self) -> Batches:
+        """Jobs that end together."""
+        from cronq.flow.batches import Batches  # as above
+
+        return Batches(self._tables, self._inserter, self._wake, self.follow_up)
 
     def follow_up(self) -> int:
-        """Release or cancel what comes after jobs that have ended; returns the number of jobs released.
+        """Release or cancel what comes after jobs that have ended, and end batches; returns how many were released.
 
         Never raises for a database that is away: the next call finds what is left to do.
         """

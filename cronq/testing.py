@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from cronq.app import Cronq
+    from cronq.flow.batches import Batches, Opened
+    from cronq.model.batch import NewBatch
     from cronq.model.job import Job, NewJob
     from cronq.times import Measured
 
@@ -123,6 +125,7 @@ class _Captor:
         self._clock = clock
 
         self.jobs = self
+        self.batches = _CapturedBatches(self)
 
     def tell_time(self) -> int:
         return self._clock.now()
@@ -151,6 +154,32 @@ class _Captor:
         """Do nothing."""
 
 
+class _CapturedBatches:
+    """Stands in for the batches of the store."""
+
+    def __init__(self, captor: _Captor) -> None:
+        self._captor = captor
+        self._opened = 0
+
+    def open(self, new: NewBatch) -> Opened:
+        """Keep the members and callbacks in memory, in this order."""
+        from cronq.flow.batches import Opened
+
+        self._opened += 1
+        kept = self._captor.enqueue([*new.jobs, *(job for _, job in new.callbacks)])
+        return Opened(self._opened, kept[: len(new.jobs)], kept[len(new.jobs) :])
+
+    def close(self, _batch_id: int) -> bool:
+        """Do nothing: what was captured never ends."""
+        return True
+
+    cancel = close
+
+    def counts(self, _batch_id: int) -> dict[str, int]:
+        """Return nothing: no job is stored."""
+        return {}
+
+
 class _Scratch:
     """A store in the place of the program's, which takes also what is enqueued through a connection of the program."""
 
@@ -166,17 +195,49 @@ class _Scratch:
     def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """Accept jobs, and run them if that is asked for."""
         enqueued = self._store.enqueue(jobs)
+        self.work_off()
+        return enqueued
+
+    @property
+    def batches(self) -> _ScratchBatches:
+        """The batches, which run their jobs if that is asked for."""
+        return _ScratchBatches(self._store.batches, self.work_off)
+
+    def work_off(self) -> None:
+        """Run what is due, unless a job that enqueues is running."""
         if self._work_off is not None and not self._busy:
             self._busy = True
             try:
                 self._work_off()
             finally:
                 self._busy = False
-        return enqueued
 
     def enqueue_through(self, _connection: Any, jobs: Sequence[NewJob], **_: Any) -> list[Enqueued]:
         """Enqueue without the connection, which is to the program's own database."""
         return self.enqueue(jobs)
+
+
+class _ScratchBatches:
+    """The batches of a store; after each change, what is due runs."""
+
+    def __init__(self, batches: Batches, work_off: Callable[[], None]) -> None:
+        self._batches = batches
+        self._work_off = work_off
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batches, name)
+
+    def open(self, new: NewBatch) -> Opened:
+        """Open a batch, and run its jobs and what comes after them."""
+        opened = self._batches.open(new)
+        self._work_off()
+        return opened
+
+    def close(self, batch_id: int) -> bool:
+        """Close a batch, and run what comes after it."""
+        closed = self._batches.close(batch_id)
+        self._work_off()
+        return closed
 
 
 @contextmanager

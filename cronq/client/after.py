@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cronq.client.batch_ids import LARGEST_ID, PREFIX, batch_id, names_batch
 from cronq.errors import InvalidInput
 from cronq.model.dependencies import KINDS, After
 from cronq.model.job import Job, NewJob
@@ -16,7 +17,6 @@ AFTER_OPTIONS = (*KINDS, MISSING)
 """The options that `taken` reads."""
 
 REF = "ref"
-_LARGEST_ID = 2**63 - 1
 
 
 def taken(options: dict[str, Any]) -> tuple[After, ...]:
@@ -84,7 +84,7 @@ class _Refs:
 
     def _name(self, ref: Any, number: int) -> None:
         if not isinstance(ref, str) or not ref or not _is_name(ref):
-            raise InvalidInput(f"{REF}: expected a text that is no number: got {ref!r}")
+            raise InvalidInput(f"{REF}: expected a text that is no number and doesn't begin with {PREFIX}: got {ref!r}")
         if ref in self._numbers:
             raise InvalidInput(f"{REF}: {ref!r} is given twice")
         self._numbers[ref] = number
@@ -115,7 +115,7 @@ class _Refs:
 
 
 def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and not value.isdecimal()
+    return isinstance(value, str) and not value.isdecimal() and not value.startswith(PREFIX)
 
 
 def _values(given: Any) -> Iterator[Any] | Sequence[Any]:
@@ -127,8 +127,10 @@ def _values(given: Any) -> Iterator[Any] | Sequence[Any]:
 def _id(value: Any, kind: str) -> int:
     if isinstance(value, Job):
         return value.id
+    if names_batch(value):
+        return -batch_id(value, kind)
     if isinstance(value, str) and value.isascii() and value.isdecimal():
         value = int(value)
-    if type(value) is not int or not 0 < value <= _LARGEST_ID:
-        raise InvalidInput(f"{kind}: expected the id of a job: got {value!r}")
+    if type(value) is not int or not 0 < value <= LARGEST_ID:
+        raise InvalidInput(f"{kind}: expected the id of a job, or batch:ID: got {value!r}")
     return value

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from cronq.client.declared_schedules import Declared
     from cronq.config.loader import Config
+    from cronq.model.batch import NewBatch
     from cronq.model.job import Enqueued, Job
     from cronq.tasks.registry import Registry, Task
 
@@ -208,6 +209,13 @@ class Enqueuer:
             self._twin(job, new, now) if new.existing else accepted(job, new, now=now)
             for job, new in zip(jobs, enqueued, strict=True)
         ]
+
+    def open_batch(self, new: NewBatch) -> int:
+        """Store a batch with its members and callbacks; returns its id."""
+        opened = self.store.batches.open(new)
+        if log.isEnabledFor(INFO):
+            _tell([*new.jobs, *(job for _, job in new.callbacks)], [*opened.jobs, *opened.callbacks])
+        return opened.id
 
     def _twin(self, job: NewJob, enqueued: Enqueued, now: int) -> Job:
         twin = self.store.jobs.get(enqueued.id)

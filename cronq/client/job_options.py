@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from cronq.client.after import AFTER_OPTIONS, REF, taken
+from cronq.client.batch_ids import batch_id
 from cronq.config.settings import SETTINGS, TASK, Setting
 from cronq.errors import ConfigError, InvalidInput
 from cronq.model.job import COMMAND_TASK, Job, NewJob
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime, timedelta
 
+    from cronq.client.batch_ids import Identified
     from cronq.config.loader import Config
     from cronq.model.job import Enqueued
 
-    Earlier = int | str | Job | Sequence[int | str | Job] | None
-    """Jobs, by their ids."""
+    Earlier = int | str | Job | Identified | Sequence[int | str | Job | Identified] | None
+    """Jobs, by their ids, and batches: `"batch:7"`."""
 
 
 LONGEST_NAME = 255
@@ -32,7 +34,7 @@ _RETRY = ("base", "cap", "jitter")
 SPEC_KEYS = (
     *("task", "args", "command", "cwd", "queue", "priority", "at", "group", "key", "unique"),
     *("max_attempts", "time_limit", *_RETRY),
-    *(REF, *AFTER_OPTIONS),
+    *(REF, *AFTER_OPTIONS, "batch"),
 )
 """The keys of a job in `enqueue_many` and `cronq enqueue --stdin`."""
 
@@ -46,6 +48,7 @@ class Options(TypedDict, total=False):
     `at` is a time (datetime, or text in ISO 8601; without an offset UTC) or a delay from now
     (`"+1h"`, timedelta, seconds); `time_limit`, `base` and `cap` are durations (seconds, `"15m"`).
     It starts when the jobs `after` have finished, those `after_end` have ended, and those `after_failure` have failed.
+    `batch` is the one that it becomes a member of.
     With `after_missing="ignore"` a job that can't fulfil that any more counts as fulfilled; else it is refused.
     """
 
@@ -64,6 +67,7 @@ class Options(TypedDict, total=False):
     after_end: Earlier
     after_failure: Earlier
     after_missing: str | None
+    batch: int | str | Identified | None
 
 
 class Declared(TypedDict, total=False):
@@ -116,9 +120,12 @@ def customise(job: NewJob, options: Mapping[str, Any], *, now: int) -> NewJob:
     """Add the caller's options to a job. Raises InvalidInput naming the option."""
     given = {option: value for option, value in options.items() if value is not None}
     after = taken(given) if not given.keys().isdisjoint(AFTER_OPTIONS) else ()
+    batch = given.pop("batch", None)
     fields = {option: _convert(option, value, now) for option, value in given.items()}
     if after:
         fields["after"] = after
+    if batch is not None:
+        fields["batch"] = batch_id(batch, "batch")
     policy = {option: fields.pop(option) for option in _RETRY if option in fields}
     if policy:
         fields["retry"] = json.dumps(policy)
@@ -235,7 +242,9 @@ def _convert(option: str, value: Any, now: int) -> Any:
         return _instant(value, now)
     setting = _OPTIONS.get(option)
     if setting is None:
-        raise InvalidInput(f"unknown option {option!r}, known are {', '.join(('at', *_OPTIONS, *AFTER_OPTIONS))}")
+        raise InvalidInput(
+            f"unknown option {option!r}, known are {', '.join(('at', *_OPTIONS, *AFTER_OPTIONS, 'batch'))}"
+        )
     try:
         return setting.check(value)
     except ValueError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import update_wrapper
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from cronq.errors import InvalidInput
 
@@ -157,3 +157,14 @@ class Callables:
             return self._enqueuer.enqueue(self._enqueuer.customise(self._enqueuer.template(full_name), arguments, {}))
 
         return enqueue
+
+
+class Decorator(Protocol):
+    """`@queue.task(…)`: takes a function, or a class with `perform`."""
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # a class is callable too: the first one is meant
+        self, target: type[Performing[P, Any]], /
+    ) -> ClassTask[P, Any]: ...
+    @overload
+    def __call__(self, target: Callable[P, R], /) -> FunctionTask[P, R]: ...

@@ -97,7 +97,8 @@ class Executor:
         """Run the job's task, hooks included. Returns its outcome; raises nothing."""
         started = self._clock.now()
         before = self._memory.begin(started)
-        running = RunningJob(job, self._journal.show_progress if self._journal else None)
+        shows = self._journal.show_progress if self._journal else None
+        running = RunningJob(job, shows, self._registry.batch_of)
         current_job.enter(running)
         try:
             outcome = self._attempt(job, running, started)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from cronq.client.batches import Batch
     from cronq.model.claimed_job import Claimed
 
     Shows = Callable[[object, object, object], None]
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
 class RunningJob:
     """The running job of a task: `current_job`."""
 
-    __slots__ = ("_job", "_notes", "_shows", "_started", "warnings")
+    __slots__ = ("_batch_of", "_job", "_notes", "_shows", "_started", "warnings")
 
-    def __init__(self, job: Claimed, shows: Shows | None = None) -> None:
+    def __init__(
+        self, job: Claimed, shows: Shows | None = None, batch_of: Callable[[int], Batch | None] | None = None
+    ) -> None:
         self.warnings = Warnings()
+        self._batch_of = batch_of
         self._job = job
         self._shows = shows
         self._notes: dict[str, Any] | None = None
@@ -97,6 +101,11 @@ class RunningJob:
     def scheduled_for(self) -> datetime | None:
         """The due time of its schedule that it was enqueued for, in the schedule's zone; None for any other job."""
         return local_time(self._job.scheduled_for)
+
+    @property
+    def batch(self) -> Batch | None:
+        """The batch that it is in, to which it may add jobs: its own end is still to come; None outside of one."""
+        return None if self._batch_of is None else self._batch_of(self._job.id)
 
     @property
     def elapsed(self) -> float:

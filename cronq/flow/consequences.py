@@ -14,11 +14,14 @@ from cronq.errors import CronqError
 from cronq.model.dependencies import UNMET, Parent, first_unmet, reason
 from cronq.model.job import State
 from cronq.storage.drivers.database import Duplicate
+from cronq.storage.sql.columns import LOOKED, MEMBER
+from cronq.storage.sql.progress import SHOWN
 from cronq.system.log import log, step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from cronq.flow.batch_ends import BatchEnds
     from cronq.storage.drivers.database import Row, Transaction
     from cronq.storage.groups import Groups
     from cronq.storage.tables import Tables
@@ -30,21 +33,34 @@ _CHILDREN = 50
 
 
 class Consequences:
-    """Releases, cancels and puts back the jobs that come after others."""
+    """Releases, cancels and puts back the jobs that come after others, and ends batches."""
 
-    def __init__(self, tables: Tables, groups: Groups, wake: Wake, promote: Callable[[int], int]) -> None:
+    def __init__(
+        self, tables: Tables, groups: Groups, wake: Wake, batches: BatchEnds, promote: Callable[[int], int]
+    ) -> None:
         self._tables = tables
         self._sql = tables.sql
         self._groups = groups
         self._wake = wake
+        self._batches = batches
         self._promote = promote
+        self._drawing = False
 
     def draw(self) -> int:
         """Draw all consequences that are noted; returns the number of jobs released."""
+        if self._drawing:  # by a change that is a consequence itself: the loop below goes on with its notes
+            return 0
+        self._drawing = True
+        try:
+            return self._draw_all()
+        finally:
+            self._drawing = False
+
+    def _draw_all(self) -> int:
         released: list[int] = []
         while notes := self._tables.query(self._sql.flow.noted, (_NOTES,)):
-            for job_id in sorted({job_id for _, job_id in notes}):
-                released += self._draw(job_id)
+            for one in sorted(self._draw_batches({job_id for _, job_id in notes})):
+                released += self._draw(one)
             self._tables.open().execute(self._sql.flow.drawn, (self._many(note for note, _ in notes),))
         if released:
             self._promote(self._tables.clock.now())
@@ -58,6 +74,18 @@ class Consequences:
         except CronqError as error:
             log.warning("jobs that come after others wait for the next run: %s", error)
             return 0
+
+    def _draw_batches(self, noted: set[int]) -> set[int]:
+        """Draw what follows for the batches noted and those of the jobs noted; returns what others may come after."""
+        jobs = [one for one in noted if one > 0]
+        found = self._tables.query(self._sql.flow.noted_jobs, (self._many(jobs),)) if jobs else []
+        batches = dict.fromkeys((-one for one in noted if one < 0), False)
+        for _, _, state, batch in found:
+            if batch is not None:
+                batches[batch] = batches.get(batch, False) or state == State.FAILED
+        for batch, failed in sorted(batches.items()):
+            self._batches.draw(batch, failed=failed)
+        return noted - {job_id for job_id, flow, *_ in found if flow is not None and flow & ~(LOOKED | SHOWN) == MEMBER}
 
     def _draw(self, job_id: int) -> list[int]:
         # One statement each, in no transaction: no lock on a job that others come after is held.

@@ -1,10 +1,11 @@
-"""Stores what new jobs come after, in the transaction that stores the jobs."""
+"""Stores what new jobs come after and which batch they are in, in the transaction that stores the jobs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from cronq.errors import InvalidInput
+from cronq.flow.batches import Members
 from cronq.model.dependencies import AFTER_FAILURE, Parent
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ class Edges:
         self._sql = tables.sql
 
     def tie(self, connection: Connection, jobs: Sequence[NewJob], enqueued: Sequence[Enqueued]) -> None:
-        """Tie those of the new jobs that come after others; all of them are stored, as pending, already."""
+        """Tie those of the new jobs that come after others or are in batches; all of them are stored already."""
+        Members(self._tables).add(connection, jobs, enqueued)
         for number, job in enumerate(jobs):
             if not job.after or enqueued[number].existing:
                 continue
@@ -33,6 +35,23 @@ class Edges:
                 connection.execute(self._sql.flow.add_edge, (job_id, parent, kind))
             connection.execute(self._sql.flow.hold_one, (job_id,))
             connection.execute(self._sql.flow.note, (job_id,))
+        waiting: dict[int, set[int]] = {}
+        for job, new in zip(jobs, enqueued, strict=True):
+            if job.batch is not None and job.after and not new.existing:
+                waiting.setdefault(job.batch, set()).add(new.id)
+        for batch_id, members in waiting.items():
+            self._require_no_circle(connection, batch_id, members)
+
+    def _require_no_circle(self, connection: Connection, batch_id: int, members: set[int]) -> None:
+        """Raise InvalidInput if one of these new members comes after its own batch, or after what comes after it."""
+        seen = ahead = {-batch_id}
+        while ahead:
+            found = connection.query(self._sql.batches.following, (self._tables.unprepared.many(sorted(ahead)),))
+            if not members.isdisjoint(child for child, _ in found):
+                raise InvalidInput(f"batch: a job of batch {batch_id} can't come after batch {batch_id}")
+            reached = {child for child, _ in found} | {-batch for _, batch in found if batch is not None}
+            ahead = reached - seen
+            seen = seen | ahead
 
     def _parents(
         self, connection: Connection, number: int, jobs: Sequence[NewJob], enqueued: Sequence[Enqueued]
@@ -45,9 +64,8 @@ class Edges:
 
     def _is_there(self, connection: Connection, after: After) -> bool:
         # In a caller's transaction, the job may be its own, or younger than its snapshot.
-        found = connection.query(self._sql.flow.standing, (after.job,)) or self._tables.query(
-            self._sql.flow.standing, (after.job,)
-        )
+        sql = self._sql.flow.standing if after.job > 0 else self._sql.flow.standing_batch
+        found = connection.query(sql, (abs(after.job),)) or self._tables.query(sql, (abs(after.job),))
         parent = Parent(after.job, after.kind, *(found[0] if found else (None,)))
         if found and not parent.is_unmet:
             return True
@@ -58,6 +76,7 @@ class Edges:
 
 def _refusal(parent: Parent, *, found: bool) -> str:
     if not found:
-        return f"{parent.kind}: there is no job {parent.id}"
-    hint = "" if parent.kind == AFTER_FAILURE else f"; `cronq retry {parent.id}` first, or after_missing = ignore"
-    return f"{parent.kind}: job {parent.id} {parent.how}{hint}"
+        return f"{parent.kind}: there is no {parent.name}"
+    again = f"retry {parent.id}" if parent.id > 0 else f"retry --batch {-parent.id}"
+    hint = "" if parent.kind == AFTER_FAILURE else f"; `cronq {again}` first, or after_missing = ignore"
+    return f"{parent.kind}: {parent.name} {parent.how}{hint}"

@@ -17,11 +17,14 @@ KINDS = (AFTER, AFTER_END, AFTER_FAILURE)
 UNMET = "Unmet"
 """The error class of a job that was cancelled because a job that it comes after ended in another way."""
 
-_ROOT = re.compile(r"job (\d+), which it comes after, ")
+_ROOT = re.compile(r"(job|batch) (\d+), which it comes after, ")
 
 
 class After(NamedTuple):
-    """What a new job comes after: a job that exists, or with `here` the job at this place of the same call."""
+    """What a new job comes after: a job that exists, or with `here` the job at this place of the same call.
+
+    A batch stands by its id with a minus sign.
+    """
 
     job: int
     kind: str = AFTER
@@ -40,6 +43,11 @@ class Parent(NamedTuple):
     """Whether it is cancelled because it skipped itself, which counts as finished."""
     reason: str = ""
     """Why it was cancelled, if it was because of a job that it comes after."""
+
+    @property
+    def name(self) -> str:
+        """As messages call it: `job 41`, or `batch 7`."""
+        return f"job {self.id}" if self.id > 0 else f"batch {-self.id}"
 
     @property
     def is_open(self) -> bool:
@@ -71,14 +79,14 @@ def reason(parent: Parent) -> str:
     if parent.reason:
         return parent.reason
     if parent.kind == AFTER_FAILURE:
-        return f"job {parent.id}, which has to fail before it, {parent.how}"
-    return f"job {parent.id}, which it comes after, {parent.how}"
+        return f"{parent.name}, which has to fail before it, {parent.how}"
+    return f"{parent.name}, which it comes after, {parent.how}"
 
 
-def root_of(why: str) -> int | None:
-    """The job whose retry brings back what was cancelled for this reason."""
+def root_of(why: str) -> str | None:
+    """The arguments of the `cronq retry` that brings back what was cancelled for this reason."""
     found = _ROOT.match(why)
-    return int(found[1]) if found else None
+    return found and (found[2] if found[1] == "job" else f"--batch {found[2]}")
 
 
 class Ties(NamedTuple):
@@ -90,8 +98,8 @@ class Ties(NamedTuple):
     def told(self) -> list[tuple[str, str]]:
         """Both as a person reads them, with their labels."""
         return [
-            ("comes after", ", ".join(f"job {one.id}{_CONDITIONS[one.kind]} ({_stands(one)})" for one in self.before)),
-            ("before", ", ".join(f"job {one.id}{_CONDITIONS[one.kind]} ({_stands(one)})" for one in self.following)),
+            ("comes after", ", ".join(f"{one.name}{_CONDITIONS[one.kind]} ({_stands(one)})" for one in self.before)),
+            ("before", ", ".join(f"{one.name}{_CONDITIONS[one.kind]} ({_stands(one)})" for one in self.following)),
         ]
 
     def to_json(self) -> dict[str, Any]:
@@ -108,4 +116,5 @@ def _stands(one: Parent) -> str:
 
 
 def _json(one: Parent) -> dict[str, Any]:
-    return {"id": one.id, "kind": one.kind, "state": one.state}
+    job, batch = (one.id, None) if one.id > 0 else (None, -one.id)
+    return {"id": job, "batch": batch, "kind": one.kind, "state": one.state}

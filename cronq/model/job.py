@@ -74,6 +74,8 @@ class NewJob(NamedTuple):
     """The job's own `base`, `cap` and `jitter` as JSON."""
     after: tuple[After, ...] = ()
     """What it comes after."""
+    batch: int | None = None
+    """The batch that it is a member of."""
 
 
 class Enqueued(NamedTuple):

@@ -130,9 +130,12 @@ class Admin:
         who = f"job {twin[0][0]}" if twin else "a job"
         return InvalidInput(f"job {job_id} can't be retried: {who} with the same unique key {key!r} is unfinished")
 
-    def cancel(self, ids: Iterable[int], *, reason: str | None = None) -> list[int]:
-        """Cancel jobs that aren't running and free the groups they held; returns the ids changed."""
-        cancelled, ready = self._tables.open().transact(partial(self._cancel, list(ids), reason))
+    def cancel(self, ids: Iterable[int], *, reason: str | None = None, by_hand: bool = True) -> list[int]:
+        """Cancel jobs that aren't running and free the groups they held; returns the ids changed.
+
+        What isn't done `by_hand` is not recorded as a user's action.
+        """
+        cancelled, ready = self._tables.open().transact(partial(self._cancel, list(ids), reason, by_hand))
         for job_id in cancelled:
             step(job_id, "cancelled", why=reason or "")
         if cancelled:
@@ -141,7 +144,13 @@ class Admin:
             self._wake.committed(ready)
         return cancelled
 
-    def _cancel(self, ids: Sequence[int], reason: str | None, tx: Transaction) -> tuple[list[int], list[int]]:
+    def _cancel(
+        self,
+        ids: Sequence[int],
+        reason: str | None,
+        by_hand: bool,  # noqa: FBT001
+        tx: Transaction,
+    ) -> tuple[list[int], list[int]]:
         """Cancel in one transaction; returns the ids cancelled and those of the jobs that became ready."""
         now = self._tables.clock.now()
         kind = None if reason is None else "Cancelled"
@@ -154,7 +163,8 @@ class Admin:
                 changed.append(job_id)
                 ready += self._groups.leave(tx, job_id)
         self._groups.unlock(tx, groups)
-        self._actions.on_jobs(tx, "cancelled", changed, reason)
+        if by_hand:
+            self._actions.on_jobs(tx, "cancelled", changed, reason)
         if changed:
             self._note(tx, changed)
         if ready:
@@ -229,11 +239,14 @@ class Admin:
         while True:
             ids = [row[0] for row in self._tables.query(self._sql.admin.prunable, (wanted, before, BATCH))]
             if not ids:
+                self._tables.open().execute(self._sql.batches.prune, (before,))
                 return
             yield self._tables.open().transact(partial(self._prune, (wanted, before), sorted(ids)))
 
     def _prune(self, which: tuple[Any, int], ids: Sequence[int], tx: Transaction) -> int:
-        needed = {row[0] for row in tx.query(self._sql.admin.needed, (self._tables.unprepared.many(ids),))}
+        every = self._tables.unprepared.many(ids)
+        by = (self._sql.admin.needed, self._sql.batches.needed)
+        needed = {row[0] for sql in by for row in tx.query(sql, (every,))}
         old = [job_id for job_id in ids if job_id not in needed]
         if not old:
             return 0
@@ -243,4 +256,5 @@ class Admin:
         tx.execute(self._sql.actions.prune, (chosen,))
         tx.execute(self._sql.admin.prune_children, (chosen,))
         tx.execute(self._sql.admin.prune_parents, (chosen,))
+        tx.execute(self._sql.batches.prune_members, (chosen,))
         return deleted

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cronq.storage.tables import Tables
 
     Ties = Callable[[Connection, Sequence[NewJob], Sequence[Enqueued]], None]
-    """Stores what new jobs come after."""
+    """Stores what new jobs come after, and the batches that they are in."""
 
 _BITS = 62
 
@@ -57,9 +57,26 @@ class Inserter:
             return [Enqueued(database.insert(self._sql.enqueue.enqueue_usual, usual), existing=False)]
         call = _Call(now, self._chance.getrandbits(_BITS) if self._server else None)
         try:
-            if len(jobs) == 1 and not jobs[0].after:
+            if len(jobs) == 1 and not is_tied(jobs[0]):
                 return [self._insert(database, jobs[0], call)]
             return database.transact(lambda tx: self._insert_tied(tx, jobs, call))
+        except Duplicate:
+            if not self._server:
+                raise
+            return self._stored(jobs, call)
+
+    def accept_with(self, begin: Callable[[Transaction], Sequence[NewJob]], *, now: int) -> list[Enqueued]:
+        """Store in one transaction what `begin` writes and the jobs that it returns, all or none."""
+        call = _Call(now, self._chance.getrandbits(_BITS) if self._server else None)
+        jobs: Sequence[NewJob] = ()
+
+        def work(tx: Transaction) -> list[Enqueued]:
+            nonlocal jobs
+            jobs = begin(tx)
+            return self._insert_tied(tx, jobs, call) if jobs else []
+
+        try:
+            return self._tables.open().transact(work)
         except Duplicate:
             if not self._server:
                 raise
@@ -72,7 +89,7 @@ class Inserter:
             enqueued = [self._insert(connection, job, call) for job in jobs]
         else:
             enqueued = self._insert_new(connection, jobs, call)
-        if any(job.after for job in jobs):
+        if any(map(is_tied, jobs)):
             self._tie(connection, jobs, enqueued)
         return enqueued
 
@@ -116,7 +133,7 @@ class Inserter:
 
     def _insert_tied(self, tx: Transaction, jobs: Sequence[NewJob], call: _Call) -> list[Enqueued]:
         enqueued = self._insert_all(tx, jobs, call)
-        if any(job.after for job in jobs):
+        if any(map(is_tied, jobs)):
             self._tie(tx, jobs, enqueued)
         return enqueued
 
@@ -189,6 +206,11 @@ class Inserter:
         """Read a call's jobs that an earlier try has stored, whose answer got lost."""
         there = self._arrived(self._tables.open(), len(jobs), call)
         return [there[number] for number in range(len(jobs))]
+
+
+def is_tied(job: NewJob) -> bool:
+    """Tell whether a new job comes after others, or is in a batch."""
+    return bool(job.after) or job.batch is not None
 
 
 def _are_alike(jobs: Sequence[NewJob]) -> bool:

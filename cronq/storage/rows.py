@@ -37,8 +37,10 @@ def new_row(job: NewJob, now: int, *, blocked: bool = False) -> tuple[Any, ...]:
 
 def usual_row(job: NewJob, now: int) -> tuple[Any, ...] | None:
     """Make the row for `enqueue_usual`; None for a job with a key, a group or settings of its own."""
-    task, args, queue, priority, available_at, key, _, group, max_attempts, time_limit, event, retry, after = job
-    if key is None and group is None and time_limit is None and event is None and retry is None and not after:
+    task, args, queue, priority, available_at, key, _, group, max_attempts, time_limit, event, retry, after, batch = job
+    if after or batch is not None:
+        return None
+    if key is None and group is None and time_limit is None and event is None and retry is None:
         due = now if available_at is None else available_at
         return task, args, queue, priority, "scheduled" if due > now else "ready", due, max_attempts, now
     return None

@@ -171,6 +171,30 @@ def _flow(prefix: str, metadata: MetaData, table: Callable[..., Table]) -> None:
         Column("job_id", _Id, nullable=False),
         sqlite_autoincrement=True,
     )
+    table(
+        f"{prefix}batches",
+        metadata,
+        Column("id", _Id, primary_key=True, autoincrement=True),
+        Column("name", String(255)),
+        Column("on_failed", String(16), nullable=False),
+        Column("opened_at", _Instant, nullable=False),
+        Column("opened_by", String(255), nullable=False),
+        Column("closed_at", _Instant),
+        Column("cancelled_at", _Instant),
+        Column("ended_at", _Instant),
+        Column("outcome", String(16)),
+        Column("looked_to", _Id, nullable=False, server_default=text("0")),
+        Column("turn", SmallInteger, nullable=False, server_default=text("0")),
+        Index(f"{prefix}batches_ended", "ended_at"),
+        sqlite_autoincrement=True,
+    )
+    table(
+        f"{prefix}members",
+        metadata,
+        Column("batch", _Id, primary_key=True, autoincrement=False),
+        Column("job", _Id, primary_key=True, autoincrement=False),
+        Index(f"{prefix}members_job", "job", unique=True),
+    )
 
 
 def _progress(prefix: str, metadata: MetaData, table: Callable[..., Table]) -> None:

@@ -11,6 +11,7 @@ from cronq.model.job import ENDED, State
 from cronq.storage import rows
 from cronq.storage.admin import BATCH
 from cronq.storage.drivers.database import Duplicate
+from cronq.storage.sql.columns import LOOKED, MEMBER, NEEDED
 from cronq.storage.sql.progress import SHOWN
 from cronq.system.log import log
 
@@ -25,9 +26,17 @@ if TYPE_CHECKING:
     from cronq.storage.tables import Tables
     from cronq.storage.wake import Wake
 
+    Ties = Mapping[int, tuple[int, int | None]]
+    """The bits of `flow` and the batch, by the ids of the jobs that have some."""
 
 _REFUSALS = (InvalidInput, Duplicate, UnicodeError, OverflowError)
 """What a database or its driver raises for values that it refuses."""
+
+
+_MEMORY = 20
+"""Settlements that look for ties first, after one that met some: to find out by failing costs more."""
+
+_NONE: Ties = {}
 
 
 class _LeaseLost(Exception):
@@ -47,6 +56,7 @@ class Settler:
         self._progress = progress
         self._follow_up = follow_up
         self._host = os.uname().nodename
+        self._expects_ties = 0
 
     def settle(self, settlements: Sequence[Settlement]) -> list[int]:
         """Write outcomes; returns the ids whose lease was lost.
@@ -79,7 +89,7 @@ class Settler:
 
     def _write(self, settlements: Sequence[Settlement]) -> list[int]:
         lost: list[int] = []
-        tied: dict[int, int] = {}
+        tied = self._tied(settlements) if self._expects_ties else _NONE
         while True:
             try:
                 ready = self._tables.open().transact(partial(self._settle, settlements, tied))
@@ -90,17 +100,18 @@ class Settler:
                 settlements, tied = held, self._tied(held)
             else:
                 break
+        self._expects_ties = _MEMORY if tied else max(0, self._expects_ties - 1)
         if tied:
             self._follow_up()
         if ready:
             self._wake.committed(ready)
         return lost
 
-    def _tied(self, settlements: Sequence[Settlement]) -> dict[int, int]:
-        """Those of the jobs that others come after, or that show their progress, with their `flow`."""
+    def _tied(self, settlements: Sequence[Settlement]) -> Ties:
+        """Those of the jobs that others come after, that are in a batch, or that show their progress."""
         ids = [s.job.id for s in settlements]
         found = self._tables.query(self._sql.flow.with_flow, (self._tables.unprepared.many(ids),)) if ids else []
-        return dict(found)
+        return {job_id: (flow, batch) for job_id, flow, batch in found}
 
     def _is_held(self, settlement: Settlement) -> bool:
         job = settlement.job
@@ -111,7 +122,7 @@ class Settler:
         shown = (job.id, job.token, following.state.value, outcome.started_at)
         return bool(self._tables.open().query(self._sql.settle.already_settled, shown))
 
-    def _settle(self, settlements: Sequence[Settlement], tied: Mapping[int, int], tx: Transaction) -> list[int]:
+    def _settle(self, settlements: Sequence[Settlement], tied: Ties, tx: Transaction) -> list[int]:
         """Write outcomes in one transaction; returns the ids of the jobs that became ready."""
         chains = sorted(rows.by_group(settlements).items())
         if chains and self._sql.dialect.server:
@@ -132,24 +143,32 @@ class Settler:
         return ready
 
     def _write_alone(self, tx: Transaction, settlements: Sequence[Settlement]) -> int:
-        """Write outcomes of jobs that no job comes after; returns how many rows it met."""
+        """Write outcomes of jobs without consequences for others; returns how many rows it met."""
+        return self._write_rows(tx, settlements, self._sql.settle.finish, self._sql.settle.settle_alone)
+
+    def _write_rows(self, tx: Transaction, settlements: Sequence[Settlement], finish: str, settle: str) -> int:
         plain = [rows.finished_row(s) for s in settlements if rows.is_plain(s)]
-        written = tx.execute_many(self._sql.settle.finish, plain) if plain else 0
+        written = tx.execute_many(finish, plain) if plain else 0
         if len(plain) < len(settlements):
             rest = [rows.settled_row(s) for s in settlements if not rows.is_plain(s)]
-            written += tx.execute_many(self._sql.settle.settle_alone, rest)
+            written += tx.execute_many(settle, rest)
         return written
 
-    def _write_tied(self, tx: Transaction, settlements: Sequence[Settlement], flows: Mapping[int, int]) -> None:
-        """Write outcomes that have consequences for other jobs, and note those; progress is over."""
-        if tx.execute_many(self._sql.settle.settle, map(rows.settled_row, settlements)) != len(settlements):
+    def _write_tied(self, tx: Transaction, settlements: Sequence[Settlement], tied: Ties) -> None:
+        """Write outcomes that have consequences for other jobs or a batch, and note those; progress is over."""
+        alike, noted = _notes(settlements, tied)
+        needed = noted.union(job_id for job_id, (flow, _) in tied.items() if flow & NEEDED)
+        quiet = [s for s in settlements if s.job.id not in needed]
+        loud = [s for s in settlements if s.job.id in needed]
+        written = self._write_rows(tx, quiet, self._sql.settle.finish_quietly, self._sql.settle.settle_quietly)
+        written += tx.execute_many(self._sql.settle.settle, map(rows.settled_row, loud)) if loud else 0
+        if written != len(settlements):
             raise _LeaseLost
-        shown = [job_id for job_id, flow in flows.items() if flow & SHOWN]
+        shown = [job_id for job_id, (flow, _) in tied.items() if flow & SHOWN]
         if shown:
             self._progress.drop(tx, shown)
-        ended = [(s.job.id,) for s in settlements if s.next.state in ENDED and flows[s.job.id] != SHOWN]
-        if ended:
-            tx.execute_many(self._sql.flow.note, ended)
+        if alike or noted:
+            tx.execute_many(self._sql.flow.note, [(job_id,) for job_id in sorted(alike | noted)])
 
     def _move_group(self, tx: Transaction, group: str, chain: Sequence[Settlement]) -> list[int]:
         """Give the group to the job after the chain of jobs that ended in it, or free it.
@@ -203,3 +222,19 @@ class Settler:
         ready = self._groups.unblock(tx, group)
         self._groups.unlock(tx, [group])
         return ready
+
+
+def _notes(settlements: Sequence[Settlement], tied: Ties) -> tuple[set[int], set[int]]:
+    """Choose the jobs to be noted: one for each batch of its members that just finished, and all others.
+
+    No job comes after the former.
+    """
+    alike, noted = dict[int | None, int](), set[int]()
+    for settled in settlements:
+        job_id, state = settled.job.id, settled.next.state
+        flow, batch = tied[job_id]
+        if state is State.FINISHED and flow & ~(LOOKED | SHOWN) == MEMBER:
+            alike[batch] = job_id
+        elif flow != SHOWN and (state in ENDED or flow & MEMBER):
+            noted.add(job_id)
+    return set(alike.values()), noted

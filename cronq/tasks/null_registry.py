@@ -18,6 +18,7 @@ class _NoTasks:
 
     def __init__(self) -> None:
         self.hooks: dict[str, list[Callable[..., object]]] = defaultdict(list)
+        self.batch_of = None
 
     def get(self, name: str) -> None:
         """Return None."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Protocol
 
+    from cronq.client.batches import Batch
     from cronq.tasks.declaration import Declaration
 
     class Binds(Protocol):
@@ -163,6 +164,8 @@ class Registry:
         self.allow = tuple(allow)
         self.source = source
         self.hooks: dict[str, list[Callable[..., object]]] = {hook: [] for hook in HOOKS}
+        self.batch_of: Callable[[int], Batch | None] | None = None
+        """Finds the batch of the job with this id, for `current_job().batch`."""
         self._tasks: dict[str, Task] = {}
         self._declared: dict[str, Declaration] = {}
         self._imported: dict[str, Task] = {}

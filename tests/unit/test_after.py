@@ -20,12 +20,13 @@ def prepare(spec: Mapping[str, Any]) -> NewJob:
 
 def test_ids_in_every_form() -> None:
     assert taken({"after": [1, "2"], "after_end": 3}) == (After(1), After(2), After(3, AFTER_END))
+    assert taken({"after": ["batch:7"]}) == (After(-7),)
     assert taken({"after_failure": "4", "after_missing": "ignore"}) == (After(4, AFTER_FAILURE, must_exist=False),)
 
 
-@pytest.mark.parametrize("value", ["load", "batch:7", 0, -1, True, 1.5, "2³", 2**63, [None]])
+@pytest.mark.parametrize("value", ["load", "batch:x", "batch:0", 0, -1, True, 1.5, "2³", 2**63, [None]])
 def test_what_is_no_id(value: object) -> None:
-    with pytest.raises(InvalidInput, match="after: expected the id of a job: got "):
+    with pytest.raises(InvalidInput, match=r"after: expected the id of a (job, or batch:ID|batch): got "):
         taken({"after": value})
     with pytest.raises(InvalidInput, match="after_missing: expected 'refuse' or 'ignore'"):
         taken({"after": 1, "after_missing": "maybe"})
@@ -50,8 +51,10 @@ def test_bad_refs() -> None:
         prepared([{"task": "a", "ref": "load"}, {"task": "b", "after": "lod"}], prepare)
     with pytest.raises(InvalidInput, match="job 2: ref: 'a' is given twice"):
         prepared([{"task": "a", "ref": "a"}, {"task": "b", "ref": "a"}], prepare)
-    with pytest.raises(InvalidInput, match="job 1: ref: expected a text that is no number: got '1'"):
+    with pytest.raises(InvalidInput, match=r"job 1: ref: expected a text that is no number and .*: got '1'"):
         prepared([{"task": "a", "ref": "1"}], prepare)
+    with pytest.raises(InvalidInput, match="begin with batch:: got 'batch:7'"):
+        prepared([{"task": "a", "ref": "batch:7"}], prepare)
     circle = [{"task": "t", "ref": "a", "after": "b"}, {"task": "t", "ref": "b", "after": "a"}]
     with pytest.raises(
         InvalidInput, match=r"refs: jobs come after each other in a circle: (a after b after a|b after a after b)"
@@ -71,5 +74,6 @@ def test_the_root_of_a_cascade_is_named_all_the_way_down() -> None:
     why = reason(Parent(1, "after", "failed"))
     assert first_unmet([Parent(3, "after", None), Parent(2, "after", "cancelled", reason=why)])
     assert reason(Parent(2, "after", "cancelled", reason=why)) == why == "job 1, which it comes after, failed"
-    assert root_of(why) == 1
+    assert root_of(why) == "1"
+    assert root_of(reason(Parent(-7, "after", "failed"))) == "--batch 7"
     assert root_of(reason(Parent(1, AFTER_FAILURE, "finished"))) is None

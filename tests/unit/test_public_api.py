@@ -49,6 +49,7 @@ def test_the_methods_of_a_queue() -> None:
         *("cron", "every", "definitions", "fire_until"),
         *("enqueue", "command", "enqueue_many", "chain", "emit", "later"),
         *("aenqueue", "aenqueue_many", "aemit", "aget", "await_result", "alifespan"),
+        *("batch", "open_batch", "get_batch"),
         *("get", "wait", "ended", "unfinished", "cancel", "retry"),
     }
 

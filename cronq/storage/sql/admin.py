@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from cronq.model.job import CANCELLABLE, State
-from cronq.storage.sql.columns import ENDED, ENDED_STATES, FUTURE_STATES
-from cronq.storage.sql.flow import HELD
+from cronq.storage.sql.columns import ENDED, ENDED_STATES, FUTURE_STATES, HELD
 from cronq.storage.sql.reads import lanes_of
 
 TYPE_CHECKING = False
@@ -66,13 +65,17 @@ class AdminStatements:
         dialect = names.dialect
         holding = f"EXISTS (SELECT 1 FROM {names.groups} g WHERE g.name = job_group AND g.job_id = {names.jobs}.id)"
         # A failed job that holds its group stays: without it, the group could never be freed. One that unfinished
-        # jobs come after stays too: they need to know how it ended.
+        # jobs come after stays too: they need to know how it ended, and so does the batch of a member.
         # Not EXISTS: PostgreSQL would read all jobs for it.
-        needed = (
-            f"flow IS NOT NULL AND (SELECT e.child FROM {names.edges} e JOIN {names.jobs} c ON c.id = e.child"
-            f" WHERE e.parent = {names.jobs}.id AND c.state NOT IN {ENDED} LIMIT 1)"
-            " IS NOT NULL"
+        awaited = (
+            f"SELECT e.child FROM {names.edges} e JOIN {names.jobs} c ON c.id = e.child"
+            f" WHERE e.parent = {names.jobs}.id AND c.state NOT IN {ENDED} LIMIT 1"
         )
+        in_batch = (
+            f"SELECT b.id FROM {names.members} m JOIN {names.batches} b ON b.id = m.batch"
+            f" WHERE m.job = {names.jobs}.id AND b.ended_at IS NULL LIMIT 1"
+        )
+        needed = f"flow IS NOT NULL AND (({awaited}) IS NOT NULL OR ({in_batch}) IS NOT NULL)"
         old = f"state {dialect.among} AND finished_at < ? AND NOT {holding}"
         self.prunable = f"SELECT id FROM {names.jobs} WHERE {old} AND NOT ({needed}) ORDER BY finished_at LIMIT ?"
         if dialect.family == "sqlite":  # by the index `counted`, one step for each state and queue

@@ -48,3 +48,10 @@ UNFINISHED_STATES = "state IN ('scheduled', 'ready', 'blocked', 'running', 'retr
 
 LINE = "priority, available_at, id"
 """The order in which jobs of a queue start."""
+
+MEMBER, NEEDED, HELD, LOOKED = 1, 4, 8, 16
+"""Bits of `flow`: the job is in a batch; a job comes after this one; this one is pending, or was cancelled while it
+was; changes with each look, because only a change of the row makes two nodes of a cluster wait for each other."""
+
+KEPT = 7
+"""The bits that outlast a release."""

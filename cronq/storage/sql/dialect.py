@@ -27,6 +27,8 @@ class Names:
         self.edges = f"{prefix}edges"
         self.loose_ends = f"{prefix}loose_ends"
         self.progress = f"{prefix}progress"
+        self.batches = f"{prefix}batches"
+        self.members = f"{prefix}members"
 
 
 class Dialect:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from cronq.storage.sql.columns import HELD, KEPT, LOOKED, NEEDED
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cronq.storage.sql.dialect import Names
 
-NEEDED, HELD, _LOOKED = 4, 8, 16
-"""Bits of `flow`: a job comes after this one; this one is pending, or was cancelled while it was; changes with each
-look, because only a change of the row makes two nodes of a cluster wait for each other."""
-
 
 class FlowStatements:
-    """Served by the primary keys, and by the index `edges_parent`."""
+    """Served by the primary keys, and by the index `edges_parent`.
+
+    As a parent in `edges`, and in a note, a batch stands by its id with a minus sign.
+    """
 
     def __init__(self, names: Names) -> None:
         dialect, jobs, edges = names.dialect, names.jobs, names.edges
@@ -28,33 +29,25 @@ class FlowStatements:
         )
         self.noted = f"SELECT id, job_id FROM {names.loose_ends} ORDER BY id LIMIT ?"
         self.drawn = f"DELETE FROM {names.loose_ends} WHERE id {dialect.among}"
-        self.with_flow = f"SELECT id, flow FROM {jobs} WHERE id {dialect.among} AND flow IS NOT NULL"
+        batch = f"(SELECT m.batch FROM {names.members} m WHERE m.job = {jobs}.id)"
+        self.with_flow = f"SELECT id, flow, {batch} FROM {jobs} WHERE id {dialect.among} AND flow IS NOT NULL"
+        self.noted_jobs = f"SELECT id, flow, state, {batch} FROM {jobs} WHERE id {dialect.among}"
         self.parent_ids = f"SELECT parent FROM {edges} WHERE child = ? ORDER BY parent"
         self.child_ids = f"SELECT child FROM {edges} WHERE parent = ? AND child > ? ORDER BY child LIMIT ?"
         self.need = (
             f"UPDATE {jobs} SET flow = coalesce(flow, 0) | {NEEDED}"
             f" WHERE id = ? AND (flow IS NULL OR (flow & {NEEDED}) = 0)"
         )
-        state = "p.state, p.state = 'cancelled' AND p.started_at IS NOT NULL AND p.outcome IS NULL"
-        why = "CASE WHEN p.error_class = 'Unmet' THEN p.error_message END"
-        self.parents = (
-            f"SELECT e.child, e.parent, e.kind, {state}, {why} FROM {edges} e LEFT JOIN {jobs} p ON p.id = e.parent"
-            f" WHERE e.child {dialect.among} ORDER BY e.child, e.parent, e.kind"
-        )
-        self.children = (
-            f"SELECT c.id, e.kind, c.state FROM {edges} e JOIN {jobs} c ON c.id = e.child WHERE e.parent = ?"
-            " ORDER BY c.id LIMIT ?"
-        )
-        self.standing = f"SELECT {state.replace('p.', '')} FROM {jobs} WHERE id = ?"
+        self._add_reads(names)
         self.is_held = f"SELECT id FROM {jobs} WHERE id {dialect.among} AND {held}"
-        toggled = f"flow = CASE WHEN (flow & {_LOOKED}) = 0 THEN flow + {_LOOKED} ELSE flow - {_LOOKED} END"
+        toggled = f"flow = CASE WHEN (flow & {LOOKED}) = 0 THEN flow + {LOOKED} ELSE flow - {LOOKED} END"
         self.lock = f"UPDATE {jobs}" + among % toggled + f" AND {held}"
         self.held = (
             f"SELECT id, state, error_class, CASE WHEN is_unique <> 0 THEN job_key END, job_group FROM {jobs}"
             f" WHERE id {dialect.among} AND {held} ORDER BY id"
         )
         # `scheduled`, so that it enters the line of its group as every job does that comes due.
-        released = f"state = 'scheduled', flow = nullif(flow & {NEEDED}, 0)"
+        released = f"state = 'scheduled', flow = nullif(flow & {KEPT}, 0)"
         self.release = f"UPDATE {jobs}" + among % released + " AND state = 'pending'"
         self.cancel = (
             f"UPDATE {jobs} SET state = 'cancelled', finished_at = ?, unique_key = NULL, error_class = 'Unmet',"
@@ -66,3 +59,22 @@ class FlowStatements:
             f" unique_key = CASE WHEN is_unique <> 0 THEN job_key END WHERE {unmet}"
         )
         self.explain = f"UPDATE {jobs} SET error_message = ? WHERE {unmet}"
+
+    def _add_reads(self, names: Names) -> None:
+        """Add the statements that read how the jobs and batches before and behind a job stand."""
+        dialect, jobs, edges = names.dialect, names.jobs, names.edges
+        skipped = "p.state = 'cancelled' AND p.started_at IS NOT NULL AND p.outcome IS NULL"
+        of_batch = "coalesce(b.outcome, CASE WHEN b.closed_at IS NULL THEN 'open' ELSE 'running' END)"
+        why = "CASE WHEN p.error_class = 'Unmet' THEN p.error_message END"
+        self.parents = (
+            f"SELECT e.child, e.parent, e.kind, coalesce(p.state, CASE WHEN b.id IS NOT NULL THEN {of_batch} END),"
+            f" {skipped}, {why} FROM {edges} e LEFT JOIN {jobs} p ON p.id = e.parent"
+            f" LEFT JOIN {names.batches} b ON b.id = -e.parent"
+            f" WHERE e.child {dialect.among} ORDER BY e.child, e.parent, e.kind"
+        )
+        self.children = (
+            f"SELECT c.id, e.kind, c.state FROM {edges} e JOIN {jobs} c ON c.id = e.child WHERE e.parent = ?"
+            " ORDER BY c.id LIMIT ?"
+        )
+        self.standing = f"SELECT p.state, {skipped} FROM {jobs} p WHERE p.id = ?"
+        self.standing_batch = f"SELECT {of_batch}, 1 = 0 FROM {names.batches} b WHERE b.id = ?"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from cronq.storage.sql.columns import NEEDED
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cronq.storage.sql.dialect import Names
@@ -21,13 +23,17 @@ class SettleStatements:
             f" kill_requested = 0, lease_until = NULL WHERE {fenced}"
         )
         # Where a job came after this one meanwhile, nothing is written: the settlement has consequences then.
-        self.settle_alone = f"{self.settle} AND flow IS NULL"
+        alone, quietly = "AND flow IS NULL", f"AND (flow & {NEEDED}) = 0"
+        self.settle_alone = f"{self.settle} {alone}"
+        self.settle_quietly = f"{self.settle} {quietly}"
         # For a first attempt that succeeded and left nothing to keep: half the cost, on the most common way.
-        self.finish = (
+        finish = (
             f"UPDATE {names.jobs} SET state = 'finished', outcome = 'success', started_at = ?, finished_at = ?,"
             f" pid = ?, peak_memory = ?, memory_before = ?, cpu_time = ?, kill_requested = 0,"
-            f" lease_until = NULL WHERE {fenced} AND flow IS NULL"
+            f" lease_until = NULL WHERE {fenced}"
         )
+        self.finish = f"{finish} {alone}"
+        self.finish_quietly = f"{finish} {quietly}"
         self.record_attempt = (
             f"INSERT INTO {names.attempts} (job_id, number, outcome, started_at, finished_at, host, pid, exit_status,"
             ' "signal", error_class, error_message, traceback, stdout, stderr, worker, error_path)'

@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cronq.storage.sql.actions import ActionStatements
     from cronq.storage.sql.admin import AdminStatements
+    from cronq.storage.sql.batches import BatchStatements
     from cronq.storage.sql.claim import ClaimStatements
     from cronq.storage.sql.enqueue import EnqueueStatements
     from cronq.storage.sql.flow import FlowStatements
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _SUBJECTS = {
     "actions": "ActionStatements",
     "admin": "AdminStatements",
+    "batches": "BatchStatements",
     "claim": "ClaimStatements",
     "enqueue": "EnqueueStatements",
     "flow": "FlowStatements",
@@ -52,6 +54,7 @@ class Statements:
 
     actions: ActionStatements
     admin: AdminStatements
+    batches: BatchStatements
     claim: ClaimStatements
     enqueue: EnqueueStatements
     flow: FlowStatements

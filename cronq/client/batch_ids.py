@@ -1,0 +1,36 @@
+"""How callers name a batch: the object, its id, or `batch:7`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cronq.errors import InvalidInput
+
+PREFIX = "batch:"
+LARGEST_ID = 2**63 - 1
+
+
+class Identified:
+    """A batch that has an id."""
+
+    @property
+    def id(self) -> int:
+        """The batch's id."""
+        raise NotImplementedError
+
+
+def batch_id(value: Any, what: str) -> int:
+    """Return the id. Raises InvalidInput."""
+    if isinstance(value, Identified):
+        return value.id
+    text = value.removeprefix(PREFIX) if isinstance(value, str) else value
+    if isinstance(text, str) and text.isascii() and text.isdecimal():
+        text = int(text)
+    if type(text) is not int or not 0 < text <= LARGEST_ID:
+        raise InvalidInput(f"{what}: expected the id of a batch: got {value!r}")
+    return text
+
+
+def names_batch(value: Any) -> bool:
+    """Tell whether this stands for a batch, where a job may stand too."""
+    return isinstance(value, Identified) or (isinstance(value, str) and value.startswith(PREFIX))
