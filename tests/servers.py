@@ -142,6 +142,7 @@ def _openbsd_inetd() -> str | None:
 
 _FINDERS: dict[str, Callable[[], str | None]] = {
     "beanstalkd": functools.partial(brokers.missing, "beanstalkd"),
+    "chromium": functools.partial(_installed, "chromium"),
     "cron": functools.partial(_contained, "cron"),
     "faketime": _faketime,
     "fish": functools.partial(_installed, "fish"),

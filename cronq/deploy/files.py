@@ -106,7 +106,7 @@ def _values(installation: Installation) -> dict[str, str]:
         "protect_home": "read-only" if installation.among_people else "yes",
         "database": installation.database or f"sqlite:///{installation.home}/cronq.db",
         "mailto": f"MAILTO={installation.mailto}\n" if installation.mailto else "",
-        "config_in_crontab": f"CRONQ_CONFIG={installation.config}\n" if installation.config else "",
+        "config_in_crontab": "".join(f"{name}={value}\n" for name, value in _configuration(installation).items()),
         "environment_in_xinetd": " ".join(f"{name}={value}" for name, value in environment.items()),
         "environment_in_supervisor": ",".join(f'{name}="{value}"' for name, value in environment.items()),
         "account_in_unit": "\n".join(_account_in_unit(installation)),
@@ -118,7 +118,12 @@ def _environment(installation: Installation) -> dict[str, str]:
     """Write cron's environment for programs that set less, or another user's."""
     user, home = installation.user, installation.home
     environment = {"PATH": _PATH, "HOME": home, "USER": user, "LOGNAME": user}
-    return environment | ({"CRONQ_CONFIG": installation.config} if installation.config else {})
+    return environment | _configuration(installation)
+
+
+def _configuration(installation: Installation) -> dict[str, str]:
+    """Return the variables by which commands find the configuration, where they wouldn't find it by themselves."""
+    return dict(installation.project) | ({"CRONQ_CONFIG": installation.config} if installation.config else {})
 
 
 def _account_in_unit(installation: Installation) -> Iterator[str]:
@@ -126,8 +131,8 @@ def _account_in_unit(installation: Installation) -> Iterator[str]:
     yield f"Group={installation.group}"
     yield "WorkingDirectory=~"
     yield "UMask=0027"
-    if installation.config:
-        yield f"Environment=CRONQ_CONFIG={installation.config}"
+    for name, value in _configuration(installation).items():
+        yield f"Environment={name}={value}"
 
 
 def _places(installation: Installation) -> Iterator[str]:

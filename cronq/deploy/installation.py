@@ -12,6 +12,7 @@ from grp import getgrgid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cronq.config import django_project
 from cronq.config.loader import SYSTEM_FILE
 from cronq.errors import ConfigError, InvalidInput
 
@@ -36,6 +37,8 @@ class Installation:
     home: str = "/var/lib/cronq"
     config: str | None = None
     """The configuration file, None if cronq finds it by itself as this user."""
+    project: tuple[tuple[str, str], ...] = ()
+    """Variables by which a Django project is found: its settings and its directory."""
     writable: tuple[str, ...] = ()
     """Directories outside the home that jobs must write to."""
     among_people: bool = False
@@ -48,7 +51,9 @@ class Installation:
 
     def __post_init__(self) -> None:
         """Refuse values that one of the files would read as two words, a comment or a variable."""
-        for text in (self.program, self.user, self.home, *self.writable, self.config or self.home, self.mailto or "a"):
+        values = (value for _, value in self.project)
+        places = (self.program, self.user, self.home, *self.writable, *values)
+        for text in (*places, self.config or self.home, self.mailto or "a"):
             if not _PLAIN.fullmatch(text):
                 raise InvalidInput(f"{text!r} can't stand in these files: only A-Z a-z 0-9 _ . / + , : @ - can")
 
@@ -70,6 +75,7 @@ def this_installation(config: Config, *, user: str | None = None, mailto: str | 
         group=account.group,
         home=account.home,
         config=file,
+        project=_project(config),
         writable=writable,
         among_people=any(_within(path, _PEOPLE) for path in needed),
         grace=config.grace,
@@ -124,6 +130,13 @@ def _account(user: str) -> Installation:
             return Installation()
         raise InvalidInput(f"--user: there is no user {user!r} on this host; --create-user makes it") from None
     return Installation(user=user, group=getgrgid(entry.pw_gid).gr_name, home=entry.pw_dir)
+
+
+def _project(config: Config) -> tuple[tuple[str, str], ...]:
+    if config.app != django_project.APP:
+        return ()
+    module = os.environ.get(django_project.VARIABLE, "")
+    return (django_project.VARIABLE, module), ("PYTHONPATH", str(Path.cwd()))
 
 
 def own_program() -> list[str]:

@@ -145,3 +145,13 @@ def test_a_runner_that_is_killed_leaves_nothing_stuck(site: Site) -> None:
     site.cronq("run")
     ((status, _, errors, workers),) = results(site, [stuck])
     assert (status, errors, len(workers)) == ("FAILED", ["cronq.errors.ExecutorDied"], 1)
+
+
+def test_generated_files_name_the_project(site: Site) -> None:
+    (site.directory / "manage.py").chmod(0o755)
+    crontab = site.manage("cronq", "print-config", "cron", "--user", "root")
+    assert "DJANGO_SETTINGS_MODULE=settings\n" in crontab
+    assert "manage.py" not in crontab
+    assert f"PYTHONPATH={site.directory}\n" in crontab
+    unit = site.cronq("print-config", "systemd", "--user", "root", "--file", "cronq-run.service")
+    assert "Environment=DJANGO_SETTINGS_MODULE=settings\n" in unit

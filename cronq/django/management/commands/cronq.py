@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -18,6 +19,8 @@ class Command(BaseCommand):
 
     def run_from_argv(self, argv: list[str]) -> None:
         """Leave all options to cronq."""
+        # What it starts and what it prints for crontab is the command, and not manage.py, which may be executable.
+        sys.argv = [str(Path(sys.prefix) / "bin" / "cronq"), *argv[2:]]
         sys.exit(main(argv[2:], project=True))
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002 - Django's interface

@@ -1,0 +1,176 @@
+"""Jobs in Django's admin: read-only, with attempts, output and the reason why a job isn't running; retry and cancel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.utils.html import format_html
+
+from cronq.django.checks import backends
+from cronq.django.models import Attempt, Job, when
+from cronq.errors import CronqError
+from cronq.model.job import State
+from cronq.monitoring.why import explain
+from cronq.monitoring.why_facts import FactFinder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cronq.app import Cronq
+    from cronq.django.backend import CronqBackend
+
+_TIMES = ("created_at", "available_at", "started_at", "finished_at")
+_LONG = ("args", "result", "stdout", "stderr", "error_message")
+
+
+class _ReadOnly:
+    """Nobody adds, changes or deletes anything here."""
+
+    def has_add_permission(self, request: Any, obj: Any = None) -> bool:  # noqa: ARG002 - Django's interface
+        """Return False: tasks are enqueued by the project."""
+        return False
+
+    def has_delete_permission(self, request: Any, obj: Any = None) -> bool:  # noqa: ARG002 - as above
+        """Return False: `cronq clear-finished` deletes."""
+        return False
+
+
+def _time(field: str) -> Any:
+    @admin.display(description=field.replace("_at", "").replace("_", " "), ordering=field)
+    def shown(_admin: Any, row: Any) -> Any:
+        return when(getattr(row, field))
+
+    return shown
+
+
+def _text(field: str) -> Any:
+    @admin.display(description=field.replace("_", " "))
+    def shown(_admin: Any, row: Any) -> Any:
+        value = getattr(row, field)
+        return "" if value is None else format_html('<pre style="white-space: pre-wrap">{}</pre>', value)
+
+    return shown
+
+
+class AttemptInline(_ReadOnly, admin.TabularInline):
+    """The attempts of a job that did not succeed."""
+
+    model = Attempt
+    fields = readonly_fields = ("number", "outcome", "started", "finished", "host", "pid", "error_class", "trace")
+    started, finished = _time("started_at"), _time("finished_at")
+    trace = _text("traceback")
+    extra = 0
+
+    def has_change_permission(self, request: Any, obj: Any = None) -> bool:  # noqa: ARG002 - as above
+        """Return False: attempts are history."""
+        return False
+
+    def has_view_permission(self, request: Any, obj: Any = None) -> bool:  # noqa: ARG002 - as above
+        """Whoever may see the job may see its attempts."""
+        return bool(request.user.has_perm("cronq.view_job") or request.user.has_perm("cronq.change_job"))
+
+
+class StateFilter(admin.SimpleListFilter):
+    """Jobs in one state; the states are known without a look at the table."""
+
+    title = parameter_name = "state"
+
+    def lookups(self, request: Any, model_admin: Any) -> Any:  # noqa: ARG002 - Django's interface
+        """Return the states."""
+        return [(str(state), str(state)) for state in State]
+
+    def queryset(self, request: Any, queryset: Any) -> Any:  # noqa: ARG002 - as above
+        """Return the jobs in the state."""
+        return queryset.filter(state=self.value()) if self.value() else queryset
+
+
+class QueueFilter(admin.SimpleListFilter):
+    """Jobs of one of the queues in TASKS."""
+
+    title = parameter_name = "queue"
+
+    def lookups(self, request: Any, model_admin: Any) -> Any:  # noqa: ARG002 - as above
+        """Return the queues."""
+        return [(queue, queue) for queue in sorted({queue for one in backends() for queue in one.queues})]
+
+    def queryset(self, request: Any, queryset: Any) -> Any:  # noqa: ARG002 - as above
+        """Return the jobs of the queue."""
+        return queryset.filter(queue=self.value()) if self.value() else queryset
+
+
+@admin.register(Job)
+class JobAdmin(_ReadOnly, admin.ModelAdmin):
+    """The jobs; those with the change permission retry and cancel them."""
+
+    list_display = ("id", "task", "queue", "state", "attempt", "created", "started", "finished", "error_class")
+    list_filter = (StateFilter, QueueFilter)
+    search_fields = ("task", "key", "group", "args", "error_message")
+    ordering = ("-id",)
+    show_full_result_count = False
+    actions = ("retry", "cancel")
+    inlines = (AttemptInline,)
+    created, available = _time("created_at"), _time("available_at")
+    started, finished = _time("started_at"), _time("finished_at")
+    arguments, returned, error = _text("args"), _text("result"), _text("error_message")
+    printed, printed_errors = _text("stdout"), _text("stderr")
+    fields = readonly_fields = (
+        *("why", "id", "task", "queue", "state", "priority", "key", "group", "arguments", "attempt", "max_attempts"),
+        *("created", "available", "started", "finished", "worker", "outcome", "returned", "error_class", "error"),
+        *("printed", "printed_errors"),
+    )
+
+    def get_queryset(self, request: Any) -> Any:
+        """Read no more than the list shows."""
+        found = super().get_queryset(request)
+        return found if request.resolver_match.url_name.endswith("_change") else found.defer(*_LONG)
+
+    def has_change_permission(self, request: Any, obj: Any = None) -> bool:
+        """Tell whether the user may retry and cancel; nobody changes fields."""
+        return bool(super().has_change_permission(request, obj))
+
+    def change_view(self, request: Any, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
+        """Show a job without buttons that save."""
+        hidden = {"show_save": False, "show_save_and_continue": False, "show_save_and_add_another": False}
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **hidden})
+
+    @admin.display(description="why")
+    def why(self, row: Any) -> str:
+        """Say in one sentence what the job waits for, or how it ended."""
+        backend = _backend()
+        job = backend.store.jobs.get(row.id)
+        return "" if job is None else explain(job, FactFinder(backend.config, _queue).of(backend.store, job))
+
+    @admin.action(description="Retry selected jobs", permissions=["change"])
+    def retry(self, request: Any, chosen: Any) -> None:
+        """Make jobs ready again with fresh attempts."""
+        self._change(request, chosen, "retried", lambda store, ids: store.admin.retry(ids))
+
+    @admin.action(description="Cancel selected jobs", permissions=["change"])
+    def cancel(self, request: Any, chosen: Any) -> None:
+        """Cancel jobs that don't run and haven't ended."""
+        reason = f"cancelled by {request.user.get_username()} in the admin"
+        self._change(request, chosen, "cancelled", lambda store, ids: store.admin.cancel(ids, reason=reason))
+
+    def _change(self, request: Any, chosen: Any, done: str, change: Callable[[Any, list[int]], Any]) -> None:
+        ids = sorted(chosen.values_list("id", flat=True))
+        try:
+            changed = change(_backend().store, ids)
+        except CronqError as error:
+            self.message_user(request, str(error), messages.ERROR)
+            return
+        count = changed if isinstance(changed, int) else len(changed)
+        left = len(ids) - count
+        rest = f"; {left} not, because of their state" if left else ""
+        self.message_user(request, f"{count} {done}{rest}", messages.WARNING if left else messages.SUCCESS)
+
+
+def _queue() -> Cronq:
+    from cronq.django.runner import queue  # here, not above: it imports the tasks of all apps
+
+    return queue  # type: ignore[no-any-return]
+
+
+def _backend() -> CronqBackend:
+    found = backends()
+    return next((one for one in found if one.alias == "default"), found[0])

@@ -1,0 +1,123 @@
+"""The admin in a real browser: list, filter, a job with its traceback, retry and cancel."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from daemons.programs import program
+from tests.django.sites import Site
+from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.needs("chromium")
+
+FILL = """
+import datetime
+from django.contrib.auth.models import Permission, User
+from shop.tasks import *
+User.objects.create_superuser("root", password="secret")
+ann = User.objects.create_user("ann", password="secret", is_staff=True)
+ann.user_permissions.add(Permission.objects.get(codename="view_job"))
+print(fail_twice.enqueue().id)
+print(mail.using(run_after=timezone.now() + datetime.timedelta(days=1)).enqueue("ann & <b>bob</b>").id)
+"""
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    """Whether something takes connections there."""
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[Site, str]]:
+    """A site under Django's own server, and its address."""
+    site, port = Site(tmp_path), free_port()
+    site.manage("migrate", "-v0")
+    site.python(FILL)
+    site.cronq("run")
+    command = [sys.executable, "manage.py", "runserver", "--noreload", "--insecure", str(port)]
+    with subprocess.Popen(
+        command, cwd=site.directory, env=site.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as server:
+        try:
+            wait_until(lambda: listens(port), seconds=60)
+            yield site, f"http://127.0.0.1:{port}/admin/"
+        finally:
+            server.terminate()
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    """A page of Debian's Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=str(program("chromium")), args=["--no-sandbox"])
+        page = browser.new_page()
+        page.set_default_timeout(60_000)
+        yield page
+        browser.close()
+
+
+def log_in(page: Page, address: str, name: str) -> None:
+    """As this user."""
+    page.goto(f"{address}logout/")
+    page.goto(f"{address}cronq/job/")
+    page.fill("#id_username", name)
+    page.fill("#id_password", "secret")
+    page.click("input[type=submit]")
+    page.wait_for_selector("#result_list")
+
+
+def test_jobs_are_listed_shown_retried_and_cancelled(served: tuple[Site, str], page: Page) -> None:
+    site, address = served
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    log_in(page, address, "root")
+    assert page.locator("#result_list tbody tr").count() == 2
+    page.click("#changelist-filter a:text-is('failed')")
+    assert page.locator("#result_list tbody tr").count() == 1
+    page.click("#result_list tbody th a")
+    assert "raise OwnError" in page.inner_text("#content")
+    assert "failed for good" in page.inner_text(".field-why")
+    assert page.locator("#content input[type=submit]").count() == 0
+    page.goto(f"{address}cronq/job/")
+    act(page, "retry", "fail_twice")
+    assert "1 retried" in page.inner_text(".messagelist")
+    act(page, "cancel", "mail")
+    assert "1 cancelled" in page.inner_text(".messagelist")
+    assert site.cronq("ls", "--state", "ready").count("fail_twice") == 1
+    assert site.cronq("ls", "--state", "cancelled").count("shop.tasks.mail") == 1
+    assert faults == []
+
+
+def test_without_the_permission_nothing_can_be_changed(served: tuple[Site, str], page: Page) -> None:
+    _, address = served
+    log_in(page, address, "ann")
+    assert page.locator("#result_list tbody tr").count() == 2
+    assert page.locator("select[name=action]").count() == 0
+    assert page.locator(".addlink").count() == 0
+
+
+def act(page: Page, action: str, task: str) -> None:
+    """Choose a job and do something with it."""
+    page.check(f"#result_list tbody tr:has-text('{task}') input.action-select")
+    page.select_option("select[name=action]", action)
+    page.click("button[name=index]")
