@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,10 +15,13 @@ from cronq import Cronq
 from cronq.config import loader as configuration
 from cronq.config.loader import Config
 from cronq.model.selection import Filter
+from cronq.schedules.firing import Firing
 from cronq.storage.migrations import upgrade
 from cronq.store import Lease, Store
-from cronq.times import Clock
+from cronq.times import SECOND, Clock, Measured
 from daemons.galera import Node, cluster
+from tests.contract.schedule_steps import declare
+from tests.integration.firing_process import MINUTES, SECONDS, definitions
 from tests.integration.server_storm import ServerQueue
 from tests.integration.storm import LANES, Storm
 from tests.integration.verdicts import (
@@ -86,6 +90,69 @@ def test_both_nodes_take_writes(queue: ClusterQueue) -> None:
     what_one_node_took_the_other_has(queue)
     twins_from_both_nodes_are_one(queue)
     work_is_shared(queue)
+
+
+DUE = 10
+"""Due times of each schedule that both nodes decide at once."""
+
+
+@pytest.mark.slow
+@pytest.mark.needs("galera")
+@pytest.mark.timeout(600)
+def test_schedules_are_decided_once_on_both_nodes(queue: ClusterQueue) -> None:
+    start = time.time_ns() // 1000 // SECOND * SECOND
+    with Store(queue.config("first"), SetClock(start)) as store:
+        store.prepare()
+        assert len(declare(store, *definitions(0))) == SECONDS + MINUTES
+    context = multiprocessing.get_context("fork")
+    begin, answers = context.Barrier(4), context.Queue()
+    hosts = [(queue.config(name), f"{name}-{number}") for number in range(2) for name in NODES]
+    processes = [context.Process(target=fire_second_by_second, args=(*host, start, begin, answers)) for host in hosts]
+    for process in processes:
+        process.start()
+    fired = [answers.get(timeout=300) for _ in processes]
+    for process in processes:
+        process.join(60)
+    assert all(isinstance(jobs, int) for jobs in fired), fired
+    due = {f"second-{n:02}": DUE for n in range(SECONDS)}
+    for sql in (
+        "SELECT schedule, count(*) FROM cronq_fires WHERE outcome = 'enqueued' GROUP BY schedule",
+        "SELECT schedule, count(DISTINCT scheduled_for) FROM cronq_jobs GROUP BY schedule",
+        "SELECT schedule, count(*) FROM cronq_jobs GROUP BY schedule",
+    ):
+        counted = {row[0]: row[1] for row in queue.sql(sql)}
+        assert {name: counted.get(name) for name in due} == due
+    assert sum(fired) == len(queue.rows())
+    assert len(queue.sql("SELECT DISTINCT host FROM cronq_fires")) > 1
+
+
+class SetClock(Clock):
+    """A clock that stands where it was set."""
+
+    def __init__(self, instant: int) -> None:
+        super().__init__()
+        self.instant = instant
+
+    def now(self) -> int:
+        return self.instant
+
+    def set_by(self, measured: Measured) -> None:
+        """Stay."""
+
+
+def fire_second_by_second(config: Config, host: str, start: int, begin: Any, answers: Any) -> None:
+    clock, jobs = SetClock(start), 0
+    begin.wait()
+    try:
+        with Store(config, clock) as store:
+            firing = Firing(store)
+            firing._host = host
+            for second in range(1, DUE + 1):
+                clock.instant = start + second * SECOND
+                jobs += firing.fire_all(clock.instant)
+        answers.put(jobs)
+    except Exception as error:
+        answers.put(repr(error))
 
 
 def the_tables_are_made_from_both_at_once(queue: ClusterQueue) -> None:

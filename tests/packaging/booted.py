@@ -190,6 +190,16 @@ class Booted:
         self.run("journalctl", "--sync")
         return self.run("journalctl", "--no-pager", "--output=short-precise", *options).stdout
 
+    @contextmanager
+    def asleep(self) -> Iterator[None]:
+        """All its processes stand still, and its clocks go on: as a machine that sleeps."""
+        freezer = self._cgroup / "cgroup.freeze"
+        freezer.write_text("1")
+        try:
+            yield
+        finally:
+            freezer.write_text("0")
+
     def path(self, path: str) -> Path:
         """A file in there, as the test can open it."""
         return Path(f"/proc/{self._pid}/root{path}")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,6 +73,47 @@ def test_timer_that_is_shipped_elapses_each_minute_on_the_second(machine: Booted
     machine.systemctl("start", "cronq-run.timer")
     assert "OnCalendar=*-*-* *:*:00" in machine.property("cronq-run.timer", "TimersCalendar")
     assert machine.property("cronq-run.timer", "AccuracyUSec") == "1s"
+
+
+EVERY_TWO_SECONDS = """\
+[schedules.tick]
+every = "2s"
+command = "true"
+overlap = "allow"
+catch_up = "none"
+catch_up_window = "4s"
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.waits
+def test_due_times_of_a_sleep_are_missed_and_none_is_decided_twice(machine: Booted) -> None:
+    machine.write("/etc/cronq/cronq.toml", EVERY_TWO_SECONDS)
+    machine.write("/etc/systemd/system/cronq-run.timer.d/often.conf", EVERY_SECOND)
+    machine.write("/etc/systemd/system/cronq-run.service.d/often.conf", WITHOUT_LIMIT)
+    machine.systemctl("daemon-reload")
+
+    def decided() -> list[dict[str, Any]]:
+        rows = json.loads(machine.cronq("schedules", "show", "tick", "--json"))["decisions"][::-1]
+        return [row for row in rows if row["due_at"] >= began]
+
+    began = ""
+    machine.cronq("schedules", "sync")
+    machine.systemctl("start", "cronq-run.timer")
+    wait_until(lambda: len(decided()) > 1, seconds=60, what="due times before the sleep")
+    began = decided()[-1]["due_at"]
+    with machine.asleep():
+        woken = time.monotonic() + 10
+        wait_until(lambda: time.monotonic() > woken, seconds=20)
+    wait_until(lambda: [row["outcome"] for row in decided()][-1:] == ["enqueued"] and len(decided()) > 2, seconds=60)
+    machine.systemctl("stop", "cronq-run.timer", "cronq-run.service")
+    assert "missed" in {row["outcome"] for row in decided()}
+    every = [at(row["since"]) + timedelta(seconds=2 * n) for row in decided() for n in range(row["count"])]
+    assert every == [every[0] + timedelta(seconds=2 * n) for n in range(len(every))]
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def test_line_of_cron_stands_back_only_while_the_timer_is_active(machine: Booted) -> None:
