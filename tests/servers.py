@@ -146,6 +146,7 @@ _FINDERS: dict[str, Callable[[], str | None]] = {
     "cron": functools.partial(_contained, "cron"),
     "faketime": _faketime,
     "fish": functools.partial(_installed, "fish"),
+    "lynx": functools.partial(_installed, "lynx"),
     "galera": _galera,
     "logrotate": functools.partial(_contained, "logrotate"),
     "mandoc": functools.partial(_installed, "mandoc"),

@@ -1,0 +1,52 @@
+"""A `cronq web` of its own for some tests, and Debian's Chromium to look at it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.servers import program
+
+CRONQ = str(Path(sys.prefix) / "bin" / "cronq")
+
+
+@contextmanager
+def serving(database: Path, *options: str) -> Iterator[str]:
+    """A server of the queue in this file; gives its address, with the token."""
+    command = [sys.executable, "-m", "cronq", "--db", f"sqlite:///{database}", "web", "--bind", "127.0.0.1:0", *options]
+    server = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "HOME": str(database.parent)}
+    )
+    assert server.stdout is not None
+    try:
+        yield server.stdout.readline().strip()
+    finally:
+        server.terminate()
+        server.wait(30)
+        server.stdout.close()
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser without a window."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(program("chromium")), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def viewer(browser: Browser, address: str, *, scripts: bool = True) -> Iterator[Page]:
+    """Somebody who has opened the address."""
+    context = browser.new_context(java_script_enabled=scripts)
+    context.set_default_timeout(20_000)
+    page = context.new_page()
+    page.goto(address)
+    yield page
+    context.close()

@@ -1,0 +1,177 @@
+"""The pages in a real browser, with JavaScript and without it, by keyboard, and in lynx."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from cronq.config.loader import Config
+from cronq.model.job import NewJob
+from cronq.store import Store
+from tests import servers
+from tests.web.browsing import chromium, serving, viewer
+from tests.web.conftest import enqueued
+from tests.web.test_changes import fail, states
+
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.slow]
+PAGES = ("", "failures", "jobs", "jobs/1", "jobs?queue=mail&search=x", "queues", "workers", "schedules", "audit")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests."""
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def address(config: Config, store: Store) -> Iterator[str]:
+    """A queue with something of everything, and its pages."""
+    mail = enqueued(store, *[NewJob("send", '{"to": "ann"}', "mail")] * 3, NewJob("add", queue="later"))
+    fail(store, mail[:2])
+    with serving(Path(config.sqlite_path() or "")) as found:
+        yield found
+
+
+def root(address: str) -> str:
+    return address.partition("?")[0]
+
+
+def confirm(page: Page, button: str, question: str) -> None:
+    """Press a button of a page, and the one that it asks with."""
+    page.get_by_role("button", name=button, exact=True).first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text(question)
+    page.get_by_role("button", name=re.compile(question)).click()
+    expect(page.get_by_role("status")).to_be_visible()
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+def test_each_change_is_done_in_a_browser(browser: Browser, address: str, store: Store, *, scripts: bool) -> None:
+    with viewer(browser, address, scripts=scripts) as page:
+        confirm(page, "Retry all", "Retry 2 jobs")
+        assert set(states(store).values()) == {"ready"}
+        page.goto(root(address) + "jobs/4")
+        confirm(page, "Cancel", "Cancel job 4")
+        assert states(store)[4] == "cancelled"
+        page.goto(root(address) + "queues")
+        page.get_by_role("row", name="mail").get_by_role("button", name="Pause").click()
+        page.get_by_role("button", name="Pause queue mail").click()
+        expect(page.get_by_role("status")).to_contain_text("Paused")
+        assert store.jobs.paused() == {"mail"}
+        page.goto(root(address))
+        confirm(page, "Resume", "Resume queue mail")
+        assert store.jobs.paused() == set()
+        page.goto(root(address) + "jobs?queue=mail")
+        confirm(page, "Cancel all that match", "Cancel 3 jobs")
+        assert set(states(store).values()) == {"cancelled"}
+
+
+def test_two_viewers_see_what_changes_without_loading_the_page_again(
+    browser: Browser, address: str, store: Store
+) -> None:
+    with viewer(browser, address) as one, viewer(browser, address) as other:
+        expect(one.get_by_text("failed for good").first).to_be_visible()
+        store.admin.pause("later")
+        for page in (one, other):
+            expect(page.get_by_text("Queue later is paused by")).to_be_visible()
+        confirm(other, "Resume", "Resume queue later")
+        expect(one.get_by_text("Queue later is paused by")).to_be_hidden()
+
+
+def test_what_has_the_focus_or_is_open_stays_so_while_the_page_changes(
+    browser: Browser, address: str, store: Store
+) -> None:
+    with viewer(browser, address) as page:
+        link = page.get_by_role("link", name="later", exact=True)
+        link.focus()
+        store.admin.pause("later")
+        expect(page.get_by_text("Queue later is paused by")).to_be_visible()
+        expect(link).to_be_focused()
+
+
+def test_a_selection_that_grows_between_question_and_answer_stops_at_the_number(
+    browser: Browser, address: str, store: Store
+) -> None:
+    with viewer(browser, address) as page:
+        page.get_by_role("button", name="Retry all").first.click()
+        fail(store, [3])
+        page.get_by_role("button", name="Retry 2 jobs").click()
+        expect(page.get_by_role("status")).to_contain_text("2 of 2 retried")
+    assert states(store) == {1: "ready", 2: "ready", 3: "failed", 4: "ready"}
+
+
+def test_nothing_serious_is_wrong_for_people_who_see_or_move_little(
+    browser: Browser, address: str, store: Store
+) -> None:
+    store.admin.pause("later")
+    with viewer(browser, address) as page:
+        for path in PAGES:
+            page.goto(root(address) + path)
+            assert serious(page) == [], path
+        page.goto(root(address))
+        page.get_by_role("button", name="Resume").first.click()
+        assert serious(page) == []
+
+
+def serious(page: Page) -> list[str]:
+    """What axe finds on the page, in both colour schemes."""
+    found: list[str] = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        for one in Axe().run(page).response["violations"]:
+            if one["impact"] in ("serious", "critical", "moderate"):
+                found += [f"{scheme}: {one['id']}: {node['html'][:200]}" for node in one["nodes"]]
+    return found
+
+
+def test_the_keyboard_is_enough(browser: Browser, address: str, store: Store) -> None:
+    with viewer(browser, address) as page:
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name="Skip to the page")).to_be_focused()
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("button", name="Retry all").first).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Retry 2 jobs")
+        button = page.get_by_role("button", name="Retry 2 jobs")
+        for _ in range(30):
+            page.keyboard.press("Tab")
+            if button.evaluate("one => one === document.activeElement"):
+                break
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("status")).to_contain_text("2 of 2 retried")
+    assert "failed" not in states(store).values()
+
+
+def test_the_browser_has_nothing_to_complain_of(browser: Browser, address: str) -> None:
+    said: list[str] = []
+    with viewer(browser, address) as page:
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        for path in PAGES:
+            page.goto(root(address) + path)
+            page.wait_for_load_state("networkidle")
+        with page.expect_response(lambda answer: answer.url == page.url):  # the page loads itself again
+            pass
+    assert said == []
+
+
+@pytest.mark.needs("lynx")
+def test_lynx_shows_the_first_pages(address: str) -> None:
+    first = text_of(address)
+    assert "What is wrong" in first
+    assert "2 jobs of send failed for good" in first
+    assert "OSError: no route" in text_of(address.replace("/?", "/failures?"))
+    assert "mail" in text_of(address.replace("/?", "/jobs?"))
+
+
+def text_of(address: str) -> str:
+    """What a text browser shows."""
+    command = [str(servers.program("lynx")), "-dump", "-nolist", "-accept_all_cookies", address]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
