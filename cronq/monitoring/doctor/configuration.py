@@ -63,4 +63,4 @@ def application(installation: Installation) -> Iterator[Finding]:
             str(error), f"make `python -c 'import {name.partition(':')[0]}'` work for the user that runs cronq"
         )
     else:
-        yield fine(f"app {name} knows {tasks} tasks")
+        yield fine(f"app {name} knows {tasks} {'task' if tasks == 1 else 'tasks'}")
