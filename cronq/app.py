@@ -432,10 +432,16 @@ def load_app(config: Config) -> Cronq:
     Modules are looked for first in the directory of the config file, or else in the current one,
     unless other users can write there. Raises ConfigError with the module and the reason.
     """
-    if config.app is None:
-        return Cronq(config)
+    at_hand = app_module.at_hand.get()
+    if isinstance(at_hand, Cronq) or config.app is None:
+        return at_hand or Cronq(config)
     found = app_module.load(config.app, config)
+    found = getattr(found, "extensions", {}).get("cronq", found)  # a Flask application has it there
     if not isinstance(found, Cronq):
         raise ConfigError(f"app = {config.app!r}: is not a Cronq object")
     found.configure(config)
+    if found.config.database != config.database:
+        there, here = found.config.safe_database(), config.safe_database()
+        problem = f"the application's queue is in {there}, this command's in {here}"
+        raise ConfigError(f"app = {config.app!r}: {problem}: put `database` into cronq.toml, or use `flask cronq`")
     return found

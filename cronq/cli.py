@@ -16,6 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cronq.config.loader import Config
+
 INTERRUPTED = 130
 READER_GONE = 141
 
@@ -45,6 +47,7 @@ class CommandLine:
 
     def __init__(self, arguments: Sequence[str], *, project: bool = False) -> None:
         self._project = project
+        self.config: Config | None = None
         self.values: dict[str, str] = {}
         self.flags: list[str] = []
         self.rest: list[str] = []
@@ -66,6 +69,7 @@ class CommandLine:
             verbosity=self.flags.count("louder") - self.flags.count("quieter"),
         )
         invocation.project = self._project
+        invocation.given = self.config
         invocation.typed = self.rest
         return invocation
 
@@ -91,14 +95,16 @@ class CommandLine:
             self.rest.append(argument)
 
 
-def main(arguments: Sequence[str] | None = None, *, project: bool = False) -> int:
+def main(arguments: Sequence[str] | None = None, *, project: bool = False, config: Config | None = None) -> int:
     """Serve one command line; returns the exit status (docs/cli.md lists them).
 
-    For a `project`, the configuration is that of the Django project which runs in this process.
+    For a `project`, the configuration is that of the Django project which runs in this process; a `config` is that
+    of another application which does.
     """
     _open_streams()
     _tolerate_any_text()
     line = CommandLine(sys.argv[1:] if arguments is None else arguments, project=project)
+    line.config = config
     try:
         status = _serve(line)
         _flush()

@@ -23,7 +23,10 @@ from typing import Any
 
 _STREAMS = 3
 _LONGEST = 1 << 20
-_LEFT_OUT = ("cronq.transports.", "cronq.testing", "cronq.__main__", "cronq.django", "cronq.web")
+_LEFT_OUT = (
+    *("cronq.transports.", "cronq.testing", "cronq.__main__"),
+    *("cronq.django", "cronq.web", "cronq.flask", "cronq.otel"),
+)
 
 
 def _import_all() -> None:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 given: ContextVar[Config | None] = ContextVar("given", default=None)
 """The config of the command that imports the app: `from_config` in the app uses it."""
 
+at_hand: ContextVar[Any] = ContextVar("at_hand", default=None)
+"""The queue of the program that runs a command in its own process, as `flask cronq` does."""
+
 
 def load(app: str, config: Config) -> Any:
     """Import `module:attribute`. Raises ConfigError with the reason where the import fails or it isn't there."""
@@ -26,11 +29,23 @@ def load(app: str, config: Config) -> Any:
     if place not in ("", *sys.path[:1]):
         sys.path.insert(0, place)
     found = _import(module_name, config, place)
-    for part in attribute.split("."):
+    path = attribute.removesuffix("()")
+    for part in path.split("."):
         found = getattr(found, part, None)
     if found is None:
-        raise ConfigError(f"app = {app!r}: there is no {attribute} in {module_name}")
-    return found
+        raise ConfigError(f"app = {app!r}: there is no {path} in {module_name}")
+    return found if path == attribute else _made(found, app, config)
+
+
+def _made(factory: Any, app: str, config: Config) -> Any:
+    """Call the factory of an application, which finds the command's config as an imported module does."""
+    token = given.set(config)
+    try:
+        return factory()
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"app = {app!r}: calling it failed: {type(error).__name__}: {error}") from error
+    finally:
+        given.reset(token)
 
 
 def _place_of_modules(config: Config) -> str:

@@ -75,6 +75,8 @@ class Invocation:
         self.verbosity = verbosity
         self.project = False
         """Whether the command runs in the process of a Django project."""
+        self.given: Config | None = None
+        """The configuration of the application in whose process the command runs."""
         self.typed: Sequence[str] = ()
         """The command and its arguments, as they were typed."""
         self._config: Config | None = None
@@ -93,6 +95,12 @@ class Invocation:
     @property
     def config(self) -> Config:
         """The configuration, read once. Raises ConfigError."""
+        if self._config is None and self.given is not None:
+            if self.file or self.database:
+                from cronq.errors import UsageError
+
+                raise UsageError("--config, --db: this command uses the configuration of the application")
+            self._config = self.given
         if self._config is None:
             from cronq.config import loader
 
@@ -124,6 +132,7 @@ class Invocation:
 
         self.start_logging()
         queue = load_app(self.config) if with_tasks else Cronq(self.config)
+        self._config = queue.config  # an application may have settings of its own
         queue._enqueuer.reading = reading
         return queue
 

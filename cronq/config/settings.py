@@ -263,7 +263,7 @@ def _dotted(text: str) -> bool:
 
 def _app(value: object) -> str:
     module, colon, attribute = _text(value).partition(":")
-    if not (colon and _dotted(module) and _dotted(attribute)):
+    if not (colon and _dotted(module) and _dotted(attribute.removesuffix("()"))):
         raise ValueError
     return f"{module}:{attribute}"
 
@@ -378,7 +378,7 @@ SETTINGS: dict[str, Setting] = {
     "database": Setting(
         "a URL such as sqlite:///cronq.db or mysql+pymysql://user:password@host/name", _database, secret=True
     ),
-    "app": Setting("module:attribute such as shop.jobs:queue", _app),
+    "app": Setting("module:attribute such as shop.jobs:queue, or shop:create_app()", _app),
     "commands": Setting("true or false", _bool, from_text=lambda text: _BOOLS.get(text.lower(), text)),
     "jobs": _whole(1, 10_000),
     "time_limit": _duration(positive=True),

@@ -42,8 +42,14 @@ def refusal(text: str) -> str:
         ("jobs = [2]", "jobs: expected a whole number from 1 to 10000: got an array"),
         ("commands = 1", "commands: expected true or false: got 1"),
         ("commands = 'true'", "commands: expected true or false: got 'true'"),
-        ("app = 'shop.jobs'", "app: expected module:attribute such as shop.jobs:queue: got 'shop.jobs'"),
-        ("app = 3", "app: expected module:attribute such as shop.jobs:queue: got 3"),
+        (
+            "app = 'shop.jobs'",
+            "app: expected module:attribute such as shop.jobs:queue, or shop:create_app(): got 'shop.jobs'",
+        ),
+        (
+            "app = 3",
+            "app: expected module:attribute such as shop.jobs:queue, or shop:create_app(): got 3",
+        ),
         ("time_limit = 0", "time_limit: expected a duration of more than 0 s such as 90, 90s, 15m"),
         ("time_limit = 'an hour'", "time_limit: expected a duration of more than 0 s such as 90, 90s, 15m"),
         ("grace = -1", "grace: expected a duration such as 90, 90s, 15m, 1h30m or 14d: got -1"),
