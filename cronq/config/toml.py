@@ -19,18 +19,45 @@ class _NotPlain(Exception):
 def loads(text: str) -> dict[str, object] | None:
     """Return what `tomllib.loads` returns for the text, or None if the text is not plain."""
     table = root = dict[str, object]()
+    if not text.replace("\n", "").replace("\t", " ").isprintable():
+        return None
     try:
         for line in text.split("\n"):
-            if not line.replace("\t", " ").isprintable():
-                return None
+            if not line:
+                continue
+            # Usual lines at once: 500 schedules are 2,000 of them, and an idle run reads them all.
+            key, equals, value = line.partition(" = ")
+            if equals and key not in table and key.isidentifier() and key.isascii() and _is_text(value):
+                table[key] = value[1:-1]
+                continue
             content = line.strip(" \t")
             if content.startswith("["):
-                table = _opened(root, content[1:])
+                usual = _usual_table(root, content)
+                table = _opened(root, content[1:]) if usual is None else usual
             elif content and not content.startswith("#"):
                 _assign(table, content)
     except _NotPlain:
         return None
     return root
+
+
+def _is_text(value: str) -> bool:
+    """Tell whether it is nothing but a string in quotation marks, without a backslash."""
+    return value[:1] == '"' and 0 < value.find('"', 1) == len(value) - 1 and "\\" not in value
+
+
+def _usual_table(root: dict[str, object], header: str) -> dict[str, object] | None:
+    """Open the table of a header such as `[schedules."report.daily"]`; None for another header."""
+    first, quote, name = header[1:-2].partition('."')
+    if not (quote and header.endswith('"]') and first.isidentifier() and first.isascii()):
+        return None
+    if '"' in name or "\\" in name:
+        return None
+    inner = root.setdefault(first, {})
+    if not isinstance(inner, dict) or name in inner:
+        raise _NotPlain
+    opened = inner[name] = {}
+    return opened
 
 
 def _opened(table: dict[str, object], header: str) -> dict[str, object]:
