@@ -45,6 +45,7 @@ class Runner:
         pool = Pool(plan.children or config.jobs, children)
         self._engine = Engine(store, registry, config, presence=presence, pool=pool, report=report)
         self._source = DueJobs(store, self._engine, plan)
+        self._pause = 0.0
 
     def schedule_by(self, scheduler: Scheduler) -> None:
         """Enqueue the jobs of due schedules too, regardless of the plan's filters."""
@@ -66,12 +67,19 @@ class Runner:
     # Called by the engine
 
     def is_over(self) -> bool:
-        """Tell whether a limit is reached or nothing is due."""
-        return self._source.exhausted or self._source.nothing_is_due()
+        """Tell whether a limit is reached, or nothing is due and no rate allows a start in a moment."""
+        self._pause = 0.0
+        if self._source.exhausted:
+            return True
+        if not self._source.nothing_is_due():
+            return False
+        seconds = self._source.until_opening()
+        self._pause = seconds or 0.0
+        return seconds is None
 
     def pause(self) -> float:
-        """Return 0: a run doesn't sleep while no job runs."""
-        return 0.0
+        """Return 0: a run doesn't sleep while no job runs, but for a rate that allows a start in a moment."""
+        return self._pause
 
     def watched(self) -> tuple[int, ...]:
         """Return no descriptors: only children and signals wake a run."""

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from cronq.config.loader import Config
     from cronq.flow.batches import Batches
     from cronq.flow.consequences import Consequences
+    from cronq.flow.definitions import Definitions
+    from cronq.flow.limits import Limits
+    from cronq.flow.looking import LimitView, Waiting
     from cronq.model.job import Enqueued, NewJob
     from cronq.model.outcome import Settlement
     from cronq.model.selection import Filter
@@ -92,7 +95,7 @@ class Store:
         self.editor = Editor(self._tables, groups, self._wake, self.actions)
         self._inserter = Inserter(self._tables, self._random, self._tie)
         self.schedules = Schedules(self._tables, self._inserter, self._wake)
-        self.leases = Leases(self._tables, self._random, self._wake)
+        self.leases = Leases(self._tables, self._random, self._wake, follow_up=self.follow_up)
         self._claimer = BatchClaimer(self._tables, self._random)
         self._settler = Settler(self._tables, groups, self._wake, self.progress, follow_up=self.follow_up)
 
@@ -173,7 +176,8 @@ class Store:
         from cronq.flow.consequences import Consequences
 
         ends = BatchEnds(self._tables, partial(self.admin.cancel, by_hand=False))
-        return Consequences(self._tables, self._groups, self._wake, ends, self.leases.promote)
+        limits, promote = self.limits, self.leases.promote
+        return Consequences(self._tables, self._groups, self._wake, batches=ends, limits=limits, promote=promote)
 
     @cached_property
     def batches(self) -> Batches:
@@ -181,6 +185,20 @@ class Store:
         from cronq.flow.batches import Batches  # as above
 
         return Batches(self._tables, self._inserter, self._wake, self.follow_up)
+
+    @cached_property
+    def limits(self) -> Limits:
+        """Jobs under limits."""
+        from cronq.flow.limits import Limits  # as above
+
+        return Limits(self._tables, self._groups, self._wake)
+
+    @cached_property
+    def definitions(self) -> Definitions:
+        """The limits that there are."""
+        from cronq.flow.definitions import Definitions  # as above
+
+        return Definitions(self._tables)
 
     def follow_up(self) -> int:
         """Release or cancel what comes after jobs that have ended, and end batches; returns how many were released.
@@ -193,10 +211,50 @@ class Store:
             return 0
         return self.flow.try_to_draw() if noted else 0
 
+    def limit_views(self) -> list[LimitView]:
+        """Read all limits as they stand now."""
+        from cronq.flow.looking import views  # as above
+
+        return views(self._tables, self.limits)
+
+    def place_of(self, job_id: int) -> Waiting | None:
+        """Read why a pending job waits for a place under its limit; None if it doesn't."""
+        from cronq.flow.looking import waiting  # as above
+
+        return waiting(self._tables, self.limits, job_id)
+
+    def keep_limits(self) -> int:
+        """Take over changed limits of the configuration, and admit what a lost consequence left; returns how many."""
+        if not self._tables.query(self._sql.limits.any):
+            return 0
+        from cronq.flow.sweep import sweep  # as above
+
+        return len(sweep(self._tables, self.definitions, self.limits, self.workers))
+
+    def next_opening(self) -> int | None:
+        """Read the instant at which a rate allows the next start of a job that waits only for that."""
+        return self._tables.query(self._sql.limits.next_opening)[0][0]  # type: ignore[no-any-return]
+
+    def open_rates(self) -> int:
+        """Admit jobs of limits whose rate allows a start by now; returns how many."""
+        opening = self.next_opening()
+        if opening is None or opening > self.clock.now():
+            return 0
+        admitted = self.limits.open_rates()
+        self._wake.committed(admitted)
+        return len(admitted)
+
+    def next_due(self) -> int | None:
+        """Read the instant at which a job is due, or a rate allows one to start."""
+        times = [at for at in (self.leases.next_due(), self.next_opening()) if at is not None]
+        return min(times, default=None)
+
     def _tie(self, connection: Connection, jobs: Sequence[NewJob], enqueued: Sequence[Enqueued]) -> None:
         from cronq.flow.edges import Edges  # as above
 
         Edges(self._tables).tie(connection, jobs, enqueued)
+        if any(job.limit for job in jobs):
+            self.definitions.tie(connection, jobs, enqueued)
 
     # Enqueueing
 
@@ -208,9 +266,11 @@ class Store:
         """
         self._tables.open()
         now = self.clock.now() if now is None else now
+        if limits := {job.limit for job in jobs if job.limit}:
+            self.definitions.ensure(self._tables.open(), limits, renew=True)
         enqueued = self._inserter.accept(jobs, now=now)
         self._wake.enqueued(jobs, enqueued, now)
-        if any(job.after for job in jobs):
+        if any(job.after or job.limit for job in jobs):
             self.follow_up()
         return enqueued
 
@@ -235,7 +295,7 @@ class Store:
         enqueued = self._inserter.accept_through(borrowed, jobs, now=now)
         if self._wake.announcer is not None:
             after_commit(connection, partial(later, partial(self._wake.enqueued, jobs, enqueued, now)))
-        if any(job.after for job in jobs):
+        if any(job.after or job.limit for job in jobs):
             after_commit(connection, partial(later, self.follow_up))
         return enqueued
 

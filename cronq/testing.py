@@ -270,6 +270,7 @@ def _worked_off(queue: Cronq, executor: Executor) -> Iterator[Job]:
     while True:
         now = queue.clock.now()
         store.leases.promote(now)
+        store.open_rates()
         lease = Lease(_WORKER, now=now, seconds=3600)
         claimed = store.claim(Filter(), lease, limit=1)
         if not claimed:

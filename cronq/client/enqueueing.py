@@ -75,6 +75,8 @@ class Enqueuer:
         self.clock = Clock()
         self._templates: dict[str, NewJob] = {}
         self._known: dict[str, _Known] = {}
+        self._limits: dict[str, object] = {}
+        """By task, the limit of its jobs as it is written."""
         self._breakers = CircuitBreakers()
         self.calls = AsyncCalls(self)
         """Makes the calls of coroutines."""
@@ -119,6 +121,7 @@ class Enqueuer:
         """Forget cached templates: the tasks or their settings have changed."""
         self._templates.clear()
         self._known.clear()
+        self._limits.clear()
 
     def template(self, name: str) -> NewJob:
         """Make a job of this task without arguments, with the settings of the task."""
@@ -127,7 +130,10 @@ class Enqueuer:
             task = self.registry.get(name)
             found = job_options.template(name, task.options if task else None, self.config)
             self._templates[name] = found
-            if task:
+            limit = job_options.limit_of(name, task.options if task else None, self.config)
+            if limit is not None:
+                self._limits[name] = limit
+            elif task:
                 self._known[name] = task, found[2:]
         return found
 
@@ -148,7 +154,10 @@ class Enqueuer:
 
     def plain(self, task: Task, args: Sequence[Any], kwargs: Mapping[str, Any]) -> NewJob:
         """Make the job for a task and its arguments, without options. Raises InvalidInput."""
-        return _new((task, self.template(task.name)[2:]), args, kwargs)
+        template = self.template(task.name)
+        if task.name in self._limits:
+            return self.customise(template, task.bind(args, kwargs), _NO_OPTIONS)
+        return _new((task, template[2:]), args, kwargs)
 
     def prepare_command(self, command: object, options: Mapping[str, Any], *, cwd: object = None) -> NewJob:
         """Make the job for a shell command. Raises ConfigError if commands aren't allowed."""
@@ -171,11 +180,21 @@ class Enqueuer:
     def customise(self, template: NewJob, arguments: dict[str, Any], options: Mapping[str, Any]) -> NewJob:
         """Make a job from the template, arguments and the caller's options."""
         job = NewJob(template.task, dumps(arguments), *template[2:])
+        if self._limits or job_options.LIMIT in options:
+            job = self._limited(job, arguments, options)
         if not options:
             return job
         # A delay counts by the database's clock.
         now = self.store.tell_time() if "at" in options else self.clock.now()
         return job_options.customise(job, options, now=now)
+
+    def _limited(self, job: NewJob, arguments: Mapping[str, Any], options: Mapping[str, Any]) -> NewJob:
+        limit = options.get(job_options.LIMIT) or self._limits.get(job.task)
+        if limit is None:
+            return job
+        from cronq.flow.configured import resolve  # here, not above: most jobs have none
+
+        return job._replace(limit=resolve(limit, arguments, self.config))
 
     def check_options(self, name: str, options: Mapping[str, Any]) -> None:
         """Raise InvalidInput for options that are wrong for this task."""

@@ -33,13 +33,16 @@ _RETRY = ("base", "cap", "jitter")
 
 SPEC_KEYS = (
     *("task", "args", "command", "cwd", "queue", "priority", "at", "group", "key", "unique"),
-    *("max_attempts", "time_limit", *_RETRY),
+    *("max_attempts", "time_limit", *_RETRY, "limit"),
     *(REF, *AFTER_OPTIONS, "batch"),
 )
 """The keys of a job in `enqueue_many` and `cronq enqueue --stdin`."""
 
 
 _TASK_AND_ARGS = {"task", "args"}
+
+LIMIT = "limit"
+"""The option that is resolved with the arguments."""
 
 
 class Options(TypedDict, total=False):
@@ -50,6 +53,7 @@ class Options(TypedDict, total=False):
     It starts when the jobs `after` have finished, those `after_end` have ended, and those `after_failure` have failed.
     `batch` is the one that it becomes a member of.
     With `after_missing="ignore"` a job that can't fulfil that any more counts as fulfilled; else it is refused.
+    `limit` is the name of a limit that the config defines.
     """
 
     queue: str | None
@@ -68,6 +72,7 @@ class Options(TypedDict, total=False):
     after_failure: Earlier
     after_missing: str | None
     batch: int | str | Identified | None
+    limit: str | None
 
 
 class Declared(TypedDict, total=False):
@@ -85,6 +90,7 @@ class Declared(TypedDict, total=False):
     group_on_failed: str
     results: str
     notify_after: int
+    limit: str
 
 
 def declared(options: Mapping[str, Any], *, where: str) -> TaskOptions:
@@ -97,6 +103,11 @@ def declared(options: Mapping[str, Any], *, where: str) -> TaskOptions:
         option: TASK[option].convert(value, key=option, where=where) for option, value in given.items()
     }
     return TaskOptions(**checked)
+
+
+def limit_of(name: str, declared: TaskOptions | None, config: Config) -> object:
+    """Return the limit of this task's jobs as it is written; the one of [tasks] in the config comes first."""
+    return config.tasks.get(name, {}).get("limit", getattr(declared, "limit", None))
 
 
 def template(name: str, declared: TaskOptions | None, config: Config) -> NewJob:
@@ -118,7 +129,7 @@ def template(name: str, declared: TaskOptions | None, config: Config) -> NewJob:
 
 def customise(job: NewJob, options: Mapping[str, Any], *, now: int) -> NewJob:
     """Add the caller's options to a job. Raises InvalidInput naming the option."""
-    given = {option: value for option, value in options.items() if value is not None}
+    given = {option: value for option, value in options.items() if value is not None and option != LIMIT}
     after = taken(given) if not given.keys().isdisjoint(AFTER_OPTIONS) else ()
     batch = given.pop("batch", None)
     fields = {option: _convert(option, value, now) for option, value in given.items()}
@@ -219,7 +230,7 @@ def _fields(job: NewJob, enqueued: Enqueued, now: int) -> dict[str, Any]:
         "task": job.task,
         "command": args.pop("command", None) if job.task == COMMAND_TASK else None,
         "args": args,
-        "state": "pending" if job.after else "scheduled" if due > now else "ready",
+        "state": "pending" if job.after or (job.limit and due <= now) else "scheduled" if due > now else "ready",
         "priority": job.priority,
         "key": job.key,
         "group": job.group,
@@ -243,7 +254,7 @@ def _convert(option: str, value: Any, now: int) -> Any:
     setting = _OPTIONS.get(option)
     if setting is None:
         raise InvalidInput(
-            f"unknown option {option!r}, known are {', '.join(('at', *_OPTIONS, *AFTER_OPTIONS, 'batch'))}"
+            f"unknown option {option!r}, known are {', '.join(('at', *_OPTIONS, LIMIT, *AFTER_OPTIONS, 'batch'))}"
         )
     try:
         return setting.check(value)

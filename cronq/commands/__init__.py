@@ -43,6 +43,7 @@ PURPOSES = {
         "cancel": "change",
         "edit": "edit",
         "release": "release",
+        "limits": "limits",
         "pause": "queues",
         "resume": "queues",
         "drain": "queues",

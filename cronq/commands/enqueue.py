@@ -36,7 +36,7 @@ Example:
 k=v gives a text (converted as the task's signature wants), k:=JSON a JSON value. After --, one
 CMD is a line for /bin/sh; with ARGs it is a program that gets them as they are.
 With --stdin each line is a JSON object with the keys task, args, command, queue, priority, at,
-group, key, unique, max_attempts, time_limit, ref, after, after_end, after_failure, after_missing
+group, key, unique, max_attempts, time_limit, limit, ref, after, after_end, after_failure, after_missing
 (after names ids, or refs of other lines); a bad line is named, and then nothing is inserted.
 What ls --json prints is taken, too: new jobs like those.
 Exit status: 0 done (also when a unique twin was found), 64 usage, 65 bad input or unknown
@@ -95,6 +95,10 @@ class Placement:
     after_missing: Annotated[
         str | None,
         typer.Option("--after-missing", metavar="HOW", help="ignore: a job that is gone or failed doesn't count."),
+    ] = None
+
+    limit: Annotated[
+        str | None, typer.Option("--limit", metavar="NAME", help="Under this limit of the configuration.")
     ] = None
 
     def given(self) -> dict[str, Any]:

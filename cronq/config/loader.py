@@ -27,7 +27,7 @@ _OURS = "CRONQ_"
 _VARIABLES = ("CRONQ_CONFIG", "CRONQ_DEBUG")
 """Variables beside those of the settings."""
 
-_FOR_JOBS = ("CRONQ_JOB_", "CRONQ_NOTICE", "CRONQ_CHILD", "CRONQ_SCHEDULED_")
+_FOR_JOBS = ("CRONQ_JOB_", "CRONQ_NOTICE", "CRONQ_CHILD", "CRONQ_PROGRESS", "CRONQ_SCHEDULED_")
 """With these begin what jobs and commands are given."""
 
 _ALIKE = 0.85
@@ -97,6 +97,8 @@ class Config:
     """The tables [schedules."name"] as they were read; cronq/schedules/definition.py checks them."""
     web: Mapping[str, object]
     """The table [web] as it was read; cronq/web/settings.py checks it."""
+    limits: Mapping[str, object]
+    """The table [limits] as it was read; cronq/flow/configured.py checks it."""
     origins: dict[str, str]
     """The origin of each value: "default", "file PATH", "environment CRONQ_X", "--db"."""
 
@@ -107,6 +109,7 @@ class Config:
         self.events = {}
         self.schedules = {}
         self.web = {}
+        self.limits = {}
         self.retry = Retry()
         self.origins = dict.fromkeys(settings.KEYS, "default") | layers.origins
         for key, value in layers.values.items():

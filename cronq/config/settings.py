@@ -27,7 +27,7 @@ TRANSPORTS = {
 }
 """The schemes of `wake`, each with the module of cronq/transports that serves it."""
 
-TABLES = ("retry", "tasks", "events", "schedules", "web")
+TABLES = ("retry", "tasks", "events", "schedules", "web", "limits")
 """The tables of cronq.toml."""
 
 LOGS = ("stderr", "syslog")
@@ -135,11 +135,17 @@ def _web(table: object, where: str) -> dict[str, object]:
     return _table(table, key="web", where=where)
 
 
+def _limits(table: object, where: str) -> dict[str, object]:
+    # Checked in cronq/flow/configured.py: only jobs under limits need it.
+    return _table(table, key="limits", where=where)
+
+
 _READERS: dict[str, Callable[[object, str], object]] = {
     "tasks": _tasks,
     "events": _events,
     "schedules": _schedules,
     "web": _web,
+    "limits": _limits,
 }
 
 
@@ -439,6 +445,7 @@ TASK: dict[str, Setting] = {
     "crash_limit": SETTINGS["crash_limit"],
     "group_on_failed": _ON_FAILED,
     "results": _RESULTS,
+    "limit": Setting("the name of a limit, such as smtp or customer:{customer_id}", _text),
 }
 """The keys of [tasks."name"]."""
 

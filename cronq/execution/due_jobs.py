@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.execution.prefetch import LARGEST_CLAIM
 from cronq.model.selection import Filter
+from cronq.times import SECOND
 
 if TYPE_CHECKING:
     from cronq.execution.engine import Engine
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 _LOOK_AGAIN = 0.1
 """Seconds between a claim that found less than it might have and the next one."""
+
+
+_WORTH_WAITING = 2.0
+"""Seconds for which a run waits until a rate allows a job to start."""
 
 
 class Plan(NamedTuple):
@@ -45,6 +50,8 @@ class DueJobs:
         self._engine = engine
         self._plan = plan
         self._poll = poll
+        self._opened = False
+        """Whether a rate has allowed a start, and no claim since has taken a job."""
 
     @property
     def exhausted(self) -> bool:
@@ -68,6 +75,7 @@ class DueJobs:
         jobs = self._store.claim(self._plan.wanted, self._engine.leases.lease(now), limit=limit)
         look.found_nothing = not jobs
         if jobs:
+            self._opened = False
             self._engine.assignments.prefetch.weigh(jobs)
         if len(jobs) < limit:
             look.at = time.monotonic() + self._pause_after(jobs)
@@ -77,7 +85,7 @@ class DueJobs:
         """Return the seconds until the next claim: a moment after some jobs, else until something is due."""
         if jobs or self._poll is None:
             return _LOOK_AGAIN
-        self._engine.look.due = self._store.leases.next_due()
+        self._engine.look.due = self._store.next_due()
         return self._poll
 
     def nothing_is_due(self) -> bool:
@@ -88,3 +96,17 @@ class DueJobs:
         if not look.found_nothing:
             look.at = 0.0
         return look.found_nothing
+
+    def until_opening(self) -> float | None:
+        """Return the seconds until a rate allows a job to start, if that is soon; None if not, or for others' jobs."""
+        opening = self._store.next_opening()
+        if opening is None or self._opened:
+            return None
+        seconds = (opening - self._store.clock.now()) / SECOND
+        if seconds > _WORTH_WAITING:
+            return None
+        if seconds <= 0:
+            self._opened = True
+            self._store.open_rates()
+            self._engine.look.changed()
+        return max(0.0, seconds)

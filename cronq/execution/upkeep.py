@@ -44,6 +44,7 @@ class Upkeep:
         ready += self._rescuer.freed
         ready += self.scheduler.look() if self.scheduler else 0
         ready += self._store.follow_up()
+        ready += self._store.keep_limits()
         ready += self._store.leases.promote(self._store.clock.now())
         ready += self._store.unblock_stranded()
         if ready:
@@ -73,8 +74,9 @@ class Upkeep:
             self._look.changed()
         if self._look.due is not None and self._look.due <= now:
             self._store.leases.promote(now)
+            self._store.open_rates()
             self._look.changed()
-            self._look.due = self._store.leases.next_due()
+            self._look.due = self._store.next_due()
 
     def end(self, worker: str) -> None:
         """Send notices of queues that are healthy again, and resign as leader."""

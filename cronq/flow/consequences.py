@@ -15,6 +15,7 @@ from cronq.model.dependencies import UNMET, Parent, first_unmet, reason
 from cronq.model.job import State
 from cronq.storage.drivers.database import Duplicate
 from cronq.storage.sql.columns import LOOKED, MEMBER
+from cronq.storage.sql.limits import LIMITED
 from cronq.storage.sql.progress import SHOWN
 from cronq.system.log import log, step
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from cronq.flow.batch_ends import BatchEnds
+    from cronq.flow.limits import Limits
     from cronq.storage.drivers.database import Row, Transaction
     from cronq.storage.groups import Groups
     from cronq.storage.tables import Tables
@@ -36,13 +38,21 @@ class Consequences:
     """Releases, cancels and puts back the jobs that come after others, and ends batches."""
 
     def __init__(
-        self, tables: Tables, groups: Groups, wake: Wake, batches: BatchEnds, promote: Callable[[int], int]
+        self,
+        tables: Tables,
+        groups: Groups,
+        wake: Wake,
+        *,
+        batches: BatchEnds,
+        limits: Limits,
+        promote: Callable[[int], int],
     ) -> None:
         self._tables = tables
         self._sql = tables.sql
         self._groups = groups
         self._wake = wake
         self._batches = batches
+        self._limits = limits
         self._promote = promote
         self._drawing = False
 
@@ -59,8 +69,11 @@ class Consequences:
     def _draw_all(self) -> int:
         released: list[int] = []
         while notes := self._tables.query(self._sql.flow.noted, (_NOTES,)):
-            for one in sorted(self._draw_batches({job_id for _, job_id in notes})):
+            found = self._noted({job_id for _, job_id in notes})
+            for one in sorted(self._draw_batches({job_id for _, job_id in notes}, found)):
                 released += self._draw(one)
+            limited = [job_id for job_id, flow, *_ in found if (flow or 0) & LIMITED]
+            released += self._limits.follow(limited) if limited else []
             self._tables.open().execute(self._sql.flow.drawn, (self._many(note for note, _ in notes),))
         if released:
             self._promote(self._tables.clock.now())
@@ -75,17 +88,19 @@ class Consequences:
             log.warning("jobs that come after others wait for the next run: %s", error)
             return 0
 
-    def _draw_batches(self, noted: set[int]) -> set[int]:
-        """Draw what follows for the batches noted and those of the jobs noted; returns what others may come after."""
+    def _noted(self, noted: set[int]) -> list[Row]:
         jobs = [one for one in noted if one > 0]
-        found = self._tables.query(self._sql.flow.noted_jobs, (self._many(jobs),)) if jobs else []
+        return self._tables.query(self._sql.flow.noted_jobs, (self._many(jobs),)) if jobs else []
+
+    def _draw_batches(self, noted: set[int], found: Sequence[Row]) -> set[int]:
+        """Draw what follows for the batches noted and those of the jobs noted; returns what others may come after."""
         batches = dict.fromkeys((-one for one in noted if one < 0), False)
         for _, _, state, batch in found:
             if batch is not None:
                 batches[batch] = batches.get(batch, False) or state == State.FAILED
         for batch, failed in sorted(batches.items()):
             self._batches.draw(batch, failed=failed)
-        return noted - {job_id for job_id, flow, *_ in found if flow is not None and flow & ~(LOOKED | SHOWN) == MEMBER}
+        return noted - {job_id for job_id, flow, *_ in found if flow is not None and _is_alone(flow)}
 
     def _draw(self, job_id: int) -> list[int]:
         # One statement each, in no transaction: no lock on a job that others come after is held.
@@ -195,3 +210,9 @@ def parents_of(found: Iterable[Row]) -> dict[int, list[Parent]]:
     for child, parent, kind, state, skipped, why in found:
         by_child.setdefault(child, []).append(Parent(parent, kind, state, bool(skipped), why or ""))
     return by_child
+
+
+def _is_alone(flow: int) -> bool:
+    """Tell whether a job comes after no other, and no other after it."""
+    bits = flow & ~(LOOKED | SHOWN)
+    return bits != 0 and not bits & ~(MEMBER | LIMITED)

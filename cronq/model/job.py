@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cronq.model.dependencies import After
+    from cronq.model.limits import Limit
     from cronq.model.progress import Progress
 
 DEFAULT_QUEUE = "default"
@@ -26,15 +27,15 @@ PRIORITIES = range(1000)
 
 
 TRANSITIONS: Mapping[State, frozenset[State]] = {
-    State.SCHEDULED: frozenset({State.READY, State.CANCELLED}),
-    State.READY: frozenset({State.RUNNING, State.BLOCKED, State.CANCELLED}),
-    State.BLOCKED: frozenset({State.READY, State.CANCELLED}),
-    State.PENDING: frozenset({State.SCHEDULED, State.CANCELLED}),
+    State.SCHEDULED: frozenset({State.READY, State.PENDING, State.CANCELLED}),
+    State.READY: frozenset({State.RUNNING, State.BLOCKED, State.PENDING, State.CANCELLED}),
+    State.BLOCKED: frozenset({State.READY, State.SCHEDULED, State.CANCELLED}),
+    State.PENDING: frozenset({State.SCHEDULED, State.READY, State.CANCELLED}),
     State.RUNNING: frozenset(
         {State.FINISHED, State.FAILED, State.RETRYING, State.WAITING, State.READY, State.CANCELLED}
     ),
-    State.RETRYING: frozenset({State.READY, State.CANCELLED}),
-    State.WAITING: frozenset({State.READY, State.CANCELLED}),
+    State.RETRYING: frozenset({State.READY, State.PENDING, State.CANCELLED}),
+    State.WAITING: frozenset({State.READY, State.PENDING, State.CANCELLED}),
     State.FINISHED: frozenset({State.READY, State.PENDING}),
     State.FAILED: frozenset({State.READY, State.PENDING, State.CANCELLED}),
     State.CANCELLED: frozenset({State.READY, State.PENDING}),
@@ -43,6 +44,7 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 RETRYABLE = frozenset(state for state, following in TRANSITIONS.items() if State.READY in following) - {
     State.RUNNING,
     State.BLOCKED,
+    State.PENDING,
 }
 """States from which `cronq retry` makes a job ready."""
 
@@ -76,6 +78,8 @@ class NewJob(NamedTuple):
     """What it comes after."""
     batch: int | None = None
     """The batch that it is a member of."""
+    limit: Limit | None = None
+    """The limit that it is under."""
 
 
 class Enqueued(NamedTuple):

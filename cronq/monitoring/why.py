@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from cronq.model.dependencies import UNMET, root_of
 from cronq.model.job import COMMAND_TASK, State
 from cronq.model.outcome import CRASH_LOOP
+from cronq.monitoring import limits
 from cronq.times import span, to_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime, timedelta
 
+    from cronq.flow.looking import Waiting
     from cronq.model.job import Failure, Job
     from cronq.storage.actions import Action
     from cronq.storage.runs import RunEnd
@@ -68,6 +70,10 @@ class Facts(NamedTuple):
     """The first job that it comes after and that has not ended."""
     awaited_more: int = 0
     """How many others there are."""
+    place: Waiting | None = None
+    """Why it waits for a place under its limit."""
+    unheard: frozenset[str] = frozenset()
+    """Of the queues of jobs that have places there, those that no worker listens to or that are paused."""
     ahead: int | None = None
     """How many ready jobs of the queue come first."""
     busy: tuple[Busy, ...] = ()
@@ -245,6 +251,8 @@ def _blocked(job: Job, facts: Facts) -> str:
 
 
 def _pending(job: Job, facts: Facts) -> str:
+    if facts.awaited is None and facts.place is not None:
+        return f"is pending: {limits.explain(facts.place, facts.unheard, facts.now)}"
     if facts.awaited is None:
         return f"is pending: all that it comes after has ended, so the next run releases it; {_expected(job, facts)}"
     more = f", and {facts.awaited_more} more" if facts.awaited_more else ""

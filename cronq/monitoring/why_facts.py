@@ -38,6 +38,8 @@ class FactFinder:
         pending = job.state == State.PENDING
         awaited = [parent.id for parent in store.flow.parents(job.id) if parent.is_open] if pending else []
         listening = stats.listeners(job.queue)
+        place = store.place_of(job.id) if pending else None
+        unheard = {queue for queue in (place.ready if place else ()) if not stats.listeners(queue)}
         return Facts(
             now=to_datetime(stats.now),
             paused=stats.paused,
@@ -59,6 +61,8 @@ class FactFinder:
             outlived_by=leftovers.outliving(self._config, job),
             busy=_busy(store, {worker.name for worker in listening}),
             failed_run=next((run for run in stats.failing_runs if run.admits(job.queue)), None),
+            place=place,
+            unheard=stats.paused | unheard,
             awaited=store.jobs.get(awaited[0]) if awaited else None,
             awaited_more=max(0, len(awaited) - 1),
             ahead=store.jobs.ahead_of(job) if job.state == State.READY else None,

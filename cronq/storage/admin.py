@@ -69,7 +69,7 @@ class Admin:
         changed += self._make_due(sorted(set(ids).difference(changed)), now, tx)
         if changed:
             self._actions.on_jobs(tx, "retried", changed)
-            self._note(tx, changed)
+            self._line_up(tx, changed)
             self._wake.with_commit(tx)
         return sorted(changed)
 
@@ -120,7 +120,7 @@ class Admin:
         changed += self._make_due(sorted(set(ids).difference(job_id for job_id, _ in ended)), now, tx)
         if changed:
             self._actions.on_jobs(tx, "retried", changed)
-            self._note(tx, changed)
+            self._line_up(tx, changed)
             self._wake.with_commit(tx)
         return Retried(sorted(changed), refused)
 
@@ -172,8 +172,13 @@ class Admin:
         return sorted(changed), ready
 
     def _note(self, tx: Transaction, ids: Sequence[int]) -> None:
-        """Note that this may have consequences for jobs that come after these."""
+        """Note that this may have consequences for jobs that come after these, or that wait for a place of theirs."""
         tx.execute(self._sql.flow.note_many, (self._tables.unprepared.many(sorted(ids)),))
+
+    def _line_up(self, tx: Transaction, ids: Sequence[int]) -> None:
+        """Let those that are under a limit wait for a place, and note it."""
+        tx.execute(self._sql.limits.line_up, (self._tables.unprepared.many(sorted(ids)),))
+        self._note(tx, ids)
 
     def _cancel_many(self, ids: Sequence[int], how: tuple[int, str | None, str | None], tx: Transaction) -> list[int]:
         """Cancel jobs that are in no group: no other job waits for them."""
@@ -257,4 +262,5 @@ class Admin:
         tx.execute(self._sql.admin.prune_children, (chosen,))
         tx.execute(self._sql.admin.prune_parents, (chosen,))
         tx.execute(self._sql.batches.prune_members, (chosen,))
+        tx.execute(self._sql.limits.prune, (chosen,))
         return deleted

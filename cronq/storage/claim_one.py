@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from cronq.storage.tables import Tables
 
 _IN_LINE = ("ready", "blocked")
+_LIMITED = 2
+"""As in sql/limits.py, without importing it: each start of serve-inetd comes here."""
 
 
 class Refused(Exception):
@@ -65,9 +67,11 @@ class _Picking:
         rows = connection.query(self._sql.claim.asked_for, (self._id,))
         if not rows:
             raise Refused("unknown")
-        state, queue, group, priority, available_at = rows[0]
+        state, queue, group, priority, available_at, flow = rows[0]
         if state in FUTURE and available_at > self._lease.now:
             raise Refused("not due")
+        if state in FUTURE and flow is not None and flow & _LIMITED:
+            raise Refused("pending")
         if state not in FUTURE + _IN_LINE:
             raise Refused(state)
         if (queue,) in connection.query(self._sql.claim.paused_queues):

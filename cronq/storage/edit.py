@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cronq.model.job import UNFINISHED, State
 from cronq.storage.sql.columns import FUTURE_STATES
+from cronq.storage.sql.limits import LIMITED
 from cronq.system.log import step
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class Editor:
         self._groups.unlock(tx, groups)
         self._actions.on_jobs(tx, "edited", changed)
         if changed:
+            tx.execute(self._sql.limits.update, (self._tables.unprepared.many(changed),))
+            tx.execute(self._sql.flow.note_many, (self._tables.unprepared.many(changed),))
             self._wake.with_commit(tx)
         return changed
 
@@ -86,7 +89,11 @@ class Editor:
             f"EXISTS (SELECT 1 FROM {groups} g WHERE g.name = {jobs}.job_group AND g.job_id <> {jobs}.id"
             " AND g.job_id <> 0)"
         )
-        due = f"CASE WHEN job_group IS NOT NULL AND {held} THEN 'blocked' ELSE 'ready' END"
+        limited = f"(flow & {LIMITED}) <> 0 AND NOT state IN ('ready', 'blocked')"
+        due = (
+            f"CASE WHEN {limited} THEN 'scheduled'"
+            f" WHEN job_group IS NOT NULL AND {held} THEN 'blocked' ELSE 'ready' END"
+        )
         told = f"state IN ('ready', 'blocked') OR {FUTURE_STATES}" if timed else "state IN ('ready', 'blocked')"
         # Served by the primary key.
         sql = (

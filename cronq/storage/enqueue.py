@@ -95,7 +95,10 @@ class Inserter:
 
     def accept_in(self, tx: Transaction, job: NewJob, *, now: int) -> Enqueued:
         """Store one job in a transaction of the store's own, which may be repeated."""
-        return self._insert(tx, job, _Call(now, self._chance.getrandbits(_BITS) if self._server else None))
+        enqueued = self._insert(tx, job, _Call(now, self._chance.getrandbits(_BITS) if self._server else None))
+        if is_tied(job):
+            self._tie(tx, [job], [enqueued])
+        return enqueued
 
     def _row(self, job: NewJob, call: _Call, number: int = 0, *, blocked: bool = False) -> tuple[Any, ...]:
         row = rows.new_row(job, call.now, blocked=blocked)
@@ -209,8 +212,8 @@ class Inserter:
 
 
 def is_tied(job: NewJob) -> bool:
-    """Tell whether a new job comes after others, or is in a batch."""
-    return bool(job.after) or job.batch is not None
+    """Tell whether a new job comes after others, is in a batch, or is under a limit."""
+    return bool(job.after) or job.batch is not None or job.limit is not None
 
 
 def _are_alike(jobs: Sequence[NewJob]) -> bool:

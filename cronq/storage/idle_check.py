@@ -91,7 +91,7 @@ def _is_due(database: Database, config: Config, clock: Clock) -> bool:
         clock.set_by(measured)
     now = clock.now()
     expired = now - round(config.retention * SECOND) if config.retention is not None else 0
-    found = database.query(idle_statement(config.table_prefix, database.family), (now, now, now, expired))
+    found = database.query(idle_statement(config.table_prefix, database.family), (now, now, now, now, expired))
     return bool(found[0][0])
 
 
@@ -109,8 +109,8 @@ def idle_statement(prefix: str, family: str = "sqlite") -> str:
     """Build the statement that returns 1 if there is something to do.
 
     That is: jobs or schedules are due, leases have ended, jobs that come after others are to be released or
-    cancelled, or jobs are to be pruned.
-    Indexes: ready, future, held, due (of schedules), ended (SQLite: counted, a step for each queue).
+    cancelled, a rate allows a start, or jobs are to be pruned.
+    Indexes: ready, future, held, due (of schedules), opens (of limits), ended (SQLite: counted, a step for each queue).
     """
     jobs = f"{prefix}jobs"
     old = f"SELECT 1 FROM {jobs} WHERE state = 'finished' AND finished_at < ?"
@@ -126,5 +126,6 @@ def idle_statement(prefix: str, family: str = "sqlite") -> str:
         f" OR EXISTS (SELECT 1 FROM {jobs} WHERE lease_until IS NOT NULL AND lease_until <= ?)"
         f" OR EXISTS (SELECT 1 FROM {prefix}schedules WHERE due_at <= ?)"
         f" OR EXISTS (SELECT 1 FROM {prefix}loose_ends)"
+        f" OR EXISTS (SELECT 1 FROM {prefix}limits WHERE opens_at <= ?)"
         f" OR EXISTS ({old})"
     )

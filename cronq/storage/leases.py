@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.model.job import Claimed
 from cronq.storage.admin import BATCH
+from cronq.storage.sql.limits import LIMITED
 from cronq.system.log import step
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from random import Random
 
     from cronq.storage.drivers.database import Transaction
@@ -29,11 +30,12 @@ class Held(NamedTuple):
 class Leases:
     """The leases of all runners, and the jobs that wait for their time."""
 
-    def __init__(self, tables: Tables, random: Random, wake: Wake) -> None:
+    def __init__(self, tables: Tables, random: Random, wake: Wake, *, follow_up: Callable[[], int]) -> None:
         self._tables = tables
         self._sql = tables.sql
         self._random = random
         self._wake = wake
+        self._follow_up = follow_up
 
     def renew(self, worker: str, until: int, assigned: Mapping[int, int] | None = None) -> dict[int, int]:
         """Extend a worker's leases to `until`; returns the jobs that its rows show as held, with their tokens.
@@ -76,30 +78,39 @@ class Leases:
     def promote(self, now: int) -> int:
         """Make scheduled, retrying and waiting jobs that are due ready (blocked if their group is held).
 
-        Only this host's workers are woken: those of other hosts promote by themselves.
+        Those under a limit become pending, and wait for a place. Only this host's workers are woken: those of other
+        hosts promote by themselves.
         """
-        total = 0
+        total, limited = 0, False
         while self._is_due(now):
             due = self._tables.query(self._sql.leases.due, (now, BATCH))
             total += self._tables.open().transact(partial(self._promote, due, now))
-            for job_id, _ in due:
+            limited = limited or any(_is_limited(flow) for *_, flow in due)
+            for job_id, *_ in due:
                 step(job_id, "due")
+        if limited:
+            self._follow_up()
         if total:
             self._wake.committed()
         return total
 
-    def _promote(self, due: Sequence[tuple[int, str | None]], now: int, tx: Transaction) -> int:
-        groups = sorted({group for _, group in due if group is not None})
+    def _promote(self, due: Sequence[tuple[int, str | None, int | None]], now: int, tx: Transaction) -> int:
+        limited = sorted(job_id for job_id, _, flow in due if _is_limited(flow))
+        groups = sorted({group for _, group, flow in due if group is not None and not _is_limited(flow)})
         holders: dict[str, int] = (
             dict(tx.query(self._sql.groups.holders, (self._tables.unprepared.many(groups),))) if groups else {}
         )
-        blocked = [job_id for job_id, group in due if group and holders.get(group, job_id) != job_id]
-        ready = sorted({job_id for job_id, _ in due}.difference(blocked))
-        return sum(
+        blocked = [job_id for job_id, group, _ in due if group and holders.get(group, job_id) != job_id]
+        ready = sorted({job_id for job_id, *_ in due}.difference(blocked, limited))
+        moved = sum(
             tx.execute(self._sql.leases.promote, (state, self._tables.unprepared.many(sorted(ids)), now)).rowcount
-            for state, ids in (("ready", ready), ("blocked", blocked))
+            for state, ids in (("ready", ready), ("blocked", blocked), ("pending", limited))
             if ids
         )
+        if limited:
+            tx.execute(self._sql.limits.line_up, (self._tables.unprepared.many(limited),))
+            tx.execute(self._sql.flow.note_many, (self._tables.unprepared.many(limited),))
+        return moved
 
     def _is_due(self, now: int) -> bool:
         # Read first: an UPDATE takes the write lock even if it changes no row.
@@ -109,3 +120,7 @@ class Leases:
     def next_due(self) -> int | None:
         """Read the instant at which the next scheduled, retrying or waiting job is due."""
         return self._tables.query(self._sql.leases.next_due)[0][0]  # type: ignore[no-any-return]
+
+
+def _is_limited(flow: int | None) -> bool:
+    return flow is not None and bool(flow & LIMITED)

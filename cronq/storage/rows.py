@@ -27,7 +27,7 @@ RECORDED = frozenset({"error", "timeout", "crashed"})
 def new_row(job: NewJob, now: int, *, blocked: bool = False) -> tuple[Any, ...]:
     """Make the row for `enqueue`: ready if due, blocked if another job holds the group, else scheduled."""
     available_at = now if job.available_at is None else job.available_at
-    state = "pending" if job.after else "scheduled" if available_at > now else "blocked" if blocked else "ready"
+    state = _first_state(job, due=available_at <= now, blocked=blocked)
     unique_key = job.key if job.unique else None
     return (
         job.task, job.args, job.queue, job.priority, state, available_at, job.key, unique_key, int(job.unique),
@@ -35,10 +35,17 @@ def new_row(job: NewJob, now: int, *, blocked: bool = False) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+def _first_state(job: NewJob, *, due: bool, blocked: bool) -> str:
+    if job.after or (job.limit and due):
+        return "pending"
+    return ("blocked" if blocked else "ready") if due else "scheduled"
+
+
 def usual_row(job: NewJob, now: int) -> tuple[Any, ...] | None:
     """Make the row for `enqueue_usual`; None for a job with a key, a group or settings of its own."""
-    task, args, queue, priority, available_at, key, _, group, max_attempts, time_limit, event, retry, after, batch = job
-    if after or batch is not None:
+    task, args, queue, priority, available_at, key, _, group, max_attempts, time_limit, event, retry, *ties = job
+    after, batch, limit = ties
+    if after or batch is not None or limit is not None:
         return None
     if key is None and group is None and time_limit is None and event is None and retry is None:
         due = now if available_at is None else available_at

@@ -108,6 +108,7 @@ def tables(prefix: str, family: str = "sqlite", *, collation: str | None = None)
     _schedules(prefix, metadata, table)
     _flow(prefix, metadata, table)
     _progress(prefix, metadata, table)
+    _limits(prefix, metadata, table)
     return metadata
 
 
@@ -194,6 +195,45 @@ def _flow(prefix: str, metadata: MetaData, table: Callable[..., Table]) -> None:
         Column("batch", _Id, primary_key=True, autoincrement=False),
         Column("job", _Id, primary_key=True, autoincrement=False),
         Index(f"{prefix}members_job", "job", unique=True),
+    )
+
+
+def _limits(prefix: str, metadata: MetaData, table: Callable[..., Table]) -> None:
+    table(
+        f"{prefix}limits",
+        metadata,
+        Column("name", String(255), primary_key=True),
+        Column("pattern", String(255), nullable=False),
+        Column("concurrency", Integer),
+        Column("starts", Integer),
+        Column("period", BigInteger),
+        Column("own_concurrency", Integer),
+        Column("own_starts", Integer),
+        Column("own_period", BigInteger),
+        Column("opens_at", _Instant),
+        Column("looked", BigInteger, nullable=False),
+        Index(f"{prefix}limits_pattern", "pattern"),
+        Index(f"{prefix}limits_opens", "opens_at"),
+    )
+    table(
+        f"{prefix}limited",
+        metadata,
+        Column("job_id", _Id, primary_key=True, autoincrement=False),
+        Column("limit_name", String(255), nullable=False),
+        Column("place", SmallInteger, nullable=False),
+        Column("priority", Integer, nullable=False),
+        Column("due_at", _Instant, nullable=False),
+        Column("job_group", String(255)),
+        Column("since", _Instant, nullable=False),
+        Index(f"{prefix}limited_line", "place", "limit_name", "priority", "due_at", "job_id"),
+        Index(f"{prefix}limited_group", "job_group", "place", "priority", "due_at", "job_id"),
+    )
+    table(
+        f"{prefix}starts",
+        metadata,
+        Column("limit_name", String(255), primary_key=True),
+        Column("started_at", _Instant, primary_key=True, autoincrement=False),
+        Column("job_id", _Id, primary_key=True, autoincrement=False),
     )
 
 

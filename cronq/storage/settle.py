@@ -12,6 +12,7 @@ from cronq.storage import rows
 from cronq.storage.admin import BATCH
 from cronq.storage.drivers.database import Duplicate
 from cronq.storage.sql.columns import LOOKED, MEMBER, NEEDED
+from cronq.storage.sql.limits import LIMITED
 from cronq.storage.sql.progress import SHOWN
 from cronq.system.log import log
 
@@ -235,6 +236,6 @@ def _notes(settlements: Sequence[Settlement], tied: Ties) -> tuple[set[int], set
         flow, batch = tied[job_id]
         if state is State.FINISHED and flow & ~(LOOKED | SHOWN) == MEMBER:
             alike[batch] = job_id
-        elif flow != SHOWN and (state in ENDED or flow & MEMBER):
+        elif flow != SHOWN and (state in ENDED or flow & MEMBER or (flow & LIMITED and state is not State.READY)):
             noted.add(job_id)
     return set(alike.values()), noted

@@ -64,5 +64,8 @@ def _due(jobs: Sequence[NewJob], enqueued: Sequence[Enqueued], now: int) -> list
     return [
         (job.queue, new.id)
         for job, new in zip(jobs, enqueued, strict=True)
-        if not new.existing and not job.after and (job.available_at is None or job.available_at <= now)
+        if not new.existing
+        and not job.after
+        and not job.limit
+        and (job.available_at is None or job.available_at <= now)
     ]

@@ -135,6 +135,6 @@ class WorkerRegistry:
             asked=next((text for text, _ in told.get(_ASKED, ())), None),
             paused=frozenset(text for text, _ in told.get(_PAUSED, ())),
             kills=tuple(number for _, number in told.get(_KILL, ())),
-            next_due=next((number for _, number in told.get(_DUE, ())), None),
+            next_due=min((number for _, number in told.get(_DUE, ())), default=None),
             followed=tuple(number for _, number in told.get(_FOLLOWED, ())),
         )

@@ -62,6 +62,7 @@ class TaskOptions:
     group_on_failed: str | None = None
     results: str | None = None
     notify_after: int | None = None
+    limit: str | None = None
 
     def over(self, fallback: TaskOptions) -> TaskOptions:
         """Fill options that are not set here from `fallback`."""

@@ -39,19 +39,19 @@ _cronq() {
             --) return ;;
             --config|--db|--log-file) skip=1 ;;
             -*) ;;
-            *) verb=${verb:+$verb }$word; case $verb in schedules|config) ;; *) break ;; esac ;;
+            *) verb=${verb:+$verb }$word; case $verb in schedules|limits|config) ;; *) break ;; esac ;;
         esac
     done
     case $previous in
         --config|--log-file|--cwd|--textfile|--prefix|--into) _cronq_complete files; return ;;
-        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--after-missing|--error|--older-than|--since|--until|--search|--timeout|--jobs|--limit|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--note|--sort|--lines|--bind|--app|--to|--user|--file|--mailto|--count|--from|--timezone|--set|--reason) _cronq_complete none; return ;;
+        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--after-missing|--limit|--error|--older-than|--since|--until|--search|--timeout|--jobs|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--note|--sort|--lines|--bind|--app|--to|--user|--file|--mailto|--count|--from|--timezone|--set|--reason|--rate) _cronq_complete none; return ;;
         --queue) _cronq_complete queues; return ;;
         --after|--after-end|--after-failure) _cronq_complete ids; return ;;
         --task) _cronq_complete tasks; return ;;
         --state) _cronq_complete states; return ;;
     esac
     case $verb in
-        enqueue) options='--queue --priority --at --group --key --unique --max-attempts --time-limit --cwd --after --after-end --after-failure --after-missing --stdin --no-check --json' ;;
+        enqueue) options='--queue --priority --at --group --key --unique --max-attempts --time-limit --cwd --after --after-end --after-failure --after-missing --limit --stdin --no-check --json' ;;
         emit) options='--json' ;;
         wait) options='--queue --task --group --key --error --older-than --since --until --search --state --timeout --json' ;;
         run) options='--queue --weighted --priority --jobs --limit --max-time --fail' ;;
@@ -101,9 +101,12 @@ _cronq() {
         'schedules reset') options='--json' ;;
         'schedules remove') options='--json' ;;
         'schedules import') options='--system --timezone --verify' ;;
+        limits) options='--json' ;;
+        'limits set') options='--rate' ;;
+        'limits reset') options='' ;;
         config) options='--json' ;;
         'config get') options='--json' ;;
-        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version -V enqueue emit wait run work health metrics progress serve-inetd exec ring workers reload-workers status ls show why errors tail top web doctor retry cancel edit release pause resume drain clear-finished update-schema init copy print-config completion man schedules config' ;;
+        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version -V enqueue emit wait run work health metrics progress serve-inetd exec ring workers reload-workers status ls show why errors tail top web doctor retry cancel edit release pause resume drain clear-finished update-schema init copy print-config completion man schedules limits config' ;;
     esac
     case $current in -*)
         mapfile -t COMPREPLY < <(compgen -W "$options --config --db --log-file --verbose -v --quiet -q --debug --version -V" -- "$current")
@@ -129,6 +132,7 @@ _cronq() {
         'schedules check') _cronq_complete files ;;
         'schedules import') _cronq_complete files ;;
         schedules) mapfile -t COMPREPLY < <(compgen -W 'show missed next simulate check pause resume run replay sync reset remove import' -- "$current") ;;
+        limits) mapfile -t COMPREPLY < <(compgen -W 'set reset' -- "$current") ;;
         config) mapfile -t COMPREPLY < <(compgen -W 'get' -- "$current") ;;
     esac
 }

@@ -119,7 +119,7 @@ def wrong(database: sqlite3.Connection) -> dict[str, list[str]]:
 def test_every_statement_uses_its_index(database: sqlite3.Connection) -> None:
     """With and without statistics, in one test: two would make the database twice on two cores."""
     assert wrong(database) == {}
-    looked = plan(database, idle_statement("cronq_"), (0, 0, 0, 0))
+    looked = plan(database, idle_statement("cronq_"), (0, 0, 0, 0, 0))
     assert "SCAN cronq_jobs" not in looked
     for index in ("ready", "future", "held", "counted"):
         assert any(f"cronq_jobs_{index}" in step for step in looked), looked

@@ -117,7 +117,7 @@ def test_a_statement_uses_its_index(filled: Filled, name: str) -> None:
 
 
 def test_the_idle_check_reads_next_to_nothing(filled: Filled) -> None:
-    plan = explain(filled, idle_statement("cronq_", filled.database.family), (1_000, 0, 0, 0))
+    plan = explain(filled, idle_statement("cronq_", filled.database.family), (1_000, 0, 0, 0, 0))
     assert not plan.scans, plan.text
     for index in ("ready", "future", "held", "ended"):
         assert f"_{index}" in plan.text

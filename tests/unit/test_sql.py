@@ -66,7 +66,7 @@ def test_every_statement_fits_the_schema(database: sqlite3.Connection, name: str
 
 
 def test_the_idle_check_fits_too(database: sqlite3.Connection) -> None:
-    assert database.execute(idle_statement("cronq_"), (0, 0, 0, 0)).fetchone() == (0,)
+    assert database.execute(idle_statement("cronq_"), (0, 0, 0, 0, 0)).fetchone() == (0,)
     assert FUTURE_STATES in idle_statement("cronq_")
 
 

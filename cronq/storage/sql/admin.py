@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cronq.model.job import CANCELLABLE, State
 from cronq.storage.sql.columns import ENDED, ENDED_STATES, FUTURE_STATES, HELD
+from cronq.storage.sql.limits import LIMITED
 from cronq.storage.sql.reads import lanes_of
 
 TYPE_CHECKING = False
@@ -21,7 +22,10 @@ class AdminStatements:
             f" AND g.job_id <> {names.jobs}.id)"
         )
         tied = f"EXISTS (SELECT 1 FROM {names.edges} e WHERE e.child = {names.jobs}.id)"
-        due_state = f"CASE WHEN job_group IS NOT NULL AND {held} THEN 'blocked' ELSE 'ready' END"
+        limited = f"(flow & {LIMITED}) <> 0"
+        due_state = (
+            f"CASE WHEN {limited} THEN 'pending' WHEN job_group IS NOT NULL AND {held} THEN 'blocked' ELSE 'ready' END"
+        )
         self.retry = (
             # A job that comes after others waits for them anew: they may have been retried too.
             f"UPDATE {names.jobs} SET flow = CASE WHEN {tied} THEN coalesce(flow, 0) | {HELD} ELSE flow END,"

@@ -43,7 +43,7 @@ class ClaimStatements:
         self.landed = self.taken + dialect.locked
         self.paused_queues = f"SELECT queue FROM {names.paused}"
         # One job by its id: where it stands, and who stands first in its group (served by the index `group`).
-        self.asked_for = f"SELECT state, queue, job_group, priority, available_at FROM {names.jobs} WHERE id = ?"
+        self.asked_for = f"SELECT state, queue, job_group, priority, available_at, flow FROM {names.jobs} WHERE id = ?"
         self.first_in_group = " UNION ALL ".join(
             f"SELECT * FROM (SELECT {LINE} FROM {names.jobs} WHERE job_group = ? AND state = '{state}'"
             f" AND lease_until IS NULL AND queue NOT IN ({self.paused_queues}) ORDER BY {LINE} LIMIT 1) AS {state}"

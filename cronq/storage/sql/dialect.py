@@ -29,6 +29,9 @@ class Names:
         self.progress = f"{prefix}progress"
         self.batches = f"{prefix}batches"
         self.members = f"{prefix}members"
+        self.limits = f"{prefix}limits"
+        self.limited = f"{prefix}limited"
+        self.starts = f"{prefix}starts"
 
 
 class Dialect:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cronq.storage.sql.columns import LINE
+from cronq.storage.sql.limits import LIMITED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,8 +50,10 @@ class GroupStatements:
             f" AND NOT EXISTS (SELECT 1 FROM {names.jobs} WHERE job_group = ? AND state = 'ready')"
             f" ORDER BY {LINE} LIMIT 1"
         )
+        # A job under a limit asks for a place again.
         self.unblock = (
-            f"UPDATE {names.jobs} SET state = 'ready' WHERE id = ? AND state = 'blocked' AND lease_until IS NULL"
+            f"UPDATE {names.jobs} SET state = CASE WHEN (flow & {LIMITED}) <> 0 THEN 'scheduled' ELSE 'ready' END"
+            " WHERE id = ? AND state = 'blocked' AND lease_until IS NULL"
         )
         # Served by the index `ready`, whose first column is the state.
         self.stranded = (

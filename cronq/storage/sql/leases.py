@@ -32,7 +32,7 @@ class LeaseStatements:
         )
         # Served by the index `future`.
         due = f"{FUTURE_STATES} AND available_at <= ?"
-        self.due = f"SELECT id, job_group FROM {names.jobs} WHERE {due} ORDER BY available_at LIMIT ?"
+        self.due = f"SELECT id, job_group, flow FROM {names.jobs} WHERE {due} ORDER BY available_at LIMIT ?"
         self.promote = f"UPDATE {names.jobs}{dialect.by_id} SET state = ? WHERE id {dialect.among} AND {due}"
         self.next_due = next_due(names)
 

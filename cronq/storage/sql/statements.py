@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cronq.storage.sql.incidents import IncidentStatements
     from cronq.storage.sql.leader import LeaderStatements
     from cronq.storage.sql.leases import LeaseStatements
+    from cronq.storage.sql.limits import LimitStatements
     from cronq.storage.sql.live_output import LiveOutputStatements
     from cronq.storage.sql.progress import ProgressStatements
     from cronq.storage.sql.reads import ReadStatements
@@ -39,6 +40,7 @@ _SUBJECTS = {
     "incidents": "IncidentStatements",
     "leader": "LeaderStatements",
     "leases": "LeaseStatements",
+    "limits": "LimitStatements",
     "live_output": "LiveOutputStatements",
     "progress": "ProgressStatements",
     "reads": "ReadStatements",
@@ -62,6 +64,7 @@ class Statements:
     incidents: IncidentStatements
     leader: LeaderStatements
     leases: LeaseStatements
+    limits: LimitStatements
     live_output: LiveOutputStatements
     progress: ProgressStatements
     reads: ReadStatements

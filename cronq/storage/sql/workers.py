@@ -35,6 +35,8 @@ class WorkerStatements:
             " WHERE worker = ? AND lease_until IS NOT NULL AND kill_requested <> 0"
             f" UNION ALL SELECT 5, '', job_id FROM {names.live_output} WHERE wanted_until >= ?"
             f" UNION ALL SELECT 4, '', due.at FROM ({next_due(names)}) AS due WHERE due.at IS NOT NULL"
+            f" UNION ALL SELECT 4, '', opening.at FROM (SELECT min(opens_at) AS at FROM {names.limits}) AS opening"
+            " WHERE opening.at IS NOT NULL"
         )
         # What wakes workers on other hosts, where the database can; the channel is that of drivers.notify.
         # Transactions that notify commit one after the other, so they do only for a worker that listens.

@@ -1,0 +1,94 @@
+"""What limits there are: those that jobs name, as the configuration defines them, and what a user has set over that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from cronq.model.limits import Bounds, Limit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from cronq.model.job import Enqueued, NewJob
+    from cronq.storage.drivers.database import Connection
+    from cronq.storage.tables import Tables
+
+
+class Defined(NamedTuple):
+    """A limit's row."""
+
+    name: str
+    pattern: str
+    bounds: Bounds
+    """What the configuration says; empty for one that a pattern defines."""
+    own: Bounds
+    """What a user has set over it."""
+
+
+class Definitions:
+    """The rows of limits, and the limits of new jobs."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._sql = tables.sql
+
+    def ensure(self, connection: Connection, limits: Iterable[Limit], *, renew: bool) -> None:
+        """Add rows of limits that have none; with `renew` a changed configuration changes theirs."""
+        wanted = {limit.pattern: Limit(limit.pattern, limit.pattern, limit.bounds) for limit in limits}
+        wanted.update({limit.name: limit._replace(bounds=Bounds()) for limit in limits if limit.name != limit.pattern})
+        there = {one.name: one for one in self._read(connection, sorted(wanted))}
+        for name, limit in sorted(wanted.items()):
+            found = there.get(name)
+            if found is None:
+                connection.execute(self._sql.limits.define, (name, limit.pattern, *limit.bounds))
+            elif renew and found.name == limit.pattern and found.bounds != limit.bounds:
+                connection.execute(self._sql.limits.redefine, (*limit.bounds, name))
+
+    def renew(self, configured: Mapping[str, Bounds]) -> list[str]:
+        """Take over what the configuration says now; returns the limits that this has changed."""
+        changed: list[str] = []
+        for one in self._read(self._tables.open(), sorted(configured)) if configured else ():
+            if one.name == one.pattern and one.bounds != configured[one.name]:
+                self._tables.open().execute(self._sql.limits.redefine, (*configured[one.name], one.name))
+                changed += self.under(one.name)
+        return changed
+
+    def under(self, pattern: str) -> list[str]:
+        """The names of the limits that this key of the configuration defines."""
+        return [name for (name,) in self._tables.query(self._sql.limits.under, (pattern,))]
+
+    def set(self, name: str, own: Bounds, defined: Limit | None) -> list[str] | None:
+        """Set bounds over the configuration's; returns the limits that this changes, None for an unknown one."""
+        database = self._tables.open()
+        if defined is not None:
+            self.ensure(database, [defined], renew=True)
+        found = self._read(database, [name])
+        if not found:
+            return None
+        database.execute(self._sql.limits.set, (*own, name))
+        return sorted({name, *self.under(name)})
+
+    def get(self, name: str) -> Defined | None:
+        """Read one limit."""
+        return next(iter(self._read(self._tables.open(), [name])), None)
+
+    def _read(self, connection: Connection, names: Sequence[str]) -> list[Defined]:
+        found = connection.query(self._sql.limits.defined, (self._tables.unprepared.many(names),))
+        return [Defined(row[0], row[1], Bounds(*row[2:5]), Bounds(*row[5:8])) for row in found]
+
+    def tie(self, connection: Connection, jobs: Sequence[NewJob], enqueued: Sequence[Enqueued]) -> None:
+        """Put those of the new jobs that are under a limit under it, in the transaction that stores them."""
+        by_limit: dict[Limit, list[int]] = {}
+        for job, new in zip(jobs, enqueued, strict=True):
+            if job.limit is not None and not new.existing:
+                by_limit.setdefault(job.limit, []).append(new.id)
+        for limit, ids in sorted(by_limit.items()):
+            self.ensure(connection, [limit], renew=False)
+            for start in range(0, len(ids), _AT_ONCE):
+                chosen = self._tables.unprepared.many(ids[start : start + _AT_ONCE])
+                connection.execute(self._sql.limits.mark, (chosen,))
+                connection.execute(self._sql.limits.add, (limit.name, self._tables.clock.now(), chosen))
+            connection.execute(self._sql.flow.note, (ids[0],))
+
+
+_AT_ONCE = 1000

@@ -1,0 +1,305 @@
+"""Lets jobs under a limit into the line while there is room.
+
+Nothing is counted up or down: a place is taken while its job is ready, running or about to run, which its row says.
+So a process that dies leaks no place. The limit's row is locked first and alone; jobs are changed after it, in the
+order of their ids, and no transaction takes a limit's row while it holds a job's.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from cronq.model.job import State
+from cronq.model.limits import Bounds
+from cronq.storage.sql.limits import ASIDE, BEHIND, ELSEWHERE, IN_LINE, PLACE
+from cronq.times import SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Sequence
+
+    from cronq.storage.drivers.database import Connection, Transaction
+    from cronq.storage.groups import Groups
+    from cronq.storage.tables import Tables
+    from cronq.storage.wake import Wake
+
+_AT_ONCE = 200
+"""Jobs that one statement looks at."""
+
+_SWEPT = 1000
+"""Limits that one sweep looks at."""
+
+_UNHEARD = 60 * SECOND
+"""Microseconds after which a place moves on from a ready job whose queue nothing listens to."""
+
+
+class Held(NamedTuple):
+    """A place that is taken, and its job."""
+
+    job_id: int
+    state: str
+    lease_until: int | None
+    started_at: int | None
+    queue: str
+    since: int
+    priority: int
+    due_at: int
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether its job is in the line, runs, or follows another one in the same child."""
+        return self.state == State.READY or self.lease_until is not None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its job could still be taken back."""
+        return self.state == State.READY and self.lease_until is None
+
+
+class _Visit(NamedTuple):
+    """One look at one limit, under its lock."""
+
+    tx: Transaction
+    name: str
+    now: int
+    bounds: Bounds
+
+
+class Limits:
+    """Admits jobs under limits."""
+
+    def __init__(self, tables: Tables, groups: Groups, wake: Wake) -> None:
+        self._tables = tables
+        self._sql = tables.sql
+        self._groups = groups
+        self._wake = wake
+
+    # After changes
+
+    def follow(self, ids: Sequence[int]) -> list[int]:
+        """Admit jobs after these, which are under limits, have changed; returns the ids of those that are ready now."""
+        rows = self._tables.query(self._sql.limits.of, (self._many(ids),))
+        leaving = {name for _, name, place, _ in rows if place == PLACE}
+        admitted = self.admit({name for _, name, _, _ in rows}, even_full=leaving)
+        for group in sorted({group for *_, group in rows if group is not None}):
+            admitted += self._advance(group)
+        return admitted
+
+    def admit(self, names: Iterable[str], *, even_full: Collection[str] = ()) -> list[int]:
+        """Let jobs of these limits into the line while there is room; returns their ids.
+
+        Limits without room are left alone, except those of `even_full`, in which something has ended.
+        """
+        admitted: list[int] = []
+        for name in sorted(names):
+            if name in even_full or self._has_room(name):
+                admitted += self._tables.open().transact(partial(self._admit, name, None))
+        return admitted
+
+    def open_rates(self) -> list[int]:
+        """Admit jobs of limits whose rate allows a start by now; returns their ids."""
+        opened = self._tables.query(self._sql.limits.opened, (self._tables.clock.now(),))
+        return self._visit_all([name for (name,) in opened])
+
+    def _visit_all(self, names: Sequence[str], unheard: Callable[[str], bool] | None = None) -> list[int]:
+        work = [partial(self._admit, name, unheard) for name in names]
+        return [job_id for one in work for job_id in self._tables.open().transact(one)]
+
+    def next_opening(self) -> int | None:
+        """Read the instant at which a rate allows the next start of a waiting job."""
+        return self._tables.query(self._sql.limits.next_opening)[0][0]  # type: ignore[no-any-return]
+
+    def sweep(self, unheard: Callable[[str], bool]) -> list[int]:
+        """Admit what a lost consequence left; places of ready jobs in `unheard` queues move on after a minute."""
+        admitted: list[int] = []
+        for group in self._distinct(self._sql.limits.next_group):
+            admitted += self._advance(group)
+        waiting = {name for place in (IN_LINE, ASIDE) for name in self._distinct(self._sql.limits.next_waiting, place)}
+        return admitted + self._visit_all(sorted(waiting), unheard)
+
+    def _distinct(self, statement: str, *first: int) -> list[str]:
+        """Read the first names by a step into the index for each."""
+        names, last = list[str](), ""
+        while len(names) < _SWEPT and (last := self._tables.query(statement, (*first, last))[0][0]) is not None:
+            names.append(last)
+        return names
+
+    # Under the lock of one limit
+
+    def _admit(self, name: str, unheard: Callable[[str], bool] | None, tx: Transaction) -> list[int]:
+        tx.execute(self._sql.limits.lock, (name,))
+        bounds = self.bounds(tx, name)
+        if bounds is None:
+            return []
+        visit = _Visit(tx, name, self._tables.clock.now(), bounds)
+        taken = self._tidied(visit)
+        if unheard is not None:
+            taken = self._moved_on(visit, taken, unheard)
+        taken = self._taken_back(visit, taken)
+        room = self._room(visit, taken)
+        admitted = self._fill(visit, IN_LINE, room)
+        admitted += self._fill(visit, ASIDE, room - len(admitted))
+        if bounds.starts is not None:
+            self._note_opening(visit, taken, len(admitted))
+        if admitted:
+            self._wake.with_commit(tx)
+        return admitted
+
+    def bounds(self, connection: Connection, name: str) -> Bounds | None:
+        """Read what a limit allows now; None if nothing is known of it."""
+        found = connection.query(self._sql.limits.defined, (self._many([name]),))
+        if not found:
+            return None
+        own = Bounds(*found[0][5:8])
+        if found[0][1] == name:
+            return own.over(Bounds(*found[0][2:5]))
+        shared = connection.query(self._sql.limits.defined, (self._many([found[0][1]]),))
+        return own.over(Bounds(*shared[0][5:8]).over(Bounds(*shared[0][2:5]))) if shared else own
+
+    def _tidied(self, visit: _Visit) -> list[Held]:
+        """Return the places that are taken; the others are given up, and starts under a rate are recorded."""
+        held = [Held._make(row) for row in visit.tx.query(self._sql.limits.places, (visit.name,))]
+        free = [one for one in held if not one.is_taken]
+        if visit.bounds.starts is not None:
+            for one in free:
+                if one.started_at is not None:
+                    visit.tx.execute(self._sql.limits.start, (visit.name, one.started_at, one.job_id))
+        blocked = {one.job_id for one in free if one.state == State.BLOCKED}
+        self._move(visit, blocked, PLACE, BEHIND)
+        self._move(visit, {one.job_id for one in free} - blocked, PLACE, ELSEWHERE)
+        return [one for one in held if one.is_taken]
+
+    def _room(self, visit: _Visit, taken: Sequence[Held]) -> int:
+        concurrency = visit.bounds.concurrency
+        room = _AT_ONCE if concurrency is None else concurrency - len(taken)
+        if visit.bounds.starts is not None:
+            starts, waiting = self._starts(visit, taken)
+            room = min(room, visit.bounds.starts - len(starts) - waiting)
+        return room
+
+    def _starts(self, visit: _Visit, taken: Sequence[Held]) -> tuple[list[int], int]:
+        """Return the starts within the period, and how many ready jobs may start at any moment."""
+        since = visit.now - (visit.bounds.period or 0)
+        over = [row[0] for row in visit.tx.query(self._sql.limits.started, (visit.name, since))]
+        claimed = [one.started_at for one in taken if not one.is_ready and one.started_at is not None]
+        return sorted(over + [at for at in claimed if at > since]), sum(one.is_ready for one in taken)
+
+    def _note_opening(self, visit: _Visit, taken: Sequence[Held], admitted: int) -> None:
+        """Note when the next job may start, if one waits only for that."""
+        starts, ready = self._starts(visit, taken)
+        over = len(starts) + ready + admitted - (visit.bounds.starts or 0)
+        opens = None
+        if over >= 0 and visit.tx.query(self._sql.limits.any_in_line, (visit.name,)):
+            # Those that are ready start now at the earliest, so they count for a whole period more.
+            opens = (starts[over] if over < len(starts) else visit.now) + (visit.bounds.period or 0)
+        visit.tx.execute(self._sql.limits.open_at, (opens, visit.name))
+        visit.tx.execute(self._sql.limits.forget_starts, (visit.name, visit.now - (visit.bounds.period or 0)))
+
+    def _fill(self, visit: _Visit, place: int, room: int) -> list[int]:
+        """Admit up to `room` jobs from the front; each one that is looked at leaves it."""
+        admitted: list[int] = []
+        while len(admitted) < room:
+            limit = min(room - len(admitted), _AT_ONCE)
+            front = visit.tx.query(self._sql.limits.front, (place, visit.name, limit))
+            if not front:
+                break
+            admitted += self._chosen(visit, place, dict(front))
+        return admitted
+
+    def _chosen(self, visit: _Visit, place: int, front: dict[int, str | None]) -> list[int]:
+        standing = visit.tx.query(self._sql.limits.standing, (self._many(sorted(front)),))
+        waiting = {row[0]: row[3] for row in standing if row[1] == State.PENDING and not row[2]}
+        self._move(visit, front.keys() - waiting.keys(), place, ELSEWHERE)
+        early = {job_id for job_id, due in waiting.items() if due > visit.now}
+        if early:
+            visit.tx.execute(self._sql.limits.put_off, (self._many(sorted(early)),))
+            self._move(visit, early, place, ELSEWHERE)
+        behind = self._behind(visit.tx, {job_id: front[job_id] for job_id in waiting})
+        self._move(visit, behind, place, BEHIND)
+        chosen = sorted(waiting.keys() - early - behind)
+        if chosen:
+            visit.tx.execute(self._sql.limits.admit, (self._many(chosen),))
+            self._move(visit, chosen, place, PLACE)
+        return chosen
+
+    def _behind(self, tx: Transaction, grouped: dict[int, str | None]) -> set[int]:
+        """Those of the jobs whose group another one holds."""
+        groups = sorted({group for group in grouped.values() if group is not None})
+        found = tx.query(self._sql.limits.holders, (self._many(groups),)) if groups else []
+        held: dict[str | None, int] = dict(found)
+        return {job_id for job_id, group in grouped.items() if held.get(group, job_id) not in (job_id, 0)}
+
+    def _taken_back(self, visit: _Visit, taken: Sequence[Held]) -> list[Held]:
+        """Send ready jobs back into the line where there are fewer places than before; running ones go on."""
+        concurrency = visit.bounds.concurrency
+        surplus = 0 if concurrency is None else len(taken) - concurrency
+        if surplus <= 0:
+            return list(taken)
+        last_first = sorted(
+            (one for one in taken if one.is_ready), key=lambda one: (one.priority, one.due_at, one.job_id)
+        )
+        return self._send_back(visit, taken, last_first[-surplus:], IN_LINE)
+
+    def _moved_on(self, visit: _Visit, taken: Sequence[Held], unheard: Callable[[str], bool]) -> list[Held]:
+        old = [one for one in taken if one.is_ready and one.since <= visit.now - _UNHEARD and unheard(one.queue)]
+        if not old or not visit.tx.query(self._sql.limits.any_in_line, (visit.name,)):
+            return list(taken)
+        return self._send_back(visit, taken, old, ASIDE)
+
+    def _send_back(self, visit: _Visit, taken: Sequence[Held], chosen: Sequence[Held], place: int) -> list[Held]:
+        ids = sorted(one.job_id for one in chosen)
+        standing = visit.tx.query(self._sql.limits.standing, (self._many(ids),)) if ids else []
+        ready = [row[0] for row in standing if row[1] == State.READY]
+        if ready:
+            visit.tx.execute(self._sql.limits.take_back, (self._many(ready),))
+            self._move(visit, ready, PLACE, place)
+        return [one for one in taken if one.job_id not in ready]
+
+    def _move(self, visit: _Visit, ids: Iterable[int], before: int, place: int) -> None:
+        chosen = sorted(ids)
+        if chosen:
+            visit.tx.execute(self._sql.limits.move, (place, visit.now, self._many(chosen), before))
+
+    # Groups: only the first of a group stands in the line
+
+    def _advance(self, group: str) -> list[int]:
+        """Let the first job of a group ask for a place, unless another one of it does; returns whom that admits."""
+        name = self._tables.open().transact(partial(self._step_up, group))
+        return [] if name is None else self.admit([name])
+
+    def _step_up(self, group: str, tx: Transaction) -> str | None:
+        self._groups.lock(tx, [group])
+        name = None
+        while not tx.query(self._sql.limits.ahead_in_group, (group,)) and (first := self._first(tx, group)):
+            job_id, name = first
+            standing = tx.query(self._sql.limits.standing, (self._many([job_id]),))
+            waits = bool(standing) and standing[0][1] == State.PENDING
+            place = IN_LINE if waits else ELSEWHERE
+            tx.execute(self._sql.limits.move, (place, self._tables.clock.now(), self._many([job_id]), BEHIND))
+            if waits:
+                break
+            name = None
+        self._groups.unlock(tx, [group])
+        return name
+
+    def _first(self, tx: Transaction, group: str) -> tuple[int, str] | None:
+        holder = next((one for _, one in tx.query(self._sql.limits.holders, (self._many([group]),)) if one), None)
+        if holder is None:
+            found = tx.query(self._sql.limits.first_in_group, (group,))
+        else:
+            found = tx.query(self._sql.limits.one_in_group, (holder,))
+        return (found[0][0], found[0][1]) if found else None
+
+    # Without a lock
+
+    def _has_room(self, name: str) -> bool:
+        """Tell whether a look at this limit would change anything, as far as can be seen."""
+        database = self._tables.open()
+        bounds = self.bounds(database, name)
+        if bounds is None:
+            return False
+        taken = sum(Held._make(row).is_taken for row in database.query(self._sql.limits.places, (name,)))
+        return bounds.concurrency is None or taken != bounds.concurrency
+
+    def _many(self, values: Iterable[object]) -> object:
+        return self._tables.unprepared.many(list(values))

@@ -1,0 +1,84 @@
+"""What can be seen of limits: how many places are taken, what waits, and why one job does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from cronq.flow.limits import Held
+from cronq.model.limits import Bounds
+from cronq.storage.sql.limits import ASIDE, BEHIND, ELSEWHERE, IN_LINE, PLACE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cronq.flow.limits import Limits
+    from cronq.storage.tables import Tables
+
+
+class LimitView(NamedTuple):
+    """A limit as it stands now."""
+
+    name: str
+    pattern: str
+    """The key of the configuration that defines it."""
+    bounds: Bounds
+    own: Bounds
+    """What a user has set over the configuration."""
+    taken: int
+    pending: int
+    opens_at: int | None
+    """The instant at which its rate allows the next start, if a job waits for that."""
+
+
+class Waiting(NamedTuple):
+    """Why a job waits for a place."""
+
+    limit: str
+    bounds: Bounds
+    taken: int
+    ready: Sequence[str]
+    """The queues of the jobs that have a place and were not claimed, one each."""
+    before: int
+    opens_at: int | None
+    behind: bool
+    """Whether another job of its group comes first."""
+
+
+def views(tables: Tables, limits: Limits) -> list[LimitView]:
+    """Read all limits, by name."""
+    pending: dict[str, int] = {}
+    taken: dict[str, int] = {}
+    for name, place, state, number in tables.query(tables.sql.limits.counts):
+        if place == PLACE and state in ("ready", "running", "blocked"):
+            taken[name] = taken.get(name, 0) + number
+        elif place in (IN_LINE, BEHIND, ASIDE) and state == "pending":
+            pending[name] = pending.get(name, 0) + number
+    found = []
+    for row in tables.query(tables.sql.limits.all):
+        bounds = limits.bounds(tables.open(), row[0]) or Bounds()
+        view = LimitView(
+            row[0], row[1], bounds, Bounds(*row[5:8]), taken.get(row[0], 0), pending.get(row[0], 0), row[8]
+        )
+        found.append(view)
+    return found
+
+
+def limit_of(tables: Tables, job_id: int) -> str | None:
+    """Read the name of the limit that a job is under; None without one."""
+    found = tables.query(tables.sql.limits.seat, (job_id,))
+    return found[0][0] if found else None
+
+
+def waiting(tables: Tables, limits: Limits, job_id: int) -> Waiting | None:
+    """Read why a pending job waits for a place; None if it doesn't."""
+    found = tables.query(tables.sql.limits.seat, (job_id,))
+    if not found or found[0][1] in (PLACE, ELSEWHERE):
+        return None
+    name, place, priority, due = found[0]
+    held = [Held._make(row) for row in tables.query(tables.sql.limits.places, (name,))]
+    taken = [one for one in held if one.is_taken]
+    before = tables.query(tables.sql.limits.before, (name, priority, priority, due, due, job_id))[0][0]
+    opens = next((row[8] for row in tables.query(tables.sql.limits.all) if row[0] == name), None)
+    bounds = limits.bounds(tables.open(), name) or Bounds()
+    ready = tuple(one.queue for one in taken if one.is_ready)
+    return Waiting(name, bounds, len(taken), ready, before, opens, place == BEHIND)

@@ -1,0 +1,114 @@
+"""The statements about limits, and the jobs under them."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cronq.storage.sql.dialect import Names
+
+LIMITED = 2
+"""The bit of a job's `flow` that says it is under a limit."""
+
+PLACE, IN_LINE, ELSEWHERE, BEHIND, ASIDE = range(5)
+"""Where a job under a limit is: it has a place; it waits for one; it is scheduled, retrying, waiting or has ended; it
+is behind the first of its group; its place moved on because nothing listens to its queue."""
+
+
+class LimitStatements:
+    """Served by the primary keys, and by the indexes `limited_line` and `limited_group`."""
+
+    def __init__(self, names: Names) -> None:
+        self._defining(names)
+        self._admitting(names)
+        self._looking(names)
+
+    def _defining(self, names: Names) -> None:
+        limits, among = names.limits, names.dialect.among
+        bounds = "concurrency, starts, period"
+        own = "own_concurrency, own_starts, own_period"
+        self.defined = f"SELECT name, pattern, {bounds}, {own} FROM {limits} WHERE name {among} ORDER BY name"
+        self.all = f"SELECT name, pattern, {bounds}, {own}, opens_at FROM {limits} ORDER BY name"
+        once = names.dialect.or_lock(limits, "name", "looked")
+        self.define = f"INSERT INTO {limits} (name, pattern, {bounds}, looked) VALUES (?, ?, ?, ?, ?, 0) {once}"
+        self.redefine = f"UPDATE {limits} SET concurrency = ?, starts = ?, period = ? WHERE name = ?"
+        self.set = f"UPDATE {limits} SET own_concurrency = ?, own_starts = ?, own_period = ? WHERE name = ?"
+        self.under = f"SELECT name FROM {limits} WHERE pattern = ? ORDER BY name"
+
+    def _admitting(self, names: Names) -> None:
+        dialect, jobs, limited = names.dialect, names.jobs, names.limited
+        # A write, because only that makes two nodes of a cluster wait for each other.
+        self.lock = f"UPDATE {names.limits} SET looked = looked + 1 WHERE name = ?"
+        self.open_at = f"UPDATE {names.limits} SET opens_at = ? WHERE name = ?"
+        self.add = (
+            f"INSERT INTO {limited} (job_id, limit_name, place, priority, due_at, job_group, since)"
+            " SELECT id, ?, CASE WHEN state <> 'pending' OR (flow & 8) <> 0 THEN 2 WHEN job_group IS NULL THEN 1 ELSE 3"
+            f" END, priority, available_at, job_group, ? FROM {jobs} WHERE id {dialect.among}"
+        )
+        self.mark = f"UPDATE {jobs}{dialect.by_id} SET flow = coalesce(flow, 0) | {LIMITED} WHERE id {dialect.among}"
+        value = f"(SELECT j.%s FROM {jobs} j WHERE j.id = {limited}.job_id)"
+        self.line_up = (
+            f"UPDATE {limited} SET place = CASE WHEN job_group IS NULL THEN {IN_LINE} ELSE {BEHIND} END,"
+            f" priority = {value % 'priority'}, due_at = {value % 'available_at'} WHERE job_id {dialect.among}"
+        )
+        self.update = (
+            f"UPDATE {limited} SET priority = {value % 'priority'}, due_at = {value % 'available_at'},"
+            f" job_group = {value % 'job_group'} WHERE job_id {dialect.among}"
+        )
+        self.any_in_line = f"SELECT job_id FROM {limited} WHERE place = {IN_LINE} AND limit_name = ? LIMIT 1"
+        self.any_aside = f"SELECT job_id FROM {limited} WHERE place = {ASIDE} AND limit_name = ? LIMIT 1"
+        self.places = (
+            "SELECT l.job_id, j.state, j.lease_until, j.started_at, j.queue, l.since, l.priority, l.due_at"
+            f" FROM {limited} l LEFT JOIN {jobs} j ON j.id = l.job_id"
+            f" WHERE l.place = {PLACE} AND l.limit_name = ? ORDER BY l.job_id"
+        )
+        self.front = (
+            f"SELECT job_id, job_group FROM {limited} WHERE place = ? AND limit_name = ?"
+            " ORDER BY priority, due_at, job_id LIMIT ?"
+        )
+        self.standing = (
+            f"SELECT id, state, coalesce(flow, 0) & 8, available_at FROM {jobs} WHERE id {dialect.among}"
+            f" ORDER BY id{dialect.locked}"
+        )
+        self.move = f"UPDATE {limited} SET place = ?, since = ? WHERE job_id {dialect.among} AND place = ?"
+        moved = f"UPDATE {jobs}{dialect.by_id} SET state = '%s' WHERE id {dialect.among} AND state = '%s'"
+        self.admit = moved % ("ready", "pending")
+        self.put_off = moved % ("scheduled", "pending")
+        self.take_back = moved % ("pending", "ready")
+        once = dialect.or_lock(names.starts, "limit_name, started_at, job_id", "job_id")
+        self.start = f"INSERT INTO {names.starts} (limit_name, started_at, job_id) VALUES (?, ?, ?) {once}"
+        self.started = (
+            f"SELECT started_at FROM {names.starts} WHERE limit_name = ? AND started_at > ? ORDER BY started_at"
+        )
+        self.forget_starts = f"DELETE FROM {names.starts} WHERE limit_name = ? AND started_at <= ?"
+
+    def _looking(self, names: Names) -> None:
+        dialect, jobs, limited = names.dialect, names.jobs, names.limited
+        self.of = f"SELECT job_id, limit_name, place, job_group FROM {limited} WHERE job_id {dialect.among}"
+        self.next_waiting = f"SELECT min(limit_name) FROM {limited} WHERE place = ? AND limit_name > ?"
+        self.holders = f"SELECT name, job_id FROM {names.groups} WHERE name {dialect.among} ORDER BY name"
+        self.next_group = f"SELECT min(job_group) FROM {limited} WHERE place = {BEHIND} AND job_group > ?"
+        self.ahead_in_group = (
+            f"SELECT l.job_id FROM {limited} l JOIN {jobs} j ON j.id = l.job_id WHERE l.job_group = ?"
+            f" AND l.place IN ({PLACE}, {IN_LINE}, {ASIDE}) AND j.state IN ('pending', 'ready', 'running') LIMIT 1"
+        )
+        self.first_in_group = (
+            f"SELECT job_id, limit_name FROM {limited} WHERE job_group = ? AND place = {BEHIND}"
+            " ORDER BY priority, due_at, job_id LIMIT 1"
+        )
+        self.one_in_group = f"SELECT job_id, limit_name FROM {limited} WHERE job_id = ? AND place = {BEHIND}"
+        self.any = f"SELECT name FROM {names.limits} ORDER BY name LIMIT 1"
+        self.next_opening = f"SELECT min(opens_at) FROM {names.limits} WHERE opens_at IS NOT NULL"
+        self.opened = f"SELECT name FROM {names.limits} WHERE opens_at <= ? ORDER BY opens_at LIMIT 100"
+        self.counts = (
+            f"SELECT l.limit_name, l.place, j.state, count(*) FROM {limited} l JOIN {jobs} j ON j.id = l.job_id"
+            f" WHERE l.place <> {ELSEWHERE} GROUP BY l.limit_name, l.place, j.state"
+        )
+        self.before = (
+            f"SELECT count(*) FROM {limited} WHERE place = {IN_LINE} AND limit_name = ? AND (priority < ?"
+            " OR (priority = ? AND (due_at < ? OR (due_at = ? AND job_id < ?))))"
+        )
+        self.seat = f"SELECT limit_name, place, priority, due_at FROM {limited} WHERE job_id = ?"
+        self.prune = (
+            f"DELETE FROM {limited} WHERE job_id {dialect.among}"
+            f" AND NOT EXISTS (SELECT 1 FROM {jobs} j WHERE j.id = job_id)"
+        )

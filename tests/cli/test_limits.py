@@ -1,0 +1,111 @@
+"""Limits as a person meets them: in the configuration, at enqueue, in `why`, `limits` and `run`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.project import CONFIG, Project
+
+LIMITS = """\
+[limits]
+smtp = 1
+stripe = { concurrency = 5, rate = "2/1h" }
+quick = { rate = "2/1s" }
+"customer:*" = 1
+
+[tasks."add"]
+limit = "customer:{a}"
+"""
+
+
+@pytest.fixture
+def limited(project: Project) -> Project:
+    project.write("cronq.toml", CONFIG + LIMITS)
+    return project
+
+
+def states(project: Project) -> list[str]:
+    return [job["state"] for job in sorted(project.jobs(), key=lambda job: int(job["id"]))]
+
+
+def test_jobs_wait_for_a_place_and_why_says_so(limited: Project) -> None:
+    ids = [limited.enqueue("--limit", "smtp", "say", f"text={n}") for n in range(3)]
+    assert states(limited) == ["ready", "pending", "pending"]
+    assert limited.done("why", ids[2]) == (
+        f'Job {ids[2]} is pending: limit "smtp" is full: 1 of 1 places taken, 1 before it; 1 of them by ready jobs of'
+        ' queue "default", to which no worker listens: a place moves on after a minute.'
+    )
+    assert limited.done("limits").splitlines()[-1] == "smtp\t1\t1\t2\twhen one ends"
+    limited.done("run")
+    assert states(limited) == ["finished"] * 3
+    assert limited.done("limits").splitlines()[-1] == "smtp\t1\t0\t0\tnow"
+
+
+def test_a_limit_for_each_value_of_an_argument(limited: Project) -> None:
+    for customer in (1, 1, 2):
+        limited.enqueue("add", f"a:={customer}", "b:=1")
+    assert states(limited) == ["ready", "pending", "ready"]
+    names = [limit["name"] for limit in json.loads(limited.done("limits", "--json"))]
+    assert names == ["customer:*", "customer:1", "customer:2"]
+
+
+def test_lines_on_stdin(limited: Project) -> None:
+    lines = '{"task": "say", "args": {"text": "x"}, "limit": "smtp"}\n' * 2
+    limited.done("enqueue", "--stdin", stdin=lines)
+    assert states(limited) == ["ready", "pending"]
+
+
+def test_a_rate_lets_so_many_start(limited: Project) -> None:
+    ids = [limited.enqueue("--limit", "stripe", "say", f"text={n}") for n in range(4)]
+    limited.done("run")
+    assert states(limited) == ["finished", "finished", "pending", "pending"]
+    assert 'limit "stripe" allows 2 starts in 60m; the next is at ' in limited.done("why", ids[3])
+    limited.done("limits", "set", "stripe", "--rate", "100/1h")
+    limited.done("run")
+    assert states(limited) == ["finished"] * 4
+
+
+def test_a_run_waits_for_a_rate_that_opens_soon(limited: Project) -> None:
+    for number in range(5):
+        limited.enqueue("--limit", "quick", "say", f"text={number}")
+    limited.done("run")
+    assert states(limited) == ["finished"] * 5
+    started = sorted(job["started_at"] for job in limited.jobs())
+    assert started[2] > started[0]
+
+
+def test_set_and_reset(limited: Project) -> None:
+    for number in range(4):
+        limited.enqueue("--limit", "smtp", "say", f"text={number}")
+    limited.done("limits", "set", "smtp", "3")
+    assert states(limited) == ["ready", "ready", "ready", "pending"]
+    assert "smtp\t3 (set by hand)\t3\t1\twhen one ends" in limited.done("limits")
+    limited.done("limits", "reset", "smtp")
+    assert states(limited) == ["ready", "pending", "pending", "pending"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "text"),
+    [
+        (("enqueue", "--limit", "unknown", "say", "text=x"), 78, "limit 'unknown' is not defined"),
+        (("enqueue", "--limit", "customer:{id}", "say", "text=x"), 65, "'id', which the job hasn't got"),
+        (("limits", "set", "unknown", "1"), 1, "there is no limit 'unknown'"),
+        (("limits", "set", "smtp"), 64, "a number of places, or --rate"),
+        (("limits", "set", "smtp", "0"), 65, "'0' is not a whole number"),
+        (("limits", "set", "smtp", "--rate", "often"), 65, "'often' is not a rate like 100/10s"),
+    ],
+)
+def test_what_is_refused(limited: Project, arguments: tuple[str, ...], status: int, text: str) -> None:
+    ran = limited.cronq(*arguments)
+    assert ran.status == status
+    assert text in ran.stderr
+
+
+@pytest.mark.parametrize("wrong", ["smtp = 0", 'smtp = "many"', "smtp = { rate = 5 }", "smtp = {}", '"a*b" = 1'])
+def test_a_wrong_definition_is_refused_where_it_is_needed(project: Project, wrong: str) -> None:
+    project.write("cronq.toml", f"{CONFIG}[limits]\n{wrong}\n")
+    ran = project.cronq("enqueue", "--limit", "smtp", "say", "text=x")
+    assert ran.status == 78
+    assert "cronq.toml: limits." in ran.stderr
