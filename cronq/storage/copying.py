@@ -36,6 +36,8 @@ class Counts(NamedTuple):
     jobs: list[tuple[str, str, int]]
     attempts: int
     groups: int
+    edges: int
+    """How many pairs of a job and one that it comes after."""
 
 
 class Copier:
@@ -108,9 +110,11 @@ class Copier:
 
     def _counts(self, tables: Tables) -> Counts:
         jobs = tables.query(f"SELECT queue, state, count(*) FROM {self._name(tables, 'jobs')} GROUP BY queue, state")
-        attempts = tables.query(f"SELECT count(*) FROM {self._name(tables, 'attempts')}")[0][0]
-        groups = tables.query(f"SELECT count(*) FROM {self._name(tables, 'groups')}")[0][0]
-        return Counts(sorted((row[0], row[1], row[2]) for row in jobs), attempts, groups)
+        attempts, groups, edges = (
+            tables.query(f"SELECT count(*) FROM {self._name(tables, table)}")[0][0]
+            for table in ("attempts", "groups", "edges")
+        )
+        return Counts(sorted((row[0], row[1], row[2]) for row in jobs), attempts, groups, edges)
 
     # Jobs and their attempts
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cronq.errors import InvalidInput, TryLater
+from cronq.model.dependencies import AFTER_END, After
 from cronq.model.selection import Selection
 from cronq.store import Store
 from cronq.testing import ManualClock
@@ -78,6 +79,34 @@ def test_all_of_it_there_and_back(
     assert store.leases.promote(clock.now()) == 2
     assert claimed_ids(store, 1) == [ids[0]]
     assert stored(store, ids[1]).blocked_by == ids[0]
+
+
+def test_what_comes_after_others_still_does(store: Store, elsewhere: Store) -> None:
+    first, failing, kept, lost = put(
+        elsewhere,
+        new("first", priority=1),
+        new("failing", priority=2),
+        new("kept", after=(After(0, here=True), After(1, AFTER_END, here=True))),
+        new("lost", after=(After(1, here=True),)),
+    )
+    (running,) = claim(elsewhere, 1)
+    end(elsewhere, running)
+    elsewhere.flow.draw()
+    elsewhere.admin.pause("default")
+    counts = elsewhere.copy_to(store, unheard)
+    assert counts.edges == 3
+    assert [stored(store, job).state for job in (first, failing, kept, lost)] == [
+        "finished", "ready", "pending", "pending",
+    ]  # fmt: skip
+    assert [(one.id, one.kind) for one in store.flow.parents(kept)] == [(first, "after"), (failing, AFTER_END)]
+    store.admin.resume("default")
+    (running,) = claim(store, 1)
+    end(store, running, "error", "fail")
+    store.flow.draw()
+    assert (stored(store, kept).state, stored(store, lost).state) == ("ready", "cancelled")
+    store.admin.retry([failing])
+    store.flow.draw()
+    assert stored(store, lost).state == "pending"
 
 
 def test_an_interrupted_copy_goes_on(store: Store, elsewhere: Store, ids: list[int]) -> None:
