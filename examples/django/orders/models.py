@@ -1,0 +1,13 @@
+"""Orders."""
+
+from django.db import models
+
+
+class Order(models.Model):
+    """What somebody has ordered, and how often it was confirmed."""
+
+    mail = models.EmailField()
+    confirmations = models.IntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"order {self.pk} of {self.mail}"
