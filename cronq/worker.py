@@ -24,6 +24,7 @@ from cronq.notifications import channels
 from cronq.storage.workers import Heartbeat
 from cronq.system import memory
 from cronq.system.log import log
+from cronq.system.sources import Sources
 from cronq.times import SECOND
 from cronq.transports.doorbell import FRESH, Doorbell
 from cronq.transports.listener import Listeners
@@ -63,6 +64,8 @@ class WorkerLimits(NamedTuple):
     """Seconds without work after which it ends."""
     poll: float = 60.0
     grace: float = SHUTDOWN_GRACE
+    reload: bool = False
+    """Restart when a loaded module's file changes."""
 
 
 class Worker:
@@ -91,6 +94,7 @@ class Worker:
         self._engine.stopping.grace = limits.grace
         self._engine.heartbeat = self._heartbeat
         self._source = DueJobs(store, self._engine, limits.plan, poll=limits.poll)
+        self._sources = Sources() if limits.reload else None
         self._wake_ups: WakeUps | None = None
         self._known_as = self._state
         self._worked_at = self._source.started
@@ -206,11 +210,18 @@ class Worker:
             self._checks_at = now + random.uniform(0.5, 1) * _CHECKS
             self._check_others(wake_ups[1])
             self._check_memory()
+            self._check_sources()
 
     def _check_others(self, listeners: Listeners) -> None:
         listeners.restart_dead()
         if any_runner_died(self._config):
             self._engine.upkeep.do(self._name)
+
+    def _check_sources(self) -> None:
+        file = self._sources.changed() if self._sources else None
+        if file is not None and not self.signals.afresh:
+            log.warning("%s has changed: %s restarts", file, self._name)
+            self.signals.restart()
 
     def _check_memory(self) -> None:
         limit = self._limits.memory

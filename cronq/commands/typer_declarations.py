@@ -111,6 +111,7 @@ class _Work(_Filter):
     grace: Annotated[
         str | None, typer.Option("--grace", metavar="D", help="Time that running jobs get to end after SIGTERM (60s).")
     ] = None
+    reload: Annotated[bool, typer.Option("--reload", help="Restart when a loaded module's file changes.")] = False
 
 
 @given.spread

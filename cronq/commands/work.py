@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from cronq.commands.fast_options import FILTER_FLAGS, FILTER_VALUES, FilterOptions, positive, read
+from cronq.errors import ConfigError
 from cronq.times import parse_duration
 
 TYPE_CHECKING = False
@@ -27,6 +28,9 @@ VALUES = {
 }
 
 
+FLAGS = {**FILTER_FLAGS, "--reload": "reload"}
+
+
 class WorkOptions(FilterOptions):
     """The options of `work` as they were typed."""
 
@@ -38,6 +42,7 @@ class WorkOptions(FilterOptions):
         self.idle_exit: str | None = None
         self.poll: str | None = None
         self.grace: str | None = None
+        self.reload = False
 
     def limits(self) -> WorkerLimits:
         """Convert the options. Raises InvalidInput naming the option."""
@@ -59,13 +64,14 @@ class WorkOptions(FilterOptions):
             idle=_seconds(self.idle_exit, "--idle-exit"),
             poll=usual.poll if poll is None else poll,
             grace=usual.grace if grace is None else grace,
+            reload=self.reload,
         )
 
 
 def parse(arguments: Sequence[str]) -> WorkOptions | None:
     """Read the options; None for `--help` and mistakes, which typer handles."""
     options = WorkOptions()
-    return options if read(arguments, options, values=VALUES, flags=FILTER_FLAGS) else None
+    return options if read(arguments, options, values=VALUES, flags=FLAGS) else None
 
 
 def execute(invocation: Invocation, options: WorkOptions) -> int:
@@ -79,7 +85,12 @@ def execute(invocation: Invocation, options: WorkOptions) -> int:
     require_owner(invocation.config, "work")
     invocation.start_logging(warnings=not invocation.quiet)
     report = Report()
-    worker = _work(invocation, limits, report)
+    try:
+        worker = _work(invocation, limits, report)
+    except ConfigError as error:
+        if not (options.reload and error.__cause__):
+            raise
+        _wait_for_a_change(error, error.__cause__)
     report.done(worker.summary, verbose=invocation.verbose)
     if worker.signals.afresh:
         _start_afresh()
@@ -98,6 +109,16 @@ def _work(invocation: Invocation, limits: WorkerLimits, report: Report) -> Worke
         worker.schedule_by(Scheduler(queue.store, invocation.config, queue.definitions))
         worker.work()
     return worker
+
+
+def _wait_for_a_change(error: ConfigError, cause: BaseException) -> NoReturn:
+    """Say why the app can't be imported, and start afresh when one of its files is changed."""
+    from cronq.render.text import complain
+    from cronq.system.sources import Sources, files_of
+
+    complain(f"{error}; waiting for a change")
+    Sources(files_of(cause)).wait()
+    _start_afresh()
 
 
 def _start_afresh() -> NoReturn:

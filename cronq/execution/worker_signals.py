@@ -28,7 +28,7 @@ class WorkerSignals:
         """Return the handler of each signal."""
         return {
             signal.SIGQUIT: self._note_finish,
-            signal.SIGHUP: self._note_afresh,
+            signal.SIGHUP: self.restart,
             signal.SIGUSR1: self._note_kill,
             signal.SIGUSR2: self._note_rest,
             signal.SIGCONT: self._note_work,
@@ -42,7 +42,8 @@ class WorkerSignals:
     def _note_finish(self) -> None:
         self.finish = True
 
-    def _note_afresh(self) -> None:
+    def restart(self) -> None:
+        """End after the running jobs, and start afresh."""
         self.finish = self.afresh = True
 
     def _note_kill(self) -> None:

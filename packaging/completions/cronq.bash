@@ -55,7 +55,7 @@ _cronq() {
         emit) options='--json' ;;
         wait) options='--queue --task --group --key --error --older-than --since --until --search --state --timeout --json' ;;
         run) options='--queue --weighted --priority --jobs --limit --max-time --fail' ;;
-        work) options='--queue --weighted --priority --jobs --max-jobs --max-memory --max-time --idle-exit --poll --grace' ;;
+        work) options='--queue --weighted --priority --jobs --max-jobs --max-memory --max-time --idle-exit --poll --grace --reload' ;;
         health) options='-w --warning -c --critical --queue -t --timeout' ;;
         metrics) options='--textfile' ;;
         progress) options='--note' ;;

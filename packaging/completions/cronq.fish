@@ -123,6 +123,7 @@ complete -c cronq -n '__fish_seen_subcommand_from work' -l max-time -x -d 'Start
 complete -c cronq -n '__fish_seen_subcommand_from work' -l idle-exit -x -d 'Exit after this time without a job.'
 complete -c cronq -n '__fish_seen_subcommand_from work' -l poll -x -d 'Time between two queries without a wake-up (60s).'
 complete -c cronq -n '__fish_seen_subcommand_from work' -l grace -x -d 'Time that running jobs get to end after SIGTERM (60s).'
+complete -c cronq -n '__fish_seen_subcommand_from work' -l reload -d 'Restart when a loaded module'\''s file changes.'
 complete -c cronq -n '__fish_seen_subcommand_from health' -s w -l warning -x -d 'Warn outside of it; repeatable.'
 complete -c cronq -n '__fish_seen_subcommand_from health' -s c -l critical -x -d 'Critical outside; repeatable.'
 complete -c cronq -n '__fish_seen_subcommand_from health' -l queue -x -a '(__cronq_ask 3)' -d 'Only jobs of this queue; repeatable.'

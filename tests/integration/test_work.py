@@ -240,6 +240,17 @@ def test_sighup_finishes_and_starts_afresh_with_new_code_under_the_same_pid(task
     assert [tasks.attempts(one) for one in (job, next_one)] == [[], []]
 
 
+def test_reload_restarts_when_a_loaded_module_changes_and_waits_while_it_is_broken(tasks: Queue) -> None:
+    worker = tasks.work("--reload", *NEVER)
+    tasks.tasks(TASKS.replace('"version", 1', '"version", ('))
+    wait_until(lambda: workers(tasks) == [], what="the worker waits for a change")
+    assert worker.poll() is None
+    tasks.tasks(TASKS.replace('"version", 1', '"version", "3.0"'))
+    tasks.put("version")
+    assert tasks.wait_for_record("version") == "3.0"
+    assert [one["pid"] for one in workers(tasks)] == [worker.pid]
+
+
 # Limits
 
 
