@@ -23,18 +23,19 @@ _KINDS = {
 
 _ASKING = r"""# What exists, asked of the queue that the words typed so far lead to.
 _cronq_ask() {
-    local column=$1 options=() previous='' word
+    local column=$1 listing=(ls --limit 500) options=() previous='' word
     shift
+    case $column in schedules) column=1 listing=(schedules) ;; esac
     for word in "$@"; do
         case $previous in --config | --db) options+=("$previous" "$word") ;; esac
         case $word in --config=* | --db=*) options+=("$word") ;; esac
         previous=$word
     done
-    cronq "${options[@]}" ls --limit 500 2>/dev/null | cut -f"$column" | sort -u
+    cronq "${options[@]}" "${listing[@]}" 2>/dev/null | cut -f"$column" | sort -u
 }
 """
-_COLUMNS = {"ids": 1, "queues": 3, "tasks": 5}
-"""Of `cronq ls` when its output is piped."""
+_COLUMNS = {"ids": 1, "queues": 3, "tasks": 5, "schedule_names": "schedules"}
+"""Of `cronq ls` when its output is piped; names of schedules are in the list of `cronq schedules`."""
 
 
 def bash() -> str:
@@ -46,9 +47,7 @@ def bash() -> str:
     )
     options = "\n".join(f"        {_label(verb)}) options='{_option_words(verb)}' ;;" for verb in verbs)
     arguments = "\n".join(
-        f"        {_label(verb)}) _cronq_complete {_kind(verb.arguments[0])} ;;"
-        for verb in verbs
-        if verb.arguments and _kind(verb.arguments[0])
+        f"        {_label(verb)}) _cronq_complete {_argument_kind(verb)} ;;" for verb in verbs if _argument_kind(verb)
     )
     groups = members(verbs)
     arguments += "".join(
@@ -74,6 +73,7 @@ _cronq_complete() {{
         ids) _cronq_offer {_COLUMNS["ids"]} ;;
         queues) _cronq_offer {_COLUMNS["queues"]} ;;
         tasks) _cronq_offer {_COLUMNS["tasks"]} ;;
+        schedule_names) _cronq_offer {_COLUMNS["schedule_names"]} ;;
         files) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     esac
 }}
@@ -179,7 +179,7 @@ def fish() -> str:
     for verb in verbs:
         seen = f"-n {_quoted(_fish_condition(verb.name, groups))} "
         lines += [_fish_option(seen, one) for one in verb.options]
-        kind = _kind(verb.arguments[0]) if verb.arguments else ""
+        kind = _argument_kind(verb)
         if kind and kind != "files":
             lines.append(f"complete -c cronq {seen}-f -a {_quoted(f'({_fish_source(kind)})')}")
     body = "\n".join(lines)
@@ -195,7 +195,11 @@ function __cronq_ask
         end
         set previous $word
     end
-    cronq $options ls --limit 500 2>/dev/null | cut -f$argv[1] | sort -u
+    if test $argv[1] = schedules
+        cronq $options schedules 2>/dev/null | cut -f1 | sort -u
+    else
+        cronq $options ls --limit 500 2>/dev/null | cut -f$argv[1] | sort -u
+    end
 end
 
 {body}
@@ -226,6 +230,16 @@ def _kind(parameter: Parameter) -> str:
     return _KINDS.get(parameter.value.rstrip("."), "")
 
 
+def _argument_kind(verb: Command) -> str:
+    """What completes the argument of a command; the NAME of those on schedules is one of a schedule."""
+    if not verb.arguments:
+        return ""
+    parameter = verb.arguments[0]
+    if verb.name.startswith("schedules ") and parameter.value.startswith("NAME"):
+        return "schedule_names"
+    return _kind(parameter)
+
+
 def _valued(command: Command) -> list[str]:
     return [name for one in command.options if one.value for name in one.names]
 
@@ -248,19 +262,18 @@ def _option_words(command: Command) -> str:
 def _zsh(verb: Command) -> str:
     parts = [_zsh_option(one) for one in verb.options]
     if verb.arguments:
-        parts.append(_quoted(f"*:{verb.arguments[0].value.lower()}:{_zsh_action(verb.arguments[0])}"))
+        parts.append(_quoted(f"*:{verb.arguments[0].value.lower()}:{_zsh_action(_argument_kind(verb))}"))
     return " ".join(parts) or "'*: :'"
 
 
 def _zsh_option(one: Parameter) -> str:
     text = _plain(one.help).replace("[", "(").replace("]", ")").replace(":", "\\:")
-    value = f":{one.value.lower()}:{_zsh_action(one)}" if one.value else ""
+    value = f":{one.value.lower()}:{_zsh_action(_kind(one))}" if one.value else ""
     star = "*" if one.repeatable else ""
     return " ".join(_quoted(f"{star}{name}[{text}]{value}") for name in one.names)
 
 
-def _zsh_action(one: Parameter) -> str:
-    kind = _kind(one)
+def _zsh_action(kind: str) -> str:
     return "_files" if kind == "files" else f"_cronq_{kind}" if kind else ""
 
 

@@ -1,14 +1,15 @@
 # bash completion for cronq, made by `make generated`. As /usr/share/bash-completion/completions/cronq.
 # What exists, asked of the queue that the words typed so far lead to.
 _cronq_ask() {
-    local column=$1 options=() previous='' word
+    local column=$1 listing=(ls --limit 500) options=() previous='' word
     shift
+    case $column in schedules) column=1 listing=(schedules) ;; esac
     for word in "$@"; do
         case $previous in --config | --db) options+=("$previous" "$word") ;; esac
         case $word in --config=* | --db=*) options+=("$word") ;; esac
         previous=$word
     done
-    cronq "${options[@]}" ls --limit 500 2>/dev/null | cut -f"$column" | sort -u
+    cronq "${options[@]}" "${listing[@]}" 2>/dev/null | cut -f"$column" | sort -u
 }
 
 # Names come from a database: compgen -W would run a $(command) in them.
@@ -26,6 +27,7 @@ _cronq_complete() {
         ids) _cronq_offer 1 ;;
         queues) _cronq_offer 3 ;;
         tasks) _cronq_offer 5 ;;
+        schedule_names) _cronq_offer schedules ;;
         files) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     esac
 }
@@ -129,7 +131,16 @@ _cronq() {
         pause) _cronq_complete queues ;;
         resume) _cronq_complete queues ;;
         drain) _cronq_complete queues ;;
+        'schedules show') _cronq_complete schedule_names ;;
+        'schedules missed') _cronq_complete schedule_names ;;
+        'schedules next') _cronq_complete schedule_names ;;
         'schedules check') _cronq_complete files ;;
+        'schedules pause') _cronq_complete schedule_names ;;
+        'schedules resume') _cronq_complete schedule_names ;;
+        'schedules run') _cronq_complete schedule_names ;;
+        'schedules replay') _cronq_complete schedule_names ;;
+        'schedules reset') _cronq_complete schedule_names ;;
+        'schedules remove') _cronq_complete schedule_names ;;
         'schedules import') _cronq_complete files ;;
         schedules) mapfile -t COMPREPLY < <(compgen -W 'show missed next simulate check pause resume run replay sync reset remove import' -- "$current") ;;
         limits) mapfile -t COMPREPLY < <(compgen -W 'set reset' -- "$current") ;;

@@ -9,7 +9,11 @@ function __cronq_ask
         end
         set previous $word
     end
-    cronq $options ls --limit 500 2>/dev/null | cut -f$argv[1] | sort -u
+    if test $argv[1] = schedules
+        cronq $options schedules 2>/dev/null | cut -f1 | sort -u
+    else
+        cronq $options ls --limit 500 2>/dev/null | cut -f$argv[1] | sort -u
+    end
 end
 
 complete -c cronq -l config -r -d 'Configuration file.'
@@ -257,13 +261,16 @@ complete -c cronq -n '__fish_seen_subcommand_from print-config' -l create-user -
 complete -c cronq -n '__fish_seen_subcommand_from schedules' -l utc -d 'Show times in UTC instead of ages.'
 complete -c cronq -n '__fish_seen_subcommand_from schedules' -l json -d 'Print one JSON document instead.'
 complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from show' -l json -d 'Print one JSON document instead.'
+complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from show' -f -a '(__cronq_ask schedules)'
 complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from missed' -l since -x -d 'How far to look back.'
 complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from missed' -l limit -x -d 'Maximum number for each schedule.'
 complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from missed' -l json -d 'Print one JSON document instead.'
+complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from missed' -f -a '(__cronq_ask schedules)'
 complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from next' -l count -x -d 'Number of due times.'
 complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from next' -l from -x -d 'Due times after this time instead of now.'
 complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from next' -l timezone -x -d 'The time zone, over the schedule'\''s.'
 complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from next' -l json -d 'Print one JSON document instead.'
+complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from next' -f -a '(__cronq_ask schedules)'
 complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from simulate' -l from -x -d 'The first instant (now).'
 complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from simulate' -l to -x -d 'The last instant (+1d).'
 complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from simulate' -l set -x -d 'As if it were declared so; repeatable.'
@@ -272,17 +279,23 @@ complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_sub
 complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from pause' -l until -x -d 'Resume by itself at this time.'
 complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from pause' -l reason -x -d 'Why, for all to see.'
 complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from pause' -l json -d 'Print one JSON document instead.'
+complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from pause' -f -a '(__cronq_ask schedules)'
 complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from resume' -l catch-up -d 'Enqueue what was skipped meanwhile, by its catch_up.'
 complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from resume' -l json -d 'Print one JSON document instead.'
+complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from resume' -f -a '(__cronq_ask schedules)'
 complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from run' -l force -d 'Even beside an unfinished job of the schedule.'
 complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from run' -l json -d 'Print one JSON document instead.'
+complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from run' -f -a '(__cronq_ask schedules)'
 complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from replay' -l from -x -d 'The first due time.'
 complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from replay' -l to -x -d 'The last due time.'
 complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from replay' -l dry-run -d 'Only print the due times.'
 complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from replay' -l json -d 'Print one JSON document instead.'
+complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from replay' -f -a '(__cronq_ask schedules)'
 complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from sync' -l json -d 'Print one JSON document instead.'
 complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from reset' -l json -d 'Print one JSON document instead.'
+complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from reset' -f -a '(__cronq_ask schedules)'
 complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from remove' -l json -d 'Print one JSON document instead.'
+complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from remove' -f -a '(__cronq_ask schedules)'
 complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from import' -l system -d 'Each line names a user, as in /etc/crontab.'
 complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from import' -l timezone -x -d 'The time zone of the crontab'\''s host.'
 complete -c cronq -n '__fish_seen_subcommand_from schedules; and __fish_seen_subcommand_from import' -l verify -d 'Compare the next 1,000 due times with cron'\''s.'

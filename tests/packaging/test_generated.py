@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.project import ROOT, Project
+from tests.project import CONFIG, ROOT, Project
 from tests.waiting import readable, wait_until
 
 COMPLETIONS = ROOT / "packaging" / "completions"
@@ -50,6 +50,9 @@ def test_the_manual_page_has_no_fault() -> None:
 def filled(project: Project) -> Project:
     for queue in ("mail", "money"):
         project.cronq("enqueue", "--queue", queue, "--", "true")
+    tables = "".join(f'[schedules."{name}"]\nevery = "1d"\ncommand = "true"\n' for name in ("report.daily", "tidy"))
+    project.write("cronq.toml", CONFIG + tables)
+    project.done("schedules", "sync")
     return project
 
 
@@ -87,6 +90,8 @@ def _lines(project: Project, command: list[str]) -> list[str]:
         ("cronq sch", {"schedules"}),
         ("cronq schedules ne", {"next"}),
         ("cronq schedules next --cou", {"--count"}),
+        ("cronq schedules show re", {"report.daily"}),
+        ("cronq schedules next ", {"report.daily", "tidy"}),
     ],
 )
 def test_a_shell_completes(complete: object, line: str, expected: set[str], filled: Project) -> None:
