@@ -115,8 +115,16 @@ class DjangoDatabase:
         """Do nothing: the connection is Django's."""
 
 
+class _Dialect:
+    """How Django's cursors want placeholders."""
+
+    paramstyle = "format"
+
+
 class _Cursors:
     """Gives the statements to a connection of Django as SQLAlchemy's connections take them."""
+
+    dialect = _Dialect
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection

@@ -1,0 +1,114 @@
+"""System checks name what workers couldn't use, and times are local and naive where the project's are."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cronq.config.django_project import IN_MEMORY, url_of
+from cronq.errors import ConfigError
+from tests.django.sites import Site
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"jbos": 3}, "cronq.E002"),
+        ({"app": "shop:queue"}, "leave app out"),
+        ({"max_attempts": 0}, "retry.max_attempts"),
+        ({"database": "nowhere"}, "cronq.E004"),
+        ({"database": 3}, "expected an alias"),
+    ],
+)
+def test_wrong_options_are_errors(options: dict[str, Any], told: str, tmp_path: Path) -> None:
+    said = Site(tmp_path, **options).manage("check", status=1)
+    assert told in said
+    assert "Traceback" not in said
+
+
+def test_right_options_reach_runners(tmp_path: Path) -> None:
+    site = Site(tmp_path, jobs=1, max_attempts=3, retry={"base": "5s"}, time_limit="1m", table_prefix="jobs_")
+    assert "no issues" in site.manage("check")
+    site.manage("migrate", "-v0")
+    site.python("from shop.tasks import add; add.enqueue(1)")
+    (line,) = site.cronq("ls", "--json").split("\n]")[0].split('"max_attempts": ')[1:]
+    assert line.startswith("3")
+
+
+def test_what_is_missing_is_warned_of(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    del site.database["OPTIONS"]["init_command"]
+    assert "cronq.W001" in site.manage("check", "--database", "default")
+    site.manage("migrate", "-v0")
+    said = site.manage("check", "--database", "default")
+    assert "cronq.W001" not in said
+    assert "cronq.W002" in said
+
+
+def test_times_are_naive_and_local_where_the_projects_are(tmp_path: Path) -> None:
+    code = """
+import datetime
+from cronq.django.testing import run_tasks
+from shop.tasks import add
+now = datetime.datetime.now()
+later = add.using(run_after=now + datetime.timedelta(hours=1)).enqueue(1)
+assert add.get_result(later.id).task.run_after == now + datetime.timedelta(hours=1)
+due = add.using(run_after=now - datetime.timedelta(hours=1)).enqueue(1)
+assert [one.id for one in run_tasks()] == [due.id]
+due.refresh()
+for moment in (due.enqueued_at, due.started_at, due.finished_at):
+    assert moment.tzinfo is None and abs(moment - now) < datetime.timedelta(minutes=10), moment
+print("done")
+"""
+    site = Site(tmp_path)
+    site.manage("migrate", "-v0", SITE_USE_TZ="0")
+    assert site.python(code, SITE_USE_TZ="0", TZ="Europe/Prague") == "done"
+
+
+@pytest.mark.parametrize(
+    ("database", "url"),
+    [
+        ({"ENGINE": "django.db.backends.sqlite3", "NAME": Path("/srv/shop.db")}, "sqlite:////srv/shop.db"),
+        ({"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}, IN_MEMORY),
+        ({"ENGINE": "django.db.backends.sqlite3", "NAME": "file:memorydb_default?mode=memory"}, IN_MEMORY),
+        (
+            {"ENGINE": "django.db.backends.mysql", "NAME": "shop", "USER": "ann", "PASSWORD": "a@/b", "HOST": "db",
+             "PORT": 3307, "OPTIONS": {"charset": "utf8mb4", "ssl": {"ca": "/ca.pem"}}},
+            "mysql+pymysql://ann:a%40%2Fb@db:3307/shop?ssl_ca=/ca.pem",
+        ),
+        (
+            {"ENGINE": "django.db.backends.mysql", "NAME": "shop", "HOST": "/run/mysqld/mysqld.sock"},
+            "mysql+pymysql:///shop?unix_socket=/run/mysqld/mysqld.sock",
+        ),
+        (
+            {"ENGINE": "django.contrib.gis.db.backends.postgis", "NAME": "shop", "USER": "ann", "HOST": "::1",
+             "OPTIONS": {"sslmode": "require", "pool": True}},
+            "postgresql+psycopg://ann@[::1]/shop?sslmode=require",
+        ),
+        ({"ENGINE": "django_prometheus.db.backends.mysql", "NAME": "shop"}, "mysql+pymysql:///shop"),
+    ],
+)  # fmt: skip
+def test_urls_for_workers(database: dict[str, Any], url: str) -> None:
+    assert url_of(database, where="here") == url
+
+
+@pytest.mark.parametrize(
+    ("database", "told"),
+    [
+        ({"ENGINE": "django.db.backends.oracle", "NAME": "x"}, "oracle"),
+        ({"ENGINE": "django.db.backends.postgresql"}, "NAME"),
+        ({"ENGINE": "mysql", "NAME": "x", "OPTIONS": {"read_default_file": "/my.cnf"}}, "read_default_file"),
+    ],
+)  # fmt: skip
+def test_databases_that_workers_cant_use_are_named_with_the_way_out(database: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError, match=told) as refused:
+        url_of(database, where="here")
+    assert 'set "url"' in str(refused.value)
+
+
+def test_the_core_imports_nothing_of_django(tmp_path: Path) -> None:
+    code = "import sys, cronq, cronq.cli, cronq.store, cronq.testing; print([m for m in sys.modules if 'django' in m])"
+    assert Site(tmp_path).run(sys.executable, "-c", code).strip() == "[]"
