@@ -37,6 +37,7 @@ _WRAPPERS = frozenset(
 """What starts other programs, or asks something first."""
 
 _SHELL_SIGNS = re.compile(r"[;&|(){}]+|\b(?:test|\[) +!? *-[defrsz] +\S+")
+_NUMBER = re.compile(r"[\d.]+[smhd]?|\d[<>].*")
 _ENDINGS = (".sh", ".py", ".pl", ".php", ".rb")
 
 
@@ -123,16 +124,25 @@ def _command(job: CronJob) -> str | list[str]:
 
 def _program(command: str) -> str:
     """A name for what the command does: of the first program that isn't there to start another one."""
-    words = _SHELL_SIGNS.sub(" ", command.rpartition("run-parts ")[2]).split()
+    words = iter(_SHELL_SIGNS.sub(" ", command.rpartition("run-parts ")[2]).split())
     for word in words:
         bare = word.strip("\"'`$")
-        if word in _WRAPPERS or word.startswith(("-", "<", ">", "2>")) or "=" in word:
+        if word == "flock":
+            next((file for file in words if not _is_option(file)), None)
+        elif word == "-u":
+            next(words, None)  # the user of sudo
+        if word in _WRAPPERS or _is_option(word) or word.startswith(("<", ">")) or "=" in word:
             continue
         path = Path(bare)
         name = path.stem if path.suffix in _ENDINGS else path.name
         if name and name.isprintable() and name not in _WRAPPERS:
             return name[:100]
     return "job"
+
+
+def _is_option(word: str) -> bool:
+    """Whether it is an option of a program before the command, or its value: a number, a duration, a descriptor."""
+    return word.startswith("-") or _NUMBER.fullmatch(word) is not None
 
 
 def _toml(value: object) -> str:

@@ -145,6 +145,21 @@ def test_names_are_told_apart() -> None:
     assert names == ["tidy", "tidy-2", "tidy-3", "job"]
 
 
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("flock -n /tmp/lock report --daily", "report"),
+        ("flock -w 10 /tmp/lock /opt/report.sh", "report"),
+        ("timeout -k 5 10m nice -n 10 rsync -a a b", "rsync"),
+        ("sudo -u www php /srv/shop/cron.php", "cron"),
+        ("sleep 30; 7z a backup.7z /srv 2>&1", "7z"),
+        ("chronic env A=1 backup >/dev/null 2>errors", "backup"),
+    ],
+)
+def test_the_name_is_that_of_the_program_that_works(command: str, name: str) -> None:
+    assert list(tables(f"@daily {command}\n")) == [name]
+
+
 def test_a_zone_that_is_none_is_told() -> None:
     made = imported("CRON_TZ=Europe/Praha\n@daily tidy\n")
     assert lost(made) == [2]
