@@ -43,6 +43,14 @@ def _fill(connection: sqlite3.Connection) -> None:
     connection.execute(sql.format(ended="NULL", lease="NULL"), (50_000, "scheduled"))
     connection.execute(sql.format(ended="NULL", lease="NULL"), (5_000, "ready"))
     connection.execute(sql.format(ended="NULL", lease="n"), (100, "running"))
+    limited = (
+        "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 300000) INSERT INTO cronq_limited"
+        " (job_id, limit_name, place, priority, due_at, job_group, since) SELECT n,"
+        " CASE WHEN n % 3 = 0 THEN 'c' || n % 1000 ELSE 'smtp' END,"
+        " CASE WHEN n % 300000 < 10 THEN 0 WHEN n % 3 = 0 THEN 1 + n % 2 * 2 ELSE 2 END, n % 100, n,"
+        " CASE WHEN n % 10 = 0 THEN 'g' || n % 70 END, n FROM n"
+    )
+    connection.execute(limited)
 
 
 HOT = {
@@ -69,6 +77,23 @@ HOT = {
     "flow.held": (("[1]",), ["USING INTEGER PRIMARY KEY (rowid=?"]),
     "flow.lock": (("[1]",), ["USING INTEGER PRIMARY KEY (rowid=?"]),
     "flow.noted": ((9,), ["SCAN cronq_loose_ends"]),
+    "limits.front": ((1, "c3", 10), ["cronq_limited_line (place=? AND limit_name=?"]),
+    "limits.places": (("smtp",), ["cronq_limited_line (place=? AND limit_name=?", "PRIMARY KEY (rowid=?"]),
+    "limits.any_in_line": (("smtp",), ["cronq_limited_line (place=? AND limit_name=?"]),
+    "limits.next_waiting": ((1, ""), ["cronq_limited_line (place=? AND limit_name>?"]),
+    "limits.next_group": (("",), ["cronq_limited_group (job_group>?"]),
+    "limits.ahead_in_group": (("g",), ["cronq_limited_group (job_group=? AND place=?"]),
+    "limits.first_in_group": (("g",), ["cronq_limited_group (job_group=? AND place=?"]),
+    "limits.before": (("c3", 1, 1, 2, 2, 3), ["cronq_limited_line (place=? AND limit_name=?"]),
+    "limits.standing": (("[1]",), ["USING INTEGER PRIMARY KEY (rowid=?"]),
+    "limits.of": (("[1]",), ["USING INTEGER PRIMARY KEY (rowid=?"]),
+    "limits.move": ((0, 1, "[1]", 1), ["USING INTEGER PRIMARY KEY (rowid=?"]),
+    "limits.line_up": (("[1]",), ["USING INTEGER PRIMARY KEY (rowid=?"]),
+    "limits.admit": (("[1]",), ["USING INTEGER PRIMARY KEY (rowid=?"]),
+    "limits.next_opening": ((), ["cronq_limits_opens"]),
+    "limits.opened": ((9,), ["cronq_limits_opens (opens_at<?"]),
+    "limits.started": (("smtp", 9), ["cronq_starts_1 (limit_name=? AND started_at>?"]),
+    "limits.prune": (("[1]",), ["USING INTEGER PRIMARY KEY (rowid=?"]),
     "enqueue.twin": (("k",), ["cronq_jobs_unique (unique_key=?"]),
     "reads.unfinished": (('["k"]',), ["cronq_jobs_key (job_key=?"]),
     "reads.history": ((1,), ["cronq_attempts_job (job_id=?"]),
@@ -110,6 +135,8 @@ def wrong(database: sqlite3.Connection) -> dict[str, list[str]]:
             "claim.first_in_group",
             "admin.prunable",
             "groups.next_follower",
+            "limits.front",
+            "limits.first_in_group",
         } and "TEMP B-TREE" in str(steps)
         if missing or sorts or "SCAN cronq_jobs" in steps:
             found[name] = steps
