@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 WINDOW = 100_000
 """Ids that one page looks through where no index serves its filter."""
 
+SEARCHED = 25_000
+"""The same where texts are compared, which takes longer."""
+
 FEW = 20_000
 """A state with no more jobs than this is read by its own index."""
 
@@ -108,10 +111,11 @@ class JobBrowser:
         admits: Callable[[Line], bool] | None = None,
     ) -> Page:
         """Read the newest selected jobs with ids below `before`; `admits` sorts out more of them."""
-        found = self._tables.query(f"SELECT max(id), min(id) FROM {self._sql.names.jobs}")[0]
+        ends = ", ".join(f"(SELECT {which}(id) FROM {self._sql.names.jobs})" for which in ("max", "min"))
+        found = self._tables.query(f"SELECT {ends}")[0]  # in one SELECT, SQLite would read the whole table
         newest, oldest = found[0] or 0, found[1] or 0
         end = newest + 1 if before is None else min(before, newest + 1)
-        search = _Search(self, selection, end, admits)
+        search = _Search(self, selection, end, admits, batch=limit + 1)
         lines = list(islice(search.lines(), limit + 1))
         if len(lines) > limit:
             return Page(lines[:limit], lines[limit - 1].id, search.floor if search.floor > oldest else None)
@@ -131,17 +135,17 @@ class JobBrowser:
             return all(self._count(state, selection.queues) <= FEW for state in selection.states - {State.PENDING})
         return selection == type(selection)()
 
-    def rows(self, selection: Selection, bounds: tuple[int, int], *, scan: bool) -> Iterator[Line]:
-        """Read the selected jobs between two ids, newest first, in batches."""
+    def rows(self, selection: Selection, bounds: tuple[int, int], *, scan: bool, size: int = _BATCH) -> Iterator[Line]:
+        """Read the selected jobs between two ids, newest first, in batches: `size` in the first, then more."""
         floor, end = bounds
         while True:
-            batch = self._batch(selection, (floor, end), scan=scan)
+            batch = self._batch(selection, (floor, end), scan=scan, size=size)
             yield from batch
-            if len(batch) < _BATCH:
+            if len(batch) < size:
                 return
-            end = batch[-1].id
+            end, size = batch[-1].id, _BATCH
 
-    def _batch(self, selection: Selection, bounds: tuple[int, int], *, scan: bool) -> list[Line]:
+    def _batch(self, selection: Selection, bounds: tuple[int, int], *, scan: bool, size: int) -> list[Line]:
         names = tuple(Filter(selection.queues).admitted(self._queues())) if has_patterns(selection.queues) else ()
         chosen = selection._replace(queues=names or ("",)) if has_patterns(selection.queues) else selection
         timed = chosen._replace(since=None, until=None)
@@ -153,7 +157,7 @@ class JobBrowser:
                 terms.append(f"{_LAST_EVENT} {sign} ?")
                 parameters.append(instant)
         table = self._sql.names.jobs + (_SCAN[self._sql.dialect.family] if scan else "")
-        sql = f"SELECT {_COLUMNS} FROM {table} WHERE {' AND '.join(terms)} ORDER BY id DESC LIMIT {_BATCH}"
+        sql = f"SELECT {_COLUMNS} FROM {table} WHERE {' AND '.join(terms)} ORDER BY id DESC LIMIT {size}"
         return [Line._make(row) for row in self._tables.query(sql, parameters)]
 
     def _beside(self, selection: Selection, *, scan: bool) -> Sequence[str]:
@@ -170,8 +174,15 @@ class _Search:
     """One page's way through the table."""
 
     def __init__(
-        self, browser: JobBrowser, selection: Selection, end: int, admits: Callable[[Line], bool] | None
+        self,
+        browser: JobBrowser,
+        selection: Selection,
+        end: int,
+        admits: Callable[[Line], bool] | None,
+        *,
+        batch: int = _BATCH,
     ) -> None:
+        self._batch = batch
         self._browser = browser
         self._marks = conditions.fingerprints(selection)
         self._errors = selection.errors
@@ -179,7 +190,8 @@ class _Search:
         self._end = end
         self._admits = admits
         self._exact = browser.is_exact(selection)
-        self.floor = 0 if self._exact else max(0, end - WINDOW)
+        window = WINDOW if selection.search is None else SEARCHED
+        self.floor = 0 if self._exact else max(0, end - window)
 
     def lines(self) -> Iterator[Line]:
         """The jobs, newest first."""
@@ -189,9 +201,10 @@ class _Search:
         bounds = (self.floor, self._end)
         states = sorted(self._selection.states)
         if self._exact and len(states) > 1:  # each by its own index
-            each = (self._browser.rows(self._in(state), bounds, scan=False) for state in states)
+            each = (self._browser.rows(self._in(state), bounds, scan=False, size=self._batch) for state in states)
             return merge(*each, key=lambda line: -line.id)
-        return self._browser.rows(self._selection, bounds, scan=not self._exact or not states)
+        scan = not self._exact or not states
+        return self._browser.rows(self._selection, bounds, scan=scan, size=self._batch)
 
     def _in(self, state: str) -> Selection:
         return self._selection._replace(states=frozenset({state}))

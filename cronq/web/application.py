@@ -107,4 +107,8 @@ def _answer_errors(app: Flask) -> None:
     @app.errorhandler(CronqError)
     def _failed(error: CronqError) -> Response:
         status = 422 if error.exit_status == 65 else 503  # noqa: PLR2004 - bad input
-        return problem(status, "Bad input" if status == 422 else "The queue does not answer", str(error))  # noqa: PLR2004
+        if status == 422:  # noqa: PLR2004
+            return problem(status, "Bad input", str(error))
+        response = problem(status, "The queue does not answer", str(error))
+        response.headers["Refresh"] = "5"
+        return response

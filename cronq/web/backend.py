@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cronq.storage.browsing import JobBrowser
 from cronq.storage.held_groups import held_groups
+from cronq.storage.history import last_hour
 from cronq.storage.stats import take_recent
 from cronq.store import Store
 from cronq.times import Clock
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from cronq.config.loader import Config
     from cronq.storage.failure_groups import FailureGroup
     from cronq.storage.held_groups import HeldGroup
+    from cronq.storage.history import History
     from cronq.storage.stats import QueueStats, RecentStats
     from cronq.web.settings import WebSettings
 
@@ -28,6 +30,7 @@ _PATIENCE = 2.0
 
 _CENSUS_EVERY = 2.0
 _FAILURES_EVERY = 5.0
+_HISTORY_EVERY = 10.0
 FAILING = frozenset({"failed", "retrying", "ready", "blocked", "running"})
 """The states that `cronq errors` looks at."""
 
@@ -44,6 +47,7 @@ class Backend:
         self.failures: Snapshot[list[FailureGroup]] = Snapshot(self._failures, every=_FAILURES_EVERY)
         self.held: Snapshot[list[HeldGroup]] = Snapshot(self._held, every=_FAILURES_EVERY)
         self.figures: Snapshot[tuple[QueueStats, RecentStats] | None] = Snapshot(self._figures, every=_FAILURES_EVERY)
+        self.history: Snapshot[History] = Snapshot(self._history, every=_HISTORY_EVERY)
         self._local = threading.local()
 
     @property
@@ -71,6 +75,9 @@ class Backend:
 
     def _stats(self) -> QueueStats:
         return self.store.jobs.stats()
+
+    def _history(self) -> History:
+        return last_hour(self.store.tables)
 
     def _figures(self) -> tuple[QueueStats, RecentStats] | None:
         return take_recent(self.config)

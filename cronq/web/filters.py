@@ -11,6 +11,7 @@ from cronq.model.job import FUTURE
 from cronq.model.printable import one_line, safe
 from cronq.render.text import compact, time
 from cronq.times import SECOND, span, to_datetime
+from cronq.web import charts
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -44,7 +45,7 @@ def register(app: Flask) -> None:
         age=age, until=until, line=lambda text: one_line(str(text)), text=lambda text: safe(str(text)),
         span=span, number=number, memory=memory, pretty=pretty, moment=moment, when_of=when,
     )  # fmt: skip
-    app.jinja_env.globals.update(GLYPHS=GLYPHS)
+    app.jinja_env.globals.update(GLYPHS=GLYPHS, bars=charts.bars, words=charts.words, steps=charts.steps)
 
 
 def _as_datetime(value: int | datetime) -> datetime:

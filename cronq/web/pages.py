@@ -11,6 +11,7 @@ from cronq.model.job import CANCELLABLE, COMMAND_TASK, ENDED, RETRYABLE, Job, St
 from cronq.monitoring.job_record import JobRecord
 from cronq.monitoring.why import explain
 from cronq.monitoring.why_facts import FactFinder
+from cronq.storage.history import History
 from cronq.times import iso
 from cronq.web import query
 from cronq.web.answers import answer
@@ -77,14 +78,15 @@ def now() -> Response:
     except NoQueue as error:
         return Response(render_template("empty.html", text=str(error)))
     backend, stats = behind(), seen.value
-    found = diagnose(Condition(stats, backend.failures.get().value, backend.held.get().value))
+    found = diagnose(Condition(stats, backend.failures.peek([]), backend.held.peek([])))
 
     def as_json() -> dict[str, Any]:
         from cronq.render.status import summary
 
         return {"problems": [one.to_json() for one in found], **summary(stats), "age": seen.age, "error": seen.problem}
 
-    return answer("now.html", as_json, sentences=found, stats=stats, columns=COLUMNS)
+    history = backend.history.peek(History(stats.now, ()))
+    return answer("now.html", as_json, sentences=found, stats=stats, columns=COLUMNS, history=history)
 
 
 def failures() -> Response:
@@ -216,7 +218,8 @@ def queues() -> Response:
     from cronq.render.status import summary
 
     stats = census().value
-    return answer("queues.html", lambda: summary(stats), stats=stats, columns=COLUMNS)
+    history = behind().history.peek(History(stats.now, ()))
+    return answer("queues.html", lambda: summary(stats), stats=stats, columns=COLUMNS, history=history)
 
 
 def workers() -> Response:

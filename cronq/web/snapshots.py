@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 T = TypeVar("T")
+_SHARE = 6
+"""A reading that takes long is made less often: at most a sixth of the time is spent with it."""
+
 _QUICK = 0.15
-"""Seconds that a page waits for new numbers while it has older ones."""
+"""Seconds that a page waits for new numbers while it has older ones, unless it says otherwise."""
 
 
 class Seen(NamedTuple, Generic[T]):
@@ -31,7 +34,7 @@ class Snapshot(Generic[T]):
 
     def __init__(self, read: Callable[[], T], *, every: float, patience: float = 2.0) -> None:
         self._read = read
-        self._every = every
+        self._every = self._pace = every
         self._patience = patience
         self._lock = threading.Lock()
         self._last: tuple[T, float] | None = None
@@ -40,16 +43,25 @@ class Snapshot(Generic[T]):
         self._stale = False
         self._executor: ThreadPoolExecutor | None = None
 
-    def get(self) -> Seen[T]:
-        """Return the numbers; a new reading is begun where they are old. Raises Unavailable before the first ones."""
+    def get(self, *, quick: float = _QUICK) -> Seen[T]:
+        """Return the numbers; a new reading is begun where they are old, and waited for up to `quick` seconds.
+
+        Raises Unavailable before the first ones.
+        """
         last = self._last
-        if last is None or self._stale or time.monotonic() - last[1] >= self._every:
-            wait([self._begin()], self._patience if last is None or self._stale else _QUICK)
+        if last is None or self._stale or time.monotonic() - last[1] >= self._pace:
+            wait([self._begin()], self._patience if last is None or self._stale else quick)
         last = self._last
         if last is None:
             raise Unavailable(self._problem or "the database has not answered yet")
         age = time.monotonic() - last[1]
-        return Seen(last[0], age, self._problem if age > self._every else None)
+        return Seen(last[0], age, self._problem if age > self._pace else None)
+
+    def peek(self, otherwise: T) -> T:
+        """Return the numbers, or something else while the first ones are being read: that may take long."""
+        if self._last is None:
+            wait([self._begin()], _QUICK)
+        return otherwise if self._last is None else self.get(quick=0.0).value
 
     def expire(self) -> None:
         """Have the next page wait for new numbers: something was changed."""
@@ -71,3 +83,4 @@ class Snapshot(Generic[T]):
             self._problem = str(error)
         else:
             self._last, self._problem = (value, began), None
+            self._pace = max(self._every, _SHARE * (time.monotonic() - began))

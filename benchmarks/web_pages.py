@@ -1,0 +1,112 @@
+"""How long each page of cronq web takes beside a million jobs: python -m benchmarks.web_pages [sqlite mariadb …]."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from statistics import median
+
+from flask.testing import FlaskClient
+
+from cronq.config.loader import Config, from_database
+from cronq.store import Store
+from cronq.times import SECOND, Clock
+from cronq.web.access import HostAccess
+from cronq.web.application import application
+from cronq.web.backend import Backend
+from cronq.web.settings import WebSettings
+from daemons import databases
+
+JOBS = 1_000_000
+TIMES = 20
+MOST = 0.3
+_BATCH = 10_000
+_WARM = 60
+_COLUMNS = (
+    "task, args, queue, priority, state, available_at, job_group, max_attempts, created_at, started_at, finished_at,"
+    " outcome, error_class, error_message"
+)
+PATHS = (
+    "/", "/failures", "/jobs", "/jobs?state=failed", "/jobs?state=ready", "/jobs?state=finished&queue=mail",
+    "/jobs?queue=mail", "/jobs?task=send&state=failed,retrying", "/jobs?search=user-77", "/jobs?search=nowhere",
+    "/jobs?since=2h", "/jobs?before=500000", "/jobs/500000", "/queues", "/workers", "/schedules", "/audit", "/metrics",
+)  # fmt: skip
+
+
+def main(kinds: list[str]) -> int:
+    """Fill a queue on each kind of database and measure; 1 if a page is too slow."""
+    slow = 0
+    for kind in kinds or ["sqlite", *databases.SERVERS]:
+        with filled(kind) as config:
+            app = application(Backend(config, WebSettings()), HostAccess(lambda _environ: ("ann", "act")), hosts=None)
+            browser = app.test_client()
+            for path in PATHS:
+                took = measured(browser, path)
+                slow += took > MOST
+                print(f"{kind:<12} {took * 1000:7.0f} ms  {path}{'  TOO SLOW' if took > MOST else ''}", flush=True)
+    return 1 if slow else 0
+
+
+def measured(browser: FlaskClient, path: str) -> float:
+    """The median of some answers, after the first good one: until then numbers are being read."""
+    deadline = time.monotonic() + _WARM
+    while browser.get(path).status_code == 503 and time.monotonic() < deadline:
+        time.sleep(0.5)
+    took = []
+    for _ in range(TIMES + 1):
+        began = time.perf_counter()
+        with browser.get(path) as answer:
+            assert answer.status_code == 200, (path, answer.status_code, answer.get_data(as_text=True)[-500:])
+        took.append(time.perf_counter() - began)
+    return median(took[1:])
+
+
+@contextmanager
+def filled(kind: str) -> Iterator[Config]:
+    """A queue with a million jobs: most have finished, some failed, wait or are due."""
+    with tempfile.TemporaryDirectory(prefix="cronq-web-") as directory:
+        if kind == "sqlite":
+            config = from_database(f"sqlite:///{directory}/queue.db").with_values("the bench", synchronous="normal")
+            fill(config)
+            yield config
+            return
+        with databases.private(kind, within=directory) as server:
+            server.execute("CREATE DATABASE web")
+            config = from_database(server.url("web")).with_values("the bench", lock_dir=f"{directory}/locks")
+            fill(config)
+            yield config
+
+
+def fill(config: Config) -> None:
+    """Insert the jobs."""
+    with Store(config, Clock()) as store:
+        store.prepare()
+        now, names = store.clock.now(), store.tables.sql.names
+        sql = f"INSERT INTO {names.jobs} ({_COLUMNS}) VALUES ({', '.join('?' * 14)})"
+        for start in range(0, JOBS, _BATCH):
+            batch = [row(number, now) for number in range(start, start + _BATCH)]
+            store.tables.open().transact(lambda tx, batch=batch: tx.insert_many(sql, batch))  # type: ignore[misc]
+        if config.database_url().family == "postgresql":
+            store.tables.open().execute(f"ANALYZE {names.jobs}")
+
+
+def row(number: int, now: int) -> tuple[object, ...]:
+    """One job: of a hundred, 85 have finished, 5 failed, 2 are scheduled, 8 are ready."""
+    place = number % 100
+    state = "finished" if place < 85 else "failed" if place < 90 else "scheduled" if place < 92 else "ready"
+    ended = state in ("finished", "failed")
+    at = now - (JOBS - number) * SECOND // 10
+    return (
+        ("send", "scale", "report")[number % 3], f'{{"to": "user-{number}", "text": "{"x" * 100}"}}',
+        ("mail", "images", "default", "night")[number % 4], 50, state,
+        at + (86_400 * SECOND * 9 if state == "scheduled" else 0), None, 20, at, at if ended else None,
+        at + SECOND if ended else None, "success" if state == "finished" else "error" if ended else None,
+        "OSError" if state == "failed" else None, f"no route to host-{number % 50}" if state == "failed" else None,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

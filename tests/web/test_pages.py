@@ -1,0 +1,80 @@
+"""What the pages say."""
+
+from __future__ import annotations
+
+import re
+
+from cronq.model.job import NewJob
+from cronq.store import Store
+from cronq.web.snapshots import Snapshot
+from tests.waiting import wait_until
+from tests.web.conftest import Site, enqueued
+from tests.web.test_changes import fail
+
+
+def test_the_last_hour_is_drawn_and_told(site: Site, store: Store) -> None:
+    jobs = enqueued(store, *[NewJob("add", queue="mail")] * 3)
+    store.tables.open().execute(
+        f"UPDATE {store.tables.sql.names.jobs} SET state = 'finished', finished_at = ? WHERE id <> ?",
+        (store.clock.now(), jobs[0]),
+    )
+    for path in ("/", "/queues"):
+        text = site().get(path).text
+        assert 'aria-label="within an hour 2 finished, 0 failed; at most 2 finished in a minute"' in text
+        assert re.search(r'<rect class="good"', text)
+
+
+def test_an_unchanged_page_is_not_sent_again(site: Site, store: Store) -> None:
+    enqueued(store, NewJob("add"))
+    browser = site()
+    browser.get("/audit")
+    first = browser.get("/audit")
+    again = browser.get("/audit", headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
+
+
+def test_a_held_group_is_told_with_what_helps(site: Site, store: Store) -> None:
+    holder, other = enqueued(store, *[NewJob("add", group="invoice-7")] * 2)
+    fail(store, [holder])
+    database, names = store.tables.open(), store.tables.sql.names
+    database.execute(f"UPDATE {names.jobs} SET state = 'blocked' WHERE id = ?", (other,))
+    database.execute(f"INSERT INTO {names.groups} (name, job_id) VALUES ('invoice-7', ?)", (holder,))
+    text = site().get("/").text
+    assert f"Group invoice-7: 1 job waits behind job {holder}, which failed and keeps the group." in text
+    assert f"cronq retry {holder}" in text
+    assert f"cronq cancel {holder}" in text
+
+
+def test_viewers_share_one_reading(site: Site, store: Store) -> None:
+    enqueued(store, NewJob("add"))
+    browser = site()
+    backend = browser.application.extensions["cronq"]
+    read: list[int] = []
+
+    def look() -> object:
+        read.append(1)
+        return store.jobs.stats()
+
+    census = Snapshot(look, every=60)
+    backend.census = census
+    for _ in range(20):
+        assert browser.get("/queues").status_code == 200
+    assert len(read) == 1
+
+
+def test_numbers_stay_with_their_age_while_the_database_is_away() -> None:
+    from cronq.errors import Unavailable
+
+    answers = [1]
+
+    def read() -> int:
+        if not answers:
+            raise Unavailable("gone")
+        return answers.pop()
+
+    snapshot = Snapshot(read, every=0.0)
+    assert snapshot.get().value == 1
+    wait_until(lambda: snapshot.get().problem == "gone")
+    seen = snapshot.get()
+    assert seen.value == 1
+    assert seen.age > 0
