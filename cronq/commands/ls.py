@@ -44,11 +44,14 @@ HANDFUL = 100
 
 _AT_LEAST = 5
 
-_AROUND = 6
-"""Lines of a terminal that the table needs beside its rows: those of the frame, what was typed, the prompt."""
+_AROUND = 10
+"""Lines of a terminal that the table needs beside its rows: its frame, three notices, what was typed, the prompt."""
 
 _COUNTED = 100_000
 """For more jobs than these, the notice only says that there are more."""
+
+_LOOKED_FOR = (State.FAILED, State.RETRYING, State.RUNNING)
+"""What a user of `ls` looks for most of the time."""
 
 _DUE = frozenset({State.READY, State.BLOCKED})
 
@@ -120,7 +123,7 @@ def _ls(
         if not jobs and not as_json:
             bulk.hint(call, store, view.selection)
         if more and shown.limit is None and not call.quiet:
-            _tell_more(store, view)
+            _tell_more(store, view, jobs)
         if not as_json and not call.quiet:
             _tell_of_queues(store, jobs)
             _tell_where(call)
@@ -187,16 +190,29 @@ def _tell_where(call: Invocation) -> None:
 
         from cronq.render.console import Screen
 
-        Screen().print(Text(where, "dim", no_wrap=True, overflow="ellipsis"))
+        Screen().console.print(Text(where, "dim"), no_wrap=True, overflow="ellipsis")
 
 
-def _tell_more(store: Store, view: _View) -> None:
+def _tell_more(store: Store, view: _View, jobs: Sequence[Job]) -> None:
     from cronq.render.text import complain
 
     number = store.jobs.count_up_to(view.selection, _COUNTED + 1)
     all_ = f"more than {_COUNTED:,}" if number > _COUNTED else f"{number:,}"
     which = "newest" if view.sort == NEWEST_FIRST else "first"
     complain(f"only the {which} {view.number} of {all_} are shown; --limit 0 shows all")
+    hidden = {} if view.selection.states else _hidden(store, view.selection, jobs)
+    if hidden:
+        told = ", ".join(f"{number:,} {state}" for state, number in hidden.items())
+        complain(f"not shown are {told} (--state {','.join(hidden)})")
+
+
+def _hidden(store: Store, selection: Selection, shown: Sequence[Job]) -> dict[str, int]:
+    """Count, by state, the jobs that fail or run and aren't shown."""
+    numbers = {}
+    for state in _LOOKED_FOR:
+        every = store.jobs.count_up_to(selection._replace(states=frozenset({state})), _COUNTED)
+        numbers[state.value] = every - sum(job.state == state for job in shown)
+    return {state: number for state, number in numbers.items() if number > 0}
 
 
 def _tell_of_queues(store: Store, jobs: Sequence[Job]) -> None:

@@ -11,9 +11,9 @@ from tests.project import Project
 from tests.terminal import Terminal, on_terminal
 
 _JOB = """id queue task args command state priority key group unique event attempt max_attempts snoozes crashes
-created_at available_at started_at finished_at duration outcome error host pid worker time_limit blocked_by result
+created_at available_at started_at finished_at duration outcome error host pid worker time_limit retry blocked_by result
 notes warnings peak_memory cpu_time schedule scheduled_for progress"""
-_ATTEMPT = "number outcome started_at finished_at host pid error exit_status signal"
+_ATTEMPT = "number outcome started_at finished_at host pid worker error exit_status signal"
 JOB_FIELDS, ATTEMPT_FIELDS = _JOB.split(), _ATTEMPT.split()
 NASTY = "printf '\\033]0;owned\\007\\033[31mred\\302\\233\\177'; exit 3"
 
@@ -31,7 +31,7 @@ def test_json_has_exactly_the_documented_fields(project: Project) -> None:
     assert list(listed) == JOB_FIELDS
     assert list(shown) == [*JOB_FIELDS, "attempts", "output", "actions", "after", "before"]
     assert list(shown["attempts"][0]) == ATTEMPT_FIELDS
-    assert set(shown["attempts"][0]["error"]) == {"class", "message", "traceback"}
+    assert set(shown["attempts"][0]["error"]) == {"class", "message", "path", "traceback"}
     assert set(shown["error"]) == {"class", "message"}
     assert set(shown["output"]) == {"stdout", "stderr"}
     for name in ("created_at", "available_at", "started_at", "finished_at"):
@@ -120,8 +120,8 @@ def test_more_than_are_shown_is_said(project: Project) -> None:
     assert "only the newest 100 of 101 are shown; --limit 0 shows all" in ran.stderr
     assert len(project.done("ls", "--limit", "0").splitlines()) == 101
     assert project.cronq("-q", "ls").stderr == ""
-    assert len(re.findall(r"true", on_terminal(project, "ls", rows=26))) == 20
-    assert len(re.findall(r"true", on_terminal(project, "ls", rows=60))) == 54
+    assert len(re.findall(r"true", on_terminal(project, "ls", rows=26))) == 16
+    assert len(re.findall(r"true", on_terminal(project, "ls", rows=60))) == 50
 
 
 def test_table_fits_the_terminal(project: Project) -> None:
@@ -248,3 +248,14 @@ def test_commands_work_where_nothing_can_be_displayed(project: Project) -> None:
     ran = project.cronq("show", 1, env={"PYTHONIOENCODING": "ascii", "LC_ALL": "C"})
     assert (ran.status, ran.stderr) == (0, "")
     assert "gr\\xfc\\xdfe \\U0001f600" in ran.stdout
+
+
+def test_failures_that_newer_jobs_hide_are_counted(project: Project) -> None:
+    project.done("enqueue", "--stdin", stdin='{"task": "give-up"}\n' * 2 + '{"task": "break"}\n' * 3)
+    project.cronq("run")
+    project.done("enqueue", "--stdin", stdin='{"task": "say", "args": {"text": "x"}, "at": "+1h"}\n' * 17)
+    shown = on_terminal(project, "ls", columns=80, rows=24)
+    assert "only the newest 14 of 22 are shown; --limit 0 shows all" in shown
+    assert "not shown are 2 failed, 3 retrying (--state failed,retrying)" in shown
+    assert shown.count("\n") <= 22
+    assert "not shown" not in on_terminal(project, "ls", "--state", "failed,retrying,scheduled", columns=80, rows=24)
