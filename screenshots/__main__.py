@@ -13,7 +13,7 @@ from screenshots.shots import LATER, SHOTS, Shot
 from screenshots.terminal import Size, Terminal
 
 FOLDER = Path(__file__).parent.parent / "docs" / "screenshots"
-SIZES = (Size(80, 24), Size(200, 60))
+SIZES = (Size(80, 24), Size(120, 40), Size(200, 60))
 
 
 def main(wanted: list[str]) -> None:
@@ -34,7 +34,7 @@ def take(name: str, shot: Shot, terminal: Terminal, scene: Scene) -> None:
     """One picture."""
     path = FOLDER / f"{name}-{terminal.size}.svg"
     shot.reach(terminal, scene)
-    path.write_text(terminal.picture(f"cronq {name}"))
+    path.write_text(terminal.picture(f"cronq {name.partition('-')[0]}"))
     shot.leave(terminal, scene)
     print(path.relative_to(FOLDER.parent.parent))
 

@@ -110,6 +110,7 @@ class Scene:
         self.put(
             *(_picture(str(number)) for number in range(1, 8)),
             {"command": "pg_dump shop | gzip > /backup/shop.gz", "queue": "night", "at": "+5h"},
+            *({"command": f"./{name}", "queue": name, "at": "+2h"} for name in ("export", "reports", "search", "sync")),
             _picture("panorama", seconds=3600),
             {"command": "sleep 3600", "group": "export"},
             {"command": "rsync -a /srv/shop backup:", "group": "export"},

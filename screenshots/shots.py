@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -36,6 +37,25 @@ def _top(terminal: Terminal, _: Scene) -> None:
     terminal.wait_for("q quit")
 
 
+def _top_job(terminal: Terminal, scene: Scene) -> None:
+    _top(terminal, scene)
+    for key, seen in (("Tab", "Esc back"), ("Enter", "error "), ("Enter", "q back")):
+        terminal.press(key)
+        terminal.wait_for(seen)
+
+
+def _top_help(terminal: Terminal, scene: Scene) -> None:
+    _top(terminal, scene)
+    terminal.press("?")
+    terminal.wait_for("cronq top: keys")
+
+
+def _go_back(terminal: Terminal, scene: Scene) -> None:
+    terminal.press("q")
+    terminal.wait_for("q quit")
+    _quit(terminal, scene)
+
+
 def _quit(terminal: Terminal, _: Scene) -> None:
     terminal.press("q")
     terminal.wait_until(lambda: terminal.lines()[-1:] == ["$"], "a prompt")
@@ -50,8 +70,8 @@ def _progress(terminal: Terminal, scene: Scene) -> None:
 
 def _is_half(line: str) -> bool:
     """Whether this is a bar that has come some way."""
-    done, slash, total = line.rpartition("/")[0].rsplit(" ", 1)[-1], "/" in line, line.rpartition("/")[2].split(" ")[0]
-    return slash and done.isdecimal() and total.isdecimal() and MANY // 4 < int(done) < MANY
+    found = re.search(r" (\d+)/\d+ ", line)
+    return found is not None and MANY // 4 < int(found[1]) < MANY
 
 
 def _finish(terminal: Terminal, _: Scene) -> None:
@@ -70,5 +90,7 @@ SHOTS: dict[str, Shot] = {
 LATER: dict[str, Shot] = {
     "run": Shot(_progress, _finish),
     "top": Shot(_top, _quit),
+    "top-job": Shot(_top_job, _go_back),
+    "top-help": Shot(_top_help, _go_back),
 }
 """Those that come last, because they leave many jobs behind or show what these did."""
