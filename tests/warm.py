@@ -18,10 +18,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.warm_client import is_plain
+from tests.warm_client import is_plain, name_of
 
 _HERE = Path(__file__).parent
 _PIPE = 1 << 16
@@ -120,6 +121,7 @@ def _request(command: Command) -> bytes:
         "arguments": list(command.arguments),
         "directory": str(command.directory),
         "environment": dict(command.environment),
+        "name": name_of(command.environment.get("HOME", "")),
     }
     return marshal.dumps(given)
 
@@ -137,9 +139,10 @@ def _read_all(descriptors: list[int], command: Command, deadline: float) -> list
             _kill(found[descriptors[-1]])
             raise subprocess.TimeoutExpired(list(command.arguments), left)
         for descriptor, _ in poll.poll(left * 1000):
-            if piece := os.read(descriptor, _PIPE):
-                found[descriptor].append(piece)
-                continue
+            with suppress(ConnectionResetError):
+                if piece := os.read(descriptor, _PIPE):
+                    found[descriptor].append(piece)
+                    continue
             unread.remove(descriptor)
             poll.unregister(descriptor)
             if descriptor != descriptors[-1]:

@@ -6,6 +6,7 @@ Runs without site and imports nothing that Python hasn't built in or beside it, 
 from __future__ import annotations
 
 import _socket
+import binascii
 import marshal
 import os
 import sys
@@ -21,14 +22,20 @@ def is_plain(environment: dict[str, str]) -> bool:
     return all(name in PLAIN or name.startswith("CRONQ_") for name in environment)
 
 
+def name_of(home: str) -> str:
+    """The name of the processes that are forked with this HOME, for what /proc calls their environment is another's."""
+    return f"cronq-{binascii.crc32(home.encode()):08x}"
+
+
 def main(address: bytes, script: str) -> None:
     """Run the command that was called as."""
     arguments, environment = sys.argv[1:], dict(os.environ)
     environment.pop("LC_CTYPE", None)  # Python itself has set it, here and there
     if not STARTED.isdisjoint(arguments) or not is_plain(environment):
         os.execv(script, [script, *arguments])
+    name = name_of(environment.get("HOME", ""))
     directory = os.getcwd()  # noqa: PTH109 - pathlib takes longer than all the rest
-    request = marshal.dumps({"arguments": arguments, "directory": directory, "environment": environment})
+    request = marshal.dumps({"arguments": arguments, "directory": directory, "environment": environment, "name": name})
     asked = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     asked.connect(address)
     streams = b"".join(number.to_bytes(4, sys.byteorder) for number in range(3))

@@ -19,14 +19,16 @@ import socket
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 _STREAMS = 3
 _LONGEST = 1 << 20
 _LEFT_OUT = (
     *("cronq.transports.", "cronq.testing", "cronq.__main__"),
-    *("cronq.django", "cronq.web", "cronq.flask", "cronq.otel"),
+    *("cronq.django", "cronq.web", "cronq.flask", "cronq.asgi", "cronq.otel"),
 )
+"""What needs a library that may not be there, or a framework that is set up."""
 
 
 def _import_all() -> None:
@@ -34,9 +36,10 @@ def _import_all() -> None:
     for name in ("cronq", "typer", "typer._adapters", "filelock", "pymysql", "psycopg"):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    for module in pkgutil.walk_packages(sys.modules["cronq"].__path__, "cronq."):
-        if not module.name.startswith(_LEFT_OUT):
-            importlib.import_module(module.name)
+    for module in pkgutil.walk_packages(sys.modules["cronq"].__path__, "cronq.", onerror=lambda _: None):
+        with contextlib.suppress(ImportError):
+            if not module.name.startswith(_LEFT_OUT):
+                importlib.import_module(module.name)
 
 
 class _Forks:
@@ -103,6 +106,7 @@ def _become(script: str, request: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(request["environment"] | coerced)
     time.tzset()
+    Path("/proc/self/comm").write_text(request["name"])
     sys.argv[:] = [script, *request["arguments"]]
 
 
