@@ -15,6 +15,7 @@ from cronq import Cronq
 from cronq.config import loader as configuration
 from tests.project import Project, Ran
 from tests.waiting import wait_until
+from tests.warm_client import name_of
 
 HEADER = """\
 import os, signal, subprocess, sys, threading, time
@@ -127,8 +128,8 @@ class Queue:
         return bool(self.sql("SELECT 1 FROM cronq_workers WHERE pid = ? AND kind = 'work'", pid))
 
     def run(self, *arguments: str | int, status: int = 0, seconds: float = 60) -> Ran:
-        """Run `cronq run ARGUMENTS`, seen by `left_running`, to its end, which must have this exit status."""
-        ran = self.project.cronq("run", *arguments, seconds=seconds, anew=True)
+        """Run `cronq run ARGUMENTS` to its end, which must have this exit status."""
+        ran = self.project.cronq("run", *arguments, seconds=seconds)
         assert ran.status == status, ran
         assert ran.stdout == ""
         return ran
@@ -139,8 +140,9 @@ class Queue:
 
     def left_running(self) -> list[int]:
         """The processes that jobs of this project have started and that still live."""
-        mark = f"{self.project.home}".encode()
-        return [pid for pid in _pids() if pid != os.getpid() and mark in _environment(pid)]
+        mark, name = f"{self.project.home}".encode(), name_of(str(self.project.home))
+        others = [pid for pid in _pids() if pid != os.getpid()]
+        return [pid for pid in others if mark in _environment(pid) or _name(pid) == name]
 
     # Looking
 
@@ -221,6 +223,13 @@ def wait_until_dead(pid: int, *, seconds: float = 5) -> None:
 
 def _pids() -> list[int]:
     return [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdecimal()]
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _environment(pid: int) -> bytes:
