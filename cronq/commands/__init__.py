@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cronq.store import Store
 
 PURPOSES = {
-    "Enqueue": {"enqueue": "enqueue", "emit": "enqueue", "wait": "wait", "schedules": "schedules"},
+    "Enqueue": {"enqueue": "enqueue", "emit": "enqueue", "batch": "batch", "wait": "wait", "schedules": "schedules"},
     "Run": {
         "run": "typer_declarations",
         "work": "typer_declarations",

@@ -40,6 +40,7 @@ Example:
   cronq retry --task mail.send --dry-run
   cronq retry --error 1a7e70ac --yes
   cronq retry --queue mail --state failed,cancelled
+  cronq retry --batch 7
 
 {_EXIT_STATUS}"""
 
@@ -50,6 +51,7 @@ Example:
   cronq cancel 42
   cronq cancel --kill 42
   cronq cancel --queue mail --state scheduled --older-than 7d --dry-run
+  cronq cancel --batch 7
 
 {_EXIT_STATUS}"""
 
@@ -179,7 +181,8 @@ def _cancel(
     """Cancel jobs; prints their ids.
 
     By IDs: any that haven't ended, and failed ones. By a selection: those that haven't ended,
-    unless --state says others. Running ones are left alone without --kill.
+    unless --state says others. Running ones are left alone without --kill. By --batch alone, the batch is cancelled,
+    too: it takes no more jobs.
     """
     chosen = which.selection()
     bulk.either(context, ids, chosen)
@@ -195,8 +198,17 @@ def _cancel(
         found = store.jobs.ids(meant) if meant.states else []
         if not found:
             bulk.tell(_CANCEL, [], how)
-            return bulk.left_alone(call, store, _CANCEL, chosen, meant)
-        return _cancel_selected(call, store, found, how, kill=State.RUNNING in meant.states)
+            return 0 if _cancel_batches(store, chosen) else bulk.left_alone(call, store, _CANCEL, chosen, meant)
+        status = _cancel_selected(call, store, found, how, kill=State.RUNNING in meant.states)
+        if not status:
+            _cancel_batches(store, chosen)
+        return status
+
+
+def _cancel_batches(store: Store, chosen: Selection) -> bool:
+    """Cancel the batches themselves, if whole ones are chosen: they take no more jobs. Tell whether any was."""
+    whole = chosen.batches if chosen == Selection(batches=chosen.batches) else ()
+    return sum(store.batches.cancel(batch_id) for batch_id in whole) > 0
 
 
 def _cancel_named(call: Invocation, store: Store, ids: Iterable[str], allowed: frozenset[State], how: bulk.How) -> int:

@@ -31,13 +31,14 @@ Example:
   cronq enqueue --at +15m --group nightly -- 'pg_dump shop | gzip > shop.gz'
   cronq enqueue --queue media -- ffmpeg -i in.avi out.mp4
   cronq enqueue --after 41 --after 42 -- ./publish
+  cronq enqueue --batch 7 -- ./load monday
   cronq enqueue --stdin < jobs.jsonl
 
 k=v gives a text (converted as the task's signature wants), k:=JSON a JSON value. After --, one
 CMD is a line for /bin/sh; with ARGs it is a program that gets them as they are.
 With --stdin each line is a JSON object with the keys task, args, command, queue, priority, at,
-group, key, unique, max_attempts, time_limit, limit, ref, after, after_end, after_failure, after_missing
-(after names ids, or refs of other lines); a bad line is named, and then nothing is inserted.
+group, key, unique, max_attempts, time_limit, limit, ref, after, after_end, after_failure, after_missing,
+batch (after names ids, refs of other lines, or batch:ID); a bad line is named, and then nothing is inserted.
 What ls --json prints is taken, too: new jobs like those.
 Exit status: 0 done (also when a unique twin was found), 64 usage, 65 bad input or unknown
 task, 69 database out of reach, 78 configuration.
@@ -84,7 +85,8 @@ class Placement:
     ] = None
 
     after: Annotated[
-        list[str] | None, typer.Option("--after", metavar="ID", help="Start when this job has finished. Repeatable.")
+        list[str] | None,
+        typer.Option("--after", metavar="ID", help="Start when it, or batch:ID, has finished. Repeatable."),
     ] = None
     after_end: Annotated[
         list[str] | None, typer.Option("--after-end", metavar="ID", help="Start when this job has ended in any way.")
@@ -100,6 +102,7 @@ class Placement:
     limit: Annotated[
         str | None, typer.Option("--limit", metavar="NAME", help="Under this limit of the configuration.")
     ] = None
+    batch: Annotated[str | None, typer.Option("--batch", metavar="ID", help="The batch that it is a job of.")] = None
 
     def given(self) -> dict[str, Any]:
         """Return the options that were given, numbers as numbers. Raises InvalidInput."""

@@ -50,6 +50,9 @@ _Tasks = Annotated[list[str] | None, typer.Option("--task", metavar="TASK", help
 _Groups = Annotated[
     list[str] | None, typer.Option("--group", metavar="GROUP", help="Only jobs of this group; repeatable.")
 ]
+_Batches = Annotated[
+    list[str] | None, typer.Option("--batch", metavar="ID", help="Only jobs of this batch; repeatable.")
+]
 _Keys = Annotated[list[str] | None, typer.Option("--key", metavar="KEY", help="Only jobs with this key; repeatable.")]
 _Errors = Annotated[
     list[str] | None,
@@ -79,6 +82,7 @@ class Narrowing:
     queue: _Queues = None
     task: _Tasks = None
     group: _Groups = None
+    batch: _Batches = None
     key: _Keys = None
     error: _Errors = None
     older_than: _OlderThan = None
@@ -92,6 +96,7 @@ class Narrowing:
             queues=tuple(self.queue or ()),
             tasks=tuple(self.task or ()),
             groups=tuple(self.group or ()),
+            batches=tuple(job_id(text.removeprefix("batch:")) for text in self.batch or ()),
             keys=tuple(self.key or ()),
             errors=tuple(self.error or ()),
             older_than=None if self.older_than is None else parse_duration(self.older_than, what="--older-than"),

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from cronq.model.job import Job
 
+_RELEASE = bulk.Verb("release", "released")
+
 _EXAMPLE = """\
 Example:
 
@@ -26,24 +28,23 @@ Exit status: 0 done, 1 a job isn't there or waits for no other, 65 bad input,
 """
 
 
-def _release(context: typer.Context, ids: given.SomeJobs) -> int:
+def _release(context: typer.Context, ids: given.SomeJobs, *, as_json: given.AsJson = False) -> int:
     """Let pending jobs run without the jobs that they come after.
 
     So do jobs that were cancelled because of those. Prints the ids.
     """
-    from cronq.render.text import complain, write
-
     call = given.invocation(context)
     with call.store() as store:
         found, missing = given.jobs(store, ids)
         changed = store.flow.release(job.id for job in found)
         bulk.note(call, len(changed))
-    write(map(str, changed))
-    left = _left(found, changed)
-    for job in left:
-        complain(f"job {job.id} is {job.state} and waits for no other job")
-    given.require_none(missing)
-    return 1 if left else 0
+    refused = [bulk.Refused(job.id, _idle(job)) for job in _left(found, changed)]
+    refused += [bulk.Refused(job_id, f"there is no job {job_id}") for job_id in missing]
+    return bulk.tell_changed(_RELEASE, changed, refused, bulk.How(as_json=as_json))
+
+
+def _idle(job: Job) -> str:
+    return f"job {job.id} is {job.state} and waits for no other job"
 
 
 def _left(found: Sequence[Job], changed: Sequence[int]) -> list[Job]:

@@ -28,6 +28,7 @@ Example:
   cronq wait 42 --timeout 30s
   cronq wait 42 43 44
   cronq wait --queue mail --timeout 10m
+  cronq wait batch:7
   total=$(cronq wait "$(cronq enqueue add a=1 b=2)")
 
 Exit status: 0 all finished, 1 one failed or was cancelled or doesn't exist, 64 neither IDs nor a
@@ -64,14 +65,27 @@ def _wait(
     """
     chosen = which.selection()
     bulk.either(context, ids, chosen)
+    batches = [text for text in ids or () if text.startswith("batch:")]
+    if batches and len(ids or ()) > 1:
+        raise given.refuse("either one batch:ID, or the IDs of jobs", context)
     seconds = None if timeout is None else parse_duration(timeout, what="--timeout")
     call = given.invocation(context)
     with call.cronq(with_tasks=False, reading=True) as queue:
+        if batches:
+            return _batch(queue, given.job_id(batches[0].removeprefix("batch:")), seconds)
         named = given.job_ids(queue.store, ids or ())
         if len(named) == 1 and not as_json:
             return _one(queue, named[0], seconds, quiet=call.quiet)
         meant = named or queue.store.jobs.ids(chosen._replace(states=chosen.states or frozenset(UNFINISHED)))
         return _several(call, queue, meant, seconds, as_json=as_json)
+
+
+def _batch(queue: Cronq, batch_id: int, seconds: float | None) -> int:
+    from cronq.client.waiting import counts
+    from cronq.render.text import compact, write
+
+    write([compact(counts(queue.store, batch_id, seconds))])
+    return 0
 
 
 def _one(queue: Cronq, job_id: int, seconds: float | None, *, quiet: bool) -> int:

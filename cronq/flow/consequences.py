@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cronq.errors import CronqError
 from cronq.model.dependencies import UNMET, Parent, first_unmet, reason
 from cronq.model.job import State
+from cronq.storage.actions import Actions
 from cronq.storage.drivers.database import Duplicate
 from cronq.storage.sql.columns import LOOKED, MEMBER
 from cronq.storage.sql.limits import LIMITED
@@ -185,6 +186,7 @@ class Consequences:
         for row in tx.query(self._sql.flow.held, (chosen,)):
             _, state, error_class, *_ = row
             if state == State.PENDING or (error_class == UNMET and self._put_back(tx, row)):
+                Actions(self._tables).on_jobs(tx, "released", [job_id])
                 tx.execute(self._sql.flow.drop_edges, (job_id,))
                 tx.execute(self._sql.flow.note, (job_id,))
                 return True

@@ -10,6 +10,8 @@ from cronq.model.claimed_job import ENDED, State
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from cronq.model.batch import BatchRow
+
 AFTER, AFTER_END, AFTER_FAILURE = "after", "after_end", "after_failure"
 KINDS = (AFTER, AFTER_END, AFTER_FAILURE)
 """A job comes after another one: when that has finished, however it ended, or if it failed."""
@@ -86,25 +88,33 @@ def reason(parent: Parent) -> str:
 def root_of(why: str) -> str | None:
     """The arguments of the `cronq retry` that brings back what was cancelled for this reason."""
     found = _ROOT.match(why)
-    return found and (found[2] if found[1] == "job" else f"--batch {found[2]}")
+    return found and (found[2] if found[1] == "job" else f"--batch {found[2]} --state failed,cancelled")
 
 
 class Ties(NamedTuple):
-    """The jobs that one comes after, and those that come after it."""
+    """The jobs and batches that a job comes after, the jobs that come after it, and the batch that it is in."""
 
     before: Sequence[Parent] = ()
     following: Sequence[Parent] = ()
+    batch: BatchRow | None = None
 
     def told(self) -> list[tuple[str, str]]:
-        """Both as a person reads them, with their labels."""
+        """All as a person reads them, with their labels."""
+        batch = f"{self.batch.label.removeprefix('batch ')}, {self.batch.state}" if self.batch else ""
         return [
+            ("batch", batch),
             ("comes after", ", ".join(f"{one.name}{_CONDITIONS[one.kind]} ({_stands(one)})" for one in self.before)),
             ("before", ", ".join(f"{one.name}{_CONDITIONS[one.kind]} ({_stands(one)})" for one in self.following)),
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """Both under their documented field names."""
-        return {"after": [_json(one) for one in self.before], "before": [_json(one) for one in self.following]}
+        """All under their documented field names."""
+        batch = self.batch and {"id": self.batch.id, "name": self.batch.name, "state": self.batch.state}
+        return {
+            "after": [_json(one) for one in self.before],
+            "before": [_json(one) for one in self.following],
+            "batch": batch,
+        }
 
 
 NO_TIES = Ties()

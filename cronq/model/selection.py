@@ -97,5 +97,6 @@ class Selection(NamedTuple):
     since: int | None = None
     """The instant of the earliest last event (end, else start, else enqueueing)."""
     until: int | None = None
+    batches: tuple[int, ...] = ()
     search: str | None = None
     """Text in the task, its arguments, queue, key, group or error; small and capital letters are the same."""

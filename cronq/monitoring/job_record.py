@@ -30,7 +30,8 @@ class JobRecord(NamedTuple):
     @classmethod
     def read(cls, store: Store, job: Job) -> JobRecord:
         """Read what belongs to a job."""
-        ties = Ties(store.flow.parents(job.id), store.flow.children(job.id, limit=_CHILDREN))
+        flow = store.flow
+        ties = Ties(flow.parents(job.id), flow.children(job.id, limit=_CHILDREN), store.batches.of_job(job.id))
         return cls(job, store.jobs.attempts(job.id), store.jobs.output(job.id), store.actions.of_job(job.id), ties)
 
     def to_json(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from cronq.flow.looking import Waiting
+    from cronq.model.batch import BatchRow
     from cronq.model.job import Failure, Job
     from cronq.storage.actions import Action
     from cronq.storage.runs import RunEnd
@@ -68,6 +69,8 @@ class Facts(NamedTuple):
     """Processes of a running job whose child is dead, and which cronq can't kill."""
     awaited: Job | None = None
     """The first job that it comes after and that has not ended."""
+    awaited_batch: BatchRow | None = None
+    """A batch that it comes after and that has not ended, if it comes after no such job."""
     awaited_more: int = 0
     """How many others there are."""
     place: Waiting | None = None
@@ -251,12 +254,21 @@ def _blocked(job: Job, facts: Facts) -> str:
 
 
 def _pending(job: Job, facts: Facts) -> str:
+    more = f", and {facts.awaited_more} more" if facts.awaited_more else ""
+    if facts.awaited_batch is not None:
+        return f"is pending: it comes after {_batch(facts.awaited_batch)}{more}"
     if facts.awaited is None and facts.place is not None:
         return f"is pending: {limits.explain(facts.place, facts.unheard, facts.now)}"
     if facts.awaited is None:
         return f"is pending: all that it comes after has ended, so the next run releases it; {_expected(job, facts)}"
-    more = f", and {facts.awaited_more} more" if facts.awaited_more else ""
     return f"is pending: it comes after job {facts.awaited.id}, which {_holding(facts.awaited)}{more}"
+
+
+def _batch(batch: BatchRow) -> str:
+    if batch.closed_at is not None:
+        return f"{batch.label}, of which jobs have not ended: `cronq ls --batch {batch.id}`"
+    opened = f"which {batch.opened_by} opened at {_time(to_datetime(batch.opened_at))} and has not closed"
+    return f"{batch.label}, {opened}: `cronq batch close {batch.id}`"
 
 
 def _holding(holder: Job) -> str:

@@ -36,7 +36,8 @@ class FactFinder:
         """Find the facts about a job; `stats` are those of the queue, if they were read already."""
         stats = stats or store.jobs.stats()
         pending = job.state == State.PENDING
-        awaited = [parent.id for parent in store.flow.parents(job.id) if parent.is_open] if pending else []
+        open_ones = [parent.id for parent in store.flow.parents(job.id) if parent.is_open] if pending else []
+        awaited = sorted(open_ones, key=lambda one: (one < 0, one))  # a batch stands by its id with a minus sign
         listening = stats.listeners(job.queue)
         place = store.place_of(job.id) if pending else None
         unheard = {queue for queue in (place.ready if place else ()) if not stats.listeners(queue)}
@@ -63,7 +64,8 @@ class FactFinder:
             failed_run=next((run for run in stats.failing_runs if run.admits(job.queue)), None),
             place=place,
             unheard=stats.paused | unheard,
-            awaited=store.jobs.get(awaited[0]) if awaited else None,
+            awaited=store.jobs.get(awaited[0]) if awaited and awaited[0] > 0 else None,
+            awaited_batch=store.batches.get(-awaited[0]) if awaited and awaited[0] < 0 else None,
             awaited_more=max(0, len(awaited) - 1),
             ahead=store.jobs.ahead_of(job) if job.state == State.READY else None,
         )

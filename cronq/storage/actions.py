@@ -22,7 +22,7 @@ class Action(NamedTuple):
     """One change by a user."""
 
     verb: str
-    """`paused`, `resumed`, `cancelled`, `retried`, `edited` or `killed`."""
+    """`paused`, `resumed`, `cancelled`, `retried`, `released`, `edited` or `killed`."""
     at: int
     who: str
     """The user and the host, `ann@web1`."""

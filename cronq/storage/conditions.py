@@ -43,7 +43,7 @@ def fingerprints(selection: Selection) -> frozenset[str]:
 def where(selection: Selection, tables: Tables) -> tuple[str, list[Any]]:
     """Return the condition and its parameters; the fingerprints of failures aren't part of it."""
     terms, parameters = ["1 = 1"], list[Any]()
-    for add in (_add_lists, _add_times, _add_text):
+    for add in (_add_lists, _add_batches, _add_times, _add_text):
         add(selection, tables, terms, parameters)
     if fingerprints(selection):
         terms.append("error_class IS NOT NULL")
@@ -67,6 +67,13 @@ def _add_lists(selection: Selection, tables: Tables, terms: list[str], parameter
         elif wanted:
             terms.append(f"{column} {tables.sql.dialect.among}")
             parameters.append(tables.unprepared.many(wanted))
+
+
+def _add_batches(selection: Selection, tables: Tables, terms: list[str], parameters: list[Any]) -> None:
+    if selection.batches:
+        names, among = tables.sql.names, tables.sql.dialect.among
+        terms.append(f"id IN (SELECT m.job FROM {names.members} m WHERE m.batch {among})")
+        parameters.append(tables.unprepared.many(selection.batches))
 
 
 def _add_times(selection: Selection, tables: Tables, terms: list[str], parameters: list[Any]) -> None:

@@ -41,21 +41,21 @@ _cronq() {
             --) return ;;
             --config|--db|--log-file) skip=1 ;;
             -*) ;;
-            *) verb=${verb:+$verb }$word; case $verb in schedules|limits|config) ;; *) break ;; esac ;;
+            *) verb=${verb:+$verb }$word; case $verb in batch|schedules|limits|config) ;; *) break ;; esac ;;
         esac
     done
     case $previous in
         --config|--log-file|--cwd|--textfile|--prefix|--into) _cronq_complete files; return ;;
-        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--after-missing|--limit|--error|--older-than|--since|--until|--search|--timeout|--jobs|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--note|--sort|--lines|--bind|--app|--to|--user|--file|--mailto|--count|--from|--timezone|--set|--reason|--rate) _cronq_complete none; return ;;
+        --db|--priority|--at|--group|--key|--max-attempts|--time-limit|--after-missing|--limit|--error|--older-than|--since|--until|--search|--timeout|--jobs|--max-time|--max-jobs|--max-memory|--idle-exit|--poll|--grace|-w|--warning|-c|--critical|-t|--note|--sort|--lines|--bind|--app|--to|--user|--file|--mailto|--on-failed|--count|--from|--timezone|--set|--reason|--rate) _cronq_complete none; return ;;
         --queue) _cronq_complete queues; return ;;
-        --after|--after-end|--after-failure) _cronq_complete ids; return ;;
+        --after|--after-end|--after-failure|--batch) _cronq_complete ids; return ;;
         --task) _cronq_complete tasks; return ;;
         --state) _cronq_complete states; return ;;
     esac
     case $verb in
-        enqueue) options='--queue --priority --at --group --key --unique --max-attempts --time-limit --cwd --after --after-end --after-failure --after-missing --limit --stdin --no-check --json' ;;
+        enqueue) options='--queue --priority --at --group --key --unique --max-attempts --time-limit --cwd --after --after-end --after-failure --after-missing --limit --batch --stdin --no-check --json' ;;
         emit) options='--json' ;;
-        wait) options='--queue --task --group --key --error --older-than --since --until --search --state --timeout --json' ;;
+        wait) options='--queue --task --group --batch --key --error --older-than --since --until --search --state --timeout --json' ;;
         run) options='--queue --weighted --priority --jobs --limit --max-time --fail' ;;
         work) options='--queue --weighted --priority --jobs --max-jobs --max-memory --max-time --idle-exit --poll --grace --reload' ;;
         health) options='-w --warning -c --critical --queue -t --timeout' ;;
@@ -67,28 +67,33 @@ _cronq() {
         workers) options='--json' ;;
         reload-workers) options='' ;;
         status) options='--json' ;;
-        ls) options='--queue --task --group --key --error --older-than --since --until --search --state --sort --limit --local --utc --watch --json' ;;
+        ls) options='--queue --task --group --batch --key --error --older-than --since --until --search --state --sort --limit --local --utc --watch --json' ;;
         show) options='--output --utc --json' ;;
         why) options='--json' ;;
-        errors) options='--queue --task --group --key --error --older-than --since --until --search --state --limit --utc --json' ;;
+        errors) options='--queue --task --group --batch --key --error --older-than --since --until --search --state --limit --utc --json' ;;
         tail) options='--lines' ;;
         top) options='--once' ;;
         web) options='--bind --read-only --prefix --hash-password' ;;
         doctor) options='--settings --json' ;;
-        retry) options='--queue --task --group --key --error --older-than --since --until --search --state --now --copy --dry-run --yes -y --json' ;;
-        cancel) options='--queue --task --group --key --error --older-than --since --until --search --state --kill --dry-run --yes -y --json' ;;
+        retry) options='--queue --task --group --batch --key --error --older-than --since --until --search --state --now --copy --dry-run --yes -y --json' ;;
+        cancel) options='--queue --task --group --batch --key --error --older-than --since --until --search --state --kill --dry-run --yes -y --json' ;;
         edit) options='--queue --priority --at --group --no-group --max-attempts --time-limit --json' ;;
-        release) options='' ;;
+        release) options='--json' ;;
         pause) options='--all --json' ;;
         resume) options='--all --json' ;;
         drain) options='--all --timeout --json' ;;
-        clear-finished) options='--state --queue --task --group --key --error --older-than --since --until --search --dry-run --yes -y --json' ;;
+        clear-finished) options='--state --queue --task --group --batch --key --error --older-than --since --until --search --dry-run --yes -y --json' ;;
         update-schema) options='' ;;
         init) options='--app --crontab' ;;
         copy) options='--to --json' ;;
         print-config) options='--user --file --into --mailto --create-user' ;;
         completion) options='' ;;
         man) options='' ;;
+        batch) options='' ;;
+        'batch open') options='--on-failed --json' ;;
+        'batch close') options='--json' ;;
+        'batch show') options='--json' ;;
+        'batch ls') options='--unended --limit --json' ;;
         schedules) options='--utc --json' ;;
         'schedules show') options='--json' ;;
         'schedules missed') options='--since --limit --json' ;;
@@ -108,7 +113,7 @@ _cronq() {
         'limits reset') options='' ;;
         config) options='--json' ;;
         'config get') options='--json' ;;
-        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version -V enqueue emit wait run work health metrics progress serve-inetd exec ring workers reload-workers status ls show why errors tail top web doctor retry cancel edit release pause resume drain clear-finished update-schema init copy print-config completion man schedules limits config' ;;
+        '') options='--config --db --log-file --verbose -v --quiet -q --debug --version -V enqueue emit wait run work health metrics progress serve-inetd exec ring workers reload-workers status ls show why errors tail top web doctor retry cancel edit release pause resume drain clear-finished update-schema init copy print-config completion man batch schedules limits config' ;;
     esac
     case $current in -*)
         mapfile -t COMPREPLY < <(compgen -W "$options --config --db --log-file --verbose -v --quiet -q --debug --version -V" -- "$current")
@@ -131,6 +136,8 @@ _cronq() {
         pause) _cronq_complete queues ;;
         resume) _cronq_complete queues ;;
         drain) _cronq_complete queues ;;
+        'batch close') _cronq_complete ids ;;
+        'batch show') _cronq_complete ids ;;
         'schedules show') _cronq_complete schedule_names ;;
         'schedules missed') _cronq_complete schedule_names ;;
         'schedules next') _cronq_complete schedule_names ;;
@@ -142,6 +149,7 @@ _cronq() {
         'schedules reset') _cronq_complete schedule_names ;;
         'schedules remove') _cronq_complete schedule_names ;;
         'schedules import') _cronq_complete files ;;
+        batch) mapfile -t COMPREPLY < <(compgen -W 'open close show ls' -- "$current") ;;
         schedules) mapfile -t COMPREPLY < <(compgen -W 'show missed next simulate check pause resume run replay sync reset remove import' -- "$current") ;;
         limits) mapfile -t COMPREPLY < <(compgen -W 'set reset' -- "$current") ;;
         config) mapfile -t COMPREPLY < <(compgen -W 'get' -- "$current") ;;

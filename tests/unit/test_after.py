@@ -75,5 +75,5 @@ def test_the_root_of_a_cascade_is_named_all_the_way_down() -> None:
     assert first_unmet([Parent(3, "after", None), Parent(2, "after", "cancelled", reason=why)])
     assert reason(Parent(2, "after", "cancelled", reason=why)) == why == "job 1, which it comes after, failed"
     assert root_of(why) == "1"
-    assert root_of(reason(Parent(-7, "after", "failed"))) == "--batch 7"
+    assert root_of(reason(Parent(-7, "after", "failed"))) == "--batch 7 --state failed,cancelled"
     assert root_of(reason(Parent(1, AFTER_FAILURE, "finished"))) is None
