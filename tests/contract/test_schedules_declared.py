@@ -208,6 +208,24 @@ def test_newer_zone_data_computes_anew_and_older_leaves_it_alone(store: Store, c
     assert following(store) == "2026-01-01T01:30"
 
 
+@pytest.mark.parametrize("order", [("2020a", "2026b"), ("2026b", "2020a")])
+def test_two_hosts_with_other_zone_data_decide_a_due_time_once(
+    store: Store, other: Store, clock: ManualClock, order: tuple[str, str]
+) -> None:
+    declare(store, schedule(timezone="Europe/Prague", overlap="allow"))
+    store._tables.open().execute("UPDATE cronq_schedules SET tz_version = '2026b'")
+    hosts = [Firing(one) for one in (store, other)]
+    for day in (1, 2):
+        clock.set(f"2026-01-0{day}T01:30:01Z")
+        read = [stored(one) for one in (store, other)]
+        fired = []
+        for host, version, row in zip(hosts, order, read, strict=True):
+            host.tz_version = version
+            fired += [host._fire(row, clock.now()), host.fire_all(clock.now())]
+        assert sum(one or 0 for one in fired) == 1  # the older one too, where its data gives the same due time
+    assert ledger(store) == [(f"2026-01-0{day}T01:30", "enqueued", 1) for day in (1, 2)]
+
+
 def test_a_schedule_is_removed_by_hand_when_no_host_declares_it(store: Store) -> None:
     declare(store, OLD, host="web1")
     with pytest.raises(InvalidInput, match="is declared by web1: remove it there first"):
