@@ -285,7 +285,7 @@ class Cronq:
 
         A call that is cancelled may have enqueued the job.
         """
-        job = await self._calls.make(self._enqueuer.prepare, task, args, options, check=check)
+        job = await self._calls.prepare(connection, self._enqueuer.prepare, task, args, options, check=check)
         return (await self._calls.enqueue_all((job,), connection))[0]
 
     async def aenqueue_many(
@@ -293,7 +293,8 @@ class Cronq:
     ) -> list[Job]:
         """As `enqueue_many`, in the queue's own thread; `connection` is an AsyncConnection or AsyncSession."""
         prepare = partial(self._enqueuer.prepare_spec, check=check)
-        return await self._calls.enqueue_all(await self._calls.make(after.prepared, jobs, prepare), connection)
+        new = await self._calls.prepare(connection, after.prepared, jobs, prepare)
+        return await self._calls.enqueue_all(new, connection)
 
     async def aemit(self, event: str, /, **fields: Any) -> list[Job]:
         """As `emit`, in the queue's own thread."""

@@ -275,8 +275,12 @@ class Store:
         return enqueued
 
     def prepare_beside(self) -> None:
-        """Prepare `enqueue_through` so that it asks nothing of this store's own connection: any thread may call it."""
-        database = self._tables.open()
+        """Prepare `enqueue_through` so that it asks nothing of this store's own connection: any thread may call it.
+
+        Raises ConfigError if the tables are missing: the caller's transaction may keep them from being made.
+        """
+        self._tables.open_beside(locked=True)
+        database = self._tables.unprepared
         self._identified = Identified(database.family, tuple(database.identity()))
 
     def enqueue_through(

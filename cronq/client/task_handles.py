@@ -44,7 +44,7 @@ class Bound(Generic[P]):
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job:
         """As `enqueue`, without stopping the event loop; `connection` is an AsyncConnection or AsyncSession."""
         calls = self._enqueuer.calls
-        job = await calls.make(self._prepare, args, kwargs)
+        job = await calls.prepare(self._connection, self._prepare, args, kwargs)
         return (await calls.enqueue_all((job,), self._connection))[0]
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:

@@ -181,3 +181,22 @@ def test_a_connection_of_the_other_kind_is_refused_with_the_way_out(queue: Cronq
                 await queue.aenqueue("t", check=False, connection=object())
 
     asyncio.run(wrong())
+
+
+def test_a_transaction_that_enqueues_waits_for_no_call_that_waits_for_it(queue: Cronq) -> None:
+    queue.store.prepare()
+
+    async def both() -> float:
+        async with engine_of(queue.config, "sqlite+aiosqlite") as engine, queue.alifespan():
+            async with engine.begin() as connection:
+                await queue.aenqueue("t", check=False, connection=connection)  # locks the database
+                waits = asyncio.create_task(queue.aenqueue("t", check=False))
+                await asyncio.sleep(0.1)
+                begun = time.monotonic()
+                await queue.aenqueue("t", check=False, connection=connection)
+                took = time.monotonic() - begun
+            await waits
+        return took
+
+    assert asyncio.run(both()) < queue.config.patience / 3
+    assert len(stored(queue)) == 3
