@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -51,7 +51,7 @@ def _web(
         from cronq.web.server import Server
         from cronq.web.settings import web_settings
     except ImportError as error:
-        message = f"cronq web needs {error.name}: pip install 'cronq-jobs[web]'"
+        message = f"cronq web needs {(error.name or 'Flask').partition('.')[0]}: pip install 'cronq-jobs[web]'"
         raise ConfigError(message) from None
     if hash_password:
         _print_hash()
@@ -63,8 +63,15 @@ def _web(
 
 
 def _serve(server: Server) -> None:
+    """Answer requests until SIGINT or SIGTERM; a Unix socket is removed then."""
+    import signal
+
     from cronq.render.text import write
 
+    def end(_number: int, _frame: object) -> NoReturn:
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, end)
     write([server.url])
     try:
         server.run()
