@@ -9,6 +9,7 @@ from cronq.model.claimed_job import COMMAND_TASK
 from cronq.model.dependencies import NO_TIES, Ties
 from cronq.model.printable import one_line, safe
 from cronq.render.text import compact, time, work
+from cronq.times import span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,12 +48,12 @@ def facts(job: Job, when: Callable[[datetime | None], str] = time) -> list[tuple
         ("due", when(job.available_at)),
         ("started", when(job.started_at)),
         ("finished", when(job.finished_at)),
-        ("took", "" if job.duration is None else f"{job.duration:.3f} s"),
+        ("took", "" if job.duration is None else span(job.duration)),
         ("attempts", f"{job.attempt} of {job.max_attempts}{detours(job)}"),
-        ("time limit", "" if job.time_limit is None else f"{job.time_limit:g} s"),
+        ("time limit", "" if job.time_limit is None else f"{job.time_limit:g}s"),
         ("ran on", where(job)),
         ("memory", "" if job.peak_memory is None else f"{job.peak_memory / 2**20:.1f} MiB at most"),
-        ("CPU", "" if job.cpu_time is None else f"{job.cpu_time:.3f} s"),
+        ("CPU", "" if job.cpu_time is None else span(job.cpu_time)),
         ("outcome", job.outcome or ""),
         ("error", "" if job.error is None else f"{job.error.kind}: {job.error.message}"),
         ("result", "" if job.result is None else compact(job.result)),

@@ -12,6 +12,7 @@ from cronq.model.job import Attempt, Failure, Job
 from cronq.render import job_terminal
 from cronq.render import jobs as tables
 from cronq.render.console import Screen
+from cronq.render.job_text import facts
 from cronq.render.progress import pace
 from cronq.render.relative_time import Ages, Zone
 from cronq.render.sparkline import sparkline
@@ -171,3 +172,9 @@ def test_a_portrait_of_a_job_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_the_pace_of_a_bar(done: int, total: int, seconds: float, told: list[str]) -> None:
     assert pace(done, total, seconds) == told
+
+
+def test_the_facts_of_a_job_write_lengths_of_time_as_tables_do() -> None:
+    job = FAILED._replace(started_at=EARLIER - timedelta(seconds=12.5), cpu_time=0.036, time_limit=130.0)
+    told = dict(facts(job))
+    assert (told["took"], told["CPU"], told["time limit"]) == ("12s", "36ms", "130s")

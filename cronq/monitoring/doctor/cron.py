@@ -36,7 +36,7 @@ def last_call(installation: Installation) -> Iterator[Finding]:
     elif run_is_on(installation.config):
         yield _at_work(age)
     elif age <= _LATE:
-        yield fine(f"the last run began {age:.0f} s ago")
+        yield fine(f"the last run began {span(float(round(age)))} ago")
     else:
         text = f"the last run began {span(age)} ago: cron doesn't call any more{_without_a_daemon(installation)}"
         yield _missed(text, installation)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cronq import __version__
 from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
+from cronq.times import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,7 @@ def silent(installation: Installation) -> Iterator[Finding]:
         if worker in stopped:
             continue
         yield warning(
-            f"{worker.kind} {worker.name} sent no heartbeat for {stats.age(worker.seen_at):.0f} s",
+            f"{worker.kind} {worker.name} sent no heartbeat for {span(stats.age(worker.seen_at) or 0.0)}",
             f"if process {worker.pid} on {worker.host} is dead, the next run frees its jobs; if it isn't, it hangs",
         )
     if not stats.silent and not stopped:
