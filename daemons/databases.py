@@ -150,7 +150,7 @@ class Running:
         command = ["setsid", "--fork", *self.server.start(self.place, self.port), *self.options]
         with (self.place / "output").open("ab") as output:
             subprocess.run(command, stdout=output, stderr=output, check=True, **self._owner())
-        wait_until(self.answers, seconds=60, what=f"{self.kind} answers")
+        wait_until(self.answers, seconds=180, what=f"{self.kind} answers")
 
     def answers(self) -> bool:
         """Whether it takes connections."""
