@@ -165,7 +165,7 @@ class Executor:
             result = self.finish(result)
         if self._hooked:
             self._after(running, result)
-        kept, fault = self._result(result)
+        kept, fault = (None, None) if result is None else self._result(result)
         if fault and self._policies.of(job).results == "require":
             return self._unstorable(fault, running, started)
         if fault:
@@ -183,8 +183,6 @@ class Executor:
 
     def _result(self, value: object) -> tuple[str | None, str | None]:
         """Return the result as JSON, or None and why it can't be stored."""
-        if value is None:
-            return None, None
         try:
             text = serialisation.dump_value(value)
         except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -111,6 +112,20 @@ def test_an_enqueue_in_the_callers_transaction_wakes_it_after_its_commit(tasks: 
         tasks.app.enqueue("jobs.record", {"word": "here"}, check=False, connection=connection)
     tasks.wait_for_record("here")
     engine.dispose()
+
+
+def test_an_enqueue_in_an_asynchronous_transaction_wakes_it_after_its_commit(tasks: Queue) -> None:
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    async def enqueue() -> None:
+        engine = create_async_engine(f"sqlite+aiosqlite:///{tasks.project.database}")
+        async with tasks.app.alifespan(), engine.begin() as connection:
+            await tasks.app.aenqueue("jobs.record", {"word": "here"}, check=False, connection=connection)
+        await engine.dispose()
+
+    settle_down(tasks.work(*NEVER))
+    asyncio.run(enqueue())
+    tasks.wait_for_record("here")
 
 
 def test_ring_wakes_it_by_hand(tasks: Queue) -> None:
