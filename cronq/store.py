@@ -217,6 +217,12 @@ class Store:
 
         return views(self._tables, self.limits)
 
+    def limit_of(self, job_id: int) -> str | None:
+        """Read the name of the limit that a job is under; None without one."""
+        from cronq.flow.looking import limit_of  # as above
+
+        return limit_of(self._tables, job_id)
+
     def place_of(self, job_id: int) -> Waiting | None:
         """Read why a pending job waits for a place under its limit; None if it doesn't."""
         from cronq.flow.looking import waiting  # as above

@@ -120,7 +120,8 @@ def _copy(call: Invocation, ids: Sequence[str], chosen: Selection, how: bulk.How
 
 
 def _copy_batch(store: Store, ids: Sequence[int], copied: list[int], refused: list[bulk.Refused]) -> None:
-    jobs = store.jobs.as_new(ids)
+    limits = store.definitions.of(ids)
+    jobs = {job_id: new._replace(limit=limits.get(job_id)) for job_id, new in store.jobs.as_new(ids).items()}
     for job_id, new in zip(jobs, store.enqueue(list(jobs.values())) if jobs else (), strict=True):
         if new.existing:
             refused.append(bulk.Refused(job_id, f"job {job_id} was not copied: job {new.id} has the same unique key"))

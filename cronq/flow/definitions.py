@@ -68,6 +68,19 @@ class Definitions:
         database.execute(self._sql.limits.set, (*own, name))
         return sorted({name, *self.under(name)})
 
+    def of(self, ids: Iterable[int]) -> dict[int, Limit]:
+        """Read the limits that these jobs are under, for other jobs that do what they do."""
+        found = self._tables.query(self._sql.limits.of, (self._tables.unprepared.many(list(ids)),))
+        names = sorted({name for _, name, *_ in found})
+        patterns = {one.name: one.pattern for one in self._read(self._tables.open(), names)} if names else {}
+        shared = sorted(set(patterns.values()))
+        bounds = {one.name: one.bounds for one in self._read(self._tables.open(), shared)} if shared else {}
+        return {
+            job_id: Limit(name, patterns[name], bounds.get(patterns[name], Bounds()))
+            for job_id, name, *_ in found
+            if name in patterns
+        }
+
     def get(self, name: str) -> Defined | None:
         """Read one limit."""
         return next(iter(self._read(self._tables.open(), [name])), None)

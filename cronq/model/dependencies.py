@@ -92,11 +92,12 @@ def root_of(why: str) -> str | None:
 
 
 class Ties(NamedTuple):
-    """The jobs and batches that a job comes after, the jobs that come after it, and the batch that it is in."""
+    """The jobs and batches that a job comes after, the jobs that come after it, its batch, and its limit."""
 
     before: Sequence[Parent] = ()
     following: Sequence[Parent] = ()
     batch: BatchRow | None = None
+    limit: str | None = None
 
     def told(self) -> list[tuple[str, str]]:
         """All as a person reads them, with their labels."""
@@ -105,6 +106,7 @@ class Ties(NamedTuple):
             ("batch", batch),
             ("comes after", ", ".join(f"{one.name}{_CONDITIONS[one.kind]} ({_stands(one)})" for one in self.before)),
             ("before", ", ".join(f"{one.name}{_CONDITIONS[one.kind]} ({_stands(one)})" for one in self.following)),
+            ("limit", self.limit or ""),
         ]
 
     def to_json(self) -> dict[str, Any]:
@@ -114,6 +116,7 @@ class Ties(NamedTuple):
             "after": [_json(one) for one in self.before],
             "before": [_json(one) for one in self.following],
             "batch": batch,
+            "limit": self.limit,
         }
 
 

@@ -86,6 +86,26 @@ def test_set_and_reset(limited: Project) -> None:
     assert states(limited) == ["ready", "pending", "pending", "pending"]
 
 
+def test_show_names_the_limit(limited: Project) -> None:
+    job = limited.enqueue("--limit", "smtp", "say", "text=x")
+    assert "  limit         smtp" in limited.done("show", job)
+    assert limited.show(job)["limit"] == "smtp"
+
+
+def test_a_nights_mails_with_a_step_that_is_lowered_and_raised(limited: Project) -> None:
+    """A user: 1 at a time; the provider complains, then allows more; a job fails and is repaired."""
+    limited.enqueue("--limit", "smtp", "give-up")
+    for number in range(3):
+        limited.enqueue("--limit", "smtp", "say", f"text={number}")
+    limited.cronq("run")
+    assert states(limited) == ["failed", "finished", "finished", "finished"]
+    limited.done("limits", "set", "smtp", "2")
+    limited.done("retry", "1")
+    assert states(limited)[0] == "ready"
+    limited.cronq("run")
+    assert states(limited)[0] == "failed"
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "text"),
     [

@@ -29,7 +29,7 @@ def test_json_has_exactly_the_documented_fields(project: Project) -> None:
     [listed] = project.jobs()
     shown = project.show(listed["id"])
     assert list(listed) == JOB_FIELDS
-    assert list(shown) == [*JOB_FIELDS, "attempts", "output", "actions", "after", "before"]
+    assert list(shown) == [*JOB_FIELDS, "attempts", "output", "actions", "after", "before", "batch", "limit"]
     assert list(shown["attempts"][0]) == ATTEMPT_FIELDS
     assert set(shown["attempts"][0]["error"]) == {"class", "message", "path", "traceback"}
     assert set(shown["error"]) == {"class", "message"}

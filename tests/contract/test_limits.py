@@ -174,6 +174,13 @@ def test_an_edited_priority_counts(store: Store) -> None:
     assert stored(store, ids[3]).state == "ready"
 
 
+def test_the_limit_of_a_job_and_of_its_copies(store: Store) -> None:
+    seven = Limit("customer:7", "customer:*", Bounds(1))
+    [limited], [free] = mails(store, 1, seven), put(store, new())
+    assert (store.limit_of(limited), store.limit_of(free)) == ("customer:7", None)
+    assert store.definitions.of([limited, free]) == {limited: seven}
+
+
 # What is lost and found
 
 

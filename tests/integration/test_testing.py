@@ -236,3 +236,18 @@ def test_time_passes_at_once_for_schedules(queue: Cronq) -> None:
 def test_schedules_are_not_fired_ahead_of_time_elsewhere(queue: Cronq) -> None:
     with pytest.raises(UsageError, match="it would enqueue real jobs here"):
         queue.fire_until("2026-03-30T00:00:00Z")
+
+
+def test_drain_keeps_limits_and_rates(tmp_path: Path) -> None:
+    config = tmp_path / "cronq.toml"
+    config.write_text(f'database = "sqlite:///{tmp_path}/p.db"\n[limits]\none = 1\nslow = {{ rate = "2/1h" }}\n')
+    with Cronq.from_config(str(config)) as queue:
+        done = queue.task(name="done")(lambda: None)
+        clock = ManualClock()
+        with scratch(queue, clock=clock):
+            for limit in ("one", "one", "slow", "slow", "slow"):
+                done.using(limit=limit).enqueue()
+            assert len(list(drain(queue))) == 4
+            assert not list(drain(queue))
+            clock.advance(3601)
+            assert len(list(drain(queue))) == 1
