@@ -88,11 +88,16 @@ class _Attempts:
     def __init__(self, task: CronqTask, backend: CronqBackend, registry: Registry) -> None:
         self.task = task
         self.backend = backend
+        self._registry = registry
         self.policies = Policies(backend.config, registry)
 
     def begin(self) -> Any:
-        """Return the result of the job that runs, as its row has it, and send `task_started`."""
-        result = self.backend.get_result(str(current_job.id))
+        """Return the result of the job that runs, and send `task_started`."""
+        job, worker = current_job()._job, self._registry.worker
+        if job.attempt > 1 or job.spent_before or worker is None:  # the row tells of the attempts before
+            result = self.backend.get_result(str(job.id))
+        else:  # a task that needs no database opens no connection
+            result = self.backend.begun(self.task, job, worker)
         self._send(task_started, result)
         return result
 

@@ -15,20 +15,21 @@ from cronq.client import job_options
 from cronq.config import django_project
 from cronq.config.loader import from_django
 from cronq.django import results, values
-from cronq.django.api import BaseTaskBackend, InvalidTask, TaskResultDoesNotExist, task_enqueued
+from cronq.django.api import BaseTaskBackend, InvalidTask, TaskResultDoesNotExist, TaskResultStatus, task_enqueued
 from cronq.django.connection import DjangoDatabase
 from cronq.django.signals import send
 from cronq.django.task import OPTIONS, CronqTask, NoTaskError, by_path, check, with_values
 from cronq.errors import ConfigError
 from cronq.store import Store
-from cronq.times import Clock, from_datetime
+from cronq.tasks import serialisation
+from cronq.times import Clock, from_datetime, to_datetime
 from cronq.transports.announcer import Announcer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from cronq.config.loader import Config
-    from cronq.model.job import Job, NewJob
+    from cronq.model.job import Claimed, Job, NewJob
     from cronq.tasks.registry import TaskOptions
 
 _LARGEST_ID = 2**63 - 1
@@ -178,14 +179,22 @@ class CronqBackend(BaseTaskBackend):
         except NoTaskError as error:
             raise TaskResultDoesNotExist(f"{job.id}: {error}") from error
         attempts = self.store.jobs.attempts(job.id)
-        chosen = with_values(
-            found,
-            priority=results.priority_of(job.priority),
-            queue_name=job.queue,
-            backend=self.alias,
-            run_after=results.when(job.available_at) if job.state == "scheduled" else None,
-        )
-        return results.of(chosen, job, attempts)
+        run_after = results.when(job.available_at) if job.state == "scheduled" else None
+        return results.of(self._chosen(found, job.priority, job.queue, run_after=run_after), job, attempts)
+
+    def begun(self, found: CronqTask, job: Claimed, worker: str) -> Any:
+        """Return the result of a job whose first attempt begins, without a look at the database."""
+        arguments = values.spread(serialisation.loads(job.args))
+        result = results.made(self._chosen(found, job.priority, job.queue), job.id, arguments, job.created_at)
+        now = results.when(to_datetime(self.store.clock.now()))
+        started = {"status": TaskResultStatus.RUNNING, "started_at": now, "last_attempted_at": now}
+        for name, value in started.items():
+            object.__setattr__(result, name, value)
+        result.worker_ids.append(worker)
+        return result
+
+    def _chosen(self, found: CronqTask, priority: int, queue: str, **more: Any) -> CronqTask:
+        return with_values(found, priority=results.priority_of(priority), queue_name=queue, backend=self.alias, **more)
 
     def check(self, **kwargs: Any) -> list[Any]:
         """Return what is wrong with this backend's settings."""

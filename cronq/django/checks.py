@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
@@ -87,7 +88,7 @@ def _warnings(alias: str, prefix: str) -> Iterator[Any]:
         return
     except (OperationalError, DatabaseError):
         return  # Django says itself that the database is away
-    if not current:
+    if not current and "migrate" not in sys.argv[1:2]:  # which is about to make them
         yield checks.Warning(
             f'cronq\'s tables in DATABASES["{alias}"] are missing or of an older cronq',
             hint="manage.py migrate",

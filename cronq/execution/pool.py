@@ -117,6 +117,7 @@ class Pool:
         os.close(child.messages[1])
         os.close(self._wakeup_pipe[0])
         setting, journal = self._setting, child.journal
+        setting.registry.worker = setting.worker
         executor = Executor(setting.registry, setting.config, setting.clock, journal=journal)
         pipes = child_side.Pipes(*map(out_of_the_way, (child.permits[0], child.messages[0], self._wakeup_pipe[1])))
         tools = child_side.Tools(

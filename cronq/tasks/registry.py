@@ -165,6 +165,8 @@ class Registry:
         self.allow = tuple(allow)
         self.source = source
         self.hooks: dict[str, list[Callable[..., object]]] = {hook: [] for hook in HOOKS}
+        self.worker: str | None = None
+        """The worker for which this process runs jobs."""
         self.batch_of: Callable[[int], Batch | None] | None = None
         """Finds the batch of the job with this id, for `current_job().batch`."""
         self._tasks: dict[str, Task] = {}

@@ -42,7 +42,7 @@ def test_what_is_missing_is_warned_of(tmp_path: Path) -> None:
     site = Site(tmp_path)
     del site.database["OPTIONS"]["init_command"]
     assert "cronq.W001" in site.manage("check", "--database", "default")
-    site.manage("migrate", "-v0")
+    assert "cronq.W001" not in site.manage("migrate", "-v0")
     said = site.manage("check", "--database", "default")
     assert "cronq.W001" not in said
     assert "cronq.W002" in said
