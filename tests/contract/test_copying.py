@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cronq.errors import InvalidInput, TryLater
+from cronq.model.batch import NewBatch
 from cronq.model.dependencies import AFTER_END, After
 from cronq.model.selection import Selection
 from cronq.store import Store
@@ -107,6 +108,23 @@ def test_what_comes_after_others_still_does(store: Store, elsewhere: Store) -> N
     store.admin.retry([failing])
     store.flow.draw()
     assert stored(store, lost).state == "pending"
+
+
+def test_batches_go_on_where_they_were(store: Store, elsewhere: Store) -> None:
+    following = (("after", new("done")),)
+    opened = elsewhere.batches.open(NewBatch("import", jobs=(new(), new()), callbacks=following, closed=True))
+    (running, *_) = claim(elsewhere, 1)
+    end(elsewhere, running)
+    elsewhere.admin.pause("default")
+    elsewhere.copy_to(store, unheard)
+    assert store.batches.require(opened.id) == elsewhere.batches.require(opened.id)
+    assert store.batches.counts(opened.id) == {"finished": 1, "ready": 1}
+    store.admin.resume("default")
+    (running,) = claim(store, 1)
+    end(store, running)
+    assert store.batches.require(opened.id).state == "finished"
+    assert stored(store, opened.callbacks[0].id).state == "ready"
+    assert store.batches.open(NewBatch("next")).id > opened.id
 
 
 def test_an_interrupted_copy_goes_on(store: Store, elsewhere: Store, ids: list[int]) -> None:

@@ -51,6 +51,14 @@ def _fill(connection: sqlite3.Connection) -> None:
         " CASE WHEN n % 10 = 0 THEN 'g' || n % 70 END, n FROM n"
     )
     connection.execute(limited)
+    numbers = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?) INSERT INTO"
+    connection.execute(f"{numbers} cronq_members (batch, job) SELECT n % 50, n FROM n", (100_000,))
+    connection.execute(f"{numbers} cronq_edges (child, parent, kind) SELECT n + 1, n, 'after' FROM n", (50_000,))
+    connection.execute(
+        f"{numbers} cronq_batches (id, on_failed, opened_at, opened_by, ended_at) SELECT n, 'continue', n, 'ann',"
+        " CASE WHEN n % 100 THEN n END FROM n",
+        (5_000,),
+    )
 
 
 HOT = {
@@ -77,6 +85,20 @@ HOT = {
     "flow.held": (("[1]",), ["USING INTEGER PRIMARY KEY (rowid=?"]),
     "flow.lock": (("[1]",), ["USING INTEGER PRIMARY KEY (rowid=?"]),
     "flow.noted": ((9,), ["SCAN cronq_loose_ends"]),
+    "flow.with_flow": (("[1]",), ["cronq_jobs USING INTEGER PRIMARY KEY (rowid=?", "cronq_members_job (job=?"]),
+    "flow.noted_jobs": (("[1]",), ["cronq_jobs USING INTEGER PRIMARY KEY (rowid=?", "cronq_members_job (job=?"]),
+    "batches.outstanding": ((1, 0), ["(batch=? AND job>?", "j USING INTEGER PRIMARY KEY (rowid=?"]),
+    "batches.cancellable": ((1, 0, 500), ["(batch=? AND job>?", "j USING INTEGER PRIMARY KEY (rowid=?"]),
+    "batches.tally": ((1,), ["(batch=?", "j USING INTEGER PRIMARY KEY (rowid=?"]),
+    "batches.of_jobs": (("[1]",), ["cronq_members_job (job=?"]),
+    "batches.needed": (("[1]",), ["cronq_members_job (job=?", "b USING INTEGER PRIMARY KEY (rowid=?"]),
+    "batches.following": (("[-1]",), ["cronq_edges_parent (parent=?", "c USING INTEGER PRIMARY KEY (rowid=?"]),
+    "batches.unended": ((20,), ["cronq_batches_ended (ended_at=?"]),
+    "batches.mark": (("[1]",), ["USING INTEGER PRIMARY KEY (rowid=?"]),
+    "batches.join": ((1, "[1]"), ["USING INTEGER PRIMARY KEY (rowid=?"]),
+    "batches.end": ((1, "finished", 1), ["USING INTEGER PRIMARY KEY (rowid=?"]),
+    "batches.prune": ((9,), ["cronq_batches_ended (ended_at<?", "(batch=?", "cronq_edges_parent (parent=?"]),
+    "batches.prune_members": (("[1]",), ["cronq_members_job (job=?"]),
     "limits.front": ((1, "c3", 10), ["cronq_limited_line (place=? AND limit_name=?"]),
     "limits.places": (("smtp",), ["cronq_limited_line (place=? AND limit_name=?", "PRIMARY KEY (rowid=?"]),
     "limits.any_in_line": (("smtp",), ["cronq_limited_line (place=? AND limit_name=?"]),

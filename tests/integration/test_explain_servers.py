@@ -58,9 +58,22 @@ def _fill(kind: str, config: Config) -> None:
         " CASE WHEN n < 10 THEN 0 WHEN mod(n, 3) = 0 THEN 1 ELSE 2 END, mod(n, 100), n,"
         f" CASE WHEN mod(n, 10) = 0 THEN concat('g', mod(n, 70)) END, n FROM {numbers}"
     )
+    _add_flow(database, kind)
     database.execute("ANALYZE TABLE cronq_limited" if database.family == "mysql" else "ANALYZE cronq_limited")
     database.execute("ANALYZE TABLE cronq_jobs" if database.family == "mysql" else "ANALYZE cronq_jobs")
     database.close()
+
+
+def _add_flow(database: Database, kind: str) -> None:
+    """50 batches of 1,000 members each, and 20,000 jobs in a chain."""
+    for sql, amount in (
+        ("cronq_members (batch, job) SELECT mod(n, 50), n", 50_000),
+        ("cronq_edges (child, parent, kind) SELECT n + 1, n, 'after'", 20_000),
+        ("cronq_batches (id, on_failed, opened_at, opened_by, ended_at) SELECT n, 'continue', n, 'ann', n", 5_000),
+    ):
+        database.execute(f"INSERT INTO {sql} FROM {NUMBERS[kind].format(amount)}")
+    for table in ("members", "edges", "batches"):
+        database.execute(f"ANALYZE {'TABLE ' * (database.family == 'mysql')}cronq_{table}")
 
 
 def _add(kind: str, database: Database, state: str, amount: int) -> None:
@@ -105,6 +118,29 @@ HOT: dict[str, tuple[tuple[Any, ...], str, int]] = {
     "claim.claim": (("w", 1, 2, 3, "h", 4, IDS), "PRIMARY", 1_000),
     "claim.claim_behind": (("w", 1, 2, 3, "h", 4, IDS), "PRIMARY", 1_000),
     "settle.release": ((1, 2), "PRIMARY", 10),
+    "flow.child_ids": ((1, 0, 50), "parent", 1_000),
+    "flow.parent_ids": ((2,), "PRIMARY", 100),
+    "flow.parents": ((IDS,), "PRIMARY", 1_000),
+    "flow.children": ((1, 50), "parent", 1_000),
+    "flow.held": ((IDS,), "PRIMARY", 1_000),
+    "flow.is_held": ((IDS,), "PRIMARY", 1_000),
+    "flow.lock": ((IDS,), "PRIMARY", 1_000),
+    "flow.release": ((IDS,), "PRIMARY", 1_000),
+    "flow.cancel": ((1, "why", 1), "PRIMARY", 100),
+    "flow.put_back": ((1,), "PRIMARY", 100),
+    "flow.need": ((1,), "PRIMARY", 100),
+    "flow.with_flow": ((IDS,), "PRIMARY", 1_000),
+    "flow.noted_jobs": ((IDS,), "PRIMARY", 1_000),
+    "admin.needed": ((IDS,), "parent", 1_000),
+    "batches.outstanding": ((1, 0), "PRIMARY", 3_000),
+    "batches.cancellable": ((1, 0, 500), "PRIMARY", 3_000),
+    "batches.tally": ((1,), "PRIMARY", 3_000),
+    "batches.of_jobs": ((IDS,), "job", 1_000),
+    "batches.needed": ((IDS,), "job", 1_000),
+    "batches.following": (([-1, 1],), "parent", 1_000),
+    "batches.unended": ((20,), "ended", 1_000),
+    "batches.mark": ((IDS,), "PRIMARY", 1_000),
+    "batches.end": ((1, "finished", 1), "PRIMARY", 100),
     "limits.front": ((1, "smtp", 10), "line", 40_000),
     "limits.places": (("smtp",), "line", 1_000),
     "limits.any_in_line": (("smtp",), "line", 40_000),
@@ -117,7 +153,12 @@ HOT: dict[str, tuple[tuple[Any, ...], str, int]] = {
 }
 """Parameters, the index that serves the statement, and more rows than it may have to look at."""
 
-ALTERNATIVES = {"PRIMARY": ("PRIMARY", "jobs_pkey", "jobs_held", "jobs_ended", "jobs_future", "limited_pkey")}
+ALTERNATIVES = {
+    "PRIMARY": (
+        *("PRIMARY", "jobs_pkey", "members_pkey", "edges_pkey", "batches_pkey", "batches_ended"),
+        *("jobs_held", "jobs_ended", "jobs_future", "limited_pkey"),
+    )
+}
 AT_ONCE = ("optimized away", "after reading const tables", "no matching row in const table")
 """What MariaDB and MySQL say when one step into an index, taken while it plans, is the answer."""
 

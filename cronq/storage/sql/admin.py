@@ -75,10 +75,8 @@ class AdminStatements:
             f"SELECT e.child FROM {names.edges} e JOIN {names.jobs} c ON c.id = e.child"
             f" WHERE e.parent = {names.jobs}.id AND c.state NOT IN {ENDED} LIMIT 1"
         )
-        in_batch = (
-            f"SELECT b.id FROM {names.members} m JOIN {names.batches} b ON b.id = m.batch"
-            f" WHERE m.job = {names.jobs}.id AND b.ended_at IS NULL LIMIT 1"
-        )
+        unended = f"(SELECT b.id FROM {names.batches} b WHERE b.id = m.batch AND b.ended_at IS NULL) IS NOT NULL"
+        in_batch = f"SELECT m.batch FROM {names.members} m WHERE m.job = {names.jobs}.id AND {unended}"
         needed = f"flow IS NOT NULL AND (({awaited}) IS NOT NULL OR ({in_batch}) IS NOT NULL)"
         old = f"state {dialect.among} AND finished_at < ? AND NOT {holding}"
         self.prunable = f"SELECT id FROM {names.jobs} WHERE {old} AND NOT ({needed}) ORDER BY finished_at LIMIT ?"

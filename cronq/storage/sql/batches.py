@@ -64,10 +64,8 @@ class BatchStatements:
 
     def _add_prune(self, names: Names) -> None:
         dialect, members = names.dialect, names.members
-        self.needed = (
-            f"SELECT m.job FROM {members} m JOIN {names.batches} b ON b.id = m.batch"
-            f" WHERE m.job {dialect.among} AND b.ended_at IS NULL"
-        )
+        unended = f"(SELECT b.id FROM {names.batches} b WHERE b.id = m.batch AND b.ended_at IS NULL) IS NOT NULL"
+        self.needed = f"SELECT m.job FROM {members} m WHERE m.job {dialect.among} AND {unended}"
         self.prune_members = (
             f"DELETE FROM {members} WHERE job {dialect.among}"
             f" AND NOT EXISTS (SELECT 1 FROM {names.jobs} j WHERE j.id = job)"

@@ -66,11 +66,10 @@ class FlowStatements:
         skipped = "p.state = 'cancelled' AND p.started_at IS NOT NULL AND p.outcome IS NULL"
         of_batch = "coalesce(b.outcome, CASE WHEN b.closed_at IS NULL THEN 'open' ELSE 'running' END)"
         why = "CASE WHEN p.error_class = 'Unmet' THEN p.error_message END"
+        batch = f"(SELECT {of_batch} FROM {names.batches} b WHERE b.id = -e.parent)"
         self.parents = (
-            f"SELECT e.child, e.parent, e.kind, coalesce(p.state, CASE WHEN b.id IS NOT NULL THEN {of_batch} END),"
-            f" {skipped}, {why} FROM {edges} e LEFT JOIN {jobs} p ON p.id = e.parent"
-            f" LEFT JOIN {names.batches} b ON b.id = -e.parent"
-            f" WHERE e.child {dialect.among} ORDER BY e.child, e.parent, e.kind"
+            f"SELECT e.child, e.parent, e.kind, coalesce(p.state, {batch}), {skipped}, {why} FROM {edges} e"
+            f" LEFT JOIN {jobs} p ON p.id = e.parent WHERE e.child {dialect.among} ORDER BY e.child, e.parent, e.kind"
         )
         self.children = (
             f"SELECT c.id, e.kind, c.state FROM {edges} e JOIN {jobs} c ON c.id = e.child WHERE e.parent = ?"
