@@ -46,6 +46,7 @@ def expose(stats: QueueStats, recent: RecentStats, *, version: str, database: st
     _ages(text, stats)
     _workers(text, stats)
     _schedules(text, stats)
+    _limits(text, recent)
     _recent(text, recent)
     return str(text)
 
@@ -114,6 +115,12 @@ def _schedules(text: Exposition, stats: QueueStats) -> None:
     text.gauge(
         "cronq_schedule_paused", "Whether the schedule is paused.", [(label, float(one.paused)) for label, one in each]
     )
+
+
+def _limits(text: Exposition, recent: RecentStats) -> None:
+    each = [({"limit": name}, *figures) for name, figures in sorted(recent.limits.items())]
+    text.gauge("cronq_limit_taken", "Places of the limit that are taken.", [(label, taken) for label, taken, _ in each])
+    text.gauge("cronq_limit_pending", "Jobs that wait for a place.", [(label, pending) for label, _, pending in each])
 
 
 def _recent(text: Exposition, recent: RecentStats) -> None:

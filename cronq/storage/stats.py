@@ -198,6 +198,8 @@ class RecentStats:
         """Outcome, how many of the newest attempts that did not succeed."""
         self.durations: list[tuple[str, int, float, float]] = []
         """Queue, how many of the newest finished jobs, the mean and the longest of their durations in seconds."""
+        self.limits: dict[str, tuple[int, int]] = {}
+        """By limit, how many places are taken, and how many jobs wait for one."""
 
 
 def take_recent(config: Config) -> tuple[QueueStats, RecentStats] | None:
@@ -221,6 +223,9 @@ def _look_back(tables: Tables, since: int) -> RecentStats:
     recent.outcomes = [(row[0], row[1]) for row in tables.query(sql.reads.lately_tried, (_NEWEST, since))]
     finished = [queue for queue, state, _ in recent.ended if state == "finished"]
     recent.durations = list(_durations(tables, finished, since))
+    for place, name, number in tables.query(sql.limits.figures):
+        taken, pending = recent.limits.get(name, (0, 0))
+        recent.limits[name] = (taken + number, pending) if place == 0 else (taken, pending + number)
     return recent
 
 

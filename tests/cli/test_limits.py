@@ -86,6 +86,14 @@ def test_set_and_reset(limited: Project) -> None:
     assert states(limited) == ["ready", "pending", "pending", "pending"]
 
 
+def test_metrics_have_places_and_waiting_jobs(limited: Project) -> None:
+    for _ in range(3):
+        limited.enqueue("--limit", "smtp", "say", "text=x")
+    lines = limited.done("metrics").splitlines()
+    assert 'cronq_limit_taken{limit="smtp"} 1' in lines
+    assert 'cronq_limit_pending{limit="smtp"} 2' in lines
+
+
 def test_show_names_the_limit(limited: Project) -> None:
     job = limited.enqueue("--limit", "smtp", "say", "text=x")
     assert "  limit         smtp" in limited.done("show", job)

@@ -108,6 +108,11 @@ class LimitStatements:
             f"SELECT l.limit_name, l.place, j.state, count(*) FROM {limited} l JOIN {jobs} j ON j.id = l.job_id"
             f" WHERE l.place <> {ELSEWHERE} GROUP BY l.limit_name, l.place, j.state"
         )
+        # Served by the index `limited_line` alone.
+        self.figures = (
+            f"SELECT place, limit_name, count(*) FROM {limited} WHERE place IN ({PLACE}, {IN_LINE}, {BEHIND}, {ASIDE})"
+            " GROUP BY place, limit_name"
+        )
         self.before = (
             f"SELECT count(*) FROM {limited} WHERE place = {IN_LINE} AND limit_name = ? AND (priority < ?"
             " OR (priority = ? AND (due_at < ? OR (due_at = ? AND job_id < ?))))"
