@@ -64,7 +64,9 @@ def test_error_is_class_and_message() -> None:
 
 
 def test_an_attempt_shows_its_traceback() -> None:
-    attempt = Attempt(2, "error", NOON, None, "host", 7, Failure("E", "m", "t"), 3, "SIGTERM", "out", "err")
+    attempt = Attempt(
+        2, "error", NOON, None, "host", 7, Failure("E", "m", "t", "shop.E"), 3, "SIGTERM", "out", "err", "w"
+    )
     assert attempt.to_json() == {
         "number": 2,
         "outcome": "error",
@@ -72,7 +74,8 @@ def test_an_attempt_shows_its_traceback() -> None:
         "finished_at": None,
         "host": "host",
         "pid": 7,
-        "error": {"class": "E", "message": "m", "traceback": "t"},
+        "worker": "w",
+        "error": {"class": "E", "path": "shop.E", "message": "m", "traceback": "t"},
         "exit_status": 3,
         "signal": "SIGTERM",
     }
