@@ -81,6 +81,12 @@ dist: .venv/development  ## wheel, sdist, and dist/cronq: one file that needs no
 	  --output-file dist/cronq "$$(echo dist/*.whl)[postgresql,amqp,redis,beanstalk]"
 	@ls -lh dist
 
+.PHONY: deb
+deb: .venv/development  ## dist/cronq_VERSION_ARCHITECTURE.deb, for the Debian whose python3 this machine has
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build --target wheel >/dev/null
+	@PIP="$(BIN)/pip" packaging/debian/build "$$(echo dist/*.whl)"
+
 .PHONY: packaging
 packaging: setup  ## packaging/ anew from the templates in cronq/templates
 	$(BIN)/python .ci/make_packaging.py

@@ -1,0 +1,85 @@
+"""The Debian package: built as `make deb` builds it; installed, used, upgraded, removed and purged.
+
+It is installed into an overlay of this machine that is gone with the test.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.project import ROOT
+from tests.servers import BOOT
+
+pytestmark = pytest.mark.needs("systemd-boot", "cron")
+
+OVERLAY = """\
+set -eu
+cd {root}
+mount -t tmpfs tmpfs layers
+mkdir layers/upper layers/work
+mount -t overlay -o lowerdir=/,upperdir=layers/upper,workdir=layers/work overlay tree
+mount --rbind /dev tree/dev
+mount -t proc proc tree/proc
+mount -t tmpfs tmpfs tree/run
+mkdir -p tree/run/lock tree/package
+cp {package} tree/package/cronq.deb
+chroot tree sh -eux -c '{steps}'
+"""
+
+STEPS = """\
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C
+as_cronq() { setpriv --reuid=cronq --regid=cronq --init-groups --reset-env "$@"; }
+dpkg -i /package/cronq.deb
+stat -c "%U:%G %a" /etc/cronq/cronq.toml /var/lib/cronq
+grep -h disable /etc/xinetd.d/cronq /etc/xinetd.d/cronq-listen
+as_cronq cronq enqueue -- echo "from the package"
+as_cronq sh -c "$(sed -n "s/^\\* \\* \\* \\* \\* cronq //p" /etc/cron.d/cronq)"
+as_cronq cronq ls --state finished
+as_cronq cronq enqueue --at +1h -- true
+echo "jobs = 3" >>/etc/cronq/cronq.toml
+dpkg -i /package/cronq.deb
+as_cronq cronq config get jobs
+dpkg -r cronq
+ls /usr/bin/cronq /usr/lib/cronq || true
+dpkg -i /package/cronq.deb
+as_cronq cronq ls --state scheduled
+dpkg -P cronq
+ls -d /var/lib/cronq /etc/cronq /usr/lib/cronq /etc/cron.d/cronq || true
+"""
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tree = tmp_path_factory.mktemp("deb") / "cronq"
+    kept_out = shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__", "dist", "tests")
+    shutil.copytree(ROOT, tree, ignore=kept_out)
+    (tree / ".venv").symlink_to(Path(sys.executable).parent.parent)
+    command = ["make", "deb", "-o", ".venv/development", "-o", ".venv/cronq"]
+    made = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stdout + made.stderr
+    [built] = (tree / "dist").glob("*.deb")
+    return built
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_package_is_installed_used_upgraded_removed_and_purged(package: Path, tmp_path: Path) -> None:
+    for name in ("layers", "tree"):
+        (tmp_path / name).mkdir()
+    steps = STEPS.replace("'", "'\\''")
+    script = OVERLAY.format(root=tmp_path, package=package, steps=steps)
+    ran = subprocess.run([*BOOT, "sh", "-c", script], capture_output=True, text=True, check=False)
+    said = f"{ran.stdout}\n{ran.stderr}"
+    assert ran.returncode == 0, said
+    assert "root:cronq 640\ncronq:cronq 750\n" in ran.stdout, said
+    assert ran.stdout.count("disable         = yes\n") == 2, said
+    assert "1\tfinished\t" in ran.stdout, said
+    assert "\n3\n" in ran.stdout, said
+    assert "2\tscheduled\t" in ran.stdout, said
+    for gone in ("/usr/bin/cronq", "/usr/lib/cronq", "/var/lib/cronq", "/etc/cronq", "/etc/cron.d/cronq"):
+        assert f"cannot access '{gone}'" in ran.stderr, said
