@@ -18,6 +18,7 @@ from cronq.config import shown
 from cronq.config.loader import Config, load
 from cronq.errors import ConfigError
 from cronq.locks import RunLock
+from cronq.model.batch import NewBatch
 from cronq.model.job import COMMAND_TASK, NewJob
 from cronq.model.selection import Selection
 from cronq.monitoring.doctor import configuration, cron, disk, jobs, locks, notifications, owners, transports, workers
@@ -482,3 +483,15 @@ def test_queues_that_nobody_listens_to(config: Config, store: Store) -> None:
     select(config, "INSERT INTO cronq_paused VALUES ('mail', 0)")
     assert bad(jobs.unheard_queues, config) == []
     assert bad(jobs.paused_queues, config) == ["warning: queue mail is paused, jobs are due in it"]
+
+
+def test_batches_that_were_left_open(config: Config) -> None:
+    with Store(config, Clock()) as store:
+        for _ in range(2):
+            store.batches.open(NewBatch("import"))
+        store.batches.open(NewBatch("busy", jobs=[NewJob("t")]))
+    assert bad(jobs.open_batches, config) == []
+    select(config, "UPDATE cronq_batches SET opened_at = 0, opened_by = 'ann@web1' WHERE id <> 1")
+    assert bad(jobs.open_batches, config) == [
+        "warning: batch 2 (import) is open, and no job of it is left; ann@web1 opened it at 1970-01-01T00:00:00.000000Z"
+    ]

@@ -61,6 +61,7 @@ CHECKS: Sequence[tuple[str, Check]] = (
     ("jobs", jobs.unknown_tasks),
     ("jobs", jobs.unheard_queues),
     ("jobs", jobs.paused_queues),
+    ("jobs", jobs.open_batches),
 )
 
 
