@@ -63,6 +63,7 @@ crash_limit = 2
 group_on_failed = "release"
 notify_after = 1
 results = "keep"
+limit = "smtp"
 [events]
 "shot.*" = ["generate", "log"]
 "#" = "audit"
@@ -70,6 +71,8 @@ results = "keep"
 cron = "30 2 * * *"
 [schedules."report.daily".args]
 region = "eu"
+[limits]
+smtp = 10
 [web]
 auth = "basic"
 [web.users]
@@ -148,6 +151,7 @@ def test_every_key_is_taken_and_converted(place: Place) -> None:
     assert found.events == {"shot.*": ("generate", "log"), "#": ("audit",)}
     assert (found.timezone, found.declare) == ("Europe/Prague", "sync")
     assert found.schedules == {"report.daily": {"cron": "30 2 * * *", "args": {"region": "eu"}}}
+    assert found.limits == {"smtp": 10}
     assert found.web == {"auth": "basic", "users": {"ann": "scrypt:32768:8:1$salt$hash"}}
     assert set(found.origins.values()) == {f"file {path}"}
 
@@ -176,6 +180,7 @@ def test_a_task_has_its_own_settings(place: Place) -> None:
         "group_on_failed": "release",
         "notify_after": 1,
         "results": "keep",
+        "limit": "smtp",
     }
     assert found.task_setting("other") == {}
 
