@@ -73,7 +73,7 @@ def filled(kind: str) -> Iterator[Config]:
             fill(config)
             yield config
             return
-        with databases.private(kind, within=directory) as server:
+        with databases.private(kind) as server:
             server.execute("CREATE DATABASE web")
             config = from_database(server.url("web")).with_values("the bench", lock_dir=f"{directory}/locks")
             fill(config)
