@@ -164,9 +164,10 @@ def test_a_job_is_retried_and_cancelled_after_a_question(project: Project, opene
 
 
 def test_a_running_job_is_ended_after_a_question(project: Project) -> None:
-    project.enqueue("--", "sleep 600")
+    project.enqueue("--", "sleep 50")
     with project.start("run"), Terminal(project, "top", columns=80, rows=24) as terminal:
         wait_until(lambda: project.show(1)["state"] == "running", what="the start of the job")
+        terminal.see("q quit")
         terminal.press("s\t\r")
         terminal.see("job 1  command  running")
         terminal.press("c")
