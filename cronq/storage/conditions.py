@@ -81,7 +81,7 @@ def _add_times(selection: Selection, tables: Tables, terms: list[str], parameter
         terms.append("coalesce(finished_at, created_at) < ?")
         parameters.append(tables.clock.now() - round(selection.older_than * SECOND))
     if selection.since is not None:
-        recent = recent_ids(tables.sql.names.jobs, tables.sql.dialect.family)
+        recent = recent_ids(tables.sql.names)
         terms.append(f"id IN ({recent})")
         parameters += [selection.since] * recent.count("?")
     if selection.until is not None:

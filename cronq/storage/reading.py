@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from cronq.model.job import NewJob, State
 from cronq.model.selection import NEWEST_FIRST, Filter, has_patterns
@@ -22,19 +22,6 @@ if TYPE_CHECKING:
 _LARGEST_ID = 2**63 - 1
 _NO_QUEUE = ("",)
 """A name that no queue has."""
-
-
-class FailedAttempt(NamedTuple):
-    """One attempt that did not succeed, in a few words."""
-
-    job_id: int
-    finished_at: int | None
-    error_class: str | None
-    error_message: str | None
-    queue: str
-    task: str
-    state: str
-    """Of the job, now."""
 
 
 class JobReader:
@@ -171,10 +158,6 @@ class JobReader:
     def finished_since(self, queue: str, since: int, *, limit: int) -> list[tuple[int, int]]:
         """Read the newest finished jobs of a queue: when each ended, and the microseconds between due and start."""
         return [(row[0], row[1]) for row in self._tables.query(self._sql.reads.lately_finished, (queue, since, limit))]
-
-    def latest_failures(self, *, limit: int) -> list[FailedAttempt]:
-        """Read the newest attempts that did not succeed, newest first."""
-        return [FailedAttempt._make(row) for row in self._tables.query(self._sql.reads.lately_failed, (limit,))]
 
     def paused(self) -> set[str]:
         """Read the queues that are paused."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from cronq.model.job import FAILING
 from cronq.storage.browsing import JobBrowser
 from cronq.storage.held_groups import held_groups
 from cronq.storage.history import last_hour
@@ -31,8 +32,6 @@ _PATIENCE = 2.0
 _CENSUS_EVERY = 2.0
 _FAILURES_EVERY = 5.0
 _HISTORY_EVERY = 10.0
-FAILING = frozenset({"failed", "retrying", "ready", "blocked", "running"})
-"""The states that `cronq errors` looks at."""
 
 
 class Backend:

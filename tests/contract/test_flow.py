@@ -14,6 +14,7 @@ from cronq.config.loader import Config
 from cronq.errors import InvalidInput
 from cronq.model.dependencies import AFTER_END, AFTER_FAILURE, After
 from cronq.model.retry import Policy
+from cronq.model.selection import Selection
 from cronq.store import Lease, Store
 from cronq.testing import ManualClock
 from tests.contract.steps import claim, claimed_ids, end, finish, later, new, put, states, stored
@@ -77,6 +78,13 @@ def test_a_pending_job_is_never_claimed(store: Store) -> None:
 
 def _lease(store: Store) -> Lease:
     return Lease("one", now=store.clock.now(), seconds=60)
+
+
+def test_pending_jobs_are_counted_and_found_by_their_time(store: Store, clock: ManualClock) -> None:
+    before = clock.now()
+    _, child = pair(store)
+    assert ("default", "pending", 1) in store.jobs.counts()
+    assert child in [job.id for job in store.jobs.find(Selection(since=before))]
 
 
 def test_two_of_which_the_last_releases(store: Store) -> None:

@@ -50,6 +50,11 @@ def test_only_so_many_are_in_the_line(store: Store) -> None:
     assert loose_ends(store) == 0
 
 
+def test_those_that_wait_for_a_place_are_counted(store: Store) -> None:
+    mails(store, 5)
+    assert sorted(store.jobs.counts()) == [("default", "pending", 3), ("default", "ready", 2)]
+
+
 def test_single_jobs_one_after_the_other(store: Store) -> None:
     ids = [mails(store, 1)[0] for _ in range(3)]
     assert states(store, ids) == ["ready", "ready", "pending"]

@@ -188,10 +188,8 @@ def test_the_place_in_the_line(store: Store) -> None:
     assert places == [0, 1, 2, 0]
 
 
-def test_what_failed_and_finished_lately(store: Store, failed: list[int]) -> None:
-    assert [one.job_id for one in store.jobs.latest_failures(limit=2)] == [failed[2], failed[1]]
-    newest = store.jobs.latest_failures(limit=1)[0]
-    assert (newest.error_class, newest.queue, newest.task, newest.state) == ("Fail", "default", "pay", "failed")
+@pytest.mark.usefixtures("failed")
+def test_what_finished_lately(store: Store) -> None:
     ((ended, waited),) = store.jobs.finished_since("default", 0, limit=10)
     assert ended == store.clock.now()
     assert waited == 239 * SECOND

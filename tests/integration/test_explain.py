@@ -177,7 +177,7 @@ def test_every_statement_uses_its_index(database: sqlite3.Connection) -> None:
 
 
 def test_jobs_of_the_last_hour_are_found_by_indexes(database: sqlite3.Connection) -> None:
-    sql = recent_ids("cronq_jobs", "sqlite")
+    sql = recent_ids(Q.names)
     plan = [row[-1] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}", (9,) * sql.count("?"))]
     assert any("cronq_jobs_counted (state=? AND queue=? AND finished_at>?" in line for line in plan), plan
     assert not [line for line in plan if line.startswith("SCAN cronq_jobs") and "INDEX" not in line], plan

@@ -32,7 +32,7 @@ class ReadStatements:
             ' exit_status, "signal", stdout, stderr, worker, error_path'
             f" FROM {names.attempts} WHERE job_id = ? ORDER BY id"
         )
-        self.counts = counts(names.jobs, dialect.family)
+        self.counts = counts(names)
         # Served by the index `held`.
         self.in_hand = (
             f"SELECT worker, id, task, started_at FROM {names.jobs}"
@@ -79,12 +79,7 @@ class ReadStatements:
             f"SELECT finished_at, started_at - available_at FROM {names.jobs}"
             " WHERE state = 'finished' AND queue = ? AND finished_at > ? ORDER BY finished_at DESC LIMIT ?"
         )
-        # Served by the primary keys.
-        self.lately_failed = (
-            "SELECT a.job_id, a.finished_at, a.error_class, a.error_message, j.queue, j.task, j.state"
-            f" FROM (SELECT * FROM {names.attempts} ORDER BY id DESC LIMIT ?) a JOIN {names.jobs} j ON j.id = a.job_id"
-            " ORDER BY a.id DESC"
-        )
+        # Served by the primary key.
         newest = f"SELECT outcome, finished_at FROM {names.attempts} ORDER BY id DESC LIMIT ?"
         self.lately_tried = (
             f"SELECT outcome, count(*) FROM ({newest}) newest WHERE finished_at > ? GROUP BY outcome ORDER BY outcome"
@@ -95,14 +90,15 @@ class ReadStatements:
         )
 
 
-def counts(jobs: str, family: str) -> str:
+def counts(names: Names) -> str:
     """Queue, state, how many, and the least `available_at` of those that wait for their time or a runner.
 
     Indexes: MySQL ready; SQLite counted, ready, future, held and group, and no look at the table
-    but for jobs that wait for their time.
+    but for jobs that wait for their time, for another job or for a limit.
     """
+    jobs = names.jobs
     first = "min(CASE WHEN state = 'ready' OR state = 'scheduled' OR state = 'retrying' OR state = 'waiting'"
-    if family != "sqlite":
+    if names.dialect.family != "sqlite":
         return f"SELECT queue, state, count(*), {first} THEN available_at END) FROM {jobs} GROUP BY state, queue"
     # Where the state is given as a constant, the index alone answers.
     parts = (
@@ -111,19 +107,26 @@ def counts(jobs: str, family: str) -> str:
         ("state", "min(available_at)", f"{FUTURE_STATES} GROUP BY state, queue"),
         ("'running'", "NULL", "lease_until IS NOT NULL AND state = 'running' GROUP BY queue"),
         ("'blocked'", "NULL", "job_group IS NOT NULL AND state = 'blocked' GROUP BY queue"),
+        ("'pending'", "NULL", f"{_pending(names)} GROUP BY queue"),
     )
     return " UNION ALL ".join(
         f"SELECT queue, {state}, count(*), {oldest} FROM {jobs} WHERE {which}" for state, oldest, which in parts
     )
 
 
-def recent_ids(jobs: str, family: str) -> str:
+def _pending(names: Names) -> str:
+    """Tell a pending job on SQLite, where no index has them: each waits for another job or for a limit."""
+    waiting = f"SELECT child FROM {names.edges} UNION ALL SELECT job_id FROM {names.limited}"
+    return f"id IN ({waiting}) AND state = 'pending'"
+
+
+def recent_ids(names: Names) -> str:
     """The ids of jobs that ended, or else started or were enqueued, at an instant or later; it is each parameter.
 
     Ended ones by the index `ended` (SQLite: `counted`), the others by those of their states.
     """
-    event = "coalesce(started_at, created_at) >= ?"
-    if family != "sqlite":
+    jobs, event = names.jobs, "coalesce(started_at, created_at) >= ?"
+    if names.dialect.family != "sqlite":
         parts = (f"{ENDED_STATES} AND finished_at >= ?", f"{UNFINISHED_STATES} AND {event}")
         each = " UNION ALL ".join(f"SELECT id FROM {jobs} WHERE {part}" for part in parts)
         return f"SELECT id FROM ({each}) AS recent"  # MySQL would run a plain UNION once for each row
@@ -132,6 +135,7 @@ def recent_ids(jobs: str, family: str) -> str:
         FUTURE_STATES,
         "lease_until IS NOT NULL",
         "job_group IS NOT NULL AND state = 'blocked'",
+        _pending(names),
     )
     lanes = lanes_of(jobs, "VALUES ('cancelled'), ('failed'), ('finished')")
     ended = (
