@@ -60,7 +60,7 @@ class FactFinder:
             owner_seen=next((to_datetime(each.seen_at) for each in stats.known if each.name == job.worker), None),
             lease=timedelta(seconds=self._config.lease),
             outlived_by=leftovers.outliving(self._config, job),
-            busy=_busy(store, {worker.name for worker in listening}),
+            busy=_busy(store, {worker.name for worker in listening}, job),
             failed_run=next((run for run in stats.failing_runs if run.admits(job.queue)), None),
             place=place,
             unheard=stats.paused | unheard,
@@ -91,7 +91,8 @@ class FactFinder:
         return True
 
 
-def _busy(store: Store, workers: set[str]) -> tuple[Busy, ...]:
-    """Read the jobs that these workers run, the oldest first."""
-    running = sorted((since, job_id, task) for worker, job_id, task, since in store.jobs.running() if worker in workers)
-    return tuple(Busy(job_id, task, to_datetime(since)) for since, job_id, task in running)
+def _busy(store: Store, workers: set[str], job: Job) -> tuple[Busy, ...]:
+    """Read the jobs that these workers run, the oldest first; not the one asked about, which may have started since."""
+    found = store.jobs.running()
+    running = sorted((since, one, task) for worker, one, task, since in found if worker in workers and one != job.id)
+    return tuple(Busy(one, task, to_datetime(since)) for since, one, task in running)

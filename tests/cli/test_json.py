@@ -89,6 +89,11 @@ def test_failures_and_workers(project: Project) -> None:
         (project.directory / "go").touch()
 
 
+def test_the_configuration_in_force(project: Project) -> None:
+    assert fits("config.json", project.done("config", "--json"))
+    assert fits("config-get.json", project.done("config", "get", "jobs", "--json"))["value"] == 2
+
+
 def test_doctor_well_and_ill(project: Project) -> None:
     fits("doctor.json", project.done("doctor", "--json"))
     project.write("cronq.toml", 'database = "sqlite:///none/cronq.db"\nwake = "tcp://127.0.0.1:1"\n[events]\na = "b"')

@@ -34,7 +34,7 @@ def _spent(queue: Queue, **options: str) -> float:
     jobs = [{"task": "jobs.fails", "args": {"n": n}, "max_attempts": 1, **options} for n in range(JOBS)]
     queue.app.enqueue_many(jobs, check=False)
     before = os.times()
-    queue.run("--jobs", 2)
+    assert queue.start("--jobs", 2).wait(120) == 0
     after = os.times()
     return after.children_user + after.children_system - before.children_user - before.children_system
 

@@ -26,8 +26,9 @@ NAME = pwd.getpwuid(OTHER).pw_name
 BECOME = """
 import contextlib, importlib, io, json, os, pkgutil, sys
 import cronq, cronq.cli
+LEFT_OUT = ("cronq.__main__", "cronq.django", "cronq.flask", "cronq.web")
 for module in pkgutil.walk_packages(cronq.__path__, "cronq."):
-    if "__main__" not in module.name:
+    if not module.name.startswith(LEFT_OUT):
         with contextlib.suppress(ImportError):
             importlib.import_module(module.name)
 user, commands, until = int(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3]

@@ -11,6 +11,7 @@ from daemons.databases import on_network
 from tests import databases, servers
 from tests.integration.server_storm import ServerStorm
 from tests.integration.verdicts import (
+    ANSWER_LOST,
     KILLED,
     LEASE_ENDED,
     every_run_is_explained,
@@ -62,7 +63,7 @@ def test_a_storm_over_two_hosts(storm: ServerStorm) -> None:
     assert storm.complaints() == ""
     queue, executions = storm.queue, storm.executions()
     nothing_is_lost_or_stuck(queue, storm.expected)
-    every_run_is_explained(queue, executions, deaths=(KILLED, LEASE_ENDED))
+    every_run_is_explained(queue, executions, deaths=(KILLED, LEASE_ENDED, ANSWER_LOST))
     groups_take_turns(queue, executions)
     twins_never_meet(queue, executions)
     assert queue.left_running() == []

@@ -12,6 +12,8 @@ from tests.integration.storm import Execution
 KILLED = "job process killed: SIGKILL"
 CUT_OFF = "could not renew the lease"
 LEASE_ENDED = "job process lost: the lease of its runner"
+ANSWER_LOST = "job process lost: its runner knows nothing of this attempt"
+"""Its server died between the COMMIT of the claim and the answer."""
 
 
 def nothing_is_lost_or_stuck(queue: Queue, expected: dict[int, str]) -> None:

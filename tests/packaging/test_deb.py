@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from daemons.programs import SYSTEM_PATH
 from tests.project import ROOT
 from tests.servers import BOOT
 
@@ -73,7 +74,9 @@ def test_the_package_is_installed_used_upgraded_removed_and_purged(package: Path
         (tmp_path / name).mkdir()
     steps = STEPS.replace("'", "'\\''")
     script = OVERLAY.format(root=tmp_path, package=package, steps=steps)
-    ran = subprocess.run([*BOOT, "sh", "-c", script], capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [*BOOT, "sh", "-c", script], env={"PATH": SYSTEM_PATH}, capture_output=True, text=True, check=False
+    )
     said = f"{ran.stdout}\n{ran.stderr}"
     assert ran.returncode == 0, said
     assert "root:cronq 640\ncronq:cronq 750\n" in ran.stdout, said
