@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cronq.model.batch import CANCEL, BatchRow, outcome_of
+from cronq.model.job import UNFINISHED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -65,23 +66,28 @@ class BatchEnds:
         if found:  # one that was retried, before those that the look began with
             tx.execute(self._sql.batches.look_on, (found[0][0], batch_id))
             return
-        tx.execute(self._sql.batches.end, (self._tables.clock.now(), self._outcome(tx, batch_id), batch_id))
-        tx.execute(self._sql.flow.note, (-batch_id,))
+        outcome = self._outcome(tx, batch_id)
+        if outcome is not None:
+            tx.execute(self._sql.batches.end, (self._tables.clock.now(), outcome, batch_id))
+            tx.execute(self._sql.flow.note, (-batch_id,))
 
     def _reconsider(self, batch_id: int, tx: Transaction) -> None:
         """Reopen a batch that has ended if one of its members was retried, or correct how it ended."""
-        if tx.query(self._sql.batches.outstanding, (batch_id, 0)):
+        outcome = self._outcome(tx, batch_id)
+        if outcome is None:
             changed = tx.execute(self._sql.batches.reopen, (batch_id,)).rowcount
         else:
             batch = BatchRow._make(tx.query(self._sql.batches.one, (batch_id,))[0])
-            outcome = self._outcome(tx, batch_id)
             changed = outcome != batch.outcome and tx.execute(self._sql.batches.correct, (outcome, batch_id)).rowcount
         if changed:
             tx.execute(self._sql.flow.note, (-batch_id,))
 
-    def _outcome(self, tx: Transaction, batch_id: int) -> str:
+    def _outcome(self, tx: Transaction, batch_id: int) -> str | None:
+        """How a batch has ended; None where a member has not: one may be retried between two statements."""
         [row] = tx.query(self._sql.batches.one, (batch_id,))
         tally: dict[str, int] = dict(tx.query(self._sql.batches.tally, (batch_id,)))
+        if not UNFINISHED.isdisjoint(tally):
+            return None
         return outcome_of(tally, cancelled=BatchRow._make(row).cancelled_at is not None)
 
     def _mark_cancelled(self, batch_id: int) -> None:

@@ -485,6 +485,32 @@ def test_a_member_is_retried_while_the_last_one_ends(store: Store, config: Confi
         finish(store, claim(store))
 
 
+def test_a_member_is_retried_between_two_statements_of_the_end(
+    store: Store, other: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not store._sql.dialect.server:
+        pytest.skip("SQLite has one writer at a time")
+    batch = opened(store, new(), new(), callbacks=CALLBACKS[:1])
+    one, two = claim(store)
+    end(store, one, "error", "fail")
+    ends = store.flow._batches
+    outcome = ends._outcome
+
+    def later(tx: Any, batch_id: int) -> str | None:
+        monkeypatch.setattr(ends, "_outcome", outcome)
+        other.admin.retry([one.id])
+        return outcome(tx, batch_id)
+
+    with monkeypatch.context() as alone:
+        alone.setattr(store._settler, "_follow_up", lambda: 0)
+        finish(store, [two])
+    monkeypatch.setattr(ends, "_outcome", later)
+    store._tables.open().transact(lambda tx: ends._end(batch.id, tx))
+    assert store.batches.get(batch.id).state != "finished"  # type: ignore[union-attr]
+    store.follow_up()
+    assert (state(store, batch), callbacks(store, batch)) == ("running", ["pending"])
+
+
 def test_the_adder_waits_for_the_end_and_is_refused(store: Store, other: Store) -> None:
     """The loser sees what the winner has written."""
     batch = opened(store, new())

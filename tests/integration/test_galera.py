@@ -34,7 +34,7 @@ from tests.integration.verdicts import (
 )
 from tests.project import COMMAND, Project
 
-JOBS = int(os.environ.get("GALERA_JOBS", "300"))
+JOBS = int(os.environ.get("GALERA_JOBS", "1000"))
 NODES = ("first", "second")
 
 

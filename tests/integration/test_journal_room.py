@@ -12,10 +12,11 @@ import pytest
 
 from cronq import Cronq
 from cronq.model.selection import Selection
-from tests.contract.conftest import engine_queue
+from tests.contract.conftest import ENGINES, engine_queue
 from tests.integration.running import HEADER, Queue, wait_until_dead
 from tests.integration.storm import children_of
 from tests.project import Project
+from tests.scale import times
 from tests.waiting import wait_until
 
 LOUD = """
@@ -40,10 +41,11 @@ def small(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", place], check=True)
 
 
-@pytest.mark.parametrize(("engine", "jobs"), [("sqlite", 400), ("mariadb", 80), ("postgresql", 80)])
+@pytest.mark.parametrize("engine", sorted(ENGINES))
 def test_output_that_fills_the_locks_directory_runs_nothing_twice(
-    engine: str, jobs: int, tmp_path: Path, small: Path, project: Project
+    engine: str, tmp_path: Path, small: Path, project: Project
 ) -> None:
+    jobs = 400 if engine == "sqlite" else times(80, full=400)
     config = engine_queue(engine, tmp_path)
     text = f'database = "{config.database}"\nlock_dir = "{small}"\napp = "jobs:queue"\nnotify_after = 1\n'
     project.write("cronq.toml", text)
