@@ -157,10 +157,15 @@ def test_keys_in_top_wake_it(idle: Idle) -> None:
 
 def test_a_job_that_another_runner_has_unblocked_starts(idle: Idle) -> None:
     idle.work("--queue", "mine")
-    holder, following = idle.put(group="g", queue="other", priority=1), idle.put(group="g", queue="mine", at="+0.1s")
-    idle.project.done("run", "--queue", "other")
+    wait = "while [ ! -e go ]; do sleep 0.05; done"
+    holder = int(idle.project.enqueue("--queue", "other", "--group", "g", "--", wait))
+    with idle.project.start("run", "--queue", "other"):
+        idle.wait_for(holder, "running")
+        following = idle.put(group="g", queue="mine")
+        assert idle.state(following) == "blocked"
+        (idle.project.directory / "go").touch()
+        idle.wait_for(following, seconds=SOON)
     assert idle.state(holder) == "finished"
-    idle.wait_for(following, seconds=SOON)
 
 
 @pytest.mark.parametrize("idle", [pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))], indirect=True)
