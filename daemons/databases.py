@@ -170,7 +170,7 @@ class Running:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not any(map(alive, processes)), what=f"{self.kind} is gone")
-        # PostgreSQL takes a zombie that nobody has reaped yet for a server that runs, MySQL any new process
+        # PostgreSQL takes a zombie that is not reaped yet for a server that runs, MySQL any new process
         # with the old one's number.
         locks = (*self.place.glob(".s.PGSQL.*.lock"), *self.place.rglob("socket.lock"))
         for lock in (self.place / self.server.pid_file, *locks):

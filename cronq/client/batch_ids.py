@@ -10,8 +10,8 @@ PREFIX = "batch:"
 LARGEST_ID = 2**63 - 1
 
 
-class Identified:
-    """A batch that has an id."""
+class BatchReference:
+    """A batch as callers hold it; in a module of its own, below what makes jobs of a batch."""
 
     @property
     def id(self) -> int:
@@ -21,7 +21,7 @@ class Identified:
 
 def batch_id(value: Any, what: str) -> int:
     """Return the id. Raises InvalidInput."""
-    if isinstance(value, Identified):
+    if isinstance(value, BatchReference):
         return value.id
     text = value.removeprefix(PREFIX) if isinstance(value, str) else value
     if isinstance(text, str) and text.isascii() and text.isdecimal():
@@ -33,4 +33,4 @@ def batch_id(value: Any, what: str) -> int:
 
 def names_batch(value: Any) -> bool:
     """Tell whether this stands for a batch, where a job may stand too."""
-    return isinstance(value, Identified) or (isinstance(value, str) and value.startswith(PREFIX))
+    return isinstance(value, BatchReference) or (isinstance(value, str) and value.startswith(PREFIX))

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from cronq.client.after import prepared
-from cronq.client.batch_ids import Identified
+from cronq.client.batch_ids import BatchReference
 from cronq.errors import InvalidInput, UsageError
 from cronq.model.batch import CONTINUE, ON_FAILED, NewBatch
 from cronq.model.dependencies import AFTER, AFTER_END, AFTER_FAILURE
@@ -38,7 +38,7 @@ class BatchOptions(TypedDict, total=False):
     on_failed: str
 
 
-class Batch(Identified):
+class Batch(BatchReference):
     """Jobs that end together, and the jobs that come after their end."""
 
     def __init__(self, enqueuer: Enqueuer, batch_id: int | None, new: NewBatch | None = None) -> None:

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from cronq.client.batch_ids import Identified
+    from cronq.client.batch_ids import BatchReference
     from cronq.config.loader import Config
     from cronq.model.job import Enqueued
 
-    Earlier = int | str | Job | Identified | Sequence[int | str | Job | Identified] | None
+    Earlier = int | str | Job | BatchReference | Sequence[int | str | Job | BatchReference] | None
     """Jobs, by their ids, and batches: `"batch:7"`."""
 
 
@@ -71,7 +71,7 @@ class Options(TypedDict, total=False):
     after_end: Earlier
     after_failure: Earlier
     after_missing: str | None
-    batch: int | str | Identified | None
+    batch: int | str | BatchReference | None
     limit: str | None
 
 

@@ -344,7 +344,9 @@ def _require_own(path: str, status: os.stat_result) -> None:
 def why_untrusted(path: str, status: os.stat_result) -> str | None:
     """Return why a file or directory isn't under the control of the caller or root alone; None if it is."""
     if status.st_uid not in (0, os.geteuid()):
-        return f"{path} belongs to {_user(status.st_uid)}"
+        from cronq.config.owners import user_of  # here, not above: only needed for errors
+
+        return f"{path} belongs to {user_of(status.st_uid)}"
     return f"others can write to {path}" if others_write(status) else None
 
 
@@ -365,34 +367,9 @@ def require_owner(config: Config, command: str) -> None:
     except OSError:
         return  # a new queue, or opening it raises the error
     if owner != os.geteuid():
-        raise ConfigError(f"{path}: this queue belongs to {_whose(owner, command)}")
+        from cronq.config.owners import whose  # here, not above: only needed for errors
 
-
-def owner_of(path: str) -> str | None:
-    """Name another user who owns a file, and the way to become them; None if it is this user's."""
-    try:
-        owner = os.stat(path).st_uid
-    except OSError:
-        return None
-    return None if owner == os.geteuid() else _whose(owner, "…")
-
-
-def _whose(uid: int, command: str) -> str:
-    user = _user(uid)
-    if user.endswith(f" {uid}"):
-        return f"{user}: run `cronq {command}` as that user"
-    name = user.removeprefix("the user ")
-    switch = f"runuser -u {name} --" if os.geteuid() == 0 else f"sudo -u {name}"
-    return f"{name}: {switch} cronq {command}"
-
-
-def _user(uid: int) -> str:
-    import pwd
-
-    try:
-        return f"the user {pwd.getpwuid(uid).pw_name}"
-    except KeyError:
-        return f"the user {uid}"
+        raise ConfigError(f"{path}: this queue belongs to {whose(owner, command)}")
 
 
 def _table(path: str, data: bytes) -> dict[str, object] | None:

@@ -130,22 +130,13 @@ def _schedules(table: object, where: str) -> dict[str, dict[str, object]]:
     }
 
 
-def _web(table: object, where: str) -> dict[str, object]:
-    # Checked in cronq/web/settings.py: only the web server needs it.
-    return _table(table, key="web", where=where)
-
-
-def _limits(table: object, where: str) -> dict[str, object]:
-    # Checked in cronq/flow/configured.py: only jobs under limits need it.
-    return _table(table, key="limits", where=where)
-
-
 _READERS: dict[str, Callable[[object, str], object]] = {
     "tasks": _tasks,
     "events": _events,
     "schedules": _schedules,
-    "web": _web,
-    "limits": _limits,
+    # Checked where they are needed, in cronq/web/settings.py and cronq/flow/configured.py.
+    "web": lambda table, where: _table(table, key="web", where=where),
+    "limits": lambda table, where: _table(table, key="limits", where=where),
 }
 
 

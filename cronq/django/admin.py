@@ -25,7 +25,7 @@ _LONG = ("args", "result", "stdout", "stderr", "error_message")
 
 
 class _ReadOnly:
-    """Nobody adds, changes or deletes anything here."""
+    """Refuses to add, change or delete rows."""
 
     def has_add_permission(self, request: Any, obj: Any = None) -> bool:  # noqa: ARG002 - Django's interface
         """Return False: tasks are enqueued by the project."""
@@ -67,7 +67,7 @@ class AttemptInline(_ReadOnly, admin.TabularInline):
         return False
 
     def has_view_permission(self, request: Any, obj: Any = None) -> bool:  # noqa: ARG002 - as above
-        """Whoever may see the job may see its attempts."""
+        """Return True: a user who may see the job may see its attempts."""
         return bool(request.user.has_perm("cronq.view_job") or request.user.has_perm("cronq.change_job"))
 
 
@@ -126,7 +126,7 @@ class JobAdmin(_ReadOnly, admin.ModelAdmin):
         return found if request.resolver_match.url_name.endswith("_change") else found.defer(*_LONG)
 
     def has_change_permission(self, request: Any, obj: Any = None) -> bool:
-        """Tell whether the user may retry and cancel; nobody changes fields."""
+        """Tell whether the user may retry and cancel; the fields are read-only."""
         return bool(super().has_change_permission(request, obj))
 
     def change_view(self, request: Any, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:

@@ -24,7 +24,7 @@ FAMILIES = ("sqlite", "mysql", "postgresql")
 
 
 class DjangoDatabase:
-    """`connections[alias]` of the calling thread, whatever transaction is open there."""
+    """`connections[alias]` of the calling thread, also within an open transaction."""
 
     conflicts = 0
 

@@ -50,7 +50,7 @@ class Access(Protocol):
 
 
 class TokenAccess:
-    """Whoever has the address with the token that the server printed."""
+    """Signs in a visitor who has the address with the token that the server printed."""
 
     challenge: str | None = None
 

@@ -488,8 +488,6 @@ def test_a_member_is_retried_while_the_last_one_ends(store: Store, config: Confi
 def test_a_member_is_retried_between_two_statements_of_the_end(
     store: Store, other: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not store._sql.dialect.server:
-        pytest.skip("SQLite has one writer at a time")
     batch = opened(store, new(), new(), callbacks=CALLBACKS[:1])
     one, two = claim(store)
     end(store, one, "error", "fail")
@@ -498,13 +496,16 @@ def test_a_member_is_retried_between_two_statements_of_the_end(
 
     def later(tx: Any, batch_id: int) -> str | None:
         monkeypatch.setattr(ends, "_outcome", outcome)
-        other.admin.retry([one.id])
+        if store._sql.dialect.server:
+            other.admin.retry([one.id])
         return outcome(tx, batch_id)
 
     with monkeypatch.context() as alone:
         alone.setattr(store._settler, "_follow_up", lambda: 0)
         finish(store, [two])
     monkeypatch.setattr(ends, "_outcome", later)
+    if not store._sql.dialect.server:  # it has one writer at a time: the retry comes before or after
+        other.admin.retry([one.id])
     store._tables.open().transact(lambda tx: ends._end(batch.id, tx))
     assert store.batches.get(batch.id).state != "finished"  # type: ignore[union-attr]
     store.follow_up()

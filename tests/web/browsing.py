@@ -43,7 +43,7 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def viewer(browser: Browser, address: str, *, scripts: bool = True) -> Iterator[Page]:
-    """Somebody who has opened the address."""
+    """A visitor who has opened the address."""
     context = browser.new_context(java_script_enabled=scripts)
     context.set_default_timeout(20_000)
     page = context.new_page()

@@ -34,7 +34,7 @@ def get(address: str, path: str, headers: dict[str, str] | None = None) -> int:
         connection.close()
 
 
-def test_the_address_signs_in_and_connections_that_say_nothing_keep_nobody_out(config: Config, store: Store) -> None:
+def test_the_address_signs_in_and_silent_connections_keep_no_visitor_out(config: Config, store: Store) -> None:
     enqueued(store, NewJob("add"))
     with serving(Path(config.sqlite_path() or "")) as address:
         place = urlsplit(address)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.schema import CreateIndex
 
-from cronq.config.loader import owner_of
+from cronq.config.owners import owner_of
 from cronq.errors import Unavailable
 from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
 from cronq.storage.drivers.opening import may_write

@@ -56,7 +56,7 @@ def require_sight(path: str) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        from cronq.config.loader import owner_of
+        from cronq.config.owners import owner_of
 
         owner = owner_of(os.path.dirname(path))  # noqa: PTH120
         whose = f", its directory belongs to {owner}" if owner else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 
-from cronq.config.loader import owner_of
+from cronq.config.owners import owner_of
 from cronq.storage.drivers.database import GONE
 
 _ROOM = 1 << 17

@@ -44,7 +44,7 @@ class BatchStatements:
         self._add_prune(names)
 
     def _add_members(self, names: Names, of_member: str, members: str) -> None:
-        # Subqueries, not joins: so each engine goes through the members, whatever it knows of the numbers of rows.
+        # Subqueries, not joins: so each engine goes through the members, with or without statistics.
         state = of_member % "state"
         self.outstanding = (
             f"SELECT m.job FROM {members} m WHERE m.batch = ? AND m.job >= ? AND ({state}) NOT IN {ENDED}"

@@ -4,7 +4,7 @@ from django.db import models
 
 
 class Order(models.Model):
-    """What somebody has ordered, and how often it was confirmed."""
+    """One order of a customer, and how often it was confirmed."""
 
     mail = models.EmailField()
     confirmations = models.IntegerField(default=0)

@@ -69,7 +69,7 @@ class Admin(TestCase):
         assert (self.state(self.failed), self.state(self.waiting)) == ("cancelled", "cancelled")
         assert "by ann" in backend.store.jobs.get(self.waiting).error.message
 
-    def test_nobody_adds_changes_or_deletes(self) -> None:
+    def test_rows_cannot_be_added_changed_or_deleted(self) -> None:
         self.log_in("view_job", "change_job", "add_job", "delete_job")
         assert self.client.get(f"{JOBS}add/").status_code == 403
         assert self.client.post(f"{JOBS}{self.failed}/delete/", {"post": "yes"}).status_code == 403
