@@ -15,9 +15,7 @@ from cronq.model.dependencies import UNMET, Parent, first_unmet, reason
 from cronq.model.job import State
 from cronq.storage.actions import Actions
 from cronq.storage.drivers.database import Duplicate
-from cronq.storage.sql.columns import LOOKED, MEMBER
-from cronq.storage.sql.limits import LIMITED
-from cronq.storage.sql.progress import SHOWN
+from cronq.storage.sql.columns import LIMITED, LOOKED, MEMBER, SHOWN
 from cronq.system.log import log, step
 
 if TYPE_CHECKING:

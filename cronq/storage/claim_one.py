@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from cronq.storage.drivers.database import Conflict
-from cronq.storage.sql.columns import FUTURE
+from cronq.storage.sql.columns import FUTURE, LIMITED
 from cronq.times import SECOND
 
 TYPE_CHECKING = False
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from cronq.storage.tables import Tables
 
 _IN_LINE = ("ready", "blocked")
-_LIMITED = 2
-"""As in sql/limits.py, without importing it: each start of serve-inetd comes here."""
 
 
 class Refused(Exception):
@@ -70,7 +68,7 @@ class _Picking:
         state, queue, group, priority, available_at, flow = rows[0]
         if state in FUTURE and available_at > self._lease.now:
             raise Refused("not due")
-        if state in FUTURE and flow is not None and flow & _LIMITED:
+        if state in FUTURE and flow is not None and flow & LIMITED:
             raise Refused("pending")
         if state not in FUTURE + _IN_LINE:
             raise Refused(state)

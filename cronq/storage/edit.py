@@ -6,8 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cronq.model.job import UNFINISHED, State
-from cronq.storage.sql.columns import FUTURE_STATES
-from cronq.storage.sql.limits import LIMITED
+from cronq.storage.sql.columns import FUTURE_STATES, LIMITED
 from cronq.system.log import step
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.model.job import Claimed
 from cronq.storage.admin import BATCH
-from cronq.storage.sql.limits import LIMITED
+from cronq.storage.sql.columns import LIMITED
 from cronq.system.log import step
 
 if TYPE_CHECKING:

@@ -11,9 +11,7 @@ from cronq.model.job import ENDED, State
 from cronq.storage import rows
 from cronq.storage.admin import BATCH
 from cronq.storage.drivers.database import Duplicate
-from cronq.storage.sql.columns import LOOKED, MEMBER, NEEDED
-from cronq.storage.sql.limits import LIMITED
-from cronq.storage.sql.progress import SHOWN
+from cronq.storage.sql.columns import LIMITED, LOOKED, MEMBER, NEEDED, SHOWN
 from cronq.system.log import log
 
 if TYPE_CHECKING:

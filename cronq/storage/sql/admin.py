@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from cronq.model.job import CANCELLABLE, State
-from cronq.storage.sql.columns import ENDED, ENDED_STATES, FUTURE_STATES, HELD
-from cronq.storage.sql.limits import LIMITED
+from cronq.storage.sql.columns import ENDED, ENDED_STATES, FUTURE_STATES, HELD, LIMITED
 from cronq.storage.sql.reads import lanes_of
 
 TYPE_CHECKING = False

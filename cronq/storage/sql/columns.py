@@ -49,9 +49,10 @@ UNFINISHED_STATES = "state IN ('scheduled', 'ready', 'blocked', 'running', 'retr
 LINE = "priority, available_at, id"
 """The order in which jobs of a queue start."""
 
-MEMBER, NEEDED, HELD, LOOKED = 1, 4, 8, 16
-"""Bits of `flow`: the job is in a batch; a job comes after this one; this one is pending, or was cancelled while it
-was; changes with each look, because only a change of the row makes two nodes of a cluster wait for each other."""
+MEMBER, LIMITED, NEEDED, HELD, LOOKED, SHOWN = 1, 2, 4, 8, 16, 32
+"""Bits of `flow`: the job is in a batch; it is under a limit; a job comes after this one; this one is pending, or was
+cancelled while it was; changes with each look, because only a change of the row makes two nodes of a cluster wait for
+each other; the job has a row of progress, which its settlement deletes."""
 
-KEPT = 7
+KEPT = MEMBER | LIMITED | NEEDED
 """The bits that outlast a release."""

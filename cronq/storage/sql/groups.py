@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from cronq.storage.sql.columns import LINE
-from cronq.storage.sql.limits import LIMITED
+from cronq.storage.sql.columns import LIMITED, LINE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from cronq.storage.sql.columns import LIMITED
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cronq.storage.sql.dialect import Names
-
-LIMITED = 2
-"""The bit of a job's `flow` that says it is under a limit."""
 
 PLACE, IN_LINE, ELSEWHERE, BEHIND, ASIDE = range(5)
 """Where a job under a limit is: it has a place; it waits for one; it is scheduled, retrying, waiting or has ended; it

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from cronq.storage.sql.columns import SHOWN
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cronq.storage.sql.dialect import Names
-
-SHOWN = 32
-"""The bit of a job's `flow` that says it has a row of progress, which its settlement deletes."""
 
 _OTHERS = (1 << 15) - 1 - SHOWN
 
