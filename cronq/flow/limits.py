@@ -235,10 +235,9 @@ class Limits:
         surplus = 0 if concurrency is None else len(taken) - concurrency
         if surplus <= 0:
             return list(taken)
-        last_first = sorted(
-            (one for one in taken if one.is_ready), key=lambda one: (one.priority, one.due_at, one.job_id)
-        )
-        return self._send_back(visit, taken, last_first[-surplus:], IN_LINE)
+        ready = [one for one in taken if one.is_ready]
+        best_first = sorted(ready, key=lambda one: (one.priority, one.due_at, one.job_id))
+        return self._send_back(visit, taken, best_first[-surplus:], IN_LINE)
 
     def _moved_on(self, visit: _Visit, taken: Sequence[Held], unheard: Callable[[str], bool]) -> list[Held]:
         old = [one for one in taken if one.is_ready and one.since <= visit.now - _UNHEARD and unheard(one.queue)]
@@ -263,7 +262,7 @@ class Limits:
     # Groups: only the first of a group stands in the line
 
     def _advance(self, group: str) -> list[int]:
-        """Let the first job of a group ask for a place, unless another one of it does; returns whom that admits."""
+        """Let the first job of a group ask for a place, unless another one of it does; returns the ids of jobs admitted."""
         name = self._tables.open().transact(partial(self._step_up, group))
         return [] if name is None else self.admit([name])
 
