@@ -262,7 +262,7 @@ class Limits:
     # Groups: only the first of a group stands in the line
 
     def _advance(self, group: str) -> list[int]:
-        """Let the first job of a group ask for a place, unless another one of it does; returns the ids of jobs admitted."""
+        """Let the first job of a group ask for a place unless another one does; returns the ids of jobs admitted."""
         name = self._tables.open().transact(partial(self._step_up, group))
         return [] if name is None else self.admit([name])
 
