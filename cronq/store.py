@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from cronq.flow.batches import Batches
     from cronq.flow.consequences import Consequences
     from cronq.flow.definitions import Definitions
+    from cronq.flow.limit_views import LimitView, Waiting
     from cronq.flow.limits import Limits
-    from cronq.flow.looking import LimitView, Waiting
     from cronq.model.job import Enqueued, NewJob
     from cronq.model.outcome import Settlement
     from cronq.model.selection import Filter
@@ -213,19 +213,19 @@ class Store:
 
     def limit_views(self) -> list[LimitView]:
         """Read all limits as they stand now."""
-        from cronq.flow.looking import views  # as above
+        from cronq.flow.limit_views import views  # as above
 
         return views(self._tables, self.limits)
 
     def limit_of(self, job_id: int) -> str | None:
         """Read the name of the limit that a job is under; None without one."""
-        from cronq.flow.looking import limit_of  # as above
+        from cronq.flow.limit_views import limit_of  # as above
 
         return limit_of(self._tables, job_id)
 
     def place_of(self, job_id: int) -> Waiting | None:
         """Read why a pending job waits for a place under its limit; None if it doesn't."""
-        from cronq.flow.looking import waiting  # as above
+        from cronq.flow.limit_views import waiting  # as above
 
         return waiting(self._tables, self.limits, job_id)
 

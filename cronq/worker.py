@@ -99,7 +99,7 @@ class Worker:
         self._known_as = self._state
         self._worked_at = self._source.started
         self._checks_at = 0.0
-        self._look_twice_at = self._source.started + 2 * FRESH
+        self._claim_again_at = self._source.started + 2 * FRESH
 
     @property
     def summary(self) -> Summary:
@@ -164,7 +164,7 @@ class Worker:
         if paused:
             self._engine.assignments.recall()
             self._engine.assignments.return_spare()
-        self._engine.look.changed()
+        self._engine.next_claim.changed()
 
     # Its state, for the registry of workers and systemd
 
@@ -199,11 +199,11 @@ class Worker:
     def _check(self, wake_ups: WakeUps) -> None:
         """Read wake-ups; now and then check for dead runners and listeners, and the memory used."""
         now = time.monotonic()
-        if now >= self._look_twice_at:
-            self._look_twice_at = math.inf
-            self._engine.look.changed()
+        if now >= self._claim_again_at:
+            self._claim_again_at = math.inf
+            self._engine.next_claim.changed()
         if self._has_room() and sum(source.drain() for source in wake_ups):
-            self._engine.look.changed()
+            self._engine.next_claim.changed()
         if self._pool.assigned or self._engine.settling.ended or self._source.paused:
             self._worked_at = now
         if now >= self._checks_at:
@@ -248,11 +248,11 @@ class Worker:
         return tuple(source.fd for source in self._wake_ups or ()) if self._has_room() else ()
 
     def _next_times(self) -> Iterator[float]:
-        look, plan = self._engine.look, self._limits.plan
-        yield from (self._engine.next_appointment, self._checks_at, self._look_twice_at)
+        next_claim, plan = self._engine.next_claim, self._limits.plan
+        yield from (self._engine.next_appointment, self._checks_at, self._claim_again_at)
         if not self._source.paused:
-            yield look.at
-        for due in (look.due, self._engine.upkeep.schedules_due):
+            yield next_claim.at
+        for due in (next_claim.due, self._engine.upkeep.schedules_due):
             if due is not None:
                 yield time.monotonic() + (due - self._store.clock.now()) / SECOND
         if self._limits.idle is not None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cronq.store import Store
 
 _STATUS = """\
-Exit status: 0 done, 1 no such batch, 64 the command line doesn't make sense, 65 bad input,
+Exit status: 0 done, 1 no such batch, 64 wrong usage, 65 bad input,
 69 database out of reach, 78 configuration.
 """
 
@@ -71,7 +71,7 @@ OneBatch = Annotated[str, typer.Argument(metavar="ID", help="The id of a batch."
 OnFailed = Annotated[
     str, typer.Option("--on-failed", metavar="HOW", help="cancel: a job that fails cancels the others.")
 ]
-Limit = Annotated[str, typer.Option("--limit", metavar="N", help="At most so many.")]
+Limit = Annotated[str, typer.Option("--limit", metavar="N", help="Maximum number of batches.")]
 Unended = Annotated[bool, typer.Option("--unended", help="Only those that have not ended, the oldest first.")]
 
 

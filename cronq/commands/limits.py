@@ -15,7 +15,7 @@ from cronq.times import SECOND, iso, to_datetime
 
 if TYPE_CHECKING:
     from cronq.commands import Invocation
-    from cronq.flow.looking import LimitView
+    from cronq.flow.limit_views import LimitView
     from cronq.store import Store
 
 _EXAMPLE = """\
@@ -33,7 +33,7 @@ Exit status: 0 done, 1 no such limit, 65 bad input, 69 database out of reach, 78
 _COLUMNS = ("limit", "allows", "taken", "pending", "next place")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A limit, or a key like customer:* for all of its values.")]
-Places = Annotated[str | None, typer.Argument(metavar="N", help="At most so many at a time.", show_default=False)]
+Places = Annotated[str | None, typer.Argument(metavar="N", help="Number of parallel jobs.", show_default=False)]
 Rate = Annotated[str | None, typer.Option("--rate", metavar="N/D", help="At most N starts in D, like 100/10s.")]
 
 
@@ -70,7 +70,7 @@ def _print(found: list[LimitView], *, as_json: bool) -> None:
 
 
 def _row(one: LimitView) -> tuple[str, ...]:
-    allows = one.bounds.told() + (" (set by hand)" if any(one.own) else "")
+    allows = one.bounds.text() + (" (set by hand)" if any(one.own) else "")
     return one.name, allows, str(one.taken), str(one.pending), _next(one)
 
 

@@ -24,7 +24,7 @@ Exit status:
 \b
   0   done
   1   a job failed (run --fail, wait), or what was asked about isn't there
-  64  the command line doesn't make sense
+  64  wrong usage of the command line
   65  bad input: a value that can't be used, an unknown task
   69  the database is out of reach, retries included
   70  an error in cronq itself (--debug shows where)

@@ -22,7 +22,7 @@ Example:
   cronq schedules --json | jq '.[] | select(.state == "late")'
   cronq schedules show report.daily
 
-Exit status: 0 done, 64 the command line doesn't make sense, 69 database out of reach,
+Exit status: 0 done, 64 wrong usage, 69 database out of reach,
 78 configuration.
 """
 

@@ -41,7 +41,7 @@ def _pause(
     name: Name,
     *,
     until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Resume by itself at this time.")] = None,
-    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why, for all to see.")] = None,
+    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="The reason, shown by `why`.")] = None,
     as_json: given.AsJson = False,
 ) -> None:
     """Skip the due times of a schedule until it is resumed; the ledger keeps them as skipped."""

@@ -30,7 +30,7 @@ Example:
   cronq schedules next "30 2 * * *" --timezone Europe/Prague --from 2027-03-26
   cronq schedules next 90m --count 5 --json
 
-Exit status: 0 done, 64 the command line doesn't make sense, 65 bad input, 69 database out of reach,
+Exit status: 0 done, 64 wrong usage, 65 bad input, 69 database out of reach,
 78 configuration.
 """
 

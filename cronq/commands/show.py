@@ -107,7 +107,7 @@ def _draw(page: JobRecord, *, now: datetime, utc: bool) -> None:
     from cronq.render.relative_time import Ages, Zone
 
     screen = Screen()
-    screen.print(job_terminal.draw(job_terminal.Portrait(*page[:3], page.ties), screen, Ages(now, Zone.of(utc=utc))))
+    screen.print(job_terminal.draw(job_terminal.JobDetails(*page[:3], page.ties), screen, Ages(now, Zone.of(utc=utc))))
 
 
 def _print_output(output: tuple[str | None, str | None]) -> None:

@@ -59,7 +59,7 @@ def _top(context: typer.Context, *, once: Once = False) -> None:
         if once:
             screen = Screen()
             top = Top(store, screen, where=where, live=False)
-            top.look()
+            top.refresh()
             screen.print(top.frame())
             return
         with LiveScreen.required("top", instead="--once prints one picture") as live:
@@ -71,7 +71,7 @@ def _watch(top: Top, live: LiveScreen) -> None:
     due = 0.0
     while not top.over:
         if top.stale or time.monotonic() >= due:
-            top.look()
+            top.refresh()
             due = time.monotonic() + _EVERY
         live.show(top.frame())
         key = live.key(due - time.monotonic())

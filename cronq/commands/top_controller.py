@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cronq.commands.top_actions import Question, Target, TopActions
 from cronq.commands.top_job import JobPage
-from cronq.commands.top_look import Look
+from cronq.commands.top_reader import TopReader
 from cronq.errors import CronqError, NoQueue
 from cronq.model.job import Job
 from cronq.render import top as screens
@@ -40,10 +40,10 @@ class Top:
         self._store = store
         self._screen = screen
         self._live = live
-        self._look = Look(store, where)
+        self._reader = TopReader(store, where)
         self._actions = TopActions(store)
         self._view = screens.View()
-        self._picture: screens.Picture | None = None
+        self.snapshot: screens.Snapshot | None = None
         self._page: JobPage | None = None
         self._helps = False
         self._sure: Callable[[], str] | None = None
@@ -56,14 +56,14 @@ class Top:
         self.stale = True
         """Whether other data is needed than those that were read."""
 
-    def look(self) -> None:
-        """Read what is shown; while the database is unreachable, the last picture stays with a line about that."""
+    def refresh(self) -> None:
+        """Read what is shown; while the database is unreachable, the last snapshot stays with a line about that."""
         self.stale = False
         try:
             if self._page is not None:
-                self._page.look()
+                self._page.refresh()
             else:
-                self._follow(self._look.picture(self._view))
+                self._follow(self._reader.snapshot(self._view))
         except NoQueue:
             raise
         except CronqError as error:
@@ -71,15 +71,15 @@ class Top:
                 raise
             self._say(str(error))
 
-    def _follow(self, picture: screens.Picture) -> None:
-        """Take the new picture; the cursor stays at its row, wherever that is now."""
-        before = self._picture.listed if self._picture is not None else ()
-        rows, place = [_key_of(one) for one in picture.listed], self._view.chosen
+    def _follow(self, snapshot: screens.Snapshot) -> None:
+        """Take the new snapshot; the cursor stays at its row, wherever that is now."""
+        before = self.snapshot.listed if self.snapshot is not None else ()
+        rows, place = [_key_of(one) for one in snapshot.listed], self._view.chosen
         here = _key_of(before[place]) if place < len(before) else None
         if here in rows and not self._moved:
             place = rows.index(here)
         self._moved = False
-        self._picture = picture
+        self.snapshot = snapshot
         self._view = self._view._replace(chosen=_within(place, len(rows)))
 
     def frame(self) -> RenderableType:
@@ -88,9 +88,9 @@ class Top:
             return help_page()
         if self._page is not None:
             return self._page.frame(self._view)
-        if self._picture is None:
+        if self.snapshot is None:
             return screens.bottom(self._view, self._screen, "")
-        return screens.draw(self._picture, self._view, self._screen, live=self._live)
+        return screens.draw(self.snapshot, self._view, self._screen, live=self._live)
 
     def press(self, key: str) -> None:
         """Handle a key."""
@@ -173,14 +173,14 @@ class Top:
             self.stale = self._moved = True
 
     def _move(self, step: int) -> None:
-        if self._picture is None:
+        if self.snapshot is None:
             return
         if self._view.focus == screens.QUEUES:
-            around: list[str | None] = [None, *self._picture.queues]
+            around: list[str | None] = [None, *self.snapshot.queues]
             place = around.index(self._view.queue) if self._view.queue in around else 0
             self._show(queue=around[_within(place + step, len(around))], error=None)
         else:
-            self._show(chosen=_within(self._view.chosen + step, len(self._picture.listed)))
+            self._show(chosen=_within(self._view.chosen + step, len(self.snapshot.listed)))
 
     def _enter(self) -> None:
         row = self._row()
@@ -225,7 +225,7 @@ class Top:
         self.over = True
 
     def _row(self) -> Job | FailureGroup | None:
-        listed: Sequence[Job | FailureGroup] = () if self._picture is None else self._picture.listed
+        listed: Sequence[Job | FailureGroup] = () if self.snapshot is None else self.snapshot.listed
         return listed[self._view.chosen] if self._view.focus == screens.LIST and listed else None
 
     # Changes
@@ -262,7 +262,7 @@ class Top:
         sure, self._sure = self._sure, None
         self._say(sure() if yes and sure is not None else "nothing was changed")
         if yes:
-            self._look.forget()
+            self._reader.forget()
             self.stale = True
 
 

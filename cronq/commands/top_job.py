@@ -42,21 +42,21 @@ class JobPage:
         self._top = 0
         self.job_id = job_id
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Read the job."""
-        found = self._portrait()
+        found = self._details()
         ages = Ages(to_datetime(self._store.clock.now()))
         self._drawn, self._width = Text(f"there is no job {self.job_id} any more"), 0
         if found is not None:
             self._drawn = job_terminal.draw(found, self._screen, ages, excerpt=None)
 
-    def _portrait(self) -> job_terminal.Portrait | None:
+    def _details(self) -> job_terminal.JobDetails | None:
         jobs, flow = self._store.jobs, self._store.flow
         job = jobs.get(self.job_id)
         if job is None:
             return None
         ties = Ties(flow.parents(job.id), flow.children(job.id, limit=_CHILDREN), limit=self._store.limit_of(job.id))
-        return job_terminal.Portrait(job, jobs.attempts(job.id), jobs.output(job.id), ties)
+        return job_terminal.JobDetails(job, jobs.attempts(job.id), jobs.output(job.id), ties)
 
     def frame(self, view: View) -> RenderableType:
         """Draw the part of the page that fits, above the last line."""

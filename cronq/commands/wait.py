@@ -58,7 +58,7 @@ def _wait(
 ) -> int:
     """Wait until jobs have ended; prints the result as JSON.
 
-    On a terminal it shows how far one job is, if that says it.
+    On a terminal it shows the progress of a single job, if the job reports it.
 
     Of several jobs or a selection: a line for each as it ends, with its id, its state and its result
     or error. A selection means the unfinished jobs that it finds at the start.
@@ -108,7 +108,7 @@ def _follow(queue: Cronq, job_id: int, seconds: float | None, line: StatusLine) 
         if job is None or job.state not in UNFINISHED:
             return
         now = to_datetime(queue.clock.now())
-        line.show(f"job {job.id}: {job.progress.told(now)}" if job.progress else "")
+        line.show(f"job {job.id}: {job.progress.text(now)}" if job.progress else "")
 
 
 def _several(call: Invocation, queue: Cronq, ids: Sequence[int], seconds: float | None, *, as_json: bool) -> int:

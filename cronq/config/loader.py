@@ -59,7 +59,7 @@ class Config:
     grace: float = 10.0
     notify_after: int = 5
     crash_limit: int = 3
-    """After so many deaths of its process a job is given up."""
+    """The number of deaths of its process after which a job is given up."""
     notify_command: str | list[str] | None = None
     notify: tuple[str, ...] = ()
     sentry: str | None = None

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cronq.execution.child_handle import ChildHandle
-    from cronq.execution.next_look import NextLook
+    from cronq.execution.next_claim import NextClaim
     from cronq.execution.pool import Pool
     from cronq.execution.settling import Settling
     from cronq.model.job import Claimed
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Assignments:
     """Assigns claimed jobs to children, takes them back, and returns to the queue those that none starts."""
 
-    def __init__(self, store: Store, pool: Pool, settling: Settling, look: NextLook) -> None:
+    def __init__(self, store: Store, pool: Pool, settling: Settling, next_claim: NextClaim) -> None:
         self.prefetch = Prefetch()
         self.claimed = 0
         """Number of jobs that were claimed and not returned."""
@@ -32,7 +32,7 @@ class Assignments:
         self._store = store
         self._pool = pool
         self._settling = settling
-        self._look = look
+        self._next_claim = next_claim
 
     def take(self, jobs: list[Claimed]) -> None:
         """Keep jobs that were claimed just now."""
@@ -111,4 +111,4 @@ class Assignments:
         self._store.release(jobs)
         steps(jobs, "given back")
         self.claimed -= len(jobs)
-        self._look.changed()
+        self._next_claim.changed()

@@ -137,10 +137,10 @@ class ChildHandle:
         """Log why the child ended between two jobs."""
         from cronq.system.log import log  # serve-inetd starts a job before it imports logging
 
-        log.log(30 if self.journal.full else 20, "a child process is replaced: %s", self.last_words)
+        log.log(30 if self.journal.full else 20, "a child process is replaced: %s", self.last_line_printed)
 
     @property
-    def last_words(self) -> str:
+    def last_line_printed(self) -> str:
         """The last line on its stderr."""
         return ((self.captures[1].text() or "").strip().splitlines() or [""])[-1]
 

@@ -67,35 +67,35 @@ class DueJobs:
 
     def take(self, count: int) -> list[Claimed]:
         """Claim the first due jobs, up to `count`."""
-        look = self._engine.look
-        if self.paused or self.exhausted or time.monotonic() < look.at:
+        next_claim = self._engine.next_claim
+        if self.paused or self.exhausted or time.monotonic() < next_claim.at:
             return []
         now = self._store.clock.now()
         limit = min(count, LARGEST_CLAIM, self._room())
         jobs = self._store.claim(self._plan.wanted, self._engine.leases.lease(now), limit=limit)
-        look.found_nothing = not jobs
+        next_claim.found_nothing = not jobs
         if jobs:
             self._opened = False
             self._engine.assignments.prefetch.weigh(jobs)
         if len(jobs) < limit:
-            look.at = time.monotonic() + self._pause_after(jobs)
+            next_claim.at = time.monotonic() + self._pause_after(jobs)
         return jobs
 
     def _pause_after(self, jobs: list[Claimed]) -> float:
         """Return the seconds until the next claim: a moment after some jobs, else until something is due."""
         if jobs or self._poll is None:
             return _LOOK_AGAIN
-        self._engine.look.due = self._store.next_due()
+        self._engine.next_claim.due = self._store.next_due()
         return self._poll
 
     def nothing_is_due(self) -> bool:
         """Tell whether the last claim found nothing, and nothing has become due since."""
-        look = self._engine.look
+        next_claim = self._engine.next_claim
         if self._store.leases.promote(self._store.clock.now()):
-            look.changed()
-        if not look.found_nothing:
-            look.at = 0.0
-        return look.found_nothing
+            next_claim.changed()
+        if not next_claim.found_nothing:
+            next_claim.at = 0.0
+        return next_claim.found_nothing
 
     def until_opening(self) -> float | None:
         """Return the seconds until a rate allows a job to start, if that is soon; None if not, or for others' jobs."""
@@ -108,5 +108,5 @@ class DueJobs:
         if seconds <= 0:
             self._opened = True
             self._store.open_rates()
-            self._engine.look.changed()
+            self._engine.next_claim.changed()
         return max(0.0, seconds)

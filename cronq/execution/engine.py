@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from cronq.errors import Unavailable
 from cronq.execution.assignments import Assignments
 from cronq.execution.leases import Leases
-from cronq.execution.next_look import NextLook
+from cronq.execution.next_claim import NextClaim
 from cronq.execution.pool import TICK
 from cronq.execution.requests import RequestHandler
 from cronq.execution.rescue import Rescuer
@@ -71,7 +71,7 @@ class Engine:
         self._config = config
         self.presence = presence
         self.pool = pool
-        self.look = NextLook()
+        self.next_claim = NextClaim()
         self.stopping = Stopping(pool)
         self.when_stopping: Callable[[], None] = _nothing
         """Called each time it is told to stop."""
@@ -81,13 +81,15 @@ class Engine:
         self._results = ResultRecorder(store, policies, sender, report=report)
         rescuer = Rescuer(store, config, policies, chance=chance)
         decide = partial(settlement, policies=policies, chance=chance.random, worker=presence.worker)
-        self.settling = Settling(store, pool, self._results, decide=decide, look=self.look)
-        self.assignments = Assignments(store, pool, self.settling, self.look)
+        self.settling = Settling(store, pool, self._results, decide=decide, next_claim=self.next_claim)
+        self.assignments = Assignments(store, pool, self.settling, self.next_claim)
         self.leases = Leases(
             store, config, presence.worker, pool=pool, assignments=self.assignments, settling=self.settling
         )
-        self.requests = RequestHandler(store, presence.worker, pool=pool, assignments=self.assignments, look=self.look)
-        self.upkeep = Upkeep(store, config, rescuer=rescuer, results=self._results, look=self.look)
+        self.requests = RequestHandler(
+            store, presence.worker, pool=pool, assignments=self.assignments, next_claim=self.next_claim
+        )
+        self.upkeep = Upkeep(store, config, rescuer=rescuer, results=self._results, next_claim=self.next_claim)
         self._wake_fd = -1
 
     @property
@@ -126,7 +128,7 @@ class Engine:
                 self._begin() if since is None else self._go_on(since)
                 yield
                 self._leave()
-                self._results.call_people(self.pool.before_fork, at_once=True)
+                self._results.send_notices(self.pool.before_fork, at_once=True)
             except Unavailable:
                 self._finish_without_database()
                 alive.abandon()
@@ -181,7 +183,7 @@ class Engine:
         self._collect()
         self.settling.write_when_due()
         self._look_after(source)
-        self._results.call_people(self.pool.before_fork)
+        self._results.send_notices(self.pool.before_fork)
         return True
 
     def _assign(self, source: JobSource) -> None:
@@ -272,7 +274,7 @@ class Engine:
         """Renew the leases after the database was unreachable, and claim again at once."""
         self._store.synchronise()
         self.renew()
-        self.look.changed()
+        self.next_claim.changed()
 
     def renew(self) -> None:
         """Renew the leases and write a heartbeat."""

@@ -90,7 +90,7 @@ class Foreground:
         sender = Sender(self._config, self._registry, close_inherited=_nothing)
         recorder = ResultRecorder(self._store, self._policies, sender, report=None)
         recorder.enter(settled)
-        recorder.call_people(self._store.close, at_once=True)
+        recorder.send_notices(self._store.close, at_once=True)
         return settled
 
 

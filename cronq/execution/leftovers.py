@@ -40,7 +40,7 @@ def living(book: JournalFile) -> set[int]:
 
 
 def end(book: JournalFile, *, patience: float) -> bool:
-    """Kill the attempt's processes; returns whether all have ended within so many seconds."""
+    """Kill the attempt's processes; returns whether all have ended within `patience` seconds."""
     if not (book.is_held or living(book)):
         return True
     refused = process_tree.kill_all(lambda: living(book))

@@ -195,7 +195,7 @@ class Pool:
         begun, _, _ = child.journal.current()
         self._stillborn = 0 if begun else self._stillborn + 1
         if self._stillborn >= _STILLBORN:
-            said = child.last_words or "nothing"
+            said = child.last_line_printed or "nothing"
             raise CronqError(f"{_STILLBORN} executors in a row died before they began a job; the last one said: {said}")
 
     def _is_over(self, child: ChildHandle) -> bool:

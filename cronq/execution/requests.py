@@ -13,7 +13,7 @@ from cronq.storage.workers import END
 
 if TYPE_CHECKING:
     from cronq.execution.assignments import Assignments
-    from cronq.execution.next_look import NextLook
+    from cronq.execution.next_claim import NextClaim
     from cronq.execution.pool import Pool
     from cronq.store import Store
 
@@ -28,14 +28,16 @@ _KILLED = Outcome("crashed", 0, 0, "cancel", error=_CANCELLED, signal="SIGKILL")
 class RequestHandler:
     """Reads the requests to this worker each second, and handles them."""
 
-    def __init__(self, store: Store, worker: str, *, pool: Pool, assignments: Assignments, look: NextLook) -> None:
+    def __init__(
+        self, store: Store, worker: str, *, pool: Pool, assignments: Assignments, next_claim: NextClaim
+    ) -> None:
         self.next = 0.0
         """The monotonic time of the next read."""
         self._store = store
         self._worker = worker
         self._pool = pool
         self._assignments = assignments
-        self._look = look
+        self._next_claim = next_claim
         self._live_output = LiveOutput(store, pool)
         self._progress = ProgressWriter(store, pool)
         self._paused: frozenset[str] = frozenset()
@@ -52,9 +54,9 @@ class RequestHandler:
             self._pool.end_job(job_id, _KILLED)
         if requests.paused != self._paused:
             self._obey_pauses(requests.paused)
-        if self._look.due is not None and self._look.due <= self._store.clock.now():
-            self._look.changed()  # another worker may have made it ready that doesn't claim it
-        self._look.due = requests.next_due
+        if self._next_claim.due is not None and self._next_claim.due <= self._store.clock.now():
+            self._next_claim.changed()  # another worker may have made it ready that doesn't claim it
+        self._next_claim.due = requests.next_due
         self._live_output.show(requests.followed)
         self._progress.write()
         if requests.followed:
@@ -66,4 +68,4 @@ class RequestHandler:
         self._paused = paused
         self._assignments.recall()
         self._assignments.return_spare(lambda job: job.queue in paused)
-        self._look.changed()
+        self._next_claim.changed()

@@ -57,14 +57,14 @@ class ResultRecorder:
     def _tell(self, text: Notice | str) -> None:
         log.error("%s", text)
         if self._report:
-            self._report.needs_a_person(text)
+            self._report.needs_attention(text)
 
     def show(self, assigned: int) -> None:
-        """Report the progress, with so many jobs assigned."""
+        """Report the progress; `assigned` jobs are with children."""
         if self._report and self._report.watched:
             self._report.progress(self.summary, self.summary.ended + assigned + self._store.jobs.backlog())
 
-    def call_people(self, before_fork: Callable[[], None], *, at_once: bool = False) -> None:
+    def send_notices(self, before_fork: Callable[[], None], *, at_once: bool = False) -> None:
         """Send the notices in the background, and remember their jobs."""
         if self._sender.may_send(at_once=at_once):
             before_fork()
@@ -118,5 +118,5 @@ class Report(Protocol):
     def progress(self, summary: Summary, total: int) -> None:
         """Report that outcomes were written; `total` counts ended, running and ready jobs."""
 
-    def needs_a_person(self, notice: Notice | str) -> None:
+    def needs_attention(self, notice: Notice | str) -> None:
         """Report a job that failed for good or keeps failing, or jobs that wait for a permission."""

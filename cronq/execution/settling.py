@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cronq.execution.next_look import NextLook
+    from cronq.execution.next_claim import NextClaim
     from cronq.execution.pool import Pool
     from cronq.execution.results import ResultRecorder
     from cronq.model.job import Claimed
@@ -27,7 +27,9 @@ _SETTLE_AFTER = 0.05
 class Settling:
     """Collects outcomes, writes them when a batch is due, and has them counted and logged."""
 
-    def __init__(self, store: Store, pool: Pool, results: ResultRecorder, *, decide: Decide, look: NextLook) -> None:
+    def __init__(
+        self, store: Store, pool: Pool, results: ResultRecorder, *, decide: Decide, next_claim: NextClaim
+    ) -> None:
         """`decide` makes the settlement of a job's outcome."""
         self.ended: list[Settlement] = []
         """Settlements that are not written yet."""
@@ -35,7 +37,7 @@ class Settling:
         self._pool = pool
         self._results = results
         self._decide = decide
-        self._look = look
+        self._next_claim = next_claim
         self._since = 0.0
 
     def take(self, job: Claimed, outcome: Outcome) -> None:
@@ -60,7 +62,7 @@ class Settling:
         lost = set(self._store.settle(settled))
         self.ended = []
         self._pool.settled()
-        self._look.changed()
+        self._next_claim.changed()
         self._results.summary.lost += len(lost)
         for one in settled:
             if one.job.id not in lost:

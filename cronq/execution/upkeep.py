@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cronq.config.loader import Config
-    from cronq.execution.next_look import NextLook
+    from cronq.execution.next_claim import NextClaim
     from cronq.execution.rescue import Rescuer
     from cronq.execution.results import ResultRecorder
     from cronq.schedules.scheduler import Scheduler
@@ -22,7 +22,7 @@ class Upkeep:
     """Rescues jobs of dead runners, makes due jobs ready and deletes old ones."""
 
     def __init__(
-        self, store: Store, config: Config, *, rescuer: Rescuer, results: ResultRecorder, look: NextLook
+        self, store: Store, config: Config, *, rescuer: Rescuer, results: ResultRecorder, next_claim: NextClaim
     ) -> None:
         self.next = 0.0
         """The monotonic time of the next round."""
@@ -32,7 +32,7 @@ class Upkeep:
         self._every = min(_EVERY, config.lease / 2)
         self._rescuer = rescuer
         self._results = results
-        self._look = look
+        self._next_claim = next_claim
 
     def do(self, worker: str) -> None:
         """Do all of it, as this worker."""
@@ -48,7 +48,7 @@ class Upkeep:
         ready += self._store.leases.promote(self._store.clock.now())
         ready += self._store.unblock_stranded()
         if ready:
-            self._look.changed()
+            self._next_claim.changed()
         self._rescuer.prune()
         self._results.tell_of_recovery()
         self._alert()
@@ -67,16 +67,16 @@ class Upkeep:
         return self.scheduler.due_at if self.scheduler else None
 
     def promote_when_due(self) -> None:
-        """Fire schedules and make jobs ready whose time has come since the last look at what is due next."""
+        """Fire schedules and make jobs ready whose time has come since the last next_claim at what is due next."""
         now = self._store.clock.now()
         due = self.schedules_due
         if due is not None and due <= now and self.scheduler and self.scheduler.fire_when_due():
-            self._look.changed()
-        if self._look.due is not None and self._look.due <= now:
+            self._next_claim.changed()
+        if self._next_claim.due is not None and self._next_claim.due <= now:
             self._store.leases.promote(now)
             self._store.open_rates()
-            self._look.changed()
-            self._look.due = self._store.next_due()
+            self._next_claim.changed()
+            self._next_claim.due = self._store.next_due()
 
     def end(self, worker: str) -> None:
         """Send notices of queues that are healthy again, and resign as leader."""

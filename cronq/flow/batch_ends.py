@@ -22,7 +22,7 @@ _FAR = 200
 
 
 class BatchEnds:
-    """Lets batches have the state that follows from their members' rows."""
+    """Updates the state of batches from their members' rows."""
 
     def __init__(self, tables: Tables, cancel: Callable[..., object]) -> None:
         self._tables = tables

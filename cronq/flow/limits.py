@@ -1,4 +1,4 @@
-"""Lets jobs under a limit into the line while there is room.
+"""Makes jobs under a limit ready while it has free places.
 
 Nothing is counted up or down: a place is taken while its job is ready, running or about to run, which its row says.
 So a process that dies leaks no place. The limit's row is locked first and alone; jobs are changed after it, in the

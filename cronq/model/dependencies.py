@@ -99,7 +99,7 @@ class Ties(NamedTuple):
     batch: BatchRow | None = None
     limit: str | None = None
 
-    def told(self) -> list[tuple[str, str]]:
+    def lines(self) -> list[tuple[str, str]]:
         """All as a person reads them, with their labels."""
         batch = f"{self.batch.label.removeprefix('batch ')}, {self.batch.state}" if self.batch else ""
         return [

@@ -18,13 +18,13 @@ _ARGUMENT = re.compile(r"\{([^{}]*)\}")
 
 
 class Bounds(NamedTuple):
-    """At most so many at a time, and at most so many starts in a period of so many microseconds."""
+    """At most `concurrency` jobs at a time, and at most `starts` starts in a period of `period` microseconds."""
 
     concurrency: int | None = None
     starts: int | None = None
     period: int | None = None
 
-    def told(self) -> str:
+    def text(self) -> str:
         """Write it as the configuration does: `5, 100/10s`."""
         rate = f"{self.starts}/{_duration(self.period or 0)}" if self.starts is not None else ""
         return ", ".join(part for part in ("" if self.concurrency is None else str(self.concurrency), rate) if part)

@@ -28,7 +28,7 @@ class Progress(NamedTuple):
             return None
         return max(0.0, self.total - self.done) / self.rate
 
-    def told(self, now: datetime) -> str:
+    def text(self, now: datetime) -> str:
         """Write it for people: `25 of 100 (25 %), 2.5/s, 30s left: page 7`."""
         parts = [_number(self.done)]
         if self.total is not None:

@@ -9,7 +9,7 @@ from cronq.times import SECOND, span, to_datetime
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from cronq.flow.looking import Waiting
+    from cronq.flow.limit_views import Waiting
 
 
 def explain(place: Waiting, unheard: frozenset[str], now: datetime) -> str:

@@ -169,7 +169,7 @@ def explain(
     `looked_at` is when a run last looked, `blocker` the job because of which the last due time was skipped.
     """
     paused = f'; queue "{queue_of(view)}" is paused' if queue_paused else ""
-    return f'Schedule "{view.name}" {_explained(view, looked_at)}{_last_words(view, blocker)}{paused}.'
+    return f'Schedule "{view.name}" {_explained(view, looked_at)}{_last_decision(view, blocker)}{paused}.'
 
 
 def queue_of(view: ScheduleView) -> str:
@@ -224,7 +224,7 @@ def _looked(view: ScheduleView, looked_at: int | None) -> str:
     return f"a run looked at {view.local(looked_at)} but didn't decide it (`cronq doctor` says more)"
 
 
-def _last_words(view: ScheduleView, blocker: Job | None) -> str:
+def _last_decision(view: ScheduleView, blocker: Job | None) -> str:
     last = view.last
     if last is None:
         return ""
@@ -233,9 +233,9 @@ def _last_words(view: ScheduleView, blocker: Job | None) -> str:
         return f"; job {last.job_id} was enqueued for {when}"
     if last.outcome == SKIPPED:
         why = f", because {_unfinished(view, blocker)}" if blocker else f": {last.reason}"
-        return f"; {_so_many(last)} up to {when} skipped{why}"
+        return f"; {_due_times(last)} up to {when} skipped{why}"
     between = f"between {view.local(last.since)} and {view.local(last.decided_at)}"
-    return f"; {_so_many(last)} up to {when} {MISSED}, no run looked {between}"
+    return f"; {_due_times(last)} up to {when} {MISSED}, no run looked {between}"
 
 
 def _unfinished(view: ScheduleView, job: Job) -> str:
@@ -244,5 +244,5 @@ def _unfinished(view: ScheduleView, job: Job) -> str:
     return f"job {job.id} {'had not ended' if job.state in ENDED else f'is {job.state}'}"
 
 
-def _so_many(decided: Decided) -> str:
+def _due_times(decided: Decided) -> str:
     return "1 due time" if decided.times == 1 else f"{decided.times} due times"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime, timedelta
 
-    from cronq.flow.looking import Waiting
+    from cronq.flow.limit_views import Waiting
     from cronq.model.batch import BatchRow
     from cronq.model.job import Failure, Job
     from cronq.storage.actions import Action

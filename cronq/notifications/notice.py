@@ -65,7 +65,7 @@ class Notice(NamedTuple):
 
 
 def of_schedule(name: str, task: str, queue: str, *, failures: int) -> Notice:
-    """Return the notice that a schedule had no success in so many due times in a row; with 0 that it is well again."""
+    """Note that a schedule had no success in `alert_after` due times in a row; 0: it is well again."""
     if not failures:
         return Notice(0, task, queue, 0, 0, SCHEDULE_HEALTHY, "", f"schedule {name} is well again")
     text = f"schedule {name} had no success in its last {failures} due times; cronq schedules show {name}"

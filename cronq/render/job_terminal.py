@@ -14,7 +14,7 @@ from rich.text import Text
 from cronq.model.dependencies import NO_TIES, Ties
 from cronq.model.printable import one_line, safe
 from cronq.render.console import STATE_STYLES
-from cronq.render.job_text import detours, ending, facts, where
+from cronq.render.job_text import ending, facts, uncounted, where
 from cronq.render.text import last_line, short_work
 from cronq.times import span
 
@@ -34,7 +34,7 @@ _OUTCOME_STYLES = {"error": "red", "timeout": "red", "crashed": "bold red", "suc
 _IN_THE_HEADING = frozenset({"outcome", "attempts", "error"})
 
 
-class Portrait(NamedTuple):
+class JobDetails(NamedTuple):
     """The data of a job: its row, the attempts that did not succeed, the output of the last one."""
 
     job: Job
@@ -43,7 +43,7 @@ class Portrait(NamedTuple):
     ties: Ties = NO_TIES
 
 
-class _Manner(NamedTuple):
+class _Style(NamedTuple):
     """How a job is shown."""
 
     screen: Screen
@@ -51,17 +51,17 @@ class _Manner(NamedTuple):
     excerpt: int | None
 
 
-def draw(portrait: Portrait, screen: Screen, ages: Ages, *, excerpt: int | None = EXCERPT) -> RenderableType:
-    """Draw the page of a job; of a long output so many lines at each end, with None all of it."""
-    job, manner = portrait.job, _Manner(screen, ages, excerpt)
-    parts: list[RenderableType] = [_heading(job, screen, ages), _facts(portrait, screen, ages)]
-    steps = [_step(attempt, following, manner) for attempt, following in _with_next(portrait.attempts)]
-    steps += _latest(portrait, screen, ages)
+def draw(details: JobDetails, screen: Screen, ages: Ages, *, excerpt: int | None = EXCERPT) -> RenderableType:
+    """Draw the page of a job; of a long output `excerpt` lines at each end, with None all of it."""
+    job, look = details.job, _Style(screen, ages, excerpt)
+    parts: list[RenderableType] = [_heading(job, screen, ages), _facts(details, screen, ages)]
+    steps = [_step(attempt, following, look) for attempt, following in _with_next(details.attempts)]
+    steps += _latest(details, screen, ages)
     if steps:
         parts += [Text(), Text("attempts", style="bold"), *steps]
-    if not portrait.attempts or portrait.output != (portrait.attempts[-1].stdout, portrait.attempts[-1].stderr):
-        for name, text in zip(("stdout", "stderr"), portrait.output, strict=True):
-            parts += _output(name, text, manner)
+    if not details.attempts or details.output != (details.attempts[-1].stdout, details.attempts[-1].stderr):
+        for name, text in zip(("stdout", "stderr"), details.output, strict=True):
+            parts += _output(name, text, look)
     return Group(*parts)
 
 
@@ -69,18 +69,18 @@ def _heading(job: Job, screen: Screen, ages: Ages) -> Text:
     style = STATE_STYLES.get(str(job.state), "")
     heading = Text().append(f"job {job.id}  {screen.shown(one_line(job.task))}", style="bold")
     heading.append(f"  {screen.shown(one_line(job.state))} {ages.of(job)}", style=style)
-    heading.append(f"  attempt {job.attempt} of {job.max_attempts}{detours(job)}", style="dim")
+    heading.append(f"  attempt {job.attempt} of {job.max_attempts}{uncounted(job)}", style="dim")
     if job.error is not None:
         heading.append(f"\n{screen.shown(one_line(last_line(job.error)))}", style="red")
     return heading
 
 
-def _facts(portrait: Portrait, screen: Screen, ages: Ages) -> Table:
+def _facts(details: JobDetails, screen: Screen, ages: Ages) -> Table:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    job = portrait.job
-    shown = [("does", short_work(job)), *facts(job, ages.both)[1:], *portrait.ties.told()]
+    job = details.job
+    shown = [("does", short_work(job)), *facts(job, ages.both)[1:], *details.ties.lines()]
     for label, value in shown:
         if value and label not in _IN_THE_HEADING:
             told = ages.until(job.available_at) if label == "due" and job.available_at > ages.now else value
@@ -94,19 +94,19 @@ def _with_next(attempts: Sequence[Attempt]) -> Iterator[tuple[Attempt, Attempt |
     return zip_longest(attempts, attempts[1:])
 
 
-def _step(attempt: Attempt, following: Attempt | None, manner: _Manner) -> RenderableType:
+def _step(attempt: Attempt, following: Attempt | None, look: _Style) -> RenderableType:
     """Draw one attempt that did not succeed; parts that the next one repeats are left out."""
-    screen = manner.screen
+    screen = look.screen
     style = _OUTCOME_STYLES.get(attempt.outcome, "")
     head = Text().append(f"{attempt.number}  ", style="bold")
     head.append(screen.shown(one_line(f"{attempt.outcome}{ending(attempt)}")), style=style)
-    head.append(f"  {screen.shown(one_line(_told(attempt, manner.ages)))}", style="dim")
+    head.append(f"  {screen.shown(one_line(_told(attempt, look.ages)))}", style="dim")
     body: list[RenderableType] = [head]
     if attempt.error is not None:
         body.append(Text(screen.shown(one_line(last_line(attempt.error))), style="red"))
     repeated = following is not None and _same_end(attempt, following)
     if not repeated:
-        body += _evidence(attempt, manner)
+        body += _evidence(attempt, look)
     return _Gutter(Group(*body), plain=screen.ascii, style=style)
 
 
@@ -122,11 +122,11 @@ def _same_end(one: Attempt, other: Attempt) -> bool:
     return (one.error, one.stdout, one.stderr) == (other.error, other.stdout, other.stderr)
 
 
-def _evidence(attempt: Attempt, manner: _Manner) -> Iterator[RenderableType]:
+def _evidence(attempt: Attempt, look: _Style) -> Iterator[RenderableType]:
     if attempt.error is not None and attempt.error.traceback:
-        yield _traceback(attempt.error.traceback, manner.screen)
+        yield _traceback(attempt.error.traceback, look.screen)
     for name, text in (("stdout", attempt.stdout), ("stderr", attempt.stderr)):
-        yield from _output(name, text, manner)
+        yield from _output(name, text, look)
 
 
 def _traceback(trace: str, screen: Screen) -> Text:
@@ -144,12 +144,12 @@ def _line_style(line: str) -> str:
     return "" if line.startswith(" ") else "dim"
 
 
-def _latest(portrait: Portrait, screen: Screen, ages: Ages) -> Iterator[RenderableType]:
+def _latest(details: JobDetails, screen: Screen, ages: Ages) -> Iterator[RenderableType]:
     """Draw the attempt that the history doesn't have: a running or successful one."""
-    job = portrait.job
+    job = details.job
     if job.started_at is None or not (job.state == "running" or job.outcome in {"success", "warning"}):
         return
-    number = portrait.attempts[-1].number + 1 if portrait.attempts else job.attempt
+    number = details.attempts[-1].number + 1 if details.attempts else job.attempt
     style = _OUTCOME_STYLES.get(job.outcome or "", STATE_STYLES["running"])
     head = Text().append(f"{number}  ", style="bold")
     head.append(screen.shown(one_line(job.outcome or "running")), style=style)
@@ -160,10 +160,10 @@ def _latest(portrait: Portrait, screen: Screen, ages: Ages) -> Iterator[Renderab
     yield _Gutter(head, plain=screen.ascii, style=style)
 
 
-def _output(name: str, text: str | None, manner: _Manner) -> list[RenderableType]:
+def _output(name: str, text: str | None, look: _Style) -> list[RenderableType]:
     if not text:
         return []
-    lines, ends = manner.screen.shown(safe(text)).splitlines(), manner.excerpt
+    lines, ends = look.screen.shown(safe(text)).splitlines(), look.excerpt
     count = "1 line" if len(lines) == 1 else f"{len(lines):,} lines"
     shown: list[RenderableType] = [Text(f"{name} ({count})", style="bold dim")]
     if ends is None or len(lines) <= 2 * ends + 1:

@@ -22,7 +22,7 @@ def job_page(
 ) -> list[str]:
     """Write one job as lines of plain text."""
     lines = [f"job {job.id}: {one_line(job.task)}, {one_line(job.state)}"]
-    lines += [f"  {label:<13} {one_line(value)}" for label, value in (*facts(job), *ties.told()) if value]
+    lines += [f"  {label:<13} {one_line(value)}" for label, value in (*facts(job), *ties.lines()) if value]
     lines += [f"  warning       {one_line(text)}" for text in job.warnings]
     for attempt in attempts:
         lines += _attempt_lines(attempt)
@@ -43,13 +43,13 @@ def facts(job: Job, when: Callable[[datetime | None], str] = time) -> list[tuple
         ("blocked by", "" if job.blocked_by is None else f"job {job.blocked_by}"),
         ("event", job.event or ""),
         ("schedule", "" if job.schedule is None else f"{job.schedule}, due at {job.scheduled_for}"),
-        ("progress", "" if job.progress is None else job.progress.told(datetime.now(UTC))),
+        ("progress", "" if job.progress is None else job.progress.text(datetime.now(UTC))),
         ("created", when(job.created_at)),
         ("due", when(job.available_at)),
         ("started", when(job.started_at)),
         ("finished", when(job.finished_at)),
         ("took", "" if job.duration is None else span(job.duration)),
-        ("attempts", f"{job.attempt} of {job.max_attempts}{detours(job)}"),
+        ("attempts", f"{job.attempt} of {job.max_attempts}{uncounted(job)}"),
         ("time limit", "" if job.time_limit is None else f"{job.time_limit:g}s"),
         ("ran on", where(job)),
         ("memory", "" if job.peak_memory is None else f"{job.peak_memory / 2**20:.1f} MiB at most"),
@@ -61,7 +61,7 @@ def facts(job: Job, when: Callable[[datetime | None], str] = time) -> list[tuple
     ]
 
 
-def detours(job: Job) -> str:
+def uncounted(job: Job) -> str:
     """Describe snoozes and crashes, which don't count as attempts."""
     snoozes = f", snoozed {job.snoozes} times" if job.snoozes else ""
     crashes = f", {job.crashes} crashed" if job.crashes else ""

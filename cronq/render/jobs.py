@@ -69,7 +69,7 @@ def _note(job: Job, screen: Screen, ages: Ages) -> Text:
     if job.error is not None:
         return screen.cell(last_line(job.error), style="red" if job.state == "failed" else "")
     if job.progress is not None:
-        return screen.cell(job.progress.told(ages.now), style="cyan")
+        return screen.cell(job.progress.text(ages.now), style="cyan")
     if job.state == "running":
         return screen.cell(f"on {job.host}" if job.host else "", style="dim")
     return screen.cell(job.warnings[0] if job.warnings else "", style="yellow")

@@ -86,7 +86,7 @@ class Keyboard:
                 signal.signal(number, handler)
 
     def key(self, timeout: float) -> str | None:
-        """Wait so many seconds for a key; returns its letter or name."""
+        """Wait `timeout` seconds for a key; returns its letter or name."""
         readable, _, _ = select.select([self._fd] if self._fd >= 0 else [], [], [], timeout)
         if not readable:
             return None

@@ -71,7 +71,7 @@ class LiveScreen:
             self._live.update(Lines(lines), refresh=True)
 
     def key(self, timeout: float) -> str | None:
-        """Wait so many seconds for a key; returns its letter or name."""
+        """Wait `timeout` seconds for a key; returns its letter or name."""
         deadline = time.monotonic() + timeout
         size = self.screen.console.size
         while (left := deadline - time.monotonic()) > 0:

@@ -26,7 +26,7 @@ WORTH_A_BAR = 1000
 
 @contextmanager
 def bar(done: str, total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar on stderr if that is a terminal; yields a function that advances it by so many jobs."""
+    """Show a progress bar on stderr if that is a terminal; yields a function that advances it by a number of jobs."""
     if quiet or total < WORTH_A_BAR or sys.stderr is None or not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -84,7 +84,7 @@ class Report:
     def progress(self, summary: Summary, total: int) -> None:
         """Do nothing."""
 
-    def needs_a_person(self, notice: Notice | str) -> None:
+    def needs_attention(self, notice: Notice | str) -> None:
         """Write one line to stderr: a job failed for good or keeps failing, or jobs wait for a permission."""
         complain(_line(notice))
 
@@ -118,7 +118,7 @@ class TerminalReport(Report):
         told = ", ".join([since, *rest[:1], *failed, *rest[1:]])
         self._bar.update(self._row, completed=summary.ended, total=total, told=told, refresh=True)
 
-    def needs_a_person(self, notice: Notice | str) -> None:
+    def needs_attention(self, notice: Notice | str) -> None:
         """Write one line above the bar."""
         self._bar.console.print(one_line(f"cronq: {_line(notice)}"), soft_wrap=True)
 

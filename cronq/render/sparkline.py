@@ -13,7 +13,7 @@ _ASCII_BARS = "_.:-=+*#"
 
 
 def sparkline(figures: Sequence[float], width: int, *, plain: bool = False) -> str:
-    """Draw the figures in so many columns, each the largest of its part; 0 is a blank."""
+    """Draw the figures in `width` columns, each the largest of its part; 0 is a blank."""
     bars = _ASCII_BARS if plain else _BARS
     columns = _squeezed(figures, width)
     most = max(columns, default=0)

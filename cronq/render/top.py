@@ -59,7 +59,7 @@ class View(NamedTuple):
     """An answer or a question at the bottom."""
 
 
-class Picture(NamedTuple):
+class Snapshot(NamedTuple):
     """The data of one frame."""
 
     where: str
@@ -83,24 +83,24 @@ class Room(NamedTuple):
     listed: int
 
 
-def room(height: int, picture: Picture) -> Room:
+def room(height: int, snapshot: Snapshot) -> Room:
     """Share the lines of a screen among its parts: each keeps some, and what one doesn't need another gets."""
     left = max(3, height - _FRAME)
-    workers = max(1, min(len(picture.stats.workers), max(2, left // 5)))
-    least = max(1, min(len(picture.listed) + picture.more, 2 * left // 5))
-    queues = min(len(picture.queues), max(1, left - workers - least))
+    workers = max(1, min(len(snapshot.stats.workers), max(2, left // 5)))
+    least = max(1, min(len(snapshot.listed) + snapshot.more, 2 * left // 5))
+    queues = min(len(snapshot.queues), max(1, left - workers - least))
     return Room(queues, workers, max(1, left - workers - queues))
 
 
-def draw(picture: Picture, view: View, screen: Screen, *, live: bool) -> RenderableType:
+def draw(snapshot: Snapshot, view: View, screen: Screen, *, live: bool) -> RenderableType:
     """Draw one frame; a live one fills the screen, with the keys in its last line."""
-    fits = room(screen.console.height, picture)
+    fits = room(screen.console.height, snapshot)
     tables = (
-        _queues(picture, view, screen, fits.queues),
-        _workers(picture, screen, fits.workers),
-        _listing(picture, view, screen, fits.listed),
+        _queues(snapshot, view, screen, fits.queues),
+        _workers(snapshot, screen, fits.workers),
+        _listing(snapshot, view, screen, fits.listed),
     )
-    parts: list[RenderableType] = [_heading(picture, view, screen), _pulse(picture, view, screen)]
+    parts: list[RenderableType] = [_heading(snapshot, view, screen), _pulse(snapshot, view, screen)]
     for table in tables:
         parts += [Text(), table]
     if live:
@@ -119,8 +119,8 @@ def bottom(view: View, screen: Screen, keys: str) -> Text:
     return Text(said or keys, style="reverse" if said else "dim", no_wrap=True, overflow="crop")
 
 
-def _heading(picture: Picture, view: View, screen: Screen) -> Text:
-    stats = picture.stats
+def _heading(snapshot: Snapshot, view: View, screen: Screen) -> Text:
+    stats = snapshot.stats
     number = len(stats.workers)
     heading = Text(no_wrap=True, overflow="crop")
     heading.append("cronq top", style="bold")
@@ -134,12 +134,12 @@ def _heading(picture: Picture, view: View, screen: Screen) -> Text:
         wrong = any(one.late > OLD or one.failing for one in stats.schedules)
         told = screen.shown(one_line(schedules(stats)))
         heading.append(f"  schedules {told}", style="bold red" if wrong else "dim")
-    heading.append(f"  {screen.shown(one_line(picture.where))}", style="dim")
+    heading.append(f"  {screen.shown(one_line(snapshot.where))}", style="dim")
     return heading
 
 
-def _pulse(picture: Picture, view: View, screen: Screen) -> Text:
-    beat = picture.pulse.of(picture.stats.queues if view.queue is None else [view.queue])
+def _pulse(snapshot: Snapshot, view: View, screen: Screen) -> Text:
+    beat = snapshot.pulse.of(snapshot.stats.queues if view.queue is None else [view.queue])
     waits = [wait for wait in beat.waited if wait]
     width = max(SPARK, (screen.console.width - 44) // 2)
     line = Text(no_wrap=True, overflow="crop")
@@ -159,18 +159,18 @@ def window(chosen: int, number: int, rows: int) -> range:
     return range(start, start + shown)
 
 
-def _queues(picture: Picture, view: View, screen: Screen, rows: int) -> Table:
+def _queues(snapshot: Snapshot, view: View, screen: Screen, rows: int) -> Table:
     numbers = ("ready", "running", "retrying", "later", "failed", "oldest", "/min")
     titles = ("  queue", *numbers, *(("done",) if screen.wide else ()))
     drawn = grid(*titles, right=frozenset(numbers))
-    queues, focused = picture.queues, view.focus == QUEUES
+    queues, focused = snapshot.queues, view.focus == QUEUES
 
     def add(name: str, these: Sequence[str], *, chosen: bool = False, aside: bool = False) -> None:
         mark = "> " if chosen else "  "
         label = Text(mark).append_text(screen.cell(name, longest=LONGEST_QUEUE))
-        if len(these) == 1 and name == these[0] in picture.stats.paused:
+        if len(these) == 1 and name == these[0] in snapshot.stats.paused:
             label.append(" paused", style="yellow")
-        cells = queue_row(label, these, picture, screen)
+        cells = queue_row(label, these, snapshot, screen)
         drawn.add_row(*cells, style="reverse" if chosen and focused else "dim" if aside else "")
 
     add("all", queues, chosen=view.queue is None)
@@ -183,35 +183,35 @@ def _queues(picture: Picture, view: View, screen: Screen, rows: int) -> Table:
     return drawn
 
 
-def _workers(picture: Picture, screen: Screen, rows: int) -> Table:
+def _workers(snapshot: Snapshot, screen: Screen, rows: int) -> Table:
     drawn = grid("  worker", "does", "jobs", "now", right=frozenset({"jobs"}), cut="now")
-    workers: Sequence[Worker] = sorted(picture.stats.workers, key=lambda one: one.name not in picture.running)
+    workers: Sequence[Worker] = sorted(snapshot.stats.workers, key=lambda one: one.name not in snapshot.running)
     places = window(0, len(workers), rows)
     for place in places:
         worker = workers[place]
-        drawn.add_row(*worker_row(worker, picture.running.get(worker.name, ()), picture.stats.now, screen))
+        drawn.add_row(*worker_row(worker, snapshot.running.get(worker.name, ()), snapshot.stats.now, screen))
     if len(workers) > len(places):
-        busy = sum(worker.name in picture.running for worker in workers[len(places) :])
+        busy = sum(worker.name in snapshot.running for worker in workers[len(places) :])
         drawn.add_row(f"  {len(workers) - len(places):,} more", f"{busy:,} busy", "", "", style="dim")
     if not workers:
         drawn.add_row(Text("  none", style="dim"), "", "", "")
     return drawn
 
 
-def _listing(picture: Picture, view: View, screen: Screen, rows: int) -> Table:
-    ages = Ages(to_datetime(picture.stats.now))
+def _listing(snapshot: Snapshot, view: View, screen: Screen, rows: int) -> Table:
+    ages = Ages(to_datetime(snapshot.stats.now))
     titles = listed_titles(failures=shows_failures(view))
     name = "failures" if shows_failures(view) else "jobs" if view.error or view.listing == EVERY else view.listing
     drawn = grid(f"  {name}", *titles, right=frozenset({"last"}), cut="what")
-    listed, number = picture.listed, len(picture.listed)
-    places = window(view.chosen, number + picture.more, rows)
+    listed, number = snapshot.listed, len(snapshot.listed)
+    places = window(view.chosen, number + snapshot.more, rows)
     for place in (place for place in places if place < number):
         chosen = place == view.chosen and view.focus == LIST
         mark = "> " if chosen else "  "
         drawn.add_row(*listed_row(mark, listed[place], screen, ages), style="reverse" if chosen else "")
     hidden = number - len([place for place in places if place < number])
-    if hidden or picture.more:
-        told = f"  {hidden:,}{'+' if picture.more else ''} more"
+    if hidden or snapshot.more:
+        told = f"  {hidden:,}{'+' if snapshot.more else ''} more"
         drawn.add_row(told, *("" for _ in titles), style="dim")
     if not listed:
         drawn.add_row(Text("  none", style="dim"), *("" for _ in titles))

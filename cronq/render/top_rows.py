@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cronq.model.job import Job
     from cronq.render.console import Screen
     from cronq.render.relative_time import Ages
-    from cronq.render.top import Picture
+    from cronq.render.top import Snapshot
     from cronq.storage.stats import QueueStats
     from cronq.storage.workers import Worker
 
@@ -46,9 +46,9 @@ def grid(*titles: str, right: frozenset[str] = frozenset(), cut: str = "") -> Ta
     return drawn
 
 
-def queue_row(name: Text, queues: Sequence[str], picture: Picture, screen: Screen) -> list[RenderableType]:
+def queue_row(name: Text, queues: Sequence[str], snapshot: Snapshot, screen: Screen) -> list[RenderableType]:
     """Make the cells for a queue, or for the sum of several."""
-    stats, beat = picture.stats, picture.pulse.of(queues)
+    stats, beat = snapshot.stats, snapshot.pulse.of(queues)
     return [
         name,
         *(_number(stats.total(state, queues), state) for state in ("ready", "running", "retrying")),

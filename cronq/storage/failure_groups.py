@@ -93,7 +93,7 @@ def statement(jobs: str, attempts: str, where: str) -> str:
     )
 
 
-def gist(text: str) -> str:
+def pattern_of(text: str) -> str:
     """Replace what varies in a text by `#`: numbers, hashes, quoted parts."""
     return _SPACES.sub(" ", _PARTICULAR.sub("#", text)).strip()
 
@@ -106,8 +106,8 @@ def fingerprint(task: str, subject: str | None, error_class: str, message: str |
     told = message or ""
     if error_class == "ExitStatus":  # only the number distinguishes these
         status, _, said = told.partition(":")
-        return _hashed(task, error_class, status, gist(said), gist((subject or "").replace('"', " ")))
-    return _hashed(task, error_class, gist(told), gist((subject or "").replace('"', " ")))
+        return _hashed(task, error_class, status, pattern_of(said), pattern_of((subject or "").replace('"', " ")))
+    return _hashed(task, error_class, pattern_of(told), pattern_of((subject or "").replace('"', " ")))
 
 
 @lru_cache(maxsize=4096)

@@ -29,7 +29,7 @@ def die_with_parent() -> None:
 
 
 def wait_for(pid: int, seconds: float) -> bool:
-    """Wait until a child of this process has exited, without reaping it; False if it hasn't within so many seconds."""
+    """Wait until a child of this process has exited, without reaping it; False if it hasn't in time."""
     exited = os.WEXITED | os.WNOHANG | os.WNOWAIT
     try:
         end = os.pidfd_open(pid)

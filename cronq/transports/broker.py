@@ -84,7 +84,7 @@ class Broker:
     # Implemented for each broker
 
     def connect(self, limit: float) -> Any:
-        """Open a connection that answers within so many seconds."""
+        """Open a connection that answers within `limit` seconds."""
         raise NotImplementedError
 
     def listen(self, limit: float) -> Any:

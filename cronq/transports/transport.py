@@ -30,7 +30,7 @@ class Transport(Protocol):
         """Send a notification for a job. Raises Unavailable if that fails or takes longer than LIMIT."""
 
     def wait(self, timeout: float) -> bool:
-        """Sleep until a notification, at most so many seconds; returns whether one came.
+        """Sleep until a notification, at most `timeout` seconds; returns whether one came.
 
         Raises Unavailable if the transport can't be reached: wait a moment and call again.
         """

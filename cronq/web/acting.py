@@ -34,7 +34,7 @@ _OURS = ("csrf", "confirmed", "count")
 
 
 @dataclass
-class Undertaking:
+class BulkChange:
     """A change that is being done, or was done."""
 
     change: Change
@@ -53,28 +53,28 @@ class Undertaking:
         self.done = done
 
 
-class Undertakings:
+class BulkChanges:
     """Does changes one after the other, and remembers the last ones."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._executor = ThreadPoolExecutor(1, "cronq-web-change")
-        self._known: dict[str, Undertaking] = {}
+        self._known: dict[str, BulkChange] = {}
 
     def start(self, change: Change, number: int, *, who: str) -> str:
         """Begin a change; returns its mark once it is over or takes longer."""
         mark = secrets.token_urlsafe(9)
         while len(self._known) >= _KEPT:
             self._known.pop(next(iter(self._known)))
-        known = self._known[mark] = Undertaking(change, number)
+        known = self._known[mark] = BulkChange(change, number)
         wait([self._executor.submit(self._do, known, who)], _AT_ONCE)
         return mark
 
-    def get(self, mark: str) -> Undertaking | None:
+    def get(self, mark: str) -> BulkChange | None:
         """Return a change that was begun here."""
         return self._known.get(mark)
 
-    def _do(self, known: Undertaking, who: str) -> None:
+    def _do(self, known: BulkChange, who: str) -> None:
         try:
             with audit.acting_as(who):
                 known.result = known.change.perform(known.number, known.advance)
@@ -90,7 +90,7 @@ class Undertakings:
 
 def register(app: Flask, backend: Backend) -> None:
     """Add the changes to the application."""
-    app.extensions["cronq-changes"] = Undertakings(backend)
+    app.extensions["cronq-changes"] = BulkChanges(backend)
     app.add_url_rule("/act/<verb>", "act", act, methods=["POST"])
     app.add_url_rule("/done/<mark>", "done", done, methods=["GET"])
     app.add_url_rule("/jobs/<int:job_id>/follow", "follow", follow, methods=["POST"])
@@ -102,7 +102,7 @@ def act(verb: str) -> AnyResponse:
     change = prepare(verb, request.form, behind())
     if request.form.get("confirmed") != "yes":
         return _preview(verb, change)
-    undertakings: Undertakings = current_app.extensions["cronq-changes"]
+    undertakings: BulkChanges = current_app.extensions["cronq-changes"]
     mark = undertakings.start(change, min(change.number, _confirmed_number()), who=g.viewer.name)
     if wants_json():
         return done(mark)
@@ -130,7 +130,7 @@ def _preview(verb: str, change: Change) -> Response:
 
 def done(mark: str) -> Response:
     """Show how far a change is, or what came of it."""
-    undertakings: Undertakings = current_app.extensions["cronq-changes"]
+    undertakings: BulkChanges = current_app.extensions["cronq-changes"]
     known = undertakings.get(mark)
     if known is None:
         abort(404, "This change is not known any more: the audit page has what was done.")
@@ -142,7 +142,7 @@ def done(mark: str) -> Response:
     return response
 
 
-def _as_json(known: Undertaking) -> dict[str, object]:
+def _as_json(known: BulkChange) -> dict[str, object]:
     left: Sequence[str] = known.result.left if known.result else ()
     changed = known.result.changed if known.result else None
     return {"over": known.is_over, "changed": changed, "refused": list(left), "error": known.problem}

@@ -43,7 +43,7 @@ class Change(NamedTuple):
     command: str
     number: int
     perform: Callable[[int, Callable[[int], None]], Result]
-    """Does it for at most so many jobs; tells how many are done after each batch."""
+    """Changes at most `limit` jobs; reports how many are done after each batch."""
     back: tuple[str, dict[str, object]]
     """The endpoint of the page to go back to, and its parameters."""
     examples: Sequence[Line] = ()

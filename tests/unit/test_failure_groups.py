@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cronq.storage.failure_groups import fingerprint, gist, grouped, is_fingerprint
+from cronq.storage.failure_groups import fingerprint, grouped, is_fingerprint, pattern_of
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from cronq.storage.failure_groups import fingerprint, gist, grouped, is_fingerpr
     ],
 )
 def test_a_message_without_its_particulars(message: str, rest: str) -> None:
-    assert gist(message) == rest
+    assert pattern_of(message) == rest
 
 
 def test_a_fingerprint_stays_what_it_is() -> None:

@@ -32,7 +32,7 @@ AT = round(NOW.timestamp() * SECOND)
     ],
 )
 def test_how_it_is_told(progress: Progress, told: str) -> None:
-    assert progress.told(NOW) == told
+    assert progress.text(NOW) == told
 
 
 def test_a_record_is_read_back() -> None:

@@ -134,7 +134,7 @@ def test_a_terminal_without_utf_8_gets_plain_letters(what: str, monkeypatch: pyt
     def draw(screen: Screen) -> Any:
         if what == "table":
             return tables.table([job], screen, AGES)
-        return job_terminal.draw(job_terminal.Portrait(job, [attempt], ("out …", None)), screen, AGES)
+        return job_terminal.draw(job_terminal.JobDetails(job, [attempt], ("out …", None)), screen, AGES)
 
     printed = drawn(draw, encoding="ascii", monkeypatch=monkeypatch)
     assert printed.isascii()
@@ -144,7 +144,7 @@ def test_a_terminal_without_utf_8_gets_plain_letters(what: str, monkeypatch: pyt
 def test_a_portrait_shows_what_attempts_do_not_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
     attempts = [Attempt(number, "error", EARLIER, NOW, "web1", 4, BROKEN, None, None) for number in (1, 2)]
     output = "\n".join(f"line {number}" for number in range(100))
-    page = job_terminal.Portrait(FAILED, attempts, (output, None))
+    page = job_terminal.JobDetails(FAILED, attempts, (output, None))
     printed = drawn(lambda screen: job_terminal.draw(page, screen, AGES), monkeypatch=monkeypatch)
     assert printed.count('File "x", line 1') == 1
     assert printed.count("ValueError: here") == 3
@@ -155,7 +155,7 @@ def test_a_portrait_shows_what_attempts_do_not_repeat(monkeypatch: pytest.Monkey
 
 def test_a_portrait_of_a_job_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     job = JOB._replace(state="running", attempt=1, started_at=NOW - timedelta(seconds=9), host="web1", pid=4)
-    page = job_terminal.Portrait(job, [], (None, None))
+    page = job_terminal.JobDetails(job, [], (None, None))
     printed = drawn(lambda screen: job_terminal.draw(page, screen, AGES), monkeypatch=monkeypatch)
     assert "● 1  running  for 9s, on web1, process 4" in printed
 

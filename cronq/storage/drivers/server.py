@@ -62,7 +62,7 @@ _CHARACTERS_AT_ONCE = 1 << 20
 
 _READINGS = 3
 _SURE = 20_000
-"""How often a clock is read at most, until it is known within so many microseconds."""
+"""How often the server's clock is read at most, until it is known within `_SURE` microseconds."""
 
 _THIS_HOST = ("", "localhost", "127.0.0.1", "::1")
 

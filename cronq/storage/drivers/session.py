@@ -156,7 +156,7 @@ class Session:
 
 
 def many_rows(sql: str, count: int) -> str:
-    """Write the INSERT of one row for so many rows."""
+    """Turn the INSERT of one row into one of `count` rows."""
     head, values, row = sql.rpartition(" VALUES ")
     return f"{head}{values}{', '.join([row] * count)}"
 

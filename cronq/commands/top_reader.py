@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cronq.model.job import FAILING
 from cronq.model.selection import NEWEST_FIRST, Selection
 from cronq.monitoring.throughput import Throughput
-from cronq.render.top import EVERY, Picture, View, shows_failures
+from cronq.render.top import EVERY, Snapshot, View, shows_failures
 from cronq.render.top_rows import OLD
 from cronq.times import to_datetime
 
@@ -24,10 +24,10 @@ MOST = 200
 """Jobs that a list holds; a filter finds others."""
 
 _SHARE = 10
-"""A look that took a second is not repeated for so many seconds: a hundred thousand failures are grouped that long."""
+"""A query is repeated after this multiple of its duration: grouping a hundred thousand failures takes a second."""
 
 
-class Look:
+class TopReader:
     """Reads the figures, and the list that the view asks for."""
 
     def __init__(self, store: Store, where: str) -> None:
@@ -36,7 +36,7 @@ class Look:
         self._pulse = Throughput()
         self._grouped = _Grouped((), (), 0.0)
 
-    def picture(self, view: View) -> Picture:
+    def snapshot(self, view: View) -> Snapshot:
         """Read the data of a frame."""
         jobs = self._store.jobs
         stats = jobs.stats()
@@ -44,11 +44,11 @@ class Look:
         running: dict[str, list[tuple[int, str, int]]] = {}
         shown, now = self._store.progress.all(), to_datetime(stats.now)
         for worker, job_id, task, since in jobs.running():
-            told = f"{task}, {shown[job_id].told(now)}," if job_id in shown else task
+            told = f"{task}, {shown[job_id].text(now)}," if job_id in shown else task
             running.setdefault(worker, []).append((job_id, told, since))
         listed: Sequence[Job | FailureGroup] = self._failures(view) if shows_failures(view) else self._jobs(view)
         more = not shows_failures(view) and len(listed) > MOST
-        return Picture(self._where, stats, self._pulse, running, listed[:MOST], more, by_trouble(stats))
+        return Snapshot(self._where, stats, self._pulse, running, listed[:MOST], more, by_trouble(stats))
 
     def forget(self) -> None:
         """Read the failures anew at the next look: some were retried or cancelled."""

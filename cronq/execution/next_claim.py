@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class NextLook:
+class NextClaim:
     """Remembers when to claim again; code that makes jobs ready in this process calls `changed`."""
 
     def __init__(self) -> None:
