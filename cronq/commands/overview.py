@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from cronq.commands import Invocation
     from cronq.storage.stats import QueueStats
 
-_SHOWN = ("ready", "running", "retrying", "failed", "scheduled", "waiting", "blocked", "pending", "finished")
 _LABEL = 9
 
 
@@ -42,10 +41,11 @@ def _status(call: Invocation) -> Iterator[str]:
 
 
 def _standing(stats: QueueStats) -> Iterator[str]:
+    from cronq.model.job import SHOWN, State
     from cronq.render.status import last_run
     from cronq.times import span
 
-    totals = {state: stats.total(state) for state in _SHOWN}
+    totals = {state: stats.total(state) for state in SHOWN if state != State.CANCELLED}
     told = [f"{number:,} {state}" for state, number in totals.items() if number]
     oldest = stats.age(min(stats.ready_since.values(), default=None))
     yield f"jobs      {', '.join(told) or 'none'}"

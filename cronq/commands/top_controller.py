@@ -8,7 +8,7 @@ from cronq.commands.top_actions import Question, Target, TopActions
 from cronq.commands.top_job import JobPage
 from cronq.commands.top_reader import TopReader
 from cronq.errors import CronqError, NoQueue
-from cronq.model.job import Job
+from cronq.model.job import SHOWN, Job
 from cronq.render import top as screens
 from cronq.render.top_keys import help_page
 
@@ -22,10 +22,7 @@ if TYPE_CHECKING:
     from cronq.store import Store
 
 
-LISTINGS = (
-    screens.FAILURES, "running", "ready", "retrying", "failed", "waiting", "blocked", "pending", "scheduled",
-    "finished", "cancelled", screens.EVERY,
-)  # fmt: skip
+LISTINGS = (screens.FAILURES, *SHOWN, screens.EVERY)
 
 _PAGE = 10
 """Rows that Page Up and Page Down move by."""

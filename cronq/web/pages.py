@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from flask import Response, current_app, g, render_template, request
 
 from cronq.errors import JobNotFound, NoQueue
-from cronq.model.job import CANCELLABLE, COMMAND_TASK, ENDED, RETRYABLE, Job, State
+from cronq.model.job import CANCELLABLE, COMMAND_TASK, ENDED, RETRYABLE, SHOWN, Job, State
 from cronq.monitoring.job_record import JobRecord
 from cronq.monitoring.why import explain
 from cronq.monitoring.why_facts import FactFinder
@@ -38,7 +38,7 @@ NAVIGATION = {
 }
 """The pages by endpoint, in the order of the menu."""
 
-COLUMNS = ("ready", "running", "retrying", "failed", "waiting", "blocked", "pending", "scheduled", "finished")
+COLUMNS = SHOWN[:-1]
 """The states that have a column on the pages of queues."""
 
 SHOWN_LINES = 50
