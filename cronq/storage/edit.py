@@ -88,7 +88,7 @@ class Editor:
             f"EXISTS (SELECT 1 FROM {groups} g WHERE g.name = {jobs}.job_group AND g.job_id <> {jobs}.id"
             " AND g.job_id <> 0)"
         )
-        limited = f"(flow & {LIMITED}) <> 0 AND NOT state IN ('ready', 'blocked')"
+        limited = f"(flow & {LIMITED}) <> 0 AND state <> 'ready'"
         due = (
             f"CASE WHEN {limited} THEN 'scheduled'"
             f" WHEN job_group IS NOT NULL AND {held} THEN 'blocked' ELSE 'ready' END"

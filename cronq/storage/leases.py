@@ -95,13 +95,16 @@ class Leases:
         return total
 
     def _promote(self, due: Sequence[tuple[int, str | None, int | None]], now: int, tx: Transaction) -> int:
-        limited = sorted(job_id for job_id, _, flow in due if _is_limited(flow))
         groups = sorted({group for _, group, flow in due if group is not None and not _is_limited(flow)})
         holders: dict[str, int] = (
             dict(tx.query(self._sql.groups.holders, (self._tables.unprepared.many(groups),))) if groups else {}
         )
+        under = [job_id for job_id, _, flow in due if _is_limited(flow)]
+        # Another runner may have promoted some meanwhile, and those may have their places.
+        still_due = (self._tables.unprepared.many(sorted(under)), now)
+        limited = [row[0] for row in tx.query(self._sql.leases.still_due, still_due)] if under else []
         blocked = [job_id for job_id, group, _ in due if group and holders.get(group, job_id) != job_id]
-        ready = sorted({job_id for job_id, *_ in due}.difference(blocked, limited))
+        ready = sorted({job_id for job_id, *_ in due}.difference(blocked, under))
         moved = sum(
             tx.execute(self._sql.leases.promote, (state, self._tables.unprepared.many(sorted(ids)), now)).rowcount
             for state, ids in (("ready", ready), ("blocked", blocked), ("pending", limited))

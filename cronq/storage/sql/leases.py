@@ -34,6 +34,10 @@ class LeaseStatements:
         due = f"{FUTURE_STATES} AND available_at <= ?"
         self.due = f"SELECT id, job_group, flow FROM {names.jobs} WHERE {due} ORDER BY available_at LIMIT ?"
         self.promote = f"UPDATE {names.jobs}{dialect.by_id} SET state = ? WHERE id {dialect.among} AND {due}"
+        # Served by the primary key.
+        self.still_due = (
+            f"SELECT id FROM {names.jobs}{dialect.by_id} WHERE id {dialect.among} AND {due} ORDER BY id{dialect.locked}"
+        )
         self.next_due = next_due(names)
 
 

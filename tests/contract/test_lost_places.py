@@ -1,0 +1,40 @@
+"""No job under a limit is in the line without a place, whatever another process does at the same moment."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from cronq.model.limits import Bounds, Limit
+from cronq.store import Store
+from cronq.testing import ManualClock
+from tests.contract.steps import claim, claimed_ids, end, finish, new, put, states
+
+ONE = Limit("one", "one", Bounds(1))
+
+
+def test_two_runners_promote_the_same_job(store: Store, other: Store, clock: ManualClock) -> None:
+    first, second = put(store, new(limit=ONE), new(limit=ONE, priority=99))
+    end(store, claim(store)[0], "snoozed", "snooze", delay=5.0)
+    finish(store, claim(store))
+    clock.advance(6)
+    now = clock.now()
+    seen_by_both = other.tables.query(other.tables.sql.leases.due, (now, 100))
+    store.leases.promote(now)
+    assert states(store, [first, second]) == ["ready", "finished"]
+    assert other.tables.open().transact(partial(other.leases._promote, seen_by_both, now)) == 0
+    third = put(store, new(limit=ONE))[0]
+    other.keep_limits()
+    assert states(store, [first, third]) == ["ready", "pending"]
+
+
+def test_a_blocked_job_is_taken_out_of_its_group(store: Store) -> None:
+    [blocked] = put(store, new(group="a", limit=ONE))
+    [holder] = put(store, new(group="a", priority=1))
+    assert claimed_ids(store, 1) == [holder]
+    [place] = put(store, new(limit=ONE))
+    assert states(store, [blocked, place]) == ["blocked", "ready"]
+    assert store.editor.edit([blocked], {"group": None}) == [blocked]
+    store.leases.promote(store.clock.now())
+    assert states(store, [blocked, place]) == ["pending", "ready"]
+    finish(store, claim(store))
+    assert states(store, [blocked, place]) == ["ready", "finished"]
