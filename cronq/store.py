@@ -42,13 +42,14 @@ if TYPE_CHECKING:
     from cronq.flow.batches import Batches
     from cronq.flow.consequences import Consequences
     from cronq.flow.definitions import Definitions
-    from cronq.flow.limit_views import LimitView, Waiting
+    from cronq.flow.limit_views import Waiting
     from cronq.flow.limits import Limits
     from cronq.model.job import Enqueued, NewJob
     from cronq.model.outcome import Settlement
     from cronq.model.selection import Filter
     from cronq.storage.copying import Counts
     from cronq.storage.drivers.database import Connection, Database
+    from cronq.storage.flow_stats import LimitStats
     from cronq.storage.wake import Announces
     from cronq.times import Clock
 
@@ -211,11 +212,11 @@ class Store:
             return 0
         return self.flow.try_to_draw() if noted else 0
 
-    def limit_views(self) -> list[LimitView]:
+    def limit_views(self) -> list[LimitStats]:
         """Read all limits as they stand now."""
-        from cronq.flow.limit_views import views  # as above
+        from cronq.storage.flow_stats import limits  # as above
 
-        return views(self._tables, self.limits)
+        return limits(self._tables)
 
     def limit_of(self, job_id: int) -> str | None:
         """Read the name of the limit that a job is under; None without one."""

@@ -15,7 +15,7 @@ from cronq.times import SECOND, iso, to_datetime
 
 if TYPE_CHECKING:
     from cronq.commands import Invocation
-    from cronq.flow.limit_views import LimitView
+    from cronq.storage.flow_stats import LimitStats
     from cronq.store import Store
 
 _EXAMPLE = """\
@@ -49,14 +49,14 @@ def _limits(context: typer.Context, *, as_json: given.AsJson = False) -> None:
         _print(store.limit_views(), as_json=as_json)
 
 
-def _print(found: list[LimitView], *, as_json: bool) -> None:
+def _print(found: list[LimitStats], *, as_json: bool) -> None:
     from cronq.render.text import document, on_terminal, write
     from cronq.render.tsv import tabbed
 
     if as_json:
         write([document([_json(one) for one in found])])
         return
-    rows = [_row(one) for one in found if one.name == one.pattern or one.taken or one.pending or any(one.own)]
+    rows = [_row(one) for one in found if one.is_shown]
     if on_terminal():
         from cronq.render.console import Screen
 
@@ -69,19 +69,18 @@ def _print(found: list[LimitView], *, as_json: bool) -> None:
         write(tabbed(*row) for row in rows)
 
 
-def _row(one: LimitView) -> tuple[str, ...]:
+def _row(one: LimitStats) -> tuple[str, ...]:
     allows = one.bounds.text() + (" (set by hand)" if any(one.own) else "")
     return one.name, allows, str(one.taken), str(one.pending), _next(one)
 
 
-def _next(one: LimitView) -> str:
+def _next(one: LimitStats) -> str:
     if one.opens_at is not None:
         return f"{to_datetime(one.opens_at):%Y-%m-%d %H:%M:%S} UTC"
-    full = one.bounds.concurrency is not None and one.taken >= one.bounds.concurrency
-    return "when one ends" if full and one.pending else "now"
+    return "when one ends" if one.is_full and one.pending else "now"
 
 
-def _json(one: LimitView) -> dict[str, Any]:
+def _json(one: LimitStats) -> dict[str, Any]:
     return {
         "name": one.name,
         "defined_by": one.pattern,

@@ -1,4 +1,4 @@
-"""What can be seen of limits: how many places are taken, what waits, and why one job does."""
+"""What can be seen of one job under a limit: the limit's name, and why the job waits."""
 
 from __future__ import annotations
 
@@ -6,28 +6,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.flow.limits import Held
 from cronq.model.limits import Bounds
-from cronq.storage.sql.limits import ASIDE, BEHIND, ELSEWHERE, IN_LINE, PLACE
+from cronq.storage.sql.limits import BEHIND, ELSEWHERE, PLACE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cronq.flow.limits import Limits
     from cronq.storage.tables import Tables
-
-
-class LimitView(NamedTuple):
-    """A limit as it stands now."""
-
-    name: str
-    pattern: str
-    """The key of the configuration that defines it."""
-    bounds: Bounds
-    own: Bounds
-    """What a user has set over the configuration."""
-    taken: int
-    pending: int
-    opens_at: int | None
-    """The instant at which its rate allows the next start, if a job waits for that."""
 
 
 class Waiting(NamedTuple):
@@ -42,25 +27,6 @@ class Waiting(NamedTuple):
     opens_at: int | None
     behind: bool
     """Whether another job of its group comes first."""
-
-
-def views(tables: Tables, limits: Limits) -> list[LimitView]:
-    """Read all limits, by name."""
-    pending: dict[str, int] = {}
-    taken: dict[str, int] = {}
-    for name, place, state, number in tables.query(tables.sql.limits.counts):
-        if place == PLACE and state in ("ready", "running", "blocked"):
-            taken[name] = taken.get(name, 0) + number
-        elif place in (IN_LINE, BEHIND, ASIDE) and state == "pending":
-            pending[name] = pending.get(name, 0) + number
-    found = []
-    for row in tables.query(tables.sql.limits.all):
-        bounds = limits.bounds(tables.open(), row[0]) or Bounds()
-        view = LimitView(
-            row[0], row[1], bounds, Bounds(*row[5:8]), taken.get(row[0], 0), pending.get(row[0], 0), row[8]
-        )
-        found.append(view)
-    return found
 
 
 def limit_of(tables: Tables, job_id: int) -> str | None:

@@ -17,10 +17,11 @@ WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 
 STATES = ("failed", "ready", "running", "retrying", "waiting", "blocked", "pending", "scheduled")
 _SCHEDULES = ("schedules-late", "missed", "schedules-failing", "schedules-differing")
-MEASURES = (*STATES, "oldest-due", "last-run", "workers", "paused", "failing-runs", *_SCHEDULES)
+_FLOW = ("limit-wait", "batches-left-open")
+MEASURES = (*STATES, "oldest-due", "last-run", "workers", "paused", "failing-runs", *_SCHEDULES, *_FLOW)
 """The measures that can have thresholds."""
 
-_SECONDS = ("oldest-due", "last-run", "schedules-late")
+_SECONDS = ("oldest-due", "last-run", "schedules-late", "limit-wait")
 _COUNTED = {
     "workers": "{:.0f} worker{}",
     "paused": "{:.0f} queue{} paused",
@@ -28,7 +29,14 @@ _COUNTED = {
     "missed": "{:.0f} due time{} of schedules missed",
     "schedules-failing": "{:.0f} schedule{} failing",
     "schedules-differing": "{:.0f} schedule{} declared differently",
+    "batches-left-open": "{:.0f} batch{} left open",
 }
+_AGES = {
+    "schedules-late": "a schedule is late by {}",
+    "limit-wait": "a job has waited {} for a place",
+    "last-run": "last run {} ago",
+}
+_PLURALS = {"batches-left-open": "es"}
 _SHOWN = ("failed", "ready", "retrying", "oldest-due")
 """The measures in the answer if nothing is wrong."""
 
@@ -40,6 +48,8 @@ DEFAULTS: tuple[Mapping[str, Range | None], Mapping[str, Range | None]] = (
         "missed": Range(0, 0),
         "schedules-failing": Range(0, 0),
         "schedules-differing": Range(0, 0),
+        "limit-wait": Range(0, 3600),
+        "batches-left-open": Range(0, 0),
     },
     {"failing-runs": Range(0, 0), "oldest-due": Range(0, 1800), "schedules-late": Range(0, 1800)},
 )
@@ -76,7 +86,8 @@ def judge(
     told = [name for name in wrong if levels[name] == status] + [name for name in wrong if levels[name] != status]
     text = ", ".join(_phrase(name, values[name]) for name in told or _SHOWN)
     data = " ".join(_data(name, value, ranges) for name, value in values.items())
-    return Answer(status, text + _paused(stats, queues) + _differing(stats) + _last_error(stats), data)
+    details = (_paused(stats, queues), _differing(stats), _waiting(stats, wrong), _left_open(stats), _last_error(stats))
+    return Answer(status, text + "".join(details), data)
 
 
 def measure(stats: QueueStats, queues: Sequence[str] | None) -> dict[str, float]:
@@ -92,6 +103,8 @@ def measure(stats: QueueStats, queues: Sequence[str] | None) -> dict[str, float]
     values["missed"] = sum(one.missed for one in stats.schedules)
     values["schedules-failing"] = sum(one.failing for one in stats.schedules)
     values["schedules-differing"] = len(stats.differing)
+    values["limit-wait"] = max((one.waited(stats.now) for one in stats.waiting_limits), default=0.0)
+    values["batches-left-open"] = len(stats.batches.left_open)
     return values
 
 
@@ -111,6 +124,17 @@ def _differing(stats: QueueStats) -> str:
     return f" (declared differently: {', '.join(told)})" if told else ""
 
 
+def _waiting(stats: QueueStats, wrong: Sequence[str]) -> str:
+    """Name the limit whose oldest job has waited the longest for a place."""
+    return f" (limit {stats.waiting_limits[0].text(stats.now)})" if "limit-wait" in wrong else ""
+
+
+def _left_open(stats: QueueStats) -> str:
+    left = stats.batches.left_open
+    more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+    return f" ({left[0].text()}{more})" if left else ""
+
+
 def _last_error(stats: QueueStats) -> str:
     run = stats.failing_runs[0] if stats.failing_runs else None
     return "" if run is None else f" (the last run on {run.host} ended with status {run.status}: {run.error})"
@@ -118,15 +142,13 @@ def _last_error(stats: QueueStats) -> str:
 
 def _phrase(name: str, value: float) -> str:
     if name in _COUNTED:
-        return _COUNTED[name].format(value, "" if value == 1 else "s")
+        return _COUNTED[name].format(value, "" if value == 1 else _PLURALS.get(name, "s"))
     if name not in _SECONDS:
         return f"{value:.0f} {name}"
     if value == INFINITE:
         return "no run yet"
-    if name == "schedules-late":
-        return f"a schedule is late by {span(value)}"
-    if name == "last-run":
-        return f"last run {span(value)} ago"
+    if name in _AGES:
+        return _AGES[name].format(span(value))
     return f"oldest due {span(value)}" if value else "none due"
 
 

@@ -46,7 +46,8 @@ def expose(stats: QueueStats, recent: RecentStats, *, version: str, database: st
     _ages(text, stats)
     _workers(text, stats)
     _schedules(text, stats)
-    _limits(text, recent)
+    _limits(text, stats)
+    _batches(text, stats)
     _recent(text, recent)
     return str(text)
 
@@ -117,10 +118,32 @@ def _schedules(text: Exposition, stats: QueueStats) -> None:
     )
 
 
-def _limits(text: Exposition, recent: RecentStats) -> None:
-    each = [({"limit": name}, *figures) for name, figures in sorted(recent.limits.items())]
-    text.gauge("cronq_limit_taken", "Places of the limit that are taken.", [(label, taken) for label, taken, _ in each])
-    text.gauge("cronq_limit_pending", "Jobs that wait for a place.", [(label, pending) for label, _, pending in each])
+def _limits(text: Exposition, stats: QueueStats) -> None:
+    each = [({"limit": one.name}, one) for one in stats.limits if one.is_shown]
+    text.gauge(
+        "cronq_limit_places",
+        "Places of the limit, taken or not.",
+        [(label, one.bounds.concurrency) for label, one in each if one.bounds.concurrency is not None],
+    )
+    text.gauge("cronq_limit_taken", "Places of the limit that are taken.", [(label, one.taken) for label, one in each])
+    text.gauge("cronq_limit_pending", "Jobs that wait for a place.", [(label, one.pending) for label, one in each])
+    text.gauge(
+        "cronq_limit_wait_seconds",
+        "How long the oldest job has been waiting for a place, 0 if none waits.",
+        [(label, one.waited(stats.now)) for label, one in each],
+    )
+
+
+def _batches(text: Exposition, stats: QueueStats) -> None:
+    states = (("open", stats.batches.open), ("running", stats.batches.running))
+    text.gauge(
+        "cronq_batches", "Batches that have not ended.", [({"state": state}, number) for state, number in states]
+    )
+    text.gauge(
+        "cronq_batches_left_open",
+        "Open batches to which nothing has happened for an hour.",
+        [({}, len(stats.batches.left_open))],
+    )
 
 
 def _recent(text: Exposition, recent: RecentStats) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
+    from cronq.storage.flow_stats import LimitStats
     from cronq.storage.stats import QueueStats, ScheduleStats
     from cronq.storage.workers import Worker
 
@@ -27,6 +28,7 @@ _COLUMNS = {
         State.FAILED,
         State.WAITING,
         State.BLOCKED,
+        State.PENDING,
         State.SCHEDULED,
         State.FINISHED,
         State.CANCELLED,
@@ -37,7 +39,7 @@ _FEWER_COLUMNS = {
     "running": (State.RUNNING,),
     "retrying": (State.RETRYING,),
     "failed": (State.FAILED,),
-    "later": (State.WAITING, State.BLOCKED, State.SCHEDULED),
+    "later": (State.WAITING, State.BLOCKED, State.PENDING, State.SCHEDULED),
     "ended": (State.FINISHED, State.CANCELLED),
 }
 """Columns for a narrow terminal."""
@@ -46,6 +48,7 @@ _ALL_FIT = 110
 _COLOURS = {"ready": "bold", "running": "cyan", "retrying": "yellow", "failed": "bold red"}
 _OLD = 300.0
 _SHOWN_WORKERS = 8
+_SHOWN_LIMITS = 5
 
 
 def summary(stats: QueueStats) -> dict[str, Any]:
@@ -78,6 +81,12 @@ def summary(stats: QueueStats) -> dict[str, Any]:
         },
         "workers": [worker_json(worker) for worker in stats.workers],
         "schedules": [_schedule(one) for one in stats.schedules],
+        "limits": [_limit(one, stats.now) for one in stats.limits if one.is_shown],
+        "batches": {
+            "open": stats.batches.open,
+            "running": stats.batches.running,
+            "left_open": [one.to_json() for one in stats.batches.left_open],
+        },
     }
 
 
@@ -90,6 +99,17 @@ def _schedule(one: ScheduleStats) -> dict[str, Any]:
         "paused": one.paused,
         "failing": one.failing,
         "succeeded_at": None if one.succeeded_at is None else iso(one.succeeded_at),
+    }
+
+
+def _limit(one: LimitStats, now: int) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "concurrency": one.bounds.concurrency,
+        "taken": one.taken,
+        "pending": one.pending,
+        "oldest_wait": one.waited(now),
+        "opens_at": None if one.opens_at is None else iso(one.opens_at),
     }
 
 
@@ -136,6 +156,19 @@ def _remarks(stats: QueueStats) -> Iterable[str]:
         yield one_line(f"paused: {queue}{_by(queue, stats)}")
     if stats.schedules:
         yield f"schedules: {one_line(schedules(stats))}"
+    yield from _flow(stats)
+
+
+def _flow(stats: QueueStats) -> Iterable[str]:
+    waiting = stats.waiting_limits
+    for limit in waiting[:_SHOWN_LIMITS]:
+        yield one_line(f"limit: {limit.text(stats.now)}")
+    if len(waiting) > _SHOWN_LIMITS:
+        yield f"  jobs wait under {len(waiting) - _SHOWN_LIMITS} more"
+    if stats.batches.open or stats.batches.running:
+        yield f"batches: {batches(stats)}"
+    for left in stats.batches.left_open:
+        yield one_line(f"left open: {left.text()}; `cronq batch close {left.batch.id}` lets it end")
 
 
 def schedules(stats: QueueStats) -> str:
@@ -151,6 +184,23 @@ def schedules(stats: QueueStats) -> str:
         instant, name = min(due)
         parts.append(f"next {name} in {span(max(0.0, (instant - stats.now) / SECOND))}")
     return ", ".join(parts)
+
+
+def limits(stats: QueueStats) -> str:
+    """Under how many limits jobs wait for a place, and how the one stands whose oldest job has waited the longest."""
+    waiting = stats.waiting_limits
+    more = f", {len(waiting) - 1} more" if len(waiting) > 1 else ""
+    return f"{waiting[0].text(stats.now)}{more}" if waiting else ""
+
+
+def batches(stats: QueueStats) -> str:
+    """How many batches have not ended, and how many of them were left open."""
+    counts = {
+        "open": stats.batches.open,
+        "running": stats.batches.running,
+        "left open": len(stats.batches.left_open),
+    }
+    return ", ".join(f"{number} {what}" for what, number in counts.items() if number)
 
 
 def _by(queue: str, stats: QueueStats) -> str:

@@ -10,7 +10,7 @@ from rich.text import Text
 from cronq.model.printable import one_line
 from cronq.render.relative_time import Ages
 from cronq.render.sparkline import sparkline
-from cronq.render.status import schedules
+from cronq.render.status import batches, limits, schedules
 from cronq.render.top_keys import keys_of
 from cronq.render.top_rows import LONGEST_QUEUE, OLD, SPARK, grid, listed_row, listed_titles, queue_row, worker_row
 from cronq.times import span, to_datetime
@@ -134,6 +134,10 @@ def _heading(snapshot: Snapshot, view: View, screen: Screen) -> Text:
         wrong = any(one.late > OLD or one.failing for one in stats.schedules)
         told = screen.shown(one_line(schedules(stats)))
         heading.append(f"  schedules {told}", style="bold red" if wrong else "dim")
+    if limits(stats):
+        heading.append(f"  limit {screen.shown(one_line(limits(stats)))}", style="yellow")
+    if batches(stats):
+        heading.append(f"  batches {batches(stats)}", style="bold red" if stats.batches.left_open else "dim")
     heading.append(f"  {screen.shown(one_line(snapshot.where))}", style="dim")
     return heading
 

@@ -9,6 +9,7 @@ import os
 from operator import itemgetter
 
 from cronq.model.claimed_job import FUTURE
+from cronq.storage import flow_stats
 from cronq.storage.actions import Actions
 from cronq.storage.drivers.opening import open_database
 from cronq.storage.run_history import last_runs, run_is_on
@@ -20,12 +21,13 @@ from cronq.times import SECOND, Clock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
     from cronq.config.loader import Config
     from cronq.storage.actions import Action
     from cronq.storage.drivers.database import Database
+    from cronq.storage.flow_stats import LimitStats
     from cronq.storage.workers import Worker
 
 
@@ -76,6 +78,9 @@ class QueueStats:
         self.schedules: list[ScheduleStats] = []
         self.differing: dict[str, list[str]] = {}
         """The hosts that declare a schedule differently for an hour, by the schedule's name."""
+        self.limits: Sequence[LimitStats] = ()
+        """All limits that jobs are or were under, by name."""
+        self.batches = flow_stats.BatchStats()
         self.last_run: int | None = None
         """When a run of this host last began."""
         self.run_is_on = False
@@ -113,6 +118,12 @@ class QueueStats:
         """Since when the oldest due job waits, in these queues; paused queues don't count."""
         wanted = set(self.due_since if queues is None else queues) - self.paused
         return min((since for queue, since in self.due_since.items() if queue in wanted), default=None)
+
+    @property
+    def waiting_limits(self) -> list[LimitStats]:
+        """The limits under which jobs wait for a place, the one first whose oldest has waited the longest."""
+        found = [one for one in self.limits if one.waiting_since is not None]
+        return sorted(found, key=lambda one: (one.waiting_since or 0, one.name))
 
     def listeners(self, queue: str) -> list[Worker]:
         """Workers that take jobs of the queue."""
@@ -163,6 +174,8 @@ def look(tables: Tables) -> QueueStats:
     agreed = (seen.now - _DAY, seen.now - _DAY, seen.now - _HOUR)
     for name, host in tables.query(sql.schedules.differing, agreed) if figures else ():
         seen.differing.setdefault(name, []).append(host)
+    seen.limits = flow_stats.limits(tables)
+    seen.batches = flow_stats.batches(tables, seen.now)
     _look_at_runs(seen, tables)
     return seen
 
@@ -198,8 +211,6 @@ class RecentStats:
         """Outcome, how many of the newest attempts that did not succeed."""
         self.durations: list[tuple[str, int, float, float]] = []
         """Queue, how many of the newest finished jobs, the mean and the longest of their durations in seconds."""
-        self.limits: dict[str, tuple[int, int]] = {}
-        """By limit, how many places are taken, and how many jobs wait for one."""
 
 
 def take_recent(config: Config) -> tuple[QueueStats, RecentStats] | None:
@@ -223,9 +234,6 @@ def _look_back(tables: Tables, since: int) -> RecentStats:
     recent.outcomes = [(row[0], row[1]) for row in tables.query(sql.reads.lately_tried, (_NEWEST, since))]
     finished = [queue for queue, state, _ in recent.ended if state == "finished"]
     recent.durations = list(_durations(tables, finished, since))
-    for place, name, number in tables.query(sql.limits.figures):
-        taken, pending = recent.limits.get(name, (0, 0))
-        recent.limits[name] = (taken + number, pending) if place == 0 else (taken, pending + number)
     return recent
 
 

@@ -20,8 +20,20 @@ from cronq.errors import ConfigError
 from cronq.locks import RunLock
 from cronq.model.batch import NewBatch
 from cronq.model.job import COMMAND_TASK, NewJob
+from cronq.model.limits import Bounds, Limit
 from cronq.model.selection import Selection
-from cronq.monitoring.doctor import configuration, cron, disk, jobs, locks, notifications, owners, transports, workers
+from cronq.monitoring.doctor import (
+    configuration,
+    cron,
+    disk,
+    flow,
+    jobs,
+    locks,
+    notifications,
+    owners,
+    transports,
+    workers,
+)
 from cronq.monitoring.doctor import database as tables
 from cronq.monitoring.doctor.checks import CHECKS, examine, examine_installation
 from cronq.monitoring.doctor.context import Installation, Places
@@ -490,8 +502,23 @@ def test_batches_that_were_left_open(config: Config) -> None:
         for _ in range(2):
             store.batches.open(NewBatch("import"))
         store.batches.open(NewBatch("busy", jobs=[NewJob("t")]))
-    assert bad(jobs.open_batches, config) == []
+    assert bad(flow.open_batches, config) == []
     select(config, "UPDATE cronq_batches SET opened_at = 0, opened_by = 'ann@web1' WHERE id <> 1")
-    assert bad(jobs.open_batches, config) == [
-        "warning: batch 2 (import) is open, and no job of it is left; ann@web1 opened it at 1970-01-01T00:00:00.000000Z"
+    at = "1970-01-01T00:00:00.000000Z"
+    assert bad(flow.open_batches, config) == [
+        f"warning: batch 2 (import) is open, and no job of it is left since {at}; ann@web1 opened it at {at}"
+    ]
+
+
+def test_limits_under_which_jobs_wait_for_long(config: Config, store: Store) -> None:
+    smtp = Limit("smtp", "smtp", Bounds(1))
+    store.enqueue([NewJob("t", limit=smtp) for _ in range(3)])
+    assert bad(flow.waiting, config) == []
+    [well] = flow.waiting(Installation(config))
+    assert well.text.startswith("1 limit, the oldest job waits for ")
+    select(config, "UPDATE cronq_limited SET due_at = due_at - 7200000000 WHERE place = 1")
+    assert bad(flow.waiting, config) == ["warning: limit smtp 1 of 1 taken, 2 waiting, the oldest for 2h"]
+    select(config, "UPDATE cronq_limits SET concurrency = NULL")
+    assert bad(flow.waiting, config) == [
+        "warning: limit smtp 1 taken, 2 waiting, the oldest for 2h: nothing defines it any more"
     ]

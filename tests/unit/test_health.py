@@ -6,8 +6,11 @@ import re
 
 import pytest
 
+from cronq.model.batch import BatchRow
+from cronq.model.limits import Bounds
 from cronq.monitoring.health import MEASURES, judge
 from cronq.monitoring.thresholds import parse_thresholds
+from cronq.storage.flow_stats import LeftOpen, LimitStats
 from cronq.storage.stats import QueueStats
 from cronq.storage.workers import Worker
 from cronq.times import SECOND
@@ -80,3 +83,29 @@ def test_runs_and_workers() -> None:
     assert answer(seen, warning="last-run=3m workers=1:") == (1, "CRONQ WARNING - last run 3m ago")
     seen.run_is_on = True
     assert answer(seen, warning="last-run=3m workers=1:")[0] == 0
+
+
+def test_jobs_that_wait_long_for_a_place() -> None:
+    seen = stats()
+    seen.limits = [
+        LimitStats(name, name, Bounds(10), Bounds(), None, 10, 312, NOW - hours * 3600 * SECOND)
+        for name, hours in (("stripe", 1), ("smtp", 2))
+    ]
+    told = "a job has waited 2h for a place (limit smtp 10 of 10 taken, 312 waiting, the oldest for 2h)"
+    assert answer(seen) == (1, f"CRONQ WARNING - {told}")
+    assert answer(seen, critical="limit-wait=90m") == (2, f"CRONQ CRITICAL - {told}")
+    assert answer(seen, warning="limit-wait=3h") == (0, "CRONQ OK - 0 failed, 0 ready, 0 retrying, none due")
+
+
+def test_batches_that_were_left_open() -> None:
+    seen = stats()
+    seen.batches.left_open = [
+        LeftOpen(BatchRow(number, "import", "continue", NOW, "ann@web1", None, None, None, None), NOW)
+        for number in (7, 9)
+    ]
+    assert answer(seen) == (
+        1,
+        "CRONQ WARNING - 2 batches left open"
+        " (batch 7 (import), opened by ann@web1 at 1970-01-12T13:46:40.000000Z and 1 more)",
+    )
+    assert answer(seen, warning="batches-left-open=")[0] == 0

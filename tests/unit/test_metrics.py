@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from cronq.model.batch import BatchRow
+from cronq.model.limits import Bounds
 from cronq.monitoring.metrics import expose
+from cronq.storage.flow_stats import LeftOpen, LimitStats
 from cronq.storage.stats import QueueStats, RecentStats
 from cronq.storage.workers import Worker
 from cronq.times import SECOND
@@ -54,6 +57,23 @@ def test_every_figure_is_read_back() -> None:
     assert values["cronq_recent_unsuccessful_attempts", "timeout"] == 3
     assert values["cronq_recent_duration_mean_seconds", "mail"] == 0.25
     assert values["cronq_recent_duration_max_seconds", "mail"] == 1.5
+
+
+def test_limits_and_batches() -> None:
+    stats = QueueStats(NOW, [])
+    stats.limits = (
+        LimitStats("smtp", "smtp", Bounds(10), Bounds(), None, 10, 312, NOW - 7200 * SECOND),
+        LimitStats("unused", "unus*", Bounds(1), Bounds(), None),
+    )
+    stats.batches.open, stats.batches.running = 2, 3
+    stats.batches.left_open = (LeftOpen(BatchRow(7, None, "continue", 0, "ann", None, None, None, None), 0),)
+    values = parsed(stats, RecentStats())
+    limit = {name.removeprefix("cronq_limit_"): value for (name, *labels), value in values.items() if "smtp" in labels}
+    assert limit == {"places": 10, "taken": 10, "pending": 312, "wait_seconds": 7200}
+    assert not [name for name, *labels in values if "unused" in labels]
+    assert values["cronq_batches", "open"] == 2
+    assert values["cronq_batches", "running"] == 3
+    assert values["cronq_batches_left_open",] == 1
 
 
 def test_an_empty_queue_has_figures_too() -> None:

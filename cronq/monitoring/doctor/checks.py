@@ -10,6 +10,7 @@ from cronq.monitoring.doctor import (
     cron,
     database,
     disk,
+    flow,
     jobs,
     locks,
     notifications,
@@ -61,7 +62,8 @@ CHECKS: Sequence[tuple[str, Check]] = (
     ("jobs", jobs.unknown_tasks),
     ("jobs", jobs.unheard_queues),
     ("jobs", jobs.paused_queues),
-    ("jobs", jobs.open_batches),
+    ("jobs", flow.open_batches),
+    ("jobs", flow.waiting),
 )
 
 

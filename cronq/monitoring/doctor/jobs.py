@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from cronq.app import load_app
 from cronq.config.command_permission import require_commands
 from cronq.errors import ConfigError, CronqError, UnknownTask
-from cronq.model.batch import OPEN, BatchRow
 from cronq.model.job import COMMAND_TASK, UNFINISHED, State
 from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
 from cronq.times import iso
@@ -22,10 +21,6 @@ _SEEN = 10_000
 """Jobs of each state that are checked."""
 
 _LATE = 180.0
-_BATCHES = 100
-"""Batches that have not ended that are looked at, the oldest first."""
-
-_LONG_OPEN = 3600.0
 _UNFINISHED = sorted(UNFINISHED - {State.RUNNING})
 
 
@@ -104,19 +99,3 @@ def paused_queues(installation: Installation) -> Iterator[Finding]:
         action = None if stats is None else stats.paused_by.get(queue)
         by = f" by {action.who} since {iso(action.at)}" if action is not None else ""
         yield warning(f"queue {queue} is paused{by}, {waiting}", f"`cronq resume {queue}` lets its jobs run again")
-
-
-def open_batches(installation: Installation) -> Iterator[Finding]:
-    """Find batches that were left open: all of their jobs have ended, and they never end by themselves."""
-    database, stats, statements = installation.database, installation.stats, installation.sql.batches
-    if database is None or stats is None:
-        return
-    for row in database.query(statements.unended, (_BATCHES,)):
-        batch = BatchRow._make(row)
-        age = stats.age(batch.opened_at) or 0.0
-        if batch.state != OPEN or age < _LONG_OPEN or database.query(statements.outstanding, (batch.id, 0)):
-            continue
-        yield warning(
-            f"{batch.label} is open, and no job of it is left; {batch.opened_by} opened it at {iso(batch.opened_at)}",
-            f"`cronq batch close {batch.id}` lets it end",
-        )

@@ -41,7 +41,21 @@ class BatchStatements:
             f"SELECT e.child, m.batch FROM {names.edges} e JOIN {jobs} c ON c.id = e.child"
             f" LEFT JOIN {members} m ON m.job = e.child WHERE e.parent {dialect.among} AND c.state = 'pending'"
         )
+        self._add_figures(names)
         self._add_prune(names)
+
+    def _add_figures(self, names: Names) -> None:
+        jobs, batches, members = names.jobs, names.batches, names.members
+        self.unended_numbers = f"SELECT count(*), count(closed_at) FROM {batches} WHERE ended_at IS NULL"
+        newest = f"(SELECT m.job FROM {members} m WHERE m.batch = {batches}.id ORDER BY m.job DESC LIMIT 1)"
+        self.long_open = (
+            f"SELECT {BATCH_COLUMNS}, (SELECT coalesce(j.finished_at, ?) FROM {jobs} j WHERE j.id = {newest})"
+            f" FROM {batches} WHERE ended_at IS NULL AND closed_at IS NULL AND opened_at < ? ORDER BY id LIMIT ?"
+        )
+        self.newest_outstanding = (
+            f"SELECT n.job FROM (SELECT job FROM {members} WHERE batch = ? ORDER BY job DESC LIMIT ?) n"
+            f" WHERE (SELECT j.state FROM {jobs} j WHERE j.id = n.job) NOT IN {ENDED} LIMIT 1"
+        )
 
     def _add_members(self, names: Names, of_member: str, members: str) -> None:
         # Subqueries, not joins: so each engine goes through the members, with or without statistics.

@@ -103,14 +103,13 @@ class LimitStatements:
         self.any = f"SELECT name FROM {names.limits} ORDER BY name LIMIT 1"
         self.next_opening = f"SELECT min(opens_at) FROM {names.limits} WHERE opens_at IS NOT NULL"
         self.opened = f"SELECT name FROM {names.limits} WHERE opens_at <= ? ORDER BY opens_at LIMIT 100"
-        self.counts = (
-            f"SELECT l.limit_name, l.place, j.state, count(*) FROM {limited} l JOIN {jobs} j ON j.id = l.job_id"
-            f" WHERE l.place <> {ELSEWHERE} GROUP BY l.limit_name, l.place, j.state"
-        )
-        # Served by the index `limited_line` alone.
+        held = f"l.place = {PLACE} AND (j.state = 'ready' OR j.lease_until IS NOT NULL)"
+        waits = f"l.place IN ({IN_LINE}, {BEHIND}, {ASIDE}) AND j.state = 'pending'"
+        since = f"min(CASE WHEN l.place <> {BEHIND} THEN l.due_at END)"
         self.figures = (
-            f"SELECT place, limit_name, count(*) FROM {limited} WHERE place IN ({PLACE}, {IN_LINE}, {BEHIND}, {ASIDE})"
-            " GROUP BY place, limit_name"
+            f"SELECT l.place, l.limit_name, count(*), {since} FROM {limited} l JOIN {jobs} j ON j.id = l.job_id"
+            f" WHERE l.place IN ({PLACE}, {IN_LINE}, {BEHIND}, {ASIDE}) AND (({held}) OR ({waits}))"
+            " GROUP BY l.place, l.limit_name"
         )
         self.before = (
             f"SELECT count(*) FROM {limited} WHERE place = {IN_LINE} AND limit_name = ? AND (priority < ?"

@@ -1,0 +1,141 @@
+"""Read how limits and batches stand: places taken, jobs that wait for one, batches that were left open."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from cronq.model.batch import BatchRow
+from cronq.model.limits import Bounds
+from cronq.storage.sql.limits import PLACE
+from cronq.times import SECOND, iso, span
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from cronq.storage.drivers.database import Row
+    from cronq.storage.tables import Tables
+
+_AT_ONCE = 100
+"""Open batches that one look examines, the oldest first."""
+
+_EXAMINED = 10_000
+"""Members of one batch that a look examines, the newest first: it is repeated each minute, or by `top` each 2 s."""
+
+_LONG = 3600 * SECOND
+"""Microseconds after which an open batch, to which nothing happens, counts as left open."""
+
+
+class LimitStats(NamedTuple):
+    """A limit as it stands now; instants of the database's clock."""
+
+    name: str
+    pattern: str
+    """The key of the configuration that defines it."""
+    bounds: Bounds
+    own: Bounds
+    """What a user has set over the configuration."""
+    opens_at: int | None
+    """The instant at which its rate allows the next start, if a job waits for that."""
+    taken: int = 0
+    pending: int = 0
+    waiting_since: int | None = None
+    """Since when the oldest job waits for a place."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether all of its places are taken."""
+        return self.bounds.concurrency is not None and self.taken >= self.bounds.concurrency
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether it is shown: not those of a pattern that nobody uses now."""
+        return bool(self.name == self.pattern or self.taken or self.pending or any(self.own))
+
+    def waited(self, now: int) -> float:
+        """For how many seconds the oldest job has been waiting for a place; 0 if none waits."""
+        return 0.0 if self.waiting_since is None else max(0.0, (now - self.waiting_since) / SECOND)
+
+    def text(self, now: int) -> str:
+        """Write in a few words how it stands: `smtp 10 of 10 taken, 312 waiting, the oldest for 2h`."""
+        places = "" if self.bounds.concurrency is None else f" of {self.bounds.concurrency}"
+        waiting = f", {self.pending} waiting" if self.pending else ""
+        oldest = f", the oldest for {span(self.waited(now))}" if self.waiting_since is not None else ""
+        return f"{self.name} {self.taken}{places} taken{waiting}{oldest}"
+
+
+class LeftOpen(NamedTuple):
+    """An open batch to which nothing has happened for an hour: it never ends by itself."""
+
+    batch: BatchRow
+    idle_since: int
+    """When it was opened, or when its newest job ended."""
+
+    def text(self) -> str:
+        """Write which batch it is, by whom it was opened and when: `batch 7 (import), opened by ann@web1 at …`."""
+        return f"{self.batch.label}, opened by {self.batch.opened_by} at {iso(self.batch.opened_at)}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it with its documented field names."""
+        return {
+            "id": self.batch.id,
+            "name": self.batch.name,
+            "opened_at": iso(self.batch.opened_at),
+            "opened_by": self.batch.opened_by,
+            "idle_since": iso(self.idle_since),
+        }
+
+
+class BatchStats:
+    """How many batches have not ended, and which of them were left open."""
+
+    def __init__(self) -> None:
+        self.open = 0
+        """Those that take jobs until they are closed."""
+        self.running = 0
+        """Those that are closed; jobs of theirs have not ended."""
+        self.left_open: Sequence[LeftOpen] = ()
+
+
+def limits(tables: Tables) -> list[LimitStats]:
+    """Read all limits, by name."""
+    rows = {row[0]: row for row in tables.query(tables.sql.limits.all)}
+    found = {
+        name: LimitStats(name, row[1], _bounds(row, rows), Bounds(*row[5:8]), row[8]) for name, row in rows.items()
+    }
+    for place, name, number, oldest in tables.query(tables.sql.limits.figures) if rows else ():
+        one = found.get(name)
+        if one is None:  # it was made between the two statements
+            continue
+        if place == PLACE:
+            found[name] = one._replace(taken=one.taken + number)
+        else:
+            since = min((at for at in (one.waiting_since, oldest) if at is not None), default=None)
+            found[name] = one._replace(pending=one.pending + number, waiting_since=since)
+    return list(found.values())
+
+
+def _bounds(row: Row, rows: Mapping[str, Row]) -> Bounds:
+    """Return what a limit allows: what is set for itself, then for its pattern, then what the configuration says."""
+    shared = rows.get(row[1], row)
+    return Bounds(*row[5:8]).over(Bounds(*shared[5:8]).over(Bounds(*shared[2:5])))
+
+
+def batches(tables: Tables, now: int) -> BatchStats:
+    """Read how the batches stand."""
+    seen = BatchStats()
+    unended, seen.running = tables.query(tables.sql.batches.unended_numbers)[0]
+    seen.open = unended - seen.running
+    if seen.open:
+        found = tables.query(tables.sql.batches.long_open, (now, now - _LONG, _AT_ONCE))
+        seen.left_open = [one for row in found if (one := _left_open(tables, row, now))]
+    return seen
+
+
+def _left_open(tables: Tables, row: Row, now: int) -> LeftOpen | None:
+    batch, newest_end = BatchRow(*row[:-1]), row[-1]
+    idle_since = batch.opened_at if newest_end is None else max(batch.opened_at, newest_end)
+    if idle_since >= now - _LONG or tables.query(tables.sql.batches.newest_outstanding, (batch.id, _EXAMINED)):
+        return None
+    return LeftOpen(batch, idle_since)
