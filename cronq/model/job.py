@@ -42,7 +42,7 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 }
 
 SHOWN = (
-    State.READY, State.RUNNING, State.RETRYING, State.FAILED, State.WAITING, State.BLOCKED, State.PENDING,
+    State.RUNNING, State.READY, State.RETRYING, State.FAILED, State.WAITING, State.BLOCKED, State.PENDING,
     State.SCHEDULED, State.FINISHED, State.CANCELLED,
 )  # fmt: skip
 """All states, in the order in which numbers of jobs are shown."""
