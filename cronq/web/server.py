@@ -10,9 +10,11 @@ from waitress.server import create_server
 
 from cronq.errors import ConfigError
 from cronq.system import audit
+from cronq.web import connections
 from cronq.web.access import BasicAccess, HeaderAccess, TokenAccess
 from cronq.web.application import application
 from cronq.web.backend import Backend
+from cronq.web.guard import LONGEST_FORM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,12 +26,10 @@ if TYPE_CHECKING:
     Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 _THREADS = 6
-_CONNECTIONS = 1000
-_SLOW = 15
-"""Seconds after which a connection that says nothing is closed."""
+_SPARE = 100
+"""Connections above the most that are kept: those that are being closed."""
 
 _LONGEST_HEADER = 16_384
-_LONGEST_BODY = 1 << 20
 
 
 def access_of(settings: WebSettings) -> Access:
@@ -49,17 +49,17 @@ class Server:
         self.access = access_of(settings)
         app = application(Backend(config, settings), self.access, hosts=settings.hosts)
         self._server = create_server(under(app, settings.prefix), **self._options())
+        connections.bound(self._server)
         if settings.socket:
             Path(settings.socket).chmod(0o660)
 
     def _options(self) -> dict[str, Any]:
         options: dict[str, Any] = {
             "threads": _THREADS,
-            "connection_limit": _CONNECTIONS,
-            "channel_timeout": _SLOW,
-            "cleanup_interval": 5,
+            "connection_limit": connections.most_connections() + _SPARE,
+            "cleanup_interval": 1,
             "max_request_header_size": _LONGEST_HEADER,
-            "max_request_body_size": _LONGEST_BODY,
+            "max_request_body_size": LONGEST_FORM,
             "asyncore_use_poll": True,
             "ident": None,
             "clear_untrusted_proxy_headers": True,

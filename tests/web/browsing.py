@@ -19,13 +19,20 @@ CRONQ = str(Path(sys.prefix) / "bin" / "cronq")
 @contextmanager
 def serving(database: Path, *options: str) -> Iterator[str]:
     """A server of the queue in this file; gives its address, with the token."""
-    command = [sys.executable, "-m", "cronq", "--db", f"sqlite:///{database}", "web", "--bind", "127.0.0.1:0", *options]
+    with started(database, *options) as (address, _):
+        yield address
+
+
+@contextmanager
+def started(database: Path, *options: str, python: tuple[str, ...] = ("-m", "cronq")) -> Iterator[tuple[str, int]]:
+    """The same, with the id of the server's process; `python` starts cronq in another way."""
+    command = [sys.executable, *python, "--db", f"sqlite:///{database}", "web", "--bind", "127.0.0.1:0", *options]
     server = subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env={**os.environ, "HOME": str(database.parent)}
     )
     assert server.stdout is not None
     try:
-        yield server.stdout.readline().strip()
+        yield server.stdout.readline().strip(), server.pid
     finally:
         server.terminate()
         server.wait(30)
