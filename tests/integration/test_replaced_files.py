@@ -112,6 +112,36 @@ def test_closing_a_replaced_file_leaves_the_new_one_alone(config: Config) -> Non
     other.close()
 
 
+PRODUCER = """\
+import sys
+from cronq import Cronq
+queue = Cronq(f"sqlite:///{sys.argv[1]}")
+queue.enqueue("before", check=False)
+exec(sys.argv[2])
+print("begun", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("kept", ["", "queue.itself = queue", "sys.modules['cronq'].queue = queue"])
+def test_a_producer_that_ends_without_closing_leaves_the_new_file_alone(config: Config, kept: str) -> None:
+    """Even by the interpreter's end SQLite must not close the connection, and nothing is said about it."""
+    file = Path(config.sqlite_path() or "")
+    program = [sys.executable, "-c", PRODUCER, str(file), kept]
+    with subprocess.Popen(program, stdin=-1, stdout=-1, stderr=-1, text=True) as producer:
+        assert producer.stdout is not None
+        assert producer.stdout.readline() == "begun\n"
+        _replace(file)
+        with Cronq(config) as other:
+            other.enqueue("after", check=False)
+            log = Path(f"{file}-wal").stat().st_ino
+            assert producer.communicate(timeout=20) == ("", "")
+            assert Path(f"{file}-wal").stat().st_ino == log
+            other.enqueue("later", check=False)
+    with Store(config, Clock()) as store:
+        assert len(store.jobs.ids(Selection())) == 3
+
+
 def test_a_file_with_two_names_is_refused(config: Config) -> None:
     file = Path(config.sqlite_path() or "")
     with Cronq(config) as queue:

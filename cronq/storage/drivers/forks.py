@@ -23,6 +23,9 @@ if TYPE_CHECKING:
         lock: Any
         """Held from the begin of each transaction to its end."""
 
+        idle: list[Any]
+        broken: list[Any]
+
         def close_broken(self) -> None:
             """Close the connections that may have an open transaction."""
 
@@ -45,13 +48,14 @@ def guard(one: Forked) -> None:
         _known[number] = ref(one, lambda _: _known.pop(number, None))
 
 
-def _living() -> list[Forked]:
+def living() -> list[Forked]:
+    """Return the objects that exist."""
     return [one for one in (find() for find in list(_known.values())) if one is not None]
 
 
 def _before() -> None:
     _entry.acquire()
-    for one in _living():
+    for one in living():
         one.lock.acquire()
         _taken.append(one.lock)
         one.close_broken()
@@ -65,7 +69,7 @@ def _after() -> None:
 
 def _after_in_child() -> None:
     _after()
-    for one in _living():
+    for one in living():
         one.leave()
 
 

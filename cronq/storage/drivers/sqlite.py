@@ -7,6 +7,7 @@ that finds the database locked tries again after a short random pause.
 
 from __future__ import annotations
 
+import atexit
 import os
 import sqlite3
 import time
@@ -338,19 +339,21 @@ class _Connection(sqlite3.Connection):
         return True
 
     def close(self) -> None:
-        if _differ(self.files, _files(self.path)):
-            self._keep()
+        if self.keep_replaced():
             return
         with self.lock:
             super().close()
         self.pid = 0
 
-    def _keep(self) -> None:
-        """Never close it: SQLite would remove the write-ahead log of the file that is at the path now."""
+    def keep_replaced(self) -> bool:
+        """Never close it if its file was replaced: SQLite would remove the write-ahead log that is at the path now."""
+        if not _differ(self.files, _files(self.path)):
+            return False
         import ctypes  # here, not above: this is rare
 
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))  # not even the interpreter's end may close it
         self.pid = 0
+        return True
 
     def leave(self) -> None:
         """Close it in a process that inherited it, unless the thread that forked was in the middle of a transaction."""
@@ -405,6 +408,15 @@ def _require_one_name(path: str) -> None:
 
 
 _CALLS = (Database._call.__code__, Database.transact.__code__)
+
+
+@atexit.register
+def _keep_replaced() -> None:
+    """Keep idle connections to replaced files while a module can be imported: their `__del__` comes too late for it."""
+    for one in forks.living():
+        for connection in (*one.idle, *one.broken):
+            if isinstance(connection, _Connection) and connection.pid == os.getpid():
+                connection.keep_replaced()
 
 
 def _rows(connection: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> list[Row]:
