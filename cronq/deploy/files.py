@@ -142,8 +142,9 @@ def _places(installation: Installation) -> Iterator[str]:
         yield "StateDirectoryMode=0750"
     else:
         yield f"ReadWritePaths=-{installation.home}"
-    yield "RuntimeDirectory=lock/cronq"
-    yield "RuntimeDirectoryMode=0750"
-    # If systemd removed the lock directory at a run's end, two runs could hold the lock.
-    yield "RuntimeDirectoryPreserve=yes"
+        # For the locks of a server's queue, where the home belongs to another user (www-data's /var/www does).
+        yield "RuntimeDirectory=lock/cronq"
+        yield "RuntimeDirectoryMode=0750"
+        # If systemd removed the lock directory at a run's end, two runs could hold the lock.
+        yield "RuntimeDirectoryPreserve=yes"
     yield from (f"ReadWritePaths=-{path}" for path in (*installation.writable, "/var/log/cronq"))

@@ -84,6 +84,7 @@ def test_units_may_write_where_this_queue_lies_and_see_homes_only_if_they_need_t
     assert "\nProtectHome=read-only\n" in unit
     standard = texts(Installation())["systemd/cronq-run.service"]
     assert "\nStateDirectory=cronq\n" in standard
+    assert ("lock/cronq" in unit, "lock/cronq" in standard) == (True, False), "its locks are in its own home"
     assert "\nProtectHome=yes\n" in standard
 
 
