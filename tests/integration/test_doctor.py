@@ -6,8 +6,10 @@ import os
 import pwd
 import shutil
 import socket
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +265,26 @@ def test_the_write_ahead_log(config: Config) -> None:
     installation.database.close()
     select(config, "PRAGMA journal_mode = DELETE")
     assert "the journal mode is delete" in bad(disk.write_ahead_log, config)[0]
+
+
+def test_a_log_that_has_grown_is_emptied_as_the_advice_says(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "_LARGE_LOG", 1 << 20)
+    file = config.sqlite_path() or ""
+    installation = Installation(config)
+    with closing(sqlite3.connect(file)) as reader, closing(sqlite3.connect(file)) as writer:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM cronq_jobs").fetchall()
+        writer.execute("CREATE TABLE filler AS SELECT randomblob(3000000)")
+        told = next(disk.write_ahead_log(installation))
+        reader.rollback()
+        writer.execute("INSERT INTO filler VALUES (1)")
+        writer.commit()
+        assert list(disk.write_ahead_log(installation)), "a write alone doesn't make the file smaller"
+        statement = told.advice.rpartition(f"sqlite3 {file} '")[2].rstrip("'")
+        writer.execute(statement).fetchall()
+        assert list(disk.write_ahead_log(installation)) == []
+    assert installation.database is not None
+    installation.database.close()
 
 
 def test_a_disk_that_is_nearly_full(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

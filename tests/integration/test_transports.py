@@ -136,11 +136,14 @@ def test_a_broker_that_is_cut_off_costs_a_second_once(broker: Broker, config: Co
         assert _seconds(notifier) < 0.05
 
 
+URLS = {**{kind: program.url for kind, program in KINDS.items()}, "tcp": "tcp://127.0.0.1:{port}"}
+
 FIRST = {
     "redis": b"+",
     "rabbitmq": b"\x01\0\0\x7f\xff\xff\xff",
     "beanstalkd": b"",
     "sqs": b"HTTP/1.1 200 OK\r\nX-Slow: ",
+    "tcp": b"OK ",
 }
 """With what an answer begins that the library goes on reading."""
 
@@ -156,7 +159,7 @@ def test_a_broker_that_never_comes_to_an_end_costs_a_second_once(kind: str, how:
     pause = {"a byte a second": 1.0, "five bytes a second": 0.2, "babbles": 0.0}[how]
     first, then = (b"", BABBLE[kind]) if how == "babbles" and kind == "rabbitmq" else (FIRST[kind], b"x")
     with Endless(first, BABBLE[kind] if how == "babbles" else then, pause) as broker:
-        url = KINDS[kind].url.format(port=broker.port, name="cronq")
+        url = URLS[kind].format(port=broker.port, name="cronq")
         open_transport(url, config)  # what it imports takes its time only once
         most = LIMIT + SLACK if how == "babbles" else 1.2  # its server takes turns with the enqueue in one process
         taken = []

@@ -66,8 +66,9 @@ def write_ahead_log(installation: Installation) -> Iterator[Finding]:
     size = log.stat().st_size if log.exists() else 0
     if size > _LARGE_LOG:
         yield warning(
-            f"{log} has grown to {size >> 20} MiB: some process keeps an old view of the database open",
-            f"find it with `fuser -v {installation.file}` and end it; the log is emptied by the next write after that",
+            f"{log} has grown to {size >> 20} MiB: some process keeps an old view of the database open, or did so",
+            f"end a process that reads for long (`fuser -v {installation.file}` lists all that have it open), and empty"
+            f" the log: sqlite3 {installation.file} 'PRAGMA wal_checkpoint(TRUNCATE)'",
         )
 
 
