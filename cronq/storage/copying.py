@@ -153,8 +153,8 @@ class Copier:
 
     def _replace_table(self, table: str, rows: Sequence[Row], tx: Transaction) -> None:
         tx.execute(f"DELETE FROM {self._name(self._target, table)}")
-        for row in rows:  # on servers, many rows at once need a column `id`
-            tx.execute(self._insert(table), row)
+        if rows:
+            tx.execute_many(self._insert(table), rows)
 
     # Statements
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,8 @@ from cronq.errors import InvalidInput, TryLater
 from cronq.model.batch import NewBatch
 from cronq.model.dependencies import AFTER_END, After
 from cronq.model.selection import Selection
+from cronq.storage.drivers.session import Session
+from cronq.storage.drivers.sqlite import Transaction
 from cronq.store import Store
 from cronq.testing import ManualClock
 from tests.contract.conftest import sqlite_queue
@@ -108,6 +111,26 @@ def test_what_comes_after_others_still_does(store: Store, elsewhere: Store) -> N
     store.admin.retry([failing])
     store.flow.draw()
     assert stored(store, lost).state == "pending"
+
+
+def test_many_jobs_that_come_after_others_take_few_statements(
+    store: Store, elsewhere: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *_ = put(elsewhere, new())
+    put(elsewhere, *[new(after=(After(first),))] * 1200)
+    elsewhere.admin.pause("default")
+    inserts: list[str] = []
+    for connection in (Session, Transaction):
+        real: Any = connection.execute
+
+        def counted(self: Any, sql: str, *rest: Any, real: Any = real) -> Any:
+            inserts.extend([sql] if sql.startswith("INSERT") else [])
+            return real(self, sql, *rest)
+
+        monkeypatch.setattr(connection, "execute", counted)
+    assert elsewhere.copy_to(store, unheard).edges == 1200
+    assert len(store.flow.children(first, limit=2000)) == 1200
+    assert len(inserts) < 20
 
 
 def test_batches_go_on_where_they_were(store: Store, elsewhere: Store) -> None:

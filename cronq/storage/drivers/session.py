@@ -116,9 +116,12 @@ class Session:
 
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
         """Execute one statement for many rows of parameters; returns how many rows it met."""
+        many = list(rows)
         if sql.startswith("UPDATE"):
-            return self._change_each(sql, list(rows))
-        return len(self.insert_many(sql, list(rows)))
+            return self._change_each(sql, many)
+        for chunk in self._chunks(many):
+            self.statement(many_rows(sql, len(chunk)), [value for row in chunk for value in row])
+        return len(many)
 
     def insert(self, sql: str, row: Sequence[Any]) -> int:
         """Insert one row; returns its id."""
