@@ -31,6 +31,7 @@ from cronq.storage.runs import RunLog
 from cronq.storage.schedules import Schedules
 from cronq.storage.settle import Settler
 from cronq.storage.tables import Tables
+from cronq.storage.traced import TracedInserter
 from cronq.storage.wake import Wake
 from cronq.storage.workers import WorkerRegistry
 
@@ -94,7 +95,8 @@ class Store:
         self.actions = Actions(self._tables)
         self.admin = Admin(self._tables, groups, self._wake, self.actions, follow_up=self.follow_up)
         self.editor = Editor(self._tables, groups, self._wake, self.actions)
-        self._inserter = Inserter(self._tables, self._random, self._tie)
+        inserter = Inserter(self._tables, self._random, self._tie)
+        self._inserter = TracedInserter(inserter) if config.otel else inserter
         self.schedules = Schedules(self._tables, self._inserter, self._wake)
         self.leases = Leases(self._tables, self._random, self._wake, follow_up=self.follow_up)
         self._claimer = BatchClaimer(self._tables, self._random)

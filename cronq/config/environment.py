@@ -1,4 +1,4 @@
-"""Read what systemd passes to a process in its environment."""
+"""Read what systemd, or a program that is traced, passes to a process in its environment."""
 
 from __future__ import annotations
 
@@ -34,3 +34,9 @@ def handed_over(environ: MutableMapping[str, str] | None = None) -> int:
     pid, count = (environ.pop(f"LISTEN_{name}", "") for name in ("PID", "FDS"))
     environ.pop("LISTEN_FDNAMES", None)
     return int(count) if pid == str(os.getpid()) and count.isdigit() else 0
+
+
+def trace_context(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the trace context of the program that started this one, by the names of HTTP headers."""
+    environ = os.environ if environ is None else environ
+    return {name: environ[name.upper()] for name in ("traceparent", "tracestate", "baggage") if name.upper() in environ}

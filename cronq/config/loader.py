@@ -62,6 +62,8 @@ class Config:
     """The number of deaths of its process after which a job is given up."""
     notify_command: str | list[str] | None = None
     notify: tuple[str, ...] = ()
+    otel: bool = False
+    """Whether enqueueing and attempts are traced with OpenTelemetry."""
     sentry: str | None = None
     ping: str | None = None
     wake: tuple[str, ...] = ()

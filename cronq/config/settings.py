@@ -389,6 +389,7 @@ SETTINGS: dict[str, Setting] = {
         from_text=str.split,
         secret=True,
     ),
+    "otel": Setting("true or false", _bool, from_text=lambda text: _BOOLS.get(text.lower(), text)),
     "sentry": Setting("a Sentry DSN such as https://key@host/1", _sentry, secret=True),
     "ping": Setting("a URL such as https://hc-ping.com/UUID", _ping, secret=True),
     "wake": Setting(

@@ -78,7 +78,7 @@ class Engine:
         self.heartbeat: Callable[[], Heartbeat] = self._usual_heartbeat
         """Makes the heartbeat that is written to the worker registry."""
         sender = Sender(config, registry, close_inherited=pool.close_inherited)
-        self._results = ResultRecorder(store, policies, sender, report=report)
+        self._results = ResultRecorder(store, policies, sender, report=report, otel=config.otel)
         rescuer = Rescuer(store, config, policies, chance=chance)
         decide = partial(settlement, policies=policies, chance=chance.random, worker=presence.worker)
         self.settling = Settling(store, pool, self._results, decide=decide, next_claim=self.next_claim)

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from cronq.tasks.registry import Registry, Task
     from cronq.times import Clock
 
+    Runs = Callable[[Claimed, RunningJob, int], Outcome]
+
 _FRESH = 5_000
 _SHOWN = 60
 
@@ -57,7 +59,14 @@ class Executor:
         self._hooked = any(self._hooks[name] for name in ("job_metadata", "before_job", "after_job"))
         self._around = self._hooks["around_job"]
         self._loop: EventLoop | None = None
-        self._life = ChildLife(registry.hooks["around_child"], self._enter)
+        self._run: Runs = self._attempt
+        around_child = registry.hooks["around_child"]
+        if config.otel:
+            from cronq import otel  # here, not above: it imports opentelemetry
+
+            self._run = otel.traced(self._attempt)
+            around_child = [otel.around_child, *around_child]
+        self._life = ChildLife(around_child, self._enter)
         self._memory = _Memory()
 
     def now(self) -> int:
@@ -101,7 +110,7 @@ class Executor:
         running = RunningJob(job, shows, self._registry.batch_of)
         current_job.enter(running)
         try:
-            outcome = self._attempt(job, running, started)
+            outcome = self._run(job, running, started)
         finally:
             current_job.enter(None)
         peak, cpu = self._memory.end()
@@ -212,6 +221,10 @@ class Executor:
         if self._journal is not None:
             facts[VARIABLE] = self._journal.place_of_progress
             in_child = self._journal.name_command
+        if self._config.otel:
+            from cronq.otel import environment
+
+            facts.update(environment())
         outcome = run_command(command, facts, started, cwd=cwd, in_child=in_child)
         if outcome.error is None:
             self._after(running, None)

@@ -88,7 +88,7 @@ class Foreground:
         if self._store.settle([settled]):
             return None
         sender = Sender(self._config, self._registry, close_inherited=_nothing)
-        recorder = ResultRecorder(self._store, self._policies, sender, report=None)
+        recorder = ResultRecorder(self._store, self._policies, sender, report=None, otel=self._config.otel)
         recorder.enter(settled)
         recorder.send_notices(self._store.close, at_once=True)
         return settled

@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 class ResultRecorder:
     """Counts, logs and reports the jobs that a worker settled."""
 
-    def __init__(self, store: Store, policies: Policies, sender: Sender, *, report: Report | None) -> None:
+    def __init__(
+        self, store: Store, policies: Policies, sender: Sender, *, report: Report | None, otel: bool = False
+    ) -> None:
         self.summary = Summary()
         self._store = store
         self._policies = policies
         self._sender = sender
         self._report = report
+        self._otel = otel
         self._refusals: set[str] = set()
 
     def enter(self, settled: Settlement) -> None:
@@ -36,6 +39,10 @@ class ResultRecorder:
         job, outcome, following, _, _ = settled
         why = following.error.message if following.error else "" if outcome.kind == "success" else outcome.kind
         step(job.id, following.state.value, task=job.task, queue=job.queue, why=why)
+        if self._otel and outcome.error is not None:
+            from cronq.otel import tell_of_unseen  # here, not above: it imports opentelemetry
+
+            tell_of_unseen(settled)
         if following.state is State.FINISHED:
             self.summary.finished += 1
             return

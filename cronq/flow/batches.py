@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cronq.model.batch import NewBatch
     from cronq.model.job import Enqueued, NewJob
     from cronq.storage.drivers.database import Connection, Transaction
-    from cronq.storage.enqueue import Inserter
+    from cronq.storage.enqueue import Inserts
     from cronq.storage.tables import Tables
     from cronq.storage.wake import Wake
 
@@ -37,7 +37,7 @@ class Opened(NamedTuple):
 class Batches:
     """The batches of a queue."""
 
-    def __init__(self, tables: Tables, inserter: Inserter, wake: Wake, follow_up: Callable[[], int]) -> None:
+    def __init__(self, tables: Tables, inserter: Inserts, wake: Wake, follow_up: Callable[[], int]) -> None:
         self._tables = tables
         self._sql = tables.sql
         self._inserter = inserter

@@ -86,6 +86,8 @@ class NewJob(NamedTuple):
     """The batch that it is a member of."""
     limit: Limit | None = None
     """The limit that it is under."""
+    notes: str | None = None
+    """Notes that it begins with, as JSON; of the jobs of one call all have some, or none."""
 
 
 class Enqueued(NamedTuple):

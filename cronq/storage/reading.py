@@ -48,9 +48,8 @@ class JobReader:
     def as_new(self, ids: Iterable[int]) -> dict[int, NewJob]:
         """By their ids, jobs to be enqueued that do what these jobs do, due at once."""
         found = self._tables.query(self._sql.reads.as_new, (self._tables.unprepared.many(list(ids)),))
-        return {
-            row[0]: NewJob._make((*row[1:5], None, row[5], bool(row[6]), *row[7:], (), None, None)) for row in found
-        }
+        none = ((), None, None, None)
+        return {row[0]: NewJob._make((*row[1:5], None, row[5], bool(row[6]), *row[7:], *none)) for row in found}
 
     def find(self, selection: Selection, *, limit: int | None = None, sort: str = NEWEST_FIRST) -> list[Job]:
         """Read the selected jobs, newest first or in the order of one of SORTS."""

@@ -44,8 +44,8 @@ def _first_state(job: NewJob, *, due: bool, blocked: bool) -> str:
 def usual_row(job: NewJob, now: int) -> tuple[Any, ...] | None:
     """Make the row for `enqueue_usual`; None for a job with a key, a group or settings of its own."""
     task, args, queue, priority, available_at, key, _, group, max_attempts, time_limit, event, retry, *ties = job
-    after, batch, limit = ties
-    if after or batch is not None or limit is not None:
+    after, batch, limit, notes = ties
+    if after or batch is not None or limit is not None or notes is not None:
         return None
     if key is None and group is None and time_limit is None and event is None and retry is None:
         due = now if available_at is None else available_at

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from cronq.model.job import Enqueued, NewJob
     from cronq.storage.drivers.database import Transaction
-    from cronq.storage.enqueue import Inserter
+    from cronq.storage.enqueue import Inserts
     from cronq.storage.tables import Tables
     from cronq.storage.wake import Wake
 
@@ -44,7 +44,7 @@ class Outcome(NamedTuple):
 class Schedules:
     """Reads schedules, decides their due times and keeps the ledger."""
 
-    def __init__(self, tables: Tables, inserter: Inserter, wake: Wake) -> None:
+    def __init__(self, tables: Tables, inserter: Inserts, wake: Wake) -> None:
         self.declarations = Declarations(tables)
         self._sql = tables.sql
         self._tables = tables

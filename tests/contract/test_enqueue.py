@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, event, text
@@ -55,6 +56,33 @@ def test_a_batch_of_jobs_that_differ_in_their_arguments_only(store: Store) -> No
     ]
     last = stored(store, ids[-1])
     assert (last.key, last.group, last.unique, last.time_limit, last.state) == ("k", "g", False, 1.5, "ready")
+
+
+def test_notes_come_with_new_jobs_and_stay(store: Store, config: Config) -> None:
+    notes = '{"otel": {"traceparent": "é"}}'
+    kinds: tuple[dict[str, Any], ...] = (
+        {},
+        {"group": "g"},
+        {"key": "k", "unique": True},
+        {"key": "k", "unique": True},
+        {"time_limit": 1.5},
+    )
+    one_by_one = [put(store, new("one", notes=notes, **fields))[0] for fields in kinds]
+    together = put(store, *(new(f"many{number % 2}", notes=notes) for number in range(3)))
+    alike = put(store, *(new("alike", args=f'{{"n":{number}}}', notes=notes) for number in range(3)))
+    twins = put(store, *(new(key="k2", unique=True, notes=notes) for _ in range(2)))
+    engine = create_engine(config.database)
+    with engine.begin() as connection:
+        through = [one.id for one in store.enqueue_through(connection, [new(notes=notes), new("u", notes=notes)])]
+    engine.dispose()
+    for job_id in {*one_by_one, *together, *alike, *twins, *through}:
+        assert stored(store, job_id).notes == {"otel": {"traceparent": "é"}}
+    assert len({*one_by_one, *together, *alike, *twins, *through}) == 13
+    first, second = claim(store)[:2]
+    assert first.notes == notes
+    end(store, first)
+    end(store, second, "error")
+    assert stored(store, first.id).notes == stored(store, second.id).notes == {"otel": {"traceparent": "é"}}
 
 
 def test_no_jobs_is_no_error(store: Store) -> None:

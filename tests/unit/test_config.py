@@ -23,6 +23,7 @@ grace = 0
 notify_after = 3
 crash_limit = 7
 notify = ["mailto://ann:pw@mail.example.org", "slack://a/b/c"]
+otel = true
 sentry = "https://key@sentry.example.org/1"
 ping = "https://hc-ping.com/5f6e"
 notify_command = ["mail", "-s", "cronq", "ops"]
@@ -138,7 +139,7 @@ def test_every_key_is_taken_and_converted(place: Place) -> None:
     assert (found.app, found.commands, found.jobs) == ("shop.jobs:queue", True, 4)
     assert (found.time_limit, found.grace, found.lease, found.wait_cap) == (3600, 0, 30, 2 * 86400)
     assert found.patience == 20
-    assert found.crash_limit == 7
+    assert (found.crash_limit, found.otel) == (7, True)
     assert (found.notify_after, found.notify_command) == (3, ["mail", "-s", "cronq", "ops"])
     assert found.notify == ("mailto://ann:pw@mail.example.org", "slack://a/b/c")
     assert (found.sentry, found.ping) == ("https://key@sentry.example.org/1", "https://hc-ping.com/5f6e")

@@ -20,19 +20,13 @@ class EnqueueStatements:
     def __init__(self, names: Names) -> None:
         dialect = names.dialect
         columns = ENQUEUE_COLUMNS + ", enqueue_token" * dialect.server
-        holes = ", ".join("?" * len(columns.split(",")))
-        self.enqueue = f"INSERT INTO {names.jobs} ({columns}) VALUES ({holes})"
+        noted = f"{columns}, notes"
+        self.enqueue, self.enqueue_noted = (_insert(names, listed) for listed in (columns, noted))
+        self.enqueue_grouped, self.enqueue_grouped_noted = (_grouped(names, listed) for listed in (columns, noted))
         if not dialect.server:
-            # Jobs that differ in nothing but the second column, in the order of a list of its texts.
-            alike = holes.replace("?, ?", "?, value", 1)
-            self.enqueue_alike = f"INSERT INTO {names.jobs} ({columns}) SELECT {alike} FROM json_each(?)"
+            self.enqueue_alike, self.enqueue_alike_noted = (_alike(names, listed) for listed in (columns, noted))
             usual = ", ".join("?" * len(USUAL_COLUMNS.split(",")))
             self.enqueue_usual = f"INSERT INTO {names.jobs} ({USUAL_COLUMNS}) VALUES ({usual})"
-        # A held group's newcomer starts out blocked; the state is the fifth column.
-        held = f"EXISTS (SELECT 1 FROM {names.groups} WHERE name = ?{dialect.shared})"
-        state = f"(SELECT CASE WHEN due = 'ready' AND {held} THEN 'blocked' ELSE due END FROM (SELECT ? AS due) d)"
-        grouped = ", ".join(["?"] * 4 + [state] + ["?"] * (holes.count("?") - 5))
-        self.enqueue_grouped = f"INSERT INTO {names.jobs} ({columns}) VALUES ({grouped})"
         # Served by the index `unique`. The lock lets a caller's older snapshot see the twin too, on MySQL.
         self.twin = f"SELECT id FROM {names.jobs} WHERE unique_key = ?{dialect.shows_latest}"
         self.twins = f"SELECT unique_key, id FROM {names.jobs} WHERE unique_key {dialect.among}"
@@ -44,3 +38,26 @@ class EnqueueStatements:
             self.arrived = (
                 f"SELECT id, enqueue_token FROM {names.jobs} WHERE created_at = ? AND enqueue_token BETWEEN ? AND ?"
             )
+
+
+def _insert(names: Names, columns: str) -> str:
+    return f"INSERT INTO {names.jobs} ({columns}) VALUES ({_holes(columns)})"
+
+
+def _grouped(names: Names, columns: str) -> str:
+    """Write the INSERT of a job in a group: where it is held, the newcomer starts out blocked."""
+    held = f"EXISTS (SELECT 1 FROM {names.groups} WHERE name = ?{names.dialect.shared})"
+    state = f"(SELECT CASE WHEN due = 'ready' AND {held} THEN 'blocked' ELSE due END FROM (SELECT ? AS due) d)"
+    # The state is the fifth column.
+    grouped = ", ".join(["?"] * 4 + [state] + ["?"] * (_holes(columns).count("?") - 5))
+    return f"INSERT INTO {names.jobs} ({columns}) VALUES ({grouped})"
+
+
+def _alike(names: Names, columns: str) -> str:
+    """Write the INSERT of jobs that differ in nothing but the second column, in the order of a list of its texts."""
+    alike = _holes(columns).replace("?, ?", "?, value", 1)
+    return f"INSERT INTO {names.jobs} ({columns}) SELECT {alike} FROM json_each(?)"
+
+
+def _holes(columns: str) -> str:
+    return ", ".join("?" * len(columns.split(",")))
