@@ -54,7 +54,8 @@ def _exec(context: typer.Context, id_: given.JobId) -> int:
         try:
             settled = foreground.run(found[0].id, started=lambda job: _tell_start(call, job))
         except Refused as reason:
-            raise TryLater(f"job {found[0].id} can't start now: {reason}") from None
+            hint = f" (`cronq why {found[0].id}` says what it waits for)" if str(reason) == State.PENDING else ""
+            raise TryLater(f"job {found[0].id} can't start now: {reason}{hint}") from None
         return _tell_end(call, settled)
 
 

@@ -6,20 +6,24 @@ import os
 import random
 import time
 from contextvars import copy_context
+from functools import partial
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
+from cronq.errors import CronqError
 from cronq.execution.executor import Executor
 from cronq.execution.journal import Journal, path_for
 from cronq.execution.journal_file import CHILD_VARIABLE
 from cronq.execution.presence import Presence
 from cronq.execution.printed_copy import PrintedCopy
+from cronq.execution.progress_writer import EVERY, ProgressWriter
 from cronq.execution.results import ResultRecorder
 from cronq.model.retry import Policies
 from cronq.model.settlement import settlement
 from cronq.notifications.sender import Sender
 from cronq.storage.claim_one import Lease
-from cronq.times import SECOND
+from cronq.system.log import log
+from cronq.times import SECOND, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,10 +60,13 @@ class Foreground:
         try:
             job = self._claim(job_id, presence.worker)
             started(job)
-            with _KeptLease(self._store, presence.worker, self._config.lease):
+            with _Repeated(partial(self._renew, presence.worker), every=self._config.lease / _RENEWALS):
                 return self._run(job, presence.worker)
         finally:
             alive.end()
+
+    def _renew(self, worker: str) -> None:
+        self._store.leases.renew(worker, self._store.clock.now() + round(self._config.lease * SECOND))
 
     def _run(self, job: Claimed, worker: str) -> Settlement | None:
         """Run the job with a journal, from which the next run settles it if this process is killed."""
@@ -67,12 +74,15 @@ class Foreground:
         journal.begin(job, time.monotonic_ns())
         os.environ[CHILD_VARIABLE] = journal.file.value
         executor = Executor(self._registry, self._config, self._store.clock, journal=journal)
-        with PrintedCopy() as printed, executor.life:
+        began = time.monotonic()
+        progress = ProgressWriter(self._store, lambda: [(journal, time.monotonic() - began)])
+        with PrintedCopy() as printed, executor.life, _Repeated(progress.write, every=EVERY):
             outcome = copy_context().run(executor.execute, job)
         outcome = printed.added_to(outcome)
         settled = settlement(job, outcome, self._policies, random.random, worker=worker)
         stored: Settlement | None = settled
         if outcome.error is not None and outcome.error.kind in GIVEN_UP:
+            self._store.progress.forget(job.id)
             self._store.release([job])
         else:
             journal.append(job, outcome)
@@ -94,15 +104,14 @@ class Foreground:
         return settled
 
 
-class _KeptLease:
-    """Renews the leases of a worker from a thread inside the block."""
+class _Repeated:
+    """Does something again and again in a thread inside the block; what the database refuses is tried again."""
 
-    def __init__(self, store: Store, worker: str, seconds: float) -> None:
-        self._store = store
-        self._worker = worker
-        self._seconds = seconds
+    def __init__(self, action: Callable[[], object], *, every: float) -> None:
+        self._action = action
+        self._every = every
         self._over = Event()
-        self._thread = Thread(target=self._keep, name="lease", daemon=True)
+        self._thread = Thread(target=self._repeat, name="foreground", daemon=True)
 
     def __enter__(self) -> None:
         self._thread.start()
@@ -111,15 +120,12 @@ class _KeptLease:
         self._over.set()
         self._thread.join()
 
-    def _keep(self) -> None:
-        from cronq.errors import CronqError
-        from cronq.system.log import log
-
-        while not self._over.wait(self._seconds / _RENEWALS):
+    def _repeat(self) -> None:
+        while not self._over.wait(self._every):
             try:
-                self._store.leases.renew(self._worker, self._store.clock.now() + round(self._seconds * SECOND))
-            except CronqError as error:  # the next turn tries again; a lost lease is noticed when it is settled
-                log.warning("the lease was not extended: %s", error)
+                self._action()
+            except CronqError as error:  # a lost lease is noticed when the job is settled
+                log.warning("the database did not answer; tried again in %s: %s", span(self._every), error)
 
 
 def _nothing() -> None:

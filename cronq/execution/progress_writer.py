@@ -9,39 +9,41 @@ from typing import TYPE_CHECKING
 from cronq.model.progress import Progress
 
 if TYPE_CHECKING:
-    from cronq.execution.pool import Pool
+    from collections.abc import Callable, Iterable
+
+    from cronq.execution.journal import Journal
     from cronq.execution.progress_record import Record
     from cronq.store import Store
 
-_EVERY = 2.0
+EVERY = 2.0
 """Seconds between two writes for the same job at least; a job that takes less time has none."""
 
 
 class ProgressWriter:
-    """Writes the progress of this runner's jobs if it has changed, every 2 s a job at most."""
+    """Writes the progress of this runner's jobs if it has changed, every 2 s a job at most.
 
-    def __init__(self, store: Store, pool: Pool) -> None:
+    `running` returns the journals of its children, and for how many seconds their jobs have been running.
+    """
+
+    def __init__(self, store: Store, running: Callable[[], Iterable[tuple[Journal, float]]]) -> None:
         self._store = store
-        self._pool = pool
+        self._running = running
         self._written: dict[tuple[int, int], tuple[int, float]] = {}
         """By job and token: when the job said what was written last, and when that was written."""
 
     def write(self) -> None:
         """Write what has changed."""
         kept: dict[tuple[int, int], tuple[int, float]] = {}
-        for child in self._pool.children:
-            running = child.running
-            if running is None or running[1] < _EVERY:
-                continue
-            record = child.journal.progress()
+        for journal, elapsed in self._running():
+            record = journal.progress() if elapsed >= EVERY else None
             if record is not None:
-                kept[record[:2]] = self._write(record, running[1])
+                kept[record[:2]] = self._write(record, elapsed)
         self._written = kept
 
     def _write(self, record: Record, elapsed: float) -> tuple[int, float]:
         now = time.monotonic()
         at, written = self._written.get(record[:2], (0, -math.inf))
-        if at == record.at or now - written < _EVERY:
+        if at == record.at or now - written < EVERY:
             return at, written
         self._store.progress.write(record.job_id, record.token, self._progress(record, elapsed))
         return record.at, now

@@ -39,7 +39,7 @@ class RequestHandler:
         self._assignments = assignments
         self._next_claim = next_claim
         self._live_output = LiveOutput(store, pool)
-        self._progress = ProgressWriter(store, pool)
+        self._progress = ProgressWriter(store, lambda: ((child.journal, child.busy_for) for child in pool.children))
         self._paused: frozenset[str] = frozenset()
 
     def put_off(self) -> None:

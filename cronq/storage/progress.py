@@ -28,6 +28,10 @@ class ProgressRows:
         if not database.execute(self._sql.progress.update, row).rowcount:
             database.transact(partial(self._first, row))
 
+    def forget(self, job_id: int) -> None:
+        """Forget how far a job is whose claim is given back."""
+        self._tables.open().transact(lambda tx: self.drop(tx, [job_id]))
+
     def _first(self, row: tuple[object, ...], tx: Transaction) -> None:
         job_id, token = row[-2:]
         if tx.execute(self._sql.progress.mark, (job_id, token)).rowcount:

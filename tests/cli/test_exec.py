@@ -117,3 +117,79 @@ def test_its_lease_is_kept_and_others_leave_it_alone(project: Project) -> None:
 
 
 _LEASE = "import sqlite3; print(sqlite3.connect('cronq.db').execute('SELECT lease_until FROM cronq_jobs').fetchall())"
+
+
+COUNTING = """
+import time
+from pathlib import Path
+from cronq import current_job
+
+@queue.task(name="count")
+def count() -> None:
+    number = 0
+    while not Path("go").exists():
+        number += 1
+        current_job().progress(number, 1000000, note="counting")
+        time.sleep(0.01)
+    if Path("go").read_text():
+        raise KeyboardInterrupt
+"""
+
+
+@pytest.mark.parametrize(("said", "state"), [("", "finished"), ("quit", "ready")])
+def test_others_see_how_far_it_is_until_it_ends(project: Project, said: str, state: str) -> None:
+    app = project.directory / "jobs.py"
+    app.write_text(app.read_text() + COUNTING)
+    job = project.enqueue("count")
+    with project.start("exec", job) as process:
+        wait_until(lambda: bool(project.show(job)["progress"]), seconds=60)
+        shown = project.show(job)["progress"]
+        assert (shown["total"], shown["note"]) == (1_000_000, "counting")
+        assert shown["done"] > 0
+        (project.directory / "go").write_text(said)
+        process.communicate(timeout=60)
+    assert (project.show(job)["state"], project.show(job)["progress"]) == (state, None)
+
+
+def test_a_command_in_the_foreground_says_how_far_it_is(project: Project) -> None:
+    job = project.enqueue("--", "while [ ! -e go ]; do cronq progress 1 4; done")
+    with project.start("exec", job) as process:
+        wait_until(lambda: bool(project.show(job)["progress"]), seconds=60)
+        assert project.show(job)["progress"]["total"] == 4
+        (project.directory / "go").touch()
+        process.communicate(timeout=60)
+    assert project.show(job)["state"] == "finished"
+
+
+def test_what_comes_after_it_is_released_cancelled_and_put_back(project: Project) -> None:
+    step = project.enqueue("--max-attempts", "1", "--", "test -e ready")
+    after = project.enqueue("--after", step, "say", "text=x")
+    alarm = project.enqueue("--after-failure", step, "say", "text=y")
+
+    def states() -> list[str]:
+        return [project.show(job)["state"] for job in (after, alarm)]
+
+    ran = project.cronq("exec", after)
+    assert (ran.status, ran.stderr) == (
+        75,
+        f"cronq: job {after} can't start now: pending (`cronq why {after}` says what it waits for)\n",
+    )
+    assert project.cronq("exec", step).status == 1
+    assert states() == ["cancelled", "ready"]
+    (project.directory / "ready").touch()
+    assert project.cronq("exec", step).status == 0
+    assert states()[0] == "ready"
+    assert project.cronq("exec", after).status == 0
+
+
+def test_it_ends_its_batch_and_gives_its_place_to_the_next(project: Project) -> None:
+    config = project.directory / "cronq.toml"
+    config.write_text(config.read_text() + "[limits]\nsmtp = 1\n")
+    batch = project.done("batch", "open").strip()
+    first, second = (project.enqueue("--limit", "smtp", "--batch", batch, "say", "text=x") for _ in range(2))
+    project.done("batch", "close", batch)
+    assert project.cronq("exec", second).status == 75
+    assert project.cronq("exec", first).status == 0
+    assert project.show(second)["state"] == "ready"
+    assert project.cronq("exec", second).status == 0
+    assert project.done("wait", f"batch:{batch}") == '{"finished": 2}'
