@@ -154,6 +154,7 @@ _FINDERS: dict[str, Callable[[], str | None]] = {
     "mysql": _mysql,
     "namespaces": _namespaces,
     "network": _network,
+    "nginx": functools.partial(_installed, "nginx"),
     "openssl": functools.partial(_installed, "openssl"),
     "openbsd-inetd": _openbsd_inetd,
     "pgbouncer": functools.partial(_installed, "pgbouncer"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import secrets
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from flask import abort, g, redirect, request, session
 
@@ -119,7 +119,8 @@ def _sign_in(access: TokenAccess) -> AnyResponse:
         abort(403, "This token is not that of the running server: it prints a new one at each start.")
     session.clear()
     session["user"] = access.mark
-    return redirect(request.base_url)
+    # Without scheme and host: a proxy with TLS may be in front. One slash, or the rest would be taken for a host.
+    return redirect(quote(f"{request.script_root}/{request.path.lstrip('/')}"))
 
 
 def _add_headers(response: Response) -> Response:

@@ -64,7 +64,13 @@ class Server:
             "ident": None,
             "clear_untrusted_proxy_headers": True,
         }
-        return options | {"sockets": [self._listen()]}
+        return options | self._proxy() | {"sockets": [self._listen()]}
+
+    def _proxy(self) -> dict[str, Any]:
+        """Believe a proxy that the browser came over TLS; a client that lies keeps only its own cookie from itself."""
+        if not (self._settings.socket or self._settings.proxies):
+            return {}
+        return {"trusted_proxy": "*", "trusted_proxy_headers": {"x-forwarded-proto"}}
 
     def _listen(self) -> socket.socket:
         """Open the listening socket. Raises ConfigError with the way out."""

@@ -70,6 +70,13 @@ def test_without_the_token_nothing_is_shown(site: Site) -> None:
     assert site(access).get("/", headers={"Authorization": "Bearer wrong"}).status_code == 403
 
 
+@pytest.mark.parametrize("path", ["/%2F%2Fevil.example", "/%5Cevil.example", "/jobs/%0d%0aX:y"])
+def test_a_sign_in_leads_to_no_other_site(site: Site, path: str) -> None:
+    answer = site(TokenAccess("ann", "right")).get(f"{path}?token=right")
+    assert answer.status_code == 302
+    assert re.fullmatch(r"/[\w%.:-][\w/%.:-]*", answer.location)
+
+
 def test_a_cookie_that_the_server_did_not_sign_counts_for_nothing(site: Site) -> None:
     access = TokenAccess("ann", "right")
     signed = site(TokenAccess("ann", "right")).get("/?token=right").headers["Set-Cookie"]

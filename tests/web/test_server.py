@@ -66,6 +66,17 @@ def test_a_socket_is_not_open_to_everybody(config: Config, store: Store, tmp_pat
     assert not path.exists()
 
 
+@pytest.mark.parametrize("claim", ["X-Forwarded-For: 10.1.2.3", "Forwarded: for=10.1.2.3", "X-Real-IP: 10.1.2.3"])
+@pytest.mark.usefixtures("store")
+def test_a_client_that_claims_to_be_the_proxy_is_not_believed(config: Config, tmp_path: Path, claim: str) -> None:
+    settings = tmp_path / "cronq.toml"
+    settings.write_text('[web]\nauth = "header"\nproxies = ["10.0.0.0/8"]\n')
+    name, _, value = claim.partition(": ")
+    with serving(Path(config.sqlite_path() or ""), f"--config={settings}") as address:
+        assert get(address, "/", {"X-Remote-User": "ann", name: value}) == 403
+        assert get(address, "/", {"X_Remote_User": "ann", name: value}) == 403
+
+
 @pytest.mark.parametrize("missing", ["flask", "waitress"])
 def test_without_the_extra_the_command_says_how_to_get_it(project: Project, missing: str) -> None:
     program = f"import sys; sys.modules[{missing!r}] = None; from cronq.cli import main; sys.exit(main(['web']))"
