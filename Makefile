@@ -56,7 +56,7 @@ integration: compiled  ## only the tests with real processes and servers
 .PHONY: storm
 storm: compiled  ## what is strong by repetition, in full: 20,000 jobs on each server; SEED=n for another course
 	STORM_JOBS=20000 STORM_SEED=$(or $(SEED),1) GALERA_JOBS=10000 $(PYTEST) tests/integration/test_server_storm.py \
-	  tests/integration/test_galera.py tests/integration/test_kill_storm.py tests/integration/test_contention.py \
+	  tests/integration/test_galera.py tests/integration/test_kill_storm.py tests/integration/test_flow_storm.py tests/integration/test_contention.py \
 	  tests/integration/test_servers.py tests/integration/test_journal_room.py tests/contract/test_forks.py tests/contract/test_claim_batch.py \
 	  tests/contract/test_interruptions.py tests/schedules/test_rule_property.py
 

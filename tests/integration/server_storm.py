@@ -11,8 +11,14 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
+from cronq import Cronq
+from cronq.config import loader as configuration
+from cronq.config.loader import Config
 from cronq.storage.drivers.opening import open_database
+from cronq.store import Store
+from cronq.times import Clock
 from daemons.databases import Running
+from daemons.galera import Node
 from tests.integration.running import Queue
 from tests.integration.storm import LANES, Storm, children_of
 from tests.integration.verdicts import LEASE_ENDED
@@ -21,6 +27,9 @@ from tests.project import COMMAND, Project
 from tests.waiting import wait_until
 
 LEASE = 3.0
+NODES = ("first", "second")
+"""The nodes of a Galera cluster, and the names of their hosts."""
+
 COLUMNS = ("id", "state", "attempt", "crashes", "job_group", "queue", "priority", "job_key", "host")
 CONFIG = f'lease = "{LEASE:g}s"\nlock_dir = "locks-{{host}}"\n'
 
@@ -52,6 +61,40 @@ class ServerQueue(Queue):
     def rows(self, where: str = "1 = 1", *parameters: Any) -> list[dict[str, Any]]:
         found = self.sql(f"SELECT {', '.join(COLUMNS)} FROM cronq_jobs WHERE {where} ORDER BY id", *parameters)
         return [dict(zip(COLUMNS, row, strict=True)) for row in found]
+
+
+class ClusterQueue(ServerQueue):
+    """Each host uses the node of its name; what a test enqueues goes to one and the other in turn."""
+
+    def __init__(self, project: Project, nodes: tuple[Node, Node]) -> None:
+        self._apps: list[Cronq] = []
+        super().__init__(project, {name: node.url("jobs") for name, node in zip(NODES, nodes, strict=True)})
+
+    def tasks(self, text: str, config: str = "") -> None:
+        super().tasks(text, config)
+        self._close_apps()
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        self._close_apps()
+
+    def _close_apps(self) -> None:
+        for app in self._apps:
+            app.close()
+        self._apps = []
+
+    @property
+    def app(self) -> Cronq:
+        if not self._apps:
+            self._apps = [Cronq(self.config(name)) for name in NODES]
+        self._apps.reverse()
+        return self._apps[0]
+
+    def store(self, name: str) -> Store:
+        return Store(self.config(name), Clock())
+
+    def config(self, name: str) -> Config:
+        return configuration.load(file=str(self.directory / f"{name}.toml"), environ={})
 
 
 class ServerStorm(Storm):

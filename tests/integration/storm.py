@@ -68,7 +68,8 @@ class Storm:
         self._random = random.Random(seed)
         self._runners: dict[tuple[str, ...], subprocess.Popen[bytes]] = {}
         self._log = queue.directory / "stderr"
-        queue.tasks(TASKS, config + CONFIG)
+        self.config = config + CONFIG
+        queue.tasks(TASKS, self.config)
 
     # Jobs
 
@@ -129,7 +130,7 @@ class Storm:
         subprocess.run(
             self.command(()), cwd=self.queue.directory, env=self.queue.project.environment, stderr=log, check=True
         )
-        return not self.queue.rows("state NOT IN ('finished', 'failed')")
+        return not self.queue.rows("state NOT IN ('finished', 'failed', 'cancelled')")
 
     def command(self, lane: tuple[str, ...]) -> list[str]:
         """The run that claims what the lane says."""

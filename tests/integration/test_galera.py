@@ -12,17 +12,16 @@ from typing import Any
 import pytest
 
 from cronq import Cronq
-from cronq.config import loader as configuration
 from cronq.config.loader import Config
 from cronq.model.selection import Filter
 from cronq.schedules.firing import Firing
 from cronq.storage.migrations import upgrade
 from cronq.store import Lease, Store
 from cronq.times import SECOND, Clock, Measured
-from daemons.galera import Node, cluster
+from daemons.galera import cluster
 from tests.contract.schedule_steps import declare
 from tests.integration.firing_process import MINUTES, SECONDS, definitions
-from tests.integration.server_storm import ServerQueue
+from tests.integration.server_storm import NODES, ClusterQueue
 from tests.integration.storm import LANES, Storm
 from tests.integration.verdicts import (
     KILLED,
@@ -35,33 +34,6 @@ from tests.integration.verdicts import (
 from tests.project import COMMAND, Project
 
 JOBS = int(os.environ.get("GALERA_JOBS", "1000"))
-NODES = ("first", "second")
-
-
-class ClusterQueue(ServerQueue):
-    """Each host uses the node of its name; what a test enqueues goes to one and the other in turn."""
-
-    def __init__(self, project: Project, nodes: tuple[Node, Node]) -> None:
-        self._apps: list[Cronq] = []
-        super().__init__(project, {name: node.url("jobs") for name, node in zip(NODES, nodes, strict=True)})
-
-    def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
-        for app in self._apps:
-            app.close()
-
-    @property
-    def app(self) -> Cronq:
-        if not self._apps:
-            self._apps = [Cronq(self.config(name)) for name in NODES]
-        self._apps.reverse()
-        return self._apps[0]
-
-    def store(self, name: str) -> Store:
-        return Store(self.config(name), Clock())
-
-    def config(self, name: str) -> Config:
-        return configuration.load(file=str(self.directory / f"{name}.toml"), environ={})
 
 
 class ClusterStorm(Storm):
