@@ -133,7 +133,7 @@ Example:
 
 \b
   cronq health
-  cronq health --queue mail -w ready=1000 -c oldest-due=~:10m -c workers=1:
+  cronq health --queue mail -w ready=1000 -c oldest-due=10m -c workers=1:
   cronq health -w failed= -w last-run=3m -t 5
 
 A RANGE alerts outside of it: 10 is 0 to 10, 10: is at least 10, ~:10 is at most 10, @5:10 alerts

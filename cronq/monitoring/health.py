@@ -161,4 +161,4 @@ def _data(name: str, value: float, ranges: Sequence[Mapping[str, Range | None]])
     warning, critical = (chosen.get(name) for chosen in ranges)
     unit = "s" if name in _SECONDS else ""
     shown = "U" if value == INFINITE else f"{value:.0f}{unit}"
-    return f"{name.replace('-', '_')}={shown};{warning or ''};{critical or ''};0"
+    return f"{name}={shown};{warning or ''};{critical or ''};0"

@@ -16,7 +16,7 @@ from cronq.storage.workers import Worker
 from cronq.times import SECOND
 
 NOW = 1_000_000 * SECOND
-PERFORMANCE = re.compile(r"[a-z_]+=(U|[\d.]+s?);[@~:\d.]*;[@~:\d.]*;0")
+PERFORMANCE = re.compile(r"[a-z-]+=(U|[\d.]+s?);[@~:\d.]*;[@~:\d.]*;0")
 
 
 def stats(*lanes: tuple[str, str, int, float | None]) -> QueueStats:
@@ -32,7 +32,7 @@ def answer(
     text, _, data = str(given).partition(" | ")
     assert "\n" not in text
     assert all(PERFORMANCE.fullmatch(word) for word in data.split(" ")), data
-    assert len(data.split(" ")) == len(MEASURES)
+    assert [word.partition("=")[0] for word in data.split(" ")] == list(MEASURES)
     return given.status, text
 
 
