@@ -1,0 +1,114 @@
+"""packaging/Containerfile: what its image promises, in namespaces over this machine's own files.
+
+A container here is a pid namespace with a name of its own, in which nothing can be written but the volume, and a user
+that no file of the machine knows. It may read all, for the tests' Python may lie in a directory of root's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.project import ROOT
+from tests.servers import UNSHARE
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.needs("namespaces")
+
+VOLUME = "/mnt"
+CONTAINER = f"""\
+set -eu
+hostname "$1"
+mount --bind "$2" {VOLUME}
+mount -o remount,ro,bind /
+cd {VOLUME}
+shift 2
+only=-all,+dac_read_search
+exec setpriv --reuid=10001 --regid=10001 --clear-groups --no-new-privs --inh-caps=$only --ambient-caps=$only \\
+    --bounding-set=$only env -i HOME={VOLUME} \\
+    PATH="{Path(sys.prefix) / "bin"}:{ROOT / "packaging" / "container"}:/usr/bin:/bin" "$@"
+"""
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts a command as the first process of a container of this name; all of them have one volume."""
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    os.chown(volume, 10001, 10001)
+    started: list[subprocess.Popen[str]] = []
+
+    def start(name: str, *command: str) -> subprocess.Popen[str]:
+        within = [*UNSHARE, "--uts", "--ipc", "--kill-child=KILL", "sh", "-c", CONTAINER, "sh", name, str(volume)]
+        process = subprocess.Popen([*within, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.kill(first_process(process), signal.SIGKILL)
+        process.communicate()
+
+
+@pytest.fixture
+def cronq(start: Start) -> Callable[..., str]:
+    """What a cronq in a container of its own prints."""
+
+    def cronq(*arguments: str) -> str:
+        process = start("other", "cronq", *arguments)
+        said, _ = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+        return said.strip()
+
+    return cronq
+
+
+def first_process(container: subprocess.Popen[str]) -> int:
+    """The process that has number 1 in the container."""
+    return int(Path(f"/proc/{container.pid}/task/{container.pid}/children").read_text())
+
+
+def test_the_containers_have_one_writable_place(start: Start) -> None:
+    said, _ = start("alone", "sh", "-c", "id -u; touch here && echo written; touch /tmp/x /x").communicate(timeout=60)
+    assert said.startswith("10001\nwritten\n")
+    assert said.count("cannot touch") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["cronq work", "cronq-every-minute --jobs 2"], ids=["worker", "loop"])
+def test_cron_s_part_is_played_by_the_first_process(start: Start, cronq: Callable[..., str], first: str) -> None:
+    job = cronq("enqueue", "--", "sh", "-c", "hostname; touch begun; sleep 2; echo ended")
+    container = start("first", *first.split())
+    volume = Path(container.args[-len(first.split()) - 1])  # type: ignore[index, arg-type]
+    wait_until(lambda: (volume / "begun").exists(), seconds=60, what="the job has begun")
+    os.kill(first_process(container), signal.SIGTERM)
+    said, _ = container.communicate(timeout=60)
+    assert (container.returncode, said) == (0, "")
+    assert "  first\n  ended" in cronq("show", job)
+
+
+@pytest.mark.slow
+def test_a_worker_hears_of_jobs_from_another_container(start: Start, cronq: Callable[..., str]) -> None:
+    cronq("enqueue", "--at", "+1h", "--", "true")
+    start("first", "cronq", "work", "--poll", "120s")
+    wait_until(lambda: "running" in cronq("workers"), seconds=60, what="the worker is there")
+    job = cronq("enqueue", "--", "hostname")
+    cronq("wait", job, "--timeout", "50s")
+    assert "  first" in cronq("show", job)
+
+
+def test_what_the_image_is_made_of_is_there() -> None:
+    text = (ROOT / "packaging" / "Containerfile").read_text()
+    copied = [path for paths in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE) for path in paths.split()]
+    assert copied
+    assert [path for path in copied if not (ROOT / path).exists()] == []
+    assert os.access(ROOT / "packaging" / "container" / "cronq-every-minute", os.X_OK)
