@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from cronq.flow.limit_views import Waiting
     from cronq.flow.limits import Limits
     from cronq.model.job import Enqueued, NewJob
+    from cronq.model.limits import Limit
     from cronq.model.outcome import Settlement
     from cronq.model.selection import Filter
     from cronq.storage.copying import Counts
@@ -202,6 +203,16 @@ class Store:
         from cronq.flow.definitions import Definitions  # as above
 
         return Definitions(self._tables)
+
+    def put_under(self, ids: Sequence[int], limit: Limit | None) -> list[int]:
+        """Put jobs that don't run under a limit, with None under none; returns the ids of those that were changed."""
+        from cronq.flow.relimiting import Relimiter  # as above
+
+        changed = Relimiter(self._tables, self.definitions, self.actions).change(ids, limit)
+        if changed:
+            self.follow_up()
+            self.leases.promote(self.clock.now())
+        return changed
 
     def follow_up(self) -> int:
         """Release or cancel what comes after jobs that have ended, and end batches; returns how many were released.

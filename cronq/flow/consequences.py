@@ -66,6 +66,15 @@ class Consequences:
             self._drawing = False
 
     def _draw_all(self) -> int:
+        total: list[int] = []
+        while released := self._draw_noted():
+            self._promote(self._tables.clock.now())  # this notes those that wait for a place from now on
+            total += released
+        if total:
+            self._wake.committed(total)
+        return len(total)
+
+    def _draw_noted(self) -> list[int]:
         released: list[int] = []
         while notes := self._tables.query(self._sql.flow.noted, (_NOTES,)):
             found = self._noted({job_id for _, job_id in notes})
@@ -74,10 +83,7 @@ class Consequences:
             limited = [job_id for job_id, flow, *_ in found if (flow or 0) & LIMITED]
             released += self._limits.follow(limited) if limited else []
             self._tables.open().execute(self._sql.flow.drawn, (self._many(note for note, _ in notes),))
-        if released:
-            self._promote(self._tables.clock.now())
-            self._wake.committed(released)
-        return len(released)
+        return released
 
     def try_to_draw(self) -> int:
         """Draw what is noted; where that fails, the next run does it."""

@@ -77,7 +77,7 @@ _cronq() {
         doctor) options='--settings --json' ;;
         retry) options='--queue --task --group --batch --key --error --older-than --since --until --search --state --now --copy --dry-run --yes -y --json' ;;
         cancel) options='--queue --task --group --batch --key --error --older-than --since --until --search --state --kill --dry-run --yes -y --json' ;;
-        edit) options='--queue --priority --at --group --no-group --max-attempts --time-limit --json' ;;
+        edit) options='--queue --priority --at --group --no-group --limit --no-limit --max-attempts --time-limit --json' ;;
         release) options='--json' ;;
         pause) options='--all --json' ;;
         resume) options='--all --json' ;;

@@ -232,6 +232,8 @@ complete -c cronq -n '__fish_seen_subcommand_from edit' -l priority -x -d '0 to 
 complete -c cronq -n '__fish_seen_subcommand_from edit' -l at -x -d 'Not before: +15m, 02:30, tomorrow 02:30; +0 is now.'
 complete -c cronq -n '__fish_seen_subcommand_from edit' -l group -x -d 'One job of a group runs at a time.'
 complete -c cronq -n '__fish_seen_subcommand_from edit' -l no-group -d 'Take it out of its group.'
+complete -c cronq -n '__fish_seen_subcommand_from edit' -l limit -x -d 'Put it under this limit of the configuration.'
+complete -c cronq -n '__fish_seen_subcommand_from edit' -l no-limit -d 'Take it off its limit.'
 complete -c cronq -n '__fish_seen_subcommand_from edit' -l max-attempts -x -d 'Maximum number of attempts.'
 complete -c cronq -n '__fish_seen_subcommand_from edit' -l time-limit -x -d 'Time limit of one attempt.'
 complete -c cronq -n '__fish_seen_subcommand_from edit' -l json -d 'Print one JSON document instead.'

@@ -137,3 +137,27 @@ def test_a_wrong_definition_is_refused_where_it_is_needed(project: Project, wron
     ran = project.cronq("enqueue", "--limit", "smtp", "say", "text=x")
     assert ran.status == 78
     assert "cronq.toml: limits." in ran.stderr
+
+
+def test_edit_puts_jobs_under_a_limit_and_takes_them_off(limited: Project) -> None:
+    ids = [limited.enqueue("add", f"a:={customer}", "b:=1") for customer in (1, 1)]
+    ids.append(limited.enqueue("say", "text=x"))
+    assert states(limited) == ["ready", "pending", "ready"]
+    assert limited.done("edit", *ids, "--limit", "smtp", "--priority", "7").split() == [*map(str, ids)]
+    assert states(limited) == ["ready", "pending", "pending"]
+    assert [job["priority"] for job in limited.jobs()] == [7, 7, 7]
+    assert limited.done("edit", ids[0], "--no-limit") == str(ids[0])
+    assert states(limited) == ["ready", "ready", "pending"]
+    assert limited.done("edit", ids[1], "--limit", "customer:{a}") == str(ids[1])
+    assert states(limited) == ["ready", "ready", "ready"]
+    ran = limited.cronq("edit", ids[1], "--limit", "nowhere")
+    assert (ran.status, ran.stderr) == (
+        78,
+        "cronq: limit 'nowhere' is not defined: [limits] in the configuration has smtp, stripe, quick, customer:*\n",
+    )
+    assert limited.cronq("edit", ids[1], "--limit", "customer:{c}").status == 65
+    assert limited.cronq("edit", ids[1], "--limit", "smtp", "--no-limit").status == 64
+    limited.done("run")
+    assert (
+        limited.cronq("edit", ids[1], "--no-limit").stderr == f"cronq: job {ids[1]} is finished and can't be edited\n"
+    )

@@ -470,3 +470,72 @@ def test_in_a_callers_transaction(store: Store, config: Config) -> None:
         ids = [one.id for one in store.enqueue_through(connection, [new(limit=ONE), new(limit=ONE)])]
     engine.dispose()
     assert states(store, ids) == ["ready", "pending"]
+
+
+def test_one_that_comes_after_another_has_its_place_as_soon_as_that_has_ended(store: Store) -> None:
+    [parent] = put(store, new())
+    first, second = put(store, *[new(after=(After(parent),), limit=ONE) for _ in range(2)])
+    finish(store, claim(store))
+    assert states(store, [first, second]) == ["ready", "pending"]
+    assert loose_ends(store) == 0
+
+
+# Another limit for jobs that exist
+
+
+def test_a_place_is_handed_on_when_its_job_leaves_the_limit(store: Store) -> None:
+    first, second, third = mails(store, 3, ONE)
+    assert store.put_under([first], None) == [first]
+    assert states(store, [first, second, third]) == ["ready", "ready", "pending"]
+    assert store.put_under([third], None) == [third]
+    assert states(store, [first, second, third]) == ["ready", "ready", "ready"]
+    assert loose_ends(store) == 0
+    finish(store, claim(store))
+    assert counts(store, [first, second, third]) == {"finished": 3}
+
+
+def test_jobs_that_are_put_under_a_limit_wait_for_a_place(store: Store) -> None:
+    ids = put(store, *[new() for _ in range(3)])
+    assert store.put_under(ids, ONE) == ids
+    assert states(store, ids) == ["ready", "pending", "pending"]
+    finish(store, claim(store))
+    assert states(store, ids) == ["finished", "ready", "pending"]
+
+
+def test_from_one_limit_to_another(store: Store) -> None:
+    other = mails(store, 2)
+    first, second = mails(store, 2, ONE)
+    assert store.put_under([first], SMTP) == [first]
+    assert states(store, [first, second, *other]) == ["pending", "ready", "ready", "ready"]
+    assert store.limit_of(first) == "smtp"
+    assert store.put_under([second], ONE) == [second], "it is under it already, and keeps its place"
+    assert states(store, [second]) == ["ready"]
+
+
+def test_one_that_runs_or_has_ended_keeps_its_limit(store: Store) -> None:
+    first, second = mails(store, 2)
+    running, _ = claim(store)
+    assert store.put_under([first, second], ONE) == []
+    finish(store, [running])
+    assert store.put_under([first], None) == []
+    assert store.limit_of(first) == "smtp"
+
+
+def test_one_that_comes_after_another_or_is_due_later_gets_no_place_yet(store: Store) -> None:
+    [parent] = put(store, new())
+    held, timed = put(store, new(after=(After(parent),)), new(available_at=later(store, 100)))
+    assert store.put_under([held, timed], ONE) == [held, timed]
+    assert states(store, [held, timed]) == ["pending", "scheduled"]
+    assert store.put_under([held], None) == [held]
+    assert states(store, [held]) == ["pending"]
+    assert store.put_under([held], ONE) == [held]
+    finish(store, claim(store))
+    assert states(store, [held]) == ["ready"]
+
+
+def test_in_a_group_only_the_first_one_asks_for_a_place(store: Store) -> None:
+    first, second = put(store, new(group="g"), new(group="g"))
+    assert store.put_under([first, second], ONE) == [first, second]
+    assert states(store, [first, second]) == ["ready", "pending"]
+    assert store.put_under([first, second], None) == [first, second]
+    assert claimed_ids(store) == [first, second]

@@ -152,6 +152,10 @@ HOT: dict[str, tuple[tuple[Any, ...], str, int]] = {
     "limits.move": ((0, 1, IDS, 1), "PRIMARY", 1_000),
     "limits.line_up": ((IDS,), "PRIMARY", 1_000),
     "limits.admit": ((IDS,), "PRIMARY", 1_000),
+    "limits.editable": ((IDS,), "PRIMARY", 1_000),
+    "limits.hold_back": ((IDS,), "PRIMARY", 1_000),
+    "limits.free": ((IDS,), "PRIMARY", 1_000),
+    "limits.leave": ((IDS,), "PRIMARY", 1_000),
     "limits.of": ((IDS,), "PRIMARY", 1_000),
 }
 """Parameters, the index that serves the statement, and more rows than it may have to look at."""

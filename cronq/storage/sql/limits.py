@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cronq.storage.sql.columns import LIMITED
+from cronq.storage.sql.columns import HELD, LIMITED, UNFINISHED_STATES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,12 +78,32 @@ class LimitStatements:
         self.admit = moved % ("ready", "pending")
         self.put_off = moved % ("scheduled", "pending")
         self.take_back = moved % ("pending", "ready")
+        self._changing(names)
         once = dialect.or_lock(names.starts, "limit_name, started_at, job_id", "job_id")
         self.start = f"INSERT INTO {names.starts} (limit_name, started_at, job_id) VALUES (?, ?, ?) {once}"
         self.started = (
             f"SELECT started_at FROM {names.starts} WHERE limit_name = ? AND started_at > ? ORDER BY started_at"
         )
         self.forget_starts = f"DELETE FROM {names.starts} WHERE limit_name = ? AND started_at <= ?"
+
+    def _changing(self, names: Names) -> None:
+        """Add the statements that put jobs that exist under another limit."""
+        dialect, jobs = names.dialect, names.jobs
+        among = f"id {dialect.among}"
+        self.editable = (
+            f"SELECT id FROM {jobs} WHERE {among} AND lease_until IS NULL AND {UNFINISHED_STATES}"
+            f" AND state <> 'running' ORDER BY id{dialect.locked}"
+        )
+        self.hold_back = (
+            f"UPDATE {jobs}{dialect.by_id} SET state = 'pending' WHERE {among} AND state IN ('ready', 'blocked')"
+        )
+        # `scheduled`, so that it enters the line of its group as every job does that comes due.
+        self.free = (
+            f"UPDATE {jobs}{dialect.by_id} SET"
+            f" state = CASE WHEN state = 'pending' AND (flow & {HELD}) = 0 THEN 'scheduled' ELSE state END,"
+            f" flow = nullif(flow - {LIMITED}, 0) WHERE {among} AND (flow & {LIMITED}) <> 0"
+        )
+        self.leave = f"DELETE FROM {names.limited} WHERE job_id {dialect.among}"
 
     def _looking(self, names: Names) -> None:
         dialect, jobs, limited = names.dialect, names.jobs, names.limited
