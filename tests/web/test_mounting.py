@@ -56,24 +56,78 @@ def test_processes_with_the_same_secret_take_each_others_forms(config: Config, s
     assert other.post("/act/cancel", data=given).status_code == 303
 
 
+GUARDED = """\
+import re
+
+def check(ask, base, cookie):
+    '''Try what other sites could; `ask(method, path, form, headers)` gives status, headers and text.'''
+    status, headers, text = ask("GET", base + "/jobs", None, {{}})
+    assert status == 200 and base + '/jobs/1"' in text, (status, text)
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"], headers
+    assert headers["X-Frame-Options"] == "DENY", headers
+    assert "HttpOnly" in cookie(headers) and "SameSite=Strict" in cookie(headers), headers
+    csrf = re.search(r'name="csrf" content="([^"]+)"', text)[1]
+    form = dict(csrf=csrf, id="1", count="1", confirmed="yes")
+    for given, sent in (
+        (dict(form, csrf=""), {{}}),
+        (dict(form, csrf="x"), {{}}),
+        (form, {{"Origin": "https://evil.example"}}),
+        (form, {{"Sec-Fetch-Site": "cross-site"}}),
+        (form, {{"Referer": "https://evil.example/"}}),
+    ):
+        status, _, text = ask("POST", base + "/act/cancel", given, sent)
+        assert status == 403, (given, sent, text)
+    assert ask("GET", base + "/act/cancel?id=1&count=1&confirmed=yes", None, {{}})[0] == 405
+    assert ask("GET", base + "/jobs", None, {{"Host": "evil.example"}})[0] in (400, 421)
+    assert ask("POST", base + "/act/cancel", form, {{"Origin": "http://testserver"}})[0] == 303
+
+from cronq.config.loader import from_database
+"""
+
+FLASK = """\
+from flask import Flask
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.test import Client
+from cronq.web import wsgi
+
+site = Flask("site")
+config = from_database("sqlite:///{path}").with_values("the test", web=dict(hosts=["testserver"]))
+browser = Client(DispatcherMiddleware(site.wsgi_app, {{"/cronq": wsgi(config, lambda environ: ("ann", "act"))}}))
+
+def ask(method, path, form, headers):
+    sent = dict(headers, Host=headers.get("Host", "testserver"))
+    answer = browser.open(path, "http://testserver", method=method, data=form, headers=sent)
+    return answer.status_code, answer.headers, answer.text
+
+check(ask, "/cronq", lambda headers: headers["Set-Cookie"])
+"""
+
 FASTAPI = """\
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from cronq import Cronq
 from cronq.web import asgi
 
+config = from_database("sqlite:///{path}").with_values("the test", web=dict(hosts=["testserver"]))
 app = FastAPI()
-app.mount("/cronq", asgi(Cronq("sqlite:///{path}"), lambda environ: ("ann", "view")))
-answer = TestClient(app).get("/cronq/jobs")
-assert answer.status_code == 200, answer
-assert '/cronq/jobs/1"' in answer.text, answer.text
+app.mount("/cronq", asgi(config, lambda environ: ("ann", "act")))
+app.mount("/seen", asgi(Cronq("sqlite:///{path}"), lambda environ: ("ann", "view")))
+browser = TestClient(app, follow_redirects=False)
+assert browser.get("/seen/jobs").status_code == 200
+assert "<button>Cancel" not in browser.get("/seen/jobs/1").text
+
+def ask(method, path, form, headers):
+    answer = browser.request(method, path, data=form, headers=headers)
+    return answer.status_code, answer.headers, answer.text
+
+check(ask, "/cronq", lambda headers: headers["Set-Cookie"])
 """
 
-DJANGO = """\
+DJANGO_SITE = """\
 import django
 from django.conf import settings
 settings.configure(
-    SECRET_KEY="s", ALLOWED_HOSTS=["*"], ROOT_URLCONF="site_urls", CRONQ_QUEUE="site_urls.queue",
+    SECRET_KEY="s", ALLOWED_HOSTS=["testserver"], ROOT_URLCONF="site_urls", CRONQ_QUEUE="site_urls.queue",
     INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions"],
     MIDDLEWARE=["django.contrib.sessions.middleware.SessionMiddleware", "django.middleware.csrf.CsrfViewMiddleware",
                 "django.contrib.auth.middleware.AuthenticationMiddleware"],
@@ -92,6 +146,11 @@ urls.queue = Cronq("sqlite:///{path}")
 urls.urlpatterns = [path("ops/cronq/", include("cronq.web.django.urls"))]
 from django.contrib.auth.models import User
 from django.test import Client
+"""
+
+DJANGO = (
+    DJANGO_SITE
+    + """
 import re
 browser = Client(enforce_csrf_checks=True)
 answer = browser.get("/ops/cronq/jobs")
@@ -112,6 +171,24 @@ answer = browser.get("/ops/cronq/audit").content.decode()
 assert "ann@" in answer, answer
 assert browser.get("/ops/cronq/").status_code == 200
 """
+)
+
+DJANGO_GUARDED = """
+import logging
+from urllib.parse import urlencode
+logging.disable()
+browser = Client(enforce_csrf_checks=True)
+browser.force_login(User.objects.create(username="ann", is_staff=True, is_superuser=True))
+
+def ask(method, path, form, headers):
+    named = {{"HTTP_" + name.upper().replace("-", "_"): value for name, value in headers.items()}}
+    answer = browser.generic(
+        method, path, urlencode(form or {{}}), content_type="application/x-www-form-urlencoded", **named
+    )
+    return answer.status_code, answer, answer.content.decode()
+
+check(ask, "/ops/cronq", lambda answer: str(next(c for n, c in answer.cookies.items() if n.startswith("cronq_"))))
+"""
 
 
 def run(program: str, config: Config) -> None:
@@ -123,14 +200,27 @@ def run(program: str, config: Config) -> None:
     assert ran.returncode == 0, ran.stderr
 
 
-def test_fastapi_mounts_the_pages(config: Config, store: Store) -> None:
+def test_fastapi_mounts_the_pages_and_no_other_site_changes_anything(config: Config, store: Store) -> None:
     enqueued(store, NewJob("add"))
-    run(FASTAPI, config)
+    run(GUARDED + FASTAPI, config)
+    assert store.jobs.get(1).state == "cancelled"  # type: ignore[union-attr]
+
+
+def test_no_other_site_changes_anything_in_flask(config: Config, store: Store) -> None:
+    enqueued(store, NewJob("add"))
+    run(GUARDED + FLASK, config)
+    assert store.jobs.get(1).state == "cancelled"  # type: ignore[union-attr]
 
 
 def test_django_serves_the_pages_to_its_staff(config: Config, store: Store) -> None:
     enqueued(store, NewJob("add"))
     run(DJANGO, config)
+
+
+def test_no_other_site_changes_anything_in_django(config: Config, store: Store) -> None:
+    enqueued(store, NewJob("add"))
+    run(DJANGO_SITE + GUARDED + DJANGO_GUARDED, config)
+    assert store.jobs.get(1).state == "cancelled"  # type: ignore[union-attr]
 
 
 def test_prometheus_gets_what_the_command_prints_and_needs_the_token(site: Site, store: Store) -> None:

@@ -43,7 +43,8 @@ def _application() -> Wsgi:
 
 @csrf_exempt  # the pages check a token of their own
 def pages(request: HttpRequest, path: str) -> HttpResponse:
-    """Answer with a page, or ask for a sign-in first."""
+    """Answer with a page, or ask for a sign-in first. Raises DisallowedHost."""
+    request.get_host()  # checks ALLOWED_HOSTS, which Django does only for those who ask for the name
     authorise = import_string(getattr(settings, "CRONQ_WEB_AUTHORISE", f"{__name__}.staff"))
     role = authorise(request)
     if role is None:
