@@ -17,7 +17,7 @@ from cronq.config.loader import Config
 from cronq.execution import journal
 from cronq.execution.journal import Journal, path_for
 from cronq.execution.rescue import Rescuer
-from cronq.locks import Liveness
+from cronq.locks import Liveness, wake_folder
 from cronq.model.job import Claimed, NewJob
 from cronq.model.outcome import Outcome, Settlement
 from cronq.model.retry import Policies
@@ -222,6 +222,7 @@ def test_a_workers_name_in_the_database_is_no_path(store: Store, config: Config,
     (tmp_path / "victim").touch()
     Path(config.lock_dir).mkdir(exist_ok=True)
     Path(f"{config.lock_dir}/victim.alive").touch()
+    Path(wake_folder(config)).mkdir()  # sockets of workers are in it: a way up leads through it
     store.claim(Filter(), Lease("mine", now=store.clock.now(), seconds=0), limit=1)
     select(config, "UPDATE cronq_jobs SET worker = ?, lease_until = 2", (name,))
     store.workers.register(Registration(name, "work", "h", 1, "", "1"))
