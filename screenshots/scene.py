@@ -39,6 +39,7 @@ class Scene:
             "COLORTERM": "truecolor",
         }
         self.bank = 0
+        self.batch = 0
         self._worker: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:

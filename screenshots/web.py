@@ -29,8 +29,25 @@ args = { shelf = 1 }
 command = "pg_dump shop | gzip > /backup/shop.gz"
 every = "6h"
 queue = "night"
+[limits]
+smtp = { concurrency = 5, rate = "100/1m" }
+"warehouse:*" = 1
 """
-PAGES = ("now", "failures", "jobs", "job", "question", "queues", "workers", "schedules", "audit")
+PAGES = (
+    "now",
+    "failures",
+    "jobs",
+    "job",
+    "question",
+    "queues",
+    "workers",
+    "schedules",
+    "batches",
+    "batch",
+    "limits",
+    "limit",
+    "audit",
+)
 
 
 def main(wanted: list[str]) -> None:
@@ -62,6 +79,29 @@ def set_up(scene: Scene) -> None:
     scene.put({"command": "logrotate /etc/logrotate.conf", "queue": "night"})
     scene.cronq("pause", "night")
     scene.cronq("cancel", "--queue", "bulk", "--yes")
+    set_up_flow(scene)
+
+
+def set_up_flow(scene: Scene) -> None:
+    """Batches in each state, and limits that are full or not."""
+    done = scene.cronq("batch", "open", "newsletter")
+    scene.put(*({"command": f"true {one}", "queue": "letters", "batch": int(done)} for one in range(12)))
+    scene.cronq("run", "--queue", "letters")
+    scene.cronq("batch", "close", done)
+    scene.batch = int(scene.cronq("batch", "open", "import"))
+    parts = [{"command": f"./load part{one}", "queue": "import", "batch": scene.batch} for one in range(1, 9)]
+    scene.put(*({**one, "command": "exit 3", "max_attempts": 1} for one in parts[:2]))
+    scene.put(*({**one, "command": "true"} for one in parts[2:5]))
+    scene.cronq("run", "--queue", "import")
+    scene.put(*parts[5:])
+    scene.cronq("enqueue", "--queue", "import", "--after", f"batch:{scene.batch}", "--", "./publish")
+    scene.cronq("batch", "open", "returns")
+    scene.put(*({**_mail(one), "limit": "smtp"} for one in range(3)))
+    scene.put(*({"command": f"./pick {one}", "queue": "store", "limit": "warehouse:brno"} for one in range(6)))
+
+
+def _mail(number: int) -> dict[str, object]:
+    return {"task": "mail.send", "args": {"to": f"eve{number}@example.org", "subject": "Your parcel"}}
 
 
 @contextmanager
@@ -101,6 +141,10 @@ def reach(page: Page, root: str, name: str, scene: Scene) -> None:
     if name == "question":
         page.goto(f"{root}failures")
         page.get_by_role("button", name="Retry all").first.click()
+    elif name == "batch":
+        page.goto(f"{root}batches/{scene.batch}")
+    elif name == "limit":
+        page.goto(f"{root}limit?name=warehouse:brno")
     elif name == "job":
         page.goto(f"{root}jobs/{scene.bank}")
     else:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cronq.commands import bulk
 from cronq.commands import options as given
-from cronq.errors import InvalidInput, JobNotFound
 from cronq.model import limits as rules
-from cronq.model.limits import Bounds, Limit
-from cronq.times import SECOND, iso, to_datetime
+from cronq.render import limits as rendered
 
 if TYPE_CHECKING:
-    from cronq.commands import Invocation
     from cronq.storage.flow_stats import LimitStats
-    from cronq.store import Store
 
 _EXAMPLE = """\
 Example:
@@ -54,7 +50,7 @@ def _print(found: list[LimitStats], *, as_json: bool) -> None:
     from cronq.render.tsv import tabbed
 
     if as_json:
-        write([document([_json(one) for one in found])])
+        write([document([rendered.to_json(one) for one in found])])
         return
     rows = [_row(one) for one in found if one.is_shown]
     if on_terminal():
@@ -70,31 +66,7 @@ def _print(found: list[LimitStats], *, as_json: bool) -> None:
 
 
 def _row(one: LimitStats) -> tuple[str, ...]:
-    allows = one.bounds.text() + (" (set by hand)" if any(one.own) else "")
-    return one.name, allows, str(one.taken), str(one.pending), _next(one)
-
-
-def _next(one: LimitStats) -> str:
-    if one.opens_at is not None:
-        return f"{to_datetime(one.opens_at):%Y-%m-%d %H:%M:%S} UTC"
-    return "when one ends" if one.is_full and one.pending else "now"
-
-
-def _json(one: LimitStats) -> dict[str, Any]:
-    return {
-        "name": one.name,
-        "defined_by": one.pattern,
-        **_bounds(one.bounds),
-        "set": _bounds(one.own) if any(one.own) else None,
-        "taken": one.taken,
-        "pending": one.pending,
-        "opens_at": None if one.opens_at is None else iso(one.opens_at),
-    }
-
-
-def _bounds(bounds: Bounds) -> dict[str, Any]:
-    period = None if bounds.period is None else bounds.period / SECOND
-    return {"concurrency": bounds.concurrency, "starts": bounds.starts, "period": period}
+    return one.name, rendered.allows(one), str(one.taken), str(one.pending), rendered.next_place(one)
 
 
 def _set(context: typer.Context, name: Name, places: Places = None, *, rate: Rate = None) -> None:
@@ -104,46 +76,24 @@ def _set(context: typer.Context, name: Name, places: Places = None, *, rate: Rat
     """
     if places is None and rate is None:
         raise given.refuse("a number of places, or --rate", context)
-    concurrency = None if places is None else _places(places)
-    starts = (None, None) if rate is None else _rate(rate)
+    from cronq.flow.setting import LimitSetter
+
+    concurrency = None if places is None else rules.read_concurrency(places, what="N")
+    starts = None if rate is None else rules.read_rate(rate, what="--rate")
     call = given.invocation(context)
     with call.store() as store:
-        before = store.definitions.get(name)
-        own = Bounds(concurrency, *starts).over(before.own if before else Bounds())
-        _change(call, store, name, own)
+        LimitSetter(call.config, store.definitions, store.limits).set(name, concurrency, starts)
+        bulk.note(call)
 
 
 def _reset(context: typer.Context, name: Name) -> None:
     """Let the configuration decide on a limit again."""
+    from cronq.flow.setting import LimitSetter
+
     call = given.invocation(context)
     with call.store() as store:
-        _change(call, store, name, Bounds())
-
-
-def _change(call: Invocation, store: Store, name: str, own: Bounds) -> None:
-    from cronq.flow.configured import configured
-
-    bounds = configured(call.config)
-    pattern = rules.defined_by(name, bounds)
-    changed = store.definitions.set(name, own, None if pattern is None else Limit(name, pattern, bounds[pattern]))
-    if changed is None:
-        raise JobNotFound(f"there is no limit {name!r}: neither [limits] nor a job names it")
-    store.limits.admit(changed, even_full=changed)
-    bulk.note(call)
-
-
-def _places(text: str) -> int:
-    try:
-        return rules.parse_concurrency(int(text) if text.isascii() and text.isdecimal() else None)
-    except ValueError:
-        raise InvalidInput(f"N: {text!r} is not a whole number of at least 1") from None
-
-
-def _rate(text: str) -> tuple[int, int]:
-    try:
-        return rules.parse_rate(text)
-    except ValueError:
-        raise InvalidInput(f"--rate: {text!r} is not a rate like 100/10s") from None
+        LimitSetter(call.config, store.definitions, store.limits).reset(name)
+        bulk.note(call)
 
 
 def register(app: typer.Typer) -> None:

@@ -24,6 +24,8 @@ AT_ONCE = 1000
 """Members that one statement adds."""
 
 _LONGEST = 255
+_NO_ID = 2**63 - 1
+"""Higher than the id of any batch."""
 
 
 class Opened(NamedTuple):
@@ -119,9 +121,10 @@ class Batches:
             raise InvalidInput(f"there is no batch {batch_id}")
         return batch
 
-    def newest(self, limit: int) -> list[BatchRow]:
-        """Read the newest batches."""
-        return [BatchRow._make(row) for row in self._tables.query(self._sql.batches.newest, (limit,))]
+    def newest(self, limit: int, *, before: int | None = None) -> list[BatchRow]:
+        """Read the newest batches, those with ids below `before` if it is given."""
+        rows = self._tables.query(self._sql.batches.newest, (_NO_ID if before is None else before, limit))
+        return [BatchRow._make(row) for row in rows]
 
     def unended(self, limit: int) -> list[BatchRow]:
         """Read the oldest batches that have not ended."""

@@ -1,4 +1,4 @@
-"""What can be seen of one job under a limit: the limit's name, and why the job waits."""
+"""What can be seen of jobs under limits: the limit of one and why it waits, and the jobs that have places or wait."""
 
 from __future__ import annotations
 
@@ -27,6 +27,17 @@ class Waiting(NamedTuple):
     opens_at: int | None
     behind: bool
     """Whether another job of its group comes first."""
+
+
+def held(tables: Tables, name: str) -> list[Held]:
+    """Read the places that are taken under a limit, the longest taken first."""
+    rows = (Held._make(row) for row in tables.query(tables.sql.limits.places, (name,)))
+    return sorted((one for one in rows if one.is_taken), key=lambda one: (one.started_at or one.since, one.job_id))
+
+
+def line(tables: Tables, name: str, most: int) -> list[tuple[int, int, int]]:
+    """Read the first jobs of the line for a place: id, priority, and the instant since which it is due."""
+    return [(row[0], row[1], row[2]) for row in tables.query(tables.sql.limits.line, (name, most))]
 
 
 def limit_of(tables: Tables, job_id: int) -> str | None:

@@ -65,6 +65,22 @@ def parse_rate(value: object) -> tuple[int, int]:
     return int(found[1]), period
 
 
+def read_concurrency(text: str, *, what: str) -> int:
+    """Parse a number of places that a user typed. Raises InvalidInput."""
+    try:
+        return parse_concurrency(int(text) if text.isascii() and text.isdecimal() else None)
+    except ValueError:
+        raise InvalidInput(f"{what}: {text!r} is not a whole number of at least 1") from None
+
+
+def read_rate(text: str, *, what: str) -> tuple[int, int]:
+    """Parse a rate that a user typed. Raises InvalidInput."""
+    try:
+        return parse_rate(text)
+    except ValueError:
+        raise InvalidInput(f"{what}: {text!r} is not a rate like 100/10s") from None
+
+
 def parse_bounds(value: object) -> Bounds:
     """Parse a value of [limits]: `10`, or `{concurrency = 5, rate = "100/10s"}`. Raises ValueError."""
     if not isinstance(value, dict):

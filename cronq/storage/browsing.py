@@ -129,7 +129,7 @@ class JobBrowser:
 
     def is_exact(self, selection: Selection) -> bool:
         """Tell whether an index serves the selection, or nothing is selected at all."""
-        if selection.keys or selection.groups or selection.ids:
+        if selection.keys or selection.groups or selection.ids or selection.batches:
             return True
         if selection.states:
             return all(self._count(state, selection.queues) <= FEW for state in selection.states - {State.PENDING})

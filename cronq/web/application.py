@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 from cronq import __version__
 from cronq.errors import CronqError, JobNotFound
 from cronq.system.log import log
-from cronq.web import acting, endpoints, filters, pages
+from cronq.web import acting, endpoints, filters, flow_pages, pages
 from cronq.web.answers import problem
 from cronq.web.guard import Guard, csrf_token
 
@@ -61,6 +61,7 @@ def application(
     Guard(access, hosts=hosts, read_only=backend.settings.read_only).protect(app)
     filters.register(app)
     pages.register(app)
+    flow_pages.register(app)
     acting.register(app, backend)
     endpoints.register(app)
     _add_context(app, backend)
@@ -84,6 +85,7 @@ def _add_context(app: Flask, backend: Backend) -> None:
             "database": backend.where,
             "version": __version__,
             "pages": pages.NAVIGATION,
+            "within": pages.WITHIN,
         }
 
 

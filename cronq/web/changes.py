@@ -6,7 +6,9 @@ import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.errors import InvalidInput
+from cronq.flow.setting import LimitSetter
 from cronq.model.job import CANCELLABLE, RETRYABLE, UNFINISHED, State
+from cronq.model.limits import read_concurrency, read_rate
 from cronq.storage.admin import BATCH
 from cronq.storage.workers import END
 from cronq.system import audit
@@ -152,6 +154,8 @@ def _in_batches(store: Store, verb: _Verb, ids: Sequence[int], advance: Callable
 def _back(asked: query.Query) -> tuple[str, dict[str, object]]:
     if len(asked.selection.ids) == 1:
         return "job", {"job_id": asked.selection.ids[0]}
+    if len(asked.selection.batches) == 1 and asked.given.keys() <= {"batch", "state"}:
+        return "batch", {"batch_id": asked.selection.batches[0]}
     return "jobs", {**asked.parameters}
 
 
@@ -245,6 +249,56 @@ def _run_schedule(form: MultiDict[str, str], backend: Backend) -> Change:
     )  # fmt: skip
 
 
+# Batches and limits
+
+
+def _close_batch(form: MultiDict[str, str], backend: Backend) -> Change:
+    batch_id = query.identifier(_named(form, "id")) or 0
+    label = backend.store.batches.require(batch_id).label
+    return Change(
+        f"Close {label}", "closed", f"cronq batch close {batch_id}", 1,
+        _once(lambda: backend.store.batches.close(batch_id), f"{label} was closed already"),
+        ("batch", {"batch_id": batch_id}), warning="It takes no more jobs, and ends once those that it has have ended.",
+    )  # fmt: skip
+
+
+def _set_limit(form: MultiDict[str, str], backend: Backend) -> Change:
+    name = _named(form, "limit")
+    places, rate = form.get("places", "").strip(), form.get("rate", "").strip()
+    if not places and not rate:
+        raise InvalidInput("a number of places, or a rate such as 100/10s?")
+    concurrency = read_concurrency(places, what="places") if places else None
+    starts = read_rate(rate, what="rate") if rate else None
+
+    def set_it() -> bool:
+        _setter(backend).set(name, concurrency, starts)
+        return True
+
+    words = ["cronq", "limits", "set", name, *([places] if places else ()), *(["--rate", rate] if rate else ())]
+    return Change(
+        f"Set limit {name} to {', '.join(filter(None, (places, rate)))}", "set", shlex.join(words), 1,
+        _once(set_it, ""), ("limit", {"name": name}),
+        warning="On all hosts, over the configuration, until it is reset. With fewer places, running jobs go on.",
+    )  # fmt: skip
+
+
+def _reset_limit(form: MultiDict[str, str], backend: Backend) -> Change:
+    name = _named(form, "limit")
+
+    def reset() -> bool:
+        _setter(backend).reset(name)
+        return True
+
+    return Change(
+        f"Reset limit {name}", "reset", shlex.join(("cronq", "limits", "reset", name)), 1, _once(reset, ""),
+        ("limit", {"name": name}), warning="The configuration decides on it again.",
+    )  # fmt: skip
+
+
+def _setter(backend: Backend) -> LimitSetter:
+    return LimitSetter(backend.config, backend.store.definitions, backend.store.limits)
+
+
 _OTHERS: dict[str, Callable[[MultiDict[str, str], Backend], Change]] = {
     "pause": _pause,
     "resume": _resume,
@@ -252,4 +306,7 @@ _OTHERS: dict[str, Callable[[MultiDict[str, str], Backend], Change]] = {
     "pause-schedule": _pause_schedule,
     "resume-schedule": _resume_schedule,
     "run-schedule": _run_schedule,
+    "close-batch": _close_batch,
+    "set-limit": _set_limit,
+    "reset-limit": _reset_limit,
 }

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PROBLEM, WARNING = "problem", "warning"
 _OLD = 300.0
 _MANY_FAILURES = 3
+_MANY_LIMITS = 10
 _LONGEST = 160
 
 
@@ -125,6 +126,35 @@ def _held(seen: Condition) -> Iterator[Sentence]:
         )
 
 
+def _full(seen: Condition) -> Iterator[Sentence]:
+    stats = seen.stats
+    for limit in stats.waiting_limits[:_MANY_LIMITS]:
+        waited = limit.waited(stats.now)
+        if waited <= _OLD or not limit.is_full:
+            continue
+        waiting = "1 job waits" if limit.pending == 1 else f"{limit.pending:,} jobs wait"
+        places = "its place is taken" if limit.bounds.concurrency == 1 else f"all {limit.taken:,} places are taken"
+        more = (limit.bounds.concurrency or 0) + 1
+        look = Help("see which jobs have the places, and set it", page=("limit", {"name": limit.name}))
+        yield Sentence(
+            WARNING,
+            f"Limit {limit.name} is full: {places}, {waiting}, the first for {span(waited)}.",
+            [look, Help("set it", _command("limits", "set", limit.name, str(more)))],
+        )
+
+
+def _left_open(seen: Condition) -> Iterator[Sentence]:
+    for batch, idle_since in seen.stats.batches.left_open:
+        idle = span(seen.stats.age(idle_since) or 0.0)
+        text = f"B{batch.label[1:]} was left open by {batch.opened_by}: nothing has happened to it for {idle}."
+        close = Help("Close it", _command("batch", "close", str(batch.id)), action=("close-batch", _id(batch.id)))
+        yield Sentence(WARNING, text, [close, Help("see it", page=("batch", {"batch_id": batch.id}))])
+
+
+def _id(one: int) -> dict[str, str]:
+    return {"id": str(one)}
+
+
 def _failing(seen: Condition) -> Iterator[Sentence]:
     worst = sorted(seen.failures, key=lambda one: (-one.failed, -one.jobs))
     for one in worst[:_MANY_FAILURES]:
@@ -175,7 +205,7 @@ def _schedules(seen: Condition) -> Iterator[Sentence]:
 
 
 _CHECKS: Sequence[Callable[[Condition], Iterator[Sentence]]] = (
-    _runs, _due, _held, _failing, _paused, _schedules, _silent,
+    _runs, _due, _held, _failing, _paused, _full, _schedules, _left_open, _silent,
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from markupsafe import Markup
 
 from cronq.model.job import FUTURE
 from cronq.model.printable import one_line, safe
+from cronq.render import limits
 from cronq.render.text import compact, time
 from cronq.times import SECOND, span, to_datetime
 from cronq.web import charts
@@ -35,6 +37,10 @@ GLYPHS = {
     "ending": "↓",
     "late": "!",
     "active": "✓",
+    "open": "◌",
+    "full": "■",
+    "skipped": "⊘",
+    "cleared": "\u2013",
 }
 """A shape for each state, so that colour isn't needed to tell them apart."""
 
@@ -43,7 +49,8 @@ def register(app: Flask) -> None:
     """Add the filters to the templates."""
     app.jinja_env.filters.update(
         age=age, until=until, line=lambda text: one_line(str(text)), text=lambda text: safe(str(text)),
-        span=span, number=number, memory=memory, pretty=pretty, moment=moment, when_of=when,
+        span=span, number=number, memory=memory, pretty=pretty, moment=moment, when_of=when, quoted=shlex.quote,
+        allows=limits.allows, limit_words=limits.words, next_place=limits.next_place,
     )  # fmt: skip
     app.jinja_env.globals.update(GLYPHS=GLYPHS, bars=charts.bars, words=charts.words, steps=charts.steps)
 

@@ -34,9 +34,14 @@ NAVIGATION = {
     "queues": "Queues",
     "workers": "Workers",
     "schedules": "Schedules",
+    "batches": "Batches",
+    "limits": "Limits",
     "audit": "Audit",
 }
 """The pages by endpoint, in the order of the menu."""
+
+WITHIN = {"job": "jobs", "batch": "batches", "limit": "limits"}
+"""The page of the menu to which the page of a single thing belongs."""
 
 COLUMNS = SHOWN[:-1]
 """The states that have a column on the pages of queues."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cronq.storage.browsing import Line
     from cronq.web.masking import Masking
 
-FIELDS = ("state", "queue", "task", "group", "key", "error", "since", "until", "search", "older_than", "id")
+FIELDS = ("state", "queue", "task", "group", "key", "error", "since", "until", "search", "older_than", "batch", "id")
 _MOST_IDS = 10_000
 _LONGEST = 400
 
@@ -66,7 +66,7 @@ def read(form: MultiDict[str, str], *, now: int) -> Query:
     given: dict[str, tuple[str, ...]] = {}
     for name in FIELDS:
         values = tuple(value.strip() for value in form.getlist(name) if value.strip())
-        if name in ("state", "id"):
+        if name in ("state", "batch", "id"):
             values = tuple(part.strip() for value in values for part in value.split(",") if part.strip())
         if any(len(value) > _LONGEST for value in values):
             raise InvalidInput(f"{name}: longer than {_LONGEST} characters")
@@ -80,6 +80,7 @@ def read(form: MultiDict[str, str], *, now: int) -> Query:
         keys=given.get("key", ()),
         errors=given.get("error", ()),
         ids=_ids(given.get("id", ())),
+        batches=_ids(given.get("batch", ()), of="batch"),
         since=_past(given, "since", now),
         until=_past(given, "until", now),
         search=next(iter(given.get("search", ())), None),
@@ -100,12 +101,12 @@ def identifier(text: str | None) -> int | None:
     return _ids((text,))[0] if text else None
 
 
-def _ids(texts: tuple[str, ...]) -> tuple[int, ...]:
+def _ids(texts: tuple[str, ...], *, of: str = "job") -> tuple[int, ...]:
     if len(texts) > _MOST_IDS:
         raise InvalidInput(f"id: more than {_MOST_IDS} ids")
     for text in texts:
         if not (text.isascii() and text.isdecimal() and len(text) < 19):  # noqa: PLR2004 - fits 64 bits
-            raise InvalidInput(f"id: {text!r} is not the id of a job (a whole number)")
+            raise InvalidInput(f"id: {text!r} is not the id of a {of} (a whole number)")
     return tuple(map(int, texts))
 
 

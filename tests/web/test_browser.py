@@ -12,7 +12,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from cronq.config.loader import Config
+from cronq.model.batch import NewBatch
 from cronq.model.job import NewJob
+from cronq.model.limits import Bounds, Limit
 from cronq.store import Store
 from tests import servers
 from tests.web.browsing import chromium, serving, viewer
@@ -20,7 +22,19 @@ from tests.web.conftest import enqueued
 from tests.web.test_changes import fail, states
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.slow]
-PAGES = ("", "failures", "jobs", "jobs/1", "jobs?queue=mail&search=x", "queues", "workers", "schedules", "audit")
+PAGES = (
+    "",
+    "failures",
+    "jobs",
+    "jobs/1",
+    "jobs?queue=mail&search=x",
+    "queues",
+    "workers",
+    "schedules",
+    "audit",
+    "batches",
+    "limits",
+)
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +84,32 @@ def test_each_change_is_done_in_a_browser(browser: Browser, address: str, store:
         page.goto(root(address) + "jobs?queue=mail")
         confirm(page, "Cancel all that match", "Cancel 3 jobs")
         assert set(states(store).values()) == {"cancelled"}
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+def test_batches_and_limits_are_changed_in_a_browser(
+    browser: Browser, address: str, store: Store, *, scripts: bool
+) -> None:
+    batch = store.batches.open(NewBatch("import", jobs=[NewJob("load")])).id
+    enqueued(store, *[NewJob("send", limit=Limit("smtp", "smtp", Bounds(1)))] * 2)
+    with viewer(browser, address, scripts=scripts) as page:
+        page.get_by_role("link", name="Batches", exact=True).click()
+        page.get_by_role("link", name=f"{batch} (import)").click()
+        assert not scripts or serious(page) == []
+        confirm(page, "Close", f"Close batch {batch}")
+        assert store.batches.require(batch).state == "running"
+        page.goto(root(address) + f"batches/{batch}")
+        confirm(page, "Cancel its jobs", "Cancel job 5")
+        assert store.batches.require(batch).state == "cancelled"
+        page.get_by_role("link", name="Limits", exact=True).click()
+        page.get_by_role("link", name="smtp").click()
+        assert not scripts or serious(page) == []
+        page.get_by_label("At a time").fill("2")
+        confirm(page, "Set", "Set limit smtp to 2")
+        assert {states(store)[one] for one in (6, 7)} == {"ready"}
+        page.goto(root(address) + "limits")
+        confirm(page, "Reset", "Reset limit smtp")
+        assert store.limit_views()[0].bounds == Bounds(1)
 
 
 def test_two_viewers_see_what_changes_without_loading_the_page_again(

@@ -22,7 +22,7 @@ class BatchStatements:
         turned = "turn = 1 - turn"
         self.open = f"INSERT INTO {batches} (name, on_failed, opened_at, opened_by, closed_at) VALUES (?, ?, ?, ?, ?)"
         self.one = f"SELECT {BATCH_COLUMNS} FROM {batches} WHERE id = ?"
-        self.newest = f"SELECT {BATCH_COLUMNS} FROM {batches} ORDER BY id DESC LIMIT ?"
+        self.newest = f"SELECT {BATCH_COLUMNS} FROM {batches} WHERE id < ? ORDER BY id DESC LIMIT ?"
         self.unended = f"SELECT {BATCH_COLUMNS} FROM {batches} WHERE ended_at IS NULL ORDER BY id LIMIT ?"
         self.admit = update % (turned, "ended_at IS NULL AND cancelled_at IS NULL")
         self.close = update % (f"{turned}, closed_at = ?", "closed_at IS NULL")

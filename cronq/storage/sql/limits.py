@@ -135,6 +135,10 @@ class LimitStatements:
             f"SELECT count(*) FROM {limited} WHERE place = {IN_LINE} AND limit_name = ? AND (priority < ?"
             " OR (priority = ? AND (due_at < ? OR (due_at = ? AND job_id < ?))))"
         )
+        self.line = (
+            f"SELECT job_id, priority, due_at FROM {limited} WHERE place = {IN_LINE} AND limit_name = ?"
+            " ORDER BY priority, due_at, job_id LIMIT ?"
+        )
         self.seat = f"SELECT limit_name, place, priority, due_at FROM {limited} WHERE job_id = ?"
         self.prune = (
             f"DELETE FROM {limited} WHERE job_id {dialect.among}"

@@ -1,0 +1,116 @@
+"""The pages of batches and limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from flask import request
+
+from cronq.errors import JobNotFound
+from cronq.flow import limit_views
+from cronq.model.job import UNFINISHED
+from cronq.render.limits import to_json
+from cronq.web import query
+from cronq.web.answers import answer
+from cronq.web.pages import behind, census
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from flask import Flask, Response
+
+    from cronq.model.batch import BatchRow
+    from cronq.storage.flow_stats import LimitStats
+    from cronq.storage.stats import QueueStats
+
+_BATCHES = 20
+_FOLLOWING = 20
+_LINE = 20
+
+
+class Shown(NamedTuple):
+    """A batch and its jobs by state."""
+
+    batch: BatchRow
+    counts: Mapping[str, int]
+
+    @property
+    def members(self) -> int:
+        """How many jobs it has."""
+        return sum(self.counts.values())
+
+    @property
+    def ended(self) -> int:
+        """How many of them have ended."""
+        return sum(number for state, number in self.counts.items() if state not in frozenset[str](UNFINISHED))
+
+
+def register(app: Flask) -> None:
+    """Add the pages to the application."""
+    for rule, view in (
+        ("/batches", batches),
+        ("/batches/<int:batch_id>", batch),
+        ("/limits", limits),
+        ("/limit", limit),
+    ):
+        app.add_url_rule(rule, view.__name__, view, methods=["GET"])
+
+
+def batches() -> Response:
+    """Batches, the newest first, or only those that have not ended."""
+    stats, store = census().value, behind().store
+    before, unended = query.identifier(request.args.get("before")), request.args.get("unended") == "yes"
+    rows = store.batches.unended(_BATCHES) if unended else store.batches.newest(_BATCHES + 1, before=before)
+    shown = [Shown(one, store.batches.counts(one.id)) for one in rows[:_BATCHES]]
+    return answer(
+        "batches.html",
+        lambda: [one.batch.to_json(one.counts) for one in shown],
+        batches=shown,
+        older=shown[-1].batch.id if len(rows) > _BATCHES else None,
+        before=before,
+        unended=unended,
+        stats=stats,
+    )
+
+
+def batch(batch_id: int) -> Response:
+    """One batch: its jobs by state, and what comes after it."""
+    stats, store = census().value, behind().store
+    found = store.batches.get(batch_id)
+    if found is None:
+        raise JobNotFound(f"There is no batch {batch_id}.")
+    shown = Shown(found, store.batches.counts(batch_id))
+    following = store.flow.children(-batch_id, limit=_FOLLOWING)
+    return answer(
+        "batch.html", lambda: found.to_json(shown.counts), shown=shown, batch=found, following=following, stats=stats
+    )  # fmt: skip
+
+
+def limits() -> Response:
+    """Limits: what each allows, the places taken, the jobs that wait."""
+    stats = census().value
+    shown = [one for one in stats.limits if one.is_shown]
+    return answer("limits.html", lambda: [to_json(one) for one in stats.limits], limits=shown, stats=stats)
+
+
+def limit() -> Response:
+    """One limit: the jobs that have its places, and the first ones that wait for one."""
+    stats, store = census().value, behind().store
+    view = _limit(stats, request.args.get("name", ""))
+    held = limit_views.held(store.tables, view.name)
+    line = limit_views.line(store.tables, view.name, _LINE)
+    return answer(
+        "limit.html",
+        lambda: {**to_json(view), "held": [one.job_id for one in held], "line": [job_id for job_id, *_ in line]},
+        view=view,
+        held=held,
+        line=line,
+        stats=stats,
+    )
+
+
+def _limit(stats: QueueStats, name: str) -> LimitStats:
+    for one in stats.limits:
+        if one.name == name:
+            return one
+    raise JobNotFound(f"There is no limit {name!r}.")
