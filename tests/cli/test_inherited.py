@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -13,15 +14,24 @@ for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, sig
     signal.signal(number, signal.SIG_IGN)
 signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 os.close(0)
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 os.execv(sys.executable, [sys.executable, "-m", "pytest", *sys.argv[1:]])
 """
-TEST = "tests/cli/test_exit_statuses.py::test_status[130-interrupted]"
+TESTS = (
+    "tests/cli/test_exit_statuses.py::test_status[130-interrupted]",
+    "tests/cli/test_inherited.py::test_compiled_tests_are_kept_for_the_next_test_run",
+)
+
+
+def test_compiled_tests_are_kept_for_the_next_test_run() -> None:
+    assert not sys.dont_write_bytecode
+    assert "PYTHONDONTWRITEBYTECODE" not in os.environ
 
 
 def test_signals_reach_what_a_test_starts_whatever_was_ignored_or_blocked_before() -> None:
     options = ["-p", "no:cacheprovider", "--timeout", "60", "-n", "1"]
     ran = subprocess.run(
-        [sys.executable, "-c", STARTER, *options, TEST], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", STARTER, *options, *TESTS], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "1 passed" in ran.stdout
+    assert "2 passed" in ran.stdout
