@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from daemons.programs import program
-from tests.django.sites import Site
+from tests.django.sites import Site, migrated
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = pytest.mark.needs("chromium")
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.slow]
 
 FILL = """
 import datetime
@@ -48,8 +48,7 @@ def listens(port: int) -> bool:
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[tuple[Site, str]]:
     """A site under Django's own server, and its address."""
-    site, port = Site(tmp_path), free_port()
-    site.manage("migrate", "-v0")
+    site, port = migrated(tmp_path), free_port()
     site.python(FILL)
     site.cronq("run")
     command = [sys.executable, "manage.py", "runserver", "--noreload", "--insecure", str(port)]

@@ -10,16 +10,14 @@ from typing import Any
 
 import pytest
 
-from tests.django.sites import Site
+from tests.django.sites import Site, migrated
 from tests.waiting import wait_until
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     """A migrated project on SQLite."""
-    made = Site(tmp_path)
-    made.manage("migrate", "-v0")
-    return made
+    return migrated(tmp_path)
 
 
 def enqueue(site: Site, *calls: str) -> list[str]:
