@@ -1,4 +1,4 @@
-"""The FastAPI example under uvicorn: a thousand requests that enqueue, while workers are killed."""
+"""The FastAPI example under uvicorn: many requests that enqueue, while workers are killed."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ import pytest
 
 import cronq
 from daemons.databases import free_port
+from tests.scale import times
 from tests.waiting import wait_until
 
 EXAMPLE = Path(cronq.__path__[0]).parent / "examples" / "fastapi"
-REQUESTS = 1000
+REQUESTS = times(300, full=1000)
 AT_ONCE = 20
 ONE_EACH = httpx.Limits(max_keepalive_connections=0)
 """A connection that was idle may be closed by uvicorn at the moment when it is used again."""
 
-KILLED_EACH = 200
+KILLED_EACH = REQUESTS // 5
 """Requests after which the worker is killed and another one started."""
 
 
@@ -104,7 +105,7 @@ class Storm:
 
 
 @pytest.mark.slow
-def test_a_thousand_requests_while_workers_are_killed(site: Site) -> None:
+def test_many_requests_while_workers_are_killed(site: Site) -> None:
     assert site.start("cronq", "update-schema").wait(timeout=60) == 0
     with site.served() as url:
         storm = Storm(site)
