@@ -12,9 +12,9 @@ import pytest
 from tests.project import ROOT
 
 
-@pytest.fixture(scope="module")
-def one_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    tree = tmp_path_factory.mktemp("dist") / "cronq"
+@pytest.fixture
+def one_file(tmp_path: Path) -> Path:
+    tree = tmp_path / "tree"
     kept_out = shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__", "dist", "tests")
     shutil.copytree(ROOT, tree, ignore=kept_out)
     environment = Path(sys.executable).parent.parent
@@ -26,7 +26,7 @@ def one_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_the_one_file_needs_nothing_but_python(one_file: Path, tmp_path: Path) -> None:
+def test_the_one_file_beside_wheel_and_source_needs_nothing_but_python(one_file: Path, tmp_path: Path) -> None:
     def cronq(*arguments: str) -> str:
         command = [str(Path(sys.executable).resolve()), "-I", str(one_file), *arguments]
         ran = subprocess.run(
@@ -39,9 +39,5 @@ def test_the_one_file_needs_nothing_but_python(one_file: Path, tmp_path: Path) -
     assert cronq("run") == ""
     assert "finished" in cronq("ls")
     assert "from one file" in cronq("show", "1")
-
-
-@pytest.mark.slow
-def test_wheel_and_source_lie_beside_it(one_file: Path) -> None:
     names = {path.suffix for path in one_file.parent.iterdir()}
     assert names == {"", ".whl", ".gz"}
