@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.errors import InvalidInput
 from cronq.model.job import ENDED, State
@@ -36,6 +36,19 @@ _MEMORY = 20
 """Settlements that look for ties first, after one that met some: to find out by failing costs more."""
 
 _NONE: Ties = {}
+
+
+_FAR = 50
+"""Ids of members that have ended, after which the next look at their batch begins further on."""
+
+
+class _Written(NamedTuple):
+    """What a settlement wrote, beside the outcomes."""
+
+    ready: Sequence[int]
+    """The ids of the jobs that became ready."""
+    noted: bool
+    """Whether it has consequences to be drawn."""
 
 
 class _LeaseLost(Exception):
@@ -91,7 +104,7 @@ class Settler:
         tied = self._tied(settlements) if self._expects_ties else _NONE
         while True:
             try:
-                ready = self._tables.open().transact(partial(self._settle, settlements, tied))
+                written = self._tables.open().transact(partial(self._settle, settlements, tied))
             except _LeaseLost:
                 held = [s for s in settlements if self._is_held(s)]
                 kept = {s.job.id for s in held}
@@ -100,10 +113,10 @@ class Settler:
             else:
                 break
         self._expects_ties = _MEMORY if tied else max(0, self._expects_ties - 1)
-        if tied:
+        if written.noted:
             self._follow_up()
-        if ready:
-            self._wake.committed(ready)
+        if written.ready:
+            self._wake.committed(written.ready)
         return lost
 
     def _tied(self, settlements: Sequence[Settlement]) -> Ties:
@@ -121,16 +134,15 @@ class Settler:
         shown = (job.id, job.token, following.state.value, outcome.started_at)
         return bool(self._tables.open().query(self._sql.settle.already_settled, shown))
 
-    def _settle(self, settlements: Sequence[Settlement], tied: Ties, tx: Transaction) -> list[int]:
-        """Write outcomes in one transaction; returns the ids of the jobs that became ready."""
+    def _settle(self, settlements: Sequence[Settlement], tied: Ties, tx: Transaction) -> _Written:
+        """Write outcomes in one transaction."""
         chains = sorted(rows.by_group(settlements).items())
         if chains and self._sql.dialect.server:
             tx.query(self._sql.groups.lock_holders, (self._tables.unprepared.many([group for group, _ in chains]),))
         alone = [s for s in settlements if s.job.id not in tied] if tied else settlements
         if self._write_alone(tx, alone) != len(alone):
             raise _LeaseLost
-        if tied:
-            self._write_tied(tx, [s for s in settlements if s.job.id in tied], tied)
+        noted = bool(tied) and self._write_tied(tx, [s for s in settlements if s.job.id in tied], tied)
         history = [rows.attempt_row(s, self._host) for s in settlements if s.outcome.kind in rows.RECORDED]
         if history:
             tx.execute_many(self._sql.settle.record_attempt, history)
@@ -139,7 +151,7 @@ class Settler:
             ready += self._move_group(tx, group, chain)
         if ready:
             self._wake.with_commit(tx)
-        return ready
+        return _Written(ready, noted)
 
     def _write_alone(self, tx: Transaction, settlements: Sequence[Settlement]) -> int:
         """Write outcomes of jobs without consequences for others; returns how many rows it met."""
@@ -153,21 +165,32 @@ class Settler:
             written += tx.execute_many(settle, rest)
         return written
 
-    def _write_tied(self, tx: Transaction, settlements: Sequence[Settlement], tied: Ties) -> None:
-        """Write outcomes that have consequences for other jobs or a batch, and note those; progress is over."""
+    def _write_tied(self, tx: Transaction, settlements: Sequence[Settlement], tied: Ties) -> bool:
+        """Write outcomes that may have consequences for others; returns whether it noted some. Progress is over."""
         alike, noted = _notes(settlements, tied)
         needed = noted.union(job_id for job_id, (flow, _) in tied.items() if flow & NEEDED)
         quiet = [s for s in settlements if s.job.id not in needed]
         loud = [s for s in settlements if s.job.id in needed]
         written = self._write_rows(tx, quiet, self._sql.settle.finish_quietly, self._sql.settle.settle_quietly)
-        written += tx.execute_many(self._sql.settle.settle, map(rows.settled_row, loud)) if loud else 0
+        written += self._write_rows(tx, loud, self._sql.settle.finish_loudly, self._sql.settle.settle)
         if written != len(settlements):
             raise _LeaseLost
         shown = [job_id for job_id, (flow, _) in tied.items() if flow & SHOWN]
         if shown:
             self._progress.drop(tx, shown)
-        if alike or noted:
-            tx.execute_many(self._sql.flow.note, [(job_id,) for job_id in sorted(alike | noted)])
+        noted.update(job_id for batch_id, job_id in alike.items() if not self._goes_on(tx, batch_id))
+        if noted:
+            tx.execute_many(self._sql.flow.note, [(job_id,) for job_id in sorted(noted)])
+        return bool(noted)
+
+    def _goes_on(self, tx: Transaction, batch_id: int | None) -> bool:
+        """Tell whether another member of a batch has not ended for sure: its end will be looked at."""
+        if self._sql.dialect.server:  # where another transaction may be ending the other member at this moment
+            return False
+        found = tx.query(self._sql.batches.going_on, (batch_id,))
+        if found and found[0][0] - found[0][1] > _FAR:
+            tx.execute(self._sql.batches.look_on, (found[0][0], batch_id))
+        return bool(found)
 
     def _move_group(self, tx: Transaction, group: str, chain: Sequence[Settlement]) -> list[int]:
         """Give the group to the job after the chain of jobs that ended in it, or free it.
@@ -223,8 +246,8 @@ class Settler:
         return ready
 
 
-def _notes(settlements: Sequence[Settlement], tied: Ties) -> tuple[set[int], set[int]]:
-    """Choose the jobs to be noted: one for each batch of its members that just finished, and all others.
+def _notes(settlements: Sequence[Settlement], tied: Ties) -> tuple[dict[int | None, int], set[int]]:
+    """Choose the jobs to be noted: by batch, one of its members that just finished, and all others.
 
     No job comes after the former.
     """
@@ -236,4 +259,4 @@ def _notes(settlements: Sequence[Settlement], tied: Ties) -> tuple[set[int], set
             alike[batch] = job_id
         elif flow != SHOWN and (state in ENDED or flow & MEMBER or (flow & LIMITED and state is not State.READY)):
             noted.add(job_id)
-    return set(alike.values()), noted
+    return alike, noted

@@ -126,6 +126,22 @@ def test_a_batch_of_nothing_but_twins_ends_at_once(store: Store) -> None:
     assert bits(store, twin) is None
 
 
+def test_only_the_last_member_leaves_a_note_where_there_is_one_writer(
+    store: Store, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = opened(store, *[new()] * 3)
+    store.follow_up()
+    first, *others = claim(store)
+    with monkeypatch.context() as patched:
+        patched.setattr(store._settler, "_follow_up", lambda: 0)
+        finish(store, [first])
+        assert notes(store) == (0 if config.sqlite_path() else 1)
+        finish(store, others)
+        assert notes(store) == (1 if config.sqlite_path() else 2)
+    store.follow_up()
+    assert (state(store, batch), notes(store)) == ("finished", 0)
+
+
 def test_a_pending_member_is_outstanding(store: Store) -> None:
     batch = opened(store, new(), new(after=(After(0, here=True),)))
     finish(store, claim(store))

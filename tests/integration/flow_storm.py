@@ -139,6 +139,10 @@ class FlowStorm(Storm):
             spec.pop(name, None)
         return {**spec, "limit": self._random.choice(CHOICES)}
 
+    def complaints(self) -> str:
+        """Those of a storm; a worker also says which jobs it has rescued."""
+        return "\n".join(line for line in super().complaints().splitlines() if ": rescued " not in line)
+
     def expect_siblings(self) -> None:
         """Expect those that members have added, too: more, where one was killed after it had added some."""
         for job, batch in self.queue.sql("SELECT job, batch FROM cronq_members"):

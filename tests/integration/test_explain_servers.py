@@ -99,6 +99,7 @@ HOT: dict[str, tuple[tuple[Any, ...], str, int]] = {
     "groups.block": (("g10", IDS), "group", 2_000),
     "groups.next_follower": (("g10", 1), "group", 2_000),
     "leases.due": ((1_100, 1000), "future", 2_000),
+    "leases.still_due": ((IDS, 9), "PRIMARY", 2_000),
     "leases.promote": (("ready", IDS, 9), "PRIMARY", 2_000),
     "leases.next_due": ((), "future", 2_000),
     "leases.owners": ((), "held", 1_000),

@@ -64,6 +64,10 @@ class BatchStatements:
             f"SELECT m.job FROM {members} m WHERE m.batch = ? AND m.job >= ? AND ({state}) NOT IN {ENDED}"
             " ORDER BY m.job LIMIT 1"
         )
+        self.going_on = (
+            f"SELECT m.job, b.looked_to FROM {names.batches} b JOIN {members} m ON m.batch = b.id WHERE b.id = ?"
+            f" AND m.job >= b.looked_to AND ({state}) NOT IN {ENDED} ORDER BY m.job LIMIT 1"
+        )
         skipped = "j.state = 'cancelled' AND j.started_at IS NOT NULL AND j.outcome IS NULL"
         told = (of_member % "state").replace("j.state", f"CASE WHEN {skipped} THEN 'skipped' ELSE j.state END")
         self.tally = (

@@ -32,6 +32,7 @@ class SettleStatements:
             f" pid = ?, peak_memory = ?, memory_before = ?, cpu_time = ?, kill_requested = 0,"
             f" lease_until = NULL WHERE {fenced}"
         )
+        self.finish_loudly = finish
         self.finish = f"{finish} {alone}"
         self.finish_quietly = f"{finish} {quietly}"
         self.record_attempt = (
