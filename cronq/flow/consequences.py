@@ -15,7 +15,7 @@ from cronq.model.dependencies import UNMET, Parent, first_unmet, reason
 from cronq.model.job import State
 from cronq.storage.actions import Actions
 from cronq.storage.drivers.database import Duplicate
-from cronq.storage.sql.columns import LIMITED, LOOKED, MEMBER, SHOWN
+from cronq.storage.sql.columns import AHEAD, LIMITED, LOOKED, MEMBER, SHOWN
 from cronq.system.log import log, step
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ class Consequences:
                 released += self._draw(one)
             limited = [job_id for job_id, flow, *_ in found if (flow or 0) & LIMITED]
             released += self._limits.follow(limited) if limited else []
+            ahead = [job_id for job_id, flow, *_ in found if (flow or 0) & AHEAD]
+            released += self._limits.follow_groups(ahead) if ahead else []
             self._tables.open().execute(self._sql.flow.drawn, (self._many(note for note, _ in notes),))
         return released
 
@@ -221,4 +223,4 @@ def parents_of(found: Iterable[Row]) -> dict[int, list[Parent]]:
 def _is_alone(flow: int) -> bool:
     """Tell whether a job comes after no other, and no other after it."""
     bits = flow & ~(LOOKED | SHOWN)
-    return bits != 0 and not bits & ~(MEMBER | LIMITED)
+    return bits != 0 and not bits & ~(MEMBER | LIMITED | AHEAD)

@@ -18,7 +18,7 @@ from cronq.times import SECOND
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
-    from cronq.storage.drivers.database import Connection, Transaction
+    from cronq.storage.drivers.database import Connection, Row, Transaction
     from cronq.storage.groups import Groups
     from cronq.storage.tables import Tables
     from cronq.storage.wake import Wake
@@ -63,6 +63,7 @@ class _Visit(NamedTuple):
     name: str
     now: int
     bounds: Bounds
+    stopped: set[str]
 
 
 class Limits:
@@ -81,9 +82,12 @@ class Limits:
         rows = self._tables.query(self._sql.limits.of, (self._many(ids),))
         leaving = {name for _, name, place, _ in rows if place == PLACE}
         admitted = self.admit({name for _, name, _, _ in rows}, even_full=leaving)
-        for group in sorted({group for *_, group in rows if group is not None}):
-            admitted += self._advance(group)
-        return admitted
+        return admitted + self._advance_all({group for *_, group in rows if group is not None})
+
+    def follow_groups(self, ids: Sequence[int]) -> list[int]:
+        """Let the groups of these jobs, which are under no limit, go on to one that is; returns the ids admitted."""
+        found = self._tables.query(self._sql.groups.groups_of, (self._many(ids),))
+        return self._advance_all(group for (group,) in found)
 
     def admit(self, names: Iterable[str], *, even_full: Collection[str] = ()) -> list[int]:
         """Let jobs of these limits into the line while there is room; returns their ids.
@@ -93,7 +97,7 @@ class Limits:
         admitted: list[int] = []
         for name in sorted(names):
             if name in even_full or self._has_room(name):
-                admitted += self._tables.open().transact(partial(self._admit, name, None))
+                admitted += self._visit(name, None)
         return admitted
 
     def open_rates(self) -> list[int]:
@@ -102,8 +106,12 @@ class Limits:
         return self._visit_all([name for (name,) in opened])
 
     def _visit_all(self, names: Sequence[str], unheard: Callable[[str], bool] | None = None) -> list[int]:
-        work = [partial(self._admit, name, unheard) for name in names]
-        return [job_id for one in work for job_id in self._tables.open().transact(one)]
+        return [job_id for name in names for job_id in self._visit(name, unheard)]
+
+    def _visit(self, name: str, unheard: Callable[[str], bool] | None) -> list[int]:
+        stopped: set[str] = set()
+        admitted = self._tables.open().transact(partial(self._admit, name, unheard, stopped))
+        return admitted + self._advance_all(stopped)
 
     def next_opening(self) -> int | None:
         """Read the instant at which a rate allows the next start of a waiting job."""
@@ -111,9 +119,7 @@ class Limits:
 
     def sweep(self, unheard: Callable[[str], bool]) -> list[int]:
         """Admit what a lost consequence left; places of ready jobs in `unheard` queues move on after a minute."""
-        admitted: list[int] = []
-        for group in self._distinct(self._sql.limits.next_group):
-            admitted += self._advance(group)
+        admitted = self._advance_all(self._distinct(self._sql.limits.next_group))
         waiting = {name for place in (IN_LINE, ASIDE) for name in self._distinct(self._sql.limits.next_waiting, place)}
         return admitted + self._visit_all(sorted(waiting), unheard)
 
@@ -126,12 +132,13 @@ class Limits:
 
     # Under the lock of one limit
 
-    def _admit(self, name: str, unheard: Callable[[str], bool] | None, tx: Transaction) -> list[int]:
+    def _admit(self, name: str, unheard: Callable[[str], bool] | None, stopped: set[str], tx: Transaction) -> list[int]:
+        """Admit jobs; adds the groups to `stopped` whose jobs met another one that holds the group."""
         tx.execute(self._sql.limits.lock, (name,))
         bounds = self.bounds(tx, name)
         if bounds is None:
             return []
-        visit = _Visit(tx, name, self._tables.clock.now(), bounds)
+        visit = _Visit(tx, name, self._tables.clock.now(), bounds, stopped)
         taken = self._tidied(visit)
         if unheard is not None:
             taken = self._moved_on(visit, taken, unheard)
@@ -216,6 +223,7 @@ class Limits:
             self._move(visit, early, place, ELSEWHERE)
         behind = self._behind(visit.tx, {job_id: front[job_id] for job_id in waiting})
         self._move(visit, behind, place, BEHIND)
+        visit.stopped.update(group for job_id in behind if (group := front[job_id]) is not None)
         chosen = sorted(waiting.keys() - early - behind)
         if chosen:
             visit.tx.execute(self._sql.limits.admit, (self._many(chosen),))
@@ -261,6 +269,9 @@ class Limits:
 
     # Groups: only the first of a group stands in the line
 
+    def _advance_all(self, groups: Iterable[str]) -> list[int]:
+        return [job_id for group in sorted(groups) for job_id in self._advance(group)]
+
     def _advance(self, group: str) -> list[int]:
         """Let the first job of a group ask for a place unless another one does; returns the ids of jobs admitted."""
         name = self._tables.open().transact(partial(self._step_up, group))
@@ -282,12 +293,23 @@ class Limits:
         return name
 
     def _first(self, tx: Transaction, group: str) -> tuple[int, str] | None:
+        """Choose the job that may ask for a place; one without a limit that comes first is told that this one waits."""
         holder = next((one for _, one in tx.query(self._sql.limits.holders, (self._many([group]),)) if one), None)
         if holder is None:
             found = tx.query(self._sql.limits.first_in_group, (group,))
         else:
             found = tx.query(self._sql.limits.one_in_group, (holder,))
+        before = holder if holder is not None or not found else self._ready_before(tx, group, found[0])
+        if before is not None and (not found or before != found[0][0]):
+            tx.execute(self._sql.limits.mark_ahead, (before,))
+            return None
         return (found[0][0], found[0][1]) if found else None
+
+    def _ready_before(self, tx: Transaction, group: str, first: Row) -> int | None:
+        """Find the ready job without a limit that comes before the group's first one under a limit."""
+        job_id, _, priority, due_at = first
+        found = tx.query(self._sql.limits.ready_in_group, (group,))
+        return found[0][2] if found and tuple(found[0]) < (priority, due_at, job_id) else None
 
     # Without a lock
 

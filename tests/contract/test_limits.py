@@ -480,6 +480,48 @@ def test_one_that_comes_after_another_has_its_place_as_soon_as_that_has_ended(st
     assert loose_ends(store) == 0
 
 
+@pytest.mark.parametrize("claimed", [True, False], ids=["running", "ready"])
+def test_one_behind_a_job_without_a_limit_goes_on_when_that_has_ended(store: Store, claimed: bool) -> None:
+    [free] = put(store, new(group="g"))
+    jobs = claim(store) if claimed else []
+    limited, other = mails(store, 1, ONE, group="g")[0], mails(store, 1, ONE)[0]
+    assert states(store, [limited, other]) == ["pending", "ready"], "it takes no place while it can't start"
+    jobs += claim(store)
+    finish(store, [job for job in jobs if job.id == other])
+    assert states(store, [limited]) == ["pending"]
+    finish(store, [job for job in jobs if job.id == free])
+    assert states(store, [free, limited, other]) == ["finished", "ready", "finished"]
+    assert loose_ends(store) == 0
+
+
+def test_several_without_a_limit_come_first_in_a_group(store: Store) -> None:
+    put(store, new(group="g"))
+    running = claim(store)
+    put(store, new(group="g"))
+    [limited] = mails(store, 1, ONE, group="g")
+    [last] = put(store, new(group="g"))
+    finish(store, running)
+    assert states(store, [limited, last]) == ["pending", "blocked"]
+    finish(store, claim(store, 1))
+    assert states(store, [limited]) == ["ready"]
+    assert claimed_ids(store) == [limited, last]
+
+
+@pytest.mark.parametrize("ending", ["cancel", "edit", "fail"])
+def test_one_behind_a_job_without_a_limit_goes_on_when_that_leaves(store: Store, ending: str) -> None:
+    [free] = put(store, new(group="g"))
+    [limited] = mails(store, 1, ONE, group="g")
+    assert states(store, [limited]) == ["pending"]
+    if ending == "cancel":
+        store.admin.cancel([free])
+    elif ending == "edit":
+        store.editor.edit([free], {"available_at": later(store, 100)})
+        store.follow_up()
+    else:
+        end(store, claim(store)[0], "error", "fail")
+    assert states(store, [limited]) == ["ready"]
+
+
 # Another limit for jobs that exist
 
 

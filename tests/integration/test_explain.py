@@ -110,6 +110,7 @@ HOT = {
     "limits.next_waiting": ((1, ""), ["cronq_limited_line (place=? AND limit_name>?"]),
     "limits.next_group": (("",), ["cronq_limited_group (job_group>?"]),
     "limits.ahead_in_group": (("g",), ["cronq_limited_group (job_group=? AND place=?"]),
+    "limits.ready_in_group": (("g",), ["cronq_jobs_group (job_group=? AND state=?"]),
     "limits.first_in_group": (("g",), ["cronq_limited_group (job_group=? AND place=?"]),
     "limits.figures": ((), ["cronq_limited_line (place=?", "PRIMARY KEY (rowid=?"]),
     "limits.before": (("c3", 1, 1, 2, 2, 3), ["cronq_limited_line (place=? AND limit_name=?"]),

@@ -148,6 +148,7 @@ HOT: dict[str, tuple[tuple[Any, ...], str, int]] = {
     "limits.front": ((1, "smtp", 10), "line", 40_000),
     "limits.places": (("smtp",), "line", 1_000),
     "limits.any_in_line": (("smtp",), "line", 40_000),
+    "limits.ready_in_group": (("g10",), "group", 2_000),
     "limits.first_in_group": (("g10",), "group", 2_000),
     "limits.standing": ((IDS,), "PRIMARY", 1_000),
     "limits.move": ((0, 1, IDS, 1), "PRIMARY", 1_000),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cronq.storage.sql.columns import HELD, LIMITED, UNFINISHED_STATES
+from cronq.storage.sql.columns import AHEAD, HELD, LIMITED, LINE, UNFINISHED_STATES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,8 +115,17 @@ class LimitStatements:
             f"SELECT l.job_id FROM {limited} l JOIN {jobs} j ON j.id = l.job_id WHERE l.job_group = ?"
             f" AND l.place IN ({PLACE}, {IN_LINE}, {ASIDE}) AND j.state IN ('pending', 'ready', 'running') LIMIT 1"
         )
+        unlimited = f"(flow IS NULL OR (flow & {LIMITED}) = 0)"
+        self.ready_in_group = (
+            f"SELECT priority, available_at, id FROM {jobs} WHERE job_group = ? AND state = 'ready' AND {unlimited}"
+            f" ORDER BY {LINE} LIMIT 1"
+        )
+        self.mark_ahead = (
+            f"UPDATE {jobs} SET flow = coalesce(flow, 0) | {AHEAD} WHERE id = ? AND {unlimited}"
+            f" AND (flow IS NULL OR (flow & {AHEAD}) = 0)"
+        )
         self.first_in_group = (
-            f"SELECT job_id, limit_name FROM {limited} WHERE job_group = ? AND place = {BEHIND}"
+            f"SELECT job_id, limit_name, priority, due_at FROM {limited} WHERE job_group = ? AND place = {BEHIND}"
             " ORDER BY priority, due_at, job_id LIMIT 1"
         )
         self.one_in_group = f"SELECT job_id, limit_name FROM {limited} WHERE job_id = ? AND place = {BEHIND}"
