@@ -54,7 +54,7 @@ def _text(field: str) -> Any:
 
 
 class AttemptInline(_ReadOnly, admin.TabularInline):
-    """The attempts of a job that did not succeed."""
+    """The recorded attempts of a job."""
 
     model = Attempt
     fields = readonly_fields = ("number", "outcome", "started", "finished", "host", "pid", "error_class", "trace")

@@ -49,7 +49,7 @@ class Job(models.Model):
 
 
 class Attempt(models.Model):
-    """An attempt that did not succeed."""
+    """A recorded attempt: one that did not succeed, or that was followed by a retry by hand."""
 
     id = models.BigAutoField(primary_key=True)
     job = models.ForeignKey(Job, on_delete=models.DO_NOTHING, db_constraint=False, related_name="attempts")

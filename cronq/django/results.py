@@ -92,7 +92,8 @@ def of(task: CronqTask, job: Job, attempts: Sequence[Attempt]) -> Any:
 
 
 def _errors(job: Job, attempts: Sequence[Attempt]) -> list[Any]:
-    told = [TaskError(exception_class_path=path_of(each), traceback=_trace(each.error)) for each in attempts]
+    failed = [each for each in attempts if each.error is not None]
+    told = [TaskError(exception_class_path=path_of(each), traceback=_trace(each.error)) for each in failed]
     if job.state == State.CANCELLED and job.error is not None and not _is_told(job, attempts):
         told.append(TaskError(exception_class_path=_own("Cancelled"), traceback=job.error.message))
     return told

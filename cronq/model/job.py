@@ -98,7 +98,7 @@ class Enqueued(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """One attempt that did not succeed, from the history of a job."""
+    """One attempt from the history of a job: one that did not succeed, or that was followed by a retry by hand."""
 
     number: int
     outcome: str

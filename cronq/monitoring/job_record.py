@@ -19,7 +19,7 @@ _CHILDREN = 20
 
 
 class JobRecord(NamedTuple):
-    """A job's row, the attempts that did not succeed, the last output, what was done by hand, its dependencies."""
+    """A job's row, its recorded attempts, the last output, what was done by hand, its dependencies."""
 
     job: Job
     attempts: Sequence[Attempt]

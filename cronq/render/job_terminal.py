@@ -35,7 +35,7 @@ _IN_THE_HEADING = frozenset({"outcome", "attempts", "error"})
 
 
 class JobDetails(NamedTuple):
-    """The data of a job: its row, the attempts that did not succeed, the output of the last one."""
+    """The data of a job: its row, its recorded attempts, the output of the last one."""
 
     job: Job
     attempts: Sequence[Attempt]
@@ -95,7 +95,7 @@ def _with_next(attempts: Sequence[Attempt]) -> Iterator[tuple[Attempt, Attempt |
 
 
 def _step(attempt: Attempt, following: Attempt | None, look: _Style) -> RenderableType:
-    """Draw one attempt that did not succeed; parts that the next one repeats are left out."""
+    """Draw one recorded attempt; parts that the next one repeats are left out."""
     screen = look.screen
     style = _OUTCOME_STYLES.get(attempt.outcome, "")
     head = Text().append(f"{attempt.number}  ", style="bold")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from cronq.storage.actions import Actions
-    from cronq.storage.drivers.database import Transaction
+    from cronq.storage.drivers.database import Row, Transaction
     from cronq.storage.groups import Groups
     from cronq.storage.tables import Tables
     from cronq.storage.wake import Wake
@@ -61,6 +61,8 @@ class Admin:
     def _retry(self, ids: Sequence[int], tried: list[int], tx: Transaction) -> list[int]:
         self._groups.share(tx, ids)
         now = self._tables.clock.now()
+        if ids:
+            self._record_last(tx, [row[0] for row in self._ended(tx, ids)])
         changed = []
         for job_id in sorted(ids):
             tried.append(job_id)
@@ -103,7 +105,7 @@ class Admin:
     def _retry_many(self, ids: Sequence[int], tx: Transaction) -> Retried:
         self._groups.share(tx, ids)
         now = self._tables.clock.now()
-        ended = tx.query(self._sql.admin.ended, (self._tables.unprepared.many(ids),)) if ids else []
+        ended = self._ended(tx, ids)
         keys = sorted({key for _, key in ended if key is not None})
         holders: dict[str, int] = (
             dict(tx.query(self._sql.enqueue.twins, (self._tables.unprepared.many(keys),))) if keys else {}
@@ -116,6 +118,7 @@ class Admin:
             else:
                 refused[job_id] = twin
         if changed:
+            self._record_last(tx, changed)
             tx.execute(self._sql.admin.retry_many, (now, self._tables.unprepared.many(sorted(changed))))
         changed += self._make_due(sorted(set(ids).difference(job_id for job_id, _ in ended)), now, tx)
         if changed:
@@ -123,6 +126,15 @@ class Admin:
             self._line_up(tx, changed)
             self._wake.with_commit(tx)
         return Retried(sorted(changed), refused)
+
+    def _ended(self, tx: Transaction, ids: Sequence[int]) -> list[Row]:
+        """Lock those of the jobs that have ended; returns their ids and unique keys."""
+        return tx.query(self._sql.admin.ended, (self._tables.unprepared.many(ids),)) if ids else []
+
+    def _record_last(self, tx: Transaction, ids: Sequence[int]) -> None:
+        """Record the last attempts of jobs that are retried, where only their rows have them: those that succeeded."""
+        if ids:
+            tx.execute(self._sql.admin.record_last, (self._tables.unprepared.many(sorted(ids)),))
 
     def _twin_of(self, job_id: int) -> InvalidInput:
         key = self._tables.query(f"SELECT job_key FROM {self._sql.names.jobs} WHERE id = ?", (job_id,))[0][0]

@@ -112,7 +112,7 @@ class JobReader:
         return sorted(row[0] for row in self._tables.query(f"SELECT DISTINCT task FROM {self._sql.names.jobs}"))
 
     def attempts(self, job_id: int) -> list[Attempt]:
-        """Read the attempts of a job that did not succeed, oldest first."""
+        """Read the recorded attempts of a job, oldest first: those that failed, and those before a retry by hand."""
         return [rows.attempt(row) for row in self._tables.query(self._sql.reads.history, (job_id,))]
 
     def output(self, job_id: int) -> tuple[str | None, str | None]:

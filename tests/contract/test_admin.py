@@ -7,10 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from cronq.errors import InvalidInput
+from cronq.model.job import Failure
 from cronq.model.selection import Selection
 from cronq.store import Store
 from cronq.testing import ManualClock
 from tests.contract.steps import claim, end, later, new, put, states, stored
+
+NO_ERROR = {"success", "warning"}
 
 
 def test_retry_gives_a_fresh_budget_and_keeps_the_history(store: Store, clock: ManualClock) -> None:
@@ -46,6 +49,35 @@ def retry_named(store: Store, ids: list[int]) -> list[int]:
 
 def retry_selected(store: Store, ids: list[int]) -> list[int]:
     return store.admin.retry_all_but_twins(ids).changed
+
+
+@pytest.mark.parametrize("retry", [retry_named, retry_selected])
+def test_an_attempt_before_a_retry_stays_in_the_history_once(
+    store: Store, clock: ManualClock, retry: Callable[[Store, list[int]], list[int]]
+) -> None:
+    kinds = (("success", ""), ("warning", ""), ("error", "fail"), ("", "skip"), ("crashed", "cancel"))
+    ids = put(store, *(new(priority=number) for number in range(6)))
+    for job, (kind, verdict) in zip(claim(store, len(kinds), worker="first"), kinds, strict=True):
+        end(
+            store, job, kind, verdict, stdout=f"said by {job.id}", error=None if kind in NO_ERROR else Failure("E", "e")
+        )
+    store.admin.cancel(ids[5:])
+    begun = [stored(store, job_id).started_at for job_id in ids[:5]]
+    assert retry(store, ids) == ids
+    assert retry(store, ids) == []
+    told = [store.jobs.attempts(job_id) for job_id in ids]
+    assert [len(one) for one in told] == [1, 1, 1, 1, 1, 0]
+    assert [one.outcome for (one,) in told[:5]] == ["success", "warning", "error", "cancelled", "crashed"]
+    assert [one.started_at for (one,) in told[:5]] == begun
+    assert [(one.number, one.stdout) for (one,) in told[:5]] == [(1, f"said by {job_id}") for job_id in ids[:5]]
+    assert told[0][0].worker == "first"
+    clock.advance(1)
+    for job in claim(store, worker="second"):
+        end(store, job)
+    retry(store, ids)
+    again = [store.jobs.attempts(job_id) for job_id in ids]
+    assert [[one.number for one in attempts] for attempts in again] == [[1, 2]] * 5 + [[1]]
+    assert [attempts[-1].worker for attempts in again] == ["second"] * 6
 
 
 @pytest.mark.parametrize("retry", [retry_named, retry_selected])

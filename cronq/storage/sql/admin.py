@@ -46,6 +46,14 @@ class AdminStatements:
             f"SELECT id, CASE WHEN is_unique <> 0 THEN job_key END FROM {names.jobs}{dialect.by_id}"
             f" {among} {ENDED_STATES} ORDER BY id DESC{dialect.locked}"
         )
+        last = f"{names.jobs}.spent_before + {names.jobs}.attempt"
+        kept = "started_at, finished_at, host, pid, error_class, error_message, stdout, stderr, worker"
+        self.record_last = (
+            f"INSERT INTO {names.attempts} (job_id, number, outcome, {kept})"
+            f" SELECT id, {last}, coalesce(outcome, state), {kept} FROM {names.jobs}{dialect.by_id}"
+            f" {among} attempt > 0 AND started_at IS NOT NULL AND NOT EXISTS"
+            f" (SELECT 1 FROM {names.attempts} a WHERE a.job_id = {names.jobs}.id AND a.number = {last})"
+        )
         cancellable = ", ".join(f"'{state}'" for state in State if state in CANCELLABLE)
         self.cancel = (
             f"UPDATE {names.jobs} SET state = 'cancelled', started_at = NULL, finished_at = ?, outcome = NULL,"

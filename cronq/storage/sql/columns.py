@@ -43,6 +43,9 @@ FUTURE_STATES = "({})".format(" OR ".join(f"state = '{state}'" for state in FUTU
 ENDED = "('finished', 'failed', 'cancelled')"
 ENDED_STATES = f"state IN {ENDED}"
 
+UNSUCCESSFUL = "('error', 'timeout', 'crashed')"
+"""Outcomes of attempts that failed."""
+
 UNFINISHED_STATES = "state IN ('scheduled', 'ready', 'blocked', 'running', 'retrying', 'waiting', 'pending')"
 """Not as NOT IN: that leads to no index."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cronq.storage.sql.columns import ENDED_STATES, FUTURE_STATES, JOB_COLUMNS, UNFINISHED_STATES
+from cronq.storage.sql.columns import ENDED_STATES, FUTURE_STATES, JOB_COLUMNS, UNFINISHED_STATES, UNSUCCESSFUL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,7 +82,8 @@ class ReadStatements:
         # Served by the primary key.
         newest = f"SELECT outcome, finished_at FROM {names.attempts} ORDER BY id DESC LIMIT ?"
         self.lately_tried = (
-            f"SELECT outcome, count(*) FROM ({newest}) newest WHERE finished_at > ? GROUP BY outcome ORDER BY outcome"
+            f"SELECT outcome, count(*) FROM ({newest}) newest WHERE finished_at > ?"
+            f" AND outcome IN {UNSUCCESSFUL} GROUP BY outcome ORDER BY outcome"
         )
         self.newest = f"SELECT max(id) FROM {names.jobs}"
         self.tasks_of = (

@@ -110,6 +110,18 @@ class Running(TestCase):
         assert result.errors[-1].exception_class.__name__ == "Cancelled"
         assert "not needed" in result.errors[-1].traceback
 
+    def test_a_success_that_is_retried_is_told_with_its_worker(self) -> None:
+        result = ran(tasks.add, 1)
+        (worker,), started = result.worker_ids, result.started_at
+        assert backend.store.admin.retry([int(result.id)])
+        result.refresh()
+        assert (result.status, result.worker_ids, result.errors) == ("READY", [worker], [])
+        run_tasks()
+        result.refresh()
+        assert (result.status, result.worker_ids, result.attempts) == ("SUCCESSFUL", [worker, worker], 2)
+        assert (result.started_at, result.errors) == (started, [])
+        assert result.last_attempted_at > started
+
     def test_coroutines_ask_for_results(self) -> None:
         made = tasks.add.enqueue(1)
         run_tasks()
