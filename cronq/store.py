@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from cronq.storage.copying import Counts
     from cronq.storage.drivers.database import Connection, Database
     from cronq.storage.flow_stats import LimitStats
+    from cronq.storage.minutes import Minutes
     from cronq.storage.wake import Announces
     from cronq.times import Clock
 
@@ -349,7 +350,16 @@ class Store:
         this token and outcome counts as written (the connection may have been lost after the
         COMMIT, or a journal is read a second time).
         """
-        return self._settler.settle(settlements)
+        lost = self._settler.settle(settlements)
+        self.minutes.count(settlements, lost)
+        return lost
+
+    @cached_property
+    def minutes(self) -> Minutes:
+        """How many attempts ended in each minute."""
+        from cronq.storage.minutes import Minutes  # here, not above: a run with nothing to do needs none
+
+        return Minutes(self._tables)
 
     def release(self, jobs: Iterable[Claimed]) -> None:
         """Return claims that were never started: the attempt isn't counted, a group stays held.

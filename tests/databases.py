@@ -31,7 +31,7 @@ KINDS = tuple(SERVERS)
 
 TABLES = (
     *("jobs", "attempts", "groups", "paused", "leases", "workers", "tails", "troubles", "edges", "loose_ends"),
-    *("batches", "members", "limits", "limited", "starts"),
+    *("batches", "members", "limits", "limited", "starts", "minutes"),
     *("progress", "schedules", "declarations", "fires", "runs", "actions"),
 )
 

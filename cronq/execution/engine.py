@@ -151,6 +151,7 @@ class Engine:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
 
     def _leave(self) -> None:
+        self._store.minutes.write()
         if self.presence.registered:
             self.upkeep.end(self.presence.worker)
             self.presence.leave()

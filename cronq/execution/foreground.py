@@ -100,6 +100,7 @@ class Foreground:
         sender = Sender(self._config, self._registry, close_inherited=_nothing)
         recorder = ResultRecorder(self._store, self._policies, sender, report=None, otel=self._config.otel)
         recorder.enter(settled)
+        self._store.minutes.write()
         recorder.send_notices(self._store.close, at_once=True)
         return settled
 

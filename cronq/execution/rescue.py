@@ -206,8 +206,13 @@ class Rescuer:
         return [s for s in settlements if s.job.id not in lost]
 
     def prune(self) -> int:
-        """Delete finished jobs older than the configured retention, as leader; returns how many."""
+        """Delete finished jobs older than the configured retention, as leader; returns how many.
+
+        Folds the figures of old minutes, too.
+        """
         retention = self._config.retention
+        if self._leads:
+            self._store.minutes.fold()
         if retention is None or not self._leads:
             return 0
         return sum(self._store.admin.clear({"finished"}, older_than=retention))

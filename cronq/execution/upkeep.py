@@ -49,6 +49,7 @@ class Upkeep:
         ready += self._store.unblock_stranded()
         if ready:
             self._next_claim.changed()
+        self._store.minutes.write()
         self._rescuer.prune()
         self._results.tell_of_recovery()
         self._alert()

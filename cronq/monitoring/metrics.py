@@ -29,10 +29,17 @@ class Exposition:
         return "".join(f"{line}\n" for line in self._lines)
 
     def gauge(self, name: str, help_text: str, samples: Iterable[Sample]) -> None:
-        """Add one metric; without samples it is left out."""
+        """Add one metric that rises and falls; without samples it is left out."""
+        self._add("gauge", name, help_text, samples)
+
+    def counter(self, name: str, help_text: str, samples: Iterable[Sample]) -> None:
+        """Add one metric that only rises; without samples it is left out."""
+        self._add("counter", name, help_text, samples)
+
+    def _add(self, kind: str, name: str, help_text: str, samples: Iterable[Sample]) -> None:
         found = list(samples)
         if found:
-            self._lines += [f"# HELP {name} {help_text}", f"# TYPE {name} gauge"]
+            self._lines += [f"# HELP {name} {help_text}", f"# TYPE {name} {kind}"]
             self._lines += [f"{name}{_labels(labels)} {_number(value)}" for labels, value in found]
 
 
@@ -147,6 +154,11 @@ def _batches(text: Exposition, stats: QueueStats) -> None:
 
 
 def _recent(text: Exposition, recent: RecentStats) -> None:
+    text.counter(
+        "cronq_attempts_total",
+        "Attempts that ended, by the state to which that brought their jobs.",
+        [({"queue": queue, "state": state}, number) for queue, state, number in recent.totals],
+    )
     text.gauge("cronq_newest_job_id", "Id of the job that was enqueued last.", [({}, recent.newest_id)])
     text.gauge(
         "cronq_recent_jobs",

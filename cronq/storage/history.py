@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from cronq.storage.sql.reads import lanes_of
-from cronq.times import SECOND
+from cronq.storage.minutes import MINUTE
+from cronq.storage.sql.minutes import COUNTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cronq.storage.tables import Tables
 
-MINUTE = 60 * SECOND
 MINUTES = 60
 
 
@@ -47,19 +46,16 @@ _SHOWN = ("finished", "failed")
 
 
 def last_hour(tables: Tables) -> History:
-    """Read the history; by the index `ended` (SQLite: `counted`)."""
+    """Read the history."""
     tables.open()
     now = tables.clock.now()
     since = (now // MINUTE - MINUTES + 1) * MINUTE
-    family, jobs = tables.sql.dialect.family, tables.sql.names.jobs
-    minute = f"finished_at {'DIV' if family == 'mysql' else '/'} {MINUTE}"
-    if family == "sqlite":
-        lanes = lanes_of(jobs, "VALUES ('failed'), ('finished')")
-        sql = (
-            f"{lanes} SELECT lanes.queue, lanes.state, {minute}, count(*) FROM lanes CROSS JOIN {jobs} j"
-            " ON j.state = lanes.state AND j.queue = lanes.queue WHERE j.finished_at >= ? GROUP BY 1, 2, 3"
-        )
-    else:
-        ended = "state IN ('failed', 'finished') AND finished_at >= ?"
-        sql = f"SELECT queue, state, {minute}, count(*) FROM {jobs} WHERE {ended} GROUP BY 1, 2, 3"
-    return History(now, ((row[0], row[1], row[2], row[3]) for row in tables.query(sql, (since,))))
+    rows = tables.query(tables.sql.minutes.since, (since,))
+    return History(
+        now,
+        (
+            (row[0], state, int(row[1]) // MINUTE, int(number))
+            for row in rows
+            for state, number in zip(COUNTED, row[2:], strict=True)
+        ),
+    )

@@ -109,6 +109,7 @@ def tables(prefix: str, family: str = "sqlite", *, collation: str | None = None)
     _flow(prefix, metadata, table)
     _progress(prefix, metadata, table)
     _limits(prefix, metadata, table)
+    _minutes(prefix, metadata, table)
     return metadata
 
 
@@ -234,6 +235,21 @@ def _limits(prefix: str, metadata: MetaData, table: Callable[..., Table]) -> Non
         Column("limit_name", String(255), primary_key=True),
         Column("started_at", _Instant, primary_key=True, autoincrement=False),
         Column("job_id", _Id, primary_key=True, autoincrement=False),
+    )
+
+
+def _minutes(prefix: str, metadata: MetaData, table: Callable[..., Table]) -> None:
+    table(
+        f"{prefix}minutes",
+        metadata,
+        Column("kind", SmallInteger, primary_key=True, autoincrement=False),
+        Column("minute", _Instant, primary_key=True, autoincrement=False),
+        Column("queue", String(255), primary_key=True),
+        Column("source", String(64), primary_key=True),
+        Column("finished", BigInteger, nullable=False),
+        Column("failed", BigInteger, nullable=False),
+        Column("retrying", BigInteger, nullable=False),
+        Column("cancelled", BigInteger, nullable=False),
     )
 
 

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cronq.storage.drivers.database import Database
 
-CURRENT = "0015"
+CURRENT = "0016"
 """The newest revision in cronq/migrations/versions."""
 
 

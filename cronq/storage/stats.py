@@ -211,6 +211,8 @@ class RecentStats:
         """Outcome, how many of the newest attempts that did not succeed."""
         self.durations: list[tuple[str, int, float, float]] = []
         """Queue, how many of the newest finished jobs, the mean and the longest of their durations in seconds."""
+        self.totals: list[tuple[str, str, int]] = []
+        """Queue, state, how many attempts ended in it since the queue was made."""
 
 
 def take_recent(config: Config) -> tuple[QueueStats, RecentStats] | None:
@@ -227,6 +229,8 @@ def take_recent(config: Config) -> tuple[QueueStats, RecentStats] | None:
 
 
 def _look_back(tables: Tables, since: int) -> RecentStats:
+    from cronq.storage.minutes import totals  # here, not above: a check of the queue's health needs none
+
     recent, sql = RecentStats(), tables.sql
     recent.newest_id = tables.query(sql.reads.newest)[0][0] or 0
     ended = tables.query(sql.reads.lately_ended, (since,))
@@ -234,6 +238,7 @@ def _look_back(tables: Tables, since: int) -> RecentStats:
     recent.outcomes = [(row[0], row[1]) for row in tables.query(sql.reads.lately_tried, (_NEWEST, since))]
     finished = [queue for queue, state, _ in recent.ended if state == "finished"]
     recent.durations = list(_durations(tables, finished, since))
+    recent.totals = totals(tables)
     return recent
 
 

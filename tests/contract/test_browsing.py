@@ -9,9 +9,7 @@ from cronq.model.selection import Selection
 from cronq.storage import browsing
 from cronq.storage.browsing import JobBrowser
 from cronq.storage.held_groups import HeldGroup, held_groups
-from cronq.storage.history import MINUTES, last_hour
 from cronq.store import Store
-from cronq.testing import ManualClock
 
 STATES = (
     "ready",
@@ -127,23 +125,6 @@ def test_groups_that_a_failed_job_keeps_are_found(store: Store) -> None:
     assert held_groups(store.tables) == []
     turn(store, holder, "failed")
     assert held_groups(store.tables) == [HeldGroup("g", holder, 2)]
-
-
-def test_the_last_hour_is_counted_by_the_minute(store: Store, clock: ManualClock) -> None:
-    old, first, second, third = put(store, *[NewJob("add", queue="mail")] * 3, NewJob("add", queue="other"))
-    turn(store, old, "finished")
-    clock.advance("61m")
-    turn(store, first, "finished")
-    clock.advance("5m")
-    turn(store, second, "finished")
-    turn(store, third, "failed")
-    hour = last_hour(store.tables)
-    both = [(one.finished, one.failed) for one in hour.of(["mail", "other"])]
-    assert len(both) == MINUTES
-    assert both[-1] == (1, 1)
-    assert both[-6] == (1, 0)
-    assert sum(finished for finished, _ in both) == 2
-    assert sum(one.failed for one in hour.of(["mail"])) == 0
 
 
 def test_a_change_of_many_jobs_is_one_line_of_the_audit(store: Store) -> None:

@@ -22,7 +22,7 @@ def parsed(stats: QueueStats, recent: RecentStats) -> dict[tuple[str, ...], floa
     values: dict[tuple[str, ...], float] = {}
     for family in text_string_to_metric_families(text):
         assert family.documentation
-        assert family.type == "gauge"
+        assert family.type == ("counter" if family.name == "cronq_attempts" else "gauge")
         for sample in family.samples:
             assert sample.timestamp is None
             values[sample.name, *sample.labels.values()] = sample.value
@@ -40,6 +40,7 @@ def test_every_figure_is_read_back() -> None:
     recent.ended = [("mail", "finished", 5)]
     recent.outcomes = [("timeout", 3)]
     recent.durations = [("mail", 5, 0.25, 1.5)]
+    recent.totals = [("mail", "finished", 1_000_000_007)]
     values = parsed(stats, recent)
     assert values["cronq_info", "1.2", "sqlite"] == 1
     assert values["cronq_jobs", "mail", "ready"] == 7
@@ -54,6 +55,7 @@ def test_every_figure_is_read_back() -> None:
     assert values["cronq_workers", "run", "running"] == 0
     assert values["cronq_newest_job_id",] == 123_456_789_012
     assert values["cronq_recent_jobs", "mail", "finished"] == 5
+    assert values["cronq_attempts_total", "mail", "finished"] == 1_000_000_007
     assert values["cronq_recent_unsuccessful_attempts", "timeout"] == 3
     assert values["cronq_recent_duration_mean_seconds", "mail"] == 0.25
     assert values["cronq_recent_duration_max_seconds", "mail"] == 1.5

@@ -7,17 +7,16 @@ import re
 from cronq.model.job import NewJob
 from cronq.store import Store
 from cronq.web.snapshots import Snapshot
+from tests.contract.steps import claim, ending, outcome
 from tests.waiting import wait_until
 from tests.web.conftest import Site, enqueued
 from tests.web.test_changes import fail
 
 
 def test_the_last_hour_is_drawn_and_told(site: Site, store: Store) -> None:
-    jobs = enqueued(store, *[NewJob("add", queue="mail")] * 3)
-    store.tables.open().execute(
-        f"UPDATE {store.tables.sql.names.jobs} SET state = 'finished', finished_at = ? WHERE id <> ?",
-        (store.clock.now(), jobs[0]),
-    )
+    enqueued(store, *[NewJob("add", queue="mail")] * 3)
+    assert store.settle([ending(job, outcome(store)) for job in claim(store, 2)]) == []
+    store.minutes.write()
     for path in ("/", "/queues"):
         text = site().get(path).text
         assert 'aria-label="within an hour 2 finished, 0 failed; at most 2 finished in a minute"' in text

@@ -32,6 +32,7 @@ class Names:
         self.limits = f"{prefix}limits"
         self.limited = f"{prefix}limited"
         self.starts = f"{prefix}starts"
+        self.minutes = f"{prefix}minutes"
 
 
 class Dialect:

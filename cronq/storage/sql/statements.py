@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cronq.storage.sql.leases import LeaseStatements
     from cronq.storage.sql.limits import LimitStatements
     from cronq.storage.sql.live_output import LiveOutputStatements
+    from cronq.storage.sql.minutes import MinuteStatements
     from cronq.storage.sql.progress import ProgressStatements
     from cronq.storage.sql.reads import ReadStatements
     from cronq.storage.sql.runs import RunStatements
@@ -42,6 +43,7 @@ _SUBJECTS = {
     "leases": "LeaseStatements",
     "limits": "LimitStatements",
     "live_output": "LiveOutputStatements",
+    "minutes": "MinuteStatements",
     "progress": "ProgressStatements",
     "reads": "ReadStatements",
     "runs": "RunStatements",
@@ -66,6 +68,7 @@ class Statements:
     leases: LeaseStatements
     limits: LimitStatements
     live_output: LiveOutputStatements
+    minutes: MinuteStatements
     progress: ProgressStatements
     reads: ReadStatements
     runs: RunStatements

@@ -1,0 +1,32 @@
+"""The statements of how many attempts ended in each minute."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cronq.storage.sql.dialect import Names
+
+COUNTED = ("finished", "failed", "retrying", "cancelled")
+"""The states to which an attempt's end is counted, each in a column of this name."""
+
+
+class MinuteStatements:
+    """Served by the primary key."""
+
+    def __init__(self, names: Names) -> None:
+        minutes, figures = names.minutes, ", ".join(COUNTED)
+        place = "kind = ? AND minute = ? AND queue = ? AND source = ?"
+        self.add = f"INSERT INTO {minutes} (kind, minute, queue, source, {figures}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        self.oldest = f"SELECT min(minute) FROM {minutes} WHERE kind = ?"
+        self.to_fold = (
+            f"SELECT minute, queue, source, {figures} FROM {minutes} WHERE kind = ? AND minute < ?"
+            " ORDER BY minute, queue, source LIMIT ?"
+        )
+        self.remove = f"DELETE FROM {minutes} WHERE {place}"
+        added = ", ".join(f"{one} = {one} + ?" for one in COUNTED)
+        self.raise_by = f"UPDATE {minutes} SET {added} WHERE {place}"
+        sums = ", ".join(f"sum({one})" for one in COUNTED)
+        self.since = (
+            f"SELECT queue, minute, {sums} FROM {minutes} WHERE kind IN (0, 1) AND minute >= ? GROUP BY queue, minute"
+        )
+        self.totals = f"SELECT queue, {sums} FROM {minutes} GROUP BY queue ORDER BY queue"
