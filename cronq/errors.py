@@ -9,6 +9,7 @@ CronqError                  every error cronq raises on purpose; carries an exit
 ├── JobFailed                1  the job waited for did not finish
 ├── BatchFailed              1  the batch waited for did not finish
 ├── Unavailable             69  database or transport out of reach after retries
+│   └── TooSlow             69  a statement took longer than its limit and was ended
 ├── TryLater                75  not now: a wait timed out
 └── ConfigError             78  the configuration, or a file or module that it names, is wrong
 
@@ -88,6 +89,15 @@ class Unavailable(CronqError):
     """The database or a transport could not be reached, retries included."""
 
     exit_status = 69
+
+
+class TooSlow(Unavailable):
+    """A statement took longer than its limit and was ended."""
+
+    @classmethod
+    def after(cls, seconds: float) -> TooSlow:
+        """Make the error of a limit of so many seconds."""
+        return cls(f"the database took longer than {seconds:g} s for this, and was stopped")
 
 
 class TryLater(CronqError):

@@ -97,6 +97,9 @@ class DjangoDatabase:
     def set_patience(self, seconds: float) -> None:
         """Do nothing: how long a statement waits for locks is decided in DATABASES."""
 
+    def set_statement_limit(self, seconds: float) -> None:
+        """Do nothing, as above."""
+
     def identity(self) -> Sequence[Any]:
         """Return the values that identify this database."""
         if self.family == "sqlite":

@@ -12,7 +12,7 @@ from flask.sessions import SecureCookieSessionInterface
 from werkzeug.exceptions import HTTPException
 
 from cronq import __version__
-from cronq.errors import CronqError, JobNotFound
+from cronq.errors import CronqError, JobNotFound, TooSlow
 from cronq.system.log import log
 from cronq.web import acting, endpoints, filters, flow_pages, pages
 from cronq.web.answers import problem
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cronq.web.access import Access
     from cronq.web.backend import Backend
 
+_NARROWER = "ask for less, for example for one queue or one state, or try again when the database has less to do"
 _STATIC = Path(__file__).parent / "static"
 
 
@@ -59,6 +60,7 @@ def application(
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.extensions["cronq"] = backend
     Guard(access, hosts=hosts, read_only=backend.settings.read_only).protect(app)
+    app.before_request(backend.answering)
     filters.register(app)
     pages.register(app)
     flow_pages.register(app)
@@ -105,6 +107,10 @@ def _answer_errors(app: Flask) -> None:
     @app.errorhandler(JobNotFound)
     def _missing(error: JobNotFound) -> Response:
         return problem(404, "Not found", str(error))
+
+    @app.errorhandler(TooSlow)
+    def _ended(error: TooSlow) -> Response:
+        return problem(503, "This takes too long", f"{error}: {_NARROWER}")
 
     @app.errorhandler(CronqError)
     def _failed(error: CronqError) -> Response:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _PATIENCE = 2.0
 """Seconds after which a database that doesn't answer is given up, and older numbers are shown."""
 
+STATEMENT_LIMIT = 2.0
+"""Seconds after which a statement for one page is ended."""
+
 _CENSUS_EVERY = 2.0
 _FAILURES_EVERY = 5.0
 _HISTORY_EVERY = 10.0
@@ -55,7 +58,13 @@ class Backend:
         store: Store | None = getattr(self._local, "store", None)
         if store is None:
             store = self._local.store = Store(self.config, Clock(), Announcer(self.config), reading=True)
+            if getattr(self._local, "answers", False):
+                store.tables.unprepared.set_statement_limit(STATEMENT_LIMIT)
         return store
+
+    def answering(self) -> None:
+        """Note that this thread answers requests: no statement of it may take long. Changes are made by another one."""
+        self._local.answers = True
 
     @property
     def browser(self) -> JobBrowser:

@@ -80,6 +80,9 @@ if TYPE_CHECKING:
         def set_patience(self, seconds: float) -> None:
             """Set for how long a statement is tried again while the database is unreachable or locked."""
 
+        def set_statement_limit(self, seconds: float) -> None:
+            """Have each reading statement ended that takes longer; it raises TooSlow. On servers writing ones, too."""
+
         def identity(self) -> Sequence[Any]:
             """Return the values that identify this database; from `IDENTITY`."""
 

@@ -89,6 +89,9 @@ _TLS_HERE = "; if the user has to use TLS, `?ssl_verify_cert=false` at the end o
 _TLS_REQUIRED = 3159
 _NO_TLS = 2026
 _ACCESS_DENIED = 1045
+_ENDED = (1969, 3024)
+"""MariaDB's and MySQL's codes of a statement that took longer than its limit."""
+
 _ADVICE = {
     _ACCESS_DENIED: "access denied: check user name and password",
     1044: "this user may not use the database",
@@ -123,6 +126,16 @@ class Database(Server):
         self._returns_ids = "MariaDB" in connection.get_server_info()
         self._packet = 0
         return connection
+
+    def limiting(self, seconds: float) -> str:
+        """Write the statement that has the server end those that take longer; MySQL ends only those that read."""
+        if self._returns_ids:
+            return f"SET SESSION max_statement_time = {seconds}"
+        return f"SET SESSION max_execution_time = {round(seconds * 1000)}"
+
+    def is_limit(self, error: Exception) -> bool:
+        """Tell whether the server ended a statement because of its limit."""
+        return bool(error.args) and error.args[0] in _ENDED
 
     def run(self, connection: Any, sql: str, parameters: Sequence[Any]) -> Any:
         """Execute one statement in the driver's words."""

@@ -57,6 +57,7 @@ _STAYING = ("authentication failed", "does not exist", "no pg_hba.conf entry", "
             "private key", "unsupported startup parameter")  # fmt: skip
 """Reasons for a refused connection that don't pass by themselves."""
 
+_CANCELLED = "57014"
 _PROBE = "cronq_probe"
 _PROBE_LIMIT = 3.0
 """Seconds for a notification to come through a connection pool."""
@@ -78,6 +79,14 @@ class Database(Server):
     def connect(self) -> Any:
         """Open a connection of the driver, in autocommit mode."""
         return connect(self.url)
+
+    def limiting(self, seconds: float) -> str:
+        """Write the statement that has the server end those that take longer."""
+        return f"SET statement_timeout = {round(seconds * _MILLISECONDS)}"
+
+    def is_limit(self, error: Exception) -> bool:
+        """Tell whether the server ended a statement because of its limit."""
+        return getattr(error, "sqlstate", None) == _CANCELLED
 
     def run(self, connection: Any, sql: str, parameters: Sequence[Any]) -> Any:
         """Execute one statement with the driver's placeholders; NUL, which texts can't hold, becomes U+FFFD."""

@@ -11,7 +11,7 @@ import json
 import os
 import time
 
-from cronq.errors import ConfigError, InvalidInput, Unavailable
+from cronq.errors import ConfigError, InvalidInput, TooSlow, Unavailable
 from cronq.storage.drivers.connections import HANDLER_PATIENCE, HELD, Connections, calls_below
 from cronq.storage.drivers.database import GONE, Conflict, Duplicate, Missing
 from cronq.storage.drivers.interruption import raise_interruption
@@ -85,6 +85,7 @@ class Server:
     def __init__(self, url: DatabaseURL, *, patience: float = 30.0) -> None:
         self.url = url
         self._patience = patience
+        self._limit: float | None = None
         self._connections = Connections(self._connect)
         self._texts: dict[Any, str] = {}
         self.conflicts = 0
@@ -268,10 +269,27 @@ class Server:
         return session
 
     def _connect(self) -> Session:
-        return Session(self, self.connect())
+        session = Session(self, self.connect())
+        if self._limit is not None:
+            session.run(self.limiting(self._limit), ())
+        return session
+
+    def set_statement_limit(self, seconds: float) -> None:
+        """Have each statement of connections opened from now on ended that takes longer."""
+        self._limit = seconds
+
+    def limiting(self, seconds: float) -> str:
+        """Write the statement that has the server end those that take longer."""
+        raise NotImplementedError
+
+    def is_limit(self, error: Exception) -> bool:
+        """Tell whether the server ended a statement because of its limit."""
+        raise NotImplementedError
 
     def _bear(self, error: Exception, waiting: _Waiting) -> None:
         """Wait a moment after an error that passes; raise the others."""
+        if self._limit is not None and self.is_limit(error):
+            raise TooSlow.after(self._limit) from error
         meaning = self.meaning(error)
         if meaning == DUPLICATE:
             raise Duplicate(str(error)) from error

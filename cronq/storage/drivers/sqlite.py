@@ -81,11 +81,18 @@ class Database(Inserting):
         self._files = _NO_FILES
         self._look_at = 0.0
         self._overwritten = False
+        self._rows: _Action = _rows
         self._text: Any = str  # the quick one, until a text is met that was damaged
 
     def set_patience(self, seconds: float) -> None:
         """Set for how long a statement is tried again."""
         self._patience = seconds
+
+    def set_statement_limit(self, seconds: float) -> None:
+        """Have each `query` ended that takes longer."""
+        from cronq.storage.drivers.sqlite_limit import limited  # here, not above: only the pages have a limit
+
+        self._rows = limited(seconds)
 
     def is_replaced(self) -> bool:
         """Tell whether the file was moved, removed or replaced since it was opened; checked once a second.
@@ -116,7 +123,7 @@ class Database(Inserting):
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Read the rows of one statement in its own transaction."""
-        return self._call(_rows, sql, parameters)  # type: ignore[no-any-return]
+        return self._call(self._rows, sql, parameters)  # type: ignore[no-any-return]
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
         """Execute one writing statement that commits by itself."""

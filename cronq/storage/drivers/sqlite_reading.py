@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from cronq.errors import Unavailable
 from cronq.storage.drivers.sqlite_errors import explain
+from cronq.storage.drivers.sqlite_limit import rows_within
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,6 +40,11 @@ class Database:
     def __init__(self, path: str, *, patience: float = 30.0) -> None:
         self.path = path
         self._patience = patience
+        self._limit: float | None = None
+
+    def set_statement_limit(self, seconds: float) -> None:
+        """Have each `query` ended that takes longer."""
+        self._limit = seconds
 
     def set_patience(self, seconds: float) -> None:
         """Set for how long a statement is tried again."""
@@ -70,6 +76,8 @@ class Database:
     def _read(self, sql: str, parameters: Sequence[Any], *, has_log: bool) -> list[Row]:
         how = _THROUGH_THE_LOG if has_log else _WITHOUT_A_LOG
         with closing(sqlite3.connect(f"file:{quote(self.path)}?{how}", uri=True, timeout=0)) as connection:
+            if self._limit is not None:
+                return rows_within(self._limit, connection, sql, parameters)
             return connection.execute(sql, parameters).fetchall()
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> NoReturn:
