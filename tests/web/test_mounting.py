@@ -182,6 +182,7 @@ browser.force_login(User.objects.create(username="ann", is_staff=True, is_superu
 
 def ask(method, path, form, headers):
     named = {{"HTTP_" + name.upper().replace("-", "_"): value for name, value in headers.items()}}
+    named = {{"HTTP_HOST": "testserver", **named}}
     answer = browser.generic(
         method, path, urlencode(form or {{}}), content_type="application/x-www-form-urlencoded", **named
     )
