@@ -64,9 +64,12 @@ class TokenAccess:
 
     def viewer(self, request: Request, signed_in: str | None) -> Viewer | None:
         """Return the user who started the server, for a request with the cookie or the token as a bearer."""
+        return Viewer(self._name, ACT) if self.is_bearer(request) or signed_in == self.mark else None
+
+    def is_bearer(self, request: Request) -> bool:
+        """Tell whether a program sent the token as a bearer; a form of another site can't."""
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
-        by_token = kind.lower() == "bearer" and self.admits(token.strip())
-        return Viewer(self._name, ACT) if by_token or signed_in == self.mark else None
+        return kind.lower() == "bearer" and self.admits(token.strip())
 
     @property
     def mark(self) -> str:

@@ -86,8 +86,7 @@ class Guard:
     def _check_change(self) -> None:
         if not is_same_origin():
             abort(403, "This form comes from another site: nothing was changed.")
-        # Only a program sends this header; a form of another site can't.
-        by_bearer = isinstance(self._access, TokenAccess) and request.headers.get("Authorization", "")[:7] == "Bearer "
+        by_bearer = isinstance(self._access, TokenAccess) and self._access.is_bearer(request)
         given = request.headers.get("X-CSRF-Token") or request.form.get("csrf", "")
         expected = session.get("csrf", "")
         if not by_bearer and not (expected and hmac.compare_digest(given.encode(), expected.encode())):

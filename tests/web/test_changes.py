@@ -151,6 +151,27 @@ def test_a_form_without_the_token_is_refused(site: Site, store: Store, verb: str
     assert store.jobs.paused() == set()
 
 
+def test_who_never_loaded_a_form_changes_nothing(site: Site, store: Store) -> None:
+    enqueued(store, NewJob("add"))
+    given = {"id": "1", "confirmed": "yes", "count": "1"}
+    for sent in ({}, {"csrf": ""}):
+        assert site().post("/act/cancel", data={**given, **sent}).status_code == 403
+    assert states(store) == {1: "ready"}
+
+
+def test_only_the_right_bearer_stands_in_for_a_forms_token(site: Site, store: Store) -> None:
+    from cronq.web.access import TokenAccess
+
+    enqueued(store, NewJob("add"))
+    given = {"id": "1", "confirmed": "yes", "count": "1"}
+    signed_in = site(TokenAccess("ann", "right"))
+    assert signed_in.get("/?token=right").status_code == 302
+    for browser in (site(), signed_in):
+        for word in ("Bearer", "Bearer wrong", "Bearer  "):
+            assert browser.post("/act/cancel", data=given, headers={"Authorization": word}).status_code == 403
+    assert states(store) == {1: "ready"}
+
+
 @pytest.mark.parametrize(
     "headers",
     [
