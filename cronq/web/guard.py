@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
@@ -27,6 +28,7 @@ READING = ("GET", "HEAD", "OPTIONS")
 LONGEST_FORM = 1 << 18
 """Bytes of a form: the most ids that a change takes, with room."""
 
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d*)?")
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
@@ -72,7 +74,8 @@ class Guard:
     def _check_host(self) -> None:
         if self._hosts is None:
             return
-        name = (urlsplit(f"//{request.headers.get('Host', '')}").hostname or "").lower()
+        found = _HOST.fullmatch(request.headers.get("Host", ""))
+        name = found[1].strip("[]").lower() if found else ""
         if name not in self._hosts:
             abort(421, f"{name or 'no name'} is not a name of this server: web.hosts in cronq.toml lists its names")
 
@@ -101,7 +104,14 @@ def is_same_origin() -> bool:
     if site not in (None, "same-origin", "none"):
         return False
     origin = request.headers.get("Origin") or request.headers.get("Referer")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("Host")
+    return origin is None or _place(origin) == request.headers.get("Host", "")
+
+
+def _place(address: str) -> str | None:
+    try:
+        return urlsplit(address).netloc or None
+    except ValueError:
+        return None
 
 
 def csrf_token() -> str:

@@ -177,6 +177,8 @@ def test_only_the_right_bearer_stands_in_for_a_forms_token(site: Site, store: St
     [
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
+        {"Origin": "http://localhost@evil.example"},
         {"Origin": "http://localhost:81"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},

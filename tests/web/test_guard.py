@@ -33,6 +33,13 @@ def test_a_foreign_host_name_is_refused(site: Site, path: str) -> None:
         assert browser.get(path, headers={"Host": name}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "name", ["[", "[x]", "[::1", "evil@localhost", "localhost/x", "localhost:80:80", "localhost#", " "]
+)
+def test_a_host_name_that_is_none_is_refused(site: Site, name: str) -> None:
+    assert site().get("/health", headers={"Host": name}).status_code == 421
+
+
 @pytest.mark.parametrize("path", [*PATHS, "/jobs/1", "/static/cronq.css", "/nowhere"])
 def test_no_other_site_can_frame_a_page_or_have_it_run_a_script(site: Site, path: str) -> None:
     with site().get(path) as answer:
