@@ -166,6 +166,7 @@ def _named(form: MultiDict[str, str], what: str) -> str:
     name = form.get(what, "").strip()
     if not name:
         raise InvalidInput(f"which {what}?")
+    query.require_name(what, name)
     return name
 
 

@@ -68,8 +68,8 @@ def read(form: MultiDict[str, str], *, now: int) -> Query:
         values = tuple(value.strip() for value in form.getlist(name) if value.strip())
         if name in ("state", "batch", "id"):
             values = tuple(part.strip() for value in values for part in value.split(",") if part.strip())
-        if any(len(value) > _LONGEST for value in values):
-            raise InvalidInput(f"{name}: longer than {_LONGEST} characters")
+        for value in values:
+            require_name(name, value)
         if values:
             given[name] = values
     selection = Selection(
@@ -87,6 +87,14 @@ def read(form: MultiDict[str, str], *, now: int) -> Query:
         older_than=_duration(given),
     )
     return Query(given, selection)
+
+
+def require_name(what: str, text: str) -> None:
+    """Raise InvalidInput for a text that can't be in a database, or is too long for it."""
+    if len(text) > _LONGEST:
+        raise InvalidInput(f"{what}: longer than {_LONGEST} characters")
+    if "\0" in text:
+        raise InvalidInput(f"{what}: has a null character, which no job can have there")
 
 
 def _states(names: tuple[str, ...]) -> frozenset[str]:

@@ -103,6 +103,14 @@ def test_a_change_of_everything_is_refused(site: Site, store: Store) -> None:
     assert ask(site(), "shell", id="1").status_code == 422
 
 
+@pytest.mark.parametrize("name", ["mail\0", "m" * 401])
+def test_a_name_that_no_database_takes_is_refused(site: Site, store: Store, name: str) -> None:
+    for verb, what in (("pause", "queue"), ("end", "worker"), ("run-schedule", "schedule"), ("cancel", "queue")):
+        given = {what: name, "confirmed": "yes", "count": "1"}
+        assert ask(site(), verb, **given).status_code == 422
+    assert store.jobs.paused() == set()
+
+
 def test_a_queue_is_paused_and_resumed_in_the_name_of_the_viewer(site: Site, store: Store) -> None:
     enqueued(store, NewJob("add", queue="mail"))
     browser = site()
