@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from benchmarks.figures import claims, django, groups, inetd, latency, million, peers, schedules, starts
+from benchmarks.figures import claims, django, flow, groups, inetd, latency, million, peers, schedules, starts
 from benchmarks.progress import Measured, measured
 from benchmarks.result import Figure, Standing
 from benchmarks.tables import show
@@ -22,6 +22,7 @@ SINGLE: dict[str, Callable[..., list[Figure]]] = {
     "ls": starts.listing,
     "claim": claims.run,
     "group": groups.run,
+    "flow": flow.run,
     "django": django.run,
     "million": million.run,
     "schedules": schedules.run,
