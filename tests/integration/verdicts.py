@@ -17,7 +17,10 @@ ANSWER_LOST = "job process lost: its runner knows nothing of this attempt"
 
 
 def nothing_is_lost_or_stuck(queue: Queue, expected: dict[int, str]) -> None:
-    assert {row["id"]: row["state"] for row in queue.rows()} == expected
+    states = {row["id"]: row["state"] for row in queue.rows()}
+    both = states.keys() | expected.keys()
+    wrong = {job: (states.get(job), expected.get(job)) for job in both if states.get(job) != expected.get(job)}
+    assert wrong == {}, "is, and should be"
     assert queue.settled()
     assert not queue.rows("unique_key IS NOT NULL")
 
