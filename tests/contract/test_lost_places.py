@@ -38,3 +38,19 @@ def test_a_blocked_job_is_taken_out_of_its_group(store: Store) -> None:
     assert states(store, [blocked, place]) == ["pending", "ready"]
     finish(store, claim(store))
     assert states(store, [blocked, place]) == ["ready", "finished"]
+
+
+def test_a_blocked_job_that_lost_its_place_follows_nobody(store: Store, clock: ManualClock) -> None:
+    [blocked] = put(store, new(group="a", limit=ONE))
+    [holder] = put(store, new(group="a", priority=1))
+    [job] = claim(store, 1)
+    [place] = put(store, new(limit=ONE))
+    assert states(store, [blocked, holder, place]) == ["blocked", "running", "ready"]
+    end(store, job, "snoozed", "snooze", delay=5.0)
+    clock.advance(6)
+    store.leases.promote(clock.now())
+    jobs = claim(store)
+    assert sorted(job.id for job in jobs) == [holder, place]
+    finish(store, jobs)
+    store.leases.promote(clock.now())
+    assert claimed_ids(store) == [blocked]

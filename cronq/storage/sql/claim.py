@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cronq.storage.sql.columns import CLAIMED_COLUMNS, LINE
+from cronq.storage.sql.columns import CLAIMED_COLUMNS, LIMITED, LINE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,12 +27,14 @@ class ClaimStatements:
             f"SELECT {LINE}, job_group FROM {names.jobs} WHERE state = 'ready' AND queue = ?"
             f" AND priority BETWEEN ? AND ? ORDER BY {LINE} LIMIT ?"
         )
+        # A blocked job under a limit may have lost its place: it asks for one when its group is free.
+        placed = f" AND (flow IS NULL OR (flow & {LIMITED}) = 0)"
         # Served by the index `group`. One state at a time, or all of a large group would be sorted.
         self.members = " UNION ALL ".join(
             f"SELECT * FROM (SELECT {LINE}, job_group FROM {names.jobs}"
             f" WHERE job_group = ? AND state = '{state}' AND lease_until IS NULL"
-            f" AND priority BETWEEN ? AND ? AND queue {dialect.among} ORDER BY {LINE} LIMIT ?) AS {state}"
-            for state in ("ready", "blocked")
+            f" AND priority BETWEEN ? AND ? AND queue {dialect.among}{apart} ORDER BY {LINE} LIMIT ?) AS {state}"
+            for state, apart in (("ready", ""), ("blocked", placed))
         )
         lease = "worker = ?, token = ?, lease_until = ?, attempt = attempt + 1, started_at = ?, host = ?, pid = ?"
         # Served by the primary key.
