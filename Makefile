@@ -64,6 +64,14 @@ storm: compiled  ## what is strong by repetition, in full: 20,000 jobs on each s
 pythons: setup  ## the tests that need no server, on each Python from 3.11 to 3.14; PYTHONS="3.14" for some of them
 	@.ci/pythons $(PYTHONS)
 
+.PHONY: engines
+engines: compiled  ## the servers' tests on the installed and newest version of each; ENGINES="mariadb-newest contract" for a part
+	@PYTHONPATH=. $(BIN)/python .ci/engines.py $(ENGINES)
+
+.PHONY: oldest newest
+oldest newest: setup  ## unit, cli and SQLite's contract tests beside the oldest, or newest, dependencies that are allowed
+	@.ci/bounds $@
+
 .PHONY: bench
 bench: compiled  ## the figures beside their references, e.g. make bench BENCH="--only drain --json out.json"
 	$(BIN)/python -m benchmarks $(BENCH)
