@@ -12,7 +12,7 @@ from cronq.config.loader import Config, from_database
 from cronq.errors import ConfigError
 from cronq.model.job import NewJob
 from cronq.store import Store
-from cronq.web.access import BasicAccess, HeaderAccess, TokenAccess
+from cronq.web.access import BasicAccess, HeaderAccess, HostAccess, TokenAccess
 from cronq.web.pages import NAVIGATION
 from cronq.web.settings import WebSettings, web_settings
 from tests.web.conftest import Site, enqueued, make
@@ -180,6 +180,26 @@ def test_scripts_in_what_comes_from_a_job_are_text(site: Site, store: Store) -> 
         assert not re.search(r"<script(?! src=\"/static/)", text), path
         shown += text.count("&lt;script&gt;")
     assert shown > 20
+
+
+def test_scripts_in_filters_questions_and_names_of_users_are_text(site: Site, store: Store) -> None:
+    filled(store)
+    browser = site(HostAccess(lambda _environ: (SCRIPT, "act")))
+    texts = [
+        browser.get("/jobs", query_string={name: SCRIPT}).text
+        for name in ("state", "queue", "task", "group", "key", "error", "search", "since", "older_than", "id", "before")
+    ]
+    csrf = re.search(r'name="csrf" content="([^"]+)"', texts[1])
+    assert csrf
+    for verb, what in (("retry", "queue"), ("pause", "queue"), ("end", "worker"), (SCRIPT.replace("/", ""), "queue")):
+        form = {"csrf": csrf[1], what: SCRIPT[:90], "count": "1"}
+        texts.append(browser.post(f"/act/{verb}", data=form).text)
+        texts.append(browser.post(f"/act/{verb}", data={**form, "confirmed": "yes"}, follow_redirects=True).text)
+    texts += [browser.get(path).text for path in ("/audit", "/", "/jobs/1", f"/done/{SCRIPT[:20]}")]
+    for text in texts:
+        assert "<img" not in text
+        assert not re.search(r"<script(?! src=\"/static/)", text)
+    assert sum("&lt;script&gt;" in text for text in texts) > len(texts) - 3
 
 
 def test_control_characters_are_shown_as_escapes(site: Site, store: Store) -> None:
