@@ -123,6 +123,31 @@ def test_a_header_counts_only_from_a_trusted_proxy(site: Site) -> None:
     assert browser.get("/", environ_base={"REMOTE_ADDR": "10.1.2.3"}).status_code == 403
 
 
+def test_the_word_unix_counts_for_the_unix_socket_only_and_only_where_it_stands(site: Site) -> None:
+    named = {"X-Remote-User": "ann"}
+    for bind, proxies, status in (
+        ("127.0.0.1:1", ("unix",), 403),
+        ("unix:/run/x", ("10.0.0.0/8",), 403),
+        ("unix:/run/x", ("unix",), 200),
+    ):
+        browser = site(HeaderAccess(WebSettings(auth="header", bind=bind, proxies=proxies)))
+        assert browser.get("/", headers=named, environ_base={"REMOTE_ADDR": "localhost"}).status_code == status
+
+
+def test_who_is_not_in_act_may_only_view(site: Site) -> None:
+    hashed = generate_password_hash("pass", "scrypt:1024:8:1")
+    users = {"ann": hashed, "bob": hashed}
+    basic = site(BasicAccess(WebSettings(auth="basic", users=users, act=("ann",))))
+    proxied = site(HeaderAccess(WebSettings(auth="header", proxies=("127.0.0.1",), act=("ann",))))
+    for name, read_only in (("ann", False), ("bob", True)):
+        assert ("(read-only)" in basic.get("/jobs", auth=(name, "pass")).text) is read_only
+        assert ("(read-only)" in proxied.get("/jobs", headers={"X-Remote-User": name}).text) is read_only
+
+
+def test_a_form_that_is_too_long_is_refused(site: Site) -> None:
+    assert site().post("/act/cancel", data={"csrf": "x" * 300_000}).status_code == 413
+
+
 @pytest.mark.parametrize("bind", ["0.0.0.0:11180", "[::]:11180", "192.0.2.1:80", "ops.example.org:80"])
 def test_other_hosts_are_not_let_in_without_a_password(config: Config, bind: str) -> None:
     with pytest.raises(ConfigError, match="without a password"):
@@ -221,6 +246,11 @@ SECRETS = (
 
 def test_secrets_are_masked_in_pages_and_in_json(site: Site, store: Store) -> None:
     ids = enqueued(store, *SECRETS)
+    store.tables.open().execute(
+        f"UPDATE {store.tables.sql.names.jobs} SET state = 'finished', finished_at = created_at, result = ?, notes = ?"
+        " WHERE id = ?",
+        ('{"password": "pass-8"}', '{"token": "tok-9"}', ids[0]),
+    )
     browser = site()
     for path in ("/jobs", *(f"/jobs/{one}" for one in ids)):
         for accept in ("text/html", "application/json"):
