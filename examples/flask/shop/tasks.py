@@ -9,3 +9,8 @@ def confirm(order: int) -> str:
     found.confirmed = True
     db.session.commit()
     return f"confirmed order {order} of {found.customer}"
+
+
+@queue.task
+def count(page: str) -> str:
+    return page

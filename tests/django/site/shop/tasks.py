@@ -6,8 +6,10 @@ import signal
 import sys
 import time
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from cronq import Fail, Retry, Skip, Snooze, current_job
 from django.contrib.auth.models import Group
 from django.db import connection, transaction
@@ -126,6 +128,32 @@ def die(how: str) -> None:
 @task(max_attempts=1, time_limit=1)
 def sleep() -> None:
     time.sleep(60)
+
+
+def opened() -> list[int]:
+    """Descriptors of this process and of its runner, and the server's connections to this database."""
+    counted = {
+        "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()",
+        "mysql": "SELECT count(*) FROM information_schema.processlist WHERE db = database()",
+    }.get(connection.vendor, "SELECT 0")
+    with connection.cursor() as cursor:
+        cursor.execute(counted)
+        (connections,) = cursor.fetchone()
+    return [*(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in (os.getpid(), os.getppid())), connections]
+
+
+@task
+def look(fails: bool = False) -> list[int]:
+    Group.objects.count()
+    if fails:
+        raise OwnError("with a connection open")
+    return opened()
+
+
+@task
+async def alook() -> Any:
+    await Group.objects.acount()
+    return await sync_to_async(opened)()
 
 
 def not_a_task() -> None:
