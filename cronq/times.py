@@ -266,6 +266,14 @@ def in_zone(instant: int, zone: str) -> str:
     return f"{to_datetime(instant).astimezone(ZoneInfo(zone)).isoformat()}[{zone}]"
 
 
+def exact_span(microseconds: int) -> str:
+    """Write a length of time in one unit, exactly, as the configuration has it: `90s`, `5m`, `0.5s`."""
+    for size, unit in _SPAN_UNITS:
+        if microseconds and microseconds % (size * SECOND) == 0:
+            return f"{microseconds // (size * SECOND)}{unit}"
+    return f"{microseconds / SECOND:.15g}s"
+
+
 def span(seconds: float) -> str:
     """Write a length of time in one unit and few digits: `2ms`, `0.3s`, `42s`, `90s`, `3m`, `5h`, `12d`."""
     for size, unit in _SPAN_UNITS:

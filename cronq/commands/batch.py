@@ -8,7 +8,6 @@ import typer
 
 from cronq.commands import options as given
 from cronq.commands.fast_options import positive
-from cronq.errors import JobNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -99,7 +98,7 @@ def _close(context: typer.Context, batch: OneBatch, *, as_json: given.AsJson = F
     Closing it twice changes nothing.
     """
     with given.invocation(context).store() as store:
-        found = _found(store, batch)
+        found = given.batch(store, batch)
         store.batches.close(found.id)
         if as_json:
             _print_json(store, store.batches.require(found.id))
@@ -110,7 +109,7 @@ def _show(context: typer.Context, batch: OneBatch, *, as_json: given.AsJson = Fa
     from cronq.render.text import write
 
     with given.invocation(context).store(reading=True) as store:
-        found = _found(store, batch)
+        found = given.batch(store, batch)
         if as_json:
             _print_json(store, found)
         else:
@@ -130,14 +129,6 @@ def _ls(
             write([document([one.to_json(store.batches.counts(one.id)) for one in found])])
         else:
             write(_line(store, one) for one in found)
-
-
-def _found(store: Store, text: str) -> BatchRow:
-    batch_id = given.job_id(text.removeprefix("batch:"))
-    batch = store.batches.get(batch_id)
-    if batch is None:
-        raise JobNotFound(f"there is no batch {batch_id}")
-    return batch
 
 
 def _print_json(store: Store, batch: BatchRow) -> None:

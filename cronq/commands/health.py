@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from cronq.errors import CronqError, InvalidInput, Unavailable, UsageError
-from cronq.times import parse_duration
+from cronq.times import parse_duration, span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def execute(invocation: Invocation, options: HealthOptions) -> int:
         with deadline(seconds):
             stats = take(invocation.config)
     except DeadlineExceeded:
-        raise Unavailable(f"no answer from the database within {seconds:g}s") from None
+        raise Unavailable(f"no answer from the database within {span(seconds)}") from None
     if stats is None:
         return _tell(Answer(UNKNOWN, f"{invocation.config.safe_database()} has no tables of this cronq yet"))
     return _tell(judge(stats, warning, critical, queues=options.queue or None))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cronq.commands import Invocation
+    from cronq.model.batch import BatchRow
     from cronq.model.job import Job
     from cronq.store import Store
 
@@ -156,6 +157,15 @@ def jobs(store: Store, texts: Iterable[str]) -> tuple[list[Job], list[int]]:
     asked = job_ids(store, texts)
     found = {job_id: store.jobs.get(job_id) for job_id in asked}
     return [job for job in found.values() if job is not None], [job_id for job_id in asked if found[job_id] is None]
+
+
+def batch(store: Store, text: str) -> BatchRow:
+    """Read the batch with this id, `7` or `batch:7`. Raises JobNotFound."""
+    batch_id = job_id(text.removeprefix("batch:"))
+    found = store.batches.get(batch_id)
+    if found is None:
+        raise JobNotFound(f"there is no batch {batch_id}")
+    return found
 
 
 def require_none(missing: Sequence[int]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer  # noqa: TC002 - it reads the annotations itself
 
@@ -17,6 +17,8 @@ Example:
 \b
   $ cronq why 42
   Job 42 is blocked: group "invoice-7" is held by job 40, which is running.
+  $ cronq why batch:7
+  Batch 7 (import) is running: 3 of 10 jobs have not ended, the first is job 48 (retrying): `cronq why 48`.
   $ cronq why report.daily
   Schedule "report.daily" is paused by ann@web1 since 2026-11-28 09:00:00+01:00: moving.
 
@@ -25,10 +27,11 @@ Exit status: 0 done, 1 no such job, 65 bad input, 69 database out of reach, 78 c
 
 
 def _why(context: typer.Context, ids: given.SomeJobs, *, as_json: given.AsJson = False) -> None:
-    """Say why a job isn't running, or a schedule isn't due."""
+    """Say why a job isn't running, a batch has not ended, or a schedule isn't due."""
     from cronq.execution import leftovers
     from cronq.model.printable import one_line
     from cronq.monitoring import why
+    from cronq.monitoring.batches import explain as explain_batch
     from cronq.monitoring.why_facts import FactFinder
     from cronq.render.text import document, write
 
@@ -37,15 +40,20 @@ def _why(context: typer.Context, ids: given.SomeJobs, *, as_json: given.AsJson =
         if len(ids) == 1 and store.schedules.get(ids[0]) is not None:
             _tell_of_schedule(store, ids[0], as_json=as_json)
             return
-        jobs, missing = given.jobs(store, ids)
+        named = [text for text in ids if text.startswith("batch:")]
+        batches = [(batch, explain_batch(store, batch)) for batch in (given.batch(store, text) for text in named)]
+        jobs, missing = given.jobs(store, [text for text in ids if text not in named])
         found = [leftovers.with_its_process(call.config, job) for job in jobs]
         facts = FactFinder(call.config, lambda: call.cronq(with_tasks=True))
         told = [(job, why.explain(job, facts.of(store, job))) for job in found]
     if as_json:
-        shown = [{"id": job.id, "state": str(job.state), "why": sentence} for job, sentence in told]
+        shown: list[dict[str, Any]] = [
+            {"id": job.id, "state": str(job.state), "why": sentence} for job, sentence in told
+        ]
+        shown += [{"batch": batch.id, "state": batch.state, "why": sentence} for batch, sentence in batches]
         write([document(shown)] if len(ids) > 1 else map(document, shown))
     else:
-        write(one_line(sentence) for _, sentence in told)
+        write(one_line(sentence) for _, sentence in [*told, *batches])
     given.require_none(missing)
 
 

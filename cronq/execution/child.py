@@ -30,6 +30,7 @@ from cronq.model.claimed_job import Claimed
 from cronq.model.outcome import Outcome
 from cronq.model.settlement import frees_group
 from cronq.system import process_tree
+from cronq.times import span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -298,7 +299,7 @@ class Child:
         if self._journal.order == self._running:
             self._interrupt(Terminated())
         elif time.monotonic_ns() >= self._deadline:
-            self._interrupt(TimeLimitExceeded(f"ran past its time limit of {self._limit:g} s"))
+            self._interrupt(TimeLimitExceeded(f"ran past its time limit of {span(self._limit)}"))
 
     def _interrupt(self, reason: BaseException) -> None:
         self._deadline = None

@@ -25,7 +25,7 @@ from cronq.model.outcome import Outcome
 from cronq.system import process_tree
 from cronq.system.descriptors import out_of_the_way
 from cronq.system.process import die_with_parent, signal_name, wait_for
-from cronq.times import SECOND
+from cronq.times import SECOND, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -333,11 +333,13 @@ class Pool:
             return
         if not child.warned:
             child.warned = True
-            error = Failure("TimeLimitExceeded", f"died of SIGTERM at its time limit of {limit:g} s")
+            error = Failure("TimeLimitExceeded", f"died of SIGTERM at its time limit of {span(limit)}")
             child.doom = Outcome("timeout", 0, 0, error=error)
             os.kill(child.pid, signal.SIGTERM)
         if elapsed > limit + self._setting.config.grace:
-            error = Failure("TimeLimitExceeded", f"killed: ran past its time limit of {limit:g} s and ignored SIGTERM")
+            error = Failure(
+                "TimeLimitExceeded", f"killed: ran past its time limit of {span(limit)} and ignored SIGTERM"
+            )
             self.kill(child, Outcome("timeout", 0, 0, error=error, signal="SIGKILL"))
 
     def kill(self, child: ChildHandle, outcome: Outcome | None) -> None:

@@ -135,9 +135,13 @@ class Batches:
         told = self._tables.query(self._sql.batches.tally, (batch_id,))
         return dict(sorted((row[0] or "cleared", row[1]) for row in told))
 
+    def first_waiting(self, batch_id: int) -> int | None:
+        """Read the id of the first member that has not ended; None if there is none."""
+        return next((job for (job,) in self._tables.query(self._sql.batches.outstanding, (batch_id, 0))), None)
+
     def is_waiting(self, batch_id: int) -> bool:
         """Tell whether a member has not ended."""
-        return bool(self._tables.query(self._sql.batches.outstanding, (batch_id, 0)))
+        return self.first_waiting(batch_id) is not None
 
     def of_job(self, job_id: int) -> BatchRow | None:
         """Read the batch that this job is in."""

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cronq.errors import ConfigError, InvalidInput
-from cronq.times import SECOND, parse_duration
+from cronq.times import SECOND, exact_span, parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,7 @@ class Bounds(NamedTuple):
 
     def text(self) -> str:
         """Write it as the configuration does: `5, 100/10s`."""
-        rate = f"{self.starts}/{_duration(self.period or 0)}" if self.starts is not None else ""
+        rate = f"{self.starts}/{exact_span(self.period or 0)}" if self.starts is not None else ""
         return ", ".join(part for part in ("" if self.concurrency is None else str(self.concurrency), rate) if part)
 
     def over(self, fallback: Bounds) -> Bounds:
@@ -120,10 +120,3 @@ def defined_by(name: str, limits: Mapping[str, Bounds]) -> str | None:
         return name
     fitting = (key for key in limits if key.endswith("*") and name.startswith(key[:-1]))
     return max(fitting, key=len, default=None)
-
-
-def _duration(microseconds: int) -> str:
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "m")):
-        if microseconds % (size * SECOND) == 0:
-            return f"{microseconds // (size * SECOND)}{unit}"
-    return f"{microseconds / SECOND:g}s"

@@ -14,6 +14,7 @@ from cronq import __version__
 from cronq.errors import CronqError
 from cronq.system import background
 from cronq.system.deadline import DeadlineExceeded, deadline
+from cronq.times import span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def _get(url: str) -> tuple[str, bool]:
         with deadline(LIMIT), urllib.request.urlopen(request, timeout=LIMIT):
             return "", False
     except DeadlineExceeded:
-        return f"no answer within {LIMIT:g} s", True
+        return f"no answer within {span(LIMIT)}", True
     except urllib.error.HTTPError as error:
         return f"HTTP status {error.code}", error.code not in _REFUSED
     except (OSError, ValueError) as error:

@@ -9,7 +9,7 @@ from cronq.model.claimed_job import COMMAND_TASK
 from cronq.model.dependencies import NO_TIES, Ties
 from cronq.model.printable import one_line, safe
 from cronq.render.text import compact, time, work
-from cronq.times import span
+from cronq.times import SECOND, exact_span, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,7 +50,7 @@ def facts(job: Job, when: Callable[[datetime | None], str] = time) -> list[tuple
         ("finished", when(job.finished_at)),
         ("took", "" if job.duration is None else span(job.duration)),
         ("attempts", f"{job.attempt} of {job.max_attempts}{uncounted(job)}"),
-        ("time limit", "" if job.time_limit is None else f"{job.time_limit:g}s"),
+        ("time limit", "" if job.time_limit is None else exact_span(round(job.time_limit * SECOND))),
         ("ran on", where(job)),
         ("memory", "" if job.peak_memory is None else f"{job.peak_memory / 2**20:.1f} MiB at most"),
         ("CPU", "" if job.cpu_time is None else span(job.cpu_time)),

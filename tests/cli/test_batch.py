@@ -105,3 +105,31 @@ def test_release_tells_what_it_did(project: Project, batch: str) -> None:
     assert "released by " in project.cronq("show", "3").stdout
     assert "; it was released by " in project.cronq("why", "3").stdout
     assert batch == "1"
+
+
+def test_why_says_what_a_batch_waits_for_and_how_it_ended(project: Project, batch: str) -> None:
+    said = project.done("why", "batch:1")
+    assert said.startswith("Batch 1 (nightly) is open: ")
+    assert said.endswith(
+        " and has not closed it: 2 of 2 jobs have not ended, the first is job 1 (ready): `cronq why 1`."
+    )
+    project.done("batch", "close", batch)
+    assert project.done("why", "batch:1").startswith("Batch 1 (nightly) is running: 2 of 2 jobs have not ended, ")
+    project.done("run")
+    said = project.done("why", "batch:1")
+    assert said.startswith("Batch 1 (nightly) failed at ")
+    assert said.endswith(
+        ": 1 failed, 1 finished; job 2 failed with ExitStatus: exit status 100;"
+        " `cronq retry --batch 1 --state failed` reopens it."
+    )
+    shown = fits("why.json", project.done("why", "batch:1", "1", "--json"))
+    assert [one.get("batch", one.get("id")) for one in shown] == [1, 1]
+    assert fits("why.json", project.done("why", "batch:1", "--json"))["state"] == "failed"
+    empty = project.done("batch", "open")
+    assert project.done("why", f"batch:{empty}").endswith(
+        f" and has not closed it, and no job was added: `cronq batch close {empty}` lets it end."
+    )
+    project.done("batch", "close", empty)
+    assert project.done("why", f"batch:{empty}").endswith(": no members.")
+    ran = project.cronq("why", "batch:9")
+    assert (ran.status, ran.stderr) == (1, "cronq: there is no batch 9\n")

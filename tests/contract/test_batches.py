@@ -413,6 +413,7 @@ class Racing:
         self._barrier = threading.Barrier(2)
 
     def run(self, *calls: Callable[[Store], object]) -> None:
+        self._barrier = threading.Barrier(len(calls))
         threads = [threading.Thread(target=self._call, args=(call,)) for call in calls]
         for thread in threads:
             thread.start()
@@ -444,6 +445,30 @@ def test_the_two_last_members_end_at_once(store: Store, config: Config, clock: M
         assert callbacks(store, batch) == ["ready", "cancelled", "ready"]
         assert notes(store) == 0
         finish(store, claim(store))
+
+
+def test_members_that_end_at_once_wait_for_no_counter(store: Store, config: Config, clock: ManualClock) -> None:
+    """laravel#36478: counters in the batch's row deadlock MySQL."""
+    batch = opened(store, *[new() for _ in range(40)])
+    jobs = {job.id: job for job in claim(store)}
+    conflicts: list[int] = []
+
+    def settle(*mine: int) -> Callable[[Store], None]:
+        def one_by_one(own: Store) -> None:
+            for job_id in mine:
+                finish(own, [jobs[job_id]])
+            conflicts.append(own.conflicts)
+
+        return one_by_one
+
+    ids = members(batch)
+    Racing(config, clock).run(*[settle(*ids[number::4]) for number in range(4)])
+    store.follow_up()
+    assert (state(store, batch), store.batches.counts(batch.id)) == ("finished", {"finished": 40})
+    assert callbacks(store, batch) == ["ready", "cancelled", "ready"]
+    assert notes(store) == 0
+    if config.database_url().family != "sqlite":
+        assert max(conflicts) <= 2, "only the end of the batch is written under a lock"
 
 
 def test_a_member_is_added_while_the_last_one_ends(store: Store, config: Config, clock: ManualClock) -> None:

@@ -13,7 +13,7 @@ from cronq.model.dependencies import After
 from cronq.model.limits import Bounds, Limit
 from cronq.store import Lease, Store
 from cronq.testing import ManualClock
-from tests.contract.steps import claim, claimed_ids, end, finish, later, new, put, states, stored
+from tests.contract.steps import claim, claimed_ids, end, ending, finish, later, new, outcome, put, states, stored
 
 SMTP = Limit("smtp", "smtp", Bounds(2))
 ONE = Limit("one", "one", Bounds(1))
@@ -70,6 +70,7 @@ def test_the_best_goes_first(store: Store) -> None:
 
 
 def test_jobs_of_other_limits_and_of_none_go_on(store: Store) -> None:
+    """river#1145: a limit halves the throughput of all jobs."""
     mails(store, 5)
     one = mails(store, 2, ONE)
     [free] = put(store, new())
@@ -116,6 +117,21 @@ def test_cancelled_ones_take_no_place(store: Store) -> None:
     for _ in range(4):
         finish(store, claim(store))
     assert counts(store, ids) == {"finished": 4}
+
+
+def test_a_place_is_freed_once_though_its_end_is_written_twice(store: Store, clock: ManualClock) -> None:
+    """solid_queue#761: a semaphore that was freed twice let one job too many run."""
+    ids = mails(store, 6)
+    jobs = claim(store)
+    finish(store, jobs[:1])
+    finish(store, jobs[:1])
+    clock.advance(61)
+    [held] = [job for job in store.leases.take_over("one", heir="two") if job.job.id == jobs[1].id]
+    assert store.settle([ending(jobs[1], outcome(store))]) == [jobs[1].id], "it has lost its lease"
+    assert counts(store, ids) == {"finished": 1, "pending": 3, "ready": 1, "running": 1}
+    finish(store, [held.job])
+    store.keep_limits()
+    assert counts(store, ids) == {"finished": 2, "pending": 2, "ready": 2}
 
 
 def test_a_claim_that_was_given_back_keeps_its_place(store: Store) -> None:
@@ -200,6 +216,7 @@ def test_a_consequence_that_was_lost_is_drawn_later(store: Store, monkeypatch: p
 
 
 def test_even_without_its_note(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """solid_queue#478: 390,000 blocked jobs that nobody lets go."""
     _, second = mails(store, 2, ONE)
     with monkeypatch.context() as patched:
         patched.setattr(store._settler, "_follow_up", lambda: 0)

@@ -111,6 +111,7 @@ AGAIN = '[retry]\nbase = "0s"\njitter = 0.0\n'
 
 
 def test_a_job_that_kills_each_child_is_given_up_and_its_neighbours_are_not_blamed(queue: Queue) -> None:
+    """sidekiq#4633: a poison pill kills every worker."""
     queue.tasks(POISON, "notify_command = 'echo $CRONQ_NOTICE_REASON $CRONQ_NOTICE_JOB_ID >> told'\n" + AGAIN)
     before, poison, *after = queue.put("nothing"), queue.put("dies"), *(queue.put("nothing") for _ in range(30))
     ran = queue.run("--jobs", 1)

@@ -80,14 +80,14 @@ def run_out_of_time(queue: Queue, job: int) -> str:
 @pytest.mark.parametrize("body", INTERRUPTED.values(), ids=INTERRUPTED)
 def test_a_python_task_is_interrupted_at_its_limit(queue: Queue, body: str) -> None:
     queue.tasks(f"@queue.task\ndef slow():\n    {body}\n")
-    assert run_out_of_time(queue, queue.put("slow", time_limit=LIMIT)) == "ran past its time limit of 0.4 s"
+    assert run_out_of_time(queue, queue.put("slow", time_limit=LIMIT)) == "ran past its time limit of 0.4s"
 
 
 @pytest.mark.parametrize("body", KILLED.values(), ids=KILLED)
 def test_a_python_task_that_goes_on_is_killed_after_the_grace(queue: Queue, body: str) -> None:
     queue.tasks(f"@queue.task\ndef slow():\n    {body}\n")
     message = run_out_of_time(queue, queue.put("slow", time_limit=LIMIT))
-    assert message == "killed: ran past its time limit of 0.4 s and ignored SIGTERM"
+    assert message == "killed: ran past its time limit of 0.4s and ignored SIGTERM"
 
 
 @pytest.mark.parametrize(("command", "killed"), COMMANDS.values(), ids=COMMANDS)
@@ -95,7 +95,7 @@ def test_a_command_and_all_that_it_started_ends_at_its_limit(
     queue: Queue, command: str | list[str], killed: bool
 ) -> None:
     message = run_out_of_time(queue, queue.command(command, time_limit=LIMIT))
-    assert message.startswith("killed: " if killed else "ran past its time limit of 0.4 s")
+    assert message.startswith("killed: " if killed else "ran past its time limit of 0.4s")
 
 
 def test_a_process_that_an_interrupted_task_left_is_killed_too(queue: Queue) -> None:

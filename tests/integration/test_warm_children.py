@@ -173,7 +173,7 @@ def test_threads_that_outlive_the_time_limit_are_a_warning(queue: Queue) -> None
     queue.run_silently("--jobs", 1)
     row = queue.row(job)
     assert (row["state"], row["outcome"]) == ("finished", "warning")
-    expected = "thread dreaming was still running when the job ran past its time limit of 0.5 s"
+    expected = "thread dreaming was still running when the job ran past its time limit of 0.5s"
     assert json.loads(row["warnings"]) == [expected]
     assert queue.row(after)["outcome"] == "success"
     assert queue.row(after)["pid"] != row["pid"]

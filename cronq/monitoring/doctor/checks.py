@@ -22,6 +22,7 @@ from cronq.monitoring.doctor import (
 from cronq.monitoring.doctor.context import Installation
 from cronq.monitoring.doctor.finding import Finding, problem
 from cronq.system.deadline import DeadlineExceeded, deadline
+from cronq.times import span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -102,7 +103,7 @@ def _findings(check: Check, installation: Installation) -> list[Finding]:
             found.extend(check(installation))
     except DeadlineExceeded:
         found.append(
-            problem(f"{_name(check)}: no answer within {_LIMIT:g} s", "see whether the machine behind it is up")
+            problem(f"{_name(check)}: no answer within {span(_LIMIT)}", "see whether the machine behind it is up")
         )
     except CronqError as error:
         found.append(problem(f"{_name(check)}: {error}", "see the findings before this one"))

@@ -12,6 +12,7 @@ from cronq.storage.drivers.opening import open_database, require_sight
 from cronq.storage.sql.statements import Statements
 from cronq.storage.stats import look_through
 from cronq.system.deadline import DeadlineExceeded, deadline
+from cronq.times import span
 
 if TYPE_CHECKING:
     from cronq.config.loader import Config
@@ -69,7 +70,7 @@ class Installation:
             with deadline(2 * _PATIENCE):
                 database.query("SELECT 1")
         except DeadlineExceeded:
-            return Unavailable(f"{self.config.safe_database()}: no answer within {2 * _PATIENCE:g} s")
+            return Unavailable(f"{self.config.safe_database()}: no answer within {span(2 * _PATIENCE)}")
         except Unavailable as error:
             return error
         except ConfigError as error:
