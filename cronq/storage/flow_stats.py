@@ -36,6 +36,8 @@ class LimitStats(NamedTuple):
     bounds: Bounds
     own: Bounds
     """What a user has set over the configuration."""
+    configured: Bounds
+    """What the configuration said on the host that enqueued or ran last; empty for a value of a pattern."""
     opens_at: int | None
     """The instant at which its rate allows the next start, if a job waits for that."""
     taken: int = 0
@@ -102,7 +104,8 @@ def limits(tables: Tables) -> list[LimitStats]:
     """Read all limits, by name."""
     rows = {row[0]: row for row in tables.query(tables.sql.limits.all)}
     found = {
-        name: LimitStats(name, row[1], _bounds(row, rows), Bounds(*row[5:8]), row[8]) for name, row in rows.items()
+        name: LimitStats(name, row[1], _bounds(row, rows), Bounds(*row[5:8]), Bounds(*row[2:5]), row[8])
+        for name, row in rows.items()
     }
     for place, name, number, oldest in tables.query(tables.sql.limits.figures) if rows else ():
         one = found.get(name)

@@ -11,6 +11,8 @@ import pytest
 from cronq.config.loader import Config
 from cronq.errors import InvalidInput
 from cronq.flow.batches import Opened
+from cronq.flow.circles import Circle, circles
+from cronq.flow.edges import Edges
 from cronq.model.batch import CANCEL, NewBatch
 from cronq.model.dependencies import AFTER, AFTER_END, AFTER_FAILURE, After
 from cronq.model.job import Claimed, NewJob
@@ -401,6 +403,27 @@ def test_drawing_twice_changes_nothing(store: Store, other: Store) -> None:
         one.flow._batches.draw(batch.id, failed=False)
         one.follow_up()
     assert store.batches.require(batch.id) == before
+
+
+def test_a_circle_that_two_callers_close_at_once_is_found(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = (opened(store, closed=False, callbacks=()) for _ in range(2))
+    [first] = put(store, new(batch=one.id, after=(After(-two.id),)))
+    with pytest.raises(InvalidInput, match="can't come after batch"):
+        put(store, new(batch=two.id, after=(After(-one.id),)))
+    assert circles(store.tables.open(), store.tables.sql) == []
+    # As the second of two callers would that doesn't see the other one's rows yet.
+    with monkeypatch.context() as blind:
+        blind.setattr(Edges, "_require_no_circle", lambda *_: None)
+        [second] = put(store, new(batch=two.id, after=(After(-one.id),)))
+    found = circles(store.tables.open(), store.tables.sql)
+    assert found == [Circle(one.id, first), Circle(two.id, second)]
+    for batch in (one, two):
+        store.batches.close(batch.id)
+    assert store.flow.release([first]) == [first]
+    assert circles(store.tables.open(), store.tables.sql) == []
+    for _ in range(2):
+        finish(store, claim(store))
+    assert [state(store, batch) for batch in (one, two)] == ["finished", "finished"]
 
 
 class Racing:

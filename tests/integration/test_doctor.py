@@ -21,6 +21,7 @@ from cronq.config.loader import Config, load
 from cronq.errors import ConfigError
 from cronq.locks import RunLock
 from cronq.model.batch import NewBatch
+from cronq.model.dependencies import After
 from cronq.model.job import COMMAND_TASK, NewJob
 from cronq.model.limits import Bounds, Limit
 from cronq.model.selection import Selection
@@ -543,4 +544,27 @@ def test_limits_under_which_jobs_wait_for_long(config: Config, store: Store) -> 
     select(config, "UPDATE cronq_limits SET concurrency = NULL")
     assert bad(flow.waiting, config) == [
         "warning: limit smtp 1 taken, 2 waiting, the oldest for 2h: nothing defines it any more"
+    ]
+
+
+def test_limits_that_another_host_defines_differently(config: Config, store: Store) -> None:
+    here = config.with_values("the test", limits={"smtp": 10})
+    store.enqueue([NewJob("t", limit=Limit("smtp", "smtp", Bounds(10)))])
+    assert bad(flow.differing, here) == []
+    store.enqueue([NewJob("t", limit=Limit("smtp", "smtp", Bounds(5)))])
+    assert bad(flow.differing, here) == [
+        "warning: limit smtp is 10 in this configuration, and 5 by the host that enqueued or ran last, which counts"
+    ]
+    assert bad(flow.differing, config.with_values("the test", limits={"smtp": 5})) == []
+
+
+def test_batches_that_wait_for_themselves(config: Config, store: Store) -> None:
+    one, two = (store.batches.open(NewBatch(None)).id for _ in range(2))
+    store.enqueue([NewJob("t", batch=one, after=(After(-two),)), NewJob("t", batch=two)])
+    assert bad(flow.waiting_for_themselves, config) == []
+    select(config, "INSERT INTO cronq_edges (child, parent, kind) VALUES (2, -1, 'after')")
+    select(config, "UPDATE cronq_jobs SET state = 'pending', flow = 9 WHERE id = 2")
+    assert bad(flow.waiting_for_themselves, config) == [
+        f"problem: batch {batch} waits for itself: job {batch} of it comes after it, by way of others"
+        for batch in (1, 2)
     ]

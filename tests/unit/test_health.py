@@ -88,7 +88,7 @@ def test_runs_and_workers() -> None:
 def test_jobs_that_wait_long_for_a_place() -> None:
     seen = stats()
     seen.limits = [
-        LimitStats(name, name, Bounds(10), Bounds(), None, 10, 312, NOW - hours * 3600 * SECOND)
+        LimitStats(name, name, Bounds(10), Bounds(), Bounds(), None, 10, 312, NOW - hours * 3600 * SECOND)
         for name, hours in (("stripe", 1), ("smtp", 2))
     ]
     told = "a job has waited 2h for a place (limit smtp 10 of 10 taken, 312 waiting, the oldest for 2h)"

@@ -64,8 +64,8 @@ def test_every_figure_is_read_back() -> None:
 def test_limits_and_batches() -> None:
     stats = QueueStats(NOW, [])
     stats.limits = (
-        LimitStats("smtp", "smtp", Bounds(10), Bounds(), None, 10, 312, NOW - 7200 * SECOND),
-        LimitStats("unused", "unus*", Bounds(1), Bounds(), None),
+        LimitStats("smtp", "smtp", Bounds(10), Bounds(), Bounds(), None, 10, 312, NOW - 7200 * SECOND),
+        LimitStats("unused", "unus*", Bounds(1), Bounds(), Bounds(), None),
     )
     stats.batches.open, stats.batches.running = 2, 3
     stats.batches.left_open = (LeftOpen(BatchRow(7, None, "continue", 0, "ann", None, None, None, None), 0),)

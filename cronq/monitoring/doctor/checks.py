@@ -64,7 +64,9 @@ CHECKS: Sequence[tuple[str, Check]] = (
     ("jobs", jobs.unheard_queues),
     ("jobs", jobs.paused_queues),
     ("jobs", flow.open_batches),
+    ("jobs", flow.waiting_for_themselves),
     ("jobs", flow.waiting),
+    ("jobs", flow.differing),
 )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cronq.monitoring.doctor.finding import Finding, fine, warning
+from cronq.flow.circles import circles
+from cronq.flow.configured import configured
+from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
 from cronq.times import iso, span
 
 if TYPE_CHECKING:
@@ -25,6 +27,31 @@ def open_batches(installation: Installation) -> Iterator[Finding]:
             f" it at {iso(batch.opened_at)}",
             f"`cronq batch close {batch.id}` lets it end",
         )
+
+
+def waiting_for_themselves(installation: Installation) -> Iterator[Finding]:
+    """Find batches that wait for themselves, because two callers enqueued at the same moment."""
+    if installation.database is None or installation.stats is None:
+        return
+    for circle in circles(installation.database, installation.sql):
+        yield problem(
+            f"batch {circle.batch} waits for itself: job {circle.job} of it comes after it, by way of others",
+            f"`cronq release {circle.job}` lets that job go without what it waits for",
+        )
+
+
+def differing(installation: Installation) -> Iterator[Finding]:
+    """Find limits that another host's configuration defines differently."""
+    stats = installation.stats
+    here = configured(installation.config) if stats is not None else {}
+    for one in stats.limits if stats is not None else ():
+        said = here.get(one.name)
+        if one.name == one.pattern and said is not None and said != one.configured:
+            yield warning(
+                f"limit {one.name} is {said.text()} in this configuration, and {one.configured.text() or 'undefined'}"
+                " by the host that enqueued or ran last, which counts",
+                "deploy the same [limits] to all hosts; the next run here takes over what this one says",
+            )
 
 
 def waiting(installation: Installation) -> Iterator[Finding]:
