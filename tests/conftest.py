@@ -10,6 +10,7 @@ from tests import brokers, databases, inherited, order, servers, sharing
 from tests.project import Project
 
 inherited.reset()  # here, for this file is read before any test starts something, in each worker too
+sharing.place_tests_in_memory()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+from daemons.databases import quick_place
 from tests.project import ROOT
 
 STARTER = """\
@@ -35,3 +36,7 @@ def test_signals_reach_what_a_test_starts_whatever_was_ignored_or_blocked_before
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "2 passed" in ran.stdout
+
+
+def test_directories_of_tests_lie_in_memory_where_there_is_plenty() -> None:
+    assert quick_place() is None or "PYTEST_DEBUG_TEMPROOT" in os.environ

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.packaging.booted import Booted
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A directory on the disk: the machines of these tests have a /dev of their own, without what lies in memory."""
+    with tempfile.TemporaryDirectory(prefix="cronq-packaging-", ignore_cleanup_errors=True) as place:
+        yield Path(place)
 
 
 @pytest.fixture
