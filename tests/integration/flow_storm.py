@@ -37,6 +37,9 @@ def grow(more):
 LARGEST = 500
 """Members of a batch."""
 
+OF_THE_KILLED = (": rescued ", ": gave back ", "has died and is started again")
+"""What a worker says of what it has put right."""
+
 CALLBACKS = {"on_success": AFTER, "on_failure": AFTER_FAILURE, "on_end": AFTER_END}
 
 TAKEN = (
@@ -140,8 +143,9 @@ class FlowStorm(Storm):
         return {**spec, "limit": self._random.choice(CHOICES)}
 
     def complaints(self) -> str:
-        """Those of a storm; a worker also says which jobs it has rescued."""
-        return "\n".join(line for line in super().complaints().splitlines() if ": rescued " not in line)
+        """Those of a storm, without what a worker says of processes that were killed."""
+        lines = super().complaints().splitlines()
+        return "\n".join(line for line in lines if not any(word in line for word in OF_THE_KILLED))
 
     def expect_siblings(self) -> None:
         """Expect those that members have added, too: more, where one was killed after it had added some."""
