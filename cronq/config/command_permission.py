@@ -24,6 +24,16 @@ def require_commands(*, setting: bool | None, sqlite_path: str | None) -> None:
         raise ConfigError(message)
 
 
+def is_known_here(*, setting: bool | None, sqlite_path: str | None) -> bool:
+    """Tell whether this user knows what runs decide; without a setting, the owner of another user's file does."""
+    if setting is not None or sqlite_path is None:
+        return True
+    try:
+        return os.stat(sqlite_path).st_uid == os.geteuid()
+    except OSError:
+        return True
+
+
 def _forbidden(*, setting: bool | None) -> str | None:
     if setting is None:
         return "others may write to a database on a server"

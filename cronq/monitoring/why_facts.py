@@ -6,7 +6,7 @@ import os
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from cronq.config.command_permission import require_commands
+from cronq.config.command_permission import is_known_here, require_commands
 from cronq.errors import ConfigError, CronqError, UnknownTask
 from cronq.execution import leftovers
 from cronq.model.job import COMMAND_TASK, State
@@ -84,8 +84,11 @@ class FactFinder:
         return True
 
     def _commands_allowed(self) -> bool:
+        setting, path = self._config.commands, self._config.sqlite_path()
+        if not is_known_here(setting=setting, sqlite_path=path):
+            return True
         try:
-            require_commands(setting=self._config.commands, sqlite_path=self._config.sqlite_path())
+            require_commands(setting=setting, sqlite_path=path)
         except ConfigError:
             return False
         return True

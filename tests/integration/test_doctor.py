@@ -8,6 +8,7 @@ import shutil
 import socket
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -506,6 +507,18 @@ def test_jobs_that_nothing_here_will_run(config: Config, store: Store) -> None:
     forbidden = config.with_values(commands=False)
     assert "1 shell commands are queued" in bad(jobs.commands, forbidden)[0]
     assert bad(jobs.commands, config.with_values(commands=True)) == []
+
+
+@pytest.mark.needs("root")
+def test_commands_of_another_users_queue_are_that_users_matter(config: Config, store: Store) -> None:
+    """The administrator's doctor advised to cancel what the owner's runs do."""
+    (job,) = store.enqueue([NewJob(COMMAND_TASK, '{"command": "true"}')])
+    os.chown(config.sqlite_path() or "", 12345, -1)
+    assert bad(jobs.commands, config) == []
+    asked = [sys.executable, "-m", "cronq", "--db", config.database, "why", str(job.id)]
+    told = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    assert "may not be shell commands" not in told
+    assert "1 shell commands are queued" in bad(jobs.commands, config.with_values(commands=False))[0]
 
 
 def test_queues_that_nobody_listens_to(config: Config, store: Store) -> None:

@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from cronq.app import load_app
-from cronq.config.command_permission import require_commands
+from cronq.config.command_permission import is_known_here, require_commands
 from cronq.errors import ConfigError, CronqError, UnknownTask
 from cronq.model.job import COMMAND_TASK, UNFINISHED, State
 from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
@@ -25,9 +25,12 @@ _UNFINISHED = sorted(UNFINISHED - {State.RUNNING})
 
 
 def commands(installation: Installation) -> Iterator[Finding]:
-    """Check whether jobs may be shell commands."""
+    """Check whether jobs may be shell commands; nothing where only another user's runs decide that."""
+    setting, path = installation.config.commands, installation.config.sqlite_path()
+    if not is_known_here(setting=setting, sqlite_path=path):
+        return
     try:
-        require_commands(setting=installation.config.commands, sqlite_path=installation.config.sqlite_path())
+        require_commands(setting=setting, sqlite_path=path)
     except ConfigError as error:
         waiting = _tasks(installation).get(COMMAND_TASK, 0)
         if waiting:
