@@ -11,3 +11,7 @@ FULL = "STORM_JOBS" in os.environ
 def times(usual: int, *, full: int) -> int:
     """The number for this run."""
     return full if FULL else usual
+
+
+MINUTES = int(os.environ.get("STORM_MINUTES", "0"))
+"""For how many due times a real cron daemon and a real timer are watched; 0 for as few as show something."""

@@ -16,6 +16,7 @@ from cronq.execution.stopping import SHUTDOWN_GRACE
 from tests.packaging.booted import Booted
 from tests.packaging.test_cron import entry
 from tests.project import ROOT
+from tests.scale import MINUTES
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.needs("systemd-boot")
@@ -110,6 +111,41 @@ def test_due_times_of_a_sleep_are_missed_and_none_is_decided_twice(machine: Boot
     assert "missed" in {row["outcome"] for row in decided()}
     every = [at(row["since"]) + timedelta(seconds=2 * n) for row in decided() for n in range(row["count"])]
     assert every == [every[0] + timedelta(seconds=2 * n) for n in range(len(every))]
+
+
+KILLS = """\
+[schedules.tock]
+cron = "* * * * *"
+command = "[ -e killed ] || { touch killed; kill -9 $(cut -d' ' -f4 /proc/$PPID/stat); }"
+overlap = "allow"
+"""
+"""The first job kills the run that started it."""
+
+
+@pytest.mark.slow
+@pytest.mark.waits
+@pytest.mark.timeout(240 + 70 * MINUTES)
+@pytest.mark.skipif(not MINUTES, reason="takes minutes: only with STORM_MINUTES")
+def test_timer_drives_a_schedule_of_every_minute_over_a_killed_run(machine: Booted) -> None:
+    machine.write("/etc/cronq/cronq.toml", KILLS)
+    for kind in ("timer", "service"):
+        machine.path(f"/etc/systemd/system/cronq-run.{kind}.d/often.conf").unlink(missing_ok=True)
+    machine.systemctl("daemon-reload")
+    machine.cronq("schedules", "sync")
+
+    def jobs() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(machine.cronq("ls", "--state", "finished", "--json"))
+        return [job for job in found if job["schedule"] == "tock"]
+
+    machine.systemctl("start", "cronq-run.timer")
+    wait_until(lambda: len(jobs()) >= MINUTES, seconds=130 + 60 * MINUTES, what=f"{MINUTES} due times")
+    machine.systemctl("stop", "cronq-run.timer", "cronq-run.service")
+    decided = json.loads(machine.cronq("schedules", "show", "tock", "--json"))["decisions"][::-1]
+    instants = [at(row["due_at"]) for row in decided]
+    assert {row["outcome"] for row in decided} == {"enqueued"}
+    assert instants == [instants[0] + timedelta(minutes=n) for n in range(len(instants))]
+    assert machine.path("/var/lib/cronq/killed").exists()
+    assert "Main process exited, code=killed" in machine.journal("--unit=cronq-run.service")
 
 
 def at(text: str) -> datetime:
