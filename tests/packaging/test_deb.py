@@ -1,6 +1,7 @@
 """The Debian package: built as `make deb` builds it; installed, used, upgraded, removed and purged.
 
-It is installed into an overlay of this machine that is gone with the test.
+The upgrade is from a package with a lower version, while a job runs. All of it happens in an overlay of this machine
+that is gone with the test.
 """
 
 from __future__ import annotations
@@ -30,13 +31,17 @@ mount -t proc proc tree/proc
 mount -t tmpfs tmpfs tree/run
 mkdir -p tree/run/lock tree/package
 cp {package} tree/package/cronq.deb
+dpkg-deb -R {package} older
+sed -i "s/^Version: .*/Version: 0.0.1/" older/DEBIAN/control
+sed -i "1i # of the older version" older/etc/logrotate.d/cronq
+dpkg-deb -Znone -b older tree/package/older.deb
 chroot tree sh -eux -c '{steps}'
 """
 
 STEPS = """\
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C
 as_cronq() { setpriv --reuid=cronq --regid=cronq --init-groups --reset-env "$@"; }
-dpkg -i /package/cronq.deb
+dpkg -i /package/older.deb
 stat -c "%U:%G %a" /etc/cronq/cronq.toml /var/lib/cronq
 grep -h disable /etc/xinetd.d/cronq /etc/xinetd.d/cronq-listen
 as_cronq cronq enqueue -- echo "from the package"
@@ -44,7 +49,13 @@ as_cronq sh -c "$(sed -n "s/^\\* \\* \\* \\* \\* cronq //p" /etc/cron.d/cronq)"
 as_cronq cronq ls --state finished
 as_cronq cronq enqueue --at +1h -- true
 echo "jobs = 3" >>/etc/cronq/cronq.toml
+as_cronq cronq enqueue -- sh -c "sleep 3; echo slowly"
+as_cronq cronq run &
+until as_cronq cronq ls --state running | grep slowly; do :; done
 dpkg -i /package/cronq.deb
+dpkg-query -W -f 'now ${Version}\\n' cronq
+grep -c "older version" /etc/logrotate.d/cronq || true
+as_cronq cronq show 3
 as_cronq cronq config get jobs
 dpkg -r cronq
 ls /usr/bin/cronq /usr/lib/cronq || true
@@ -85,6 +96,9 @@ def test_the_package_is_installed_used_upgraded_removed_and_purged(package: Path
     assert "root:cronq 640\ncronq:cronq 750\n" in ran.stdout, said
     assert ran.stdout.count("disable         = yes\n") == 2, said
     assert "1\tfinished\t" in ran.stdout, said
+    assert f"\nnow {package.name.split('_')[1]}\n0\n" in ran.stdout, said
+    assert "attempts      1 of 20" in ran.stdout, said
+    assert "  slowly" in ran.stdout, said
     assert "\n3\n" in ran.stdout, said
     assert "2\tscheduled\t" in ran.stdout, said
     for gone in ("/usr/bin/cronq", "/usr/lib/cronq", "/var/lib/cronq", "/etc/cronq", "/etc/cron.d/cronq"):
