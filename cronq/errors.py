@@ -96,8 +96,8 @@ class TooSlow(Unavailable):
 
     @classmethod
     def after(cls, seconds: float) -> TooSlow:
-        """Make the error of a limit of so many seconds."""
-        return cls(f"the database took longer than {seconds:g} s for this, and was stopped")
+        """Make the error for a limit in seconds."""
+        return cls(f"the database took longer than {seconds:g}s for this, and was stopped")
 
 
 class TryLater(CronqError):

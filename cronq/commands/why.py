@@ -27,7 +27,7 @@ Exit status: 0 done, 1 no such job, 65 bad input, 69 database out of reach, 78 c
 
 
 def _why(context: typer.Context, ids: given.SomeJobs, *, as_json: given.AsJson = False) -> None:
-    """Say why a job isn't running, a batch has not ended, or a schedule isn't due."""
+    """Say why a job or a schedule isn't running, or a batch goes on."""
     from cronq.execution import leftovers
     from cronq.model.printable import one_line
     from cronq.monitoring import why

@@ -39,7 +39,7 @@ complete -c cronq -n __fish_use_subcommand -f -a reload-workers -d 'Ask workers 
 complete -c cronq -n __fish_use_subcommand -f -a status -d 'Count jobs by queue and state.'
 complete -c cronq -n __fish_use_subcommand -f -a ls -d 'List jobs, newest first.'
 complete -c cronq -n __fish_use_subcommand -f -a show -d 'Show jobs: times, arguments, attempts, errors, output.'
-complete -c cronq -n __fish_use_subcommand -f -a why -d 'Say why a job isn'\''t running, a batch has not ended, or a schedule isn'\''t due.'
+complete -c cronq -n __fish_use_subcommand -f -a why -d 'Say why a job or a schedule isn'\''t running, or a batch goes on.'
 complete -c cronq -n __fish_use_subcommand -f -a errors -d 'Group failing jobs by their error, the most frequent first.'
 complete -c cronq -n __fish_use_subcommand -f -a tail -d 'Print the output of a running job until its attempt ends.'
 complete -c cronq -n __fish_use_subcommand -f -a top -d 'Live view of queues, workers and failures.'

@@ -53,5 +53,5 @@ def test_a_page_says_that_it_took_too_long(
     browser = app.test_client()
     answer = browser.get("/slow", headers={"Accept": accept})
     assert answer.status_code == 503
-    assert "the database took longer than 0.5 s for this, and was stopped: ask for less" in answer.text
+    assert "the database took longer than 0.5s for this, and was stopped: ask for less" in answer.text
     assert browser.get("/jobs/1").status_code == 200

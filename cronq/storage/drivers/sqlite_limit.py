@@ -24,7 +24,7 @@ def limited(seconds: float) -> Callable[[sqlite3.Connection, str, Sequence[Any]]
 
 
 def rows_within(seconds: float, connection: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> list[Row]:
-    """Read the rows of one statement. Raises TooSlow after so many seconds."""
+    """Read the rows of one statement. Raises TooSlow after `seconds`."""
     until = time.monotonic() + seconds
     connection.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
     try:
