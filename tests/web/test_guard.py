@@ -17,7 +17,7 @@ from cronq.web.pages import NAVIGATION
 from cronq.web.settings import WebSettings, web_settings
 from tests.web.conftest import Site, enqueued, make
 
-PATHS = ("/", "/failures", "/jobs", "/queues", "/workers", "/schedules", "/audit")
+PATHS = ("/", "/failures", "/jobs", "/queues", "/workers", "/schedules", "/batches", "/limits", "/audit")
 
 
 def test_there_is_a_page_for_each_entry_of_the_menu() -> None:
