@@ -16,6 +16,7 @@ from cronq.web.access import BasicAccess, HeaderAccess, HostAccess, TokenAccess
 from cronq.web.pages import NAVIGATION
 from cronq.web.settings import WebSettings, web_settings
 from tests.web.conftest import Site, enqueued, make
+from tests.web.test_changes import token
 
 PATHS = ("/", "/failures", "/jobs", "/queues", "/workers", "/schedules", "/batches", "/limits", "/audit")
 
@@ -241,6 +242,7 @@ SECRETS = (
     ),
     NewJob("command", '{"command": ["curl", "--password", "pass-4", "--token=tok-5", "SECRET_KEY=sec-6", "x"]}'),
     NewJob("command", '{"command": "curl --password pass-7 --user bob"}'),
+    NewJob("command", '{"command": "mysqldump mysql://u:pass-10@db/shop"}'),
 )
 
 
@@ -309,4 +311,6 @@ def test_a_long_address_and_hostile_filters_are_refused(site: Site) -> None:
         "id=" + "9" * 30,
     ):
         assert browser.get(f"/jobs?{filters}").status_code == 422
+    assert browser.post("/act/cancel", data={"csrf": token(browser), "id": ",".join(["1"] * 80)}).status_code == 200
+    assert browser.post("/act/cancel", data={"csrf": token(browser), "id": ["1"] * 10_001}).status_code == 422
     assert browser.get("/jobs/" + "9" * 30).status_code == 404

@@ -155,6 +155,8 @@ import re
 browser = Client(enforce_csrf_checks=True)
 answer = browser.get("/ops/cronq/jobs")
 assert answer.status_code == 302 and "login" in answer["Location"], answer
+browser.force_login(User.objects.create(username="eve"))
+assert browser.get("/ops/cronq/jobs").status_code == 302
 for name, role in (("bob", dict(is_staff=True)), ("ann", dict(is_staff=True, is_superuser=True))):
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(User.objects.create(username=name, **role))
