@@ -61,7 +61,7 @@ def test_a_rate_lets_so_many_start(limited: Project) -> None:
     ids = [limited.enqueue("--limit", "stripe", "say", f"text={n}") for n in range(4)]
     limited.done("run")
     assert states(limited) == ["finished", "finished", "pending", "pending"]
-    assert 'limit "stripe" allows 2 starts in 60m; the next is at ' in limited.done("why", ids[3])
+    assert 'limit "stripe" allows 2 starts in 1h; the next is at ' in limited.done("why", ids[3])
     limited.done("limits", "set", "stripe", "--rate", "100/1h")
     limited.done("run")
     assert states(limited) == ["finished"] * 4

@@ -141,7 +141,7 @@ HOT: dict[str, tuple[tuple[Any, ...], str, int]] = {
     "batches.following": (([-1, 1],), "parent", 1_000),
     "batches.unended": ((20,), "ended", 1_000),
     "batches.unended_numbers": ((), "ended", 1_000),
-    "batches.long_open": ((9, 9, 20), "ended", 1_000),
+    "batches.long_open": ((9, 9, 20), "ended", 3_000),
     "batches.newest_outstanding": ((1, 9), "PRIMARY", 3_000),
     "batches.mark": ((IDS,), "PRIMARY", 1_000),
     "batches.end": ((1, "finished", 1), "PRIMARY", 100),

@@ -177,7 +177,7 @@ def overridden():
     jobs.append(queue.command("sleep 60"))
     queue.run_silently("--jobs", 5)
     said = [queue.attempt(job)["error_message"].rpartition("of ")[2] for job in jobs]
-    assert said == ["0.2 s", "0.3 s", "0.4 s", "0.5 s", "0.2 s"]
+    assert said == ["0.2s", "0.3s", "0.4s", "0.5s", "0.2s"]
 
 
 UNIMPRESSED = """
