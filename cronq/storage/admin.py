@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cronq.errors import InvalidInput
+from cronq.storage import limit_starts
 from cronq.storage.drivers.database import Duplicate
 from cronq.system.log import step
 from cronq.times import SECOND
@@ -62,6 +63,7 @@ class Admin:
         self._groups.share(tx, ids)
         now = self._tables.clock.now()
         if ids:
+            limit_starts.record(self._tables, tx, ids)
             self._record_last(tx, [row[0] for row in self._ended(tx, ids)])
         changed = []
         for job_id in sorted(ids):
@@ -119,6 +121,7 @@ class Admin:
                 refused[job_id] = twin
         if changed:
             self._record_last(tx, changed)
+            limit_starts.record(self._tables, tx, changed)
             tx.execute(self._sql.admin.retry_many, (now, self._tables.unprepared.many(sorted(changed))))
         changed += self._make_due(sorted(set(ids).difference(job_id for job_id, _ in ended)), now, tx)
         if changed:
@@ -200,6 +203,7 @@ class Admin:
             else []
         )
         if free:
+            limit_starts.record(self._tables, tx, free)
             tx.execute(self._sql.admin.cancel_many, (*how, self._tables.unprepared.many(free)))
         return free
 

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.model.job import Claimed
+from cronq.storage import limit_starts
 from cronq.storage.admin import BATCH
 from cronq.storage.sql.columns import LIMITED
 from cronq.system.log import step
@@ -105,6 +106,8 @@ class Leases:
         limited = [row[0] for row in tx.query(self._sql.leases.still_due, still_due)] if under else []
         blocked = [job_id for job_id, group, _ in due if group and holders.get(group, job_id) != job_id]
         ready = sorted({job_id for job_id, *_ in due}.difference(blocked, under))
+        if limited:
+            limit_starts.record(self._tables, tx, limited)
         moved = sum(
             tx.execute(self._sql.leases.promote, (state, self._tables.unprepared.many(sorted(ids)), now)).rowcount
             for state, ids in (("ready", ready), ("blocked", blocked), ("pending", limited))

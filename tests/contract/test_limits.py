@@ -215,6 +215,29 @@ def test_a_consequence_that_was_lost_is_drawn_later(store: Store, monkeypatch: p
     assert (stored(store, second).state, loose_ends(store)) == ("ready", 0)
 
 
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_a_start_counts_though_what_follows_its_end_was_lost(
+    store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, *, by_hand: bool
+) -> None:
+    ids = mails(store, 7, STRIPE)
+    with monkeypatch.context() as patched:
+        patched.setattr(store._settler, "_follow_up", lambda: 0)
+        for job in claim(store):
+            if by_hand:
+                finish(store, [job])
+            else:
+                end(store, job, "snoozed", "snooze", delay=1.0)
+    clock.advance(2)
+    if by_hand:
+        assert store.admin.retry(ids[:3]) == ids[:3]
+    else:
+        assert store.leases.promote(clock.now()) == 3
+    store.follow_up()
+    assert counts(store, ids) == {"pending": 7}
+    clock.advance(9)
+    assert store.open_rates() == 3
+
+
 def test_even_without_its_note(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """solid_queue#478: 390,000 blocked jobs that nobody lets go."""
     _, second = mails(store, 2, ONE)
