@@ -171,6 +171,8 @@ class Admin:
         kind = None if reason is None else "Cancelled"
         groups = self._groups.of(tx, ids)
         self._groups.lock(tx, groups)
+        if ids:
+            limit_starts.record(self._tables, tx, ids)
         changed, ready = self._cancel_many(ids, (now, kind, reason), tx), list[int]()
         grouped = self._in_groups(tx, ids) if groups else []
         for job_id in sorted(grouped):
@@ -203,7 +205,6 @@ class Admin:
             else []
         )
         if free:
-            limit_starts.record(self._tables, tx, free)
             tx.execute(self._sql.admin.cancel_many, (*how, self._tables.unprepared.many(free)))
         return free
 
