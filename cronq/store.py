@@ -31,7 +31,6 @@ from cronq.storage.runs import RunLog
 from cronq.storage.schedules import Schedules
 from cronq.storage.settle import Settler
 from cronq.storage.tables import Tables
-from cronq.storage.traced import TracedInserter
 from cronq.storage.wake import Wake
 from cronq.storage.workers import WorkerRegistry
 
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
     from cronq.model.selection import Filter
     from cronq.storage.copying import Counts
     from cronq.storage.drivers.database import Connection, Database
+    from cronq.storage.enqueue import Inserts
     from cronq.storage.flow_stats import LimitStats
     from cronq.storage.minutes import Minutes
     from cronq.storage.wake import Announces
@@ -97,8 +97,11 @@ class Store:
         self.actions = Actions(self._tables)
         self.admin = Admin(self._tables, groups, self._wake, self.actions, follow_up=self.follow_up)
         self.editor = Editor(self._tables, groups, self._wake, self.actions)
-        inserter = Inserter(self._tables, self._random, self._tie)
-        self._inserter = TracedInserter(inserter) if config.otel else inserter
+        self._inserter: Inserts = Inserter(self._tables, self._random, self._tie)
+        if config.otel:
+            from cronq.storage.traced import TracedInserter  # here, not above: without `otel` nothing needs it
+
+            self._inserter = TracedInserter(self._inserter)
         self.schedules = Schedules(self._tables, self._inserter, self._wake)
         self.leases = Leases(self._tables, self._random, self._wake, follow_up=self.follow_up)
         self._claimer = BatchClaimer(self._tables, self._random)

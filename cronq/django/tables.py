@@ -16,8 +16,9 @@ from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
 from cronq.django.connection import FAMILIES, DjangoDatabase
 from cronq.errors import ConfigError
-from cronq.storage.schema import tables, views
+from cronq.storage.schema import tables
 from cronq.storage.schema_version import CURRENT, is_current
+from cronq.storage.views import views
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

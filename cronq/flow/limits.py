@@ -11,13 +11,14 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.model.job import State
-from cronq.model.limits import Bounds
+from cronq.storage.flow_stats import in_force
 from cronq.storage.sql.limits import ASIDE, BEHIND, ELSEWHERE, IN_LINE, PLACE
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
+    from cronq.model.limits import Bounds
     from cronq.storage.drivers.database import Connection, Row, Transaction
     from cronq.storage.groups import Groups
     from cronq.storage.tables import Tables
@@ -157,11 +158,9 @@ class Limits:
         found = connection.query(self._sql.limits.defined, (self._many([name]),))
         if not found:
             return None
-        own = Bounds(*found[0][5:8])
-        if found[0][1] == name:
-            return own.over(Bounds(*found[0][2:5]))
-        shared = connection.query(self._sql.limits.defined, (self._many([found[0][1]]),))
-        return own.over(Bounds(*shared[0][5:8]).over(Bounds(*shared[0][2:5]))) if shared else own
+        pattern = found[0][1]
+        shared = found if pattern == name else connection.query(self._sql.limits.defined, (self._many([pattern]),))
+        return in_force(found[0], shared[0] if shared else found[0])
 
     def _tidied(self, visit: _Visit) -> list[Held]:
         """Return the places that are taken; the others are given up, and starts under a rate are recorded."""

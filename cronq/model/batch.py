@@ -54,6 +54,11 @@ class BatchRow(NamedTuple):
         """As it is named in messages: `batch 7 (import)`."""
         return f"batch {self.id}" + (f" ({self.name})" if self.name else "")
 
+    @property
+    def title(self) -> str:
+        """Its label at the beginning of a sentence."""
+        return f"B{self.label[1:]}"
+
     def to_json(self, counts: Mapping[str, int]) -> dict[str, Any]:
         """Return the batch with its documented field names."""
         return {

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
 def explain(store: Store, batch: BatchRow) -> str:
     """Write one sentence on a batch."""
-    label = f"B{batch.label[1:]}"
     if batch.ended_at is None:
-        return f"{label} {_unended(store, batch)}."
+        return f"{batch.title} {_unended(store, batch)}."
     how = (
         "failed"
         if batch.state == State.FAILED
@@ -27,7 +26,8 @@ def explain(store: Store, batch: BatchRow) -> str:
         if batch.state == State.FINISHED
         else "was cancelled"
     )
-    return f"{label} {how} at {_time(batch.ended_at)}: {told(store.batches.counts(batch.id))}{_way_back(store, batch)}."
+    jobs = told(store.batches.counts(batch.id))
+    return f"{batch.title} {how} at {_time(batch.ended_at)}: {jobs}{_way_back(store, batch)}."
 
 
 def _unended(store: Store, batch: BatchRow) -> str:

@@ -11,7 +11,7 @@ from cronq.times import SECOND, iso, span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from typing import Any
 
     from cronq.storage.drivers.database import Row
@@ -52,7 +52,7 @@ class LimitStats(NamedTuple):
 
     @property
     def is_shown(self) -> bool:
-        """Whether it is shown: not those of a pattern that nobody uses now."""
+        """Whether it is shown: not a value of a pattern without jobs."""
         return bool(self.name == self.pattern or self.taken or self.pending or any(self.own))
 
     def waited(self, now: int) -> float:
@@ -104,7 +104,9 @@ def limits(tables: Tables) -> list[LimitStats]:
     """Read all limits, by name."""
     rows = {row[0]: row for row in tables.query(tables.sql.limits.all)}
     found = {
-        name: LimitStats(name, row[1], _bounds(row, rows), Bounds(*row[5:8]), Bounds(*row[2:5]), row[8])
+        name: LimitStats(
+            name, row[1], in_force(row, rows.get(row[1], row)), Bounds(*row[5:8]), Bounds(*row[2:5]), row[8]
+        )
         for name, row in rows.items()
     }
     for place, name, number, oldest in tables.query(tables.sql.limits.figures) if rows else ():
@@ -119,9 +121,8 @@ def limits(tables: Tables) -> list[LimitStats]:
     return list(found.values())
 
 
-def _bounds(row: Row, rows: Mapping[str, Row]) -> Bounds:
-    """Return what a limit allows: what is set for itself, then for its pattern, then what the configuration says."""
-    shared = rows.get(row[1], row)
+def in_force(row: Row, shared: Row) -> Bounds:
+    """Return what a limit allows: what is set for itself, then for its pattern (`shared`), then configured."""
     return Bounds(*row[5:8]).over(Bounds(*shared[5:8]).over(Bounds(*shared[2:5])))
 
 

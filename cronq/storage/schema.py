@@ -47,9 +47,6 @@ _ENDED = {
 LONGEST_LOCAL_TIME = 96
 """Characters of a local time with its offset and the name of its zone, as RFC 9557 writes it."""
 
-INSTANTS = ("available_at", "lease_until", "created_at", "started_at", "finished_at")
-"""The columns that the views show as times."""
-
 
 @lru_cache(maxsize=16)  # each revision asks: to build them took most of the time that a new database takes
 def tables(prefix: str, family: str = "sqlite", *, collation: str | None = None) -> MetaData:
@@ -440,28 +437,3 @@ def collation(connection: Connection) -> str | None:
     if connection.dialect.name != "mysql":
         return None
     return "utf8mb4_nopad_bin" if connection.dialect.is_mariadb else "utf8mb4_0900_bin"  # type: ignore[attr-defined]
-
-
-def views(prefix: str, family: str) -> list[str]:
-    """Build the statements that make views of jobs and attempts with readable times.
-
-    The tables keep instants as numbers: converting them would cost the statements more than anything
-    else that they do.
-    """
-    shown = {
-        "jobs": (
-            "id, queue, state, task, priority, job_key, job_group, attempt, max_attempts, created_at, available_at,"
-            " started_at, finished_at, lease_until, worker, host, pid, outcome, error_class, error_message, args"
-        ),
-        "attempts": "id, job_id, number, outcome, started_at, finished_at, host, pid, error_class, error_message",
-    }
-    as_time = {
-        "mysql": "TIMESTAMPADD(MICROSECOND, {0}, TIMESTAMP'1970-01-01 00:00:00.000000') AS {0}",
-        "postgresql": "timestamptz 'epoch' + {0} * interval '1 microsecond' AS {0}",
-    }[family]
-    return [
-        f"CREATE OR REPLACE VIEW {prefix}{table}_view AS SELECT"
-        f" {', '.join(as_time.format(one) if one in INSTANTS else one for one in columns.split(', '))}"
-        f" FROM {prefix}{table}"
-        for table, columns in shown.items()
-    ]

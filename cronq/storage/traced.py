@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from cronq.model.job import Enqueued, NewJob
     from cronq.storage.drivers.caller_connection import CallerConnection
     from cronq.storage.drivers.database import Transaction
-    from cronq.storage.enqueue import Inserter, Inserts
+    from cronq.storage.enqueue import Inserts
 
 
 class TracedInserter:
     """Does what an Inserter does, in a span. The first job imports `opentelemetry`: those that read don't."""
 
-    def __init__(self, inserter: Inserter) -> None:
-        self._inserter: Inserts = inserter
+    def __init__(self, inserter: Inserts) -> None:
+        self._inserter = inserter
 
     def accept(self, jobs: Sequence[NewJob], *, now: int) -> list[Enqueued]:
         """Store all jobs or none."""

@@ -146,7 +146,7 @@ def _full(seen: Condition) -> Iterator[Sentence]:
 def _left_open(seen: Condition) -> Iterator[Sentence]:
     for batch, idle_since in seen.stats.batches.left_open:
         idle = span(seen.stats.age(idle_since) or 0.0)
-        text = f"B{batch.label[1:]} was left open by {batch.opened_by}: nothing has happened to it for {idle}."
+        text = f"{batch.title} was left open by {batch.opened_by}: nothing has happened to it for {idle}."
         close = Help("Close it", _command("batch", "close", str(batch.id)), action=("close-batch", _id(batch.id)))
         yield Sentence(WARNING, text, [close, Help("see it", page=("batch", {"batch_id": batch.id}))])
 

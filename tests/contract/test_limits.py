@@ -239,7 +239,7 @@ def test_a_start_counts_though_what_follows_its_end_was_lost(
 
 
 def test_even_without_its_note(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """solid_queue#478: 390,000 blocked jobs that nobody lets go."""
+    """solid_queue#478: 390,000 blocked jobs were never let go."""
     _, second = mails(store, 2, ONE)
     with monkeypatch.context() as patched:
         patched.setattr(store._settler, "_follow_up", lambda: 0)

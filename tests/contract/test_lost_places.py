@@ -1,4 +1,4 @@
-"""No job under a limit is in the line without a place, whatever another process does at the same moment."""
+"""No job under a limit is in the line without a place, though another process does at the same moment."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_blocked_job_is_taken_out_of_its_group(store: Store) -> None:
     assert states(store, [blocked, place]) == ["ready", "finished"]
 
 
-def test_a_blocked_job_that_lost_its_place_follows_nobody(store: Store, clock: ManualClock) -> None:
+def test_a_blocked_job_that_lost_its_place_follows_no_other(store: Store, clock: ManualClock) -> None:
     [blocked] = put(store, new(group="a", limit=ONE))
     [holder] = put(store, new(group="a", priority=1))
     [job] = claim(store, 1)

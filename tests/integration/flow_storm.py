@@ -196,7 +196,7 @@ _GONE = {
 
 @contextmanager
 def kept_ledger(queue: Queue) -> Iterator[None]:
-    """Have the database note each start and end of a lease, whoever writes it."""
+    """Have the database note each start and end of a lease, by each process."""
     database = open_database(queue.app.config)
     for statement in LEDGER[database.family]:
         database.execute(statement)

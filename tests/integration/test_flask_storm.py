@@ -108,7 +108,7 @@ class Storm:
 
 
 @pytest.mark.slow
-def test_what_was_answered_is_done_whatever_is_killed(tmp_path: Path) -> None:
+def test_what_was_answered_is_done_though_processes_are_killed(tmp_path: Path) -> None:
     shutil.copytree(EXAMPLE, tmp_path / "site", ignore=shutil.ignore_patterns("*.db*", "__pycache__"))
     site = Site(tmp_path / "site")
     assert site.start("flask", "cronq", "update-schema").wait(timeout=60) == 0

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
+from tests.integration.flow_storm import sampled
 from tests.integration.running import Queue
 from tests.integration.storm import Execution, Storm
 from tests.integration.verdicts import every_run_is_explained, nothing_is_lost_or_stuck
@@ -25,10 +23,6 @@ limits.three = 3
 limits.ten = 10
 limits.often = {{ rate = "{STARTS}/{PERIOD:g}s" }}
 """
-TAKEN = (
-    "SELECT l.limit_name, count(*) FROM cronq_limited l JOIN cronq_jobs j ON j.id = l.job_id"
-    " WHERE j.state IN ('ready', 'running') GROUP BY l.limit_name"
-)
 
 
 class LimitedStorm(Storm):
@@ -37,26 +31,6 @@ class LimitedStorm(Storm):
     def _spec(self, number: int) -> dict[str, Any]:
         chosen = ("ten", "three", "one", "ten", "three", "often", None)[number % 7]
         return {**super()._spec(number), "limit": chosen}
-
-
-@contextmanager
-def sampled(queue: Queue) -> Iterator[Counter[str]]:
-    """Look at the places all the time; the most that were taken under each limit."""
-    most: Counter[str] = Counter()
-    over = threading.Event()
-
-    def look() -> None:
-        while not over.wait(0.02):
-            for name, taken in queue.sql(TAKEN):
-                most[name] = max(most[name], taken)
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        yield most
-    finally:
-        over.set()
-        thread.join(60)
 
 
 @pytest.mark.slow

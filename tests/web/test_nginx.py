@@ -172,7 +172,7 @@ AUTH = 'auth = "header"\nproxies = ["unix"]\nact = ["ann"]\n'
 
 
 @pytest.mark.usefixtures("store")
-def test_nobody_gives_himself_a_name_past_nginx(root: Path, nginx: Visitor, config: Config) -> None:
+def test_no_client_gives_itself_a_name_past_nginx(root: Path, nginx: Visitor, config: Config) -> None:
     with serving(Path(config.sqlite_path() or ""), *settings(root, AUTH)):
         assert nginx.ask("/cronq/").status == 403
         assert nginx.ask("/cronq/", X_Remote_User="ann").status == 403

@@ -19,7 +19,7 @@ _STEPS = 10_000
 
 
 def limited(seconds: float) -> Callable[[sqlite3.Connection, str, Sequence[Any]], list[Row]]:
-    """Make the reading of one statement that ends after so many seconds."""
+    """Return what reads the rows of one statement, and ends it after `seconds`."""
     return partial(rows_within, seconds)
 
 

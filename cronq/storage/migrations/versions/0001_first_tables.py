@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from alembic import op
 
-from cronq.storage.schema import collation, tables, views
+from cronq.storage.schema import collation, tables
+from cronq.storage.views import views
 
 revision = "0001"
 down_revision = None

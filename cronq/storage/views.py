@@ -1,0 +1,31 @@
+"""The views of jobs and attempts that people read with a client of the database."""
+
+from __future__ import annotations
+
+INSTANTS = ("available_at", "lease_until", "created_at", "started_at", "finished_at")
+"""The columns that the views show as times."""
+
+
+def views(prefix: str, family: str) -> list[str]:
+    """Build the statements that make views of jobs and attempts with readable times.
+
+    The tables keep instants as numbers: converting them would cost the statements more than anything
+    else that they do.
+    """
+    shown = {
+        "jobs": (
+            "id, queue, state, task, priority, job_key, job_group, attempt, max_attempts, created_at, available_at,"
+            " started_at, finished_at, lease_until, worker, host, pid, outcome, error_class, error_message, args"
+        ),
+        "attempts": "id, job_id, number, outcome, started_at, finished_at, host, pid, error_class, error_message",
+    }
+    as_time = {
+        "mysql": "TIMESTAMPADD(MICROSECOND, {0}, TIMESTAMP'1970-01-01 00:00:00.000000') AS {0}",
+        "postgresql": "timestamptz 'epoch' + {0} * interval '1 microsecond' AS {0}",
+    }[family]
+    return [
+        f"CREATE OR REPLACE VIEW {prefix}{table}_view AS SELECT"
+        f" {', '.join(as_time.format(one) if one in INSTANTS else one for one in columns.split(', '))}"
+        f" FROM {prefix}{table}"
+        for table, columns in shown.items()
+    ]
