@@ -102,8 +102,8 @@ def act(verb: str) -> AnyResponse:
     change = prepare(verb, request.form, behind())
     if request.form.get("confirmed") != "yes":
         return _preview(verb, change)
-    undertakings: BulkChanges = current_app.extensions["cronq-changes"]
-    mark = undertakings.start(change, min(change.number, _confirmed_number()), who=g.viewer.name)
+    bulk_changes: BulkChanges = current_app.extensions["cronq-changes"]
+    mark = bulk_changes.start(change, min(change.number, _confirmed_number()), who=g.viewer.name)
     if wants_json():
         return done(mark)
     return redirect(url_for("done", mark=mark), 303)
@@ -129,9 +129,9 @@ def _preview(verb: str, change: Change) -> Response:
 
 
 def done(mark: str) -> Response:
-    """Show how far a change is, or what came of it."""
-    undertakings: BulkChanges = current_app.extensions["cronq-changes"]
-    known = undertakings.get(mark)
+    """Show the progress of a change, or its result."""
+    bulk_changes: BulkChanges = current_app.extensions["cronq-changes"]
+    known = bulk_changes.get(mark)
     if known is None:
         abort(404, "This change is not known any more: the audit page has what was done.")
     if wants_json():

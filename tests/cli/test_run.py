@@ -25,7 +25,7 @@ def test_silent_about_a_job_that_will_be_tried_again(project: Project) -> None:
     assert project.cronq("run", "--fail") == (0, "", "")
 
 
-def test_one_line_for_each_job_that_needs_a_person(project: Project) -> None:
+def test_one_line_for_each_job_that_failed_for_good_or_keeps_failing(project: Project) -> None:
     job = project.enqueue("give-up", "why=no\nway\x1b[31m")
     project.enqueue("add", "a=1", "b=2")
     ran = project.cronq("run")

@@ -126,7 +126,7 @@ def test_a_wide_table_has_key_and_group_where_there_are_some(monkeypatch: pytest
     assert "key" not in printed
 
 
-@pytest.mark.parametrize("what", ["table", "portrait"])
+@pytest.mark.parametrize("what", ["table", "page"])
 def test_a_terminal_without_utf_8_gets_plain_letters(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     job = FAILED._replace(task="grüße", args={"text": "x" * 300})
     attempt = Attempt(1, "error", EARLIER, NOW, "web1", 4, BROKEN, None, None, "out …")
@@ -141,7 +141,7 @@ def test_a_terminal_without_utf_8_gets_plain_letters(what: str, monkeypatch: pyt
     assert "gr??e" in printed
 
 
-def test_a_portrait_shows_what_attempts_do_not_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_of_a_job_shows_what_attempts_do_not_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
     attempts = [Attempt(number, "error", EARLIER, NOW, "web1", 4, BROKEN, None, None) for number in (1, 2)]
     output = "\n".join(f"line {number}" for number in range(100))
     page = job_terminal.JobDetails(FAILED, attempts, (output, None))
@@ -153,7 +153,7 @@ def test_a_portrait_shows_what_attempts_do_not_repeat(monkeypatch: pytest.Monkey
     assert "line 50" not in printed
 
 
-def test_a_portrait_of_a_job_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_of_a_job_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     job = JOB._replace(state="running", attempt=1, started_at=NOW - timedelta(seconds=9), host="web1", pid=4)
     page = job_terminal.JobDetails(job, [], (None, None))
     printed = drawn(lambda screen: job_terminal.draw(page, screen, AGES), monkeypatch=monkeypatch)
