@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], *, seconds: float = 10, what: str = "") -> T:
+def wait_until(condition: Callable[[], T], *, seconds: float = 30, what: str = "") -> T:
     """The first true value of `condition`; fails with `what` and the last value after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

@@ -83,7 +83,7 @@ class Proxy:
         _end(client)
 
     def _pass_on(self, client: socket.socket, server: socket.socket) -> bool:
-        readable, _, _ = select.select([client, server], [], [])
+        readable = _wait_for_either(client, server)
         self._passable.wait()
         if server in readable:
             answer = server.recv(_CHUNK)
@@ -112,8 +112,16 @@ class Proxy:
 
 
 def _wait_for_answer(client: socket.socket, server: socket.socket) -> None:
-    while server not in (readable := select.select([client, server], [], [])[0]):
-        server.sendall(readable[0].recv(_CHUNK))  # the rest of a long request
+    while server not in _wait_for_either(client, server):
+        server.sendall(client.recv(_CHUNK))  # the rest of a long request
+
+
+def _wait_for_either(client: socket.socket, server: socket.socket) -> list[socket.socket]:
+    poll = select.poll()  # takes descriptors above 1023 too, which select does not
+    for one in (client, server):
+        poll.register(one, select.POLLIN)
+    ready = {fd for fd, _ in poll.poll()}
+    return [one for one in (client, server) if one.fileno() in ready]
 
 
 def _end(one: socket.socket) -> None:

@@ -15,6 +15,7 @@ from cronq.model.printable import one_line, safe, safe_json
 from tests import every_way_out
 from tests.project import Project
 from tests.terminal import Terminal
+from tests.waiting import wait_until
 
 BREAKS = "\n\r\x0b\x0c\x1c\x85\u2028\u2029"
 HOSTILE = (
@@ -166,7 +167,9 @@ def test_what_a_runner_tells_is_harmless(command: tuple[str, ...], shape: str, p
     written = log.read_bytes().decode()
     assert "failed for good" in written
     assert_harmless(written)
-    assert_harmless((project.directory / "mail").read_bytes().decode())
+    mail = project.directory / "mail"
+    wait_until(lambda: mail.exists() and mail.read_bytes().count(b"failed for good") == 2, what="two notices")
+    assert_harmless(mail.read_bytes().decode())
 
 
 APP = f"""\

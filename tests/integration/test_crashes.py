@@ -64,8 +64,8 @@ def test_an_orphaned_child_ends_at_once_with_all_it_started(queue: Queue) -> Non
     child, shell = int(queue.wait_for_record("begun")), int(queue.wait_for_record("shell"))
     runner.kill()
     runner.wait()
-    wait_until_dead(child, seconds=1)
-    wait_until_dead(shell, seconds=1)
+    wait_until_dead(child, seconds=20)
+    wait_until_dead(shell, seconds=20)
     queue.run_silently()
     assert queue.left_running() == []
 
@@ -118,7 +118,9 @@ def test_a_job_that_kills_each_child_is_given_up_and_its_neighbours_are_not_blam
     told = f"CrashLoop: killed 3 times while it ran (SIGKILL, last on {os.uname().nodename}, peak "
     assert told in ran.stderr
     assert ran.stderr.count("\n") == 1
-    assert (queue.directory / "told").read_text() == f"failed {poison}\n"
+    notice = queue.directory / "told"
+    wait_until(notice.exists, what="the notice of the failed job")
+    wait_until(lambda: notice.read_text() == f"failed {poison}\n", what="one notice")
     assert (queue.state(poison), len(queue.attempts(poison))) == ("failed", 3)
     assert {(row["state"], row["attempt"], row["crashes"]) for row in queue.rows("id <> ?", poison)} == {
         ("finished", 1, 0)

@@ -346,7 +346,7 @@ def test_pausing_a_queue_takes_back_what_was_claimed_and_not_started(tasks: Queu
     tasks.work("--jobs", 1, *NEVER)
     tasks.wait_for_record("began")
     tasks.project.done("pause", "mail")
-    wait_until(lambda: tasks.row(second)["worker"] is None, seconds=3, what="the second is given back")
+    wait_until(lambda: tasks.row(second)["worker"] is None, what="the second is given back")
     third = tasks.put("record", {"word": "third"})
     finish(tasks)
     tasks.wait_for_record("third")
