@@ -51,6 +51,11 @@ class AfarQueue(Queue):
             self._app = self.another_app()
         return self._app
 
+    def forget_outages(self) -> None:
+        """Enqueue through a new app, which tries the broker at once."""
+        self.app.close()
+        self._app = None
+
     def another_app(self, **values: Any) -> Cronq:
         """What another program would enqueue through."""
         config = configuration.load(file=str(self.directory / "cronq.toml"), environ={})
