@@ -243,7 +243,8 @@ class BatchClaimer:
         if not ids:
             return []
         chosen = self._tables.unprepared.many(sorted(ids))
-        given = (*lease.parameters, chosen)
+        # The clock is read here, not when the claim began to wait: a rate that let these jobs in counts from then on.
+        given = (*lease.parameters(self._tables.clock.now()), chosen)
         if self._sql.dialect.returning:
             return [Claimed._make(row) for row in tx.query(sql, given)]
         if not tx.execute(sql, given).rowcount:

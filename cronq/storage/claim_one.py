@@ -14,7 +14,6 @@ from cronq.times import SECOND
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cronq.storage.drivers.database import Connection, Database, Row, Transaction
-    from cronq.storage.sql.statements import Statements
     from cronq.storage.tables import Tables
 
 _IN_LINE = ("ready", "blocked")
@@ -38,24 +37,24 @@ class Lease:
         self.process = (os.uname().nodename, os.getpid())
         """Host and pid."""
 
-    @property
-    def parameters(self) -> tuple[object, ...]:
-        """The parameters of the claiming statements."""
-        return self.worker, self.token, self.until, self.now, *self.process
+    def parameters(self, started_at: int) -> tuple[object, ...]:
+        """Return the parameters of the claiming statements, for attempts that start at this instant."""
+        return self.worker, self.token, self.until, started_at, *self.process
 
 
 def claim_one(tables: Tables, job_id: int, lease: Lease) -> Row:
     """Claim exactly this job; returns its row in the order of cronq.model.job.Claimed. Raises Refused."""
     database = tables.open()
-    picking = _Picking(database, tables.sql, job_id, lease)
+    picking = _Picking(database, tables, job_id, lease)
     picking.look(database)  # without a lock: most refusals end here
     return database.transact(picking.take, picking.landed)
 
 
 class _Picking:
-    def __init__(self, database: Database, sql: Statements, job_id: int, lease: Lease) -> None:
+    def __init__(self, database: Database, tables: Tables, job_id: int, lease: Lease) -> None:
         self._database = database
-        self._sql = sql
+        self._sql = tables.sql
+        self._clock = tables.clock
         self._id = job_id
         self._lease = lease
         self._chosen = database.many([job_id])
@@ -106,7 +105,7 @@ class _Picking:
         return first[2] if first < place else None
 
     def _claimed(self, tx: Transaction) -> list[Row]:
-        given = (*self._lease.parameters, self._chosen)
+        given = (*self._lease.parameters(self._clock.now()), self._chosen)
         if self._sql.dialect.returning:
             return tx.query(self._sql.claim.claim, given)
         if not tx.execute(self._sql.claim.claim, given).rowcount:

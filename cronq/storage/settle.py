@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.errors import InvalidInput
 from cronq.model.job import ENDED, State
-from cronq.storage import rows
+from cronq.storage import limit_starts, rows
 from cronq.storage.admin import BATCH
 from cronq.storage.drivers.database import Duplicate
 from cronq.storage.sql.columns import LIMITED, LOOKED, MEMBER, NEEDED, SHOWN
@@ -178,6 +178,9 @@ class Settler:
         shown = [job_id for job_id, (flow, _) in tied.items() if flow & SHOWN]
         if shown:
             self._progress.drop(tx, shown)
+        again = [s.job.id for s in settlements if s.next.state is State.READY and tied[s.job.id][0] & LIMITED]
+        if again:
+            noted.update(limit_starts.ask_again(self._tables, tx, again))
         noted.update(job_id for batch_id, job_id in alike.items() if not self._goes_on(tx, batch_id))
         if noted:
             tx.execute_many(self._sql.flow.note, [(job_id,) for job_id in sorted(noted)])

@@ -13,7 +13,7 @@ from cronq.model.dependencies import After
 from cronq.model.limits import Bounds, Limit
 from cronq.store import Lease, Store
 from cronq.testing import ManualClock
-from tests.contract.steps import claim, claimed_ids, end, ending, finish, later, new, outcome, put, states, stored
+from tests.contract.steps import ALL, claim, claimed_ids, end, ending, finish, later, new, outcome, put, states, stored
 
 SMTP = Limit("smtp", "smtp", Bounds(2))
 ONE = Limit("one", "one", Bounds(1))
@@ -400,6 +400,52 @@ def test_a_rate_and_places(store: Store, clock: ManualClock) -> None:
     clock.advance(11)
     store.open_rates()
     assert len(claim(store)) == 2
+
+
+HOURLY = Limit("hourly", "hourly", Bounds(None, 3, 3_600_000_000))
+
+
+def test_a_start_counts_from_when_the_claim_is_written(store: Store, other: Store, clock: ManualClock) -> None:
+    """A claim may wait for the write lock while another process lets jobs in."""
+    waiting = Lease("one", now=clock.now(), seconds=3600)
+    clock.advance(5)
+    ids = mails(other, 7, STRIPE)
+    assert [job.id for job in store.claim(ALL, waiting, limit=2)] == ids[:2]
+    store.claim_one(ids[2], waiting)
+    clock.advance(5.1)
+    other.open_rates()
+    other.keep_limits()
+    assert claim(store) == []
+    assert counts(store, ids) == {"pending": 4, "running": 3}
+    clock.advance(5)
+    assert other.open_rates() == 3
+
+
+@pytest.mark.parametrize("ending", [("crashed", "rescue"), ("crashed", "interrupted"), ("", "release")])
+def test_an_attempt_that_was_cut_off_counts_as_a_start(
+    store: Store, other: Store, clock: ManualClock, ending: tuple[str, str]
+) -> None:
+    ids = mails(store, 4, HOURLY)
+    for job in claim(store, worker="dead"):
+        end(other, job, *ending)
+    assert counts(store, ids) == {"pending": 4}
+    assert (claim(store), other.open_rates(), other.keep_limits()) == ([], 0, 0)
+    assert 3_500_000_000 < (store.next_opening() or 0) - clock.now() <= 3_600_000_000
+    clock.advance(3601)
+    assert store.open_rates() == 3
+    assert claimed_ids(store) == ids[:3]
+
+
+def test_one_that_was_cut_off_starts_again_at_once_if_the_rate_allows_it(store: Store) -> None:
+    ids = mails(store, 2, HOURLY, group="g")
+    [parent, after] = put(store, new(limit=HOURLY), new(after=(After(0, here=True),)))
+    for job in claim(store):
+        if job.id == parent:
+            finish(store, [job])
+        else:
+            end(store, job, "crashed", "rescue")
+    assert states(store, [*ids, parent, after]) == ["ready", "pending", "finished", "ready"]
+    assert claimed_ids(store) == [ids[0], after]
 
 
 # Groups
