@@ -31,14 +31,15 @@ NODES = ("first", "second")
 """The nodes of a Galera cluster, and the names of their hosts."""
 
 COLUMNS = ("id", "state", "attempt", "crashes", "job_group", "queue", "priority", "job_key", "host")
-CONFIG = f'lease = "{LEASE:g}s"\nlock_dir = "locks-{{host}}"\n'
+CONFIG = 'lease = "{lease:g}s"\nlock_dir = "locks-{host}"\n'
 
 
 class ServerQueue(Queue):
     """A queue in database servers, for hosts with locks and journals of their own; each knows its server's URL."""
 
-    def __init__(self, project: Project, databases: Mapping[str, str]) -> None:
+    def __init__(self, project: Project, databases: Mapping[str, str], *, lease: float = LEASE) -> None:
         self._databases = databases
+        self._lease = lease
         super().__init__(project)
         self._looking = open_database(self.app.config)
 
@@ -47,7 +48,7 @@ class ServerQueue(Queue):
         first = next(iter(self._databases))
         for name, host in ((first, "cronq"), *((name, name) for name in self._databases)):
             head = f'database = "{self._databases[name]}"\napp = "jobs:queue"\n'
-            self.project.write(f"{host}.toml", head + CONFIG.format(host=host) + config)
+            self.project.write(f"{host}.toml", head + CONFIG.format(host=host, lease=self._lease) + config)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

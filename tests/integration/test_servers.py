@@ -207,7 +207,7 @@ def groups_take_turns(lines: list[list[str]]) -> None:
 
 
 def test_a_host_that_is_gone_is_rescued_when_its_lease_ends(hosts: Hosts) -> None:
-    hosts.settings('lease = "2s"\n')
+    hosts.settings('lease = "6s"\n')
     job, behind = (hosts.put("waits", arguments={"name": "x"}, group="g") for _ in range(2))
     gone = hosts.run("a", "--jobs", 1)
     wait_until(lambda: hosts.recorded(), seconds=20, what="the job has begun")
@@ -223,7 +223,7 @@ def test_a_host_that_is_gone_is_rescued_when_its_lease_ends(hosts: Hosts) -> Non
         ended(hosts.run("b"))
         return hosts.counts() == {"finished": 2}
 
-    wait_until(rescued, seconds=20, what="the lease is over")
+    wait_until(rescued, seconds=60, what="the lease is over")
     (attempt,) = hosts.app.store.jobs.attempts(job)
     assert attempt.outcome == "crashed"
     assert attempt.error is not None
@@ -232,15 +232,15 @@ def test_a_host_that_is_gone_is_rescued_when_its_lease_ends(hosts: Hosts) -> Non
 
 
 def test_a_host_that_lives_is_left_alone(hosts: Hosts) -> None:
-    hosts.settings('lease = "2s"\n')
+    hosts.settings('lease = "6s"\n')
     job = hosts.put("waits", arguments={"name": "x"})
     alive = hosts.run("a")
-    (line,) = wait_until(lambda: hosts.recorded(), seconds=20, what="the job has begun")
+    (line,) = wait_until(lambda: hosts.recorded(), seconds=60, what="the job has begun")
     before = open_database(hosts.config("a"))
     (first,) = before.query("SELECT lease_until FROM cronq_jobs WHERE id = ?", (job,))
     wait_until(
         lambda: before.query("SELECT lease_until FROM cronq_jobs WHERE id = ?", (job,)) != [first],
-        seconds=20,
+        seconds=60,
         what="the lease is renewed",
     )
     ended(hosts.run("b"))
