@@ -80,6 +80,8 @@ class Invocation:
         """The configuration of the application in whose process the command runs."""
         self.typed: Sequence[str] = ()
         """The command and its arguments, as they were typed."""
+        self.schedules = True
+        """Whether the configuration's schedules are read with it, and not when they are needed."""
         self._config: Config | None = None
         self._logging = False
 
@@ -105,7 +107,9 @@ class Invocation:
         if self._config is None:
             from cronq.config import loader
 
-            self._config = loader.load(file=self.file, database=self.database, project=self.project)
+            self._config = loader.load(
+                file=self.file, database=self.database, project=self.project, schedules=self.schedules
+            )
             if not self.quiet:
                 self._warn(loader.misspelt())
             if self.log_file is not None:

@@ -95,8 +95,6 @@ class Config:
     retry: Retry
     tasks: Mapping[str, dict[str, object]]
     events: Mapping[str, tuple[str, ...]]
-    schedules: Mapping[str, dict[str, object]]
-    """The tables [schedules."name"] as they were read; cronq/schedules/definition.py checks them."""
     web: Mapping[str, object]
     """The table [web] as it was read; cronq/web/settings.py checks it."""
     limits: Mapping[str, object]
@@ -109,18 +107,36 @@ class Config:
         self.file = file
         self.tasks = {}
         self.events = {}
-        self.schedules = {}
+        self._schedules: Mapping[str, dict[str, object]] | toml.Unread = {}
         self.web = {}
         self.limits = {}
         self.retry = Retry()
         self.origins = dict.fromkeys(settings.KEYS, "default") | layers.origins
         for key, value in layers.values.items():
             section, _, name = key.rpartition(".")
-            setattr(self.retry if section else self, name, value)
+            setattr(self.retry if section else self, "_schedules" if name == "schedules" else name, value)
         if "database" not in layers.values:
             self.database = f"sqlite:///{_state_directory(layers.home)}/cronq.db"
         if "lock_dir" not in layers.values:
             self.lock_dir = self._usual_lock_dir()
+
+    @property
+    def schedules(self) -> Mapping[str, dict[str, object]]:
+        """The tables [schedules."name"], not checked: cronq/schedules/definition.py does. Raises ConfigError."""
+        if isinstance(self._schedules, toml.Unread):
+            return self._schedules.tables()
+        return self._schedules
+
+    def read_schedules(self) -> None:
+        """Read the schedules if they aren't yet, to raise ConfigError now."""
+        if isinstance(self._schedules, toml.Unread):
+            self._schedules.tables()
+
+    def written_schedules(self) -> str:
+        """Return a text that changes when the schedules do, empty if there are none."""
+        if isinstance(self._schedules, toml.Unread):
+            return self._schedules.text
+        return repr(self._schedules) if self._schedules else ""
 
     def __repr__(self) -> str:
         """Names the database without its password, and the file."""
@@ -209,13 +225,15 @@ def load(
     database: str | None = None,
     environ: Mapping[str, str] | None = None,
     project: bool = False,
+    schedules: bool = True,
 ) -> Config:
     """Find the configuration and check it; `file` and `database` are the flags --config and --db.
 
     Without `file`, the first of $CRONQ_CONFIG, ./cronq.toml, [tool.cronq] in ./pyproject.toml,
     ~/.config/cronq/cronq.toml, /etc/cronq/cronq.toml and the Django project of $DJANGO_SETTINGS_MODULE
-    is used; for a `project`, the Django project that runs in this process. Raises ConfigError naming
-    the file (or variable, or flag), the key and what was expected.
+    is used; for a `project`, the Django project that runs in this process. Without `schedules` their tables
+    may be read later, when `Config.schedules` is. Raises ConfigError naming the file (or variable, or flag),
+    the key and what was expected.
     """
     environ = os.environ if environ is None else environ
     layers = _Layers(_home(environ))
@@ -230,7 +248,10 @@ def load(
     if database is not None:
         values = settings.read({"database": database}, where="--db")
         layers.add(values, origin="--db", directory="")
-    return Config(layers, file=found[0] if found else None)
+    config = Config(layers, file=found[0] if found else None)
+    if schedules:
+        config.read_schedules()
+    return config
 
 
 def from_database(url: str) -> Config:
@@ -377,33 +398,14 @@ def require_owner(config: Config, command: str) -> None:
 def _table(path: str, data: bytes) -> dict[str, object] | None:
     """Read the settings of a file; None for a pyproject.toml without [tool.cronq]."""
     if os.path.basename(path) != _PYPROJECT:
-        return _parsed(path, data)
+        return toml.read(path, data)
     if b"cronq" not in data:
         return None
-    tool = _parsed(path, data).get("tool")
+    tool = toml.read(path, data).get("tool")
     table = tool.get("cronq") if isinstance(tool, dict) else None
     if table is not None and not isinstance(table, dict):
         raise ConfigError(f"{os.path.abspath(path)}: tool.cronq: expected a table")
     return table
-
-
-def _parsed(path: str, data: bytes) -> dict[str, object]:
-    try:
-        text = data.decode()
-        plain = toml.loads(text)
-        return _parsed_in_full(text) if plain is None else plain
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise ConfigError(f"{os.path.abspath(path)}: expected UTF-8, line {line} is not") from None
-    except (ValueError, RecursionError) as error:
-        problem = str(error).replace("end of document", f"the end, line {text.count(chr(10)) + 1}")
-        raise ConfigError(f"{os.path.abspath(path)}: expected TOML: {problem}") from None
-
-
-def _parsed_in_full(text: str) -> dict[str, object]:
-    import tomllib  # here, not above: importing it takes as long as starting Python
-
-    return tomllib.loads(text)
 
 
 def _home(environ: Mapping[str, str]) -> str | None:

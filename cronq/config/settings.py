@@ -8,6 +8,7 @@ hold a password is never quoted in an error.
 from __future__ import annotations
 
 from cronq.config import database_url
+from cronq.config.toml import Unread
 from cronq.errors import ConfigError, InvalidInput
 from cronq.times import parse_duration
 
@@ -122,8 +123,9 @@ def _events(table: object, where: str) -> dict[str, object]:
     return subscribed
 
 
-def _schedules(table: object, where: str) -> dict[str, dict[str, object]]:
-    # What they say is checked where it is needed, in cronq/schedules/definition.py: most starts don't need it.
+def _schedules(table: object, where: str) -> object:
+    if isinstance(table, Unread):
+        return table
     return {
         name: _table(keys, key=f"schedules.{quoted(name)}", where=where)
         for name, keys in _table(table, key="schedules", where=where).items()
@@ -134,7 +136,7 @@ _READERS: dict[str, Callable[[object, str], object]] = {
     "tasks": _tasks,
     "events": _events,
     "schedules": _schedules,
-    # Checked where they are needed, in cronq/web/settings.py and cronq/flow/configured.py.
+    # Checked where they are needed, in cronq/{schedules/definition,web/settings,flow/configured}.py.
     "web": lambda table, where: _table(table, key="web", where=where),
     "limits": lambda table, where: _table(table, key="limits", where=where),
 }

@@ -8,12 +8,70 @@ reads (or refuses) the whole file.
 
 from __future__ import annotations
 
+import os
+
+from cronq.errors import ConfigError
+
+_SCHEDULES = "\n[schedules."
 _LONGEST_NUMBER = 15
 _BARE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
 
 
 class _NotPlain(Exception):
     """This line needs tomllib."""
+
+
+class Unread:
+    """The schedules at the end of a file. Most runs only ask whether their text has changed."""
+
+    __slots__ = ("_file", "_path", "_tables", "text")
+
+    def __init__(self, text: str, *, path: str, file: str) -> None:
+        self.text = text
+        self._path = path
+        self._file = file
+        self._tables: dict[str, dict[str, object]] = {}
+
+    def tables(self) -> dict[str, dict[str, object]]:
+        """Read the file in full, once, and return the schedules. Raises ConfigError."""
+        if not self._tables:
+            self._tables = _in_full(self._path, self._file)["schedules"]  # type: ignore[assignment]  # by their headers
+        return self._tables
+
+
+def read(path: str, data: bytes) -> dict[str, object]:
+    """Return a file's content, its schedules perhaps as `Unread`. Raises ConfigError naming the file and the line."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{os.path.abspath(path)}: expected UTF-8, line {line} is not") from None
+    return _without_schedules(path, text) or _in_full(path, text)
+
+
+def _without_schedules(path: str, text: str) -> dict[str, object] | None:
+    """Read what comes before the schedules; None unless that is plain, and all that follows is schedules."""
+    before, header, after = f"\n{text}".partition(_SCHEDULES)
+    headers = f"{header}{after}".replace(" ", "").replace("\t", "")
+    if not header or headers.count("\n[") != headers.count(_SCHEDULES):
+        return None
+    table = loads(before)
+    if table is not None and "schedules" not in table:
+        return table | {"schedules": Unread(after, path=path, file=text)}
+    return None
+
+
+def _in_full(path: str, text: str) -> dict[str, object]:
+    plain = loads(text)
+    if plain is not None:
+        return plain
+    import tomllib  # here, not above: importing it takes as long as starting Python
+
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        problem = str(error).replace("end of document", f"the end, line {text.count(chr(10)) + 1}")
+        raise ConfigError(f"{os.path.abspath(path)}: expected TOML: {problem}") from None
 
 
 def loads(text: str) -> dict[str, object] | None:

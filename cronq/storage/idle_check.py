@@ -75,10 +75,13 @@ def note_declared(config: Config) -> None:
 def _said(config: Config) -> str | None:
     """Return this host's declarations, as far as an idle run reads them; empty for none, None if runs declare none."""
     if config.declare == "sync":
+        config.read_schedules()
         return None
-    if not (config.schedules or config.app):
+    schedules = config.written_schedules()
+    if not (schedules or config.app):
         return ""
-    return digest(repr((config.schedules, config.tasks, config.timezone, config.retry.max_attempts, config.app)))
+    rest = config.tasks, config.timezone, config.retry.max_attempts, config.app
+    return digest(f"{schedules}{rest}")
 
 
 def _stamp(config: Config) -> str:

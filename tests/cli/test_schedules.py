@@ -183,6 +183,34 @@ def test_with_declare_sync_only_sync_declares(project: Project) -> None:
     assert shown(project)[0]["declared_by"] == ["*"]
 
 
+@pytest.mark.parametrize("declare", ["auto", "sync"])
+@pytest.mark.parametrize("wrong", ["cron =", '[schedules."tidy"]', "[schedules.other"])
+def test_a_mistake_in_the_schedules_ends_the_next_run_and_any_other_command(
+    project: Project, declare: str, wrong: str
+) -> None:
+    config = f'declare = "{declare}"\n{CONFIG}{TIDY}'
+    project.write("cronq.toml", config)
+    project.done("run")
+    project.done("run")
+    project.write("cronq.toml", config + wrong)
+    for command in ("run", "run", "status", "work"):
+        ran = project.cronq(command)
+        assert (ran.status, ran.stdout) == (78, "")
+        assert "cronq.toml: expected TOML: " in ran.stderr
+    project.write("cronq.toml", config)
+    project.done("run")
+
+
+def test_what_changes_in_the_schedules_is_declared_by_the_next_run(project: Project) -> None:
+    project.write("cronq.toml", CONFIG + TIDY)
+    project.done("run")
+    project.done("run")
+    project.write("cronq.toml", CONFIG + TIDY.replace("30 2", "31 2").replace("b = 2", "b = 3"))
+    project.done("run")
+    definition = shown(project, "show", "tidy")["definition"]
+    assert (definition["cron"], definition["args"]) == (["31 2 * * *"], {"a": 1, "b": 3})
+
+
 def test_a_transport_wakes_others_for_what_a_run_with_a_filter_fires(project: Project) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(2)

@@ -70,6 +70,13 @@ def test_run_with_schedules_but_nothing_due_imports_next_to_nothing(project: Pro
     assert not imported(project, "run") & (HEAVY | SLOW | {"cronsim", "zoneinfo", "calendar", "hashlib"})
 
 
+def test_run_with_nothing_to_do_does_not_read_the_schedules(project: Project) -> None:
+    tables, _, _ = SCHEDULE.partition('[schedules."add".args]')
+    project.write("cronq.toml", f"{CONFIG}{tables}args = {{ a = 1, b = 2 }}\n")
+    project.done("run")
+    assert "tomllib" not in imported(project, "run")  # which alone reads such a table
+
+
 def test_run_with_nothing_to_do_does_not_import_the_app(project: Project) -> None:
     project.enqueue("--at", "+1h", "--", "true")
     project.done("run")  # once an hour it asks the app for schedules

@@ -5,10 +5,11 @@ from __future__ import annotations
 import tomllib
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cronq.config import toml
+from cronq.errors import ConfigError
 
 USUAL = """\
 # the shop's queue
@@ -152,6 +153,90 @@ _PIECES = st.sampled_from(
         "_",
     ]
 )
+
+
+_LINES = st.sampled_from(
+    [
+        '[schedules."a"]',
+        "[schedules.b]",
+        "[schedules.b.args]",
+        "[schedules.b.args.c]",
+        " [schedules.d]",
+        "[ schedules . e ]",
+        '["schedules".f]',
+        "[schedules]",
+        "[[schedules.g]]",
+        "[tasks.h]",
+        "\t[tasks.i]",
+        "[[tasks]]",
+        'cron = "1 2 * * *"',
+        "schedules.k = 1",
+        "args = { x = [1] }",
+        "priority = 3",
+        "x = [",
+        '["y"],',
+        " 1,",
+        "]",
+        'z = """',
+        '"""',
+        "q = '''",
+        "'''",
+        "# [tasks.l]",
+        "",
+    ]
+)
+
+
+def _read(text: str) -> dict[str, object]:
+    """What a command reads that needs the schedules too."""
+    found = toml.read("cronq.toml", text.encode())
+    schedules = found.get("schedules")
+    return found | {"schedules": schedules.tables()} if isinstance(schedules, toml.Unread) else found
+
+
+@given(st.lists(_LINES, max_size=12).map("\n".join))
+@example('[schedules."a"]\n[tasks.h]\npriority = 3')
+@example("[schedules.b]\n\t[tasks.i]")
+@example('[schedules.b]\n["schedules".f]\n[schedules]\nk = 1')
+@example("[[schedules.g]]\n[schedules.b]")
+@example('z = """\n[schedules.b]\n"""\npriority = 3')
+@example('[schedules.b]\nz = """\n[tasks.h]\n"""')
+@example("x = [\n[schedules.b]\n]")
+@example("schedules.k = 1\n[schedules.b]")
+@example(" [schedules.d]\n[schedules.b]")
+def test_a_file_with_its_schedules_unread_says_what_it_says_to_tomllib(text: str) -> None:
+    try:
+        expected = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        with pytest.raises(ConfigError, match="expected TOML"):
+            _read(text)
+    else:
+        assert _read(text) == expected
+        unread = {name: value for name, value in toml.read("cronq.toml", text.encode()).items() if name != "schedules"}
+        assert unread == {name: value for name, value in expected.items() if name != "schedules"}
+
+
+SCHEDULES = """
+[schedules."a"]
+cron = "1 2 * * *"
+args = { x = [1] }
+[schedules.b]
+"""
+
+
+@pytest.mark.parametrize("before", ["", 'jobs = 2\n[tasks."h"]\npriority = 3'])
+def test_schedules_at_the_end_are_left_unread_whatever_they_look_like(before: str) -> None:
+    found = toml.read("cronq.toml", (before + SCHEDULES).encode())
+    assert isinstance(found["schedules"], toml.Unread)
+    assert list(found["schedules"].tables()) == ["a", "b"]
+
+
+def test_schedules_before_the_others_are_read_at_once_so_that_changes_in_them_are_noticed() -> None:
+    assert toml.read("cronq.toml", f" [schedules.d]\n{SCHEDULES}".encode())["schedules"] == {
+        "a": {"cron": "1 2 * * *", "args": {"x": [1]}},
+        "b": {},
+        "d": {},
+    }
 
 
 @given(st.lists(_PIECES, max_size=14).map("".join))
