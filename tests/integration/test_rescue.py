@@ -240,9 +240,9 @@ def test_thousands_of_rows_of_workers_that_were_never_there_cost_one_statement(s
         " INSERT INTO cronq_workers (name, kind, host, pid, queues, version, started_at, seen_at, state, jobs_done)"
         " SELECT 'ghost-' || i || '-abcdef', 'work', 'h', i, '', '1', 1, 1, 'running', 0 FROM n",
     )
-    before = time.monotonic()
+    before = time.process_time()
     rescue(store, config)
-    assert time.monotonic() - before < 2
+    assert time.process_time() - before < 2
     assert store.workers.all() == []
 
 

@@ -162,7 +162,7 @@ def test_a_broker_that_never_comes_to_an_end_costs_a_second_once(kind: str, how:
         url = URLS[kind].format(port=broker.port, name="cronq")
         open_transport(url, config)  # what it imports takes its time only once
         most = LIMIT + SLACK if how == "babbles" else 1.2  # its server takes turns with the enqueue in one process
-        taken = []
+        taken, again = [], []
         for _ in range(3):  # the quickest counts: others use this machine too
             with Cronq(config.with_values(wake=url)) as queue:
                 queue.store  # noqa: B018 - the database is opened
@@ -171,10 +171,11 @@ def test_a_broker_that_never_comes_to_an_end_costs_a_second_once(kind: str, how:
                 taken.append(time.monotonic() - started)
                 started = time.monotonic()
                 queue.enqueue("x", check=False)
-                assert time.monotonic() - started < SLACK, "the second time it isn't even tried"
-            if taken[-1] < most:
+                again.append(time.monotonic() - started)
+            if taken[-1] < most and again[-1] < SLACK:
                 break
         assert min(taken) < most
+        assert min(again) < SLACK, "the second time it isn't even tried"
     wait_until(lambda: _left_behind() == 0, what="the end of the threads that were left behind")
     gc.collect()
 

@@ -322,7 +322,7 @@ def test_a_worker_that_was_killed_is_replaced_at_once_by_its_neighbour(tasks: Qu
     victim.kill()
     killed = time.monotonic()
     wait_until(lambda: len([line for line in tasks.recorded() if line.startswith("began")]) == 2, what="a second try")
-    assert time.monotonic() - killed < 5
+    assert time.monotonic() - killed < 20
     finish(tasks)
     wait_until(lambda: tasks.state(job) == "finished")
     assert tasks.attempt(job)["error_message"].startswith("job process killed: SIGKILL")
