@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,10 +15,10 @@ from typing import Any, NamedTuple
 
 from cronq.config.loader import from_database
 from cronq.storage.drivers.opening import open_database
-from daemons.programs import program
+from daemons.programs import UNPACKED, program
 from daemons.waiting import wait_until
 
-MYSQL = Path(sys.prefix) / "unpacked" / "mysql"
+MYSQL = UNPACKED / "mysql"
 """Oracle's MySQL and a new server's data, from .ci/unpack-mysql: Debian can't install it beside MariaDB."""
 
 _MEMORY = Path("/dev/shm")

@@ -12,6 +12,9 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _POSTGRESQL = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
 """Debian keeps the server's programs off the PATH, one directory for each version."""
 
+UNPACKED = Path(__file__).parents[1] / ".venv" / "unpacked"
+"""Where .ci/unpack-* put what can't be installed, whichever environment's Python runs the tests."""
+
 FIRST = os.environ.get("CRONQ_TEST_PROGRAMS")
 """A directory with programs of another version, which are taken before the machine's."""
 

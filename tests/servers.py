@@ -10,7 +10,6 @@ import functools
 import importlib.util
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 
 from daemons import brokers, galera
 from daemons.databases import MYSQL
+from daemons.programs import UNPACKED
 from daemons.programs import program as program
 
 UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--mount-proc")
@@ -132,7 +132,7 @@ def _faketime() -> str | None:
     return None if FAKETIME else "libfaketime is not installed"
 
 
-OPENBSD_INETD = Path(sys.prefix) / "unpacked" / "usr" / "sbin" / "inetd"
+OPENBSD_INETD = UNPACKED / "usr" / "sbin" / "inetd"
 """Debian's openbsd-inetd can't be installed beside xinetd; .ci/unpack-debian-packages puts it there."""
 
 

@@ -1,64 +1,207 @@
-"""Django's tasks: 500 that do nothing, run by cronq and by django-tasks-db."""
+"""Django's tasks by cronq, django-tasks-db and django-ox: on one Python, one Django, and SQLite with one durability."""
 
 from __future__ import annotations
 
+import functools
+import json
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from statistics import median, quantiles
+from typing import Any, NamedTuple, TypeVar
 
 from benchmarks.contest import ROOT, environment
-from benchmarks.result import Figure, Must
+from benchmarks.processor import Spent, Stopwatch, of_ended_children
+from benchmarks.progress import say
+from benchmarks.result import Cost, Figure, Must, Rate, of_rates
 
 SITE = ROOT / "benchmarks" / "django_site"
-PEER = "django-tasks-db"
-TASKS = 500
-FILL = """
-import django; django.setup()
-from nothing.tasks import nothing
-for number in range({count}):
-    nothing.using(backend={backend!r}).enqueue(number)
-"""
-LEFT = """
-import django; django.setup()
-from {module} import {model}
-print({model}.objects.exclude({column}={done!r}).count())
-"""
-WORKERS = {
-    "default": ("-m", "cronq", "run"),
-    "peer": ("-m", "django", "db_worker", "--batch", "--no-startup-delay", "--backend", "peer"),
+PYTHON = "3.14"
+"""django-ox and Django 6 need 3.12 or later."""
+
+OURS, TASKS_DB, OX = "default", "django-tasks-db", "django-ox"
+"""The backends' names in the project's settings."""
+
+ENVIRONMENT = ROOT / ".ci" / "environment"
+
+FEW, MANY = 500, 10_000
+REQUESTS, STARTS = 200, 20
+BATCH = {
+    OURS: ("-m", "cronq", "run"),
+    TASKS_DB: ("-m", "django", "db_worker", "--batch", "-v0", "--no-startup-delay", "--backend", TASKS_DB),
+    OX: ("-m", "django", "ox_worker", "-v0", "--batch", "--backend", OX),
 }
-LEFTOVERS = {
-    "default": LEFT.format(module="cronq.django.models", model="Job", column="state", done="finished"),
-    "peer": LEFT.format(module="django_tasks_db.models", model="DBTaskResult", column="status", done="SUCCESSFUL"),
+STAYING = {
+    OURS: ("-m", "cronq", "work"),
+    TASKS_DB: ("-m", "django", "db_worker", "-v0", "--backend", TASKS_DB),
+    OX: ("-m", "django", "ox_worker", "-v0", "--backend", OX),
 }
+Measurement = TypeVar("Measurement")
+
+
+class Latency(NamedTuple):
+    """Milliseconds, and the processor time where it was measured."""
+
+    p50: float
+    p95: float
+    cost: Cost | None = None
+
+    def __str__(self) -> str:
+        return f"p50 {self.p50:.2f} ms, p95 {self.p95:.2f} ms"
 
 
 def run(*, rounds: int) -> list[Figure]:
-    """Drain 500 tasks, start of the command to its end."""
-    ours, theirs = zip(*[(drained("default"), drained("peer")) for _ in range(rounds)], strict=True)
-    return [Figure("django", "Django: drain of 500, start to end", "tasks/s", ours, PEER, theirs, Must(at_least=10))]
+    """Drain tasks, enqueue in requests, and start tasks one at a time: each backend in each round.
+
+    10,000 tasks are drained once: those of the others take minutes.
+    """
+    names = backends()
+    drains = {
+        FEW: _rounds(f"drain of {FEW:,}", rounds, functools.partial(drain, FEW), names),
+        MANY: _rounds(f"drain of {MANY:,}", 1, functools.partial(drain, MANY), names),
+    }
+    asked = _rounds("enqueue in a request", rounds, requests, names)
+    begun = _rounds("enqueue to start", rounds, starts, names)
+    figures = []
+    for peer in names[1:]:
+        figures += [_drain_figure(count, measured, peer) for count, measured in drains.items()]
+        figures += latency_figures("enqueue in a request", ("p50",), asked, peer)
+        figures += latency_figures("enqueue to start, cronq work", ("p50", "p95"), begun, peer)
+    return figures
 
 
-def drained(backend: str) -> float:
-    """Tasks a second that the backend's worker gets done."""
+def _rounds(
+    what: str, rounds: int, measure: Callable[[Sequence[str]], Iterable[tuple[str, Measurement]]], names: Sequence[str]
+) -> dict[str, list[Measurement]]:
+    taken: dict[str, list[Measurement]] = {name: [] for name in names}
+    for number in range(1, rounds + 1):
+        for name, value in measure(names):
+            taken[name].append(value)
+            say(f"  django, {what}, round {number} of {rounds}: {'cronq' if name == OURS else name}: {value}")
+    return taken
+
+
+def _drain_figure(count: int, measured: dict[str, list[Rate]], peer: str) -> Figure:
+    figure = Figure("django", f"Django: drain of {count:,}, start to end", "tasks/s", (), peer, (), Must(at_least=10))
+    return of_rates(figure, measured[OURS], measured[peer])
+
+
+def latency_figures(what: str, parts: Sequence[str], measured: dict[str, list[Latency]], peer: str) -> Iterator[Figure]:
+    """Our milliseconds beside those of one other backend."""
+    spent = [[one.cost for one in measured[name] if one.cost] for name in (OURS, peer)]
+    for part in parts:
+        taken = [[getattr(one, part) for one in values] for values in (measured[OURS], measured[peer])]
+        yield Figure("django", f"Django: {what}, {part}", "ms", taken[0], peer, taken[1], Must(at_most=1), *spent)
+
+
+# What is measured, each time on a new database
+
+
+def drain(count: int, names: Sequence[str]) -> Iterator[tuple[str, Rate]]:
+    """Tasks a second that each backend's worker gets done, from its start to its end."""
+    for name in names:
+        yield name, _drained(name, count)
+
+
+def _drained(name: str, count: int) -> Rate:
+    with project() as place:
+        ask(place, "fill", name, count)
+        watch = Stopwatch(place, of_ended_children)
+        python(place, *BATCH[name])
+        spent = watch.spent()
+        done = ask(place, "done", name)
+    assert done == count, f"{name}: {done} of {count} tasks were done"
+    return Rate(count / spent.wall, Cost.of(spent, count))
+
+
+def requests(names: Sequence[str]) -> Iterator[tuple[str, Latency]]:
+    """How long a request takes that enqueues a task, from Django's WSGI handler's start to the end of the answer."""
+    with project() as place:
+        taken: dict[str, list[list[float]]] = ask(place, "requests", REQUESTS, *names)
+    for name, samples in taken.items():
+        yield name, _of_requests(*map(list, zip(*samples, strict=True)))
+
+
+def _of_requests(wall: list[float], own: list[float]) -> Latency:
+    return _latency(wall)._replace(cost=Cost.of(Spent(sum(wall) / 1000, sum(own) / 1000, 0), len(own)))
+
+
+def starts(names: Sequence[str]) -> Iterator[tuple[str, Latency]]:
+    """How long it takes from an enqueue until a worker that waits has begun the task."""
+    for name in names:
+        with project() as place, worker(place, STAYING[name]):
+            yield name, _latency(ask(place, "starts", name, STARTS))
+
+
+def _latency(milliseconds: list[float]) -> Latency:
+    return Latency(median(milliseconds), quantiles(milliseconds, n=20)[-1])
+
+
+# The project
+
+
+@functools.cache
+def interpreter() -> str:
+    """The Python with all backends; where there is none, this one, which has no django-ox."""
+    found = subprocess.run(
+        [ENVIRONMENT, PYTHON, "bench-django"], check=False, stdout=subprocess.PIPE, text=True
+    ).stdout.strip()
+    if not found:
+        say(
+            f"  django: there is no Python {PYTHON}, which {OX} needs: measured without it, on {sys.version.split()[0]}"
+        )
+        return sys.executable
+    subprocess.run([found, "-m", "compileall", "-q", ROOT / "cronq"], check=True)
+    return found
+
+
+def backends() -> list[str]:
+    """Ours, and those of the others that this Python has."""
+    others = [TASKS_DB] if interpreter() == sys.executable else [TASKS_DB, OX]
+    return [OURS, *others]
+
+
+@contextmanager
+def project() -> Iterator[Path]:
+    """The directory of a project with empty tables."""
     with tempfile.TemporaryDirectory(prefix="cronq-bench-") as directory:
         place = Path(directory)
         python(place, "-m", "django", "migrate", "-v0")
-        python(place, "-c", FILL.format(count=TASKS, backend=backend))
-        began = time.monotonic()
-        python(place, *WORKERS[backend])
-        took = time.monotonic() - began
-        left = python(place, "-c", LEFTOVERS[backend])
-    assert left.strip() == "0", f"{backend}: {left} tasks were not done"
-    return TASKS / took
+        yield place
+
+
+@contextmanager
+def worker(place: Path, arguments: Sequence[str]) -> Iterator[None]:
+    """A worker that stays until the end of the block."""
+    with (place / "said").open("wb") as said:
+        process = subprocess.Popen(
+            [interpreter(), *arguments], cwd=place, env=_environment(place), stdout=said, stderr=said
+        )
+        try:
+            yield
+        except subprocess.CalledProcessError:
+            print((place / "said").read_text(errors="replace"), file=sys.stderr)
+            raise
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def ask(place: Path, *arguments: object) -> Any:
+    """What a process of the project measured."""
+    return json.loads(python(place, "-m", "nothing.measure", *map(str, arguments)))
 
 
 def python(place: Path, *arguments: str) -> str:
     """Run a program of the project, which must succeed; returns what it prints."""
+    command = [interpreter(), *arguments]
+    done = subprocess.run(command, cwd=place, env=_environment(place), check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout
+
+
+def _environment(place: Path) -> dict[str, str]:
     given = environment(place)
-    given |= {"PYTHONPATH": f"{SITE}:{given['PYTHONPATH']}", "DJANGO_SETTINGS_MODULE": "settings"}
-    command: Sequence[str] = [sys.executable, *arguments]
-    return subprocess.run(command, cwd=place, env=given, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return given | {"PYTHONPATH": f"{SITE}:{given['PYTHONPATH']}", "DJANGO_SETTINGS_MODULE": "settings"}

@@ -9,8 +9,9 @@ import pytest
 from tests.django.sites import ENGINES, Site
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_contract_of_djangos_tasks_holds(engine: str, tmp_path: Path) -> None:
     site = Site(tmp_path, engine)
-    said = site.manage("test", "--pattern", "contract_*.py")
+    said = site.manage("test", "--pattern", "contract_*.py", seconds=540)
     assert "OK" in said

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import processor
+from benchmarks.figures import django
 from benchmarks.processor import Machine, Spent, Stopwatch
 from benchmarks.progress import measured
 from benchmarks.result import Cost, Figure, Must, Rate, Standing, of_rates
@@ -133,3 +134,19 @@ def test_progress_is_told_while_measuring_and_the_tables_at_the_end(capsys: pyte
     assert "32.00 µs (server 12.00)" in printed
     assert str(done) in printed
     assert set(done.to_json()) == {"seconds", "load", "others_share"}
+
+
+def test_djangos_backends_are_measured_on_the_python_that_is_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(django, "ENVIRONMENT", "true")
+    monkeypatch.setattr(django, "REQUESTS", 3)
+    django.interpreter.cache_clear()
+    names = django.backends()
+    assert "there is no Python 3.14, which django-ox needs" in capsys.readouterr().err
+    assert names == ["default", "django-tasks-db"]
+    taken = {name: [latency] for name, latency in django.requests(names)}
+    (asked,) = django.latency_figures("enqueue in a request", ("p50",), taken, names[1])
+    assert asked.reference_name == "django-tasks-db"
+    assert asked.ours[0] > 0
+    assert asked.cost_ratios()[0] > 0

@@ -1,0 +1,16 @@
+"""The one page of the project, and where it is."""
+
+from typing import Any
+
+from django.http import HttpResponse
+from django.urls import path
+
+from nothing.tasks import nothing
+
+
+def enqueue(_request: Any, backend: str) -> Any:
+    """Enqueue a task with the backend, and answer."""
+    return HttpResponse(nothing.using(backend=backend).enqueue(1).id)
+
+
+urlpatterns = [path("<backend>/", enqueue)]
