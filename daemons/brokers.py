@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -116,8 +117,20 @@ class Broker:
     def _answers(self, process: subprocess.Popen[bytes]) -> bool:
         assert process.poll() is None, (self._place / "output").read_text(errors="replace")
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            if self.kind == "sqs":
+                _load_sqs(self.port)
             return True
         return False
+
+
+def _load_sqs(port: int) -> None:
+    """Have moto import its SQS, which takes longer than the second that an enqueue waits for a broker."""
+    signature = "AWS4-HMAC-SHA256 Credential=key/20260101/eu-west-1/sqs/aws4_request"
+    asked = urllib.request.Request(
+        f"http://127.0.0.1:{port}/", b"Action=ListQueues&Version=2012-11-05", {"Authorization": signature}
+    )
+    with urllib.request.urlopen(asked, timeout=60) as answer:
+        answer.read()
 
 
 def _settings(kind: str, place: Path) -> tuple[int, dict[str, str] | None]:
