@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from cronq.model.outcome import Outcome, Settlement
 
 _KIND = 200
+_PATH = 250
 _SHORT = 1_000
-"""Characters of an error's class name, and of each text that is shortened."""
+"""Characters of an error's class name, of the path to its class, and of each text that is shortened."""
 
 
 def reductions(settlement: Settlement, why: object) -> Iterator[Settlement]:
@@ -42,15 +43,18 @@ def _warned(outcome: Outcome, said: str) -> Outcome:
 
 
 def _escaped(outcome: Outcome) -> Outcome:
-    error = outcome.error
     return outcome._replace(
-        error=error
-        and Failure(_ascii(error.kind)[:_KIND], _ascii(error.message), _optional(error.traceback), error.path),
+        error=outcome.error and _escaped_error(outcome.error),
         result=_as_ascii_json(outcome.result),
         warnings=tuple(map(_ascii, outcome.warnings)),
         stdout=_optional(outcome.stdout),
         stderr=_optional(outcome.stderr),
     )
+
+
+def _escaped_error(error: Failure) -> Failure:
+    path = error.path and _ascii(error.path)[:_PATH]
+    return Failure(_ascii(error.kind)[:_KIND], _ascii(error.message), _optional(error.traceback), path)
 
 
 def _shortened(outcome: Outcome) -> Outcome:

@@ -45,6 +45,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "a class of 400 letters": ("error", {"error": Failure(LETTERS, "no", "Traceback …")}),
     "half a letter": ("error", {"error": Failure("Error", "\ud800", "\ud800"), "stdout": "\ud800"}),
     "a letter that latin1 hasn't": ("error", {"error": Failure("Fehler", "日本語", "日本語"), "stderr": "日本語"}),
+    "a class in a module of such a name": ("error", {"error": Failure("Fehler", "no", None, "Aufträge.日本.Fehler…")}),
     "letters of a success": ("success", {"result": '"日本語 😀"', "stdout": "日本語 😀"}),
     "numbers that are too large": ("success", {"pid": 1 << 70, "exit_status": 1 << 70, "peak_memory": 1 << 70}),
 }
