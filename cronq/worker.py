@@ -144,14 +144,17 @@ class Worker:
     # Signals
 
     def _handle_signals(self) -> None:
-        if self.signals.finish:
-            self._engine.stop()
-        if self._engine.stopping.signals:
-            self._engine.stop(self._limits.grace)
+        self._stop_when_told()
         if self.signals.take_kill():
             self._kill_running()
         if self.signals.rest != self._source.paused:
             self._pause(self.signals.rest)
+
+    def _stop_when_told(self) -> None:
+        if self.signals.finish:
+            self._engine.stop("stopped to start afresh" if self.signals.afresh else "stopped by a signal")
+        if self._engine.stopping.signals:
+            self._engine.stop("stopped by a signal", self._limits.grace)
 
     def _kill_running(self) -> None:
         for child in self._pool.children:
@@ -230,7 +233,7 @@ class Worker:
         taken = self._memory()
         if taken > limit:
             log.info("%s and its children take %d MiB: it ends", self._name, taken >> 20)
-            self._engine.stop()
+            self._engine.stop("stopped by --max-memory")
 
     # Called by the engine
 
@@ -283,9 +286,7 @@ class Worker:
 
     def _handle_signals_without_database(self) -> None:
         self._service.alive()
-        signals = self._engine.stopping.signals
-        if self.signals.finish or signals:
-            self._engine.stop(self._limits.grace if signals else math.inf)
+        self._stop_when_told()
         self._engine.stopping.kill_when_over()
 
     def _is_back(self) -> bool:

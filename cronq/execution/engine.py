@@ -190,7 +190,7 @@ class Engine:
     def _assign(self, source: JobSource) -> None:
         """Assign jobs that were taken back or are claimed now."""
         if self.stopping.signals:
-            self.stop(self.stopping.grace)
+            self.stop("stopped by a signal", self.stopping.grace)
         self.assignments.release_returned()
         self.pool.fill()
         takers = self.assignments.takers()
@@ -228,7 +228,7 @@ class Engine:
         # After all outcomes are read: settling deletes journals.
         self.assignments.returned += [job for job, outcome in ended if not_started(outcome)]
         if any(outcome.stop for _, outcome in ended):
-            self.stop(SHUTDOWN_GRACE)
+            self.stop("stopped by a job", SHUTDOWN_GRACE)
 
     def _look_after(self, source: JobSource) -> None:
         now = time.monotonic()
@@ -236,7 +236,7 @@ class Engine:
         if now >= self.leases.renewal:
             self.renew()
         if now >= self.requests.next and self.requests.handle():
-            self.stop()
+            self.stop("stopped by `cronq reload-workers`")
         if now >= self.upkeep.next:
             self.upkeep.do(self.presence.worker)
         if source.promotes:
@@ -250,9 +250,9 @@ class Engine:
         """The monotonic time at which something has to be done without a wake-up."""
         return min(self.requests.next, self.leases.renewal, self.upkeep.next)
 
-    def stop(self, grace: float = math.inf) -> None:
-        """Start no more jobs; running ones may end within the grace."""
-        self.summary.stopped = True
+    def stop(self, why: str, grace: float = math.inf) -> None:
+        """Start no more jobs; running ones may end within the grace. The summary tells why, the first one."""
+        self.summary.stopped = self.summary.stopped or why
         if not self.stopping.asked:
             self.assignments.recall()
         self.stopping.ask(grace)

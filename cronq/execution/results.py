@@ -107,8 +107,8 @@ class Summary:
     lost: int = 0
     conflicts: int = 0
     """How often a statement or transaction was repeated because of a concurrent one."""
-    stopped: bool = False
-    """Whether a signal or a task ended the run early."""
+    stopped: str = ""
+    """What ended the run early, such as "stopped by a job"; empty if nothing did."""
 
     @property
     def ended(self) -> int:

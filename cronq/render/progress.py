@@ -144,7 +144,7 @@ _COUNTED = ("finished", "failed", "retrying", "waiting", "cancelled", "ready", "
 
 
 def summary_line(summary: Summary) -> str:
-    """Write `12 finished, 1 failed`, or that nothing was due."""
+    """Write `12 finished, 1 failed`, or that nothing was due; and what stopped the run early."""
     counts = [(getattr(summary, name), name) for name in _COUNTED]
     told = ", ".join(f"{number} {name}" for number, name in counts if number)
-    return (told or "nothing was due") + ("; stopped by a job" if summary.stopped else "")
+    return (told or "nothing was due") + (f"; {summary.stopped}" if summary.stopped else "")

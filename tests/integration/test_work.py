@@ -186,6 +186,20 @@ def test_sigterm_and_sigint_finish_and_end(tasks: Queue) -> None:
         tasks.project.done("cancel", waiting)
 
 
+@pytest.mark.parametrize("why", ["a signal", "a job", "`cronq reload-workers`", "--max-memory"])
+def test_verbose_says_what_stopped_it(why: str, tasks: Queue) -> None:
+    tasks.tasks("@queue.task\ndef stops():\n    raise Stop()\n")
+    worker = tasks.work("-v", *(["--max-memory", "1M"] if why == "--max-memory" else []), *NEVER)
+    if why == "a signal":
+        worker.terminate()
+    elif why == "a job":
+        tasks.put("stops")
+    elif why == "`cronq reload-workers`":
+        tasks.project.done("reload-workers")
+    status, said = ended(worker)
+    assert (status, said.splitlines()[-1].partition("; ")[2]) == (0, f"stopped by {why}")
+
+
 @pytest.mark.parametrize("how", ["a second signal", "the grace is over"])
 def test_a_job_goes_back_with_its_attempt_when(how: str, tasks: Queue) -> None:
     worker = tasks.work("--grace", "0.3" if how == "the grace is over" else "1h", *NEVER)
