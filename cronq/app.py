@@ -430,12 +430,15 @@ class Cronq:
 def load_app(config: Config) -> Cronq:
     """Import the Cronq object that `app` in the config names; without `app`, make one without tasks.
 
-    Modules are looked for first in the directory of the config file, or else in the current one,
-    unless other users can write there. Raises ConfigError with the module and the reason.
+    Modules, also those of `allow`, are looked for first in the directory of the config file, or else
+    in the current one, unless other users can write there. Raises ConfigError with the module and the reason.
     """
     at_hand = app_module.at_hand.get()
-    if isinstance(at_hand, Cronq) or config.app is None:
-        return at_hand or Cronq(config)
+    if isinstance(at_hand, Cronq):
+        return at_hand
+    if config.app is None:
+        app_module.look_beside(config)
+        return Cronq(config)
     found = app_module.load(config.app, config)
     found = getattr(found, "extensions", {}).get("cronq", found)  # a Flask application has it there
     if not isinstance(found, Cronq):

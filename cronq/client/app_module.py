@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
+from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,7 @@ def load(app: str, config: Config) -> Any:
     """Import `module:attribute`. Raises ConfigError with the reason where the import fails or it isn't there."""
     module_name, _, attribute = app.partition(":")
     place = _place_of_modules(config)
-    if place not in ("", *sys.path[:1]):
-        sys.path.insert(0, place)
+    _look_first_in(place)
     found = _import(module_name, config, place)
     path = attribute.removesuffix("()")
     for part in path.split("."):
@@ -35,6 +35,18 @@ def load(app: str, config: Config) -> Any:
     if found is None:
         raise ConfigError(f"app = {app!r}: there is no {path} in {module_name}")
     return found if path == attribute else _made(found, app, config)
+
+
+def look_beside(config: Config) -> None:
+    """Have the modules of `allow` looked for where those of an app are, unless other users can write there."""
+    if config.allow:
+        with suppress(ConfigError):
+            _look_first_in(_place_of_modules(config))
+
+
+def _look_first_in(place: str) -> None:
+    if place not in ("", *sys.path[:1]):
+        sys.path.insert(0, place)
 
 
 def _made(factory: Any, app: str, config: Config) -> Any:

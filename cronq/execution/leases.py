@@ -107,7 +107,7 @@ class Leases:
         untouched = [one.job for one in held if one.job.token == self._claiming or one.job.state == "blocked"]
         self._store.release(untouched)
         cut_off = [one for one in held if one.job not in untouched]
-        log.warning("%d jobs under the name of this worker are not in its hand: they are freed", len(held))
+        log.warning("jobs that this worker has in the database but does not run are freed: %d", len(held))
         for one in cut_off:
             now = self._store.clock.now()
             self._settling.take(one.job, _STRAY._replace(started_at=one.claimed_at, finished_at=now))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -78,3 +79,14 @@ def test_an_app_from_the_environment_isn_t_looked_for_among_others_files(spied: 
 def test_one_s_own_is_imported(project: Project) -> None:
     assert project.enqueue("say", "text=x") == 1
     assert project.cronq("enqueue", "say", "text=x", env={"CRONQ_CONFIG": "cronq.toml"}).status == 0
+
+
+@pytest.mark.parametrize(("mode", "state"), [(0o755, "finished"), (0o1777, "waiting")])
+def test_a_module_of_allow_beside_the_config(mode: int, state: str, project: Project) -> None:
+    config = project.write("cronq.toml", 'database = "sqlite:///cronq.db"\nallow = ["mailer"]\n')
+    project.write("mailer.py", "def send(to: str) -> str:\n    return to\n")
+    options, elsewhere = ("--config", str(config)), Path("/")
+    assert project.cronq(*options, "enqueue", "mailer:send", "to=ann", cwd=elsewhere).stdout == "1\n"
+    project.directory.chmod(mode)
+    project.cronq(*options, "run", cwd=elsewhere, anew=True)
+    assert json.loads(project.cronq(*options, "show", 1, "--json", cwd=elsewhere).stdout)["state"] == state
