@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from benchmarks.processor import of_ended_children
 from benchmarks.work import Order
 
 Fsync = Literal["always", "no"]
@@ -48,9 +50,23 @@ class Peer(ABC):
     def put(self, order: Order) -> None:
         """Queue one job; it is there when this returns."""
 
+    def put_each(self, orders: Sequence[Order]) -> None:
+        """Queue these jobs, one a call."""
+        for order in orders:
+            self.put(order)
+
     def put_many(self, orders: Sequence[Order]) -> None:
         """Queue these jobs at once."""
         raise NotImplementedError
+
+    def processor_time(self) -> float:
+        """Seconds that enqueueing has taken so far of the processors, without the server's."""
+        return time.process_time() + of_ended_children()
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """What this machine lacks to measure it, besides servers; None if nothing."""
+        return None
 
     @classmethod
     def has_bulk(cls) -> bool:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from itertools import islice
 from pathlib import Path
 
 from benchmarks.peer import peer
-from benchmarks.processor import Spent, Stopwatch, of_ended_children
+from benchmarks.processor import Spent, Stopwatch
 from benchmarks.work import Order, orders
 
 WARM_UP = 300
@@ -20,11 +19,10 @@ def one_a_call(name: str, place: Path, count: int) -> Spent:
     """Queue `count` jobs, one a call; what that took."""
     queue = peer(name)(place)
     queue.open()
-    for n in range(WARM_UP):
-        queue.put(Order(n, None))
-    watch = Stopwatch(place, _own)
-    for n in range(count):
-        queue.put(Order(n, None))
+    queue.put_each([Order(n, None) for n in range(WARM_UP)])
+    rest = [Order(n, None) for n in range(count)]
+    watch = Stopwatch(place, queue.processor_time)
+    queue.put_each(rest)
     return watch.spent()
 
 
@@ -34,7 +32,7 @@ def bulk(name: str, place: Path, count: int) -> Spent:
     queue.open()
     queue.put_many([Order(n, None) for n in range(WARM_UP)])
     batches = [[Order(n, None) for n in range(ROWS_A_CALL)] for _ in range(count // ROWS_A_CALL)]
-    watch = Stopwatch(place, _own)
+    watch = Stopwatch(place, queue.processor_time)
     for batch in batches:
         queue.put_many(batch)
     return watch.spent()
@@ -44,19 +42,14 @@ def fill(name: str, place: Path, count: int) -> Spent:
     """Queue `count` jobs for a drain, the quickest way the peer has."""
     queue = peer(name)(place)
     queue.open()
-    watch = Stopwatch(place, _own)
+    watch = Stopwatch(place, queue.processor_time)
     waiting = orders(place, count)
     if queue.has_bulk():
         while batch := list(islice(waiting, ROWS_A_CALL)):
             queue.put_many(batch)
     else:
-        for order in waiting:
-            queue.put(order)
+        queue.put_each(list(waiting))
     return watch.spent()
-
-
-def _own() -> float:
-    return time.process_time() + of_ended_children()
 
 
 if __name__ == "__main__":

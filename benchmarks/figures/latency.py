@@ -14,8 +14,8 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import NamedTuple
 
-from benchmarks import redis_server, servers
 from benchmarks.contest import ROOT, environment, place_for
+from benchmarks.needs import can
 from benchmarks.peer import peer
 from benchmarks.progress import say
 from benchmarks.result import Figure, Must
@@ -33,6 +33,9 @@ PAIRS = (
     ("cronq_mariadb_redis", "celery_redis"),
     ("cronq_mariadb_rabbitmq", "celery_rabbitmq"),
     ("cronq_mariadb_rabbitmq", "dramatiq_rabbitmq"),
+    ("cronq_postgresql_notify", "graphile_worker"),
+    (SQLITE, "bullmq_redis"),
+    (SQLITE, "sidekiq_redis"),
 )
 
 
@@ -46,7 +49,7 @@ class Latency(NamedTuple):
 def run(*, rounds: int) -> list[Figure]:
     """Each queue once in a round; cronq on SQLite beside huey on Redis, and the others beside their like."""
     names = dict.fromkeys([SQLITE, HUEY, *(name for pair in PAIRS for name in pair)])
-    able = [name for name in names if _can(name)]
+    able = [name for name in names if can(name, "latency")]
     taken: dict[str, list[Latency]] = {name: [] for name in able}
     for number in range(1, rounds + 1):
         for name in able:
@@ -54,12 +57,6 @@ def run(*, rounds: int) -> list[Figure]:
             p50, p95 = taken[name][-1]
             say(f"  latency, round {number} of {rounds}: {peer(name).name}: p50 {p50:.2f} ms, p95 {p95:.2f} ms")
     return [*_sqlite(taken), *(figure for ours, theirs in PAIRS for figure in _beside(taken, ours, theirs))]
-
-
-def _can(name: str) -> bool:
-    queue = peer(name)
-    kinds = ([queue.server] if queue.server else []) + (["rabbitmq"] if queue.broker else [])
-    return (queue.redis is None or redis_server.available()) and all(map(servers.available, kinds))
 
 
 def _sqlite(taken: dict[str, list[Latency]]) -> list[Figure]:

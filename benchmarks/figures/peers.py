@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from benchmarks import redis_server, servers
 from benchmarks.contest import Drain, drain_rate, enqueue_rate
+from benchmarks.needs import can
 from benchmarks.peer import peer
 from benchmarks.progress import say
 from benchmarks.result import Figure, Must, Rate, Standing, of_rates
@@ -14,9 +14,16 @@ OURS = "cronq_sqlite"
 BARE = "bare_sqlite"
 HUEY = "huey_sqlite"
 PROCRASTINATE = "procrastinate_postgresql"
+BEYOND_PYTHON = (
+    ("cronq_postgresql", "graphile_worker"), ("cronq_postgresql", "pg_boss"), (OURS, "bullmq_redis"),
+    (OURS, "sidekiq_redis"),
+)  # fmt: skip
+"""Queues for Node and Ruby, and ours with the same durability."""
+
 OTHERS = (
     "cronq_mariadb", "cronq_postgresql", HUEY, PROCRASTINATE, "celery_rabbitmq", "celery_redis", "dramatiq_rabbitmq",
-    "litequeue_sqlite", "huey_redis_fsync", "huey_redis", "rq_redis", "rq_simple_redis",
+    "litequeue_sqlite", "huey_redis_fsync", "huey_redis", "rq_redis", "rq_simple_redis", "graphile_worker", "pg_boss",
+    "bullmq_redis", "sidekiq_redis",
 )  # fmt: skip
 
 Measure = Literal["enqueue", "bulk", "drain"]
@@ -48,6 +55,7 @@ TARGETS: dict[Measure, tuple[Target, ...]] = {
         Target(OURS, HUEY, Must(at_least=6), DRAIN),
         Target("cronq_mariadb", PROCRASTINATE, Must(at_least=10), DRAIN),
         Target("cronq_postgresql", PROCRASTINATE, Must(at_least=6), DRAIN),
+        *(Target(ours, theirs, Must(at_least=1), DRAIN) for ours, theirs in BEYOND_PYTHON),
     ),
 }
 
@@ -55,16 +63,8 @@ TARGETS: dict[Measure, tuple[Target, ...]] = {
 def contestants(measure: Measure, *, alone: bool) -> list[str]:
     """Who takes part: ours and their references, and everybody who can if not `alone`."""
     needed = [name for target in TARGETS[measure] for name in (target.ours, target.reference)]
-    return [name for name in dict.fromkeys([*needed, *(() if alone else OTHERS)]) if _can(name, measure)]
-
-
-def _can(name: str, measure: Measure) -> bool:
-    queue = peer(name)
-    if queue.redis is not None and not redis_server.available():
-        return False
-    if queue.server is not None and not servers.available(queue.server):
-        return False
-    return queue.has_bulk() if measure == "bulk" else True
+    able = [name for name in dict.fromkeys([*needed, *(() if alone else OTHERS)]) if can(name, measure)]
+    return [name for name in able if measure != "bulk" or peer(name).has_bulk()]
 
 
 class Contest:
