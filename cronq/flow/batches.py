@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.errors import InvalidInput
+from cronq.flow.circles import closing
 from cronq.model.batch import BatchRow
 from cronq.model.dependencies import After
 from cronq.times import to_datetime
@@ -147,6 +148,11 @@ class Batches:
         """Read the batch that this job is in."""
         found = self._batch_of(job_id)
         return self.get(found[0][0]) if found else None
+
+    def closing_circle(self, one: int) -> int | None:
+        """Read the job to release where a job, or a batch (its id with a minus sign), waits for itself; else None."""
+        within = None if one < 0 else next((-batch for (batch,) in self._batch_of(one)), None)
+        return closing(self._tables.open(), self._sql, one, within=within)
 
     def _many(self, ids: Sequence[int]) -> object:
         return self._tables.unprepared.many(list(ids))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from cronq.storage.drivers.database import Database
     from cronq.storage.sql.statements import Statements
 
@@ -27,16 +25,21 @@ class Circle(NamedTuple):
 def circles(database: Database, sql: Statements) -> list[Circle]:
     """Find a circle for each batch that is in one, the oldest batches first."""
     batches = [row[0] for row in database.query(sql.batches.unended, (_BATCHES,))]
-    return [circle for batch in batches for circle in _through(database, sql, batch)]
+    found = [(batch, closing(database, sql, -batch)) for batch in batches]
+    return [Circle(batch, job) for batch, job in found if job is not None]
 
 
-def _through(database: Database, sql: Statements, batch: int) -> Iterator[Circle]:
-    seen = ahead = {-batch}
+def closing(database: Database, sql: Statements, one: int, *, within: int | None = None) -> int | None:
+    """Find the job by which a job, `within` a batch, or a batch comes after itself by way of others.
+
+    Batches stand by their ids with a minus sign.
+    """
+    seen = ahead = {one} if within is None else {one, within}
     while ahead and len(seen) < _STEPS:
         found = database.query(sql.batches.following, (database.many(sorted(ahead)),))
-        closing = sorted(child for child, of in found if of == batch)
-        if closing:
-            yield Circle(batch, closing[0])
-            return
+        closed: list[int] = sorted(child for child, of in found if one in {child, -(of or 0)})
+        if closed:
+            return closed[0]
         ahead = ({child for child, _ in found} | {-of for _, of in found if of is not None}) - seen
         seen = seen | ahead
+    return None

@@ -73,6 +73,8 @@ class Facts(NamedTuple):
     """A batch that it comes after and that has not ended, if it comes after no such job."""
     awaited_more: int = 0
     """How many others there are."""
+    circle: int | None = None
+    """The job to release, where jobs and batches wait for each other."""
     place: Waiting | None = None
     """Why it waits for a place under its limit."""
     unheard: frozenset[str] = frozenset()
@@ -255,6 +257,11 @@ def _blocked(job: Job, facts: Facts) -> str:
 
 def _pending(job: Job, facts: Facts) -> str:
     more = f", and {facts.awaited_more} more" if facts.awaited_more else ""
+    if facts.circle is not None:
+        more += (
+            f"; these wait for each other in a circle: `cronq release {facts.circle}` lets job {facts.circle} go"
+            " without what it waits for"
+        )
     if facts.awaited_batch is not None:
         return f"is pending: it comes after {_batch(facts.awaited_batch)}{more}"
     if facts.awaited is None and facts.place is not None:

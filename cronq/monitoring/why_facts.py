@@ -14,7 +14,7 @@ from cronq.monitoring.why import Busy, Facts
 from cronq.times import to_datetime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from cronq.app import Cronq
     from cronq.config.loader import Config
@@ -67,6 +67,7 @@ class FactFinder:
             awaited=store.jobs.get(awaited[0]) if awaited and awaited[0] > 0 else None,
             awaited_batch=store.batches.get(-awaited[0]) if awaited and awaited[0] < 0 else None,
             awaited_more=max(0, len(awaited) - 1),
+            circle=_circle(store, job, awaited[:1]),
             ahead=store.jobs.ahead_of(job) if job.state == State.READY else None,
         )
 
@@ -92,6 +93,12 @@ class FactFinder:
         except ConfigError:
             return False
         return True
+
+
+def _circle(store: Store, job: Job, awaited: Sequence[int]) -> int | None:
+    """Find the job to release where the job, or what it comes after, waits for itself."""
+    found = (store.batches.closing_circle(one) for one in (job.id, *awaited) if awaited)
+    return next((closing for closing in found if closing is not None), None)
 
 
 def _busy(store: Store, workers: set[str], job: Job) -> tuple[Busy, ...]:

@@ -158,6 +158,12 @@ CASES: list[tuple[dict[str, Any], Facts, str]] = [
         "is pending: it comes after job 5, which is retrying until 2026-11-21 11:00:00 UTC, and 2 more",
     ),
     (
+        {"state": "pending"},
+        SEEN._replace(awaited=HOLDER._replace(state="pending"), circle=5),
+        "is pending: it comes after job 5, which is pending; these wait for each other in a circle: `cronq release 5`"
+        " lets job 5 go without what it waits for",
+    ),
+    (
         {"state": "cancelled", **ENDED, "error": Failure("Unmet", "job 5, which it comes after, failed")},
         SEEN,
         "was cancelled at 2026-11-21 07:55:00 UTC: job 5, which it comes after, failed; `cronq retry 5` puts both back",

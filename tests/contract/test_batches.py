@@ -16,6 +16,7 @@ from cronq.flow.edges import Edges
 from cronq.model.batch import CANCEL, NewBatch
 from cronq.model.dependencies import AFTER, AFTER_END, AFTER_FAILURE, After
 from cronq.model.job import Claimed, NewJob
+from cronq.monitoring.why_facts import FactFinder
 from cronq.store import Store
 from cronq.testing import ManualClock
 from tests.contract.steps import claim, end, finish, new, put, states, stored
@@ -417,12 +418,17 @@ def test_a_circle_that_two_callers_close_at_once_is_found(store: Store, monkeypa
         [second] = put(store, new(batch=two.id, after=(After(-one.id),)))
     found = circles(store.tables.open(), store.tables.sql)
     assert found == [Circle(one.id, first), Circle(two.id, second)]
+    between, behind = put(store, new(after=(After(first),)), new(after=(After(-one.id),)))
+    _, beside = put(store, new(), new(batch=two.id, after=(After(0, here=True),)))
+    seen = [FactFinder(store._config).of(store, stored(store, job)).circle for job in (first, second, between, behind)]
+    assert seen == [first, second, first, first]
+    assert FactFinder(store._config).of(store, stored(store, beside)).circle is None
     for batch in (one, two):
         store.batches.close(batch.id)
     assert store.flow.release([first]) == [first]
     assert circles(store.tables.open(), store.tables.sql) == []
-    for _ in range(2):
-        finish(store, claim(store))
+    while jobs := claim(store):
+        finish(store, jobs)
     assert [state(store, batch) for batch in (one, two)] == ["finished", "finished"]
 
 
