@@ -8,13 +8,21 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+_SHORTEST, _LONGEST = 0.01, 0.3
+_PART = 50
+"""A wait takes at most this part of itself longer: to look by a command would else keep a processor busy."""
 
-def wait_until(condition: Callable[[], T], *, seconds: float = 30, what: str = "") -> T:
-    """The first true value of `condition`; fails with `what` and the last value after `seconds`."""
-    deadline = time.monotonic() + seconds
+
+def wait_until(condition: Callable[[], T], *, seconds: float = 10, what: str = "", pause: float = _SHORTEST) -> T:
+    """The first true value of `condition`; fails with `what` and the last value after `seconds`.
+
+    A condition that starts processes asks for a longer `pause` between two looks.
+    """
+    begun = time.monotonic()
     while not (value := condition()):
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - begun
+        if waited > seconds:
             waited_for = what or condition.__name__
             raise AssertionError(f"not within {seconds:g} s: {waited_for} (last: {value!r})")
-        time.sleep(0.01)
+        time.sleep(max(pause, min(_LONGEST, waited / _PART)))
     return value

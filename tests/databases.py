@@ -70,6 +70,12 @@ def _own_database(kind: str) -> Config:
     return config
 
 
+@functools.cache
+def _connection(kind: str) -> Database:
+    """Connect to this worker's database for the whole test run: a server takes long for a connection."""
+    return open_database(_own_database(kind))
+
+
 def common(kind: str, name: str, fill: Callable[[Config], None]) -> Config:
     """A queue that all workers of a test run only read: the first that asks makes and fills it."""
     server = shared(kind)
@@ -87,19 +93,18 @@ def common(kind: str, name: str, fill: Callable[[Config], None]) -> Config:
 def empty_queue(kind: str, directory: Path) -> Config:
     """A config for this worker's database of the kind, emptied; locks are in the directory."""
     config = _own_database(kind)
-    database = open_database(config)
-    names = [f"{config.table_prefix}{table}" for table in TABLES]
+    database = _connection(kind)
+    filled = _filled(database, [f"{config.table_prefix}{table}" for table in TABLES])
     if kind == "postgresql":
-        database.execute(f"TRUNCATE {', '.join(names)} RESTART IDENTITY")
+        database.execute(f"TRUNCATE {', '.join(filled)} RESTART IDENTITY")
     else:
-        for name in _filled(database, names):
+        for name in filled:
             database.execute(f"TRUNCATE {name}")
-    database.close()
     return config.with_values("the test", lock_dir=str(directory / "locks"))
 
 
 def _filled(database: Database, names: list[str]) -> list[str]:
-    """The jobs, whose ids must start anew, and what has rows: on MySQL each TRUNCATE is as slow as a test."""
+    """The jobs, whose ids must start anew, and what has rows: each TRUNCATE makes files, which is as slow as a test."""
     jobs, *others = names
     found = database.query(" UNION ALL ".join(f"(SELECT '{name}' FROM {name} LIMIT 1)" for name in others))
     return [jobs, *(name for (name,) in found)]

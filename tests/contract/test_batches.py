@@ -20,6 +20,7 @@ from cronq.monitoring.why_facts import FactFinder
 from cronq.store import Store
 from cronq.testing import ManualClock
 from tests.contract.steps import claim, end, finish, new, put, states, stored
+from tests.scale import times
 
 CALLBACKS = ((AFTER, new("done")), (AFTER_FAILURE, new("alarm")), (AFTER_END, new("tidy")))
 
@@ -462,7 +463,7 @@ class Racing:
 
 def test_the_two_last_members_end_at_once(store: Store, config: Config, clock: ManualClock) -> None:
     """celery#4207: the chord's body is not called; good_job#832: it is called too often."""
-    for _ in range(15):
+    for _ in range(times(5, full=15)):
         batch = opened(store, new(), new())
         one, two = [job for job in claim(store) if job.id in members(batch)]
 
@@ -502,7 +503,7 @@ def test_members_that_end_at_once_wait_for_no_counter(store: Store, config: Conf
 
 def test_a_member_is_added_while_the_last_one_ends(store: Store, config: Config, clock: ManualClock) -> None:
     said: list[str] = []
-    for _ in range(15):
+    for _ in range(times(5, full=15)):
         batch = opened(store, new(), callbacks=CALLBACKS[:1])
         jobs = claim(store)
         added: list[int] = []
@@ -525,7 +526,7 @@ def test_a_member_is_added_while_the_last_one_ends(store: Store, config: Config,
 
 
 def test_jobs_that_come_after_a_batch_are_added_while_it_ends(store: Store, config: Config, clock: ManualClock) -> None:
-    for _ in range(10):
+    for _ in range(times(4, full=10)):
         batch = opened(store, new(), callbacks=())
         jobs = claim(store)
         following: list[int] = []
@@ -541,7 +542,7 @@ def test_jobs_that_come_after_a_batch_are_added_while_it_ends(store: Store, conf
 
 
 def test_a_member_is_retried_while_the_last_one_ends(store: Store, config: Config, clock: ManualClock) -> None:
-    for _ in range(10):
+    for _ in range(times(4, full=10)):
         batch = opened(store, new(), new(), callbacks=CALLBACKS[:1])
         one, two = claim(store)
         end(store, one, "error", "fail")

@@ -352,7 +352,7 @@ def test_the_line_stays_sound(engine: str, template: Path, monkeypatch: pytest.M
     run_state_machine_as_test(
         Queue,
         settings=settings(
-            max_examples=times(30, full=60) if engine == "sqlite" else times(6, full=20), stateful_step_count=40,
+            max_examples=times(20, full=60) if engine == "sqlite" else times(4, full=20), stateful_step_count=40,
             deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip

@@ -53,7 +53,7 @@ def _status(pid: int) -> int | str:
 
 def test_forks_beside_threads_that_enqueue(config: Config) -> None:
     # SQLite has mutexes and locks of the process, servers have sockets.
-    forks = times(100 if config.sqlite_path() else 52, full=200)  # four at a time
+    forks = times(40 if config.sqlite_path() else 24, full=200)  # four at a time
     queue = Cronq(config)
     queue.store.prepare()
     over = threading.Event()

@@ -64,7 +64,7 @@ def all_is_well(callers: Callers, config: Config) -> None:
     assert (found.args, mine.id > late.id) == ({"word": word}, True)
 
 
-STEPS = {"sqlite": times(1500, full=3000), "mysql": times(300, full=1000), "postgresql": times(150, full=500)}
+STEPS = {"sqlite": times(600, full=3000), "mysql": times(150, full=1000), "postgresql": times(80, full=500)}
 """As many as take a second or a few: an interrupted call costs a new connection."""
 
 

@@ -1,4 +1,4 @@
-"""Tasks that use the ORM leave no connection and no descriptor open: 300 of them, 10,000 in `make storm`."""
+"""Tasks that use the ORM leave no connection and no descriptor open: 160 of them, 10,000 in `make storm`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests import scale
 from tests.django.sites import ENGINES, Site
 
-JOBS = scale.times(300, full=10_000)
+JOBS = scale.times(160, full=10_000)
 CHILDREN = 2
 FEW = 20
 """Jobs of one kind; a child that ran no more has perhaps not opened what it needs."""

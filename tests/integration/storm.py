@@ -124,7 +124,7 @@ class Storm:
         for process in self._runners.values():
             process.wait(timeout=seconds)
         with self._log.open("ab") as log:
-            wait_until(lambda: self._run_once(log), seconds=seconds, what="every job has ended")
+            wait_until(lambda: self._run_once(log), seconds=seconds, what="every job has ended", pause=0.2)
 
     def _run_once(self, log: Any) -> bool:
         subprocess.run(

@@ -13,7 +13,7 @@ from tests.scale import times
 from tests.waiting import wait_until
 
 PRODUCERS = 16
-JOBS = times(60, full=250)
+JOBS = times(40, full=250)
 """Jobs of each producer, one a call."""
 
 PRODUCER = """

@@ -22,12 +22,12 @@ from tests.scale import times
 from tests.waiting import wait_until
 
 EXAMPLE = Path(cronq.__path__[0]).parent / "examples" / "fastapi"
-REQUESTS = times(300, full=1000)
+REQUESTS = times(120, full=1000)
 AT_ONCE = 20
 ONE_EACH = httpx.Limits(max_keepalive_connections=0)
 """A connection that was idle may be closed by uvicorn at the moment when it is used again."""
 
-KILLED_EACH = REQUESTS // 5
+KILLED_EACH = REQUESTS // times(3, full=5)
 """Requests after which the worker is killed and another one started."""
 
 

@@ -26,7 +26,7 @@ from tests import scale
 from tests.waiting import wait_until
 
 EXAMPLE = Path(cronq.__path__[0]).parent / "examples" / "flask"
-REQUESTS = scale.times(200, full=1000)
+REQUESTS = scale.times(100, full=1000)
 KILLED_EACH = 50
 """Answers after which a process of the site and the worker are killed."""
 

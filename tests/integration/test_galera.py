@@ -33,7 +33,7 @@ from tests.integration.verdicts import (
 )
 from tests.project import COMMAND, Project
 
-JOBS = int(os.environ.get("GALERA_JOBS", "1000"))
+JOBS = int(os.environ.get("GALERA_JOBS", "300"))
 
 
 class ClusterStorm(Storm):

@@ -13,7 +13,7 @@ from tests.integration.storm import Execution, Storm
 from tests.integration.verdicts import every_run_is_explained, nothing_is_lost_or_stuck
 from tests.scale import times
 
-KILLS = times(12, full=100)
+KILLS = times(8, full=100)
 JOBS = 15 * KILLS
 PLACES = {"one": 1, "three": 3, "ten": 10}
 STARTS, PERIOD = 30, 2.0

@@ -23,7 +23,7 @@ from tests.network import Network
 from tests.project import Project
 from tests.waiting import wait_until
 
-JOBS = int(os.environ.get("STORM_JOBS", "500"))
+JOBS = int(os.environ.get("STORM_JOBS", "200"))
 SEED = int(os.environ.get("STORM_SEED", "1"))
 """`make storm` has more of it."""
 
@@ -79,5 +79,5 @@ def cut_off(storm: ServerStorm) -> None:
     storm.cut()
     for _ in range(5):
         storm.strike()
-    wait_until(storm.is_rescued, seconds=60, what="the other host takes over")
+    wait_until(storm.is_rescued, seconds=60, what="the other host takes over", pause=0.5)
     storm.mend()

@@ -41,7 +41,7 @@ def every_run_is_explained(
         for run in {run.attempt: run for run in runs}.values():
             cut += run.ended is not None and explained.get(run.attempt, "").startswith(KILLED)
             assert run.ended is not None or explained[run.attempt].startswith(deaths)
-    assert cut <= len(queue.rows()) / 100, f"{cut} attempts ran again though their code had come to its end"
+    assert cut <= max(3, len(queue.rows()) / 100), f"{cut} attempts ran again though their code had come to its end"
 
 
 def explanations(queue: Queue, deaths: tuple[str, ...]) -> dict[int, dict[int, str]]:
