@@ -21,7 +21,7 @@ ends the test.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from contextvars import copy_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -261,7 +261,7 @@ def _elsewhere(queue: Cronq, clock: Clock | None, work_off: Callable[[], object]
 
 def _work_off(queue: Cronq) -> Iterator[Job]:
     executor = Executor(queue.registry, queue.config, queue.clock)
-    with executor.life:
+    with closing(executor), executor.life:
         yield from _worked_off(queue, executor)
 
 

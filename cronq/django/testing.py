@@ -12,7 +12,7 @@ class SignUp(TestCase):
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from cronq.django import runner
@@ -47,9 +47,13 @@ def run_tasks(*, backend: str | None = None, limit: int | None = None) -> list[A
 
 
 def _work_off(backend: CronqBackend) -> Iterator[Any]:
-    store, config = backend.store, backend.config
     registry = runner.ProjectTasks(backend)
-    executor, policies = Executor(registry, config, store.clock), Policies(config, registry)
+    with closing(Executor(registry, backend.config, backend.store.clock)) as executor:
+        yield from _worked_off(backend, executor, Policies(backend.config, registry))
+
+
+def _worked_off(backend: CronqBackend, executor: Executor, policies: Policies) -> Iterator[Any]:
+    store = backend.store
     while True:
         now = store.clock.now()
         store.leases.promote(now)

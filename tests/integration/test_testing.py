@@ -251,3 +251,17 @@ def test_drain_keeps_limits_and_rates(tmp_path: Path) -> None:
             assert not list(drain(queue))
             clock.advance(3601)
             assert len(list(drain(queue))) == 1
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_drain_leaves_no_descriptor_open(queue: Cronq, tasks: SimpleNamespace) -> None:
+    with scratch(queue):
+        tasks.add.enqueue(1, 2)
+        drain(queue)
+        before = descriptors()
+        for _ in range(5):
+            drain(queue)
+        assert descriptors() <= before
