@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -86,12 +87,12 @@ def test_a_kept_connection_that_went_stale_is_opened_again(broker: Broker, url: 
 
 def _sockets_to(port: int) -> Iterator[int]:
     for entry in Path("/proc/self/fd").iterdir():
-        try:
+        with suppress(OSError):
+            if not stat.S_ISSOCK(entry.stat().st_mode):
+                continue
             with socket.socket(fileno=os.dup(int(entry.name))) as candidate:
                 if candidate.family == socket.AF_INET and candidate.getpeername()[1] == port:
                     yield int(entry.name)
-        except OSError:
-            continue
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

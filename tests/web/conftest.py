@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -32,10 +33,19 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def config(tmp_path: Path, template: Path) -> Config:
-    """The config of an empty queue."""
+def config(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Config]:
+    """The config of an empty queue; the pages' stores are closed before the file goes, after that they are kept."""
+    opened: list[Store] = []
+
+    def opening(*given: Any, **options: Any) -> Store:
+        opened.append(Store(*given, **options))
+        return opened[-1]
+
+    monkeypatch.setattr("cronq.web.backend.Store", opening)
     shutil.copy(template, tmp_path / template.name)
-    return from_database(f"sqlite:///{tmp_path}/queue.db").with_values("the test", synchronous="normal")
+    yield from_database(f"sqlite:///{tmp_path}/queue.db").with_values("the test", synchronous="normal")
+    for store in opened:
+        store.close()
 
 
 @pytest.fixture
