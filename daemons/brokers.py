@@ -84,7 +84,7 @@ class Broker:
                 stdout=output, stderr=output, start_new_session=True, **owner,
             )  # fmt: skip
         self._pid_file.write_text(str(process.pid))
-        wait_until(lambda: self._answers(process), seconds=60, what=f"{self.kind} answers")
+        wait_until(lambda: self._answers(process), seconds=180, what=f"{self.kind} answers")
         process.returncode = 0  # it stays for others, and nobody waits for it
 
     def stop_answering(self) -> None:

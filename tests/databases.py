@@ -70,12 +70,6 @@ def _own_database(kind: str) -> Config:
     return config
 
 
-@functools.cache
-def _connection(kind: str) -> Database:
-    """Connect to this worker's database for the whole test run: a server takes long for a connection."""
-    return open_database(_own_database(kind))
-
-
 def common(kind: str, name: str, fill: Callable[[Config], None]) -> Config:
     """A queue that all workers of a test run only read: the first that asks makes and fills it."""
     server = shared(kind)
@@ -93,13 +87,14 @@ def common(kind: str, name: str, fill: Callable[[Config], None]) -> Config:
 def empty_queue(kind: str, directory: Path) -> Config:
     """A config for this worker's database of the kind, emptied; locks are in the directory."""
     config = _own_database(kind)
-    database = _connection(kind)
+    database = open_database(config)
     filled = _filled(database, [f"{config.table_prefix}{table}" for table in TABLES])
     if kind == "postgresql":
         database.execute(f"TRUNCATE {', '.join(filled)} RESTART IDENTITY")
     else:
         for name in filled:
             database.execute(f"TRUNCATE {name}")
+    database.close()
     return config.with_values("the test", lock_dir=str(directory / "locks"))
 
 
