@@ -96,7 +96,7 @@ class Store:
         self._groups = groups = Groups(self._tables)
         self.actions = Actions(self._tables)
         self.admin = Admin(self._tables, groups, self._wake, self.actions, follow_up=self.follow_up)
-        self.editor = Editor(self._tables, groups, self._wake, self.actions)
+        self.editor = Editor(self._tables, groups, self._wake, self.actions, follow_up=self._follow_edits)
         self._inserter: Inserts = Inserter(self._tables, self._random, self._tie)
         if config.otel:
             from cronq.storage.traced import TracedInserter  # here, not above: without `otel` nothing needs it
@@ -212,11 +212,15 @@ class Store:
         """Put jobs that don't run under a limit, with None under none; returns the ids of those that were changed."""
         from cronq.flow.relimiting import Relimiter  # as above
 
-        changed = Relimiter(self._tables, self.definitions, self.actions).change(ids, limit)
+        changed = Relimiter(self._tables, self._groups, self.definitions, self.actions).change(ids, limit)
         if changed:
-            self.follow_up()
-            self.leases.promote(self.clock.now())
+            self._follow_edits()
         return changed
+
+    def _follow_edits(self) -> None:
+        # What is due first, so that no job under a limit takes a place before one of its group that comes first.
+        self.leases.promote(self.clock.now())
+        self.follow_up()
 
     def follow_up(self) -> int:
         """Release or cancel what comes after jobs that have ended, and end batches; returns how many were released.

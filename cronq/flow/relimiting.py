@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from cronq.model.limits import Limit
     from cronq.storage.actions import Actions
     from cronq.storage.drivers.database import Transaction
+    from cronq.storage.groups import Groups
     from cronq.storage.tables import Tables
 
 
 class Relimiter:
     """Changes the limits of jobs. What is due under the new one and has no place yet waits for one."""
 
-    def __init__(self, tables: Tables, definitions: Definitions, actions: Actions) -> None:
+    def __init__(self, tables: Tables, groups: Groups, definitions: Definitions, actions: Actions) -> None:
         self._tables = tables
+        self._groups = groups
         self._sql = tables.sql
         self._definitions = definitions
         self._actions = actions
@@ -47,6 +49,7 @@ class Relimiter:
         moved = [job_id for job_id in found if before.get(job_id) != (limit.name if limit else None)]
         if moved:
             self._put_under(tx, moved, limit)
+            self._groups.note_waiting(tx, self._groups.of(tx, moved))
             self._actions.on_jobs(tx, "edited", moved)
             self._hand_on(tx, {before[job_id] for job_id in moved if job_id in before})
         return found

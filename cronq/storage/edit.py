@@ -10,7 +10,7 @@ from cronq.storage.sql.columns import FUTURE_STATES, LIMITED
 from cronq.system.log import step
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cronq.storage.actions import Actions
     from cronq.storage.drivers.database import Transaction
@@ -33,12 +33,15 @@ EDITABLE = UNFINISHED - {State.RUNNING}
 class Editor:
     """Edits jobs, and wakes workers: an edit may make a job due, or move it to a queue that they serve."""
 
-    def __init__(self, tables: Tables, groups: Groups, wake: Wake, actions: Actions) -> None:
+    def __init__(
+        self, tables: Tables, groups: Groups, wake: Wake, actions: Actions, *, follow_up: Callable[[], object]
+    ) -> None:
         self._actions = actions
         self._tables = tables
         self._sql = tables.sql
         self._groups = groups
         self._wake = wake
+        self._follow_up = follow_up
 
     def edit(self, ids: Sequence[int], changes: Mapping[str, Any]) -> list[int]:
         """Set fields of NewJob, a group None removes it; returns the ids of those that are unfinished and don't run.
@@ -49,6 +52,7 @@ class Editor:
         for job_id in changed:
             step(job_id, "edited")
         if changed:
+            self._follow_up()
             self._wake.committed(changed)
         return changed
 
@@ -66,6 +70,7 @@ class Editor:
         if changed:
             tx.execute(self._sql.limits.update, (self._tables.unprepared.many(changed),))
             tx.execute(self._sql.flow.note_many, (self._tables.unprepared.many(changed),))
+            self._groups.note_waiting(tx, groups)
             self._wake.with_commit(tx)
         return changed
 

@@ -45,6 +45,12 @@ class Groups:
         following: list[tuple[int]] = tx.query(self._sql.groups.next_in_line, (group, group, group))
         return [one[0] for one in following if tx.execute(self._sql.groups.unblock, one).rowcount]
 
+    def note_waiting(self, tx: Transaction, groups: Sequence[str]) -> None:
+        """Note a job under a limit that stands behind others in each group: these may have left it."""
+        for group in groups:
+            for first in tx.query(self._sql.limits.first_in_group, (group,)):
+                tx.execute(self._sql.flow.note, first[:1])
+
     def leave(self, tx: Transaction, job_id: int) -> list[int]:
         """Free the group of a job that holds it; returns the id of the next job, if that is ready now."""
         group = tx.query(self._sql.groups.group_of, (job_id,))[0][0]

@@ -593,7 +593,7 @@ def test_several_without_a_limit_come_first_in_a_group(store: Store) -> None:
     assert claimed_ids(store) == [limited, last]
 
 
-@pytest.mark.parametrize("ending", ["cancel", "edit", "fail"])
+@pytest.mark.parametrize("ending", ["cancel", "edit", "regroup", "fail"])
 def test_one_behind_a_job_without_a_limit_goes_on_when_that_leaves(store: Store, ending: str) -> None:
     [free] = put(store, new(group="g"))
     [limited] = mails(store, 1, ONE, group="g")
@@ -602,10 +602,43 @@ def test_one_behind_a_job_without_a_limit_goes_on_when_that_leaves(store: Store,
         store.admin.cancel([free])
     elif ending == "edit":
         store.editor.edit([free], {"available_at": later(store, 100)})
-        store.follow_up()
+    elif ending == "regroup":
+        store.editor.edit([free], {"group": "h"})
     else:
         end(store, claim(store)[0], "error", "fail")
     assert states(store, [limited]) == ["ready"]
+
+
+def test_one_behind_another_goes_on_when_that_is_edited_out_of_the_group(store: Store) -> None:
+    first, second, third = mails(store, 3, SMTP, group="g")
+    assert states(store, [first, second, third]) == ["ready", "pending", "pending"]
+    assert store.editor.edit([first], {"group": None}) == [first]
+    assert states(store, [first, second, third]) == ["ready", "ready", "pending"]
+    assert loose_ends(store) == 0
+
+
+def test_one_that_is_due_by_an_edit_has_its_place_at_once(store: Store) -> None:
+    [scheduled] = mails(store, 1, ONE, available_at=later(store, 3600))
+    assert store.editor.edit([scheduled], {"available_at": store.clock.now()}) == [scheduled]
+    assert states(store, [scheduled]) == ["ready"]
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["ready", "pending"])
+def test_one_behind_a_job_that_is_taken_off_its_limit_goes_on_when_that_has_ended(store: Store, waits: bool) -> None:
+    others = mails(store, 1, ONE) if waits else []
+    first, second = mails(store, 2, ONE, group="g")
+    assert store.put_under([first], None) == [first]
+    if waits:
+        finish(store, [job for job in claim(store) if job.id != first])
+        assert counts(store, others) == {"finished": 1}
+        [held] = store.leases.held_by("one")
+        assert (held.job.id, states(store, [second])) == (first, ["pending"])
+        finish(store, [held.job])
+    else:
+        assert states(store, [first, second]) == ["ready", "pending"]
+        finish(store, claim(store))
+    assert states(store, [first, second]) == ["finished", "ready"]
+    assert loose_ends(store) == 0
 
 
 # Another limit for jobs that exist
