@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "DJANGO_SETTINGS_MODULE"
 BACKENDS = ("cronq.django.CronqBackend", "cronq.django.backend.CronqBackend")
+NO_BACKEND = 'TASKS has no backend of cronq: {"default": {"BACKEND": "cronq.django.CronqBackend"}}'
 APP = "cronq.django.runner:queue"
 """The object with which runners find a Django project's tasks."""
 

@@ -276,9 +276,12 @@ def from_django(values: dict[str, object], *, origin: str) -> Config:
 def _add_django_project(layers: _Layers, environ: Mapping[str, str], *, running: bool) -> None:
     from cronq.config import django_project  # here, not above: most projects are none
 
-    found = django_project.find(environ.get(django_project.VARIABLE), running=running)
+    module = environ.get(django_project.VARIABLE)
+    found = django_project.find(module, running=running)
     if found:
         layers.add(found[1], origin=found[0], directory="")
+    elif running:
+        raise ConfigError(f"{module or 'settings'}: {django_project.NO_BACKEND}")
 
 
 def _add_environment(layers: _Layers, environ: Mapping[str, str], *, but: tuple[str, ...] = ()) -> None:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin, messages
 from django.utils.html import format_html
 
+from cronq.config import django_project
 from cronq.django.checks import backends
 from cronq.django.models import Attempt, Job, when
-from cronq.errors import CronqError
+from cronq.errors import ConfigError, CronqError
 from cronq.model.job import State
 from cronq.monitoring.why import explain
 from cronq.monitoring.why_facts import FactFinder
@@ -137,6 +138,8 @@ class JobAdmin(_ReadOnly, admin.ModelAdmin):
     @admin.display(description="why")
     def why(self, row: Any) -> str:
         """Say in one sentence what the job waits for, or how it ended."""
+        if not backends():
+            return django_project.NO_BACKEND
         backend = _backend()
         job = backend.store.jobs.get(row.id)
         return "" if job is None else explain(job, FactFinder(backend.config, _queue).of(backend.store, job))
@@ -173,4 +176,6 @@ def _queue() -> Cronq:
 
 def _backend() -> CronqBackend:
     found = backends()
+    if not found:
+        raise ConfigError(django_project.NO_BACKEND)
     return next((one for one in found if one.alias == "default"), found[0])

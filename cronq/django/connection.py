@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, transaction
 from django.db.utils import DatabaseError
@@ -171,5 +172,8 @@ def _explain_missing(error: Exception) -> None:
     """Raise ImproperlyConfigured where cronq's tables are missing or old."""
     said = str(error)
     if any(words in said for words in _MISSING):
-        message = f"cronq's tables are missing or of an older cronq: manage.py migrate ({said.strip().splitlines()[0]})"
+        way_out = "manage.py migrate"
+        if not apps.is_installed("cronq.django"):
+            way_out = f'add "cronq.django" to INSTALLED_APPS, then: {way_out}'
+        message = f"cronq's tables are missing or of an older cronq: {way_out} ({said.strip().splitlines()[0]})"
         raise ImproperlyConfigured(message) from error

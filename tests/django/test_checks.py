@@ -48,6 +48,28 @@ def test_what_is_missing_is_warned_of(tmp_path: Path) -> None:
     assert "cronq.W002" in said
 
 
+WITHOUT_BACKEND = "from settings import *\nTASKS = {}\n"
+WITHOUT_APP = "from settings import *\nINSTALLED_APPS = [app for app in INSTALLED_APPS if app != 'cronq.django']\n"
+WHY_IN_ADMIN = """
+from django.contrib import admin
+from cronq.django.admin import JobAdmin
+from cronq.django.models import Job
+print(JobAdmin(Job, admin.site).why(Job(id=1)))
+"""
+
+
+def test_a_project_without_the_backend_or_the_app_is_told_what_to_add(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    for name, text in {"no_backend": WITHOUT_BACKEND, "no_app": WITHOUT_APP}.items():
+        (site.directory / f"{name}.py").write_text(text)
+    told = 'TASKS has no backend of cronq: {"default": {"BACKEND": "cronq.django.CronqBackend"}}'
+    said = site.manage("cronq", "enqueue", "--", "true", status=78, DJANGO_SETTINGS_MODULE="no_backend")
+    assert said == f"cronq: no_backend: {told}\n"
+    assert site.python(WHY_IN_ADMIN, DJANGO_SETTINGS_MODULE="no_backend") == told
+    said = site.python("from shop.tasks import add; add.enqueue(1)", status=1, DJANGO_SETTINGS_MODULE="no_app")
+    assert 'add "cronq.django" to INSTALLED_APPS, then: manage.py migrate' in said
+
+
 def test_times_are_naive_and_local_where_the_projects_are(tmp_path: Path) -> None:
     code = """
 import datetime
