@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
-from cronq.client import after, app_module, job_options, waiting
-from cronq.client.batches import Batch, described
+from cronq.client import app_module, job_options, waiting
+from cronq.client.batch_ids import BatchReference
 from cronq.client.enqueueing import Enqueuer
 from cronq.client.task_handles import ClassTask, FunctionTask, Later
 from cronq.config.loader import SCRATCH, from_database, load
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from cronq.client.asynchronous import AsyncCalls
-    from cronq.client.batches import BatchOptions
+    from cronq.client.batches import Batch, BatchOptions
     from cronq.client.declared_schedules import Scheduled
     from cronq.client.job_options import Declared, Options
     from cronq.client.task_handles import Decorator, Performing
@@ -229,13 +229,15 @@ class Cronq:
         Each is what `task.job(…)` or `task.using(…).job(…)` returns, or a dict with the keys of
         `cronq enqueue --stdin`. Raises InvalidInput naming the first bad one, counted from 1.
         """
-        return self._enqueuer.enqueue_all(
-            after.prepared(jobs, partial(self._enqueuer.prepare_spec, check=check)), connection
-        )
+        from cronq.client.after import prepared  # here, not above: a run doesn't need it
+
+        return self._enqueuer.enqueue_all(prepared(jobs, partial(self._enqueuer.prepare_spec, check=check)), connection)
 
     def chain(self, *jobs: NewJob, connection: Any = None) -> list[Job]:
         """Enqueue jobs that `task.job(…)` made, each to start when the one before it has finished."""
-        return self._enqueuer.enqueue_all(after.chained(jobs), connection)
+        from cronq.client.after import chained  # as above
+
+        return self._enqueuer.enqueue_all(chained(jobs), connection)
 
     def batch(self, name: str | None = None, /, **options: Unpack[BatchOptions]) -> Batch:
         """Make a batch: `with queue.batch("import", on_success=report.job()) as batch: batch.add(…)`.
@@ -245,17 +247,25 @@ class Cronq:
         `on_failure` if one has failed, `on_end` in any case. With `on_failed="cancel"`, a job that fails
         cancels the others.
         """
+        from cronq.client.batches import Batch, described  # as above
+
         return Batch(self._enqueuer, None, described(name, **options))
 
     def open_batch(self, name: str | None = None, /, **options: Unpack[BatchOptions]) -> Batch:
         """Store an empty batch, which takes jobs until it is closed and they have ended; options as `batch` has."""
+        from cronq.client.batches import Batch, described  # as above
+
         return Batch(self._enqueuer, self._enqueuer.open_batch(described(name, **options)))
 
     def get_batch(self, batch_id: int) -> Batch | None:
         """Return the batch with this id, None if there is none."""
+        from cronq.client.batches import Batch  # as above
+
         return None if self.store.batches.get(batch_id) is None else Batch(self._enqueuer, batch_id)
 
     def _batch_of(self, job_id: int) -> Batch | None:
+        from cronq.client.batches import Batch  # as above
+
         found = self.store.batches.of_job(job_id)
         return found and Batch(self._enqueuer, found.id)
 
@@ -292,8 +302,10 @@ class Cronq:
         self, jobs: Iterable[NewJob | Mapping[str, Any]], *, check: bool = True, connection: Any = None
     ) -> list[Job]:
         """As `enqueue_many`, in the queue's own thread; `connection` is an AsyncConnection or AsyncSession."""
+        from cronq.client.after import prepared  # as above
+
         prepare = partial(self._enqueuer.prepare_spec, check=check)
-        new = await self._calls.prepare(connection, after.prepared, jobs, prepare)
+        new = await self._calls.prepare(connection, prepared, jobs, prepare)
         return await self._calls.enqueue_all(new, connection)
 
     async def aemit(self, event: str, /, **fields: Any) -> list[Job]:
@@ -347,7 +359,7 @@ class Cronq:
         none, TryLater after `timeout` (seconds, "30s"; None: no limit).
         Of a batch, the numbers of its members by state are returned, and BatchFailed is raised.
         """
-        if isinstance(what, Batch):
+        if isinstance(what, BatchReference):
             return waiting.counts(self.store, what.id, timeout)
         return waiting.result(self.store, what, timeout)
 

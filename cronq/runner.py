@@ -11,7 +11,7 @@ from cronq.execution.engine import Engine
 from cronq.execution.pool import Pool
 from cronq.execution.presence import Presence
 from cronq.model.retry import Policies
-from cronq.notifications import channels
+from cronq.notifications import sender
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +53,7 @@ class Runner:
 
     def run(self) -> Summary:
         """Rescue, promote, then run everything due until nothing is due. Raises ConfigError for a bad channel."""
-        channels.check(self._config)
+        sender.check(self._config)
         with self._engine.running(self._signals()):
             while self._engine.step(self._source, self):
                 pass

@@ -12,23 +12,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 from cronq.errors import CronqError
 from cronq.model.job import Claimed
-from cronq.storage.actions import Actions
-from cronq.storage.admin import Admin
 from cronq.storage.claim_batch import BatchClaimer
 from cronq.storage.claim_one import Lease, claim_one
-from cronq.storage.drivers.after_commit import after_commit
-from cronq.storage.drivers.caller_connection import Identified, borrow
-from cronq.storage.edit import Editor
 from cronq.storage.enqueue import Inserter
 from cronq.storage.groups import Groups
 from cronq.storage.incidents import Incidents
 from cronq.storage.leader import Leadership
 from cronq.storage.leases import Held, Leases
-from cronq.storage.live_output import LiveOutputRows
 from cronq.storage.progress import ProgressRows
-from cronq.storage.reading import JobReader
 from cronq.storage.runs import RunLog
-from cronq.storage.schedules import Schedules
 from cronq.storage.settle import Settler
 from cronq.storage.tables import Tables
 from cronq.storage.wake import Wake
@@ -48,11 +40,18 @@ if TYPE_CHECKING:
     from cronq.model.limits import Limit
     from cronq.model.outcome import Settlement
     from cronq.model.selection import Filter
+    from cronq.storage.actions import Actions
+    from cronq.storage.admin import Admin
     from cronq.storage.copying import Counts
+    from cronq.storage.drivers.caller_connection import Identified
     from cronq.storage.drivers.database import Connection, Database
+    from cronq.storage.edit import Editor
     from cronq.storage.enqueue import Inserts
     from cronq.storage.flow_stats import LimitStats
+    from cronq.storage.live_output import LiveOutputRows
     from cronq.storage.minutes import Minutes
+    from cronq.storage.reading import JobReader
+    from cronq.storage.schedules import Schedules
     from cronq.storage.wake import Announces
     from cronq.times import Clock
 
@@ -86,23 +85,17 @@ class Store:
         self._tables = Tables(config, clock, database, reading=reading)
         self._sql = self._tables.sql
         self.progress = ProgressRows(self._tables)
-        self.jobs = JobReader(self._tables, self.progress)
         self.workers = WorkerRegistry(self._tables)
         self.leader = Leadership(self._tables)
-        self.live_output = LiveOutputRows(self._tables)
         self.incidents = Incidents(self._tables)
         self.runs = RunLog(self._tables)
-        self._wake = Wake(self._tables, self.jobs, announcer)
+        self._wake = Wake(self._tables, lambda: self.jobs, announcer)
         self._groups = groups = Groups(self._tables)
-        self.actions = Actions(self._tables)
-        self.admin = Admin(self._tables, groups, self._wake, self.actions, follow_up=self.follow_up)
-        self.editor = Editor(self._tables, groups, self._wake, self.actions, follow_up=self._follow_edits)
         self._inserter: Inserts = Inserter(self._tables, self._random, self._tie)
         if config.otel:
             from cronq.storage.traced import TracedInserter  # here, not above: without `otel` nothing needs it
 
             self._inserter = TracedInserter(self._inserter)
-        self.schedules = Schedules(self._tables, self._inserter, self._wake)
         self.leases = Leases(self._tables, self._random, self._wake, follow_up=self.follow_up)
         self._claimer = BatchClaimer(self._tables, self._random)
         self._settler = Settler(self._tables, groups, self._wake, self.progress, follow_up=self.follow_up)
@@ -174,6 +167,50 @@ class Store:
         self._tables.open()
         other._tables.open()
         return Copier(self._tables, other._tables).copy(copied)
+
+    # The parts that a run without anything special doesn't need: each is imported when it is used
+
+    @cached_property
+    def jobs(self) -> JobReader:
+        """Reads jobs and what belongs to them."""
+        from cronq.storage.reading import JobReader
+
+        return JobReader(self._tables, self.progress)
+
+    @cached_property
+    def actions(self) -> Actions:
+        """The changes by users."""
+        from cronq.storage.actions import Actions
+
+        return Actions(self._tables)
+
+    @cached_property
+    def admin(self) -> Admin:
+        """Changes jobs on a user's request."""
+        from cronq.storage.admin import Admin
+
+        return Admin(self._tables, self._groups, self._wake, self.actions, follow_up=self.follow_up)
+
+    @cached_property
+    def editor(self) -> Editor:
+        """Edits waiting jobs."""
+        from cronq.storage.edit import Editor
+
+        return Editor(self._tables, self._groups, self._wake, self.actions, follow_up=self._follow_edits)
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        """Schedules, and the decisions about their due times."""
+        from cronq.storage.schedules import Schedules
+
+        return Schedules(self._tables, self._inserter, self._wake)
+
+    @cached_property
+    def live_output(self) -> LiveOutputRows:
+        """The output of running jobs, for those who follow it."""
+        from cronq.storage.live_output import LiveOutputRows
+
+        return LiveOutputRows(self._tables)
 
     # Jobs that come after others, and batches
 
@@ -307,6 +344,8 @@ class Store:
 
         Raises ConfigError if the tables are missing: the caller's transaction may keep them from being made.
         """
+        from cronq.storage.drivers.caller_connection import Identified  # as above
+
         self._tables.open_beside(locked=True)
         database = self._tables.unprepared
         self._identified = Identified(database.family, tuple(database.identity()))
@@ -320,6 +359,9 @@ class Store:
         is to another database than the config's, and ConfigError if the tables are missing and its transaction
         keeps them from being made.
         """
+        from cronq.storage.drivers.after_commit import after_commit  # as above
+        from cronq.storage.drivers.caller_connection import borrow
+
         name = self._config.sqlite_path() or self._config.safe_database()
         borrowed = borrow(connection, self._identified or self._tables.unprepared, name=name)
         self._tables.open_beside(locked=borrowed.locks_out)

@@ -20,7 +20,7 @@ from cronq.locks import any_runner_died
 from cronq.model.job import Failure
 from cronq.model.outcome import Outcome
 from cronq.model.retry import Policies
-from cronq.notifications import channels
+from cronq.notifications import sender
 from cronq.storage.workers import Heartbeat
 from cronq.system import memory
 from cronq.system.log import log
@@ -112,7 +112,7 @@ class Worker:
 
     def work(self) -> Summary:
         """Run jobs until it is time to end. Raises ConfigError for a bad channel."""
-        channels.check(self._config)
+        sender.check(self._config)
         doorbell, listeners = Doorbell(self._config, self._name), Listeners(self._config, self._name)
         self._wake_ups = doorbell, listeners
         try:

@@ -6,17 +6,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cronq.client.batch_ids import LARGEST_ID, PREFIX, batch_id, names_batch
 from cronq.errors import InvalidInput
-from cronq.model.dependencies import KINDS, After
+from cronq.model.after import KINDS, MISSING, REF
+from cronq.model.dependencies import After
 from cronq.model.job import Job, NewJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-MISSING = "after_missing"
-AFTER_OPTIONS = (*KINDS, MISSING)
-"""The options that `taken` reads."""
-
-REF = "ref"
 
 
 def taken(options: dict[str, Any]) -> tuple[After, ...]:

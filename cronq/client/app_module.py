@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import traceback
 from contextlib import suppress
 from contextvars import ContextVar
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cronq.config.loader import others_write, why_untrusted
@@ -63,13 +63,13 @@ def _made(factory: Any, app: str, config: Config) -> Any:
 def _place_of_modules(config: Config) -> str:
     """Return the directory in which modules are looked for first; empty if it is the current one and untrusted."""
     if config.file is None:
-        here = Path.cwd()
-        return "" if why_untrusted(str(here), here.stat()) else str(here)
-    place = Path(config.file).parent
-    if others_write(place.stat()):
+        here = os.getcwd()  # noqa: PTH109 - pathlib takes its time
+        return "" if why_untrusted(here, os.stat(here)) else here  # noqa: PTH116
+    place = os.path.dirname(config.file)  # noqa: PTH120
+    if others_write(os.stat(place)):  # noqa: PTH116
         problem = f"others can write to {place}, where the modules of the app are looked for"
         raise ConfigError(f"{config.file}: app = {config.app!r}: {problem}: move both to a directory of your own")
-    return str(place)
+    return place
 
 
 def _import(module_name: str, config: Config, place: str) -> Any:
@@ -78,7 +78,7 @@ def _import(module_name: str, config: Config, place: str) -> Any:
         return importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
         reason = f"importing {module_name} failed{_line_of(error, place)}: {type(error).__name__}: {error}"
-        hint = "" if place else f" (not looked for in {Path.cwd()}, because other users can put modules there)"
+        hint = "" if place else f" (not looked for in {os.getcwd()}, because other users can put modules there)"  # noqa: PTH109
         raise ConfigError(f"app = {config.app!r}: {reason}{hint}") from error
     finally:
         given.reset(token)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 from cronq.client.after import prepared
 from cronq.client.batch_ids import BatchReference
 from cronq.errors import InvalidInput, UsageError
+from cronq.model.after import AFTER, AFTER_END, AFTER_FAILURE
 from cronq.model.batch import CONTINUE, ON_FAILED, NewBatch
-from cronq.model.dependencies import AFTER, AFTER_END, AFTER_FAILURE
 from cronq.model.job import NewJob
 
 if TYPE_CHECKING:

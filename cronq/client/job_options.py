@@ -6,10 +6,10 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from cronq.client.after import AFTER_OPTIONS, REF, taken
 from cronq.client.batch_ids import batch_id
 from cronq.config.settings import SETTINGS, TASK, Setting
 from cronq.errors import ConfigError, InvalidInput
+from cronq.model.after import AFTER_OPTIONS, REF
 from cronq.model.job import COMMAND_TASK, Job, NewJob
 from cronq.tasks.registry import TaskOptions
 from cronq.times import parse_when, to_datetime
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from cronq.client.batch_ids import BatchReference
     from cronq.config.loader import Config
+    from cronq.model.dependencies import After
     from cronq.model.job import Enqueued
 
     Earlier = int | str | Job | BatchReference | Sequence[int | str | Job | BatchReference] | None
@@ -130,7 +131,7 @@ def template(name: str, declared: TaskOptions | None, config: Config) -> NewJob:
 def customise(job: NewJob, options: Mapping[str, Any], *, now: int) -> NewJob:
     """Add the caller's options to a job. Raises InvalidInput naming the option."""
     given = {option: value for option, value in options.items() if value is not None and option != LIMIT}
-    after = taken(given) if not given.keys().isdisjoint(AFTER_OPTIONS) else ()
+    after = () if given.keys().isdisjoint(AFTER_OPTIONS) else _after(given)
     batch = given.pop("batch", None)
     fields = {option: _convert(option, value, now) for option, value in given.items()}
     if after:
@@ -146,6 +147,12 @@ def customise(job: NewJob, options: Mapping[str, Any], *, now: int) -> NewJob:
     if changed.unique and changed.key is None:
         raise InvalidInput("unique: a job can only be unique by its key, and it has none")
     return changed
+
+
+def _after(options: dict[str, Any]) -> tuple[After, ...]:
+    from cronq.client.after import taken  # here, not above: most jobs come after none
+
+    return taken(options)
 
 
 def options_of(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import typer
 from cronq.commands import options as given
 from cronq.model.job import UNFINISHED
 from cronq.model.selection import Filter, Selection, has_patterns
-from cronq.storage.admin import BATCH
+from cronq.storage.tables import BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,7 +10,7 @@ from cronq.commands import bulk
 from cronq.commands import options as given
 from cronq.model.job import CANCELLABLE, FUTURE, RETRYABLE, UNFINISHED, State
 from cronq.model.selection import Selection
-from cronq.storage.admin import BATCH
+from cronq.storage.tables import BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

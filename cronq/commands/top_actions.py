@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.model.job import CANCELLABLE, RETRYABLE, State
 from cronq.model.selection import Selection
-from cronq.storage.admin import BATCH
+from cronq.storage.tables import BATCH
 from cronq.system import audit
 
 if TYPE_CHECKING:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cronq.storage.live_output import WINDOW, Tail, Written
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from cronq.execution.pool import Pool
     from cronq.store import Store
@@ -21,8 +19,12 @@ class LiveOutput:
         self._pool = pool
         self._shown: dict[int, tuple[int, int, int]] = {}
 
-    def show(self, followed: Iterable[int]) -> None:
+    def show(self, followed: Sequence[int]) -> None:
         """Write the output of these jobs, of those that run here, to the database if there is more than before."""
+        if not followed and not self._shown:
+            return
+        from cronq.storage.live_output import WINDOW, Tail, Written  # here, not above: few jobs are followed
+
         shown: dict[int, tuple[int, int, int]] = {}
         for job_id in followed:
             found = self._pool.written_by(job_id, WINDOW)

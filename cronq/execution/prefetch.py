@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cronq.times import SECOND
@@ -29,13 +28,13 @@ _OVERHEAD = 0.00002
 """Seconds that a job costs beyond its own time."""
 
 
-@dataclass
 class Prefetch:
     """Measures how long jobs take and how large they are, to claim neither too many nor too few."""
 
-    seconds: float = _FIRST_GUESS
-    size: float = 1.0
-    """Characters of arguments."""
+    def __init__(self) -> None:
+        self.seconds = _FIRST_GUESS
+        self.size = 1.0
+        """Characters of arguments."""
 
     def learn(self, ended: Sequence[Ended]) -> None:
         """Learn from how long these attempts took."""

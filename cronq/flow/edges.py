@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from cronq.errors import InvalidInput
 from cronq.flow.batches import Members
-from cronq.model.dependencies import AFTER_FAILURE, Parent
+from cronq.model.after import AFTER_FAILURE
+from cronq.model.dependencies import Parent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

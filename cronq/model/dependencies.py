@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cronq.model.after import AFTER, AFTER_END, AFTER_FAILURE
 from cronq.model.claimed_job import ENDED, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from cronq.model.batch import BatchRow
-
-AFTER, AFTER_END, AFTER_FAILURE = "after", "after_end", "after_failure"
-KINDS = (AFTER, AFTER_END, AFTER_FAILURE)
-"""A job comes after another one: when that has finished, however it ended, or if it failed."""
 
 UNMET = "Unmet"
 """The error class of a job that was cancelled because a job that it comes after ended in another way."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cronq import locks
-from cronq.notifications import channels
 from cronq.system import background
 from cronq.system.log import log
 
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cronq.config.loader import Config
+    from cronq.notifications.channels import Channel
     from cronq.notifications.notice import Notice
     from cronq.tasks.registry import Registry
 
@@ -21,7 +21,7 @@ class Sender:
     """Sends notices in batches, one background process at a time; later notices are sent with the next batch."""
 
     def __init__(self, config: Config, registry: Registry, *, close_inherited: Callable[[], None]) -> None:
-        self._channels = channels.channels(config, registry.hooks["on_notify"])
+        self._channels = _channels(config, registry.hooks["on_notify"])
         self._close_inherited = close_inherited
         self._waiting: list[Notice] = []
         self._process: int | None = None
@@ -54,4 +54,22 @@ class Sender:
     def _deliver(self, notices: Sequence[Notice]) -> None:
         locks.drop_inherited()
         self._close_inherited()
+        from cronq.notifications import channels  # as below
+
         channels.deliver(notices, self._channels)
+
+
+def check(config: Config) -> None:
+    """Raise ConfigError if the configuration needs a library that isn't installed."""
+    if config.notify or config.sentry:
+        from cronq.notifications import channels  # as below
+
+        channels.check(config)
+
+
+def _channels(config: Config, hooks: Sequence[Callable[[Notice], object]]) -> Sequence[Channel]:
+    if not (config.notify_command or config.notify or config.sentry or hooks):
+        return ()
+    from cronq.notifications import channels  # here, not above: most runs send no notices
+
+    return channels.channels(config, hooks)

@@ -7,7 +7,6 @@ uncut lines. Control characters in texts of tasks and callers are escaped.
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -74,7 +73,11 @@ def work(job: Job) -> str:
 def short_work(job: Job) -> str:
     """Return the job's command, or its arguments as `to=ann@example.org n=3`."""
     if job.task == COMMAND_TASK:
-        return job.command if isinstance(job.command, str) else shlex.join(job.command or ())
+        if isinstance(job.command, str):
+            return job.command
+        import shlex  # here, not above: a run doesn't need it
+
+        return shlex.join(job.command or ())
     return " ".join(f"{name}={_short(value)}" for name, value in (job.args or {}).items())
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cronq.schedules.declaring import Declaring
 from cronq.schedules.firing import Firing
+from cronq.storage.schedule_checks import next_due
 from cronq.times import iso
 
 if TYPE_CHECKING:
@@ -24,11 +25,11 @@ def fire_until(store: Store, definitions: Sequence[Definition], until: int, cloc
     firing, jobs = Firing(store), 0
     set_clock = getattr(clock, "set", None)
     Declaring(store, firing, source="the program").declare(definitions)
-    while (due := store.schedules.next_due()) is not None and due <= until:
+    while (due := next_due(store.tables)) is not None and due <= until:
         if set_clock is not None and due > clock.now():
             set_clock(iso(due))
         fired = firing.fire_all(due)
-        if store.schedules.next_due() == due:  # it can't be fired: the log says why
+        if next_due(store.tables) == due:  # it can't be fired: the log says why
             break
         jobs += fired
     if set_clock is not None and until > clock.now():

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cronq.storage.idle_check import is_declared, note_declared
+from cronq.storage.schedule_checks import are_declared, are_watched, next_due
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Scheduler:
         if time.monotonic() >= self._declare_at:
             self._declare_at = time.monotonic() + _DECLARE_EVERY
             self._declare()
-        self.due_at = self._store.schedules.next_due()
+        self.due_at = next_due(self._store.tables)
         return self.fire_when_due()
 
     def fire_when_due(self) -> int:
@@ -56,7 +57,7 @@ class Scheduler:
             return 0
         with self._announcing():
             jobs = self._fires().fire_all(now)
-        self.due_at = self._store.schedules.next_due()
+        self.due_at = next_due(self._store.tables)
         if self.due_at is not None and self.due_at <= now:  # what can't be fired here is for other hosts
             self.due_at = now + 60 * SECOND
         return jobs
@@ -74,7 +75,7 @@ class Scheduler:
 
     def alerts(self) -> list[Alert]:
         """What people are to be told about schedules without success."""
-        if not self._store.schedules.watched():
+        if not are_watched(self._store.tables):
             return []
         from cronq.schedules.alerts import alerts  # as below
 
@@ -98,7 +99,7 @@ class Scheduler:
         if self._config.declare == "sync" or self._has_declared():
             return
         definitions = self._definitions()
-        if definitions or self._store.schedules.declarations.exist():
+        if definitions or are_declared(self._store.tables):
             from cronq.schedules.declaring import Declaring  # as above
 
             Declaring(self._store, self._fires(), source=self._config.app or "cronq.toml").declare(definitions)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cronq.errors import InvalidInput
 from cronq.storage import limit_starts
 from cronq.storage.drivers.database import Duplicate
+from cronq.storage.tables import BATCH
 from cronq.system.log import step
 from cronq.times import SECOND
 
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from cronq.storage.groups import Groups
     from cronq.storage.tables import Tables
     from cronq.storage.wake import Wake
-
-BATCH = 1000
-"""Rows that one transaction changes at most, so that other writers don't wait long."""
 
 
 class Retried(NamedTuple):

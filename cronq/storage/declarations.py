@@ -31,10 +31,6 @@ class Declarations:
         """What all hosts say, by the schedule's name and the host."""
         return [Declaration._make(row) for row in self._tables.query(self._sql.schedules.all_declarations)]
 
-    def exist(self) -> bool:
-        """Whether any host declares anything."""
-        return bool(self._tables.query(self._sql.schedules.any_declaration))
-
     def add(self, declaration: Declaration, definition: str, timing: Timing) -> bool:
         """Store a schedule that a host declares; False if there is one with this name."""
         row = StoredSchedule(declaration.name, definition, *timing, None, None, None, None, None)

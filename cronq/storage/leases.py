@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.model.job import Claimed
 from cronq.storage import limit_starts
-from cronq.storage.admin import BATCH
 from cronq.storage.sql.columns import LIMITED
+from cronq.storage.tables import BATCH
 from cronq.system.log import step
 
 if TYPE_CHECKING:

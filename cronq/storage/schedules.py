@@ -53,10 +53,6 @@ class Schedules:
 
     # Reading
 
-    def next_due(self) -> int | None:
-        """The instant at which the next due time is to be decided."""
-        return self._tables.query(self._sql.schedules.next_due)[0][0]  # type: ignore[no-any-return]
-
     def due(self, now: int, *, limit: int) -> list[StoredSchedule]:
         """The schedules with a due time to decide, the earliest first."""
         return [StoredSchedule._make(row) for row in self._tables.query(self._sql.schedules.due, (now, limit))]

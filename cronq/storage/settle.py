@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from cronq.errors import InvalidInput
 from cronq.model.job import ENDED, State
 from cronq.storage import limit_starts, rows
-from cronq.storage.admin import BATCH
 from cronq.storage.drivers.database import Duplicate
 from cronq.storage.sql.columns import LIMITED, LOOKED, MEMBER, NEEDED, SHOWN
+from cronq.storage.tables import BATCH
 from cronq.system.log import log
 
 if TYPE_CHECKING:

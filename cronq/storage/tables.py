@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from cronq.storage.drivers.database import Database, Row
     from cronq.times import Clock
 
+BATCH = 1000
+"""Rows that one transaction changes at most, so that other writers don't wait long."""
+
 
 class Tables:
     """The connection, statements and clock that the parts of a store share.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from cronq.model.job import State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cronq.model.job import Enqueued, NewJob
     from cronq.storage.drivers.database import Transaction
@@ -31,7 +31,7 @@ class Announces(Protocol):
 class Wake:
     """Wakes workers with a COMMIT or after it. Without an announcer only PostgreSQL's NOTIFY does."""
 
-    def __init__(self, tables: Tables, jobs: JobReader, announcer: Announces | None) -> None:
+    def __init__(self, tables: Tables, jobs: Callable[[], JobReader], announcer: Announces | None) -> None:
         self.announcer = announcer
         self._tables = tables
         self._jobs = jobs
@@ -40,7 +40,7 @@ class Wake:
         """Wake workers after a change that has made these jobs ready, or a whole queue."""
         if self.announcer is None:
             return
-        jobs = [self._jobs.get(job_id) for job_id in ids[: self.announcer.named]]
+        jobs = [self._jobs().get(job_id) for job_id in ids[: self.announcer.named]]
         self.announcer.announce([(job.queue, job.id) for job in jobs if job is not None and job.state == State.READY])
 
     def enqueued(self, jobs: Sequence[NewJob], enqueued: Sequence[Enqueued], now: int) -> None:

@@ -7,7 +7,6 @@ import inspect
 import sys
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from pathlib import Path
 from types import CoroutineType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -172,8 +171,14 @@ def default_name(target: Any) -> str:
     if module == "__main__":
         main = sys.modules["__main__"]
         spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
-        module = spec.name if spec else Path(file).stem if file else module
+        module = spec.name if spec else _stem(file) if file else module
     return f"{module}.{target.__name__}"
+
+
+def _stem(file: str) -> str:
+    from pathlib import Path  # here, not above: only scripts need it
+
+    return Path(file).stem
 
 
 def is_allowed(name: str, allow: Sequence[str]) -> bool:

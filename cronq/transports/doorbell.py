@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import time
 from errno import EBADF
 from typing import TYPE_CHECKING
@@ -16,6 +15,8 @@ from cronq.locks import doorbell_path, make_folder, wake_folder
 from cronq.system.log import log
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from cronq.config.loader import Config
 
 _LONGEST = 100
@@ -32,7 +33,7 @@ class Doorbell:
     def __init__(self, config: Config, worker: str) -> None:
         self._folder = wake_folder(config)
         self._path = doorbell_path(config, worker)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._socket = _new_socket()
         self.fd = self._socket.fileno()
         try:
             self._bind(config)
@@ -73,7 +74,7 @@ class LocalWorkers:
         self._names: list[str] = []
         self._look_again = 0.0
         self._folder: _Folder | None = None
-        self._socket: socket.socket | None = None
+        self._socket: socket | None = None
 
     def wake(self) -> int:
         """Wake all of them; never raises, never waits. Returns how many there are."""
@@ -110,7 +111,7 @@ class LocalWorkers:
         names = os.listdir(self._place)  # noqa: PTH208 - half the time of pathlib
         self._look_again = 0.0
         if self._socket is None:
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            self._socket = _new_socket()
         if self._folder is not None:
             self._folder.close()
         self._folder = _Folder(self._place)
@@ -135,6 +136,12 @@ class LocalWorkers:
         """Remove the socket of a worker that died: names are never used again."""
         with contextlib.suppress(OSError):
             os.unlink(f"{self._place}/{name}")  # noqa: PTH108
+
+
+def _new_socket() -> socket:
+    from socket import AF_UNIX, SOCK_DGRAM, SOCK_NONBLOCK, socket  # here, not above: most hosts have no workers
+
+    return socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK)
 
 
 class _Folder:

@@ -9,7 +9,7 @@ from cronq.errors import InvalidInput
 from cronq.flow.setting import LimitSetter
 from cronq.model.job import CANCELLABLE, RETRYABLE, UNFINISHED, State
 from cronq.model.limits import read_concurrency, read_rate
-from cronq.storage.admin import BATCH
+from cronq.storage.tables import BATCH
 from cronq.storage.workers import END
 from cronq.system import audit
 from cronq.web import query

@@ -13,8 +13,9 @@ from cronq.errors import InvalidInput
 from cronq.flow.batches import Opened
 from cronq.flow.circles import Circle, circles
 from cronq.flow.edges import Edges
+from cronq.model.after import AFTER, AFTER_END, AFTER_FAILURE
 from cronq.model.batch import CANCEL, NewBatch
-from cronq.model.dependencies import AFTER, AFTER_END, AFTER_FAILURE, After
+from cronq.model.dependencies import After
 from cronq.model.job import Claimed, NewJob
 from cronq.monitoring.why_facts import FactFinder
 from cronq.store import Store

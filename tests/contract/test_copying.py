@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from cronq.errors import InvalidInput, TryLater
+from cronq.model.after import AFTER_END
 from cronq.model.batch import NewBatch
-from cronq.model.dependencies import AFTER_END, After
+from cronq.model.dependencies import After
 from cronq.model.selection import Selection
 from cronq.storage.drivers.session import Session
 from cronq.storage.drivers.sqlite import Transaction

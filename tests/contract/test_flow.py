@@ -12,7 +12,8 @@ from sqlalchemy import create_engine
 
 from cronq.config.loader import Config
 from cronq.errors import InvalidInput
-from cronq.model.dependencies import AFTER_END, AFTER_FAILURE, After
+from cronq.model.after import AFTER_END, AFTER_FAILURE
+from cronq.model.dependencies import After
 from cronq.model.retry import Policy
 from cronq.model.selection import Selection
 from cronq.store import Lease, Store

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from cronq.config.loader import Config
+from cronq.model.after import AFTER, AFTER_END, AFTER_FAILURE
 from cronq.model.batch import NewBatch
-from cronq.model.dependencies import AFTER, AFTER_END, AFTER_FAILURE, After
+from cronq.model.dependencies import After
 from cronq.model.limits import Bounds, Limit
 from cronq.storage.idle_check import anything_to_do
 from cronq.store import Store

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from cronq.model.dependencies import AFTER, AFTER_END, AFTER_FAILURE
+from cronq.model.after import AFTER, AFTER_END, AFTER_FAILURE
 from cronq.model.job import NewJob
 from cronq.storage.drivers.opening import open_database
 from tests.integration.running import Queue

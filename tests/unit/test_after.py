@@ -9,7 +9,8 @@ import pytest
 
 from cronq.client.after import chained, prepared, taken
 from cronq.errors import InvalidInput
-from cronq.model.dependencies import AFTER_END, AFTER_FAILURE, After, Parent, first_unmet, reason, root_of
+from cronq.model.after import AFTER_END, AFTER_FAILURE
+from cronq.model.dependencies import After, Parent, first_unmet, reason, root_of
 from cronq.model.job import NewJob
 
 

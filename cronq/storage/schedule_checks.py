@@ -1,0 +1,23 @@
+"""Ask what each run wants to know of the schedules; without any, `cronq.storage.schedules` is not imported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cronq.storage.tables import Tables
+
+
+def next_due(tables: Tables) -> int | None:
+    """Read the instant at which the next due time of a schedule is to be decided."""
+    return tables.query(tables.sql.schedules.next_due)[0][0]  # type: ignore[no-any-return]
+
+
+def are_watched(tables: Tables) -> bool:
+    """Tell whether people are told of any schedule when it has no success, or were told."""
+    return bool(tables.query(tables.sql.schedules.watched))
+
+
+def are_declared(tables: Tables) -> bool:
+    """Tell whether any host declares a schedule."""
+    return bool(tables.query(tables.sql.schedules.any_declaration))
