@@ -236,13 +236,13 @@ def test_thousands_of_rows_of_workers_that_were_never_there_cost_one_statement(s
     put(store, NewJob("t"))
     select(
         config,
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000)"
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 8000)"
         " INSERT INTO cronq_workers (name, kind, host, pid, queues, version, started_at, seen_at, state, jobs_done)"
         " SELECT 'ghost-' || i || '-abcdef', 'work', 'h', i, '', '1', 1, 1, 'running', 0 FROM n",
     )
     before = time.process_time()
     rescue(store, config)
-    assert time.process_time() - before < 2
+    assert time.process_time() - before < 0.5  # with one statement for each row, several times that
     assert store.workers.all() == []
 
 
