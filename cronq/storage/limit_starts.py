@@ -11,26 +11,27 @@ if TYPE_CHECKING:
     from cronq.storage.tables import Tables
 
 
-def record(tables: Tables, tx: Transaction, ids: Iterable[int]) -> list[int]:
-    """Record the last starts of those jobs under a rate that still have their places; returns their ids.
+def record(tables: Tables, tx: Transaction, ids: Iterable[int]) -> None:
+    """Record the last starts of those jobs under a rate that still have their places.
 
     Usually the end of an attempt has had that done. A process that died before it could leaves it to the one that
     lines the job up again or forgets its start.
     """
-    starts = tx.query(tables.sql.limits.unrecorded, (tables.unprepared.many(sorted(ids)),))
-    for start in starts:
+    for start in tx.query(tables.sql.limits.unrecorded, (tables.unprepared.many(sorted(ids)),)):
         tx.execute(tables.sql.limits.start, start)
-    return [job_id for *_, job_id in starts]
 
 
 def ask_again(tables: Tables, tx: Transaction, ids: Iterable[int]) -> list[int]:
-    """Let those jobs under a rate that were interrupted wait for another start; returns their ids.
+    """Let those jobs under a rate that were interrupted or given back wait for another start; returns their ids.
 
-    Jobs under no rate go on with the places that they have.
+    A claim older than the rate's period doesn't count any more, so others may have been let in for it. Jobs under no
+    rate go on with the places that they have.
     """
-    started = sorted(record(tables, tx, ids))
-    if started:
-        chosen = tables.unprepared.many(started)
+    ready = tx.query(tables.sql.limits.ready_under_rate, (tables.unprepared.many(sorted(ids)),))
+    again = sorted(job_id for *_, job_id in ready)
+    if again:
+        record(tables, tx, again)
+        chosen = tables.unprepared.many(again)
         tx.execute(tables.sql.limits.hold_back, (chosen,))
         tx.execute(tables.sql.limits.line_up, (chosen,))
-    return started
+    return again

@@ -220,17 +220,23 @@ class Settler:
         """Return claims that were never started."""
         given_back = list(jobs)
         if given_back:
-            self._tables.open().transact(partial(self._release, given_back))
+            if self._tables.open().transact(partial(self._release, given_back)):
+                self._follow_up()
             self._wake.committed([job.id for job in given_back])
 
-    def _release(self, jobs: Sequence[Claimed], tx: Transaction) -> None:
+    def _release(self, jobs: Sequence[Claimed], tx: Transaction) -> bool:
+        """Return claims in one transaction; returns whether that has consequences to be drawn."""
         groups = sorted({job.group for job in jobs if job.group is not None})
         self._groups.lock(tx, groups)
         tx.execute_many(self._sql.settle.release, [(job.id, job.token) for job in jobs])
+        again = limit_starts.ask_again(self._tables, tx, [job.id for job in jobs])
+        if again:
+            tx.execute(self._sql.flow.note_many, (self._tables.unprepared.many(again),))
         for group in groups:
             self._groups.unblock(tx, group)
         self._groups.unlock(tx, groups)
         self._wake.with_commit(tx)
+        return bool(again)
 
     def unblock_stranded(self) -> int:
         """Make groups continue that no job holds though jobs of theirs are blocked; returns how many."""

@@ -448,6 +448,33 @@ def test_one_that_was_cut_off_starts_again_at_once_if_the_rate_allows_it(store: 
     assert claimed_ids(store) == [ids[0], after]
 
 
+def test_a_claim_that_is_given_back_after_the_period_waits_for_another_start(
+    store: Store, other: Store, clock: ManualClock
+) -> None:
+    """A runner that holds claims for longer than the rate's period dies: others were let in for them meanwhile."""
+    [first] = mails(store, 1, STRIPE, group="g")
+    mails(store, 8, STRIPE)
+    held = claim(store, worker="dead")
+    assert len(held) == 3
+    clock.advance(11)
+    assert other.open_rates() == 3
+    other.release(held)
+    assert states(store, [first]) == ["pending"]
+    assert len(claim(store)) == 3
+    assert (other.open_rates(), other.keep_limits(), claim(store)) == (0, 0, [])
+    clock.advance(11)
+    assert other.open_rates() == 3
+    assert first in claimed_ids(store)
+    assert loose_ends(store) == 0
+
+
+def test_a_claim_that_is_given_back_at_once_starts_again_at_once(store: Store) -> None:
+    ids = mails(store, 4, STRIPE)
+    store.release(claim(store))
+    assert counts(store, ids) == {"pending": 1, "ready": 3}
+    assert claimed_ids(store) == ids[:3]
+
+
 # Groups
 
 

@@ -121,6 +121,7 @@ HOT = {
     "limits.of": (("[1]",), ["USING INTEGER PRIMARY KEY (rowid=?"]),
     "limits.move": ((0, 1, "[1]", 1), ["USING INTEGER PRIMARY KEY (rowid=?"]),
     "limits.unrecorded": (("[1]",), ["l USING INTEGER PRIMARY KEY", "j USING INTEGER PRIMARY KEY"]),
+    "limits.ready_under_rate": (("[1]",), ["l USING INTEGER PRIMARY KEY", "j USING INTEGER PRIMARY KEY"]),
     "limits.line_up": (("[1]",), ["USING INTEGER PRIMARY KEY (rowid=?"]),
     "limits.admit": (("[1]",), ["USING INTEGER PRIMARY KEY (rowid=?"]),
     "limits.editable": (("[1]",), ["USING INTEGER PRIMARY KEY (rowid=?"]),

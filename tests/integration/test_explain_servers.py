@@ -154,6 +154,7 @@ HOT: dict[str, tuple[tuple[Any, ...], str, int]] = {
     "limits.standing": ((IDS,), "PRIMARY", 1_000),
     "limits.move": ((0, 1, IDS, 1), "PRIMARY", 1_000),
     "limits.unrecorded": ((IDS,), "PRIMARY", 1_000),
+    "limits.ready_under_rate": ((IDS,), "PRIMARY", 1_000),
     "limits.line_up": ((IDS,), "PRIMARY", 1_000),
     "limits.admit": ((IDS,), "PRIMARY", 1_000),
     "limits.editable": ((IDS,), "PRIMARY", 1_000),

@@ -85,12 +85,14 @@ class LimitStatements:
             f"SELECT started_at FROM {names.starts} WHERE limit_name = ? AND started_at > ? ORDER BY started_at"
         )
         rates = f"SELECT 1 FROM {names.limits} d WHERE (d.name = l.limit_name OR d.name = (SELECT p.pattern"
-        self.unrecorded = (
+        under_rate = (
             f"SELECT l.limit_name, j.started_at, l.job_id FROM {limited} l JOIN {jobs} j ON j.id = l.job_id"
-            f" WHERE l.job_id {dialect.among} AND l.place + 0 = {PLACE} AND j.started_at IS NOT NULL"
+            f" WHERE l.job_id {dialect.among} AND l.place + 0 = {PLACE}"
             f" AND EXISTS ({rates} FROM {names.limits} p WHERE p.name = l.limit_name))"
             " AND (d.starts IS NOT NULL OR d.own_starts IS NOT NULL))"
         )
+        self.unrecorded = f"{under_rate} AND j.started_at IS NOT NULL"
+        self.ready_under_rate = f"{under_rate} AND j.state = 'ready' AND j.lease_until IS NULL"
         self.forget_starts = f"DELETE FROM {names.starts} WHERE limit_name = ? AND started_at <= ?"
 
     def _changing(self, names: Names) -> None:
