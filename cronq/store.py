@@ -331,11 +331,12 @@ class Store:
         """
         self._tables.open()
         now = self.clock.now() if now is None else now
-        if limits := {job.limit for job in jobs if job.limit}:
+        dependent = [job for job in jobs if job.after or job.limit]
+        if dependent and (limits := {job.limit for job in dependent if job.limit}):
             self.definitions.ensure(self._tables.open(), limits, renew=True)
         enqueued = self._inserter.accept(jobs, now=now)
         self._wake.enqueued(jobs, enqueued, now)
-        if any(job.after or job.limit for job in jobs):
+        if dependent:
             self.follow_up()
         return enqueued
 
