@@ -29,6 +29,10 @@ class Bounds(NamedTuple):
         rate = f"{self.starts}/{exact_span(self.period or 0)}" if self.starts is not None else ""
         return ", ".join(part for part in ("" if self.concurrency is None else str(self.concurrency), rate) if part)
 
+    def rate_words(self) -> str:
+        """Write the rate as a sentence says it: `100 starts in 10s`."""
+        return f"{self.starts:,} start{'' if self.starts == 1 else 's'} in {exact_span(self.period or 0)}"
+
     def over(self, fallback: Bounds) -> Bounds:
         """Fill what is not set here from `fallback`."""
         concurrency = fallback.concurrency if self.concurrency is None else self.concurrency

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cronq.times import exact_span, to_datetime
+from cronq.times import to_datetime
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -23,8 +23,7 @@ def explain(place: Waiting, unheard: frozenset[str], now: datetime) -> str:
     if bounds.starts is not None and place.opens_at is not None:
         opening = to_datetime(place.opens_at)
         when = f"at {opening:%Y-%m-%d %H:%M:%S} UTC" if opening > now else "now"
-        rate = f"{bounds.starts} starts in {exact_span(bounds.period or 0)}"
-        return f"{limit} allows {rate}; the next is {when}{_before(place)}"
+        return f"{limit} allows {bounds.rate_words()}; the next is {when}{_before(place)}"
     if bounds == (None, None, None):
         return f"nothing is known of {limit}: define it in [limits] and enqueue a job under it"
     return f"{limit} has a place; the next run or worker lets it in{_before(place)}"

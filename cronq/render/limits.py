@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cronq.times import SECOND, iso, span, to_datetime
+from cronq.times import SECOND, iso, to_datetime
 
 if TYPE_CHECKING:
     from cronq.model.limits import Bounds
@@ -20,7 +20,7 @@ def words(one: LimitStats) -> str:
     """Write what it allows as a sentence says it: `5 at a time and 100 starts in 10s`."""
     allowed = [f"{one.bounds.concurrency:,} at a time"] if one.bounds.concurrency is not None else []
     if one.bounds.starts is not None:
-        allowed.append(f"{one.bounds.starts:,} starts in {span((one.bounds.period or 0) / SECOND)}")
+        allowed.append(one.bounds.rate_words())
     by_hand = " (set by hand)" if any(one.own) else ""
     return " and ".join(allowed) + by_hand if allowed else "what no configuration says here"
 

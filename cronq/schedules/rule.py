@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cronq.errors import ConfigError
 from cronq.schedules.expression import Expression
 from cronq.schedules.zones import Zone, tzdata_version
-from cronq.times import span
+from cronq.times import exact_span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -118,7 +118,7 @@ class Rule:
     def words(self) -> str:
         """The rule in words: `At 02:30 every day, Europe/Prague`."""
         if self.every is not None:
-            return f"Every {span(self.every.total_seconds())}"
+            return f"Every {exact_span(self.every // _TICK)}"
         return f"{'; '.join(expression.words() for expression in self.expressions)}, {self.zone.name}"
 
     def _instant(self, given: datetime | None) -> datetime | None:

@@ -12,7 +12,7 @@ from cronq.model.job import FUTURE
 from cronq.model.printable import one_line, safe
 from cronq.render import limits
 from cronq.render.text import compact, time
-from cronq.times import SECOND, span, to_datetime
+from cronq.times import SECOND, exact_span, span, to_datetime
 from cronq.web import charts
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def register(app: Flask) -> None:
     """Add the filters to the templates."""
     app.jinja_env.filters.update(
         age=age, until=until, line=lambda text: one_line(str(text)), text=lambda text: safe(str(text)),
-        span=span, number=number, memory=memory, pretty=pretty, moment=moment, when_of=when, quoted=shlex.quote,
+        span=span, exact=lambda seconds: exact_span(round(seconds * SECOND)), number=number, memory=memory, pretty=pretty, moment=moment, when_of=when, quoted=shlex.quote,
         allows=limits.allows, limit_words=limits.words, next_place=limits.next_place,
     )  # fmt: skip
     app.jinja_env.globals.update(GLYPHS=GLYPHS, bars=charts.bars, words=charts.words, steps=charts.steps)

@@ -272,6 +272,7 @@ def test_the_version_of_tzdata_looks_like_one() -> None:
 def test_words() -> None:
     assert cron("30 2 * * *").words() == "At 02:30 every day, Europe/Prague"
     assert Rule.parse(every=900).words() == "Every 15m"
+    assert Rule.parse(every=7000).words() == "Every 7000s"
 
 
 def test_a_host_without_time_zones_knows_utc() -> None:

@@ -99,6 +99,15 @@ def test_limits_are_listed_and_one_shows_who_has_its_places(site: Site, store: S
     assert 'href="/limit?name=smtp">smtp</a>' in browser.get("/jobs/2").text
 
 
+def test_the_period_of_a_rate_is_written_as_the_configuration_has_it(site: Site, store: Store) -> None:
+    rate = Bounds(5, 1000, 7_000_000_000)
+    job = enqueued(store, NewJob("send", limit=Limit("stripe", "stripe", rate), time_limit=5400))[0]
+    browser = site()
+    assert "It allows 5 at a time and 1,000 starts in 7000s;" in browser.get("/limit?name=stripe").text
+    assert "5, 1000/7000s" in browser.get("/limits").text
+    assert "<dt>time limit</dt><dd>90m</dd>" in browser.get(f"/jobs/{job}").text
+
+
 def test_a_limit_is_set_and_reset(site: Site, store: Store) -> None:
     enqueued(store, *[NewJob("send", limit=SMTP)] * 3)
     browser = site()
