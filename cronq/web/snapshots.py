@@ -17,7 +17,7 @@ T = TypeVar("T")
 _SHARE = 6
 """A reading that takes long is made less often: at most a sixth of the time is spent with it."""
 
-_QUICK = 0.15
+QUICK = 0.15
 """Seconds that a page waits for new numbers while it has older ones, unless it says otherwise."""
 
 
@@ -32,7 +32,14 @@ class Seen(NamedTuple, Generic[T]):
 class Snapshot(Generic[T]):
     """The last good result of a reading that may be slow or fail."""
 
-    def __init__(self, read: Callable[[], T], *, every: float, patience: float = 2.0) -> None:
+    def __init__(
+        self,
+        read: Callable[[], T],
+        *,
+        every: float,
+        patience: float = 2.0,
+        executor: ThreadPoolExecutor | None = None,
+    ) -> None:
         self._read = read
         self._every = self._pace = every
         self._patience = patience
@@ -40,17 +47,18 @@ class Snapshot(Generic[T]):
         self._last: tuple[T, float] | None = None
         self._problem: str | None = None
         self._reading: Future[None] | None = None
-        self._stale = False
-        self._executor: ThreadPoolExecutor | None = None
+        self._changed = float("-inf")
+        self._executor = executor
 
-    def get(self, *, quick: float = _QUICK) -> Seen[T]:
+    def get(self, *, quick: float = QUICK, first: float | None = None) -> Seen[T]:
         """Return the numbers; a new reading is begun where they are old, and waited for up to `quick` seconds.
 
-        Raises Unavailable before the first ones.
+        The first numbers are waited for up to `first` seconds. Raises Unavailable before there are any.
         """
-        last = self._last
-        if last is None or self._stale or time.monotonic() - last[1] >= self._pace:
-            wait([self._begin()], self._patience if last is None or self._stale else quick)
+        if self._is_useless():
+            self._wait_for_newer(self._patience if first is None else first)
+        elif self._last is None or time.monotonic() - self._last[1] >= self._pace:
+            wait([self._begin()], quick)
         last = self._last
         if last is None:
             raise Unavailable(self._problem or "the database has not answered yet")
@@ -60,18 +68,29 @@ class Snapshot(Generic[T]):
     def peek(self, otherwise: T) -> T:
         """Return the numbers, or something else while the first ones are being read: that may take long."""
         if self._last is None:
-            wait([self._begin()], _QUICK)
+            wait([self._begin()], QUICK)
         return otherwise if self._last is None else self.get(quick=0.0).value
 
     def expire(self) -> None:
         """Have the next page wait for new numbers: something was changed."""
-        self._stale = True
+        self._changed = time.monotonic()
+
+    def _is_useless(self) -> bool:
+        """Whether there are no numbers, or only such as were read before a change."""
+        return self._last is None or self._last[1] < self._changed
+
+    def _wait_for_newer(self, patience: float) -> None:
+        until = time.monotonic() + patience
+        for _ in range(2):  # a reading that is under way may have begun before the change
+            wait([self._begin()], max(0.0, until - time.monotonic()))
+            if not self._is_useless():
+                return
+        self._changed = float("-inf")  # the database is slow or away: the next pages show what there is
 
     def _begin(self) -> Future[None]:
         with self._lock:
             if self._reading is None or self._reading.done():
                 self._executor = self._executor or ThreadPoolExecutor(1, "cronq-web-snapshot")
-                self._stale = False
                 self._reading = self._executor.submit(self._look)
             return self._reading
 

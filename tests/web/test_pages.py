@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 
 from cronq.model.job import NewJob
 from cronq.store import Store
@@ -59,6 +60,28 @@ def test_viewers_share_one_reading(site: Site, store: Store) -> None:
     for _ in range(20):
         assert browser.get("/queues").status_code == 200
     assert len(read) == 1
+
+
+def test_a_reading_that_began_before_a_change_does_not_count() -> None:
+    begun, going_on = threading.Semaphore(0), threading.Semaphore(1)
+    value = 1
+
+    def read() -> int:
+        seen = value
+        begun.release()
+        assert going_on.acquire(timeout=60)
+        return seen
+
+    snapshot = Snapshot(read, every=0.0, patience=60)
+    assert snapshot.get().value == 1
+    assert begun.acquire(timeout=60)
+    assert snapshot.get(quick=0.0).value == 1  # begins another reading
+    assert begun.acquire(timeout=60)
+    value = 2
+    snapshot.expire()
+    for _ in range(2):
+        going_on.release()
+    assert snapshot.get().value == 2
 
 
 def test_numbers_stay_with_their_age_while_the_database_is_away() -> None:
