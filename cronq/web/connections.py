@@ -1,10 +1,12 @@
-"""Bound the time and the number of connections, so that slow clients keep no visitor out."""
+"""Bound the time and the number of connections, and let addresses take turns, so that no client keeps others out."""
 
 from __future__ import annotations
 
+import logging
 import resource
 import socket
 import time
+from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +29,9 @@ _AT_ONCE = 50
 
 
 def bound(server: Any) -> None:
-    """Have a server of waitress close slow connections, and the slowest one when there are too many."""
+    """Have a server of waitress close slow connections, and the slowest of too many, and answer addresses in turn."""
+    server.task_dispatcher.queue = FairQueue()
+    server.task_dispatcher.queue_logger.setLevel(logging.ERROR)  # it warns of each request that waits for a thread
     server.handle_accept = lambda: _accept_some(server)
     server.maintenance = lambda _now: _close_late(server.active_channels.values())
 
@@ -36,6 +40,33 @@ def most_connections() -> int:
     """How many connections are kept at once: half of the descriptors may be theirs."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST if descriptors == resource.RLIM_INFINITY else min(MOST, descriptors // 2)
+
+
+class FairQueue:
+    """Connections with a request that waits for a thread: their addresses take turns.
+
+    A connection returns to the queue after each answer, so the requests of one address, however many it has sent,
+    keep another one from no more than those that are being answered. The dispatcher calls it under its lock.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, deque[Connection]] = {}
+
+    def append(self, connection: Connection) -> None:
+        """Let a connection wait for the turns of its address."""
+        self._waiting.setdefault(str(connection.addr[0]), deque()).append(connection)
+
+    def popleft(self) -> Connection:
+        """Take the next connection of the address whose turn it is."""
+        address = next(iter(self._waiting))
+        waiting = self._waiting.pop(address)
+        connection = waiting.popleft()
+        if waiting:
+            self._waiting[address] = waiting  # after the others
+        return connection
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
 
 
 class Connection(HTTPChannel):  # type: ignore[misc]

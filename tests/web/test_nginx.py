@@ -37,6 +37,7 @@ events {{}}
 http {{
     access_log off;
     {places}
+    {zone}
     server {{
         listen unix:{root}/tls.sock ssl;
         server_name {name};
@@ -102,23 +103,34 @@ def nginx_with_passwords(root: Path) -> Iterator[Visitor]:
     yield from running(root, passwords=True)
 
 
-def located(root: Path, *, passwords: bool) -> None:
-    """Write the printed location, with this server's socket and the test's passwords."""
+@pytest.fixture
+def nginx_with_a_rate(root: Path) -> Iterator[Visitor]:
+    """The same with the lines that bound the requests of an address."""
+    yield from running(root, rate=True)
+
+
+def located(root: Path, *, passwords: bool, rate: bool) -> str:
+    """Write the printed location, with this server's socket, the test's passwords and rate; the line for http {}."""
     text = LOCATION.read_text().replace("/run/cronq-web/web.sock", str(root / "web.sock"))
     assert str(root / "web.sock") in text
     if passwords:
         text = re.sub(r"# (auth_basic|proxy_set_header X-Remote-User)", r"\1", text)
         text = text.replace("/etc/nginx/cronq.htpasswd", str(root / "cronq.htpasswd"))
         (root / "cronq.htpasswd").write_text("ann:{PLAIN}a\nbob:{PLAIN}b\n")
+    if rate:
+        text = re.sub(r"# (limit_req(_status)? )", r"\1", text)
     (root / "cronq-web.conf").write_text(text)
+    zone = re.search(r"# (limit_req_zone .*;)", text)
+    assert zone
+    return zone[1].replace("20r/s", "1r/m") if rate else ""  # so slow that the test needn't be quick
 
 
-def running(root: Path, *, passwords: bool = False) -> Iterator[Visitor]:
+def running(root: Path, *, passwords: bool = False, rate: bool = False) -> Iterator[Visitor]:
     """Run nginx until the test ends."""
-    located(root, passwords=passwords)
+    zone = located(root, passwords=passwords, rate=rate)
     user = "user root;" if os.geteuid() == 0 else ""
     places = " ".join(f"{name}_temp_path {root}/{name};" for name in PLACES)
-    (root / "nginx.conf").write_text(NGINX.format(root=root, name=NAME, user=user, places=places))
+    (root / "nginx.conf").write_text(NGINX.format(root=root, name=NAME, user=user, places=places, zone=zone))
     command = [str(program("nginx")), "-e", "stderr", "-p", str(root), "-c", str(root / "nginx.conf")]
     checked = subprocess.run([*command, "-t"], capture_output=True, text=True, timeout=60, check=False)
     assert (checked.returncode, "warn" in checked.stderr) == (0, False), checked.stderr
@@ -191,3 +203,11 @@ def test_nginx_names_the_user_whose_password_it_checked(
         assert re.search(r"<footer>.*· ann</p>", ann.text, re.DOTALL)
         bob = nginx.ask("/cronq/", Authorization=password("bob", "b"), X_Remote_User="ann")
         assert re.search(r"<footer>.*· bob \(read-only\)</p>", bob.text, re.DOTALL)
+
+
+@pytest.mark.usefixtures("store")
+def test_nginx_bounds_the_requests_of_an_address(root: Path, nginx_with_a_rate: Visitor, config: Config) -> None:
+    with serving(Path(config.sqlite_path() or ""), *settings(root, "")):
+        statuses = [nginx_with_a_rate.ask("/cronq/health").status for _ in range(50)]
+    assert statuses[:41] == [200] * 41
+    assert statuses.count(429) >= 5
