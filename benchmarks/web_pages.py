@@ -12,6 +12,8 @@ from statistics import median
 from flask.testing import FlaskClient
 
 from cronq.config.loader import Config, from_database
+from cronq.storage.sql.columns import LIMITED
+from cronq.storage.sql.limits import IN_LINE, PLACE
 from cronq.store import Store
 from cronq.times import SECOND, Clock
 from cronq.web.access import HostAccess
@@ -23,16 +25,21 @@ from daemons import databases
 JOBS = 1_000_000
 TIMES = 20
 MOST = 0.3
+BATCHES = 30
+"""Each has 10,000 jobs, and the newest 100,000 more."""
+
 _BATCH = 10_000
 _WARM = 60
 _COLUMNS = (
     "task, args, queue, priority, state, available_at, job_group, max_attempts, created_at, started_at, finished_at,"
-    " outcome, error_class, error_message"
+    " outcome, error_class, error_message, flow"
 )
 PATHS = (
     "/", "/failures", "/jobs", "/jobs?state=failed", "/jobs?state=ready", "/jobs?state=finished&queue=mail",
     "/jobs?queue=mail", "/jobs?task=send&state=failed,retrying", "/jobs?search=user-77", "/jobs?search=nowhere",
     "/jobs?since=2h", "/jobs?before=500000", "/jobs/500000", "/queues", "/workers", "/schedules", "/audit", "/metrics",
+    "/batches", "/batches?unended=yes", "/batches?before=12", f"/batches/{BATCHES}", "/batches/1",
+    f"/jobs?batch={BATCHES}", f"/jobs?batch={BATCHES}&state=failed", "/limits", "/limit?name=smtp", "/limit?name=rare",
 )  # fmt: skip
 
 
@@ -85,18 +92,50 @@ def fill(config: Config) -> None:
     with Store(config, Clock()) as store:
         store.prepare()
         now, names = store.clock.now(), store.tables.sql.names
-        sql = f"INSERT INTO {names.jobs} ({_COLUMNS}) VALUES ({', '.join('?' * 14)})"
         for start in range(0, JOBS, _BATCH):
-            batch = [row(number, now) for number in range(start, start + _BATCH)]
-            store.tables.open().transact(lambda tx, batch=batch: tx.insert_many(sql, batch))  # type: ignore[misc]
+            insert_many(store, names.jobs, _COLUMNS, [row(number, now) for number in range(start, start + _BATCH)])
+        fill_flow(store, now)
         if config.database_url().family == "postgresql":
-            store.tables.open().execute(f"ANALYZE {names.jobs}")
+            for table in (names.jobs, names.members, names.limited):
+                store.tables.open().execute(f"ANALYZE {table}")
+
+
+def fill_flow(store: Store, now: int) -> None:
+    """Put jobs into batches, and under a limit with ten places."""
+    names = store.tables.sql.names
+    batches = [(f"import {one}", "continue", now, "ann@web1", now) for one in range(BATCHES)]
+    limits = [("smtp", "smtp", 10, 0), ("rare", "rare", 1, 0)]
+    members = [(1 + number // _BATCH, 1 + number) for number in range(BATCHES * _BATCH)]
+    members += [(BATCHES, 500_000 + number) for number in range(10 * _BATCH)]
+    limited = [(number + 1, "smtp", IN_LINE, 50, now, now) for number in range(JOBS) if is_pending(number)]
+    limited += [(number * 100 + 93, "smtp", PLACE, 50, now, now) for number in range(10)]
+    insert_many(store, names.batches, "name, on_failed, opened_at, opened_by, closed_at", batches)
+    insert_many(store, names.members, "batch, job", members)
+    insert_many(store, names.limits, "name, pattern, concurrency, looked", limits)
+    insert_many(store, names.limited, "job_id, limit_name, place, priority, due_at, since", limited)
+
+
+def insert_many(store: Store, table: str, columns: str, rows: list[tuple[object, ...]]) -> None:
+    """Insert rows, some thousand in a transaction."""
+    sql = f"INSERT INTO {table} ({columns}) VALUES ({', '.join('?' * (columns.count(',') + 1))})"
+    for start in range(0, len(rows), _BATCH):
+        part = rows[start : start + _BATCH]
+        store.tables.open().transact(lambda tx, part=part: tx.insert_many(sql, part))  # type: ignore[misc]
+
+
+STATES = (("finished", 85), ("failed", 90), ("scheduled", 92), ("ready", 96), ("pending", 100))
+"""Which jobs of each hundred are in a state."""
+
+
+def is_pending(number: int) -> bool:
+    """Whether this job waits for a place."""
+    return number % 100 >= dict(STATES)["ready"]
 
 
 def row(number: int, now: int) -> tuple[object, ...]:
-    """One job: of a hundred, 85 have finished, 5 failed, 2 are scheduled, 8 are ready."""
+    """One job: of a hundred, 85 have finished, 5 failed, 2 are scheduled, 4 are ready, 4 wait for a place."""
     place = number % 100
-    state = "finished" if place < 85 else "failed" if place < 90 else "scheduled" if place < 92 else "ready"
+    state = next(name for name, end in STATES if place < end)
     ended = state in ("finished", "failed")
     at = now - (JOBS - number) * SECOND // 10
     return (
@@ -105,6 +144,7 @@ def row(number: int, now: int) -> tuple[object, ...]:
         at + (86_400 * SECOND * 9 if state == "scheduled" else 0), None, 20, at, at if ended else None,
         at + SECOND if ended else None, "success" if state == "finished" else "error" if ended else None,
         "OSError" if state == "failed" else None, f"no route to host-{number % 50}" if state == "failed" else None,
+        LIMITED if state == "pending" else None,
     )  # fmt: skip
 
 

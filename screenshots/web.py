@@ -78,7 +78,9 @@ def set_up(scene: Scene) -> None:
     scene.cronq("schedules", "pause", "backup", "--reason", "the disk is full")
     scene.put({"command": "logrotate /etc/logrotate.conf", "queue": "night"})
     scene.cronq("pause", "night")
+    scene.put_many(3)
     scene.cronq("cancel", "--queue", "bulk", "--yes")
+    scene.cronq("cancel", *map(str, scene.put({"command": "./sync-shop", "queue": "sync", "at": "+2h"})), "--yes")
     set_up_flow(scene)
 
 
@@ -105,9 +107,9 @@ def _mail(number: int) -> dict[str, object]:
 
 
 @contextmanager
-def serving(scene: Scene) -> Iterator[str]:
+def serving(scene: Scene, *options: str) -> Iterator[str]:
     """The server; gives its address with the token."""
-    command = [CRONQ, "web", "--bind", "127.0.0.1:0"]
+    command = [CRONQ, "web", "--bind", "127.0.0.1:0", *options]
     server = subprocess.Popen(
         command, cwd=scene.directory, env=scene.environment, stdout=subprocess.PIPE, text=True, bufsize=1
     )
@@ -129,11 +131,18 @@ def shoot(browser: Browser, address: str, wanted: list[str], look: tuple[int, st
     root = address.partition("?")[0]
     for name in wanted:
         reach(page, root, name, scene)
-        tall = min(TALLEST, page.evaluate("document.documentElement.scrollHeight"))
+        tall = min(TALLEST, round(page.evaluate("document.body.getBoundingClientRect().height")))
         path = FOLDER / f"web-{name}-{scheme}-{width}.png"
         page.screenshot(path=path, clip={"x": 0, "y": 0, "width": width, "height": tall}, full_page=True)
+        make_small(path)
         print(path.relative_to(FOLDER.parent.parent))
     context.close()
+
+
+def make_small(picture: Path) -> None:
+    """Store a picture with fewer colours, in a third of the bytes, where pngquant is there."""
+    if (pngquant := shutil.which("pngquant")) is not None:
+        subprocess.run([pngquant, "--force", "--skip-if-larger", "--output", picture, picture], check=False)
 
 
 def reach(page: Page, root: str, name: str, scene: Scene) -> None:

@@ -136,6 +136,10 @@ class Batches:
         told = self._tables.query(self._sql.batches.tally, (batch_id,))
         return dict(sorted((row[0] or "cleared", row[1]) for row in told))
 
+    def has_more_than(self, number: int, batch_id: int) -> bool:
+        """Tell whether a batch has more members than a number, without counting them all."""
+        return bool(self._tables.query(self._sql.batches.member_at, (batch_id, number)))
+
     def first_waiting(self, batch_id: int) -> int | None:
         """Read the id of the first member that has not ended; None if there is none."""
         return next((job for (job,) in self._tables.query(self._sql.batches.outstanding, (batch_id, 0))), None)

@@ -15,6 +15,7 @@ from cronq.times import Clock
 from cronq.transports.announcer import Announcer
 from cronq.web.masking import Masking
 from cronq.web.snapshots import Snapshot
+from cronq.web.tallies import LARGE, Tallies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,6 +51,9 @@ class Backend:
         self.held: Snapshot[list[HeldGroup]] = Snapshot(self._held, every=_FAILURES_EVERY)
         self.figures: Snapshot[tuple[QueueStats, RecentStats] | None] = Snapshot(self._figures, every=_FAILURES_EVERY)
         self.history: Snapshot[History] = Snapshot(self._history, every=_HISTORY_EVERY)
+        self.tallies = Tallies(
+            lambda batch: self.store.batches.counts(batch), lambda batch: self.store.batches.has_more_than(LARGE, batch)
+        )
         self._local = threading.local()
 
     @property
@@ -75,6 +79,7 @@ class Backend:
         """Have the next page read new numbers."""
         for snapshot in (self.census, self.failures, self.held):
             snapshot.expire()
+        self.tallies.forget()
 
     def _count(self, state: str, queues: Iterable[str]) -> int:
         stats = self.census.get().value

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from cronq.model.job import FUTURE
 from cronq.model.printable import one_line, safe
@@ -45,14 +46,21 @@ GLYPHS = {
 """A shape for each state, so that colour isn't needed to tell them apart."""
 
 
+NONE = Markup('<span class="none">\u2013</span>')
+"""A cell without a value, which isn't shown on a phone."""
+
+_QUOTED = re.compile(r"`([^`]+)`")
+
+
 def register(app: Flask) -> None:
     """Add the filters to the templates."""
     app.jinja_env.filters.update(
         age=age, until=until, line=lambda text: one_line(str(text)), text=lambda text: safe(str(text)),
-        span=span, exact=lambda seconds: exact_span(round(seconds * SECOND)), number=number, memory=memory, pretty=pretty, moment=moment, when_of=when, quoted=shlex.quote,
+        cell=cell, prose=prose, command_words=command_words, span=span, exact=exact, number=number, memory=memory,
+        pretty=pretty, moment=moment, when_of=when, quoted=shlex.quote,
         allows=limits.allows, limit_words=limits.words, next_place=limits.next_place,
     )  # fmt: skip
-    app.jinja_env.globals.update(GLYPHS=GLYPHS, bars=charts.bars, words=charts.words, steps=charts.steps)
+    app.jinja_env.globals.update(GLYPHS=GLYPHS, NONE=NONE, bars=charts.bars, words=charts.words, steps=charts.steps)
 
 
 def _as_datetime(value: int | datetime) -> datetime:
@@ -99,9 +107,30 @@ def when(job: Line, now: int) -> Markup | str:
     return _element(since, f"for {span(float(max(0, now - since) // SECOND))}")
 
 
-def number(value: float | None) -> str:
-    """Write a number with separators; a dash for none."""
-    return f"{value:,}" if value else "\u2013"
+def exact(seconds: float) -> str:
+    """Write a length of time exactly, as the configuration has it."""
+    return exact_span(round(seconds * SECOND))
+
+
+def number(value: int) -> str:
+    """Write a number with separators."""
+    return f"{value:,}"
+
+
+def cell(value: int | None) -> str:
+    """Write a number in a table; a dash for none."""
+    return number(value) if value else NONE
+
+
+def prose(text: str) -> Markup:
+    """Write a sentence; commands in it stand between backticks."""
+    return Markup(_QUOTED.sub(r"<code>\1</code>", str(escape(one_line(text)))))
+
+
+def command_words(text: str) -> Markup:
+    """Write a command, whose words with hyphens, such as `--queue`, aren't broken at the end of a line."""
+    words = one_line(text).split(" ")
+    return Markup(" ").join(Markup('<span class="word">{}</span>').format(one) if "-" in one else one for one in words)
 
 
 def memory(value: int | None) -> str:

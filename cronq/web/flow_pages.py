@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flask import request
 
-from cronq.errors import JobNotFound
+from cronq.errors import JobNotFound, Unavailable
 from cronq.flow import limit_views
 from cronq.model.job import UNFINISHED
 from cronq.render.limits import to_json
 from cronq.web import query
-from cronq.web.answers import answer
+from cronq.web.answers import answer, wants_json
 from cronq.web.pages import behind, census
+from cronq.web.snapshots import QUICK
+from cronq.web.tallies import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from flask import Flask, Response
 
@@ -32,7 +34,13 @@ class Shown(NamedTuple):
     """A batch and its jobs by state."""
 
     batch: BatchRow
-    counts: Mapping[str, int]
+    counted: Mapping[str, int] | None
+    """None while they are being counted."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Its jobs by state, as far as they are known."""
+        return self.counted or {}
 
     @property
     def members(self) -> int:
@@ -43,6 +51,19 @@ class Shown(NamedTuple):
     def ended(self) -> int:
         """How many of them have ended."""
         return sum(number for state, number in self.counts.items() if state not in frozenset[str](UNFINISHED))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it with its documented field names. Raises Unavailable while its jobs are being counted."""
+        if self.counted is None:
+            raise Unavailable(f"the jobs of {self.batch.label} are being counted: ask again in a moment")
+        return self.batch.to_json(self.counted)
+
+
+def _with_counts(rows: Sequence[BatchRow]) -> list[Shown]:
+    """Add their jobs by state; a program waits for the numbers longer than a page, which shows them later."""
+    patience = PATIENCE if wants_json() else QUICK
+    tallies = behind().tallies.of([one.id for one in rows], patience=patience)
+    return [Shown(row, tally) for row, tally in zip(rows, tallies, strict=True)]
 
 
 def register(app: Flask) -> None:
@@ -61,10 +82,10 @@ def batches() -> Response:
     stats, store = census().value, behind().store
     before, unended = query.identifier(request.args.get("before")), request.args.get("unended") == "yes"
     rows = store.batches.unended(_BATCHES) if unended else store.batches.newest(_BATCHES + 1, before=before)
-    shown = [Shown(one, store.batches.counts(one.id)) for one in rows[:_BATCHES]]
+    shown = _with_counts(rows[:_BATCHES])
     return answer(
         "batches.html",
-        lambda: [one.batch.to_json(one.counts) for one in shown],
+        lambda: [one.to_json() for one in shown],
         batches=shown,
         older=shown[-1].batch.id if len(rows) > _BATCHES else None,
         before=before,
@@ -79,11 +100,9 @@ def batch(batch_id: int) -> Response:
     found = store.batches.get(batch_id)
     if found is None:
         raise JobNotFound(f"There is no batch {batch_id}.")
-    shown = Shown(found, store.batches.counts(batch_id))
+    (shown,) = _with_counts([found])
     following = store.flow.children(-batch_id, limit=_FOLLOWING)
-    return answer(
-        "batch.html", lambda: found.to_json(shown.counts), shown=shown, batch=found, following=following, stats=stats
-    )  # fmt: skip
+    return answer("batch.html", shown.to_json, shown=shown, batch=found, following=following, stats=stats)
 
 
 def limits() -> Response:

@@ -235,8 +235,13 @@ def workers() -> Response:
     seen = list(worker_views(backend.store, backend.config))
     runs = backend.store.runs.all()
     return answer(
-        "workers.html", lambda: [one.to_json() for one in seen], workers=seen, runs=runs, stats=stats
-    )  # fmt: skip
+        "workers.html",
+        lambda: [one.to_json() for one in seen],
+        workers=seen,
+        endable=[one for one in seen if g.viewer.may_act and one.worker.kind == "work" and one.state == "running"],
+        runs=runs,
+        stats=stats,
+    )
 
 
 def schedules() -> Response:

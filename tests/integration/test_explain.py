@@ -92,6 +92,7 @@ HOT = {
     "batches.outstanding": ((1, 0), ["(batch=? AND job>?", "j USING INTEGER PRIMARY KEY (rowid=?"]),
     "batches.cancellable": ((1, 0, 500), ["(batch=? AND job>?", "j USING INTEGER PRIMARY KEY (rowid=?"]),
     "batches.tally": ((1,), ["(batch=?", "j USING INTEGER PRIMARY KEY (rowid=?"]),
+    "batches.member_at": ((1, 1000), ["(batch=?"]),
     "batches.of_jobs": (("[1]",), ["cronq_members_job (job=?"]),
     "batches.needed": (("[1]",), ["cronq_members_job (job=?", "b USING INTEGER PRIMARY KEY (rowid=?"]),
     "batches.following": (("[-1]",), ["cronq_edges_parent (parent=?", "c USING INTEGER PRIMARY KEY (rowid=?"]),

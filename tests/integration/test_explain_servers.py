@@ -136,6 +136,7 @@ HOT: dict[str, tuple[tuple[Any, ...], str, int]] = {
     "batches.outstanding": ((1, 0), "PRIMARY", 3_000),
     "batches.cancellable": ((1, 0, 500), "PRIMARY", 3_000),
     "batches.tally": ((1,), "PRIMARY", 3_000),
+    "batches.member_at": ((1, 1000), "PRIMARY", 3_000),
     "batches.of_jobs": ((IDS,), "job", 1_000),
     "batches.needed": ((IDS,), "job", 1_000),
     "batches.following": (([-1, 1],), "parent", 1_000),

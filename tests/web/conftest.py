@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -72,6 +73,11 @@ def site(config: Config) -> Site:
         return make(config, access, **settings).test_client()
 
     return client
+
+
+def plain(page: str) -> str:
+    """A page without the marks that keep words of commands whole."""
+    return re.sub(r'<span class="word">([^<]*)</span>', r"\1", page)
 
 
 def enqueued(store: Store, *jobs: NewJob) -> list[int]:

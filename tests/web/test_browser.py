@@ -16,6 +16,7 @@ from cronq.model.batch import NewBatch
 from cronq.model.job import NewJob
 from cronq.model.limits import Bounds, Limit
 from cronq.store import Store
+from cronq.web.pages import COLUMNS
 from tests import servers
 from tests.web.browsing import chromium, serving, viewer
 from tests.web.conftest import enqueued
@@ -35,6 +36,8 @@ PAGES = (
     "batches",
     "limits",
 )
+TOO_WIDE = """[document.documentElement, ...document.querySelectorAll(".scroll")]
+    .filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.outerHTML.slice(0, 200))"""
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +160,19 @@ def test_nothing_serious_is_wrong_for_people_who_see_or_move_little(
         page.goto(root(address))
         page.get_by_role("button", name="Resume").first.click()
         assert serious(page) == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_is_cut_off_at_the_edge_of_a_screen(browser: Browser, address: str, store: Store, width: int) -> None:
+    ids = enqueued(store, *[NewJob("send", queue="deliveries")] * len(COLUMNS))
+    for one, state in zip(ids, COLUMNS, strict=True):
+        store.tables.open().execute(f"UPDATE {store.tables.sql.names.jobs} SET state = ? WHERE id = ?", (state, one))
+    store.admin.pause("deliveries")
+    with viewer(browser, address) as page:
+        page.set_viewport_size({"width": width, "height": 800})
+        for path in PAGES:
+            page.goto(root(address) + path)
+            assert page.evaluate(TOO_WIDE) == [], path
 
 
 def serious(page: Page) -> list[str]:

@@ -12,7 +12,7 @@ from cronq.model.job import NewJob
 from cronq.model.selection import Selection
 from cronq.store import Store
 from cronq.web.access import HostAccess
-from tests.web.conftest import Site, enqueued
+from tests.web.conftest import Site, enqueued, plain
 
 CHANGES = ("retry", "cancel", "kill", "pause", "resume", "end", "pause-schedule", "resume-schedule", "run-schedule")
 
@@ -57,6 +57,15 @@ def fail(store: Store, ids: list[int]) -> None:
         )
 
 
+def test_the_commands_of_a_page_are_quoted_for_the_shell(site: Site, store: Store) -> None:
+    enqueued(store, NewJob("add", queue="$(reboot);x"))
+    browser = site()
+    assert "<code>cronq pause &#39;$(reboot);x&#39;</code>" in browser.get("/queues").text
+    store.admin.pause("$(reboot);x")
+    assert "<code>cronq resume &#39;$(reboot);x&#39;</code>" in site().get("/queues").text
+    assert "<code>cronq resume &#39;$(reboot);x&#39;</code>" in site().get("/").text
+
+
 def test_nothing_changes_before_the_question_is_answered(site: Site, store: Store) -> None:
     ids = enqueued(store, *[NewJob("add")] * 7)
     fail(store, ids)
@@ -64,7 +73,7 @@ def test_nothing_changes_before_the_question_is_answered(site: Site, store: Stor
     page = ask(browser, "retry", state="failed").text
     assert "Retry 7 jobs?" in page
     assert page.count('href="/jobs/') == 5
-    assert "cronq retry --state failed" in page
+    assert "cronq retry --state failed" in plain(page)
     assert set(states(store).values()) == {"failed"}
     assert "7 of 7 retried" in confirm(browser, "retry", page).text
     assert set(states(store).values()) == {"ready"}
@@ -132,7 +141,7 @@ def test_a_running_job_is_asked_to_end(site: Site, store: Store) -> None:
     browser = site()
     assert "End it" in browser.get(f"/jobs/{job}").text
     page = ask(browser, "kill", id=job).text
-    assert f"cronq cancel --kill {job}" in page
+    assert f"cronq cancel --kill {job}" in plain(page)
     confirm(browser, "kill", page)
     assert store.actions.of_job(job)[0].verb == "killed"
 

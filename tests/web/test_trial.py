@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import html
 import re
+import shlex
 from pathlib import Path
 
 from flask.testing import FlaskClient
 
-from cronq.config.loader import Config
+from cronq.config.loader import Config, load
 from cronq.locks import digest, folder
 from cronq.model.job import NewJob
 from cronq.model.limits import Bounds, Limit
 from cronq.store import Store
-from tests.web.conftest import Site, enqueued
+from cronq.times import Clock
+from tests.project import Project
+from tests.waiting import wait_until
+from tests.web.conftest import Site, enqueued, make, plain
 from tests.web.test_changes import ask, confirm, fail, states
 
 HOUR = 3600 * 1_000_000
@@ -24,7 +29,30 @@ def sentence(browser: FlaskClient, beginning: str) -> str:
     told: list[str] = re.findall(r"<li class=\"(?:problem|warning)\">.*?</li>", page, re.DOTALL)
     found = [one for one in told if beginning in one]
     assert len(found) == 1, page
-    return found[0]
+    return plain(found[0])
+
+
+def told_of(browser: FlaskClient) -> str:
+    """All sentences of the first page."""
+    return "".join(re.findall(r"<li class=\"(?:problem|warning)\">.*?</li>", browser.get("/").text, re.DOTALL))
+
+
+def wait_until_well(browser: FlaskClient) -> None:
+    """Wait until the first page has nothing to say."""
+    wait_until(lambda: "Nothing is wrong." in browser.get("/").text, what="a first page without sentences")
+
+
+def command_in(told: str, beginning: str) -> list[str]:
+    """The words of the command that a sentence names, without `cronq`."""
+    found = [html.unescape(one) for one in re.findall(r'class="command"><code>(.*?)</code>', told)]
+    (command,) = [one for one in found if one.startswith(beginning)]
+    return shlex.split(command)[1:]
+
+
+def config_of(project: Project) -> Config:
+    """The configuration of a project, as its commands read it."""
+    file = str(project.directory / "cronq.toml")
+    return load(file=file, environ=project.environment)
 
 
 def age(store: Store, table: str, *columns: str) -> None:
@@ -43,13 +71,15 @@ def test_a_paused_queue(site: Site, store: Store) -> None:
     assert "cronq resume mail" in told
     confirm(browser, "resume", ask(browser, "resume", queue="mail").text)
     assert store.jobs.paused() == set()
+    wait_until(lambda: "paused" not in told_of(browser), what="a first page that doesn't name the queue")
 
 
 def test_a_dead_cron(site: Site, store: Store, config: Config) -> None:
     enqueued(store, NewJob("send", queue="mail"))
     age(store, "jobs", "available_at", "created_at")
     told = sentence(site(), "Queue mail: the oldest job has been due for 60m")
-    assert "no worker is there, and no run has looked yet on this host (is `cronq run` in the crontab?)" in told
+    assert "no worker is there, and no run has looked yet on this host" in told
+    assert "(is <code>cronq run</code> in the crontab?)" in told
     assert "cronq run --queue mail" in told
     assert 'href="/jobs?queue=mail&amp;state=ready"' in told
     ran = (store.clock.now() - 2 * HOUR, store.clock.now() - 2 * HOUR + 1)
@@ -59,11 +89,36 @@ def test_a_dead_cron(site: Site, store: Store, config: Config) -> None:
     assert "no worker is there, and the last run on this host was 2h ago." in told
 
 
+def test_a_dead_cron_is_repaired_by_the_command_that_the_page_names(project: Project) -> None:
+    job = project.enqueue("--queue", "mail", "--", "true")
+    with Store(config_of(project), Clock()) as store:
+        age(store, "jobs", "available_at", "created_at")
+    browser = make(config_of(project)).test_client()
+    told = sentence(browser, "Queue mail: the oldest job has been due for 60m")
+    project.done(*command_in(told, "cronq run"))
+    assert project.show(job)["state"] == "finished"
+    wait_until_well(browser)
+
+
+def test_a_run_that_fails_is_repaired_by_what_the_named_command_says(project: Project) -> None:
+    job = project.enqueue("--queue", "mail", "--", "true")
+    app = (project.directory / "jobs.py").rename(project.directory / "jobs.away")
+    assert project.cronq("run", anew=True).status != 0
+    browser = make(config_of(project)).test_client()
+    told = sentence(browser, "The last <code>cronq run</code> on ")
+    said = project.cronq(*command_in(told, "cronq doctor"), anew=True).stdout
+    assert "No module named 'jobs'" in said, said
+    app.rename(project.directory / "jobs.py")
+    project.cronq("run", anew=True)
+    assert project.show(job)["state"] == "finished"
+    wait_until_well(browser)
+
+
 def test_a_run_that_fails(site: Site, store: Store, config: Config) -> None:
     began = store.clock.now() - 60_000_000
     lock = Path(f"{folder(config)}/run-{digest(config.identity())}-x.lock")
     lock.write_text(f"1 {began}\n{began + 1} 78\n\nthe module shop.jobs is not there\n")
-    told = sentence(site(), "The last `cronq run` on ")
+    told = sentence(site(), "The last <code>cronq run</code> on ")
     assert "with status 78: the module shop.jobs is not there" in told
     assert "cronq doctor" in told
 
@@ -78,6 +133,7 @@ def test_a_failing_task(site: Site, store: Store) -> None:
     assert 'href="/failures"' in told
     confirm(browser, "retry", ask(browser, "retry", error=mark[1], state="failed,retrying").text)
     assert set(states(store).values()) == {"ready"}
+    wait_until_well(browser)
 
 
 def test_a_held_group(site: Site, store: Store) -> None:
@@ -92,6 +148,7 @@ def test_a_held_group(site: Site, store: Store) -> None:
     assert f'href="/jobs/{holder}"' in told
     confirm(browser, "cancel", ask(browser, "cancel", id=holder).text)
     assert states(store) == {holder: "cancelled", other: "ready"}
+    wait_until_well(browser)
 
 
 def test_a_full_limit(site: Site, store: Store) -> None:
@@ -104,5 +161,6 @@ def test_a_full_limit(site: Site, store: Store) -> None:
     link = re.search(r'href="(/limit\?name=smtp)"', told)
     assert link
     assert 'action="/act/set-limit"' in browser.get(link[1]).text
-    confirm(browser, "set-limit", ask(browser, "set-limit", limit="smtp", places=2).text)
-    assert sorted(states(store).values()) == ["pending", "ready", "ready"]
+    confirm(browser, "set-limit", ask(browser, "set-limit", limit="smtp", places=3).text)
+    assert sorted(states(store).values()) == ["ready", "ready", "ready"]
+    wait_until(lambda: "smtp" not in told_of(browser), what="a first page that doesn't name the limit")

@@ -76,6 +76,7 @@ class BatchStatements:
             f"SELECT state, count(*) FROM (SELECT ({told}) AS state FROM {members} m WHERE m.batch = ?) told"
             " GROUP BY state"
         )
+        self.member_at = f"SELECT m.job FROM {members} m WHERE m.batch = ? ORDER BY m.job LIMIT 1 OFFSET ?"
         self.cancellable = (
             f"SELECT m.job FROM {members} m WHERE m.batch = ? AND m.job > ?"
             f" AND ({state}) NOT IN ('finished', 'failed', 'cancelled', 'running') ORDER BY m.job LIMIT ?"
