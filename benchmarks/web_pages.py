@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from statistics import median
 
@@ -115,7 +115,7 @@ def fill_flow(store: Store, now: int) -> None:
     insert_many(store, names.limited, "job_id, limit_name, place, priority, due_at, since", limited)
 
 
-def insert_many(store: Store, table: str, columns: str, rows: list[tuple[object, ...]]) -> None:
+def insert_many(store: Store, table: str, columns: str, rows: Sequence[Sequence[object]]) -> None:
     """Insert rows, some thousand in a transaction."""
     sql = f"INSERT INTO {table} ({columns}) VALUES ({', '.join('?' * (columns.count(',') + 1))})"
     for start in range(0, len(rows), _BATCH):

@@ -80,7 +80,7 @@ class Line(NamedTuple):
         """The arguments, None if they are long or can't be read."""
         try:
             return None if self.args_text is None else json.loads(self.args_text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
 

@@ -16,7 +16,7 @@ from cronq.system import audit
 from cronq.system.log import log
 from cronq.web.answers import JSON, wants_json
 from cronq.web.changes import Change, Result, prepare
-from cronq.web.pages import behind, census
+from cronq.web.pages import ID, behind, census
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,7 +93,7 @@ def register(app: Flask, backend: Backend) -> None:
     app.extensions["cronq-changes"] = BulkChanges(backend)
     app.add_url_rule("/act/<verb>", "act", act, methods=["POST"])
     app.add_url_rule("/done/<mark>", "done", done, methods=["GET"])
-    app.add_url_rule("/jobs/<int:job_id>/follow", "follow", follow, methods=["POST"])
+    app.add_url_rule(f"/jobs/<{ID}:job_id>/follow", "follow", follow, methods=["POST"])
 
 
 def act(verb: str) -> AnyResponse:

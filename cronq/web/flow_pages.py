@@ -12,7 +12,7 @@ from cronq.model.job import UNFINISHED
 from cronq.render.limits import to_json
 from cronq.web import query
 from cronq.web.answers import answer, wants_json
-from cronq.web.pages import behind, census
+from cronq.web.pages import ID, behind, census
 from cronq.web.snapshots import QUICK
 from cronq.web.tallies import PATIENCE
 
@@ -70,7 +70,7 @@ def register(app: Flask) -> None:
     """Add the pages to the application."""
     for rule, view in (
         ("/batches", batches),
-        ("/batches/<int:batch_id>", batch),
+        (f"/batches/<{ID}:batch_id>", batch),
         ("/limits", limits),
         ("/limit", limit),
     ):

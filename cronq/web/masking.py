@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from cronq.model.job import COMMAND_TASK
+from cronq.render.text import compact
 
 if TYPE_CHECKING:
     from cronq.model.job import Job
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
 
 MASK = "•••"
 _OPTION = re.compile(r"-{0,2}([A-Za-z_][\w-]*)(=?)(.*)", re.DOTALL)
-_USERINFO = re.compile(r"(\w[\w+.-]*://[^\s/:@]*:)[^\s/@]+(@)")
+# A scheme is short: without a bound, a long text without a URL would be read once for each of its letters.
+_USERINFO = re.compile(r"(\w[\w+.-]{0,30}://[^\s/:@]*:)[^\s/@]+(@)")
+_DEEPEST = 50
+"""Levels of JSON that are shown; what is deeper is left out."""
+
+_LEFT_OUT = "…"
 
 
 class Masking:
@@ -38,28 +44,32 @@ class Masking:
         """Mask what is in a value of JSON."""
         if self._nothing and value is not None:
             return MASK
-        return self._inner(value)
+        return self._inner(value, _DEEPEST)
 
-    def _inner(self, value: Any) -> Any:
+    def _inner(self, value: Any, levels: int) -> Any:
+        if isinstance(value, str):
+            return _USERINFO.sub(rf"\1{MASK}\2", _writable(value))
+        if isinstance(value, dict | list | tuple) and levels == 0:
+            return _LEFT_OUT
         if isinstance(value, dict):
             return {
-                name: MASK if self.hides(str(name)) and one is not None else self._inner(one)
+                _writable(name): MASK if self.hides(name) and one is not None else self._inner(one, levels - 1)
                 for name, one in value.items()
             }
-        if isinstance(value, list | tuple):
-            return [self._inner(one) for one in value]
-        return _USERINFO.sub(rf"\1{MASK}\2", value) if isinstance(value, str) else value
+        return [self._inner(one, levels - 1) for one in value] if isinstance(value, list | tuple) else value
 
-    def command(self, command: str | list[str] | None) -> str | list[str] | None:
+    def command(self, command: Any) -> str | list[str] | None:
         """Mask options and variables of a command, such as `--password x` and `TOKEN=x`."""
         if command is None:
             return None
         if self._nothing:
             return MASK
         if isinstance(command, str):
-            words = re.split(r"(\s+)", command)
+            words = re.split(r"(\s+)", _writable(command))
             return "".join(self._words(words))
-        return self._words(command)
+        if isinstance(command, list) and all(isinstance(word, str) for word in command):
+            return self._words([_writable(word) for word in command])
+        return compact(self.value(command))  # a row that was written by hand
 
     def _words(self, words: list[str]) -> list[str]:
         masked, hide_next = [], False
@@ -106,7 +116,10 @@ class Masking:
         return " ".join(f"{name}={_brief(value)}" for name, value in self.value(args).items())
 
 
-def _brief(value: object) -> str:
-    from cronq.render.text import compact
+def _writable(text: str) -> str:
+    """Escape lone surrogates, which no page and no document can hold."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
+
+def _brief(value: object) -> str:
     return value if isinstance(value, str) else compact(value)

@@ -46,6 +46,9 @@ WITHIN = {"job": "jobs", "batch": "batches", "limit": "limits"}
 COLUMNS = SHOWN[:-1]
 """The states that have a column on the pages of queues."""
 
+ID = f"int(max={2**63 - 1})"
+"""The part of a rule for an id that a database can hold."""
+
 SHOWN_LINES = 50
 _AUDITED = 100
 
@@ -56,7 +59,7 @@ def register(app: Flask) -> None:
         ("/", now),
         ("/failures", failures),
         ("/jobs", jobs),
-        ("/jobs/<int:job_id>", job),
+        (f"/jobs/<{ID}:job_id>", job),
         ("/queues", queues),
         ("/workers", workers),
         ("/schedules", schedules),

@@ -13,6 +13,7 @@ from cronq.errors import ConfigError
 from cronq.model.job import NewJob
 from cronq.store import Store
 from cronq.web.access import BasicAccess, HeaderAccess, HostAccess, TokenAccess
+from cronq.web.masking import Masking
 from cronq.web.pages import NAVIGATION
 from cronq.web.settings import WebSettings, web_settings
 from tests.web.conftest import Site, enqueued, make
@@ -293,6 +294,40 @@ def test_the_database_password_never_appears() -> None:
         answer = browser.get(path)
         assert answer.status_code == 503
         assert "pass-8" not in answer.text
+
+
+def nested(levels: int) -> str:
+    return f'{{"deep": {"[" * levels}{"]" * levels}}}'
+
+
+HOSTILE = (
+    ("send", nested(400)), ("send", nested(900)), ("send", nested(5000)), ("send", '{"n": NaN, "m": Infinity}'),
+    ("send", '{"\\ud800": "\\udfff", "nothing": "\\u0000"}'), ("send", f'{{"n": {"9" * 5000}}}'), ("send", '"x"'),
+    ("send", "[1]"), ("send", "null"), ("send", '{"a'), ("command", '{"command": 5}'), ("command", nested(300)),
+    ("command", f'{{"command": {"[" * 300}{"]" * 300}}}'), ("command", '{"command": ["a", "\\ud800", {}]}'),
+)  # fmt: skip
+"""Tasks with arguments that no program of cronq writes so."""
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+def test_no_row_breaks_a_page(site: Site, store: Store, accept: str) -> None:
+    ids = enqueued(store, *[NewJob(task, args) for task, args in HOSTILE])
+    browser = site()
+    for path in (*[f"/jobs/{one}" for one in ids], "/jobs", "/jobs?search=x", "/failures", "/"):
+        answer = browser.get(path, headers={"Accept": accept})
+        assert answer.status_code == 200, (path, answer.text[-500:])
+    for page in ("jobs", "batches"):
+        assert browser.get(f"/{page}/{2**63}", headers={"Accept": accept}).status_code == 404
+
+
+def test_a_long_argument_is_masked_in_a_time_that_grows_with_its_length() -> None:
+    masking = Masking(WebSettings())
+    long = "a" * 300_000
+    assert masking.value([long]) == [long]
+    assert masking.command(long) == long
+    assert (
+        masking.value(f"{long} postgresql+psycopg://ann:pw@db/shop") == f"{long} postgresql+psycopg://ann:•••@db/shop"
+    )
 
 
 def test_a_long_address_and_hostile_filters_are_refused(site: Site) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 
+from cronq.model.job import NewJob
 from cronq.store import Store
 from cronq.web.backend import Backend
 from cronq.web.tallies import Tallies
 from tests.waiting import wait_until
 from tests.web.conftest import Site
-from tests.web.test_flow_pages import JSON, NewJob, opened
+from tests.web.test_flow_pages import JSON, opened
 
 
 def test_a_page_comes_before_the_numbers_of_a_large_batch(site: Site, store: Store) -> None:
