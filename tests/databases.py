@@ -84,17 +84,27 @@ def common(kind: str, name: str, fill: Callable[[Config], None]) -> Config:
     return config
 
 
-def empty_queue(kind: str, directory: Path) -> Config:
-    """A config for this worker's database of the kind, emptied; locks are in the directory."""
+_kept: dict[str, Database] = {}
+"""Connections that the next test empties its database through: one and what it reads first cost as much as a test."""
+
+
+def empty_queue(kind: str, directory: Path, *, keep: bool = False) -> Config:
+    """A config for this worker's database of the kind, emptied; locks are in the directory.
+
+    With `keep` the connection stays open for the next test; one that counts connections has none but its own.
+    """
     config = _own_database(kind)
-    database = open_database(config)
+    database = _kept.pop(kind, None) or open_database(config)
     filled = _filled(database, [f"{config.table_prefix}{table}" for table in TABLES])
     if kind == "postgresql":
         database.execute(f"TRUNCATE {', '.join(filled)} RESTART IDENTITY")
     else:
         for name in filled:
             database.execute(f"TRUNCATE {name}")
-    database.close()
+    if keep:
+        _kept[kind] = database
+    else:
+        database.close()
     return config.with_values("the test", lock_dir=str(directory / "locks"))
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tests import warm
 from tests.warm import Ran
@@ -96,6 +96,15 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+        )
+
+    def begin(self, command: list[str], stderr: IO[bytes]) -> warm.Process:
+        """Start a program of the project that has no input and prints nothing; `cronq` itself as a fork."""
+        own, arguments = command[: len(COMMAND)], command[len(COMMAND) :]
+        if _SCRIPT.exists() and own == COMMAND:
+            return warm.start(_SCRIPT, warm.Command(arguments, self.directory, self.environment), stderr)
+        return subprocess.Popen(
+            command, cwd=self.directory, env=self.environment, stdin=subprocess.DEVNULL, stderr=stderr
         )
 
     def cronq(

@@ -20,7 +20,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple, Protocol
 
 from tests.warm_client import is_plain, name_of
 
@@ -54,6 +54,24 @@ def run(script: Path, command: Command, seconds: float) -> Ran:
     return _process(script).run(command, time.monotonic() + seconds)
 
 
+class Process(Protocol):
+    """A process that was started: what a storm does with it."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def kill(self) -> None: ...
+
+
+def start(script: Path, command: Command, stderr: IO[bytes]) -> Process:
+    """Start it without waiting; it has no input, and what it prints is dropped."""
+    return _process(script).start(command, stderr)
+
+
 def for_shells(script: Path) -> Path:
     """A directory with a `cronq` that does the same; to be the first of PATH."""
     return _process(script).place
@@ -64,6 +82,41 @@ def _process(script: Path) -> _Process:
     started = _Process(script)
     atexit.register(started.end)
     return started
+
+
+class _Started:
+    """A fork that runs beside the test, as subprocess has its own."""
+
+    def __init__(self, asked: socket.socket) -> None:
+        self._asked = asked
+        self._status: int | None = None
+        self.pid = int(asked.recv(64))
+
+    def poll(self) -> int | None:
+        """The status, if it has ended."""
+        return self._status_within(0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end; returns the status."""
+        status = self._status_within(timeout)
+        if status is None:
+            raise subprocess.TimeoutExpired("cronq", timeout or 0)
+        return status
+
+    def kill(self) -> None:
+        """Kill it, unless it has ended."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    def _status_within(self, seconds: float | None) -> int | None:
+        if self._status is None:
+            poll = select.poll()
+            poll.register(self._asked, select.POLLIN)
+            if poll.poll(None if seconds is None else seconds * 1000):
+                self._status = os.waitstatus_to_exitcode(int(self._asked.recv(64)))
+                self._asked.close()
+        return self._status
 
 
 class _Process:
@@ -106,6 +159,14 @@ class _Process:
         if len(answered) < _ANSWERS:
             raise RuntimeError(f"warm_process.py has ended: {self._started.communicate()[0].decode()}")
         return Ran(os.waitstatus_to_exitcode(int(answered[1])), b"".join(out).decode(), b"".join(error).decode())
+
+    def start(self, command: Command, stderr: IO[bytes]) -> _Started:
+        """Start it; what it says goes to the file."""
+        asked = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        asked.connect(self._address)
+        with open(os.devnull, "r+b") as nothing:  # noqa: PTH123 - no Path of the project's
+            socket.send_fds(asked, [_request(command)], [nothing.fileno(), nothing.fileno(), stderr.fileno()])
+        return _Started(asked)
 
     def end(self) -> None:
         """End it, and remove what shells were given."""

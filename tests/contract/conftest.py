@@ -15,10 +15,10 @@ from cronq.store import Store
 from cronq.testing import ManualClock
 from tests import databases, servers
 
-Engine = Callable[[Path], Config]
+Engine = Callable[..., Config]
 
 
-def sqlite_queue(directory: Path) -> Config:
+def sqlite_queue(directory: Path, **_: bool) -> Config:
     """A queue in a SQLite file, made ready."""
     config = from_database(f"sqlite:///{directory}/queue.db")
     return config.with_values("the test", synchronous="normal")
@@ -30,11 +30,11 @@ ENGINES: dict[str, Engine] = {
 }
 
 
-def engine_queue(engine: str, directory: Path) -> Config:
+def engine_queue(engine: str, directory: Path, *, keep: bool = False) -> Config:
     """The config of an empty queue on an engine; without that on this machine the test is skipped."""
     if engine != "sqlite":
         servers.require(engine)
-    return ENGINES[engine](directory)
+    return ENGINES[engine](directory, keep=keep)
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +48,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(params=sorted(ENGINES))
 def config(request: pytest.FixtureRequest, tmp_path: Path, template: Path) -> Config:
     """The config of an empty queue on the engine in turn."""
-    made = engine_queue(request.param, tmp_path)
+    made = engine_queue(request.param, tmp_path, keep=True)
     if made.sqlite_path() is not None:
         shutil.copy(template, tmp_path / template.name)
     return made

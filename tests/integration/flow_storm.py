@@ -216,7 +216,7 @@ def sampled(queue: Queue) -> Iterator[Counter[str]]:
     database = open_database(queue.app.config)
 
     def look() -> None:
-        while not over.wait(0.02):
+        while not over.wait(0.05):
             for name, taken in database.query(TAKEN):
                 most[name] = max(most[name], taken)
         database.close()

@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import subprocess
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
@@ -25,6 +24,7 @@ from tests.integration.verdicts import LEASE_ENDED
 from tests.network import Host, Network
 from tests.project import COMMAND, Project
 from tests.waiting import wait_until
+from tests.warm import Process
 
 LEASE = 3.0
 NODES = ("first", "second")
@@ -113,7 +113,7 @@ class ServerStorm(Storm):
         name, *options = lane or (self._random.choice(list(self._hosts)),)
         return [*self._hosts[name].command, *COMMAND, "--config", f"{name}.toml", "run", "--jobs", "2", *options]
 
-    def within_reach(self) -> list[subprocess.Popen[bytes]]:
+    def within_reach(self) -> list[Process]:
         """A host that is cut off is left alone: what it does by itself is what matters."""
         return [process for lane, process in self._runners.items() if self._hosts[lane[0]] is not self._cut_off]
 

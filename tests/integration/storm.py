@@ -6,7 +6,6 @@ import contextlib
 import os
 import random
 import signal
-import subprocess
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 from tests.integration.running import Queue
 from tests.project import COMMAND
 from tests.waiting import wait_until
+from tests.warm import Process
 
 TASKS = """
 class Broken(Exception):
@@ -66,7 +66,7 @@ class Storm:
         self.kills: Counter[str] = Counter()
         self.expected: dict[int, str] = {}
         self._random = random.Random(seed)
-        self._runners: dict[tuple[str, ...], subprocess.Popen[bytes]] = {}
+        self._runners: dict[tuple[str, ...], Process] = {}
         self._log = queue.directory / "stderr"
         self.config = config + CONFIG
         queue.tasks(TASKS, self.config)
@@ -127,9 +127,7 @@ class Storm:
             wait_until(lambda: self._run_once(log), seconds=seconds, what="every job has ended", pause=0.2)
 
     def _run_once(self, log: Any) -> bool:
-        subprocess.run(
-            self.command(()), cwd=self.queue.directory, env=self.queue.project.environment, stderr=log, check=True
-        )
+        assert self.queue.project.begin(self.command(()), log).wait(300) == 0, self.complaints()
         return not self.queue.rows("state NOT IN ('finished', 'failed', 'cancelled')")
 
     def command(self, lane: tuple[str, ...]) -> list[str]:
@@ -144,15 +142,9 @@ class Storm:
                 assert status in (0, -signal.SIGKILL), self.complaints()
                 self._runners[lane] = self._start(lane)
 
-    def _start(self, lane: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    def _start(self, lane: tuple[str, ...]) -> Process:
         with self._log.open("ab") as log:
-            return subprocess.Popen(
-                self.command(lane),
-                cwd=self.queue.directory,
-                env=self.queue.project.environment,
-                stdin=subprocess.DEVNULL,
-                stderr=log,
-            )
+            return self.queue.project.begin(self.command(lane), log)
 
     def _kill(self, target: str) -> None:
         """Kill what is there to be killed; a runner that has just started has no children yet."""
@@ -178,7 +170,7 @@ class Storm:
         with (self.queue.directory / "events").open("a") as events:
             events.write(f"{time.monotonic_ns()} {what}\n")
 
-    def within_reach(self) -> list[subprocess.Popen[bytes]]:
+    def within_reach(self) -> list[Process]:
         """The runners that may be killed now."""
         return list(self._runners.values())
 

@@ -107,7 +107,7 @@ def test_a_rolling_deploy_goes_one_way_and_a_rollback_goes_back(cluster: Cluster
         cluster.on("web2", "run", "--queue", "none")
         return any(one["host"] == "web2" and one["job_id"] for one in cluster.shown("web1", "tick")["decisions"])
 
-    wait_until(fired_by_the_old_code, seconds=60, what="web2 fires what only web1 declares")
+    wait_until(fired_by_the_old_code, seconds=60, what="web2 fires what only web1 declares", pause=0.3)
     cluster.host("web1", OLD)
     assert "report" in cluster.on("web1", "schedules", "sync").split()
     assert cluster.rule() == "30 2 * * *"
