@@ -230,7 +230,8 @@ class BatchClaimer:
         return [Claimed._make(row) for row in self._tables.query(self._sql.claim.landed, parameters)] or None
 
     def _claimable(self, wanted: Filter) -> list[str]:
-        present = {row[0] for row in self._tables.query(self._sql.claim.queues_with_ready)}
+        # A queue that is no text (of a row written by hand in a SQLite file) can't be claimed from.
+        present = {row[0] for row in self._tables.query(self._sql.claim.queues_with_ready) if type(row[0]) is str}
         if not present:
             return []
         return wanted.admitted(present - {row[0] for row in self._tables.query(self._sql.claim.paused_queues)})

@@ -21,12 +21,12 @@ from cronq.times import SECOND, Clock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
     from cronq.config.loader import Config
     from cronq.storage.actions import Action
-    from cronq.storage.drivers.database import Database
+    from cronq.storage.drivers.database import Database, Row
     from cronq.storage.flow_stats import LimitStats
     from cronq.storage.workers import Worker
 
@@ -159,11 +159,17 @@ def _clocked(config: Config, database: Database) -> Tables:
     return tables
 
 
+def _lanes(rows: Iterable[Row]) -> Iterator[tuple[str, str, int, int | None]]:
+    """Read the numbers of jobs by queue and state, also of rows that were written by hand."""
+    for queue, state, number, oldest in rows:
+        yield str(queue), str(state), number, oldest if isinstance(oldest, int) else None
+
+
 def look(tables: Tables) -> QueueStats:
     """Read the statistics of a queue. Raises Unavailable."""
     tables.open()
     config, sql = tables.config, tables.sql
-    seen = QueueStats(tables.clock.now(), [tuple(row) for row in tables.query(sql.reads.counts)])
+    seen = QueueStats(tables.clock.now(), _lanes(tables.query(sql.reads.counts)))
     seen.paused = frozenset(row[0] for row in tables.query(sql.claim.paused_queues))
     seen.paused_by = Actions(tables).of_paused() if seen.paused else {}
     for worker in WorkerRegistry(tables).all():

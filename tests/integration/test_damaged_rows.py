@@ -27,6 +27,7 @@ UNTYPED: list[tuple[str, Any]] = [
     ("time_limit", "soon"), ("time_limit", -5), ("time_limit", DIGITS), ("created_at", "yesterday"),
     ("available_at", DIGITS), ("priority", "first"), ("pid", "x"), ("host", b"\xff"), ("attempt", "x"),
     ("cpu_time", "x"), ("max_attempts", 5.5),
+    *((name, b"\xff") for name in ("queue", "state")),
 ]  # fmt: skip
 """What only SQLite lets into a column."""
 
@@ -51,9 +52,10 @@ def test_such_a_job_alone_fails(queue: Queue) -> None:
         assert row["error_message"].startswith(said)
     assert queue.row(command)["error_message"] == 'the arguments hold no command: {"command":5}'
     for line in ("ls", "ls --json", "ls --state bogus", f"show {shown[0]}", f"why {shown[0]}", f"why {unknown}",
-                    f"cancel {unknown}", "status", "errors", "metrics", "doctor -q"):  # fmt: skip
+                    f"cancel {unknown}", "status", "errors", "metrics", "doctor -q", "health",
+                    "top --once"):  # fmt: skip
         ran = queue.project.cronq(*line.split())
-        assert "internal error" not in ran.stderr, (line, ran)
+        assert "internal error" not in ran.stderr + ran.stdout, (line, ran)
     assert queue.settled()
 
 
