@@ -110,12 +110,14 @@ class Leases:
             limit_starts.record(self._tables, tx, limited)
         moved = sum(
             tx.execute(self._sql.leases.promote, (state, self._tables.unprepared.many(sorted(ids)), now)).rowcount
-            for state, ids in (("ready", ready), ("blocked", blocked), ("pending", limited))
+            for state, ids in (("ready", ready), ("blocked", blocked))
             if ids
         )
         if limited:
-            tx.execute(self._sql.limits.line_up, (self._tables.unprepared.many(limited),))
-            tx.execute(self._sql.flow.note_many, (self._tables.unprepared.many(limited),))
+            chosen = self._tables.unprepared.many(limited)
+            moved += tx.execute(self._sql.leases.promote_limited, (chosen, now)).rowcount
+            tx.execute(self._sql.limits.line_up, (chosen,))
+            tx.execute(self._sql.flow.note_many, (chosen,))
         return moved
 
     def _is_due(self, now: int) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
+from cronq.flow.relimiting import Relimiter
 from cronq.model.limits import Bounds, Limit
 from cronq.store import Store
 from cronq.testing import ManualClock
-from tests.contract.steps import claim, claimed_ids, end, finish, new, put, states
+from tests.contract.steps import claim, claimed_ids, end, finish, later, new, put, states
 
 ONE = Limit("one", "one", Bounds(1))
 
@@ -25,6 +26,32 @@ def test_two_runners_promote_the_same_job(store: Store, other: Store, clock: Man
     third = put(store, new(limit=ONE))[0]
     other.keep_limits()
     assert states(store, [first, third]) == ["ready", "pending"]
+
+
+def test_a_job_is_put_under_a_limit_while_it_is_promoted(store: Store, other: Store, clock: ManualClock) -> None:
+    [place], [job] = put(store, new(limit=ONE)), put(store, new(available_at=later(store, 5.0)))
+    clock.advance(6)
+    now = clock.now()
+    seen = other.tables.query(other.tables.sql.leases.due, (now, 100))
+    assert Relimiter(store.tables, store._groups, store.definitions, store.actions).change([job], ONE) == [job]
+    assert other.tables.open().transact(partial(other.leases._promote, seen, now)) == 0
+    assert states(store, [place, job]) == ["ready", "scheduled"]
+    other.leases.promote(now)
+    assert states(store, [place, job]) == ["ready", "pending"]
+    finish(store, claim(store))
+    assert states(store, [place, job]) == ["finished", "ready"]
+
+
+def test_a_job_is_taken_off_its_limit_while_it_is_promoted(store: Store, other: Store, clock: ManualClock) -> None:
+    [job] = put(store, new(limit=ONE, available_at=later(store, 5.0)))
+    clock.advance(6)
+    now = clock.now()
+    seen = other.tables.query(other.tables.sql.leases.due, (now, 100))
+    assert Relimiter(store.tables, store._groups, store.definitions, store.actions).change([job], None) == [job]
+    assert other.tables.open().transact(partial(other.leases._promote, seen, now)) == 0
+    assert states(store, [job]) == ["scheduled"], "pending, it would wait for ever: no limit knows it"
+    other.leases.promote(now)
+    assert claimed_ids(store) == [job]
 
 
 def test_a_blocked_job_is_taken_out_of_its_group(store: Store) -> None:

@@ -72,6 +72,7 @@ HOT = {
     "groups.next_in_line": (("g", "g", "g"), ["cronq_jobs_group (job_group=? AND state=?"]),
     "leases.due": ((9, 1000), ["cronq_jobs_future (available_at<?"]),
     "leases.still_due": (("[1]", 9), ["USING INTEGER PRIMARY KEY (rowid=?"]),
+    "leases.promote_limited": (("[1]", 9), ["USING INTEGER PRIMARY KEY (rowid=?"]),
     "leases.promote": (("ready", "[1]", 9), ["USING INTEGER PRIMARY KEY (rowid=?"]),
     "leases.next_due": ((), ["cronq_jobs_future"]),
     "leases.owners": ((), ["INDEX cronq_jobs_held"]),

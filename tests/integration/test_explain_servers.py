@@ -100,6 +100,7 @@ HOT: dict[str, tuple[tuple[Any, ...], str, int]] = {
     "groups.next_follower": (("g10", 1), "group", 2_000),
     "leases.due": ((1_100, 1000), "future", 2_000),
     "leases.still_due": ((IDS, 9), "PRIMARY", 2_000),
+    "leases.promote_limited": ((IDS, 9), "PRIMARY", 2_000),
     "leases.promote": (("ready", IDS, 9), "PRIMARY", 2_000),
     "leases.next_due": ((), "future", 2_000),
     "leases.owners": ((), "held", 1_000),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cronq.storage.sql.columns import CLAIMED_COLUMNS, FUTURE, FUTURE_STATES, LINE
+from cronq.storage.sql.columns import CLAIMED_COLUMNS, FUTURE, FUTURE_STATES, LIMITED, LINE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,10 +33,15 @@ class LeaseStatements:
         # Served by the index `future`.
         due = f"{FUTURE_STATES} AND available_at <= ?"
         self.due = f"SELECT id, job_group, flow FROM {names.jobs} WHERE {due} ORDER BY available_at LIMIT ?"
-        self.promote = f"UPDATE {names.jobs}{dialect.by_id} SET state = ? WHERE id {dialect.among} AND {due}"
+        # Each looks at the job's limit itself: an edit may have changed that since the job was found to be due.
+        limited = f"(flow & {LIMITED}) <> 0"
+        promote = f"UPDATE {names.jobs}{dialect.by_id} SET state = {{}} WHERE id {dialect.among} AND {due}"
+        self.promote = promote.format("?") + f" AND (flow IS NULL OR NOT {limited})"
+        self.promote_limited = promote.format("'pending'") + f" AND {limited}"
         # Served by the primary key.
         self.still_due = (
-            f"SELECT id FROM {names.jobs}{dialect.by_id} WHERE id {dialect.among} AND {due} ORDER BY id{dialect.locked}"
+            f"SELECT id FROM {names.jobs}{dialect.by_id} WHERE id {dialect.among} AND {due} AND {limited}"
+            f" ORDER BY id{dialect.locked}"
         )
         self.next_due = next_due(names)
 
