@@ -49,7 +49,8 @@ GLYPHS = {
 NONE = Markup('<span class="none">\u2013</span>')
 """A cell without a value, which isn't shown on a phone."""
 
-_QUOTED = re.compile(r"`([^`]+)`")
+_QUOTED = re.compile(r"`(cronq [^`]+)`")
+"""Only commands of cronq: a job's error must not look like advice."""
 
 
 def register(app: Flask) -> None:

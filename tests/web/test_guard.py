@@ -17,7 +17,7 @@ from cronq.web.masking import Masking
 from cronq.web.pages import NAVIGATION
 from cronq.web.settings import WebSettings, web_settings
 from tests.web.conftest import Site, enqueued, make
-from tests.web.test_changes import token
+from tests.web.test_changes import fail, token
 
 PATHS = ("/", "/failures", "/jobs", "/queues", "/workers", "/schedules", "/batches", "/limits", "/audit")
 
@@ -207,6 +207,11 @@ def test_scripts_in_what_comes_from_a_job_are_text(site: Site, store: Store) -> 
         assert not re.search(r"<script(?! src=\"/static/)", text), path
         shown += text.count("&lt;script&gt;")
     assert shown > 20
+
+
+def test_an_error_does_not_look_like_a_command(site: Site, store: Store) -> None:
+    fail(store, enqueued(store, NewJob("add `rm -rf /`")))
+    assert "1 job of add `rm -rf /` failed for good" in site().get("/").text
 
 
 def test_scripts_in_filters_questions_and_names_of_users_are_text(site: Site, store: Store) -> None:
