@@ -113,7 +113,8 @@ class Child:
         self._policies, self._state = tools.policies, tools.state
         self._assigned: deque[tuple[int, Claimed]] = deque()
         self._stopped: dict[str, int] = {}
-        self._running = (0, 0)
+        self._running: Sequence[Any] = (0, 0)
+        self._had_threads = False
         self._deadline: int | None = None
         self._limit = 0.0
         self._untold = 0
@@ -180,7 +181,7 @@ class Child:
             return
         begun = time.monotonic_ns()
         self._journal.begin(job, begun)
-        self._running = job[:2]
+        self._running = job
         self._limit = self._policies.time_limit(job)
         self._deadline = begun + round(self._limit * 1e9)
         outcome = self._executed(job)
@@ -199,13 +200,14 @@ class Child:
             self._leave(f"job {job.id} changed {lasting}")
 
     def _go_on(self, job: Claimed, outcome: Outcome, took: int) -> None:
-        sys.stdout, sys.stderr = (capture.stream for capture in self._captures)
+        stdout, stderr = self._captures
+        sys.stdout, sys.stderr = stdout.stream, stderr.stream
         if job.group is not None and not self._frees_group(job, outcome):
             self._stopped[job.group] = job.token
         self._tell(at_once=took > _QUICK)
         if took > _FORKING and (left := _children_left()):
             self._leave(f"job {job.id} left {left} running")
-        if threads_left := self._state.threads_left():
+        if self._had_threads and (threads_left := self._state.threads_left()):
             self._leave(f"job {job.id} left {threads_left} running")
 
     def _frees_group(self, job: Claimed, outcome: Outcome) -> bool:
@@ -220,7 +222,8 @@ class Child:
     def _executed(self, job: Claimed) -> Outcome:
         try:
             outcome = copy_context().run(self._executor.execute, job)
-            if self._state.has_threads() and self._deadline is not None:
+            self._had_threads = self._state.has_threads()
+            if self._had_threads and self._deadline is not None:
                 return self._with_threads_ended(outcome)
         except (TimeLimitExceeded, Terminated) as error:  # the signal came when the task had just returned
             return verdict_of(error, self._executor.now())
@@ -276,8 +279,9 @@ class Child:
             os.write(self._pipes.wakeup, text.encode("utf-8", "backslashreplace")[:_LONGEST_REMARK] + b"\n")
 
     def _with_output(self, outcome: Outcome) -> Outcome:
+        out, err = self._captures
         try:
-            stdout, stderr = (capture.take() for capture in self._captures)
+            stdout, stderr = out.take(), err.take()
         except OSError:  # the task has closed them
             return outcome
         if stdout is None and stderr is None:
@@ -296,7 +300,7 @@ class Child:
     def _time_is_up(self, _number: int, _frame: FrameType | None) -> None:
         if self._deadline is None:
             return
-        if self._journal.order == self._running:
+        if self._journal.order == self._running[:2]:
             self._interrupt(Terminated())
         elif time.monotonic_ns() >= self._deadline:
             self._interrupt(TimeLimitExceeded(f"ran past its time limit of {span(self._limit)}"))

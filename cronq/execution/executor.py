@@ -51,6 +51,7 @@ class Executor:
 
     def __init__(self, registry: Registry, config: Config, clock: Clock, *, journal: Journal | None = None) -> None:
         self._journal = journal
+        self._shows = journal.show_progress if journal else None
         self._registry = registry
         self._config = config
         self._policies = Policies(config, registry)
@@ -110,19 +111,19 @@ class Executor:
         """Run the job's task, hooks included. Returns its outcome; raises nothing."""
         started = self._clock.now()
         before = self._memory.begin(started)
-        shows = self._journal.show_progress if self._journal else None
-        running = RunningJob(job, shows, self._registry.batch_of)
+        running = RunningJob(job, self._shows, self._registry.batch_of)
         current_job.enter(running)
         try:
             outcome = self._run(job, running, started)
         finally:
             current_job.enter(None)
         peak, cpu = self._memory.end()
+        now = self._clock.now()
         (kind, _, _, verdict, delay, error, status, signal, result, warnings, notes, out, err, own, _, spent,
          pid, stop) = outcome  # fmt: skip
         return Outcome(
-            kind, started, max(started, self._clock.now()), verdict, delay, error, status, signal, result, warnings,
-            notes, out, err, peak if own is None else own, before, cpu if spent is None else spent, pid, stop,
+            kind, started, now if now > started else started, verdict, delay, error, status, signal, result,
+            warnings, notes, out, err, peak if own is None else own, before, cpu if spent is None else spent, pid, stop,
         )  # fmt: skip
 
     def _attempt(self, job: Claimed, running: RunningJob, started: int) -> Outcome:
@@ -183,7 +184,7 @@ class Executor:
             return self._unstorable(fault, running, started)
         if fault:
             running.warn(f"the result was not kept: {fault}")
-        if running.warnings or running.changed_notes is not None:
+        if running.has_told:
             return Outcome(
                 "warning" if running.warnings else "success",
                 started,

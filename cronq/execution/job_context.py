@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 class RunningJob:
     """The running job of a task: `current_job`."""
 
-    __slots__ = ("_batch_of", "_job", "_notes", "_shows", "_started", "warnings")
+    __slots__ = ("_batch_of", "_job", "_notes", "_shows", "_started", "_warnings")
 
     def __init__(
         self, job: Claimed, shows: Shows | None = None, batch_of: Callable[[int], Batch | None] | None = None
     ) -> None:
-        self.warnings = Warnings()
+        self._warnings: Warnings | None = None
         self._batch_of = batch_of
         self._job = job
         self._shows = shows
@@ -124,6 +124,18 @@ class RunningJob:
             return serialisation.loads(self._job.notes) if self._job.notes else {}
         except InvalidInput:  # written by hand: what the job notes now takes their place
             return {}
+
+    @property
+    def warnings(self) -> Warnings:
+        """The warnings of this attempt."""
+        if self._warnings is None:
+            self._warnings = Warnings()
+        return self._warnings
+
+    @property
+    def has_told(self) -> bool:
+        """Whether there are warnings or notes of this attempt."""
+        return self._warnings is not None or self._notes is not None
 
     def warn(self, message: str) -> None:
         """Give this attempt the outcome `warning`, and store the message with the job, within limits."""

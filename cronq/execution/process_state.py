@@ -139,11 +139,12 @@ class ProcessState:
 
     def may_differ(self) -> bool:
         """Tell whether anything may have changed; costs next to nothing."""
+        loaded = sys.modules
         return (
             self._touched
             or os.environ is not self._environ
-            or _socket_timeout() != self._timeout
-            or _event_loop() != self._loop
+            or ("_socket" in loaded and _socket_timeout() != self._timeout)
+            or ("asyncio.events" in loaded and _event_loop() != self._loop)
         )
 
     def has_threads(self) -> bool:

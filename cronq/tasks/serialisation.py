@@ -91,6 +91,15 @@ def load_value(text: str) -> object:
         raise InvalidInput(f"stored JSON can't be read: {error}") from None
 
 
+def _decode(text: str) -> object:
+    """Read JSON; in half the time if there is no space around it, as cronq writes it."""
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration:
+        end = -1
+    return value if end == len(text) else _decoder.decode(text)
+
+
 def needs_annotation(value: object) -> bool:
     """Tell whether the value is stored as plain data that only an annotation can restore."""
     return _structured(value) is not None
@@ -360,5 +369,6 @@ def _encoder(*, ascii_only: bool) -> Callable[[object, int], Iterable[str]]:
 
 _parts = _encoder(ascii_only=False)
 _parts_in_ascii = _encoder(ascii_only=True)
-_decode = JSONDecoder(parse_constant=_no_constant).decode
+_decoder = JSONDecoder(parse_constant=_no_constant)
+_scan: Any = _decoder.scan_once  # type: ignore[attr-defined]
 _decode_tagged = JSONDecoder(parse_constant=_no_constant, object_hook=_restore).decode
