@@ -68,7 +68,10 @@ class BatchClaim:
     def _line_up(self) -> LineUp:
         while True:
             front = self._front()
-            groups = sorted({key[3] for key in front if key[3] is not None})
+            found = {key[3] for key in front if key[3] is not None}
+            groups = sorted(group for group in found if type(group) is str)
+            if len(groups) < len(found):  # rows written by hand in a SQLite file: these can't be claimed
+                front = [key for key in front if key[3] is None or key[3] in groups]
             if not groups:
                 return LineUp([key[2] for key in front], [])
             holders = self._holders(groups)

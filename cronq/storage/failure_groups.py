@@ -116,6 +116,11 @@ def _hashed(*parts: str) -> str:
     return f"{crc32(whole):08x}"
 
 
+def _text(value: Any) -> Any:
+    """Return what a row written by hand has in place of a text, readable."""
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
+
+
 def is_fingerprint(text: str) -> bool:
     """Tell whether the text has the form of a fingerprint; else it is the name of an error's class."""
     return _FINGERPRINT.fullmatch(text) is not None
@@ -123,14 +128,15 @@ def is_fingerprint(text: str) -> bool:
 
 def fits(row: Row, fingerprints: frozenset[str], errors: Sequence[str]) -> bool:
     """Tell whether a row of COLUMNS is one of these failures."""
-    return row[2] in errors or fingerprint(*row[:4]) in fingerprints
+    return row[2] in errors or fingerprint(*map(_text, row[:4])) in fingerprints
 
 
 def grouped(rows: Iterable[Row]) -> list[FailureGroup]:
     """Group the statement's rows by fingerprint, the largest group first."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        groups.setdefault(fingerprint(*row[:4]), []).append(row)
+        texts = tuple(map(_text, row[:4]))
+        groups.setdefault(fingerprint(*texts), []).append((*texts, *row[4:]))
     alike = [_together(mark, members) for mark, members in groups.items()]
     return sorted(alike, key=lambda one: (-one.jobs, -one.last_seen, one.fingerprint))
 

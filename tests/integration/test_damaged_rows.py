@@ -27,7 +27,7 @@ UNTYPED: list[tuple[str, Any]] = [
     ("time_limit", "soon"), ("time_limit", -5), ("time_limit", DIGITS), ("created_at", "yesterday"),
     ("available_at", DIGITS), ("priority", "first"), ("pid", "x"), ("host", b"\xff"), ("attempt", "x"),
     ("cpu_time", "x"), ("max_attempts", 5.5),
-    *((name, b"\xff") for name in ("queue", "state")),
+    *((name, b"\xff") for name in ("queue", "state", "task", "job_group", "job_key", "event", "error_class")),
 ]  # fmt: skip
 """What only SQLite lets into a column."""
 
