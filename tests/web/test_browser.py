@@ -18,9 +18,11 @@ from cronq.model.limits import Bounds, Limit
 from cronq.store import Store
 from cronq.web.pages import COLUMNS
 from tests import servers
+from tests.waiting import wait_until
 from tests.web.browsing import chromium, serving, viewer
 from tests.web.conftest import enqueued
 from tests.web.test_changes import fail, states
+from tests.web.test_server import get
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.slow]
 PAGES = (
@@ -53,6 +55,7 @@ def address(config: Config, store: Store) -> Iterator[str]:
     mail = enqueued(store, *[NewJob("send", '{"to": "ann"}', "mail")] * 3, NewJob("add", queue="later"))
     fail(store, mail[:2])
     with serving(Path(config.sqlite_path() or "")) as found:
+        wait_until(lambda: get(found, "/health") == 200, seconds=60, what="the first numbers")
         yield found
 
 
