@@ -106,6 +106,11 @@ screenshots: compiled  ## the pictures in docs/screenshots, from a real terminal
 	$(BIN)/python -m screenshots
 	$(BIN)/python -m screenshots.web
 
+.PHONY: scan
+scan: compiled  ## a scan of `cronq web`: schemathesis on its JSON, and wapiti, where it is installed, on its pages
+	@[ -x .venv/scan/bin/st ] || { $(BIN)/python -m venv .venv/scan && .venv/scan/bin/pip install --quiet schemathesis; }
+	PYTHONPATH=. $(BIN)/python .ci/scan.py "$$PWD/.venv/scan/bin/st"
+
 .PHONY: docs
 docs: setup  ## are the documents true: links, words, and every example
 	$(BIN)/python .ci/check_docs.py
