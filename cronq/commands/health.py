@@ -89,6 +89,10 @@ def execute(invocation: Invocation, options: HealthOptions) -> int:
         raise Unavailable(f"no answer from the database within {span(seconds)}") from None
     if stats is None:
         return _tell(Answer(UNKNOWN, f"{invocation.config.safe_database()} has no tables of this cronq yet"))
+    if stats.limits:
+        from cronq.flow.configured import differing  # here, not above: most queues have no limits
+
+        stats.differing_limits = differing(stats.limits, invocation.config)
     return _tell(judge(stats, warning, critical, queues=options.queue or None))
 
 

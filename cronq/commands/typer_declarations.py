@@ -167,8 +167,9 @@ def _health(
     One line with performance data, and the exit status.
     Measures: failed, ready, running, retrying, waiting, blocked, pending and scheduled jobs; oldest-due and
     last-run in seconds; workers; paused queues; schedules-late in seconds, missed due times within a day,
-    schedules-failing, schedules-differing; limit-wait in seconds, batches-left-open. By default it warns when a
-    job has failed or has been due for 5 minutes; 30 minutes are critical; the same for due times of schedules.
+    schedules-failing, schedules-differing; limit-wait in seconds, limits-differing, batches-left-open. By default
+    it warns when a job has failed or has been due for 5 minutes; 30 minutes are critical; the same for due times of
+    schedules.
     """
     chosen = health.HealthOptions()
     chosen.warning, chosen.critical, chosen.queue = list(warning or ()), list(critical or ()), list(queue or ())

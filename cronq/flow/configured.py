@@ -8,10 +8,11 @@ from cronq.errors import ConfigError
 from cronq.model import limits as rules
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from cronq.config.loader import Config
     from cronq.model.limits import Bounds, Limit
+    from cronq.storage.flow_stats import LimitStats
 
 _EXPECTED = 'a whole number of at least 1, or {concurrency = 5, rate = "100/10s"}'
 
@@ -19,6 +20,12 @@ _EXPECTED = 'a whole number of at least 1, or {concurrency = 5, rate = "100/10s"
 def configured(config: Config) -> dict[str, Bounds]:
     """Return what [limits] defines. Raises ConfigError naming the key."""
     return {name: _bounds(name, value, config) for name, value in config.limits.items()}
+
+
+def differing(limits: Iterable[LimitStats], config: Config) -> list[LimitStats]:
+    """Return those limits that the host that enqueued or ran last defines differently from this configuration."""
+    here = configured(config)
+    return [one for one in limits if one.name == one.pattern and here.get(one.name, one.configured) != one.configured]
 
 
 def _bounds(name: str, value: object, config: Config) -> Bounds:

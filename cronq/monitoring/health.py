@@ -17,7 +17,7 @@ WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 
 STATES = ("failed", "ready", "running", "retrying", "waiting", "blocked", "pending", "scheduled")
 _SCHEDULES = ("schedules-late", "missed", "schedules-failing", "schedules-differing")
-_FLOW = ("limit-wait", "batches-left-open")
+_FLOW = ("limit-wait", "limits-differing", "batches-left-open")
 MEASURES = (*STATES, "oldest-due", "last-run", "workers", "paused", "failing-runs", *_SCHEDULES, *_FLOW)
 """The measures that can have thresholds."""
 
@@ -29,6 +29,7 @@ _COUNTED = {
     "missed": "{:.0f} due time{} of schedules missed",
     "schedules-failing": "{:.0f} schedule{} failing",
     "schedules-differing": "{:.0f} schedule{} declared differently",
+    "limits-differing": "{:.0f} limit{} defined differently",
     "batches-left-open": "{:.0f} batch{} left open",
 }
 _AGES = {
@@ -49,6 +50,7 @@ DEFAULTS: tuple[Mapping[str, Range | None], Mapping[str, Range | None]] = (
         "schedules-failing": Range(0, 0),
         "schedules-differing": Range(0, 0),
         "limit-wait": Range(0, 3600),
+        "limits-differing": Range(0, 0),
         "batches-left-open": Range(0, 0),
     },
     {"failing-runs": Range(0, 0), "oldest-due": Range(0, 1800), "schedules-late": Range(0, 1800)},
@@ -104,6 +106,7 @@ def measure(stats: QueueStats, queues: Sequence[str] | None) -> dict[str, float]
     values["schedules-failing"] = sum(one.failing for one in stats.schedules)
     values["schedules-differing"] = len(stats.differing)
     values["limit-wait"] = max((one.waited(stats.now) for one in stats.waiting_limits), default=0.0)
+    values["limits-differing"] = len(stats.differing_limits)
     values["batches-left-open"] = len(stats.batches.left_open)
     return values
 
@@ -121,7 +124,9 @@ def _level(value: float, ranges: Sequence[Range | None]) -> int:
 
 def _differing(stats: QueueStats) -> str:
     told = [f"{name} by {' and '.join(hosts)}" for name, hosts in stats.differing.items()]
-    return f" (declared differently: {', '.join(told)})" if told else ""
+    schedules = f" (declared differently: {', '.join(told)})" if told else ""
+    other = [f"{one.name} {one.configured.text() or 'undefined'} by another host" for one in stats.differing_limits]
+    return schedules + (f" (defined differently: {', '.join(other)})" if other else "")
 
 
 def _waiting(stats: QueueStats, wrong: Sequence[str]) -> str:

@@ -80,6 +80,8 @@ class QueueStats:
         """The hosts that declare a schedule differently for an hour, by the schedule's name."""
         self.limits: Sequence[LimitStats] = ()
         """All limits that jobs are or were under, by name."""
+        self.differing_limits: Sequence[LimitStats] = ()
+        """Those that another host's configuration defines differently from this one's."""
         self.batches = flow_stats.BatchStats()
         self.last_run: int | None = None
         """When a run of this host last began."""

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.cli.test_ls_show import on_paper
-from tests.project import Project
+from tests.project import CONFIG, Project
 from tests.terminal import on_terminal
 from tests.waiting import wait_until
 
@@ -30,6 +30,16 @@ def test_health_warns_of_a_failed_job(project: Project) -> None:
     assert project.cronq("health", "-c", "failed=0").status == 2
     assert project.cronq("health", "--warning=failed=").status == 0
     assert project.cronq("health", "--queue", "other").status == 0
+
+
+def test_health_warns_of_a_limit_that_another_host_defines_differently(project: Project) -> None:
+    project.write("cronq.toml", f"{CONFIG}[limits]\nsmtp = 5\n")
+    project.enqueue("add", "a=1", "b=2", "--limit", "smtp")
+    assert project.cronq("health").status == 0
+    project.write("cronq.toml", f"{CONFIG}[limits]\nsmtp = 10\n")
+    ran = project.cronq("health")
+    assert (ran.status, ran.stderr) == (1, "")
+    assert "1 limit defined differently (defined differently: smtp 5 by another host)" in ran.stdout
 
 
 @pytest.mark.parametrize(

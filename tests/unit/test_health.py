@@ -97,6 +97,14 @@ def test_jobs_that_wait_long_for_a_place() -> None:
     assert answer(seen, warning="limit-wait=3h") == (0, "CRONQ OK - 0 failed, 0 ready, 0 retrying, none due")
 
 
+def test_limits_that_another_host_defines_differently() -> None:
+    seen = stats()
+    seen.differing_limits = [LimitStats("smtp", "smtp", Bounds(10), Bounds(), Bounds(10), None)]
+    told = "CRONQ WARNING - 1 limit defined differently (defined differently: smtp 10 by another host)"
+    assert answer(seen) == (1, told)
+    assert answer(seen, warning="limits-differing=1")[0] == 0
+
+
 def test_batches_that_were_left_open() -> None:
     seen = stats()
     seen.batches.left_open = [

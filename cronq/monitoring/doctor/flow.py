@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cronq.flow import configured
 from cronq.flow.circles import circles
-from cronq.flow.configured import configured
 from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
 from cronq.times import iso, span
 
@@ -43,15 +43,13 @@ def waiting_for_themselves(installation: Installation) -> Iterator[Finding]:
 def differing(installation: Installation) -> Iterator[Finding]:
     """Find limits that another host's configuration defines differently."""
     stats = installation.stats
-    here = configured(installation.config) if stats is not None else {}
-    for one in stats.limits if stats is not None else ():
-        said = here.get(one.name)
-        if one.name == one.pattern and said is not None and said != one.configured:
-            yield warning(
-                f"limit {one.name} is {said.text()} in this configuration, and {one.configured.text() or 'undefined'}"
-                " by the host that enqueued or ran last, which counts",
-                "deploy the same [limits] to all hosts; the next run here takes over what this one says",
-            )
+    here = configured.configured(installation.config) if stats is not None else {}
+    for one in configured.differing(stats.limits, installation.config) if stats is not None else ():
+        yield warning(
+            f"limit {one.name} is {here[one.name].text()} in this configuration, and"
+            f" {one.configured.text() or 'undefined'} by the host that enqueued or ran last, which counts",
+            "deploy the same [limits] to all hosts; the next run here takes over what this one says",
+        )
 
 
 def waiting(installation: Installation) -> Iterator[Finding]:
