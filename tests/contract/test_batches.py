@@ -177,6 +177,7 @@ def test_a_batch_that_comes_after_a_batch(store: Store) -> None:
     outer = opened(store, new(after=(After(-inner.id),)))
     end(store, claim(store)[0], "error", "fail")
     assert [state(store, one) for one in (inner, outer)] == ["failed", "cancelled"]
+    assert callbacks(store, inner) == ["cancelled", "ready", "ready"]
     assert callbacks(store, outer) == ["cancelled", "cancelled", "ready"]
 
 
