@@ -9,6 +9,7 @@ import typer
 from cronq.commands import bulk
 from cronq.commands import options as given
 from cronq.commands.schedules_show import Name, require
+from cronq.errors import InvalidInput
 from cronq.model.schedule import ENQUEUED
 from cronq.times import iso
 
@@ -51,6 +52,8 @@ def _pause(
     with call.store() as store:
         schedule = _in_hand(store, name)
         end = None if until is None else schedule.instant(until, what="--until")
+        if end is not None and end <= store.tell_time():
+            raise InvalidInput(f"--until: {until!r}: expected a time that is still to come")
         schedule.pause(until=end, by=audit.who(), reason=reason)
         _print_schedule(store, name, as_json=as_json)
     bulk.note(call)
@@ -113,6 +116,8 @@ def _replay(
     with call.store() as store:
         schedule = _in_hand(store, name)
         first, last = schedule.instant(start, what="--from"), schedule.instant(end, what="--to")
+        if last < first:
+            raise InvalidInput("--to: expected a time after --from")
         if dry_run:
             due = [iso(instant) for instant in schedule.due_between(first, last)]
             write([document(due)] if as_json else due)

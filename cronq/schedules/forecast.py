@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.schedules.rule import DROPPED, MOVED, ONCE
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from cronq.schedules.rule import Doubt, Rule
 
 _LONGEST_REPEAT = timedelta(days=1)
+_LAST = datetime.max.replace(tzinfo=UTC) - _LONGEST_REPEAT
 _SENTENCES = {
     MOVED: "the clocks skip {local}: due when they go on",
     DROPPED: "the clocks skip {local} with 3 hours or more: not due",
@@ -42,7 +41,7 @@ def foresee(rule: Rule, after: datetime, *, count: int) -> list[Foreseen]:
     due = list(islice(rule.following(after), count))
     if not due:
         return []
-    doubts = list(rule.doubts(after, due[-1] + _LONGEST_REPEAT))
+    doubts = list(rule.doubts(after, min(due[-1], _LAST) + _LONGEST_REPEAT))
     foreseen = {instant: Foreseen(instant) for instant in due}
     dropped: dict[datetime, Foreseen] = {}
     for doubt in doubts:

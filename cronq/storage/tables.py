@@ -88,7 +88,9 @@ class Tables:
             require_sight(path)
             self._require_folder(path)
         if self.unprepared.version(f"{self.config.table_prefix}schema") is None:
-            message = f"no queue at {self.config.safe_database()} yet: the first `cronq enqueue` makes it"
+            message = (
+                f"no queue at {self.config.safe_database()} yet: the first `cronq enqueue` or `cronq run` makes it"
+            )
             raise NoQueue(message)
         if path is not None and not may_write(path):
             message = f"{path}: its tables are of an older cronq: `cronq update-schema` by its owner updates them"

@@ -167,6 +167,18 @@ def test_times_without_an_offset_are_of_the_schedules_zone(project: Project) -> 
     assert [one["hour"][:13] for one in shown(project, "simulate", *days)["hours"] if one["jobs"]] == ["2026-05-01T13"]
 
 
+def test_times_in_the_wrong_order_and_pauses_that_are_over_are_refused(project: Project) -> None:
+    project.write("cronq.toml", CONFIG + TIDY)
+    project.done("schedules", "sync")
+    days = ("--from", "2026-05-03", "--to", "2026-05-01")
+    for dry in ((), ("--dry-run",)):
+        ran = project.cronq("schedules", "replay", "tidy", *days, *dry)
+        assert (ran.status, ran.stderr) == (65, "cronq: --to: expected a time after --from\n")
+    ran = project.cronq("schedules", "pause", "tidy", "--until", "2020-01-01")
+    assert (ran.status, ran.stderr) == (65, "cronq: --until: '2020-01-01': expected a time that is still to come\n")
+    assert [one["state"] for one in shown(project)] == ["active"]
+
+
 def test_what_is_not_there_is_told_with_a_suggestion(project: Project) -> None:
     project.write("cronq.toml", CONFIG + TIDY)
     project.done("schedules", "sync")

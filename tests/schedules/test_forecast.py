@@ -55,6 +55,10 @@ def test_changes_of_the_clocks_are_marked(
     assert shown(expression, zone, start, due) == expected
 
 
+def test_the_calendar_ends_without_an_error() -> None:
+    assert shown("30 2 * * *", "Europe/Prague", "9999-12-30T12:00", 5) == [("31 02:30", None)]
+
+
 def test_a_rule_that_is_over_has_no_due_times() -> None:
     rule = Rule.parse(every=60, end=datetime(2026, 1, 1))
     assert foresee(rule, datetime(2026, 1, 1, tzinfo=UTC), count=5) == []
