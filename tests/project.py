@@ -98,10 +98,10 @@ class Project:
             text=True,
         )
 
-    def begin(self, command: list[str], stderr: IO[bytes]) -> warm.Process:
-        """Start a program of the project that has no input and prints nothing; `cronq` itself as a fork."""
+    def begin(self, command: list[str], stderr: IO[bytes], *, anew: bool = False) -> warm.Process:
+        """Start a program of the project that has no input and prints nothing; `cronq` as a fork, unless `anew`."""
         own, arguments = command[: len(COMMAND)], command[len(COMMAND) :]
-        if _SCRIPT.exists() and own == COMMAND:
+        if _SCRIPT.exists() and own == COMMAND and not anew:
             return warm.start(_SCRIPT, warm.Command(arguments, self.directory, self.environment), stderr)
         return subprocess.Popen(
             command, cwd=self.directory, env=self.environment, stdin=subprocess.DEVNULL, stderr=stderr

@@ -51,6 +51,8 @@ TAKEN = (
 class FlowStorm(Storm):
     """Three runners and a worker over chains, batches and single jobs, most of them under limits."""
 
+    anew = True
+
     def __init__(self, queue: Queue, *, seed: int, hosts: tuple[str, ...] = ("cronq",)) -> None:
         kinds = [("run", *lane) for lane in LANES] + [("work", "--idle-exit", "2s", "--poll", "0.5s")]
         self.lanes = [(hosts[number % len(hosts)], *kind) for number, kind in enumerate(kinds)]

@@ -60,6 +60,8 @@ class Storm:
     """Three runners that are started whenever they aren't there, and killed at random moments."""
 
     lanes: Sequence[tuple[str, ...]] = LANES
+    anew = False
+    """Whether each runner is started with a Python of its own, as a person would."""
 
     def __init__(self, queue: Queue, *, seed: int, config: str = "") -> None:
         self.queue = queue
@@ -144,7 +146,7 @@ class Storm:
 
     def _start(self, lane: tuple[str, ...]) -> Process:
         with self._log.open("ab") as log:
-            return self.queue.project.begin(self.command(lane), log)
+            return self.queue.project.begin(self.command(lane), log, anew=self.anew)
 
     def _kill(self, target: str) -> None:
         """Kill what is there to be killed; a runner that has just started has no children yet."""

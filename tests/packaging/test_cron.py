@@ -126,7 +126,7 @@ def test_real_cron_runs_jobs_mails_nothing_on_success_and_one_line_for_a_failed_
 
     with Cron(root, users=users, crontabs=crontabs) as cron:
         for user in users:
-            wait_until(lambda: cron.logged(f"({user})", " END "), seconds=70, what=f"{user}'s run")  # noqa: B023
+            wait_until(lambda: cron.logged(f"({user})", " END "), seconds=150, what=f"{user}'s run")  # noqa: B023
         mails = cron.mails()
 
     assert [good.show(job)["state"] for job in (python, shell)] == ["finished", "finished"]
