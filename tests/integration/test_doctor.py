@@ -158,6 +158,14 @@ def test_an_app_that_can_not_be_imported(config: Config) -> None:
 # --- the database
 
 
+def test_an_error_of_the_configuration_that_stops_many_checks_is_told_once(tmp_path: Path) -> None:
+    config = config_in(tmp_path).with_values("the test", database="mysql://root@127.0.0.1:1/jobs", table_prefix="")
+    found = list(examine_installation(Installation(config, Places(cron_files=tmp_path))))
+    assert [one.finding.text for one in found if "table_prefix" in one.finding.text] == [
+        'table_prefix: "" can\'t be used on MySQL, where `groups` is a reserved word: give one, such as "cronq_"'
+    ]
+
+
 def test_no_database_yet(tmp_path: Path) -> None:
     assert "warning: " in bad(tables.reachable, config_in(tmp_path))[0]
     assert "does not exist" in bad(tables.reachable, config_in(tmp_path / "none"))[0]

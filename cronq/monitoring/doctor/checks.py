@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from cronq.errors import CronqError
+from cronq.errors import ConfigError, CronqError
 from cronq.monitoring.doctor import (
     configuration,
     cron,
@@ -92,13 +92,14 @@ def examine(load: Callable[[], Config]) -> Iterator[Located]:
 
 
 def examine_installation(installation: Installation) -> Iterator[Located]:
-    """Return all findings on a configuration that could be read."""
+    """Return all findings on a configuration that could be read; an error in it that stops many checks is one."""
+    told: set[str] = set()
     for area, check in CHECKS:
-        for finding in _findings(check, installation):
+        for finding in _findings(check, installation, told):
             yield Located(area, finding)
 
 
-def _findings(check: Check, installation: Installation) -> list[Finding]:
+def _findings(check: Check, installation: Installation, told: set[str]) -> list[Finding]:
     found: list[Finding] = []
     try:
         with deadline(_LIMIT):
@@ -107,6 +108,10 @@ def _findings(check: Check, installation: Installation) -> list[Finding]:
         found.append(
             problem(f"{_name(check)}: no answer within {span(_LIMIT)}", "see whether the machine behind it is up")
         )
+    except ConfigError as error:
+        if str(error) not in told:
+            told.add(str(error))
+            found.append(problem(str(error), "put the configuration right, then call doctor again"))
     except CronqError as error:
         found.append(problem(f"{_name(check)}: {error}", "see the findings before this one"))
     except Exception as error:  # a broken check must not hide the others
