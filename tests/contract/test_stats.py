@@ -45,7 +45,8 @@ def test_counts_by_queue_and_state(store: Store) -> None:
 
 
 def test_the_oldest_due_job_counts_before_it_is_promoted(store: Store) -> None:
-    [early, _] = put(store, new(queue="a", available_at=later(store, 0.05)), new(queue="a"))
+    store.synchronise()
+    [early, _] = put(store, new(queue="a", available_at=later(store, 60)), new(queue="a"))
     stats = store.jobs.stats()
     assert stats.ready_since["a"] == stats.oldest_due()
     put(store, new(queue="a", available_at=later(store, -100)))
