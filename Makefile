@@ -59,7 +59,7 @@ storm: compiled  ## what is strong by repetition, in full: 20,000 jobs on each s
 	  tests/integration/test_galera.py tests/integration/test_kill_storm.py tests/integration/test_flow_storm.py tests/integration/test_contention.py \
 	  tests/integration/test_servers.py tests/integration/test_journal_room.py tests/contract/test_forks.py tests/contract/test_claim_batch.py \
 	  tests/contract/test_interruptions.py tests/schedules/test_rule_property.py tests/integration/test_fastapi.py tests/django/test_example.py \
-	  tests/django/test_leaks.py tests/integration/test_flask_storm.py tests/integration/test_limits_storm.py \
+	  tests/django/test_leaks.py tests/integration/test_flask_storm.py tests/integration/test_failing_groups.py tests/integration/test_limits_storm.py \
 	  tests/contract/test_batches.py tests/cli/test_enqueue.py
 
 .PHONY: pythons
