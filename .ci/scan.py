@@ -25,8 +25,8 @@ CRAWL, ATTACK = 60, 20
 """Seconds that wapiti may look for pages, and attack them with each module."""
 
 MODULES = "xss,permanentxss,sql,exec,file,crlf,redirect,csp,http_headers,cookieflags"
-EXPECTED = ("X-XSS-Protection", "Secure flag")
-"""No browser reads the header any more; the cookie is `Secure` where TLS is, which this server is without."""
+EXPECTED = ("X-XSS-Protection", "Strict-Transport-Security", "Secure flag")
+"""No browser reads the first header any more; the others belong to TLS, which this server is without."""
 
 ROLES = {"read-only": ("--read-only",), "with changes": ()}
 
