@@ -2,8 +2,8 @@
 
 There are two pipes. Messages carry jobs, several at once. Permits carry one byte for each of
 them, and a child reads one before it starts the next job; so the runner takes unstarted jobs back
-by reading the permits itself, and the kernel gives each permit to one of the two. The byte is the
-generation of the assignment: jobs of an older one have been taken back.
+by reading the permits itself, and the kernel gives each permit to one of the two. The byte
+numbers the assignment: its jobs may be run, those of an earlier one have been taken back.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ class ChildHandle:
         """When the running job was told to end before its time limit."""
         self.must_end = 0.0
         """The monotonic time until which it may take to end."""
-        self.lives_on = False
+        self.unkillable = False
         """Whether something that its job has started can't be killed."""
         self.journal = Journal(path_for(setting.config, setting.worker, number))
         self.captures = (Capture("stdout"), Capture("stderr"))

@@ -209,8 +209,8 @@ class Pool:
         """Log, once, that a job can't be ended."""
         from cronq.system.log import log  # serve-inetd starts a job before it imports logging
 
-        if not child.lives_on:
-            child.lives_on = True
+        if not child.unkillable:
+            child.unkillable = True
             left = leftovers.described(child.journal.file)
             log.warning("job %d is not over before %s has ended, which cronq may not kill", child.assigned[0].id, left)
 
@@ -319,7 +319,7 @@ class Pool:
         running = child.running
         if running is None:
             return
-        if child.lives_on:
+        if child.unkillable:
             self._end(child)
         elif child.told is not None:
             if time.monotonic() - child.told > self._setting.config.grace:

@@ -49,7 +49,7 @@ class Rescuer:
         self._chance = chance
         self._leads = not store.leader.shared
         self._doubted = False
-        self._living_on: set[str] = set()
+        self._unkillable: set[str] = set()
         """Dead workers with processes that can't be killed."""
         self.freed = 0
         """Number of jobs of dead runners that it has settled or released so far."""
@@ -73,7 +73,7 @@ class Rescuer:
                     continue
                 if dead.mine or self._all_dead(worker, dead):
                     settled += self._rescue(worker, dead, besides)
-                    if worker in self._living_on:
+                    if worker in self._unkillable:
                         continue
                     dead.forget()
                     if worker in seen and self._is_dead(dead, seen[worker]):
@@ -123,9 +123,9 @@ class Rescuer:
             time.sleep(0.01)
         return True
 
-    def _rescue(self, worker: str, dead: DeadWorker, heir: str) -> list[Settlement]:
+    def _rescue(self, worker: str, dead: DeadWorker, new_owner: str) -> list[Settlement]:
         if not dead.found:
-            return self._rescue_from_afar(worker, dead, heir)
+            return self._rescue_from_afar(worker, dead, new_owner)
         lost = list(journal.set_aside_unreadable(self._config, worker))
         for said in lost:
             log.warning("%s; the lease of what it was about ends by itself", said)
@@ -150,19 +150,19 @@ class Rescuer:
     def _keep(self, worker: str, alive: Sequence[JournalFile]) -> None:
         """Keep the leases of attempts that can't be ended: no runner starts those jobs again before they are over."""
         if not alive:
-            self._living_on.discard(worker)
+            self._unkillable.discard(worker)
             return
         self._store.leases.renew(worker, self._store.clock.now() + round(self._config.lease * SECOND))
-        if worker not in self._living_on:
-            self._living_on.add(worker)
+        if worker not in self._unkillable:
+            self._unkillable.add(worker)
             for book in alive:
                 message = "job %d is not started again before %s has ended, which cronq may not kill"
                 log.warning(message, book.current()[0], leftovers.described(book))
 
-    def _rescue_from_afar(self, worker: str, dead: DeadWorker, heir: str) -> list[Settlement]:
+    def _rescue_from_afar(self, worker: str, dead: DeadWorker, new_owner: str) -> list[Settlement]:
         """Rescue the jobs of a worker without a liveness file, perhaps on another host, whose leases have ended."""
-        # Under a name of their own: if the heir dies here, they aren't taken for claims that it never started.
-        over = self._store.leases.take_over(worker, heir=f"{heir}{_RESCUER}")
+        # Under a name of their own: if the new_owner dies here, they aren't taken for claims that it never started.
+        over = self._store.leases.take_over(worker, new_owner=f"{new_owner}{_RESCUER}")
         death = _Death(worker.removesuffix(_RESCUER), dead, self._store.clock.now())
         if over:
             log.warning("rescued %d jobs of %s, whose leases had ended", len(over), death.worker)

@@ -1,4 +1,7 @@
-"""The signals of a worker, with resque's meanings: noted when they come, handled between two steps."""
+"""The signals of a worker: noted when they come, handled between two steps.
+
+QUIT, HUP, USR1, USR2 and CONT mean what they mean to a worker of Resque, the job queue for Ruby.
+"""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from cronq.model.dependencies import UNMET, Parent, first_unmet, reason
 from cronq.model.job import State
 from cronq.storage.actions import Actions
 from cronq.storage.drivers.database import Duplicate
-from cronq.storage.sql.columns import AHEAD, LIMITED, LOOKED, MEMBER, SHOWN
+from cronq.storage.sql.columns import AHEAD, HAS_PROGRESS, LIMITED, LOOKED, MEMBER
 from cronq.system.log import log, step
 
 if TYPE_CHECKING:
@@ -222,5 +222,5 @@ def parents_of(found: Iterable[Row]) -> dict[int, list[Parent]]:
 
 def _is_alone(flow: int) -> bool:
     """Tell whether a job comes after no other, and no other after it."""
-    bits = flow & ~(LOOKED | SHOWN)
+    bits = flow & ~(LOOKED | HAS_PROGRESS)
     return bits != 0 and not bits & ~(MEMBER | LIMITED | AHEAD)

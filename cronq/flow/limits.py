@@ -140,7 +140,7 @@ class Limits:
         if bounds is None:
             return []
         visit = _Visit(tx, name, self._tables.clock.now(), bounds, stopped)
-        taken = self._tidied(visit)
+        taken = self._without_unused_places(visit)
         if unheard is not None:
             taken = self._moved_on(visit, taken, unheard)
         taken = self._taken_back(visit, taken)
@@ -162,7 +162,7 @@ class Limits:
         shared = found if pattern == name else connection.query(self._sql.limits.defined, (self._many([pattern]),))
         return in_force(found[0], shared[0] if shared else found[0])
 
-    def _tidied(self, visit: _Visit) -> list[Held]:
+    def _without_unused_places(self, visit: _Visit) -> list[Held]:
         """Return the places that are taken; the others are given up, and starts under a rate are recorded."""
         held = [Held._make(row) for row in visit.tx.query(self._sql.limits.places, (visit.name,))]
         free = [one for one in held if not one.is_taken]

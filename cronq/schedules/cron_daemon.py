@@ -1,6 +1,7 @@
-"""When cron(8) itself would start a job, minute by minute as its main loop does: what imported schedules are held to.
+"""Say when cron(8) itself would start a job, minute by minute as its main loop does.
 
-Independent of the rule: it has its own parser and its own clock. For five fields without L, # and seconds.
+`schedules import` compares the rules that it writes with this. It has its own parser and its own clock.
+For five fields without L, # and seconds.
 """
 
 from __future__ import annotations

@@ -62,8 +62,8 @@ class Leases:
         held = self._tables.query(self._sql.leases.held_by, (worker,))
         return [Held(Claimed._make(row[:-2]), *row[-2:]) for row in held]
 
-    def take_over(self, worker: str, *, heir: str) -> list[Held]:
-        """Move a worker's expired leases to another one (`heir`) under a new token; returns these.
+    def take_over(self, worker: str, *, new_owner: str) -> list[Held]:
+        """Move a worker's expired leases to another one (`new_owner`) under a new token; returns these.
 
         The old worker can't write outcomes for them any more.
         """
@@ -72,9 +72,9 @@ class Leases:
         if not ended:
             return []
         self._tables.open().execute(
-            self._sql.leases.take_over, (heir, token, self._tables.unprepared.many(ended), worker, now)
+            self._sql.leases.take_over, (new_owner, token, self._tables.unprepared.many(ended), worker, now)
         )
-        return [held for held in self.held_by(heir) if held.job.token == token]
+        return [held for held in self.held_by(new_owner) if held.job.token == token]
 
     def promote(self, now: int) -> int:
         """Make scheduled, retrying and waiting jobs that are due ready (blocked if their group is held).

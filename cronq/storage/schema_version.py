@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from cronq.storage.drivers.database import Database
 
 CURRENT = "0016"
-"""The newest revision in cronq/migrations/versions."""
+"""The newest revision in cronq/storage/migrations/versions."""
 
 
 def is_current(database: Database, prefix: str) -> bool:

@@ -10,7 +10,7 @@ from cronq.errors import InvalidInput
 from cronq.model.job import ENDED, State
 from cronq.storage import limit_starts, rows
 from cronq.storage.drivers.database import Duplicate
-from cronq.storage.sql.columns import LIMITED, LOOKED, MEMBER, NEEDED, SHOWN
+from cronq.storage.sql.columns import HAS_PROGRESS, LIMITED, LOOKED, MEMBER, NEEDED
 from cronq.storage.tables import BATCH
 from cronq.system.log import log
 
@@ -175,7 +175,7 @@ class Settler:
         written += self._write_rows(tx, loud, self._sql.settle.finish_loudly, self._sql.settle.settle)
         if written != len(settlements):
             raise _LeaseLost
-        shown = [job_id for job_id, (flow, _) in tied.items() if flow & SHOWN]
+        shown = [job_id for job_id, (flow, _) in tied.items() if flow & HAS_PROGRESS]
         if shown:
             self._progress.drop(tx, shown)
         again = [s.job.id for s in settlements if s.next.state is State.READY and tied[s.job.id][0] & LIMITED]
@@ -264,8 +264,10 @@ def _notes(settlements: Sequence[Settlement], tied: Ties) -> tuple[dict[int | No
     for settled in settlements:
         job_id, state = settled.job.id, settled.next.state
         flow, batch = tied[job_id]
-        if state is State.FINISHED and flow & ~(LOOKED | SHOWN) == MEMBER:
+        if state is State.FINISHED and flow & ~(LOOKED | HAS_PROGRESS) == MEMBER:
             alike[batch] = job_id
-        elif flow != SHOWN and (state in ENDED or flow & MEMBER or (flow & LIMITED and state is not State.READY)):
+        elif flow != HAS_PROGRESS and (
+            state in ENDED or flow & MEMBER or (flow & LIMITED and state is not State.READY)
+        ):
             noted.add(job_id)
     return alike, noted

@@ -126,7 +126,7 @@ def test_a_place_is_freed_once_though_its_end_is_written_twice(store: Store, clo
     finish(store, jobs[:1])
     finish(store, jobs[:1])
     clock.advance(61)
-    [held] = [job for job in store.leases.take_over("one", heir="two") if job.job.id == jobs[1].id]
+    [held] = [job for job in store.leases.take_over("one", new_owner="two") if job.job.id == jobs[1].id]
     assert store.settle([ending(jobs[1], outcome(store))]) == [jobs[1].id], "it has lost its lease"
     assert counts(store, ids) == {"finished": 1, "pending": 3, "ready": 1, "running": 1}
     finish(store, [held.job])
@@ -255,7 +255,7 @@ def test_a_dead_runners_jobs_keep_their_places_until_they_are_rescued(store: Sto
     clock.advance(61)
     store.keep_limits()
     assert states(store, [first, second]) == ["running", "pending"]
-    [held] = store.leases.take_over("dead", heir="heir")
+    [held] = store.leases.take_over("dead", new_owner="heir")
     end(store, held.job, "crashed", "rescue")
     assert states(store, [first, second]) == ["ready", "pending"]  # it goes on with the place that it has
     finish(store, claim(store))

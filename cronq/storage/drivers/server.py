@@ -246,7 +246,7 @@ class Server:
             except self.errors as error:
                 if not self.is_answer(error):
                     raise_interruption(error)
-                self._bear(error, waiting)
+                self._raise_or_pause(error, waiting)
 
     def _once(self, attempt: Callable[[Session], T]) -> T:
         """Try it on a connection of this call alone."""
@@ -286,7 +286,7 @@ class Server:
         """Tell whether the server ended a statement because of its limit."""
         raise NotImplementedError
 
-    def _bear(self, error: Exception, waiting: _Waiting) -> None:
+    def _raise_or_pause(self, error: Exception, waiting: _Waiting) -> None:
         """Wait a moment after an error that passes; raise the others."""
         if self._limit is not None and self.is_limit(error):
             raise TooSlow.after(self._limit) from error

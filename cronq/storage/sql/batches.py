@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from cronq.storage.sql.dialect import Names
 
 BATCH_COLUMNS = "id, name, on_failed, opened_at, opened_by, closed_at, cancelled_at, ended_at, outcome, looked_to"
-"""In the order of cronq.model.batch.Batch."""
+"""In the order of cronq.model.batch.BatchRow."""
 
 
 class BatchStatements:

@@ -52,11 +52,14 @@ UNFINISHED_STATES = "state IN ('scheduled', 'ready', 'blocked', 'running', 'retr
 LINE = "priority, available_at, id"
 """The order in which jobs of a queue start."""
 
-MEMBER, LIMITED, NEEDED, HELD, LOOKED, SHOWN, AHEAD = 1, 2, 4, 8, 16, 32, 64
-"""Bits of `flow`: the job is in a batch; it is under a limit; a job comes after this one; this one is pending, or was
-cancelled while it was; changes with each look, because only a change of the row makes two nodes of a cluster wait for
-each other; the job has a row of progress, which its settlement deletes; the job is under no limit, and one of its group
-that is waits for it."""
+MEMBER, LIMITED, NEEDED, HELD, LOOKED, HAS_PROGRESS, AHEAD = 1, 2, 4, 8, 16, 32, 64
+"""Bits of `flow`.
+
+MEMBER: the job is in a batch. LIMITED: it is under a limit. NEEDED: a job comes after this one. HELD: this one is
+pending, or was cancelled while it was. LOOKED: changes with each look, because only a change of the row makes two
+nodes of a cluster wait for each other. HAS_PROGRESS: the job has a row of progress, which its settlement deletes.
+AHEAD: the job is under no limit, and one of its group that is waits for it.
+"""
 
 KEPT = MEMBER | LIMITED | NEEDED | AHEAD
 """The bits that outlast a release."""

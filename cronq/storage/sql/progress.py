@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from cronq.storage.sql.columns import SHOWN
+from cronq.storage.sql.columns import HAS_PROGRESS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cronq.storage.sql.dialect import Names
 
-_OTHERS = (1 << 15) - 1 - SHOWN
+_OTHERS = (1 << 15) - 1 - HAS_PROGRESS
 
 
 class ProgressStatements:
@@ -21,7 +21,7 @@ class ProgressStatements:
             " WHERE job_id = ? AND token = ?"
         )
         self.mark = (
-            f"UPDATE {names.jobs} SET flow = coalesce(flow, 0) | {SHOWN}"
+            f"UPDATE {names.jobs} SET flow = coalesce(flow, 0) | {HAS_PROGRESS}"
             " WHERE id = ? AND token = ? AND lease_until IS NOT NULL"
         )
         self.first = (
@@ -30,7 +30,7 @@ class ProgressStatements:
         self.drop = f"DELETE FROM {names.progress} WHERE job_id {among}"
         self.unmark = (
             f"UPDATE {names.jobs}{names.dialect.by_id} SET flow = nullif(flow & {_OTHERS}, 0)"
-            f" WHERE id {among} AND (flow & {SHOWN}) <> 0"
+            f" WHERE id {among} AND (flow & {HAS_PROGRESS}) <> 0"
         )
         self.of = f"SELECT job_id, done, total, rate, note, at FROM {names.progress} WHERE job_id {among}"
         self.all = f"SELECT job_id, done, total, rate, note, at FROM {names.progress} ORDER BY job_id"
