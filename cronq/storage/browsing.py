@@ -156,7 +156,7 @@ class JobBrowser:
             if instant is not None:
                 terms.append(f"{_LAST_EVENT} {sign} ?")
                 parameters.append(instant)
-        table = self._sql.names.jobs + (_SCAN[self._sql.dialect.family] if scan else "")
+        table = self._sql.names.jobs + (self._sql.dialect.scanned if scan else "")
         sql = f"SELECT {_COLUMNS} FROM {table} WHERE {' AND '.join(terms)} ORDER BY id DESC LIMIT {size}"
         return [Line._make(row) for row in self._tables.query(sql, parameters)]
 
@@ -215,7 +215,3 @@ class _Search:
         subject = (line.args_text or "")[:300] if line.task == "command" else None
         row = (line.task, subject, line.error_class or "", line.error_message)
         return line.error_class is not None and failure_groups.fits(row, self._marks, self._errors)
-
-
-_SCAN = {"sqlite": " NOT INDEXED", "mysql": " FORCE INDEX (PRIMARY)", "postgresql": ""}
-"""Go through the table by its ids, and not through an index of another order that must be sorted."""

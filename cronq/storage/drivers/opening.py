@@ -21,25 +21,35 @@ def open_database(config: Config, *, reading: bool = False) -> Database:
 
     For `reading`, a SQLite file that this user may not write is opened read-only.
     """
-    path = config.sqlite_path()
-    if path is not None:
-        if reading and not may_write(path):
-            from cronq.storage.drivers import sqlite_reading
+    return _OPENERS[config.database_url().family](config, reading)
 
-            return sqlite_reading.Database(path, patience=config.patience)
-        from cronq.storage.drivers import sqlite
 
-        return sqlite.Database(path, synchronous=config.synchronous, patience=config.patience)
-    url = config.database_url()
-    if url.family == "mysql":
-        if not config.table_prefix:
-            raise ConfigError(_PREFIX_NEEDED)
-        from cronq.storage.drivers import mysql
+def _sqlite(config: Config, reading: bool) -> Database:  # noqa: FBT001 - as all openers
+    path = config.database_url().name
+    if reading and not may_write(path):
+        from cronq.storage.drivers import sqlite_reading
 
-        return mysql.Database(url, patience=config.patience)
+        return sqlite_reading.Database(path, patience=config.patience)
+    from cronq.storage.drivers import sqlite
+
+    return sqlite.Database(path, synchronous=config.synchronous, patience=config.patience)
+
+
+def _mysql(config: Config, _reading: bool) -> Database:  # noqa: FBT001 - as above
+    if not config.table_prefix:
+        raise ConfigError(_PREFIX_NEEDED)
+    from cronq.storage.drivers import mysql
+
+    return mysql.Database(config.database_url(), patience=config.patience)
+
+
+def _postgresql(config: Config, _reading: bool) -> Database:  # noqa: FBT001 - as above
     from cronq.storage.drivers import postgresql
 
-    return postgresql.Database(url, patience=config.patience)
+    return postgresql.Database(config.database_url(), patience=config.patience)
+
+
+_OPENERS = {"sqlite": _sqlite, "mysql": _mysql, "postgresql": _postgresql}
 
 
 def may_write(path: str) -> bool:

@@ -52,6 +52,10 @@ class Dialect:
         self.unless_locked = " FOR UPDATE SKIP LOCKED" if family == "postgresql" else ""
         # With statistics of an hour ago, an index over states may look better than the ids.
         self.by_id = " FORCE INDEX (PRIMARY)" if family == "mysql" else ""
+        # Goes through the table by its ids, and not through an index of another order that must be sorted.
+        self.scanned = {"sqlite": " NOT INDEXED", "mysql": " FORCE INDEX (PRIMARY)"}.get(family, "")
+        # Compares a column with a parameter that may be NULL.
+        self.same = {"sqlite": "{} IS ?", "mysql": "{} <=> ?"}.get(family, "{} IS NOT DISTINCT FROM ?")
         self.returning = "" if family == "mysql" else f" RETURNING {CLAIMED_COLUMNS}"
         self.of_groups = " OF g" if family == "postgresql" else ""
         # A caller's snapshot may be older than a row that a lock shows.

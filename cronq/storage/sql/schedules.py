@@ -24,9 +24,7 @@ class ScheduleStatements:
     """Each says which index serves it; there are few schedules, and many rows of the ledger."""
 
     def __init__(self, names: Names) -> None:
-        family = names.dialect.family
-        # NULL is equal to NULL here, and only here.
-        self._same = {"sqlite": "{} IS ?", "mysql": "{} <=> ?", "postgresql": "{} IS NOT DISTINCT FROM ?"}[family]
+        self._same = names.dialect.same
         self._firing(names)
         self._ledger(names)
         self._declaring(names)
