@@ -116,11 +116,11 @@ def fill_flow(store: Store, now: int) -> None:
 
 
 def insert_many(store: Store, table: str, columns: str, rows: Sequence[Sequence[object]]) -> None:
-    """Insert rows, some thousand in a transaction."""
+    """Insert rows, some thousand in a transaction: not all tables have ids to return."""
     sql = f"INSERT INTO {table} ({columns}) VALUES ({', '.join('?' * (columns.count(',') + 1))})"
     for start in range(0, len(rows), _BATCH):
         part = rows[start : start + _BATCH]
-        store.tables.open().transact(lambda tx, part=part: tx.insert_many(sql, part))  # type: ignore[misc]
+        store.tables.open().transact(lambda tx, part=part: tx.execute_many(sql, part))  # type: ignore[misc]
 
 
 STATES = (("finished", 85), ("failed", 90), ("scheduled", 92), ("ready", 96), ("pending", 100))
