@@ -203,7 +203,8 @@ class _Search:
         if self._exact and len(states) > 1:  # each by its own index
             each = (self._browser.rows(self._in(state), bounds, scan=False, size=self._batch) for state in states)
             return merge(*each, key=lambda line: -line.id)
-        scan = not self._exact or not states
+        # A batch is found by its members; MariaDB would rather look at all failed jobs of the table.
+        scan = not self._exact or not states or bool(self._selection.batches)
         return self._browser.rows(self._selection, bounds, scan=scan, size=self._batch)
 
     def _in(self, state: str) -> Selection:
