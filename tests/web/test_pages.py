@@ -75,7 +75,12 @@ def test_a_reading_that_began_before_a_change_does_not_count() -> None:
     snapshot = Snapshot(read, every=0.0, patience=60)
     assert snapshot.get().value == 1
     assert begun.acquire(timeout=60)
-    wait_until(lambda: snapshot.get(quick=0.0) and begun.acquire(blocking=False), what="another reading has begun")
+
+    def began() -> bool:
+        assert snapshot.get(quick=0.0).value == 1
+        return begun.acquire(blocking=False)
+
+    wait_until(began, what="another reading")
     value = 2
     snapshot.expire()
     for _ in range(2):
