@@ -116,7 +116,7 @@ def fill_flow(store: Store, now: int) -> None:
 
 
 def insert_many(store: Store, table: str, columns: str, rows: Sequence[Sequence[object]]) -> None:
-    """Insert rows, some thousand in a transaction: not all tables have ids to return."""
+    """Insert rows, ten thousand in a transaction, also into tables without ids."""
     sql = f"INSERT INTO {table} ({columns}) VALUES ({', '.join('?' * (columns.count(',') + 1))})"
     for start in range(0, len(rows), _BATCH):
         part = rows[start : start + _BATCH]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
 from cronq.client import app_module, job_options, waiting
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from cronq.client.job_options import Declared, Options
     from cronq.client.task_handles import Decorator, Performing
     from cronq.config.loader import Config
+    from cronq.model.batch import NewBatch
     from cronq.model.job import Job, NewJob
     from cronq.schedules.definition import Definition
     from cronq.store import Store
@@ -229,15 +229,11 @@ class Cronq:
         Each is what `task.job(…)` or `task.using(…).job(…)` returns, or a dict with the keys of
         `cronq enqueue --stdin`. Raises InvalidInput naming the first bad one, counted from 1.
         """
-        from cronq.client.after import prepared  # here, not above: a run doesn't need it
-
-        return self._enqueuer.enqueue_all(prepared(jobs, partial(self._enqueuer.prepare_spec, check=check)), connection)
+        return self._enqueuer.enqueue_all(self._enqueuer.prepare_all(jobs, check=check), connection)
 
     def chain(self, *jobs: NewJob, connection: Any = None) -> list[Job]:
         """Enqueue jobs that `task.job(…)` made, each to start when the one before it has finished."""
-        from cronq.client.after import chained  # as above
-
-        return self._enqueuer.enqueue_all(chained(jobs), connection)
+        return self._enqueuer.enqueue_chain(jobs, connection)
 
     def batch(self, name: str | None = None, /, **options: Unpack[BatchOptions]) -> Batch:
         """Make a batch: `with queue.batch("import", on_success=report.job()) as batch: batch.add(…)`.
@@ -247,27 +243,28 @@ class Cronq:
         `on_failure` if one has failed, `on_end` in any case. With `on_failed="cancel"`, a job that fails
         cancels the others.
         """
-        from cronq.client.batches import Batch, described  # as above
+        from cronq.client.batches import described  # here, not above: a run doesn't need it
 
-        return Batch(self._enqueuer, None, described(name, **options))
+        return self._batch(None, described(name, **options))
 
     def open_batch(self, name: str | None = None, /, **options: Unpack[BatchOptions]) -> Batch:
         """Store an empty batch, which takes jobs until it is closed and they have ended; options as `batch` has."""
-        from cronq.client.batches import Batch, described  # as above
+        from cronq.client.batches import described  # as above
 
-        return Batch(self._enqueuer, self._enqueuer.open_batch(described(name, **options)))
+        return self._batch(self._enqueuer.open_batch(described(name, **options)))
 
     def get_batch(self, batch_id: int) -> Batch | None:
         """Return the batch with this id, None if there is none."""
-        from cronq.client.batches import Batch  # as above
-
-        return None if self.store.batches.get(batch_id) is None else Batch(self._enqueuer, batch_id)
+        return None if self.store.batches.get(batch_id) is None else self._batch(batch_id)
 
     def _batch_of(self, job_id: int) -> Batch | None:
+        found = self.store.batches.of_job(job_id)
+        return found and self._batch(found.id)
+
+    def _batch(self, batch_id: int | None, new: NewBatch | None = None) -> Batch:
         from cronq.client.batches import Batch  # as above
 
-        found = self.store.batches.of_job(job_id)
-        return found and Batch(self._enqueuer, found.id)
+        return Batch(self._enqueuer, batch_id, new)
 
     def emit(self, event: str, /, **fields: Any) -> list[Job]:
         """Enqueue one job for each task that subscribed, in one transaction.
@@ -278,7 +275,7 @@ class Cronq:
         tasks = self.registry.subscribers(event, self.config.events)
         if not tasks:
             log.warning("event %s: no task has subscribed", event)
-        return self._enqueuer.enqueue_all([self._for_event(task, event, fields) for task in tasks])
+        return self._enqueuer.enqueue_all([self._enqueuer.prepare_for_event(task, event, fields) for task in tasks])
 
     # From coroutines
 
@@ -302,10 +299,7 @@ class Cronq:
         self, jobs: Iterable[NewJob | Mapping[str, Any]], *, check: bool = True, connection: Any = None
     ) -> list[Job]:
         """As `enqueue_many`, in the queue's own thread; `connection` is an AsyncConnection or AsyncSession."""
-        from cronq.client.after import prepared  # as above
-
-        prepare = partial(self._enqueuer.prepare_spec, check=check)
-        new = await self._calls.prepare(connection, prepared, jobs, prepare)
+        new = await self._calls.prepare(connection, self._enqueuer.prepare_all, jobs, check=check)
         return await self._calls.enqueue_all(new, connection)
 
     async def aemit(self, event: str, /, **fields: Any) -> list[Job]:
@@ -408,13 +402,9 @@ class Cronq:
         return fire_until(self.store, self.definitions(), until, self.clock)
 
     def _scheduled(self, table: Mapping[str, Any], name: str | None, decorator: str) -> Callable[[Handle], Handle]:
-        from cronq.client.declared_schedules import declare  # as above
+        from cronq.client.declared_schedules import declaring  # as above
 
-        def schedule(handle: Handle) -> Handle:
-            declare(self._enqueuer, handle, name, table, decorator=decorator)
-            return handle
-
-        return schedule
+        return declaring(self._enqueuer, name, table, decorator)
 
     def _declare(self, target: Any, name: str | None, options: Mapping[str, Any]) -> Any:
         found = callables.of(target)
@@ -433,10 +423,6 @@ class Cronq:
     def _around(self, moment: str, hook: Hook) -> Hook:
         self._hook(moment, callables.as_manager(hook))
         return hook
-
-    def _for_event(self, task: Task, event: str, fields: Mapping[str, Any]) -> NewJob:
-        arguments = task.bind((), task.accepts(fields))
-        return self._enqueuer.customise(self._enqueuer.template(task.name), arguments, {})._replace(event=event)
 
 
 def load_app(config: Config) -> Cronq:

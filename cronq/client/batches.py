@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
-from cronq.client.after import prepared
 from cronq.client.batch_ids import BatchReference
 from cronq.errors import InvalidInput, UsageError
 from cronq.model.after import AFTER, AFTER_END, AFTER_FAILURE
@@ -76,12 +75,12 @@ class Batch(BatchReference):
             self._collect(list(given))
             return
         while some := list(islice(given, _AT_ONCE)):
-            found = prepared(some, self._enqueuer.prepare_spec)
+            found = self._enqueuer.prepare_all(some)
             self._enqueuer.enqueue_all([job._replace(batch=self._id) for job in found])
 
     def _collect(self, given: Sequence[Spec]) -> None:
         first = len(self._jobs)
-        for job in prepared(given, self._enqueuer.prepare_spec):
+        for job in self._enqueuer.prepare_all(given):
             moved = tuple(one._replace(job=one.job + first) if one.here else one for one in job.after)
             self._jobs.append(job._replace(after=moved))
 

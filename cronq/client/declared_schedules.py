@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar
 
 from cronq.errors import ConfigError
 from cronq.model.job import COMMAND_TASK
@@ -11,12 +11,14 @@ from cronq.schedules.definition import read, read_all, unite
 from cronq.tasks import serialisation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from cronq.client.enqueueing import Enqueuer
     from cronq.config.loader import Config
     from cronq.schedules.definition import Definition
+
+Handle = TypeVar("Handle")
 
 
 class Declared(NamedTuple):
@@ -55,14 +57,24 @@ class Scheduled(TypedDict, total=False):
     alert_after: int
 
 
-def declare(enqueuer: Enqueuer, handle: object, name: str | None, table: Mapping[str, Any], *, decorator: str) -> None:
-    """Add the schedule of a decorated task, named as the task unless it has a name. Raises ConfigError."""
-    task = enqueuer.registry.get(getattr(handle, "name", ""))
-    if task is None:
-        raise ConfigError(f"{decorator}: {handle!r} is no task: {decorator} goes above @queue.task")
-    declared = Declared(name or task.name, {"task": task.name, **table}, f"{decorator} of {task.name}")
-    declared.read(enqueuer.config)
-    enqueuer.schedules.append(declared)
+def declaring(
+    enqueuer: Enqueuer, name: str | None, table: Mapping[str, Any], decorator: str
+) -> Callable[[Handle], Handle]:
+    """Make the decorator that adds a schedule to a task, named as the task unless it has a name.
+
+    It raises ConfigError.
+    """
+
+    def declare(handle: Handle) -> Handle:
+        task = enqueuer.registry.get(getattr(handle, "name", ""))
+        if task is None:
+            raise ConfigError(f"{decorator}: {handle!r} is no task: {decorator} goes above @queue.task")
+        declared = Declared(name or task.name, {"task": task.name, **table}, f"{decorator} of {task.name}")
+        declared.read(enqueuer.config)
+        enqueuer.schedules.append(declared)
+        return handle
+
+    return declare
 
 
 def tables(config: Config) -> list[Declared]:

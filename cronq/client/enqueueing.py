@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import contextmanager
+from functools import partial
 from logging import INFO
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from cronq.transports.announcer import Announcer
 from cronq.transports.notifier import CircuitBreakers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from cronq.client.declared_schedules import Declared
     from cronq.config.loader import Config
@@ -177,6 +178,17 @@ class Enqueuer:
             return self.prepare_command(spec["command"], options, cwd=cwd)
         return self.prepare(spec["task"], spec.get("args"), options, check=check)
 
+    def prepare_all(self, jobs: Iterable[NewJob | Mapping[str, Any]], *, check: bool = True) -> list[NewJob]:
+        """Make the jobs of one call, which may come after each other. Raises InvalidInput naming the first bad one."""
+        from cronq.client.after import prepared  # here, not above: a run doesn't need it
+
+        return prepared(jobs, partial(self.prepare_spec, check=check))
+
+    def prepare_for_event(self, task: Task, event: str, fields: Mapping[str, Any]) -> NewJob:
+        """Make the job of a task that subscribed to an event, with the fields that it has parameters for."""
+        arguments = task.bind((), task.accepts(fields))
+        return self.customise(self.template(task.name), arguments, _NO_OPTIONS)._replace(event=event)
+
     def customise(self, template: NewJob, arguments: dict[str, Any], options: Mapping[str, Any]) -> NewJob:
         """Make a job from the template, arguments and the caller's options."""
         job = NewJob(template.task, dumps(arguments), *template[2:])
@@ -209,6 +221,12 @@ class Enqueuer:
         if log.isEnabledFor(INFO):
             _tell((job,), (new,))
         return self._twin(job, new, now) if new.existing else job_options.accepted(job, new, now=now)
+
+    def enqueue_chain(self, jobs: Iterable[NewJob], connection: Any = None) -> list[Job]:
+        """Enqueue jobs in one transaction, each to start when the one before it has finished."""
+        from cronq.client.after import chained  # as above
+
+        return self.enqueue_all(chained(jobs), connection)
 
     def enqueue_all(self, jobs: Sequence[NewJob], connection: Any = None) -> list[Job]:
         """Enqueue jobs in one transaction, all or none; returns them in order."""

@@ -129,8 +129,7 @@ class Config:
 
     def read_schedules(self) -> None:
         """Read the schedules if they aren't yet, to raise ConfigError now."""
-        if isinstance(self._schedules, toml.Unread):
-            self._schedules.tables()
+        _ = self.schedules
 
     def written_schedules(self) -> str:
         """Return a text that changes when the schedules do, empty if there are none."""

@@ -161,7 +161,7 @@ class Rescuer:
 
     def _rescue_from_afar(self, worker: str, dead: DeadWorker, new_owner: str) -> list[Settlement]:
         """Rescue the jobs of a worker without a liveness file, perhaps on another host, whose leases have ended."""
-        # Under a name of their own: if the new_owner dies here, they aren't taken for claims that it never started.
+        # Under a name of their own: if the new owner dies here, they aren't taken for claims that it never started.
         over = self._store.leases.take_over(worker, new_owner=f"{new_owner}{_RESCUER}")
         death = _Death(worker.removesuffix(_RESCUER), dead, self._store.clock.now())
         if over:

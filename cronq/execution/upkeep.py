@@ -68,7 +68,7 @@ class Upkeep:
         return self.scheduler.due_at if self.scheduler else None
 
     def promote_when_due(self) -> None:
-        """Fire schedules and make jobs ready whose time has come since it was last read what is due next."""
+        """Fire the schedules and promote the jobs that have become due since the last claim."""
         now = self._store.clock.now()
         due = self.schedules_due
         if due is not None and due <= now and self.scheduler and self.scheduler.fire_when_due():

@@ -54,7 +54,7 @@ addresses = ["ann@example.org", "bob@example.org"]
 """
 
 
-class Project:
+class DocumentedProject:
     """Files of one document in an empty directory."""
 
     def __init__(self, directory: Path, document: str) -> None:
@@ -98,7 +98,7 @@ class Project:
 
 
 def test_flask(tmp_path: Path) -> None:
-    project = Project(tmp_path, "flask.md")
+    project = DocumentedProject(tmp_path, "flask.md")
     made = project.snippet("def create_app").replace("    ...\n", FLASK_VIEW)
     project.write(
         {
@@ -116,7 +116,7 @@ def test_flask(tmp_path: Path) -> None:
 
 
 def test_fastapi(tmp_path: Path) -> None:
-    project = Project(tmp_path, "fastapi.md")
+    project = DocumentedProject(tmp_path, "fastapi.md")
     program = project.snippet("def lifespan") + project.snippet("def resources")
     project.write({"shop.py": program, "cronq.toml": project.snippet("database =")})
     project.pytest(project.snippet("def test_"))
@@ -127,7 +127,7 @@ def test_fastapi(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_django(tmp_path: Path) -> None:
-    project = Project(tmp_path, "django.md")
+    project = DocumentedProject(tmp_path, "django.md")
     settings = project.snippet("INSTALLED_APPS").replace("...", '"shop"')
     if not find_spec("django.tasks"):
         settings = settings.replace('# "django_tasks",', '"django_tasks",  #')
