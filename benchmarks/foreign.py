@@ -7,7 +7,6 @@ import functools
 import json
 import shutil
 import subprocess
-import sys
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,9 +15,10 @@ from typing import ClassVar
 from benchmarks.peer import Peer
 from benchmarks.processor import of_trees
 from benchmarks.work import Order
+from daemons.programs import UNPACKED
 
 SCRIPTS = Path(__file__).parent / "peers"
-MODULES = Path(sys.prefix) / "unpacked" / "node"
+MODULES = UNPACKED / "node"
 """Where npm puts what package.json names: beside the servers that were unpacked for the tests."""
 
 NPM = ("npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts")
