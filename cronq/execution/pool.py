@@ -287,9 +287,9 @@ class Pool:
         return min(_JOURNAL_FULL, (disk.f_bavail * disk.f_frsize + written) // (2 * self.size))
 
     def has_room(self, child: ChildHandle) -> bool:
-        """Tell whether the child may be assigned more: not while its journal is full, or it is to be replaced."""
-        worn = self._is_worn(child) or child.journal.is_leaving
-        return child.journal.size < self._full and not worn and self.jobs_left(child) > 0
+        """Tell whether the child may be assigned more: not while its job is slow, its journal full, or it is worn."""
+        worn = self._is_worn(child) or child.journal.is_leaving or self.jobs_left(child) <= 0
+        return not worn and child.journal.size < self._full and child.busy_for <= STUCK
 
     def jobs_left(self, child: ChildHandle) -> int:
         """Return how many more jobs the child may be assigned before it is replaced."""

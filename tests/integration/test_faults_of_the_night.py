@@ -69,8 +69,8 @@ def test_children_that_are_busy_with_jobs_that_hang(queue: Queue) -> None:
     run = queue.start("--jobs", 2)
     wait_until(lambda: [queue.state(job) for job in hung] == ["running"] * 2, what="two jobs that hang")
     waits = queue.command("true")
-    said = why(queue, waits)
-    assert "running before it: job 1 (command, since " in said
+    told = "running before it: job 1 (command, since "
+    said = wait_until(lambda: said if told in (said := why(queue, waits)) else "", what="the third waits")
     assert f"`cronq cancel --kill {hung[0]} {hung[1]}` ends them" in said
     queue.project.done("cancel", "--kill", *hung)
     run.communicate(timeout=30)

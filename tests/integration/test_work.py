@@ -15,7 +15,9 @@ from typing import Any, Self
 
 import pytest
 
-from tests.integration.running import Queue, alive
+from cronq.execution.pool import STUCK
+from cronq.times import SECOND, Clock
+from tests.integration.running import CONFIG, Queue, alive
 from tests.project import COMMAND
 from tests.servers import UNSHARE
 from tests.waiting import wait_until
@@ -368,6 +370,20 @@ def test_pausing_a_queue_takes_back_what_was_claimed_and_not_started(tasks: Queu
     tasks.project.done("resume", "mail")
     tasks.wait_for_record("second")
     assert tasks.row(second)["attempt"] == 1
+
+
+def test_no_job_is_claimed_for_a_child_whose_job_is_slow(tasks: Queue) -> None:
+    tasks.project.write("cronq.toml", f'{CONFIG}log = "log"\nlog_level = "info"\n')
+    tasks.work("--jobs", 1)
+    job = begin(tasks)
+    started = tasks.row(job)["started_at"]
+    wait_until(lambda: Clock().now() - started > 2 * STUCK * SECOND, what="the job is slow")
+    waits = tasks.put("nothing")
+    wait_until(lambda: "running before it" in tasks.project.done("why", waits), what="the next one waits")
+    finish(tasks)
+    wait_until(lambda: tasks.state(waits) == "finished")
+    steps = [line for line in (tasks.directory / "log").read_text().splitlines() if f"job {waits} " in line]
+    assert len([line for line in steps if "claimed" in line]) == 1, steps
 
 
 def test_reload_workers_asks_those_who_take_jobs_of_a_queue(tasks: Queue) -> None:
