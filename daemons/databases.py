@@ -75,7 +75,9 @@ def _make_postgresql(place: Path) -> list[str]:
 
 def _start_postgresql(place: Path, port: int) -> list[str]:
     return [str(program("postgres")), "-D", f"{place}/data", "-p", str(port), "-k", str(place),
-            "-h", "127.0.0.1", "-c", "fsync=off"]  # fmt: skip
+            "-h", "127.0.0.1", "-c", "fsync=off",
+            # Segments in /dev/shm would stay there when a server is killed.
+            "-c", "dynamic_shared_memory_type=mmap"]  # fmt: skip
 
 
 _MYSQL_URL = "mysql+pymysql://root@{address}:{port}/{name}?ssl_disabled=true"
