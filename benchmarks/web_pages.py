@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 from cronq.config.loader import Config, from_database
 from cronq.storage.sql.columns import LIMITED
-from cronq.storage.sql.limits import IN_LINE, PLACE
+from cronq.storage.sql.limits import PLACE, WAITING
 from cronq.store import Store
 from cronq.times import SECOND, Clock
 from cronq.web.access import HostAccess
@@ -107,7 +107,7 @@ def fill_flow(store: Store, now: int) -> None:
     limits = [("smtp", "smtp", 10, 0), ("rare", "rare", 1, 0)]
     members = [(1 + number // _BATCH, 1 + number) for number in range(BATCHES * _BATCH)]
     members += [(BATCHES, 500_000 + number) for number in range(10 * _BATCH)]
-    limited = [(number + 1, "smtp", IN_LINE, 50, now, now) for number in range(JOBS) if is_pending(number)]
+    limited = [(number + 1, "smtp", WAITING, 50, now, now) for number in range(JOBS) if is_pending(number)]
     limited += [(number * 100 + 93, "smtp", PLACE, 50, now, now) for number in range(10)]
     insert_many(store, names.batches, "name, on_failed, opened_at, opened_by, closed_at", batches)
     insert_many(store, names.members, "batch, job", members)

@@ -18,7 +18,7 @@ from cronq.storage.enqueue import Inserter
 from cronq.storage.groups import Groups
 from cronq.storage.incidents import Incidents
 from cronq.storage.leader import Leadership
-from cronq.storage.leases import Held, Leases
+from cronq.storage.leases import LeasedJob, Leases
 from cronq.storage.progress import ProgressRows
 from cronq.storage.runs import RunLog
 from cronq.storage.settle import Settler
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from cronq.storage.wake import Announces
     from cronq.times import Clock
 
-__all__ = ["Held", "Lease", "Store"]
+__all__ = ["Lease", "LeasedJob", "Store"]
 
 
 def _at_once(action: Callable[[], object]) -> None:

@@ -38,7 +38,7 @@ TABLES = (
 
 @functools.cache
 def shared(kind: str) -> Running:
-    """The server of this test run, started by whoever asks first."""
+    """The server of this test run, started by the first test that asks."""
     with joining() as root:
         running = Running(kind, root / kind)
         if not (running.place / "port").exists():

@@ -1,4 +1,4 @@
-"""What all workers of one test run share: servers that whoever asks first starts, and whoever leaves last ends."""
+"""Servers that all workers of a test run share: the first one to ask starts them, the last one to leave ends them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def place_tests_in_memory() -> None:
 
 @contextlib.contextmanager
 def joining() -> Iterator[Path]:
-    """The directory of what is shared, while nobody else starts anything; this worker uses it from now on."""
+    """The directory of what is shared, while no other worker starts anything; this worker uses it from now on."""
     _ROOT.mkdir(mode=0o755, exist_ok=True)
     with FileLock(_ROOT / "lock", timeout=120):
         _mark().touch()

@@ -14,7 +14,7 @@ FAMILIES = {
     "postgresql": "postgresql",
     "postgresql+psycopg": "postgresql",
 }
-"""The family of databases that each allowed scheme speaks to."""
+"""The family of databases that each allowed scheme is for."""
 
 _PORTS = {"mysql": 3306, "postgresql": 5432}
 _THIS_HOST = ("", "127.0.0.1", "[::1]", "::1")

@@ -37,7 +37,7 @@ _FAMILIES = {
     "postgresql_psycopg2": "postgresql",
     "postgis": "postgresql",
 }
-"""The family of databases by the last word of a Django engine that speaks to it."""
+"""The family of databases by the last word of the name of a Django engine for it."""
 
 _SCHEMES = {"mysql": "mysql+pymysql", "postgresql": "postgresql+psycopg"}
 _WEB_ONLY = {

@@ -28,10 +28,10 @@ class LeaseDeadline:
     """Calls `stop` from an alarm when the leases are about to end, unless they are renewed before."""
 
     def __init__(
-        self, lease: float, stop: Callable[[], None], books: Callable[[], Iterable[JournalFile]] = tuple
+        self, lease: float, stop: Callable[[], None], journals: Callable[[], Iterable[JournalFile]] = tuple
     ) -> None:
         self._lease = lease
-        self._books = books
+        self._books = journals
         self._stop = stop
         self._end = 0.0
 

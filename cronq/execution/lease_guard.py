@@ -33,11 +33,11 @@ _DYING = 2.0
 
 
 class LeaseGuard:
-    """The process, as its runner sees it. `books` gives the journals of the runner's children, opened."""
+    """The process, as its runner sees it. `journals` gives the journals of the runner's children, opened."""
 
-    def __init__(self, lease: float, books: Callable[[], Iterable[JournalFile]]) -> None:
+    def __init__(self, lease: float, journals: Callable[[], Iterable[JournalFile]]) -> None:
         self._pause = lease / _LOOKS
-        self._books = books
+        self._books = journals
         self._pid = 0
         self._shared = mmap.mmap(-1, mmap.PAGESIZE)
         self._end = memoryview(self._shared).cast("q")
@@ -86,14 +86,14 @@ class LeaseGuard:
     def _end_attempts(self) -> None:
         deadline = time.monotonic() + _LONG_ENOUGH
         while time.monotonic() < deadline:
-            for book in self._books():
-                if book.child_lives and _is_running(book):
-                    leftovers.end(book, patience=_DYING)
-                book.close()
+            for journal in self._books():
+                if journal.child_lives and _is_running(journal):
+                    leftovers.end(journal, patience=_DYING)
+                journal.close()
             time.sleep(_AGAIN)
 
 
-def _is_running(book: JournalFile) -> bool:
+def _is_running(journal: JournalFile) -> bool:
     """Tell whether the child runs an attempt, or its lines were dropped since the last one ended."""
-    begun = book.current()[:2]
-    return bool(begun[0]) and begun not in {(entry.job_id, entry.token) for entry in book.ended()}
+    begun = journal.current()[:2]
+    return bool(begun[0]) and begun not in {(entry.job_id, entry.token) for entry in journal.ended()}

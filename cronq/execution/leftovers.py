@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from cronq.errors import ConfigError
-from cronq.execution import journal
+from cronq.execution.journal import left_by
 from cronq.model.job import State
 from cronq.system import process_tree
 
@@ -28,33 +28,33 @@ if TYPE_CHECKING:
 _LOOK_AGAIN = 0.005
 
 
-def living(book: JournalFile) -> set[int]:
+def living(journal: JournalFile) -> set[int]:
     """Find the processes of the attempt that still live, as far as this user can see them."""
-    found = process_tree.marked(book.mark)
-    if book.child_lives:
-        found |= {book.process} | process_tree.descendants(book.process)
-    if book.is_held:
+    found = process_tree.marked(journal.mark)
+    if journal.child_lives:
+        found |= {journal.process} | process_tree.descendants(journal.process)
+    if journal.is_held:
         # Of a set-uid program only its session can be seen.
-        found |= process_tree.holders(book.path) | process_tree.hidden_in(book.process)
+        found |= process_tree.holders(journal.path) | process_tree.hidden_in(journal.process)
     return found
 
 
-def end(book: JournalFile, *, patience: float) -> bool:
+def end(journal: JournalFile, *, patience: float) -> bool:
     """Kill the attempt's processes; returns whether all have ended within `patience` seconds."""
-    if not (book.is_held or living(book)):
+    if not (journal.is_held or living(journal)):
         return True
-    refused = process_tree.kill_all(lambda: living(book))
+    refused = process_tree.kill_all(lambda: living(journal))
     deadline = time.monotonic() + patience
-    while book.is_held or living(book):
+    while journal.is_held or living(journal):
         if refused or time.monotonic() > deadline:
             return False
         time.sleep(_LOOK_AGAIN)
     return True
 
 
-def described(book: JournalFile) -> str:
+def described(journal: JournalFile) -> str:
     """Name the processes that still live."""
-    pids = living(book) - {book.process}
+    pids = living(journal) - {journal.process}
     found = ", ".join(map(process_tree.name_of, sorted(pids)))
     return f"process {found}" if found else "a process that this user can't see"
 
@@ -66,28 +66,28 @@ def with_its_process(config: Config, job: Job) -> Job:
     """
     if job.state != State.RUNNING:
         return job
-    with _journals(config, job) as books:
-        return job._replace(pid=next((book.command or book.process for book in books), None))
+    with _journals(config, job) as journals:
+        return job._replace(pid=next((journal.command or journal.process for journal in journals), None))
 
 
 def outliving(config: Config, job: Job) -> str | None:
     """Name the living processes of a running job whose child is dead; None if there are none on this host."""
     if job.state != State.RUNNING:
         return None
-    with _journals(config, job) as books:
-        dead = (book for book in books if not book.child_lives)
-        return next((described(book) for book in dead if book.is_held or living(book)), None)
+    with _journals(config, job) as journals:
+        dead = (journal for journal in journals if not journal.child_lives)
+        return next((described(journal) for journal in dead if journal.is_held or living(journal)), None)
 
 
 @contextmanager
 def _journals(config: Config, job: Job) -> Iterator[list[JournalFile]]:
     """Find the journals of children that began the job last; none for a runner of another host or user."""
-    books: list[JournalFile] = []
+    journals: list[JournalFile] = []
     if job.worker is not None and job.host == os.uname().nodename:
         with suppress(OSError, ConfigError):
-            books = list(journal.left_by(config, job.worker))
+            journals = list(left_by(config, job.worker))
     try:
-        yield [book for book in books if book.current()[0] == job.id]
+        yield [journal for journal in journals if journal.current()[0] == job.id]
     finally:
-        for book in books:
-            book.close()
+        for journal in journals:
+            journal.close()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from cronq.execution import journal, leftovers
+from cronq.execution import leftovers
+from cronq.execution.journal import left_by, set_aside_unreadable
+from cronq.execution.journal import workers as workers_with_journals
 from cronq.locks import DeadWorker, remove_unnamed
 from cronq.model.job import Failure
 from cronq.model.outcome import Outcome, Settlement
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from cronq.execution.journal_file import Entry, JournalFile
     from cronq.model.job import Claimed
     from cronq.model.retry import Policies
-    from cronq.store import Held, Store
+    from cronq.store import LeasedJob, Store
 
 _DYING = 2.0
 """Seconds to wait for killed processes."""
@@ -63,7 +65,7 @@ class Rescuer:
         from_afar = self._leads and self._knows_the_time()
         settled: list[Settlement] = []
         remove_unnamed(self._config)
-        owners, here = set(self._store.leases.owners()), journal.workers(self._config)
+        owners, here = set(self._store.leases.owners()), workers_with_journals(self._config)
         seen = {worker.name: worker.seen_at for worker in self._store.workers.all()}
         if from_afar:
             self._forget_silent([seen[name] for name in seen.keys() - owners - here])
@@ -114,10 +116,10 @@ class Rescuer:
         """
         if not dead.runner_is_dead:
             return False
-        for book in journal.left_by(self._config, worker):
-            if book.child_lives:
-                leftovers.end(book, patience=0)
-            book.close()
+        for journal in left_by(self._config, worker):
+            if journal.child_lives:
+                leftovers.end(journal, patience=0)
+            journal.close()
         deadline = time.monotonic() + _DYING
         while not dead.take() and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -126,26 +128,28 @@ class Rescuer:
     def _rescue(self, worker: str, dead: DeadWorker, new_owner: str) -> list[Settlement]:
         if not dead.found:
             return self._rescue_from_afar(worker, dead, new_owner)
-        lost = list(journal.set_aside_unreadable(self._config, worker))
+        lost = list(set_aside_unreadable(self._config, worker))
         for said in lost:
             log.warning("%s; the lease of what it was about ends by itself", said)
-        books = list(journal.left_by(self._config, worker))
-        entries = [entry for book in books for entry in book.ended()]
+        journals = list(left_by(self._config, worker))
+        entries = [entry for journal in journals for entry in journal.ended()]
         over = {(entry.job_id, entry.token) for entry in entries}
-        alive = [book for book in books if book.current()[:2] not in over and not self._is_over(book, dead)]
+        alive = [
+            journal for journal in journals if journal.current()[:2] not in over and not self._is_over(journal, dead)
+        ]
         settled = self._settle_ended(worker, entries)
-        settled += self._settle_cut_off(worker, dead, [book for book in books if book not in alive])
+        settled += self._settle_cut_off(worker, dead, [journal for journal in journals if journal not in alive])
         if not lost:
-            self._release_untouched(worker, besides={book.current()[:2] for book in alive})
+            self._release_untouched(worker, besides={journal.current()[:2] for journal in alive})
         self._keep(worker, alive)
-        for book in books:
-            book.close() if book in alive else book.remove()
+        for journal in journals:
+            journal.close() if journal in alive else journal.remove()
         return settled
 
-    def _is_over(self, book: JournalFile, dead: DeadWorker) -> bool:
+    def _is_over(self, journal: JournalFile, dead: DeadWorker) -> bool:
         """Tell whether all processes of a child's last attempt have ended, killing them if necessary."""
-        begun = book.current()[0]
-        return dead.rebooted or not begun or leftovers.end(book, patience=_DYING)
+        begun = journal.current()[0]
+        return dead.rebooted or not begun or leftovers.end(journal, patience=_DYING)
 
     def _keep(self, worker: str, alive: Sequence[JournalFile]) -> None:
         """Keep the leases of attempts that can't be ended: no runner starts those jobs again before they are over."""
@@ -155,9 +159,9 @@ class Rescuer:
         self._store.leases.renew(worker, self._store.clock.now() + round(self._config.lease * SECOND))
         if worker not in self._unkillable:
             self._unkillable.add(worker)
-            for book in alive:
+            for journal in alive:
                 message = "job %d is not started again before %s has ended, which cronq may not kill"
-                log.warning(message, book.current()[0], leftovers.described(book))
+                log.warning(message, journal.current()[0], leftovers.described(journal))
 
     def _rescue_from_afar(self, worker: str, dead: DeadWorker, new_owner: str) -> list[Settlement]:
         """Rescue the jobs of a worker without a liveness file, perhaps on another host, whose leases have ended."""
@@ -173,9 +177,9 @@ class Rescuer:
         ended = [(held[key], entry.outcome) for entry in entries if (key := (entry.job_id, entry.token)) in held]
         return self._settle(worker, ended)
 
-    def _settle_cut_off(self, worker: str, dead: DeadWorker, books: list[JournalFile]) -> list[Settlement]:
+    def _settle_cut_off(self, worker: str, dead: DeadWorker, journals: list[JournalFile]) -> list[Settlement]:
         now = self._store.clock.now()
-        begun = {book.current()[:2]: book.current()[2] for book in books}
+        begun = {journal.current()[:2]: journal.current()[2] for journal in journals}
         cut_off = []
         for held in self._store.leases.held_by(worker):
             key = (held.job.id, held.job.token)
@@ -224,7 +228,7 @@ class _Death(NamedTuple):
     now: int
 
 
-def _crashed(held: Held, death: _Death, begun: int | None) -> Outcome:
+def _crashed(held: LeasedJob, death: _Death, begun: int | None) -> Outcome:
     why = _KILLED if death.dead.found else _UNKNOWN
     if death.dead.rebooted:
         why = _REBOOTED

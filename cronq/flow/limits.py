@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.model.job import State
 from cronq.storage.flow_stats import in_force
-from cronq.storage.sql.limits import ASIDE, BEHIND, ELSEWHERE, IN_LINE, PLACE
+from cronq.storage.sql.limits import ASIDE, BEHIND, ELSEWHERE, PLACE, WAITING
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
@@ -24,17 +24,19 @@ if TYPE_CHECKING:
     from cronq.storage.tables import Tables
     from cronq.storage.wake import Wake
 
+    IsUnserved = Callable[[str], bool]
+
 _AT_ONCE = 200
 """Jobs that one statement looks at."""
 
 _SWEPT = 1000
 """Limits that one sweep looks at."""
 
-_UNHEARD = 60 * SECOND
+_UNSERVED = 60 * SECOND
 """Microseconds after which a place moves on from a ready job whose queue nothing listens to."""
 
 
-class Held(NamedTuple):
+class HeldPlace(NamedTuple):
     """A place that is taken, and its job."""
 
     job_id: int
@@ -48,7 +50,7 @@ class Held(NamedTuple):
 
     @property
     def is_taken(self) -> bool:
-        """Whether its job is in the line, runs, or follows another one in the same child."""
+        """Whether its job is ready, runs, or follows another one in the same child."""
         return self.state == State.READY or self.lease_until is not None
 
     @property
@@ -58,7 +60,7 @@ class Held(NamedTuple):
 
 
 class _Visit(NamedTuple):
-    """One look at one limit, under its lock."""
+    """One admission under one limit, in the transaction that holds its lock."""
 
     tx: Transaction
     name: str
@@ -91,7 +93,7 @@ class Limits:
         return self._advance_all(group for (group,) in found)
 
     def admit(self, names: Iterable[str], *, even_full: Collection[str] = ()) -> list[int]:
-        """Let jobs of these limits into the line while there is room; returns their ids.
+        """Make jobs of these limits ready while there is room; returns their ids.
 
         Limits without room are left alone, except those of `even_full`, in which something has ended.
         """
@@ -106,23 +108,23 @@ class Limits:
         opened = self._tables.query(self._sql.limits.opened, (self._tables.clock.now(),))
         return self._visit_all([name for (name,) in opened])
 
-    def _visit_all(self, names: Sequence[str], unheard: Callable[[str], bool] | None = None) -> list[int]:
-        return [job_id for name in names for job_id in self._visit(name, unheard)]
+    def _visit_all(self, names: Sequence[str], unserved: IsUnserved | None = None) -> list[int]:
+        return [job_id for name in names for job_id in self._visit(name, unserved)]
 
-    def _visit(self, name: str, unheard: Callable[[str], bool] | None) -> list[int]:
+    def _visit(self, name: str, unserved: IsUnserved | None) -> list[int]:
         stopped: set[str] = set()
-        admitted = self._tables.open().transact(partial(self._admit, name, unheard, stopped))
+        admitted = self._tables.open().transact(partial(self._admit, name, unserved, stopped))
         return admitted + self._advance_all(stopped)
 
     def next_opening(self) -> int | None:
         """Read the instant at which a rate allows the next start of a waiting job."""
         return self._tables.query(self._sql.limits.next_opening)[0][0]  # type: ignore[no-any-return]
 
-    def sweep(self, unheard: Callable[[str], bool]) -> list[int]:
-        """Admit what a lost consequence left; places of ready jobs in `unheard` queues move on after a minute."""
+    def sweep(self, unserved: IsUnserved) -> list[int]:
+        """Admit what a lost consequence left; places of ready jobs in `unserved` queues move on after a minute."""
         admitted = self._advance_all(self._distinct(self._sql.limits.next_group))
-        waiting = {name for place in (IN_LINE, ASIDE) for name in self._distinct(self._sql.limits.next_waiting, place)}
-        return admitted + self._visit_all(sorted(waiting), unheard)
+        waiting = {name for place in (WAITING, ASIDE) for name in self._distinct(self._sql.limits.next_waiting, place)}
+        return admitted + self._visit_all(sorted(waiting), unserved)
 
     def _distinct(self, statement: str, *first: int) -> list[str]:
         """Read the first names by a step into the index for each."""
@@ -133,7 +135,7 @@ class Limits:
 
     # Under the lock of one limit
 
-    def _admit(self, name: str, unheard: Callable[[str], bool] | None, stopped: set[str], tx: Transaction) -> list[int]:
+    def _admit(self, name: str, unserved: IsUnserved | None, stopped: set[str], tx: Transaction) -> list[int]:
         """Admit jobs; adds the groups to `stopped` whose jobs met another one that holds the group."""
         tx.execute(self._sql.limits.lock, (name,))
         bounds = self.bounds(tx, name)
@@ -141,11 +143,11 @@ class Limits:
             return []
         visit = _Visit(tx, name, self._tables.clock.now(), bounds, stopped)
         taken = self._without_unused_places(visit)
-        if unheard is not None:
-            taken = self._moved_on(visit, taken, unheard)
+        if unserved is not None:
+            taken = self._moved_on(visit, taken, unserved)
         taken = self._taken_back(visit, taken)
         room = self._room(visit, taken)
-        admitted = self._fill(visit, IN_LINE, room)
+        admitted = self._fill(visit, WAITING, room)
         admitted += self._fill(visit, ASIDE, room - len(admitted))
         if bounds.starts is not None:
             self._note_opening(visit, taken, len(admitted))
@@ -162,9 +164,9 @@ class Limits:
         shared = found if pattern == name else connection.query(self._sql.limits.defined, (self._many([pattern]),))
         return in_force(found[0], shared[0] if shared else found[0])
 
-    def _without_unused_places(self, visit: _Visit) -> list[Held]:
+    def _without_unused_places(self, visit: _Visit) -> list[HeldPlace]:
         """Return the places that are taken; the others are given up, and starts under a rate are recorded."""
-        held = [Held._make(row) for row in visit.tx.query(self._sql.limits.places, (visit.name,))]
+        held = [HeldPlace._make(row) for row in visit.tx.query(self._sql.limits.places, (visit.name,))]
         free = [one for one in held if not one.is_taken]
         if visit.bounds.starts is not None:
             for one in free:
@@ -175,7 +177,7 @@ class Limits:
         self._move(visit, {one.job_id for one in free} - blocked, PLACE, ELSEWHERE)
         return [one for one in held if one.is_taken]
 
-    def _room(self, visit: _Visit, taken: Sequence[Held]) -> int:
+    def _room(self, visit: _Visit, taken: Sequence[HeldPlace]) -> int:
         concurrency = visit.bounds.concurrency
         room = _AT_ONCE if concurrency is None else concurrency - len(taken)
         if visit.bounds.starts is not None:
@@ -183,46 +185,46 @@ class Limits:
             room = min(room, visit.bounds.starts - len(starts) - waiting)
         return room
 
-    def _starts(self, visit: _Visit, taken: Sequence[Held]) -> tuple[list[int], int]:
+    def _starts(self, visit: _Visit, taken: Sequence[HeldPlace]) -> tuple[list[int], int]:
         """Return the starts within the period, and how many ready jobs may start at any moment."""
         since = visit.now - (visit.bounds.period or 0)
         over = [row[0] for row in visit.tx.query(self._sql.limits.started, (visit.name, since))]
         claimed = [one.started_at for one in taken if not one.is_ready and one.started_at is not None]
         return sorted(over + [at for at in claimed if at > since]), sum(one.is_ready for one in taken)
 
-    def _note_opening(self, visit: _Visit, taken: Sequence[Held], admitted: int) -> None:
+    def _note_opening(self, visit: _Visit, taken: Sequence[HeldPlace], admitted: int) -> None:
         """Note when the next job may start, if one waits only for that."""
         starts, ready = self._starts(visit, taken)
         over = len(starts) + ready + admitted - (visit.bounds.starts or 0)
         opens = None
-        if over >= 0 and visit.tx.query(self._sql.limits.any_in_line, (visit.name,)):
+        if over >= 0 and visit.tx.query(self._sql.limits.any_waiting, (visit.name,)):
             # Those that are ready start now at the earliest, so they count for a whole period more.
             opens = (starts[over] if over < len(starts) else visit.now) + (visit.bounds.period or 0)
         visit.tx.execute(self._sql.limits.open_at, (opens, visit.name))
         visit.tx.execute(self._sql.limits.forget_starts, (visit.name, visit.now - (visit.bounds.period or 0)))
 
     def _fill(self, visit: _Visit, place: int, room: int) -> list[int]:
-        """Admit up to `room` jobs from the front; each one that is looked at leaves it."""
+        """Admit up to `room` of the first jobs at `place`; each one that is looked at leaves it."""
         admitted: list[int] = []
         while len(admitted) < room:
             limit = min(room - len(admitted), _AT_ONCE)
-            front = visit.tx.query(self._sql.limits.front, (place, visit.name, limit))
-            if not front:
+            first = visit.tx.query(self._sql.limits.first, (place, visit.name, limit))
+            if not first:
                 break
-            admitted += self._chosen(visit, place, dict(front))
+            admitted += self._chosen(visit, place, dict(first))
         return admitted
 
-    def _chosen(self, visit: _Visit, place: int, front: dict[int, str | None]) -> list[int]:
-        standing = visit.tx.query(self._sql.limits.standing, (self._many(sorted(front)),))
+    def _chosen(self, visit: _Visit, place: int, first: dict[int, str | None]) -> list[int]:
+        standing = visit.tx.query(self._sql.limits.standing, (self._many(sorted(first)),))
         waiting = {row[0]: row[3] for row in standing if row[1] == State.PENDING and not row[2]}
-        self._move(visit, front.keys() - waiting.keys(), place, ELSEWHERE)
+        self._move(visit, first.keys() - waiting.keys(), place, ELSEWHERE)
         early = {job_id for job_id, due in waiting.items() if due > visit.now}
         if early:
             visit.tx.execute(self._sql.limits.put_off, (self._many(sorted(early)),))
             self._move(visit, early, place, ELSEWHERE)
-        behind = self._behind(visit.tx, {job_id: front[job_id] for job_id in waiting})
+        behind = self._behind(visit.tx, {job_id: first[job_id] for job_id in waiting})
         self._move(visit, behind, place, BEHIND)
-        visit.stopped.update(group for job_id in behind if (group := front[job_id]) is not None)
+        visit.stopped.update(group for job_id in behind if (group := first[job_id]) is not None)
         chosen = sorted(waiting.keys() - early - behind)
         if chosen:
             visit.tx.execute(self._sql.limits.admit, (self._many(chosen),))
@@ -236,23 +238,25 @@ class Limits:
         held: dict[str | None, int] = dict(found)
         return {job_id for job_id, group in grouped.items() if held.get(group, job_id) not in (job_id, 0)}
 
-    def _taken_back(self, visit: _Visit, taken: Sequence[Held]) -> list[Held]:
-        """Send ready jobs back into the line where there are fewer places than before; running ones go on."""
+    def _taken_back(self, visit: _Visit, taken: Sequence[HeldPlace]) -> list[HeldPlace]:
+        """Make ready jobs wait again where there are fewer places than before; running ones go on."""
         concurrency = visit.bounds.concurrency
         surplus = 0 if concurrency is None else len(taken) - concurrency
         if surplus <= 0:
             return list(taken)
         ready = [one for one in taken if one.is_ready]
         best_first = sorted(ready, key=lambda one: (one.priority, one.due_at, one.job_id))
-        return self._send_back(visit, taken, best_first[-surplus:], IN_LINE)
+        return self._send_back(visit, taken, best_first[-surplus:], WAITING)
 
-    def _moved_on(self, visit: _Visit, taken: Sequence[Held], unheard: Callable[[str], bool]) -> list[Held]:
-        old = [one for one in taken if one.is_ready and one.since <= visit.now - _UNHEARD and unheard(one.queue)]
-        if not old or not visit.tx.query(self._sql.limits.any_in_line, (visit.name,)):
+    def _moved_on(self, visit: _Visit, taken: Sequence[HeldPlace], unserved: IsUnserved) -> list[HeldPlace]:
+        old = [one for one in taken if one.is_ready and one.since <= visit.now - _UNSERVED and unserved(one.queue)]
+        if not old or not visit.tx.query(self._sql.limits.any_waiting, (visit.name,)):
             return list(taken)
         return self._send_back(visit, taken, old, ASIDE)
 
-    def _send_back(self, visit: _Visit, taken: Sequence[Held], chosen: Sequence[Held], place: int) -> list[Held]:
+    def _send_back(
+        self, visit: _Visit, taken: Sequence[HeldPlace], chosen: Sequence[HeldPlace], place: int
+    ) -> list[HeldPlace]:
         ids = sorted(one.job_id for one in chosen)
         standing = visit.tx.query(self._sql.limits.standing, (self._many(ids),)) if ids else []
         ready = [row[0] for row in standing if row[1] == State.READY]
@@ -266,7 +270,7 @@ class Limits:
         if chosen:
             visit.tx.execute(self._sql.limits.move, (place, visit.now, self._many(chosen), before))
 
-    # Groups: only the first of a group stands in the line
+    # Groups: only the first job of a group waits for a place
 
     def _advance_all(self, groups: Iterable[str]) -> list[int]:
         return [job_id for group in sorted(groups) for job_id in self._advance(group)]
@@ -283,7 +287,7 @@ class Limits:
             job_id, name = first
             standing = tx.query(self._sql.limits.standing, (self._many([job_id]),))
             waits = bool(standing) and standing[0][1] == State.PENDING
-            place = IN_LINE if waits else ELSEWHERE
+            place = WAITING if waits else ELSEWHERE
             tx.execute(self._sql.limits.move, (place, self._tables.clock.now(), self._many([job_id]), BEHIND))
             if waits:
                 break
@@ -318,7 +322,7 @@ class Limits:
         bounds = self.bounds(database, name)
         if bounds is None:
             return False
-        taken = sum(Held._make(row).is_taken for row in database.query(self._sql.limits.places, (name,)))
+        taken = sum(HeldPlace._make(row).is_taken for row in database.query(self._sql.limits.places, (name,)))
         return bounds.concurrency is None or taken != bounds.concurrency
 
     def _many(self, values: Iterable[object]) -> object:

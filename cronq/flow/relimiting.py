@@ -68,7 +68,7 @@ class Relimiter:
     def _hand_on(self, tx: Transaction, names: Iterable[str]) -> None:
         """Note a job that waits under each limit that was left: it has a place more to give."""
         for name in sorted(names):
-            for (job_id,) in tx.query(self._sql.limits.any_in_line, (name,)):
+            for (job_id,) in tx.query(self._sql.limits.any_waiting, (name,)):
                 tx.execute(self._sql.flow.note, (job_id,))
 
     def _names(self, tx: Transaction, ids: Sequence[int]) -> dict[int, str]:

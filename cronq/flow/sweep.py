@@ -22,10 +22,10 @@ _SILENCE = 3
 def sweep(tables: Tables, definitions: Definitions, limits: Limits, workers: WorkerRegistry) -> list[int]:
     """Take over changed limits, move places on from queues that nothing listens to, admit; returns the ids admitted."""
     changed = definitions.renew(configured(tables.config))
-    return limits.admit(changed) + limits.sweep(_unheard(tables, workers))
+    return limits.admit(changed) + limits.sweep(_unserved(tables, workers))
 
 
-def _unheard(tables: Tables, workers: WorkerRegistry) -> Callable[[str], bool]:
+def _unserved(tables: Tables, workers: WorkerRegistry) -> Callable[[str], bool]:
     """Tell of a queue whether it is paused, or no runner takes its jobs."""
     paused = {queue for (queue,) in tables.query(tables.sql.claim.paused_queues)}
     since = tables.clock.now() - round(_SILENCE * tables.config.lease * SECOND)

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from cronq.flow.limit_views import Waiting
 
 
-def explain(place: Waiting, unheard: frozenset[str], now: datetime) -> str:
+def explain(place: Waiting, unserved: frozenset[str], now: datetime) -> str:
     """Write what a pending job waits for."""
     limit, bounds = f'limit "{place.limit}"', place.bounds
     if place.behind:
         return f"it waits for a place of {limit}, and another job of its group comes first"
     if bounds.concurrency is not None and place.taken >= bounds.concurrency:
         taken = f"{place.taken} of {bounds.concurrency} places taken"
-        return f"{limit} is full: {taken}{_before(place)}{_stuck(place, unheard)}"
+        return f"{limit} is full: {taken}{_before(place)}{_stuck(place, unserved)}"
     if bounds.starts is not None and place.opens_at is not None:
         opening = to_datetime(place.opens_at)
         when = f"at {opening:%Y-%m-%d %H:%M:%S} UTC" if opening > now else "now"
@@ -33,9 +33,9 @@ def _before(place: Waiting) -> str:
     return f", {place.before} before it" if place.before else ""
 
 
-def _stuck(place: Waiting, unheard: frozenset[str]) -> str:
+def _stuck(place: Waiting, unserved: frozenset[str]) -> str:
     """Name the queue whose ready jobs have places though nothing takes them."""
-    for queue in sorted(set(place.ready) & unheard):
+    for queue in sorted(set(place.ready) & unserved):
         number = place.ready.count(queue)
         return (
             f'; {number} of them by ready jobs of queue "{queue}", to which no worker listens: a place moves on'

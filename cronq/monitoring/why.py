@@ -77,7 +77,7 @@ class Facts(NamedTuple):
     """The job to release, where jobs and batches wait for each other."""
     place: Waiting | None = None
     """Why it waits for a place under its limit."""
-    unheard: frozenset[str] = frozenset()
+    unserved: frozenset[str] = frozenset()
     """Of the queues of jobs that have places there, those that no worker listens to or that are paused."""
     ahead: int | None = None
     """How many ready jobs of the queue come first."""
@@ -265,7 +265,7 @@ def _pending(job: Job, facts: Facts) -> str:
     if facts.awaited_batch is not None:
         return f"is pending: it comes after {_batch(facts.awaited_batch)}{more}"
     if facts.awaited is None and facts.place is not None:
-        return f"is pending: {limits.explain(facts.place, facts.unheard, facts.now)}"
+        return f"is pending: {limits.explain(facts.place, facts.unserved, facts.now)}"
     if facts.awaited is None:
         return f"is pending: all that it comes after has ended, so the next run releases it; {_expected(job, facts)}"
     return f"is pending: it comes after job {facts.awaited.id}, which {_holding(facts.awaited)}{more}"

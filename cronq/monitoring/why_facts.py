@@ -40,7 +40,7 @@ class FactFinder:
         awaited = sorted(open_ones, key=lambda one: (one < 0, one))  # a batch stands by its id with a minus sign
         listening = stats.listeners(job.queue)
         place = store.place_of(job.id) if pending else None
-        unheard = {queue for queue in (place.ready if place else ()) if not stats.listeners(queue)}
+        unserved = {queue for queue in (place.ready if place else ()) if not stats.listeners(queue)}
         return Facts(
             now=to_datetime(stats.now),
             paused=stats.paused,
@@ -63,7 +63,7 @@ class FactFinder:
             busy=_busy(store, {worker.name for worker in listening}, job),
             failed_run=next((run for run in stats.failing_runs if run.admits(job.queue)), None),
             place=place,
-            unheard=stats.paused | unheard,
+            unserved=stats.paused | unserved,
             awaited=store.jobs.get(awaited[0]) if awaited and awaited[0] > 0 else None,
             awaited_batch=store.batches.get(-awaited[0]) if awaited and awaited[0] < 0 else None,
             awaited_more=max(0, len(awaited) - 1),

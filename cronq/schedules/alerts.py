@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from cronq.model.schedule import StoredSchedule
-    from cronq.storage.schedules import Outcome
+    from cronq.storage.schedules import LedgerEntry
     from cronq.store import Store
 
 _BESIDE = 20
@@ -55,7 +55,7 @@ def _alert(store: Store, schedule: StoredSchedule, definition: Definition) -> Al
     return alert if is_well and store.schedules.mark_alerted(schedule.name, since=None) else None
 
 
-def _in_a_row(outcomes: Iterable[Outcome]) -> tuple[int, bool]:
+def _in_a_row(outcomes: Iterable[LedgerEntry]) -> tuple[int, bool]:
     """How many of the newest due times had no success, and whether one before them had."""
     failures = 0
     for one in outcomes:

@@ -78,14 +78,14 @@ class Simulation:
         due = list(islice(rule.due_between(self._start - timedelta(microseconds=1), self._until), _MOST + 1))
         if self.jobs.total() + len(due) > _MOST:
             raise InvalidInput(f"--to: expected a shorter time, there are more than {_MOST:,} due times in this one")
-        line = _Line(plan)
+        run = _ScheduleRun(plan)
         for instant in due:
-            starts = line.start(instant)
+            starts = run.start(instant)
             if starts is not None:
                 self.jobs[definition.name] += 1
                 self._start_job(starts + delay, plan.duration)
-        if line.first is not None:
-            self.overlaps.append(Overlap(definition, line.count, line.first))
+        if run.first is not None:
+            self.overlaps.append(Overlap(definition, run.count, run.first))
         self.doubts += [(definition.name, doubt) for doubt in rule.doubts(self._start, self._until)]
 
     def _start_job(self, starts: datetime, duration: timedelta) -> None:
@@ -99,7 +99,7 @@ class Simulation:
             hour += _HOUR
 
 
-class _Line:
+class _ScheduleRun:
     """The jobs of one schedule that would still run."""
 
     def __init__(self, plan: Plan) -> None:

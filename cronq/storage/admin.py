@@ -71,7 +71,7 @@ class Admin:
         changed += self._make_due(sorted(set(ids).difference(changed)), now, tx)
         if changed:
             self._actions.on_jobs(tx, "retried", changed)
-            self._line_up(tx, changed)
+            self._wait_for_places(tx, changed)
             self._wake.with_commit(tx)
         return sorted(changed)
 
@@ -124,7 +124,7 @@ class Admin:
         changed += self._make_due(sorted(set(ids).difference(job_id for job_id, _ in ended)), now, tx)
         if changed:
             self._actions.on_jobs(tx, "retried", changed)
-            self._line_up(tx, changed)
+            self._wait_for_places(tx, changed)
             self._wake.with_commit(tx)
         return Retried(sorted(changed), refused)
 
@@ -190,9 +190,9 @@ class Admin:
         """Note that this may have consequences for jobs that come after these, or that wait for a place of theirs."""
         tx.execute(self._sql.flow.note_many, (self._tables.unprepared.many(sorted(ids)),))
 
-    def _line_up(self, tx: Transaction, ids: Sequence[int]) -> None:
+    def _wait_for_places(self, tx: Transaction, ids: Sequence[int]) -> None:
         """Let those that are under a limit wait for a place, and note it."""
-        tx.execute(self._sql.limits.line_up, (self._tables.unprepared.many(sorted(ids)),))
+        tx.execute(self._sql.limits.wait_for_place, (self._tables.unprepared.many(sorted(ids)),))
         self._note(tx, ids)
 
     def _cancel_many(self, ids: Sequence[int], how: tuple[int, str | None, str | None], tx: Transaction) -> list[int]:

@@ -49,7 +49,7 @@ _BY_INDEX = {
 _LAST_EVENT = "coalesce(finished_at, started_at, created_at)"
 
 
-class Line(NamedTuple):
+class JobRow(NamedTuple):
     """A job in a list; times are instants."""
 
     id: int
@@ -87,7 +87,7 @@ class Line(NamedTuple):
 class Page(NamedTuple):
     """Some jobs of a list, newest first."""
 
-    lines: list[Line]
+    lines: list[JobRow]
     older: int | None
     """The id that the next page ends before, None on the last one."""
     looked_to: int | None
@@ -108,7 +108,7 @@ class JobBrowser:
         *,
         before: int | None = None,
         limit: int = 50,
-        admits: Callable[[Line], bool] | None = None,
+        admits: Callable[[JobRow], bool] | None = None,
     ) -> Page:
         """Read the newest selected jobs with ids below `before`; `admits` sorts out more of them."""
         ends = ", ".join(f"(SELECT {which}(id) FROM {self._sql.names.jobs})" for which in ("max", "min"))
@@ -122,7 +122,7 @@ class JobBrowser:
         more = search.floor > oldest
         return Page(lines, search.floor if more else None, search.floor if more else None)
 
-    def all(self, selection: Selection, *, admits: Callable[[Line], bool] | None = None) -> Iterator[Line]:
+    def all(self, selection: Selection, *, admits: Callable[[JobRow], bool] | None = None) -> Iterator[JobRow]:
         """Read all selected jobs, those of one page's window where no index serves the filter."""
         newest = self._tables.query(f"SELECT max(id) FROM {self._sql.names.jobs}")[0][0] or 0
         return _Search(self, selection, newest + 1, admits).lines()
@@ -135,7 +135,9 @@ class JobBrowser:
             return all(self._count(state, selection.queues) <= FEW for state in selection.states - {State.PENDING})
         return selection == type(selection)()
 
-    def rows(self, selection: Selection, bounds: tuple[int, int], *, scan: bool, size: int = _BATCH) -> Iterator[Line]:
+    def rows(
+        self, selection: Selection, bounds: tuple[int, int], *, scan: bool, size: int = _BATCH
+    ) -> Iterator[JobRow]:
         """Read the selected jobs between two ids, newest first, in batches: `size` in the first, then more."""
         floor, end = bounds
         while True:
@@ -145,7 +147,7 @@ class JobBrowser:
                 return
             end, size = batch[-1].id, _BATCH
 
-    def _batch(self, selection: Selection, bounds: tuple[int, int], *, scan: bool, size: int) -> list[Line]:
+    def _batch(self, selection: Selection, bounds: tuple[int, int], *, scan: bool, size: int) -> list[JobRow]:
         names = tuple(Filter(selection.queues).admitted(self._queues())) if has_patterns(selection.queues) else ()
         chosen = selection._replace(queues=names or ("",)) if has_patterns(selection.queues) else selection
         timed = chosen._replace(since=None, until=None)
@@ -158,7 +160,7 @@ class JobBrowser:
                 parameters.append(instant)
         table = self._sql.names.jobs + (self._sql.dialect.scanned if scan else "")
         sql = f"SELECT {_COLUMNS} FROM {table} WHERE {' AND '.join(terms)} ORDER BY id DESC LIMIT {size}"
-        return [Line._make(row) for row in self._tables.query(sql, parameters)]
+        return [JobRow._make(row) for row in self._tables.query(sql, parameters)]
 
     def _beside(self, selection: Selection, *, scan: bool) -> Sequence[str]:
         if scan or len(selection.states) != 1:
@@ -178,7 +180,7 @@ class _Search:
         browser: JobBrowser,
         selection: Selection,
         end: int,
-        admits: Callable[[Line], bool] | None,
+        admits: Callable[[JobRow], bool] | None,
         *,
         batch: int = _BATCH,
     ) -> None:
@@ -193,16 +195,16 @@ class _Search:
         window = WINDOW if selection.search is None else SEARCHED
         self.floor = 0 if self._exact else max(0, end - window)
 
-    def lines(self) -> Iterator[Line]:
+    def lines(self) -> Iterator[JobRow]:
         """The jobs, newest first."""
-        return (line for line in self._all() if self._fits(line) and (self._admits is None or self._admits(line)))
+        return (job for job in self._all() if self._fits(job) and (self._admits is None or self._admits(job)))
 
-    def _all(self) -> Iterator[Line]:
+    def _all(self) -> Iterator[JobRow]:
         bounds = (self.floor, self._end)
         states = sorted(self._selection.states)
         if self._exact and len(states) > 1:  # each by its own index
             each = (self._browser.rows(self._in(state), bounds, scan=False, size=self._batch) for state in states)
-            return merge(*each, key=lambda line: -line.id)
+            return merge(*each, key=lambda job: -job.id)
         # A batch is found by its members; MariaDB would rather look at all failed jobs of the table.
         scan = not self._exact or not states or bool(self._selection.batches)
         return self._browser.rows(self._selection, bounds, scan=scan, size=self._batch)
@@ -210,9 +212,9 @@ class _Search:
     def _in(self, state: str) -> Selection:
         return self._selection._replace(states=frozenset({state}))
 
-    def _fits(self, line: Line) -> bool:
+    def _fits(self, job: JobRow) -> bool:
         if not self._marks:
             return True
-        subject = (line.args_text or "")[:300] if line.task == "command" else None
-        row = (line.task, subject, line.error_class or "", line.error_message)
-        return line.error_class is not None and failure_groups.fits(row, self._marks, self._errors)
+        subject = (job.args_text or "")[:300] if job.task == "command" else None
+        row = (job.task, subject, job.error_class or "", job.error_message)
+        return job.error_class is not None and failure_groups.fits(row, self._marks, self._errors)

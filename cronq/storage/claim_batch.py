@@ -31,7 +31,7 @@ class Wanted(NamedTuple):
     limit: int
 
 
-class LineUp(NamedTuple):
+class Chosen(NamedTuple):
     """The chosen jobs: ids that may run, and ids that follow one of them in its group."""
 
     running: list[int]
@@ -45,7 +45,7 @@ class LineUp(NamedTuple):
 class BatchClaim:
     """Chooses jobs in the transaction of one claim.
 
-    `share` is the part of the front for this claim where several runners claim at once.
+    `share` is the part of the candidates for this claim where several runners claim at once.
     """
 
     def __init__(
@@ -58,32 +58,32 @@ class BatchClaim:
         self._share = share
         self._locked: set[str] = set()
 
-    def choose(self) -> LineUp:
+    def choose(self) -> Chosen:
         """Choose what to claim; holds the groups of the chosen jobs, and blocks the others in them."""
-        chosen = self._line_up()
+        chosen = self._select()
         if self._locked:
             self._tx.execute(self._sql.groups.unlock_groups, (self._many(sorted(self._locked)),))
         return chosen
 
-    def _line_up(self) -> LineUp:
+    def _select(self) -> Chosen:
         while True:
-            front = self._front()
-            found = {key[3] for key in front if key[3] is not None}
+            candidates = self._candidates()
+            found = {key[3] for key in candidates if key[3] is not None}
             groups = sorted(group for group in found if type(group) is str)
             if len(groups) < len(found):  # rows written by hand in a SQLite file: these can't be claimed
-                front = [key for key in front if key[3] is None or key[3] in groups]
+                candidates = [key for key in candidates if key[3] is None or key[3] in groups]
             if not groups:
-                return LineUp([key[2] for key in front], [])
+                return Chosen([key[2] for key in candidates], [])
             holders = self._holders(groups)
-            candidates = {key[2] for key in front}
-            held = [group for group, holder in holders.items() if holder not in candidates]
+            candidate_ids = {key[2] for key in candidates}
+            held = [group for group, holder in holders.items() if holder not in candidate_ids]
             if not held:
-                return self._hold_groups(front, holders)
+                return self._hold_groups(candidates, holders)
             for group in held:
                 self._tx.execute(self._sql.groups.block, (group, self._many([holders[group]])))
             if self._sql.dialect.server:
                 # After jobs no groups may be locked, or two claims would deadlock.
-                return LineUp([], [], again=True)
+                return Chosen([], [], again=True)
 
     def _holders(self, groups: list[str]) -> dict[str, int]:
         # On a server they are locked first, held or not, and by name, so that claims don't deadlock.
@@ -93,19 +93,19 @@ class BatchClaim:
         found = self._tx.query(self._sql.groups.holders, (self._many(groups),))
         return {name: holder for name, holder in found if holder}
 
-    def _front(self) -> list[_Key]:
+    def _candidates(self) -> list[_Key]:
         queues, wanted, limit = self._wanted
-        front: list[_Key] = []
+        candidates: list[_Key] = []
         for queue in queues:
-            front += self._tx.query(
-                self._sql.claim.front, (queue, wanted.lowest, wanted.highest, limit * self._share.slices)
+            candidates += self._tx.query(
+                self._sql.claim.candidates, (queue, wanted.lowest, wanted.highest, limit * self._share.slices)
             )
-        return self._share.of(sorted(front) if len(queues) > 1 else front, limit)
+        return self._share.of(sorted(candidates) if len(queues) > 1 else candidates, limit)
 
-    def _hold_groups(self, front: list[_Key], holders: dict[str, int]) -> LineUp:
-        keys = [key for key in front if key[3] is None]
+    def _hold_groups(self, candidates: list[_Key], holders: dict[str, int]) -> Chosen:
+        keys = [key for key in candidates if key[3] is None]
         heads: dict[str, _Key] = {}
-        for group, members in _by_group(front).items():
+        for group, members in _by_group(candidates).items():
             members = sorted({*members, *self._members(group)})
             holder = holders.get(group, members[0][2])
             heads[group] = next(key for key in members if key[2] == holder)
@@ -123,20 +123,20 @@ class BatchClaim:
         leading = {head[2] for head in held.values()}
         grouped = frozenset(key[2] for key in chosen if key[3] is not None)
         following = [key[2] for key in chosen if key[2] in grouped - leading]
-        return LineUp([key[2] for key in chosen if key[2] not in grouped - leading], following, grouped)
+        return Chosen([key[2] for key in chosen if key[2] not in grouped - leading], following, grouped)
 
     def _members(self, group: str) -> list[_Key]:
-        """Read the first jobs of the group in claim order, also those beyond the front."""
+        """Read the first jobs of the group in claim order, also those beyond the candidates."""
         queues, wanted, limit = self._wanted
         bounds = (group, wanted.lowest, wanted.highest, self._many(queues), limit)
         return self._tx.query(self._sql.claim.members, (*bounds, *bounds))
 
 
 class Slices:
-    """Spreads claims over the front, so that runners don't wait for each other's rows.
+    """Spreads claims over the candidates, so that runners don't wait for each other's rows.
 
     Alone, a runner takes the first rows. When another one had claimed rows that it chose, it divides
-    the front into more slices and takes one at random; without conflicts it divides into fewer again.
+    the candidates into more slices and takes one at random; without conflicts it divides into fewer again.
     """
 
     def __init__(self, chance: Callable[[int], int]) -> None:
@@ -144,12 +144,12 @@ class Slices:
         self._chance = chance
         self._quiet = 0
 
-    def of(self, front: list[_Key], limit: int) -> list[_Key]:
-        """This claim's slice of the front."""
+    def of(self, candidates: list[_Key], limit: int) -> list[_Key]:
+        """This claim's slice of the candidates."""
         if self.slices == 1:
-            return front[:limit]
-        start = limit * self._chance(max(1, -(-len(front) // limit)))
-        return front[start : start + limit]
+            return candidates[:limit]
+        start = limit * self._chance(max(1, -(-len(candidates) // limit)))
+        return candidates[start : start + limit]
 
     def learn(self, *, wanted: int, taken: int) -> None:
         """Note how many of the chosen rows could be claimed."""
@@ -166,9 +166,9 @@ _QUIET = 16
 """Claims without a conflict after which there are fewer slices."""
 
 
-def _by_group(front: Iterable[_Key]) -> dict[str, list[_Key]]:
+def _by_group(candidates: Iterable[_Key]) -> dict[str, list[_Key]]:
     groups: dict[str, list[_Key]] = {}
-    for key in front:
+    for key in candidates:
         if key[3] is not None:
             groups.setdefault(key[3], []).append(key)
     return groups
@@ -207,15 +207,15 @@ class BatchClaimer:
     def _take_from(self, tx: Transaction, *, wanted: Wanted, lease: Lease, chosen: list[int]) -> list[Claimed] | None:
         """Claim in one transaction; appends the chosen ids to `chosen`, in case the COMMIT's answer gets lost."""
         many = self._tables.unprepared.many
-        line = BatchClaim(tx, self._sql, wanted, many=many, share=self.slices).choose()
-        chosen[:] = [*line.running, *line.following]
-        if line.again:
+        picked = BatchClaim(tx, self._sql, wanted, many=many, share=self.slices).choose()
+        chosen[:] = [*picked.running, *picked.following]
+        if picked.again:
             return None
-        taken = self._take(tx, self._sql.claim.claim, line.running, lease)
-        if line.following:
-            taken += self._take(tx, self._sql.claim.claim_behind, line.following, lease)
+        taken = self._take(tx, self._sql.claim.claim, picked.running, lease)
+        if picked.following:
+            taken += self._take(tx, self._sql.claim.claim_behind, picked.following, lease)
         if len(taken) < len(chosen):
-            self._check(taken, line.grouped)
+            self._check(taken, picked.grouped)
         self.slices.learn(wanted=len(chosen), taken=len(taken))
         return taken
 

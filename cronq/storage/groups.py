@@ -42,7 +42,7 @@ class Groups:
 
     def unblock(self, tx: Transaction, group: str) -> list[int]:
         """Make the next job of a group ready, unless the group is held or has one that is ready; returns its id."""
-        following: list[tuple[int]] = tx.query(self._sql.groups.next_in_line, (group, group, group))
+        following: list[tuple[int]] = tx.query(self._sql.groups.next_blocked, (group, group, group))
         return [one[0] for one in following if tx.execute(self._sql.groups.unblock, one).rowcount]
 
     def note_waiting(self, tx: Transaction, groups: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cronq.storage.wake import Wake
 
 
-class Held(NamedTuple):
+class LeasedJob(NamedTuple):
     """A job under lease, with the instants of its claim and of the lease's end."""
 
     job: Claimed
@@ -57,12 +57,12 @@ class Leases:
         """Read the workers that hold leases."""
         return [row[0] for row in self._tables.query(self._sql.leases.owners)]
 
-    def held_by(self, worker: str) -> list[Held]:
+    def held_by(self, worker: str) -> list[LeasedJob]:
         """Read the jobs that a worker holds, in claim order."""
         held = self._tables.query(self._sql.leases.held_by, (worker,))
-        return [Held(Claimed._make(row[:-2]), *row[-2:]) for row in held]
+        return [LeasedJob(Claimed._make(row[:-2]), *row[-2:]) for row in held]
 
-    def take_over(self, worker: str, *, new_owner: str) -> list[Held]:
+    def take_over(self, worker: str, *, new_owner: str) -> list[LeasedJob]:
         """Move a worker's expired leases to another one (`new_owner`) under a new token; returns these.
 
         The old worker can't write outcomes for them any more.
@@ -116,7 +116,7 @@ class Leases:
         if limited:
             chosen = self._tables.unprepared.many(limited)
             moved += tx.execute(self._sql.leases.promote_limited, (chosen, now)).rowcount
-            tx.execute(self._sql.limits.line_up, (chosen,))
+            tx.execute(self._sql.limits.wait_for_place, (chosen,))
             tx.execute(self._sql.flow.note_many, (chosen,))
         return moved
 

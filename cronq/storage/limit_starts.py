@@ -33,5 +33,5 @@ def ask_again(tables: Tables, tx: Transaction, ids: Iterable[int]) -> list[int]:
         record(tables, tx, again)
         chosen = tables.unprepared.many(again)
         tx.execute(tables.sql.limits.hold_back, (chosen,))
-        tx.execute(tables.sql.limits.line_up, (chosen,))
+        tx.execute(tables.sql.limits.wait_for_place, (chosen,))
     return again

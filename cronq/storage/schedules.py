@@ -31,7 +31,7 @@ KEPT_AT_LEAST = 20
 """Rows of the ledger that each schedule keeps, however old they are."""
 
 
-class Outcome(NamedTuple):
+class LedgerEntry(NamedTuple):
     """What came of one row of the ledger; the state and instants of its job, if there is one still."""
 
     outcome: str
@@ -235,9 +235,9 @@ class Schedules:
         rows = self._tables.query(self._sql.schedules.ledger, (name, since, until, limit))
         return [Decided._make(row) for row in rows]
 
-    def outcomes(self, name: str, *, limit: int) -> list[Outcome]:
+    def outcomes(self, name: str, *, limit: int) -> list[LedgerEntry]:
         """What came of the newest decisions of a schedule, newest first."""
-        return [Outcome._make(row) for row in self._tables.query(self._sql.schedules.latest_jobs, (name, limit))]
+        return [LedgerEntry._make(row) for row in self._tables.query(self._sql.schedules.latest_jobs, (name, limit))]
 
     def last_decisions(self) -> list[Decided]:
         """The decision about the newest due time of each schedule."""

@@ -38,10 +38,10 @@ def descendants(root: int) -> set[int]:
     """Find the living processes that descend from this one."""
     processes = dict(_processes())
     found: set[int] = set()
-    front = {root}
-    while front:
-        front = {pid for pid, process in processes.items() if process.parent in front} - found
-        found |= front
+    frontier = {root}
+    while frontier:
+        frontier = {pid for pid, process in processes.items() if process.parent in frontier} - found
+        found |= frontier
     return {pid for pid in found if not processes[pid].dead}
 
 

@@ -6,7 +6,7 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from cronq.transports.broker import Broker, needs, place_of
+from cronq.transports.broker import Broker, address_of, needs
 from cronq.transports.transport import LIMIT
 
 try:
@@ -32,15 +32,15 @@ class Beanstalk(Broker):
 
     def connect(self, limit: float) -> Any:
         """Open a connection that adds to the tube."""
-        return self._client(limit, use=self.place.name)
+        return self._client(limit, use=self.address.name)
 
     def listen(self, limit: float) -> Any:
         """Open a connection that takes from the tube."""
-        return self._client(limit, watch=self.place.name)
+        return self._client(limit, watch=self.address.name)
 
     def send(self, connection: Any, body: str) -> None:
         """Add the id to the tube, unless it holds enough."""
-        if connection.stats_tube(self.place.name)["current-jobs-ready"] < _MAX_READY:
+        if connection.stats_tube(self.address.name)["current-jobs-ready"] < _MAX_READY:
             connection.put(body.encode())
 
     def receive(self, connection: Any, timeout: float) -> bool:
@@ -55,7 +55,7 @@ class Beanstalk(Broker):
         return taken > 0
 
     def _client(self, limit: float, **tubes: str) -> Any:
-        opened = socket.create_connection((self.place.host, self.place.port or _PORT), timeout=limit)
+        opened = socket.create_connection((self.address.host, self.address.port or _PORT), timeout=limit)
         try:
             return greenstalk.Client(opened, encoding=None, **tubes)
         except self.errors:
@@ -66,4 +66,4 @@ class Beanstalk(Broker):
 def open(url: str, config: Config) -> Beanstalk:
     """Make the transport for a beanstalk:// URL."""
     del config
-    return Beanstalk(place_of(url))
+    return Beanstalk(address_of(url))

@@ -21,7 +21,7 @@ EXPIRY = 60
 _DEFAULT_NAME = "cronq"
 
 
-class Place(NamedTuple):
+class BrokerAddress(NamedTuple):
     """The parts of a broker's URL. `name` is that of the exchange, channel, tube or queue."""
 
     url: str
@@ -40,7 +40,7 @@ class Place(NamedTuple):
         return f"{self.url.partition(':')[0]}://{self.host}{port}"
 
 
-def place_of(url: str, *, options: tuple[str, ...] = ()) -> Place:
+def address_of(url: str, *, options: tuple[str, ...] = ()) -> BrokerAddress:
     """Parse a URL of the setting `wake`. Raises ConfigError for options other than `name` and those given."""
     try:
         parts = urlsplit(url)
@@ -55,7 +55,7 @@ def place_of(url: str, *, options: tuple[str, ...] = ()) -> Place:
     user, password = (None if part is None else unquote(part) for part in (parts.username, parts.password))
     path = unquote(parts.path)
     bare = parts._replace(query="", fragment="").geturl()
-    return Place(bare, parts.hostname or "localhost", port, user, password, path, name, given)
+    return BrokerAddress(bare, parts.hostname or "localhost", port, user, password, path, name, given)
 
 
 def needs(extra: str, package: str) -> ConfigError:
@@ -71,15 +71,15 @@ class Broker:
     errors: ClassVar[tuple[type[Exception], ...]] = (OSError,)
     """What the library raises when the broker can't be reached or refuses."""
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    def __init__(self, address: BrokerAddress) -> None:
+        self.address = address
         self._connection: Any = None
         self._pid = os.getpid()
 
     @property
     def host(self) -> str | None:
         """The host it connects to, None if the URL doesn't name it."""
-        return self.place.host
+        return self.address.host
 
     # Implemented for each broker
 
@@ -149,7 +149,7 @@ class Broker:
     def _look_up(self, limit: float) -> None:
         """Raise Unavailable if the host can't be resolved; the libraries have no time limit for that."""
         if self.host is not None and not resolved(self.host, 0, time.monotonic() + limit):
-            raise Unavailable(f"{self.place}: the name {self.host} can't be resolved")
+            raise Unavailable(f"{self.address}: the name {self.host} can't be resolved")
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -157,4 +157,4 @@ class Broker:
             yield
         except self.errors as error:
             self.close()
-            raise Unavailable(f"{self.place}: {str(error) or type(error).__name__}") from error
+            raise Unavailable(f"{self.address}: {str(error) or type(error).__name__}") from error

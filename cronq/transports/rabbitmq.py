@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from cronq.transports.broker import EXPIRY, Broker, needs, place_of
+from cronq.transports.broker import EXPIRY, Broker, address_of, needs
 from cronq.transports.transport import LIMIT
 
 try:
@@ -44,7 +44,7 @@ class RabbitMQ(Broker):
         """Open a connection that consumes this host's queue, which is declared if it is missing."""
         connection = self._connected(limit, heartbeat=_HEARTBEAT)
         queue = kombu.Queue(
-            f"{self.place.name}.{os.uname().nodename}",
+            f"{self.address.name}.{os.uname().nodename}",
             self._exchange,
             durable=True,
             message_ttl=EXPIRY,
@@ -82,12 +82,12 @@ class RabbitMQ(Broker):
 
     @property
     def _exchange(self) -> Any:
-        return kombu.Exchange(self.place.name, type="fanout", durable=True)
+        return kombu.Exchange(self.address.name, type="fanout", durable=True)
 
     def _connected(self, limit: float, *, heartbeat: int) -> Any:
         options = {"confirm_publish": True, "read_timeout": limit, "write_timeout": limit}
         connection = kombu.Connection(
-            self.place.url, connect_timeout=limit, heartbeat=heartbeat, transport_options=options
+            self.address.url, connect_timeout=limit, heartbeat=heartbeat, transport_options=options
         )
         # Its `connect` would pause two seconds before a second try.
         connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=limit)
@@ -97,4 +97,4 @@ class RabbitMQ(Broker):
 def open(url: str, config: Config) -> RabbitMQ:
     """Make the transport for an amqp:// or amqps:// URL."""
     del config
-    return RabbitMQ(place_of(url))
+    return RabbitMQ(address_of(url))

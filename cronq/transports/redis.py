@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from cronq.transports.broker import Broker, needs, place_of
+from cronq.transports.broker import Broker, address_of, needs
 from cronq.transports.transport import LIMIT
 
 try:
@@ -31,7 +31,7 @@ class Redis(Broker):
     def connect(self, limit: float) -> Any:
         """Make a client that tries once."""
         return redis.Redis.from_url(
-            self.place.url,
+            self.address.url,
             socket_connect_timeout=limit,
             socket_timeout=LIMIT / 2,
             retry=Retry(NoBackoff(), 0),
@@ -41,12 +41,12 @@ class Redis(Broker):
     def listen(self, limit: float) -> Any:
         """Subscribe to the channel."""
         channel = self.connect(limit).pubsub(ignore_subscribe_messages=True)
-        channel.subscribe(self.place.name)
+        channel.subscribe(self.address.name)
         return channel
 
     def send(self, connection: Any, body: str) -> None:
         """Publish the id."""
-        connection.publish(self.place.name, body)
+        connection.publish(self.address.name, body)
 
     def receive(self, connection: Any, timeout: float) -> bool:
         """Wait for a message; the confirmation of the subscription isn't one."""
@@ -60,4 +60,4 @@ class Redis(Broker):
 def open(url: str, config: Config) -> Redis:
     """Make the transport for a redis:// or rediss:// URL."""
     del config
-    return Redis(place_of(url))
+    return Redis(address_of(url))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from cronq.transports.broker import EXPIRY, Broker, needs, place_of
+from cronq.transports.broker import EXPIRY, Broker, address_of, needs
 from cronq.transports.transport import LIMIT
 
 try:
@@ -47,7 +47,7 @@ class SQS(Broker):
     @property
     def host(self) -> str | None:
         """The endpoint's host, or the region's."""
-        options = self.place.options
+        options = self.address.options
         if "endpoint" in options:
             return urlsplit(options["endpoint"]).hostname
         return f"sqs.{options['region']}.amazonaws.com" if "region" in options else None
@@ -76,19 +76,19 @@ class SQS(Broker):
         return bool(came)
 
     def _queue(self, *, connect: float, read: float) -> Queue:
-        options = self.place.options
+        options = self.address.options
         client = boto3.client(
             "sqs",
             region_name=options.get("region"),
             endpoint_url=options.get("endpoint"),
-            aws_access_key_id=self.place.user,
-            aws_secret_access_key=self.place.password,
+            aws_access_key_id=self.address.user,
+            aws_secret_access_key=self.address.password,
             config=ClientConfig(connect_timeout=connect, read_timeout=read, retries={"total_max_attempts": 1}),
         )
-        return Queue(client, self.place.path.strip("/") or self.place.name)
+        return Queue(client, self.address.path.strip("/") or self.address.name)
 
 
 def open(url: str, config: Config) -> SQS:
     """Make the transport for a URL such as `sqs:///NAME?region=eu-west-1`; keys come from it or the environment."""
     del config
-    return SQS(place_of(url, options=("region", "endpoint")))
+    return SQS(address_of(url, options=("region", "endpoint")))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from werkzeug.datastructures import MultiDict
 
     from cronq.model.selection import Selection
-    from cronq.storage.browsing import Line
+    from cronq.storage.browsing import JobRow
     from cronq.store import Store
     from cronq.web.backend import Backend
 
@@ -48,7 +48,7 @@ class Change(NamedTuple):
     """Changes at most `limit` jobs; reports how many are done after each batch."""
     back: tuple[str, dict[str, object]]
     """The endpoint of the page to go back to, and its parameters."""
-    examples: Sequence[Line] = ()
+    examples: Sequence[JobRow] = ()
     warning: str = ""
 
 

@@ -19,7 +19,7 @@ from cronq.web import charts
 if TYPE_CHECKING:
     from flask import Flask
 
-    from cronq.storage.browsing import Line
+    from cronq.storage.browsing import JobRow
 
 GLYPHS = {
     "ready": "○",
@@ -98,7 +98,7 @@ def moment(value: int | datetime | None) -> Markup | str:
     return "" if value is None else _element(value, time(_as_datetime(value)).replace("T", " ").replace("Z", " UTC"))
 
 
-def when(job: Line, now: int) -> Markup | str:
+def when(job: JobRow, now: int) -> Markup | str:
     """Write the time that matters for a job's state: failed 3m ago, retrying in 2m, running for 9s."""
     if job.finished_at is not None:
         return age(job.finished_at, now)

@@ -117,7 +117,7 @@ def limit() -> Response:
     stats, store = census().value, behind().store
     view = _limit(stats, request.args.get("name", ""))
     held = limit_views.held(store.tables, view.name)
-    line = limit_views.line(store.tables, view.name, _LINE)
+    line = limit_views.waiting_jobs(store.tables, view.name, _LINE)
     return answer(
         "limit.html",
         lambda: {**to_json(view), "held": [one.job_id for one in held], "line": [job_id for job_id, *_ in line]},

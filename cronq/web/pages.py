@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
-    from cronq.storage.browsing import Line
+    from cronq.storage.browsing import JobRow
     from cronq.storage.stats import QueueStats
     from cronq.web.backend import Backend
     from cronq.web.snapshots import Seen
@@ -150,7 +150,7 @@ def _verbs(asked: query.Query) -> Iterator[str]:
         yield "cancel"
 
 
-def _line_json(line: Line) -> dict[str, Any]:
+def _line_json(line: JobRow) -> dict[str, Any]:
     """A job of a list under the field names of `cronq ls --json`, without what only its page reads."""
     args = behind().masking.args(line.task, line.args)
     command = args.get("command") if line.task == COMMAND_TASK and isinstance(args, dict) else None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from werkzeug.datastructures import MultiDict
 
-    from cronq.storage.browsing import Line
+    from cronq.storage.browsing import JobRow
     from cronq.web.masking import Masking
 
 FIELDS = ("state", "queue", "task", "group", "key", "error", "since", "until", "search", "older_than", "batch", "id")
@@ -126,13 +126,13 @@ def _duration(given: Mapping[str, tuple[str, ...]]) -> float | None:
     return parse_duration(given["older_than"][0], what="older_than") if "older_than" in given else None
 
 
-def searched(text: str | None, masking: Masking) -> Callable[[Line], bool] | None:
+def searched(text: str | None, masking: Masking) -> Callable[[JobRow], bool] | None:
     """Make a check that a job has the text in what the viewer may see of it, so that masked values can't be guessed."""
     if text is None:
         return None
     wanted = text.lower()
 
-    def fits(line: Line) -> bool:
+    def fits(line: JobRow) -> bool:
         plain = (line.task, line.queue, line.key, line.group, line.error_class, line.error_message)
         if any(wanted in part.lower() for part in plain if part):
             return True

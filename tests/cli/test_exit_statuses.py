@@ -36,7 +36,7 @@ def misused(project: Project) -> int:
 
 
 def bad_input(project: Project) -> int:
-    return project.cronq("enqueue", "unheard-of").status
+    return project.cronq("enqueue", "unserved-of").status
 
 
 def out_of_reach(project: Project) -> int:

@@ -1,4 +1,4 @@
-"""Whatever is done in whatever order, the queue stays sound and can be worked off.
+"""After any operations in any order the tables are consistent and all jobs can be run.
 
 Two workers claim, end, give back and die; people cancel, retry and clear; time passes.
 After each step the rows are held against what must always be true.

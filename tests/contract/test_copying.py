@@ -54,7 +54,7 @@ def ids(elsewhere: Store) -> list[int]:
     return made
 
 
-def unheard(_number: int) -> None:
+def unserved(_number: int) -> None:
     """No progress is shown."""
 
 
@@ -98,7 +98,7 @@ def test_what_comes_after_others_still_does(store: Store, elsewhere: Store) -> N
     end(elsewhere, running)
     elsewhere.flow.draw()
     elsewhere.admin.pause("default")
-    counts = elsewhere.copy_to(store, unheard)
+    counts = elsewhere.copy_to(store, unserved)
     assert counts.edges == 3
     assert [stored(store, job).state for job in (first, failing, kept, lost)] == [
         "finished", "ready", "pending", "pending",
@@ -129,7 +129,7 @@ def test_many_jobs_that_come_after_others_take_few_statements(
             return real(self, sql, *rest)
 
         monkeypatch.setattr(connection, "execute", counted)
-    assert elsewhere.copy_to(store, unheard).edges == 1200
+    assert elsewhere.copy_to(store, unserved).edges == 1200
     assert len(store.flow.children(first, limit=2000)) == 1200
     assert len(inserts) < 20
 
@@ -140,7 +140,7 @@ def test_batches_go_on_where_they_were(store: Store, elsewhere: Store) -> None:
     (running, *_) = claim(elsewhere, 1)
     end(elsewhere, running)
     elsewhere.admin.pause("default")
-    elsewhere.copy_to(store, unheard)
+    elsewhere.copy_to(store, unserved)
     assert store.batches.require(opened.id) == elsewhere.batches.require(opened.id)
     assert store.batches.counts(opened.id) == {"finished": 1, "ready": 1}
     store.admin.resume("default")
@@ -160,14 +160,14 @@ def test_an_interrupted_copy_goes_on(store: Store, elsewhere: Store, ids: list[i
     assert store.jobs.paused() >= elsewhere.jobs.paused()
     assert claimed_ids(store) == []
     elsewhere.admin.cancel([ids[20]])
-    elsewhere.copy_to(store, unheard)
+    elsewhere.copy_to(store, unserved)
     assert everything(store) == everything(elsewhere)
 
 
 def test_a_database_with_jobs_of_its_own_is_left_alone(store: Store, elsewhere: Store, ids: list[int]) -> None:
     put(store, new())
     with pytest.raises(InvalidInput, match="has jobs already"):
-        elsewhere.copy_to(store, unheard)
+        elsewhere.copy_to(store, unserved)
     assert (store.jobs.backlog(), store.jobs.paused()) == (1, set())
     assert len(ids) == 605
 
@@ -178,5 +178,5 @@ def test_a_source_that_changes_is_noticed(store: Store, elsewhere: Store, ids: l
 
     with pytest.raises(TryLater, match="has changed meanwhile"):
         elsewhere.copy_to(store, changing)
-    elsewhere.copy_to(store, unheard)
+    elsewhere.copy_to(store, unserved)
     assert everything(store) == everything(elsewhere)

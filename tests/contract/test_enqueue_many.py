@@ -1,4 +1,4 @@
-"""Many jobs in one call, whatever their texts are."""
+"""Many jobs in one call, with all kinds of texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No job under a limit is in the line without a place, though another process does at the same moment."""
+"""No job under a limit is ready without a place, though another process changes it at the same moment."""
 
 from __future__ import annotations
 

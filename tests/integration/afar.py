@@ -62,7 +62,7 @@ class AfarQueue(Queue):
         return Cronq(config.with_values("the test", lock_dir=str(self.directory / "elsewhere"), **values))
 
     def idle(self, *filters: tuple[str, ...]) -> list[subprocess.Popen[str]]:
-        """Workers with these filters that have looked for the last time before somebody wakes them."""
+        """Workers with these filters that have looked for the last time before a wake-up."""
         workers = [self.work(*NEVER, "--jobs", 1, *given) for given in filters or [()]]
         self.settle_down()
         return workers
@@ -73,7 +73,7 @@ class AfarQueue(Queue):
         return rung.status == 0
 
     def settle_down(self) -> None:
-        """Wait until nobody looks any more: neither at the start, nor as the listener has connected."""
+        """Wait until no worker looks any more: neither at the start, nor as the listener has connected."""
         deadline = time.monotonic() + 1
         wait_until(lambda: time.monotonic() > deadline)
 

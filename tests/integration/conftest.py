@@ -12,6 +12,6 @@ from tests.project import Project
 
 @pytest.fixture
 def queue(project: Project) -> Iterator[Queue]:
-    """A queue in an empty project; whatever a test has left running is killed after it."""
+    """A queue in an empty project; what a test has left running is killed after it."""
     with Queue(project) as queue:
         yield queue

@@ -118,7 +118,7 @@ class ServerStorm(Storm):
         return [process for lane, process in self._runners.items() if self._hosts[lane[0]] is not self._cut_off]
 
     def kill_server(self) -> None:
-        """Kill the server in the middle of whatever it does, and start it again."""
+        """Kill the server at any moment, and start it again."""
         self.note("kill the server")
         self._server.kill()
         self._server.start()

@@ -168,7 +168,7 @@ class Storm:
         self.kills[target] += 1
 
     def note(self, what: str) -> None:
-        """Put down what was done and when, for whoever has to find out what came of it."""
+        """Put down what was done and when, for the search for a cause."""
         with (self.queue.directory / "events").open("a") as events:
             events.write(f"{time.monotonic_ns()} {what}\n")
 

@@ -1,4 +1,4 @@
-"""An idle worker starts what a change has made ready, whoever made it, long before it would look by itself."""
+"""An idle worker starts what a change has made ready, no matter which process made it, long before its next poll."""
 
 from __future__ import annotations
 

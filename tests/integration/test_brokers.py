@@ -167,7 +167,7 @@ def test_a_library_that_is_missing(scheme: str, extra: str, library: str, projec
 
 
 class Load:
-    """Somebody who enqueues all the time."""
+    """A thread that enqueues all the time."""
 
     def __init__(self, queue: AfarQueue) -> None:
         self._queue = queue

@@ -1,4 +1,4 @@
-"""Many processes enqueue while several runs drain: nobody is refused, nobody waits long."""
+"""Many processes enqueue while several runs drain: none is refused, none waits long."""
 
 from __future__ import annotations
 

@@ -183,7 +183,7 @@ def test_crashes_use_attempts_up(queue: Queue) -> None:
 
 
 def test_an_attempt_that_ended_is_known_though_the_database_was_away(queue: Queue) -> None:
-    """The runner can't settle while somebody holds the write lock; the journal has the outcomes."""
+    """The runner can't settle while another connection holds the write lock; the journal has the outcomes."""
     queue.tasks(
         """
 @queue.task
@@ -322,7 +322,7 @@ def test_after_a_reboot_the_pid_of_another_is_no_sign_of_life(queue: Queue) -> N
 
 
 def test_a_reused_pid_is_left_alone(queue: Queue) -> None:
-    """Only what carries the dead worker's mark is killed, whatever number the journal names."""
+    """Only what carries the dead worker's mark is killed, also where the journal names another number."""
     queue.tasks(SLOW_ONCE)
     job = queue.put("slow_once")
     runner = queue.start("--jobs", 1)

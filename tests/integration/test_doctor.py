@@ -532,12 +532,12 @@ def test_commands_of_another_users_queue_are_that_users_matter(config: Config, s
 def test_queues_that_nobody_listens_to(config: Config, store: Store) -> None:
     store.enqueue([NewJob("t", queue="mail"), NewJob("t", queue="money")])
     store.workers.register(Registration("w1", "work", "h", 1, "money", __version__))
-    assert bad(jobs.unheard_queues, config) == []
+    assert bad(jobs.unserved_queues, config) == []
     select(config, "UPDATE cronq_jobs SET available_at = available_at - 600000000")
-    [told] = bad(jobs.unheard_queues, config)
+    [told] = bad(jobs.unserved_queues, config)
     assert told.startswith("warning: queue mail: a job is due for 10 min")
     select(config, "INSERT INTO cronq_paused VALUES ('mail', 0)")
-    assert bad(jobs.unheard_queues, config) == []
+    assert bad(jobs.unserved_queues, config) == []
     assert bad(jobs.paused_queues, config) == ["warning: queue mail is paused, jobs are due in it"]
 
 

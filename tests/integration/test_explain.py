@@ -63,13 +63,13 @@ def _fill(connection: sqlite3.Connection) -> None:
 
 HOT = {
     "claim.queues_with_ready": ((), ["cronq_jobs_ready"]),
-    "claim.front": (("q1", 0, 999, 100), ["INDEX cronq_jobs_ready (queue=?"]),
+    "claim.candidates": (("q1", 0, 999, 100), ["INDEX cronq_jobs_ready (queue=?"]),
     "claim.members": (("g", 0, 999, '["default"]', 10) * 2, ["cronq_jobs_group (job_group=? AND state=?"]),
     "claim.first_in_group": (("g", "g"), ["cronq_jobs_group (job_group=? AND state=?"]),
     "claim.asked_for": ((1,), ["USING INTEGER PRIMARY KEY (rowid=?"]),
     "groups.block": (("g", "[]"), ["cronq_jobs_group (job_group=? AND state=?"]),
     "groups.next_follower": (("g", 1), ["cronq_jobs_group (job_group=? AND state=?"]),
-    "groups.next_in_line": (("g", "g", "g"), ["cronq_jobs_group (job_group=? AND state=?"]),
+    "groups.next_blocked": (("g", "g", "g"), ["cronq_jobs_group (job_group=? AND state=?"]),
     "leases.due": ((9, 1000), ["cronq_jobs_future (available_at<?"]),
     "leases.still_due": (("[1]", 9), ["USING INTEGER PRIMARY KEY (rowid=?"]),
     "leases.promote_limited": (("[1]", 9), ["USING INTEGER PRIMARY KEY (rowid=?"]),
@@ -106,9 +106,9 @@ HOT = {
     "batches.end": ((1, "finished", 1), ["USING INTEGER PRIMARY KEY (rowid=?"]),
     "batches.prune": ((9,), ["cronq_batches_ended (ended_at<?", "(batch=?", "cronq_edges_parent (parent=?"]),
     "batches.prune_members": (("[1]",), ["cronq_members_job (job=?"]),
-    "limits.front": ((1, "c3", 10), ["cronq_limited_line (place=? AND limit_name=?"]),
+    "limits.first": ((1, "c3", 10), ["cronq_limited_line (place=? AND limit_name=?"]),
     "limits.places": (("smtp",), ["cronq_limited_line (place=? AND limit_name=?", "PRIMARY KEY (rowid=?"]),
-    "limits.any_in_line": (("smtp",), ["cronq_limited_line (place=? AND limit_name=?"]),
+    "limits.any_waiting": (("smtp",), ["cronq_limited_line (place=? AND limit_name=?"]),
     "limits.next_waiting": ((1, ""), ["cronq_limited_line (place=? AND limit_name>?"]),
     "limits.next_group": (("",), ["cronq_limited_group (job_group>?"]),
     "limits.ahead_in_group": (("g",), ["cronq_limited_group (job_group=? AND place=?"]),
@@ -124,7 +124,7 @@ HOT = {
     "limits.move": ((0, 1, "[1]", 1), ["USING INTEGER PRIMARY KEY (rowid=?"]),
     "limits.unrecorded": (("[1]",), ["l USING INTEGER PRIMARY KEY", "j USING INTEGER PRIMARY KEY"]),
     "limits.ready_under_rate": (("[1]",), ["l USING INTEGER PRIMARY KEY", "j USING INTEGER PRIMARY KEY"]),
-    "limits.line_up": (("[1]",), ["USING INTEGER PRIMARY KEY (rowid=?"]),
+    "limits.wait_for_place": (("[1]",), ["USING INTEGER PRIMARY KEY (rowid=?"]),
     "limits.admit": (("[1]",), ["USING INTEGER PRIMARY KEY (rowid=?"]),
     "limits.editable": (("[1]",), ["USING INTEGER PRIMARY KEY (rowid=?"]),
     "limits.hold_back": (("[1]",), ["USING INTEGER PRIMARY KEY (rowid=?"]),
@@ -170,12 +170,12 @@ def wrong(database: sqlite3.Connection) -> dict[str, list[str]]:
         steps = plan(database, attrgetter(name)(Q), parameters)
         missing = [index for index in expected if not any(index in step for step in steps)]
         sorts = name in {
-            "claim.front",
+            "claim.candidates",
             "claim.members",
             "claim.first_in_group",
             "admin.prunable",
             "groups.next_follower",
-            "limits.front",
+            "limits.first",
             "limits.first_in_group",
         } and "TEMP B-TREE" in str(steps)
         if missing or sorts or "SCAN cronq_jobs" in steps:

@@ -92,7 +92,7 @@ def _add(kind: str, database: Database, state: str, amount: int) -> None:
 IDS = list(range(1, 101))
 HOT: dict[str, tuple[tuple[Any, ...], str, int]] = {
     "claim.queues_with_ready": ((), "ready", 6_000),
-    "claim.front": (("q1", 0, 999, 100), "ready", 2_000),
+    "claim.candidates": (("q1", 0, 999, 100), "ready", 2_000),
     "claim.members": (("g10", 0, 999, ["default"], 10) * 2, "group", 2_000),
     "claim.first_in_group": (("g10", "g10"), "group", 2_000),
     "claim.asked_for": ((1,), "PRIMARY", 10),
@@ -148,16 +148,16 @@ HOT: dict[str, tuple[tuple[Any, ...], str, int]] = {
     "batches.mark": ((IDS,), "PRIMARY", 1_000),
     "batches.end": ((1, "finished", 1), "PRIMARY", 100),
     # 20,000 stand in this line; of a range that long servers know no more than a guess from a few pages.
-    "limits.front": ((1, "smtp", 10), "line", 50_000),
+    "limits.first": ((1, "smtp", 10), "line", 50_000),
     "limits.places": (("smtp",), "line", 1_000),
-    "limits.any_in_line": (("smtp",), "line", 50_000),
+    "limits.any_waiting": (("smtp",), "line", 50_000),
     "limits.ready_in_group": (("g10",), "group", 2_000),
     "limits.first_in_group": (("g10",), "group", 2_000),
     "limits.standing": ((IDS,), "PRIMARY", 1_000),
     "limits.move": ((0, 1, IDS, 1), "PRIMARY", 1_000),
     "limits.unrecorded": ((IDS,), "PRIMARY", 1_000),
     "limits.ready_under_rate": ((IDS,), "PRIMARY", 1_000),
-    "limits.line_up": ((IDS,), "PRIMARY", 1_000),
+    "limits.wait_for_place": ((IDS,), "PRIMARY", 1_000),
     "limits.admit": ((IDS,), "PRIMARY", 1_000),
     "limits.editable": ((IDS,), "PRIMARY", 1_000),
     "limits.hold_back": ((IDS,), "PRIMARY", 1_000),
@@ -197,12 +197,12 @@ def test_the_idle_check_reads_next_to_nothing(filled: Filled) -> None:
 
 def test_a_claim_reads_as_many_rows_as_it_takes(filled: Filled) -> None:
     """Counted by the server, not estimated."""
-    front = filled.sql.claim.front, ("q1", 0, 999, 100)
-    assert rows_read(filled, *front) < 200
+    statement = filled.sql.claim.candidates, ("q1", 0, 999, 100)
+    assert rows_read(filled, *statement) < 200
 
 
 def test_an_admission_reads_as_many_rows_as_it_takes(filled: Filled) -> None:
-    assert rows_read(filled, filled.sql.limits.front, (1, "smtp", 10)) < 30
+    assert rows_read(filled, filled.sql.limits.first, (1, "smtp", 10)) < 30
 
 
 def rows_read(filled: Filled, sql: str, parameters: tuple[Any, ...]) -> int:

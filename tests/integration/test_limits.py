@@ -1,4 +1,4 @@
-"""The time limit: whatever a job does, it ends within limit + grace, and nothing of it stays."""
+"""The time limit: each job ends within limit + grace, and nothing of it stays."""
 
 from __future__ import annotations
 

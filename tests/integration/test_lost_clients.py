@@ -1,4 +1,4 @@
-"""Clients of a server that vanish in the middle of a transaction: their locks keep nobody for long."""
+"""Clients of a server that disappear within a transaction: others wait for their locks only for a short time."""
 
 from __future__ import annotations
 

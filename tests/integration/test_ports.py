@@ -1,4 +1,4 @@
-"""`wake = "tcp://…"`: the job starts at once, and whatever the other end does, the caller hardly notices."""
+"""`wake = "tcp://…"`: the job starts at once; nothing that the other end does delays the caller."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a job starts is ended with it, in whatever group or session it hides; what it leaves on purpose stays."""
+"""What a job starts is ended with it, in any process group or session; what it leaves on purpose stays."""
 
 from __future__ import annotations
 

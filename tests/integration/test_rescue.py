@@ -56,13 +56,13 @@ def rescue(store: Store, config: Config) -> list[Settlement]:
 
 def _live_and_die(config: Config, ended: list[Claimed], begun: Claimed | None) -> None:
     Liveness(config, WORKER)
-    book = Journal(path_for(config, WORKER, 1))
+    journal = Journal(path_for(config, WORKER, 1))
     now = time.time_ns() // 1000
     for job in ended:
-        book.begin(job, time.monotonic_ns())
-        book.append(job, Outcome("success", now - 5, now, result='"kept"'))
+        journal.begin(job, time.monotonic_ns())
+        journal.append(job, Outcome("success", now - 5, now, result='"kept"'))
     if begun is not None:
-        book.begin(begun, time.monotonic_ns())
+        journal.begin(begun, time.monotonic_ns())
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -1,4 +1,4 @@
-"""What a job changes of its child process doesn't reach the next job, whatever kind the next one is."""
+"""What a job changes of its child process doesn't reach the next job, of any kind."""
 
 from __future__ import annotations
 

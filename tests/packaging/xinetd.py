@@ -1,6 +1,6 @@
 """A real xinetd with one of the packaged files: only the port, the command and the user are changed.
 
-It runs in a pid namespace of its own, so that whatever it started ends with it.
+It runs in a pid namespace of its own, so that all that it started ends with it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is read out of a traceback for Sentry, whoever wrote it."""
+"""What is read out of a traceback for Sentry, in each form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One line each: a job's id in, an answer out. Whatever comes, it is an id or malformed."""
+"""One line each: a job's id in, an answer out. Every line is an id or malformed."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def test_a_claim_takes_nothing_that_is_held(name: str) -> None:
     assert "attempt = attempt + 1" in TEXTS[name]
 
 
-@pytest.mark.parametrize("name", ["admin.cancel", "groups.unblock", "groups.next_in_line", "claim.members"])
+@pytest.mark.parametrize("name", ["admin.cancel", "groups.unblock", "groups.next_blocked", "claim.members"])
 def test_held_jobs_are_left_to_their_owner(name: str) -> None:
     assert "lease_until IS NULL" in TEXTS[name]
 
@@ -126,7 +126,7 @@ def test_columns_match_what_is_made_of_them() -> None:
         ("settle.settle", len(rows.settled_row(SETTLED))),
         ("settle.finish", len(rows.finished_row(SETTLED))),
         ("settle.record_attempt", len(rows.attempt_row(SETTLED, "host"))),
-        ("claim.front", 4),
+        ("claim.candidates", 4),
         ("claim.members", 10),
         ("claim.asked_for", 1),
         ("claim.first_in_group", 2),
@@ -142,7 +142,7 @@ def test_columns_match_what_is_made_of_them() -> None:
         ("admin.prune", 3),
         ("admin.retry", 2),
         ("admin.cancel", 4),
-        ("groups.next_in_line", 3),
+        ("groups.next_blocked", 3),
         ("groups.unblock", 1),
         ("groups.free", 2),
         ("groups.hand_on", 3),

@@ -93,7 +93,7 @@ def test_limits_are_listed_and_one_shows_who_has_its_places(site: Site, store: S
     assert "1 of 1" in page
     page = browser.get("/limit?name=smtp").text
     assert "It allows 1 at a time; 1 place is taken, 2 jobs wait." in page
-    held, line = page.split("First in the line")
+    held, line = page.split("First to get a place")
     assert 'href="/jobs/1"' in held
     assert 'href="/jobs/2"' in line
     assert 'href="/limit?name=smtp">smtp</a>' in browser.get("/jobs/2").text

@@ -61,7 +61,7 @@ CHECKS: Sequence[tuple[str, Check]] = (
     ("schedules", schedules.schedules),
     ("jobs", jobs.commands),
     ("jobs", jobs.unknown_tasks),
-    ("jobs", jobs.unheard_queues),
+    ("jobs", jobs.unserved_queues),
     ("jobs", jobs.paused_queues),
     ("jobs", flow.open_batches),
     ("jobs", flow.waiting_for_themselves),

@@ -79,7 +79,7 @@ def _tasks(installation: Installation) -> dict[str, int]:
     return tasks
 
 
-def unheard_queues(installation: Installation) -> Iterator[Finding]:
+def unserved_queues(installation: Installation) -> Iterator[Finding]:
     """Find queues with due jobs that no worker takes, although workers run."""
     stats = installation.stats
     if stats is None:

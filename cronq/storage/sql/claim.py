@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cronq.storage.sql.columns import CLAIMED_COLUMNS, LIMITED, LINE
+from cronq.storage.sql.columns import CLAIM_ORDER, CLAIMED_COLUMNS, LIMITED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,17 +23,17 @@ class ClaimStatements:
             " FROM q WHERE q.queue IS NOT NULL) SELECT queue FROM q WHERE queue IS NOT NULL"
         )
         # Served by the index `ready`.
-        self.front = (
-            f"SELECT {LINE}, job_group FROM {names.jobs} WHERE state = 'ready' AND queue = ?"
-            f" AND priority BETWEEN ? AND ? ORDER BY {LINE} LIMIT ?"
+        self.candidates = (
+            f"SELECT {CLAIM_ORDER}, job_group FROM {names.jobs} WHERE state = 'ready' AND queue = ?"
+            f" AND priority BETWEEN ? AND ? ORDER BY {CLAIM_ORDER} LIMIT ?"
         )
         # A blocked job under a limit may have lost its place: it asks for one when its group is free.
         placed = f" AND (flow IS NULL OR (flow & {LIMITED}) = 0)"
         # Served by the index `group`. One state at a time, or all of a large group would be sorted.
         self.members = " UNION ALL ".join(
-            f"SELECT * FROM (SELECT {LINE}, job_group FROM {names.jobs}"
+            f"SELECT * FROM (SELECT {CLAIM_ORDER}, job_group FROM {names.jobs}"
             f" WHERE job_group = ? AND state = '{state}' AND lease_until IS NULL"
-            f" AND priority BETWEEN ? AND ? AND queue {dialect.among}{apart} ORDER BY {LINE} LIMIT ?) AS {state}"
+            f" AND priority BETWEEN ? AND ? AND queue {dialect.among}{apart} ORDER BY {CLAIM_ORDER} LIMIT ?) AS {state}"
             for state, apart in (("ready", ""), ("blocked", placed))
         )
         lease = "worker = ?, token = ?, lease_until = ?, attempt = attempt + 1, started_at = ?, host = ?, pid = ?"
@@ -47,8 +47,9 @@ class ClaimStatements:
         # One job by its id: where it stands, and who stands first in its group (served by the index `group`).
         self.asked_for = f"SELECT state, queue, job_group, priority, available_at, flow FROM {names.jobs} WHERE id = ?"
         self.first_in_group = " UNION ALL ".join(
-            f"SELECT * FROM (SELECT {LINE} FROM {names.jobs} WHERE job_group = ? AND state = '{state}'"
-            f" AND lease_until IS NULL AND queue NOT IN ({self.paused_queues}) ORDER BY {LINE} LIMIT 1) AS {state}"
+            f"SELECT * FROM (SELECT {CLAIM_ORDER} FROM {names.jobs} WHERE job_group = ? AND state = '{state}'"
+            f" AND lease_until IS NULL AND queue NOT IN ({self.paused_queues}) ORDER BY {CLAIM_ORDER}"
+            f" LIMIT 1) AS {state}"
             for state in ("ready", "blocked")
         )
 

@@ -49,7 +49,7 @@ UNSUCCESSFUL = "('error', 'timeout', 'crashed')"
 UNFINISHED_STATES = "state IN ('scheduled', 'ready', 'blocked', 'running', 'retrying', 'waiting', 'pending')"
 """Not as NOT IN: that leads to no index."""
 
-LINE = "priority, available_at, id"
+CLAIM_ORDER = "priority, available_at, id"
 """The order in which jobs of a queue start."""
 
 MEMBER, LIMITED, NEEDED, HELD, LOOKED, HAS_PROGRESS, AHEAD = 1, 2, 4, 8, 16, 32, 64

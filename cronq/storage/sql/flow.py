@@ -46,7 +46,7 @@ class FlowStatements:
             f"SELECT id, state, error_class, CASE WHEN is_unique <> 0 THEN job_key END, job_group FROM {jobs}"
             f" WHERE id {dialect.among} AND {held} ORDER BY id"
         )
-        # `scheduled`, so that it enters the line of its group as every job does that comes due.
+        # `scheduled`, so that it takes its turn in its group as every job does that comes due.
         released = f"state = 'scheduled', flow = nullif(flow & {KEPT}, 0)"
         self.release = f"UPDATE {jobs}" + among % released + " AND state = 'pending'"
         self.cancel = (

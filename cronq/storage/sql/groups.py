@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cronq.storage.sql.columns import LIMITED, LINE
+from cronq.storage.sql.columns import CLAIM_ORDER, LIMITED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,18 +36,18 @@ class GroupStatements:
         # Served by the index `group`.
         self.next_follower = (
             f"SELECT id FROM {names.jobs} WHERE job_group = ? AND state = 'blocked' AND token = ?"
-            f" AND lease_until IS NOT NULL ORDER BY {LINE} LIMIT 1"
+            f" AND lease_until IS NOT NULL ORDER BY {CLAIM_ORDER} LIMIT 1"
         )
         ours = f"name = ? AND job_id {dialect.among}"
         self.step_up = f"UPDATE {names.jobs} SET state = 'running' WHERE id = ?"
         self.hand_on = f"UPDATE {names.groups} SET job_id = ? WHERE {ours}"
         self.free = f"DELETE FROM {names.groups} WHERE {ours}"
         # Served by the index `group`.
-        self.next_in_line = (
+        self.next_blocked = (
             f"SELECT id FROM {names.jobs} WHERE job_group = ? AND state = 'blocked' AND lease_until IS NULL"
             f" AND NOT EXISTS (SELECT 1 FROM {names.groups} WHERE name = ? AND job_id <> 0)"
             f" AND NOT EXISTS (SELECT 1 FROM {names.jobs} WHERE job_group = ? AND state = 'ready')"
-            f" ORDER BY {LINE} LIMIT 1"
+            f" ORDER BY {CLAIM_ORDER} LIMIT 1"
         )
         # A job under a limit asks for a place again.
         self.unblock = (

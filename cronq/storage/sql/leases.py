@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cronq.storage.sql.columns import CLAIMED_COLUMNS, FUTURE, FUTURE_STATES, LIMITED, LINE
+from cronq.storage.sql.columns import CLAIM_ORDER, CLAIMED_COLUMNS, FUTURE, FUTURE_STATES, LIMITED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class LeaseStatements:
         self.owners = f"SELECT DISTINCT worker FROM {names.jobs} WHERE lease_until IS NOT NULL"
         self.held_by = (
             f"SELECT {CLAIMED_COLUMNS}, started_at, lease_until FROM {names.jobs}"
-            f" WHERE worker = ? AND lease_until IS NOT NULL ORDER BY {LINE}"
+            f" WHERE worker = ? AND lease_until IS NOT NULL ORDER BY {CLAIM_ORDER}"
         )
         # Served by the index `future`.
         due = f"{FUTURE_STATES} AND available_at <= ?"

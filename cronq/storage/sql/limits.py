@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from cronq.storage.sql.columns import AHEAD, HELD, LIMITED, LINE, UNFINISHED_STATES
+from cronq.storage.sql.columns import AHEAD, CLAIM_ORDER, HELD, LIMITED, UNFINISHED_STATES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cronq.storage.sql.dialect import Names
 
-PLACE, IN_LINE, ELSEWHERE, BEHIND, ASIDE = range(5)
+PLACE, WAITING, ELSEWHERE, BEHIND, ASIDE = range(5)
 """Where a job under a limit is: it has a place; it waits for one; it is scheduled, retrying, waiting or has ended; it
 is behind the first of its group; its place moved on because nothing listens to its queue."""
 
@@ -45,8 +45,8 @@ class LimitStatements:
         )
         self.mark = f"UPDATE {jobs}{dialect.by_id} SET flow = coalesce(flow, 0) | {LIMITED} WHERE id {dialect.among}"
         value = f"(SELECT j.%s FROM {jobs} j WHERE j.id = {limited}.job_id)"
-        self.line_up = (
-            f"UPDATE {limited} SET place = CASE WHEN job_group IS NULL THEN {IN_LINE} ELSE {BEHIND} END,"
+        self.wait_for_place = (
+            f"UPDATE {limited} SET place = CASE WHEN job_group IS NULL THEN {WAITING} ELSE {BEHIND} END,"
             f" priority = {value % 'priority'}, due_at = {value % 'available_at'} WHERE job_id {dialect.among}"
         )
         self.update = (
@@ -55,8 +55,8 @@ class LimitStatements:
         )
         # In the order of the index: PostgreSQL would rather read the table from its start until it meets one.
         order = "priority, due_at, job_id"
-        self.any_in_line = (
-            f"SELECT job_id FROM {limited} WHERE place = {IN_LINE} AND limit_name = ? ORDER BY {order} LIMIT 1"
+        self.any_waiting = (
+            f"SELECT job_id FROM {limited} WHERE place = {WAITING} AND limit_name = ? ORDER BY {order} LIMIT 1"
         )
         # Without an order: SQLite would read the whole table in that of the ids.
         self.places = (
@@ -64,7 +64,7 @@ class LimitStatements:
             f" FROM {limited} l LEFT JOIN {jobs} j ON j.id = l.job_id"
             f" WHERE l.place = {PLACE} AND l.limit_name = ?"
         )
-        self.front = (
+        self.first = (
             f"SELECT job_id, job_group FROM {limited} WHERE place = ? AND limit_name = ?"
             " ORDER BY priority, due_at, job_id LIMIT ?"
         )
@@ -72,7 +72,7 @@ class LimitStatements:
             f"SELECT id, state, coalesce(flow, 0) & 8, available_at FROM {jobs} WHERE id {dialect.among}"
             f" ORDER BY id{dialect.locked}"
         )
-        # `+ 0` keeps engines from reading the whole line by its index.
+        # `+ 0` keeps engines from reading all that wait by their index.
         self.move = f"UPDATE {limited} SET place = ?, since = ? WHERE job_id {dialect.among} AND place + 0 = ?"
         moved = f"UPDATE {jobs}{dialect.by_id} SET state = '%s' WHERE id {dialect.among} AND state = '%s'"
         self.admit = moved % ("ready", "pending")
@@ -106,7 +106,7 @@ class LimitStatements:
         self.hold_back = (
             f"UPDATE {jobs}{dialect.by_id} SET state = 'pending' WHERE {among} AND state IN ('ready', 'blocked')"
         )
-        # `scheduled`, so that it enters the line of its group as every job does that comes due.
+        # `scheduled`, so that it takes its turn in its group as every job does that comes due.
         self.free = (
             f"UPDATE {jobs}{dialect.by_id} SET"
             f" state = CASE WHEN state = 'pending' AND (flow & {HELD}) = 0 THEN 'scheduled' ELSE state END,"
@@ -122,12 +122,12 @@ class LimitStatements:
         self.next_group = f"SELECT min(job_group) FROM {limited} WHERE place + 0 = {BEHIND} AND job_group > ?"
         self.ahead_in_group = (
             f"SELECT l.job_id FROM {limited} l JOIN {jobs} j ON j.id = l.job_id WHERE l.job_group = ?"
-            f" AND l.place IN ({PLACE}, {IN_LINE}, {ASIDE}) AND j.state IN ('pending', 'ready', 'running') LIMIT 1"
+            f" AND l.place IN ({PLACE}, {WAITING}, {ASIDE}) AND j.state IN ('pending', 'ready', 'running') LIMIT 1"
         )
         unlimited = f"(flow IS NULL OR (flow & {LIMITED}) = 0)"
         self.ready_in_group = (
             f"SELECT priority, available_at, id FROM {jobs} WHERE job_group = ? AND state = 'ready' AND {unlimited}"
-            f" ORDER BY {LINE} LIMIT 1"
+            f" ORDER BY {CLAIM_ORDER} LIMIT 1"
         )
         self.mark_ahead = (
             f"UPDATE {jobs} SET flow = coalesce(flow, 0) | {AHEAD} WHERE id = ? AND {unlimited}"
@@ -142,22 +142,22 @@ class LimitStatements:
         self.next_opening = f"SELECT min(opens_at) FROM {names.limits} WHERE opens_at IS NOT NULL"
         self.opened = f"SELECT name FROM {names.limits} WHERE opens_at <= ? ORDER BY opens_at LIMIT 100"
         held = f"l.place = {PLACE} AND (j.state = 'ready' OR j.lease_until IS NOT NULL)"
-        waits = f"l.place IN ({IN_LINE}, {BEHIND}, {ASIDE}) AND j.state = 'pending'"
+        waits = f"l.place IN ({WAITING}, {BEHIND}, {ASIDE}) AND j.state = 'pending'"
         since = f"min(CASE WHEN l.place <> {BEHIND} THEN l.due_at END)"
         self.figures = (
             f"SELECT l.place, l.limit_name, count(*), {since} FROM {limited} l JOIN {jobs} j ON j.id = l.job_id"
-            f" WHERE l.place IN ({PLACE}, {IN_LINE}, {BEHIND}, {ASIDE}) AND (({held}) OR ({waits}))"
+            f" WHERE l.place IN ({PLACE}, {WAITING}, {BEHIND}, {ASIDE}) AND (({held}) OR ({waits}))"
             " GROUP BY l.place, l.limit_name"
         )
         self.before = (
-            f"SELECT count(*) FROM {limited} WHERE place = {IN_LINE} AND limit_name = ? AND (priority < ?"
+            f"SELECT count(*) FROM {limited} WHERE place = {WAITING} AND limit_name = ? AND (priority < ?"
             " OR (priority = ? AND (due_at < ? OR (due_at = ? AND job_id < ?))))"
         )
-        self.line = (
-            f"SELECT job_id, priority, due_at FROM {limited} WHERE place = {IN_LINE} AND limit_name = ?"
+        self.waiting = (
+            f"SELECT job_id, priority, due_at FROM {limited} WHERE place = {WAITING} AND limit_name = ?"
             " ORDER BY priority, due_at, job_id LIMIT ?"
         )
-        self.seat = f"SELECT limit_name, place, priority, due_at FROM {limited} WHERE job_id = ?"
+        self.place_of = f"SELECT limit_name, place, priority, due_at FROM {limited} WHERE job_id = ?"
         self.prune = (
             f"DELETE FROM {limited} WHERE job_id {dialect.among}"
             f" AND NOT EXISTS (SELECT 1 FROM {jobs} j WHERE j.id = job_id)"

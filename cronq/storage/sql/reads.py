@@ -19,11 +19,11 @@ class ReadStatements:
     def _reading(self, names: Names) -> None:
         dialect = names.dialect
         holder = f"(SELECT job_id FROM {names.groups} g WHERE g.name = {names.jobs}.job_group)"
-        front = (
+        first = (
             f"(SELECT f.id FROM {names.jobs} f WHERE f.job_group = {names.jobs}.job_group AND f.state = 'ready'"
             " ORDER BY f.priority, f.available_at, f.id LIMIT 1)"
         )
-        blocked_by = f"CASE WHEN state = 'blocked' THEN coalesce({holder}, {front}) END"
+        blocked_by = f"CASE WHEN state = 'blocked' THEN coalesce({holder}, {first}) END"
         self.job = f"SELECT {JOB_COLUMNS}, {blocked_by} FROM {names.jobs}"
         self.output = f"SELECT stdout, stderr FROM {names.jobs} WHERE id = ?"
         # Served by the index on attempts' job_id.
