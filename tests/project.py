@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tests import warm
+from tests.started import Process
 from tests.warm import Ran
 
 __all__ = ["COMMAND", "ROOT", "Project", "Ran"]
@@ -85,26 +86,29 @@ class Project:
         return path
 
     def start(
-        self, *arguments: str | int, env: Mapping[str, str] | None = None, cwd: Path | None = None
-    ) -> subprocess.Popen[str]:
-        """Start `cronq ARGUMENTS` without waiting; its streams are pipes."""
+        self,
+        *arguments: str | int,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        anew: bool = False,
+    ) -> Process:
+        """Start `cronq ARGUMENTS` without waiting; its streams are pipes. `anew`: with a Python started for it."""
+        environment = self.environment | dict(env or {})
+        command = warm.Command([*map(str, arguments)], cwd or self.directory, environment)
+        if _SCRIPT.exists() and command.may_be_forked() and not anew:
+            return warm.start(_SCRIPT, command)
         return subprocess.Popen(
-            [*COMMAND, *map(str, arguments)],
-            cwd=cwd or self.directory,
-            env=self.environment | dict(env or {}),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+            [*COMMAND, *command.arguments], cwd=command.directory, env=environment,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
 
-    def begin(self, command: list[str], stderr: IO[bytes], *, anew: bool = False) -> warm.Process:
+    def begin(self, command: list[str], stderr: IO[bytes], *, anew: bool = False) -> Process:
         """Start a program of the project that has no input and prints nothing; `cronq` as a fork, unless `anew`."""
         own, arguments = command[: len(COMMAND)], command[len(COMMAND) :]
         if _SCRIPT.exists() and own == COMMAND and not anew:
-            return warm.start(_SCRIPT, warm.Command(arguments, self.directory, self.environment), stderr)
+            return warm.begin(_SCRIPT, warm.Command(arguments, self.directory, self.environment), stderr)
         return subprocess.Popen(
-            command, cwd=self.directory, env=self.environment, stdin=subprocess.DEVNULL, stderr=stderr
+            command, cwd=self.directory, env=self.environment, stdin=subprocess.DEVNULL, stderr=stderr, text=True
         )
 
     def cronq(
@@ -121,7 +125,7 @@ class Project:
         command = warm.Command([*map(str, arguments)], cwd or self.directory, environment, stdin)
         if _SCRIPT.exists() and command.may_be_forked() and not anew:
             return warm.run(_SCRIPT, command, seconds)
-        return _to_its_end(self.start(*arguments, env=env, cwd=cwd), stdin, seconds)
+        return _to_its_end(self.start(*arguments, env=env, cwd=cwd, anew=True), stdin, seconds)
 
     def python(self, *arguments: str | int, env: Mapping[str, str] | None = None, seconds: float = 60) -> Ran:
         """Run a program of the project, with cronq within its reach, to its end."""
@@ -155,11 +159,11 @@ class Project:
         return listed
 
 
-def _to_its_end(process: subprocess.Popen[str], stdin: str, seconds: float) -> Ran:
-    with process:
+def _to_its_end(started: Process, stdin: str, seconds: float) -> Ran:
+    with started as process:
         try:
             stdout, stderr = process.communicate(stdin, timeout=seconds)
         except subprocess.TimeoutExpired:
             process.kill()
             raise
-    return Ran(process.returncode, stdout, stderr)
+    return Ran(process.wait(), stdout, stderr)

@@ -1,7 +1,7 @@
 """`cronq` commands run as forks of a process that has imported it already: the same process without the start.
 
 Four fifths of what a short command costs is Python's start and the imports. What is tested of these
-(tests/cli/test_startup.py), and commands that go on or start others, are started as a person would.
+(tests/cli/test_startup.py), and what depends on how it was started, are started as a person would.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, NamedTuple, Protocol
+from typing import IO, NamedTuple
 
+from tests.started import Started, Streams
 from tests.warm_client import is_plain, name_of
 
 _HERE = Path(__file__).parent
@@ -54,22 +55,24 @@ def run(script: Path, command: Command, seconds: float) -> Ran:
     return _process(script).run(command, time.monotonic() + seconds)
 
 
-class Process(Protocol):
-    """A process that was started: what a storm does with it."""
-
-    @property
-    def pid(self) -> int: ...
-
-    def poll(self) -> int | None: ...
-
-    def wait(self, timeout: float | None = None) -> int: ...
-
-    def kill(self) -> None: ...
-
-
-def start(script: Path, command: Command, stderr: IO[bytes]) -> Process:
+def begin(script: Path, command: Command, stderr: IO[bytes]) -> Started:
     """Start it without waiting; it has no input, and what it prints is dropped."""
-    return _process(script).start(command, stderr)
+    with open(os.devnull, "r+b") as nothing:  # noqa: PTH123 - no Path of the project's
+        return Started(
+            _process(script).start(command, [nothing.fileno(), nothing.fileno(), stderr.fileno()]), Streams()
+        )
+
+
+def start(script: Path, command: Command) -> Started:
+    """Start it without waiting; its streams are pipes."""
+    (stdin, to_stdin), (from_stdout, stdout), (from_stderr, stderr) = (os.pipe() for _ in range(3))
+    theirs = [stdin, stdout, stderr]
+    try:
+        asked = _process(script).start(command, theirs)
+    finally:
+        for stream in theirs:
+            os.close(stream)
+    return Started(asked, Streams(open(to_stdin, "w"), open(from_stdout), open(from_stderr)))  # noqa: PTH123
 
 
 def for_shells(script: Path) -> Path:
@@ -82,41 +85,6 @@ def _process(script: Path) -> _Process:
     started = _Process(script)
     atexit.register(started.end)
     return started
-
-
-class _Started:
-    """A fork that runs beside the test, as subprocess has its own."""
-
-    def __init__(self, asked: socket.socket) -> None:
-        self._asked = asked
-        self._status: int | None = None
-        self.pid = int(asked.recv(64))
-
-    def poll(self) -> int | None:
-        """The status, if it has ended."""
-        return self._status_within(0)
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end; returns the status."""
-        status = self._status_within(timeout)
-        if status is None:
-            raise subprocess.TimeoutExpired("cronq", timeout or 0)
-        return status
-
-    def kill(self) -> None:
-        """Kill it, unless it has ended."""
-        if self.poll() is None:
-            with suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
-
-    def _status_within(self, seconds: float | None) -> int | None:
-        if self._status is None:
-            poll = select.poll()
-            poll.register(self._asked, select.POLLIN)
-            if poll.poll(None if seconds is None else seconds * 1000):
-                self._status = os.waitstatus_to_exitcode(int(self._asked.recv(64)))
-                self._asked.close()
-        return self._status
 
 
 class _Process:
@@ -160,13 +128,12 @@ class _Process:
             raise RuntimeError(f"warm_process.py has ended: {self._started.communicate()[0].decode()}")
         return Ran(os.waitstatus_to_exitcode(int(answered[1])), b"".join(out).decode(), b"".join(error).decode())
 
-    def start(self, command: Command, stderr: IO[bytes]) -> _Started:
-        """Start it; what it says goes to the file."""
+    def start(self, command: Command, streams: list[int]) -> socket.socket:
+        """Start it with these streams; returns the socket that its end is told on."""
         asked = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         asked.connect(self._address)
-        with open(os.devnull, "r+b") as nothing:  # noqa: PTH123 - no Path of the project's
-            socket.send_fds(asked, [_request(command)], [nothing.fileno(), nothing.fileno(), stderr.fileno()])
-        return _Started(asked)
+        socket.send_fds(asked, [_request(command)], streams)
+        return asked
 
     def end(self) -> None:
         """End it, and remove what shells were given."""

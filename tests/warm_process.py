@@ -108,6 +108,7 @@ def _become(script: str, request: dict[str, Any]) -> None:
     time.tzset()
     Path("/proc/self/comm").write_text(request["name"])
     sys.argv[:] = [script, *request["arguments"]]
+    sys.orig_argv[:] = [sys.executable, *sys.argv]
 
 
 def _end(status: int) -> None:

@@ -67,7 +67,7 @@ def misconfigured(project: Project) -> int:
 
 def interrupted(project: Project) -> int:
     job = project.enqueue("--at", "+1h", "--", "true")
-    with project.start("wait", job) as process:
+    with project.start("wait", job, anew=True) as process:
         descriptors = f"/proc/{process.pid}/fd"
         wait_until(lambda: _has_open(descriptors, "cronq.db"), what="it waits for the job")
         process.send_signal(signal.SIGINT)
@@ -77,7 +77,7 @@ def interrupted(project: Project) -> int:
 
 def reader_gone(project: Project) -> int:
     project.done("enqueue", "--stdin", stdin='{"command": "true"}\n' * 2000)
-    with project.start("ls", "--limit", "0") as process:
+    with project.start("ls", "--limit", "0", anew=True) as process:
         assert process.stdout
         process.stdout.close()
         wait_until(lambda: process.poll() is not None, seconds=30, what="it ends")

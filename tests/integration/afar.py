@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from typing import Any
 
@@ -10,6 +9,7 @@ from cronq import Cronq
 from cronq.config import loader as configuration
 from tests.integration.running import Queue, alive
 from tests.project import Project
+from tests.started import Process
 from tests.waiting import wait_until
 
 NEVER = ("--poll", "1h")
@@ -61,7 +61,7 @@ class AfarQueue(Queue):
         config = configuration.load(file=str(self.directory / "cronq.toml"), environ={})
         return Cronq(config.with_values("the test", lock_dir=str(self.directory / "elsewhere"), **values))
 
-    def idle(self, *filters: tuple[str, ...]) -> list[subprocess.Popen[str]]:
+    def idle(self, *filters: tuple[str, ...]) -> list[Process]:
         """Workers with these filters that have looked for the last time before a wake-up."""
         workers = [self.work(*NEVER, "--jobs", 1, *given) for given in filters or [()]]
         self.settle_down()
@@ -86,7 +86,7 @@ class AfarQueue(Queue):
         )
 
 
-def ended(worker: subprocess.Popen[str], *, seconds: float = 20) -> str:
+def ended(worker: Process, *, seconds: float = 20) -> str:
     """End a worker as systemd would, while it is well; what it said."""
     assert alive(worker.pid), worker.communicate()
     worker.terminate()

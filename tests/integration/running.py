@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import sqlite3
-import subprocess
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +13,7 @@ from typing import Any, Self
 from cronq import Cronq
 from cronq.config import loader as configuration
 from tests.project import Project, Ran
+from tests.started import Process
 from tests.waiting import wait_until
 from tests.warm_client import name_of
 
@@ -63,7 +63,7 @@ class Queue:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.directory = project.directory
-        self._started: list[subprocess.Popen[str]] = []
+        self._started: list[Process] = []
         self._app: Cronq | None = None
         self.tasks("")
 
@@ -109,13 +109,13 @@ class Queue:
 
     # Running
 
-    def start(self, *arguments: str | int, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
-        """Start `cronq run ARGUMENTS`; it is killed when the test ends."""
-        process = self.project.start("run", *arguments, env=env)
+    def start(self, *arguments: str | int, env: dict[str, str] | None = None, anew: bool = False) -> Process:
+        """Start `cronq run ARGUMENTS`; it is killed when the test ends. `anew`: with a Python started for it."""
+        process = self.project.start("run", *arguments, env=env, anew=anew)
         self._started.append(process)
         return process
 
-    def work(self, *arguments: str | int, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    def work(self, *arguments: str | int, env: dict[str, str] | None = None) -> Process:
         """Start `cronq work ARGUMENTS` and wait until it is on the roster; it is killed when the test ends."""
         self.app.store.prepare()
         process = self.project.start("work", *arguments, env=env)
@@ -142,7 +142,7 @@ class Queue:
         """The processes that jobs of this project have started and that still live."""
         mark, name = f"{self.project.home}".encode(), name_of(str(self.project.home))
         others = [pid for pid in _pids() if pid != os.getpid()]
-        return [pid for pid in others if mark in _environment(pid) or _name(pid) == name]
+        return [pid for pid in others if mark in _environment(pid) or (_name(pid) == name and alive(pid))]
 
     # Looking
 

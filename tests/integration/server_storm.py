@@ -23,8 +23,8 @@ from tests.integration.storm import LANES, Storm, children_of
 from tests.integration.verdicts import LEASE_ENDED
 from tests.network import Host, Network
 from tests.project import COMMAND, Project
+from tests.started import Process
 from tests.waiting import wait_until
-from tests.warm import Process
 
 LEASE = 3.0
 NODES = ("first", "second")

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from tests.integration.running import Queue
 from tests.project import COMMAND
+from tests.started import Process
 from tests.waiting import wait_until
-from tests.warm import Process
 
 TASKS = """
 class Broken(Exception):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from tests import databases
 from tests.integration.running import HEADER
 from tests.integration.stores import config_in
 from tests.project import Project
+from tests.started import Process
 from tests.terminal import Terminal
 from tests.waiting import wait_until
 
@@ -36,7 +36,7 @@ class Idle:
     def __init__(self, project: Project, config: Config) -> None:
         self.project = project
         self.app = Cronq(config)
-        self._worker: subprocess.Popen[str] | None = None
+        self._worker: Process | None = None
         self._config = config
         project.write("jobs.py", HEADER + TASKS)
         self.settings("cronq.toml", "locks")

@@ -15,6 +15,7 @@ import pytest
 
 from tests.integration.running import Queue, wait_until_dead
 from tests.project import COMMAND
+from tests.started import Process
 
 
 class Case(NamedTuple):
@@ -240,7 +241,7 @@ def test_a_gigabyte_printed_by_a_command_costs_no_memory(queue: Queue) -> None:
 def peak_of_run(queue: Queue, job: int) -> float:
     """Run this job and one after it; returns the most memory that all of the run's processes had."""
     after = queue.put("nothing")
-    process = queue.start("--jobs", 1)
+    process = queue.start("--jobs", 1, anew=True)  # a forked one has all modules in memory
     with watched_memory(process) as peak:
         assert process.wait(timeout=60) == 0
     row = queue.row(job)
@@ -251,7 +252,7 @@ def peak_of_run(queue: Queue, job: int) -> float:
 
 
 @contextlib.contextmanager
-def watched_memory(process: subprocess.Popen[str]) -> Iterator[list[float]]:
+def watched_memory(process: Process) -> Iterator[list[float]]:
     """The peak of what a run and its children have resident and in memory files."""
     peak = [0.0]
     over = threading.Event()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -17,6 +16,7 @@ from tests.integration.running import HEADER, alive
 from tests.integration.test_servers import Hosts, ended
 from tests.project import Project
 from tests.proxy import Proxy
+from tests.started import Process
 from tests.waiting import wait_until
 
 
@@ -94,7 +94,7 @@ def test_a_host_that_is_cut_off_gives_its_jobs_up(kind: str, project: Project) -
             hosts.stop()
 
 
-def taken_over(hosts: Hosts) -> subprocess.Popen[str]:
+def taken_over(hosts: Hosts) -> Process:
     """Runs on another host, until one has the job."""
     while True:
         run = hosts.run("b", "--jobs", 1)
@@ -104,7 +104,7 @@ def taken_over(hosts: Hosts) -> subprocess.Popen[str]:
         run.communicate()
 
 
-def has_ended_or_job(run: subprocess.Popen[str], hosts: Hosts) -> bool:
+def has_ended_or_job(run: Process, hosts: Hosts) -> bool:
     return run.poll() is not None or len(waiting(hosts)) > 1
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +11,7 @@ from cronq.config.loader import from_database
 from cronq.storage.drivers.opening import open_database
 from tests import databases, servers
 from tests.project import Project
+from tests.started import Process
 from tests.waiting import wait_until
 
 APP = """\
@@ -55,7 +55,7 @@ def configure(project: Project, name: str, url: str) -> tuple[str, str]:
     return "--config", f"{name}.toml"
 
 
-def start(project: Project, chosen: tuple[str, str], name: str) -> subprocess.Popen[str]:
+def start(project: Project, chosen: tuple[str, str], name: str) -> Process:
     """A run in the middle of a job."""
     assert project.cronq("enqueue", *chosen, "jobs.slow", f"name={name}").status == 0
     runner = project.start("run", *chosen, "--jobs", "1")

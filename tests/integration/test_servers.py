@@ -23,6 +23,7 @@ from tests import databases, servers
 from tests.integration.running import HEADER
 from tests.project import Project
 from tests.scale import times
+from tests.started import Process
 from tests.waiting import wait_until
 
 TASKS = """\
@@ -64,7 +65,7 @@ class Hosts:
         project.write("jobs.py", HEADER + TASKS)
         self.settings("")
         self.app = Cronq(self.config("a"))
-        self.started: list[subprocess.Popen[str]] = []
+        self.started: list[Process] = []
 
     def settings(self, more: str) -> None:
         for host in "abc":
@@ -83,7 +84,7 @@ class Hosts:
         assert ran.status == 0, ran
         return ran.stdout
 
-    def run(self, host: str, *arguments: str | int) -> subprocess.Popen[str]:
+    def run(self, host: str, *arguments: str | int) -> Process:
         process = self.project.start("--config", f"{host}.toml", "run", *arguments)
         self.started.append(process)
         return process
@@ -108,7 +109,7 @@ class Hosts:
         self.app.close()
 
 
-def ended(process: subprocess.Popen[str], seconds: float = 60) -> str:
+def ended(process: Process, seconds: float = 60) -> str:
     _, stderr = process.communicate(timeout=seconds)
     assert process.returncode == 0, stderr
     return stderr

@@ -20,6 +20,7 @@ from cronq.times import SECOND, Clock
 from tests.integration.running import CONFIG, Queue, alive
 from tests.project import COMMAND
 from tests.servers import UNSHARE
+from tests.started import Process
 from tests.waiting import wait_until
 
 TASKS = """\
@@ -63,7 +64,7 @@ def finish(queue: Queue, name: str = "one") -> None:
     (queue.directory / name).touch()
 
 
-def ended(worker: subprocess.Popen[str], *, seconds: float = 20) -> tuple[int, str]:
+def ended(worker: Process, *, seconds: float = 20) -> tuple[int, str]:
     """A worker's exit status and what it said."""
     _, said = worker.communicate(timeout=seconds)
     return worker.returncode, said
@@ -83,7 +84,7 @@ def pids(queue: Queue) -> set[int]:
     return {pid for (pid,) in queue.sql("SELECT pid FROM cronq_workers WHERE kind = 'work'")}
 
 
-def settle_down(worker: subprocess.Popen[str]) -> None:
+def settle_down(worker: Process) -> None:
     """Wait until a worker has looked twice and sleeps."""
     del worker
     deadline = time.monotonic() + 0.5
