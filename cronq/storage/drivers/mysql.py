@@ -116,7 +116,8 @@ class Database(Server):
     """One connection to a MySQL or MariaDB server."""
 
     family = "mysql"
-    errors = (pymysql.err.Error, OSError)
+    # Not of pymysql.err: where PyMySQL stands in for mysqlclient, that becomes a second copy, which nothing raises.
+    errors = (pymysql.Error, OSError)
     _returns_ids = False
     _packet = 0
 
@@ -153,7 +154,7 @@ class Database(Server):
             return
         size = sum(len(connection.escape(text).encode("utf-8", "surrogateescape")) for text in texts)
         if size > self._packet - _UNCOUNTED:
-            raise pymysql.err.OperationalError(_PACKET, f"{size} bytes, the server takes {self._packet}")
+            raise pymysql.OperationalError(_PACKET, f"{size} bytes, the server takes {self._packet}")
 
     def _packet_of(self, connection: Any) -> int:
         """Read how many bytes of a statement the server accepts, if that matters."""
@@ -188,9 +189,7 @@ class Database(Server):
         code = _code(error)
         if _certificate_refused(error):
             return REFUSED
-        return _MEANINGS.get(
-            code, LOST if not code and not isinstance(error, pymysql.err.ProgrammingError) else REFUSED
-        )
+        return _MEANINGS.get(code, LOST if not code and not isinstance(error, pymysql.ProgrammingError) else REFUSED)
 
     def advice(self, error: Exception) -> str:
         """Write the error's message, with the way out."""
@@ -218,7 +217,7 @@ class Database(Server):
         """Insert a row; its id, None if a row has its unique key: only that statement is undone."""
         try:
             return self.inserted(session, sql, [row])[0]
-        except pymysql.err.IntegrityError as error:
+        except pymysql.IntegrityError as error:
             if _code(error) != 1062:  # noqa: PLR2004 - named above
                 raise
             return None
@@ -285,7 +284,7 @@ def _authenticated(url: DatabaseURL, **options: Any) -> Any:
         # PyMySQL encrypts that with a package that isn't needed with TLS.
         if "ssl_disabled" in url.query:
             raise ConfigError(_PASSWORD_NEEDS_TLS) from None
-    except pymysql.err.OperationalError as error:
+    except pymysql.OperationalError as error:
         if _code(error) != _TLS_REQUIRED or not _without_tls_by_default(url):
             raise
     return _with_tls(**options)
@@ -294,7 +293,7 @@ def _authenticated(url: DatabaseURL, **options: Any) -> Any:
 def _with_tls(**options: Any) -> Any:
     try:
         return pymysql.connect(**options, ssl=_context({}))
-    except pymysql.err.OperationalError as error:
+    except pymysql.OperationalError as error:
         if _code(error) == _NO_TLS:
             raise ConfigError(_PASSWORD_WITHOUT_TLS) from None
         raise
