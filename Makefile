@@ -87,7 +87,7 @@ generated: .venv/cronq  ## the manual page and the shells' completions, from the
 dist: .venv/development  ## wheel, sdist, and dist/cronq: one file that needs nothing but Python
 	@rm -rf dist
 	@$(BIN)/python -m hatchling build
-	@$(BIN)/shiv --quiet --compile-pyc --reproducible --console-script cronq --python '/usr/bin/env python3' \
+	@$(BIN)/shiv --quiet --compile-pyc --no-compile --reproducible --console-script cronq --python '/usr/bin/env python3' \
 	  --output-file dist/cronq "$$(echo dist/*.whl)[postgresql,amqp,redis,beanstalk]"
 	@ls -lh dist
 
