@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -21,6 +22,7 @@ from daemons.waiting import wait_until
 MYSQL = UNPACKED / "mysql"
 """Oracle's MySQL and a new server's data, from .ci/unpack-mysql: Debian can't install it beside MariaDB."""
 
+_FIRST_PORT = 12_000
 _MEMORY = Path("/dev/shm")
 _ROOMY = 4 << 30
 
@@ -249,7 +251,19 @@ def _children(pid: int) -> list[int]:
 
 
 def free_port() -> int:
-    """A port on which nobody listens."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port on which nobody listens, and that the system gives to no connection.
+
+    From those that it gives out by itself, another process could get it before the server starts, or while it
+    is killed; and who connects to a server that is away could be connected to itself.
+    """
+    for _ in range(1000):
+        port = random.randrange(_FIRST_PORT, _given_out())
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError(f"no free port from {_FIRST_PORT} to {_given_out()}")
+
+
+def _given_out() -> int:
+    """The first port that the system gives to a connection."""
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    return first if first > 2 * _FIRST_PORT else 1 << 16

@@ -13,7 +13,7 @@ _PART = 50
 """A wait takes at most this part of itself longer: to look by a command would else keep a processor busy."""
 
 
-def wait_until(condition: Callable[[], T], *, seconds: float = 30, what: str = "", pause: float = _SHORTEST) -> T:
+def wait_until(condition: Callable[[], T], *, seconds: float = 60, what: str = "", pause: float = _SHORTEST) -> T:
     """The first true value of `condition`; fails with `what` and the last value after `seconds`.
 
     A condition that starts processes asks for a longer `pause` between two looks.

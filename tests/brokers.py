@@ -12,13 +12,14 @@ from tests.sharing import joining
 @functools.cache
 def shared(kind: str) -> Broker:
     """The broker of this test run, started by whoever asks first. Tests take names of their own in it."""
-    with joining() as root:
+    with joining(kind) as root:
         place = root / kind
-        started = place.exists()
+        started = (place / "started").exists()
         place.mkdir(mode=0o755, exist_ok=True)
         broker = Broker(kind, place)
         if not started:
             broker.start()
+            (place / "started").touch()
     return broker
 
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests import brokers, databases, inherited, order, servers, sharing
 from tests.project import Project
+from tests.scale import FULL
 
 inherited.reset()  # here, for this file is read before any test starts something, in each worker too
 sharing.place_tests_in_memory()
+# On a busy machine any example may take longer than Hypothesis lets it; and each run has the same examples.
+hypothesis.settings.register_profile(
+    "here", deadline=None, derandomize=not FULL, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("here")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

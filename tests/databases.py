@@ -39,7 +39,7 @@ TABLES = (
 @functools.cache
 def shared(kind: str) -> Running:
     """The server of this test run, started by the first test that asks."""
-    with joining() as root:
+    with joining(kind) as root:
         running = Running(kind, root / kind)
         if not (running.place / "port").exists():
             running.remove()
@@ -74,7 +74,7 @@ def common(kind: str, name: str, fill: Callable[[Config], None]) -> Config:
     """A queue that all workers of a test run only read: the first that asks makes and fills it."""
     server = shared(kind)
     config = from_database(server.url(name))
-    with FileLock(server.place.parent / f"{kind}-{name}.lock", timeout=120):
+    with FileLock(server.place.parent / f"{kind}-{name}.lock"):
         filled = server.place.parent / f"{kind}-{name}.filled"
         if not filled.exists():
             server.execute(f"CREATE DATABASE {name}")

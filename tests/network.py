@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -26,6 +27,8 @@ class Network:
         self._hosts: list[Host] = []
 
     def __enter__(self) -> Self:
+        if Path(f"/sys/class/net/{self._switch}").exists():  # a killed test's, whose process had our number
+            _ip("link", "delete", self._switch)
         _ip("link", "add", self._switch, "type", "bridge")
         _ip("address", "add", f"{self.address}/24", "dev", self._switch)
         _ip("link", "set", self._switch, "up")

@@ -72,9 +72,16 @@ class Proxy:
             while True:
                 client, _ = self._listener.accept()
                 self._passable.wait()
-                server = socket.create_connection(("127.0.0.1", self._server))
-                self._open += [client, server]
-                threading.Thread(target=self._serve, args=(client, server), daemon=True).start()
+                self._lead_on(client)
+
+    def _lead_on(self, client: socket.socket) -> None:
+        try:
+            server = socket.create_connection(("127.0.0.1", self._server))
+        except OSError:
+            _end(client)  # the server is away: the next client may find it
+            return
+        self._open += [client, server]
+        threading.Thread(target=self._serve, args=(client, server), daemon=True).start()
 
     def _serve(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError, ValueError):

@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any, NamedTuple
 
+from daemons.databases import free_port
+
 
 class Heard(NamedTuple):
     """One request."""
@@ -78,5 +80,4 @@ def silent() -> Iterator[str]:
 
 def refusing() -> str:
     """A place where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"127.0.0.1:{server.getsockname()[1]}"
+    return f"127.0.0.1:{free_port()}"

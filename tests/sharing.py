@@ -28,11 +28,12 @@ def place_tests_in_memory() -> None:
 
 
 @contextlib.contextmanager
-def joining() -> Iterator[Path]:
-    """The directory of what is shared, while no other worker starts anything; this worker uses it from now on."""
+def joining(name: str) -> Iterator[Path]:
+    """The directory of what is shared, while no other worker starts this; this worker uses it from now on."""
     _ROOT.mkdir(mode=0o755, exist_ok=True)
-    with FileLock(_ROOT / "lock", timeout=120):
+    with FileLock(_ROOT / "lock"):
         _mark().touch()
+    with FileLock(_ROOT / f"{name}.lock"):
         yield _ROOT
 
 
@@ -40,7 +41,7 @@ def leave(*ends: Callable[[Path], None]) -> None:
     """End what lies in the directory if no other worker uses it."""
     if not _mark().exists():
         return
-    with FileLock(_ROOT / "lock", timeout=120):
+    with FileLock(_ROOT / "lock"):
         _mark().unlink()
         if not [user for user in _ROOT.glob("*.user") if Path(f"/proc/{user.stem}").exists()]:
             for end in ends:

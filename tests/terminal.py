@@ -83,7 +83,7 @@ class Terminal:
     def see(self, *texts: str) -> list[str]:
         """Wait until all of these are in the picture; its lines."""
         wait_until(
-            lambda: all(text in "\n".join(self.frame) for text in texts), seconds=30, what=f"{texts!r} on the screen"
+            lambda: all(text in "\n".join(self.frame) for text in texts), seconds=60, what=f"{texts!r} on the screen"
         )
         return self.frame
 

@@ -125,7 +125,7 @@ def test_cancel_leaves_running_jobs_alone_without_kill(project: Project) -> None
         ran = project.cronq("cancel", job)
         assert (ran.status, ran.stderr) == (1, f"cronq: job {job} is running and can't be cancelled without --kill\n")
         assert project.done("cancel", "--kill", job) == str(job)
-        run.communicate(timeout=30)
+        run.communicate(timeout=60)
     assert states(project)[job] == "cancelled"
 
 
@@ -189,7 +189,7 @@ def test_wait_prints_the_result_as_json(project: Project) -> None:
     job, text = project.enqueue("add", "a=1", "b=2"), project.enqueue("--", "true")
     with project.start("wait", job) as waiting:
         project.done("run")
-        assert waiting.communicate(timeout=30)[0] == "3\n"
+        assert waiting.communicate(timeout=60)[0] == "3\n"
         assert waiting.returncode == 0
     assert json.loads(project.done("wait", text)) is None
 

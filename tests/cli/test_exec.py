@@ -105,13 +105,13 @@ def test_its_lease_is_kept_and_others_leave_it_alone(project: Project) -> None:
     project.write("cronq.toml", (project.directory / "cronq.toml").read_text() + 'lease = "2s"\n')
     job = project.enqueue("--", "sleep 60")
     with project.start("exec", job) as process:
-        wait_until(lambda: project.show(job)["state"] == "running", seconds=30)
+        wait_until(lambda: project.show(job)["state"] == "running", seconds=60)
         first = project.python("-c", _LEASE).stdout
-        wait_until(lambda: project.python("-c", _LEASE).stdout != first, seconds=30)
+        wait_until(lambda: project.python("-c", _LEASE).stdout != first, seconds=60)
         project.done("run")
         assert project.show(job)["state"] == "running"
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     project.done("run", "--priority", "0")
     assert (project.show(job)["state"], project.show(job)["crashes"]) == ("ready", 1)
 

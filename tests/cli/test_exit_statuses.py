@@ -71,7 +71,7 @@ def interrupted(project: Project) -> int:
         descriptors = f"/proc/{process.pid}/fd"
         wait_until(lambda: _has_open(descriptors, "cronq.db"), what="it waits for the job")
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     return process.returncode
 
 
@@ -80,7 +80,7 @@ def reader_gone(project: Project) -> int:
     with project.start("ls", "--limit", "0", anew=True) as process:
         assert process.stdout
         process.stdout.close()
-        wait_until(lambda: process.poll() is not None, seconds=30, what="it ends")
+        wait_until(lambda: process.poll() is not None, seconds=60, what="it ends")
     return process.returncode
 
 

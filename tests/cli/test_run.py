@@ -49,7 +49,7 @@ def test_second_run_stands_back_silently_and_tells_on_request(project: Project) 
         assert re.fullmatch(rf"cronq: .* {first.pid}, since \d+ s .*\n", told.stderr)
         assert project.cronq("run", "-v").stderr != ""
         project.done("cancel", "--kill", 1)
-        first.communicate(timeout=30)
+        first.communicate(timeout=60)
     assert first.returncode == 0
 
 

@@ -44,26 +44,26 @@ def test_drain_pauses_and_waits_until_nothing_runs(queues: Project, tmp_path: Pa
     go = tmp_path / "go"
     job = queues.enqueue("--queue", "slow", "--", f"while [ ! -e {go} ]; do sleep 0.05; done")
     with queues.start("run", "--queue", "slow") as run:
-        wait_until(lambda: queues.show(job)["state"] == "running", seconds=30)
+        wait_until(lambda: queues.show(job)["state"] == "running", seconds=60)
         ran = queues.cronq("drain", "slow", "--timeout", "0")
         assert (ran.status, ran.stdout) == (75, "")
         assert ran.stderr == f"cronq: the queues are paused, but 1 job still runs: {job}\n"
         assert paused(queues) == ["slow"]
         with queues.start("drain", "slow", "--json") as drain:
             go.touch()
-            printed, _ = drain.communicate(timeout=30)
+            printed, _ = drain.communicate(timeout=60)
         assert (drain.returncode, fits("drain.json", printed)) == (0, {"queues": ["slow"], "paused": True})
-        run.communicate(timeout=30)
+        run.communicate(timeout=60)
     assert queues.show(job)["state"] == "finished"
 
 
 def test_wait_for_several_and_for_a_selection(project: Project) -> None:
     good, bad, other = project.enqueue("add", "a=1", "b=2"), project.enqueue("give-up"), project.enqueue("--", "true")
     with project.start("wait", good, bad, "last") as waiting, project.start("wait", "--state", "ready") as selected:
-        wait_until(lambda: _opened(project, waiting.pid) and _opened(project, selected.pid), seconds=30)
+        wait_until(lambda: _opened(project, waiting.pid) and _opened(project, selected.pid), seconds=60)
         project.cronq("run")
-        lines = waiting.communicate(timeout=30)[0].splitlines()
-        chosen = selected.communicate(timeout=30)[0].splitlines()
+        lines = waiting.communicate(timeout=60)[0].splitlines()
+        chosen = selected.communicate(timeout=60)[0].splitlines()
     assert sorted(lines) == sorted(chosen)
     assert f"{good}\tfinished\t3" in lines
     assert f"{bad}\tfailed\tFail: hopeless" in lines

@@ -76,7 +76,7 @@ def test_health_is_critical_when_the_server_says_nothing(project: Project) -> No
         started = time.monotonic()
         ran = project.cronq("--db", url, "health", "-t", "0.5")
     assert ran == (2, "CRONQ CRITICAL - no answer from the database within 0.5s\n", "")
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 40
 
 
 def test_health_is_unknown_where_nobody_can_read_it(project: Project) -> None:
@@ -84,7 +84,7 @@ def test_health_is_unknown_where_nobody_can_read_it(project: Project) -> None:
     with project.start("health") as process:
         assert process.stdout
         process.stdout.close()
-        wait_until(lambda: process.poll() is not None, seconds=30)
+        wait_until(lambda: process.poll() is not None, seconds=60)
     assert process.returncode in (0, 3)  # it may have written before
 
 

@@ -457,7 +457,7 @@ class Racing:
         try:
             with Store(self._config, self._clock) as store:
                 store.prepare()
-                self._barrier.wait(30)
+                self._barrier.wait(60)
                 call(store)
         except BaseException as error:
             self._failed.append(error)
@@ -609,7 +609,7 @@ def test_the_adder_waits_for_the_end_and_is_refused(store: Store, other: Store) 
 
     store._tables.open().transact(end_slowly)
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     if not threads:
         add()
     assert len(refused) == 1

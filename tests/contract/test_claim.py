@@ -151,8 +151,8 @@ def test_two_connections_share_without_overlap(config: Config, store: Store) -> 
     store.close()
     for process in processes:
         process.start()
-    taken = [answers.get(timeout=30) for _ in processes]
+    taken = [answers.get(timeout=60) for _ in processes]
     for process in processes:
-        process.join(30)
+        process.join(60)
     assert sorted(taken[0] + taken[1]) == ids
     assert {stored(store, job_id).attempt for job_id in ids} == {1}

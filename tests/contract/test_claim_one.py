@@ -158,7 +158,7 @@ def test_many_at_once_get_a_job_once(config: Config, store: Store) -> None:
     ]
     for caller in callers:
         caller.start()
-    given = [answers.get(timeout=30) for _ in range(CALLERS * 13)]
+    given = [answers.get(timeout=60) for _ in range(CALLERS * 13)]
     for caller in callers:
         caller.join()
     assert sorted(job_id for job_id, said in given if said == "OK") == sorted([*alone, grouped[0]])

@@ -154,9 +154,9 @@ def test_eight_processes_agree_on_one_unique_job(config: Config, store: Store) -
     processes = [context.Process(target=_enqueue_unique, args=(config, start, ids)) for _ in range(8)]
     for process in processes:
         process.start()
-    answers = [ids.get(timeout=30) for _ in processes]
+    answers = [ids.get(timeout=60) for _ in processes]
     for process in processes:
-        process.join(30)
+        process.join(60)
     assert len({answer[0].id for answer in answers}) == 1
     assert sorted(answer[0].existing for answer in answers) == [False] + [True] * 7
     assert len(store.jobs.ids(Selection(keys=("k",)))) == 1

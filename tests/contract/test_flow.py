@@ -387,7 +387,7 @@ def test_a_parent_is_retried_while_its_cascade_cancels(store: Store, config: Con
 
     failing = threading.Thread(target=fail)
     failing.start()
-    assert begun.wait(30)
+    assert begun.wait(60)
     while not store.admin.retry([first]) and failing.is_alive():
         pass
     failing.join(60)
@@ -420,7 +420,7 @@ def test_the_look_waits_for_one_that_holds_the_job(store: Store, other: Store) -
     threads: list[threading.Thread] = []
     store._tables.open().transact(retry_meanwhile)
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     store.admin.retry([first])
     assert states(store, [first, second]) == ["ready", "pending"]
     assert stored(store, second).error is None

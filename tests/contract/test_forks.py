@@ -15,7 +15,7 @@ from cronq.model.selection import Selection
 from tests.scale import times
 
 THREADS = 8
-LIMIT = 20
+LIMIT = 60
 """Seconds after which a child is taken for hanging."""
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")

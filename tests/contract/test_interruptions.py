@@ -114,7 +114,7 @@ def test_a_signal_handler_that_enqueues(callers: Callers, config: Config) -> Non
             ring(max(1e-6, callers.random.random() * longest))
             calls[number % len(calls)]()
             ring(0)
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 120
     assert refused == []
     all_is_well(callers, config)
 
@@ -133,7 +133,7 @@ def test_a_signal_handler_that_enqueues_in_the_middle_of_a_transaction(callers: 
     try:
         started = time.monotonic()
         callers.queue.store._tables.unprepared.transact(lambda _: signal.raise_signal(signal.SIGUSR1))
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 20
     finally:
         signal.signal(signal.SIGUSR1, before)
     said = ["the call that this signal handler interrupted has locked"] if config.sqlite_path() else []

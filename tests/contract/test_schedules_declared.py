@@ -68,7 +68,7 @@ def test_two_processes_of_one_host_declare_a_schedule_at_once(store: Store, conf
     def say(_: int) -> None:
         with Store(config, clock) as mine:
             for definition in definitions:
-                together.wait(timeout=30)
+                together.wait(timeout=60)
                 declare(mine, definition, host="here", anew=True)
 
     with ThreadPoolExecutor(2) as threads:
@@ -85,7 +85,7 @@ def test_two_people_replay_the_same_days_at_once(store: Store, config: Config, c
     def replay(_: int) -> int:
         with Store(config, clock) as mine:
             by_hand = ByHand(mine, "nightly")
-            together.wait(timeout=30)
+            together.wait(timeout=60)
             return len(by_hand.replay(start, clock.now()))
 
     with ThreadPoolExecutor(2) as threads:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from daemons.databases import free_port
 from daemons.programs import program
 from tests.django.sites import Site, migrated
 from tests.waiting import wait_until
@@ -30,13 +31,6 @@ ann.user_permissions.add(Permission.objects.get(codename="view_job"))
 print(fail_twice.enqueue().id)
 print(mail.using(run_after=timezone.now() + datetime.timedelta(days=1)).enqueue("ann & <b>bob</b>").id)
 """
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def listens(port: int) -> bool:

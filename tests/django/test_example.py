@@ -123,6 +123,6 @@ def count(environment: dict[str, str], states: str) -> int:
     """How many jobs are in these states."""
     names = states.split(",")
     sql = f"SELECT count(*) FROM cronq_jobs WHERE state IN ({', '.join('?' * len(names))})"
-    with closing(sqlite3.connect(environment["SHOP_DATABASE"], timeout=30)) as connection:
+    with closing(sqlite3.connect(environment["SHOP_DATABASE"], timeout=60)) as connection:
         (found,) = connection.execute(sql, names).fetchone()
     return int(found)

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from cronq import Cronq
 from cronq.config import loader as configuration
+from cronq.system.process import is_stopped
 from tests.project import Project, Ran
 from tests.started import Process
 from tests.waiting import wait_until
@@ -87,7 +88,9 @@ class Queue:
     def tasks(self, text: str, config: str = "") -> None:
         """Write the app: tasks in addition to `nothing` and `record`, and more lines of the config."""
         self.project.write("jobs.py", HEADER + text)
-        self.project.write("cronq.toml", CONFIG + config)
+        own = {line.partition("=")[0].strip() for line in config.partition("[")[0].splitlines()}
+        usual = [line for line in CONFIG.splitlines(keepends=True) if line.partition("=")[0].strip() not in own]
+        self.project.write("cronq.toml", "".join(usual) + config)
         if self._app:
             self._app.close()
         self._app = None
@@ -142,18 +145,38 @@ class Queue:
         """The processes that jobs of this project have started and that still live."""
         mark, name = f"{self.project.home}".encode(), name_of(str(self.project.home))
         others = [pid for pid in _pids() if pid != os.getpid()]
-        return [pid for pid in others if mark in _environment(pid) or (_name(pid) == name and alive(pid))]
+        return [pid for pid in others if (mark in _environment(pid) or _name(pid) == name) and alive(pid)]
+
+    def wait_until_nothing_runs(self) -> None:
+        """Wait until no process of this project lives: what gets SIGKILL is there until it has the processor."""
+        wait_until(lambda: not self.left_running(), seconds=50, what="no process is left")
+
+    def stop(self, pid: int) -> None:
+        """Have a process stand still, but not in the middle of a transaction, which would lock the database."""
+        wait_until(lambda: self._stops_unlocked(pid), what=f"process {pid} stands still and locks nothing")
+
+    def _stops_unlocked(self, pid: int) -> bool:
+        os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: is_stopped(pid), what=f"process {pid} stands still")
+        with contextlib.closing(sqlite3.connect(self.project.database, timeout=0, isolation_level=None)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                os.kill(pid, signal.SIGCONT)
+                return False
+            connection.execute("ROLLBACK")
+        return True
 
     # Looking
 
     def sql(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Rows of one statement; writes are committed."""
-        with contextlib.closing(sqlite3.connect(self.project.database, timeout=30)) as connection, connection:
+        with contextlib.closing(sqlite3.connect(self.project.database, timeout=60)) as connection, connection:
             return connection.execute(statement, parameters).fetchall()
 
     def rows(self, where: str = "1 = 1", *parameters: Any) -> list[dict[str, Any]]:
         """Jobs as they stand in the database, by id."""
-        with contextlib.closing(sqlite3.connect(self.project.database, timeout=30)) as connection:
+        with contextlib.closing(sqlite3.connect(self.project.database, timeout=60)) as connection:
             connection.row_factory = sqlite3.Row
             found = connection.execute(f"SELECT * FROM cronq_jobs WHERE {where} ORDER BY id", parameters)
             return [dict(row) for row in found]
@@ -169,7 +192,7 @@ class Queue:
 
     def attempts(self, job: int) -> list[dict[str, Any]]:
         """The attempts of one job that did not succeed."""
-        with contextlib.closing(sqlite3.connect(self.project.database, timeout=30)) as connection:
+        with contextlib.closing(sqlite3.connect(self.project.database, timeout=60)) as connection:
             connection.row_factory = sqlite3.Row
             found = connection.execute("SELECT * FROM cronq_attempts WHERE job_id = ? ORDER BY id", (job,))
             return [dict(row) for row in found]
@@ -189,7 +212,7 @@ class Queue:
         path = self.directory / "record"
         return path.read_text().splitlines() if path.exists() else []
 
-    def wait_for_record(self, word: str, *, seconds: float = 20) -> str:
+    def wait_for_record(self, word: str, *, seconds: float = 60) -> str:
         """Wait until a line that starts with `word` is on record; returns its last word."""
         found = wait_until(
             lambda: [line for line in self.recorded() if line.startswith(word)],
@@ -216,7 +239,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_until_dead(pid: int, *, seconds: float = 5) -> None:
+def wait_until_dead(pid: int, *, seconds: float = 50) -> None:
     """Wait until no process of this number runs."""
     wait_until(lambda: not alive(pid), seconds=seconds, what=f"process {pid} is gone")
 

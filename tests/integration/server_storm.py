@@ -145,7 +145,7 @@ class ServerStorm(Storm):
         jobs = self.queue.app.enqueue_many([{**long, "group": group} for group in groups], check=False)
         self.expected.update({job.id: "finished" for job in jobs})
         self._long = [job.id for job in jobs]
-        name = wait_until(lambda: self._busy_with_long(), seconds=30, what="a long job runs")
+        name = wait_until(lambda: self._busy_with_long(), seconds=60, what="a long job runs")
         self.note(f"cut {name} off")
         self._cut_off = self._hosts[name]
         self._cut_off.cut()

@@ -12,7 +12,7 @@ from typing import Self
 
 from tests.project import COMMAND, Project
 
-SECONDS = 20
+SECONDS = 60
 Address = tuple[str, int]
 
 JUNK = {

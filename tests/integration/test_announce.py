@@ -19,7 +19,7 @@ from tests.started import Process
 from tests.terminal import Terminal
 from tests.waiting import wait_until
 
-SOON = 20.0
+SOON = 60.0
 """Seconds in which a woken worker has started a job, on a busy machine; its next look by itself is an hour away."""
 
 TASKS = """\
@@ -68,7 +68,7 @@ class Idle:
         assert found is not None
         return found.state
 
-    def wait_for(self, job: int, state: str = "finished", *, seconds: float = 10) -> None:
+    def wait_for(self, job: int, state: str = "finished", *, seconds: float = SOON) -> None:
         wait_until(lambda: self.state(job) == state, seconds=seconds, what=f"job {job} {state}")
 
     def end(self) -> None:

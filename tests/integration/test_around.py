@@ -52,7 +52,7 @@ def does(what=""):
         raise verdicts[what]
 
 
-@queue.task(time_limit=0.3)
+@queue.task(time_limit=1)
 def sleeps():
     time.sleep(60)
 """
@@ -136,7 +136,7 @@ def test_the_managers_are_left_however_an_attempt_ends(queue: Queue, what: str, 
 
 
 def test_the_managers_are_left_at_the_time_limit_and_with_a_command(queue: Queue) -> None:
-    queue.tasks(AROUND)
+    queue.tasks(AROUND, 'grace = "30s"\n')
     job = queue.put("sleeps")
     queue.run("--jobs", 1)
     assert queue.row(job)["outcome"] == "timeout"
@@ -156,7 +156,7 @@ def test_an_error_of_leaving_fails_an_attempt_that_had_succeeded_and_hides_no_ot
 
 
 def test_a_childs_managers_last_from_job_to_job(queue: Queue) -> None:
-    queue.tasks(CHILD)
+    queue.tasks(CHILD, 'grace = "30s"\n')
     for _ in range(3):
         queue.put("nothing")
         queue.put("uses")

@@ -35,8 +35,8 @@ DRIVERS = {
 LOCKED = 2.0
 """Seconds for which another connection locks the database."""
 
-STOP = 0.05
-"""Seconds that no coroutine may keep others waiting."""
+STOP = LOCKED / 2
+"""Seconds that no coroutine may keep others waiting, on a busy machine too."""
 
 
 @pytest.fixture

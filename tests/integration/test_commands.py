@@ -51,11 +51,11 @@ def test_the_attempt_remembers_exit_status_and_signal(queue: Queue) -> None:
 
 
 def test_asked_again_a_minute_after_exit_75(queue: Queue) -> None:
-    job = queue.command("exit 75")
+    job, before = queue.command("exit 75"), time.time()
     queue.run_silently()
     row = queue.row(job)
     assert row["snoozes"] == 1
-    assert 59e6 < row["available_at"] - time.time() * 1e6 <= 60e6
+    assert before + 59 < row["available_at"] / 1e6 < time.time() + 61
 
 
 @pytest.mark.parametrize("succeeds", [True, False])
@@ -81,11 +81,10 @@ def test_stdin_is_empty(queue: Queue) -> None:
 )
 def test_what_it_leaves_in_the_background_does_not_hold_the_run(queue: Queue, background: str) -> None:
     job = queue.command(f"echo done; {background} exit 0", time_limit=20)
-    before = time.monotonic()
     queue.run_silently()
-    assert time.monotonic() - before < 10
     row = queue.row(job)
-    assert row["state"] == "finished"
+    assert (row["state"], row["outcome"]) == ("finished", "success")
+    assert row["finished_at"] - row["started_at"] < 15e6
     assert row["stdout"].startswith("done\n")
 
 

@@ -30,9 +30,9 @@ for number in range(int(sys.argv[3])):
 print(json.dumps(taken))
 """
 
-STARVED = 1.0
-"""Seconds for the slowest hundredth on a machine that has other things to do; SQLite's own way of
-waiting takes several there. On an idle machine it is a few milliseconds."""
+STARVED, SHARE = 1.0, 10
+"""Seconds for the slowest hundredth on a machine that has other things to do, or so many times the mean where
+that is busier still; SQLite's own way of waiting takes several seconds. On an idle machine it is a few milliseconds."""
 
 
 def test_16_processes_enqueue_while_3_runs_drain(queue: Queue) -> None:
@@ -48,7 +48,7 @@ def test_16_processes_enqueue_while_3_runs_drain(queue: Queue) -> None:
     queue.run_silently()
     assert complaints == set()
     assert len(taken) == PRODUCERS * JOBS
-    assert taken[len(taken) * 99 // 100] < STARVED
+    assert taken[len(taken) * 99 // 100] < max(STARVED, SHARE * sum(taken) / len(taken))
     rows = queue.rows()
     assert len(rows) == PRODUCERS * JOBS + 1
     assert {(row["state"], row["attempt"]) for row in rows} == {("finished", 1)}

@@ -51,7 +51,7 @@ LIMITED = """
 import asyncio
 
 
-@queue.task(time_limit=0.4)
+@queue.task(time_limit=1)
 async def waits(how):
     try:
         if how == "busy":
@@ -97,7 +97,7 @@ def test_a_child_has_one_loop_and_each_job_a_context(queue: Queue) -> None:
 
 @pytest.mark.parametrize("how", ["waiting", "busy", "beside"])
 def test_the_time_limit_cancels_a_coroutine_which_has_the_grace_to_clean_up(queue: Queue, how: str) -> None:
-    queue.tasks(LIMITED)
+    queue.tasks(LIMITED, 'grace = "30s"\n')
     job, after = queue.put("waits", {"how": how}), queue.put("nothing")
     queue.run("--jobs", 1)
     row = queue.row(job)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sqlite3
@@ -27,7 +28,7 @@ def test_a_dead_child_costs_one_attempt(queue: Queue) -> None:
     job, after = queue.put("slow_once"), queue.put("nothing")
     runner = queue.start("--jobs", 1)
     os.kill(int(queue.wait_for_record("begun")), signal.SIGKILL)
-    assert runner.wait(timeout=20) == 0
+    assert runner.wait(timeout=60) == 0
     row, attempt = queue.row(job), queue.attempt(job)
     assert (row["state"], row["attempt"], row["crashes"], row["outcome"]) == ("retrying", 1, 1, "crashed")
     assert (attempt["error_class"], attempt["signal"]) == ("ExecutorDied", "SIGKILL")
@@ -43,7 +44,8 @@ def test_a_dead_runners_jobs_run_again_at_once(queue: Queue, both: bool) -> None
     child = int(queue.wait_for_record("begun"))
     runner.kill()
     if both:
-        os.kill(child, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it may have died with its runner
+            os.kill(child, signal.SIGKILL)
     runner.wait()
     assert queue.state(job) == "running"
     queue.run_silently()
@@ -51,7 +53,7 @@ def test_a_dead_runners_jobs_run_again_at_once(queue: Queue, both: bool) -> None
     assert (row["state"], row["attempt"], row["crashes"]) == ("finished", 2, 1)
     assert attempt["error_message"].startswith("job process killed: SIGKILL (its runner ")
     assert (attempt["number"], attempt["outcome"], attempt["signal"]) == (1, "crashed", "SIGKILL")
-    assert attempt["finished_at"] - attempt["started_at"] < 20e6
+    assert attempt["finished_at"] - attempt["started_at"] < 50e6
     assert (queue.state(waiting), queue.row(waiting)["attempt"]) == ("finished", 1)
     assert queue.settled()
 
@@ -64,10 +66,10 @@ def test_an_orphaned_child_ends_at_once_with_all_it_started(queue: Queue) -> Non
     child, shell = int(queue.wait_for_record("begun")), int(queue.wait_for_record("shell"))
     runner.kill()
     runner.wait()
-    wait_until_dead(child, seconds=20)
-    wait_until_dead(shell, seconds=20)
+    wait_until_dead(child, seconds=60)
+    wait_until_dead(shell, seconds=60)
     queue.run_silently()
-    assert queue.left_running() == []
+    queue.wait_until_nothing_runs()
 
 
 def test_what_the_command_of_a_dead_runner_left_is_killed_before_it_runs_again(queue: Queue) -> None:
@@ -78,7 +80,7 @@ def test_what_the_command_of_a_dead_runner_left_is_killed_before_it_runs_again(q
     runner.kill()
     runner.wait()
     ran = queue.run()
-    assert queue.left_running() == []
+    queue.wait_until_nothing_runs()
     assert queue.state(job) == "failed"
     assert ran.stderr.count("\n") == 1
     assert " failed for good after 1 of 1 attempts: ExecutorDied: job process killed" in ran.stderr
@@ -97,7 +99,7 @@ def test_on_crash_fail_means_once(queue: Queue) -> None:
     reaped = queue.put("slow_once")
     runner = queue.start()
     os.kill(int(queue.wait_for_record("begun")), signal.SIGKILL)
-    runner.wait(timeout=20)
+    runner.wait(timeout=60)
     assert (queue.state(reaped), queue.row(reaped)["attempt"]) == ("failed", 1)
 
 
@@ -198,7 +200,7 @@ def work(fail=False):
     good, bad = queue.put("work"), queue.put("work", {"fail": True})
     runner = queue.start("--jobs", 2)
     wait_until(lambda: {queue.state(good), queue.state(bad)} == {"running"}, what="both are running")
-    lock = sqlite3.connect(queue.project.database, isolation_level=None)
+    lock = sqlite3.connect(queue.project.database, timeout=60, isolation_level=None)
     lock.execute("BEGIN IMMEDIATE")
     (queue.directory / "locked").touch()
     wait_until(lambda: _journal(queue).count(b"no such shop") and _journal(queue).count(b'"kept'), what="two outcomes")
@@ -275,13 +277,13 @@ def test_a_runner_that_only_sleeps_is_not_dead(queue: Queue) -> None:
     job = queue.put("slow")
     runner = queue.start("--jobs", 1)
     queue.wait_for_record("begun")
-    runner.send_signal(signal.SIGSTOP)
+    queue.stop(runner.pid)
     wait_until(lambda: queue.row(job)["lease_until"] < time.time() * 1e6, what="the lease has ended")
     queue.run_silently("--queue", "default")
     assert queue.state(job) == "running", "its runner may come back"
     runner.send_signal(signal.SIGCONT)
     (queue.directory / "go").touch()
-    assert runner.wait(timeout=20) == 0
+    assert runner.wait(timeout=60) == 0
     assert queue.state(job) == "finished"
     assert len(queue.recorded()) == 1
 
@@ -338,7 +340,7 @@ def test_a_reused_pid_is_left_alone(queue: Queue) -> None:
     journal.write_bytes(content)
     queue.run_silently()
     assert queue.state(job) == "finished"
-    assert bystander.wait(timeout=20) == 0
+    assert bystander.wait(timeout=60) == 0
     bystander.communicate()
 
 

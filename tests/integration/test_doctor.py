@@ -324,7 +324,7 @@ def test_room_for_journals_and_the_log_is_measured_too(tmp_path: Path) -> None:
         (told,) = bad(disk.lock_file_system, on_server, mounts=tmp_path / "mounts")
         assert "lies on nfs4, a network file system" in told
     finally:
-        subprocess.run(["umount", small], check=True)
+        subprocess.run(["umount", "--lazy", small], check=True)
 
 
 # --- locks

@@ -54,10 +54,10 @@ class Site:
             yield url
         finally:
             server.send_signal(signal.SIGTERM)
-            assert server.wait(timeout=30) in (0, -signal.SIGTERM)
+            assert server.wait(timeout=60) in (0, -signal.SIGTERM)
 
     def select(self, sql: str) -> list[tuple[object, ...]]:
-        with closing(sqlite3.connect(self.directory / "shop.db", timeout=30)) as connection:
+        with closing(sqlite3.connect(self.directory / "shop.db", timeout=60)) as connection:
             return connection.execute(sql).fetchall()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -15,7 +16,6 @@ import pytest
 from cronq.config import loader
 from cronq.monitoring.doctor.checks import examine_installation
 from cronq.monitoring.doctor.context import Installation, Places
-from cronq.system.process import is_stopped
 from tests.integration.running import Queue
 from tests.waiting import wait_until
 
@@ -73,7 +73,7 @@ def test_children_that_are_busy_with_jobs_that_hang(queue: Queue) -> None:
     said = wait_until(lambda: said if told in (said := why(queue, waits)) else "", what="the third waits")
     assert f"`cronq cancel --kill {hung[0]} {hung[1]}` ends them" in said
     queue.project.done("cancel", "--kill", *hung)
-    run.communicate(timeout=30)
+    run.communicate(timeout=60)
     assert queue.state(waits) == "finished"
 
 
@@ -95,7 +95,7 @@ def test_cron_has_stopped(queue: Queue) -> None:
     assert "`cronq run` does it now" in why(queue, job)
     verdict, worst, do = head(queue)
     assert verdict.startswith("1 problem")
-    assert worst.startswith("PROBLEM cron: the last run began 60m ago: cron doesn't call any more")
+    assert re.match(r"PROBLEM cron: the last run began 6\dm ago: cron doesn't call any more", worst)
     assert "see that cron runs" in do
 
 
@@ -110,10 +110,9 @@ def test_a_queue_that_is_paused(queue: Queue) -> None:
 
 def test_a_worker_that_a_signal_has_stopped(queue: Queue) -> None:
     worker = queue.work("--jobs", 1)
-    os.kill(worker.pid, signal.SIGSTOP)
+    queue.stop(worker.pid)
     try:
         job = queue.put("nothing")
-        wait_until(lambda: is_stopped(worker.pid), what="the worker stands still")
         assert f"stopped by a signal: `kill -CONT {worker.pid}` lets it go on" in why(queue, job)
         assert "stopped" in queue.project.done("workers").split("\t")
         found = queue.project.cronq("doctor").stdout
@@ -146,7 +145,7 @@ def test_a_worker_that_serves_another_queue_only(queue: Queue) -> None:
 def test_a_database_that_another_process_holds_locked(queue: Queue) -> None:
     queue.put("nothing")
     queue.run_silently()
-    with contextlib.closing(sqlite3.connect(queue.project.database, isolation_level=None)) as holder:
+    with contextlib.closing(sqlite3.connect(queue.project.database, timeout=60, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
         verdict, worst, do = head(queue)
         assert worst.startswith("PROBLEM database: ")
@@ -224,7 +223,7 @@ def test_a_terminal_that_closes(queue: Queue) -> None:
         run.send_signal(signal.SIGHUP)
         return run.poll() is not None
 
-    wait_until(is_over, seconds=30, what="the run has ended")
+    wait_until(is_over, seconds=60, what="the run has ended")
     run.communicate()
     assert queue.state(job) == "ready"
     said = why(queue, job)

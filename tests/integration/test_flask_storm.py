@@ -75,7 +75,7 @@ class Site:
             connection.close()
 
     def select(self, sql: str) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(self.directory / "shop.db", timeout=30)) as connection:
+        with closing(sqlite3.connect(self.directory / "shop.db", timeout=60)) as connection:
             return connection.execute(sql).fetchall()
 
 

@@ -83,7 +83,7 @@ def test_a_storm_over_chains_batches_and_limits(storm: FlowStorm) -> None:
     batches_have_ended(storm, executions)
     limits_were_kept(queue, most)
     assert queue.sql("SELECT count(*) FROM cronq_loose_ends") == [(0,)]
-    assert queue.left_running() == []
+    queue.wait_until_nothing_runs()
 
 
 def cancelled_ones_never_ran(queue: Queue, executions: dict[int, list[Execution]]) -> None:

@@ -92,7 +92,7 @@ def test_an_error_after_is_a_warning(queue: Queue, error: str) -> None:
 
 def test_the_time_limit_in_an_after_hook_repeats_nothing(queue: Queue) -> None:
     queue.tasks(f"@queue.after_job\ndef hook(job, result):\n    time.sleep(100)\n\n\n{WORKS}")
-    job = queue.put("works", time_limit=0.3)
+    job = queue.put("works", time_limit=2)
     queue.run_silently()
     assert (queue.state(job), queue.row(job)["outcome"]) == ("finished", "warning")
 

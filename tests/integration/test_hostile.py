@@ -243,7 +243,7 @@ def peak_of_run(queue: Queue, job: int) -> float:
     after = queue.put("nothing")
     process = queue.start("--jobs", 1, anew=True)  # a forked one has all modules in memory
     with watched_memory(process) as peak:
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=200) == 0
     row = queue.row(job)
     assert (row["state"], queue.state(after)) == ("finished", "finished")
     assert re.search(r"\[… 10\d{8} bytes left out …\]", row["stdout"])
@@ -333,7 +333,7 @@ def test_2_gb_under_a_memory_limit(queue: Queue) -> None:
     queue.tasks("@queue.task\ndef big():\n    return len(b'x' * 2_000_000_000)\n")
     job, after = queue.put("big"), queue.put("record", {"word": "next"})
     limited = ["sh", "-c", 'ulimit -v 600000; exec "$@"', "sh", *COMMAND, "run", "--jobs", "1"]
-    subprocess.run(limited, cwd=queue.directory, env=queue.project.environment, check=True, timeout=60)
+    subprocess.run(limited, cwd=queue.directory, env=queue.project.environment, check=True, timeout=200)
     row = queue.row(job)
     assert (row["state"], row["outcome"], row["error_class"]) == ("retrying", "error", "MemoryError")
     assert queue.state(after) == "finished"
@@ -433,10 +433,11 @@ def slow():
     except TimeLimitExceeded:
         mark("in time")
         raise
-"""
+""",
+        'grace = "30s"\n',
     )
     queue.put("changes")
-    slow, command = queue.put("slow", time_limit=0.3), queue.command("exit 3")
+    slow, command = queue.put("slow", time_limit=1), queue.command("exit 3")
     queue.run_silently("--jobs", 1)
     assert queue.recorded() == ["in time"]
     assert queue.row(slow)["outcome"] == "timeout"

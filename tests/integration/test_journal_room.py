@@ -17,7 +17,6 @@ from tests.integration.running import HEADER, Queue, wait_until_dead
 from tests.integration.storm import children_of
 from tests.project import Project
 from tests.scale import times
-from tests.waiting import wait_until
 
 LOUD = """
 @queue.task
@@ -38,7 +37,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
     if made.returncode:
         pytest.skip("only root can mount a small file system")
     yield place
-    subprocess.run(["umount", place], check=True)
+    subprocess.run(["umount", "--lazy", place], check=True)
 
 
 @pytest.mark.parametrize("engine", sorted(ENGINES))
@@ -109,7 +108,7 @@ def test_a_journal_that_is_truncated_under_a_job_costs_nothing(queue: Queue, siz
     for path in (queue.directory / "cronq.db.locks").glob("*.journal"):
         os.truncate(path, size)
     (queue.directory / "go").touch()
-    assert runner.wait(timeout=30) == 0
+    assert runner.wait(timeout=60) == 0
     assert (queue.state(job), queue.row(job)["result"]) == ("finished", '"kept"')
     assert [queue.row(other)["attempt"] for other in others] == [1, 1, 1]
     assert queue.recorded() == ["begun", "0", "1", "2"]
@@ -146,7 +145,7 @@ def test_a_task_that_closes_and_reuses_descriptors_keeps_its_files(queue: Queue)
 def test_a_thing_in_place_of_a_journal_stops_no_run(queue: Queue, kind: str) -> None:
     queue.tasks(
         "@queue.task\ndef slow():\n    mark('begun')\n    if current_job.attempt == 1:\n        time.sleep(100)\n",
-        'log = "log"\nlease = "2s"\n',
+        'log = "log"\n',
     )
     job = queue.put("slow")
     runner = queue.start("--jobs", 1)
@@ -159,15 +158,11 @@ def test_a_thing_in_place_of_a_journal_stops_no_run(queue: Queue, kind: str) -> 
     replace(path, kind)
     queue.run_silently()
     assert (queue.state(job), queue.row(job)["attempt"]) == ("running", 1)
-    wait_until(lambda: finishes(queue, job), what="the lease has ended")
-    assert queue.row(job)["attempt"] == 2
+    queue.sql("UPDATE cronq_jobs SET lease_until = 2 WHERE id = ?", job)
+    queue.run()
+    assert (queue.state(job), queue.row(job)["attempt"]) == ("finished", 2)
     assert (queue.directory / "log").read_text().count("can't be read as a journal") == 1
     assert not list(path.parent.glob("*.journal"))
-
-
-def finishes(queue: Queue, job: int) -> bool:
-    queue.run()
-    return queue.state(job) == "finished"
 
 
 def replace(path: Path, kind: str) -> None:

@@ -34,4 +34,4 @@ def test_a_storm_of_kills(queue: Queue) -> None:
     groups_take_turns(queue, executions)
     twins_never_meet(queue, executions)
     assert queue.healthy()
-    assert queue.left_running() == []
+    queue.wait_until_nothing_runs()

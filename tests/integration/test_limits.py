@@ -14,12 +14,17 @@ from tests.contract.conftest import engine_queue
 from tests.integration.running import HEADER, Queue
 from tests.project import Project
 
-LIMIT = 0.4
+LIMIT = 1.0
+"""Seconds in which a job has begun, on a busy machine too."""
+
 GRACE = 1.0
 """As in the config that running.py writes."""
 
-SLACK = 15.0
+SLACK = 40.0
 """Seconds in which the start of Python, the next job and the end must fit as well, on a busy machine."""
+
+LONG_GRACE = 'grace = "30s"\n'
+"""For what ends when it is told to, however long that takes."""
 
 INTERRUPTED = {
     "a busy loop": "while True: pass",
@@ -66,12 +71,12 @@ def run_out_of_time(queue: Queue, job: int) -> str:
     before = time.monotonic()
     queue.run_silently("--jobs", 1)
     assert time.monotonic() - before < LIMIT + GRACE + SLACK
-    assert queue.left_running() == []
+    queue.wait_until_nothing_runs()
     row, attempt = queue.row(job), queue.attempt(job)
     assert (row["state"], row["outcome"], row["attempt"]) == ("retrying", "timeout", 1)
     assert (attempt["outcome"], attempt["error_class"]) == ("timeout", "TimeLimitExceeded")
     took = (attempt["finished_at"] - attempt["started_at"]) / 1e6
-    assert LIMIT <= took < LIMIT + GRACE + 3
+    assert LIMIT <= took < LIMIT + GRACE + SLACK
     assert queue.state(following) == "finished"
     assert queue.recorded() == ["next"]
     return str(attempt["error_message"])
@@ -79,23 +84,24 @@ def run_out_of_time(queue: Queue, job: int) -> str:
 
 @pytest.mark.parametrize("body", INTERRUPTED.values(), ids=INTERRUPTED)
 def test_a_python_task_is_interrupted_at_its_limit(queue: Queue, body: str) -> None:
-    queue.tasks(f"@queue.task\ndef slow():\n    {body}\n")
-    assert run_out_of_time(queue, queue.put("slow", time_limit=LIMIT)) == "ran past its time limit of 0.4s"
+    queue.tasks(f"@queue.task\ndef slow():\n    {body}\n", LONG_GRACE)
+    assert run_out_of_time(queue, queue.put("slow", time_limit=LIMIT)) == "ran past its time limit of 1s"
 
 
 @pytest.mark.parametrize("body", KILLED.values(), ids=KILLED)
 def test_a_python_task_that_goes_on_is_killed_after_the_grace(queue: Queue, body: str) -> None:
     queue.tasks(f"@queue.task\ndef slow():\n    {body}\n")
     message = run_out_of_time(queue, queue.put("slow", time_limit=LIMIT))
-    assert message == "killed: ran past its time limit of 0.4s and ignored SIGTERM"
+    assert message == "killed: ran past its time limit of 1s and ignored SIGTERM"
 
 
 @pytest.mark.parametrize(("command", "killed"), COMMANDS.values(), ids=COMMANDS)
 def test_a_command_and_all_that_it_started_ends_at_its_limit(
     queue: Queue, command: str | list[str], killed: bool
 ) -> None:
+    queue.tasks("", "" if killed else LONG_GRACE)
     message = run_out_of_time(queue, queue.command(command, time_limit=LIMIT))
-    assert message.startswith("killed: " if killed else "ran past its time limit of 0.4s")
+    assert message.startswith("killed: " if killed else "ran past its time limit of 1s")
 
 
 def test_a_process_that_an_interrupted_task_left_is_killed_too(queue: Queue) -> None:
@@ -122,7 +128,8 @@ def slow():
     except TimeLimitExceeded:
         mark("cleaned")
         raise
-"""
+""",
+        LONG_GRACE,
     )
     job = queue.put("slow", time_limit=LIMIT)
     queue.run_silently()
@@ -171,7 +178,7 @@ def task():
 def overridden():
     time.sleep(60)
 """,
-        'time_limit = "0.2s"\n[tasks."jobs.overridden"]\ntime_limit = "0.4s"\n',
+        f'{LONG_GRACE}time_limit = "0.2s"\n[tasks."jobs.overridden"]\ntime_limit = "0.4s"\n',
     )
     jobs = [queue.put("config"), queue.put("task"), queue.put("overridden"), queue.put("task", time_limit=0.5)]
     jobs.append(queue.command("sleep 60"))
@@ -202,7 +209,7 @@ def test_a_task_that_goes_on_enqueueing_at_its_limit_loses_no_job_and_locks_noth
     engine: str, tmp_path: Path, project: Project
 ) -> None:
     config = engine_queue(engine, tmp_path)
-    lines = f'database = "{config.database}"\nlock_dir = "{tmp_path}/locks"\napp = "jobs:queue"\npatience = "2s"\n'
+    lines = f'database = "{config.database}"\nlock_dir = "{tmp_path}/locks"\napp = "jobs:queue"\npatience = "20s"\n'
     project.write("cronq.toml", lines)
     project.write("jobs.py", HEADER + UNIMPRESSED)
     with Cronq(config) as queue:

@@ -34,7 +34,7 @@ def processes() -> Iterator[list[BaseProcess]]:
     yield started
     for process in started:
         process.kill()
-        process.join(30)
+        process.join(60)
 
 
 def hold(config: Config, kind: str, has_it: object, let_go: object) -> None:
@@ -42,11 +42,11 @@ def hold(config: Config, kind: str, has_it: object, let_go: object) -> None:
         with RunLock(config) as lock:
             if lock.acquired:
                 has_it.set()  # type: ignore[attr-defined]
-            let_go.wait(30)  # type: ignore[attr-defined]
+            let_go.wait(60)  # type: ignore[attr-defined]
     else:
         alive = Liveness(config, "worker")
         has_it.set()  # type: ignore[attr-defined]
-        let_go.wait(30)  # type: ignore[attr-defined]
+        let_go.wait(60)  # type: ignore[attr-defined]
         alive.end()
 
 
@@ -56,13 +56,13 @@ def holding(config: Config, kind: str, processes: list[BaseProcess]) -> BaseProc
     process = context.Process(target=hold, args=(config, kind, has_it, let_go))
     process.start()
     processes.append(process)
-    assert has_it.wait(30)
+    assert has_it.wait(60)
     return process
 
 
 def kill(process: BaseProcess) -> None:
     os.kill(process.pid or 0, signal.SIGKILL)
-    process.join(30)
+    process.join(60)
 
 
 def test_one_run_at_a_time_and_its_holder_is_known(config: Config, processes: list[BaseProcess]) -> None:
@@ -219,4 +219,4 @@ def test_a_read_only_file_system_is_told(project: Project, tmp_path: Path) -> No
             assert "owner" not in ran.stderr
             assert len(ran.stderr.splitlines()) == 1
     finally:
-        subprocess.run(["umount", place], check=True)
+        subprocess.run(["umount", "--lazy", place], check=True)

@@ -65,7 +65,7 @@ def test_a_worker_goes_on_in_the_new_file_after_a_rotation(project: Project) -> 
         project.cronq("wait", 1)
         log.rename(project.directory / "log.1")
         project.enqueue("add", "a=1", "b=2")
-        assert worker.wait(30) == 0
+        assert worker.wait(60) == 0
     assert "job 1 (add) claimed" in (project.directory / "log.1").read_text()
     assert "job 2 (add) finished" in log.read_text()
 

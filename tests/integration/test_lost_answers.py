@@ -133,7 +133,7 @@ def test_an_insert_that_is_still_on_its_way_is_waited_for(store: Store, beside: 
     proxy.cut(INSERT, "sent")
     with pytest.raises(Skip):
         beside._tables.open().transact(in_the_way)
-    enqueueing.join(30)
+    enqueueing.join(60)
     assert [job.id for job in answers] == beside.jobs.ids(EVERYTHING)
     assert len(answers) == 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -42,9 +43,13 @@ def test_the_locks_of_a_lost_client_are_freed(kind: str, tmp_path: Path) -> None
 def test_an_upgrade_that_takes_longer_keeps_its_lock(tmp_path: Path) -> None:
     config = databases.empty_queue("mysql", tmp_path)
     beside = open_database(config)
-    idle = "SELECT 1 FROM information_schema.processlist WHERE command = 'Sleep' AND time > 2 AND info IS NULL"
+    idle = (
+        "SELECT 1 FROM information_schema.processlist"
+        " WHERE command = 'Sleep' AND time > 2 AND info IS NULL AND db = DATABASE()"
+    )
     with _alone(config):
         wait_until(lambda: beside.query(f"{idle} AND id <> CONNECTION_ID()"), what="the limit is over")
-        held = beside.query("SELECT count(*) FROM performance_schema.metadata_locks WHERE object_type LIKE 'USER%'")
+        name = f"cronq:{crc32(f'{config.database_url().name} {config.table_prefix}'.encode()):08x}"
+        held = beside.query("SELECT count(*) FROM performance_schema.metadata_locks WHERE object_name = ?", (name,))
         assert held == [(1,)]
     beside.close()

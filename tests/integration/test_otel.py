@@ -112,7 +112,8 @@ class Span:
 
 def spans(project: Project, task: str | None = None) -> list[Span]:
     """The spans that were exported, those of attempts of a task or all, in the order in which they ended."""
-    found = [Span(json.loads(line)) for line in (project.directory / "spans").read_text().splitlines()]
+    whole, _, _ = (project.directory / "spans").read_text().rpartition("\n")  # the last line may be half written
+    found = [Span(json.loads(line)) for line in whole.splitlines()]
     if task is None:
         return found
     return [span for span in found if span.kind == "CONSUMER" and span.attributes["cronq.task"] == task]

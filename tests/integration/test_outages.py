@@ -43,13 +43,13 @@ def test_an_outage_longer_than_the_patience(mortal: databases.Running, project: 
         slow = hosts.put("waits", arguments={"name": "slow"}, priority=2)
         after = hosts.put("turn", arguments={"name": "after"}, priority=3, group="g")
         run = hosts.run("a", "--jobs", 1)
-        wait_until(lambda: waiting(hosts), seconds=20, what="the slow job runs")
+        wait_until(lambda: waiting(hosts), seconds=60, what="the slow job runs")
         mortal.kill()
         over = time.monotonic() + 3
         wait_until(lambda: time.monotonic() > over, what="the patience is over")
         assert run.poll() is None
         hosts.project.write("go", "")
-        _, stderr = run.communicate(timeout=30)
+        _, stderr = run.communicate(timeout=60)
         assert run.returncode == 69, stderr
         assert len(stderr.splitlines()) == 1, stderr
         assert hosts.project.cronq("--config", "a.toml", "run").status == 69
@@ -73,12 +73,12 @@ def test_a_host_that_is_cut_off_gives_its_jobs_up(kind: str, project: Project) -
     hosts = Hosts(project, direct.database)
     with Proxy(port) as proxy:
         try:
-            hosts.settings('lease = "3s"\n')
+            hosts.settings('lease = "6s"\n')
             through = (project.directory / "a.toml").read_text().replace(f":{port}/", f":{proxy.port}/")
             hosts.project.write("a.toml", through)
             job = hosts.put("waits", arguments={"name": "x"}, group="g")
             cut_off = hosts.run("a", "--jobs", 1)
-            ((_, _, pid),) = wait_until(partial(waiting, hosts), seconds=20, what="the job runs")
+            ((_, _, pid),) = wait_until(partial(waiting, hosts), seconds=60, what="the job runs")
             proxy.freeze()
             other = taken_over(hosts)
             assert not alive(int(pid))
@@ -98,7 +98,7 @@ def taken_over(hosts: Hosts) -> Process:
     """Runs on another host, until one has the job."""
     while True:
         run = hosts.run("b", "--jobs", 1)
-        wait_until(partial(has_ended_or_job, run, hosts), seconds=30, what="the run ends, or has the job")
+        wait_until(partial(has_ended_or_job, run, hosts), seconds=60, what="the run ends, or has the job")
         if run.poll() is None:
             return run
         run.communicate()
@@ -128,7 +128,7 @@ def test_tables_that_are_gone_under_a_worker_are_told_and_waited_for(
             queue.wait(queue.enqueue("jobs.nothing", check=False).id, timeout="60s")
         finally:
             worker.terminate()
-        assert worker.wait(30) == 0
+        assert worker.wait(60) == 0
 
 
 def rename(queue: Cronq, table: str, to: str) -> None:

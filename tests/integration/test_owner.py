@@ -80,7 +80,7 @@ def all_as_other(queue: Queue, commands: Sequence[Sequence[str]], *, stdin: str 
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
     assert ran.returncode == 0, ran

@@ -66,15 +66,13 @@ def test_limits_in_the_url_stay() -> None:
 def test_a_worker_behind_sessions_hears_of_jobs(pool: Pool, project: Project) -> None:
     config = pool("pool_mode = session")
     environment = {"CRONQ_DATABASE": config.database, "CRONQ_COMMANDS": "true"}
-    worker = project.start("work", "--poll", "60s", "--max-jobs", "2", env=environment)
+    worker = project.start("work", "--poll", "1h", "--max-jobs", "2", env=environment)
     try:
         for _ in range(2):
-            began = time.monotonic()
             job = project.cronq("enqueue", "--", "true", env=environment).stdout.strip()
-            waited = project.cronq("wait", job, "--timeout", "30s", env=environment)
+            waited = project.cronq("wait", job, "--timeout", "60s", env=environment)
             assert waited.status == 0, waited
-            assert time.monotonic() - began < 20
-        assert worker.wait(20) == 0
+        assert worker.wait(60) == 0
     finally:
         worker.kill()
         worker.communicate()
@@ -109,7 +107,7 @@ def test_what_the_pool_refuses_is_told_at_once(pool: Pool) -> None:
     began = time.monotonic()
     with pytest.raises(Unavailable, match="unsupported startup parameter"):
         open_database(config).query("SELECT 1")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 40
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def count() -> None:
     while not Path("go").exists():
         number += 1
         current_job().progress(number, 1000000, note="counting")
-        time.sleep(0.01)
+        time.sleep(0.05)
 
 
 @queue.task(name="quick")
@@ -42,7 +42,7 @@ def test_a_job_says_how_far_it_is(project: Project, kind: str) -> None:
     project.write("jobs.py", APP)
     job = project.enqueue("count") if kind == "task" else project.enqueue("--", COMMAND)
     with project.start("run") as run:
-        wait_until(lambda: far(project, job))
+        wait_until(lambda: far(project, job), seconds=150)
         shown = project.show(job)["progress"]
         assert (shown["total"], shown["note"]) == (1_000_000, "counting")
         assert shown["rate"] > 0
@@ -60,7 +60,7 @@ def test_wait_shows_it_on_a_terminal(project: Project) -> None:
     project.write("jobs.py", APP)
     job = project.enqueue("count")
     with project.start("run") as run:
-        wait_until(lambda: far(project, job))
+        wait_until(lambda: far(project, job), seconds=150)
         with Terminal(project, "wait", job) as terminal:
             terminal.wait_for("of 1,000,000 (0 %)")
             (project.directory / "go").touch()

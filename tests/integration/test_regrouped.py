@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.running import Queue, alive
+from tests.integration.running import Queue, alive, wait_until_dead
 from tests.integration.storm import children_of
 from tests.project import COMMAND, Project
 from tests.waiting import wait_until
@@ -63,6 +64,9 @@ def has_a_subprocess():
         subprocess.run(["sh", "-c", JOB], cwd=HERE, start_new_session=True)
 """
 
+LONG_GRACE = 'grace = "30s"\n'
+"""For what cleans up when it is told to end, however long that takes."""
+
 hidden = pytest.mark.parametrize("hiding", HIDING.values(), ids=HIDING)
 
 
@@ -79,7 +83,7 @@ def test_a_rescue_ends_the_first_attempt_before_the_second(queue: Queue, hiding:
     assert queue.state(job) == "finished"
     assert queue.attempt(job)["error_message"].startswith("job process killed: SIGKILL (its runner ")
     assert "two" not in queue.recorded()
-    assert queue.left_running() == []
+    queue.wait_until_nothing_runs()
 
 
 @pytest.mark.parametrize("task", ["forks_twice", "has_a_subprocess"])
@@ -90,7 +94,7 @@ def test_a_rescue_ends_what_a_task_has_started(queue: Queue, task: str) -> None:
     queue.run_silently()
     assert not alive(first)
     assert (queue.state(job), queue.row(job)["attempt"]) == ("finished", 2)
-    assert queue.left_running() == []
+    queue.wait_until_nothing_runs()
 
 
 def killed_while_it_runs(queue: Queue) -> int:
@@ -110,7 +114,7 @@ def test_a_child_that_dies_takes_what_its_task_started_along(queue: Queue, task:
     first = int(queue.wait_for_record("begun"))
     [child] = children_of(runner.pid)
     os.kill(child, signal.SIGKILL)
-    runner.wait(timeout=20)
+    runner.wait(timeout=60)
     queue.make_due(job)
     queue.run_silently()
     assert not alive(first)
@@ -123,7 +127,7 @@ def test_the_time_limit_ends_all_of_it(queue: Queue, hiding: str) -> None:
     job = queue.command(command(hiding), time_limit=0.5)
     queue.run_silently()
     assert queue.attempt(job)["outcome"] == "timeout"
-    assert queue.left_running() == []
+    queue.wait_until_nothing_runs()
 
 
 @hidden
@@ -131,7 +135,7 @@ def test_the_time_limit_ends_what_ignores_sigterm(queue: Queue, hiding: str) -> 
     job = queue.command("trap '' TERM; " + command(hiding), time_limit=0.5)
     queue.run_silently()
     assert queue.attempt(job)["outcome"] == "timeout"
-    assert queue.left_running() == []
+    queue.wait_until_nothing_runs()
 
 
 @hidden
@@ -141,10 +145,10 @@ def test_two_sigterms_end_all_of_it(queue: Queue, hiding: str) -> None:
     first = int(queue.wait_for_record("begun"))
     runner.terminate()
     runner.send_signal(signal.SIGINT)
-    runner.wait(timeout=20)
-    assert not alive(first)
+    runner.wait(timeout=60)
+    wait_until_dead(first)
     assert (queue.state(job), queue.row(job)["attempt"]) == ("ready", 0)
-    assert queue.left_running() == []
+    queue.wait_until_nothing_runs()
 
 
 @hidden
@@ -153,18 +157,19 @@ def test_cancelling_ends_all_of_it(queue: Queue, hiding: str) -> None:
     runner = queue.start()
     first = int(queue.wait_for_record("begun"))
     queue.project.cronq("cancel", job, "--kill")
-    runner.wait(timeout=20)
-    assert not alive(first)
+    runner.wait(timeout=60)
+    wait_until_dead(first)
     assert queue.state(job) == "cancelled"
-    assert queue.left_running() == []
+    queue.wait_until_nothing_runs()
 
 
 def test_a_command_that_is_cancelled_may_clean_up(queue: Queue) -> None:
+    queue.tasks("", LONG_GRACE)
     job = queue.command("trap 'echo cleaned >> record; echo bye; exit 3' TERM; echo begun >> record; sleep 100 & wait")
     runner = queue.start()
     queue.wait_for_record("begun")
     queue.project.cronq("cancel", job, "--kill")
-    runner.wait(timeout=20)
+    runner.wait(timeout=60)
     assert queue.recorded() == ["begun", "cleaned"]
     row = queue.row(job)
     assert (row["state"], row["error_message"]) == ("cancelled", "killed by `cronq cancel --kill`")
@@ -183,13 +188,14 @@ def slow():
         mark("swallowed")
     finally:
         mark("cleaned")
-"""
+""",
+        LONG_GRACE,
     )
     job, after = queue.put("slow"), queue.put("record", {"word": "after"})
     runner = queue.start("--jobs", 1)
     queue.wait_for_record("begun")
     queue.project.cronq("cancel", job, "--kill")
-    runner.wait(timeout=20)
+    runner.wait(timeout=60)
     assert queue.recorded() == ["begun", "cleaned", "after"]
     assert (queue.state(job), queue.state(after)) == ("cancelled", "finished")
 
@@ -271,7 +277,7 @@ def as_nobody(queue: Queue, *arguments: str | int) -> subprocess.Popen[str]:
 
 def done_as_nobody(queue: Queue, *arguments: str | int) -> str:
     process = as_nobody(queue, *arguments)
-    stdout, stderr = process.communicate(timeout=30)
+    stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 0, stderr
     return stdout + stderr
 
@@ -288,6 +294,7 @@ def test_a_process_that_may_not_be_killed_keeps_its_job_from_starting_again(anot
         assert (queue.state(1), len(queue.recorded()), alive(immortal)) == ("running", 1, True)
     assert f"not started again before process {immortal} (sleep) has ended" in done_as_nobody(queue, "why", 1)
     os.kill(immortal, signal.SIGKILL)
+    wait_until_dead(immortal)
     queue.sql("UPDATE cronq_jobs SET args = ?", '{"command": "true"}')
     assert done_as_nobody(queue, "run") == ""
     assert (queue.state(1), queue.row(1)["attempt"]) == ("finished", 2)
@@ -325,7 +332,7 @@ def test_a_runner_waits_for_what_it_may_not_kill(another_users: Queue) -> None:
     wait_until(lambda: said in (queue.directory / "log").read_text(), what="the log says so")
     assert (queue.state(1), queue.row(1)["attempt"], runner.poll()) == ("running", 1, None)
     os.kill(immortal, signal.SIGKILL)
-    runner.communicate(timeout=30)
+    runner.communicate(timeout=60)
     assert (queue.state(1), queue.attempt(1)["outcome"], queue.state(2)) == ("retrying", "timeout", "finished")
 
 
@@ -357,14 +364,15 @@ def test_a_storm_of_kills_over_commands_that_regroup(queue: Queue) -> None:
         wait_until(lambda: runner.poll() is not None or len(lines(begun)) > before, what="a job begins")  # noqa: B023
         victims = [runner.pid] if kill % 2 else children_of(runner.pid)[:2]
         for pid in victims:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # the run may have just ended
+                os.kill(pid, signal.SIGKILL)
         runner.kill()
         runner.communicate()
     wait_until(lambda: all_finished(queue), seconds=60, what="all have finished")
     assert lines(queue.directory / "two") == []
     assert {int(line) for line in lines(begun)} == set(jobs)
     assert sum(row["crashes"] for row in queue.rows()) > 0
-    wait_until(lambda: queue.left_running() == [], what="nothing is left")
+    queue.wait_until_nothing_runs()
 
 
 def all_finished(queue: Queue) -> bool:

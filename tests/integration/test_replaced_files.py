@@ -135,7 +135,7 @@ def test_a_producer_that_ends_without_closing_leaves_the_new_file_alone(config: 
         with Cronq(config) as other:
             other.enqueue("after", check=False)
             log = Path(f"{file}-wal").stat().st_ino
-            assert producer.communicate(timeout=20) == ("", "")
+            assert producer.communicate(timeout=60) == ("", "")
             assert Path(f"{file}-wal").stat().st_ino == log
             other.enqueue("later", check=False)
     with Store(config, Clock()) as store:
@@ -167,11 +167,11 @@ def test_a_worker_goes_on_in_the_file_that_is_there(project: Project) -> None:
     project.enqueue("--", "true")
     worker = project.start("work", "--poll", "1s", "--jobs", "1")
     try:
-        project.done("wait", 1, "--timeout", "20s")
+        project.done("wait", 1, "--timeout", "60s")
         _remove(project.database)
         project.done("enqueue", "--", "true")
-        project.done("wait", 1, "--timeout", "20s")
+        project.done("wait", 1, "--timeout", "60s")
     finally:
         worker.terminate()
-        _, said = worker.communicate(timeout=20)
+        _, said = worker.communicate(timeout=60)
     assert said.count("was moved, removed or replaced while it was open") == 1

@@ -70,7 +70,7 @@ def die(config: Config, ended: list[Claimed], begun: Claimed | None = None) -> N
     """A runner that ended some jobs, began another, and was killed before it settled anything."""
     process = multiprocessing.get_context("fork").Process(target=_live_and_die, args=(config, ended, begun))
     process.start()
-    process.join(30)
+    process.join(60)
     assert process.exitcode == -signal.SIGKILL
 
 
@@ -118,7 +118,7 @@ def test_a_rescuer_that_dies_costs_no_explanation(store: Store, config: Config) 
     store.claim(Filter(), Lease("gone", now=now, seconds=0), limit=1)
     process = multiprocessing.get_context("fork").Process(target=_die_while_rescuing, args=(config,))
     process.start()
-    process.join(20)
+    process.join(60)
     assert process.exitcode == 1
     assert len(rescue(store, config)) == 1
     (attempt,) = store.jobs.attempts(job)
@@ -143,7 +143,7 @@ def test_two_rescuers_at_once(store: Store, config: Config) -> None:
     for helper in helpers:
         helper.start()
     for helper in helpers:
-        helper.join(30)
+        helper.join(60)
     assert sorted(settled) == ids[:21]
     assert states(store, ids) == ["finished"] * 20 + ["ready"] * 20
     assert [stored(store, job_id).attempt for job_id in ids] == [1] * 21 + [0] * 19

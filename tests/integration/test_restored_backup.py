@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 from pathlib import Path
 
@@ -32,9 +33,11 @@ def test_a_job_that_runs_in_a_backup_only_is_rescued(queue: Queue) -> None:
     copy.close()
     (queue.directory / "go").touch()
     wait_until(lambda: queue.state(job) == queue.state(behind[1]) == "finished", what="the jobs are done")
+    queue.stop(worker.pid)  # it might open the old file between the two
     for end in ("-wal", "-shm"):
         database.with_name(f"{database.name}{end}").unlink(missing_ok=True)
     backup.rename(database)
+    worker.send_signal(signal.SIGCONT)
     wait_until(lambda: all(queue.state(one) == "finished" for one in (job, *behind)), what="they are done again")
     assert worker.poll() is None
     assert queue.attempt(job)["error_message"] == "job process lost: its runner knows nothing of this attempt"

@@ -51,7 +51,7 @@ class Processes:
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         process.kill()
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=60)
         assert said == b"", said.decode()
 
     def stop(self) -> None:

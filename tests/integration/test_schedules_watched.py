@@ -162,7 +162,7 @@ def test_hosts_that_declare_differently_are_named_after_an_hour(store: Store, cl
 
 def test_doctor_is_content_with_schedules_that_are_well(store: Store, clock: ManualClock, config: Config) -> None:
     clock.set(iso(time.time_ns() // 1000))
-    declare(store, schedule())
+    declare(store, schedule(every="1d"))
     ((level, text),) = told(config)
     assert level == "ok"
     assert text.startswith("1 schedule, the next is due in ")

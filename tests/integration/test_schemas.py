@@ -59,7 +59,7 @@ def start(project: Project, chosen: tuple[str, str], name: str) -> Process:
     """A run in the middle of a job."""
     assert project.cronq("enqueue", *chosen, "jobs.slow", f"name={name}").status == 0
     runner = project.start("run", *chosen, "--jobs", "1")
-    wait_until((project.directory / f"begun-{name}").exists, seconds=20, what=f"job {name} runs")
+    wait_until((project.directory / f"begun-{name}").exists, seconds=60, what=f"job {name} runs")
     return runner
 
 
@@ -70,7 +70,7 @@ def test_each_schema_has_its_locks_and_journals(project: Project, url: str) -> N
     first.kill()
     first.communicate()
     (project.directory / "go").touch()
-    second.communicate(timeout=20)
+    second.communicate(timeout=60)
     assert second.returncode == 0
     assert project.cronq("run", *two).status == 0
     ran = project.cronq("run", *one)

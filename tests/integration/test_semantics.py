@@ -9,6 +9,7 @@ import time
 import pytest
 
 from tests.integration.running import Queue, wait_until_dead
+from tests.started import Process
 from tests.waiting import wait_until
 
 SAYS = """
@@ -105,10 +106,11 @@ def patient():
     job = queue.put("patient", group="g")
     queue.put("record", {"word": "behind"}, group="g")
     for number in (1, 2):
+        before = time.time()
         queue.run_silently()
         row = queue.row(job)
         assert (row["state"], row["attempt"], row["snoozes"]) == ("waiting", 0, number)
-        assert 899e6 < row["available_at"] - time.time() * 1e6 <= 900e6
+        assert before + 899 < row["available_at"] / 1e6 < time.time() + 901
         assert queue.rows("state = 'blocked'")
         queue.make_due(job)
     queue.run_silently()
@@ -198,17 +200,17 @@ def remarks():
 
 
 def test_an_unknown_task_waits_an_hour_and_fails(queue: Queue) -> None:
-    job = queue.put("renamed")
+    job, before = queue.put("renamed"), time.time()
     queue.run_silently()
     row = queue.row(job)
     assert (row["state"], row["attempt"]) == ("waiting", 0)
-    assert 59e6 < row["available_at"] - time.time() * 1e6 <= 60e6
+    assert before + 59 < row["available_at"] / 1e6 < time.time() + 61
     assert "unknown task 'jobs.renamed'" in row["error_message"]
-    queue.sql("UPDATE cronq_jobs SET unknown_since = unknown_since - 3599000000")
+    queue.sql("UPDATE cronq_jobs SET unknown_since = unknown_since - 3400000000")
     queue.make_due(job)
     queue.run_silently()
     assert queue.state(job) == "waiting"
-    queue.sql("UPDATE cronq_jobs SET unknown_since = unknown_since - 1000000")
+    queue.sql("UPDATE cronq_jobs SET unknown_since = unknown_since - 200000000")
     queue.make_due(job)
     assert "failed for good" in queue.run().stderr
     assert queue.state(job) == "failed"
@@ -297,7 +299,7 @@ def test_sigterm_lets_running_jobs_end_and_gives_the_others_back(queue: Queue) -
     wait_until(lambda: len(queue.rows("lease_until IS NOT NULL")) == 2, what="the others are given back")
     assert runner.poll() is None
     (queue.directory / "go").touch()
-    assert runner.wait(timeout=20) == 0
+    assert runner.wait(timeout=60) == 0
     assert [queue.state(job) for job in running] == ["finished", "finished"]
     rows = [queue.row(job) for job in others]
     assert {(row["state"], row["attempt"], row["worker"]) for row in rows} <= {("ready", 0, None)}
@@ -310,9 +312,8 @@ def test_a_second_signal_kills_and_returns_the_attempt(queue: Queue, number: sig
     runner = queue.start("--jobs", 1)
     child = int(queue.wait_for_record("waits"))
     runner.send_signal(number)
-    wait_until(lambda: _caught(runner.pid), what="the first signal was seen")
-    runner.send_signal(number)
-    assert runner.wait(timeout=20) == 0
+    wait_until(lambda: _ends_by(runner, number), what="the end of the run", pause=0.3)
+    assert runner.returncode in (0, -number)  # one signal may come when all is done
     wait_until_dead(child)
     row = queue.row(job)
     assert (row["state"], row["attempt"], row["lease_until"]) == ("ready", 0, None)
@@ -321,11 +322,10 @@ def test_a_second_signal_kills_and_returns_the_attempt(queue: Queue, number: sig
     assert (queue.state(job), queue.row(job)["attempt"]) == ("finished", 1)
 
 
-def _caught(pid: int) -> bool:
-    """Whether no signal waits to be taken by the process."""
-    with open(f"/proc/{pid}/status") as status:  # noqa: PTH123
-        pending = [line.split()[1] for line in status if line.startswith(("SigPnd", "ShdPnd"))]
-    return all(int(mask, 16) == 0 for mask in pending)
+def _ends_by(runner: Process, number: int) -> bool:
+    """Whether it has ended; if not, the signal is sent again: two that come together arrive as one."""
+    runner.send_signal(number)
+    return runner.poll() is not None
 
 
 def test_cancel_kill_ends_a_running_job(queue: Queue) -> None:
@@ -335,12 +335,12 @@ def test_cancel_kill_ends_a_running_job(queue: Queue) -> None:
     runner = queue.start("--jobs", 2)
     child, command = int(queue.wait_for_record("waits")), int(queue.wait_for_record("shell"))
     queue.project.done("cancel", "--kill", job, shell)
-    assert runner.wait(timeout=20) == 0
+    assert runner.wait(timeout=60) == 0
     wait_until_dead(child)
     wait_until_dead(command)
     assert [queue.state(job), queue.state(shell), queue.state(behind)] == ["cancelled", "cancelled", "finished"]
     assert queue.row(job)["error_message"] == "killed by `cronq cancel --kill`"
-    assert queue.left_running() == []
+    queue.wait_until_nothing_runs()
     assert queue.app.retry(job)
     (queue.directory / "go").touch()
     queue.run_silently()
@@ -409,5 +409,5 @@ def test_a_terminal_that_closes_ends_a_run_as_sigterm_does(queue: Queue) -> None
     runner.send_signal(signal.SIGHUP)
     wait_until(lambda: queue.state(after) == "ready" and queue.row(after)["attempt"] == 0, what="it is given back")
     (queue.directory / "go").touch()
-    assert runner.wait(timeout=20) == 0
+    assert runner.wait(timeout=60) == 0
     assert (queue.state(job), queue.state(after)) == ("finished", "ready")

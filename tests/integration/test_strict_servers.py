@@ -96,7 +96,7 @@ class Later(threading.Thread):
             self.answer = error
 
     def ended(self) -> Any:
-        self.join(30)
+        self.join(60)
         return self.answer
 
 

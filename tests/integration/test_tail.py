@@ -21,12 +21,14 @@ queue = Cronq.from_config()
 @queue.task(name="speak")
 def speak() -> None:
     for number in range(1000):
-        print("word", number)
+        print("word", number, flush=True)
+        if number == 20:
+            Path("printed").touch()
         while number >= 20 and not Path("go").exists():
             time.sleep(0.02)
     print("mumble", file=sys.stderr)
 """
-COMMAND = "seq 1 20; while [ ! -e go ]; do sleep 0.05; done; seq 21 1000; echo mumble >&2"
+COMMAND = "seq 1 20; touch printed; while [ ! -e go ]; do sleep 0.05; done; seq 21 1000; echo mumble >&2"
 
 
 def state(project: Project, job: int) -> str:
@@ -38,7 +40,7 @@ def test_a_running_job_is_followed_to_its_end(project: Project, kind: str) -> No
     project.write("jobs.py", APP)
     job = project.enqueue("speak") if kind == "task" else project.enqueue("--", COMMAND)
     with project.start("run") as run:
-        wait_until(lambda: state(project, job) == "running")
+        wait_until((project.directory / "printed").exists)
         with project.start("tail", job, "--lines", 3) as tail:
             assert tail.stdout is not None
             seen = [tail.stdout.readline() for _ in range(3)]
@@ -90,10 +92,10 @@ def test_what_a_killed_command_printed_is_kept(project: Project) -> None:
 
 
 def tailed(project: Project, job: int) -> str:
-    """What `cronq tail` prints within two seconds."""
+    """What `cronq tail` prints within five seconds."""
     with project.start("-q", "tail", job) as tail:
         try:
-            return str(tail.communicate(timeout=2)[0])
+            return str(tail.communicate(timeout=5)[0])
         except subprocess.TimeoutExpired as over:
             tail.terminate()
             return over.stdout.decode() if isinstance(over.stdout, bytes) else ""

@@ -133,7 +133,7 @@ def test_a_certificate_is_refused_at_once(
     for command in ("ls", "run"):
         began = time.monotonic()
         ran = project.cronq(command, env={"CRONQ_DATABASE": url})
-        assert time.monotonic() - began < 10, "it was tried again and again"
+        assert time.monotonic() - began < 25, "it was tried again and again"
         assert ran.status in ({status} if status else {69, 78})
         assert said in ran.stderr
         assert (ran.stdout, ran.stderr.count("\n"), "geheim" in ran.stderr) == ("", 1, False), ran
@@ -147,7 +147,7 @@ def test_a_server_without_tls_is_refused_at_once(kind: str, project: Project) ->
         url = plain.replace(OURS, "127.1")
         began = time.monotonic()
         ran = project.cronq("ls", env={"CRONQ_DATABASE": url})
-    assert time.monotonic() - began < 10, "it was tried again and again"
+    assert time.monotonic() - began < 25, "it was tried again and again"
     assert (ran.status, ran.stderr.count("\n")) == (69, 1), ran
     assert ("ssl_disabled" if family(kind) == "mysql" else "sslmode") in ran.stderr
 

@@ -96,7 +96,7 @@ def test_postgresql_wakes_workers_on_other_hosts_also_after_it_was_killed(projec
             def job() -> int:
                 return int(project.done("--config", "elsewhere.toml", "enqueue", "--", "true"))
 
-            project.done("wait", job(), "--timeout", "5s")
+            project.done("wait", job(), "--timeout", "60s")
             server.kill()
             log = worker.stderr
             assert log is not None
@@ -108,8 +108,8 @@ def test_postgresql_wakes_workers_on_other_hosts_also_after_it_was_killed(projec
                 said += log.readline()
             while "NOTIFY again" not in said:
                 said += log.readline()
-            project.done("wait", job(), "--timeout", "5s")
+            project.done("wait", job(), "--timeout", "60s")
         finally:
             worker.terminate()
-            worker.communicate(timeout=20)
+            worker.communicate(timeout=60)
         assert worker.returncode == 0

@@ -62,7 +62,7 @@ def whose():
 """
 
 PUT_BACK = {
-    "timers": "signal.setitimer(signal.ITIMER_REAL, 0.3); signal.setitimer(signal.ITIMER_PROF, 100)",
+    "timers": "signal.setitimer(signal.ITIMER_REAL, 1.0); signal.setitimer(signal.ITIMER_PROF, 100)",
     "timers ": "alarm(1)",
     "umask": "umask(0o027)",
     "environment (HOME, NEW, PATH)": "os.environ.update(HOME='/', NEW='1'); del os.environ['PATH']",
@@ -91,7 +91,7 @@ REPLACED = {
     "left thread spinning running": (
         "threading.Thread(target=pause_until, args=(lambda: False,), name='spinning', daemon=True).start()"
     ),
-    "left a thread running": "import _thread; _thread.start_new_thread(time.sleep, (100,)); time.sleep(0.1)",
+    "left a thread running": "import _thread; _thread.start_new_thread(time.sleep, (100,)); time.sleep(0.5)",
 }
 
 
@@ -169,11 +169,11 @@ def test_threads_that_outlive_the_time_limit_are_a_warning(queue: Queue) -> None
     queue.tasks(
         "@queue.task\ndef leaves():\n    threading.Thread(target=time.sleep, args=(60,), name='dreaming').start()\n"
     )
-    job, after = queue.put("leaves", time_limit=0.5), queue.put("nothing")
+    job, after = queue.put("leaves", time_limit=2), queue.put("nothing")
     queue.run_silently("--jobs", 1)
     row = queue.row(job)
     assert (row["state"], row["outcome"]) == ("finished", "warning")
-    expected = "thread dreaming was still running when the job ran past its time limit of 0.5s"
+    expected = "thread dreaming was still running when the job ran past its time limit of 2s"
     assert json.loads(row["warnings"]) == [expected]
     assert queue.row(after)["outcome"] == "success"
     assert queue.row(after)["pid"] != row["pid"]
@@ -201,7 +201,7 @@ def leaves():
     usual = os.umask(0o077)
     return [os.getpid(), usual, folder.name]
 """,
-        "child_max_jobs = 2\n",
+        'child_max_jobs = 2\ngrace = "30s"\n',
     )
     jobs = [queue.put("leaves") for _ in range(3)]
     queue.project.cronq("--log-file", "log", "run", "--jobs", 1)
@@ -236,7 +236,7 @@ def also_clings():
     jobs = [queue.put("clings"), queue.put("nothing"), queue.put("also_clings"), queue.put("nothing")]
     queue.run_silently("--jobs", 1)
     assert [queue.state(job) for job in jobs] == ["finished"] * 4
-    assert queue.left_running() == []
+    queue.wait_until_nothing_runs()
 
 
 def test_programs_that_a_task_starts_can_be_interrupted(queue: Queue) -> None:

@@ -215,7 +215,7 @@ class Booted:
         """A connection to a port on the loopback in there."""
         with self._network():
             client = socket.socket()
-        client.settimeout(20)
+        client.settimeout(60)
         client.connect(("127.0.0.1", port))
         return client
 

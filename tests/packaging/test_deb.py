@@ -62,9 +62,10 @@ as_cronq sh -c "$(sed -n "s/^\\* \\* \\* \\* \\* cronq //p" /etc/cron.d/cronq)"
 as_cronq cronq ls --state finished
 as_cronq cronq enqueue --at +1h -- true
 echo "jobs = 3" >>/etc/cronq/cronq.toml
-as_cronq cronq enqueue -- sh -c "sleep 3; echo slowly"
+as_cronq cronq enqueue -- sh -c "until [ -e /run/go ]; do sleep 0.1; done; echo slowly"
 as_cronq cronq run &
 until as_cronq cronq ls --state running | grep slowly; do sleep 0.1; done
+(sleep 3; touch /run/go) &
 dpkg -i /package/cronq.deb
 dpkg-query -W -f 'now ${Version}\\n' cronq
 grep -c "older version" /etc/logrotate.d/cronq || true

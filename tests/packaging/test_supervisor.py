@@ -85,7 +85,7 @@ class Supervisor:
 def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
     """Two workers."""
     with Supervisor(tmp_path, workers=2) as running:
-        wait_until(lambda: len(running.started()) == 2, seconds=20, what="two workers")
+        wait_until(lambda: len(running.started()) == 2, seconds=60, what="two workers")
         yield running
 
 
@@ -110,16 +110,16 @@ def test_workers_are_told_whose_they_are_and_wanted_again_after_they_ended(super
     words, umask, *environment = supervisor.started()[0].read_text().splitlines()
     assert (words, umask) == ("work", "0027")
     assert {f"HOME={supervisor.root}", "USER=cronq", "LOGNAME=cronq"} <= set(environment)
-    wait_until(lambda: supervisor.ctl("status").count("RUNNING") == 2, seconds=20, what="two workers that stay")
+    wait_until(lambda: supervisor.ctl("status").count("RUNNING") == 2, seconds=60, what="two workers that stay")
     assert {line.split()[0] for line in supervisor.ctl("status").splitlines()} == {
         "cronq-work:cronq-work-0",
         "cronq-work:cronq-work-1",
     }
     (supervisor.root / "end").touch()
-    wait_until(lambda: len(supervisor.started()) == 3, seconds=20, what="another worker")
+    wait_until(lambda: len(supervisor.started()) == 3, seconds=60, what="another worker")
 
 
 @pytest.mark.needs("supervisor")
 def test_workers_are_told_to_end_by_sigterm(supervisor: Supervisor) -> None:
-    wait_until(lambda: supervisor.ctl("stop", "cronq-work:*").count("stopped") == 2, seconds=20, what="the end")
+    wait_until(lambda: supervisor.ctl("stop", "cronq-work:*").count("stopped") == 2, seconds=60, what="the end")
     assert (supervisor.root / "signals").read_text() == "told\ntold\n"

@@ -84,4 +84,4 @@ def test_job_is_started_for_whoever_connects(name: str, project: Project) -> Non
             with xinetd.connect() as client:
                 client.sendall(f"{job}\n".encode())
                 assert client.makefile("rb").read() == f"OK {job}\n".encode()
-        wait_until(lambda: {job["state"] for job in project.jobs()} == {"finished"}, seconds=20, what="both jobs")
+        wait_until(lambda: {job["state"] for job in project.jobs()} == {"finished"}, seconds=60, what="both jobs")

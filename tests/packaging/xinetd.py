@@ -10,6 +10,7 @@ import socket
 import subprocess
 from pathlib import Path
 
+from daemons.databases import free_port
 from tests.project import ROOT
 from tests.servers import UNSHARE, program
 from tests.waiting import wait_until
@@ -22,7 +23,7 @@ class Xinetd:
 
     def __init__(self, directory: Path, *, server: Path, home: Path, file: str = "cronq") -> None:
         self._directory = directory
-        self.port = _free_port()
+        self.port = free_port()
         text = (PACKAGED / file).read_text().replace("/usr/bin/cronq", str(server))
         text = text.replace("/var/lib/cronq", str(home))
         text = re.sub(r"(\bport\s+= )11137\n", rf"\g<1>{self.port}\n", text)
@@ -58,10 +59,4 @@ class Xinetd:
 
     def connect(self) -> socket.socket:
         """A new connection."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)

@@ -67,7 +67,9 @@ OUTCOMES = st.builds(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=40
+)
 @given(st.lists(OUTCOMES, max_size=4))
 def test_every_field_comes_back(journal: Journal, path: Path, outcomes: list[Outcome]) -> None:
     journal.forget()

@@ -9,9 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.servers import program
+
+PATIENCE = 60_000
+"""Milliseconds in which a page has what is expected of it, on a busy machine too; `expect` would wait for 5,000."""
+
+expect.set_options(timeout=PATIENCE)
 
 CRONQ = str(Path(sys.prefix) / "bin" / "cronq")
 
@@ -35,7 +40,7 @@ def started(database: Path, *options: str, python: tuple[str, ...] = ("-m", "cro
         yield server.stdout.readline().strip(), server.pid
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(60)
         server.stdout.close()
 
 
@@ -52,7 +57,7 @@ def chromium() -> Iterator[Browser]:
 def viewer(browser: Browser, address: str, *, scripts: bool = True) -> Iterator[Page]:
     """A visitor who has opened the address."""
     context = browser.new_context(java_script_enabled=scripts)
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     page.goto(address)
     yield page

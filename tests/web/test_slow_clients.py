@@ -133,7 +133,7 @@ def test_a_crowd_of_slow_connections_keeps_no_visitor_out_and_fills_no_memory(co
                 asked += 1
             assert crowd.rounds > 1
         told = f"{SLOW} connections: {asked} answers, the slowest after {longest:.2f} s, {before} grew to {largest}"
-    assert longest < 10, told
+    assert longest < 50, told
     assert largest.descriptors < before.descriptors + MOST + 100, told
     assert largest.megabytes < before.megabytes + 256, told
 
@@ -145,13 +145,13 @@ DRIPS = {"head": HEAD, "body": BODY, "empty lines": b"\r\n", "nothing": b""}
 @pytest.mark.usefixtures("store")
 def test_a_request_that_comes_byte_by_byte_is_given_up(config: Config, start: bytes) -> None:
     drop = b"\r\n" if start == b"\r\n" else b"x" if start else b""
-    with started(Path(config.sqlite_path() or ""), python=("-c", QUICK.format("REQUEST_SECONDS = 1.0"))) as (
+    with started(Path(config.sqlite_path() or ""), python=("-c", QUICK.format("REQUEST_SECONDS = 3.0"))) as (
         address,
         _,
     ):
         with socket.create_connection(place(address)) as slow:
             slow.sendall(start)
-            wait_until(lambda: is_closed(slow, drop), seconds=20, what="the end of the connection")
+            wait_until(lambda: is_closed(slow, drop), seconds=60, what="the end of the connection")
         assert get(address, "/health") == 200
 
 
@@ -169,7 +169,7 @@ def is_closed(one: socket.socket, drop: bytes) -> bool:
 
 @pytest.mark.usefixtures("store")
 def test_an_answer_that_is_not_read_is_given_up(config: Config) -> None:
-    with started(Path(config.sqlite_path() or ""), python=("-c", QUICK.format("ANSWER_SECONDS = 1.0"))) as (
+    with started(Path(config.sqlite_path() or ""), python=("-c", QUICK.format("ANSWER_SECONDS = 4.0"))) as (
         address,
         pid,
     ):
@@ -179,18 +179,18 @@ def test_an_answer_that_is_not_read_is_given_up(config: Config) -> None:
             deaf.connect(place(address))
             deaf.sendall(UNREAD * 150)
             wait_until(lambda: size(pid).descriptors > before, what="the connection")
-            wait_until(lambda: size(pid).descriptors <= before, seconds=30, what="the end of the connection")
+            wait_until(lambda: size(pid).descriptors <= before, seconds=60, what="the end of the connection")
         assert get(address, "/health") == 200
 
 
 @pytest.mark.usefixtures("store")
 def test_a_connection_that_is_kept_alive_has_its_time_anew_after_each_answer(config: Config) -> None:
-    with started(Path(config.sqlite_path() or ""), python=("-c", QUICK.format("REQUEST_SECONDS = 2.0"))) as (
+    with started(Path(config.sqlite_path() or ""), python=("-c", QUICK.format("REQUEST_SECONDS = 4.0"))) as (
         address,
         _,
     ):
-        connection = http.client.HTTPConnection(*place(address), timeout=30)
-        until = time.monotonic() + 4
+        connection = http.client.HTTPConnection(*place(address), timeout=60)
+        until = time.monotonic() + 6
         while time.monotonic() < until:
             connection.request("GET", "/health")
             answer = connection.getresponse()
