@@ -374,7 +374,7 @@ def _check_folder(path: str) -> None:
 
 def makes_parents(config: Config) -> bool:
     """Tell whether the lock directory is one that cronq has chosen itself, and is made with its parents."""
-    return config.origins["database" if config.sqlite_path() else "lock_dir"] == "default"
+    return config.origins["database" if config.database_file() else "lock_dir"] == "default"
 
 
 def folder(config: Config) -> str:

@@ -363,7 +363,7 @@ class Store:
         from cronq.storage.drivers.after_commit import after_commit  # as above
         from cronq.storage.drivers.caller_connection import borrow
 
-        name = self._config.sqlite_path() or self._config.safe_database()
+        name = self._config.database_file() or self._config.safe_database()
         borrowed = borrow(connection, self._identified or self._tables.unprepared, name=name)
         self._tables.open_beside(locked=borrowed.locks_out)
         now = self.clock.now()

@@ -162,7 +162,7 @@ class Enqueuer:
 
     def prepare_command(self, command: object, options: Mapping[str, Any], *, cwd: object = None) -> NewJob:
         """Make the job for a shell command. Raises ConfigError if commands aren't allowed."""
-        require_commands(setting=self.config.commands, sqlite_path=self.config.sqlite_path())
+        require_commands(setting=self.config.commands, file=self.config.database_file())
         arguments: dict[str, Any] = {"command": job_options.command_line(command)}
         if cwd is not None:
             arguments["cwd"] = job_options.working_directory(cwd)

@@ -28,7 +28,7 @@ def show(call: Invocation) -> int:
 def _status(call: Invocation) -> Iterator[str]:
     try:
         yield f"queue     {call.config.safe_database()}"
-        path = call.config.sqlite_path()
+        path = call.config.database_file()
         if path is not None and not Path(path).exists():
             yield "jobs      none: the queue is made when the first one is enqueued"
             return

@@ -92,7 +92,7 @@ def _may_ask(call: Invocation) -> bool:
     from cronq.render.text import complain
     from cronq.storage.drivers.opening import may_write
 
-    path = call.config.sqlite_path()
+    path = call.config.database_file()
     allowed = path is None or may_write(path)
     if not allowed and not call.quiet:
         complain("you may only read this queue: the output is printed when the attempt has ended")

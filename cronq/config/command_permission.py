@@ -11,25 +11,25 @@ from cronq.errors import ConfigError
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
-def require_commands(*, setting: bool | None, sqlite_path: str | None) -> None:
+def require_commands(*, setting: bool | None, file: str | None) -> None:
     """Pass if shell commands may be jobs here, else raise a ConfigError that says why not.
 
-    `setting` is the config's `commands`; None leaves it to the file. A SQLite database that
+    `setting` is the config's `commands`; None leaves it to the database's file. One that
     belongs to the running user and that others can't write may hold commands, and one that
     doesn't exist yet will be such a file; a database on a server (no path) may not.
     """
-    reason = _forbidden(setting=setting) if sqlite_path is None or setting is not None else _unsafe(sqlite_path)
+    reason = _forbidden(setting=setting) if file is None or setting is not None else _unsafe(file)
     if reason:
         message = f"jobs may not be shell commands: {reason}; `commands = true` in the config allows them"
         raise ConfigError(message)
 
 
-def is_known_here(*, setting: bool | None, sqlite_path: str | None) -> bool:
+def is_known_here(*, setting: bool | None, file: str | None) -> bool:
     """Tell whether this user knows what runs decide; without a setting, the owner of another user's file does."""
-    if setting is not None or sqlite_path is None:
+    if setting is not None or file is None:
         return True
     try:
-        return os.stat(sqlite_path).st_uid == os.geteuid()
+        return os.stat(file).st_uid == os.geteuid()
     except OSError:
         return True
 
@@ -40,8 +40,8 @@ def _forbidden(*, setting: bool | None) -> str | None:
     return None if setting else "the config says `commands = false`"
 
 
-def _unsafe(sqlite_path: str) -> str | None:
-    path = os.path.realpath(sqlite_path)
+def _unsafe(file: str) -> str | None:
+    path = os.path.realpath(file)
     return _foreign_file(path) or _open_directory(os.path.dirname(path))
 
 

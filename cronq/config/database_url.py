@@ -16,6 +16,9 @@ FAMILIES = {
 }
 """The family of databases that each allowed scheme is for."""
 
+_FILES = frozenset({"sqlite"})
+"""The families whose databases are files, without a server: one host uses each."""
+
 _PORTS = {"mysql": 3306, "postgresql": 5432}
 _THIS_HOST = ("", "127.0.0.1", "[::1]", "::1")
 _HIGHEST_PORT = 65535
@@ -33,14 +36,15 @@ _SHOWN_OPTIONS = frozenset(
 class DatabaseURL:
     """The parts of a database URL, percent-decoded where a URL is; its repr hides the password.
 
-    `name` is the database's name, for SQLite the path as written. `host` may be empty.
+    `name` is the database's name, for a file its path as written. `host` may be empty.
     """
 
-    __slots__ = ("family", "host", "name", "password", "port", "query", "scheme", "username")
+    __slots__ = ("family", "host", "is_file", "name", "password", "port", "query", "scheme", "username")
 
     def __init__(self, scheme: str, name: str) -> None:
         self.scheme = scheme
         self.family = FAMILIES[scheme]
+        self.is_file = self.family in _FILES
         self.name = name
         self.username: str | None = None
         self.password: str | None = None
@@ -77,9 +81,15 @@ def parse(url: str) -> DatabaseURL:
         raise ValueError("that is not a URL")
     if scheme not in FAMILIES:
         raise ValueError(f"unknown scheme {scheme!r}{_meant(scheme)}, known are {', '.join(FAMILIES)}")
-    if scheme == "sqlite":
-        return _sqlite(rest)
+    if FAMILIES[scheme] in _FILES:
+        return _file(scheme, rest)
     return _server(scheme, rest)
+
+
+def file_scheme(url: str) -> str | None:
+    """Return what is before the path in the URL of a file, `sqlite:///`; None for other texts."""
+    scheme, separator, _ = url.partition(":///")
+    return f"{scheme}{separator}" if separator and FAMILIES.get(scheme) in _FILES else None
 
 
 def without_password(url: str) -> str:
@@ -118,17 +128,17 @@ def _meant(scheme: str) -> str:
     return ""
 
 
-def _sqlite(rest: str) -> DatabaseURL:
+def _file(scheme: str, rest: str) -> DatabaseURL:
     if not rest.startswith("/") and rest:
-        raise ValueError("a file needs three slashes, sqlite:///relative.db, or four, sqlite:////absolute.db")
+        raise ValueError(f"a file needs three slashes, {scheme}:///relative.db, or four, {scheme}:////absolute.db")
     if "?" in rest:
-        raise ValueError("for SQLite no ?options are taken, cronq sets its own")
+        raise ValueError("for a file no ?options are taken, cronq sets its own")
     name = rest[1:]
     if name in ("", ":memory:"):
         raise ValueError("a queue in memory would be lost with the process, name a file")
     if name.endswith("/") or "\0" in name:
         raise ValueError("that is not the path of a file")
-    return DatabaseURL("sqlite", name)
+    return DatabaseURL(scheme, name)
 
 
 def _server(scheme: str, rest: str) -> DatabaseURL:

@@ -53,7 +53,7 @@ class Config:
     database: str
     app: str | None = None
     commands: bool | None = None
-    """None: decided by the owner and mode of the SQLite file."""
+    """None: decided by the owner and mode of the database's file."""
     jobs: int = 2
     time_limit: float = 3600.0
     grace: float = 10.0
@@ -159,8 +159,13 @@ class Config:
         """Return the parts of the database's URL."""
         return database_url.parse(self.database)
 
+    def database_file(self) -> str | None:
+        """Return the absolute path of the database's file; None if the database is a server."""
+        url = self.database_url()
+        return url.name if url.is_file else None
+
     def sqlite_path(self) -> str | None:
-        """Return the absolute path of the SQLite file; None if the database is a server."""
+        """Return the absolute path of the SQLite file, for programs that open it too; None for another database."""
         url = self.database_url()
         return url.name if url.family == "sqlite" else None
 
@@ -170,12 +175,12 @@ class Config:
 
     def identity(self) -> str:
         """Return the same text for all URLs of this queue; for names of locks."""
-        path = self.sqlite_path()
-        where = self.database_url().identity() if path is None else f"sqlite://{os.path.realpath(path)}"
+        url, path = self.database_url(), self.database_file()
+        where = url.identity() if path is None else f"{url.family}://{os.path.realpath(path)}"
         return f"{where}#{self.table_prefix}"
 
     def _usual_lock_dir(self) -> str:
-        path = self.sqlite_path()
+        path = self.database_file()
         if path is not None:
             return f"{os.path.realpath(path)}.locks"
         home = self._layers.home
@@ -209,11 +214,11 @@ class _Layers:
         self.origins.update(dict.fromkeys(values, origin))
 
     def _placed(self, value: str, key: str, *, origin: str, directory: str) -> str:
-        scheme = "sqlite:///" if key == "database" else ""
-        if not value.startswith(scheme):
+        start = database_url.file_scheme(value) if key == "database" else ""
+        if start is None:
             return value
         try:
-            return scheme + _absolute(value[len(scheme) :], directory=directory, home=self.home)
+            return start + _absolute(value[len(start) :], directory=directory, home=self.home)
         except OSError as error:
             raise ConfigError(f"{origin}: {key}: expected an absolute path here: {error.strerror}") from None
 
@@ -382,11 +387,11 @@ def others_write(status: os.stat_result) -> bool:
 
 
 def require_owner(config: Config, command: str) -> None:
-    """Raise ConfigError if the SQLite database belongs to another user than the one who would run its jobs.
+    """Raise ConfigError if the database's file belongs to another user than the one who would run its jobs.
 
     Jobs would run with the wrong user's rights, and leave lock files that the owner can't open.
     """
-    path = config.sqlite_path()
+    path = config.database_file()
     try:
         owner = os.geteuid() if path is None else os.stat(path).st_uid
     except OSError:

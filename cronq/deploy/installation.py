@@ -152,7 +152,7 @@ def _found_anyway(home: str) -> tuple[str | None, ...]:
 
 
 def _places(config: Config) -> list[str]:
-    file = config.sqlite_path()
+    file = config.database_file()
     chosen = {"lock_dir": config.lock_dir, "database": str(Path(file).parent) if file else ""}
     return [path for key, path in chosen.items() if path and config.origins[key] != "default"]
 

@@ -87,8 +87,7 @@ def _statements(connection: Any, prefix: str, there: _There) -> Iterator[str]:
     metadata = tables(prefix, family, collation=_collation(connection))
     for table in metadata.sorted_tables:
         yield from _of_table(table, dialect, there)
-    if family != "sqlite":
-        yield from views(prefix, family)
+    yield from views(prefix, family)
     yield from _revision(f"{prefix}schema", there)
 
 

@@ -212,7 +212,7 @@ class Executor:
 
     def _command(self, job: Claimed, running: RunningJob, started: int) -> Outcome:
         try:
-            require_commands(setting=self._config.commands, sqlite_path=self._config.sqlite_path())
+            require_commands(setting=self._config.commands, file=self._config.database_file())
         except ConfigError as error:
             return Outcome("snoozed", started, started, "refused", error=Failure("NotAllowed", str(error)))
         if self._hooked:

@@ -47,7 +47,7 @@ class Leases:
     ) -> None:
         self.renewal = 0.0
         """The monotonic time of the next renewal."""
-        alone = config.sqlite_path() is not None
+        alone = config.database_file() is not None
         self.deadline = (NoDeadline if alone else LeaseDeadline)(
             config.lease, self._kill_in_time, partial(journal.left_by, config, worker)
         )

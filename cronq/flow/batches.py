@@ -68,7 +68,7 @@ class Batches:
 
     def _id_of(self, made: int, jobs: Sequence[Enqueued], callbacks: Sequence[Enqueued]) -> int:
         """The id of the batch: not the one made last, if the answer to an earlier COMMIT got lost."""
-        if not self._sql.dialect.server or self.get(made) is not None:
+        if not self._sql.dialect.has_tokens or self.get(made) is not None:
             return made
         found = [row[0] for job in jobs for row in self._batch_of(job.id)]
         found += [-row[0] for job in callbacks for row in self._tables.query(self._sql.flow.parent_ids, (job.id,))]

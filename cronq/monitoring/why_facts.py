@@ -85,11 +85,11 @@ class FactFinder:
         return True
 
     def _commands_allowed(self) -> bool:
-        setting, path = self._config.commands, self._config.sqlite_path()
-        if not is_known_here(setting=setting, sqlite_path=path):
+        setting, path = self._config.commands, self._config.database_file()
+        if not is_known_here(setting=setting, file=path):
             return True
         try:
-            require_commands(setting=setting, sqlite_path=path)
+            require_commands(setting=setting, file=path)
         except ConfigError:
             return False
         return True

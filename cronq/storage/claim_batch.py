@@ -81,13 +81,13 @@ class BatchClaim:
                 return self._hold_groups(candidates, holders)
             for group in held:
                 self._tx.execute(self._sql.groups.block, (group, self._many([holders[group]])))
-            if self._sql.dialect.server:
+            if self._sql.dialect.locks_groups:
                 # After jobs no groups may be locked, or two claims would deadlock.
                 return Chosen([], [], again=True)
 
     def _holders(self, groups: list[str]) -> dict[str, int]:
         # On a server they are locked first, held or not, and by name, so that claims don't deadlock.
-        if self._sql.dialect.server:
+        if self._sql.dialect.locks_groups:
             self._tx.execute(self._sql.groups.lock_groups(len(groups)), groups)
             self._locked.update(groups)
         found = self._tx.query(self._sql.groups.holders, (self._many(groups),))

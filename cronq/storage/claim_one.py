@@ -89,7 +89,7 @@ class _Picking:
 
     def _hold(self, tx: Transaction, group: str, place: tuple[int, int, int]) -> None:
         many = self._database.many
-        if self._sql.dialect.server:
+        if self._sql.dialect.locks_groups:
             tx.execute(self._sql.groups.lock_groups(1), (group,))
         holder = next((holder for _, holder in tx.query(self._sql.groups.holders, (many([group]),)) if holder), None)
         if holder == self._id:

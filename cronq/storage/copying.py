@@ -88,12 +88,11 @@ class Copier:
             tx.execute(self._target.sql.admin.pause, (name, pauses.get(name, _TEMPORARY)))
 
     def _end(self) -> None:
-        if self._target.sql.dialect.family == "postgresql":  # its sequences don't learn of ids that were given
-            for table in (table for table in self._copied() if "id" in self._tables[table]):
-                name = self._name(self._target, table)
-                newest = f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), (SELECT max(id) FROM {name}))"
-                if self._target.query(f"SELECT 1 FROM {name} LIMIT 1"):
-                    self._target.open().transact(partial(_query, newest))
+        for table in (table for table in self._copied() if "id" in self._tables[table]):
+            name = self._name(self._target, table)
+            statement = self._target.sql.dialect.after_given_ids(name)
+            if statement and self._target.query(f"SELECT 1 FROM {name} LIMIT 1"):
+                self._target.open().transact(partial(_query, statement))
         sql = f"DELETE FROM {self._name(self._target, 'paused')} WHERE paused_at = ?"
         self._target.open().transact(lambda tx: tx.execute(sql, (_TEMPORARY,)))
 

@@ -64,27 +64,28 @@ class Inserter:
         self._sql = tables.sql
         self._chance = chance
         self._tie = tie
-        self._server = tables.sql.dialect.server
+        self._has_tokens = tables.sql.dialect.has_tokens
+        self._inserts_lists = bool(tables.sql.dialect.listed)
 
     def accept(self, jobs: Sequence[NewJob], *, now: int) -> list[Enqueued]:
         """Store all jobs or none; a unique job whose key an unfinished one has gets that one's id."""
         database = self._tables.open()
-        usual = rows.usual_row(jobs[0], now) if len(jobs) == 1 and not self._server else None
+        usual = rows.usual_row(jobs[0], now) if len(jobs) == 1 and not self._has_tokens else None
         if usual is not None:
             return [Enqueued(database.insert(self._sql.enqueue.enqueue_usual, usual), existing=False)]
-        call = _Call(now, self._chance.getrandbits(_BITS) if self._server else None)
+        call = _Call(now, self._chance.getrandbits(_BITS) if self._has_tokens else None)
         try:
             if len(jobs) == 1 and not is_tied(jobs[0]):
                 return [self._insert(database, jobs[0], call)]
             return database.transact(lambda tx: self._insert_tied(tx, jobs, call))
         except Duplicate:
-            if not self._server:
+            if not self._has_tokens:
                 raise
             return self._stored(jobs, call)
 
     def accept_with(self, begin: Callable[[Transaction], Sequence[NewJob]], *, now: int) -> list[Enqueued]:
         """Store in one transaction what `begin` writes and the jobs that it returns, all or none."""
-        call = _Call(now, self._chance.getrandbits(_BITS) if self._server else None)
+        call = _Call(now, self._chance.getrandbits(_BITS) if self._has_tokens else None)
         jobs: Sequence[NewJob] = ()
 
         def work(tx: Transaction) -> list[Enqueued]:
@@ -95,7 +96,7 @@ class Inserter:
         try:
             return self._tables.open().transact(work)
         except Duplicate:
-            if not self._server:
+            if not self._has_tokens:
                 raise
             return self._stored(jobs, call)
 
@@ -112,14 +113,14 @@ class Inserter:
 
     def accept_in(self, tx: Transaction, job: NewJob, *, now: int) -> Enqueued:
         """Store one job in a transaction of the store's own, which may be repeated."""
-        enqueued = self._insert(tx, job, _Call(now, self._chance.getrandbits(_BITS) if self._server else None))
+        enqueued = self._insert(tx, job, _Call(now, self._chance.getrandbits(_BITS) if self._has_tokens else None))
         if is_tied(job):
             self._tie(tx, [job], [enqueued])
         return enqueued
 
     def _row(self, job: NewJob, call: _Call, number: int = 0, *, blocked: bool = False) -> tuple[Any, ...]:
         row = rows.new_row(job, call.now, blocked=blocked)
-        if self._server:
+        if self._has_tokens:
             row = (*row, None if call.token is None else call.token + number)
         return row if job.notes is None else (*row, job.notes)
 
@@ -164,7 +165,7 @@ class Inserter:
     def _insert_all(self, tx: Transaction, jobs: Sequence[NewJob], call: _Call) -> list[Enqueued]:
         if not any(job.unique for job in jobs):
             return self._insert_new(tx, jobs, call)
-        if not self._server:
+        if not self._has_tokens:
             return [self._insert(tx, job, call) for job in jobs]
         return self._insert_unless_twins(tx, jobs, self._rows(jobs, call, self._held(tx, jobs)), call)
 
@@ -173,7 +174,7 @@ class Inserter:
     ) -> list[Enqueued]:
         """Insert many jobs that are not unique."""
         held = self._held(connection, jobs)
-        if jobs and not self._server and _are_alike(jobs):
+        if jobs and self._inserts_lists and _are_alike(jobs):
             return self._insert_alike(connection, jobs, self._row(jobs[0], call, blocked=jobs[0].group in held))
         if not jobs:
             return []

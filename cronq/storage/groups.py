@@ -21,12 +21,12 @@ class Groups:
     def lock(self, tx: Transaction, groups: Sequence[str]) -> None:
         """Keep other transactions out of these groups, held or not."""
         # Else two that cancel a group's first jobs at once would both leave its next job blocked.
-        if self._sql.dialect.server and groups:
+        if self._sql.dialect.locks_groups and groups:
             tx.execute(self._sql.groups.lock_groups(len(groups)), groups)
 
     def unlock(self, tx: Transaction, groups: Sequence[str]) -> None:
         """Remove the rows that only locked a group."""
-        if self._sql.dialect.server and groups:
+        if self._sql.dialect.locks_groups and groups:
             tx.execute(self._sql.groups.unlock_groups, (self._tables.unprepared.many(groups),))
 
     def share(self, tx: Transaction, ids: Sequence[int]) -> None:

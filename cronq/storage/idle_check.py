@@ -31,7 +31,7 @@ def anything_to_do(config: Config, clock: Clock) -> bool:
     True also if the database or its tables don't exist or are old: the run makes them. Raises
     Unavailable if the database can't be read.
     """
-    path = config.sqlite_path()
+    path = config.database_file()
     if path is not None and not os.path.exists(path):  # noqa: PTH110 - pathlib costs 10 ms
         return True
     if any_runner_died(config):

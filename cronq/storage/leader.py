@@ -18,12 +18,12 @@ _NAME = "maintenance"
 
 
 class Leadership:
-    """The leader's lease. On SQLite there is one host, and each runner counts as leader."""
+    """The leader's lease. A database that only one host uses needs none: each runner counts as leader."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._sql = tables.sql
-        self.shared = tables.sql.dialect.server
+        self.shared = tables.sql.dialect.many_hosts
         """Whether several hosts may share the tables."""
 
     def hold(self, worker: str, *, seconds: float) -> bool:

@@ -24,6 +24,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.mysql import LONGTEXT, MEDIUMTEXT
 
+from cronq.storage.sql.dialect import Dialect
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -38,11 +40,9 @@ _Long = Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb")
 _Longest = Text().with_variant(LONGTEXT(), "mysql", "mariadb")
 """MySQL's TEXT holds 64 KiB."""
 
-_ENDED = {
-    "postgresql": ("ended", "finished_at"),
-    # It also counts the jobs: a million in 60 ms, which takes 700 ms through the table.
-    "sqlite": ("counted", "state", "queue", "finished_at"),
-}
+_ENDED = "ended", "finished_at"
+_COUNTED = "counted", "state", "queue", "finished_at"
+"""It also counts the jobs: a million in 60 ms, which takes 700 ms through the table."""
 
 LONGEST_LOCAL_TIME = 96
 """Characters of a local time with its offset and the name of its zone, as RFC 9557 writes it."""
@@ -305,7 +305,7 @@ def _workers(prefix: str, metadata: MetaData, table: Callable[..., Table]) -> No
 
 
 def _jobs(prefix: str, metadata: MetaData, table: Callable[..., Table], family: str) -> None:
-    name = f"{prefix}jobs"
+    name, dialect = f"{prefix}jobs", Dialect(family)
     table(
         name,
         metadata,
@@ -353,8 +353,8 @@ def _jobs(prefix: str, metadata: MetaData, table: Callable[..., Table], family: 
         Column("schedule", String(255)),
         Column("scheduled_for", String(LONGEST_LOCAL_TIME)),
         Column("flow", SmallInteger),
-        *([] if family == "sqlite" else [Column("enqueue_token", BigInteger)]),
-        *(_full_indexes(name) if family == "mysql" else _partial_indexes(name, family)),
+        *([Column("enqueue_token", BigInteger)] if dialect.has_tokens else []),
+        *(_partial_indexes(name, dialect) if dialect.partial_indexes else _full_indexes(name)),
         sqlite_autoincrement=True,
     )
 
@@ -376,7 +376,7 @@ def _full_indexes(name: str) -> list[Index]:
     ]
 
 
-def _partial_indexes(name: str, family: str) -> list[Index]:
+def _partial_indexes(name: str, dialect: Dialect) -> list[Index]:
     # SQLite evaluates each condition twice for each changed row, and builds a temporary tree
     # for every IN it meets there: 3.5 microseconds each time, as much as the update itself.
     def partial(suffix: str, *columns: str, where: str, unique: bool = False) -> Index:
@@ -386,11 +386,11 @@ def _partial_indexes(name: str, family: str) -> list[Index]:
 
     arrived = partial("arrived", "created_at", "enqueue_token", where="enqueue_token IS NOT NULL", unique=True)
     return [
-        *([] if family == "sqlite" else [arrived]),
+        *([arrived] if dialect.has_tokens else []),
         partial("ready", "queue", "priority", "available_at", "id", "job_group", where="state = 'ready'"),
         partial("future", "available_at", where="state = 'scheduled' OR state = 'retrying' OR state = 'waiting'"),
         partial("held", "worker", where="lease_until IS NOT NULL"),
-        partial(*_ENDED[family], where="finished_at IS NOT NULL"),
+        partial(*(_COUNTED if dialect.has_counted else _ENDED), where="finished_at IS NOT NULL"),
         partial("unique", "unique_key", where="unique_key IS NOT NULL", unique=True),
         partial("key", "job_key", where="job_key IS NOT NULL"),
         partial(

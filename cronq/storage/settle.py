@@ -137,7 +137,7 @@ class Settler:
     def _settle(self, settlements: Sequence[Settlement], tied: Ties, tx: Transaction) -> _Written:
         """Write outcomes in one transaction."""
         chains = sorted(rows.by_group(settlements).items())
-        if chains and self._sql.dialect.server:
+        if chains and self._sql.dialect.many_writers:
             tx.query(self._sql.groups.lock_holders, (self._tables.unprepared.many([group for group, _ in chains]),))
         alone = [s for s in settlements if s.job.id not in tied] if tied else settlements
         if self._write_alone(tx, alone) != len(alone):
@@ -188,7 +188,7 @@ class Settler:
 
     def _goes_on(self, tx: Transaction, batch_id: int | None) -> bool:
         """Tell whether another member of a batch has not ended for sure: its end will be looked at."""
-        if self._sql.dialect.server:  # where another transaction may be ending the other member at this moment
+        if self._sql.dialect.many_writers:  # where another transaction may be ending the other member at this moment
             return False
         found = tx.query(self._sql.batches.going_on, (batch_id,))
         if found and found[0][0] - found[0][1] > _FAR:

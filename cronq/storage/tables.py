@@ -50,7 +50,7 @@ class Tables:
     def open(self) -> Database:
         """Return the database with current tables; makes or upgrades them and sets the clock at first use.
 
-        A SQLite file that was replaced is opened again.
+        A file that was replaced is opened again.
         """
         database = self._database
         if database is not None and self.prepared and not self.clock.is_old:
@@ -83,7 +83,7 @@ class Tables:
 
     def _require_tables(self) -> None:
         """Raise NoQueue where there are none, and ConfigError where this user may not bring them up to date."""
-        path = self.config.sqlite_path()
+        path = self.config.database_file()
         if path is not None:
             require_sight(path)
             self._require_folder(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from cronq.storage.sql.dialect import Dialect
+
 INSTANTS = ("available_at", "lease_until", "created_at", "started_at", "finished_at")
 """The columns that the views show as times."""
 
@@ -19,10 +21,9 @@ def views(prefix: str, family: str) -> list[str]:
         ),
         "attempts": "id, job_id, number, outcome, started_at, finished_at, host, pid, error_class, error_message",
     }
-    as_time = {
-        "mysql": "TIMESTAMPADD(MICROSECOND, {0}, TIMESTAMP'1970-01-01 00:00:00.000000') AS {0}",
-        "postgresql": "timestamptz 'epoch' + {0} * interval '1 microsecond' AS {0}",
-    }[family]
+    as_time = Dialect(family).as_time
+    if as_time is None:
+        return []
     return [
         f"CREATE OR REPLACE VIEW {prefix}{table}_view AS SELECT"
         f" {', '.join(as_time.format(one) if one in INSTANTS else one for one in columns.split(', '))}"

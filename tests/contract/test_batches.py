@@ -569,7 +569,7 @@ def test_a_member_is_retried_between_two_statements_of_the_end(
 
     def later(tx: Any, batch_id: int) -> str | None:
         monkeypatch.setattr(ends, "_outcome", outcome)
-        if store._sql.dialect.server:
+        if store._sql.dialect.many_writers:
             other.admin.retry([one.id])
         return outcome(tx, batch_id)
 
@@ -577,7 +577,7 @@ def test_a_member_is_retried_between_two_statements_of_the_end(
         alone.setattr(store._settler, "_follow_up", lambda: 0)
         finish(store, [two])
     monkeypatch.setattr(ends, "_outcome", later)
-    if not store._sql.dialect.server:  # it has one writer at a time: the retry comes before or after
+    if not store._sql.dialect.many_writers:  # it has one writer at a time: the retry comes before or after
         other.admin.retry([one.id])
     store._tables.open().transact(lambda tx: ends._end(batch.id, tx))
     assert store.batches.get(batch.id).state != "finished"  # type: ignore[union-attr]
@@ -601,7 +601,7 @@ def test_the_adder_waits_for_the_end_and_is_refused(store: Store, other: Store) 
 
     def end_slowly(tx: Any) -> None:
         store.flow._batches._end(batch.id, tx)
-        if store._sql.dialect.server and not threads:
+        if store._sql.dialect.many_writers and not threads:
             threads.append(threading.Thread(target=add))
             threads[0].start()
             threads[0].join(0.3)

@@ -409,7 +409,7 @@ def test_the_look_waits_for_one_that_holds_the_job(store: Store, other: Store) -
     def retry_meanwhile(tx: Any) -> None:
         sql, many = store._sql.flow, store._tables.unprepared.many
         tx.execute(sql.lock, (many([second]),))
-        if store._sql.dialect.server and not waited:
+        if store._sql.dialect.many_writers and not waited:
             racing = threading.Thread(target=lambda: waited.append(other.follow_up()))
             racing.start()
             racing.join(0.3)

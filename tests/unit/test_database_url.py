@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import make_url
 
-from cronq.config.database_url import FAMILIES, parse, without_password
+from cronq.config.database_url import FAMILIES, file_scheme, parse, without_password
 
 URLS = [
     "mysql+pymysql://shop:geheim@db.example.org:3307/shop",
@@ -143,3 +143,10 @@ def test_each_scheme_belongs_to_a_family() -> None:
 )
 def test_a_wake_up_is_shown_without_what_may_be_secret(url: str, shown: str) -> None:
     assert without_password(url) == shown
+
+
+@pytest.mark.parametrize("scheme", FAMILIES)
+def test_a_database_is_a_file_or_on_a_server(scheme: str) -> None:
+    is_file = parse(f"{scheme}:///queue.db" if scheme == "sqlite" else f"{scheme}://host/name").is_file
+    assert is_file == (scheme == "sqlite")
+    assert file_scheme(f"{scheme}:///name") == (f"{scheme}:///" if is_file else None)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import cronq
 from cronq.model import job as model
 from cronq.model.job import Claimed, NewJob, State
 from cronq.model.outcome import Next, Outcome, Settlement
@@ -181,3 +183,31 @@ def test_only_a_first_plain_success_takes_the_short_way() -> None:
     for field in ("result", "stdout", "stderr", "notes"):
         changed: dict[str, Any] = {field: "x"}
         assert not rows.is_plain(SETTLED._replace(outcome=SETTLED.outcome._replace(**changed)))
+
+
+BY_FAMILY = {
+    "config/loader.py",  # sqlite_path, for programs that open the file, too
+    "storage/idle_check.py",  # an idle run doesn't load the dialect
+    "storage/migrations/versions/0001_first_tables.py",
+    "storage/sql/dialect.py",
+    "transports/listener.py",  # the database is itself a transport
+}
+
+
+def test_what_differs_between_engines_is_a_field_of_the_dialect() -> None:
+    """Who adds an engine reads the list in docs/architecture.md and no others; Django has its own names."""
+    package = Path(cronq.__file__).parent
+    asking = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if re.search(r'\bfamily [!=]= "', path.read_text()) and "django" not in str(path.relative_to(package))
+    }
+    assert asking == BY_FAMILY
+
+
+@pytest.mark.parametrize("family", ["sqlite", "mysql", "postgresql"])
+def test_each_engine_has_the_same_fields(family: str) -> None:
+    """A field that one engine lacks would be found by the first job that needs it."""
+    dialect, other = Statements("cronq_", family).dialect, Statements("cronq_", "sqlite").dialect
+    assert vars(dialect).keys() == vars(other).keys()
+    assert dialect.many_writers == dialect.locks_groups == bool(dialect.locked)

@@ -51,8 +51,8 @@ class Installation:
 
     @cached_property
     def file(self) -> Path | None:
-        """The SQLite file; None for a server."""
-        path = self.config.sqlite_path()
+        """The database's file; None for a server."""
+        path = self.config.database_file()
         return None if path is None else Path(path)
 
     @cached_property

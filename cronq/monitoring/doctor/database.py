@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.schema import CreateIndex
@@ -22,22 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sqlalchemy import Index
+    from sqlalchemy import Dialect, Index
 
     from cronq.monitoring.doctor.context import Installation
 
-_VERSION = {"sqlite": "SELECT sqlite_version()", "mysql": "SELECT VERSION()", "postgresql": "SHOW server_version"}
-_NAMES = {"sqlite": "SQLite", "mysql": "MySQL", "mariadb": "MariaDB", "postgresql": "PostgreSQL"}
-_READ_ONLY = {
-    "mysql": "SELECT @@read_only",
-    "postgresql": "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean",
-}
-_INDEXES = {
-    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'index'",
-    "mysql": "SELECT DISTINCT index_name FROM information_schema.statistics WHERE table_schema = DATABASE()",
-    "postgresql": "SELECT indexname FROM pg_indexes WHERE schemaname = ANY(current_schemas(false))",
-}
-_DIALECTS = {"sqlite": sqlite, "mysql": mysql, "postgresql": postgresql}
 _CROWDED = ("too many", "used up", "remaining connection slots")
 """What servers say when they take no more connections."""
 
@@ -52,6 +40,41 @@ _OFF = 2.0
 """Seconds by which the clocks may differ without a warning. cronq uses the database's."""
 
 
+class _Engine(NamedTuple):
+    """What doctor asks a database of one family."""
+
+    name: str
+    version: str
+    indexes: str
+    dialect: type[Dialect]
+    read_only: str = ""
+    """Empty where the mode of a file says it."""
+
+
+_ENGINES = {
+    "sqlite": _Engine(
+        "SQLite",
+        version="SELECT sqlite_version()",
+        indexes="SELECT name FROM sqlite_master WHERE type = 'index'",
+        dialect=sqlite.dialect,
+    ),
+    "mysql": _Engine(
+        "MySQL",
+        version="SELECT VERSION()",
+        indexes="SELECT DISTINCT index_name FROM information_schema.statistics WHERE table_schema = DATABASE()",
+        dialect=mysql.dialect,
+        read_only="SELECT @@read_only",
+    ),
+    "postgresql": _Engine(
+        "PostgreSQL",
+        version="SHOW server_version",
+        indexes="SELECT indexname FROM pg_indexes WHERE schemaname = ANY(current_schemas(false))",
+        dialect=postgresql.dialect,
+        read_only="SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean",
+    ),
+}
+
+
 def reachable(installation: Installation) -> Iterator[Finding]:
     """Check that the database answers."""
     if installation.file is not None and is_missing(installation.file):
@@ -62,10 +85,11 @@ def reachable(installation: Installation) -> Iterator[Finding]:
         yield problem(str(opened), _way_out(opened, installation))
         return
     started = time.perf_counter()
-    version = opened.query(_VERSION[opened.family])[0][0]
+    engine = _ENGINES[opened.family]
+    version = opened.query(engine.version)[0][0]
     took = (time.perf_counter() - started) * 1000
-    engine = "mariadb" if "MariaDB" in version else opened.family
-    yield fine(f"{installation.config.safe_database()} answers in {took:.1f} ms ({_NAMES[engine]} {version})")
+    name = "MariaDB" if "MariaDB" in version else engine.name
+    yield fine(f"{installation.config.safe_database()} answers in {took:.1f} ms ({name} {version})")
 
 
 def is_missing(path: Path) -> bool:
@@ -127,20 +151,19 @@ def indexes(installation: Installation) -> Iterator[Finding]:
     database = installation.database
     if database is None or installation.stats is None:
         return
-    there = {row[0] for row in database.query(_INDEXES[database.family])}
+    engine = _ENGINES[database.family]
+    there = {row[0] for row in database.query(engine.indexes)}
     metadata = tables(installation.config.table_prefix, database.family)
     wanted = [index for table in metadata.tables.values() for index in table.indexes]
     missing = [index for index in wanted if index.name not in there]
     for index in missing:
-        yield problem(
-            f"the index {index.name} is missing: cronq gets slow", f"make it: {_statement(index, database.family)}"
-        )
+        yield problem(f"the index {index.name} is missing: cronq gets slow", f"make it: {_statement(index, engine)}")
     if not missing:
         yield fine(f"all {len(wanted)} indexes are there")
 
 
-def _statement(index: Index, family: str) -> str:
-    return " ".join(str(CreateIndex(index).compile(dialect=_DIALECTS[family].dialect())).split())
+def _statement(index: Index, engine: _Engine) -> str:
+    return " ".join(str(CreateIndex(index).compile(dialect=engine.dialect())).split())
 
 
 def writable(installation: Installation) -> Iterator[Finding]:
@@ -148,9 +171,10 @@ def writable(installation: Installation) -> Iterator[Finding]:
     database = installation.database
     if database is None:
         return
+    asked = _ENGINES[database.family].read_only
+    if asked and database.query(asked)[0][0]:
+        yield problem("the server is read-only", "point `database` at the primary server, or wait for the failover")
     if installation.file is None:
-        if database.query(_READ_ONLY[database.family])[0][0]:
-            yield problem("the server is read-only", "point `database` at the primary server, or wait for the failover")
         return
     if not may_write(str(installation.file)):
         yield _read_only(installation.file)

@@ -26,11 +26,11 @@ _UNFINISHED = sorted(UNFINISHED - {State.RUNNING})
 
 def commands(installation: Installation) -> Iterator[Finding]:
     """Check whether jobs may be shell commands; nothing where only another user's runs decide that."""
-    setting, path = installation.config.commands, installation.config.sqlite_path()
-    if not is_known_here(setting=setting, sqlite_path=path):
+    setting, path = installation.config.commands, installation.config.database_file()
+    if not is_known_here(setting=setting, file=path):
         return
     try:
-        require_commands(setting=setting, sqlite_path=path)
+        require_commands(setting=setting, file=path)
     except ConfigError as error:
         waiting = _tasks(installation).get(COMMAND_TASK, 0)
         if waiting:

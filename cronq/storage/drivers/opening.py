@@ -19,7 +19,7 @@ _PREFIX_NEEDED = (
 def open_database(config: Config, *, reading: bool = False) -> Database:
     """Make the database of the config. Raises Unavailable if its driver isn't installed.
 
-    For `reading`, a SQLite file that this user may not write is opened read-only.
+    For `reading`, a database file that this user may not write is opened read-only.
     """
     return _OPENERS[config.database_url().family](config, reading)
 
@@ -53,14 +53,14 @@ _OPENERS = {"sqlite": _sqlite, "mysql": _mysql, "postgresql": _postgresql}
 
 
 def may_write(path: str) -> bool:
-    """Tell whether this user may write a SQLite file and make files beside it; True if there is no file yet."""
+    """Tell whether this user may write a database file and make files beside it; True if there is no file yet."""
     if not os.path.exists(path):  # noqa: PTH110 - pathlib costs 10 ms
         return True
     return os.access(path, os.W_OK) and os.access(os.path.dirname(path), os.W_OK | os.X_OK)  # noqa: PTH120
 
 
 def require_sight(path: str) -> None:
-    """Raise Unavailable where this user may not even see whether the SQLite file is there."""
+    """Raise Unavailable where this user may not even see whether the file is there."""
     try:
         os.stat(path)  # noqa: PTH116 - as above
     except FileNotFoundError:

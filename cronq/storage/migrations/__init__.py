@@ -56,7 +56,7 @@ def upgrade(config: Config) -> list[str]:
     """
     try:
         _check_folder(config)
-        with _alone(config) if config.sqlite_path() is None else _alone_on_this_host(config):
+        with _alone(config) if config.database_file() is None else _alone_on_this_host(config):
             return [] if _is_current(config) else _upgrade(config)
     except DBAPIError as error:
         if _lacks_rights(error):
@@ -101,8 +101,8 @@ def _alone_on_this_host(config: Config) -> Iterator[None]:
 
 
 def _leave_to_owner(config: Config, lock_file: str) -> None:
-    """Give what root makes beside another user's SQLite file to that user, who couldn't open it."""
-    path = config.sqlite_path()
+    """Give what root makes beside another user's database file to that user, who couldn't open it."""
+    path = config.database_file()
     if os.geteuid() or path is None or not Path(path).exists():
         return
     owner = Path(path).stat()
@@ -163,7 +163,7 @@ def _wait_for(lock: Callable[[], bool], deadline: float) -> None:
 
 
 def _check_folder(config: Config) -> None:
-    path = config.sqlite_path()
+    path = config.database_file()
     if path is not None and config.origins.get("database") == "default":
         Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path is not None and not Path(path).parent.is_dir():
@@ -201,17 +201,21 @@ def _migrate(environment: EnvironmentContext, connection: Connection, prefix: st
 
 
 def _engine(config: Config) -> Engine:
-    url = config.database_url()
-    if url.family == "mysql":
-        from cronq.storage.drivers import mysql
+    return _ENGINES[config.database_url().family](config)
 
-        return create_engine("mysql+pymysql://", creator=partial(mysql.connect, url), poolclass=NullPool)
-    if url.family == "postgresql":
-        from cronq.storage.drivers import postgresql
 
-        connect = partial(postgresql.connect, url, autocommit=False)
-        return create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool)
-    return _sqlite_engine(config)
+def _mysql_engine(config: Config) -> Engine:
+    from cronq.storage.drivers import mysql
+
+    connect = partial(mysql.connect, config.database_url())
+    return create_engine("mysql+pymysql://", creator=connect, poolclass=NullPool)
+
+
+def _postgresql_engine(config: Config) -> Engine:
+    from cronq.storage.drivers import postgresql
+
+    connect = partial(postgresql.connect, config.database_url(), autocommit=False)
+    return create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool)
 
 
 def _sqlite_engine(config: Config) -> Engine:
@@ -226,3 +230,6 @@ def _sqlite_engine(config: Config) -> Engine:
         connection.execute(text("BEGIN IMMEDIATE"))
 
     return engine
+
+
+_ENGINES = {"sqlite": _sqlite_engine, "mysql": _mysql_engine, "postgresql": _postgresql_engine}

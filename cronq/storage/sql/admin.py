@@ -87,8 +87,8 @@ class AdminStatements:
         needed = f"flow IS NOT NULL AND (({awaited}) IS NOT NULL OR ({in_batch}) IS NOT NULL)"
         old = f"state {dialect.among} AND finished_at < ? AND NOT {holding}"
         self.prunable = f"SELECT id FROM {names.jobs} WHERE {old} AND NOT ({needed}) ORDER BY finished_at LIMIT ?"
-        if dialect.family == "sqlite":  # by the index `counted`, one step for each state and queue
-            lanes = lanes_of(names.jobs, "SELECT value FROM json_each(?)")
+        if dialect.has_counted:  # one step of it for each state and queue
+            lanes = lanes_of(names.jobs, f"SELECT value FROM {dialect.listed}")
             self.prunable = (
                 f"{lanes} SELECT {names.jobs}.id FROM lanes CROSS JOIN {names.jobs}"
                 f" ON {names.jobs}.state = lanes.state AND {names.jobs}.queue = lanes.queue"

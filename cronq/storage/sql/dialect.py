@@ -39,12 +39,26 @@ class Dialect:
     """The SQL of one family of databases where it differs from the others."""
 
     def __init__(self, family: str) -> None:
+        # A parameter's list as a table with the column `value`. An INSERT that reads it gives ids without gaps.
+        self.listed = {"sqlite": "json_each(?)"}.get(family, "")
         self.among, self.beside = {
-            "sqlite": ("IN (SELECT value FROM json_each(?))", "NOT IN (SELECT value FROM json_each(?))"),
+            "sqlite": (f"IN (SELECT value FROM {self.listed})", f"NOT IN (SELECT value FROM {self.listed})"),
             "mysql": ("IN ?", "NOT IN ?"),
             "postgresql": ("= ANY(?)", "<> ALL(?)"),
         }[family]
         server = family != "sqlite"
+        # Other transactions may write before this one is committed.
+        self.many_writers = server
+        # Runners of several hosts may use the database: one of them is the leader.
+        self.many_hosts = server
+        # A new job has a token by which it is found where the answer to its INSERT or COMMIT got lost.
+        self.has_tokens = server
+        # A transaction keeps others out of a group by a row of the group's own, which it removes at its end.
+        self.locks_groups = server
+        # An index may have a condition. Without that, the condition's column comes first in it.
+        self.partial_indexes = family != "mysql"
+        # Ended jobs have the index `counted`, by state, queue and end, in place of `ended`, by their end alone.
+        self.has_counted = family == "sqlite"
         # A group's row is locked while jobs are blocked because of it, so that a transaction that frees
         # the group sees them. SQLite has one writer anyway.
         self.shared = {"mysql": " LOCK IN SHARE MODE", "postgresql": " FOR SHARE"}.get(family, "")
@@ -62,9 +76,24 @@ class Dialect:
         self.shows_latest = self.shared if family == "mysql" else ""
         # MySQL goes from one value of an index to the next by itself.
         self.skips = family == "mysql"
-        self.notifies = self.has_advisory_locks = family == "postgresql"
-        self.server = server
+        self.notifies = family == "postgresql"
         self.family = family
+
+        # Shows an instant as a time; none where views of the tables aren't made.
+        self.as_time = {
+            "mysql": "TIMESTAMPADD(MICROSECOND, {0}, TIMESTAMP'1970-01-01 00:00:00.000000') AS {0}",
+            "postgresql": "timestamptz 'epoch' + {0} * interval '1 microsecond' AS {0}",
+        }.get(family)
+
+    def turn(self, kind: int, number: int) -> str:
+        """Write the statement that waits for a lock with two numbers until the COMMIT; empty where none is needed."""
+        return f"SELECT pg_advisory_xact_lock({kind}, {number})" if self.family == "postgresql" else ""
+
+    def after_given_ids(self, table: str) -> str:
+        """Write the statement after which new rows get ids beyond those that were given; empty where they do anyway."""
+        if self.family != "postgresql":
+            return ""
+        return f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table}))"
 
     def or_replace(self, key: str, *columns: str) -> str:
         """Write the end of an INSERT that updates the columns if a row has this key."""

@@ -19,12 +19,13 @@ class EnqueueStatements:
 
     def __init__(self, names: Names) -> None:
         dialect = names.dialect
-        columns = ENQUEUE_COLUMNS + ", enqueue_token" * dialect.server
+        columns = ENQUEUE_COLUMNS + ", enqueue_token" * dialect.has_tokens
         noted = f"{columns}, notes"
         self.enqueue, self.enqueue_noted = (_insert(names, listed) for listed in (columns, noted))
         self.enqueue_grouped, self.enqueue_grouped_noted = (_grouped(names, listed) for listed in (columns, noted))
-        if not dialect.server:
+        if dialect.listed:
             self.enqueue_alike, self.enqueue_alike_noted = (_alike(names, listed) for listed in (columns, noted))
+        if not dialect.has_tokens:
             usual = ", ".join("?" * len(USUAL_COLUMNS.split(",")))
             self.enqueue_usual = f"INSERT INTO {names.jobs} ({USUAL_COLUMNS}) VALUES ({usual})"
         # Served by the index `unique`. The lock lets a caller's older snapshot see the twin too, on MySQL.
@@ -32,8 +33,8 @@ class EnqueueStatements:
         self.twins = f"SELECT unique_key, id FROM {names.jobs} WHERE unique_key {dialect.among}"
         # Two batches with the same keys in another order would deadlock, which PostgreSQL detects after a second.
         number = crc32(names.jobs.encode()) - (1 << 31)
-        self.batch_turn = f"SELECT pg_advisory_xact_lock({_LOCKS}, {number})" if dialect.has_advisory_locks else ""
-        if dialect.server:
+        self.batch_turn = dialect.turn(_LOCKS, number)
+        if dialect.has_tokens:
             # Served by the index `arrived`.
             self.arrived = (
                 f"SELECT id, enqueue_token FROM {names.jobs} WHERE created_at = ? AND enqueue_token BETWEEN ? AND ?"
@@ -56,7 +57,7 @@ def _grouped(names: Names, columns: str) -> str:
 def _alike(names: Names, columns: str) -> str:
     """Write the INSERT of jobs that differ in nothing but the second column, in the order of a list of its texts."""
     alike = _holes(columns).replace("?, ?", "?, value", 1)
-    return f"INSERT INTO {names.jobs} ({columns}) SELECT {alike} FROM json_each(?)"
+    return f"INSERT INTO {names.jobs} ({columns}) SELECT {alike} FROM {names.dialect.listed}"
 
 
 def _holes(columns: str) -> str:

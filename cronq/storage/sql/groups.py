@@ -18,8 +18,8 @@ class GroupStatements:
         self.holders = holders + dialect.shared
         # Groups before jobs, and groups by name: so that two transactions never wait for each other.
         self.lock_holders = holders + dialect.locked
-        # On a server the claim has locked the group by a row of its own.
-        over = f" {dialect.or_replace('name', 'job_id')}" * dialect.server
+        # The claim may have locked the group by a row of its own.
+        over = f" {dialect.or_replace('name', 'job_id')}" * dialect.locks_groups
         self.hold = f"INSERT INTO {names.groups} (name, job_id) VALUES (?, ?){over}"
         # Served by the index `group`.
         self.block = (

@@ -48,7 +48,7 @@ class LeaseStatements:
 
 def next_due(names: Names) -> str:
     """Return the least `available_at` of jobs that wait for their time, served by the index `future`."""
-    if names.dialect.family != "mysql":
+    if names.dialect.partial_indexes:
         return f"SELECT min(available_at) AS at FROM {names.jobs} WHERE {FUTURE_STATES}"
     # Each of these is one step into the index; over all three states at once it would read every entry.
     each = (f"(SELECT min(available_at) FROM {names.jobs} WHERE state = '{state}') AS {state}" for state in FUTURE)

@@ -59,10 +59,10 @@ class ReadStatements:
 
     def _watching(self, names: Names) -> None:
         dialect = names.dialect
-        # Served by the index `ended` (SQLite: counted).
+        # Served by the index `ended` or `counted`.
         lately = f"{ENDED_STATES} AND finished_at > ?"
         self.lately_ended = f"SELECT queue, state, count(*) FROM {names.jobs} WHERE {lately} GROUP BY queue, state"
-        if dialect.family == "sqlite":
+        if dialect.has_counted:
             lanes = lanes_of(names.jobs, "VALUES ('cancelled'), ('failed'), ('finished')")
             number = (
                 f"SELECT count(*) FROM {names.jobs} WHERE state = lanes.state AND queue = lanes.queue"
@@ -99,7 +99,7 @@ def counts(names: Names) -> str:
     """
     jobs = names.jobs
     first = "min(CASE WHEN state = 'ready' OR state = 'scheduled' OR state = 'retrying' OR state = 'waiting'"
-    if names.dialect.family != "sqlite":
+    if not names.dialect.has_counted:
         return f"SELECT queue, state, count(*), {first} THEN available_at END) FROM {jobs} GROUP BY state, queue"
     # Where the state is given as a constant, the index alone answers.
     parts = (
@@ -124,10 +124,10 @@ def _pending(names: Names) -> str:
 def recent_ids(names: Names) -> str:
     """The ids of jobs that ended, or else started or were enqueued, at an instant or later; it is each parameter.
 
-    Ended ones by the index `ended` (SQLite: `counted`), the others by those of their states.
+    Ended ones by the index `ended` or `counted`, the others by those of their states.
     """
     jobs, event = names.jobs, "coalesce(started_at, created_at) >= ?"
-    if names.dialect.family != "sqlite":
+    if not names.dialect.has_counted:
         parts = (f"{ENDED_STATES} AND finished_at >= ?", f"{UNFINISHED_STATES} AND {event}")
         each = " UNION ALL ".join(f"SELECT id FROM {jobs} WHERE {part}" for part in parts)
         return f"SELECT id FROM ({each}) AS recent"  # MySQL would run a plain UNION once for each row
