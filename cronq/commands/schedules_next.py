@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,7 +15,7 @@ from cronq.errors import ConfigError, InvalidInput, NoQueue
 from cronq.times import from_datetime, iso, parse_duration, parse_when, to_datetime
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator
 
     from cronq.commands import Invocation
     from cronq.config.loader import Config
@@ -132,7 +133,7 @@ def _every(config: Config, words: str) -> float:
         ) from None
 
 
-def _print(rule: Rule, foreseen: Sequence[Foreseen]) -> None:
+def _print(rule: Rule, foreseen: Iterator[Foreseen]) -> None:
     from cronq.render.text import on_terminal, time, write
 
     if not on_terminal():
@@ -141,12 +142,16 @@ def _print(rule: Rule, foreseen: Sequence[Foreseen]) -> None:
         write(tabbed(_local(rule, one), time(one.due), one.note) for one in foreseen)
         return
     from cronq.render.console import Screen
+    from cronq.schedules.forecast import AT_ONCE
 
     screen = Screen()
     drawn = screen.table("local", "UTC", "note", title=rule.words())
-    for one in foreseen:
-        drawn.add_row(_local(rule, one), time(one.due), screen.cell(one.note, style="yellow"))
-    screen.print(drawn)
+    while rows := list(islice(foreseen, AT_ONCE)):
+        for one in rows:
+            drawn.add_row(_local(rule, one), time(one.due), screen.cell(one.note, style="yellow"))
+        screen.print(drawn)
+        drawn = screen.table("local", "UTC", "note")
+        drawn.show_header = False
 
 
 def _local(rule: Rule, one: Foreseen) -> str:
@@ -156,10 +161,10 @@ def _local(rule: Rule, one: Foreseen) -> str:
     return f"{rule.zone.aware(one.due):%a %Y-%m-%d %H:%M:%S %z}"
 
 
-def _print_document(name: str | None, rule: Rule, foreseen: Sequence[Foreseen]) -> None:
-    from cronq.render.text import document, write
+def _print_document(name: str | None, rule: Rule, foreseen: Iterable[Foreseen]) -> None:
+    from cronq.render.text import document_with, write
 
-    due: list[dict[str, Any]] = [
+    due: Iterator[dict[str, Any]] = (
         {
             "due_at": None if one.due is None else iso(from_datetime(one.due)),
             "local": None if one.due is None else rule.zone.aware(one.due).isoformat(),
@@ -167,8 +172,8 @@ def _print_document(name: str | None, rule: Rule, foreseen: Sequence[Foreseen]) 
             "instead_of": [local.isoformat() for local in one.instead_of],
         }
         for one in foreseen
-    ]
-    write([document({"schedule": name, "rule": rule.words(), "timezone": rule.zone.name, "due": due})])
+    )
+    write(document_with({"schedule": name, "rule": rule.words(), "timezone": rule.zone.name}, "due", due))
 
 
 def register(app: typer.Typer) -> None:

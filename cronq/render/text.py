@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import sys
+from textwrap import indent
 from typing import TYPE_CHECKING
 
 from cronq.model.job import COMMAND_TASK
 from cronq.model.printable import one_line, safe, safe_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from cronq.model.job import Failure, Job
@@ -36,6 +37,16 @@ def write(lines: Iterable[str]) -> None:
 def document(value: object) -> str:
     """Write the value as one JSON document; only control characters are escaped."""
     return safe_json(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def document_with(values: dict[str, object], key: str, items: Iterable[object]) -> Iterator[str]:
+    """Write the values and after them a list as `document` does; each item is a text of its own."""
+    start, end = document({**values, key: []}).rsplit("[]", 1)
+    last = None
+    for item in items:
+        yield f"{start}[" if last is None else f"{last},"
+        last = indent(document(item), "    ")
+    yield f"{start}[]{end}" if last is None else f"{last}\n  ]{end}"
 
 
 def compact(value: object) -> str:

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from cronq.schedules.rule import DROPPED, MOVED, ONCE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from cronq.schedules.rule import Doubt, Rule
+
+AT_ONCE = 1000
+"""Due times that are computed before the first of them is yielded."""
 
 _LONGEST_REPEAT = timedelta(days=1)
 _LAST = datetime.max.replace(tzinfo=UTC) - _LONGEST_REPEAT
@@ -36,11 +41,15 @@ class Foreseen(NamedTuple):
         return "" if self.change is None else _SENTENCES[self.change].format(local=locals_)
 
 
-def foresee(rule: Rule, after: datetime, *, count: int) -> list[Foreseen]:
+def foresee(rule: Rule, after: datetime, *, count: int) -> Iterator[Foreseen]:
     """The next `count` due times strictly after an instant, and the local times among them that give none."""
-    due = list(islice(rule.following(after), count))
-    if not due:
-        return []
+    following = islice(rule.following(after), count)
+    while due := list(islice(following, AT_ONCE)):
+        yield from _noted(rule, after, due)
+        after = due[-1]
+
+
+def _noted(rule: Rule, after: datetime, due: Sequence[datetime]) -> list[Foreseen]:
     doubts = list(rule.doubts(after, min(due[-1], _LAST) + _LONGEST_REPEAT))
     foreseen = {instant: Foreseen(instant) for instant in due}
     dropped: dict[datetime, Foreseen] = {}

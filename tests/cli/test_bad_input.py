@@ -177,6 +177,13 @@ def test_reader_that_goes_away_is_no_news(project: Project) -> None:
     assert ran.stderr == "141\n"
 
 
+@pytest.mark.parametrize("form", ["", "--json"])
+def test_due_times_are_printed_as_they_are_computed(project: Project, form: str) -> None:
+    """A hundred million would take hours, and all memory."""
+    ran = shell(project, f"(cronq schedules next 1m --count 100000000 {form}; echo $? >&2) | head -n 5")
+    assert (len(ran.stdout.splitlines()), ran.stderr) == (5, "141\n")
+
+
 def shell(project: Project, line: str) -> subprocess.CompletedProcess[str]:
     """The line run by a shell where `cronq` is the command under test."""
     wrapper = project.write("bin/cronq", f'#!/bin/sh\nexec {" ".join(COMMAND)} "$@"\n')

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cronq.schedules import forecast
 from cronq.schedules.forecast import foresee
 from cronq.schedules.rule import Rule
 from tests.cli.test_json import fits
@@ -61,7 +62,25 @@ def test_the_calendar_ends_without_an_error() -> None:
 
 def test_a_rule_that_is_over_has_no_due_times() -> None:
     rule = Rule.parse(every=60, end=datetime(2026, 1, 1))
-    assert foresee(rule, datetime(2026, 1, 1, tzinfo=UTC), count=5) == []
+    assert list(foresee(rule, datetime(2026, 1, 1, tzinfo=UTC), count=5)) == []
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 7, 24])
+@pytest.mark.parametrize(
+    ("expression", "zone", "start"),
+    [
+        ("30 * * * *", "Pacific/Apia", "2011-12-28"),
+        ("*/20 1-3 * * *", "Europe/Prague", "2027-03-26"),
+        ("*/20 1-3 * * *", "Europe/Prague", "2027-10-29"),
+        ("30 12 * * *", "Pacific/Apia", "2011-12-25"),
+    ],
+)
+def test_each_part_says_the_same_as_all_at_once(
+    expression: str, zone: str, start: str, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = shown(expression, zone, start, 60)
+    monkeypatch.setattr(forecast, "AT_ONCE", at_once)
+    assert shown(expression, zone, start, 60) == whole
 
 
 @pytest.fixture
