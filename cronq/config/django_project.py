@@ -47,6 +47,8 @@ _WEB_ONLY = {
 """Options of Django's connections that say nothing about where the database is."""
 
 _TLS = {"ca": "ssl_ca", "cert": "ssl_cert", "key": "ssl_key"}
+_TLS_OF_PYMYSQL = ("ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_cert", "ssl_verify_identity", "ssl_disabled")
+"""Options that Django passes on where PyMySQL stands in for mysqlclient; those of cronq's URLs have the same names."""
 
 
 def find(module: str | None, *, running: bool = False) -> tuple[str, dict[str, object]] | None:
@@ -64,7 +66,8 @@ def find(module: str | None, *, running: bool = False) -> tuple[str, dict[str, o
     chosen = database_of(options, where=where)
     if chosen not in found.DATABASES:
         raise ConfigError(f"{where}: database: DATABASES has no {chosen!r}")
-    return where, values(options, _settings_of(chosen) if running else found.DATABASES[chosen], where=where)
+    database = _settings_of(chosen) if running else found.DATABASES[chosen]
+    return where, values(options, database, where=where, timezone=found.TIME_ZONE)
 
 
 def _settings_of(alias: str) -> Mapping[str, Any]:
@@ -87,12 +90,19 @@ def database_of(options: Mapping[str, Any], *, where: str) -> str:
     return alias
 
 
-def values(options: Mapping[str, Any], database: Mapping[str, Any], *, where: str) -> dict[str, object]:
-    """Check OPTIONS, and return the settings of cronq that they and Django's database make. Raises ConfigError."""
+def values(
+    options: Mapping[str, Any], database: Mapping[str, Any], *, where: str, timezone: str | None
+) -> dict[str, object]:
+    """Check OPTIONS, and return the settings of cronq that they, Django's database and its TIME_ZONE make.
+
+    Raises ConfigError.
+    """
     for key in options:
         if key in _NOT_OPTIONS:
             raise ConfigError(f"{where}: {key}: a Django project has its tasks by itself, leave {key} out")
     given = {key: value for key, value in options.items() if key not in (*OWN, *_RETRY)}
+    if timezone:
+        given.setdefault("timezone", timezone)
     retry = {key: options[key] for key in _RETRY if key in options}
     if retry:
         given["retry"] = {**(given.get("retry") or {}), **retry}
@@ -148,6 +158,10 @@ def _address(database: Mapping[str, Any], family: str, where: str) -> tuple[str,
 def _mysql_options(given: dict[str, Any], where: str) -> dict[str, object]:
     tls = given.pop("ssl", None) or {}
     query: dict[str, object] = {_TLS[key]: value for key, value in tls.items() if key in _TLS}
+    for key in _TLS_OF_PYMYSQL:
+        value = given.pop(key, None)
+        if value is not None:
+            query[key] = str(value).lower() if isinstance(value, bool) else value
     for key in ("unix_socket", "connect_timeout", "ssl_mode"):
         value = given.pop(key, None)
         if key == "unix_socket" and value:

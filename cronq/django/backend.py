@@ -7,6 +7,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asgiref.local import Local
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, transaction
 from django.utils import timezone
@@ -73,8 +74,9 @@ class CronqBackend(BaseTaskBackend):
 
         Raises ConfigError.
         """
-        settings = connections[self.database].settings_dict
-        return from_django(django_project.values(self.options, settings, where=self.where), origin=self.where)
+        database = connections[self.database].settings_dict
+        given = django_project.values(self.options, database, where=self.where, timezone=settings.TIME_ZONE)
+        return from_django(given, origin=self.where)
 
     @property
     def store(self) -> Store:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from cronq.config.django_project import IN_MEMORY, url_of
 from cronq.errors import ConfigError
-from tests.django.sites import Site
+from tests.django.sites import Site, migrated
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,17 @@ def test_right_options_reach_runners(tmp_path: Path) -> None:
     site.python("from shop.tasks import add; add.enqueue(1)")
     (line,) = site.cronq("ls", "--json").split("\n]")[0].split('"max_attempts": ')[1:]
     assert line.startswith("3")
+
+
+@pytest.mark.parametrize(("options", "zone"), [({}, "Europe/Prague"), ({"timezone": "Asia/Tokyo"}, "Asia/Tokyo")])
+def test_schedules_are_in_the_projects_time_zone(tmp_path: Path, options: dict[str, Any], zone: str) -> None:
+    site = migrated(tmp_path)
+    nightly = {"task": "shop.tasks.add", "args": {"a": 1}, "cron": "30 2 * * *"}
+    site.options = {"schedules": {"nightly": nightly}, **options}
+    site.cronq("run")
+    for told in (site.cronq("schedules", "--json"), site.manage("cronq", "schedules", "--json")):
+        (schedule,) = json.loads(told)
+        assert schedule["timezone"] == zone
 
 
 def test_what_is_missing_is_warned_of(tmp_path: Path) -> None:
@@ -100,6 +112,10 @@ print("done")
             {"ENGINE": "django.db.backends.mysql", "NAME": "shop", "USER": "ann", "PASSWORD": "a@/b", "HOST": "db",
              "PORT": 3307, "OPTIONS": {"charset": "utf8mb4", "ssl": {"ca": "/ca.pem"}}},
             "mysql+pymysql://ann:a%40%2Fb@db:3307/shop?ssl_ca=/ca.pem",
+        ),
+        (
+            {"ENGINE": "django.db.backends.mysql", "NAME": "shop", "HOST": "db", "OPTIONS": {"ssl_disabled": True}},
+            "mysql+pymysql://db/shop?ssl_disabled=true",
         ),
         (
             {"ENGINE": "django.db.backends.mysql", "NAME": "shop", "HOST": "/run/mysqld/mysqld.sock"},

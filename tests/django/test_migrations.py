@@ -39,7 +39,7 @@ class Migration(migrations.Migration):
 
 def config_of(site: Site) -> Config:
     """cronq's own configuration for the site's database."""
-    return from_django(values({}, site.database, where="the test"), origin="the test")
+    return from_django(values({}, site.database, where="the test", timezone=None), origin="the test")
 
 
 def described(config: Config) -> dict[str, Any]:

@@ -36,6 +36,7 @@ SECRET_KEY = "for tests"
 ALLOWED_HOSTS = ["*"]
 ROOT_URLCONF = "urls"
 USE_TZ = True
+TIME_ZONE = "UTC"
 """
 DJANGO_URLS = """\
 from django.http import HttpResponse
@@ -46,6 +47,10 @@ def sign_up(request):
     return HttpResponse(send_mail.enqueue(to=request.POST["mail"], subject="hi").id)
 
 urlpatterns = [path("sign-up", sign_up)]
+"""
+REPORT = """
+@task
+def report(region: str) -> None: ...
 """
 DJANGO_PROGRAM = """\
 import django
@@ -132,13 +137,14 @@ def test_django(tmp_path: Path) -> None:
     if not find_spec("django.tasks"):
         settings = settings.replace('# "django_tasks",', '"django_tasks",  #')
     declared, used = project.snippet("def fetch").split("\n\n\n")
+    moved = f"TASKS['default'] |= {{{project.snippet('orders.report').rstrip()}}}\n"
     enqueued = project.snippet("result = send_mail") + project.snippet("enqueue_many")
     project.write(
         {
-            "settings.py": f"{DJANGO_SETTINGS}{project.snippet('init_command')}{settings}",
+            "settings.py": f"{DJANGO_SETTINGS}{project.snippet('init_command')}{settings}{moved}",
             "urls.py": DJANGO_URLS,
             "shop/__init__.py": "",
-            "shop/tasks.py": _here(project.snippet("def send_mail")) + declared,
+            "shop/tasks.py": _here(project.snippet("def send_mail")) + declared + REPORT,
             "shop/tests.py": project.snippet("run_tasks"),
             "program.py": f"{DJANGO_PROGRAM}{_here(enqueued)}from shop.tasks import fetch\n{used}",
         }
@@ -146,6 +152,8 @@ def test_django(tmp_path: Path) -> None:
     env = {"DJANGO_SETTINGS_MODULE": "settings"}
     project.run("-m", "django", "migrate", "-v0", **env)
     assert "no issues" in project.run("-m", "django", "check", "--database", "default", **env)
+    assert project.run("-m", "django", "cronq", "schedules", "check", **env) == ""
+    assert "02:30" in project.run("-m", "django", "cronq", "schedules", "next", "orders.report", **env)
     assert "OK" in project.run("-m", "django", "test", **env)
     project.run("program.py", **env)
     project.run("-m", "django", "cronq", "run", **env)
