@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from cronq.errors import ConfigError
@@ -19,7 +19,7 @@ from cronq.model.job import State
 from cronq.system import process_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from cronq.config.loader import Config
     from cronq.execution.journal_file import JournalFile
@@ -77,6 +77,22 @@ def outliving(config: Config, job: Job) -> str | None:
     with _journals(config, job) as journals:
         dead = (journal for journal in journals if not journal.child_lives)
         return next((described(journal) for journal in dead if journal.is_held or living(journal)), None)
+
+
+def refusing(config: Config, workers: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Find the jobs of dead children of these workers with processes that this user may not kill, and name those."""
+    for worker in workers:
+        with suppress(OSError, ConfigError):
+            for journal in left_by(config, worker):
+                with closing(journal):
+                    if not journal.child_lives and _refuses(journal):
+                        yield journal.current()[0], described(journal)
+
+
+def _refuses(journal: JournalFile) -> bool:
+    """Tell whether a process may not be killed by this user, or can't even be seen."""
+    found = living(journal)
+    return not all(map(process_tree.may_be_killed, found)) if found else journal.is_held
 
 
 @contextmanager

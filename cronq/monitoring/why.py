@@ -44,6 +44,8 @@ class Facts(NamedTuple):
     looked_at: datetime | None = None
     """When a run of this host last started to look."""
     commands_allowed: bool = True
+    unclaimable: str | None = None
+    """What its row has, written by hand, because of which no runner claims it."""
     task_known: bool | None = None
     holder: Job | None = None
     """The job that holds the group."""
@@ -185,6 +187,9 @@ def _them(number: int) -> str:
 
 def _refused(job: Job, facts: Facts) -> str | None:
     """Explain why no runner would start the job."""
+    if facts.unclaimable is not None:
+        option = _EDITS[facts.unclaimable.partition(" ")[0]]
+        return f"no runner takes it: {facts.unclaimable}; `cronq edit {job.id} {option}` puts that right"
     if job.queue in facts.paused:
         by = f" by {facts.paused_by.who} since {_time(to_datetime(facts.paused_by.at))}" if facts.paused_by else ""
         return f"queue {_name(job.queue)} is paused{by}: `cronq resume {job.queue}`"
@@ -196,6 +201,9 @@ def _refused(job: Job, facts: Facts) -> str | None:
             " `cronq reload-workers`"
         )
     return None
+
+
+_EDITS = {"queue": "--queue NAME", "priority": "--priority 50", "group": "--no-group"}
 
 
 def _run_failed(run: RunEnd) -> str:

@@ -11,6 +11,7 @@ from cronq.errors import ConfigError, CronqError, UnknownTask
 from cronq.execution import leftovers
 from cronq.model.job import COMMAND_TASK, State
 from cronq.monitoring.why import Busy, Facts
+from cronq.storage import damage
 from cronq.times import to_datetime
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class FactFinder:
             paused_by=stats.paused_by.get(job.queue),
             last_action=next(reversed(store.actions.of_job(job.id)), None),
             looked_at=None if stats.last_run is None else to_datetime(stats.last_run),
+            unclaimable=damage.unclaimable(job) if job.state not in _OVER else None,
             commands_allowed=job.task != COMMAND_TASK or self._commands_allowed(),
             task_known=self._known(job) if job.state not in _OVER else None,
             holder=None if job.blocked_by is None else store.jobs.get(job.blocked_by),

@@ -100,18 +100,18 @@ class BatchClaim:
             candidates += self._tx.query(
                 self._sql.claim.candidates, (queue, wanted.lowest, wanted.highest, limit * self._share.slices)
             )
-        return self._share.of(sorted(candidates) if len(queues) > 1 else candidates, limit)
+        return self._share.of(_in_order(candidates) if len(queues) > 1 else candidates, limit)
 
     def _hold_groups(self, candidates: list[_Key], holders: dict[str, int]) -> Chosen:
         keys = [key for key in candidates if key[3] is None]
         heads: dict[str, _Key] = {}
         for group, members in _by_group(candidates).items():
-            members = sorted({*members, *self._members(group)})
+            members = _in_order({*members, *self._members(group)})
             holder = holders.get(group, members[0][2])
             heads[group] = next(key for key in members if key[2] == holder)
             # A holder that was retried may come after others by now; its follower is the first of them.
             keys += members if members[0] == heads[group] else [heads[group]]
-        chosen = sorted(keys)[: self._wanted.limit]
+        chosen = _in_order(keys)[: self._wanted.limit]
         picked = {key[2] for key in chosen}
         held = {group: head for group, head in heads.items() if head[2] in picked}
         chosen = [key for key in chosen if key[3] is None or key[3] in held]
@@ -166,6 +166,19 @@ _QUIET = 16
 """Claims without a conflict after which there are fewer slices."""
 
 
+_NUMBERS = (int, float)
+"""The types of a time; a row that was written by hand in a SQLite file may have another one."""
+
+
+def _in_order(keys: Iterable[_Key]) -> list[_Key]:
+    """Sort in claim order, jobs whose time is no number behind others of their priority."""
+    keys = list(keys)
+    try:
+        return sorted(keys)
+    except TypeError:
+        return sorted(keys, key=lambda key: (key[0], type(key[1]) not in _NUMBERS, key[2]))
+
+
 def _by_group(candidates: Iterable[_Key]) -> dict[str, list[_Key]]:
     groups: dict[str, list[_Key]] = {}
     for key in candidates:
@@ -202,7 +215,10 @@ class BatchClaimer:
         taken = database.transact(work, landed)
         while taken is None:
             taken = database.transact(work, landed)
-        return sorted(taken, key=lambda job: (job.priority, job.available_at, job.id))
+        try:
+            return sorted(taken, key=lambda job: (job.priority, job.available_at, job.id))
+        except TypeError:
+            return sorted(taken, key=lambda job: (job.priority, type(job.available_at) not in _NUMBERS, job.id))
 
     def _take_from(self, tx: Transaction, *, wanted: Wanted, lease: Lease, chosen: list[int]) -> list[Claimed] | None:
         """Claim in one transaction; appends the chosen ids to `chosen`, in case the COMMIT's answer gets lost."""

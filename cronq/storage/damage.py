@@ -12,6 +12,7 @@ from cronq.times import local_time, to_datetime
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cronq.model.job import Job
     from cronq.storage.drivers.database import Row
 
 UNREADABLE = (ValueError, TypeError, AttributeError, OverflowError, RecursionError, LookupError)
@@ -19,6 +20,12 @@ UNREADABLE = (ValueError, TypeError, AttributeError, OverflowError, RecursionErr
 
 _SHOWN = 60
 _MOST = 2**63
+
+
+def unclaimable(job: Job) -> str | None:
+    """Return the warning about the value because of which no runner claims a job."""
+    starts = tuple(f"{name} can't be read" for name in _CLAIMED_BY)
+    return next((said for said in job.warnings if said.startswith(starts)), None)
 
 
 def readable_job(row: Row) -> tuple[Row, tuple[str, ...]]:
@@ -78,6 +85,7 @@ def _texts(value: Any) -> None:
 
 
 _COLUMNS = (*JOB_FIELDS, "blocked_by")
+_CLAIMED_BY = ("queue", "priority", "group")
 _REQUIRED_TEXTS = frozenset({"queue", "task", "state"})
 _NAMES = {"args": "arguments"}
 _CHECKS: dict[str, tuple[Callable[[Any], object], Any, bool]] = {

@@ -78,6 +78,11 @@ def kill_all(find: Callable[[], set[int]]) -> set[int]:
     return refused
 
 
+def may_be_killed(pid: int) -> bool:
+    """Tell whether this user may kill a process; True if it has ended."""
+    return _kill(pid, 0)
+
+
 def name_of(pid: int) -> str:
     """Name a process by pid and program: `4711 (sleep)`."""
     try:
@@ -87,9 +92,9 @@ def name_of(pid: int) -> str:
         return str(pid)
 
 
-def _kill(pid: int) -> bool:
+def _kill(pid: int, number: int = signal.SIGKILL) -> bool:
     try:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
     except ProcessLookupError:
         return True
     except PermissionError:

@@ -89,6 +89,12 @@ CASES: list[tuple[dict[str, Any], Facts, str]] = [
     ),
     ({}, SEEN._replace(ahead=1), f'{DUE}it waits its turn in queue "mail" with priority 50, behind 1 other'),
     ({}, SEEN._replace(ahead=12), f'{DUE}it waits its turn in queue "mail" with priority 50, behind 12 others'),
+    (
+        {},
+        SEEN._replace(unclaimable="priority can't be read (it is no whole number): first"),
+        f"{DUE}no runner takes it: priority can't be read (it is no whole number): first;"
+        " `cronq edit 7 --priority 50` puts that right",
+    ),
     ({}, SEEN._replace(paused=frozenset({"mail"})), f'{DUE}queue "mail" is paused: `cronq resume mail`'),
     (
         {},

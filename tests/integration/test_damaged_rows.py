@@ -25,8 +25,8 @@ FAILING: list[tuple[str, Any, str]] = [
 
 UNTYPED: list[tuple[str, Any]] = [
     ("time_limit", "soon"), ("time_limit", -5), ("time_limit", DIGITS), ("created_at", "yesterday"),
-    ("available_at", DIGITS), ("priority", "first"), ("pid", "x"), ("host", b"\xff"), ("attempt", "x"),
-    ("cpu_time", "x"), ("max_attempts", 5.5),
+    ("available_at", DIGITS), ("available_at", "soon"), ("priority", "first"), ("pid", "x"), ("host", b"\xff"),
+    ("attempt", "x"), ("cpu_time", "x"), ("max_attempts", 5.5),
     *((name, b"\xff") for name in ("queue", "state", "task", "job_group", "job_key", "event", "error_class")),
 ]  # fmt: skip
 """What only SQLite lets into a column."""
@@ -73,3 +73,29 @@ def test_a_text_that_is_not_utf8_hides_no_other_job(queue: Queue, column: str) -
     assert queue.recorded() == ["done"]
     assert queue.sql("SELECT state FROM cronq_jobs WHERE id = ?", healthy) == [("finished",)]
     assert "\\xff" in queue.project.cronq("show", str(damaged)).stdout
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "named", "mended"),
+    [
+        ("job_group", b"ab", "group can't be read (it is no text but bytes): ab", "--no-group"),
+        ("job_group", b"ab", "group can't be read (it is no text but bytes): ab", "--group g"),
+        ("queue", b"ab", "queue can't be read (it is no text but bytes): ab", "--queue mail"),
+        ("priority", "first", "priority can't be read (it is no whole number): first", "--priority 50"),
+    ],
+)
+def test_a_job_that_no_runner_claims_is_named_with_the_way_out(
+    queue: Queue, column: str, value: Any, named: str, mended: str
+) -> None:
+    job = queue.command("true")
+    assert "no runner takes it" not in queue.project.cronq("doctor").stdout
+    _damage(queue, job, column, value)
+    queue.run()
+    said = queue.project.done("why", job)
+    option = "--no-group" if column == "job_group" else mended.replace("mail", "NAME")
+    assert f"no runner takes it: {named}; `cronq edit {job} {option}` puts that right" in said
+    doctor = queue.project.cronq("doctor")
+    assert (doctor.status, f"PROBLEM jobs: job {job}: no runner takes it" in doctor.stdout) == (1, True), doctor
+    queue.project.done("edit", job, *mended.split())
+    queue.run()
+    assert queue.state(job) == "finished"

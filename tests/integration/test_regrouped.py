@@ -292,9 +292,13 @@ def test_a_process_that_may_not_be_killed_keeps_its_job_from_starting_again(anot
     for _ in range(2):
         assert done_as_nobody(queue, "run") == ""
         assert (queue.state(1), len(queue.recorded()), alive(immortal)) == ("running", 1, True)
-    assert f"not started again before process {immortal} (sleep) has ended" in done_as_nobody(queue, "why", 1)
+    said = f"not started again before process {immortal} (sleep) has ended, which cronq may not kill"
+    assert said in done_as_nobody(queue, "why", 1)
+    doctor = as_nobody(queue, "doctor").communicate(timeout=60)[0]
+    assert f"PROBLEM jobs: job 1 is {said}" in doctor
     os.kill(immortal, signal.SIGKILL)
     wait_until_dead(immortal)
+    assert "which cronq may not kill" not in as_nobody(queue, "doctor").communicate(timeout=60)[0]
     queue.sql("UPDATE cronq_jobs SET args = ?", '{"command": "true"}')
     assert done_as_nobody(queue, "run") == ""
     assert (queue.state(1), queue.row(1)["attempt"]) == ("finished", 2)

@@ -62,6 +62,8 @@ CHECKS: Sequence[tuple[str, Check]] = (
     ("jobs", jobs.commands),
     ("jobs", jobs.unknown_tasks),
     ("jobs", jobs.unserved_queues),
+    ("jobs", jobs.unclaimable),
+    ("jobs", jobs.unkillable),
     ("jobs", jobs.paused_queues),
     ("jobs", flow.open_batches),
     ("jobs", flow.waiting_for_themselves),

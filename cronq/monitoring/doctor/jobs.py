@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cronq.app import load_app
 from cronq.config.command_permission import is_known_here, require_commands
 from cronq.errors import ConfigError, CronqError, UnknownTask
+from cronq.execution import leftovers
 from cronq.model.job import COMMAND_TASK, UNFINISHED, State
 from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
 from cronq.times import iso
@@ -91,6 +92,33 @@ def unserved_queues(installation: Installation) -> Iterator[Finding]:
                 f"queue {queue}: a job is due for {age / 60:.0f} min, and none of the {len(stats.workers)} workers"
                 " takes jobs of this queue",
                 f"start one: `cronq work --queue {queue}`, or a `cronq run` without `--queue`",
+            )
+
+
+def unclaimable(installation: Installation) -> Iterator[Finding]:
+    """Find ready jobs that were written by hand in a form that no runner claims."""
+    if installation.database is None or installation.stats is None or not installation.sql.reads.unclaimable:
+        return
+    for (job_id,) in installation.database.query(installation.sql.reads.unclaimable):
+        yield problem(
+            f"job {job_id}: no runner takes it: its queue, priority or group is of another type than it must have",
+            f"`cronq why {job_id}` says which, and what puts it right",
+        )
+
+
+def unkillable(installation: Installation) -> Iterator[Finding]:
+    """Find running jobs that aren't rescued, because processes of theirs can't be killed."""
+    if installation.database is None or installation.stats is None:
+        return
+    running = installation.database.query(installation.sql.reads.in_hand)
+    jobs = {job_id for _, job_id, *_ in running}
+    for job_id, processes in leftovers.refusing(
+        installation.config, sorted({worker for worker, *_ in running if type(worker) is str})
+    ):
+        if job_id in jobs:
+            yield problem(
+                f"job {job_id} is not started again before {processes} has ended, which cronq may not kill",
+                "end it as root, or as the user that it runs as",
             )
 
 

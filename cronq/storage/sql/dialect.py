@@ -79,6 +79,8 @@ class Dialect:
         self.notifies = family == "postgresql"
         self.family = family
 
+        # A column takes values of any type, as from a program that wrote a row by hand.
+        self.untyped = family == "sqlite"
         # Shows an instant as a time; none where views of the tables aren't made.
         self.as_time = {
             "mysql": "TIMESTAMPADD(MICROSECOND, {0}, TIMESTAMP'1970-01-01 00:00:00.000000') AS {0}",

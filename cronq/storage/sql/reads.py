@@ -85,6 +85,14 @@ class ReadStatements:
             f"SELECT outcome, count(*) FROM ({newest}) newest WHERE finished_at > ?"
             f" AND outcome IN {UNSUCCESSFUL} GROUP BY outcome ORDER BY outcome"
         )
+        # Served by the index `ready`, all of it.
+        other = "typeof({0}) NOT IN ('text', 'null')".format
+        self.unclaimable = (
+            f"SELECT id FROM {names.jobs} WHERE state = 'ready'"
+            f" AND ({other('queue')} OR {other('job_group')} OR typeof(priority) <> 'integer') LIMIT 10"
+            if dialect.untyped
+            else ""
+        )
         self.newest = f"SELECT max(id) FROM {names.jobs}"
         self.tasks_of = (
             f"SELECT task, count(*) FROM (SELECT task FROM {names.jobs} WHERE state = ? LIMIT ?) seen GROUP BY task"
