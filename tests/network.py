@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -60,7 +61,7 @@ class Host:
         self._keeper = subprocess.Popen(
             [*servers.HOST, "sh", "-c", f"hostname {name} && cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
         )
-        self.command = ["nsenter", f"--target={self._keeper.pid}", "--net", "--uts"]
+        self.command = _entering(self._keeper.pid)
         wait_until(self._is_named, what=f"host {name} is there")
         inside = ["netns", str(self._keeper.pid)]
         _ip("link", "add", self._plug, "type", "veth", "peer", "name", "eth0", *inside)
@@ -92,6 +93,16 @@ class Host:
     def _is_named(self) -> bool:
         ran = subprocess.run([*self.command, "hostname"], capture_output=True, text=True, check=False)
         return ran.stdout.strip() == self.name
+
+
+def target_of(before: Sequence[str]) -> int | None:
+    """The process whose network and name a command gets that comes after these words; none, if they say another."""
+    found = [word.removeprefix("--target=") for word in before if word.startswith("--target=")]
+    return int(found[0]) if found and list(before) == _entering(int(found[0])) else None
+
+
+def _entering(pid: int) -> list[str]:
+    return ["nsenter", f"--target={pid}", "--net", "--uts"]
 
 
 def _ip(*words: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tests import warm
+from tests.network import target_of
 from tests.started import Process
 from tests.warm import Ran
 
@@ -103,10 +104,15 @@ class Project:
         )  # fmt: skip
 
     def begin(self, command: list[str], stderr: IO[bytes], *, anew: bool = False) -> Process:
-        """Start a program of the project that has no input and prints nothing; `cronq` as a fork, unless `anew`."""
-        own, arguments = command[: len(COMMAND)], command[len(COMMAND) :]
-        if _SCRIPT.exists() and own == COMMAND and not anew:
-            return warm.begin(_SCRIPT, warm.Command(arguments, self.directory, self.environment), stderr)
+        """Start a program of the project that has no input and prints nothing; `cronq` as a fork, unless `anew`.
+
+        It may be a command on a host of tests/network.py.
+        """
+        before, own, arguments = _parts(command)
+        host = target_of(before)
+        if own and not anew and (not before or host):
+            given = warm.Command(arguments, self.directory, self.environment, host=host)
+            return warm.begin(_SCRIPT, given, stderr)
         return subprocess.Popen(
             command, cwd=self.directory, env=self.environment, stdin=subprocess.DEVNULL, stderr=stderr, text=True
         )
@@ -157,6 +163,15 @@ class Project:
         """What `cronq ls --json ARGUMENTS` lists."""
         listed: list[dict[str, Any]] = json.loads(self.done("ls", "--json", *arguments))
         return listed
+
+
+def _parts(command: list[str]) -> tuple[list[str], str, list[str]]:
+    """What stands before the installed `cronq`, that itself, and its arguments."""
+    own = str(_SCRIPT)
+    if own not in command:
+        return command, "", []
+    place = command.index(own)
+    return command[:place], own, command[place + 1 :]
 
 
 def _to_its_end(started: Process, stdin: str, seconds: float) -> Ran:

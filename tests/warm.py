@@ -44,6 +44,8 @@ class Command(NamedTuple):
     directory: Path
     environment: Mapping[str, str]
     stdin: str = ""
+    host: int | None = None
+    """A process whose network and name it gets."""
 
     def may_be_forked(self) -> bool:
         """Whether Python itself would take no notice of what is different, and the input fits into a pipe."""
@@ -149,6 +151,7 @@ def _request(command: Command) -> bytes:
         "arguments": list(command.arguments),
         "directory": str(command.directory),
         "environment": dict(command.environment),
+        "host": command.host,
         "name": name_of(command.environment.get("HOME", "")),
     }
     return marshal.dumps(given)

@@ -15,6 +15,7 @@ from cronq.storage.drivers.opening import open_database
 from tests.integration.running import Queue
 from tests.integration.storm import LANES, TASKS, Storm
 from tests.project import COMMAND
+from tests.scale import FULL
 
 PLACES = {"one": 1, "three": 3, "ten": 10}
 RATE, STARTS, PERIOD = "often", 30, 2.0
@@ -51,7 +52,7 @@ TAKEN = (
 class FlowStorm(Storm):
     """Three runners and a worker over chains, batches and single jobs, most of them under limits."""
 
-    anew = True
+    anew = FULL
 
     def __init__(self, queue: Queue, *, seed: int, hosts: tuple[str, ...] = ("cronq",)) -> None:
         kinds = [("run", *lane) for lane in LANES] + [("work", "--idle-exit", "2s", "--poll", "0.5s")]

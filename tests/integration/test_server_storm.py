@@ -23,7 +23,7 @@ from tests.network import Network
 from tests.project import Project
 from tests.waiting import wait_until
 
-JOBS = int(os.environ.get("STORM_JOBS", "200"))
+JOBS = int(os.environ.get("STORM_JOBS", "120"))
 SEED = int(os.environ.get("STORM_SEED", "1"))
 """`make storm` has more of it."""
 
@@ -48,7 +48,7 @@ def storm(request: pytest.FixtureRequest, project: Project) -> Iterator[ServerSt
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_storm_over_two_hosts(storm: ServerStorm) -> None:
-    kills = max(10, JOBS // JOBS_FOR_EACH["kill"])
+    kills = max(6, JOBS // JOBS_FOR_EACH["kill"])
     hosts, server_kills = spread(JOBS // JOBS_FOR_EACH["host"], kills), spread(JOBS // JOBS_FOR_EACH["server"], kills)
     for number in range(kills):
         storm.enqueue(JOBS // kills)
