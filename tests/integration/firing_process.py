@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-import sys
+import time
 from pathlib import Path
 
 from cronq.config.loader import from_database
@@ -12,6 +12,9 @@ from cronq.schedules.definition import Definition, read
 from cronq.schedules.firing import Firing
 from cronq.store import Store
 from cronq.times import Clock, Measured
+
+_PAUSE = 0.01
+"""Seconds at most between two looks: all see a new instant at about the same time, and don't spin until it comes."""
 
 SECONDS, MINUTES = 20, 30
 """So many schedules of every second, and so many of every half minute."""
@@ -39,6 +42,7 @@ def definitions(version: int) -> list[Definition]:
 
 
 def main(url: str, clock_file: str, locks: str) -> None:
+    """Fire until it is killed."""
     clock, chance = SharedClock(Path(clock_file)), random.Random()
     with Store(from_database(url).with_values("the test", lock_dir=locks, synchronous="normal"), clock) as store:
         firing, version = Firing(store), 0
@@ -49,7 +53,4 @@ def main(url: str, clock_file: str, locks: str) -> None:
                 saying = Declaring(store, firing, source="cronq.toml")
                 saying._host = f"host-{chance.randrange(2)}"
                 saying.declare(definitions(version))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+            time.sleep(chance.uniform(0, _PAUSE))

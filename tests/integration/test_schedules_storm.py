@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
-import subprocess
-import sys
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 import pytest
@@ -19,8 +19,8 @@ from cronq.store import Store
 from cronq.times import SECOND
 from tests.contract.conftest import ENGINES, engine_queue
 from tests.contract.schedule_steps import declare
+from tests.integration import firing_process
 from tests.integration.firing_process import MINUTES, SECONDS, SharedClock, definitions
-from tests.project import ROOT
 
 PROCESSES = 4
 DURATION = 30
@@ -33,11 +33,13 @@ class Processes:
     """Four processes that fire; those that were killed are started again."""
 
     def __init__(self, *arguments: str) -> None:
-        self._command = [sys.executable, "-m", "tests.integration.firing_process", *arguments]
+        self._arguments = arguments
         self._running = [self._start() for _ in range(PROCESSES)]
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(self._command, cwd=ROOT, stderr=subprocess.PIPE)
+    def _start(self) -> ForkProcess:
+        process = get_context("fork").Process(target=firing_process.main, args=self._arguments, daemon=True)
+        process.start()
+        return process
 
     def kill_one(self, chance: random.Random) -> None:
         number = chance.randrange(PROCESSES)
@@ -46,13 +48,13 @@ class Processes:
 
     def go_on(self) -> None:
         """Leave them alone for a moment, so that a kill comes in the middle of something."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._running[0].wait(0.2)
+        self._running[0].join(0.2)
 
-    def _end(self, process: subprocess.Popen[bytes]) -> None:
+    def _end(self, process: ForkProcess) -> None:
         process.kill()
-        _, said = process.communicate(timeout=60)
-        assert said == b"", said.decode()
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL, "it has failed before"
+        process.close()
 
     def stop(self) -> None:
         for process in self._running:
@@ -74,18 +76,20 @@ def set_clock(file: Path, instant: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")
 @pytest.mark.parametrize("engine", sorted(ENGINES))
 def test_each_due_time_is_decided_once_whoever_is_killed(engine: str, tmp_path: Path) -> None:
     config, file, chance = engine_queue(engine, tmp_path), tmp_path / "clock", random.Random(1)
     set_clock(file, START)
     with Store(config, SharedClock(file)) as store:
         declare(store, *definitions(0), host="host-0")
-        with firing(config, file, tmp_path / "locks") as processes:
-            for second in range(1, DURATION + 1):
-                set_clock(file, START + second * SECOND)
-                if second % 3 == 0:
-                    processes.kill_one(chance)
-                processes.go_on()
+    with firing(config, file, tmp_path / "locks") as processes:
+        for second in range(1, DURATION + 1):
+            set_clock(file, START + second * SECOND)
+            if second % 3 == 0:
+                processes.kill_one(chance)
+            processes.go_on()
+    with Store(config, SharedClock(file)) as store:
         Firing(store).fire_all(START + DURATION * SECOND)
         check(store)
 
