@@ -165,16 +165,17 @@ def test_a_job_is_retried_and_cancelled_after_a_question(project: Project, opene
 
 def test_a_running_job_is_ended_after_a_question(project: Project) -> None:
     project.enqueue("--", "sleep 50")
-    with project.start("run"), Terminal(project, "top", columns=80, rows=24) as terminal:
+    with project.start("run"):
         wait_until(lambda: project.show(1)["state"] == "running", what="the start of the job")
-        terminal.see("q quit")
-        terminal.press("s\t\r")
-        terminal.see("job 1  command  running")
-        terminal.press("c")
-        terminal.see("job 1 is running: end it (TERM, then KILL)?")
-        terminal.press("y")
-        terminal.see("job 1 is asked to end")
-        terminal.see("job 1  command  cancelled")
+        with Terminal(project, "top", columns=80, rows=24) as terminal:  # its first picture has the job
+            terminal.see("q quit")
+            terminal.press("s\t\r")
+            terminal.see("job 1  command  running")
+            terminal.press("c")
+            terminal.see("job 1 is running: end it (TERM, then KILL)?")
+            terminal.press("y")
+            terminal.see("job 1 is asked to end")
+            terminal.see("job 1  command  cancelled")
 
 
 def test_a_filter_is_typed(busy: Project, terminal: Terminal) -> None:

