@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -46,13 +47,22 @@ def test_the_manual_page_has_no_fault() -> None:
     assert faults == []
 
 
-@pytest.fixture
-def filled(project: Project) -> Project:
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A queue with a job in each of two queues and two schedules, to be copied."""
+    made = Project(tmp_path_factory.mktemp("filled"))
     for queue in ("mail", "money"):
-        project.cronq("enqueue", "--queue", queue, "--", "true")
+        made.cronq("enqueue", "--queue", queue, "--", "true")
     tables = "".join(f'[schedules."{name}"]\nevery = "1d"\ncommand = "true"\n' for name in ("report.daily", "tidy"))
-    project.write("cronq.toml", CONFIG + tables)
-    project.done("schedules", "sync")
+    made.write("cronq.toml", CONFIG + tables)
+    made.done("schedules", "sync")
+    return made
+
+
+@pytest.fixture
+def filled(kept: Project, project: Project) -> Project:
+    for path in (kept.database, kept.directory / "cronq.toml"):
+        shutil.copy(path, project.directory)
     return project
 
 
@@ -65,14 +75,14 @@ def _bash(project: Project, line: str) -> list[str]:
 
 
 def _fish(project: Project, line: str) -> list[str]:
-    script = f"source {COMPLETIONS}/cronq.fish; complete -C{line!r}"
+    # With USER, which fish sets, the command isn't one that tests.warm may fork.
+    script = f"set --erase USER; source {COMPLETIONS}/cronq.fish; complete -C{line!r}"
     return [found.partition("\t")[0] for found in _lines(project, ["fish", "--no-config", "-c", script])]
 
 
 def _lines(project: Project, command: list[str]) -> list[str]:
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "HOME": str(project.directory)}
-    said = subprocess.run(command, cwd=project.directory, env=environment, capture_output=True, text=True, check=False)
+    given = project.environment_of_shells
+    said = subprocess.run(command, cwd=project.directory, env=given, capture_output=True, text=True, check=False)
     assert said.stderr == ""
     return [line for line in said.stdout.splitlines() if line]
 
