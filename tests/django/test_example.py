@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from daemons.databases import free_port
 from tests.django.sites import ROOT
 from tests.scale import times
 from tests.waiting import wait_until
@@ -78,9 +79,7 @@ def test_the_examples_own_tests_pass(environment: dict[str, str]) -> None:
 @pytest.mark.slow
 def test_many_requests_under_gunicorn_while_workers_are_killed(environment: dict[str, str]) -> None:
     run(environment, "manage.py", "migrate", "-v0")
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    port = free_port()
     server = ("-m", "gunicorn", "--preload", "--workers=2", "--threads=2", f"--bind=127.0.0.1:{port}", "shop.wsgi")
     with started(environment, *server):
         wait_until(lambda: listens(port), seconds=60)

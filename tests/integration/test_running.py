@@ -235,16 +235,16 @@ def die():
 
 @queue.task
 def sleep():
-    time.sleep(2)
+    time.sleep(4)
 """
     )
     queue.put("die", max_attempts=1)
     queue.put("sleep")
     before = os.times()
-    queue.run("--jobs", 2)
+    queue.start("--jobs", 2, anew=True).communicate(timeout=60)  # what a forked one spends isn't told to this process
     after = os.times()
     spent = after.children_user + after.children_system - before.children_user - before.children_system
-    assert spent < 1.2, "a signal that came once must not keep the runner awake"
+    assert spent < 3, "a signal that came once must not keep the runner awake"
 
 
 def test_nothing_stays_behind(queue: Queue) -> None:

@@ -25,6 +25,7 @@ from cronq.errors import ConfigError, Unavailable
 from cronq.transports.notifier import Notifier
 from cronq.transports.transport import LIMIT, Transport, open_transport
 from daemons.brokers import KINDS, Broker, private_broker
+from daemons.databases import free_port
 from tests import brokers, servers
 from tests.project import CONFIG, Project
 from tests.proxy import Proxy
@@ -114,7 +115,7 @@ def test_who_cannot_be_reached_costs_a_second_once(kind: str, how: str, config: 
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         if how == "refuses":
-            listener.close()
+            port = free_port()
         else:
             listener.listen(5 if how == "is silent" else 0)
         if how == "takes no connection":
