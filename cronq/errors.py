@@ -205,7 +205,7 @@ class UnstorableResult(Fail, TypeError):
 class TimeLimitExceeded(BaseException):
     """Raised inside a task that ran past its time limit.
 
-    Not an `Exception`, so that `except Exception` around a loop doesn't swallow it.
+    Not an `Exception`, so that `except Exception` around a loop doesn't catch it.
     """
 
 

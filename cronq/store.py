@@ -418,9 +418,9 @@ class Store:
         """
         self._settler.release(jobs)
 
-    def unblock_stranded(self) -> int:
+    def unblock_without_holder(self) -> int:
         """Make groups continue that no job holds though jobs of theirs are blocked; returns how many.
 
         On a Galera cluster a job may be blocked on one node while its group is freed on another.
         """
-        return self._settler.unblock_stranded()
+        return self._settler.unblock_without_holder()

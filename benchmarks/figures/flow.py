@@ -108,7 +108,7 @@ def settle(queue: Queue, statements: str, count: int) -> float:
     queue.put_plain(count)
     store = queue.store()
     if statements == "before":
-        store.tables.sql.settle.finish = store.tables.sql.settle.finish_loudly
+        store.tables.sql.settle.finish = store.tables.sql.settle.finish_any
     before = time.process_time()
     for _ in range(count // AT_ONCE):
         now = store.clock.now()

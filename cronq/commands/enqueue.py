@@ -34,7 +34,7 @@ Example:
   cronq enqueue --batch 7 -- ./load monday
   cronq enqueue --stdin < jobs.jsonl
 
-k=v gives a text (converted as the task's signature wants), k:=JSON a JSON value. After --, one
+k=v gives a text (converted to the type in the task's signature), k:=JSON a JSON value. After --, one
 CMD is a line for /bin/sh; with ARGs it is a program that gets them as they are.
 With --stdin each line is a JSON object with the keys task, args, command, queue, priority, at,
 group, key, unique, max_attempts, time_limit, limit, ref, after, after_end, after_failure, after_missing,

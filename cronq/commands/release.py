@@ -1,4 +1,4 @@
-"""`cronq release`: let pending jobs go."""
+"""`cronq release`: make pending jobs ready without what they wait for."""
 
 from __future__ import annotations
 

@@ -221,7 +221,7 @@ class Engine:
         self.assignments.take_back(orphaned)
 
     def _take(self, ended: Sequence[Ended]) -> None:
-        self.assignments.prefetch.learn(ended)
+        self.assignments.prefetch.adjust(ended)
         for job, outcome in ended:
             if not not_started(outcome):
                 self.settling.take(job, outcome)

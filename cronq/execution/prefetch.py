@@ -36,7 +36,7 @@ class Prefetch:
         self.size = 1.0
         """Characters of arguments."""
 
-    def learn(self, ended: Sequence[Ended]) -> None:
+    def adjust(self, ended: Sequence[Ended]) -> None:
         """Learn from how long these attempts took."""
         spent = sum(e.outcome.finished_at - e.outcome.started_at for e in ended)
         mean = spent / len(ended) / SECOND + _OVERHEAD

@@ -46,7 +46,7 @@ class Upkeep:
         ready += self._store.follow_up()
         ready += self._store.keep_limits()
         ready += self._store.leases.promote(self._store.clock.now())
-        ready += self._store.unblock_stranded()
+        ready += self._store.unblock_without_holder()
         if ready:
             self._next_claim.changed()
         self._store.minutes.write()

@@ -44,7 +44,7 @@ _BY_INDEX = {
     **dict.fromkeys(("finished", "failed", "cancelled"), "finished_at IS NOT NULL"),
     **dict.fromkeys(FUTURE, FUTURE_STATES),
 }
-"""What the partial index of a state wants to see beside the state."""
+"""The condition of the partial index of a state, beside the state."""
 
 _LAST_EVENT = "coalesce(finished_at, started_at, created_at)"
 

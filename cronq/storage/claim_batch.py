@@ -151,7 +151,7 @@ class Slices:
         start = limit * self._chance(max(1, -(-len(candidates) // limit)))
         return candidates[start : start + limit]
 
-    def learn(self, *, wanted: int, taken: int) -> None:
+    def adjust(self, *, wanted: int, taken: int) -> None:
         """Note how many of the chosen rows could be claimed."""
         self._quiet = 0 if taken < wanted else self._quiet + 1
         if taken < wanted:
@@ -232,13 +232,13 @@ class BatchClaimer:
             taken += self._take(tx, self._sql.claim.claim_behind, picked.following, lease)
         if len(taken) < len(chosen):
             self._check(taken, picked.grouped)
-        self.slices.learn(wanted=len(chosen), taken=len(taken))
+        self.slices.adjust(wanted=len(chosen), taken=len(taken))
         return taken
 
     def _check(self, taken: list[Claimed], grouped: frozenset[int]) -> None:
         """Start again if another runner has claimed all of the rows, or some of a group."""
         if not taken or not grouped <= {job.id for job in taken}:
-            self.slices.learn(wanted=1, taken=0)
+            self.slices.adjust(wanted=1, taken=0)
             raise Conflict("claim")
 
     def _landed(self, lease: Lease, chosen: list[int]) -> list[Claimed] | None:

@@ -58,7 +58,7 @@ class Declarations:
         return True
 
     def declare(self, declaration: Declaration) -> None:
-        """Store what a host says, where the schedule is as it wants it already."""
+        """Store what a host says, where the schedule is already as it declares."""
         self._tables.open().transact(partial(self._declare, declaration=declaration))
 
     def _declare(self, tx: Transaction, declaration: Declaration) -> None:

@@ -1,4 +1,4 @@
-"""Ask what each run wants to know of the schedules; without any, `cronq.storage.schedules` is not imported."""
+"""Ask what each run needs to know of the schedules; without any, `cronq.storage.schedules` is not imported."""
 
 from __future__ import annotations
 

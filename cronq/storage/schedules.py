@@ -32,7 +32,7 @@ KEPT_AT_LEAST = 20
 
 
 class LedgerEntry(NamedTuple):
-    """What came of one row of the ledger; the state and instants of its job, if there is one still."""
+    """The decision of one row of the ledger, with the state and instants of its job, if there is one still."""
 
     outcome: str
     times: int

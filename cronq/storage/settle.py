@@ -169,10 +169,10 @@ class Settler:
         """Write outcomes that may have consequences for others; returns whether it noted some. Progress is over."""
         alike, noted = _notes(settlements, tied)
         needed = noted.union(job_id for job_id, (flow, _) in tied.items() if flow & NEEDED)
-        quiet = [s for s in settlements if s.job.id not in needed]
-        loud = [s for s in settlements if s.job.id in needed]
-        written = self._write_rows(tx, quiet, self._sql.settle.finish_quietly, self._sql.settle.settle_quietly)
-        written += self._write_rows(tx, loud, self._sql.settle.finish_loudly, self._sql.settle.settle)
+        unneeded = [s for s in settlements if s.job.id not in needed]
+        others = [s for s in settlements if s.job.id in needed]
+        written = self._write_rows(tx, unneeded, self._sql.settle.finish_unneeded, self._sql.settle.settle_unneeded)
+        written += self._write_rows(tx, others, self._sql.settle.finish_any, self._sql.settle.settle)
         if written != len(settlements):
             raise _LeaseLost
         shown = [job_id for job_id, (flow, _) in tied.items() if flow & HAS_PROGRESS]
@@ -238,11 +238,11 @@ class Settler:
         self._wake.with_commit(tx)
         return bool(again)
 
-    def unblock_stranded(self) -> int:
+    def unblock_without_holder(self) -> int:
         """Make groups continue that no job holds though jobs of theirs are blocked; returns how many."""
         if not self._tables.open().has_other_writers():
             return 0
-        groups = [row[0] for row in self._tables.query(self._sql.groups.stranded, (BATCH,))]
+        groups = [row[0] for row in self._tables.query(self._sql.groups.without_holder, (BATCH,))]
         ready = [job_id for group in groups for job_id in self._tables.open().transact(partial(self._unstrand, group))]
         if ready:
             self._wake.committed(ready)

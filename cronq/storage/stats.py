@@ -62,7 +62,7 @@ class QueueStats:
     Instants are those of the database's clock at `now`.
     """
 
-    def __init__(self, now: int, lanes: Iterable[tuple[str, str, int, int | None]]) -> None:
+    def __init__(self, now: int, counts: Iterable[tuple[str, str, int, int | None]]) -> None:
         self.now = now
         self.counts: list[tuple[str, str, int]] = []
         self.due_since: dict[str, int] = {}
@@ -90,7 +90,7 @@ class QueueStats:
         """Of the last run of each host and filter those that ended before they had done their work."""
         self.runs_hidden = False
         """Whether the runs of this host are hidden from this user, so that `last_run` is not known."""
-        for queue, state, number, oldest in sorted(lanes, key=itemgetter(0, 1)):
+        for queue, state, number, oldest in sorted(counts, key=itemgetter(0, 1)):
             self.counts.append((queue, state, number))
             self._note_oldest(queue, state, oldest)
 
@@ -161,7 +161,7 @@ def _clocked(config: Config, database: Database) -> Tables:
     return tables
 
 
-def _lanes(rows: Iterable[Row]) -> Iterator[tuple[str, str, int, int | None]]:
+def _counts(rows: Iterable[Row]) -> Iterator[tuple[str, str, int, int | None]]:
     """Read the numbers of jobs by queue and state, also of rows that were written by hand."""
     for queue, state, number, oldest in rows:
         yield str(queue), str(state), number, oldest if isinstance(oldest, int) else None
@@ -171,7 +171,7 @@ def look(tables: Tables) -> QueueStats:
     """Read the statistics of a queue. Raises Unavailable."""
     tables.open()
     config, sql = tables.config, tables.sql
-    seen = QueueStats(tables.clock.now(), _lanes(tables.query(sql.reads.counts)))
+    seen = QueueStats(tables.clock.now(), _counts(tables.query(sql.reads.counts)))
     seen.paused = frozenset(row[0] for row in tables.query(sql.claim.paused_queues))
     seen.paused_by = Actions(tables).of_paused() if seen.paused else {}
     for worker in WorkerRegistry(tables).all():

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class DeadlineExceeded(BaseException):
-    """The block took too long. Not an Exception: no code in between may swallow it or try again."""
+    """The block took too long. Not an Exception: no code in between may catch it and go on, or try again."""
 
 
 @contextmanager

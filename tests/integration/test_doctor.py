@@ -176,7 +176,7 @@ def test_no_database_yet(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("revision", "text"),
-    [("0001", f"revision 0001, this cronq wants {CURRENT}"), ("9999", "a newer cronq made them")],
+    [("0001", f"revision 0001, this cronq needs {CURRENT}"), ("9999", "a newer cronq made them")],
 )
 def test_tables_of_another_revision(config: Config, revision: str, text: str) -> None:
     assert bad(tables.schema, config) == []

@@ -82,7 +82,7 @@ def test_an_ending_that_has_consequences_is_not_written_without_them(name: str) 
     assert TEXTS[name].endswith("WHERE id = ? AND token = ? AND lease_until IS NOT NULL AND flow IS NULL")
 
 
-@pytest.mark.parametrize("name", ["settle.settle_quietly", "settle.finish_quietly"])
+@pytest.mark.parametrize("name", ["settle.settle_unneeded", "settle.finish_unneeded"])
 def test_the_end_of_a_member_that_a_job_comes_after_is_not_written_without_that(name: str) -> None:
     assert TEXTS[name].endswith("WHERE id = ? AND token = ? AND lease_until IS NOT NULL AND (flow & 4) = 0")
 

@@ -102,7 +102,7 @@ def cron_files(installation: Installation) -> Iterator[Finding]:
         text = _text(path)
         if any(map(_COMMAND.match, text.splitlines())):
             found = [*_about_the_name(path), *_about_the_file(path), *_about_the_text(path, text)]
-            yield from found or [fine(f"{path} is as cron wants it")]
+            yield from found or [fine(f"{path} keeps the rules of cron")]
 
 
 def _text(path: Path) -> str:

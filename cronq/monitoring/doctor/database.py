@@ -139,7 +139,7 @@ def schema(installation: Installation) -> Iterator[Finding]:
     elif current == CURRENT:
         yield fine(f"the tables are up to date (revision {current})")
     elif current < CURRENT:
-        text = f"the tables are of revision {current}, this cronq wants {CURRENT}"
+        text = f"the tables are of revision {current}, this cronq needs {CURRENT}"
         yield problem(text, "run `cronq update-schema`")
     else:
         text = f"the tables are of revision {current}, a newer cronq made them; this one knows {CURRENT}"

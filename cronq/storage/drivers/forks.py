@@ -1,6 +1,6 @@
 """Delay a fork until the calls of other threads on SQLite have ended, and close the child's connections.
 
-In the child, mutexes that SQLite held during the fork would stay locked. And SQLite remembers in the
+In the child, mutexes that SQLite held during the fork would stay locked. And SQLite keeps in the
 process which locks it has on a file; the child inherits that memory, but not the locks: it would write
 without any, or wait for ever for another thread's transaction. So a fork takes the lock that each
 thread's calls hold, and the child closes the connections, which are idle then, before it opens its own.

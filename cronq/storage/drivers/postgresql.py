@@ -274,7 +274,7 @@ def _stays(error: Exception) -> bool:
 
 
 def with_numbers(sql: str) -> str:
-    """Number the placeholders, as the server wants them: psycopg takes as long for that as for all the rest."""
+    """Number the placeholders, as the server needs them: psycopg takes as long for that as for all the rest."""
     first, *others = sql.replace("%%", "%").split("%s")
     return first + "".join(f"${number}{part}" for number, part in enumerate(others, start=1))
 

@@ -199,7 +199,7 @@ class Database(Inserting):
         if sqlite3.sqlite_version_info < _MINIMUM:
             message = f"SQLite {sqlite3.sqlite_version} is too old: cronq needs 3.35 or later"
             raise Unavailable(message)
-        if self._overwritten:  # SQLite would go on with what this process remembers of the old one
+        if self._overwritten:  # SQLite would go on with what this process has read of the old one
             message = f"{self.path} was overwritten while it was open: end this process and start it again"
             raise Unavailable(message)
         try:

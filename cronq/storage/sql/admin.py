@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cronq.model.job import CANCELLABLE, State
 from cronq.storage.sql.columns import ENDED, ENDED_STATES, FUTURE_STATES, HELD, LIMITED
-from cronq.storage.sql.reads import lanes_of
+from cronq.storage.sql.reads import ended_pairs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,10 +88,10 @@ class AdminStatements:
         old = f"state {dialect.among} AND finished_at < ? AND NOT {holding}"
         self.prunable = f"SELECT id FROM {names.jobs} WHERE {old} AND NOT ({needed}) ORDER BY finished_at LIMIT ?"
         if dialect.has_counted:  # one step of it for each state and queue
-            lanes = lanes_of(names.jobs, f"SELECT value FROM {dialect.listed}")
+            pairs = ended_pairs(names.jobs, f"SELECT value FROM {dialect.listed}")
             self.prunable = (
-                f"{lanes} SELECT {names.jobs}.id FROM lanes CROSS JOIN {names.jobs}"
-                f" ON {names.jobs}.state = lanes.state AND {names.jobs}.queue = lanes.queue"
+                f"{pairs} SELECT {names.jobs}.id FROM pairs CROSS JOIN {names.jobs}"
+                f" ON {names.jobs}.state = pairs.state AND {names.jobs}.queue = pairs.queue"
                 f" WHERE finished_at < ? AND NOT {holding} AND NOT ({needed}) LIMIT ?"
             )
         self.needed = (  # not part of the DELETE: MySQL reads no table from which it deletes

@@ -55,7 +55,7 @@ class GroupStatements:
             " WHERE id = ? AND state = 'blocked' AND lease_until IS NULL"
         )
         # Served by the index `ready`, whose first column is the state.
-        self.stranded = (
+        self.without_holder = (
             f"SELECT DISTINCT job_group FROM {names.jobs} WHERE state = 'blocked' AND lease_until IS NULL"
             f" AND NOT EXISTS (SELECT 1 FROM {names.groups} g WHERE g.name = {names.jobs}.job_group)"
             f" AND NOT EXISTS (SELECT 1 FROM {names.jobs} f WHERE f.job_group = {names.jobs}.job_group"

@@ -63,12 +63,12 @@ class ReadStatements:
         lately = f"{ENDED_STATES} AND finished_at > ?"
         self.lately_ended = f"SELECT queue, state, count(*) FROM {names.jobs} WHERE {lately} GROUP BY queue, state"
         if dialect.has_counted:
-            lanes = lanes_of(names.jobs, "VALUES ('cancelled'), ('failed'), ('finished')")
+            pairs = ended_pairs(names.jobs, "VALUES ('cancelled'), ('failed'), ('finished')")
             number = (
-                f"SELECT count(*) FROM {names.jobs} WHERE state = lanes.state AND queue = lanes.queue"
+                f"SELECT count(*) FROM {names.jobs} WHERE state = pairs.state AND queue = pairs.queue"
                 " AND finished_at > ?"
             )
-            self.lately_ended = f"{lanes} SELECT queue, state, ({number}) FROM lanes WHERE queue IS NOT NULL"
+            self.lately_ended = f"{pairs} SELECT queue, state, ({number}) FROM pairs WHERE queue IS NOT NULL"
         newest = (
             f"SELECT finished_at - started_at AS duration FROM {names.jobs} WHERE state = 'finished' AND queue = ?"
             " AND finished_at > ? ORDER BY finished_at DESC LIMIT ?"
@@ -146,20 +146,20 @@ def recent_ids(names: Names) -> str:
         "job_group IS NOT NULL AND state = 'blocked'",
         _pending(names),
     )
-    lanes = lanes_of(jobs, "VALUES ('cancelled'), ('failed'), ('finished')")
+    pairs = ended_pairs(jobs, "VALUES ('cancelled'), ('failed'), ('finished')")
     ended = (
-        f"SELECT j.id FROM lanes CROSS JOIN {jobs} j ON j.state = lanes.state AND j.queue = lanes.queue"
+        f"SELECT j.id FROM pairs CROSS JOIN {jobs} j ON j.state = pairs.state AND j.queue = pairs.queue"
         " WHERE j.finished_at >= ?"
     )
     each = " UNION ALL ".join(f"SELECT id FROM {jobs} WHERE {which} AND {event}" for which in others)
-    return f"{lanes} {ended} UNION ALL {each}"
+    return f"{pairs} {ended} UNION ALL {each}"
 
 
-def lanes_of(jobs: str, states: str) -> str:
+def ended_pairs(jobs: str, states: str) -> str:
     """Return the queues that have ended jobs in these states, by the index `counted`: a step for each."""
     ended = f"SELECT min(queue) FROM {jobs} WHERE finished_at IS NOT NULL AND state ="
     return (
-        f"WITH RECURSIVE wanted(state) AS ({states}), lanes(state, queue) AS (SELECT state, ({ended} wanted.state)"
-        f" FROM wanted UNION ALL SELECT state, ({ended} lanes.state AND queue > lanes.queue) FROM lanes"
+        f"WITH RECURSIVE wanted(state) AS ({states}), pairs(state, queue) AS (SELECT state, ({ended} wanted.state)"
+        f" FROM wanted UNION ALL SELECT state, ({ended} pairs.state AND queue > pairs.queue) FROM pairs"
         " WHERE queue IS NOT NULL)"
     )

@@ -23,18 +23,18 @@ class SettleStatements:
             f" kill_requested = 0, lease_until = NULL WHERE {fenced}"
         )
         # Where a job came after this one meanwhile, nothing is written: the settlement has consequences then.
-        alone, quietly = "AND flow IS NULL", f"AND (flow & {NEEDED}) = 0"
+        alone, unneeded = "AND flow IS NULL", f"AND (flow & {NEEDED}) = 0"
         self.settle_alone = f"{self.settle} {alone}"
-        self.settle_quietly = f"{self.settle} {quietly}"
+        self.settle_unneeded = f"{self.settle} {unneeded}"
         # For a first attempt that succeeded and left nothing to keep: half the cost, on the most common way.
         finish = (
             f"UPDATE {names.jobs} SET state = 'finished', outcome = 'success', started_at = ?, finished_at = ?,"
             f" pid = ?, peak_memory = ?, memory_before = ?, cpu_time = ?, kill_requested = 0,"
             f" lease_until = NULL WHERE {fenced}"
         )
-        self.finish_loudly = finish
+        self.finish_any = finish
         self.finish = f"{finish} {alone}"
-        self.finish_quietly = f"{finish} {quietly}"
+        self.finish_unneeded = f"{finish} {unneeded}"
         self.record_attempt = (
             f"INSERT INTO {names.attempts} (job_id, number, outcome, started_at, finished_at, host, pid, exit_status,"
             ' "signal", error_class, error_message, traceback, stdout, stderr, worker, error_path)'
