@@ -250,10 +250,8 @@ class BatchClaimer:
 
     def _claimable(self, wanted: Filter) -> list[str]:
         # A queue that is no text (of a row written by hand in a SQLite file) can't be claimed from.
-        present = {row[0] for row in self._tables.query(self._sql.claim.queues_with_ready) if type(row[0]) is str}
-        if not present:
-            return []
-        return wanted.admitted(present - {row[0] for row in self._tables.query(self._sql.claim.paused_queues)})
+        found = self._tables.query(self._sql.claim.claimable_queues)
+        return wanted.admitted({row[0] for row in found if type(row[0]) is str})
 
     def _draw(self, queues: Sequence[str]) -> str:
         weights = [1 / rank for rank in range(1, len(queues) + 1)]

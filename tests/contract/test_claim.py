@@ -5,11 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import random
 from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from cronq.config.loader import Config
 from cronq.model.selection import Filter
+from cronq.storage.drivers.database import Row
 from cronq.store import Lease, Store
 from cronq.testing import ManualClock
 from cronq.times import Clock
@@ -110,6 +113,19 @@ def test_paused_queues(config: Config, store: Store) -> None:
     store._tables.open().execute(f"INSERT INTO {config.table_prefix}paused VALUES ('a', 0)")
     assert store.jobs.paused() == {"a"}
     assert claimed_ids(store) == [ids[1]]
+
+
+def test_a_claim_reads_once_before_its_transaction(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids, tables, asked = put(store, new(queue="a"), new(queue="b")), store._tables, list[str]()
+    query = tables.query
+
+    def counted(sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        asked.append(sql)
+        return query(sql, parameters)
+
+    monkeypatch.setattr(tables, "query", counted)
+    assert claimed_ids(store) == ids
+    assert asked == [tables.sql.claim.claimable_queues]
 
 
 def test_weights_are_one_by_rank(store: Store) -> None:

@@ -62,7 +62,7 @@ def _fill(connection: sqlite3.Connection) -> None:
 
 
 HOT = {
-    "claim.queues_with_ready": ((), ["cronq_jobs_ready"]),
+    "claim.claimable_queues": ((), ["cronq_jobs_ready"]),
     "claim.candidates": (("q1", 0, 999, 100), ["INDEX cronq_jobs_ready (queue=?"]),
     "claim.members": (("g", 0, 999, '["default"]', 10) * 2, ["cronq_jobs_group (job_group=? AND state=?"]),
     "claim.first_in_group": (("g", "g"), ["cronq_jobs_group (job_group=? AND state=?"]),

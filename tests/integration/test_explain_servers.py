@@ -91,7 +91,7 @@ def _add(kind: str, database: Database, state: str, amount: int) -> None:
 
 IDS = list(range(1, 101))
 HOT: dict[str, tuple[tuple[Any, ...], str, int]] = {
-    "claim.queues_with_ready": ((), "ready", 6_000),
+    "claim.claimable_queues": ((), "ready", 6_000),
     "claim.candidates": (("q1", 0, 999, 100), "ready", 2_000),
     "claim.members": (("g10", 0, 999, ["default"], 10) * 2, "group", 2_000),
     "claim.first_in_group": (("g10", "g10"), "group", 2_000),

@@ -14,13 +14,15 @@ class ClaimStatements:
 
     def __init__(self, names: Names) -> None:
         dialect = names.dialect
+        self.paused_queues = f"SELECT queue FROM {names.paused}"
         # Served by the index `ready`, one step for each queue.
-        self.queues_with_ready = (
-            f"SELECT queue FROM {names.jobs} WHERE state = 'ready' GROUP BY state, queue"
+        not_paused = f"queue NOT IN ({self.paused_queues})"
+        self.claimable_queues = (
+            f"SELECT queue FROM {names.jobs} WHERE state = 'ready' GROUP BY state, queue HAVING {not_paused}"
             if dialect.skips
             else f"WITH RECURSIVE q(queue) AS (SELECT min(queue) FROM {names.jobs} WHERE state = 'ready'"
             f" UNION ALL SELECT (SELECT min(queue) FROM {names.jobs} WHERE state = 'ready' AND queue > q.queue)"
-            " FROM q WHERE q.queue IS NOT NULL) SELECT queue FROM q WHERE queue IS NOT NULL"
+            f" FROM q WHERE q.queue IS NOT NULL) SELECT queue FROM q WHERE queue IS NOT NULL AND {not_paused}"
         )
         # Served by the index `ready`.
         self.candidates = (
@@ -43,7 +45,6 @@ class ClaimStatements:
         # What a claim took, where the statement itself can't return it.
         self.taken = f"SELECT {CLAIMED_COLUMNS} FROM {names.jobs} WHERE id {dialect.among} AND token = ?"
         self.landed = self.taken + dialect.locked
-        self.paused_queues = f"SELECT queue FROM {names.paused}"
         # One job by its id: where it stands, and who stands first in its group (served by the index `group`).
         self.asked_for = f"SELECT state, queue, job_group, priority, available_at, flow FROM {names.jobs} WHERE id = ?"
         self.first_in_group = " UNION ALL ".join(
