@@ -17,6 +17,8 @@ from tests.cli.test_json import fits
 from tests.project import APP, CONFIG, Project
 from tests.waiting import wait_until
 
+ZONES = ("Europe/Prague", "Pacific/Apia")
+
 EVERY_SECOND = """
 [schedules."tick"]
 every = "1s"
@@ -34,6 +36,16 @@ def when() -> str:
 
     return str(current_job().scheduled_for)
 """
+
+
+@pytest.fixture(autouse=True)
+def not_when_it_is_due() -> None:
+    """Wait, if a schedule of these tests would become due in the middle of one: at half past two in its zone."""
+    wait_until(lambda: not any(map(_is_soon_half_past_two, ZONES)), seconds=240, what="the due time is over")
+
+
+def _is_soon_half_past_two(zone: str) -> bool:
+    return "02:28" <= datetime.now(ZoneInfo(zone)).strftime("%H:%M") <= "02:30"
 
 
 def rows(project: Project, sql: str) -> list[tuple[Any, ...]]:
