@@ -186,8 +186,7 @@ def serious(page: Page) -> list[str]:
     schemes: dict[Literal["light", "dark"], dict[str, object]] = {"light": {}, "dark": {"runOnly": ["color-contrast"]}}
     for scheme, rules in schemes.items():
         page.emulate_media(color_scheme=scheme)
-        # It is told to list neither what is right nor what the pages don't have: no audio, no style sheets of others.
-        options = {"resultTypes": ["violations"], "preload": False} | rules
+        options = {"resultTypes": ["violations"]} | rules
         for one in page.evaluate("options => axe.run(options).then(found => found.violations)", options):
             if one["impact"] in ("serious", "critical", "moderate"):
                 found += [f"{scheme}: {one['id']}: {node['html'][:200]}" for node in one["nodes"]]
