@@ -12,7 +12,6 @@ import pytest
 
 from cronq.config.loader import Config
 from cronq.model.selection import Filter
-from cronq.storage.drivers.database import Row
 from cronq.store import Lease, Store
 from cronq.testing import ManualClock
 from cronq.times import Clock
@@ -119,7 +118,7 @@ def test_a_claim_reads_once_before_its_transaction(store: Store, monkeypatch: py
     ids, tables, asked = put(store, new(queue="a"), new(queue="b")), store._tables, list[str]()
     query = tables.query
 
-    def counted(sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+    def counted(sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         asked.append(sql)
         return query(sql, parameters)
 
