@@ -6,7 +6,7 @@ from functools import partial
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections, reset_queries
+from django.db import Error, connections, reset_queries
 
 from cronq.django import results, values
 from cronq.django.api import TaskContext, TaskError, TaskResultStatus, normalize_json, task_finished, task_started
@@ -130,18 +130,20 @@ class _Attempts:
 
 def _run(attempts: _Attempts, *args: Any, **kwargs: Any) -> Any:
     close_old_connections()
+    blocks = open_blocks()
     result = None
     try:
         result = attempts.begin()
         given = (TaskContext(task_result=result), *args) if attempts.task.takes_context else args
         value = _kept(attempts.task.call(*given, **kwargs), attempts.backend.result_limit)
     except BaseException as error:
-        roll_back()
+        roll_back(blocks)
         if result is not None:
             attempts.fail(result, error)
         raise
     else:
-        roll_back()
+        if roll_back(blocks):
+            current_job.warn("the task left a transaction open, which was rolled back")
         attempts.succeed(result, value)
         return value
     finally:
@@ -166,15 +168,46 @@ def close_old_connections() -> None:
     for connection in connections.all(initialized_only=True):
         if connection.connection is None or connection.in_atomic_block:
             continue
-        if connection.is_usable():
+        if _is_usable(connection):
             connection.close_if_unusable_or_obsolete()
         else:  # Django looks only where it has seen an error
             connection.close()
 
 
-def roll_back() -> None:
-    """Roll back what a task has left open on a connection, unless its caller has an atomic block there."""
+def _is_usable(connection: Any) -> bool:
+    if connection.vendor == "sqlite":  # Django takes each one for usable
+        try:
+            return bool(connection.connection.total_changes >= 0)
+        except connection.Database.Error:
+            return False
+    return bool(connection.is_usable())
+
+
+def open_blocks() -> dict[str, int]:
+    """Count the atomic blocks that are open on each connection: those of a test that runs tasks."""
+    return {one.alias: len(one.atomic_blocks) for one in connections.all(initialized_only=True)}
+
+
+def roll_back(blocks: Mapping[str, int]) -> bool:
+    """Roll back what a task has left open on connections, but no block that was open before; returns whether it had."""
+    left = False
     for connection in connections.all(initialized_only=True):
+        for _ in connection.atomic_blocks[blocks.get(connection.alias, 0) :]:
+            left = True
+            connection.atomic_blocks[-1].__exit__(_LeftOpenError, _LeftOpenError(), None)
         if connection.connection is not None and not connection.in_atomic_block and not connection.get_autocommit():
-            connection.rollback()
-            connection.set_autocommit(True)
+            left = True
+            _end_transaction(connection)
+    return left
+
+
+def _end_transaction(connection: Any) -> None:
+    try:
+        connection.rollback()
+        connection.set_autocommit(True)
+    except Error:
+        connection.close()
+
+
+class _LeftOpenError(Exception):
+    """Has an atomic block roll back."""

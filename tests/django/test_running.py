@@ -54,6 +54,7 @@ def test_a_run_does_what_is_due_and_the_next_job_is_unharmed(site: Site) -> None
     assert told["add.enqueue(2)"][0] == told["make_group.enqueue('a')"][0] == "SUCCESSFUL"
     assert told["state.enqueue()"][:2] == ["SUCCESSFUL", ["en-us", "Europe/Prague", 0]]
     assert told["die.enqueue('exit')"][::2] == ["FAILED", ["builtins.SystemExit"]]
+    assert told["die.enqueue('fork')"][:3] == ["SUCCESSFUL", None, []]
     assert told["count_groups.enqueue()"][:2] == ["SUCCESSFUL", 1]
     assert told["context.enqueue(word='w')"][1][:1] == [1]
     assert told["wrong.enqueue('set')"][::2] == ["FAILED", ["cronq.errors.UnstorableResult"]]

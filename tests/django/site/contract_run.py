@@ -88,6 +88,15 @@ class Running(TestCase):
         assert Group.objects.get().name == "made"
         assert connection.in_atomic_block
 
+    def test_a_block_that_a_task_does_not_leave_is_rolled_back_and_that_of_the_test_is_kept(self) -> None:
+        Group.objects.create(name="of the test")
+        for fails, status in ((False, "SUCCESSFUL"), (True, "FAILED")):
+            result = ran(tasks.never_leave, fails=fails)
+            assert result.status == status
+            assert connection.in_atomic_block
+            assert Group.objects.get().name == "of the test"
+        assert ran(tasks.make_group, "after").return_value == "after"
+
     def test_a_higher_priority_runs_first_and_later_ones_dont_run(self) -> None:
         made = [tasks.add.using(priority=priority).enqueue(1) for priority in (0, 50, -50, 100)]
         later = tasks.add.using(run_after=timezone.now() + datetime.timedelta(hours=1)).enqueue(1)

@@ -93,6 +93,23 @@ def leave_open() -> None:
     Group.objects.create(name="left open")
 
 
+@task(max_attempts=1)
+def never_leave(fails: bool = False) -> None:
+    transaction.atomic().__enter__()
+    Group.objects.create(name="left open")
+    if fails:
+        raise OwnError("in a block that is not left")
+
+
+@task(max_attempts=1)
+def break_open(fails: bool = False) -> None:
+    transaction.set_autocommit(False)
+    Group.objects.create(name="left open")
+    connection.connection.close()
+    if fails:
+        raise OwnError("on a broken connection")
+
+
 @task
 def break_connection() -> None:
     connection.ensure_connection()
