@@ -69,6 +69,7 @@ until as_cronq cronq ls --state running | grep slowly; do sleep 0.1; done
 dpkg -i /package/cronq.deb
 dpkg-query -W -f 'now ${Version}\\n' cronq
 grep -c "older version" /etc/logrotate.d/cronq || true
+as_cronq cronq wait 3
 as_cronq cronq show 3
 as_cronq cronq config get jobs
 dpkg -r cronq
