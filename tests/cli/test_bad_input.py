@@ -164,14 +164,14 @@ def test_output_that_can_not_be_written(project: Project) -> None:
         assert (ran.returncode, ran.stderr) == (74, "cronq: No space left on device\n"), arguments
 
 
-def test_closed_streams_hurt_nobody(project: Project) -> None:
+def test_closed_streams_are_no_error(project: Project) -> None:
     project.enqueue("--", "true")
     for redirection in (">&-", "2>&-", "<&-", ">&- 2>&- <&-"):
         ran = shell(project, f"cronq ls {redirection}")
         assert (ran.returncode, ran.stderr) == (0, ""), redirection
 
 
-def test_reader_that_goes_away_is_no_news(project: Project) -> None:
+def test_a_reader_that_goes_away_ends_the_command_without_a_message(project: Project) -> None:
     project.done("enqueue", "--stdin", stdin='{"command": "true"}\n' * 3000)
     ran = shell(project, "(cronq ls --limit 0; echo $? >&2) | head -n 1 >/dev/null")
     assert ran.stderr == "141\n"

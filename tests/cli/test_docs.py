@@ -17,7 +17,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 @pytest.fixture
 def reader(project: Project) -> Project:
-    """Somebody who starts with an empty directory."""
+    """A project in an empty directory, as a reader starts."""
     for name in ("cronq.toml", "jobs.py"):
         (project.directory / name).unlink()
     return project

@@ -79,7 +79,7 @@ def test_health_is_critical_when_the_server_says_nothing(project: Project) -> No
     assert time.monotonic() - started < 40
 
 
-def test_health_is_unknown_where_nobody_can_read_it(project: Project) -> None:
+def test_health_is_unknown_where_it_cannot_be_read(project: Project) -> None:
     project.enqueue("say", "text=x")
     with project.start("health") as process:
         assert process.stdout

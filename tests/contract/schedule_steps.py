@@ -1,4 +1,4 @@
-"""The steps of a story about schedules: declare, let time pass, fire, look at the ledger."""
+"""What tests do to schedules: declare, let time pass, fire, look at the ledger."""
 
 from __future__ import annotations
 

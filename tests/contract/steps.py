@@ -1,4 +1,4 @@
-"""The steps of a story about a store: enqueue, claim, end. Every engine is told the same stories."""
+"""What tests do to a store: enqueue, claim, end; the same on every engine."""
 
 from __future__ import annotations
 

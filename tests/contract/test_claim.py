@@ -91,7 +91,7 @@ def test_promotion_goes_on_after_a_batch(store: Store, clock: ManualClock) -> No
     assert store.jobs.backlog() == 2300
 
 
-def test_a_thousand_postponed_in_front_starve_nobody(store: Store) -> None:
+def test_a_thousand_postponed_jobs_that_come_first_delay_no_other(store: Store) -> None:
     put(store, *[new(priority=1, available_at=later(store, 60))] * 500, *[new(priority=1)] * 500)
     for job in claim(store, 500):
         end(store, job, "snoozed", "snooze", delay=60.0)
@@ -99,7 +99,7 @@ def test_a_thousand_postponed_in_front_starve_nobody(store: Store) -> None:
     assert claimed_ids(store, 1) == [last]
 
 
-def test_a_group_in_front_starves_nobody(store: Store) -> None:
+def test_a_group_that_comes_first_delays_no_other_job(store: Store) -> None:
     put(store, *[new(priority=1, group="g")] * 1000)
     (holder,) = claim(store, 1)
     end(store, holder, "snoozed", "snooze", delay=60.0)

@@ -178,7 +178,7 @@ class Queue(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(WORKERS), known=st.booleans(), data=st.data())
     def die_and_be_rescued(self, name: str, known: bool, data: st.DataObject) -> None:
-        """With its journal, one job at most was cut off; without, nobody knows which had begun."""
+        """With its journal, one job at most was cut off; without, it isn't known which had begun."""
         worker = self.workers[name]
         forgotten = worker.ended if data.draw(st.booleans()) and not known else []
         worker.ended = [] if forgotten else worker.ended
@@ -237,7 +237,7 @@ class Queue(RuleBasedStateMachine):
         by_id = {row["id"]: row for row in rows}
         for group, members in in_groups(rows).items():
             one_runs_in_a_group_and_it_is_the_holder(members, holders.get(group))
-            nothing_is_blocked_by_nobody(members, by_id.get(holders.get(group, 0)))
+            each_blocked_job_has_a_holder(members, by_id.get(holders.get(group, 0)))
         for group, holder in holders.items():
             a_holder_is_there_and_has_reason_to_hold(group, by_id[holder])
         self.rows_agree_with_the_model(rows)
@@ -323,7 +323,7 @@ def one_runs_in_a_group_and_it_is_the_holder(members: list[Row], holder: int | N
     assert running in ([], [holder])
 
 
-def nothing_is_blocked_by_nobody(members: list[Row], holder: Row | None) -> None:
+def each_blocked_job_has_a_holder(members: list[Row], holder: Row | None) -> None:
     blocked = [row for row in members if row["state"] == "blocked"]
     ready = [row for row in members if row["state"] == "ready"]
     assert not blocked or ready or holder

@@ -91,7 +91,7 @@ def test_a_group_has_one_at_a_time(store: Store) -> None:
     assert pick(store, second).id == second
 
 
-def test_nobody_overtakes_in_a_group(store: Store) -> None:
+def test_no_job_overtakes_another_of_its_group(store: Store) -> None:
     second, first, third = put(store, new(group="g"), new(group="g", priority=1), new(group="g", priority=99))
     assert refusal(store, second) == refusal(store, third) == f"blocked by {first}"
     assert pick(store, first).id == first

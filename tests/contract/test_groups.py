@@ -101,7 +101,7 @@ def test_a_cancelled_holder_frees_the_group(store: Store, how: str) -> None:
     assert states(store, ids) == ["cancelled", "ready"]
 
 
-def test_a_scheduled_job_blocks_nobody_and_is_blocked_when_it_comes(store: Store, clock: ManualClock) -> None:
+def test_a_scheduled_job_blocks_no_other_and_is_blocked_when_it_comes(store: Store, clock: ManualClock) -> None:
     (future,) = put(store, new(group="g", available_at=later(store, 60)))
     (due,) = group_of(store, 1)
     assert claimed_ids(store) == [due]
@@ -129,7 +129,7 @@ def test_a_claim_given_back_is_as_before(store: Store) -> None:
 
 
 def test_whoever_is_rescued_without_knowledge_keeps_the_line(store: Store) -> None:
-    """On another host nobody knows which of the claimed ones had begun: all may have."""
+    """On another host it isn't known which of the claimed ones had begun: all may have."""
     ids = group_of(store, 3)
     jobs = claim(store, 2)
     assert store.settle([ending(job, outcome(store, "crashed", "rescue")) for job in jobs]) == []
@@ -159,7 +159,7 @@ def test_the_first_of_a_group_is_first_also_where_many_claim_at_once(store: Stor
     assert sorted(job for _ in range(8) for job in claimed_ids(store, 1)) == first
 
 
-def test_jobs_of_another_queue_hide_nobody_in_the_line(store: Store) -> None:
+def test_jobs_of_another_queue_hide_none_of_the_group(store: Store) -> None:
     ours = Filter(("ours",))
     put(store, new(group="g", queue="ours"), *[new(group="g", queue="theirs")] * 3)
     (one,) = put(store, new(group="g", queue="ours"))

@@ -6,7 +6,7 @@ from cronq.store import Store
 from tests.contract.steps import claim, end, new, put
 
 
-def test_a_queue_is_healthy_when_every_job_of_it_that_somebody_was_told_of_is_well(store: Store, other: Store) -> None:
+def test_a_queue_is_healthy_when_every_job_of_it_with_a_notice_is_well(store: Store, other: Store) -> None:
     first, second = put(store, new(), new())
     for job in claim(store):
         end(store, job, "error", "fail")
@@ -25,7 +25,7 @@ def test_a_queue_is_healthy_when_every_job_of_it_that_somebody_was_told_of_is_we
     assert not store.incidents.any_recovered()
 
 
-def test_a_job_that_was_removed_troubles_nobody(store: Store) -> None:
+def test_a_job_that_was_removed_is_no_incident(store: Store) -> None:
     [gone, well] = put(store, new(), new(queue="other"))
     store.incidents.mark([gone, well])
     store.admin.cancel([gone])

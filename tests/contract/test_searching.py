@@ -226,7 +226,7 @@ def test_a_follower_that_says_nothing_more_is_forgotten(store: Store, other: Sto
     assert store.live_output.read(job.id) is None
 
 
-def test_nothing_is_kept_for_a_job_that_nobody_follows(store: Store) -> None:
+def test_nothing_is_kept_for_a_job_whose_output_is_not_read(store: Store) -> None:
     job = running(store)
     store.live_output.write(job.id, Tail(job.token, Written(2, b"ab"), Written(0, b"")))
     assert store.live_output.read(job.id) is None

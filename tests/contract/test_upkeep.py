@@ -58,7 +58,7 @@ def test_one_worker_prunes(store: Store, other: Store, config: Config, clock: Ma
 
 
 @pytest.mark.parametrize(("doubt", "rescued"), [(29, 1), (30, 0)])
-def test_a_clock_in_doubt_rescues_nobody_elses_jobs(
+def test_a_clock_in_doubt_rescues_no_jobs_of_others(
     store: Store, config: Config, caplog: pytest.LogCaptureFixture, doubt: int, rescued: int
 ) -> None:
     class Doubtful(ManualClock):

@@ -66,7 +66,7 @@ def test_only_these_queues() -> None:
     assert answer(seen, queues=["c"])[0] == 0
 
 
-def test_what_somebody_paused_is_not_late() -> None:
+def test_a_paused_queue_is_not_late() -> None:
     seen = stats(("a|b", "ready", 3, 9999))
     seen.paused = frozenset({"a|b"})
     assert answer(seen) == (0, "CRONQ OK - 0 failed, 3 ready, 0 retrying, none due (paused: a/b)")

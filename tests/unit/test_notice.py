@@ -35,7 +35,7 @@ def test_once_when_failed_for_good() -> None:
     assert str(made) == "job 1 (task) failed for good after 5 of 20 attempts: ValueError: no good"
 
 
-def test_success_and_cancellation_need_nobody() -> None:
+def test_success_and_cancellation_send_no_notice() -> None:
     assert notice(claimed(attempt=5), State.FINISHED) is None
     assert notice(claimed(attempt=5), State.CANCELLED) is None
 
