@@ -33,12 +33,13 @@ def pytest_sessionfinish() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Start the slow tests first, and before them what waits for the clock: others run meanwhile."""
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    slow.sort(key=lambda item: item.get_closest_marker("waits") is None)
-    quick = [item for item in items if item not in set(slow)]
+    """Start first what waits for the clock, beside it the slow tests, and quick ones after them."""
+    waiting = [item for item in items if item.get_closest_marker("waits")]
+    slow = [item for item in items if item.get_closest_marker("slow") and not item.get_closest_marker("waits")]
+    long = {*waiting, *slow}
+    quick = [item for item in items if item not in long]
     workers: int = getattr(config, "workerinput", {}).get("workercount", 1)
-    items[:] = order.shared_out(slow, quick, workers)
+    items[:] = order.shared_out(waiting, slow, quick, workers)
 
 
 @pytest.fixture

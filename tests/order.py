@@ -1,7 +1,7 @@
-"""In which order the tests run: the slow ones first, shared out among the workers of the test run.
+"""In which order the tests run: those that wait or are slow first, shared out among the workers.
 
 `--dist worksteal` gives each worker one stretch of the list, and takes away from a stretch's end for
-workers that are done. So each stretch begins with its part of the slow tests, and ends with quick ones.
+workers that are done. So each stretch begins with its part of the tests that take long, and ends with quick ones.
 """
 
 from __future__ import annotations
@@ -13,15 +13,28 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def shared_out(slow: Sequence[T], quick: Iterable[T], workers: int) -> list[T]:
-    """Both in one list of as many stretches as there are workers; the first slow ones begin a stretch each."""
+def shared_out(waiting: Sequence[T], slow: Sequence[T], quick: Iterable[T], workers: int) -> list[T]:
+    """All in one list of as many stretches as there are workers; each begins with its part of those that take long."""
     quick = list(quick)
-    waiting = iter(quick)
+    left = iter(quick)
     ordered: list[T] = []
-    for number, size in enumerate(_stretches(len(slow) + len(quick), workers)):
-        mine = slow[number::workers]
-        ordered += [*mine, *islice(waiting, max(0, size - len(mine)))]
-    return [*ordered, *waiting]
+    sizes = _stretches(len(waiting) + len(slow) + len(quick), workers)
+    for first, size in zip(_begins(waiting, slow, workers), sizes, strict=True):
+        ordered += [*first, *islice(left, max(0, size - len(first)))]
+    return [*ordered, *left]
+
+
+def _begins(waiting: Sequence[T], slow: Sequence[T], workers: int) -> list[list[T]]:
+    """What each worker begins with.
+
+    What waits for the clock follows one another on few workers: were it spread over all, the cores would have nothing
+    to do meanwhile.
+    """
+    waiters = max(1, workers // 3) if waiting else 0
+    others = workers - waiters
+    if not others:
+        return [[*waiting, *slow]]
+    return [list(waiting[n::waiters]) for n in range(waiters)] + [list(slow[n::others]) for n in range(others)]
 
 
 def _stretches(count: int, workers: int) -> list[int]:
