@@ -26,7 +26,8 @@ NAME = pwd.getpwuid(OTHER).pw_name
 BECOME = """
 import contextlib, importlib, io, json, os, pkgutil, sys
 import cronq, cronq.cli
-LEFT_OUT = ("cronq.__main__", "cronq.django", "cronq.flask", "cronq.web")
+LEFT_OUT = ("cronq.__main__", "cronq.django", "cronq.flask", "cronq.web", "cronq.asgi", "cronq.otel", "cronq.testing",
+            *(f"cronq.transports.{name}" for name in ("beanstalk", "rabbitmq", "redis", "sqs")))
 for module in pkgutil.walk_packages(cronq.__path__, "cronq."):
     if not module.name.startswith(LEFT_OUT):
         with contextlib.suppress(ImportError):
