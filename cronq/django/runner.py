@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 if not apps.ready:
     django.setup()
 
-from cronq.django import task
+from cronq.django import scheduled, task
 from cronq.django.api import task_backends, task_finished
 from cronq.django.attempt import task_of
 from cronq.django.checks import backends
@@ -67,6 +67,7 @@ def project(backend: CronqBackend) -> Cronq:
     made = Cronq(backend.config, registry=registry)
     made.on_notify(_tell_of_unseen_end)
     autodiscover_modules("tasks")
+    scheduled.declare_on(made, registry)
     return made
 
 

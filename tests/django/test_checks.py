@@ -50,6 +50,31 @@ def test_schedules_are_in_the_projects_time_zone(tmp_path: Path, options: dict[s
         assert schedule["timezone"] == zone
 
 
+TASKS = """
+from cronq.django.scheduled import cron, every
+@cron("0 6 * * *", args={"value": 1})
+@task
+def nightly(value): ...
+@every("15m", name="often")
+@task
+def tidy(): ...
+"""
+
+
+def test_schedules_stand_above_tasks(tmp_path: Path) -> None:
+    site = migrated(tmp_path)
+    tasks = site.directory / "shop" / "tasks.py"
+    tasks.write_text(f"{tasks.read_text()}{TASKS}")
+    assert site.cronq("schedules", "check") == ""
+    site.cronq("run")
+    told = {one["name"]: one["timezone"] for one in json.loads(site.cronq("schedules", "--json"))}
+    assert told == {"shop.tasks.nightly": "Europe/Prague", "often": "Europe/Prague"}
+    site.cronq("schedules", "run", "often")
+    site.cronq("run")
+    (job,) = json.loads(site.cronq("ls", "--json"))
+    assert (job["task"], job["state"]) == ("shop.tasks.tidy", "finished")
+
+
 def test_what_is_missing_is_warned_of(tmp_path: Path) -> None:
     site = Site(tmp_path)
     del site.database["OPTIONS"]["init_command"]

@@ -138,13 +138,14 @@ def test_django(tmp_path: Path) -> None:
         settings = settings.replace('# "django_tasks",', '"django_tasks",  #')
     declared, used = project.snippet("def fetch").split("\n\n\n")
     moved = f"TASKS['default'] |= {{{project.snippet('orders.report').rstrip()}}}\n"
+    weekly = project.snippet("def weekly")
     enqueued = project.snippet("result = send_mail") + project.snippet("enqueue_many")
     project.write(
         {
             "settings.py": f"{DJANGO_SETTINGS}{project.snippet('init_command')}{settings}{moved}",
             "urls.py": DJANGO_URLS,
             "shop/__init__.py": "",
-            "shop/tasks.py": _here(project.snippet("def send_mail")) + declared + REPORT,
+            "shop/tasks.py": f"{_here(project.snippet('def send_mail'))}{declared}\n{weekly}{REPORT}",
             "shop/tests.py": project.snippet("run_tasks"),
             "program.py": f"{DJANGO_PROGRAM}{_here(enqueued)}from shop.tasks import fetch\n{used}",
         }
@@ -154,6 +155,7 @@ def test_django(tmp_path: Path) -> None:
     assert "no issues" in project.run("-m", "django", "check", "--database", "default", **env)
     assert project.run("-m", "django", "cronq", "schedules", "check", **env) == ""
     assert "02:30" in project.run("-m", "django", "cronq", "schedules", "next", "orders.report", **env)
+    assert "06:00" in project.run("-m", "django", "cronq", "schedules", "next", "shop.tasks.weekly", **env)
     assert "OK" in project.run("-m", "django", "test", **env)
     project.run("program.py", **env)
     project.run("-m", "django", "cronq", "run", **env)
