@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -100,45 +101,6 @@ def packaged(user: str, directory: Path) -> str:
     return text.replace(" * cronq ", f" * {user} ")
 
 
-@pytest.fixture
-def projects() -> Iterator[tuple[Project, Project]]:
-    """Two queues, one for good news and one for bad; their paths are short enough for a socket's."""
-    with tempfile.TemporaryDirectory(prefix="cronq-") as directory:
-        homes = [Path(directory) / name for name in ("good", "bad")]
-        for home in homes:
-            home.mkdir()
-        yield Project(homes[0]), Project(homes[1])
-
-
-@pytest.mark.slow
-@pytest.mark.waits
-@pytest.mark.needs("cron")
-def test_real_cron_runs_jobs_mails_nothing_on_success_and_one_line_for_a_failed_job(
-    projects: tuple[Project, Project],
-) -> None:
-    good, bad = projects
-    python, shell = good.enqueue("say", "text=hello"), good.enqueue("--", "echo", "hello")
-    failing = bad.enqueue("break", "why=out of paper", "--max-attempts", 1)
-    users = {"cronq": good.directory, "cronq-bad": bad.directory}
-    crontabs = {"cronq": packaged("cronq", good.directory), "cronq-bad": packaged("cronq-bad", bad.directory)}
-    root = good.directory.parent / "cron"
-    root.mkdir()
-
-    with Cron(root, users=users, crontabs=crontabs) as cron:
-        for user in users:
-            wait_until(lambda: cron.logged(f"({user})", " END "), seconds=150, what=f"{user}'s run")  # noqa: B023
-        mails = cron.mails()
-
-    assert [good.show(job)["state"] for job in (python, shell)] == ["finished", "finished"]
-    assert bad.show(failing)["state"] == "failed"
-    [mail] = mails
-    assert mail["To"] == "cronq-bad"
-    assert "> : cronq run; " in mail["Subject"]
-    [line] = str(mail.get_payload()).splitlines()
-    assert "out of paper" in line
-    assert line.endswith(f"; cronq show {failing}")
-
-
 EVERY_MINUTE = """
 [schedules."tick"]
 cron = "* * * * *"
@@ -148,31 +110,79 @@ overlap = "allow"
 """The first job kills the run that started it."""
 
 
+class Minutes(NamedTuple):
+    """A cron daemon and the queues that it drives."""
+
+    cron: Cron
+    good: Project
+    bad: Project
+    scheduled: Project
+
+
+@pytest.fixture(scope="module")
+def minutes() -> Iterator[Minutes]:
+    """One cron for both tests, so that they wait for the same minutes; the paths are short enough for a socket's."""
+    users = ("cronq", "cronq-bad", "cronq-scheduled")
+    with tempfile.TemporaryDirectory(prefix="cronq-") as directory:
+        homes = {user: Path(directory) / user for user in users}
+        for home in homes.values():
+            home.mkdir()
+        good, bad, scheduled = (Project(home) for home in homes.values())
+        good.enqueue("say", "text=hello")
+        good.enqueue("--", "echo", "hello")
+        bad.enqueue("break", "why=out of paper", "--max-attempts", 1)
+        scheduled.write("cronq.toml", 'database = "sqlite:///cronq.db"\n' + EVERY_MINUTE)
+        scheduled.done("schedules", "sync")
+        crontabs = {user: packaged(user, home) for user, home in homes.items()}
+        root = Path(directory) / "cron"
+        root.mkdir()
+        with Cron(root, users=homes, crontabs=crontabs) as cron:
+            yield Minutes(cron, good, bad, scheduled)
+
+
+@pytest.mark.slow
+@pytest.mark.waits
+@pytest.mark.needs("cron")
+def test_real_cron_runs_jobs_mails_nothing_on_success_and_one_line_for_a_failed_job(minutes: Minutes) -> None:
+    cron = minutes.cron
+    for user in ("cronq", "cronq-bad"):
+        wait_until(lambda: cron.logged(f"({user})", " END "), seconds=150, what=f"{user}'s run")  # noqa: B023
+    mails = [mail for mail in cron.mails() if mail["To"] != "cronq-scheduled"]
+
+    assert [job["state"] for job in minutes.good.jobs()] == ["finished", "finished"]
+    [failed] = minutes.bad.jobs()
+    assert failed["state"] == "failed"
+    [mail] = mails
+    assert mail["To"] == "cronq-bad"
+    assert "> : cronq run; " in mail["Subject"]
+    [line] = str(mail.get_payload()).splitlines()
+    assert "out of paper" in line
+    assert line.endswith(f"; cronq show {failed['id']}")
+
+
 @pytest.mark.slow
 @pytest.mark.waits
 @pytest.mark.timeout(400 + 70 * MINUTES)
 @pytest.mark.needs("cron")
-def test_real_cron_drives_a_schedule_of_every_minute_over_a_killed_run() -> None:
+def test_real_cron_drives_a_schedule_of_every_minute_over_a_killed_run(minutes: Minutes) -> None:
     due_times = MINUTES or 2
-    with tempfile.TemporaryDirectory(prefix="cronq-") as directory:
-        home = Path(directory) / "home"
-        home.mkdir()
-        project = Project(home)
-        project.write("cronq.toml", 'database = "sqlite:///cronq.db"\n' + EVERY_MINUTE)
-        project.done("schedules", "sync")
-        root = Path(directory) / "cron"
-        root.mkdir()
-        with Cron(root, users={"cronq": home}, crontabs={"cronq": packaged("cronq", home)}) as cron:
-            wait_until(
-                # It stands still once ten lines of its log wait to be read.
-                lambda: bool(cron.log()) and len(project.jobs("--state", "finished")) >= due_times,
-                seconds=130 + 60 * due_times,
-                what=f"{due_times} due times ran",
-            )
-        decided = json.loads(project.done("schedules", "show", "tick", "--json"))["decisions"][::-1]
-        assert {one["outcome"] for one in decided} == {"enqueued"}
-        minutes = [datetime.fromisoformat(one["due_at"]) for one in decided]
-        assert minutes == [minutes[0] + timedelta(minutes=n) for n in range(len(minutes))]
-        assert len(minutes) == len(project.jobs()) >= due_times
-        assert minutes[0].second == 0
-        assert (home / "killed").exists()
+    cron, project = minutes.cron, minutes.scheduled
+    wait_until(
+        # It stands still once ten lines of its log wait to be read.
+        lambda: bool(cron.log()) and len(project.jobs("--state", "finished")) >= due_times,
+        seconds=130 + 60 * due_times,
+        what=f"{due_times} due times ran",
+    )
+
+    def decisions() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(project.done("schedules", "show", "tick", "--json"))["decisions"]
+        return found[::-1]
+
+    wait_until(lambda: len(decisions()) == len(project.jobs()), what="as many jobs as due times")  # cron goes on
+    decided = decisions()
+    assert {one["outcome"] for one in decided} == {"enqueued"}
+    due = [datetime.fromisoformat(one["due_at"]) for one in decided]
+    assert due == [due[0] + timedelta(minutes=n) for n in range(len(due))]
+    assert len(due) >= due_times
+    assert due[0].second == 0
+    assert (project.directory / "killed").exists()
