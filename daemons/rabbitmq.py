@@ -21,6 +21,8 @@ PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """Not the one in /usr/sbin, which goes to the machine's own directories first."""
 
 _USER = "rabbitmq"
+_NEEDED = "rabbitmq_prelaunch"
+"""Of the plugins the one that the broker itself starts with."""
 
 
 class Running(NamedTuple):
@@ -61,6 +63,7 @@ def private_rabbitmq() -> Iterator[Running]:
 def environment(place: Path) -> dict[str, str]:
     """The variables that keep an instance in its directory, and off the machine's own ports."""
     (place / "enabled_plugins").write_text("[].\n")
+    _link_libraries(place / "plugins")
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(place),
@@ -73,7 +76,16 @@ def environment(place: Path) -> dict[str, str]:
         "RABBITMQ_LOG_BASE": str(place / "log"),
         "RABBITMQ_CONF_ENV_FILE": str(place / "none"),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(place / "enabled_plugins"),
+        "RABBITMQ_PLUGINS_DIR": str(place / "plugins"),
     }
+
+
+def _link_libraries(place: Path) -> None:
+    """The broker's libraries without its plugins: a start reads all that is there, enabled or not."""
+    place.mkdir()
+    for library in PROGRAM.parents[1].glob("lib/rabbitmq_server-*/plugins/*"):
+        if not library.name.startswith("rabbitmq_") or library.name.startswith(_NEEDED):
+            (place / library.name).symlink_to(library)
 
 
 def control(variables: dict[str, str], *words: str) -> None:
