@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -171,7 +172,7 @@ def close_old_connections() -> None:
         if _is_usable(connection):
             connection.close_if_unusable_or_obsolete()
         else:  # Django looks only where it has seen an error
-            connection.close()
+            _close(connection)
 
 
 def _is_usable(connection: Any) -> bool:
@@ -206,6 +207,11 @@ def _end_transaction(connection: Any) -> None:
         connection.rollback()
         connection.set_autocommit(True)
     except Error:
+        _close(connection)
+
+
+def _close(connection: Any) -> None:
+    with suppress(Error):  # of PyMySQL, where the task has closed it; Django has let go of it all the same
         connection.close()
 
 
