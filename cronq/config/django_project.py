@@ -67,7 +67,12 @@ def find(module: str | None, *, running: bool = False) -> tuple[str, dict[str, o
     if chosen not in found.DATABASES:
         raise ConfigError(f"{where}: database: DATABASES has no {chosen!r}")
     database = _settings_of(chosen) if running else found.DATABASES[chosen]
-    return where, values(options, database, where=where, timezone=found.TIME_ZONE)
+    return where, values(options, database, where=where, timezone=timezone_of(found))
+
+
+def timezone_of(found: Any) -> str | None:
+    """Return TIME_ZONE of Django's settings; None where they leave it out: Django then takes that of Chicago."""
+    return found.TIME_ZONE if found.is_overridden("TIME_ZONE") else None
 
 
 def _settings_of(alias: str) -> Mapping[str, Any]:

@@ -74,8 +74,8 @@ class CronqBackend(BaseTaskBackend):
 
         Raises ConfigError.
         """
-        database = connections[self.database].settings_dict
-        given = django_project.values(self.options, database, where=self.where, timezone=settings.TIME_ZONE)
+        database, zone = connections[self.database].settings_dict, django_project.timezone_of(settings)
+        given = django_project.values(self.options, database, where=self.where, timezone=zone)
         return from_django(given, origin=self.where)
 
     @property

@@ -39,9 +39,20 @@ def test_right_options_reach_runners(tmp_path: Path) -> None:
     assert line.startswith("3")
 
 
-@pytest.mark.parametrize(("options", "zone"), [({}, "Europe/Prague"), ({"timezone": "Asia/Tokyo"}, "Asia/Tokyo")])
-def test_schedules_are_in_the_projects_time_zone(tmp_path: Path, options: dict[str, Any], zone: str) -> None:
+@pytest.mark.parametrize(
+    ("setting", "options", "zone"),
+    [
+        ('TIME_ZONE = "Europe/Prague"', {}, "Europe/Prague"),
+        ('TIME_ZONE = "Europe/Prague"', {"timezone": "Asia/Tokyo"}, "Asia/Tokyo"),
+        ("", {}, "UTC"),
+    ],
+)
+def test_schedules_are_in_the_projects_time_zone(
+    tmp_path: Path, setting: str, options: dict[str, Any], zone: str
+) -> None:
     site = migrated(tmp_path)
+    settings = site.directory / "settings.py"
+    settings.write_text(settings.read_text().replace('TIME_ZONE = "Europe/Prague"', setting))
     nightly = {"task": "shop.tasks.add", "args": {"a": 1}, "cron": "30 2 * * *"}
     site.options = {"schedules": {"nightly": nightly}, **options}
     site.cronq("run")
