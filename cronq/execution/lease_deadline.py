@@ -31,12 +31,12 @@ class LeaseDeadline:
         self, lease: float, stop: Callable[[], None], journals: Callable[[], Iterable[JournalFile]] = tuple
     ) -> None:
         self._lease = lease
-        self._books = journals
+        self._journals = journals
         self._stop = stop
         self._end = 0.0
 
     def __enter__(self) -> Self:
-        self._guard = LeaseGuard(self._lease, self._books)
+        self._guard = LeaseGuard(self._lease, self._journals)
         self._guard.start()
         self._usual = signal.signal(signal.SIGALRM, self._on_alarm)
         return self

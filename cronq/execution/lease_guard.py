@@ -37,7 +37,7 @@ class LeaseGuard:
 
     def __init__(self, lease: float, journals: Callable[[], Iterable[JournalFile]]) -> None:
         self._pause = lease / _LOOKS
-        self._books = journals
+        self._journals = journals
         self._pid = 0
         self._shared = mmap.mmap(-1, mmap.PAGESIZE)
         self._end = memoryview(self._shared).cast("q")
@@ -86,7 +86,7 @@ class LeaseGuard:
     def _end_attempts(self) -> None:
         deadline = time.monotonic() + _LONG_ENOUGH
         while time.monotonic() < deadline:
-            for journal in self._books():
+            for journal in self._journals():
                 if journal.child_lives and _is_running(journal):
                     leftovers.end(journal, patience=_DYING)
                 journal.close()
