@@ -8,6 +8,7 @@ numbers the assignment: its jobs may be run, those of an earlier one have been t
 
 from __future__ import annotations
 
+import _thread
 import errno
 import marshal
 import os
@@ -19,6 +20,7 @@ import time
 from collections import deque
 from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from cronq.errors import Terminated, TimeLimitExceeded
@@ -34,6 +36,7 @@ from cronq.times import span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from sys import UnraisableHookArgs
     from types import FrameType
 
     from cronq.execution.executor import Executor
@@ -52,6 +55,9 @@ REPLACED = 117
 """Exit status of a child that ends between two jobs because the last one left something; stderr says what."""
 
 GENERATIONS = 256
+
+_SOON = 0.01
+"""Seconds until a lost interruption is repeated."""
 
 _HEAD = struct.Struct("<IB")
 _PIECE = 1 << 20
@@ -117,6 +123,7 @@ class Child:
         self._had_threads = False
         self._deadline: int | None = None
         self._limit = 0.0
+        self._interruption: BaseException | None = None
         self._untold = 0
         self._pid = os.getpid()
         self._idle = select.poll()
@@ -125,6 +132,7 @@ class Child:
     def serve(self) -> NoReturn:
         """Run jobs until the runner closes the permits; never returns."""
         signal.signal(signal.SIGTERM, self._time_is_up)
+        sys.unraisablehook = partial(self._take_unraised, sys.unraisablehook)
         handlers = {int(number): signal.getsignal(number) for number in _OWN_SIGNALS}
         self._executor.life.settled_in = self._state.adopt_threads
         self._state.begin(handlers, {CHILD_VARIABLE: self._journal.file.value}, self._tools.at_start)
@@ -185,7 +193,7 @@ class Child:
         self._limit = self._policies.time_limit(job)
         self._deadline = begun + round(self._limit * 1e9)
         outcome = self._executed(job)
-        self._deadline = None
+        self._deadline = self._interruption = None
         if os.getpid() != self._pid:
             os._exit(0 if outcome.kind in _CONTINUES else 1)  # the task forked, and both returned
         took = time.monotonic_ns() - begun
@@ -308,7 +316,24 @@ class Child:
     def _interrupt(self, reason: BaseException) -> None:
         self._deadline = None
         if not self._executor.interrupt(reason):
+            self._interruption = reason
             raise reason
+
+    def _take_unraised(self, usual: Callable[[UnraisableHookArgs], None], lost: UnraisableHookArgs) -> None:
+        """Repeat an interruption that came in the middle of a `__del__`: Python lets no error leave one.
+
+        Not from here, where the error would be lost as well.
+        """
+        if lost.exc_value is None or lost.exc_value is not self._interruption:
+            usual(lost)
+            return
+        self._deadline = time.monotonic_ns()
+        _thread.start_new_thread(_terminate_soon, (self._pid,))
+
+
+def _terminate_soon(pid: int) -> None:
+    time.sleep(_SOON)
+    os.kill(pid, signal.SIGTERM)
 
 
 def _children_left() -> str:

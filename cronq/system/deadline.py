@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from typing import Never
 
 
+_AGAIN = 1.0
+"""Seconds after which it is raised again: in the middle of a `__del__`, which no error leaves, it is lost."""
+
+
 class DeadlineExceeded(BaseException):
     """The block took too long. Not an Exception: no code in between may catch it and go on, or try again."""
 
@@ -20,11 +24,11 @@ class DeadlineExceeded(BaseException):
 def deadline(seconds: float) -> Iterator[None]:
     """Raise DeadlineExceeded in the block when it takes longer. Main thread only; suspends an outer limit."""
     before = signal.signal(signal.SIGALRM, _on_alarm)
-    outer, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
+    outer = signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, outer)
+        signal.setitimer(signal.ITIMER_REAL, *outer)
         signal.signal(signal.SIGALRM, before)
 
 

@@ -13,6 +13,7 @@ from cronq.model.selection import Selection
 from tests.contract.conftest import engine_queue
 from tests.integration.running import HEADER, Queue
 from tests.project import Project
+from tests.waiting import wait_until
 
 LIMIT = 1.0
 """Seconds in which a job has begun, on a busy machine too."""
@@ -185,6 +186,39 @@ def overridden():
     queue.run_silently("--jobs", 5)
     said = [queue.attempt(job)["error_message"].rpartition("of ")[2] for job in jobs]
     assert said == ["0.2s", "0.3s", "0.4s", "0.5s", "0.2s"]
+
+
+HIDDEN = """
+class Slow:
+    def __del__(self):
+        mark("began")
+        while True:
+            pass
+
+
+@queue.task
+def hidden():
+    Slow()
+    mark("went on")
+    pause_until(lambda: False)
+"""
+
+
+def test_an_interruption_in_the_middle_of_a_finaliser_is_repeated(queue: Queue) -> None:
+    """Python hands an error in a `__del__` to a hook, and goes on as if nothing had happened."""
+    queue.tasks(HIDDEN, LONG_GRACE)
+    job = queue.put("hidden", time_limit=0.5)
+    queue.run_silently()
+    assert queue.recorded() == ["began", "went on"]
+    assert queue.attempt(job)["error_message"] == "ran past its time limit of 0.5s"
+    assert queue.attempt(job)["stderr"] is None
+    killed = queue.put("hidden")
+    run = queue.start()
+    wait_until(lambda: queue.recorded()[2:] == ["began"], what="the finaliser runs")
+    queue.project.done("cancel", "--kill", killed)
+    run.communicate(timeout=60)
+    assert queue.recorded()[2:] == ["began", "went on"]
+    assert queue.row(killed)["error_message"] == "killed by `cronq cancel --kill`"
 
 
 UNIMPRESSED = """
