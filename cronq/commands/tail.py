@@ -13,7 +13,7 @@ import typer
 from cronq.commands import options as given
 from cronq.commands.show import require
 from cronq.errors import InvalidInput
-from cronq.model.job import State
+from cronq.model.job import ENDED, State
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -54,12 +54,9 @@ def _tail(context: typer.Context, id_: given.JobId, *, lines: Lines = "10") -> N
     with call.store(reading=True) as store:
         job = require(store, id_)
         following = _Following(number)
-        if job.state not in _OVER:
+        if job.state not in ENDED:
             job = _follow(call, store, job, following)
         following.end(store.jobs.output(job.id))
-
-
-_OVER = (State.FINISHED, State.FAILED, State.CANCELLED)
 
 
 def _number(text: str) -> int:
@@ -83,7 +80,7 @@ def _follow(call: Invocation, store: Store, job: Job, following: _Following) -> 
         following.look(store, job.id)
         time.sleep(_LOOK)
         job = require(store, str(job.id))
-        began = began or job.state == State.RUNNING or job.state in _OVER or job.attempt != attempt
+        began = began or job.state == State.RUNNING or job.state in ENDED or job.attempt != attempt
     return job
 
 

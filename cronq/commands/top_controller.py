@@ -8,7 +8,7 @@ from cronq.commands.top_actions import Question, Target, TopActions
 from cronq.commands.top_job import JobPage
 from cronq.commands.top_reader import TopReader
 from cronq.errors import CronqError, NoQueue
-from cronq.model.job import SHOWN, Job
+from cronq.model.job import Job
 from cronq.render import top as screens
 from cronq.render.top_keys import help_page
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from cronq.storage.failure_groups import FailureGroup
     from cronq.store import Store
 
-
-LISTINGS = (screens.FAILURES, *SHOWN, screens.EVERY)
 
 _PAGE = 10
 """Rows that Page Up and Page Down move by."""
@@ -82,7 +80,7 @@ class Top:
     def frame(self) -> RenderableType:
         """Draw what was read."""
         if self._helps:
-            return help_page()
+            return help_page(screens.LISTINGS)
         if self._page is not None:
             return self._page.frame(self._view)
         if self.snapshot is None:
@@ -205,8 +203,8 @@ class Top:
         self._show(focus=screens.QUEUES if self._view.focus == screens.LIST else screens.LIST)
 
     def _next_listing(self, step: int) -> None:
-        place = LISTINGS.index(self._view.listing)
-        self._show(listing=LISTINGS[(place + step) % len(LISTINGS)], error=None)
+        place = screens.LISTINGS.index(self._view.listing)
+        self._show(listing=screens.LISTINGS[(place + step) % len(screens.LISTINGS)], error=None)
 
     def _type(self, key: str, text: str) -> None:
         if key == "enter":

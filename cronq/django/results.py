@@ -10,7 +10,7 @@ from django.utils import timezone
 from cronq import errors
 from cronq.django import values
 from cronq.django.api import TaskError, TaskResult, TaskResultStatus
-from cronq.model.job import State
+from cronq.model.job import ENDED, State
 from cronq.times import to_datetime
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ STATUSES = {
 }
 """All other states are READY."""
 
-_WITH_AN_ATTEMPT = frozenset({State.RUNNING, State.FINISHED, State.FAILED, State.CANCELLED})
+_WITH_AN_ATTEMPT = ENDED | {State.RUNNING}
 """States in which the row itself may tell of an attempt that the history doesn't have."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cronq.model.claimed_job import State
+from cronq.model.claimed_job import ENDED
 from cronq.model.outcome import FINISHED, Outcome, Settlement, next_state
 
 if TYPE_CHECKING:
@@ -12,9 +12,6 @@ if TYPE_CHECKING:
 
     from cronq.model.job import Claimed
     from cronq.model.retry import Policies
-
-
-_ENDED = frozenset({State.FINISHED, State.FAILED, State.CANCELLED})
 
 
 def settlement(
@@ -32,7 +29,7 @@ def settlement(
 def frees_group(job: Claimed, outcome: Outcome, policies: Policies) -> bool:
     """Tell whether the group's next job may run after this outcome; the child decides it before it is written."""
     following = settlement(job, outcome, policies, lambda: 0.0)
-    return following.next.state in _ENDED and not following.hold_group
+    return following.next.state in ENDED and not following.hold_group
 
 
 def not_started(outcome: Outcome) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cronq.config.command_permission import is_known_here, require_commands
 from cronq.errors import ConfigError, CronqError, UnknownTask
 from cronq.execution import leftovers
-from cronq.model.job import COMMAND_TASK, State
+from cronq.model.job import COMMAND_TASK, ENDED, State
 from cronq.monitoring.why import Busy, Facts
 from cronq.storage import damage
 from cronq.times import to_datetime
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cronq.storage.stats import QueueStats
     from cronq.store import Store
 
-_OVER = (State.RUNNING, State.FINISHED, State.FAILED, State.CANCELLED)
+_STARTED = ENDED | {State.RUNNING}
 
 
 class FactFinder:
@@ -48,9 +48,9 @@ class FactFinder:
             paused_by=stats.paused_by.get(job.queue),
             last_action=next(reversed(store.actions.of_job(job.id)), None),
             looked_at=None if stats.last_run is None else to_datetime(stats.last_run),
-            unclaimable=damage.unclaimable(job) if job.state not in _OVER else None,
+            unclaimable=damage.unclaimable(job) if job.state not in _STARTED else None,
             commands_allowed=job.task != COMMAND_TASK or self._commands_allowed(),
-            task_known=self._known(job) if job.state not in _OVER else None,
+            task_known=self._known(job) if job.state not in _STARTED else None,
             holder=None if job.blocked_by is None else store.jobs.get(job.blocked_by),
             runs_hidden=stats.runs_hidden,
             workers=len(stats.workers),

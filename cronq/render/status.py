@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cronq.model.job import State
+from cronq.model.job import SHOWN, State
 from cronq.model.printable import one_line
 from cronq.render.text import on_terminal, write
 from cronq.render.tsv import tabbed
@@ -19,21 +19,7 @@ if TYPE_CHECKING:
     from cronq.storage.stats import QueueStats, ScheduleStats
     from cronq.storage.workers import Worker
 
-_COLUMNS = {
-    state.value: (state,)
-    for state in (
-        State.READY,
-        State.RUNNING,
-        State.RETRYING,
-        State.FAILED,
-        State.WAITING,
-        State.BLOCKED,
-        State.PENDING,
-        State.SCHEDULED,
-        State.FINISHED,
-        State.CANCELLED,
-    )
-}
+_COLUMNS = {state.value: (state,) for state in (State.READY, *(state for state in SHOWN if state != State.READY))}
 _FEWER_COLUMNS = {
     "ready": (State.READY,),
     "running": (State.RUNNING,),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rich.console import Group
 from rich.text import Text
 
+from cronq.model.job import SHOWN
 from cronq.model.printable import one_line
 from cronq.render.relative_time import Ages
 from cronq.render.sparkline import sparkline
@@ -33,6 +34,8 @@ LIST = "list"
 FAILURES = "failures"
 EVERY = "all"
 """A list of jobs in every state."""
+
+LISTINGS = (FAILURES, *SHOWN, EVERY)
 
 _FRAME = 10
 """Lines that aren't rows: two of figures, three headings, the totals, three empty ones, the keys."""

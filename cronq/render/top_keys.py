@@ -9,6 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rich.console import RenderableType
 
 KEYS = (
@@ -38,17 +40,16 @@ def keys_of(focus: str) -> str:
     return _LINES[focus]
 
 
-def help_page() -> RenderableType:
-    """Draw the help."""
+def help_page(lists: Iterable[str]) -> RenderableType:
+    """Draw the help. `lists` are those that `s` goes through."""
     drawn = Table.grid(padding=(0, 2, 0, 0))
     for key, does in KEYS:
         drawn.add_row(Text(f"  {key}", style="bold", no_wrap=True), does)
-    lists = "failures, running, ready, retrying, failed, waiting, blocked, pending, scheduled, finished, cancelled, all"
     return Group(
         Text("cronq top: keys", style="bold"),
         Text(),
         drawn,
         Text(),
-        Text(f"lists: {lists}", style="dim"),
+        Text(f"lists: {', '.join(lists)}", style="dim"),
         Text("Queues: first those with late jobs, then those with failures, the most first."),
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cronq.model.job import State
 from cronq.model.selection import Filter, has_patterns
 from cronq.storage import conditions, failure_groups
-from cronq.storage.sql.columns import FUTURE, FUTURE_STATES
+from cronq.storage.sql.columns import ENDED, FUTURE, FUTURE_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -41,7 +41,7 @@ _COLUMNS = (
 _BY_INDEX = {
     "running": "lease_until IS NOT NULL",
     "blocked": "job_group IS NOT NULL",
-    **dict.fromkeys(("finished", "failed", "cancelled"), "finished_at IS NOT NULL"),
+    **dict.fromkeys(ENDED, "finished_at IS NOT NULL"),
     **dict.fromkeys(FUTURE, FUTURE_STATES),
 }
 """The condition of the partial index of a state, beside the state."""

@@ -43,7 +43,7 @@ NAVIGATION = {
 WITHIN = {"job": "jobs", "batch": "batches", "limit": "limits"}
 """The page of the menu to which the page of a single thing belongs."""
 
-COLUMNS = SHOWN[:-1]
+COLUMNS = tuple(state for state in SHOWN if state != State.CANCELLED)
 """The states that have a column on the pages of queues."""
 
 ID = f"int(max={2**63 - 1})"

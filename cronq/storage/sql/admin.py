@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cronq.model.job import CANCELLABLE, State
-from cronq.storage.sql.columns import ENDED, ENDED_STATES, FUTURE_STATES, HELD, LIMITED
+from cronq.storage.sql.columns import ENDED_LIST, ENDED_STATES, FUTURE_STATES, HELD, LIMITED
 from cronq.storage.sql.reads import ended_pairs
 
 TYPE_CHECKING = False
@@ -80,7 +80,7 @@ class AdminStatements:
         # Not EXISTS: PostgreSQL would read all jobs for it.
         awaited = (
             f"SELECT e.child FROM {names.edges} e JOIN {names.jobs} c ON c.id = e.child"
-            f" WHERE e.parent = {names.jobs}.id AND c.state NOT IN {ENDED} LIMIT 1"
+            f" WHERE e.parent = {names.jobs}.id AND c.state NOT IN {ENDED_LIST} LIMIT 1"
         )
         unended = f"(SELECT b.id FROM {names.batches} b WHERE b.id = m.batch AND b.ended_at IS NULL) IS NOT NULL"
         in_batch = f"SELECT m.batch FROM {names.members} m WHERE m.job = {names.jobs}.id AND {unended}"
@@ -96,7 +96,7 @@ class AdminStatements:
             )
         self.needed = (  # not part of the DELETE: MySQL reads no table from which it deletes
             f"SELECT DISTINCT e.parent FROM {names.edges} e JOIN {names.jobs} c ON c.id = e.child"
-            f" WHERE e.parent {dialect.among} AND c.state NOT IN {ENDED}"
+            f" WHERE e.parent {dialect.among} AND c.state NOT IN {ENDED_LIST}"
         )
         self.prune = f"DELETE FROM {names.jobs} WHERE {old} AND id {dialect.among}"
         self.prune_attempts = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cronq.storage.sql.columns import ENDED, MEMBER
+from cronq.storage.sql.columns import ENDED, ENDED_LIST, MEMBER, text_list
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,19 +56,19 @@ class BatchStatements:
         )
         self.newest_outstanding = (
             f"SELECT n.job FROM (SELECT job FROM {members} WHERE batch = ? ORDER BY job DESC LIMIT ?) n"
-            f" WHERE (SELECT j.state FROM {jobs} j WHERE j.id = n.job) NOT IN {ENDED} LIMIT 1"
+            f" WHERE (SELECT j.state FROM {jobs} j WHERE j.id = n.job) NOT IN {ENDED_LIST} LIMIT 1"
         )
 
     def _add_members(self, names: Names, of_member: str, members: str) -> None:
         # Subqueries, not joins: so each engine goes through the members, with or without statistics.
         state = of_member % "state"
         self.outstanding = (
-            f"SELECT m.job FROM {members} m WHERE m.batch = ? AND m.job >= ? AND ({state}) NOT IN {ENDED}"
+            f"SELECT m.job FROM {members} m WHERE m.batch = ? AND m.job >= ? AND ({state}) NOT IN {ENDED_LIST}"
             " ORDER BY m.job LIMIT 1"
         )
         self.going_on = (
             f"SELECT m.job, b.looked_to FROM {names.batches} b JOIN {members} m ON m.batch = b.id WHERE b.id = ?"
-            f" AND m.job >= b.looked_to AND ({state}) NOT IN {ENDED} ORDER BY m.job LIMIT 1"
+            f" AND m.job >= b.looked_to AND ({state}) NOT IN {ENDED_LIST} ORDER BY m.job LIMIT 1"
         )
         skipped = "j.state = 'cancelled' AND j.started_at IS NOT NULL AND j.outcome IS NULL"
         told = (of_member % "state").replace("j.state", f"CASE WHEN {skipped} THEN 'skipped' ELSE j.state END")
@@ -79,7 +79,7 @@ class BatchStatements:
         self.member_at = f"SELECT m.job FROM {members} m WHERE m.batch = ? ORDER BY m.job LIMIT 1 OFFSET ?"
         self.cancellable = (
             f"SELECT m.job FROM {members} m WHERE m.batch = ? AND m.job > ?"
-            f" AND ({state}) NOT IN ('finished', 'failed', 'cancelled', 'running') ORDER BY m.job LIMIT ?"
+            f" AND ({state}) NOT IN {text_list((*ENDED, 'running'))} ORDER BY m.job LIMIT ?"
         )
         self.of_jobs = f"SELECT job, batch FROM {members} WHERE job {names.dialect.among}"
 

@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def text_list(words: Iterable[str]) -> str:
+    """Write these words, which need no escapes, as a list of SQL: `('finished', 'failed')`."""
+    return "({})".format(", ".join(f"'{word}'" for word in words))
+
+
 _COLUMNS = {"key": "job_key", "group": "job_group", "unique": "is_unique"}
 """Columns that aren't named as the field of a job, because SQL has a word of that name."""
 
@@ -40,8 +50,11 @@ FUTURE = ("scheduled", "retrying", "waiting")
 FUTURE_STATES = "({})".format(" OR ".join(f"state = '{state}'" for state in FUTURE))
 """Word for word the condition of the index, or SQLite won't use it."""
 
-ENDED = "('finished', 'failed', 'cancelled')"
-ENDED_STATES = f"state IN {ENDED}"
+ENDED = ("finished", "failed", "cancelled")
+"""As in cronq.model.job."""
+
+ENDED_LIST = text_list(ENDED)
+ENDED_STATES = f"state IN {ENDED_LIST}"
 
 UNSUCCESSFUL = "('error', 'timeout', 'crashed')"
 """Outcomes of attempts that failed."""

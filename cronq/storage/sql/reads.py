@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from cronq.storage.sql.columns import ENDED_STATES, FUTURE_STATES, JOB_COLUMNS, UNFINISHED_STATES, UNSUCCESSFUL
+from cronq.storage.sql.columns import ENDED, ENDED_STATES, FUTURE_STATES, JOB_COLUMNS, UNFINISHED_STATES, UNSUCCESSFUL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cronq.storage.sql.dialect import Names
+
+_EACH_ENDED = "VALUES {}".format(", ".join(f"('{state}')" for state in sorted(ENDED)))
 
 
 class ReadStatements:
@@ -63,7 +65,7 @@ class ReadStatements:
         lately = f"{ENDED_STATES} AND finished_at > ?"
         self.lately_ended = f"SELECT queue, state, count(*) FROM {names.jobs} WHERE {lately} GROUP BY queue, state"
         if dialect.has_counted:
-            pairs = ended_pairs(names.jobs, "VALUES ('cancelled'), ('failed'), ('finished')")
+            pairs = ended_pairs(names.jobs, _EACH_ENDED)
             number = (
                 f"SELECT count(*) FROM {names.jobs} WHERE state = pairs.state AND queue = pairs.queue"
                 " AND finished_at > ?"
@@ -146,7 +148,7 @@ def recent_ids(names: Names) -> str:
         "job_group IS NOT NULL AND state = 'blocked'",
         _pending(names),
     )
-    pairs = ended_pairs(jobs, "VALUES ('cancelled'), ('failed'), ('finished')")
+    pairs = ended_pairs(jobs, _EACH_ENDED)
     ended = (
         f"SELECT j.id FROM pairs CROSS JOIN {jobs} j ON j.state = pairs.state AND j.queue = pairs.queue"
         " WHERE j.finished_at >= ?"
