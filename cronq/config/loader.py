@@ -103,13 +103,9 @@ class Config:
     """The origin of each value: "default", "file PATH", "environment CRONQ_X", "--db"."""
 
     def __init__(self, layers: _Layers, *, file: str | None = None) -> None:
-        self._layers = layers
-        self.file = file
-        self.tasks = {}
-        self.events = {}
+        self._layers, self.file = layers, file
         self._schedules: Mapping[str, dict[str, object]] | toml.Unread = {}
-        self.web = {}
-        self.limits = {}
+        self.tasks, self.events, self.web, self.limits = {}, {}, {}, {}
         self.retry = Retry()
         self.origins = dict.fromkeys(settings.KEYS, "default") | layers.origins
         for key, value in layers.values.items():
@@ -166,8 +162,7 @@ class Config:
 
     def sqlite_path(self) -> str | None:
         """Return the absolute path of the SQLite file, for programs that open it too; None for another database."""
-        url = self.database_url()
-        return url.name if url.family == "sqlite" else None
+        return self.database_file() if self.database_url().family == "sqlite" else None
 
     def safe_database(self) -> str:
         """Return the database's URL with *** for the password."""

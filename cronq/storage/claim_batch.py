@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from operator import attrgetter, itemgetter
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from cronq.model.claimed_job import Claimed
 from cronq.storage.drivers.database import Conflict
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from cronq.storage.sql.statements import Statements
     from cronq.storage.tables import Tables
 
+T = TypeVar("T")
 _Key = tuple[int, int, int, "str | None"]
 """Claim order, and the group: priority, available_at, id, group."""
 
@@ -100,18 +102,18 @@ class BatchClaim:
             candidates += self._tx.query(
                 self._sql.claim.candidates, (queue, wanted.lowest, wanted.highest, limit * self._share.slices)
             )
-        return self._share.of(_in_order(candidates) if len(queues) > 1 else candidates, limit)
+        return self._share.of(_in_order(candidates, _of_key) if len(queues) > 1 else candidates, limit)
 
     def _hold_groups(self, candidates: list[_Key], holders: dict[str, int]) -> Chosen:
         keys = [key for key in candidates if key[3] is None]
         heads: dict[str, _Key] = {}
         for group, members in _by_group(candidates).items():
-            members = _in_order({*members, *self._members(group)})
+            members = _in_order({*members, *self._members(group)}, _of_key)
             holder = holders.get(group, members[0][2])
             heads[group] = next(key for key in members if key[2] == holder)
             # A holder that was retried may come after others by now; its follower is the first of them.
             keys += members if members[0] == heads[group] else [heads[group]]
-        chosen = _in_order(keys)[: self._wanted.limit]
+        chosen = _in_order(keys, _of_key)[: self._wanted.limit]
         picked = {key[2] for key in chosen}
         held = {group: head for group, head in heads.items() if head[2] in picked}
         chosen = [key for key in chosen if key[3] is None or key[3] in held]
@@ -170,13 +172,21 @@ _NUMBERS = (int, float)
 """The types of a time; a row that was written by hand in a SQLite file may have another one."""
 
 
-def _in_order(keys: Iterable[_Key]) -> list[_Key]:
-    """Sort in claim order, jobs whose time is no number behind others of their priority."""
-    keys = list(keys)
+_of_key = itemgetter(0, 1, 2)
+_of_job = attrgetter("priority", "available_at", "id")
+
+
+def _in_order(found: Iterable[T], place: Callable[[T], tuple[Any, ...]]) -> list[T]:
+    """Sort by priority, time and id, jobs whose time is no number behind others of their priority."""
+    found = list(found)
     try:
-        return sorted(keys)
+        return sorted(found, key=place)
     except TypeError:
-        return sorted(keys, key=lambda key: (key[0], type(key[1]) not in _NUMBERS, key[2]))
+        return sorted(found, key=lambda one: _without_time(*place(one)))
+
+
+def _without_time(priority: int, time: object, job_id: int) -> tuple[int, bool, int]:
+    return priority, type(time) not in _NUMBERS, job_id
 
 
 def _by_group(candidates: Iterable[_Key]) -> dict[str, list[_Key]]:
@@ -215,10 +225,7 @@ class BatchClaimer:
         taken = database.transact(work, landed)
         while taken is None:
             taken = database.transact(work, landed)
-        try:
-            return sorted(taken, key=lambda job: (job.priority, job.available_at, job.id))
-        except TypeError:
-            return sorted(taken, key=lambda job: (job.priority, type(job.available_at) not in _NUMBERS, job.id))
+        return _in_order(taken, _of_job)
 
     def _take_from(self, tx: Transaction, *, wanted: Wanted, lease: Lease, chosen: list[int]) -> list[Claimed] | None:
         """Claim in one transaction; appends the chosen ids to `chosen`, in case the COMMIT's answer gets lost."""

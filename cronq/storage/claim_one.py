@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cronq.storage.drivers.database import Connection, Database, Row, Transaction
     from cronq.storage.tables import Tables
 
-_IN_LINE = ("ready", "blocked")
+_CLAIMABLE = ("ready", "blocked")
 
 
 class Refused(Exception):
@@ -69,7 +69,7 @@ class _Picking:
             raise Refused("not due")
         if state in FUTURE and flow is not None and flow & LIMITED:
             raise Refused("pending")
-        if state not in FUTURE + _IN_LINE:
+        if state not in FUTURE + _CLAIMABLE:
             raise Refused(state)
         if (queue,) in connection.query(self._sql.claim.paused_queues):
             raise Refused("paused")
