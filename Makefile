@@ -45,8 +45,10 @@ check: setup  ## style, types, layers and documents
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python .ci/check_docs.py
 
-.PHONY: test
-test: compiled  ## all tests, as many at once as there are cores
+.PHONY: test thorough
+thorough: export THOROUGH = 1
+thorough: test  ## all tests, also those that repeat a scenario on further engines or at length
+test: compiled  ## each scenario, as many at once as there are cores
 	$(PYTEST) -n $(WORKERS) --dist worksteal --durations 20 --durations-min 10
 
 .PHONY: integration

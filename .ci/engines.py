@@ -51,7 +51,7 @@ def version_of(place: Path, kind: str) -> str:
 def tried(column: str, engine: str, place: Path) -> tuple[str, bool]:
     """What the table says of the column's tests with this engine, and whether all passed."""
     kind, _, which = engine.partition("-")
-    environment = dict(os.environ)
+    environment = os.environ | {"THOROUGH": "1"}
     if which == "newest" and kind != "mysql":
         environment["CRONQ_TEST_PROGRAMS"] = str(place)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-k", kind, *COLUMNS[column]]

@@ -9,7 +9,7 @@ import pytest
 
 from tests import brokers, databases, inherited, order, servers, sharing
 from tests.project import Project
-from tests.scale import FULL
+from tests.scale import FULL, THOROUGH
 
 inherited.reset()  # here, for this file is read before any test starts something, in each worker too
 sharing.place_tests_in_memory()
@@ -33,7 +33,10 @@ def pytest_sessionfinish() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Start first what waits for the clock, beside it the slow tests, and quick ones after them."""
+    """Leave to a thorough run what is its own; start first what waits for the clock, beside it the slow tests."""
+    if not THOROUGH:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("thorough")])
+        items[:] = [item for item in items if not item.get_closest_marker("thorough")]
     waiting = [item for item in items if item.get_closest_marker("waits")]
     slow = [item for item in items if item.get_closest_marker("slow") and not item.get_closest_marker("waits")]
     long = {*waiting, *slow}

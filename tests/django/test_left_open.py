@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import scale
-from tests.django.sites import ENGINES, Site
+from tests.django.sites import Site
 from tests.django.test_running import enqueue, results
 
 LEFT = {
@@ -21,7 +21,7 @@ LEFT = {
 }
 
 
-@pytest.mark.parametrize("engine", ENGINES if scale.FULL else ("sqlite", "mariadb"))
+@pytest.mark.parametrize("engine", scale.engines("sqlite", "mariadb"))
 @pytest.mark.parametrize("lasting", [False, True], ids=["closed", "lasting"])
 def test_the_next_task_writes_though_one_left_its_connection_in_any_state(
     tmp_path: Path, engine: str, *, lasting: bool

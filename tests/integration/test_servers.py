@@ -219,7 +219,8 @@ def test_a_host_that_is_gone_is_rescued_when_its_lease_ends(hosts: Hosts) -> Non
     assert (stored.state, stored.attempt) == ("running", 1)
     hosts.project.write("go", "")
     database = open_database(hosts.config("a"))
-    database.execute("UPDATE cronq_jobs SET lease_until = 2 WHERE id = ?", (job,))
+    database.execute("UPDATE cronq_jobs SET lease_until = 2 WHERE lease_until IS NOT NULL")
+    database.execute("UPDATE cronq_leases SET lease_until = 2")
     database.close()
 
     def rescued() -> bool:
