@@ -20,7 +20,8 @@ def collected(directory: Path, **environment: str) -> list[str]:
     )
     (directory / "conftest.py").write_text("from tests.conftest import pytest_collection_modifyitems\n")
     usual = {name: value for name, value in os.environ.items() if name not in ("THOROUGH", "STORM_JOBS")}
-    command = [sys.executable, "-m", "pytest", "-q", "--collect-only", "-c", str(ROOT / "pyproject.toml"), str(directory)]
+    command = [sys.executable, "-m", "pytest", "-q", "--collect-only", "-c", str(ROOT / "pyproject.toml")]
+    command.append(str(directory))
     ran = subprocess.run(command, env=usual | environment, capture_output=True, text=True, check=True)
     return [line.rpartition("::")[2] for line in ran.stdout.splitlines() if "::" in line]
 
