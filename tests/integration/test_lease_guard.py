@@ -1,4 +1,7 @@
-"""A runner that stands still: what it runs is over before its leases are, on a server."""
+"""A runner that stands still: what it runs is over before its leases are, on a server.
+
+Two queues go through the same time: one whose runner is stopped, and one whose runner renews.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,16 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from tests import databases, servers
+from tests import databases, scale, servers
 from tests.integration.running import alive, wait_until_dead
 from tests.integration.server_storm import ServerQueue
 from tests.project import Project
+from tests.started import Process
 from tests.waiting import wait_until
 
 LEASE = 30.0
@@ -26,29 +32,61 @@ def works():
     with open(HERE / "last", "wb", buffering=0) as last:
         while True:
             os.pwrite(last.fileno(), b"%d" % (time.time() * 1e6), 0)
-            time.sleep(0.001)
+            time.sleep(0.01)
 """
 
 
-@pytest.fixture(params=["postgresql", "mariadb"])
-def queue(request: pytest.FixtureRequest, project: Project) -> Iterator[ServerQueue]:
+class Working(NamedTuple):
+    """A queue with a job that goes on, its runner, and the process that the job is in."""
+
+    queue: ServerQueue
+    job: int
+    runner: Process
+    child: int
+
+
+@pytest.fixture(params=scale.engines("mariadb", of=("postgresql", "mariadb")))
+def working(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Working, Working]]:
+    """Two of them, each in a database of its own."""
     servers.require(request.param)
     server = databases.shared(request.param)
-    name = f"guard{os.getpid()}{request.param}"
-    server.execute(f"CREATE DATABASE {name}")
-    with ServerQueue(project, {"here": server.url(name)}, lease=LEASE) as made:
-        made.app.store.prepare()
-        made.tasks(TASKS)
-        yield made
-    server.execute(f"DROP DATABASE {name}{' WITH (FORCE)' if request.param == 'postgresql' else ''}")
+    names = [f"guard{os.getpid()}{request.param}{number}" for number in range(2)]
+    server.execute(*(f"CREATE DATABASE {name}" for name in names))
+    first, second = (_queue(tmp_path / name, server.url(name)) for name in names)
+    with first, second:
+        yield _begun(first), _begun(second)
+    how = " WITH (FORCE)" if request.param == "postgresql" else ""
+    server.execute(*(f"DROP DATABASE {name}{how}" for name in names))
+
+
+def _queue(place: Path, url: str) -> ServerQueue:
+    place.mkdir()
+    made = ServerQueue(Project(place), {"here": url}, lease=LEASE)
+    made.app.store.prepare()
+    made.tasks(TASKS)
+    return made
+
+
+def _begun(queue: ServerQueue) -> Working:
+    job = queue.put("works")
+    runner = queue.start("--jobs", 1)
+    return Working(queue, job, runner, int(queue.wait_for_record("works")))
 
 
 @pytest.mark.slow
 @pytest.mark.waits
-def test_the_job_of_a_runner_that_is_stopped_ends_before_its_lease(queue: ServerQueue) -> None:
-    job = queue.put("works")
-    runner = queue.start("--jobs", 1)
-    child = int(queue.wait_for_record("works"))
+def test_a_stopped_runners_job_ends_before_its_lease_and_one_that_renews_keeps_its_job(
+    working: tuple[Working, Working],
+) -> None:
+    stopped, renewing = working
+    over = time.monotonic() + 1.2 * LEASE
+    _ends_before_its_lease(stopped)
+    wait_until(lambda: time.monotonic() > over, seconds=4 * LEASE)
+    _keeps_its_job(renewing)
+
+
+def _ends_before_its_lease(one: Working) -> None:
+    queue, job, runner, child = one
     os.kill(runner.pid, signal.SIGSTOP)
     [(until,)] = queue.sql("SELECT lease_until FROM cronq_jobs WHERE id = ?", job)
     wait_until_dead(child, seconds=60)
@@ -62,14 +100,8 @@ def test_the_job_of_a_runner_that_is_stopped_ends_before_its_lease(queue: Server
     queue.wait_until_nothing_runs()
 
 
-@pytest.mark.slow
-@pytest.mark.waits
-def test_a_runner_that_renews_keeps_its_job(queue: ServerQueue) -> None:
-    job = queue.put("works")
-    runner = queue.start("--jobs", 1)
-    child = int(queue.wait_for_record("works"))
-    over = time.monotonic() + 1.2 * LEASE
-    wait_until(lambda: time.monotonic() > over, seconds=4 * LEASE)
+def _keeps_its_job(one: Working) -> None:
+    queue, job, runner, child = one
     assert alive(child)
     assert queue.rows("id = ?", job)[0]["attempt"] == 1
     runner.kill()

@@ -167,11 +167,16 @@ def test_real_cron_runs_jobs_mails_nothing_on_success_and_one_line_for_a_failed_
 def test_real_cron_drives_a_schedule_of_every_minute_over_a_killed_run(minutes: Minutes) -> None:
     due_times = MINUTES or 2
     cron, project = minutes.cron, minutes.scheduled
-    wait_until(
+
+    def ran() -> int:
         # It stands still once ten lines of its log wait to be read.
-        lambda: bool(cron.log()) and len(project.jobs("--state", "finished")) >= due_times,
+        return sum("(cronq-scheduled)" in line and " END " in line for line in cron.log())
+
+    wait_until(
+        lambda: ran() >= due_times and len(project.jobs("--state", "finished")) >= due_times,
         seconds=130 + 60 * due_times,
         what=f"{due_times} due times ran",
+        pause=0.1,
     )
 
     def decisions() -> list[dict[str, Any]]:
