@@ -12,7 +12,7 @@ LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 HEADING = re.compile(r"^#+ (?P<title>.+)$", re.MULTILINE)
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 REFUSED = {
-    # The name on the package index is somebody else's.
+    # The name on the package index belongs to another project.
     re.compile(r"(pip|pipx|uv)[\w -]* (install|add) +['\"]?cronq(?!-jobs)\b"): "installs another project",
     re.compile(r"\b(TODO|FIXME|XXX|TBD)\b"): "is not finished",
 }
@@ -25,7 +25,7 @@ def documents() -> Iterator[Path]:
 
 
 def texts() -> Iterator[Path]:
-    """Everything that could tell somebody what to install, or that something isn't done."""
+    """Everything that could tell a reader what to install, or that something isn't done."""
     yield from documents()
     for folder in ("cronq", "packaging", "demo", "benchmarks", "daemons"):
         yield from (path for path in sorted((ROOT / folder).rglob("*")) if _is_text(path))

@@ -1,1 +1,1 @@
-"""Private servers for tests and benchmarks: on free ports, with data of their own, gone when nobody needs them."""
+"""Private servers for tests and benchmarks: on free ports, with data of their own, stopped after the last use."""

@@ -85,7 +85,7 @@ class Broker:
             )  # fmt: skip
         self._pid_file.write_text(str(process.pid))
         wait_until(lambda: self._answers(process), seconds=180, what=f"{self.kind} answers")
-        process.returncode = 0  # it stays for others, and nobody waits for it
+        process.returncode = 0  # it stays for other processes, and this one doesn't wait for it
 
     def stop_answering(self) -> None:
         """Freeze it: connections stay, and nothing comes back through them."""

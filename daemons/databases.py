@@ -200,7 +200,7 @@ class Running:
 
 @contextlib.contextmanager
 def on_network(kind: str, address: str) -> Iterator[Running]:
-    """The same for hosts of a network that nobody else is on: whoever reaches this address gets in."""
+    """The same for hosts of a private network: each connection to this address is let in."""
     place = Path(tempfile.mkdtemp(prefix="cronq-", dir=quick_place()))
     place.chmod(0o755)
     (place / "hba").write_text("host all all samenet trust\n")
@@ -251,7 +251,7 @@ def _children(pid: int) -> list[int]:
 
 
 def free_port() -> int:
-    """A port on which nobody listens, and that the system gives to no connection.
+    """A port on which nothing listens, and that the system gives to no connection.
 
     From those that it gives out by itself, another process could get it before the server starts, or while it
     is killed; and who connects to a server that is away could be connected to itself.

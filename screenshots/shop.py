@@ -11,7 +11,7 @@ queue = Cronq.from_config()
 
 @queue.task(name="mail.send", queue="mail", priority=10)
 def send_mail(to: str, subject: str) -> str:
-    """Greet whoever can be reached."""
+    """Greet all customers that can be reached."""
     if "nowhere" in to:
         raise ConnectionError(f"mail.{to.partition('@')[2]} refused the connection")
     print(f"to {to}: {subject}")

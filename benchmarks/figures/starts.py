@@ -125,7 +125,7 @@ def listing(*, rounds: int) -> list[Figure]:
 
 @contextmanager
 def _terminal() -> Iterator[str]:
-    """A terminal that somebody reads; its path."""
+    """A terminal whose output is read; its path."""
     ours, theirs = pty.openpty()
     reader = threading.Thread(target=_read, args=(ours,), daemon=True)
     reader.start()

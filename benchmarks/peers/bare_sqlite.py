@@ -17,7 +17,7 @@ class Queue(Peer):
     """No queue: one INSERT, one COMMIT. The table, with its indexes, is the one cronq makes."""
 
     name = "bare sqlite3"
-    promise = "a row on the disk (synchronous=FULL), and nobody who reads it"
+    promise = "a row on the disk (synchronous=FULL), which nothing reads"
     drained = None
 
     def open(self) -> None:

@@ -16,7 +16,7 @@ app = Celery(broker=broker)
 app.conf.update(
     task_default_queue=place.name,
     task_ignore_result=True,
-    # Else a message is on its way when the call returns, and nobody knows whether it arrived.
+    # Else a message is on its way when the call returns, and it isn't known whether it arrived.
     broker_transport_options={"confirm_publish": True} if broker.startswith("amqp") else {},
     broker_connection_retry_on_startup=True,
 )

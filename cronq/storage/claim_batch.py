@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from cronq.model.claimed_job import Claimed
 from cronq.storage.drivers.database import Conflict
+from cronq.storage.sql.columns import claim_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -168,25 +169,17 @@ _QUIET = 16
 """Claims without a conflict after which there are fewer slices."""
 
 
-_NUMBERS = (int, float)
-"""The types of a time; a row that was written by hand in a SQLite file may have another one."""
-
-
 _of_key = itemgetter(0, 1, 2)
 _of_job = attrgetter("priority", "available_at", "id")
 
 
 def _in_order(found: Iterable[T], place: Callable[[T], tuple[Any, ...]]) -> list[T]:
-    """Sort by priority, time and id, jobs whose time is no number behind others of their priority."""
+    """Sort by priority, time and id."""
     found = list(found)
     try:
         return sorted(found, key=place)
-    except TypeError:
-        return sorted(found, key=lambda one: _without_time(*place(one)))
-
-
-def _without_time(priority: int, time: object, job_id: int) -> tuple[int, bool, int]:
-    return priority, type(time) not in _NUMBERS, job_id
+    except TypeError:  # a time is no number
+        return sorted(found, key=lambda one: claim_place(*place(one)))
 
 
 def _by_group(candidates: Iterable[_Key]) -> dict[str, list[_Key]]:

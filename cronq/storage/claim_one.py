@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from cronq.storage.drivers.database import Conflict
-from cronq.storage.sql.columns import FUTURE, LIMITED
+from cronq.storage.sql.columns import FUTURE, LIMITED, claim_place
 from cronq.times import SECOND
 
 TYPE_CHECKING = False
@@ -65,7 +65,7 @@ class _Picking:
         if not rows:
             raise Refused("unknown")
         state, queue, group, priority, available_at, flow = rows[0]
-        if state in FUTURE and available_at > self._lease.now:
+        if state in FUTURE and claim_place(0, available_at, 0) > (0, False, self._lease.now, 0):
             raise Refused("not due")
         if state in FUTURE and flow is not None and flow & LIMITED:
             raise Refused("pending")
@@ -101,8 +101,10 @@ class _Picking:
         tx.execute(self._sql.groups.block, (group, self._chosen))
 
     def _first_before(self, tx: Transaction, group: str, place: tuple[int, int, int]) -> int | None:
-        first = min(tx.query(self._sql.claim.first_in_group, (group, group)), default=place)
-        return first[2] if first < place else None
+        before = min(
+            (claim_place(*row) for row in tx.query(self._sql.claim.first_in_group, (group, group))), default=None
+        )
+        return before[-1] if before is not None and before < claim_place(*place) else None
 
     def _claimed(self, tx: Transaction) -> list[Row]:
         given = (*self._lease.parameters(self._clock.now()), self._chosen)

@@ -164,3 +164,13 @@ def test_many_at_once_get_a_job_once(config: Config, store: Store) -> None:
     assert sorted(job_id for job_id, said in given if said == "OK") == sorted([*alone, grouped[0]])
     others = {said for job_id, said in given if said != "OK"}
     assert others <= {"running", f"blocked by {grouped[0]}"}
+
+
+@pytest.mark.parametrize("config", ["sqlite"], indirect=True)
+def test_a_time_that_is_no_number_comes_last(store: Store) -> None:
+    damaged, other = put(store, new(group="g"), new(group="g"))
+    (later_one,) = put(store, new(available_at=later(store, 5)))
+    store._tables.open().execute("UPDATE cronq_jobs SET available_at = 'soon' WHERE id IN (?, ?)", (damaged, later_one))
+    assert refusal(store, later_one) == "not due"
+    assert refusal(store, damaged) == f"blocked by {other}"
+    assert pick(store, other).id == other

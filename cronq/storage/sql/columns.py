@@ -65,6 +65,17 @@ UNFINISHED_STATES = "state IN ('scheduled', 'ready', 'blocked', 'running', 'retr
 CLAIM_ORDER = "priority, available_at, id"
 """The order in which jobs of a queue start."""
 
+
+def claim_place(priority: int, available_at: object, job_id: int) -> tuple[int, bool, float, int]:
+    """Return a job's place in claim order.
+
+    A row that was written by hand in a SQLite file may have a time that is no number; SQLite sorts it behind numbers.
+    """
+    if isinstance(available_at, (int, float)):
+        return priority, False, available_at, job_id
+    return priority, True, 0, job_id
+
+
 MEMBER, LIMITED, NEEDED, HELD, LOOKED, HAS_PROGRESS, AHEAD = 1, 2, 4, 8, 16, 32, 64
 """Bits of `flow`.
 
