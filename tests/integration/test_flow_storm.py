@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from daemons.galera import cluster
-from tests import databases, servers
+from tests import servers
 from tests.contract.conftest import engine_queue
 from tests.integration.flow_storm import (
     PERIOD,
@@ -34,7 +34,7 @@ from tests.integration.verdicts import (
     nothing_is_lost_or_stuck,
 )
 from tests.project import Project
-from tests.scale import times
+from tests.scale import ENGINES, engines, times
 
 KILLS = times(4, full=150)
 JOBS = times(60, full=5000)
@@ -43,7 +43,7 @@ SKEW = 20_000
 """Microseconds by which the clocks of two processes may differ that each measured the server's."""
 
 
-@pytest.fixture(params=["sqlite", *databases.KINDS, "galera"])
+@pytest.fixture(params=engines("mysql", of=[*ENGINES, "galera"]))
 def storm(request: pytest.FixtureRequest, project: Project) -> Iterator[FlowStorm]:
     with ExitStack() as stack:
         hosts: tuple[str, ...] = ("cronq",)

@@ -69,6 +69,7 @@ DUE = 10
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.needs("galera")
 @pytest.mark.timeout(600)
 def test_schedules_are_decided_once_on_both_nodes(queue: ClusterQueue) -> None:

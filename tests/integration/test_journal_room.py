@@ -12,11 +12,11 @@ import pytest
 
 from cronq import Cronq
 from cronq.model.selection import Selection
-from tests.contract.conftest import ENGINES, engine_queue
+from tests.contract.conftest import engine_queue
 from tests.integration.running import HEADER, Queue, wait_until_dead
 from tests.integration.storm import children_of
 from tests.project import Project
-from tests.scale import times
+from tests.scale import engines, times
 
 LOUD = """
 @queue.task
@@ -40,7 +40,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", place], check=True)
 
 
-@pytest.mark.parametrize("engine", sorted(ENGINES))
+@pytest.mark.parametrize("engine", engines("mysql"))
 def test_output_that_fills_the_locks_directory_runs_nothing_twice(
     engine: str, tmp_path: Path, small: Path, project: Project
 ) -> None:

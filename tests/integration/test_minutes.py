@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.conftest import ENGINES, engine_queue
+from tests import scale
+from tests.contract.conftest import engine_queue
 from tests.integration.running import HEADER
 from tests.project import Project
 
@@ -20,7 +21,7 @@ def kills():
 """
 
 
-@pytest.fixture(params=sorted(ENGINES))
+@pytest.fixture(params=scale.engines("mariadb"))
 def runs(request: pytest.FixtureRequest, project: Project, tmp_path: Path) -> Project:
     """A project whose queue is on the engine in turn."""
     config = engine_queue(request.param, tmp_path)

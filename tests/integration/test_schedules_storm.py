@@ -17,7 +17,8 @@ from cronq.config.loader import Config
 from cronq.schedules.firing import Firing
 from cronq.store import Store
 from cronq.times import SECOND
-from tests.contract.conftest import ENGINES, engine_queue
+from tests import scale
+from tests.contract.conftest import engine_queue
 from tests.contract.schedule_steps import declare
 from tests.integration import firing_process
 from tests.integration.firing_process import MINUTES, SECONDS, SharedClock, definitions
@@ -77,7 +78,7 @@ def set_clock(file: Path, instant: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")
-@pytest.mark.parametrize("engine", sorted(ENGINES))
+@pytest.mark.parametrize("engine", scale.engines("postgresql"))
 def test_each_due_time_is_decided_once_whoever_is_killed(engine: str, tmp_path: Path) -> None:
     config, file, chance = engine_queue(engine, tmp_path), tmp_path / "clock", random.Random(1)
     set_clock(file, START)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from daemons.databases import on_network
-from tests import databases, servers
+from tests import databases, scale, servers
 from tests.integration.server_storm import ServerStorm
 from tests.integration.verdicts import (
     ANSWER_LOST,
@@ -31,7 +31,7 @@ JOBS_FOR_EACH = {"kill": 100, "server": 4000, "host": 1500}
 """One kill of a runner for so many jobs, one of the server, one of a host; but each at least once."""
 
 
-@pytest.fixture(params=databases.KINDS)
+@pytest.fixture(params=scale.engines("mariadb", of=databases.KINDS))
 def storm(request: pytest.FixtureRequest, project: Project) -> Iterator[ServerStorm]:
     servers.require(request.param)
     servers.require("network")

@@ -22,7 +22,7 @@ from cronq.storage.schema_version import CURRENT
 from tests import databases, servers
 from tests.integration.running import HEADER
 from tests.project import Project
-from tests.scale import times
+from tests.scale import engines, times
 from tests.started import Process
 from tests.waiting import wait_until
 
@@ -115,7 +115,7 @@ def ended(process: Process, seconds: float = 60) -> str:
     return stderr
 
 
-@pytest.fixture(params=databases.KINDS)
+@pytest.fixture(params=engines("mariadb", of=databases.KINDS))
 def hosts(request: pytest.FixtureRequest, project: Project) -> Iterator[Hosts]:
     servers.require(request.param)
     queue = Hosts(project, databases.empty_queue(request.param, project.directory).database)
@@ -123,7 +123,7 @@ def hosts(request: pytest.FixtureRequest, project: Project) -> Iterator[Hosts]:
     queue.stop()
 
 
-@pytest.fixture(params=databases.KINDS)
+@pytest.fixture(params=engines("postgresql", of=databases.KINDS))
 def mortal(request: pytest.FixtureRequest) -> Iterator[databases.Running]:
     """A server of the test's own."""
     servers.require(request.param)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from cronq.storage.drivers.opening import open_database
-from tests import databases, servers
+from tests import databases, scale, servers
 from tests.integration.test_servers import Hosts
 from tests.project import Project, Ran
 from tests.waiting import wait_until
@@ -52,7 +52,7 @@ class Clocks(Hosts):
         return stored.state
 
 
-@pytest.fixture(params=databases.KINDS)
+@pytest.fixture(params=scale.engines("postgresql", of=databases.KINDS))
 def engine(request: pytest.FixtureRequest) -> str:
     servers.require(request.param)
     return str(request.param)
