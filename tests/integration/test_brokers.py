@@ -17,7 +17,7 @@ import pytest
 
 from cronq.transports.transport import open_transport
 from daemons.brokers import KINDS, Broker, private_broker
-from tests import brokers, servers
+from tests import brokers, scale, servers
 from tests.integration.afar import LIMIT, OUTAGE, SOON, AfarQueue, ended
 from tests.project import Project
 from tests.started import Process
@@ -30,10 +30,10 @@ BY_OTHERS = 5
 """Enqueues that a busy machine may hold up for about as long: a broker that isn't let alone holds up all of twenty."""
 
 LIBRARIES = [
-    ("amqp", "amqp", "kombu"),
+    pytest.param("amqp", "amqp", "kombu", marks=pytest.mark.thorough),
     ("rediss", "redis", "redis"),
-    ("beanstalk", "beanstalk", "greenstalk"),
-    ("sqs", "sqs", "boto3"),
+    pytest.param("beanstalk", "beanstalk", "greenstalk", marks=pytest.mark.thorough),
+    pytest.param("sqs", "sqs", "boto3", marks=pytest.mark.thorough),
 ]
 
 MESSAGES = {"rabbitmq": 1 << 20, "redis": 1 << 20, "beanstalkd": 60_000, "sqs": 200_000}
@@ -236,7 +236,7 @@ def is_back(heard: dict[Process, str], worker: Process) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", scale.engines("redis", "beanstalkd", of=sorted(KINDS)))
 def test_a_broker_that_dies_or_takes_nothing_under_load(kind: str, project: Project) -> None:
     servers.require(kind)
     with private_broker(kind) as broker, AfarQueue(project, broker.url) as queue:

@@ -12,7 +12,7 @@ import pytest
 
 from cronq.config.loader import from_database
 from cronq.storage.drivers.opening import open_database
-from tests import databases, servers
+from tests import databases, scale, servers
 from tests.project import ROOT, Project, Ran
 
 NAME = f"users{os.getpid()}"
@@ -54,7 +54,7 @@ def documented(kind: str) -> list[str]:
     return [one.strip() for one in text.split(";") if one.strip() and not one.startswith("CREATE DATABASE")]
 
 
-@pytest.fixture(params=databases.KINDS)
+@pytest.fixture(params=scale.engines("mysql", "postgresql", of=databases.KINDS))
 def users(request: pytest.FixtureRequest, project: Project) -> Iterator[Users]:
     servers.require(request.param)
     server = databases.shared(request.param)

@@ -15,7 +15,7 @@ from cronq.storage.drivers.opening import open_database
 from cronq.storage.migrations import upgrade
 from cronq.store import Store
 from cronq.times import Clock
-from tests import databases, servers
+from tests import databases, scale, servers
 from tests.contract.steps import claim, ending, later, new, outcome, put, stored
 from tests.project import Project
 
@@ -28,7 +28,7 @@ MODES = {
 OPTIONS = ("--character-set-server=latin1", "--default-time-zone=+05:45")
 
 
-@pytest.fixture(scope="module", params=["mariadb", "mysql"])
+@pytest.fixture(scope="module", params=scale.engines("mariadb", of=("mariadb", "mysql")))
 def server(request: pytest.FixtureRequest) -> Iterator[databases.Running]:
     servers.require(request.param)
     with databases.private(request.param, *OPTIONS) as server:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cronq import Cronq
-from tests import databases, servers
+from tests import databases, scale, servers
 from tests.contract.conftest import engine_queue
 from tests.integration.running import HEADER, alive
 from tests.integration.test_servers import Hosts, ended
@@ -20,7 +20,7 @@ from tests.started import Process
 from tests.waiting import wait_until
 
 
-@pytest.fixture(params=databases.KINDS)
+@pytest.fixture(params=scale.engines("mariadb", of=databases.KINDS))
 def mortal(request: pytest.FixtureRequest) -> Iterator[databases.Running]:
     """A server of the test's own."""
     servers.require(request.param)
@@ -64,7 +64,7 @@ def test_an_outage_longer_than_the_patience(mortal: databases.Running, project: 
         hosts.stop()
 
 
-@pytest.mark.parametrize("kind", databases.KINDS)
+@pytest.mark.parametrize("kind", scale.engines("postgresql", of=databases.KINDS))
 def test_a_host_that_is_cut_off_gives_its_jobs_up(kind: str, project: Project) -> None:
     """Before another host may take them over, although it hangs in a call to the database."""
     servers.require(kind)

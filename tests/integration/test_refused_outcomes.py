@@ -16,7 +16,7 @@ from cronq.model.job import Failure
 from cronq.storage.migrations import upgrade
 from cronq.store import Store
 from cronq.times import Clock
-from tests import databases, servers
+from tests import databases, scale, servers
 from tests.contract.steps import claim, ending, new, outcome, put, states, stored
 from tests.integration.stores import config_in, select
 
@@ -86,7 +86,7 @@ def test_what_is_reduced_says_so(config: Config) -> None:
         assert store.jobs.output(job.id) == ("\\ud800", None)
 
 
-@pytest.mark.parametrize("kind", ["mariadb", "mysql"])
+@pytest.mark.parametrize("kind", scale.engines("mariadb", of=("mariadb", "mysql")))
 def test_packets_are_counted_in_bytes(kind: str, tmp_path: Path) -> None:
     servers.require(kind)
     with databases.private(kind, "--max-allowed-packet=1M") as server:

@@ -26,7 +26,7 @@ from cronq.transports.notifier import Notifier
 from cronq.transports.transport import LIMIT, Transport, open_transport
 from daemons.brokers import KINDS, Broker, private_broker
 from daemons.databases import free_port
-from tests import brokers, servers
+from tests import brokers, scale, servers
 from tests.project import CONFIG, Project
 from tests.proxy import Proxy
 from tests.waiting import wait_until
@@ -179,7 +179,9 @@ BABBLE = {**dict.fromkeys(FIRST, b"x" * 4096), "rabbitmq": b"\x08\0\0\0\0\0\0\xc
 # Libraries leave the sockets of connections that they gave up to the collector.
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("kind", sorted(FIRST))
-@pytest.mark.parametrize("how", ["a byte a second", "five bytes a second", "babbles"])
+@pytest.mark.parametrize(
+    "how", scale.engines("a byte a second", "babbles", of=["a byte a second", "five bytes a second", "babbles"])
+)
 def test_a_broker_that_never_comes_to_an_end_costs_a_second_once(kind: str, how: str, config: Config) -> None:
     pause = {"a byte a second": 1.0, "five bytes a second": 0.2, "babbles": 0.0}[how]
     first, then = (b"", BABBLE[kind]) if how == "babbles" and kind == "rabbitmq" else (FIRST[kind], b"x")
@@ -300,7 +302,7 @@ LIBRARIES = {"redis": "import redis", "sqs": "import boto3; boto3.client('sqs', 
 
 
 @pytest.mark.needs("network", "namespaces")
-@pytest.mark.parametrize("kind", list(LIBRARIES))
+@pytest.mark.parametrize("kind", scale.engines("redis", of=LIBRARIES))
 def test_a_name_server_that_is_silent_costs_a_second_once(kind: str, project: Project) -> None:
     url = KINDS[kind].url.format(port=1, name="cronq").replace("127.0.0.1", "mq.example.org")
     project.write("cronq.toml", f'{CONFIG}wake = "{url}"')
