@@ -2,6 +2,8 @@
 
 Four fifths of what a short command costs is Python's start and the imports. What is tested of these
 (tests/cli/test_startup.py), and what depends on how it was started, are started as a person would.
+
+Other programs of Python are forks of one that has imported what they need (Imports).
 """
 
 from __future__ import annotations
@@ -52,12 +54,21 @@ class Command(NamedTuple):
         return is_plain(dict(self.environment)) and len(self.stdin) < _PIPE // 4
 
 
-def run(script: Path, command: Command, seconds: float) -> Ran:
+class Imports(NamedTuple):
+    """What a Python has imported; the arguments of its commands are those of `python`: `-c CODE`, `-m NAME`, a file.
+
+    Of what Python reads from the environment, PYTHONPATH has its meaning.
+    """
+
+    modules: tuple[str, ...]
+
+
+def run(script: Path | Imports, command: Command, seconds: float) -> Ran:
     """Run it to its end, at most `seconds` long."""
     return _process(script).run(command, time.monotonic() + seconds)
 
 
-def begin(script: Path, command: Command, stderr: IO[bytes]) -> Started:
+def begin(script: Path | Imports, command: Command, stderr: IO[bytes]) -> Started:
     """Start it without waiting; it has no input, and what it prints is dropped."""
     with open(os.devnull, "r+b") as nothing:  # noqa: PTH123 - no Path of the project's
         return Started(
@@ -65,7 +76,7 @@ def begin(script: Path, command: Command, stderr: IO[bytes]) -> Started:
         )
 
 
-def start(script: Path, command: Command) -> Started:
+def start(script: Path | Imports, command: Command) -> Started:
     """Start it without waiting; its streams are pipes."""
     (stdin, to_stdin), (from_stdout, stdout), (from_stderr, stderr) = (os.pipe() for _ in range(3))
     theirs = [stdin, stdout, stderr]
@@ -83,21 +94,22 @@ def for_shells(script: Path) -> Path:
 
 
 @functools.cache
-def _process(script: Path) -> _Process:
+def _process(script: Path | Imports) -> _Process:
     started = _Process(script)
     atexit.register(started.end)
     return started
 
 
 class _Process:
-    def __init__(self, script: Path) -> None:
+    def __init__(self, script: Path | Imports) -> None:
+        given = script.modules if isinstance(script, Imports) else (str(script),)
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
             listener.bind("")
             listener.listen(64)
             self._address = listener.getsockname()
             # As a command of Project starts: what Python reads from the environment, it reads here.
             self._started = subprocess.Popen(
-                [sys.executable, str(_HERE / "warm_process.py"), str(listener.fileno()), str(script)],
+                [sys.executable, str(_HERE / "warm_process.py"), str(listener.fileno()), *given],
                 pass_fds=[listener.fileno()],
                 env={"PATH": "/usr/bin:/bin"},
                 stdin=subprocess.PIPE,

@@ -1,6 +1,7 @@
 """A process that has imported cronq, and becomes a `cronq` command for each request: a fork of it goes on as that.
 
-Started by tests/warm.py with the number of a listening socket. A request is a marshalled dictionary with the three
+Started by tests/warm.py with the number of a listening socket, and the `cronq` script; or with names of modules, then
+its forks are programs of Python that find these imported. A request is a marshalled dictionary with the three
 standard streams of the command; the answers are its process id, and its wait status when it has ended. It ends with
 its own standard input.
 """
@@ -15,11 +16,13 @@ import importlib
 import marshal
 import os
 import pkgutil
+import runpy
 import select
 import socket
 import sys
 import threading
 import time
+import types
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +112,7 @@ def _enter(pid: int) -> None:
                 raise OSError(ctypes.get_errno(), f"setns: {namespace} of {pid}")
 
 
-def _become(script: str, request: dict[str, Any]) -> None:
+def _become(started_as: list[str], request: dict[str, Any]) -> None:
     if request["host"] is not None:
         _enter(request["host"])
     os.chdir(request["directory"])
@@ -118,8 +121,27 @@ def _become(script: str, request: dict[str, Any]) -> None:
     os.environ.update(request["environment"] | coerced)
     time.tzset()
     Path("/proc/self/comm").write_text(request["name"])
-    sys.argv[:] = [script, *request["arguments"]]
+    sys.argv[:] = [*started_as, *request["arguments"]]
     sys.orig_argv[:] = [sys.executable, *sys.argv]
+
+
+def _run_python() -> None:
+    """Go on as Python itself does with these arguments: -c CODE, -m MODULE, or a file."""
+    sys.modules["__main__"] = program = types.ModuleType("__main__")
+    sys.path[:1] = ["", *filter(None, os.environ.get("PYTHONPATH", "").split(":"))]
+    sys.dont_write_bytecode = "PYTHONDONTWRITEBYTECODE" in os.environ
+    kind, *others = sys.argv
+    if kind == "-m":
+        sys.path[0] = os.getcwd()  # noqa: PTH109 - as Python has it
+        sys.argv[:] = others
+        runpy._run_module_as_main(others[0])  # type: ignore[attr-defined]  # what Python itself calls for it
+    elif kind == "-c":
+        sys.argv[:] = [kind, *others[1:]]
+        exec(compile(others[0], "<string>", "exec"), program.__dict__)
+    else:
+        sys.path[0] = os.path.dirname(os.path.realpath(kind))  # noqa: PTH120
+        program.__file__ = kind
+        exec(compile(Path(kind).read_bytes(), kind, "exec"), program.__dict__)
 
 
 def _end(status: int) -> None:
@@ -134,17 +156,30 @@ def _end(status: int) -> None:
     os._exit(status)
 
 
+def _run(script: list[str]) -> int:
+    if script:
+        ended: int = sys.modules["cronq.cli"].main()
+        return ended
+    _run_python()
+    return 0
+
+
 def main() -> None:
     """Wait for commands; in the fork for one, run it."""
-    listener, script = socket.socket(fileno=int(sys.argv[1])), sys.argv[2]
-    sys.path[0] = os.path.dirname(script)  # noqa: PTH120 - as Python sets it for the script
+    listener, given = socket.socket(fileno=int(sys.argv[1])), sys.argv[2:]
+    script = given[:1] if given[0].startswith("/") else []
+    sys.path[0] = os.path.dirname(given[0])  # noqa: PTH120 - as Python sets it for the script
     _import_all()
+    for name in given[len(script) :]:
+        importlib.import_module(name)
     gc.freeze()
     _become(script, _Forks(listener).next_command())
     try:
-        status = sys.modules["cronq.cli"].main()
+        status = _run(script)
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            sys.stderr.write(f"{end.code}\n")
     except BaseException:
         sys.excepthook(*sys.exc_info())
         status = 1

@@ -9,15 +9,31 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests import databases, servers
+from tests import databases, servers, warm
+from tests.started import Process
 
 ENGINES = ("sqlite", *databases.KINDS)
 ROOT = Path(__file__).parents[2]
 SITE = Path(__file__).parent / "site"
+IMPORTED = warm.Imports(
+    (
+        *("django.contrib.admin.options", "django.contrib.admin.sites", "django.contrib.admin.apps"),
+        *("django.contrib.auth.apps", "django.contrib.auth.hashers", "django.contrib.auth.management"),
+        *("django.contrib.messages.apps", "django.contrib.sessions.apps", "django.contrib.staticfiles.apps"),
+        *("django.core.checks", "django.core.management", "django.core.management.commands.check"),
+        *("django.core.management.commands.migrate", "django.core.management.commands.test"),
+        *("django.core.management.sql", "django.db.backends.sqlite3.base", "django.db.migrations.executor"),
+        *("django.test", "django.test.runner", "django.urls", "django.utils.translation"),
+        *("cronq.django.api", "cronq.django.apps", "cronq.django.backend", "pymysql"),
+    )
+)
+"""What takes no notice of a project's settings, or reads them later."""
+
 _ENGINES_OF_DJANGO = {"mariadb": "mysql", "mysql": "mysql", "postgresql": "postgresql"}
 
 
@@ -42,40 +58,49 @@ class Site:
             "SITE_OPTIONS": json.dumps(self.options),
         }
 
-    def start(self, *arguments: str | int, **more: str) -> subprocess.Popen[str]:
-        """Start a program of the project; its output is one text."""
-        return subprocess.Popen(
-            [*map(str, arguments)],
+    def begin(self, *arguments: str | int) -> Process:
+        """Start Python with these arguments in the project, without waiting; its errors are in `begun.log`."""
+        with (self.directory / "begun.log").open("ab") as log:
+            return warm.begin(IMPORTED, self._command(arguments, {}), log)
+
+    def run(self, *arguments: str | int, status: int = 0, seconds: float = 120, **more: str) -> str:
+        """Run Python with these arguments in the project to its end, which must be as expected; returns its output."""
+        ran = warm.run(IMPORTED, self._command(arguments, more), seconds)
+        output = ran.stdout + ran.stderr
+        assert ran.status == status, output
+        return output
+
+    def run_anew(self, *arguments: str | int) -> str:
+        """Run a Python that is started for it, which must succeed; returns its output."""
+        command = self._command([sys.executable, *arguments], {})
+        ran = subprocess.run(
+            command.arguments,
             cwd=self.directory,
-            env=self.environment | more,
+            env=command.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            timeout=120,
+            check=False,
         )
+        assert ran.returncode == 0, ran.stdout
+        return ran.stdout
 
-    def run(self, *arguments: str | int, status: int = 0, seconds: float = 120, **more: str) -> str:
-        """Run a program of the project to its end, which must be as expected; returns its output."""
-        with self.start(*arguments, **more) as process:
-            try:
-                output, _ = process.communicate(timeout=seconds)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                raise
-        assert process.returncode == status, output
-        return output
+    def _command(self, arguments: Sequence[str | int], more: Mapping[str, str]) -> warm.Command:
+        return warm.Command([*map(str, arguments)], self.directory, self.environment | dict(more))
 
     def manage(self, *arguments: str | int, **more: Any) -> str:
         """Run `manage.py ARGUMENTS`."""
-        return self.run(sys.executable, "manage.py", *arguments, **more)
+        return self.run("manage.py", *arguments, **more)
 
     def cronq(self, *arguments: str | int, **more: Any) -> str:
         """Run `cronq ARGUMENTS`."""
-        return self.run(sys.executable, "-m", "cronq", *arguments, **more)
+        return self.run("-m", "cronq", *arguments, **more)
 
     def python(self, code: str, **more: Any) -> str:
         """Run code in the project, with Django started; returns what it prints."""
-        return self.run(sys.executable, "-c", f"import django; django.setup()\n{code}", **more).strip()
+        return self.run("-c", f"import django; django.setup()\n{code}", **more).strip()
 
 
 def migrated(directory: Path) -> Site:

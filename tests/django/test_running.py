@@ -87,7 +87,7 @@ def test_an_idle_run_imports_the_settings_only(site: Site) -> None:
         "import sys\nfrom cronq.cli import main\nassert main(['run']) == 0\n"
         "print(json := __import__('json').dumps(sorted(sys.modules)))"
     )
-    modules = set(json.loads(site.run(sys.executable, "-c", program)))
+    modules = set(json.loads(site.run_anew("-c", program)))
     heavy = {"django.apps.registry", "django.db", "sqlalchemy", "alembic", "typer", "rich", "shop", "cronq.django"}
     assert "settings" in modules
     assert not modules & heavy
