@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 from tests import databases, servers, warm
 from tests.started import Process
 
-ENGINES = ("sqlite", *databases.KINDS)
 ROOT = Path(__file__).parents[2]
 SITE = Path(__file__).parent / "site"
 IMPORTED = warm.Imports(

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.django.sites import ENGINES, Site
+from tests import scale
+from tests.django.sites import Site
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", scale.engines("sqlite", "postgresql"))
 def test_the_contract_of_djangos_tasks_holds(engine: str, tmp_path: Path) -> None:
     site = Site(tmp_path, engine)
     said = site.manage("test", "--pattern", "contract_*.py", seconds=540)

@@ -27,7 +27,7 @@ for start in range(0, len(calls), 1000):
 
 @pytest.mark.slow
 @pytest.mark.timeout(scale.times(240, full=2700))
-@pytest.mark.parametrize("engine", scale.engines("sqlite", "postgresql"))
+@pytest.mark.parametrize("engine", scale.engines("postgresql"))
 def test_nothing_is_left_open_however_many_tasks_run(tmp_path: Path, engine: str) -> None:
     site = Site(tmp_path, engine)
     if engine in ("mariadb", "mysql"):

@@ -22,7 +22,9 @@ LEFT = {
 
 
 @pytest.mark.parametrize("engine", scale.engines("sqlite", "mariadb"))
-@pytest.mark.parametrize("lasting", [False, True], ids=["closed", "lasting"])
+@pytest.mark.parametrize(
+    "lasting", [pytest.param(False, marks=pytest.mark.thorough, id="closed"), pytest.param(True, id="lasting")]
+)
 def test_the_next_task_writes_though_one_left_its_connection_in_any_state(
     tmp_path: Path, engine: str, *, lasting: bool
 ) -> None:

@@ -13,7 +13,8 @@ from cronq.config.django_project import values
 from cronq.config.loader import Config, from_django
 from cronq.storage.migrations import upgrade
 from cronq.storage.schema_version import CURRENT
-from tests.django.sites import ENGINES, ROOT, Site
+from tests import scale
+from tests.django.sites import ROOT, Site
 
 OURS = ROOT / "cronq" / "storage" / "migrations" / "versions"
 DJANGOS = ROOT / "cronq" / "django" / "migrations"
@@ -68,7 +69,7 @@ def index_of(index: Any) -> str:
     return f"{sorted(index.items())} {sorted(options.items())}"
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", scale.engines("sqlite", "mysql"))
 def test_both_make_the_same_tables_and_take_each_others(engine: str, tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()

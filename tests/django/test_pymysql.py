@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import scale
 from tests.django.sites import Site
 
 TWINS = """
@@ -24,7 +25,7 @@ print(queue.enqueue("shop.tasks.add", {"a": 2}).existing)
 """
 
 
-@pytest.mark.parametrize("engine", ["mariadb", "mysql"])
+@pytest.mark.parametrize("engine", scale.engines("mariadb", of=("mariadb", "mysql")))
 def test_errors_of_the_server_are_known_though_pymysql_stands_in_for_mysqlclient(tmp_path: Path, engine: str) -> None:
     site = Site(tmp_path, engine)
     site.manage("migrate", "-v0")
