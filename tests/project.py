@@ -92,15 +92,20 @@ class Project:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         anew: bool = False,
+        user: int | None = None,
     ) -> Process:
-        """Start `cronq ARGUMENTS` without waiting; its streams are pipes. `anew`: with a Python started for it."""
+        """Start `cronq ARGUMENTS` without waiting; its streams are pipes. `anew`: with a Python started for it.
+
+        `user`: another user and group than the test's, which only root can give.
+        """
         environment = self.environment | dict(env or {})
-        command = warm.Command([*map(str, arguments)], cwd or self.directory, environment)
+        command = warm.Command([*map(str, arguments)], cwd or self.directory, environment, user=user)
         if _SCRIPT.exists() and command.may_be_forked() and not anew:
             return warm.start(_SCRIPT, command)
         return subprocess.Popen(
             [*COMMAND, *command.arguments], cwd=command.directory, env=environment,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            user=user, group=user, extra_groups=None if user is None else [],
         )  # fmt: skip
 
     def begin(self, command: list[str], stderr: IO[bytes], *, anew: bool = False) -> Process:
@@ -125,13 +130,14 @@ class Project:
         cwd: Path | None = None,
         seconds: float = 60,
         anew: bool = False,
+        user: int | None = None,
     ) -> Ran:
-        """Run `cronq ARGUMENTS` to its end, at most `seconds` long; `anew`: with a Python started for it."""
+        """Run `cronq ARGUMENTS` to its end, at most `seconds` long; `anew` and `user` as for `start`."""
         environment = self.environment | dict(env or {})
-        command = warm.Command([*map(str, arguments)], cwd or self.directory, environment, stdin)
+        command = warm.Command([*map(str, arguments)], cwd or self.directory, environment, stdin, user=user)
         if _SCRIPT.exists() and command.may_be_forked() and not anew:
             return warm.run(_SCRIPT, command, seconds)
-        return _to_its_end(self.start(*arguments, env=env, cwd=cwd, anew=True), stdin, seconds)
+        return _to_its_end(self.start(*arguments, env=env, cwd=cwd, anew=True, user=user), stdin, seconds)
 
     def python(self, *arguments: str | int, env: Mapping[str, str] | None = None, seconds: float = 60) -> Ran:
         """Run a program of the project, with cronq within its reach, to its end."""

@@ -48,6 +48,8 @@ class Command(NamedTuple):
     stdin: str = ""
     host: int | None = None
     """A process whose network and name it gets."""
+    user: int | None = None
+    """The user and group that it becomes when all is imported: Python may lie where only root can read."""
 
     def may_be_forked(self) -> bool:
         """Whether Python itself would take no notice of what is different, and the input fits into a pipe."""
@@ -164,6 +166,7 @@ def _request(command: Command) -> bytes:
         "directory": str(command.directory),
         "environment": dict(command.environment),
         "host": command.host,
+        "user": command.user,
         "name": name_of(command.environment.get("HOME", "")),
     }
     return marshal.dumps(given)

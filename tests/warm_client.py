@@ -35,8 +35,8 @@ def main(address: bytes, script: str) -> None:
         os.execv(script, [script, *arguments])
     name = name_of(environment.get("HOME", ""))
     directory = os.getcwd()  # noqa: PTH109 - pathlib takes longer than all the rest
-    given = {"arguments": arguments, "directory": directory, "environment": environment, "name": name, "host": None}
-    request = marshal.dumps(given)
+    given = {"arguments": arguments, "directory": directory, "environment": environment, "name": name}
+    request = marshal.dumps(given | {"host": None, "user": None})
     asked = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     asked.connect(address)
     streams = b"".join(number.to_bytes(4, sys.byteorder) for number in range(3))

@@ -28,6 +28,7 @@ from typing import Any
 
 _STREAMS = 3
 _LONGEST = 1 << 20
+_PR_SET_DUMPABLE = 4
 _LEFT_OUT = (
     *("cronq.transports.", "cronq.testing", "cronq.__main__"),
     *("cronq.django", "cronq.web", "cronq.flask", "cronq.asgi", "cronq.otel"),
@@ -112,6 +113,14 @@ def _enter(pid: int) -> None:
                 raise OSError(ctypes.get_errno(), f"setns: {namespace} of {pid}")
 
 
+def _be_user(user: int) -> None:
+    """Be this user and group alone, with a /proc of its own as after a start."""
+    os.setgroups([])
+    os.setgid(user)
+    os.setuid(user)
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1)
+
+
 def _become(started_as: list[str], request: dict[str, Any]) -> None:
     if request["host"] is not None:
         _enter(request["host"])
@@ -121,6 +130,8 @@ def _become(started_as: list[str], request: dict[str, Any]) -> None:
     os.environ.update(request["environment"] | coerced)
     time.tzset()
     Path("/proc/self/comm").write_text(request["name"])
+    if request["user"] is not None:
+        _be_user(request["user"])
     sys.argv[:] = [*started_as, *request["arguments"]]
     sys.orig_argv[:] = [sys.executable, *sys.argv]
 

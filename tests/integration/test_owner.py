@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,31 +18,6 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 
 OTHER = 65534
 NAME = pwd.getpwuid(OTHER).pw_name
-
-
-BECOME = """
-import contextlib, importlib, io, json, os, pkgutil, sys
-import cronq, cronq.cli
-LEFT_OUT = ("cronq.__main__", "cronq.django", "cronq.flask", "cronq.web", "cronq.asgi", "cronq.otel", "cronq.testing",
-            *(f"cronq.transports.{name}" for name in ("beanstalk", "rabbitmq", "redis", "sqs")))
-for module in pkgutil.walk_packages(cronq.__path__, "cronq."):
-    if not module.name.startswith(LEFT_OUT):
-        with contextlib.suppress(ImportError):
-            importlib.import_module(module.name)
-user, commands, until = int(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3]
-os.setgroups([])
-os.setgid(user)
-os.setuid(user)
-again = True
-while again:
-    again = until and not os.path.exists(until)
-    for command in commands:
-        stdout, stderr = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
-            status = cronq.cli.main(command)
-        print(json.dumps([status, stdout.getvalue(), stderr.getvalue()]), flush=True)
-"""
-"""Becomes another user when everything is imported: Python and cronq may lie where only root can read."""
 
 
 @pytest.fixture
@@ -68,24 +40,13 @@ def give_away(queue: Queue) -> None:
 
 def as_other(queue: Queue, *arguments: str, stdin: str = "") -> Ran:
     """The command, called by the other user."""
-    [ran] = all_as_other(queue, [arguments], stdin=stdin)
-    return ran
+    config = {"CRONQ_CONFIG": str(queue.directory / "cronq.toml")}
+    return queue.project.cronq(*arguments, stdin=stdin, env=config, user=OTHER)
 
 
-def all_as_other(queue: Queue, commands: Sequence[Sequence[str]], *, stdin: str = "", until: str = "") -> list[Ran]:
-    """The commands one after the other, again and again until a file is there, called by the other user."""
-    ran = subprocess.run(
-        [sys.executable, "-c", BECOME, str(OTHER), json.dumps(commands), until],
-        cwd=queue.directory,
-        env={**queue.project.environment, "CRONQ_CONFIG": str(queue.directory / "cronq.toml")},
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert ran.returncode == 0, ran
-    return [Ran(*json.loads(line)) for line in ran.stdout.splitlines() if line.startswith("[")]
+def all_as_other(queue: Queue, commands: Sequence[Sequence[str]]) -> list[Ran]:
+    """The commands one after the other, called by the other user."""
+    return [as_other(queue, *command) for command in commands]
 
 
 def files(queue: Queue) -> dict[Path, int]:
@@ -169,21 +130,22 @@ def test_a_reader_of_a_queue_at_rest_sees_what_is_written_meanwhile(queue: Queue
     queue.command("true")
     queue.app.close()
     program = """
-from pathlib import Path
 from cronq import Cronq
 queue = Cronq.from_config()
-for number in range(100):
+for number in range(200):
     queue.command("true")
     queue.close()
-Path("written").touch()
 """
-    with queue.project.start_python("-c", program):
-        seen = all_as_other(queue, [("ls", "--limit", "0")], until=str(queue.directory / "written"))
+    seen = []
+    with queue.project.start_python("-c", program) as writer:
+        while writer.poll() is None:
+            seen.append(as_other(queue, "ls", "--limit", "0"))
+    seen.append(as_other(queue, "ls", "--limit", "0"))
     assert [ran for ran in seen if ran.status or ran.stderr] == []
     for ran in seen:
         ids = [int(line.split("\t")[0]) for line in ran.stdout.splitlines()]
         assert ids == list(range(len(ids), 0, -1))
-    assert len(ids) == 101
+    assert len(ids) == 201
 
 
 def test_advice_does_not_break_the_owners_queue(queue: Queue) -> None:

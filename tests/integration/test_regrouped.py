@@ -6,16 +6,17 @@ import contextlib
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import scale
 from tests.integration.running import Queue, alive, wait_until_dead
 from tests.integration.storm import children_of
-from tests.project import COMMAND, Project
+from tests.project import Project
+from tests.started import Process
 from tests.waiting import wait_until
 
 JOB = "exec 8>>lock; flock -n 8 || echo two >> record; echo begun $$ >> record; exec sleep 100"
@@ -267,12 +268,8 @@ def another_users() -> Iterator[Queue]:
     shutil.rmtree(directory)
 
 
-def as_nobody(queue: Queue, *arguments: str | int) -> subprocess.Popen[str]:
-    user = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-    return subprocess.Popen(
-        [*user, *COMMAND, *map(str, arguments)], cwd=queue.directory, env=queue.project.environment, text=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+def as_nobody(queue: Queue, *arguments: str | int) -> Process:
+    return queue.project.start(*arguments, user=NOBODY)
 
 
 def done_as_nobody(queue: Queue, *arguments: str | int) -> str:
@@ -362,7 +359,7 @@ def test_a_storm_of_kills_over_commands_that_regroup(queue: Queue) -> None:
     (queue.directory / "locks").mkdir()
     jobs = [queue.command(command) for command in SHELL.values() for _ in range(8)]
     begun = queue.directory / "begun"
-    for kill in range(20):
+    for kill in range(scale.times(8, full=20)):
         runner = queue.start("--jobs", 4)
         before = len(lines(begun))
         wait_until(lambda: runner.poll() is not None or len(lines(begun)) > before, what="a job begins")  # noqa: B023
