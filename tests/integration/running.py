@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import sqlite3
+import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -66,6 +68,7 @@ class Queue:
         self.directory = project.directory
         self._started: list[Process] = []
         self._app: Cronq | None = None
+        self._others = {os.getpid(), *_pids()}
         self.tasks("")
 
     def __enter__(self) -> Self:
@@ -99,7 +102,11 @@ class Queue:
     def app(self) -> Cronq:
         """The same queue in the test's own process, without its tasks."""
         if self._app is None:
-            self._app = Cronq(configuration.load(file=str(self.directory / "cronq.toml"), environ={}))
+            config = configuration.load(file=str(self.directory / "cronq.toml"), environ={})
+            file = self.project.database
+            if config.database == f"sqlite:///{file}" and config.table_prefix == "cronq_" and not file.exists():
+                file.write_bytes(_empty_database())
+            self._app = Cronq(config)
         return self._app
 
     def put(self, task: str, arguments: dict[str, Any] | None = None, **options: Any) -> int:
@@ -144,8 +151,8 @@ class Queue:
     def left_running(self) -> list[int]:
         """The processes that jobs of this project have started and that still live."""
         mark, name = f"{self.project.home}".encode(), name_of(str(self.project.home))
-        others = [pid for pid in _pids() if pid != os.getpid()]
-        return [pid for pid in others if (mark in _environment(pid) or _name(pid) == name) and alive(pid)]
+        later = [pid for pid in _pids() if pid not in self._others]
+        return [pid for pid in later if (mark in _environment(pid) or _name(pid) == name) and alive(pid)]
 
     def wait_until_nothing_runs(self) -> None:
         """Wait until no process of this project lives: what gets SIGKILL is there until it has the processor."""
@@ -229,6 +236,16 @@ class Queue:
         """Whether nothing is held: no lease, no running or blocked job, no group."""
         held = self.sql("SELECT id FROM cronq_jobs WHERE lease_until IS NOT NULL OR state IN ('running', 'blocked')")
         return not held and not self.sql("SELECT * FROM cronq_groups")
+
+
+@functools.cache
+def _empty_database() -> bytes:
+    """The file that cronq makes at the first job, made once for all tests: the migrations take longer than a run."""
+    with tempfile.TemporaryDirectory() as place:
+        file = Path(place) / "cronq.db"
+        with Cronq(database=f"sqlite:///{file}") as queue:
+            queue.store.prepare()
+        return file.read_bytes()
 
 
 def alive(pid: int) -> bool:
