@@ -108,6 +108,17 @@ class Project:
             user=user, group=user, extra_groups=None if user is None else [],
         )  # fmt: skip
 
+    def start_on(self, terminal: int, *arguments: str | int, env: Mapping[str, str]) -> Process:
+        """Start `cronq ARGUMENTS` without waiting, with a terminal as its streams."""
+        environment = self.environment | dict(env)
+        command = warm.Command([*map(str, arguments)], self.directory, environment)
+        if _SCRIPT.exists() and command.may_be_forked():
+            return warm.begin_on(_SCRIPT, command, terminal)
+        return subprocess.Popen(
+            [*COMMAND, *command.arguments], cwd=self.directory, env=environment,
+            stdin=terminal, stdout=terminal, stderr=terminal, text=True,
+        )  # fmt: skip
+
     def begin(self, command: list[str], stderr: IO[bytes], *, anew: bool = False) -> Process:
         """Start a program of the project that has no input and prints nothing; `cronq` as a fork, unless `anew`.
 

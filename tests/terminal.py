@@ -7,12 +7,11 @@ import os
 import pty
 import re
 import struct
-import subprocess
 import termios
 from collections.abc import Mapping
 from typing import Any, Self
 
-from tests.project import COMMAND, Project
+from tests.project import Project
 from tests.waiting import readable, wait_until
 
 _CONTROL = re.compile(r"\x1b\[[?\d;]*[A-Za-z]")
@@ -34,14 +33,8 @@ class Terminal:
         self.before = self.attributes()
         self._rows = rows
         self._read = b""
-        self.process = subprocess.Popen(
-            [*COMMAND, *map(str, arguments)],
-            cwd=project.directory,
-            env=project.environment | {"TERM": "xterm", "NO_COLOR": "1", **(env or {})},
-            stdin=self._follower,
-            stdout=self._follower,
-            stderr=self._follower,
-        )
+        environment = {"TERM": "xterm", "NO_COLOR": "1", **(env or {})}
+        self.process = project.start_on(self._follower, *arguments, env=environment)
 
     def __enter__(self) -> Self:
         return self

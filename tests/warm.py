@@ -78,6 +78,11 @@ def begin(script: Path | Imports, command: Command, stderr: IO[bytes]) -> Starte
         )
 
 
+def begin_on(script: Path, command: Command, terminal: int) -> Started:
+    """Start it without waiting, with a terminal as its streams."""
+    return Started(_process(script).start(command, [terminal] * 3), Streams())
+
+
 def start(script: Path | Imports, command: Command) -> Started:
     """Start it without waiting; its streams are pipes."""
     (stdin, to_stdin), (from_stdout, stdout), (from_stderr, stderr) = (os.pipe() for _ in range(3))

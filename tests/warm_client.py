@@ -14,7 +14,7 @@ import sys
 STARTED = frozenset({"work", "serve-inetd", "top", "tail", "exec", "web"})
 """Commands that go on, and get signals."""
 
-PLAIN = frozenset({"HOME", "PATH", "TZ", "PWD", "OLDPWD", "SHLVL", "_"})
+PLAIN = frozenset({"HOME", "PATH", "TZ", "PWD", "OLDPWD", "SHLVL", "_", "TERM", "NO_COLOR"})
 
 
 def is_plain(environment: dict[str, str]) -> bool:
