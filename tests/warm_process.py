@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
+import functools
 import gc
 import importlib
 import marshal
@@ -45,6 +46,19 @@ def _import_all() -> None:
         with contextlib.suppress(ImportError):
             if not module.name.startswith(_LEFT_OUT):
                 importlib.import_module(module.name)
+
+
+def _declare_all() -> None:
+    """Have typer's declaration of each command made here once, not in each fork; that takes half of a short command."""
+    typer: Any = importlib.import_module("typer.main")
+    program: Any = importlib.import_module("cronq.commands.program")
+    typer.get_command = functools.cache(typer.get_command)
+    program.program = functools.cache(program.program)
+    for word in (None, *sys.modules["cronq.commands"].MODULES):
+        group = typer.get_command(program.program(word))
+        for parameter in (one for command in (group, *group.commands.values()) for one in command.params):
+            if hasattr(parameter, "get_runtime_param"):  # older versions of typer have nothing to make later
+                parameter.get_runtime_param()
 
 
 class _Forks:
@@ -183,6 +197,8 @@ def main() -> None:
     _import_all()
     for name in given[len(script) :]:
         importlib.import_module(name)
+    if script:
+        _declare_all()
     gc.freeze()
     _become(script, _Forks(listener).next_command())
     try:
