@@ -1,4 +1,4 @@
-"""The one file: built as `make dist` builds it, it runs a job where there is nothing but Python."""
+"""The wheel has all of the package; the one file, built as `make dist` builds it, needs nothing but Python."""
 
 from __future__ import annotations
 
@@ -12,6 +12,40 @@ from pathlib import Path
 import pytest
 
 from tests.project import ROOT
+
+UNPACKED = """\
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+from cronq.cli import main
+import cronq
+assert cronq.__file__.startswith(sys.path[0])
+sys.exit(main())
+"""
+
+
+def test_the_wheel_has_every_file_and_runs_a_job(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    [wheel] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+        names = set(archive.namelist())
+    files = [path for path in (ROOT / "cronq").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert {str(path.relative_to(ROOT)) for path in files} <= names
+    for name in ("man/cronq.1", "completions/cronq.bash", "completions/_cronq", "completions/cronq.fish"):
+        assert f"cronq/deploy/packaging/{name}" in names
+
+    def cronq(*arguments: str) -> str:
+        command = [sys.executable, "-I", "-c", UNPACKED, str(tmp_path / "site"), *arguments]
+        ran = subprocess.run(
+            command, cwd=tmp_path, env={"HOME": str(tmp_path)}, capture_output=True, text=True, check=False
+        )
+        assert (ran.returncode, ran.stderr) == (0, "")
+        return ran.stdout
+
+    assert cronq("enqueue", "--", "echo", "from the wheel") == "1\n"
+    assert cronq("run") == ""
+    assert "from the wheel" in cronq("show", "1")
 
 
 @pytest.fixture
@@ -28,6 +62,7 @@ def one_file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_the_one_file_beside_wheel_and_source_needs_nothing_but_python(one_file: Path, tmp_path: Path) -> None:
     def cronq(*arguments: str) -> str:
         command = [str(Path(sys.executable).resolve()), "-I", str(one_file), *arguments]
