@@ -91,7 +91,7 @@ def test_keys_choose_pause_and_retry(busy: Project) -> None:
     assert {job["state"] for job in busy.jobs("--queue", "mail")} == {"ready"}
 
 
-@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (200, 60)])
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), pytest.param(200, 60, marks=pytest.mark.thorough)])
 def test_the_largest_backlog_is_on_top_and_what_is_hidden_is_counted(crowded: Project, columns: int, rows: int) -> None:
     with Terminal(crowded, "top", columns=columns, rows=rows) as terminal:
         picture = terminal.see("q quit")

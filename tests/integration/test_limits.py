@@ -10,6 +10,7 @@ import pytest
 
 from cronq import Cronq
 from cronq.model.selection import Selection
+from tests import scale
 from tests.contract.conftest import engine_queue
 from tests.integration.running import HEADER, Queue
 from tests.project import Project
@@ -238,7 +239,7 @@ def unimpressed():
 """
 
 
-@pytest.mark.parametrize("engine", ["sqlite", "mariadb", "mysql", "postgresql"])
+@pytest.mark.parametrize("engine", scale.engines("sqlite", "mariadb"))
 def test_a_task_that_goes_on_enqueueing_at_its_limit_loses_no_job_and_locks_nothing(
     engine: str, tmp_path: Path, project: Project
 ) -> None:
