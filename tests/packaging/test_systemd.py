@@ -61,7 +61,7 @@ def test_timer_starts_a_run_that_may_write_to_its_home_and_nowhere_else(machine:
     etc = machine.cronq("enqueue", "--max-attempts", 1, "--", "touch /etc/cronq/there /usr/there /root/there")
     machine.systemctl("daemon-reload")
     machine.systemctl("start", "cronq-run.timer")
-    wait_until(lambda: machine.state(etc) == "failed", seconds=60, what="the timer's run")
+    wait_until(lambda: machine.state(etc) == "failed", seconds=60, what="the timer's run", pause=0.5)
     assert machine.state(home) == "finished"
     assert "cronq" in machine.cronq("show", home).splitlines()[-1]
     assert machine.path("/var/lib/cronq/here").exists()
@@ -101,12 +101,17 @@ def test_due_times_of_a_sleep_are_missed_and_none_is_decided_twice(machine: Boot
     began = ""
     machine.cronq("schedules", "sync")
     machine.systemctl("start", "cronq-run.timer")
-    wait_until(lambda: len(decided()) > 1, seconds=60, what="due times before the sleep")
+    wait_until(lambda: len(decided()) > 1, seconds=60, what="due times before the sleep", pause=1)
     began = decided()[-1]["due_at"]
     with machine.asleep():
         woken = time.monotonic() + 10
         wait_until(lambda: time.monotonic() > woken, seconds=20)
-    wait_until(lambda: [row["outcome"] for row in decided()][-1:] == ["enqueued"] and len(decided()) > 2, seconds=60)
+
+    def is_over() -> bool:
+        outcomes = [row["outcome"] for row in decided()]
+        return outcomes[-1:] == ["enqueued"] and len(outcomes) > 2
+
+    wait_until(is_over, seconds=60, what="a due time after the sleep", pause=1)
     machine.systemctl("stop", "cronq-run.timer", "cronq-run.service")
     assert "missed" in {row["outcome"] for row in decided()}
     every = [at(row["since"]) + timedelta(seconds=2 * n) for row in decided() for n in range(row["count"])]
@@ -188,7 +193,7 @@ def test_socket_starts_the_job_that_is_asked_for_as_the_packages_user(socket: st
     machine.systemctl("start", f"{socket}.socket")
     job = machine.cronq("enqueue", "--", "id -un; echo $HOME")
     assert ask(machine, job) == f"OK {job}\n".encode()
-    wait_until(lambda: machine.state(job) == "finished", seconds=60, what="the job")
+    wait_until(lambda: machine.state(job) == "finished", seconds=60, what="the job", pause=0.3)
     assert machine.cronq("show", job).splitlines()[-2:] == ["  cronq", "  /var/lib/cronq"]
     assert ask(machine, job) == f"ERR {job} finished\n".encode()
     assert f"OK {job}" in machine.journal(f"--unit={socket}@*", f"--unit={socket}.service")
