@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
+import multiprocessing
+import time
+from typing import Any
 
+import pytest
+
+from cronq import Cronq
+from cronq.config.loader import Config
 from tests.integration.running import Queue
-from tests.project import ROOT
 from tests.scale import times
 from tests.waiting import wait_until
 
@@ -16,34 +18,19 @@ PRODUCERS = 16
 JOBS = times(40, full=250)
 """Jobs of each producer, one a call."""
 
-PRODUCER = """
-import json, sys, time
-from cronq import Cronq
-from cronq.config import loader
-queue = Cronq(loader.load(file=sys.argv[1], environ={}))
-taken = []
-sys.stdin.readline()
-for number in range(int(sys.argv[3])):
-    before = time.monotonic()
-    queue.enqueue("jobs.nothing", {}, check=False, queue="abc"[number % 3], key=f"{sys.argv[2]}-{number}")
-    taken.append(time.monotonic() - before)
-print(json.dumps(taken))
-"""
-
 STARVED, SHARE = 1.0, 10
 """Seconds for the slowest hundredth on a machine that has other things to do, or so many times the mean where
 that is busier still; SQLite's own way of waiting takes several seconds. On an idle machine it is a few milliseconds."""
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")
 def test_16_processes_enqueue_while_3_runs_drain(queue: Queue) -> None:
     queue.put("nothing", queue="a")
-    producers = [producer(queue.directory / "cronq.toml", name) for name in range(PRODUCERS)]
-    for process in producers:
-        assert process.stdin
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    complaints = drain_while(queue, producers)
-    taken = sorted(seconds for process in producers for seconds in taken_by(process))
+    context = multiprocessing.get_context("fork")
+    begin, answers = context.Barrier(PRODUCERS), context.Queue()
+    for name in range(PRODUCERS):
+        context.Process(target=produce, args=(queue.app.config, name, begin, answers), daemon=True).start()
+    complaints, taken = drain_while(queue, answers)
     report(taken)
     queue.run_silently()
     assert complaints == set()
@@ -55,39 +42,44 @@ def test_16_processes_enqueue_while_3_runs_drain(queue: Queue) -> None:
     assert queue.healthy()
 
 
-def drain_while(queue: Queue, producers: list[subprocess.Popen[str]]) -> set[str]:
-    """Keep a run for each queue going until all producers have ended; returns what the runs complained of."""
+def drain_while(queue: Queue, answers: Any) -> tuple[set[str], list[float]]:
+    """Keep a run for each queue going until all producers have ended.
+
+    Returns what the runs complained of, and the seconds of each of the producers' calls in order.
+    """
     runs = {name: queue.start("--queue", name) for name in "abc"}
     complaints: set[str] = set()
+    answered: list[list[float] | str] = []
 
     def produced() -> bool:
         for name, run in runs.items():
             if run.poll() is not None:
                 complaints.add(run.communicate()[1])
                 runs[name] = queue.start("--queue", name)
-        return all(process.poll() is not None for process in producers)
+        while not answers.empty():
+            answered.append(answers.get(timeout=60))
+        return len(answered) == PRODUCERS
 
     wait_until(produced, seconds=120, what="all producers have ended")
-    return (complaints | {run.communicate(timeout=60)[1] for run in runs.values()}) - {""}
+    complaints |= {run.communicate(timeout=60)[1] for run in runs.values()}
+    failed = {one for one in answered if isinstance(one, str)}
+    taken = sorted(seconds for one in answered if not isinstance(one, str) for seconds in one)
+    return (complaints | failed) - {""}, taken
 
 
-def taken_by(process: subprocess.Popen[str]) -> list[float]:
-    """Seconds of each of a producer's calls."""
-    output, complaint = process.communicate(timeout=60)
-    assert process.returncode == 0, complaint
-    taken: list[float] = json.loads(output)
-    return taken
-
-
-def producer(config: Path, name: int) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", PRODUCER, str(config), str(name), str(JOBS)],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def produce(config: Config, name: int, begin: Any, answers: Any) -> None:
+    """Enqueue one job a call when all producers are there; answer with the seconds of each call, or the error."""
+    taken = []
+    try:
+        with Cronq(config) as queue:
+            begin.wait(60)
+            for number in range(JOBS):
+                before = time.monotonic()
+                queue.enqueue("jobs.nothing", {}, check=False, queue="abc"[number % 3], key=f"{name}-{number}")
+                taken.append(time.monotonic() - before)
+        answers.put(taken)
+    except Exception as error:
+        answers.put(repr(error))
 
 
 def report(taken: list[float]) -> None:
