@@ -6,33 +6,16 @@ import functools
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests import databases, servers, warm
-from tests.started import Process
+from tests import databases, servers
+from tests.frameworks import Programs
 
 ROOT = Path(__file__).parents[2]
 SITE = Path(__file__).parent / "site"
-IMPORTED = warm.Imports(
-    (
-        *("django.contrib.admin.options", "django.contrib.admin.sites", "django.contrib.admin.apps"),
-        *("django.contrib.auth.apps", "django.contrib.auth.hashers", "django.contrib.auth.management"),
-        *("django.contrib.messages.apps", "django.contrib.sessions.apps", "django.contrib.staticfiles.apps"),
-        *("django.core.checks", "django.core.management", "django.core.management.commands.check"),
-        *("django.core.management.commands.migrate", "django.core.management.commands.test"),
-        *("django.core.management.sql", "django.db.backends.sqlite3.base", "django.db.migrations.executor"),
-        *("django.test", "django.test.runner", "django.urls", "django.utils.translation"),
-        *("cronq.django.api", "cronq.django.apps", "cronq.django.backend", "pymysql"),
-    )
-)
-"""What takes no notice of a project's settings, or reads them later."""
-
 _ENGINES_OF_DJANGO = {"mariadb": "mysql", "mysql": "mysql", "postgresql": "postgresql"}
 
 
@@ -46,48 +29,21 @@ class Site:
         self.options = options
 
     @property
-    def environment(self) -> dict[str, str]:
-        """What cron would give, and the settings of the project."""
-        return {
-            "HOME": str(self.directory),
-            "PATH": f"{Path(sys.prefix) / 'bin'}:/usr/bin:/bin",
-            "PYTHONPATH": str(ROOT),
-            "DJANGO_SETTINGS_MODULE": "settings",
-            "SITE_DATABASE": json.dumps(self.database),
-            "SITE_OPTIONS": json.dumps(self.options),
-        }
-
-    def begin(self, *arguments: str | int) -> Process:
-        """Start Python with these arguments in the project, without waiting; its errors are in `begun.log`."""
-        with (self.directory / "begun.log").open("ab") as log:
-            return warm.begin(IMPORTED, self._command(arguments, {}), log)
+    def programs(self) -> Programs:
+        """Python in the project, with its settings."""
+        return Programs(
+            self.directory,
+            DJANGO_SETTINGS_MODULE="settings",
+            SITE_DATABASE=json.dumps(self.database),
+            SITE_OPTIONS=json.dumps(self.options),
+        )
 
     def run(self, *arguments: str | int, status: int = 0, seconds: float = 120, **more: str) -> str:
-        """Run Python with these arguments in the project to its end, which must be as expected; returns its output."""
-        ran = warm.run(IMPORTED, self._command(arguments, more), seconds)
+        """Run Python with these arguments to its end, which must be as expected; returns all its output."""
+        ran = self.programs.run(*arguments, seconds=seconds, **more)
         output = ran.stdout + ran.stderr
         assert ran.status == status, output
         return output
-
-    def run_anew(self, *arguments: str | int) -> str:
-        """Run a Python that is started for it, which must succeed; returns its output."""
-        command = self._command([sys.executable, *arguments], {})
-        ran = subprocess.run(
-            command.arguments,
-            cwd=self.directory,
-            env=command.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert ran.returncode == 0, ran.stdout
-        return ran.stdout
-
-    def _command(self, arguments: Sequence[str | int], more: Mapping[str, str]) -> warm.Command:
-        return warm.Command([*map(str, arguments)], self.directory, self.environment | dict(more))
 
     def manage(self, *arguments: str | int, **more: Any) -> str:
         """Run `manage.py ARGUMENTS`."""

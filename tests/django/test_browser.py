@@ -44,7 +44,7 @@ def served(tmp_path: Path) -> Iterator[tuple[Site, str]]:
     site.python(FILL)
     for _ in range(2):
         site.cronq("run")
-    server = site.begin("manage.py", "runserver", "--noreload", "--insecure", port)
+    server = site.programs.begin("manage.py", "runserver", "--noreload", "--insecure", port)
     try:
         wait_until(lambda: listens(port), seconds=60)
         yield site, f"http://127.0.0.1:{port}/admin/"

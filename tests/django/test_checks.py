@@ -184,4 +184,4 @@ def test_databases_that_workers_cant_use_are_named_with_the_way_out(database: di
 
 def test_the_core_imports_nothing_of_django(tmp_path: Path) -> None:
     code = "import sys, cronq, cronq.cli, cronq.store, cronq.testing; print([m for m in sys.modules if 'django' in m])"
-    assert Site(tmp_path).run_anew("-c", code).strip() == "[]"
+    assert Site(tmp_path).programs.anew("-c", code).stdout.strip() == "[]"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,12 @@ def results(site: Site, ids: list[str]) -> list[list[Any]]:
     )
     found: list[list[Any]] = json.loads(site.python(code))
     return found
+
+
+def states(site: Site) -> list[str]:
+    """Of all jobs."""
+    with closing(sqlite3.connect(site.database["NAME"], timeout=60)) as connection:
+        return [state for (state,) in connection.execute("SELECT state FROM cronq_jobs")]
 
 
 def test_a_run_does_what_is_due_and_the_next_job_is_unharmed(site: Site) -> None:
@@ -87,7 +93,7 @@ def test_an_idle_run_imports_the_settings_only(site: Site) -> None:
         "import sys\nfrom cronq.cli import main\nassert main(['run']) == 0\n"
         "print(json := __import__('json').dumps(sorted(sys.modules)))"
     )
-    modules = set(json.loads(site.run_anew("-c", program)))
+    modules = set(json.loads(site.programs.anew("-c", program).stdout))
     heavy = {"django.apps.registry", "django.db", "sqlalchemy", "alembic", "typer", "rich", "shop", "cronq.django"}
     assert "settings" in modules
     assert not modules & heavy
@@ -136,9 +142,9 @@ def ended(site: Site, lines: int) -> bool:
 
 def test_a_runner_that_is_killed_leaves_nothing_stuck(site: Site) -> None:
     (stuck,) = enqueue(site, "sleep.using(time_limit=600).enqueue()")
-    with subprocess.Popen([sys.executable, "-m", "cronq", "run"], cwd=site.directory, env=site.environment) as runner:
+    with site.programs.begin("-m", "cronq", "run") as runner:
         try:
-            wait_until(lambda: results(site, [stuck])[0][0] == "RUNNING", seconds=60)
+            wait_until(lambda: states(site) == ["running"], seconds=60)
         finally:
             runner.kill()
     site.cronq("run")

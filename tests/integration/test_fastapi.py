@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -18,7 +15,9 @@ import pytest
 
 import cronq
 from daemons.databases import free_port
+from tests.frameworks import Programs
 from tests.scale import times
+from tests.started import Process
 from tests.waiting import wait_until
 
 EXAMPLE = Path(cronq.__path__[0]).parent / "examples" / "fastapi"
@@ -34,14 +33,13 @@ KILLED_EACH = REQUESTS // times(3, full=5)
 class Site:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._env = {name: text for name, text in os.environ.items() if not name.startswith("CRONQ_")}
-        self._env["HOME"] = str(directory)
+        self._programs = Programs(directory)
 
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
-        with (self.directory / f"{words[0]}.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", *words], cwd=self.directory, env=self._env, stdout=log, stderr=log
-            )
+    def start(self, *words: str) -> Process:
+        return self._programs.begin("-m", *words)
+
+    def done(self, *words: str) -> None:
+        self._programs.done("-m", *words)
 
     @contextmanager
     def served(self) -> Iterator[str]:
@@ -104,9 +102,8 @@ class Storm:
         self._worker.wait(timeout=60)
 
 
-@pytest.mark.slow
 def test_many_requests_while_workers_are_killed(site: Site) -> None:
-    assert site.start("cronq", "update-schema").wait(timeout=60) == 0
+    site.done("cronq", "update-schema")
     with site.served() as url:
         storm = Storm(site)
         try:

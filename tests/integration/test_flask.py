@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +13,7 @@ import cronq
 from cronq.errors import ConfigError
 from cronq.flask import FlaskCronq
 from cronq.testing import drain, scratch
+from tests.frameworks import Programs
 
 EXAMPLE = Path(cronq.__path__[0]).parent / "examples" / "flask"
 
@@ -27,36 +25,19 @@ for number in range(20):
 """
 
 
-class Site:
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self._env = {name: text for name, text in os.environ.items() if not name.startswith("CRONQ_")}
-
-    def run(self, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, *words],
-            cwd=self.directory,
-            env={**self._env, "FLASK_APP": "shop:create_app", "HOME": str(self.directory), **env},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-
-
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
+def site(tmp_path: Path) -> Programs:
     shutil.copytree(EXAMPLE, tmp_path / "site", ignore=shutil.ignore_patterns("*.db*", "__pycache__"))
-    return Site(tmp_path / "site")
+    return Programs(tmp_path / "site", FLASK_APP="shop:create_app")
 
 
-def test_the_example_confirms_its_orders_and_enqueues_nothing_that_was_rolled_back(site: Site) -> None:
-    assert site.run("-m", "flask", "cronq", "update-schema").returncode == 0
+def test_the_example_confirms_its_orders_and_enqueues_nothing_that_was_rolled_back(site: Programs) -> None:
+    assert site.run("-m", "flask", "cronq", "update-schema").status == 0
     made = site.run("-c", ORDERS)
-    assert made.returncode == 0, made.stderr
+    assert made.status == 0, made.stderr
     for words in (("-m", "cronq", "run"), ("-m", "flask", "cronq", "run")):
         ran = site.run(*words)
-        assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+        assert (ran.status, ran.stdout, ran.stderr) == (0, "", "")
     listed = site.run("-m", "flask", "cronq", "ls", "--json")
     jobs = json.loads(listed.stdout)
     assert [job["state"] for job in jobs] == ["finished"] * 16
@@ -64,16 +45,16 @@ def test_the_example_confirms_its_orders_and_enqueues_nothing_that_was_rolled_ba
     helped = site.run("-m", "flask", "cronq", "run", "--help")
     assert helped.stdout.startswith("Usage: cronq run")
     refused = site.run("-m", "flask", "cronq", "--db", "sqlite:///other.db", "status")
-    assert (refused.returncode, "configuration of the application" in refused.stderr) == (64, True)
+    assert (refused.status, "configuration of the application" in refused.stderr) == (64, True)
 
 
-def test_another_database_than_the_commands_is_refused_with_the_way_out(site: Site) -> None:
-    assert site.run("-m", "flask", "cronq", "update-schema").returncode == 0
-    assert site.run("-c", ORDERS).returncode == 0
+def test_another_database_than_the_commands_is_refused_with_the_way_out(site: Programs) -> None:
+    assert site.run("-m", "flask", "cronq", "update-schema").status == 0
+    assert site.run("-c", ORDERS).status == 0
     file = site.directory / "shop" / "__init__.py"
     file.write_text(file.read_text().replace("shop.db'", "other.db'"))
     ran = site.run("-m", "cronq", "run")
-    assert (ran.returncode, "use `flask cronq`" in ran.stderr) == (78, True)
+    assert (ran.status, "use `flask cronq`" in ran.stderr) == (78, True)
 
 
 def app_with(**config: object) -> Flask:

@@ -8,8 +8,6 @@ import os
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +15,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pytest
-
 import cronq
 from cronq.system.process_tree import descendants
 from daemons.databases import free_port
 from tests import scale
+from tests.frameworks import Programs
+from tests.started import Process
 from tests.waiting import wait_until
 
 EXAMPLE = Path(cronq.__path__[0]).parent / "examples" / "flask"
@@ -42,17 +40,16 @@ class Site:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._port = free_port()
-        self._env = {name: text for name, text in os.environ.items() if not name.startswith("CRONQ_")}
-        self._env |= {"HOME": str(directory), "FLASK_APP": "shop:create_app"}
+        self._programs = Programs(directory, FLASK_APP="shop:create_app")
 
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
-        with (self.directory / f"{words[0]}.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", *words], cwd=self.directory, env=self._env, stdout=log, stderr=log
-            )
+    def start(self, *words: str) -> Process:
+        return self._programs.begin("-m", *words)
+
+    def done(self, *words: str) -> None:
+        self._programs.done("-m", *words)
 
     @contextmanager
-    def served(self) -> Iterator[subprocess.Popen[bytes]]:
+    def served(self) -> Iterator[Process]:
         """gunicorn, which has made the application before it forks."""
         bind = f"--bind=127.0.0.1:{self._port}"
         server = self.start("gunicorn", "--preload", "--workers=2", "--threads=2", bind, "shop:create_app()")
@@ -82,7 +79,7 @@ class Site:
 class Storm:
     """Sends requests, and kills in between."""
 
-    def __init__(self, site: Site, server: subprocess.Popen[bytes]) -> None:
+    def __init__(self, site: Site, server: Process) -> None:
         self._site = site
         self._server = server
         self._lock = threading.Lock()
@@ -107,11 +104,10 @@ class Storm:
         self.worker = self._site.start("cronq", "work", "--jobs", "2")
 
 
-@pytest.mark.slow
 def test_what_was_answered_is_done_though_processes_are_killed(tmp_path: Path) -> None:
     shutil.copytree(EXAMPLE, tmp_path / "site", ignore=shutil.ignore_patterns("*.db*", "__pycache__"))
     site = Site(tmp_path / "site")
-    assert site.start("flask", "cronq", "update-schema").wait(timeout=60) == 0
+    site.done("flask", "cronq", "update-schema")
     with site.served() as server:
         storm = Storm(site, server)
         try:

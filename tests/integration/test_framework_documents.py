@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from tests.cli.documents import blocks
+from tests.frameworks import Programs
 from tests.project import ROOT
 
 pytestmark = pytest.mark.timeout(600)
@@ -80,20 +79,8 @@ class DocumentedProject:
 
     def run(self, *arguments: str, **env: str) -> str:
         """Run Python in the directory, which must succeed; returns what it printed."""
-        kept = {name: text for name, text in os.environ.items() if not name.startswith(("CRONQ_", "DJANGO_", "FLASK_"))}
-        ran = subprocess.run(
-            [sys.executable, *arguments],
-            cwd=self.directory,
-            env={**kept, "HOME": str(self.directory), "PYTHONPATH": f"{self.directory}:{ROOT}", **env},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert ran.returncode == 0, ran.stdout
-        return ran.stdout
+        programs = Programs(self.directory, PYTHONPATH=f"{self.directory}:{ROOT}")
+        return programs.done(*arguments, seconds=300, **env)
 
     def pytest(self, test: str) -> None:
         """Run a test of the project by itself."""
@@ -130,7 +117,6 @@ def test_fastapi(tmp_path: Path) -> None:
     assert "confirmed order 7" in project.run("-m", "cronq", "show", "1")
 
 
-@pytest.mark.slow
 def test_django(tmp_path: Path) -> None:
     project = DocumentedProject(tmp_path, "django.md")
     settings = project.snippet("INSTALLED_APPS").replace("...", '"shop"')

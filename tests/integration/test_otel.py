@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.frameworks import Programs
 from tests.project import Project
 from tests.waiting import wait_until
 
@@ -92,8 +93,17 @@ def traced(project: Project) -> Project:
 
 def request(project: Project, *statements: str) -> None:
     """Run statements inside the span of a request."""
-    ran = project.python("-c", PRODUCER.replace("BODY", "\n    ".join(statements)))
-    assert ran.status == 0, ran
+    python(project).done("-c", PRODUCER.replace("BODY", "\n    ".join(statements)))
+
+
+def run(project: Project) -> None:
+    """Run `cronq run`, which prints nothing but what needs a person."""
+    assert python(project).run("-m", "cronq", "run")[:2] == (0, "")
+
+
+def python(project: Project) -> Programs:
+    """Python in the project."""
+    return Programs(project.directory, HOME=str(project.home))
 
 
 class Span:
@@ -127,7 +137,7 @@ def named(project: Project, name: str) -> Span:
 
 def test_a_job_hangs_under_the_request_that_enqueued_it(traced: Project) -> None:
     request(traced, "add.using(queue='mail', key='k').enqueue(1, 2)")
-    assert traced.done("run") == ""
+    run(traced)
     asked, sent, done = named(traced, "request"), named(traced, "enqueue mail"), named(traced, "process mail")
     assert (sent.kind, sent.parent, done.kind, done.parent) == ("PRODUCER", asked.id, "CONSUMER", sent.id)
     assert named(traced, "inside add").parent == done.id
@@ -158,7 +168,7 @@ def test_a_job_hangs_under_the_request_that_enqueued_it(traced: Project) -> None
 def test_each_attempt_is_a_span_with_its_error(traced: Project) -> None:
     request(traced, "flaky.enqueue()")
     for _ in range(3):
-        traced.done("run")
+        run(traced)
     first, second, third = spans(traced, "flaky")
     sent = named(traced, "enqueue default")
     assert [span.attributes["cronq.attempt"] for span in (first, second, third)] == [1, 2, 3]
@@ -181,7 +191,7 @@ def test_coroutines_and_many_at_once_hang_together(traced: Project) -> None:
         "with create_engine(queue.config.database).begin() as c: add.using(connection=c).enqueue(6, 6)",
         "asyncio.run(in_transaction())",
     )
-    traced.done("run")
+    run(traced)
     assert {span.trace for span in spans(traced)} == {named(traced, "request").trace}
     (coroutine,) = spans(traced, "later")
     assert named(traced, "inside later").parent == coroutine.id
@@ -195,7 +205,7 @@ def test_coroutines_and_many_at_once_hang_together(traced: Project) -> None:
 
 def test_a_commands_environment_leads_on_to_what_it_enqueues(traced: Project) -> None:
     request(traced, "queue.command('echo $TRACEPARENT; cronq enqueue add a=1 b=2')")
-    traced.done("run")
+    run(traced)
     (command,), (added,) = spans(traced, "command"), spans(traced, "add")
     printed = json.loads(traced.done("show", 1, "--json"))["output"]["stdout"].splitlines()[0]
     assert printed.split("-")[1:3] == [command.trace[2:], command.id[2:]]
@@ -206,7 +216,7 @@ def test_a_commands_environment_leads_on_to_what_it_enqueues(traced: Project) ->
 def test_a_job_that_was_killed_has_a_span_too(traced: Project) -> None:
     request(traced, *(f"end.using(max_attempts=1, time_limit=1).enqueue({how!r})" for how in ("kill", "limit")))
     request(traced, *(f"end.enqueue({how!r})" for how in ("skip", "snooze")))
-    traced.done("run")
+    run(traced)
     told = {span.attributes["messaging.message.id"]: span for span in spans(traced, "end")}
     assert {job: (span.status, span.attributes["cronq.outcome"]) for job, span in told.items()} == {
         "1": ("ERROR", "crashed"),
@@ -224,7 +234,7 @@ def test_a_job_that_was_killed_has_a_span_too(traced: Project) -> None:
 
 def test_a_worker_exports_while_it_goes_on(traced: Project) -> None:
     traced.write("jobs.py", APP.replace("DELAY", "50"))
-    with traced.start("work") as worker:
+    with python(traced).begin("-m", "cronq", "work") as worker:
         try:
             request(traced, "add.enqueue(1, 2)")
             wait_until(lambda: bool(exported(traced)) and bool(spans(traced, "add")), seconds=60)
@@ -253,7 +263,8 @@ def test_without_a_tracer_jobs_run_as_ever(traced: Project) -> None:
 MODULES = """\
 import sys
 from cronq.cli import main
-assert main(sys.argv[1:]) == 0
+for command in COMMANDS:
+    assert main(command.split()) == 0
 print("|", *sorted(name for name in sys.modules if name.startswith(("opentelemetry", "cronq.otel"))))
 """
 
@@ -262,15 +273,13 @@ print("|", *sorted(name for name in sys.modules if name.startswith(("opentelemet
 def test_nothing_is_imported_without_it(project: Project, otel: str, found: bool) -> None:
     project.write("cronq.toml", f'database = "sqlite:///cronq.db"\napp = "jobs:queue"\notel = {otel}\n')
 
-    def modules(*arguments: str) -> bool:
-        ran = project.python("-c", MODULES, *arguments)
+    def modules(*commands: str) -> bool:
+        ran = project.python("-c", MODULES.replace("COMMANDS", repr(commands)))
         assert ran.status == 0, ran
         return bool(ran.stdout.rpartition("|")[2].strip())
 
-    assert modules("enqueue", "add", "a=1", "b=2") is found
-    assert modules("run") is False  # the attempt's process imports it
-    assert modules("run") is False
-    assert modules("ls", "--json") is False
+    assert modules("enqueue add a=1 b=2") is found
+    assert modules("run", "run", "ls --json") is False  # the attempt's process imports it
 
 
 def test_a_missing_package_is_named(project: Project) -> None:

@@ -1,0 +1,72 @@
+"""Programs of projects with a framework, as forks of a Python that has imported the frameworks (see tests/warm.py)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests import warm
+from tests.project import ROOT
+from tests.started import Process
+from tests.warm import Ran
+
+IMPORTED = warm.Imports(
+    (
+        *("django.contrib.admin.options", "django.contrib.admin.sites", "django.contrib.admin.apps"),
+        *("django.contrib.auth.apps", "django.contrib.auth.hashers", "django.contrib.auth.management"),
+        *("django.contrib.messages.apps", "django.contrib.sessions.apps", "django.contrib.staticfiles.apps"),
+        *("django.core.checks", "django.core.management", "django.core.management.commands.check"),
+        *("django.core.management.commands.migrate", "django.core.management.commands.test"),
+        *("django.core.management.sql", "django.db.backends.sqlite3.base", "django.db.migrations.executor"),
+        *("django.test", "django.test.runner", "django.urls", "django.utils.translation"),
+        *("cronq.django.api", "cronq.django.apps", "cronq.django.backend"),
+        *("flask.cli", "flask.testing", "flask_sqlalchemy", "cronq.flask", "gunicorn.app.wsgiapp"),
+        *("gunicorn.workers.gthread", "fastapi.testclient", "uvicorn.main", "uvicorn.protocols.http.auto"),
+        *("sqlalchemy.ext.asyncio", "aiosqlite", "cronq.testing", "cronq.otel", "opentelemetry.sdk.trace.export"),
+        *("pytest", "pymysql"),
+    )
+)
+"""What reads no settings of a project, or reads them later."""
+
+
+class Programs:
+    """Python in the directory of a project, with what cron would give and these variables; HOME is there too."""
+
+    def __init__(self, directory: Path, **environment: str) -> None:
+        self.directory = directory
+        paths = {"HOME": str(directory), "PATH": f"{Path(sys.prefix) / 'bin'}:/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
+        self.environment = paths | environment
+
+    def run(self, *arguments: str | int, seconds: float = 120, **more: str) -> Ran:
+        """Run `python ARGUMENTS` to its end."""
+        return warm.run(IMPORTED, self._command(arguments, more), seconds)
+
+    def done(self, *arguments: str | int, seconds: float = 120, **more: str) -> str:
+        """Run `python ARGUMENTS`, which must succeed; returns its output, then its errors."""
+        ran = self.run(*arguments, seconds=seconds, **more)
+        assert ran.status == 0, ran.stdout + ran.stderr
+        return ran.stdout + ran.stderr
+
+    def begin(self, *arguments: str | int) -> Process:
+        """Start `python ARGUMENTS` without waiting; its errors go to errors.log at HOME, its output is dropped."""
+        with (Path(self.environment["HOME"]) / "errors.log").open("ab") as log:
+            return warm.begin(IMPORTED, self._command(arguments, {}), log)
+
+    def anew(self, *arguments: str | int) -> Ran:
+        """Run `python ARGUMENTS` to its end with a Python that is started for it."""
+        command = self._command(arguments, {})
+        ran = subprocess.run(
+            [sys.executable, *command.arguments],
+            cwd=self.directory,
+            env=command.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+    def _command(self, arguments: tuple[str | int, ...], more: dict[str, str]) -> warm.Command:
+        return warm.Command([*map(str, arguments)], self.directory, self.environment | more)
