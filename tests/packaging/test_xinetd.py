@@ -15,7 +15,6 @@ from tests.integration.running import Queue
 from tests.integration.serving import JUNK, answer, ask, reset
 from tests.packaging.xinetd import Xinetd
 from tests.project import COMMAND, Project
-from tests.scale import times
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.needs("xinetd")
@@ -30,7 +29,7 @@ def loud():
     mark("ended")
 """
 
-BURST = times(60, full=200)
+BURST = 200
 
 
 @contextlib.contextmanager
