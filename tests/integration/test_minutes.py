@@ -36,8 +36,7 @@ def counted(project: Project) -> dict[str, int]:
 
 
 def test_a_killed_runner_counts_nothing_twice_and_clearing_takes_nothing_away(runs: Project) -> None:
-    for _ in range(20):
-        runs.done("enqueue", "jobs.nothing")
+    runs.done("enqueue", "--stdin", stdin='{"task": "jobs.nothing"}\n' * 20)
     runs.done("run")
     assert counted(runs)["finished"] == 20
     runs.done("enqueue", "jobs.kills")

@@ -172,7 +172,7 @@ def test_nothing_to_do_comes_without_sqlalchemy(hosts: Hosts) -> None:
     assert told.stdout == "False []\n"
 
 
-SHARED = times(200, full=3000)
+SHARED = times(100, full=3000)
 
 
 @pytest.mark.slow
@@ -258,7 +258,7 @@ def test_a_host_that_lives_is_left_alone(hosts: Hosts) -> None:
 @pytest.mark.slow
 def test_the_server_dies_under_a_run_and_comes_back(mortal: databases.Running, project: Project) -> None:
     hosts = Hosts(project, mortal.url("jobs"))
-    jobs = times(1_000, full=20_000)
+    jobs = times(500, full=20_000)
     try:
         hosts.app.enqueue_many(
             [{"task": "jobs.turn", "args": {"name": f"g{n % 5}" if n % 3 == 0 else str(n)},
