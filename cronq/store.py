@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from cronq.flow.batches import Batches
     from cronq.flow.consequences import Consequences
     from cronq.flow.definitions import Definitions
-    from cronq.flow.limit_views import Waiting
+    from cronq.flow.limit_views import LimitReader
     from cronq.flow.limits import Limits
+    from cronq.flow.relimiting import Relimiter
     from cronq.model.job import Enqueued, NewJob
-    from cronq.model.limits import Limit
     from cronq.model.outcome import Settlement
     from cronq.model.selection import Filter
     from cronq.storage.actions import Actions
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from cronq.storage.drivers.database import Connection, Database
     from cronq.storage.edit import Editor
     from cronq.storage.enqueue import Inserts
-    from cronq.storage.flow_stats import LimitStats
     from cronq.storage.live_output import LiveOutputRows
     from cronq.storage.minutes import Minutes
     from cronq.storage.reading import JobReader
@@ -245,14 +244,19 @@ class Store:
 
         return Definitions(self._tables)
 
-    def put_under(self, ids: Sequence[int], limit: Limit | None) -> list[int]:
-        """Put jobs that don't run under a limit, with None under none; returns the ids of those that were changed."""
+    @cached_property
+    def relimiter(self) -> Relimiter:
+        """Puts jobs under limits, and takes them off."""
         from cronq.flow.relimiting import Relimiter  # as above
 
-        changed = Relimiter(self._tables, self._groups, self.definitions, self.actions).change(ids, limit)
-        if changed:
-            self._follow_edits()
-        return changed
+        return Relimiter(self._tables, self._groups, self.definitions, self.actions, follow_up=self._follow_edits)
+
+    @cached_property
+    def limit_reader(self) -> LimitReader:
+        """Reads the limits, and the places of jobs under them."""
+        from cronq.flow.limit_views import LimitReader  # as above
+
+        return LimitReader(self._tables, self.limits)
 
     def _follow_edits(self) -> None:
         # What is due first, so that no job under a limit takes a place before one of its group that comes first.
@@ -269,24 +273,6 @@ class Store:
         except CronqError:
             return 0
         return self.flow.try_to_draw() if noted else 0
-
-    def limit_views(self) -> list[LimitStats]:
-        """Read all limits as they stand now."""
-        from cronq.storage.flow_stats import limits  # as above
-
-        return limits(self._tables)
-
-    def limit_of(self, job_id: int) -> str | None:
-        """Read the name of the limit that a job is under; None without one."""
-        from cronq.flow.limit_views import limit_of  # as above
-
-        return limit_of(self._tables, job_id)
-
-    def place_of(self, job_id: int) -> Waiting | None:
-        """Read why a pending job waits for a place under its limit; None if it doesn't."""
-        from cronq.flow.limit_views import waiting  # as above
-
-        return waiting(self._tables, self.limits, job_id)
 
     def keep_limits(self) -> int:
         """Take over changed limits of the configuration, and admit what a lost consequence left; returns how many."""

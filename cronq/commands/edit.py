@@ -105,7 +105,7 @@ def _edit(context: typer.Context, ids: given.SomeJobs, *, changes: _Changes, as_
         changed = store.editor.edit(named, fields) if fields else named
         if changes.changes_limit:
             changed = [
-                job_id for limit, ids in limits.items() for job_id in store.put_under(_both(ids, changed), limit)
+                job_id for limit, ids in limits.items() for job_id in store.relimiter.change(_both(ids, changed), limit)
             ]
         bulk.note(call, len(changed))
         refused = _refusals(store, [job_id for job_id in named if job_id not in changed])

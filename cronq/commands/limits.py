@@ -42,7 +42,7 @@ def _limits(context: typer.Context, *, as_json: given.AsJson = False) -> None:
         return
     call = given.invocation(context)
     with call.store(reading=True) as store:
-        _print(store.limit_views(), as_json=as_json)
+        _print(store.limit_reader.all(), as_json=as_json)
 
 
 def _print(found: list[LimitStats], *, as_json: bool) -> None:

@@ -55,7 +55,9 @@ class JobPage:
         job = jobs.get(self.job_id)
         if job is None:
             return None
-        ties = Ties(flow.parents(job.id), flow.children(job.id, limit=_CHILDREN), limit=self._store.limit_of(job.id))
+        ties = Ties(
+            flow.parents(job.id), flow.children(job.id, limit=_CHILDREN), limit=self._store.limit_reader.name_of(job.id)
+        )
         return job_terminal.JobDetails(job, jobs.attempts(job.id), jobs.output(job.id), ties)
 
     def frame(self, view: View) -> RenderableType:

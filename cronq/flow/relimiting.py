@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cronq.storage.drivers.database import Conflict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from cronq.flow.definitions import Definitions
     from cronq.model.limits import Limit
@@ -21,22 +21,35 @@ if TYPE_CHECKING:
 class Relimiter:
     """Changes the limits of jobs. What is due under the new one and has no place yet waits for one."""
 
-    def __init__(self, tables: Tables, groups: Groups, definitions: Definitions, actions: Actions) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        groups: Groups,
+        definitions: Definitions,
+        actions: Actions,
+        *,
+        follow_up: Callable[[], None],
+    ) -> None:
         self._tables = tables
         self._groups = groups
         self._sql = tables.sql
         self._definitions = definitions
         self._actions = actions
+        self._follow_up = follow_up
 
     def change(self, ids: Iterable[int], limit: Limit | None) -> list[int]:
         """Put jobs under a limit, with None under none; returns the ids of those that are unfinished and don't run.
 
-        Their consequences are noted, not drawn: who gets the places that they give up, and whether they get one.
+        Their consequences are noted in the same transaction and drawn by `follow_up`: which jobs get the places that
+        they give up, and whether they get one.
         """
         wanted = sorted(ids)
         if limit is not None:
             self._definitions.ensure(self._tables.open(), [limit], renew=True)
-        return self._tables.open().transact(partial(self._change, wanted, limit))
+        changed = self._tables.open().transact(partial(self._change, wanted, limit))
+        if changed:
+            self._follow_up()
+        return changed
 
     def _change(self, ids: Sequence[int], limit: Limit | None, tx: Transaction) -> list[int]:
         before = self._names(tx, ids)

@@ -30,7 +30,7 @@ class JobRecord(NamedTuple):
     @classmethod
     def read(cls, store: Store, job: Job) -> JobRecord:
         """Read what belongs to a job."""
-        flow, batch, limit = store.flow, store.batches.of_job(job.id), store.limit_of(job.id)
+        flow, batch, limit = store.flow, store.batches.of_job(job.id), store.limit_reader.name_of(job.id)
         ties = Ties(flow.parents(job.id), flow.children(job.id, limit=_CHILDREN), batch, limit)
         return cls(job, store.jobs.attempts(job.id), store.jobs.output(job.id), store.actions.of_job(job.id), ties)
 

@@ -40,7 +40,7 @@ class FactFinder:
         open_ones = [parent.id for parent in store.flow.parents(job.id) if parent.is_open] if pending else []
         awaited = sorted(open_ones, key=lambda one: (one < 0, one))  # a batch stands by its id with a minus sign
         listening = stats.listeners(job.queue)
-        place = store.place_of(job.id) if pending else None
+        place = store.limit_reader.waiting(job.id) if pending else None
         unserved = {queue for queue in (place.ready if place else ()) if not stats.listeners(queue)}
         return Facts(
             now=to_datetime(stats.now),

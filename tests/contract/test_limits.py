@@ -198,7 +198,7 @@ def test_an_edited_priority_counts(store: Store) -> None:
 def test_the_limit_of_a_job_and_of_its_copies(store: Store) -> None:
     seven = Limit("customer:7", "customer:*", Bounds(1))
     [limited], [free] = mails(store, 1, seven), put(store, new())
-    assert (store.limit_of(limited), store.limit_of(free)) == ("customer:7", None)
+    assert (store.limit_reader.name_of(limited), store.limit_reader.name_of(free)) == ("customer:7", None)
     assert store.definitions.of([limited, free]) == {limited: seven}
 
 
@@ -654,7 +654,7 @@ def test_one_that_is_due_by_an_edit_has_its_place_at_once(store: Store) -> None:
 def test_one_behind_a_job_that_is_taken_off_its_limit_goes_on_when_that_has_ended(store: Store, waits: bool) -> None:
     others = mails(store, 1, ONE) if waits else []
     first, second = mails(store, 2, ONE, group="g")
-    assert store.put_under([first], None) == [first]
+    assert store.relimiter.change([first], None) == [first]
     if waits:
         finish(store, [job for job in claim(store) if job.id != first])
         assert counts(store, others) == {"finished": 1}
@@ -673,9 +673,9 @@ def test_one_behind_a_job_that_is_taken_off_its_limit_goes_on_when_that_has_ende
 
 def test_a_place_is_handed_on_when_its_job_leaves_the_limit(store: Store) -> None:
     first, second, third = mails(store, 3, ONE)
-    assert store.put_under([first], None) == [first]
+    assert store.relimiter.change([first], None) == [first]
     assert states(store, [first, second, third]) == ["ready", "ready", "pending"]
-    assert store.put_under([third], None) == [third]
+    assert store.relimiter.change([third], None) == [third]
     assert states(store, [first, second, third]) == ["ready", "ready", "ready"]
     assert loose_ends(store) == 0
     finish(store, claim(store))
@@ -684,7 +684,7 @@ def test_a_place_is_handed_on_when_its_job_leaves_the_limit(store: Store) -> Non
 
 def test_jobs_that_are_put_under_a_limit_wait_for_a_place(store: Store) -> None:
     ids = put(store, *[new() for _ in range(3)])
-    assert store.put_under(ids, ONE) == ids
+    assert store.relimiter.change(ids, ONE) == ids
     assert states(store, ids) == ["ready", "pending", "pending"]
     finish(store, claim(store))
     assert states(store, ids) == ["finished", "ready", "pending"]
@@ -693,37 +693,37 @@ def test_jobs_that_are_put_under_a_limit_wait_for_a_place(store: Store) -> None:
 def test_from_one_limit_to_another(store: Store) -> None:
     other = mails(store, 2)
     first, second = mails(store, 2, ONE)
-    assert store.put_under([first], SMTP) == [first]
+    assert store.relimiter.change([first], SMTP) == [first]
     assert states(store, [first, second, *other]) == ["pending", "ready", "ready", "ready"]
-    assert store.limit_of(first) == "smtp"
-    assert store.put_under([second], ONE) == [second], "it is under it already, and keeps its place"
+    assert store.limit_reader.name_of(first) == "smtp"
+    assert store.relimiter.change([second], ONE) == [second], "it is under it already, and keeps its place"
     assert states(store, [second]) == ["ready"]
 
 
 def test_one_that_runs_or_has_ended_keeps_its_limit(store: Store) -> None:
     first, second = mails(store, 2)
     running, _ = claim(store)
-    assert store.put_under([first, second], ONE) == []
+    assert store.relimiter.change([first, second], ONE) == []
     finish(store, [running])
-    assert store.put_under([first], None) == []
-    assert store.limit_of(first) == "smtp"
+    assert store.relimiter.change([first], None) == []
+    assert store.limit_reader.name_of(first) == "smtp"
 
 
 def test_one_that_comes_after_another_or_is_due_later_gets_no_place_yet(store: Store) -> None:
     [parent] = put(store, new())
     held, timed = put(store, new(after=(After(parent),)), new(available_at=later(store, 100)))
-    assert store.put_under([held, timed], ONE) == [held, timed]
+    assert store.relimiter.change([held, timed], ONE) == [held, timed]
     assert states(store, [held, timed]) == ["pending", "scheduled"]
-    assert store.put_under([held], None) == [held]
+    assert store.relimiter.change([held], None) == [held]
     assert states(store, [held]) == ["pending"]
-    assert store.put_under([held], ONE) == [held]
+    assert store.relimiter.change([held], ONE) == [held]
     finish(store, claim(store))
     assert states(store, [held]) == ["ready"]
 
 
 def test_in_a_group_only_the_first_one_asks_for_a_place(store: Store) -> None:
     first, second = put(store, new(group="g"), new(group="g"))
-    assert store.put_under([first, second], ONE) == [first, second]
+    assert store.relimiter.change([first, second], ONE) == [first, second]
     assert states(store, [first, second]) == ["ready", "pending"]
-    assert store.put_under([first, second], None) == [first, second]
+    assert store.relimiter.change([first, second], None) == [first, second]
     assert claimed_ids(store) == [first, second]

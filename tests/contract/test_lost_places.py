@@ -33,7 +33,9 @@ def test_a_job_is_put_under_a_limit_while_it_is_promoted(store: Store, other: St
     clock.advance(6)
     now = clock.now()
     seen = other.tables.query(other.tables.sql.leases.due, (now, 100))
-    assert Relimiter(store.tables, store._groups, store.definitions, store.actions).change([job], ONE) == [job]
+    assert Relimiter(store.tables, store._groups, store.definitions, store.actions, follow_up=lambda: None).change(
+        [job], ONE
+    ) == [job]
     assert other.tables.open().transact(partial(other.leases._promote, seen, now)) == 0
     assert states(store, [place, job]) == ["ready", "scheduled"]
     other.leases.promote(now)
@@ -47,7 +49,9 @@ def test_a_job_is_taken_off_its_limit_while_it_is_promoted(store: Store, other: 
     clock.advance(6)
     now = clock.now()
     seen = other.tables.query(other.tables.sql.leases.due, (now, 100))
-    assert Relimiter(store.tables, store._groups, store.definitions, store.actions).change([job], None) == [job]
+    assert Relimiter(store.tables, store._groups, store.definitions, store.actions, follow_up=lambda: None).change(
+        [job], None
+    ) == [job]
     assert other.tables.open().transact(partial(other.leases._promote, seen, now)) == 0
     assert states(store, [job]) == ["scheduled"], "pending, it would wait for ever: no limit knows it"
     other.leases.promote(now)

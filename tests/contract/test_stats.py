@@ -90,7 +90,7 @@ def test_how_limits_stand(store: Store) -> None:
     two, each = Limit("smtp", "smtp", Bounds(2)), Limit("customer:7", "customer:*", Bounds(1))
     put(store, *[new(limit=two) for _ in range(5)], *[new(limit=each) for _ in range(2)])
     claim(store, 1)
-    assert [(one.name, one.bounds.concurrency, one.taken, one.pending) for one in store.limit_views()] == [
+    assert [(one.name, one.bounds.concurrency, one.taken, one.pending) for one in store.limit_reader.all()] == [
         ("customer:*", 1, 0, 0),
         ("customer:7", 1, 1, 1),
         ("smtp", 2, 2, 3),

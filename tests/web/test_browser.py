@@ -120,7 +120,7 @@ def test_batches_and_limits_are_changed_in_a_browser(
         assert {states(store)[one] for one in (6, 7)} == {"ready"}
         page.goto(root(address) + "limits")
         confirm(page, "Reset", "Reset limit smtp")
-        assert store.limit_views()[0].bounds == Bounds(1)
+        assert store.limit_reader.all()[0].bounds == Bounds(1)
 
 
 def test_two_viewers_see_what_changes_without_loading_the_page_again_and_keep_the_focus(

@@ -119,7 +119,7 @@ def test_a_limit_is_set_and_reset(site: Site, store: Store) -> None:
     assert states(store) == {1: "ready", 2: "ready", 3: "pending"}
     assert "2, 100/10s (set by hand)" in browser.get("/limits").text
     confirm(browser, "reset-limit", ask(browser, "reset-limit", limit="smtp").text)
-    assert store.limit_views()[0].bounds == Bounds(1)
+    assert store.limit_reader.all()[0].bounds == Bounds(1)
 
 
 @pytest.mark.parametrize("given", [{}, {"places": "0"}, {"places": "many"}, {"rate": "5"}, {"rate": "0/1s"}])
