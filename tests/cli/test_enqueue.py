@@ -10,7 +10,7 @@ import pytest
 from tests.project import Project
 from tests.scale import times
 
-LINES = times(20_000, full=100_000)
+LINES = times(5_000, full=100_000)
 
 APP_WITH_EVENTS = """
 @queue.on("shot.*")

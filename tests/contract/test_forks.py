@@ -12,13 +12,16 @@ import pytest
 from cronq import Cronq
 from cronq.config.loader import Config
 from cronq.model.selection import Selection
-from tests.scale import times
+from tests.scale import engines, times
 
 THREADS = 8
 LIMIT = 60
 """Seconds after which a child is taken for hanging."""
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning"),
+    pytest.mark.parametrize("config", engines("sqlite", "mysql"), indirect=True),
+]
 
 
 def _in_child(queue: Cronq, number: int) -> int:

@@ -19,7 +19,9 @@ from cronq.model.selection import Selection
 from cronq.store import Store
 from cronq.times import Clock
 from tests.contract.interruptions import Callers, alarms, interrupt_steps, interrupt_thread
-from tests.scale import times
+from tests.scale import engines, times
+
+pytestmark = pytest.mark.parametrize("config", engines("sqlite", "mariadb"), indirect=True)
 
 
 @pytest.fixture(autouse=True)

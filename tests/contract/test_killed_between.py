@@ -18,7 +18,9 @@ from cronq.storage.idle_check import anything_to_do
 from cronq.store import Store
 from cronq.testing import ManualClock
 from tests.contract.steps import claim, end, new, put, states
-from tests.scale import times
+from tests.scale import engines, times
+
+pytestmark = pytest.mark.parametrize("config", engines("sqlite", "postgresql"), indirect=True)
 
 ONE = Limit("one", "one", Bounds(1))
 

@@ -55,6 +55,7 @@ def queue(project: Project) -> Iterator[ClusterQueue]:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.needs("galera")
 @pytest.mark.timeout(1800)
 def test_both_nodes_take_writes(queue: ClusterQueue) -> None:
