@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cronq.storage.drivers import sqlite_reading
 from tests.integration.running import Queue
 from tests.project import Project, Ran
 
@@ -146,6 +147,29 @@ for number in range(200):
         ids = [int(line.split("\t")[0]) for line in ran.stdout.splitlines()]
         assert ids == list(range(len(ids), 0, -1))
     assert len(ids) == 201
+
+
+WRITER = """
+import sys
+from cronq import Cronq
+queue = Cronq.from_config()
+queue.command("true")
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_reader_waits_for_a_log_whose_index_is_not_there_yet(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    index, away = queue.directory / "cronq.db-shm", queue.directory / "away"
+    with queue.project.start_python("-c", WRITER) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "open\n"
+        index.rename(away)
+        monkeypatch.setattr("time.sleep", lambda _: away.exists() and away.rename(index))
+        reader = sqlite_reading.Database(str(queue.project.database))
+        assert reader.query("SELECT id FROM cronq_jobs") == [(1,)]
+        monkeypatch.undo()
+        writer.communicate(timeout=60)
 
 
 def test_advice_does_not_break_the_owners_queue(queue: Queue) -> None:

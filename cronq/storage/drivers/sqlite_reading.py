@@ -29,6 +29,8 @@ _PAUSE = 0.005
 _THROUGH_THE_LOG = "mode=ro&readonly_shm=1"
 _WITHOUT_A_LOG = "mode=ro&immutable=1"
 _PASSES = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_BETWEEN = 2.0
+"""Seconds for which a log without its index is taken for one whose process is opening or closing the file."""
 
 
 class Database:
@@ -52,13 +54,14 @@ class Database:
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Read the rows of one statement."""
-        deadline = time.monotonic() + self._patience
+        begun = time.monotonic()
         while True:
             before = self._look()
             try:
                 rows = self._read(sql, parameters, has_log=before[0])
             except sqlite3.Error as error:
-                if time.monotonic() > deadline or not (self._look() != before or _passes(error)):
+                waited = time.monotonic() - begun
+                if waited > self._patience or not (self._look() != before or self._passes(error, waited)):
                     raise Unavailable(f"{self.path}: {explain(self.path, error)}") from error
                 time.sleep(_PAUSE)
             else:
@@ -72,6 +75,11 @@ class Database:
         except OSError:
             return False, 0, 0, 0
         return os.path.exists(f"{self.path}-wal"), status.st_ino, status.st_mtime_ns, status.st_size  # noqa: PTH110
+
+    def _passes(self, error: sqlite3.Error, waited: float) -> bool:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        # Another process makes the log before its index, and may have made both since the error.
+        return code in _PASSES or (code == sqlite3.SQLITE_CANTOPEN and self._look()[0] and waited < _BETWEEN)
 
     def _read(self, sql: str, parameters: Sequence[Any], *, has_log: bool) -> list[Row]:
         how = _THROUGH_THE_LOG if has_log else _WITHOUT_A_LOG
@@ -132,7 +140,3 @@ class Database:
 
     def close(self) -> None:
         """Do nothing: no connection is open between two statements."""
-
-
-def _passes(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSES
