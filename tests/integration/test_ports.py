@@ -223,8 +223,8 @@ def test_from_enqueue_to_a_job_that_runs(queue: Queue, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as door:
         door.bind(path)
         door.listen()
+        queue.tasks("", f'wake = ["tcp://127.0.0.1:1", "unix://{path}"]\n')
         with Listening(queue.project, door=door.dup()):
-            queue.tasks("", f'wake = ["tcp://127.0.0.1:1", "unix://{path}"]\n')
             first = queue.put("record", {"word": "by the API"})
             second = queue.project.enqueue("jobs.record", "word=by the command")
             wait_until(lambda: len(queue.recorded()) == 2, what="both jobs")
