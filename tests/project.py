@@ -133,16 +133,6 @@ class Project:
             command, cwd=self.directory, env=self.environment, stdin=subprocess.DEVNULL, stderr=stderr, text=True
         )
 
-    def serve(self, descriptor: int, *arguments: str) -> Process:
-        """Start `cronq serve-inetd ARGUMENTS` as an inetd does: the descriptor is its input, output and errors."""
-        command = warm.Command(["serve-inetd", *arguments], self.directory, self.environment)
-        if _SCRIPT.exists():
-            return warm.serve(_SCRIPT, command, descriptor)
-        return subprocess.Popen(
-            [*COMMAND, *command.arguments], cwd=self.directory, env=self.environment,
-            stdin=descriptor, stdout=descriptor, stderr=descriptor, text=True,
-        )  # fmt: skip
-
     def cronq(
         self,
         *arguments: str | int,

@@ -95,11 +95,6 @@ def start(script: Path | Imports, command: Command) -> Started:
     return Started(asked, Streams(open(to_stdin, "w"), open(from_stdout), open(from_stderr)))  # noqa: PTH123
 
 
-def serve(script: Path, command: Command, descriptor: int) -> Started:
-    """Start it without waiting; the descriptor is its input, its output and its errors, as an inetd has it."""
-    return Started(_process(script).start(command, [descriptor] * 3), Streams())
-
-
 def for_shells(script: Path) -> Path:
     """A directory with a `cronq` that does the same; to be the first of PATH."""
     return _process(script).place

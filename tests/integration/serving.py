@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+import subprocess
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from tests.project import Project
+from tests.project import COMMAND, Project
 
 SECONDS = 60
 Address = tuple[str, int]
@@ -79,7 +80,11 @@ class Server:
     """`serve-inetd` with a socket as 0, 1 and 2, as xinetd gives it; killed when the block ends."""
 
     def __init__(self, project: Project, given: socket.socket, arguments: Sequence[str] = ()) -> None:
-        self.process = project.serve(given.fileno(), *arguments)
+        fd = given.fileno()
+        self.process: subprocess.Popen[bytes] = subprocess.Popen(
+            [*COMMAND, "serve-inetd", *arguments],
+            cwd=project.directory, env=project.environment, stdin=fd, stdout=fd, stderr=fd,
+        )  # fmt: skip
 
     def __enter__(self) -> Self:
         return self
