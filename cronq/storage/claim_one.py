@@ -65,7 +65,7 @@ class _Picking:
         if not rows:
             raise Refused("unknown")
         state, queue, group, priority, available_at, flow = rows[0]
-        if state in FUTURE and claim_place(0, available_at, 0) > (0, False, self._lease.now, 0):
+        if state in FUTURE and claim_place(0, available_at, 0) > claim_place(0, self._lease.now, 0):
             raise Refused("not due")
         if state in FUTURE and flow is not None and flow & LIMITED:
             raise Refused("pending")

@@ -104,8 +104,8 @@ class Queue:
         if self._app is None:
             config = configuration.load(file=str(self.directory / "cronq.toml"), environ={})
             file = self.project.database
-            if config.database == f"sqlite:///{file}" and config.table_prefix == "cronq_" and not file.exists():
-                file.write_bytes(_empty_database())
+            if config.database == f"sqlite:///{file}" and config.table_prefix == "cronq_":
+                _make(file)
             self._app = Cronq(config)
         return self._app
 
@@ -236,6 +236,15 @@ class Queue:
         """Whether nothing is held: no lease, no running or blocked job, no group."""
         held = self.sql("SELECT id FROM cronq_jobs WHERE lease_until IS NOT NULL OR state IN ('running', 'blocked')")
         return not held and not self.sql("SELECT * FROM cronq_groups")
+
+
+def _make(file: Path) -> None:
+    """Make the database, unless it is there: whole at once, for a command that runs already may open it."""
+    whole = file.with_name(f"{file.name}.made")
+    whole.write_bytes(_empty_database())
+    with contextlib.suppress(FileExistsError):
+        file.hardlink_to(whole)
+    whole.unlink()
 
 
 @functools.cache

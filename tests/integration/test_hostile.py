@@ -248,12 +248,12 @@ HUNDREDS_OF_MEGABYTES = {
 
 
 @pytest.mark.parametrize("text", HUNDREDS_OF_MEGABYTES.values(), ids=HUNDREDS_OF_MEGABYTES)
-def test_hundreds_of_megabytes_printed_costs_no_memory(queue: Queue, text: str) -> None:
+def test_hundreds_of_megabytes_printed_cost_no_memory(queue: Queue, text: str) -> None:
     queue.tasks(text)
     assert peak_of_run(queue, queue.put("prints")) < 300e6
 
 
-def test_hundreds_of_megabytes_printed_by_a_command_costs_no_memory(queue: Queue) -> None:
+def test_hundreds_of_megabytes_printed_by_a_command_cost_no_memory(queue: Queue) -> None:
     assert peak_of_run(queue, queue.command("yes $(printf %1000s) | head -c 320M")) < 300e6
 
 
