@@ -41,10 +41,9 @@ STAND_IN = """\
 trap 'echo told >>$HOME/signals; exit 0' TERM
 { echo "$*"; umask; env; } >$HOME/part.$$
 mv $HOME/part.$$ $HOME/given.$$
-while [ ! -e $HOME/end ]; do sleep 0.05; done
-rm $HOME/end
+until mv $HOME/end $HOME/ended.$$ 2>/dev/null; do sleep 0.05; done
 """
-"""It starts, stays, ends with status 0 when asked, and is told by SIGTERM."""
+"""It starts, stays, ends with status 0 when asked, which ends one of them only, and is told by SIGTERM."""
 
 
 class Supervisor:

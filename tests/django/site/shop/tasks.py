@@ -144,6 +144,7 @@ def die(how: str) -> None:
 
 @task(max_attempts=1, time_limit=1)
 def sleep() -> None:
+    Path("sleeps").touch()
     time.sleep(60)
 
 
