@@ -6,7 +6,7 @@ from cronq.storage.sql.columns import CLAIMED_COLUMNS
 
 
 class Names:
-    """The tables with one prefix, in the dialect of one family of databases: `sqlite`, `mysql` or `postgresql`."""
+    """The tables with one prefix, in a family's dialect: `sqlite`, `mysql` (MySQL and MariaDB) or `postgresql`."""
 
     def __init__(self, prefix: str, family: str = "sqlite") -> None:
         self.dialect = Dialect(family)
