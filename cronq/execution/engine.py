@@ -26,7 +26,7 @@ from cronq.execution.stopping import SHUTDOWN_GRACE, Stopping
 from cronq.execution.upkeep import Upkeep
 from cronq.locks import require_one_schema
 from cronq.model.retry import Policies
-from cronq.model.settlement import not_started, settlement
+from cronq.model.settlement import has_begun, settlement
 from cronq.notifications.sender import Sender
 from cronq.storage.workers import Heartbeat
 from cronq.system.signals import Signals
@@ -223,10 +223,10 @@ class Engine:
     def _take(self, ended: Sequence[Ended]) -> None:
         self.assignments.prefetch.adjust(ended)
         for job, outcome in ended:
-            if not not_started(outcome):
+            if has_begun(outcome):
                 self.settling.take(job, outcome)
         # After all outcomes are read: settling deletes journals.
-        self.assignments.returned += [job for job, outcome in ended if not_started(outcome)]
+        self.assignments.returned += [job for job, outcome in ended if not has_begun(outcome)]
         if any(outcome.stop for _, outcome in ended):
             self.stop("stopped by a job", SHUTDOWN_GRACE)
 

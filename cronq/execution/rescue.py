@@ -11,7 +11,7 @@ from cronq.execution.journal import workers as workers_with_journals
 from cronq.locks import DeadWorker, remove_unnamed
 from cronq.model.job import Failure
 from cronq.model.outcome import Outcome, Settlement
-from cronq.model.settlement import not_started, settlement
+from cronq.model.settlement import has_begun, settlement
 from cronq.system.log import log
 from cronq.times import SECOND
 
@@ -133,10 +133,8 @@ class Rescuer:
             log.warning("%s; the lease of what it was about ends by itself", said)
         journals = list(left_by(self._config, worker))
         entries = [entry for journal in journals for entry in journal.ended()]
-        over = {(entry.job_id, entry.token) for entry in entries}
-        alive = [
-            journal for journal in journals if journal.current()[:2] not in over and not self._is_over(journal, dead)
-        ]
+        returned = {(entry.job_id, entry.token) for entry in entries}
+        alive = [one for one in journals if one.current()[:2] not in returned and not self._is_over(one, dead)]
         settled = self._settle_ended(worker, entries)
         settled += self._settle_cut_off(worker, dead, [journal for journal in journals if journal not in alive])
         if not lost:
@@ -166,11 +164,11 @@ class Rescuer:
     def _rescue_from_afar(self, worker: str, dead: DeadWorker, new_owner: str) -> list[Settlement]:
         """Rescue the jobs of a worker without a liveness file, perhaps on another host, whose leases have ended."""
         # Under a name of their own: if the new owner dies here, they aren't taken for claims that it never started.
-        over = self._store.leases.take_over(worker, new_owner=f"{new_owner}{_RESCUER}")
+        taken = self._store.leases.take_over(worker, new_owner=f"{new_owner}{_RESCUER}")
         death = _Death(worker.removesuffix(_RESCUER), dead, self._store.clock.now())
-        if over:
-            log.warning("rescued %d jobs of %s, whose leases had ended", len(over), death.worker)
-        return self._settle(death.worker, [(held.job, _crashed(held, death, None)) for held in over])
+        if taken:
+            log.warning("rescued %d jobs of %s, whose leases had ended", len(taken), death.worker)
+        return self._settle(death.worker, [(held.job, _crashed(held, death, None)) for held in taken])
 
     def _settle_ended(self, worker: str, entries: Iterable[Entry]) -> list[Settlement]:
         held = {(held.job.id, held.job.token): held.job for held in self._store.leases.held_by(worker)}
@@ -200,10 +198,12 @@ class Rescuer:
             log.warning("gave back %d jobs of %s that it had not begun", len(untouched), worker)
 
     def _settle(self, worker: str, ended: Iterable[tuple[Claimed, Outcome]]) -> list[Settlement]:
-        # Jobs that a child returned are released with the others: a group's jobs all at once.
-        begun = [(job, outcome) for job, outcome in ended if not not_started(outcome)]
+        # A job that a child returned unbegun stays claimed here: `_release_untouched` releases it with the rest
+        # of its group.
         settlements = [
-            settlement(job, outcome, self._policies, self._chance.random, worker=worker) for job, outcome in begun
+            settlement(job, outcome, self._policies, self._chance.random, worker=worker)
+            for job, outcome in ended
+            if has_begun(outcome)
         ]
         lost = set(self._store.settle(settlements)) if settlements else set()
         self.freed += len(settlements)

@@ -32,6 +32,6 @@ def frees_group(job: Claimed, outcome: Outcome, policies: Policies) -> bool:
     return following.next.state in ENDED and not following.hold_group
 
 
-def not_started(outcome: Outcome) -> bool:
-    """Tell whether the child returned the job without having begun it."""
-    return outcome.verdict == "release" and not outcome.kind
+def has_begun(outcome: Outcome) -> bool:
+    """Tell whether the attempt began; else the child returned the job as it was."""
+    return bool(outcome.kind) or outcome.verdict != "release"

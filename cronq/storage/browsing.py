@@ -158,7 +158,7 @@ class JobBrowser:
             if instant is not None:
                 terms.append(f"{_LAST_EVENT} {sign} ?")
                 parameters.append(instant)
-        table = self._sql.names.jobs + (self._sql.dialect.scanned if scan else "")
+        table = self._sql.names.jobs + (self._sql.dialect.in_id_order if scan else "")
         sql = f"SELECT {_COLUMNS} FROM {table} WHERE {' AND '.join(terms)} ORDER BY id DESC LIMIT {size}"
         return [JobRow._make(row) for row in self._tables.query(sql, parameters)]
 

@@ -36,7 +36,7 @@ _SORTED = {
 
 
 def fingerprints(selection: Selection) -> frozenset[str]:
-    """Return the fingerprints among the errors of a selection."""
+    """Return the fingerprints in_list the errors of a selection."""
     return frozenset(filter(failure_groups.is_fingerprint, selection.errors))
 
 
@@ -65,14 +65,14 @@ def _add_lists(selection: Selection, tables: Tables, terms: list[str], parameter
         if column == "state" and len(wanted) == 1:  # as a constant it leads to the index of that state
             terms.append(f"state = '{State(wanted[0]).value}'")
         elif wanted:
-            terms.append(f"{column} {tables.sql.dialect.among}")
+            terms.append(f"{column} {tables.sql.dialect.in_list}")
             parameters.append(tables.unprepared.many(wanted))
 
 
 def _add_batches(selection: Selection, tables: Tables, terms: list[str], parameters: list[Any]) -> None:
     if selection.batches:
-        names, among = tables.sql.names, tables.sql.dialect.among
-        terms.append(f"id IN (SELECT m.job FROM {names.members} m WHERE m.batch {among})")
+        names, in_list = tables.sql.names, tables.sql.dialect.in_list
+        terms.append(f"id IN (SELECT m.job FROM {names.members} m WHERE m.batch {in_list})")
         parameters.append(tables.unprepared.many(selection.batches))
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cronq.storage.tables import Tables
 
 MARK = "copy in progress"
-"""The row among the target's paused queues that marks a copy; no queue can have this name."""
+"""The row in_list the target's paused queues that marks a copy; no queue can have this name."""
 
 _TEMPORARY = 0
 """When queues were paused that are paused in the target only until the copy is complete."""
@@ -129,9 +129,9 @@ class Copier:
     def _replace(self, gone: Sequence[int], jobs: Sequence[Row], attempts: Sequence[Row], tx: Transaction) -> None:
         if gone:
             many = self._target.unprepared.many(sorted({*gone}))
-            among = self._target.sql.dialect.among
-            tx.execute(f"DELETE FROM {self._name(self._target, 'attempts')} WHERE job_id {among}", (many,))
-            tx.execute(f"DELETE FROM {self._name(self._target, 'jobs')} WHERE id {among}", (many,))
+            in_list = self._target.sql.dialect.in_list
+            tx.execute(f"DELETE FROM {self._name(self._target, 'attempts')} WHERE job_id {in_list}", (many,))
+            tx.execute(f"DELETE FROM {self._name(self._target, 'jobs')} WHERE id {in_list}", (many,))
         tx.execute_many(self._insert("jobs"), jobs)
         if attempts:
             tx.execute_many(self._insert("attempts"), attempts)
@@ -139,7 +139,7 @@ class Copier:
     def _attempts(self, tables: Tables, ids: Sequence[int]) -> list[Row]:
         sql = (
             f"SELECT {self._columns('attempts')} FROM {self._name(tables, 'attempts')}"
-            f" WHERE job_id {tables.sql.dialect.among} ORDER BY id"
+            f" WHERE job_id {tables.sql.dialect.in_list} ORDER BY id"
         )
         return tables.query(sql, (tables.unprepared.many(ids),))
 

@@ -210,4 +210,4 @@ def test_each_engine_has_the_same_fields(family: str) -> None:
     """A field that one engine lacks would be found by the first job that needs it."""
     dialect, other = Statements("cronq_", family).dialect, Statements("cronq_", "sqlite").dialect
     assert vars(dialect).keys() == vars(other).keys()
-    assert dialect.many_writers == dialect.locks_groups == bool(dialect.locked)
+    assert dialect.many_writers == dialect.locks_groups == bool(dialect.for_update)

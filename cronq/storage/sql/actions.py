@@ -16,7 +16,7 @@ class ActionStatements:
         dialect = names.dialect
         self.on_jobs = (
             f"INSERT INTO {names.actions} (job_id, {_WHAT}) SELECT id, ?, ?, ?, ? FROM {names.jobs}"
-            f" WHERE id {dialect.among}"
+            f" WHERE id {dialect.in_list}"
         )
         self.on_queue = f"INSERT INTO {names.actions} (queue, {_WHAT}) VALUES (?, ?, ?, ?, ?)"
         self.forget_queue = f"DELETE FROM {names.actions} WHERE queue = ?"
@@ -32,6 +32,6 @@ class ActionStatements:
             f" FROM ({newest}) newest GROUP BY verb, at, who, reason, queue ORDER BY min(id) DESC LIMIT ?"
         )
         self.prune = (
-            f"DELETE FROM {names.actions} WHERE job_id {dialect.among}"
+            f"DELETE FROM {names.actions} WHERE job_id {dialect.in_list}"
             f" AND NOT EXISTS (SELECT 1 FROM {names.jobs} j WHERE j.id = job_id)"
         )

@@ -35,23 +35,25 @@ class AdminStatements:
             " unique_key = CASE WHEN is_unique <> 0 THEN job_key ELSE NULL END"
             f" WHERE id = ? AND {ENDED_STATES}"
         )
-        among = f"WHERE id {dialect.among} AND"
+        chosen = f"WHERE id {dialect.in_list} AND"
         # The attempts, and how long a task has been waiting, are kept.
         self.make_due = (
-            f"UPDATE {names.jobs}{dialect.by_id} SET state = {due_state}, available_at = ? {among} {FUTURE_STATES}"
+            f"UPDATE {names.jobs}{dialect.by_id} SET state = {due_state}, available_at = ? {chosen} {FUTURE_STATES}"
         )
-        self.not_due = f"SELECT id FROM {names.jobs}{dialect.by_id} {among} {FUTURE_STATES} ORDER BY id{dialect.locked}"
-        self.retry_many = self.retry.replace("WHERE id = ? AND", among)
+        self.not_due = (
+            f"SELECT id FROM {names.jobs}{dialect.by_id} {chosen} {FUTURE_STATES} ORDER BY id{dialect.for_update}"
+        )
+        self.retry_many = self.retry.replace("WHERE id = ? AND", chosen)
         self.ended = (
             f"SELECT id, CASE WHEN is_unique <> 0 THEN job_key END FROM {names.jobs}{dialect.by_id}"
-            f" {among} {ENDED_STATES} ORDER BY id DESC{dialect.locked}"
+            f" {chosen} {ENDED_STATES} ORDER BY id DESC{dialect.for_update}"
         )
         last = f"{names.jobs}.spent_before + {names.jobs}.attempt"
         kept = "started_at, finished_at, host, pid, error_class, error_message, stdout, stderr, worker"
         self.record_last = (
             f"INSERT INTO {names.attempts} (job_id, number, outcome, {kept})"
             f" SELECT id, {last}, coalesce(outcome, state), {kept} FROM {names.jobs}{dialect.by_id}"
-            f" {among} attempt > 0 AND started_at IS NOT NULL AND NOT EXISTS"
+            f" {chosen} attempt > 0 AND started_at IS NOT NULL AND NOT EXISTS"
             f" (SELECT 1 FROM {names.attempts} a WHERE a.job_id = {names.jobs}.id AND a.number = {last})"
         )
         cancellable = ", ".join(f"'{state}'" for state in State if state in CANCELLABLE)
@@ -62,10 +64,10 @@ class AdminStatements:
             " AND lease_until IS NULL"
             f" AND state IN ({cancellable})"
         )
-        alone = f"{among} job_group IS NULL AND"
+        alone = f"{chosen} job_group IS NULL AND"
         self.cancel_many = self.cancel.replace("WHERE id = ? AND", alone)
         free = self.cancel_many[self.cancel_many.index(alone) :]
-        self.cancellable = f"SELECT id FROM {names.jobs}{dialect.by_id} {free} ORDER BY id{dialect.locked}"
+        self.cancellable = f"SELECT id FROM {names.jobs}{dialect.by_id} {free} ORDER BY id{dialect.for_update}"
         self.request_kill = f"UPDATE {names.jobs} SET kill_requested = 1 WHERE id = ? AND lease_until IS NOT NULL"
         self.pause = f"INSERT INTO {names.paused} (queue, paused_at) VALUES (?, ?)"
         self.resume = f"DELETE FROM {names.paused} WHERE queue = ?"
@@ -85,10 +87,10 @@ class AdminStatements:
         unended = f"(SELECT b.id FROM {names.batches} b WHERE b.id = m.batch AND b.ended_at IS NULL) IS NOT NULL"
         in_batch = f"SELECT m.batch FROM {names.members} m WHERE m.job = {names.jobs}.id AND {unended}"
         needed = f"flow IS NOT NULL AND (({awaited}) IS NOT NULL OR ({in_batch}) IS NOT NULL)"
-        old = f"state {dialect.among} AND finished_at < ? AND NOT {holding}"
+        old = f"state {dialect.in_list} AND finished_at < ? AND NOT {holding}"
         self.prunable = f"SELECT id FROM {names.jobs} WHERE {old} AND NOT ({needed}) ORDER BY finished_at LIMIT ?"
         if dialect.has_counted:  # one step of it for each state and queue
-            pairs = ended_pairs(names.jobs, f"SELECT value FROM {dialect.listed}")
+            pairs = ended_pairs(names.jobs, f"SELECT value FROM {dialect.list_as_table}")
             self.prunable = (
                 f"{pairs} SELECT {names.jobs}.id FROM pairs CROSS JOIN {names.jobs}"
                 f" ON {names.jobs}.state = pairs.state AND {names.jobs}.queue = pairs.queue"
@@ -96,13 +98,13 @@ class AdminStatements:
             )
         self.needed = (  # not part of the DELETE: MySQL reads no table from which it deletes
             f"SELECT DISTINCT e.parent FROM {names.edges} e JOIN {names.jobs} c ON c.id = e.child"
-            f" WHERE e.parent {dialect.among} AND c.state NOT IN {ENDED_LIST}"
+            f" WHERE e.parent {dialect.in_list} AND c.state NOT IN {ENDED_LIST}"
         )
-        self.prune = f"DELETE FROM {names.jobs} WHERE {old} AND id {dialect.among}"
+        self.prune = f"DELETE FROM {names.jobs} WHERE {old} AND id {dialect.in_list}"
         self.prune_attempts = (
-            f"DELETE FROM {names.attempts} WHERE job_id {dialect.among}"
+            f"DELETE FROM {names.attempts} WHERE job_id {dialect.in_list}"
             f" AND NOT EXISTS (SELECT 1 FROM {names.jobs} j WHERE j.id = job_id)"
         )
         gone = f"AND NOT EXISTS (SELECT 1 FROM {names.jobs} j WHERE j.id"
-        self.prune_children = f"DELETE FROM {names.edges} WHERE child {dialect.among} {gone} = child)"
-        self.prune_parents = f"DELETE FROM {names.edges} WHERE parent {dialect.among} {gone} = parent)"
+        self.prune_children = f"DELETE FROM {names.edges} WHERE child {dialect.in_list} {gone} = child)"
+        self.prune_parents = f"DELETE FROM {names.edges} WHERE parent {dialect.in_list} {gone} = parent)"

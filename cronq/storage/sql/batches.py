@@ -35,11 +35,11 @@ class BatchStatements:
         self.reopen = update % (reopened, "ended_at IS NOT NULL")
         self.look_on = f"UPDATE {batches} SET looked_to = ? WHERE id = ?"
         self._add_members(names, f"SELECT j.%s FROM {jobs} j WHERE j.id = m.job", members)
-        self.mark = f"UPDATE {jobs} SET flow = coalesce(flow, 0) | {MEMBER} WHERE id {dialect.among}"
-        self.join = f"INSERT INTO {members} (batch, job) SELECT ?, id FROM {jobs} WHERE id {dialect.among}"
+        self.mark = f"UPDATE {jobs} SET flow = coalesce(flow, 0) | {MEMBER} WHERE id {dialect.in_list}"
+        self.join = f"INSERT INTO {members} (batch, job) SELECT ?, id FROM {jobs} WHERE id {dialect.in_list}"
         self.following = (
             f"SELECT e.child, m.batch FROM {names.edges} e JOIN {jobs} c ON c.id = e.child"
-            f" LEFT JOIN {members} m ON m.job = e.child WHERE e.parent {dialect.among} AND c.state = 'pending'"
+            f" LEFT JOIN {members} m ON m.job = e.child WHERE e.parent {dialect.in_list} AND c.state = 'pending'"
         )
         self._add_figures(names)
         self._add_prune(names)
@@ -81,14 +81,14 @@ class BatchStatements:
             f"SELECT m.job FROM {members} m WHERE m.batch = ? AND m.job > ?"
             f" AND ({state}) NOT IN {text_list((*ENDED, 'running'))} ORDER BY m.job LIMIT ?"
         )
-        self.of_jobs = f"SELECT job, batch FROM {members} WHERE job {names.dialect.among}"
+        self.of_jobs = f"SELECT job, batch FROM {members} WHERE job {names.dialect.in_list}"
 
     def _add_prune(self, names: Names) -> None:
         dialect, members = names.dialect, names.members
         unended = f"(SELECT b.id FROM {names.batches} b WHERE b.id = m.batch AND b.ended_at IS NULL) IS NOT NULL"
-        self.needed = f"SELECT m.job FROM {members} m WHERE m.job {dialect.among} AND {unended}"
+        self.needed = f"SELECT m.job FROM {members} m WHERE m.job {dialect.in_list} AND {unended}"
         self.prune_members = (
-            f"DELETE FROM {members} WHERE job {dialect.among}"
+            f"DELETE FROM {members} WHERE job {dialect.in_list}"
             f" AND NOT EXISTS (SELECT 1 FROM {names.jobs} j WHERE j.id = job)"
         )
         empty = f"NOT EXISTS (SELECT 1 FROM {members} m WHERE m.batch = {names.batches}.id)"

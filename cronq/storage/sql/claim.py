@@ -19,7 +19,7 @@ class ClaimStatements:
         not_paused = f"queue NOT IN ({self.paused_queues})"
         self.claimable_queues = (
             f"SELECT queue FROM {names.jobs} WHERE state = 'ready' GROUP BY state, queue HAVING {not_paused}"
-            if dialect.skips
+            if dialect.skip_scans
             else f"WITH RECURSIVE q(queue) AS (SELECT min(queue) FROM {names.jobs} WHERE state = 'ready'"
             f" UNION ALL SELECT (SELECT min(queue) FROM {names.jobs} WHERE state = 'ready' AND queue > q.queue)"
             f" FROM q WHERE q.queue IS NOT NULL) SELECT queue FROM q WHERE queue IS NOT NULL AND {not_paused}"
@@ -35,7 +35,8 @@ class ClaimStatements:
         self.members = " UNION ALL ".join(
             f"SELECT * FROM (SELECT {CLAIM_ORDER}, job_group FROM {names.jobs}"
             f" WHERE job_group = ? AND state = '{state}' AND lease_until IS NULL"
-            f" AND priority BETWEEN ? AND ? AND queue {dialect.among}{apart} ORDER BY {CLAIM_ORDER} LIMIT ?) AS {state}"
+            f" AND priority BETWEEN ? AND ? AND queue {dialect.in_list}{apart}"
+            f" ORDER BY {CLAIM_ORDER} LIMIT ?) AS {state}"
             for state, apart in (("ready", ""), ("blocked", placed))
         )
         lease = "worker = ?, token = ?, lease_until = ?, attempt = attempt + 1, started_at = ?, host = ?, pid = ?"
@@ -43,8 +44,8 @@ class ClaimStatements:
         self.claim = _taking(names, f"state = 'running', {lease}")
         self.claim_behind = _taking(names, f"state = 'blocked', {lease}")
         # What a claim took, where the statement itself can't return it.
-        self.taken = f"SELECT {CLAIMED_COLUMNS} FROM {names.jobs} WHERE id {dialect.among} AND token = ?"
-        self.landed = self.taken + dialect.locked
+        self.taken = f"SELECT {CLAIMED_COLUMNS} FROM {names.jobs} WHERE id {dialect.in_list} AND token = ?"
+        self.landed = self.taken + dialect.for_update
         # One job by its id: where it stands, and who stands first in its group (served by the index `group`).
         self.asked_for = f"SELECT state, queue, job_group, priority, available_at, flow FROM {names.jobs} WHERE id = ?"
         self.first_in_group = " UNION ALL ".join(
@@ -56,7 +57,7 @@ class ClaimStatements:
 
 
 def _taking(names: Names, changes: str) -> str:
-    chosen = f"id {names.dialect.among} AND lease_until IS NULL AND state IN ('ready', 'blocked')"
-    if names.dialect.unless_locked:
-        chosen = f"id = ANY(ARRAY(SELECT id FROM {names.jobs} WHERE {chosen}{names.dialect.unless_locked}))"
+    chosen = f"id {names.dialect.in_list} AND lease_until IS NULL AND state IN ('ready', 'blocked')"
+    if names.dialect.skip_locked:
+        chosen = f"id = ANY(ARRAY(SELECT id FROM {names.jobs} WHERE {chosen}{names.dialect.skip_locked}))"
     return f"UPDATE {names.jobs}{names.dialect.by_id} SET {changes} WHERE {chosen}{names.dialect.returning}"

@@ -40,9 +40,10 @@ class Dialect:
 
     def __init__(self, family: str) -> None:
         # A parameter's list as a table with the column `value`. An INSERT that reads it gives ids without gaps.
-        self.listed = {"sqlite": "json_each(?)"}.get(family, "")
-        self.among, self.beside = {
-            "sqlite": (f"IN (SELECT value FROM {self.listed})", f"NOT IN (SELECT value FROM {self.listed})"),
+        self.list_as_table = {"sqlite": "json_each(?)"}.get(family, "")
+        values = f"(SELECT value FROM {self.list_as_table})"
+        self.in_list, self.not_in_list = {
+            "sqlite": (f"IN {values}", f"NOT IN {values}"),
             "mysql": ("IN ?", "NOT IN ?"),
             "postgresql": ("= ANY(?)", "<> ALL(?)"),
         }[family]
@@ -61,21 +62,21 @@ class Dialect:
         self.has_counted = family == "sqlite"
         # A group's row is locked while jobs are blocked because of it, so that a transaction that frees
         # the group sees them. SQLite has one writer anyway.
-        self.shared = {"mysql": " LOCK IN SHARE MODE", "postgresql": " FOR SHARE"}.get(family, "")
-        self.locked = " FOR UPDATE" if server else ""
-        self.unless_locked = " FOR UPDATE SKIP LOCKED" if family == "postgresql" else ""
+        self.for_share = {"mysql": " LOCK IN SHARE MODE", "postgresql": " FOR SHARE"}.get(family, "")
+        self.for_update = " FOR UPDATE" if server else ""
+        self.skip_locked = " FOR UPDATE SKIP LOCKED" if family == "postgresql" else ""
         # With statistics of an hour ago, an index over states may look better than the ids.
         self.by_id = " FORCE INDEX (PRIMARY)" if family == "mysql" else ""
         # Goes through the table by its ids, and not through an index of another order that must be sorted.
-        self.scanned = {"sqlite": " NOT INDEXED", "mysql": " FORCE INDEX (PRIMARY)"}.get(family, "")
+        self.in_id_order = {"sqlite": " NOT INDEXED", "mysql": " FORCE INDEX (PRIMARY)"}.get(family, "")
         # Compares a column with a parameter that may be NULL.
-        self.same = {"sqlite": "{} IS ?", "mysql": "{} <=> ?"}.get(family, "{} IS NOT DISTINCT FROM ?")
+        self.null_safe_equals = {"sqlite": "{} IS ?", "mysql": "{} <=> ?"}.get(family, "{} IS NOT DISTINCT FROM ?")
         self.returning = "" if family == "mysql" else f" RETURNING {CLAIMED_COLUMNS}"
         self.of_groups = " OF g" if family == "postgresql" else ""
         # A caller's snapshot may be older than a row that a lock shows.
-        self.shows_latest = self.shared if family == "mysql" else ""
+        self.reads_latest = self.for_share if family == "mysql" else ""
         # MySQL goes from one value of an index to the next by itself.
-        self.skips = family == "mysql"
+        self.skip_scans = family == "mysql"
         self.notifies = family == "postgresql"
         self.family = family
 

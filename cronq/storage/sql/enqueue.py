@@ -23,14 +23,14 @@ class EnqueueStatements:
         noted = f"{columns}, notes"
         self.enqueue, self.enqueue_noted = (_insert(names, listed) for listed in (columns, noted))
         self.enqueue_grouped, self.enqueue_grouped_noted = (_grouped(names, listed) for listed in (columns, noted))
-        if dialect.listed:
+        if dialect.list_as_table:
             self.enqueue_alike, self.enqueue_alike_noted = (_alike(names, listed) for listed in (columns, noted))
         if not dialect.has_tokens:
             usual = ", ".join("?" * len(USUAL_COLUMNS.split(",")))
             self.enqueue_usual = f"INSERT INTO {names.jobs} ({USUAL_COLUMNS}) VALUES ({usual})"
         # Served by the index `unique`. The lock lets a caller's older snapshot see the twin too, on MySQL.
-        self.twin = f"SELECT id FROM {names.jobs} WHERE unique_key = ?{dialect.shows_latest}"
-        self.twins = f"SELECT unique_key, id FROM {names.jobs} WHERE unique_key {dialect.among}"
+        self.twin = f"SELECT id FROM {names.jobs} WHERE unique_key = ?{dialect.reads_latest}"
+        self.twins = f"SELECT unique_key, id FROM {names.jobs} WHERE unique_key {dialect.in_list}"
         # Two batches with the same keys in another order would deadlock, which PostgreSQL detects after a second.
         number = crc32(names.jobs.encode()) - (1 << 31)
         self.batch_turn = dialect.turn(_LOCKS, number)
@@ -47,7 +47,7 @@ def _insert(names: Names, columns: str) -> str:
 
 def _grouped(names: Names, columns: str) -> str:
     """Write the INSERT of a job in a group: where it is held, the newcomer starts out blocked."""
-    held = f"EXISTS (SELECT 1 FROM {names.groups} WHERE name = ?{names.dialect.shared})"
+    held = f"EXISTS (SELECT 1 FROM {names.groups} WHERE name = ?{names.dialect.for_share})"
     state = f"(SELECT CASE WHEN due = 'ready' AND {held} THEN 'blocked' ELSE due END FROM (SELECT ? AS due) d)"
     # The state is the fifth column.
     grouped = ", ".join(["?"] * 4 + [state] + ["?"] * (_holes(columns).count("?") - 5))
@@ -57,7 +57,7 @@ def _grouped(names: Names, columns: str) -> str:
 def _alike(names: Names, columns: str) -> str:
     """Write the INSERT of jobs that differ in nothing but the second column, in the order of a list of its texts."""
     alike = _holes(columns).replace("?, ?", "?, value", 1)
-    return f"INSERT INTO {names.jobs} ({columns}) SELECT {alike} FROM {names.dialect.listed}"
+    return f"INSERT INTO {names.jobs} ({columns}) SELECT {alike} FROM {names.dialect.list_as_table}"
 
 
 def _holes(columns: str) -> str:

@@ -17,7 +17,7 @@ class FlowStatements:
 
     def __init__(self, names: Names) -> None:
         dialect, jobs, edges = names.dialect, names.jobs, names.edges
-        among = f"{dialect.by_id} SET %s WHERE id {dialect.among}"
+        update_chosen = f"{dialect.by_id} SET %s WHERE id {dialect.in_list}"
         held = f"(flow & {HELD}) <> 0 AND state IN ('pending', 'cancelled')"
         self.hold_one = f"UPDATE {jobs} SET flow = coalesce(flow, 0) | {HELD} WHERE id = ?"
         self.add_edge = f"INSERT INTO {edges} (child, parent, kind) VALUES (?, ?, ?)"
@@ -25,13 +25,13 @@ class FlowStatements:
         self.note = f"INSERT INTO {names.loose_ends} (job_id) VALUES (?)"
         self.note_many = (
             f"INSERT INTO {names.loose_ends} (job_id) SELECT id FROM {jobs}"
-            f" WHERE id {dialect.among} AND flow IS NOT NULL"
+            f" WHERE id {dialect.in_list} AND flow IS NOT NULL"
         )
         self.noted = f"SELECT id, job_id FROM {names.loose_ends} ORDER BY id LIMIT ?"
-        self.drawn = f"DELETE FROM {names.loose_ends} WHERE id {dialect.among}"
+        self.drawn = f"DELETE FROM {names.loose_ends} WHERE id {dialect.in_list}"
         batch = f"(SELECT m.batch FROM {names.members} m WHERE m.job = {jobs}.id)"
-        self.with_flow = f"SELECT id, flow, {batch} FROM {jobs} WHERE id {dialect.among} AND flow IS NOT NULL"
-        self.noted_jobs = f"SELECT id, flow, state, {batch} FROM {jobs} WHERE id {dialect.among}"
+        self.with_flow = f"SELECT id, flow, {batch} FROM {jobs} WHERE id {dialect.in_list} AND flow IS NOT NULL"
+        self.noted_jobs = f"SELECT id, flow, state, {batch} FROM {jobs} WHERE id {dialect.in_list}"
         self.parent_ids = f"SELECT parent FROM {edges} WHERE child = ? ORDER BY parent"
         self.child_ids = f"SELECT child FROM {edges} WHERE parent = ? AND child > ? ORDER BY child LIMIT ?"
         self.need = (
@@ -39,16 +39,16 @@ class FlowStatements:
             f" WHERE id = ? AND (flow IS NULL OR (flow & {NEEDED}) = 0)"
         )
         self._add_reads(names)
-        self.is_held = f"SELECT id FROM {jobs} WHERE id {dialect.among} AND {held}"
+        self.is_held = f"SELECT id FROM {jobs} WHERE id {dialect.in_list} AND {held}"
         toggled = f"flow = CASE WHEN (flow & {LOOKED}) = 0 THEN flow + {LOOKED} ELSE flow - {LOOKED} END"
-        self.lock = f"UPDATE {jobs}" + among % toggled + f" AND {held}"
+        self.lock = f"UPDATE {jobs}" + update_chosen % toggled + f" AND {held}"
         self.held = (
             f"SELECT id, state, error_class, CASE WHEN is_unique <> 0 THEN job_key END, job_group FROM {jobs}"
-            f" WHERE id {dialect.among} AND {held} ORDER BY id"
+            f" WHERE id {dialect.in_list} AND {held} ORDER BY id"
         )
         # `scheduled`, so that it takes its turn in its group as every job does that comes due.
         released = f"state = 'scheduled', flow = nullif(flow & {KEPT}, 0)"
-        self.release = f"UPDATE {jobs}" + among % released + " AND state = 'pending'"
+        self.release = f"UPDATE {jobs}" + update_chosen % released + " AND state = 'pending'"
         self.cancel = (
             f"UPDATE {jobs} SET state = 'cancelled', finished_at = ?, unique_key = NULL, error_class = 'Unmet',"
             " error_message = ? WHERE id = ? AND state = 'pending'"
@@ -69,7 +69,7 @@ class FlowStatements:
         batch = f"(SELECT {of_batch} FROM {names.batches} b WHERE b.id = -e.parent)"
         self.parents = (
             f"SELECT e.child, e.parent, e.kind, coalesce(p.state, {batch}), {skipped}, {why} FROM {edges} e"
-            f" LEFT JOIN {jobs} p ON p.id = e.parent WHERE e.child {dialect.among} ORDER BY e.child, e.parent, e.kind"
+            f" LEFT JOIN {jobs} p ON p.id = e.parent WHERE e.child {dialect.in_list} ORDER BY e.child, e.parent, e.kind"
         )
         self.children = (
             f"SELECT c.id, e.kind, c.state FROM {edges} e JOIN {jobs} c ON c.id = e.child WHERE e.parent = ?"

@@ -14,16 +14,17 @@ class GroupStatements:
 
     def __init__(self, names: Names) -> None:
         dialect = names.dialect
-        holders = f"SELECT name, job_id FROM {names.groups} WHERE name {dialect.among} ORDER BY name"
-        self.holders = holders + dialect.shared
+        holders = f"SELECT name, job_id FROM {names.groups} WHERE name {dialect.in_list} ORDER BY name"
+        self.holders = holders + dialect.for_share
         # Groups before jobs, and groups by name: so that two transactions never wait for each other.
-        self.lock_holders = holders + dialect.locked
+        self.lock_holders = holders + dialect.for_update
         # The claim may have locked the group by a row of its own.
         over = f" {dialect.or_replace('name', 'job_id')}" * dialect.locks_groups
         self.hold = f"INSERT INTO {names.groups} (name, job_id) VALUES (?, ?){over}"
         # Served by the index `group`.
         self.block = (
-            f"UPDATE {names.jobs} SET state = 'blocked' WHERE job_group = ? AND state = 'ready' AND id {dialect.beside}"
+            f"UPDATE {names.jobs} SET state = 'blocked'"
+            f" WHERE job_group = ? AND state = 'ready' AND id {dialect.not_in_list}"
         )
         given_back = (
             "attempt = attempt - 1, started_at = NULL, lease_until = NULL, pid = NULL, host = NULL, worker = NULL"
@@ -38,7 +39,7 @@ class GroupStatements:
             f"SELECT id FROM {names.jobs} WHERE job_group = ? AND state = 'blocked' AND token = ?"
             f" AND lease_until IS NOT NULL ORDER BY {CLAIM_ORDER} LIMIT 1"
         )
-        ours = f"name = ? AND job_id {dialect.among}"
+        ours = f"name = ? AND job_id {dialect.in_list}"
         self.step_up = f"UPDATE {names.jobs} SET state = 'running' WHERE id = ?"
         self.hand_on = f"UPDATE {names.groups} SET job_id = ? WHERE {ours}"
         self.free = f"DELETE FROM {names.groups} WHERE {ours}"
@@ -64,15 +65,15 @@ class GroupStatements:
         # Served by the primary keys. Locks the rows of groups that are held.
         self.share_groups = (
             f"SELECT g.name FROM {names.groups} g JOIN {names.jobs} j ON j.job_group = g.name"
-            f" WHERE j.id {dialect.among} ORDER BY g.name{dialect.shared}{dialect.of_groups}"
+            f" WHERE j.id {dialect.in_list} ORDER BY g.name{dialect.for_share}{dialect.of_groups}"
         )
-        self.unlock_groups = f"DELETE FROM {names.groups} WHERE name {dialect.among} AND job_id = 0"
+        self.unlock_groups = f"DELETE FROM {names.groups} WHERE name {dialect.in_list} AND job_id = 0"
         lock = dialect.or_lock(names.groups, "name", "job_id")
         self._lock = f"INSERT INTO {names.groups} (name, job_id) VALUES {{}} {lock}"
         # Served by the primary key of the jobs.
         self.group_of = f"SELECT job_group FROM {names.jobs} WHERE id = ?"
         self.groups_of = (
-            f"SELECT DISTINCT job_group FROM {names.jobs} WHERE id {dialect.among} AND job_group IS NOT NULL"
+            f"SELECT DISTINCT job_group FROM {names.jobs} WHERE id {dialect.in_list} AND job_group IS NOT NULL"
         )
 
     def lock_groups(self, count: int) -> str:

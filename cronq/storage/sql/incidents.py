@@ -20,7 +20,7 @@ class IncidentStatements:
         )
         self.record = (
             f"INSERT INTO {names.incidents} (queue, job_id, since) SELECT queue, id, ? FROM {names.jobs}"
-            f" WHERE id {dialect.among} AND NOT EXISTS"
+            f" WHERE id {dialect.in_list} AND NOT EXISTS"
             f" (SELECT 1 FROM {names.incidents} t WHERE t.queue = {names.jobs}.queue AND t.job_id = {names.jobs}.id)"
         )
-        self.forget = f"DELETE FROM {names.incidents} WHERE queue = ? AND job_id {dialect.among}"
+        self.forget = f"DELETE FROM {names.incidents} WHERE queue = ? AND job_id {dialect.in_list}"

@@ -18,12 +18,12 @@ class LeaseStatements:
         self.leases = f"SELECT id, token FROM {names.jobs} WHERE worker = ? AND lease_until IS NOT NULL ORDER BY id"
         self.renew = (
             f"UPDATE {names.jobs}{dialect.by_id} SET lease_until = ?"
-            f" WHERE id {dialect.among} AND worker = ? AND lease_until IS NOT NULL"
+            f" WHERE id {dialect.in_list} AND worker = ? AND lease_until IS NOT NULL"
         )
         # Only leases that have ended: their worker may have renewed them since they were read.
         self.take_over = (
             f"UPDATE {names.jobs}{dialect.by_id} SET worker = ?, token = ?"
-            f" WHERE id {dialect.among} AND worker = ? AND lease_until <= ?"
+            f" WHERE id {dialect.in_list} AND worker = ? AND lease_until <= ?"
         )
         self.owners = f"SELECT DISTINCT worker FROM {names.jobs} WHERE lease_until IS NOT NULL"
         self.held_by = (
@@ -35,13 +35,13 @@ class LeaseStatements:
         self.due = f"SELECT id, job_group, flow FROM {names.jobs} WHERE {due} ORDER BY available_at LIMIT ?"
         # Each looks at the job's limit itself: an edit may have changed that since the job was found to be due.
         limited = f"(flow & {LIMITED}) <> 0"
-        promote = f"UPDATE {names.jobs}{dialect.by_id} SET state = {{}} WHERE id {dialect.among} AND {due}"
+        promote = f"UPDATE {names.jobs}{dialect.by_id} SET state = {{}} WHERE id {dialect.in_list} AND {due}"
         self.promote = promote.format("?") + f" AND (flow IS NULL OR NOT {limited})"
         self.promote_limited = promote.format("'pending'") + f" AND {limited}"
         # Served by the primary key.
         self.still_due = (
-            f"SELECT id FROM {names.jobs}{dialect.by_id} WHERE id {dialect.among} AND {due} AND {limited}"
-            f" ORDER BY id{dialect.locked}"
+            f"SELECT id FROM {names.jobs}{dialect.by_id} WHERE id {dialect.in_list} AND {due} AND {limited}"
+            f" ORDER BY id{dialect.for_update}"
         )
         self.next_due = next_due(names)
 

@@ -22,10 +22,10 @@ class LimitStatements:
         self._looking(names)
 
     def _defining(self, names: Names) -> None:
-        limits, among = names.limits, names.dialect.among
+        limits, in_list = names.limits, names.dialect.in_list
         bounds = "concurrency, starts, period"
         own = "own_concurrency, own_starts, own_period"
-        self.defined = f"SELECT name, pattern, {bounds}, {own} FROM {limits} WHERE name {among} ORDER BY name"
+        self.defined = f"SELECT name, pattern, {bounds}, {own} FROM {limits} WHERE name {in_list} ORDER BY name"
         self.all = f"SELECT name, pattern, {bounds}, {own}, opens_at FROM {limits} ORDER BY name"
         once = names.dialect.or_lock(limits, "name", "looked")
         self.define = f"INSERT INTO {limits} (name, pattern, {bounds}, looked) VALUES (?, ?, ?, ?, ?, 0) {once}"
@@ -41,17 +41,17 @@ class LimitStatements:
         self.add = (
             f"INSERT INTO {limited} (job_id, limit_name, place, priority, due_at, job_group, since)"
             " SELECT id, ?, CASE WHEN state <> 'pending' OR (flow & 8) <> 0 THEN 2 WHEN job_group IS NULL THEN 1 ELSE 3"
-            f" END, priority, available_at, job_group, ? FROM {jobs} WHERE id {dialect.among}"
+            f" END, priority, available_at, job_group, ? FROM {jobs} WHERE id {dialect.in_list}"
         )
-        self.mark = f"UPDATE {jobs}{dialect.by_id} SET flow = coalesce(flow, 0) | {LIMITED} WHERE id {dialect.among}"
+        self.mark = f"UPDATE {jobs}{dialect.by_id} SET flow = coalesce(flow, 0) | {LIMITED} WHERE id {dialect.in_list}"
         value = f"(SELECT j.%s FROM {jobs} j WHERE j.id = {limited}.job_id)"
         self.wait_for_place = (
             f"UPDATE {limited} SET place = CASE WHEN job_group IS NULL THEN {WAITING} ELSE {BEHIND} END,"
-            f" priority = {value % 'priority'}, due_at = {value % 'available_at'} WHERE job_id {dialect.among}"
+            f" priority = {value % 'priority'}, due_at = {value % 'available_at'} WHERE job_id {dialect.in_list}"
         )
         self.update = (
             f"UPDATE {limited} SET priority = {value % 'priority'}, due_at = {value % 'available_at'},"
-            f" job_group = {value % 'job_group'} WHERE job_id {dialect.among}"
+            f" job_group = {value % 'job_group'} WHERE job_id {dialect.in_list}"
         )
         # In the order of the index: PostgreSQL would rather read the table from its start until it meets one.
         order = "priority, due_at, job_id"
@@ -69,12 +69,12 @@ class LimitStatements:
             " ORDER BY priority, due_at, job_id LIMIT ?"
         )
         self.standing = (
-            f"SELECT id, state, coalesce(flow, 0) & 8, available_at FROM {jobs} WHERE id {dialect.among}"
-            f" ORDER BY id{dialect.locked}"
+            f"SELECT id, state, coalesce(flow, 0) & 8, available_at FROM {jobs} WHERE id {dialect.in_list}"
+            f" ORDER BY id{dialect.for_update}"
         )
         # `+ 0` keeps engines from reading all that wait by their index.
-        self.move = f"UPDATE {limited} SET place = ?, since = ? WHERE job_id {dialect.among} AND place + 0 = ?"
-        moved = f"UPDATE {jobs}{dialect.by_id} SET state = '%s' WHERE id {dialect.among} AND state = '%s'"
+        self.move = f"UPDATE {limited} SET place = ?, since = ? WHERE job_id {dialect.in_list} AND place + 0 = ?"
+        moved = f"UPDATE {jobs}{dialect.by_id} SET state = '%s' WHERE id {dialect.in_list} AND state = '%s'"
         self.admit = moved % ("ready", "pending")
         self.put_off = moved % ("scheduled", "pending")
         self.take_back = moved % ("pending", "ready")
@@ -87,7 +87,7 @@ class LimitStatements:
         rates = f"SELECT 1 FROM {names.limits} d WHERE (d.name = l.limit_name OR d.name = (SELECT p.pattern"
         under_rate = (
             f"SELECT l.limit_name, j.started_at, l.job_id FROM {limited} l JOIN {jobs} j ON j.id = l.job_id"
-            f" WHERE l.job_id {dialect.among} AND l.place + 0 = {PLACE}"
+            f" WHERE l.job_id {dialect.in_list} AND l.place + 0 = {PLACE}"
             f" AND EXISTS ({rates} FROM {names.limits} p WHERE p.name = l.limit_name))"
             " AND (d.starts IS NOT NULL OR d.own_starts IS NOT NULL))"
         )
@@ -98,27 +98,27 @@ class LimitStatements:
     def _changing(self, names: Names) -> None:
         """Add the statements that put jobs that exist under another limit."""
         dialect, jobs = names.dialect, names.jobs
-        among = f"id {dialect.among}"
+        chosen = f"id {dialect.in_list}"
         self.editable = (
-            f"SELECT id FROM {jobs} WHERE {among} AND lease_until IS NULL AND {UNFINISHED_STATES}"
-            f" AND state <> 'running' ORDER BY id{dialect.locked}"
+            f"SELECT id FROM {jobs} WHERE {chosen} AND lease_until IS NULL AND {UNFINISHED_STATES}"
+            f" AND state <> 'running' ORDER BY id{dialect.for_update}"
         )
         self.hold_back = (
-            f"UPDATE {jobs}{dialect.by_id} SET state = 'pending' WHERE {among} AND state IN ('ready', 'blocked')"
+            f"UPDATE {jobs}{dialect.by_id} SET state = 'pending' WHERE {chosen} AND state IN ('ready', 'blocked')"
         )
         # `scheduled`, so that it takes its turn in its group as every job does that comes due.
         self.free = (
             f"UPDATE {jobs}{dialect.by_id} SET"
             f" state = CASE WHEN state = 'pending' AND (flow & {HELD}) = 0 THEN 'scheduled' ELSE state END,"
-            f" flow = nullif(flow - {LIMITED}, 0) WHERE {among} AND (flow & {LIMITED}) <> 0"
+            f" flow = nullif(flow - {LIMITED}, 0) WHERE {chosen} AND (flow & {LIMITED}) <> 0"
         )
-        self.leave = f"DELETE FROM {names.limited} WHERE job_id {dialect.among}"
+        self.leave = f"DELETE FROM {names.limited} WHERE job_id {dialect.in_list}"
 
     def _looking(self, names: Names) -> None:
         dialect, jobs, limited = names.dialect, names.jobs, names.limited
-        self.of = f"SELECT job_id, limit_name, place, job_group FROM {limited} WHERE job_id {dialect.among}"
+        self.of = f"SELECT job_id, limit_name, place, job_group FROM {limited} WHERE job_id {dialect.in_list}"
         self.next_waiting = f"SELECT min(limit_name) FROM {limited} WHERE place = ? AND limit_name > ?"
-        self.holders = f"SELECT name, job_id FROM {names.groups} WHERE name {dialect.among} ORDER BY name"
+        self.holders = f"SELECT name, job_id FROM {names.groups} WHERE name {dialect.in_list} ORDER BY name"
         self.next_group = f"SELECT min(job_group) FROM {limited} WHERE place + 0 = {BEHIND} AND job_group > ?"
         self.ahead_in_group = (
             f"SELECT l.job_id FROM {limited} l JOIN {jobs} j ON j.id = l.job_id WHERE l.job_group = ?"
@@ -159,6 +159,6 @@ class LimitStatements:
         )
         self.place_of = f"SELECT limit_name, place, priority, due_at FROM {limited} WHERE job_id = ?"
         self.prune = (
-            f"DELETE FROM {limited} WHERE job_id {dialect.among}"
+            f"DELETE FROM {limited} WHERE job_id {dialect.in_list}"
             f" AND NOT EXISTS (SELECT 1 FROM {jobs} j WHERE j.id = job_id)"
         )

@@ -15,7 +15,7 @@ class ProgressStatements:
     """Served by the primary keys; there are as many rows as running jobs that show their progress."""
 
     def __init__(self, names: Names) -> None:
-        among = names.dialect.among
+        in_list = names.dialect.in_list
         self.update = (
             f"UPDATE {names.progress} SET done = ?, total = ?, rate = ?, note = ?, at = ?"
             " WHERE job_id = ? AND token = ?"
@@ -27,10 +27,10 @@ class ProgressStatements:
         self.first = (
             f"INSERT INTO {names.progress} (done, total, rate, note, at, job_id, token) VALUES (?, ?, ?, ?, ?, ?, ?)"
         )
-        self.drop = f"DELETE FROM {names.progress} WHERE job_id {among}"
+        self.drop = f"DELETE FROM {names.progress} WHERE job_id {in_list}"
         self.unmark = (
             f"UPDATE {names.jobs}{names.dialect.by_id} SET flow = nullif(flow & {_OTHERS}, 0)"
-            f" WHERE id {among} AND (flow & {HAS_PROGRESS}) <> 0"
+            f" WHERE id {in_list} AND (flow & {HAS_PROGRESS}) <> 0"
         )
-        self.of = f"SELECT job_id, done, total, rate, note, at FROM {names.progress} WHERE job_id {among}"
+        self.of = f"SELECT job_id, done, total, rate, note, at FROM {names.progress} WHERE job_id {in_list}"
         self.all = f"SELECT job_id, done, total, rate, note, at FROM {names.progress} ORDER BY job_id"

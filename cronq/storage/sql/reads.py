@@ -43,7 +43,7 @@ class ReadStatements:
         # In the order of NewJob, without the time; served by the primary key.
         self.as_new = (
             "SELECT id, task, args, queue, priority, job_key, is_unique, job_group, max_attempts, time_limit, event,"
-            f" retry FROM {names.jobs} WHERE id {dialect.among} ORDER BY id"
+            f" retry FROM {names.jobs} WHERE id {dialect.in_list} ORDER BY id"
         )
         self.leased = f"SELECT id, queue FROM {names.jobs} WHERE lease_until IS NOT NULL ORDER BY id"
         self.backlog = f"SELECT count(*) FROM {names.jobs} WHERE state = 'ready'"
@@ -55,9 +55,9 @@ class ReadStatements:
         )
         # Served by the index `key`.
         self.unfinished = (
-            f"SELECT DISTINCT job_key FROM {names.jobs} WHERE job_key {dialect.among} AND NOT {ENDED_STATES}"
+            f"SELECT DISTINCT job_key FROM {names.jobs} WHERE job_key {dialect.in_list} AND NOT {ENDED_STATES}"
         )
-        self.grouped = f"SELECT id FROM {names.jobs} WHERE id {dialect.among} AND job_group IS NOT NULL ORDER BY id"
+        self.grouped = f"SELECT id FROM {names.jobs} WHERE id {dialect.in_list} AND job_group IS NOT NULL ORDER BY id"
 
     def _watching(self, names: Names) -> None:
         dialect = names.dialect

@@ -24,7 +24,7 @@ class ScheduleStatements:
     """Each says which index serves it; there are few schedules, and many rows of the ledger."""
 
     def __init__(self, names: Names) -> None:
-        self._same = names.dialect.same
+        self._null_safe_equals = names.dialect.null_safe_equals
         self._firing(names)
         self._ledger(names)
         self._declaring(names)
@@ -32,7 +32,7 @@ class ScheduleStatements:
 
     def _unchanged(self) -> str:
         columns = ("next_at", "definition", "paused_at")
-        return f"name = ? AND {' AND '.join(self._same.format(column) for column in columns)}"
+        return f"name = ? AND {' AND '.join(self._null_safe_equals.format(column) for column in columns)}"
 
     def _firing(self, names: Names) -> None:
         # Served by the index `due`.
@@ -63,7 +63,7 @@ class ScheduleStatements:
             f" JOIN {names.fires} f ON f.schedule = s.name"
             f" AND f.fire_at = (SELECT max(fire_at) FROM {names.fires} WHERE schedule = s.name)"
         )
-        self.decided = f"SELECT fire_at FROM {names.fires} WHERE schedule = ? AND fire_at {names.dialect.among}"
+        self.decided = f"SELECT fire_at FROM {names.fires} WHERE schedule = ? AND fire_at {names.dialect.in_list}"
         self.replace = (
             f"UPDATE {names.fires} SET since = ?, count = ?, outcome = ?, reason = ?, job_id = ?, late = ?, host = ?,"
             " decided_at = ? WHERE schedule = ? AND fire_at = ? AND job_id IS NULL"
@@ -108,8 +108,8 @@ class ScheduleStatements:
         self.differing = (
             f"SELECT name, host FROM {names.declarations} WHERE {fresh} AND name IN ({differing}) ORDER BY name, host"
         )
-        self.see = f"UPDATE {names.declarations} SET seen_at = ? WHERE host = ? AND name {names.dialect.among}"
-        self.undeclare = f"DELETE FROM {names.declarations} WHERE host = ? AND name {names.dialect.among}"
+        self.see = f"UPDATE {names.declarations} SET seen_at = ? WHERE host = ? AND name {names.dialect.in_list}"
+        self.undeclare = f"DELETE FROM {names.declarations} WHERE host = ? AND name {names.dialect.in_list}"
         self.undeclare_everywhere = f"DELETE FROM {names.declarations} WHERE name = ?"
         self.undeclare_host = f"DELETE FROM {names.declarations} WHERE host = ?"
         self.undeclare_others = f"DELETE FROM {names.declarations} WHERE host <> ?"
