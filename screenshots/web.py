@@ -13,6 +13,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from daemons.programs import chromium
 from screenshots.scene import CRONQ, Scene
 
 FOLDER = Path(__file__).parent.parent / "docs" / "screenshots"
@@ -56,17 +57,17 @@ def main(wanted: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="shop-") as directory, Scene(Path(directory) / "shop") as scene:
         set_up(scene)
         with serving(scene) as address, sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+            browser = playwright.chromium.launch(executable_path=browser_program(), args=["--no-sandbox"])
             for width, scheme in product(WIDTHS, SCHEMES):
                 shoot(browser, address, wanted or list(PAGES), (width, scheme), scene)
             browser.close()
 
 
-def chromium() -> str:
+def browser_program() -> Path:
     """Debian's browser."""
-    found = shutil.which("chromium")
+    found = chromium()
     if found is None:
-        sys.exit("screenshots: chromium is needed")
+        sys.exit("screenshots: chromium-headless-shell or chromium is needed")
     return found
 
 

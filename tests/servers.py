@@ -17,7 +17,7 @@ import pytest
 
 from daemons import brokers, galera
 from daemons.databases import MYSQL
-from daemons.programs import UNPACKED
+from daemons.programs import UNPACKED, chromium
 from daemons.programs import program as program
 
 UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--mount-proc")
@@ -140,9 +140,13 @@ def _openbsd_inetd() -> str | None:
     return _namespaces() or (None if OPENBSD_INETD.exists() else "openbsd-inetd is not unpacked: make setup")
 
 
+def _chromium() -> str | None:
+    return None if chromium() else "chromium-headless-shell is not installed"
+
+
 _FINDERS: dict[str, Callable[[], str | None]] = {
     "beanstalkd": functools.partial(brokers.missing, "beanstalkd"),
-    "chromium": functools.partial(_installed, "chromium"),
+    "chromium": _chromium,
     "cron": functools.partial(_contained, "cron"),
     "faketime": _faketime,
     "fish": functools.partial(_installed, "fish"),

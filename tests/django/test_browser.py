@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from daemons.databases import free_port
-from daemons.programs import program
 from tests.django.sites import Site, migrated
 from tests.waiting import wait_until
 
@@ -56,14 +55,12 @@ def served(tmp_path: Path) -> Iterator[tuple[Site, str]]:
 @pytest.fixture
 def page() -> Iterator[Page]:
     """A page of Debian's Chromium."""
-    from playwright.sync_api import sync_playwright
+    from tests.web.browsing import PATIENCE, chromium
 
-    with sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=str(program("chromium")), args=["--no-sandbox"])
+    with chromium() as browser:
         page = browser.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(PATIENCE)
         yield page
-        browser.close()
 
 
 def log_in(page: Page, address: str, name: str) -> None:

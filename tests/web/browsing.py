@@ -11,7 +11,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.servers import program
+from daemons import programs
 
 PATIENCE = 60_000
 """Milliseconds in which a page has what is expected of it, on a busy machine too; `expect` would wait for 5,000."""
@@ -48,7 +48,7 @@ def started(database: Path, *options: str, python: tuple[str, ...] = ("-m", "cro
 def chromium() -> Iterator[Browser]:
     """A browser without a window."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(program("chromium")), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=str(programs.chromium()), args=["--no-sandbox"])
         yield browser
         browser.close()
 
