@@ -65,7 +65,7 @@ class Inserter:
         self._chance = chance
         self._tie = tie
         self._has_tokens = tables.sql.dialect.has_tokens
-        self._inserts_lists = bool(tables.sql.dialect.list_as_table)
+        self._inserts_lists = tables.sql.dialect.inserts_lists
 
     def accept(self, jobs: Sequence[NewJob], *, now: int) -> list[Enqueued]:
         """Store all jobs or none; a unique job whose key an unfinished one has gets that one's id."""

@@ -24,12 +24,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.mysql import LONGTEXT, MEDIUMTEXT
 
-from cronq.storage.sql.dialect import Dialect
+from cronq.storage.sql.dialect import DIALECTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy import Connection
+
+    from cronq.storage.sql.dialect import Dialect
 
 _Id = BigInteger().with_variant(Integer(), "sqlite")
 _Instant = BigInteger()
@@ -305,7 +307,7 @@ def _workers(prefix: str, metadata: MetaData, table: Callable[..., Table]) -> No
 
 
 def _jobs(prefix: str, metadata: MetaData, table: Callable[..., Table], family: str) -> None:
-    name, dialect = f"{prefix}jobs", Dialect(family)
+    name, dialect = f"{prefix}jobs", DIALECTS[family]
     table(
         name,
         metadata,
@@ -360,7 +362,6 @@ def _jobs(prefix: str, metadata: MetaData, table: Callable[..., Table], family: 
 
 
 def _full_indexes(name: str) -> list[Index]:
-    # MySQL has no partial indexes, so the condition's column comes first.
     def full(suffix: str, *columns: str, unique: bool = False) -> Index:
         return Index(f"{name}_{suffix}", *columns, unique=unique)
 

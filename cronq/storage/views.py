@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cronq.storage.sql.dialect import Dialect
+from cronq.storage.sql.dialect import DIALECTS
 
 INSTANTS = ("available_at", "lease_until", "created_at", "started_at", "finished_at")
 """The columns that the views show as times."""
@@ -21,8 +21,8 @@ def views(prefix: str, family: str) -> list[str]:
         ),
         "attempts": "id, job_id, number, outcome, started_at, finished_at, host, pid, error_class, error_message",
     }
-    as_time = Dialect(family).as_time
-    if as_time is None:
+    as_time = DIALECTS[family].as_time
+    if not as_time:
         return []
     return [
         f"CREATE OR REPLACE VIEW {prefix}{table}_view AS SELECT"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from cronq.config.database_url import without_password
 from cronq.errors import ConfigError, Unavailable
+from cronq.storage.sql.dialect import DIALECTS
 from cronq.system.log import log
 from cronq.system.process import die_with_parent
 from cronq.transports.doorbell import LocalWorkers
@@ -78,7 +79,7 @@ def _sources(config: Config) -> Iterator[tuple[str, Callable[[], Transport]]]:
     for url in config.wake:
         if listens(url):
             yield without_password(url).partition("?")[0], partial(open_transport, url, config)
-    if config.database_url().family == "postgresql":
+    if DIALECTS[config.database_url().family].notifies:
         yield "PostgreSQL's NOTIFY", partial(open_transport, "notify:", config)
 
 

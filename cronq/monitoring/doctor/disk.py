@@ -54,7 +54,7 @@ def mounted(path: Path, mounts: Path) -> str | None:
 
 def write_ahead_log(installation: Installation) -> Iterator[Finding]:
     """Check that the write-ahead log is used and emptied from time to time."""
-    if installation.file is None or installation.database is None:
+    if installation.file is None or installation.database is None or installation.config.sqlite_path() is None:
         return
     mode = installation.database.query("PRAGMA journal_mode")[0][0]
     if mode != "wal" and installation.stats is not None:

@@ -9,7 +9,7 @@ class Names:
     """The tables with one prefix, in a family's dialect: `sqlite`, `mysql` (MySQL and MariaDB) or `postgresql`."""
 
     def __init__(self, prefix: str, family: str = "sqlite") -> None:
-        self.dialect = Dialect(family)
+        self.dialect = DIALECTS[family]
         self.prefix = prefix
         self.jobs = f"{prefix}jobs"
         self.attempts = f"{prefix}attempts"
@@ -36,76 +36,180 @@ class Names:
 
 
 class Dialect:
-    """The SQL of one family of databases where it differs from the others."""
+    """The SQL of one family of databases where it differs from the others; texts are empty where nothing is needed."""
 
-    def __init__(self, family: str) -> None:
-        # A parameter's list as a table with the column `value`. An INSERT that reads it gives ids without gaps.
-        self.list_as_table = {"sqlite": "json_each(?)"}.get(family, "")
-        values = f"(SELECT value FROM {self.list_as_table})"
-        self.in_list, self.not_in_list = {
-            "sqlite": (f"IN {values}", f"NOT IN {values}"),
-            "mysql": ("IN ?", "NOT IN ?"),
-            "postgresql": ("= ANY(?)", "<> ALL(?)"),
-        }[family]
-        server = family != "sqlite"
-        # Other transactions may write before this one is committed.
-        self.many_writers = server
-        # Runners of several hosts may use the database: one of them is the leader.
-        self.many_hosts = server
-        # A new job has a token by which it is found where the answer to its INSERT or COMMIT got lost.
-        self.has_tokens = server
-        # A transaction keeps others out of a group by a row of the group's own, which it removes at its end.
-        self.locks_groups = server
-        # An index may have a condition. Without that, the condition's column comes first in it.
-        self.partial_indexes = family != "mysql"
-        # Ended jobs have the index `counted`, by state, queue and end, in place of `ended`, by their end alone.
-        self.has_counted = family == "sqlite"
-        # A group's row is locked while jobs are blocked because of it, so that a transaction that frees
-        # the group sees them. SQLite has one writer anyway.
-        self.for_share = {"mysql": " LOCK IN SHARE MODE", "postgresql": " FOR SHARE"}.get(family, "")
-        self.for_update = " FOR UPDATE" if server else ""
-        self.skip_locked = " FOR UPDATE SKIP LOCKED" if family == "postgresql" else ""
-        # With statistics of an hour ago, an index over states may look better than the ids.
-        self.by_id = " FORCE INDEX (PRIMARY)" if family == "mysql" else ""
-        # Goes through the table by its ids, and not through an index of another order that must be sorted.
-        self.in_id_order = {"sqlite": " NOT INDEXED", "mysql": " FORCE INDEX (PRIMARY)"}.get(family, "")
-        # Compares a column with a parameter that may be NULL.
-        self.null_safe_equals = {"sqlite": "{} IS ?", "mysql": "{} <=> ?"}.get(family, "{} IS NOT DISTINCT FROM ?")
-        self.returning = "" if family == "mysql" else f" RETURNING {CLAIMED_COLUMNS}"
-        self.of_groups = " OF g" if family == "postgresql" else ""
-        # A caller's snapshot may be older than a row that a lock shows.
-        self.reads_latest = self.for_share if family == "mysql" else ""
-        # MySQL goes from one value of an index to the next by itself.
-        self.skip_scans = family == "mysql"
-        self.notifies = family == "postgresql"
-        self.family = family
+    family: str
+    in_list: str
+    """Compares with the elements of a parameter that is a list."""
+    not_in_list: str
+    list_as_table: str
+    """A parameter's list as a table with the column `value`."""
+    inserts_lists: bool
+    """An INSERT that reads `list_as_table` gives ids without gaps, in the order of the list."""
+    null_safe_equals: str
+    """Compares a column with a parameter that may be NULL."""
+    many_writers: bool
+    """Other transactions may write before this one is committed."""
+    many_hosts: bool
+    """Runners of several hosts may use the database: one of them is the leader."""
+    has_tokens: bool
+    """A new job has a token by which it is found where the answer to its INSERT or COMMIT got lost."""
+    locks_groups: bool
+    """A transaction keeps others out of a group by a row of the group's own, which it removes at its end."""
+    for_share: str
+    """Locks a group's row while jobs are blocked because of it: a transaction that frees the group sees them."""
+    for_update: str
+    skip_locked: str
+    of_groups: str
+    """Locks only the rows of `g` in a join."""
+    reads_latest: str
+    """Reads what a lock shows, though the caller's snapshot is older."""
+    advisory_lock: str
+    """Waits for a lock with two numbers until the COMMIT."""
+    partial_indexes: bool
+    """An index may have a condition. Without that, the condition's column comes first in it."""
+    has_counted: bool
+    """Ended jobs have the index `counted`, by state, queue and end, in place of `ended`, by their end alone."""
+    by_id: str
+    """Forces the primary key: with statistics of an hour ago, an index over states may look better."""
+    in_id_order: str
+    """Goes through the table by its ids, and not through an index of another order that must be sorted."""
+    skip_scans: bool
+    """The database goes from one value of an index to the next by itself."""
+    returning: str
+    """Returns the columns of a claimed job from its UPDATE."""
+    on_conflict: str
+    """Begins what an INSERT does if a row has this key."""
+    new_value: str
+    """The value that such an INSERT would have given a column."""
+    skip_given_ids: str
+    """The statement after which new rows get ids beyond those that were given."""
+    notifies: bool
+    """The database itself can wake workers."""
+    untyped: bool
+    """A column takes values of any type, as from a program that wrote a row by hand."""
+    as_time: str
+    """Shows an instant as a time in a view; empty where no views are made."""
 
-        # A column takes values of any type, as from a program that wrote a row by hand.
-        self.untyped = family == "sqlite"
-        # Shows an instant as a time; none where views of the tables aren't made.
-        self.as_time = {
-            "mysql": "TIMESTAMPADD(MICROSECOND, {0}, TIMESTAMP'1970-01-01 00:00:00.000000') AS {0}",
-            "postgresql": "timestamptz 'epoch' + {0} * interval '1 microsecond' AS {0}",
-        }.get(family)
+    # Written out, for typing and dataclasses take as long to import as all that an idle `serve-inetd` does.
+    def __init__(self, **fields: str | bool) -> None:
+        if fields.keys() != Dialect.__annotations__.keys():
+            raise TypeError(f"a dialect needs each field: {sorted(fields.keys() ^ Dialect.__annotations__.keys())}")
+        vars(self).update(fields)
 
     def turn(self, kind: int, number: int) -> str:
         """Write the statement that waits for a lock with two numbers until the COMMIT; empty where none is needed."""
-        return f"SELECT pg_advisory_xact_lock({kind}, {number})" if self.family == "postgresql" else ""
+        return self.advisory_lock.format(kind, number)
 
     def after_given_ids(self, table: str) -> str:
         """Write the statement after which new rows get ids beyond those that were given; empty where they do anyway."""
-        if self.family != "postgresql":
-            return ""
-        return f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table}))"
+        return self.skip_given_ids.format(table)
 
     def or_replace(self, key: str, *columns: str) -> str:
         """Write the end of an INSERT that updates the columns if a row has this key."""
-        if self.family == "mysql":
-            return "ON DUPLICATE KEY UPDATE " + ", ".join(f"{column} = VALUES({column})" for column in columns)
-        return f"ON CONFLICT ({key}) DO UPDATE SET " + ", ".join(f"{column} = excluded.{column}" for column in columns)
+        given = ", ".join(f"{column} = {self.new_value.format(column)}" for column in columns)
+        return f"{self.on_conflict.format(key)} {given}"
 
     def or_lock(self, table: str, key: str, column: str) -> str:
         """Write the end of an INSERT that only locks the row if one has this key."""
-        if self.family == "mysql":
-            return f"ON DUPLICATE KEY UPDATE {column} = {column}"
-        return f"ON CONFLICT ({key}) DO UPDATE SET {column} = {table}.{column}"
+        return f"{self.on_conflict.format(key)} {column} = {table}.{column}"
+
+
+_VALUES = "(SELECT value FROM json_each(?))"
+_RETURNING = f" RETURNING {CLAIMED_COLUMNS}"
+
+_SQLITE = Dialect(
+    family="sqlite",
+    in_list=f"IN {_VALUES}",
+    not_in_list=f"NOT IN {_VALUES}",
+    list_as_table="json_each(?)",
+    inserts_lists=True,
+    null_safe_equals="{} IS ?",
+    many_writers=False,
+    many_hosts=False,
+    has_tokens=False,
+    locks_groups=False,
+    for_share="",
+    for_update="",
+    skip_locked="",
+    of_groups="",
+    reads_latest="",
+    advisory_lock="",
+    partial_indexes=True,
+    has_counted=True,
+    by_id="",
+    in_id_order=" NOT INDEXED",
+    skip_scans=False,
+    returning=_RETURNING,
+    on_conflict="ON CONFLICT ({}) DO UPDATE SET",
+    new_value="excluded.{}",
+    skip_given_ids="",
+    notifies=False,
+    untyped=True,
+    as_time="",
+)
+
+_MYSQL = Dialect(
+    family="mysql",
+    in_list="IN ?",
+    not_in_list="NOT IN ?",
+    list_as_table="",
+    inserts_lists=False,
+    null_safe_equals="{} <=> ?",
+    many_writers=True,
+    many_hosts=True,
+    has_tokens=True,
+    locks_groups=True,
+    for_share=" LOCK IN SHARE MODE",
+    for_update=" FOR UPDATE",
+    skip_locked="",
+    of_groups="",
+    reads_latest=" LOCK IN SHARE MODE",
+    advisory_lock="",
+    partial_indexes=False,
+    has_counted=False,
+    by_id=" FORCE INDEX (PRIMARY)",
+    in_id_order=" FORCE INDEX (PRIMARY)",
+    skip_scans=True,
+    returning="",
+    on_conflict="ON DUPLICATE KEY UPDATE",
+    new_value="VALUES({})",
+    skip_given_ids="",
+    notifies=False,
+    untyped=False,
+    as_time="TIMESTAMPADD(MICROSECOND, {0}, TIMESTAMP'1970-01-01 00:00:00.000000') AS {0}",
+)
+
+_POSTGRESQL = Dialect(
+    family="postgresql",
+    in_list="= ANY(?)",
+    not_in_list="<> ALL(?)",
+    list_as_table="",
+    inserts_lists=False,
+    null_safe_equals="{} IS NOT DISTINCT FROM ?",
+    many_writers=True,
+    many_hosts=True,
+    has_tokens=True,
+    locks_groups=True,
+    for_share=" FOR SHARE",
+    for_update=" FOR UPDATE",
+    skip_locked=" FOR UPDATE SKIP LOCKED",
+    of_groups=" OF g",
+    reads_latest="",
+    advisory_lock="SELECT pg_advisory_xact_lock({}, {})",
+    partial_indexes=True,
+    has_counted=False,
+    by_id="",
+    in_id_order="",
+    skip_scans=False,
+    returning=_RETURNING,
+    on_conflict="ON CONFLICT ({}) DO UPDATE SET",
+    new_value="excluded.{}",
+    skip_given_ids="SELECT setval(pg_get_serial_sequence('{0}', 'id'), (SELECT max(id) FROM {0}))",
+    notifies=True,
+    untyped=False,
+    as_time="timestamptz 'epoch' + {0} * interval '1 microsecond' AS {0}",
+)
+
+DIALECTS = {dialect.family: dialect for dialect in (_SQLITE, _MYSQL, _POSTGRESQL)}
+"""The dialect of each family; `mysql` is MySQL and MariaDB."""

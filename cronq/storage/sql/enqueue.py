@@ -23,7 +23,7 @@ class EnqueueStatements:
         noted = f"{columns}, notes"
         self.enqueue, self.enqueue_noted = (_insert(names, listed) for listed in (columns, noted))
         self.enqueue_grouped, self.enqueue_grouped_noted = (_grouped(names, listed) for listed in (columns, noted))
-        if dialect.list_as_table:
+        if dialect.inserts_lists:
             self.enqueue_alike, self.enqueue_alike_noted = (_alike(names, listed) for listed in (columns, noted))
         if not dialect.has_tokens:
             usual = ", ".join("?" * len(USUAL_COLUMNS.split(",")))
