@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2 import BytecodeCache
+from jinja2.bccache import Bucket
 
 from cronq.config.loader import Config, from_database
 from cronq.model.job import NewJob
@@ -23,6 +25,23 @@ from cronq.web.backend import Backend
 from cronq.web.settings import WebSettings
 
 Site = Callable[..., FlaskClient]
+
+
+class Compiled(BytecodeCache):
+    """Keeps compiled templates: each application would compile its own, which takes most of a quick test."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._kept:
+            bucket.bytecode_from_string(self._kept[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._kept[bucket.key] = bucket.bytecode_to_string()
+
+
+COMPILED = Compiled()
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +81,7 @@ def make(config: Config, access: Access | None = None, **settings: object) -> Fl
     access = access or HostAccess(lambda _environ: ("ann", "act"))
     app = application(Backend(config, chosen), access, hosts=chosen.hosts)
     app.testing = True
+    app.jinja_env.bytecode_cache = COMPILED
     return app
 
 
