@@ -6,6 +6,7 @@ import base64
 import http.client
 import os
 import re
+import shutil
 import socket
 import ssl
 import subprocess
@@ -80,14 +81,22 @@ class Visitor:
             connection.close()
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A directory for nginx, with a certificate."""
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a certificate and its key."""
+    place = tmp_path_factory.mktemp("certificate")
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={NAME}",
          "-addext", f"subjectAltName=DNS:{NAME}", "-keyout", f"{NAME}.key", "-out", f"{NAME}.crt"],
-        cwd=tmp_path, check=True, capture_output=True,
+        cwd=place, check=True, capture_output=True,
     )  # fmt: skip
+    return place
+
+
+@pytest.fixture
+def root(tmp_path: Path, certificate: Path) -> Path:
+    """A directory for nginx, with a certificate."""
+    shutil.copytree(certificate, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
