@@ -24,7 +24,7 @@ IMPORTED = warm.Imports(
         *("flask.cli", "flask.testing", "flask_sqlalchemy", "cronq.flask", "gunicorn.app.wsgiapp"),
         *("gunicorn.workers.gthread", "fastapi.testclient", "uvicorn.main", "uvicorn.protocols.http.auto"),
         *("sqlalchemy.ext.asyncio", "aiosqlite", "cronq.testing", "cronq.otel", "opentelemetry.sdk.trace.export"),
-        *("pytest", "pymysql"),
+        *("cronq.web.server", "a2wsgi", "pytest", "pymysql"),
     )
 )
 """What reads no settings of a project, or reads them later."""
@@ -52,6 +52,10 @@ class Programs:
         """Start `python ARGUMENTS` without waiting; its errors go to errors.log at HOME, its output is dropped."""
         with (Path(self.environment["HOME"]) / "errors.log").open("ab") as log:
             return warm.begin(IMPORTED, self._command(arguments, {}), log)
+
+    def start(self, *arguments: str | int) -> Process:
+        """Start `python ARGUMENTS` without waiting; its streams are pipes."""
+        return warm.start(IMPORTED, self._command(arguments, {}))
 
     def anew(self, *arguments: str | int) -> Ran:
         """Run `python ARGUMENTS` to its end with a Python that is started for it."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +10,12 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from daemons import programs
+from tests.frameworks import Programs
 
 PATIENCE = 60_000
 """Milliseconds in which a page has what is expected of it, on a busy machine too; `expect` would wait for 5,000."""
 
 expect.set_options(timeout=PATIENCE)
-
-CRONQ = str(Path(sys.prefix) / "bin" / "cronq")
 
 
 @contextmanager
@@ -31,17 +28,15 @@ def serving(database: Path, *options: str) -> Iterator[str]:
 @contextmanager
 def started(database: Path, *options: str, python: tuple[str, ...] = ("-m", "cronq")) -> Iterator[tuple[str, int]]:
     """The same, with the id of the server's process; `python` starts cronq in another way."""
-    command = [sys.executable, *python, "--db", f"sqlite:///{database}", "web", "--bind", "127.0.0.1:0", *options]
-    server = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "HOME": str(database.parent)}
-    )
+    command = [*python, "--db", f"sqlite:///{database}", "web", "--bind", "127.0.0.1:0", *options]
+    server = Programs(database.parent).start(*command)
     assert server.stdout is not None
     try:
         yield server.stdout.readline().strip(), server.pid
     finally:
         server.terminate()
-        server.wait(60)
-        server.stdout.close()
+        _, complaints = server.communicate(timeout=60)
+        sys.stderr.write(complaints)
 
 
 @contextmanager

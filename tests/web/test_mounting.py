@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
+from pathlib import Path
 
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
@@ -14,6 +13,7 @@ from cronq.model.job import NewJob
 from cronq.store import Store
 from cronq.web import wsgi
 from cronq.web.access import TokenAccess
+from tests.frameworks import Programs
 from tests.web.conftest import Site, enqueued
 
 
@@ -197,10 +197,7 @@ check(ask, "/ops/cronq", lambda answer: str(next(c for n, c in answer.cookies.it
 def run(program: str, config: Config) -> None:
     """Run a program with the queue's path in it."""
     text = program.format(path=config.sqlite_path())
-    ran = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", text], capture_output=True, text=True, timeout=100, check=False
-    )
-    assert ran.returncode == 0, ran.stderr
+    Programs(Path(config.sqlite_path() or "").parent).done("-c", text)
 
 
 def test_fastapi_mounts_the_pages_and_no_other_site_changes_anything(config: Config, store: Store) -> None:

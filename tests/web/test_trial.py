@@ -103,13 +103,13 @@ def test_a_dead_cron_is_repaired_by_the_command_that_the_page_names(project: Pro
 def test_a_run_that_fails_is_repaired_by_what_the_named_command_says(project: Project) -> None:
     job = project.enqueue("--queue", "mail", "--", "true")
     app = (project.directory / "jobs.py").rename(project.directory / "jobs.away")
-    assert project.cronq("run", anew=True).status != 0
+    assert project.cronq("run").status != 0
     browser = make(config_of(project)).test_client()
     told = sentence(browser, "The last <code>cronq run</code> on ")
-    said = project.cronq(*command_in(told, "cronq doctor"), anew=True).stdout
+    said = project.cronq(*command_in(told, "cronq doctor")).stdout
     assert "No module named 'jobs'" in said, said
     app.rename(project.directory / "jobs.py")
-    project.cronq("run", anew=True)
+    project.cronq("run")
     assert project.show(job)["state"] == "finished"
     wait_until_well(browser)
 
