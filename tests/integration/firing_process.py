@@ -12,12 +12,15 @@ from cronq.schedules.definition import Definition, read
 from cronq.schedules.firing import Firing
 from cronq.store import Store
 from cronq.times import Clock, Measured
+from tests.scale import times
 
-_PAUSE = 0.01
+_PAUSE = 0.03
 """Seconds at most between two looks: all see a new instant at about the same time, and don't spin until it comes."""
 
-SECONDS, MINUTES = 20, 30
-"""So many schedules of every second, and so many of every half minute."""
+SECONDS, SELDOM = times(8, full=20), times(10, full=30)
+"""So many schedules of every second, and so many of every PERIOD seconds."""
+
+PERIOD = 8
 
 
 class SharedClock(Clock):
@@ -35,8 +38,11 @@ class SharedClock(Clock):
 
 
 def definitions(version: int) -> list[Definition]:
-    """Fifty schedules; each version has other arguments, and the same due times."""
-    when = {**{f"second-{n:02}": "1s" for n in range(SECONDS)}, **{f"minute-{n:02}": "30s" for n in range(MINUTES)}}
+    """The schedules; each version has other arguments, and the same due times."""
+    when = {
+        **{f"second-{n:02}": "1s" for n in range(SECONDS)},
+        **{f"seldom-{n:02}": f"{PERIOD}s" for n in range(SELDOM)},
+    }
     common = {"task": "t", "overlap": "allow", "catch_up": "all", "catch_up_max": 1000, "args": {"version": version}}
     return [read(name, {"every": every, **common}, where="the test") for name, every in when.items()]
 

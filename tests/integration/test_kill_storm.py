@@ -14,7 +14,7 @@ from tests.integration.verdicts import (
 )
 from tests.scale import times
 
-KILLS = times(20, full=200)
+KILLS = times(12, full=200)
 JOBS = 25 * KILLS
 
 

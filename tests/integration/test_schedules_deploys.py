@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests import servers
+from tests import servers, warm
 from tests.project import COMMAND, Project
 from tests.waiting import wait_until
 
@@ -61,12 +61,9 @@ class Cluster:
 
     def on(self, name: str, *words: str) -> str:
         """What a command prints on a host."""
-        command = ["nsenter", f"--target={self._keepers[name].pid}", "--uts", *COMMAND, *words]
-        ran = subprocess.run(
-            command, cwd=self._project.directory / name, env=self._project.environment, capture_output=True, text=True,
-            timeout=60, check=False,
-        )  # fmt: skip
-        assert (ran.returncode, ran.stderr) == (0, ""), ran
+        place, host = self._project.directory / name, self._keepers[name].pid
+        ran = warm.run(Path(COMMAND[0]), warm.Command(words, place, self._project.environment, host=host), 60)
+        assert (ran.status, ran.stderr) == (0, ""), ran
         return ran.stdout
 
     def shown(self, host: str, name: str) -> Any:

@@ -21,10 +21,10 @@ from tests import scale
 from tests.contract.conftest import engine_queue
 from tests.contract.schedule_steps import declare
 from tests.integration import firing_process
-from tests.integration.firing_process import MINUTES, SECONDS, SharedClock, definitions
+from tests.integration.firing_process import PERIOD, SECONDS, SELDOM, SharedClock, definitions
 
 PROCESSES = 4
-DURATION = 30
+DURATION = scale.times(2, full=8) * PERIOD
 """Seconds of the clock that is shared."""
 
 START = 1_800_000_000 * SECOND
@@ -101,7 +101,7 @@ def check(store: Store) -> None:
     fires = database.query("SELECT schedule, fire_at, outcome, job_id FROM cronq_fires")
     jobs = database.query("SELECT id, schedule FROM cronq_jobs")
     due = Counter({f"second-{n:02}": DURATION for n in range(SECONDS)})
-    due.update({f"minute-{n:02}": DURATION // 30 for n in range(MINUTES)})
+    due.update({f"seldom-{n:02}": DURATION // PERIOD for n in range(SELDOM)})
     assert Counter(schedule for _, schedule in jobs) == due
     assert Counter(schedule for schedule, *_ in fires) == due
     assert {outcome for _, _, outcome, _ in fires} == {"enqueued"}
