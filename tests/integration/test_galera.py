@@ -20,7 +20,7 @@ from cronq.store import Lease, Store
 from cronq.times import SECOND, Clock, Measured
 from daemons.galera import cluster
 from tests.contract.schedule_steps import declare
-from tests.integration.firing_process import MINUTES, SECONDS, definitions
+from tests.integration.firing_process import SECONDS, SELDOM, definitions
 from tests.integration.server_storm import NODES, ClusterQueue
 from tests.integration.storm import LANES, Storm
 from tests.integration.verdicts import (
@@ -77,7 +77,7 @@ def test_schedules_are_decided_once_on_both_nodes(queue: ClusterQueue) -> None:
     start = time.time_ns() // 1000 // SECOND * SECOND
     with Store(queue.config("first"), SetClock(start)) as store:
         store.prepare()
-        assert len(declare(store, *definitions(0))) == SECONDS + MINUTES
+        assert len(declare(store, *definitions(0))) == SECONDS + SELDOM
     context = multiprocessing.get_context("fork")
     begin, answers = context.Barrier(4), context.Queue()
     hosts = [(queue.config(name), f"{name}-{number}") for number in range(2) for name in NODES]
