@@ -23,6 +23,7 @@ from pathlib import Path
 import sqlalchemy
 
 from daemons.programs import SYSTEM_PATH
+from tests import frameworks, warm
 from tests.project import ROOT, Ran
 from tests.servers import BOOT, cgroup_root
 from tests.waiting import wait_until
@@ -96,6 +97,30 @@ from cronq.cli import main
 sys.exit(main())
 """
 
+_CRONQ = """\
+import ctypes, os, pwd, sys
+from cronq.cli import main
+
+libc = ctypes.CDLL(None, use_errno=True)
+namespaces = [os.open(f"/proc/{sys.argv[1]}/ns/{name}", os.O_RDONLY) for name in ("uts", "ipc", "net", "pid", "mnt")]
+for namespace in namespaces:
+    if libc.setns(namespace, 0):
+        raise OSError(ctypes.get_errno(), "setns")
+    os.close(namespace)
+if child := os.fork():  # only a child is in the namespace of processes
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+account = pwd.getpwnam("cronq")
+os.initgroups("cronq", account.pw_gid)
+os.setgid(account.pw_gid)
+os.setuid(account.pw_uid)
+libc.prctl(4, 1)  # what it has in /proc is its user's, as after a start
+os.chdir(account.pw_dir)
+os.environ.update(HOME=account.pw_dir, SHELL=account.pw_shell, USER="cronq", LOGNAME="cronq")
+sys.argv[:] = ["/usr/bin/cronq", *sys.argv[2:]]
+sys.exit(main())
+"""
+"""What a fork of a Python that has imported cronq does to be a command in there."""
+
 
 class Booted:
     """A booted system; `files` are laid over the packaged ones (absolute path to text).
@@ -168,9 +193,11 @@ class Booted:
         return ran.stdout.removesuffix("\n")
 
     def cronq(self, *arguments: str | int) -> str:
-        """Run `cronq ARGUMENTS` as the user cronq; its output."""
-        home = ["env", "--chdir=/var/lib/cronq", f"PATH={SYSTEM_PATH}"]
-        return self.done(*home, "/usr/bin/cronq", *map(str, arguments), user="cronq")
+        """Run `cronq ARGUMENTS` as the user cronq, a fork (tests/warm.py) that enters; its output."""
+        words = ["-c", _CRONQ, str(self._pid), *map(str, arguments)]
+        ran = warm.run(frameworks.IMPORTED, warm.Command(words, Path("/"), {"PATH": SYSTEM_PATH}), 60)
+        assert ran.status == 0, f"cronq {' '.join(words[3:])}: {ran}\n{self.journal()}"
+        return ran.stdout.removesuffix("\n")
 
     def state(self, job: int | str) -> str:
         """The state of a job of the user cronq."""
