@@ -16,13 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.project import ROOT
+from tests.project import ROOT, Project
 from tests.servers import UNSHARE
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.needs("namespaces")
 
 VOLUME = "/mnt"
+USER = 10001
 CONTAINER = f"""\
 set -eu
 hostname "$1"
@@ -31,7 +32,7 @@ mount -o remount,ro,bind /
 cd {VOLUME}
 shift 2
 only=-all,+dac_read_search
-exec setpriv --reuid=10001 --regid=10001 --clear-groups --no-new-privs --inh-caps=$only --ambient-caps=$only \\
+exec setpriv --reuid={USER} --regid={USER} --clear-groups --no-new-privs --inh-caps=$only --ambient-caps=$only \\
     --bounding-set=$only env -i HOME={VOLUME} \\
     PATH="{Path(sys.prefix) / "bin"}:{ROOT / "packaging" / "container"}:/usr/bin:/bin" "$@"
 """
@@ -39,11 +40,18 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts a command as the first process of a container of this name; all of them have one volume."""
+def volume(tmp_path: Path) -> Path:
+    """What all containers share; their user finds it outside of them, too."""
+    tmp_path.chmod(0o711)
     volume = tmp_path / "volume"
     volume.mkdir()
-    os.chown(volume, 10001, 10001)
+    os.chown(volume, USER, USER)
+    return volume
+
+
+@pytest.fixture
+def start(volume: Path) -> Iterator[Start]:
+    """Starts a command as the first process of a container of this name; all of them have one volume."""
     started: list[subprocess.Popen[str]] = []
 
     def start(name: str, *command: str) -> subprocess.Popen[str]:
@@ -60,14 +68,16 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.fixture
-def cronq(start: Start) -> Callable[..., str]:
-    """What a cronq in a container of its own prints."""
+def cronq(volume: Path, tmp_path: Path) -> Callable[..., str]:
+    """What cronq prints to their user on another host: here, outside of the containers, where it starts quickly."""
+    place = tmp_path / "outside"
+    place.mkdir()
+    outside = Project(place)
 
     def cronq(*arguments: str) -> str:
-        process = start("other", "cronq", *arguments)
-        said, _ = process.communicate(timeout=60)
-        assert process.returncode == 0, said
-        return said.strip()
+        ran = outside.cronq(*arguments, env={"HOME": str(volume)}, cwd=volume, user=USER)
+        assert ran.status == 0, ran
+        return ran.stdout.strip()
 
     return cronq
 
@@ -85,12 +95,15 @@ def test_the_containers_have_one_writable_place(start: Start) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", ["cronq work", "cronq-every-minute --jobs 2"], ids=["worker", "loop"])
-def test_cron_s_part_is_played_by_the_first_process(start: Start, cronq: Callable[..., str], first: str) -> None:
-    job = cronq("enqueue", "--", "sh", "-c", "hostname; touch begun; sleep 2; echo ended")
+def test_cron_s_part_is_played_by_the_first_process(
+    start: Start, volume: Path, cronq: Callable[..., str], first: str
+) -> None:
+    until_asked = "until [ -e asked ]; do sleep 0.05; done; sleep 0.5"
+    job = cronq("enqueue", "--", "sh", "-c", f"hostname; touch begun; {until_asked}; echo ended")
     container = start("first", *first.split())
-    volume = Path(container.args[-len(first.split()) - 1])  # type: ignore[index, arg-type]
     wait_until(lambda: (volume / "begun").exists(), seconds=60, what="the job has begun")
     os.kill(first_process(container), signal.SIGTERM)
+    (volume / "asked").touch()
     said, _ = container.communicate(timeout=60)
     assert (container.returncode, said) == (0, "")
     assert "  first\n  ended" in cronq("show", job)
@@ -101,7 +114,10 @@ def test_a_worker_hears_of_jobs_from_another_container(start: Start, cronq: Call
     cronq("enqueue", "--at", "+1h", "--", "true")
     start("first", "cronq", "work", "--poll", "120s")
     wait_until(lambda: "running" in cronq("workers"), seconds=60, what="the worker is there")
-    job = cronq("enqueue", "--", "hostname")
+    enqueued = start("other", "cronq", "enqueue", "--", "hostname")
+    said, _ = enqueued.communicate(timeout=60)
+    assert enqueued.returncode == 0, said
+    job = said.strip()
     cronq("wait", job, "--timeout", "50s")
     assert "  first" in cronq("show", job)
 
