@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import configparser
+import contextlib
+import http.client
 import shlex
+import socket
 import subprocess
+import xmlrpc.client
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,7 +52,7 @@ until mv $HOME/end $HOME/ended.$$ 2>/dev/null; do sleep 0.05; done
 
 
 class Supervisor:
-    """A supervisord of its own with the packaged file: only paths, the user and `numprocs` are changed."""
+    """A supervisord of its own with the packaged file: changed are paths, the user, `numprocs` and `startsecs`."""
 
     def __init__(self, root: Path, *, workers: int) -> None:
         self.root = root
@@ -56,7 +61,7 @@ class Supervisor:
         worker.chmod(0o755)
         text = FILE.read_text().replace("/usr/bin/cronq", str(worker)).replace("/var/log/supervisor", str(root))
         text = text.replace("/var/lib/cronq", str(root)).replace("user=cronq", "user=root")
-        text = text.replace("numprocs=1", f"numprocs={workers}")
+        text = text.replace("numprocs=1", f"numprocs={workers}").replace("startsecs=3", "startsecs=1")
         (root / "supervisord.conf").write_text(SUPERVISORD.format(root=root) + text)
 
     def __enter__(self) -> Supervisor:
@@ -74,6 +79,17 @@ class Supervisor:
         """What `supervisorctl ARGUMENTS` prints."""
         command = [str(program("supervisorctl")), "-c", f"{self.root}/supervisord.conf", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+    def states(self) -> dict[str, str]:
+        """The state of each worker by its name, from the socket that supervisorctl asks too, but at once."""
+        asked = http.client.HTTPConnection("localhost")
+        with contextlib.closing(asked), contextlib.suppress(OSError):
+            asked.sock = socket.socket(socket.AF_UNIX)
+            asked.sock.connect(f"{self.root}/socket")
+            asked.request("POST", "/RPC2", xmlrpc.client.dumps((), "supervisor.getAllProcessInfo"))
+            answered: Any = xmlrpc.client.loads(asked.getresponse().read())[0]
+            return {one["name"]: one["statename"] for one in answered[0]}
+        return {}
 
     def started(self) -> list[Path]:
         """What each worker that was started so far was given."""
@@ -109,7 +125,7 @@ def test_workers_are_told_whose_they_are_and_wanted_again_after_they_ended(super
     words, umask, *environment = supervisor.started()[0].read_text().splitlines()
     assert (words, umask) == ("work", "0027")
     assert {f"HOME={supervisor.root}", "USER=cronq", "LOGNAME=cronq"} <= set(environment)
-    wait_until(lambda: supervisor.ctl("status").count("RUNNING") == 2, seconds=60, what="two workers that stay")
+    wait_until(lambda: [*supervisor.states().values()] == ["RUNNING"] * 2, seconds=60, what="two workers that stay")
     assert {line.split()[0] for line in supervisor.ctl("status").splitlines()} == {
         "cronq-work:cronq-work-0",
         "cronq-work:cronq-work-1",
@@ -120,5 +136,6 @@ def test_workers_are_told_whose_they_are_and_wanted_again_after_they_ended(super
 
 @pytest.mark.needs("supervisor")
 def test_workers_are_told_to_end_by_sigterm(supervisor: Supervisor) -> None:
-    wait_until(lambda: supervisor.ctl("stop", "cronq-work:*").count("stopped") == 2, seconds=60, what="the end")
+    wait_until(supervisor.states, seconds=60, what="a supervisord that can be asked")
+    assert supervisor.ctl("stop", "cronq-work:*").count("stopped") == 2
     assert (supervisor.root / "signals").read_text() == "told\ntold\n"
