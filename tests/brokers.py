@@ -11,7 +11,7 @@ from tests.sharing import joining
 
 @functools.cache
 def shared(kind: str) -> Broker:
-    """The broker of this test run, started by whoever asks first. Tests take names of their own in it."""
+    """The broker of this test run, started by the first test that asks. Tests take names of their own in it."""
     with joining(kind) as root:
         place = root / kind
         started = (place / "started").exists()

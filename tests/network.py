@@ -57,7 +57,7 @@ class Host:
         self.name = name
         self._switch = switch
         self._plug = f"{switch}-{address.rpartition('.')[2].partition('/')[0]}"
-        # Whoever keeps the namespaces sleeps until its input ends, so it never outlives the test.
+        # The process that keeps the namespaces sleeps until its input ends, so it never outlives the test.
         self._keeper = subprocess.Popen(
             [*servers.HOST, "sh", "-c", f"hostname {name} && cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
         )
@@ -78,7 +78,7 @@ class Host:
         return ran.stdout
 
     def cut(self) -> None:
-        """Pull the cable out of the switch: nothing comes through any more, and nobody is told."""
+        """Pull the cable out of the switch: nothing comes through any more, and no end is told."""
         _ip("link", "set", self._plug, "nomaster")
 
     def plug_in(self) -> None:

@@ -79,5 +79,5 @@ def silent() -> Iterator[str]:
 
 
 def refusing() -> str:
-    """A place where nobody listens."""
+    """A port on which no program listens."""
     return f"127.0.0.1:{free_port()}"

@@ -87,7 +87,7 @@ class JobRow(NamedTuple):
 class Page(NamedTuple):
     """Some jobs of a list, newest first."""
 
-    lines: list[JobRow]
+    jobs: list[JobRow]
     older: int | None
     """The id that the next page ends before, None on the last one."""
     looked_to: int | None
@@ -116,16 +116,16 @@ class JobBrowser:
         newest, oldest = found[0] or 0, found[1] or 0
         end = newest + 1 if before is None else min(before, newest + 1)
         search = _Search(self, selection, end, admits, batch=limit + 1)
-        lines = list(islice(search.lines(), limit + 1))
-        if len(lines) > limit:
-            return Page(lines[:limit], lines[limit - 1].id, search.floor if search.floor > oldest else None)
+        jobs = list(islice(search.jobs(), limit + 1))
+        if len(jobs) > limit:
+            return Page(jobs[:limit], jobs[limit - 1].id, search.floor if search.floor > oldest else None)
         more = search.floor > oldest
-        return Page(lines, search.floor if more else None, search.floor if more else None)
+        return Page(jobs, search.floor if more else None, search.floor if more else None)
 
     def all(self, selection: Selection, *, admits: Callable[[JobRow], bool] | None = None) -> Iterator[JobRow]:
         """Read all selected jobs, those of one page's window where no index serves the filter."""
         newest = self._tables.query(f"SELECT max(id) FROM {self._sql.names.jobs}")[0][0] or 0
-        return _Search(self, selection, newest + 1, admits).lines()
+        return _Search(self, selection, newest + 1, admits).jobs()
 
     def is_exact(self, selection: Selection) -> bool:
         """Tell whether an index serves the selection, or nothing is selected at all."""
@@ -195,7 +195,7 @@ class _Search:
         window = WINDOW if selection.search is None else SEARCHED
         self.floor = 0 if self._exact else max(0, end - window)
 
-    def lines(self) -> Iterator[JobRow]:
+    def jobs(self) -> Iterator[JobRow]:
         """The jobs, newest first."""
         return (job for job in self._all() if self._fits(job) and (self._admits is None or self._admits(job)))
 

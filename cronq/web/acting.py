@@ -118,7 +118,7 @@ def _confirmed_number() -> int:
 
 def _preview(verb: str, change: Change) -> Response:
     if wants_json():
-        examples = [line.id for line in change.examples]
+        examples = [job.id for job in change.examples]
         shown = {"verb": verb, "count": change.number, "examples": examples, "command": change.command}
         return Response(document(shown) + "\n", mimetype=JSON)
     fields = [(name, value) for name, value in request.form.items(multi=True) if name not in _OURS]

@@ -103,7 +103,7 @@ def _change_of_jobs(verb: _Verb, form: MultiDict[str, str], backend: Backend) ->
         raise InvalidInput("which jobs? choose some, or filter the list first")
     meant = _in_states(verb, asked.selection)
     admits = query.searched(meant.search, backend.masking)
-    examples = backend.browser.page(meant, limit=EXAMPLES, admits=admits).lines if meant.states else []
+    examples = backend.browser.page(meant, limit=EXAMPLES, admits=admits).jobs if meant.states else []
     number = 0
     if meant.states:
         number = len(_ids(backend, meant)) if meant.search else store.jobs.count_up_to(meant, _MOST)
@@ -138,7 +138,7 @@ def _ids(backend: Backend, meant: Selection) -> list[int]:
     if meant.search is None:
         return backend.store.jobs.ids(meant)
     admits = query.searched(meant.search, backend.masking)
-    return sorted(line.id for line in backend.browser.all(meant, admits=admits))
+    return sorted(job.id for job in backend.browser.all(meant, admits=admits))
 
 
 def _in_batches(store: Store, verb: _Verb, ids: Sequence[int], advance: Callable[[int], None]) -> Result:

@@ -128,7 +128,7 @@ def jobs() -> Response:
     page = backend.browser.page(asked.selection, before=before, limit=SHOWN_LINES, admits=admits)
     return answer(
         "jobs.html",
-        lambda: {"jobs": [_line_json(one) for one in page.lines], "older": page.older, "looked_to": page.looked_to},
+        lambda: {"jobs": [_job_json(one) for one in page.jobs], "older": page.older, "looked_to": page.looked_to},
         page=page,
         asked=asked,
         stats=stats,
@@ -150,31 +150,31 @@ def _verbs(asked: query.Query) -> Iterator[str]:
         yield "cancel"
 
 
-def _line_json(line: JobRow) -> dict[str, Any]:
+def _job_json(job: JobRow) -> dict[str, Any]:
     """A job of a list under the field names of `cronq ls --json`, without what only its page reads."""
-    args = behind().masking.args(line.task, line.args)
-    command = args.get("command") if line.task == COMMAND_TASK and isinstance(args, dict) else None
+    args = behind().masking.args(job.task, job.args)
+    command = args.get("command") if job.task == COMMAND_TASK and isinstance(args, dict) else None
     return {
-        "id": line.id,
-        "queue": line.queue,
-        "task": line.task,
-        "args": args if line.task != COMMAND_TASK else None,
+        "id": job.id,
+        "queue": job.queue,
+        "task": job.task,
+        "args": args if job.task != COMMAND_TASK else None,
         "command": command,
-        "state": line.state,
-        "priority": line.priority,
-        "key": line.key,
-        "group": line.group,
-        "attempt": line.attempt,
-        "max_attempts": line.max_attempts,
-        "created_at": iso(line.created_at),
-        "available_at": iso(line.available_at),
-        "started_at": None if line.started_at is None else iso(line.started_at),
-        "finished_at": None if line.finished_at is None else iso(line.finished_at),
-        "outcome": line.outcome,
-        "error": line.error_class and {"class": line.error_class, "message": line.error_message},
-        "host": line.host,
-        "worker": line.worker,
-        "schedule": line.schedule,
+        "state": job.state,
+        "priority": job.priority,
+        "key": job.key,
+        "group": job.group,
+        "attempt": job.attempt,
+        "max_attempts": job.max_attempts,
+        "created_at": iso(job.created_at),
+        "available_at": iso(job.available_at),
+        "started_at": None if job.started_at is None else iso(job.started_at),
+        "finished_at": None if job.finished_at is None else iso(job.finished_at),
+        "outcome": job.outcome,
+        "error": job.error_class and {"class": job.error_class, "message": job.error_message},
+        "host": job.host,
+        "worker": job.worker,
+        "schedule": job.schedule,
     }
 
 

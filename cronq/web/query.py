@@ -132,16 +132,16 @@ def searched(text: str | None, masking: Masking) -> Callable[[JobRow], bool] | N
         return None
     wanted = text.lower()
 
-    def fits(line: JobRow) -> bool:
-        plain = (line.task, line.queue, line.key, line.group, line.error_class, line.error_message)
+    def fits(job: JobRow) -> bool:
+        plain = (job.task, job.queue, job.key, job.group, job.error_class, job.error_message)
         if any(wanted in part.lower() for part in plain if part):
             return True
-        if line.args_text is None:
+        if job.args_text is None:
             return False
         quoted = json.dumps(wanted)[1:-1]
-        if wanted not in line.args_text.lower() and quoted not in line.args_text.lower():
+        if wanted not in job.args_text.lower() and quoted not in job.args_text.lower():
             return True  # found in the rest of a long message
-        shown = f"{masking.short(line.task, line.args)} {json.dumps(masking.args(line.task, line.args))}"
+        shown = f"{masking.short(job.task, job.args)} {json.dumps(masking.args(job.task, job.args))}"
         return wanted in shown.lower() or quoted in shown.lower()
 
     return fits

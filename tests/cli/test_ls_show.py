@@ -19,7 +19,7 @@ NASTY = "printf '\\033]0;owned\\007\\033[31mred\\302\\233\\177'; exit 3"
 
 
 def on_paper(printed: str) -> str:
-    """Without the bold and the colours of the table itself: whatever else is left came from a job."""
+    """Without the bold and the colours of the table itself: all that is left came from a job."""
     return re.sub(r"\x1b\[[\d;]*m", "", printed)
 
 

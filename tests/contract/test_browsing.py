@@ -47,7 +47,7 @@ def turn(store: Store, job: int, state: str) -> None:
 
 
 def ids(page: browsing.Page) -> list[int]:
-    return [line.id for line in page.lines]
+    return [job.id for job in page.jobs]
 
 
 @pytest.mark.parametrize("many", [False, True], ids=["by the index", "through the newest"])
@@ -75,7 +75,7 @@ def test_filters_narrow_a_page(store: Store) -> None:
     assert ids(look.page(Selection(groups=("h",)))) == [keyed]
     assert ids(look.page(Selection(since=store.clock.now() + 1))) == []
     assert ids(look.page(Selection(until=store.clock.now()))) == [keyed, other, mail]
-    assert look.page(Selection(ids=(mail,))).lines[0].args == {"to": "Ann"}
+    assert look.page(Selection(ids=(mail,))).jobs[0].args == {"to": "Ann"}
 
 
 def test_failures_are_found_by_their_fingerprint(store: Store) -> None:
@@ -114,7 +114,7 @@ def test_what_no_index_serves_is_looked_for_among_the_newest(store: Store, monke
 
 def test_long_arguments_are_left_out_of_a_list(store: Store) -> None:
     put(store, NewJob("add", '{"a": "' + "x" * 5000 + '"}'))
-    assert browser(store).page(Selection()).lines[0].args_text is None
+    assert browser(store).page(Selection()).jobs[0].args_text is None
 
 
 def test_groups_that_a_failed_job_keeps_are_found(store: Store) -> None:

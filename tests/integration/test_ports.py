@@ -73,7 +73,7 @@ def drips(caller: socket.socket) -> None:
 
 @contextlib.contextmanager
 def saturated() -> Iterator[str]:
-    """A port whose queue of connections is full: nobody accepts, the kernel drops who comes."""
+    """A port whose queue of connections is full: no program accepts, the kernel drops new ones."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as door:
         waiting = [socket.socket() for _ in range(3)]
         for caller in waiting:

@@ -51,7 +51,7 @@ def openssl(place: Path, *arguments: str) -> None:
 
 
 def certificates(place: Path) -> None:
-    """An authority, one that nobody knows, and a certificate of the first for the server."""
+    """An authority, one that no client trusts, and a certificate of the first for the server."""
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     for name in ("ca", "other"):
         openssl(place, "req", "-x509", *key, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.crt")

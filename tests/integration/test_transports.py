@@ -53,7 +53,7 @@ def broker(request: pytest.FixtureRequest) -> Broker:
 
 @pytest.fixture
 def url(broker: Broker) -> str:
-    """Names in the broker that nobody else uses."""
+    """Names in the broker that no other test uses."""
     return broker.named(f"test{uuid4().hex}")
 
 

@@ -82,7 +82,7 @@ def twins_never_meet(queue: Queue, executions: dict[int, list[Execution]]) -> No
 
 
 def begun_anew(queue: Queue) -> set[tuple[int, int]]:
-    """Jobs and attempts of which nobody knew how far they had come when their leases ended.
+    """Jobs and attempts whose progress was unknown when their leases ended.
 
     Of a group that is handed over as a chain all run again, from its first.
     """

@@ -55,7 +55,7 @@ def inetd_for(queue: Queue, *, kind: str) -> Iterator[tuple[str, int]]:
 
 
 def answers(address: tuple[str, int]) -> bool:
-    """Whether somebody does; a probe like this one starts nothing."""
+    """Whether a server listens; a probe like this one starts nothing."""
     try:
         return ask(address, b"", half_close=True) == b""
     except ConnectionRefusedError:
