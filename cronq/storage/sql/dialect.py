@@ -1,4 +1,4 @@
-"""Define the tables' names, and the SQL that differs between database engines."""
+"""Define the tables' names, and in DIALECTS the SQL that differs between families of databases."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Dialect:
     as_time: str
     """Shows an instant as a time in a view; empty where no views are made."""
 
-    # Written out, for typing and dataclasses take as long to import as all that an idle `serve-inetd` does.
+    # Written out: typing or dataclasses would cost serve-inetd milliseconds before its answer.
     def __init__(self, **fields: str | bool) -> None:
         if fields.keys() != Dialect.__annotations__.keys():
             raise TypeError(f"a dialect needs each field: {sorted(fields.keys() ^ Dialect.__annotations__.keys())}")
