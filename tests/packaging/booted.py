@@ -1,9 +1,10 @@
 """A real systemd as process 1 of its own namespaces, with cronq installed as a package would.
 
 It sees the machine through a throw-away overlay: what it writes is gone with it. Of the machine's
-units it has only those that a service needs at all, so that it boots in seconds and starts no daemon
-of the machine's. cronq lies in /opt/cronq with a link from /usr/bin/cronq, so that the packaged files
-are used unchanged; its network is its own too, so that the port is always free.
+units it has only those that a service needs at all, and none of what generates more, so that it boots in
+less than a second and starts no daemon of the machine's. cronq lies in /opt/cronq with a link from
+/usr/bin/cronq, so that the packaged files are used unchanged; its network is its own too, so that the
+port is always free.
 """
 
 from __future__ import annotations
@@ -64,9 +65,11 @@ exec {unshare} sh -c '
     mount --bind -o ro {packages} tree/opt/cronq/packages
     mount --bind -o ro {source} tree/opt/cronq/source/cronq
     cd tree
-    for fresh in dev run tmp usr/lib/systemd/system etc/systemd/system; do mount -t tmpfs -o mode=755 tmpfs $fresh; done
+    for fresh in dev run tmp {systemd}/system {systemd}/system-generators etc/systemd/system; do
+        mount -t tmpfs -o mode=755 tmpfs $fresh
+    done
     chmod 1777 tmp
-    cp -a {units} usr/lib/systemd/system/
+    cp -a {units} {systemd}/system/
     cp -a {root}/units/* etc/systemd/system/
     cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty dev/
     mkdir -m 1777 dev/shm dev/pts run/lock
@@ -149,6 +152,7 @@ class Booted:
             source=ROOT / "cronq",
             units=" ".join(_units()),
             path=SYSTEM_PATH,
+            systemd="usr/lib/systemd",
         )
         self._output = (self._root / "output").open("w+")
         self._process = subprocess.Popen(
@@ -263,7 +267,7 @@ class Booted:
         target.write_text(text)
 
     def _boot(self) -> None:
-        wait_until(self._is_up, seconds=60, what="systemd")
+        wait_until(self._is_up, seconds=60, what="systemd", pause=0.05)
         self.done("systemd-sysusers", "/etc/sysusers.d/cronq.conf")
         self.done("systemd-tmpfiles", "--create", "/etc/tmpfiles.d/cronq.conf")
 
