@@ -26,6 +26,7 @@ SERVICES = [unit for unit in UNITS if unit.suffix == ".service"]
 RUNNERS = [unit for unit in SERVICES if unit.name != "cronq-web.service"]
 EVERY_SECOND = "[Timer]\nOnCalendar=*:*:*\n"
 WITHOUT_LIMIT = "[Unit]\nStartLimitIntervalSec=0\n"
+QUICK_TO_GIVE_UP = "[Unit]\nStartLimitBurst=2\n[Service]\nRestartSec=10ms\n"
 NOT_NOW = "[Timer]\nOnCalendar=\nOnCalendar=2099-01-01\n"
 
 
@@ -210,11 +211,11 @@ def test_idle_listener_ends_at_once_when_it_is_stopped(unchanged: Booted) -> Non
 
 def test_port_stays_open_while_the_configuration_is_wrong(machine: Booted) -> None:
     machine.write("/etc/cronq/cronq.toml", "jbos = 2\n")
-    machine.write("/etc/systemd/system/cronq-listen.service.d/quick.conf", "[Service]\nRestartSec=10ms\n")
+    machine.write("/etc/systemd/system/cronq-listen.service.d/quick.conf", QUICK_TO_GIVE_UP)
     machine.systemctl("daemon-reload")
     machine.systemctl("start", "cronq-listen.socket")
     with machine.connect():
-        more_than_systemd_lets_pass = 6
+        more_than_systemd_lets_pass = 3
         wait_until(
             lambda: int(machine.property("cronq-listen.service", "NRestarts")) > more_than_systemd_lets_pass,
             seconds=60,
