@@ -25,7 +25,7 @@ for words in json.loads(sys.argv[2]):
         sys.exit(main())
     assert os.wait()[1] == 0, words
 """
-"""Each command is a fork: the modules, not compiled, are read once."""
+"""Each command is a fork of this Python."""
 
 
 def test_the_wheel_has_every_file_and_runs_a_job(tmp_path: Path) -> None:

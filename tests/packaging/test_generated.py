@@ -156,7 +156,11 @@ def _read_by_bash(word: str) -> str:
 
 _SHELLS = {
     "bash": (["bash", "--norc", "--noprofile", "-i"], f"source {COMPLETIONS}/cronq.bash"),
-    "zsh": (["zsh", "-f", "-i"], f"fpath=({COMPLETIONS} $fpath); autoload -U compinit; compinit -D -u"),
+    # With LOGNAME, which zsh sets, the command isn't one that tests.warm may fork.
+    "zsh": (
+        ["zsh", "-f", "-i"],
+        f"typeset +x LOGNAME; fpath=({COMPLETIONS} $fpath); autoload -U compinit; compinit -D -u",
+    ),
 }
 
 
