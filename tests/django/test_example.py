@@ -20,7 +20,7 @@ from tests.started import Process
 from tests.waiting import wait_until
 
 EXAMPLE = ROOT / "examples" / "django"
-REQUESTS = times(120, full=1000)
+REQUESTS = times(60, full=1000)
 
 
 @pytest.fixture

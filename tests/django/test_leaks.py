@@ -1,4 +1,4 @@
-"""Tasks that use the ORM leave no connection and no descriptor open: 160 of them, 10,000 in `make storm`."""
+"""Tasks that use the ORM leave no connection and no descriptor open: 60 of them, 10,000 in `make storm`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from tests import scale
 from tests.django.sites import Site
 
-JOBS = scale.times(160, full=10_000)
-CHILDREN = 2
+JOBS = scale.times(60, full=10_000)
+CHILDREN = scale.times(1, full=2)
 FEW = 20
 """Jobs of one kind; a child that ran no more has perhaps not opened what it needs."""
 

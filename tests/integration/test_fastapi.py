@@ -21,7 +21,7 @@ from tests.started import Process
 from tests.waiting import wait_until
 
 EXAMPLE = Path(cronq.__path__[0]).parent / "examples" / "fastapi"
-REQUESTS = times(120, full=1000)
+REQUESTS = times(60, full=1000)
 AT_ONCE = 20
 ONE_EACH = httpx.Limits(max_keepalive_connections=0)
 """A connection that was idle may be closed by uvicorn at the moment when it is used again."""

@@ -24,8 +24,8 @@ from tests.started import Process
 from tests.waiting import wait_until
 
 EXAMPLE = Path(cronq.__path__[0]).parent / "examples" / "flask"
-REQUESTS = scale.times(100, full=1000)
-KILLED_EACH = 50
+REQUESTS = scale.times(60, full=1000)
+KILLED_EACH = scale.times(30, full=50)
 """Answers after which a process of the site and the worker are killed."""
 
 
