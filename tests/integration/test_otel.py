@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.frameworks import Programs
+from tests.integration.running import Queue
 from tests.project import Project
 from tests.waiting import wait_until
 
@@ -81,6 +82,13 @@ with tracer.start_as_current_span("request"):
     BODY
 provider.shutdown()
 """
+
+
+@pytest.fixture
+def project(queue: Queue) -> Project:
+    """A project with all tables."""
+    queue.app.store.prepare()
+    return queue.project
 
 
 @pytest.fixture
@@ -260,30 +268,40 @@ def test_without_a_tracer_jobs_run_as_ever(traced: Project) -> None:
     assert [(job["state"], job["notes"]) for job in traced.jobs()] == [("finished", None)] * 2
 
 
-MODULES = """\
-import sys
+IMPORTS = """\
+import os, sys
+from pathlib import Path
 from cronq.cli import main
-for command in COMMANDS:
-    assert main(command.split()) == 0
-print("|", *sorted(name for name in sys.modules if name.startswith(("opentelemetry", "cronq.otel"))))
+
+def configure(otel):
+    Path("cronq.toml").write_text(f'database = "sqlite:///cronq.db"\\napp = "jobs:queue"\\notel = {otel}\\n')
+
+def imported(*commands):
+    for command in commands:
+        assert main(command.split()) == 0
+    return [name for name in sys.modules if name.startswith(("opentelemetry", "cronq.otel"))] != []
+
+def apart(what):
+    if os.fork() == 0:
+        sys.exit(what())
+    return os.waitstatus_to_exitcode(os.wait()[1])
+
+def without_the_package():
+    sys.modules["opentelemetry"] = None
+    return main(["enqueue", "--", "true"])
+
+RUNS = ("run", "run", "ls --json")
+configure("false")
+assert not imported("enqueue jobs.nothing", *RUNS)
+configure("true")
+assert apart(lambda: imported("enqueue jobs.nothing")) == 1
+assert apart(lambda: imported(*RUNS)) == 0, "the attempt's process imports it"
+assert apart(without_the_package) == 78
 """
 
 
-@pytest.mark.parametrize(("otel", "found"), [("false", False), ("true", True)])
-def test_nothing_is_imported_without_it(project: Project, otel: str, found: bool) -> None:
-    project.write("cronq.toml", f'database = "sqlite:///cronq.db"\napp = "jobs:queue"\notel = {otel}\n')
-
-    def modules(*commands: str) -> bool:
-        ran = project.python("-c", MODULES.replace("COMMANDS", repr(commands)))
-        assert ran.status == 0, ran
-        return bool(ran.stdout.rpartition("|")[2].strip())
-
-    assert modules("enqueue add a=1 b=2") is found
-    assert modules("run", "run", "ls --json") is False  # the attempt's process imports it
-
-
-def test_a_missing_package_is_named(project: Project) -> None:
-    project.write("cronq.toml", 'database = "sqlite:///cronq.db"\notel = true\n')
-    project.write("opentelemetry.py", "raise ImportError('No module named opentelemetry')\n")
-    ran = project.python("-m", "cronq", "enqueue", "--", "true")
-    assert (ran.status, "pip install 'cronq-jobs[otel]'" in ran.stderr) == (78, True)
+def test_nothing_is_imported_without_it_and_a_missing_package_is_named(project: Project) -> None:
+    ran = project.python("-c", IMPORTS)
+    assert ran.status == 0, ran
+    assert "pip install 'cronq-jobs[otel]'" in ran.stderr
+    assert [job["state"] for job in project.jobs()] == ["finished"] * 2

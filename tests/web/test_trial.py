@@ -5,8 +5,10 @@ from __future__ import annotations
 import html
 import re
 import shlex
+import shutil
 from pathlib import Path
 
+import pytest
 from flask.testing import FlaskClient
 
 from cronq.config.loader import Config, load
@@ -47,6 +49,14 @@ def command_in(told: str, beginning: str) -> list[str]:
     found = [html.unescape(one) for one in re.findall(r'class="command"><code>(.*?)</code>', told)]
     (command,) = [one for one in found if one.startswith(beginning)]
     return shlex.split(command)[1:]
+
+
+@pytest.fixture
+def project(tmp_path: Path, template: Path) -> Project:
+    """A project with all tables."""
+    project = Project(tmp_path)
+    shutil.copy(template, project.database)
+    return project
 
 
 def config_of(project: Project) -> Config:
