@@ -58,9 +58,9 @@ class Site:
         return self.run("-c", f"import django; django.setup()\n{code}", **more).strip()
 
 
-def migrated(directory: Path) -> Site:
+def migrated(directory: Path, **options: Any) -> Site:
     """A site on SQLite with all tables. They are made once: to make them takes longer than most tests."""
-    site = Site(directory)
+    site = Site(directory, **options)
     Path(site.database["NAME"]).write_bytes(_tables())
     return site
 

@@ -132,8 +132,7 @@ for moment in (due.enqueued_at, due.started_at, due.finished_at):
     assert moment.tzinfo is None and abs(moment - now) < datetime.timedelta(minutes=10), moment
 print("done")
 """
-    site = Site(tmp_path)
-    site.manage("migrate", "-v0", SITE_USE_TZ="0")
+    site = migrated(tmp_path)
     assert site.python(code, SITE_USE_TZ="0", TZ="Europe/Prague") == "done"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.django.sites import Site
+from tests.django.sites import migrated
 
 APPS = """\
 from django.apps import AppConfig
@@ -39,9 +39,8 @@ with trace.get_tracer("shop").start_as_current_span("request"):
 
 
 def test_a_task_hangs_under_its_request(tmp_path: Path) -> None:
-    site = Site(tmp_path, otel=True)
+    site = migrated(tmp_path, otel=True)
     (site.directory / "shop" / "apps.py").write_text(APPS)
-    site.manage("migrate", "-v0")
     site.python(REQUEST)
     site.cronq("run", "--jobs", 1)  # what a killed child had not exported is lost
     spans = [json.loads(line) for line in (site.directory / "spans").read_text().splitlines()]
