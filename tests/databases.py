@@ -16,7 +16,6 @@ from filelock import FileLock
 
 from cronq.config.loader import Config, from_database
 from cronq.storage.drivers.opening import open_database
-from cronq.storage.migrations import upgrade
 from daemons import databases
 from daemons.databases import SERVERS, Running
 from tests.sharing import joining
@@ -66,7 +65,7 @@ def _own_database(kind: str) -> Config:
     name = f"worker{os.getpid()}"
     server.execute(f"CREATE DATABASE {name}")
     config = from_database(server.url(name))
-    upgrade(config)
+    _make_tables(config)
     return config
 
 
@@ -78,10 +77,16 @@ def common(kind: str, name: str, fill: Callable[[Config], None]) -> Config:
         filled = server.place.parent / f"{kind}-{name}.filled"
         if not filled.exists():
             server.execute(f"CREATE DATABASE {name}")
-            upgrade(config)
+            _make_tables(config)
             fill(config)
             filled.touch()
     return config
+
+
+def _make_tables(config: Config) -> None:
+    from cronq.storage.migrations import upgrade  # Alembic takes longer to import than all else that tests share
+
+    upgrade(config)
 
 
 _kept: dict[str, Database] = {}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cronq import Cronq
 from tests.project import COMMAND, ROOT, Project
 from tests.waiting import wait_until
 
@@ -66,7 +67,9 @@ def misconfigured(project: Project) -> int:
 
 
 def interrupted(project: Project) -> int:
-    job = project.enqueue("--at", "+1h", "--", "true")
+    """Starts no process before: tests/cli/test_inherited.py is about those that a test starts first."""
+    with Cronq(database=f"sqlite:///{project.database}") as queue:
+        job = queue.command("true", at="+1h").id
     with project.start("wait", job, anew=True) as process:
         descriptors = f"/proc/{process.pid}/fd"
         wait_until(lambda: _has_open(descriptors, "cronq.db"), what="it waits for the job")
@@ -76,7 +79,7 @@ def interrupted(project: Project) -> int:
 
 
 def reader_gone(project: Project) -> int:
-    project.done("enqueue", "--stdin", stdin='{"command": "true"}\n' * 2000)
+    project.done("enqueue", "--stdin", stdin=f'{{"command": "true {"x" * 1000}"}}\n' * 300)
     with project.start("ls", "--limit", "0", anew=True) as process:
         assert process.stdout
         process.stdout.close()

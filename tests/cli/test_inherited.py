@@ -30,9 +30,14 @@ def test_compiled_tests_are_kept_for_the_next_test_run() -> None:
 
 
 def test_signals_reach_what_a_test_starts_whatever_was_ignored_or_blocked_before() -> None:
-    options = ["-p", "no:cacheprovider", "--timeout", "60", "-n", "1"]
+    options = ["-p", "no:cacheprovider", "-p", "pytest_timeout", "-p", "xdist", "--timeout", "60", "-n", "1"]
     ran = subprocess.run(
-        [sys.executable, "-c", STARTER, *options, *TESTS], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", STARTER, *options, *TESTS],
+        cwd=ROOT,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "2 passed" in ran.stdout
