@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from tests import warm
+from tests import ready_database, warm
 from tests.network import target_of
 from tests.started import Process
 from tests.warm import Ran
@@ -21,8 +23,9 @@ _SCRIPT = Path(sys.prefix) / "bin" / "cronq"
 COMMAND = [str(_SCRIPT)] if _SCRIPT.exists() else [sys.executable, "-m", "cronq"]
 """The installed command, or the module where the tests run without an installation."""
 
-CONFIG = """\
-database = "sqlite:///cronq.db"
+DATABASE = 'database = "sqlite:///cronq.db"'
+CONFIG = f"""\
+{DATABASE}
 app = "jobs:queue"
 """
 
@@ -66,6 +69,17 @@ class Project:
     @property
     def database(self) -> Path:
         return self.directory / "cronq.db"
+
+    def make_database(self) -> None:
+        """Have an empty queue where the usual config has its own, as the first command would make it."""
+        file = self.directory / "cronq.toml"
+        config = file.read_text() if file.exists() else ""
+        if DATABASE in config.splitlines() and "table_prefix" not in config:
+            ready_database.make(self.database)
+
+    def copy_database(self, of: Project) -> None:
+        """Have all jobs of another project, which no command has open, without the commands that made them."""
+        ready_database.put(of.database.read_bytes(), self.database)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -162,7 +176,12 @@ class Project:
         )  # fmt: skip
 
     def done(self, *arguments: str | int, stdin: str = "") -> str:
-        """Run `cronq ARGUMENTS`, which must succeed; its output without the last newline."""
+        """Run `cronq ARGUMENTS`, which must succeed; its output without the last newline.
+
+        What enqueues or runs finds its database made; `cronq` itself leaves that to the command.
+        """
+        if arguments[:1] in (("enqueue",), ("run",)):
+            self.make_database()
         ran = self.cronq(*arguments, stdin=stdin)
         assert ran.status == 0, f"cronq {' '.join(map(str, arguments))}: {ran}"
         return ran.stdout.removesuffix("\n")
@@ -171,10 +190,25 @@ class Project:
         """Run `cronq enqueue ARGUMENTS`; the id it printed."""
         return int(self.done("enqueue", *arguments))
 
+    def enqueue_all(self, *jobs: Mapping[str, Any]) -> list[int]:
+        """Run `cronq enqueue --stdin` with a line for each job; their ids."""
+        lines = "".join(f"{json.dumps(job)}\n" for job in jobs)
+        return [int(line) for line in self.done("enqueue", "--stdin", stdin=lines).split()]
+
     def show(self, job: int) -> dict[str, Any]:
         """All about one job, as `cronq show --json` gives it."""
         shown: dict[str, Any] = json.loads(self.done("show", job, "--json"))
         return shown
+
+    def sql(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Rows of one statement, as they stand in the database: a test that waits needs no command for a look."""
+        with contextlib.closing(sqlite3.connect(self.database, timeout=60)) as connection, connection:
+            return connection.execute(statement, parameters).fetchall()
+
+    def state(self, job: int) -> str:
+        """The state of one job as it stands in the database."""
+        [(state,)] = self.sql("SELECT state FROM cronq_jobs WHERE id = ?", job)
+        return str(state)
 
     def jobs(self, *arguments: str | int) -> list[dict[str, Any]]:
         """What `cronq ls --json ARGUMENTS` lists."""

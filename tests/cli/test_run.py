@@ -12,6 +12,14 @@ from tests.terminal import Terminal, on_terminal
 from tests.waiting import wait_until
 
 
+def test_the_first_command_makes_the_database(project: Project) -> None:
+    assert project.cronq("run") == (0, "", "")
+    assert project.jobs() == []
+    project.database.unlink()
+    assert project.cronq("enqueue", "--", "true") == (0, "1\n", "")
+    assert project.state(1) == "ready"
+
+
 def test_silent_when_nothing_went_wrong(project: Project) -> None:
     for arguments in (("add", "a=1", "b=2"), ("say", "text=hello"), ("--", "echo out; echo err >&2")):
         project.enqueue(*arguments)
@@ -43,7 +51,7 @@ def test_fail_makes_a_failed_job_the_runs_failure(project: Project) -> None:
 def test_second_run_stands_back_silently_and_tells_on_request(project: Project) -> None:
     project.enqueue("--", "sleep", "60")
     with project.start("run") as first:
-        wait_until(lambda: project.jobs()[0]["state"] == "running")
+        wait_until(lambda: project.state(1) == "running")
         assert project.cronq("run") == (0, "", "")
         told = project.cronq("-v", "run")
         assert re.fullmatch(rf"cronq: .* {first.pid}, since \d+ s .*\n", told.stderr)
@@ -89,7 +97,7 @@ def test_verbose_tells_what_was_done(project: Project) -> None:
 def test_signals_end_a_run_without_a_traceback(project: Project, number: signal.Signals) -> None:
     project.enqueue("--", "sleep", "1")
     with project.start("run") as run:
-        wait_until(lambda: project.jobs()[0]["state"] == "running")
+        wait_until(lambda: project.state(1) == "running")
         run.send_signal(number)
         _, stderr = run.communicate(timeout=90)
     assert "Traceback" not in stderr

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import signal
 import sqlite3
-import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +13,7 @@ from typing import Any, Self
 from cronq import Cronq
 from cronq.config import loader as configuration
 from cronq.system.process import is_stopped
+from tests import ready_database
 from tests.project import Project, Ran
 from tests.started import Process
 from tests.waiting import wait_until
@@ -105,7 +104,7 @@ class Queue:
             config = configuration.load(file=str(self.directory / "cronq.toml"), environ={})
             file = self.project.database
             if config.database == f"sqlite:///{file}" and config.table_prefix == "cronq_":
-                _make(file)
+                ready_database.make(file)
             self._app = Cronq(config)
         return self._app
 
@@ -236,25 +235,6 @@ class Queue:
         """Whether nothing is held: no lease, no running or blocked job, no group."""
         held = self.sql("SELECT id FROM cronq_jobs WHERE lease_until IS NOT NULL OR state IN ('running', 'blocked')")
         return not held and not self.sql("SELECT * FROM cronq_groups")
-
-
-def _make(file: Path) -> None:
-    """Make the database, unless it is there: whole at once, for a command that runs already may open it."""
-    whole = file.with_name(f"{file.name}.made")
-    whole.write_bytes(_empty_database())
-    with contextlib.suppress(FileExistsError):
-        file.hardlink_to(whole)
-    whole.unlink()
-
-
-@functools.cache
-def _empty_database() -> bytes:
-    """The file that cronq makes at the first job, made once for all tests: the migrations take longer than a run."""
-    with tempfile.TemporaryDirectory() as place:
-        file = Path(place) / "cronq.db"
-        with Cronq(database=f"sqlite:///{file}") as queue:
-            queue.store.prepare()
-        return file.read_bytes()
 
 
 def alive(pid: int) -> bool:
