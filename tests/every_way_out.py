@@ -1,11 +1,12 @@
 """Many commands in the directory where this starts, each into pipes and on a terminal; prints what they print as JSON.
 
-Started as a program, so that what they import is imported once.
+Started as a program of its own (python -m tests.every_way_out), so that what they import is imported once.
 """
 
 from __future__ import annotations
 
 import fcntl
+import gc
 import io
 import json
 import os
@@ -18,8 +19,9 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 
 from cronq import cli
+from tests.warm_process import declare_all
 
-WARM = (["ls"], ["show", "1"], ["top", "--once"], ["workers"], ["status"], ["errors"])
+WARM = (["ls"], ["show", "1"], ["top", "--once"], ["workers"], ["status"], ["errors"], ["why", "1"], ["doctor"])
 """They import what most commands need."""
 
 SIZE = (50, 200)
@@ -77,10 +79,12 @@ def _end(arguments: Sequence[str]) -> None:
 
 
 def warm_up() -> None:
-    """Import once what each command would import again."""
+    """Import and declare once what each command would again."""
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         for one in WARM:
             cli.main(one)
+    declare_all()
+    gc.freeze()
 
 
 if __name__ == "__main__":

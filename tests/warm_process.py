@@ -48,7 +48,7 @@ def _import_all() -> None:
                 importlib.import_module(module.name)
 
 
-def _declare_all() -> None:
+def declare_all() -> None:
     """Have typer's declaration of each command made here once, not in each fork; that takes half of a short command."""
     typer: Any = importlib.import_module("typer.main")
     program: Any = importlib.import_module("cronq.commands.program")
@@ -198,7 +198,7 @@ def main() -> None:
     for name in given[len(script) :]:
         importlib.import_module(name)
     if script:
-        _declare_all()
+        declare_all()
     gc.freeze()
     _become(script, _Forks(listener).next_command())
     try:

@@ -13,7 +13,7 @@ import pytest
 
 from cronq.model.printable import one_line, safe, safe_json
 from tests import every_way_out
-from tests.project import Project
+from tests.project import ROOT, Project
 from tests.terminal import Terminal
 from tests.waiting import wait_until
 
@@ -107,6 +107,7 @@ RAW = {("show", 2, "--output"), ("tail", 2)}
 """In a file or a pipe they are the bytes that the job wrote."""
 
 
+ENVIRONMENT = {"TERM": "xterm", "PYTHONPATH": str(ROOT)}
 Printed = dict[tuple[str | int, ...], tuple[str, str, str]]
 
 
@@ -114,7 +115,7 @@ Printed = dict[tuple[str | int, ...], tuple[str, str, str]]
 def printed(forged: Project) -> Printed:
     """What each command writes to stdout, to stderr and, in its place, to a terminal."""
     typed = json.dumps([list(map(str, arguments)) for arguments in LOOKS])
-    ran = forged.python(every_way_out.__file__, typed, env={"TERM": "xterm"}, seconds=200)
+    ran = forged.python("-m", every_way_out.__name__, typed, env=ENVIRONMENT, seconds=200)
     assert (ran.status, ran.stderr) == (0, "")
     return dict(zip(LOOKS, json.loads(ran.stdout), strict=True))
 
@@ -154,7 +155,7 @@ def test_what_a_runner_tells_is_harmless(command: tuple[str, ...], shape: str, p
     project.write("jobs.py", APP)
     log = project.directory / "log"
     env = {"CRONQ_LOG_FORMAT": shape, "CRONQ_NOTIFY_COMMAND": "printf '%s\\n' \"$CRONQ_NOTICE\" >> mail"}
-    project.done("update-schema")
+    project.make_database()
     project.done("enqueue", "--stdin", stdin="".join(f'{{"task": "{name}"}}\n' for name in ("evil", "worse", "evil")))
     with contextlib.closing(sqlite3.connect(project.database)) as database, database:
         database.execute("UPDATE cronq_jobs SET queue = ?, job_key = ?, job_group = ?", (HOSTILE,) * 3)
