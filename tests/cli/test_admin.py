@@ -11,22 +11,30 @@ from tests.project import Project
 from tests.terminal import Terminal, on_terminal
 from tests.waiting import wait_until
 
+STATES = ("finished", "failed", "scheduled", "ready")
+SAY = {"task": "say", "args": {"text": "x"}}
+GIVE_UP = {"task": "give-up"}
+
+
+@pytest.fixture(scope="module")
+def with_ended(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project to copy, with one job in each of four states."""
+    project = Project(tmp_path_factory.mktemp("ended"))
+    project.enqueue_all({"task": "add", "args": {"a": 1, "b": 2}}, GIVE_UP | {"queue": "q"}, SAY | {"at": "+1h"})
+    project.cronq("run")
+    project.enqueue_all(SAY)
+    return project
+
 
 @pytest.fixture
-def ended(project: Project) -> dict[str, int]:
+def ended(project: Project, with_ended: Project) -> dict[str, int]:
     """One job in each of four states."""
-    jobs = {
-        "finished": project.enqueue("add", "a=1", "b=2"),
-        "failed": project.enqueue("give-up", "--queue", "q"),
-        "scheduled": project.enqueue("--at", "+1h", "say", "text=x"),
-    }
-    project.cronq("run")
-    jobs["ready"] = project.enqueue("say", "text=x")
-    return jobs
+    project.copy_database(with_ended)
+    return {state: job for job, state in enumerate(STATES, start=1)}
 
 
 def states(project: Project) -> dict[int, str]:
-    return {job["id"]: job["state"] for job in project.jobs()}
+    return dict(project.sql("SELECT id, state FROM cronq_jobs"))
 
 
 def test_retry_by_ids_changes_what_has_ended_and_names_the_rest(project: Project, ended: dict[str, int]) -> None:
@@ -50,9 +58,9 @@ def test_retry_by_selection_takes_failed_ones_only(project: Project, ended: dict
 def test_retry_makes_what_is_not_due_yet_due(project: Project, ended: dict[str, int]) -> None:
     assert project.done("retry", ended["scheduled"]) == str(ended["scheduled"])
     assert states(project)[ended["scheduled"]] == "ready"
-    broken, asleep = (project.enqueue("--queue", "x", "--", f"exit {status}") for status in (1, 75))
+    broken, asleep = project.enqueue_all(*({"queue": "x", "command": f"exit {status}"} for status in (1, 75)))
     project.cronq("run")
-    assert (states(project)[broken], states(project)[asleep]) == ("retrying", "waiting")
+    assert (project.state(broken), project.state(asleep)) == ("retrying", "waiting")
     assert project.done("retry", "--queue", "x", "--dry-run") == str(broken)
     assert project.done("retry", "--queue", "x", "--now").split() == [str(broken), str(asleep)]
     assert project.show(broken)["attempt"] == 1
@@ -121,7 +129,7 @@ def test_cancel_by_ids_and_by_selection(project: Project, ended: dict[str, int])
 def test_cancel_leaves_running_jobs_alone_without_kill(project: Project) -> None:
     job = project.enqueue("--", "sleep", "60")
     with project.start("run") as run:
-        wait_until(lambda: states(project)[job] == "running")
+        wait_until(lambda: project.state(job) == "running")
         ran = project.cronq("cancel", job)
         assert (ran.status, ran.stderr) == (1, f"cronq: job {job} is running and can't be cancelled without --kill\n")
         assert project.done("cancel", "--kill", job) == str(job)
@@ -130,8 +138,7 @@ def test_cancel_leaves_running_jobs_alone_without_kill(project: Project) -> None
 
 
 def test_a_selection_retries_all_but_twins(project: Project) -> None:
-    failed = project.enqueue("--key=k", "--unique", "give-up")
-    other = project.enqueue("give-up")
+    failed, other = project.enqueue_all(GIVE_UP | {"key": "k", "unique": True}, GIVE_UP)
     project.cronq("run")
     twin = project.enqueue("--key=k", "--unique", "give-up")
     ran = project.cronq("retry", "--state", "failed")

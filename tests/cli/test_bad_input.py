@@ -98,7 +98,7 @@ def refused(ran: Ran, status: int, text: str) -> None:
 def test_refused_with_one_clear_line(project: Project, arguments: tuple[str, ...], status: int, text: str) -> None:
     refused(project.cronq(*arguments), status, text)
     if project.database.exists():
-        assert project.jobs() == []
+        assert project.sql("SELECT * FROM cronq_jobs") == []
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_closed_streams_are_no_error(project: Project) -> None:
 
 
 def test_a_reader_that_goes_away_ends_the_command_without_a_message(project: Project) -> None:
-    project.done("enqueue", "--stdin", stdin='{"command": "true"}\n' * 3000)
+    project.done("enqueue", "--stdin", stdin=f'{{"command": "true {"x" * 1000}"}}\n' * 300)
     ran = shell(project, "(cronq ls --limit 0; echo $? >&2) | head -n 1 >/dev/null")
     assert ran.stderr == "141\n"
 
@@ -196,7 +196,7 @@ def shell(project: Project, line: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_misspelt_variable_is_told_and_the_command_goes_on(project: Project) -> None:
-    project.done("update-schema")
+    project.make_database()
     ran = project.cronq("ls", env={"CRONQ_DATABSE": "sqlite:///x.db"})
     said = "cronq: CRONQ_DATABSE in the environment is ignored, did you mean CRONQ_DATABASE?\n"
     assert (ran.status, ran.stderr) == (0, said)

@@ -10,13 +10,22 @@ from tests.cli.test_json import fits
 from tests.project import Project
 
 
-@pytest.fixture
-def batch(project: Project) -> str:
-    """An open batch of two jobs, and a job that comes after it: 1, 2 and 3."""
+@pytest.fixture(scope="module")
+def with_batch(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
+    """A project to copy, with a batch; and the batch."""
+    project = Project(tmp_path_factory.mktemp("batch"))
     opened = project.cronq("batch", "open", "nightly").stdout.strip()
     for command in ("true", "exit 100"):
         project.cronq("enqueue", "--batch", opened, "--", command)
     project.cronq("enqueue", "--after-end", f"batch:{opened}", "--", "echo done")
+    return project, opened
+
+
+@pytest.fixture
+def batch(project: Project, with_batch: tuple[Project, str]) -> str:
+    """An open batch of two jobs, and a job that comes after it: 1, 2 and 3."""
+    filled, opened = with_batch
+    project.copy_database(filled)
     return opened
 
 
@@ -91,7 +100,7 @@ def test_lines_of_json(project: Project, batch: str) -> None:
     ],
 )
 def test_what_is_refused(project: Project, words: tuple[str, ...], status: int, said: str) -> None:
-    project.cronq("enqueue", "--", "true")
+    project.make_database()
     answer = project.cronq(*words)
     assert (answer.status, said in answer.stderr) == (status, True), answer
 

@@ -105,9 +105,9 @@ def test_its_lease_is_kept_and_others_leave_it_alone(project: Project) -> None:
     project.write("cronq.toml", (project.directory / "cronq.toml").read_text() + 'lease = "2s"\n')
     job = project.enqueue("--", "sleep 60")
     with project.start("exec", job) as process:
-        wait_until(lambda: project.show(job)["state"] == "running", seconds=60)
-        first = project.python("-c", _LEASE).stdout
-        wait_until(lambda: project.python("-c", _LEASE).stdout != first, seconds=60)
+        wait_until(lambda: project.state(job) == "running", seconds=60)
+        first = project.sql(_LEASE)
+        wait_until(lambda: project.sql(_LEASE) != first, seconds=60, what="the lease is prolonged")
         project.done("run")
         assert project.show(job)["state"] == "running"
         process.send_signal(signal.SIGKILL)
@@ -116,7 +116,8 @@ def test_its_lease_is_kept_and_others_leave_it_alone(project: Project) -> None:
     assert (project.show(job)["state"], project.show(job)["crashes"]) == ("ready", 1)
 
 
-_LEASE = "import sqlite3; print(sqlite3.connect('cronq.db').execute('SELECT lease_until FROM cronq_jobs').fetchall())"
+_LEASE = "SELECT lease_until FROM cronq_jobs"
+_PROGRESS = "SELECT 1 FROM cronq_progress"
 
 
 COUNTING = """
@@ -142,7 +143,7 @@ def test_others_see_how_far_it_is_until_it_ends(project: Project, said: str, sta
     app.write_text(app.read_text() + COUNTING)
     job = project.enqueue("count")
     with project.start("exec", job) as process:
-        wait_until(lambda: bool(project.show(job)["progress"]), seconds=60)
+        wait_until(lambda: bool(project.sql(_PROGRESS)), seconds=60, what="its progress is stored")
         shown = project.show(job)["progress"]
         assert (shown["total"], shown["note"]) == (1_000_000, "counting")
         assert shown["done"] > 0
@@ -152,9 +153,9 @@ def test_others_see_how_far_it_is_until_it_ends(project: Project, said: str, sta
 
 
 def test_a_command_in_the_foreground_says_how_far_it_is(project: Project) -> None:
-    job = project.enqueue("--", "while [ ! -e go ]; do cronq progress 1 4; done")
+    job = project.enqueue("--", "cronq progress 1 4; while [ ! -e go ]; do sleep 0.02; done")
     with project.start("exec", job) as process:
-        wait_until(lambda: bool(project.show(job)["progress"]), seconds=60)
+        wait_until(lambda: bool(project.sql(_PROGRESS)), seconds=60, what="its progress is stored")
         assert project.show(job)["progress"]["total"] == 4
         (project.directory / "go").touch()
         process.communicate(timeout=60)

@@ -84,6 +84,7 @@ def test_failures_and_workers(project: Project) -> None:
     assert fits("errors.json", project.done("errors", "--json"))
     project.enqueue("--", "while [ ! -e go ]; do sleep 0.05; done")
     with project.start("run"):
+        wait_until(lambda: project.state(2) == "running")
         wait_until(lambda: any(one["jobs"] for one in fits("workers.json", project.done("workers", "--json"))))
         assert fits("status.json", project.done("status", "--json"))["workers"]
         (project.directory / "go").touch()

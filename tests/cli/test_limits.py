@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -26,12 +27,17 @@ def limited(project: Project) -> Project:
     return project
 
 
+def says(number: int, limit: str) -> list[dict[str, Any]]:
+    """So many jobs under a limit."""
+    return [{"task": "say", "args": {"text": str(text)}, "limit": limit} for text in range(number)]
+
+
 def states(project: Project) -> list[str]:
-    return [job["state"] for job in sorted(project.jobs(), key=lambda job: int(job["id"]))]
+    return [state for (state,) in project.sql("SELECT state FROM cronq_jobs ORDER BY id")]
 
 
 def test_jobs_wait_for_a_place_and_why_says_so(limited: Project) -> None:
-    ids = [limited.enqueue("--limit", "smtp", "say", f"text={n}") for n in range(3)]
+    ids = [limited.enqueue("--limit", "smtp", "say", "text=0"), *limited.enqueue_all(*says(2, "smtp"))]
     assert states(limited) == ["ready", "pending", "pending"]
     assert limited.done("why", ids[2]) == (
         f'Job {ids[2]} is pending: limit "smtp" is full: 1 of 1 places taken, 1 before it; 1 of them by ready jobs of'
@@ -44,21 +50,20 @@ def test_jobs_wait_for_a_place_and_why_says_so(limited: Project) -> None:
 
 
 def test_a_limit_for_each_value_of_an_argument(limited: Project) -> None:
-    for customer in (1, 1, 2):
-        limited.enqueue("add", f"a:={customer}", "b:=1")
+    limited.enqueue("add", "a:=1", "b:=1")
+    limited.enqueue_all(*({"task": "add", "args": {"a": customer, "b": 1}} for customer in (1, 2)))
     assert states(limited) == ["ready", "pending", "ready"]
     names = [limit["name"] for limit in json.loads(limited.done("limits", "--json"))]
     assert names == ["customer:*", "customer:1", "customer:2"]
 
 
 def test_lines_on_stdin(limited: Project) -> None:
-    lines = '{"task": "say", "args": {"text": "x"}, "limit": "smtp"}\n' * 2
-    limited.done("enqueue", "--stdin", stdin=lines)
+    limited.enqueue_all(*says(2, "smtp"))
     assert states(limited) == ["ready", "pending"]
 
 
 def test_a_rate_lets_so_many_start(limited: Project) -> None:
-    ids = [limited.enqueue("--limit", "stripe", "say", f"text={n}") for n in range(4)]
+    ids = limited.enqueue_all(*says(4, "stripe"))
     limited.done("run")
     assert states(limited) == ["finished", "finished", "pending", "pending"]
     assert 'limit "stripe" allows 2 starts in 1h; the next is at ' in limited.done("why", ids[3])
@@ -68,8 +73,7 @@ def test_a_rate_lets_so_many_start(limited: Project) -> None:
 
 
 def test_a_run_waits_for_a_rate_that_opens_soon(limited: Project) -> None:
-    for number in range(5):
-        limited.enqueue("--limit", "quick", "say", f"text={number}")
+    limited.enqueue_all(*says(5, "quick"))
     limited.done("run")
     assert states(limited) == ["finished"] * 5
     started = sorted(job["started_at"] for job in limited.jobs())
@@ -77,8 +81,7 @@ def test_a_run_waits_for_a_rate_that_opens_soon(limited: Project) -> None:
 
 
 def test_set_and_reset(limited: Project) -> None:
-    for number in range(4):
-        limited.enqueue("--limit", "smtp", "say", f"text={number}")
+    limited.enqueue_all(*says(4, "smtp"))
     limited.done("limits", "set", "smtp", "3")
     assert states(limited) == ["ready", "ready", "ready", "pending"]
     assert "smtp\t3 (set by hand)\t3\t1\twhen one ends" in limited.done("limits")
@@ -87,8 +90,7 @@ def test_set_and_reset(limited: Project) -> None:
 
 
 def test_metrics_have_places_and_waiting_jobs(limited: Project) -> None:
-    for _ in range(3):
-        limited.enqueue("--limit", "smtp", "say", "text=x")
+    limited.enqueue_all(*says(3, "smtp"))
     lines = limited.done("metrics").splitlines()
     assert 'cronq_limit_taken{limit="smtp"} 1' in lines
     assert 'cronq_limit_pending{limit="smtp"} 2' in lines
@@ -102,9 +104,7 @@ def test_show_names_the_limit(limited: Project) -> None:
 
 def test_a_nights_mails_with_a_step_that_is_lowered_and_raised(limited: Project) -> None:
     """A user: 1 at a time; the provider complains, then allows more; a job fails and is repaired."""
-    limited.enqueue("--limit", "smtp", "give-up")
-    for number in range(3):
-        limited.enqueue("--limit", "smtp", "say", f"text={number}")
+    limited.enqueue_all({"task": "give-up", "limit": "smtp"}, *says(3, "smtp"))
     limited.cronq("run")
     assert states(limited) == ["failed", "finished", "finished", "finished"]
     limited.done("limits", "set", "smtp", "2")
@@ -140,8 +140,8 @@ def test_a_wrong_definition_is_refused_where_it_is_needed(project: Project, wron
 
 
 def test_edit_puts_jobs_under_a_limit_and_takes_them_off(limited: Project) -> None:
-    ids = [limited.enqueue("add", f"a:={customer}", "b:=1") for customer in (1, 1)]
-    ids.append(limited.enqueue("say", "text=x"))
+    add = {"task": "add", "args": {"a": 1, "b": 1}}
+    ids = limited.enqueue_all(add, add, {"task": "say", "args": {"text": "x"}})
     assert states(limited) == ["ready", "pending", "ready"]
     assert limited.done("edit", *ids, "--limit", "smtp", "--priority", "7").split() == [*map(str, ids)]
     assert states(limited) == ["ready", "pending", "pending"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import socket
 import sqlite3
@@ -48,19 +47,19 @@ def _is_soon_half_past_two(zone: str) -> bool:
     return "02:28" <= datetime.now(ZoneInfo(zone)).strftime("%H:%M") <= "02:30"
 
 
-def rows(project: Project, sql: str) -> list[tuple[Any, ...]]:
-    with contextlib.closing(sqlite3.connect(project.database)) as connection, connection:
-        return connection.execute(sql).fetchall()
+def run_until_it_fires(project: Project) -> None:
+    """Run a few times a second, until a schedule of each second has been declared, has fired and its job has run."""
 
+    def fired() -> bool:
+        project.done("run")
+        return bool(project.sql("SELECT 1 FROM cronq_jobs WHERE state = 'finished'"))
 
-def fired(project: Project) -> bool:
-    project.done("run")
-    return bool(rows(project, "SELECT 1 FROM cronq_jobs WHERE state = 'finished'"))
+    wait_until(fired, pause=0.3)
 
 
 def test_a_schedule_in_the_config_is_fired_by_run(project: Project) -> None:
     project.write("cronq.toml", CONFIG + EVERY_SECOND)
-    wait_until(lambda: fired(project), seconds=60)
+    run_until_it_fires(project)
     shown = project.show(1)
     assert shown["schedule"] == "tick"
     assert shown["scheduled_for"].endswith("Z")
@@ -70,10 +69,10 @@ def test_a_schedule_in_the_config_is_fired_by_run(project: Project) -> None:
 
 def test_decorators_declare_schedules_with_the_options_of_their_tasks(project: Project) -> None:
     project.write("jobs.py", APP + DECORATED)
-    wait_until(lambda: fired(project), seconds=60)
+    run_until_it_fires(project)
     (shown, *_) = project.jobs("--queue", "times")
     assert shown["result"].endswith("+00:00")
-    ((definition,),) = rows(project, "SELECT definition FROM cronq_schedules WHERE name = 'when'")
+    ((definition,),) = project.sql("SELECT definition FROM cronq_schedules WHERE name = 'when'")
     assert json.loads(str(definition))["queue"] == "times"
 
 
@@ -104,8 +103,8 @@ def test_a_removed_schedule_is_no_more_due(project: Project) -> None:
     project.done("run")
     project.write("cronq.toml", CONFIG)
     project.done("run")
-    assert rows(project, "SELECT next_at, due_at FROM cronq_schedules") == [(None, None)]
-    assert rows(project, "SELECT count(*) FROM cronq_declarations") == [(0,)]
+    assert project.sql("SELECT next_at, due_at FROM cronq_schedules") == [(None, None)]
+    assert project.sql("SELECT count(*) FROM cronq_declarations") == [(0,)]
 
 
 # The commands
@@ -260,7 +259,7 @@ def test_a_worker_wakes_for_each_due_time(project: Project) -> None:
         finally:
             worker.terminate()
             worker.communicate()
-    late = rows(project, "SELECT max(late) FROM cronq_fires WHERE outcome = 'enqueued'")
+    late = project.sql("SELECT max(late) FROM cronq_fires WHERE outcome = 'enqueued'")
     assert late[0][0] < 30_000_000
 
 
@@ -268,6 +267,6 @@ def ended(project: Project) -> list[tuple[Any, ...]]:
     if not project.database.exists():
         return []
     try:
-        return rows(project, "SELECT id FROM cronq_jobs WHERE state = 'finished' AND schedule = 'tick'")
+        return project.sql("SELECT id FROM cronq_jobs WHERE state = 'finished' AND schedule = 'tick'")
     except sqlite3.OperationalError:  # no tables yet, or locked
         return []

@@ -51,17 +51,22 @@ def imported(project: Project, *arguments: str) -> set[str]:
 PATH = f"import sys; sys.path[:] = {sys.path!r}\n"
 
 
-@pytest.mark.parametrize("options", [(), ("--jobs=2",), ("--fail",), ("--max-time", "5s")])
-def test_run_with_nothing_to_do_imports_next_to_nothing(project: Project, options: tuple[str, ...]) -> None:
+@pytest.fixture(scope="module")
+def idle(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project, not to be changed, where nothing is due."""
+    project = Project(tmp_path_factory.mktemp("idle"))
     project.enqueue("--at", "+1h", "--", "true")
     project.done("run")  # once an hour it asks the app for schedules
-    assert not imported(project, "run", *options) & (HEAVY | SLOW | {"urllib", "uuid", "apprise", "sentry_sdk"})
+    return project
 
 
-def test_run_with_a_filter_and_nothing_to_do_imports_nothing_heavy(project: Project) -> None:
-    project.enqueue("--at", "+1h", "--", "true")
-    project.done("run")
-    assert not imported(project, "run", "--queue", "mail*", "--priority", "-20") & HEAVY
+@pytest.mark.parametrize("options", [(), ("--jobs=2",), ("--fail",), ("--max-time", "5s")])
+def test_run_with_nothing_to_do_imports_next_to_nothing(idle: Project, options: tuple[str, ...]) -> None:
+    assert not imported(idle, "run", *options) & (HEAVY | SLOW | {"urllib", "uuid", "apprise", "sentry_sdk"})
+
+
+def test_run_with_a_filter_and_nothing_to_do_imports_nothing_heavy(idle: Project) -> None:
+    assert not imported(idle, "run", "--queue", "mail*", "--priority", "-20") & HEAVY
 
 
 def test_run_with_schedules_but_nothing_due_imports_next_to_nothing(project: Project) -> None:
@@ -161,10 +166,9 @@ def test_serve_inetd_needs_little_for_a_command(project: Project) -> None:
     assert project.show(1)["state"] == "finished"
 
 
-def test_monitors_import_nothing_heavy(project: Project) -> None:
-    project.enqueue("--at", "+1h", "--", "true")
-    assert not imported(project, "health", "-w", "ready=5") & (HEAVY | {"json", "dataclasses", "logging", "pathlib"})
-    assert not imported(project, "metrics") & (HEAVY | {"json", "dataclasses", "logging", "pathlib"})
+def test_monitors_import_nothing_heavy(idle: Project) -> None:
+    assert not imported(idle, "health", "-w", "ready=5") & (HEAVY | {"json", "dataclasses", "logging", "pathlib"})
+    assert not imported(idle, "metrics") & (HEAVY | {"json", "dataclasses", "logging", "pathlib"})
 
 
 def test_work_imports_neither_typer_nor_rich_nor_pydantic(project: Project) -> None:
@@ -173,13 +177,12 @@ def test_work_imports_neither_typer_nor_rich_nor_pydantic(project: Project) -> N
     assert project.show(1)["result"] == 3
 
 
-def test_version_imports_nothing_heavy(project: Project) -> None:
-    assert not imported(project, "--version") & (HEAVY | SLOW)
+def test_version_imports_nothing_heavy(idle: Project) -> None:
+    assert not imported(idle, "--version") & (HEAVY | SLOW)
 
 
-def test_looking_imports_neither_sqlalchemy_nor_rich_for_a_pipe(project: Project) -> None:
-    project.enqueue("--", "true")
-    assert not imported(project, "ls", "--json") & {"sqlalchemy", "alembic", "rich"}
+def test_looking_imports_neither_sqlalchemy_nor_rich_for_a_pipe(idle: Project) -> None:
+    assert not imported(idle, "ls", "--json") & {"sqlalchemy", "alembic", "rich"}
 
 
 def test_public_names_are_imported_when_used() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,12 +12,14 @@ from tests.cli.test_json import fits
 from tests.project import ROOT, Project
 from tests.waiting import wait_until
 
+ADD: dict[str, Any] = {"task": "add", "args": {"a": 1, "b": 2}}
+SAY: dict[str, Any] = {"task": "say", "args": {"text": "x"}}
+
 
 @pytest.fixture
 def queues(project: Project) -> Project:
     """A job in each of three queues."""
-    for queue in ("mail-a", "mail-b", "reports"):
-        project.enqueue("say", "text=x", "--queue", queue)
+    project.enqueue_all(*(SAY | {"queue": queue} for queue in ("mail-a", "mail-b", "reports")))
     return project
 
 
@@ -44,7 +47,7 @@ def test_drain_pauses_and_waits_until_nothing_runs(queues: Project, tmp_path: Pa
     go = tmp_path / "go"
     job = queues.enqueue("--queue", "slow", "--", f"while [ ! -e {go} ]; do sleep 0.05; done")
     with queues.start("run", "--queue", "slow") as run:
-        wait_until(lambda: queues.show(job)["state"] == "running", seconds=60)
+        wait_until(lambda: queues.state(job) == "running", seconds=60)
         ran = queues.cronq("drain", "slow", "--timeout", "0")
         assert (ran.status, ran.stdout) == (75, "")
         assert ran.stderr == f"cronq: the queues are paused, but 1 job still runs: {job}\n"
@@ -58,7 +61,7 @@ def test_drain_pauses_and_waits_until_nothing_runs(queues: Project, tmp_path: Pa
 
 
 def test_wait_for_several_and_for_a_selection(project: Project) -> None:
-    good, bad, other = project.enqueue("add", "a=1", "b=2"), project.enqueue("give-up"), project.enqueue("--", "true")
+    good, bad, other = project.enqueue_all(ADD, {"task": "give-up"}, {"command": "true"})
     with project.start("wait", good, bad, "last") as waiting, project.start("wait", "--state", "ready") as selected:
         wait_until(lambda: _opened(project, waiting.pid) and _opened(project, selected.pid), seconds=60)
         project.cronq("run")
@@ -87,7 +90,7 @@ def _opened(project: Project, pid: int) -> bool:
 
 
 def test_show_and_why_take_several_jobs_and_the_last_one(project: Project) -> None:
-    first, second = project.enqueue("add", "a=1", "b=2"), project.enqueue("say", "text=x")
+    first, second = project.enqueue_all(ADD, SAY)
     shown = project.done("show", first, "last")
     assert [line for line in shown.splitlines() if line.startswith("job ")] == [
         f"job {first}: add, ready", f"job {second}: say, ready",
@@ -102,9 +105,9 @@ def test_show_and_why_take_several_jobs_and_the_last_one(project: Project) -> No
 
 
 def test_what_was_changed_as_json(project: Project) -> None:
-    project.done("update-schema")
+    project.make_database()
     assert project.cronq("show", "last").stderr == "cronq: there is no job yet\n"
-    failed, ready = project.enqueue("give-up"), project.enqueue("--at", "+1h", "--", "true")
+    failed, ready = project.enqueue_all({"task": "give-up"}, {"command": "true", "at": "+1h"})
     project.cronq("run")
     rehearsed = fits("retry.json", project.done("retry", "--state", "failed", "--dry-run", "--json"))
     assert rehearsed == {"number": 1, "jobs": [failed], "refused": [], "dry_run": True}
@@ -121,7 +124,7 @@ def test_what_was_changed_as_json(project: Project) -> None:
 
 
 def test_edit_changes_jobs_that_do_not_run(project: Project) -> None:
-    job, ended = project.enqueue("say", "text=x", "--group", "g"), project.enqueue("add", "a=1", "b=2", "--queue", "q")
+    job, ended = project.enqueue_all(SAY | {"group": "g"}, ADD | {"queue": "q"})
     project.cronq("run", "--queue", "q")
     words = ("--priority", 5, "--queue", "slow", "--at", "2099-01-02T03:04:05Z", "--no-group", "--time-limit", "1h30m")
     assert project.done("edit", job, *words) == str(job)
@@ -162,9 +165,10 @@ def test_what_ls_lists_can_be_enqueued(project: Project) -> None:
     copied = [int(line) for line in project.done("enqueue", "--stdin", stdin=listed).split()]
     originals = json.loads(listed)
     fields = ("task", "args", "command", "queue", "priority", "key", "unique", "group", "state", "time_limit")
-    for new, old in zip(copied, originals, strict=True):
-        assert {name: project.show(new)[name] for name in fields} == {name: old[name] for name in fields}
-    assert project.show(copied[1])["available_at"] == originals[1]["available_at"]
+    shown = json.loads(project.done("show", *copied, "--json"))
+    for new, old in zip(shown, originals, strict=True):
+        assert {name: new[name] for name in fields} == {name: old[name] for name in fields}
+    assert shown[1]["available_at"] == originals[1]["available_at"]
     lines = json.dumps(originals[1]) + "\n"
     assert len(project.done("enqueue", "--stdin", stdin=lines * 2).split()) == 2
     ran = project.cronq("enqueue", "--stdin", stdin="[" + lines + ", 7]")

@@ -166,7 +166,7 @@ def test_a_job_is_retried_and_cancelled_after_a_question(project: Project, opene
 def test_a_running_job_is_ended_after_a_question(project: Project) -> None:
     project.enqueue("--", "sleep 50")
     with project.start("run"):
-        wait_until(lambda: project.show(1)["state"] == "running", what="the start of the job")
+        wait_until(lambda: project.state(1) == "running", what="the start of the job")
         with Terminal(project, "top", columns=80, rows=24) as terminal:  # its first picture has the job
             terminal.see("q quit")
             terminal.press("s\t\r")
@@ -211,7 +211,7 @@ def test_the_help_of_the_command_names_every_key(project: Project) -> None:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
 def test_the_terminal_is_restored_whatever_ends_it(project: Project, number: signal.Signals, status: int) -> None:
-    project.done("update-schema")
+    project.make_database()
     with Terminal(project, "top", columns=80, rows=24) as terminal:
         terminal.wait_for("r retry failed")
         assert terminal.attributes() != terminal.before

@@ -141,7 +141,7 @@ def test_a_textfile_that_can_not_be_written(project: Project) -> None:
 
 
 def test_status_counts(project: Project) -> None:
-    project.done("update-schema")
+    project.make_database()
     empty = json.loads(project.done("status", "--json"))
     assert (empty["queues"], empty["oldest_ready_at"], empty["last_run_at"], empty["paused"]) == ({}, None, None, [])
     job = project.enqueue("--queue", "q", "--", "true")
@@ -163,7 +163,7 @@ def test_ls_and_enqueue_name_the_database(project: Project) -> None:
 def test_status_knows_the_run_at_work(project: Project) -> None:
     project.enqueue("--", "while [ ! -e go ]; do sleep 0.05; done")
     with project.start("run"):
-        wait_until(lambda: json.loads(project.done("status", "--json"))["totals"]["running"], what="the job runs")
+        wait_until(lambda: project.state(1) == "running", what="the job runs")
         status = json.loads(project.done("status", "--json"))
         assert status["run_active"]
         assert [worker["kind"] for worker in status["workers"]] == ["run"]

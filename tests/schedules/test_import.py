@@ -21,6 +21,7 @@ from cronq.schedules.definition import read_all
 from cronq.schedules.importing import Import, host_timezone
 from cronq.schedules.rule import Rule
 from tests.project import Project
+from tests.scale import times
 
 CRONTAB = r"""# edited by hand
 SHELL=/bin/bash
@@ -213,7 +214,7 @@ def test_this_host_says_its_time_zone() -> None:
     assert zone is None or ZoneInfo(zone).key == zone
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, phases=[Phase.generate])
+@settings(max_examples=times(40, full=100), deadline=None, derandomize=True, phases=[Phase.generate])
 @given(
     minute=st.sampled_from(["*", "*/20", "0", "30", "5,45", "10-50/20"]),
     hour=st.sampled_from(["*", "*/3", "0", "1", "2", "3", "1-3", "2,14"]),
