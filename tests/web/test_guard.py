@@ -26,13 +26,13 @@ def test_there_is_a_page_for_each_entry_of_the_menu() -> None:
     assert len(PATHS) == len(NAVIGATION)
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_a_foreign_host_name_is_refused(site: Site, path: str) -> None:
+def test_a_foreign_host_name_is_refused(site: Site) -> None:
     browser = site(hosts=("ops.example.org",))
-    assert browser.get(path, headers={"Host": "evil.example"}).status_code == 421
-    assert browser.get(path, headers={"Host": "localhost.evil.example:11180"}).status_code == 421
-    for name in ("localhost:11180", "127.0.0.1", "[::1]:80", "ops.example.org", "OPS.example.org:443"):
-        assert browser.get(path, headers={"Host": name}).status_code == 200
+    for path in PATHS:
+        for name in ("evil.example", "localhost.evil.example:11180"):
+            assert browser.get(path, headers={"Host": name}).status_code == 421, (path, name)
+        for name in ("localhost:11180", "127.0.0.1", "[::1]:80", "ops.example.org", "OPS.example.org:443"):
+            assert browser.get(path, headers={"Host": name}).status_code == 200, (path, name)
 
 
 @pytest.mark.parametrize(
@@ -63,11 +63,12 @@ def test_no_other_site_can_frame_a_page_or_have_it_run_a_script(site: Site, path
     assert path.startswith("/static") or headers["Cache-Control"] == "private, no-cache"
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_nothing_in_a_page_is_inline(site: Site, store: Store, path: str) -> None:
+def test_nothing_in_a_page_is_inline(site: Site, store: Store) -> None:
     enqueued(store, NewJob("add"))
-    text = site().get(path).text
-    assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon[a-z]+=", text)
+    browser = site()
+    for path in PATHS:
+        text = browser.get(path).text
+        assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon[a-z]+=", text), path
 
 
 def test_without_the_token_nothing_is_shown(site: Site) -> None:
