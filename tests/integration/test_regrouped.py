@@ -7,8 +7,9 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,8 +20,10 @@ from tests.project import Project
 from tests.started import Process
 from tests.waiting import wait_until
 
-JOB = "exec 8>>lock; flock -n 8 || echo two >> record; echo begun $$ >> record; exec sleep 100"
-"""Locks a file for as long as any of it lives."""
+JOB = (
+    "exec 8>>lock$CRONQ_JOB_ID; flock -n 8 || echo two >> record; echo begun$CRONQ_JOB_ID $$ >> record; exec sleep 100"
+)
+"""Locks a file of its job for as long as any of it lives."""
 
 HIDING = {
     "timeout": "timeout 60 sh -c '{}'",
@@ -65,24 +68,37 @@ def has_a_subprocess():
         subprocess.run(["sh", "-c", JOB], cwd=HERE, start_new_session=True)
 """
 
+KILLED_WITH_ITS_RUNNER = "job process killed: SIGKILL (its runner "
+
 LONG_GRACE = 'grace = "30s"\n'
 """For what cleans up when it is told to end, however long that takes."""
 
-hidden = pytest.mark.parametrize("hiding", HIDING.values(), ids=HIDING)
+SHORT_GRACE = 'grace = "0.2s"\n'
+"""For what does not end when it is told to."""
 
 
-def command(hiding: str) -> str:
-    return f"[ $CRONQ_JOB_ATTEMPT = 1 ] || exit 0; {hiding.format(JOB)}"
+def hidden(queue: Queue, before: str = "", **options: Any) -> dict[int, str]:
+    """Enqueue a command for each way to hide; the ways by job."""
+    once = "[ $CRONQ_JOB_ATTEMPT = 1 ] || exit 0; "
+    return {queue.command(before + once + hiding.format(JOB), **options): name for name, hiding in HIDING.items()}
 
 
-@hidden
-def test_a_rescue_ends_the_first_attempt_before_the_second(queue: Queue, hiding: str) -> None:
-    job = queue.command(command(hiding))
-    first = killed_while_it_runs(queue)
+def began(queue: Queue, jobs: Iterable[int]) -> dict[int, int]:
+    """The process of each job, when all have begun."""
+    return {job: int(queue.wait_for_record(f"begun{job} ")) for job in jobs}
+
+
+def test_a_rescue_ends_the_first_attempt_before_the_second(queue: Queue) -> None:
+    jobs = hidden(queue)
+    runner = queue.start("--jobs", len(jobs))
+    first = began(queue, jobs)
+    runner.kill()
+    runner.wait()
     queue.run_silently()
-    assert not alive(first)
-    assert queue.state(job) == "finished"
-    assert queue.attempt(job)["error_message"].startswith("job process killed: SIGKILL (its runner ")
+    assert [jobs[job] for job, pid in first.items() if alive(pid)] == []
+    assert {jobs[job]: queue.state(job) for job in jobs} == dict.fromkeys(HIDING, "finished")
+    said = {jobs[job]: queue.attempt(job)["error_message"] for job in jobs}
+    assert [name for name, why in said.items() if not why.startswith(KILLED_WITH_ITS_RUNNER)] == []
     assert "two" not in queue.recorded()
     queue.wait_until_nothing_runs()
 
@@ -123,44 +139,39 @@ def test_a_child_that_dies_takes_what_its_task_started_along(queue: Queue, task:
     assert "two" not in queue.recorded()
 
 
-@hidden
-def test_the_time_limit_ends_all_of_it(queue: Queue, hiding: str) -> None:
-    job = queue.command(command(hiding), time_limit=0.5)
-    queue.run_silently()
-    assert queue.attempt(job)["outcome"] == "timeout"
+@pytest.mark.parametrize("before", ["", "trap '' TERM; "], ids=["hears SIGTERM", "ignores SIGTERM"])
+def test_the_time_limit_ends_all_of_it(queue: Queue, before: str) -> None:
+    queue.tasks("", SHORT_GRACE if before else LONG_GRACE)
+    jobs = hidden(queue, before, time_limit=0.5)
+    queue.run_silently("--jobs", len(jobs))
+    assert {jobs[job]: queue.attempt(job)["outcome"] for job in jobs} == dict.fromkeys(HIDING, "timeout")
     queue.wait_until_nothing_runs()
 
 
-@hidden
-def test_the_time_limit_ends_what_ignores_sigterm(queue: Queue, hiding: str) -> None:
-    job = queue.command("trap '' TERM; " + command(hiding), time_limit=0.5)
-    queue.run_silently()
-    assert queue.attempt(job)["outcome"] == "timeout"
-    queue.wait_until_nothing_runs()
-
-
-@hidden
-def test_two_sigterms_end_all_of_it(queue: Queue, hiding: str) -> None:
-    job = queue.command(command(hiding))
-    runner = queue.start()
-    first = int(queue.wait_for_record("begun"))
+def test_two_sigterms_end_all_of_it(queue: Queue) -> None:
+    jobs = hidden(queue)
+    runner = queue.start("--jobs", len(jobs))
+    first = began(queue, jobs)
     runner.terminate()
     runner.send_signal(signal.SIGINT)
     runner.wait(timeout=60)
-    wait_until_dead(first)
-    assert (queue.state(job), queue.row(job)["attempt"]) == ("ready", 0)
+    for pid in first.values():
+        wait_until_dead(pid)
+    left = {jobs[job]: (queue.state(job), queue.row(job)["attempt"]) for job in jobs}
+    assert left == dict.fromkeys(HIDING, ("ready", 0))
     queue.wait_until_nothing_runs()
 
 
-@hidden
-def test_cancelling_ends_all_of_it(queue: Queue, hiding: str) -> None:
-    job = queue.command("trap '' TERM; " + command(hiding))
-    runner = queue.start()
-    first = int(queue.wait_for_record("begun"))
-    queue.project.cronq("cancel", job, "--kill")
+def test_cancelling_ends_all_of_it(queue: Queue) -> None:
+    queue.tasks("", SHORT_GRACE)
+    jobs = hidden(queue, "trap '' TERM; ")
+    runner = queue.start("--jobs", len(jobs))
+    first = began(queue, jobs)
+    queue.project.cronq("cancel", *jobs, "--kill")
     runner.wait(timeout=60)
-    wait_until_dead(first)
-    assert queue.state(job) == "cancelled"
+    for pid in first.values():
+        wait_until_dead(pid)
+    assert {jobs[job]: queue.state(job) for job in jobs} == dict.fromkeys(HIDING, "cancelled")
     queue.wait_until_nothing_runs()
 
 
@@ -357,9 +368,9 @@ def test_a_storm_of_kills_over_commands_that_regroup(queue: Queue) -> None:
     queue.tasks("", 'crash_limit = 1000\n[retry]\nbase = "0.01s"\ncap = "0.01s"\nmax_attempts = 1000\n')
     (queue.directory / "work").write_text(WORK)
     (queue.directory / "locks").mkdir()
-    jobs = [queue.command(command) for command in SHELL.values() for _ in range(8)]
+    jobs = [queue.command(command) for command in SHELL.values() for _ in range(scale.times(5, full=8))]
     begun = queue.directory / "begun"
-    for kill in range(scale.times(8, full=20)):
+    for kill in range(scale.times(6, full=20)):
         runner = queue.start("--jobs", 4)
         before = len(lines(begun))
         wait_until(lambda: runner.poll() is not None or len(lines(begun)) > before, what="a job begins")  # noqa: B023
