@@ -80,6 +80,9 @@ def test_a_host_that_is_cut_off_gives_its_jobs_up(kind: str, project: Project) -
             cut_off = hosts.run("a", "--jobs", 1)
             ((_, _, pid),) = wait_until(partial(waiting, hosts), seconds=60, what="the job runs")
             proxy.freeze()
+            nothing_yet = hosts.run("b", "--jobs", 1)
+            assert (ended(nothing_yet), len(waiting(hosts))) == ("", 1)
+            wait_until(partial(is_nearly_over, hosts, job), what="the lease is nearly over")
             other = taken_over(hosts)
             assert not alive(int(pid))
             hosts.project.write("go", "")
@@ -92,6 +95,13 @@ def test_a_host_that_is_cut_off_gives_its_jobs_up(kind: str, project: Project) -
             assert len(waiting(hosts)) == 2
         finally:
             hosts.stop()
+
+
+def is_nearly_over(hosts: Hosts, job: int) -> bool:
+    """Whether the job's lease has only half a second left."""
+    database = hosts.app.store._tables.unprepared
+    [(until,)] = database.query("SELECT lease_until FROM cronq_jobs WHERE id = ?", (job,))
+    return bool(until - time.time() * 1e6 < 0.5e6)
 
 
 def taken_over(hosts: Hosts) -> Process:
