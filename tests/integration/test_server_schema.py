@@ -26,14 +26,31 @@ from tests.contract.steps import new, put
 _numbers = itertools.count()
 
 
-@pytest.fixture(params=databases.KINDS)
-def config(request: pytest.FixtureRequest, tmp_path: Path) -> Config:
-    """A database without tables."""
+@pytest.fixture(scope="module", params=databases.KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
     servers.require(request.param)
-    server = databases.shared(request.param)
+    return str(request.param)
+
+
+def database_without_tables(kind: str, place: Path) -> Config:
+    server = databases.shared(kind)
     name = f"schema{os.getpid()}n{next(_numbers)}"
     server.execute(f"CREATE DATABASE {name}")
-    return from_database(server.url(name)).with_values("the test", lock_dir=str(tmp_path / "locks"))
+    return from_database(server.url(name)).with_values("the test", lock_dir=str(place))
+
+
+@pytest.fixture(scope="module")
+def current(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """A database with the tables of today, which a test leaves as they are: to make them takes longer than a test."""
+    config = database_without_tables(kind, tmp_path_factory.mktemp("locks"))
+    upgrade(config)
+    return config
+
+
+@pytest.fixture(scope="module")
+def changing(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """A database for tests that each make it old first."""
+    return database_without_tables(kind, tmp_path_factory.mktemp("locks"))
 
 
 def execute(config: Config, *statements: str) -> None:
@@ -61,40 +78,44 @@ def as_of_the_first_revision(config: Config) -> None:
     )
 
 
-def test_the_migrations_make_what_the_schema_says(config: Config) -> None:
-    upgrade(config)
-    family = config.database_url().family
-    engine = migrations._engine(config)
+def test_the_migrations_make_what_the_schema_says(current: Config) -> None:
+    family = current.database_url().family
+    engine = migrations._engine(current)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": "cronq_schema", "compare_type": False})
         assert compare_metadata(context, tables("cronq_", family)) == []
     engine.dispose()
 
 
-def test_older_tables_are_brought_up_to_date_at_first_use(config: Config) -> None:
-    as_of_the_first_revision(config)
-    assert anything_to_do(config, Clock())
-    with Store(config, Clock()) as store:
+def test_older_tables_are_brought_up_to_date_at_first_use_by_who_may_change_them(changing: Config) -> None:
+    as_of_the_first_revision(changing)
+    user = restricted(changing)
+    with pytest.raises(ConfigError, match="run `cronq update-schema` as one who may"), Store(user, Clock()) as store:
+        store.jobs.counts()
+    assert anything_to_do(changing, Clock())
+    with Store(changing, Clock()) as store:
         (job,) = put(store, new())
         assert store.jobs.get(job) is not None
         assert store.workers.all() == []
         assert is_current(store._tables.unprepared, "cronq_")
-    assert upgrade(config) == []
+    assert upgrade(changing) == []
 
 
-def test_an_upgrade_that_was_cut_off_is_finished(config: Config) -> None:
-    as_of_the_first_revision(config)
-    execute(config, "ALTER TABLE cronq_jobs ADD COLUMN enqueue_token BIGINT")
-    assert upgrade(config)[-1] == CURRENT
+def test_an_upgrade_that_was_cut_off_is_finished(changing: Config) -> None:
+    as_of_the_first_revision(changing)
+    execute(changing, "ALTER TABLE cronq_jobs ADD COLUMN enqueue_token BIGINT")
+    assert upgrade(changing)[-1] == CURRENT
 
 
-def test_newer_tables_are_refused(config: Config) -> None:
-    upgrade(config)
-    execute(config, "UPDATE cronq_schema SET version_num = '9999'")
-    with pytest.raises(ConfigError, match="newer cronq"):
-        upgrade(config)
-    with pytest.raises(ConfigError, match="upgrade cronq here"), Store(config, Clock()) as store:
-        store.jobs.counts()
+def test_newer_tables_are_refused(current: Config) -> None:
+    execute(current, "UPDATE cronq_schema SET version_num = '9999'")
+    try:
+        with pytest.raises(ConfigError, match="newer cronq"):
+            upgrade(current)
+        with pytest.raises(ConfigError, match="upgrade cronq here"), Store(current, Clock()) as store:
+            store.jobs.counts()
+    finally:
+        execute(current, f"UPDATE cronq_schema SET version_num = '{CURRENT}'")
 
 
 def restricted(config: Config) -> Config:
@@ -117,16 +138,8 @@ def restricted(config: Config) -> Config:
     return config.with_values("the test", database=config.database.replace(f"{user}@", f"{name}:secret@"))
 
 
-def test_who_may_not_change_tables_is_told_what_to_do(config: Config) -> None:
-    as_of_the_first_revision(config)
-    user = restricted(config)
-    with pytest.raises(ConfigError, match="run `cronq update-schema` as one who may"), Store(user, Clock()) as store:
-        store.jobs.counts()
-
-
-def test_who_may_not_change_tables_can_use_them(config: Config) -> None:
-    upgrade(config)
-    user = restricted(config)
+def test_who_may_not_change_tables_can_use_them(current: Config) -> None:
+    user = restricted(current)
     assert not anything_to_do(user, Clock())
     with Store(user, Clock()) as store:
         put(store, new(), new(key="k", unique=True, group="g"))
