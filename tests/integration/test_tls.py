@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
@@ -18,7 +17,7 @@ import pytest
 from cronq.config.loader import from_database
 from cronq.storage.drivers.opening import open_database
 from daemons.databases import SERVERS
-from tests import databases, servers
+from tests import databases, scale, servers
 from tests.project import Project
 
 OURS, ELSEWHERE, NOT_IN_CERTIFICATE = "127.0.0.1", "127.0.0.2", "127.0.0.3"
@@ -26,7 +25,10 @@ OURS, ELSEWHERE, NOT_IN_CERTIFICATE = "127.0.0.1", "127.0.0.2", "127.0.0.3"
 
 ADDRESSES = f"{OURS},{ELSEWHERE},{NOT_IN_CERTIFICATE}"
 OPTIONS = {
-    "mysql": [f"--bind-address={ADDRESSES}", "--ssl-cert={0}/server.crt", "--ssl-key={0}/server.key"],
+    "mysql": [
+        f"--bind-address={ADDRESSES}",
+        *("--ssl-ca={0}/ca.crt", "--ssl-cert={0}/server.crt", "--ssl-key={0}/server.key"),
+    ],
     "postgresql": [
         "-h", ADDRESSES, "-c", "ssl=on", "-c", "ssl_cert_file={0}/server.crt", "-c", "ssl_key_file={0}/server.key",
     ],
@@ -90,7 +92,7 @@ class Encrypting(NamedTuple):
         return CHECKED[self.family].format(self.place / authority)
 
 
-@pytest.fixture(scope="module", params=databases.KINDS)
+@pytest.fixture(scope="module", params=scale.engines("mysql", "postgresql", of=databases.KINDS))
 def encrypting(request: pytest.FixtureRequest) -> Iterator[Encrypting]:
     kind = request.param
     for name in (kind, "openssl"):
@@ -139,24 +141,26 @@ def test_a_certificate_is_refused_at_once(
         assert (ran.stdout, ran.stderr.count("\n"), "geheim" in ran.stderr) == ("", 1, False), ran
 
 
-@pytest.mark.parametrize("kind", databases.KINDS)
+@pytest.mark.parametrize("kind", ["mariadb", "postgresql"])
 def test_a_server_without_tls_is_refused_at_once(kind: str, project: Project) -> None:
     servers.require(kind)
-    with without_tls(kind) as server:
-        plain, _, _ = server.url("any").partition("?")
-        url = plain.replace(OURS, "127.1")
-        began = time.monotonic()
-        ran = project.cronq("ls", env={"CRONQ_DATABASE": url})
+    plain, _, _ = databases.shared(kind).url("any").partition("?")
+    _is_refused_at_once(plain, "ssl_disabled" if kind == "mariadb" else "sslmode", project)
+
+
+@pytest.mark.parametrize("encrypting", ["mysql"], indirect=True)
+def test_a_mysql_that_was_told_to_do_without_tls_is_refused_at_once(encrypting: Encrypting, project: Project) -> None:
+    """By itself MySQL has TLS."""
+    encrypting.server.execute("SET GLOBAL tls_version = ''", "ALTER INSTANCE RELOAD TLS NO ROLLBACK ON ERROR")
+    try:
+        _is_refused_at_once(encrypting.url(OURS), "ssl_disabled", project)
+    finally:
+        encrypting.server.execute("SET GLOBAL tls_version = DEFAULT", "ALTER INSTANCE RELOAD TLS")
+
+
+def _is_refused_at_once(url: str, said: str, project: Project) -> None:
+    began = time.monotonic()
+    ran = project.cronq("ls", env={"CRONQ_DATABASE": url.replace(OURS, "127.1")})
     assert time.monotonic() - began < 25, "it was tried again and again"
     assert (ran.status, ran.stderr.count("\n")) == (69, 1), ran
-    assert ("ssl_disabled" if family(kind) == "mysql" else "sslmode") in ran.stderr
-
-
-@contextlib.contextmanager
-def without_tls(kind: str) -> Iterator[databases.Running]:
-    """A server without TLS, which MySQL has by itself."""
-    if kind != "mysql":
-        yield databases.shared(kind)
-        return
-    with databases.private(kind, "--tls-version=") as server:
-        yield server
+    assert said in ran.stderr
