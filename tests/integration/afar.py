@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import time
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from cronq import Cronq
 from cronq.config import loader as configuration
 from cronq.system.log import log
+from tests import warm
 from tests.integration.running import Queue, alive
 from tests.project import Project
 from tests.started import Process
@@ -24,6 +26,17 @@ LIMIT = 1.0
 """Seconds that an enqueue may lose once."""
 
 OUTAGE = "no wake-ups through"
+
+_CLIENTS = {"boto3": "sqs", "redis": "redis", "greenstalk": "beanstalk", "kombu": "rabbitmq"}
+IMPORTED = warm.Imports(
+    tuple(
+        name
+        for library, transport in _CLIENTS.items()
+        if importlib.util.find_spec(library)
+        for name in (library, f"cronq.transports.{transport}")
+    )
+)
+"""The clients of the brokers, which take longer to import than to use."""
 
 TASKS = """\
 @queue.task
@@ -77,6 +90,19 @@ class AfarQueue(Queue):
         """What another program would enqueue through."""
         config = configuration.load(file=str(self.directory / "cronq.toml"), environ={})
         return Cronq(config.with_values("the test", lock_dir=str(self.directory / "elsewhere"), **values))
+
+    def start_python(self, *arguments: str | int, env: dict[str, str] | None = None) -> Process:
+        """Start `python ARGUMENTS` without waiting, with the clients of brokers imported; killed when the test ends."""
+        environment = self.project.environment | (env or {})
+        process = warm.start(IMPORTED, warm.Command([*map(str, arguments)], self.directory, environment))
+        self._started.append(process)
+        return process
+
+    def work(self, *arguments: str | int, env: dict[str, str] | None = None) -> Process:
+        self.app.store.prepare()
+        process = self.start_python("-m", "cronq", "work", *arguments, env=env)
+        wait_until(lambda: process.poll() is not None or self.is_at_work(process.pid), what="a worker")
+        return process
 
     def idle(self, *filters: tuple[str, ...]) -> list[Process]:
         """Workers with these filters that have looked for the last time before a wake-up."""
