@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from cronq.storage.drivers import sqlite_reading
+from tests import frameworks, scale, warm
 from tests.integration.running import Queue
-from tests.project import Project, Ran
+from tests.project import ROOT, Project, Ran
+from tests.started import Process
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become other users")
 
@@ -48,6 +50,13 @@ def as_other(queue: Queue, *arguments: str, stdin: str = "") -> Ran:
 def all_as_other(queue: Queue, commands: Sequence[Sequence[str]]) -> list[Ran]:
     """The commands one after the other, called by the other user."""
     return [as_other(queue, *command) for command in commands]
+
+
+def python(queue: Queue, program: str, *arguments: int) -> Process:
+    """Start a program of the queue's owner without waiting."""
+    environment = queue.project.environment | {"PYTHONPATH": str(ROOT)}
+    command = warm.Command(["-c", program, *map(str, arguments)], queue.directory, environment)
+    return warm.start(frameworks.IMPORTED, command)
 
 
 def files(queue: Queue) -> dict[Path, int]:
@@ -105,6 +114,14 @@ def contents(queue: Queue) -> dict[Path, tuple[int, bytes]]:
     return {path: (owner, path.read_bytes()) for path, owner in found.items()}
 
 
+CRASHING = """
+import os
+from cronq import Cronq
+Cronq.from_config().command("true", at="+1h")
+os._exit(9)
+"""
+
+
 @pytest.mark.parametrize("state", ["at rest", "in use", "left by a crash"])
 def test_who_may_read_the_queue_sees_it_and_changes_nothing(queue: Queue, state: str) -> None:
     queue.command("echo hello")
@@ -113,10 +130,8 @@ def test_who_may_read_the_queue_sees_it_and_changes_nothing(queue: Queue, state:
     if state == "in use":
         queue.command("true", at="+1h")
     elif state == "left by a crash":
-        program = (
-            "import os; from cronq import Cronq; q = Cronq.from_config(); q.command('true', at='+1h'); os._exit(9)"
-        )
-        assert queue.project.python("-c", program).status == 9
+        with python(queue, CRASHING) as crashed:
+            assert crashed.wait(60) == 9
     before = contents(queue)
     seen = dict(zip(READING, all_as_other(queue, READING), strict=True))
     assert [(verb, ran.stderr) for verb, ran in seen.items() if ran.status or ran.stderr] == []
@@ -126,19 +141,22 @@ def test_who_may_read_the_queue_sees_it_and_changes_nothing(queue: Queue, state:
     assert seen["show", "1", "--output"].stdout == "hello\n"
 
 
+RESTING = """
+import sys
+from cronq import Cronq
+queue = Cronq.from_config()
+for number in range(int(sys.argv[1])):
+    queue.command("true")
+    queue.close()
+"""
+
+
 def test_a_reader_of_a_queue_at_rest_sees_what_is_written_meanwhile(queue: Queue) -> None:
     """Also where the log comes and goes between two of its statements."""
     queue.command("true")
     queue.app.close()
-    program = """
-from cronq import Cronq
-queue = Cronq.from_config()
-for number in range(200):
-    queue.command("true")
-    queue.close()
-"""
-    seen = []
-    with queue.project.start_python("-c", program) as writer:
+    seen, times = [], scale.times(60, full=200)
+    with python(queue, RESTING, times) as writer:
         while writer.poll() is None:
             seen.append(as_other(queue, "ls", "--limit", "0"))
     seen.append(as_other(queue, "ls", "--limit", "0"))
@@ -146,7 +164,7 @@ for number in range(200):
     for ran in seen:
         ids = [int(line.split("\t")[0]) for line in ran.stdout.splitlines()]
         assert ids == list(range(len(ids), 0, -1))
-    assert len(ids) == 201
+    assert len(ids) == 1 + times
 
 
 WRITER = """
@@ -161,7 +179,7 @@ sys.stdin.read()
 
 def test_a_reader_waits_for_a_log_whose_index_is_not_there_yet(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     index, away = queue.directory / "cronq.db-shm", queue.directory / "away"
-    with queue.project.start_python("-c", WRITER) as writer:
+    with python(queue, WRITER) as writer:
         assert writer.stdout is not None
         assert writer.stdout.readline() == "open\n"
         index.rename(away)
