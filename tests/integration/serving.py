@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-import subprocess
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from tests.project import COMMAND, Project
+from tests.project import Project
+from tests.started import Process
 
 SECONDS = 60
 Address = tuple[str, int]
@@ -80,11 +80,7 @@ class Server:
     """`serve-inetd` with a socket as 0, 1 and 2, as xinetd gives it; killed when the block ends."""
 
     def __init__(self, project: Project, given: socket.socket, arguments: Sequence[str] = ()) -> None:
-        fd = given.fileno()
-        self.process: subprocess.Popen[bytes] = subprocess.Popen(
-            [*COMMAND, "serve-inetd", *arguments],
-            cwd=project.directory, env=project.environment, stdin=fd, stdout=fd, stderr=fd,
-        )  # fmt: skip
+        self.process: Process = project.start_on(given.fileno(), "serve-inetd", *arguments, env={})
 
     def __enter__(self) -> Self:
         return self
