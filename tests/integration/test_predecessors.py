@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 
-import pytest
-
 from tests.integration import serving
 from tests.integration.running import Queue, wait_until_dead
 from tests.waiting import wait_until
@@ -32,6 +30,8 @@ def breaks(seconds=0.0):
     time.sleep(seconds)
     raise ValueError("no such shop")
 """
+
+ENDS = "@queue.task\ndef {}():\n    {}\n\n\n"
 
 
 def kill_in_the_middle(queue: Queue, job: int) -> None:
@@ -149,15 +149,15 @@ def test_background_queue_cron_ignores_priority(queue: Queue) -> None:
     assert queue.recorded() == ["10", "50", "90"]
 
 
-@pytest.mark.parametrize("content", ["", "1 1\n", "{pid} 1\n", "no pid at all"])
-def test_background_queue_a_crash_or_a_reused_pid_blocks_cron_for_ever(queue: Queue, content: str) -> None:
+def test_background_queue_a_crash_or_a_reused_pid_blocks_cron_for_ever(queue: Queue) -> None:
     queue.put("nothing")
     queue.run_silently()
     [lock] = (queue.directory / "cronq.db.locks").glob("run-*.lock")
-    lock.write_text(content.format(pid=os.getpid()))
-    job = queue.put("nothing")
-    queue.run_silently()
-    assert queue.state(job) == "finished"
+    for content in ("", "1 1\n", f"{os.getpid()} 1\n", "no pid at all"):
+        lock.write_text(content)
+        job = queue.put("nothing")
+        queue.run_silently()
+        assert queue.state(job) == "finished", content
 
 
 def test_background_queue_after_a_permanent_failure_the_new_unique_job_never_runs(queue: Queue) -> None:
@@ -299,21 +299,19 @@ def test_leptir_unknown_classes_vanish(queue: Queue) -> None:
 # php-resque, resque
 
 
-@pytest.mark.parametrize("end", ["os._exit(0)", "os.kill(os.getpid(), signal.SIGKILL)"])
-def test_resque_a_child_that_is_killed_or_exits_stays_running_for_ever(queue: Queue, end: str) -> None:
-    queue.tasks(f"@queue.task\ndef ends():\n    {end}\n")
-    job = queue.put("ends")
-    queue.run_silently()
-    assert (queue.state(job), queue.row(job)["outcome"]) == ("retrying", "crashed")
+def test_resque_a_child_that_is_killed_or_exits_stays_running_for_ever(queue: Queue) -> None:
+    queue.tasks(ENDS.format("exits", "os._exit(0)") + ENDS.format("is_killed", "os.kill(os.getpid(), signal.SIGKILL)"))
+    jobs = [queue.put("exits"), queue.put("is_killed")]
+    queue.run_silently("--jobs", 1)
+    assert [(queue.state(job), queue.row(job)["outcome"]) for job in jobs] == [("retrying", "crashed")] * 2
     assert queue.settled()
 
 
-@pytest.mark.parametrize("end", ["sys.exit(1)", "os._exit(1)"])
-def test_resque_exit_1_counts_as_success(queue: Queue, end: str) -> None:
-    queue.tasks(f"@queue.task\ndef ends():\n    {end}\n")
-    jobs = [queue.put("ends"), queue.command("exit 1")]
+def test_resque_exit_1_counts_as_success(queue: Queue) -> None:
+    queue.tasks(ENDS.format("exits", "sys.exit(1)") + ENDS.format("is_gone", "os._exit(1)"))
+    jobs = [queue.put("exits"), queue.put("is_gone"), queue.command("exit 1")]
     queue.run_silently("--jobs", 1)
-    assert [queue.state(job) for job in jobs] == ["retrying", "retrying"]
+    assert [queue.state(job) for job in jobs] == ["retrying"] * 3
 
 
 def test_resque_status_is_written_after_the_job_has_finished(queue: Queue) -> None:
