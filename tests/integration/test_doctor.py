@@ -313,7 +313,7 @@ def test_room_for_journals_and_the_log_is_measured_too(tmp_path: Path) -> None:
         pytest.skip("only root can mount a small file system")
     try:
         on_server = config_in(tmp_path).with_values(
-            "the test", database="mysql://db/jobs", lock_dir=str(small / "made")
+            "the test", database="mysql://192.0.2.1/jobs", lock_dir=str(small / "made")
         )
         (told,) = bad(disk.space, on_server)
         assert told == f"problem: only 1 MiB are free on the disk of {small}, for journals of running jobs"

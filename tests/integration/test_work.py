@@ -307,8 +307,8 @@ def test_it_ends_at_its_limits(limits: tuple[str | int, ...], done: int, tasks: 
 
 
 def test_it_starts_nothing_after_its_time(tasks: Queue) -> None:
-    worker = tasks.work("--max-time", "8", *NEVER)
-    over = time.monotonic() + 8
+    worker = tasks.work("--max-time", "4", *NEVER)
+    over = time.monotonic() + 4
     job = begin(tasks)
     wait_until(lambda: time.monotonic() > over)
     late = tasks.put("record", {"word": "late"})
