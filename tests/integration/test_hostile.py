@@ -266,7 +266,7 @@ def test_hundreds_of_megabytes_printed_cost_no_memory(queue: Queue) -> None:
         assert row["state"] == "finished"
         assert re.search(r"\[… 20\d{7} bytes left out …\]", row["stdout"])
     assert queue.state(after) == "finished"
-    assert peak[0] < 190e6
+    assert peak[0] < 250e6, "one of them kept in memory is 210 MB more than the 60 to 160 MB that the run takes"
 
 
 @contextlib.contextmanager
