@@ -69,6 +69,12 @@ exec {unshare} sh -c '
         mount -t tmpfs -o mode=755 tmpfs $fresh
     done
     chmod 1777 tmp
+    for place in {packages} {source}; do  # a fork of a Python from outside finds here what it imports later
+        mkdir -p .$place
+        parent=.$place
+        until [ $parent = . ]; do parent=$(dirname $parent); chmod o+x $parent; done
+        mount --bind -o ro $place .$place
+    done
     cp -a {units} {systemd}/system/
     cp -a {root}/units/* etc/systemd/system/
     cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty dev/
