@@ -41,7 +41,7 @@ _LEFT_OUT = (
 
 def _import_all() -> None:
     """Import what the commands may need; transports import clients of brokers, which few use."""
-    for name in ("cronq", "typer", "typer._adapters", "filelock", "pymysql", "psycopg"):
+    for name in ("cronq", "typer", "typer._adapters", "typer._click.decorators", "filelock", "pymysql", "psycopg"):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     for module in pkgutil.walk_packages(sys.modules["cronq"].__path__, "cronq.", onerror=lambda _: None):
