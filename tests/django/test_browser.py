@@ -73,27 +73,29 @@ def log_in(page: Page, address: str, name: str) -> None:
 
 
 def test_jobs_are_listed_shown_retried_and_cancelled(served: tuple[Site, str], page: Page) -> None:
+    from playwright.sync_api import expect
+
     site, address = served
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
     log_in(page, address, "ann")  # who has no permission to change anything
-    assert page.locator("#result_list tbody tr").count() == 2
-    assert page.locator("select[name=action]").count() == 0
-    assert page.locator(".addlink").count() == 0
+    expect(page.locator("#result_list tbody tr")).to_have_count(2)
+    expect(page.locator("select[name=action]")).to_have_count(0)
+    expect(page.locator(".addlink")).to_have_count(0)
     page.context.clear_cookies()
     log_in(page, address, "root")
-    assert page.locator("#result_list tbody tr").count() == 2
+    expect(page.locator("#result_list tbody tr")).to_have_count(2)
     page.click("#changelist-filter a:text-is('failed')")
-    assert page.locator("#result_list tbody tr").count() == 1
+    expect(page.locator("#result_list tbody tr")).to_have_count(1)
     page.click("#result_list tbody th a")
-    assert "raise OwnError" in page.inner_text("#content")
-    assert "failed for good" in page.inner_text(".field-why")
-    assert page.locator("#content input[type=submit]").count() == 0
+    expect(page.locator("#content")).to_contain_text("raise OwnError")
+    expect(page.locator(".field-why")).to_contain_text("failed for good")
+    expect(page.locator("#content input[type=submit]")).to_have_count(0)
     page.goto(f"{address}cronq/job/")
     act(page, "retry", "fail_twice")
-    assert "1 retried" in page.inner_text(".messagelist")
+    expect(page.locator(".messagelist")).to_contain_text("1 retried")
     act(page, "cancel", "mail")
-    assert "1 cancelled" in page.inner_text(".messagelist")
+    expect(page.locator(".messagelist")).to_contain_text("1 cancelled")
     assert site.cronq("ls", "--state", "ready").count("fail_twice") == 1
     assert site.cronq("ls", "--state", "cancelled").count("shop.tasks.mail") == 1
     assert faults == []
