@@ -138,7 +138,7 @@ class Rescuer:
         settled = self._settle_ended(worker, entries)
         settled += self._settle_cut_off(worker, dead, [journal for journal in journals if journal not in alive])
         if not lost:
-            self._release_untouched(worker, besides={journal.current()[:2] for journal in alive})
+            self._release_untouched(worker, running={journal.current()[:2] for journal in alive})
         self._keep(worker, alive)
         for journal in journals:
             journal.close() if journal in alive else journal.remove()
@@ -187,10 +187,10 @@ class Rescuer:
             log.warning("rescued %d jobs of %s that were cut off", len(cut_off), worker)
         return self._settle(worker, cut_off)
 
-    def _release_untouched(self, worker: str, *, besides: set[tuple[int, int]]) -> None:
+    def _release_untouched(self, worker: str, *, running: set[tuple[int, int]]) -> None:
         """Release the jobs that the worker had claimed and not begun; all of a group at once."""
         untouched = [
-            held.job for held in self._store.leases.held_by(worker) if (held.job.id, held.job.token) not in besides
+            held.job for held in self._store.leases.held_by(worker) if (held.job.id, held.job.token) not in running
         ]
         self._store.release(untouched)
         self.freed += len(untouched)

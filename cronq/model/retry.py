@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Policy(NamedTuple):
-    """The rules that decide what follows an attempt, resolved for one task. Durations in seconds."""
+    """The rules that decide what follows an attempt, resolved for one task. Durations in seconds; jitter is a share."""
 
     base: float = 60.0
     cap: float = 960.0
@@ -37,9 +37,10 @@ _LONGEST = 1e10
 
 
 def delay(attempt: int, policy: Policy, *, chance: float) -> float:
-    """Return the seconds from the end of attempt n to the next: base, doubling up to cap, plus up to jitter.
+    """Return the seconds from the end of this attempt (the first is 1) to the next.
 
-    `chance` in [0, 1) decides the jitter.
+    The base, doubled for each further attempt up to the cap, then longer by up to `jitter` of itself: `chance`
+    in [0, 1) decides by how much.
     """
     doubled = policy.base * 2.0 ** min(attempt - 1, 62)
     return min(doubled, policy.cap) * (1 + policy.jitter * chance)

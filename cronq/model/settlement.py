@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def settlement(
     job: Claimed, outcome: Outcome, policies: Policies, chance: Callable[[], float], *, worker: str | None = None
 ) -> Settlement:
-    """Make the settlement of an outcome of the worker's. `chance` returns the share of the jitter, from 0 to 1."""
+    """Make the settlement of an attempt that `worker` ran. `chance` returns the share of the jitter, from 0 to 1."""
     if outcome.kind == "success":
         return Settlement(job, outcome, FINISHED)
     policy = policies.of(job)

@@ -212,3 +212,9 @@ def test_each_engine_has_the_same_fields(family: str) -> None:
     with pytest.raises(TypeError, match="'untyped'"):
         Dialect(**{name: value for name, value in vars(dialect).items() if name != "untyped"})
     assert dialect.many_writers == dialect.locks_groups == bool(dialect.for_update)
+
+
+def test_the_document_shows_the_claim_of_mariadb_as_it_is() -> None:
+    document = (Path(cronq.__file__).parents[1] / "docs/architecture.md").read_text()
+    [shown] = re.findall(r"```sql\n(.*?)```", document, re.DOTALL)
+    assert shown.split() == Statements("cronq_", "mysql").claim.claim.split()

@@ -43,7 +43,7 @@ class ClaimStatements:
         # Served by the primary key.
         self.claim = _taking(names, f"state = 'running', {lease}")
         self.claim_behind = _taking(names, f"state = 'blocked', {lease}")
-        # What a claim took, where the statement itself can't return it.
+        # Reads what a claim took, where its UPDATE can't return it; `landed` also where its COMMIT got no answer.
         self.taken = f"SELECT {CLAIMED_COLUMNS} FROM {names.jobs} WHERE id {dialect.in_list} AND token = ?"
         self.landed = self.taken + dialect.for_update
         # One job by its id: where it stands, and who stands first in its group (served by the index `group`).
@@ -57,6 +57,7 @@ class ClaimStatements:
 
 
 def _taking(names: Names, changes: str) -> str:
+    """Write the UPDATE that claims chosen jobs; what another runner has claimed meanwhile is left out."""
     chosen = f"id {names.dialect.in_list} AND lease_until IS NULL AND state IN ('ready', 'blocked')"
     if names.dialect.skip_locked:
         chosen = f"id = ANY(ARRAY(SELECT id FROM {names.jobs} WHERE {chosen}{names.dialect.skip_locked}))"

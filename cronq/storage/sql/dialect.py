@@ -71,7 +71,7 @@ class Dialect:
     has_counted: bool
     """Ended jobs have the index `counted`, by state, queue and end, in place of `ended`, by their end alone."""
     by_id: str
-    """Forces the primary key: with statistics of an hour ago, an index over states may look better."""
+    """Forces the primary key: by statistics of an hour ago, the optimizer may prefer an index over states."""
     in_id_order: str
     """Goes through the table by its ids, and not through an index of another order that must be sorted."""
     skip_scans: bool
