@@ -198,8 +198,7 @@ class Rescuer:
             log.warning("gave back %d jobs of %s that it had not begun", len(untouched), worker)
 
     def _settle(self, worker: str, ended: Iterable[tuple[Claimed, Outcome]]) -> list[Settlement]:
-        # A job that a child returned unbegun stays claimed here: `_release_untouched` releases it with the rest
-        # of its group.
+        # A job that a child returned unbegun stays claimed: `_release_untouched` releases a group's jobs all at once.
         settlements = [
             settlement(job, outcome, self._policies, self._chance.random, worker=worker)
             for job, outcome in ended
