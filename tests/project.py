@@ -201,7 +201,7 @@ class Project:
         return shown
 
     def sql(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Rows of one statement, as they stand in the database: a test that waits needs no command for a look."""
+        """Rows of one statement, without a command; writes are committed."""
         with contextlib.closing(sqlite3.connect(self.database, timeout=60)) as connection, connection:
             return connection.execute(statement, parameters).fetchall()
 

@@ -7,7 +7,6 @@ After each step the rows are held against what must always be true.
 from __future__ import annotations
 
 import itertools
-import shutil
 import tempfile
 from collections import defaultdict
 from pathlib import Path
@@ -26,7 +25,7 @@ from cronq.storage.drivers.opening import open_database
 from cronq.storage.schema import tables
 from cronq.store import Store
 from cronq.testing import ManualClock
-from tests import servers
+from tests import ready_database, servers
 from tests.contract.conftest import ENGINES, engine_queue
 from tests.contract.steps import claim, ending, later, outcome
 from tests.scale import times
@@ -71,16 +70,14 @@ class Queue(RuleBasedStateMachine):
     """The store beside a model of what each job must look like."""
 
     engine = "sqlite"
-    template: Path
-    """A SQLite file with the tables, which take longer to make than the steps."""
 
     def __init__(self) -> None:
         super().__init__()
         self.directory = tempfile.TemporaryDirectory()
         self.config: Config = engine_queue(self.engine, Path(self.directory.name))
         self.config = self.config.with_values("the test", synchronous="normal")
-        if (path := self.config.sqlite_path()) is not None:
-            shutil.copy(self.template, path)
+        if path := self.config.sqlite_path():
+            ready_database.make(Path(path))
         self.clock = ManualClock()
         self.store = Store(self.config, self.clock)
         self.store.prepare()
@@ -344,11 +341,10 @@ def _place(row: Row) -> tuple[int, int, int]:
 
 
 @pytest.mark.parametrize("engine", sorted(ENGINES))
-def test_the_line_stays_sound(engine: str, template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_line_stays_sound(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if engine != "sqlite":
         servers.require(engine)  # here, for a skip in the middle of a step would leave its files behind
     monkeypatch.setattr(Queue, "engine", engine)
-    monkeypatch.setattr(Queue, "template", template, raising=False)
     run_state_machine_as_test(
         Queue,
         settings=settings(

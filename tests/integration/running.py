@@ -177,8 +177,7 @@ class Queue:
 
     def sql(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Rows of one statement; writes are committed."""
-        with contextlib.closing(sqlite3.connect(self.project.database, timeout=60)) as connection, connection:
-            return connection.execute(statement, parameters).fetchall()
+        return self.project.sql(statement, *parameters)
 
     def rows(self, where: str = "1 = 1", *parameters: Any) -> list[dict[str, Any]]:
         """Jobs as they stand in the database, by id."""

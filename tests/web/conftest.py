@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,13 @@ from jinja2.bccache import Bucket
 
 from cronq.config.loader import Config, from_database
 from cronq.model.job import NewJob
-from cronq.storage.migrations import upgrade
 from cronq.store import Store
 from cronq.times import Clock
 from cronq.web.access import Access, HostAccess
 from cronq.web.application import application
 from cronq.web.backend import Backend
 from cronq.web.settings import WebSettings
+from tests import ready_database
 
 Site = Callable[..., FlaskClient]
 
@@ -44,16 +43,8 @@ class Compiled(BytecodeCache):
 COMPILED = Compiled()
 
 
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with cronq's tables, to be copied."""
-    path = tmp_path_factory.mktemp("template") / "queue.db"
-    upgrade(from_database(f"sqlite:///{path}"))
-    return path
-
-
 @pytest.fixture
-def config(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Config]:
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Config]:
     """The config of an empty queue; the pages' stores are closed before the file goes, after that they are kept."""
     opened: list[Store] = []
 
@@ -62,7 +53,7 @@ def config(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> I
         return opened[-1]
 
     monkeypatch.setattr("cronq.web.backend.Store", opening)
-    shutil.copy(template, tmp_path / template.name)
+    ready_database.make(tmp_path / "queue.db")
     yield from_database(f"sqlite:///{tmp_path}/queue.db").with_values("the test", synchronous="normal")
     for store in opened:
         store.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import re
 import shlex
-import shutil
 from pathlib import Path
 
 import pytest
@@ -52,10 +51,10 @@ def command_in(told: str, beginning: str) -> list[str]:
 
 
 @pytest.fixture
-def project(tmp_path: Path, template: Path) -> Project:
+def project(tmp_path: Path) -> Project:
     """A project with all tables."""
     project = Project(tmp_path)
-    shutil.copy(template, project.database)
+    project.make_database()
     return project
 
 
