@@ -28,7 +28,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Conne
         connection.execute("PRAGMA synchronous = OFF")
         with connection:
             _fill(connection)
-        assert connection.execute("SELECT count(*) FROM cronq_jobs").fetchone() == (25_600,)
+        assert connection.execute("SELECT count(*) FROM cronq_jobs").fetchone() == (255_100,)
         yield connection
 
 
@@ -39,21 +39,21 @@ def _fill(connection: sqlite3.Connection) -> None:
         " lease_until, worker, token) SELECT 'q' || n % 5, n % 100, ?, n, 't', '{{}}', 20, n,"
         " CASE WHEN n % 10 = 0 THEN 'g' || n % 70 END, {ended}, {lease}, 'w' || n % 4, n FROM n"
     )
-    connection.execute(sql.format(ended="n", lease="NULL"), (20_000, "finished"))
-    connection.execute(sql.format(ended="NULL", lease="NULL"), (5_000, "scheduled"))
-    connection.execute(sql.format(ended="NULL", lease="NULL"), (500, "ready"))
+    connection.execute(sql.format(ended="n", lease="NULL"), (200_000, "finished"))
+    connection.execute(sql.format(ended="NULL", lease="NULL"), (50_000, "scheduled"))
+    connection.execute(sql.format(ended="NULL", lease="NULL"), (5_000, "ready"))
     connection.execute(sql.format(ended="NULL", lease="n"), (100, "running"))
     limited = (
-        "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 30000) INSERT INTO cronq_limited"
+        "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 300000) INSERT INTO cronq_limited"
         " (job_id, limit_name, place, priority, due_at, job_group, since) SELECT n,"
         " CASE WHEN n % 3 = 0 THEN 'c' || n % 1000 ELSE 'smtp' END,"
-        " CASE WHEN n % 30000 < 10 THEN 0 WHEN n % 3 = 0 THEN 1 + n % 2 * 2 ELSE 2 END, n % 100, n,"
+        " CASE WHEN n % 300000 < 10 THEN 0 WHEN n % 3 = 0 THEN 1 + n % 2 * 2 ELSE 2 END, n % 100, n,"
         " CASE WHEN n % 10 = 0 THEN 'g' || n % 70 END, n FROM n"
     )
     connection.execute(limited)
     numbers = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?) INSERT INTO"
-    connection.execute(f"{numbers} cronq_members (batch, job) SELECT n % 50, n FROM n", (10_000,))
-    connection.execute(f"{numbers} cronq_edges (child, parent, kind) SELECT n + 1, n, 'after' FROM n", (5_000,))
+    connection.execute(f"{numbers} cronq_members (batch, job) SELECT n % 50, n FROM n", (100_000,))
+    connection.execute(f"{numbers} cronq_edges (child, parent, kind) SELECT n + 1, n, 'after' FROM n", (50_000,))
     connection.execute(
         f"{numbers} cronq_batches (id, on_failed, opened_at, opened_by, ended_at) SELECT n, 'continue', n, 'ann',"
         " CASE WHEN n % 100 THEN n END FROM n",
