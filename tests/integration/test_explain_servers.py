@@ -188,6 +188,31 @@ def test_a_statement_uses_its_index(filled: Filled, name: str) -> None:
     assert plan.rows < most, plan.text
 
 
+UNKNOWN = (
+    "CREATE TEMPORARY TABLE cronq_jobs (LIKE cronq_jobs INCLUDING ALL) ON COMMIT DROP",
+    "INSERT INTO cronq_jobs SELECT * FROM public.cronq_jobs WHERE mod(id, 13) = 0",
+)
+"""5,000 jobs of whose values PostgreSQL knows nothing, as of those of a new queue."""
+
+
+@pytest.mark.parametrize("statistics", [True, False], ids=["known", "unknown"])
+def test_settled_jobs_are_found_by_their_ids(filled: Filled, *, statistics: bool) -> None:
+    server: Any = filled.database
+    update = server.text_for_each(filled.sql.settle.finish, "iiiiifii")
+    if server.family == "mysql":
+        assert "FORCE INDEX (PRIMARY)" in update
+        return
+
+    def planned(session: Any) -> dict[str, Any]:
+        for statement in () if statistics else UNKNOWN:
+            session.execute(statement)
+        ((found,),) = session.run(f"EXPLAIN (FORMAT JSON) {update}", (server.array([(1,) * 8] * 5),)).fetchall()
+        return found[0]["Plan"]  # type: ignore[no-any-return]
+
+    nodes = list(_nodes(server.transact(planned)))
+    assert [node["Index Cond"] for node in nodes if "Index Cond" in node] == ["(id = r.c6)"], nodes
+
+
 def test_the_idle_check_reads_next_to_nothing(filled: Filled) -> None:
     plan = explain(filled, idle_statement("cronq_", filled.database.family), (1_000, 0, 0, 0, 0))
     assert not plan.scans, plan.text
