@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 
+_NAMING = frozenset({REF, *KINDS})
+"""The keys of a job that give it a name or use one."""
+
+
 def taken(options: dict[str, Any]) -> tuple[After, ...]:
     """Take what these options say a job comes after out of them. Raises InvalidInput naming the option."""
     missing = options.pop(MISSING, "refuse")
@@ -42,7 +46,9 @@ def prepared(
     found = []
     for number, job in enumerate(jobs):
         try:
-            found.append(job if isinstance(job, NewJob) else prepare(refs.taken(number, job)))
+            if isinstance(job, dict):
+                job = prepare(job if _NAMING.isdisjoint(job) else refs.taken(number, job))
+            found.append(job if isinstance(job, NewJob) else prepare(job))
         except InvalidInput as error:
             raise type(error)(f"job {number + 1}: {error}") from error
     return refs.tie(found)
@@ -63,8 +69,6 @@ class _Refs:
 
     def taken(self, number: int, spec: Mapping[str, Any]) -> Mapping[str, Any]:
         """The description of a job without its ref and those that it names."""
-        if not isinstance(spec, dict) or not (REF in spec or any(kind in spec for kind in KINDS)):
-            return spec
         rest = dict(spec)
         if REF in rest:
             self._name(rest.pop(REF), number)

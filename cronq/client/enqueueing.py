@@ -182,7 +182,7 @@ class Enqueuer:
         """Make the jobs of one call, which may come after each other. Raises InvalidInput naming the first bad one."""
         from cronq.client.after import prepared  # here, not above: a run doesn't need it
 
-        return prepared(jobs, partial(self.prepare_spec, check=check))
+        return prepared(jobs, self.prepare_spec if check else partial(self.prepare_spec, check=False))
 
     def prepare_for_event(self, task: Task, event: str, fields: Mapping[str, Any]) -> NewJob:
         """Make the job of a task that subscribed to an event, with the fields that it has parameters for."""

@@ -15,7 +15,7 @@ from cronq.storage import rows
 from cronq.storage.drivers.database import Duplicate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from random import Random
     from typing import Protocol
 
@@ -68,8 +68,11 @@ class Inserter:
         self._inserts_lists = tables.sql.dialect.inserts_lists
 
     def accept(self, jobs: Sequence[NewJob], *, now: int) -> list[Enqueued]:
-        """Store all jobs or none; a unique job whose key an unfinished one has gets that one's id."""
-        database = self._tables.open()
+        """Store all jobs or none; a unique job whose key an unfinished one has gets that one's id.
+
+        The caller has opened the tables.
+        """
+        database = self._tables.unprepared
         usual = rows.usual_row(jobs[0], now) if len(jobs) == 1 and not self._has_tokens else None
         if usual is not None:
             return [Enqueued(database.insert(self._sql.enqueue.enqueue_usual, usual), existing=False)]
@@ -102,12 +105,12 @@ class Inserter:
 
     def accept_through(self, connection: CallerConnection, jobs: Sequence[NewJob], *, now: int) -> list[Enqueued]:
         """Store all jobs or none in the caller's transaction, which the caller commits."""
-        call = _Call(now, None)
-        if len(jobs) == 1 or any(job.unique for job in jobs):
+        call, kinds = _Call(now, None), _kinds(jobs)
+        if len(jobs) == 1 or any(job.unique for job in kinds):
             enqueued = [self._insert(connection, job, call) for job in jobs]
         else:
-            enqueued = self._insert_new(connection, jobs, call)
-        if any(map(is_tied, jobs)):
+            enqueued = self._insert_new(connection, jobs, kinds, call)
+        if any(map(is_tied, kinds)):
             self._tie(connection, jobs, enqueued)
         return enqueued
 
@@ -157,29 +160,36 @@ class Inserter:
     # Many
 
     def _insert_tied(self, tx: Transaction, jobs: Sequence[NewJob], call: _Call) -> list[Enqueued]:
-        enqueued = self._insert_all(tx, jobs, call)
-        if any(map(is_tied, jobs)):
+        kinds = _kinds(jobs)
+        enqueued = self._insert_all(tx, jobs, kinds, call)
+        if any(map(is_tied, kinds)):
             self._tie(tx, jobs, enqueued)
         return enqueued
 
-    def _insert_all(self, tx: Transaction, jobs: Sequence[NewJob], call: _Call) -> list[Enqueued]:
-        if not any(job.unique for job in jobs):
-            return self._insert_new(tx, jobs, call)
+    def _insert_all(
+        self, tx: Transaction, jobs: Sequence[NewJob], kinds: Sequence[NewJob], call: _Call
+    ) -> list[Enqueued]:
+        if not any(job.unique for job in kinds):
+            return self._insert_new(tx, jobs, kinds, call)
         if not self._has_tokens:
             return [self._insert(tx, job, call) for job in jobs]
-        return self._insert_unless_twins(tx, jobs, self._rows(jobs, call, self._held(tx, jobs)), call)
+        return self._insert_unless_twins(tx, jobs, self._rows(jobs, call, self._held(tx, kinds)), call)
 
     def _insert_new(
-        self, connection: Transaction | CallerConnection, jobs: Sequence[NewJob], call: _Call
+        self,
+        connection: Transaction | CallerConnection,
+        jobs: Sequence[NewJob],
+        kinds: Sequence[NewJob],
+        call: _Call,
     ) -> list[Enqueued]:
         """Insert many jobs that are not unique."""
-        held = self._held(connection, jobs)
-        if jobs and self._inserts_lists and _are_alike(jobs):
-            return self._insert_alike(connection, jobs, self._row(jobs[0], call, blocked=jobs[0].group in held))
         if not jobs:
             return []
+        held = self._held(connection, kinds)
+        if self._inserts_lists and len(kinds) == 1:
+            return self._insert_alike(connection, jobs, self._row(jobs[0], call, blocked=jobs[0].group in held))
         new = self._rows(jobs, call, held)
-        return [Enqueued(job_id, existing=False) for job_id in connection.insert_many(self._statement(jobs), new)]
+        return _new(connection.insert_many(self._statement(jobs), new))
 
     def _held(self, connection: Connection, jobs: Sequence[NewJob]) -> Collection[str]:
         """Return those of the jobs' groups that another job holds."""
@@ -201,7 +211,7 @@ class Inserter:
             many = self._tables.unprepared.many(texts)
             last = connection.insert(sql, (task, *rest, many))
             ids += range(last - len(texts) + 1, last + 1)  # one statement is the only writer: no gaps
-        return [Enqueued(job_id, existing=False) for job_id in ids]
+        return _new(ids)
 
     def _insert_unless_twins(
         self, tx: Transaction, jobs: Sequence[NewJob], new: Sequence[tuple[Any, ...]], call: _Call
@@ -241,6 +251,11 @@ def is_tied(job: NewJob) -> bool:
     return bool(job.after) or job.batch is not None or job.limit is not None
 
 
-def _are_alike(jobs: Sequence[NewJob]) -> bool:
-    """Tell whether the jobs differ only in their arguments."""
-    return all(job.task == jobs[0].task and job[2:] == jobs[0][2:] for job in jobs)
+def _new(ids: Iterable[int]) -> list[Enqueued]:
+    return [tuple.__new__(Enqueued, (job_id, False)) for job_id in ids]  # Enqueued(…) takes twice as long
+
+
+def _kinds(jobs: Sequence[NewJob]) -> Sequence[NewJob]:
+    """Return the first job if the others differ from it only in their arguments, else all."""
+    task, settings = (jobs[0].task, jobs[0][2:]) if jobs else ("", ())
+    return jobs[:1] if all(job.task == task and job[2:] == settings for job in jobs) else jobs

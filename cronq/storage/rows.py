@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from cronq import errors
-from cronq.model.job import COMMAND_TASK, ENDED, Attempt, Failure, Job, State
+from cronq.model.job import COMMAND_TASK, ENDED, Attempt, Failure, Job, NewJob, State
 from cronq.model.outcome import Outcome, is_own_crash
 from cronq.storage import damage
 from cronq.storage.sql.columns import JOB_FIELDS
@@ -16,12 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from cronq.model.job import NewJob
     from cronq.model.outcome import Settlement
     from cronq.storage.drivers.database import Row
 
 RECORDED = frozenset({"error", "timeout", "crashed"})
 """Outcomes that leave a row in the job's history."""
+
+_SETTINGS: Final = 9
+"""Where the settings that few jobs have begin among the fields of a new job: `time_limit` and those behind it."""
+
+_NO_SETTINGS = NewJob("")[_SETTINGS:]
 
 
 def new_row(job: NewJob, now: int, *, blocked: bool = False) -> tuple[Any, ...]:
@@ -43,14 +47,11 @@ def _first_state(job: NewJob, *, due: bool, blocked: bool) -> str:
 
 def usual_row(job: NewJob, now: int) -> tuple[Any, ...] | None:
     """Make the row for `enqueue_usual`; None for a job with a key, a group or settings of its own."""
-    task, args, queue, priority, available_at, key, _, group, max_attempts, time_limit, event, retry, *ties = job
-    after, batch, limit, notes = ties
-    if after or batch is not None or limit is not None or notes is not None:
+    task, args, queue, priority, available_at, key, _, group, max_attempts = job[:_SETTINGS]
+    if key is not None or group is not None or job[_SETTINGS:] != _NO_SETTINGS:
         return None
-    if key is None and group is None and time_limit is None and event is None and retry is None:
-        due = now if available_at is None else available_at
-        return task, args, queue, priority, "scheduled" if due > now else "ready", due, max_attempts, now
-    return None
+    due = now if available_at is None else available_at
+    return task, args, queue, priority, "scheduled" if due > now else "ready", due, max_attempts, now
 
 
 def is_plain(settlement: Settlement) -> bool:
