@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -100,7 +101,11 @@ def _start(queue: Peer) -> list[subprocess.Popen[bytes]]:
 
 def _all_ended(workers: list[subprocess.Popen[bytes]]) -> float:
     for worker in workers:
-        status = worker.wait(timeout=DRAIN_SECONDS)
+        ended = os.pidfd_open(worker.pid)  # `wait` with a limit looks only each 50 ms
+        if not select.select([ended], [], [], DRAIN_SECONDS)[0]:
+            raise TimeoutError(f"{worker.args!r} has not ended within {DRAIN_SECONDS} s")
+        os.close(ended)
+        status = worker.wait()
         assert status == 0, f"{worker.args!r} ended with {status}"
     return time.monotonic()
 
