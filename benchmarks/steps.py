@@ -9,9 +9,9 @@ rounds the cheapest counts, so that disk and other processes disturb little.
 
 from __future__ import annotations
 
+import _sqlite3  # whose `connect` cronq's driver calls
 import argparse
 import json
-import sqlite3
 import subprocess
 import sys
 import time
@@ -96,15 +96,15 @@ def _opened(url: str) -> Database:
 
 
 def _trace_connections() -> None:
-    """Count the statements on connections that this process opens to SQLite from now on."""
-    connect = sqlite3.connect
+    """Count the statements on connections that cronq opens to SQLite in this process from now on."""
+    connect = _sqlite3.connect
 
-    def traced(*args: Any, **kwargs: Any) -> sqlite3.Connection:
-        connection: sqlite3.Connection = connect(*args, **kwargs)
+    def traced(*args: Any, **kwargs: Any) -> _sqlite3.Connection:
+        connection: _sqlite3.Connection = connect(*args, **kwargs)
         connection.set_trace_callback(_note)
         return connection
 
-    sqlite3.connect = traced  # type: ignore[assignment]
+    _sqlite3.connect = traced  # type: ignore[assignment]
 
 
 def _note(_: str) -> None:

@@ -1,20 +1,20 @@
 """Instants are whole microseconds since 1970 in UTC, durations are seconds.
 
 An instant is an `int` because it is compared, sorted and stored far more often than it
-is shown. Each start imports this module, so it imports little.
+is shown. Each start imports this module, so it imports little: not even datetime, which takes a millisecond.
 """
 
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
-from datetime import time as clock_time
 
 from cronq.errors import InvalidInput
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime, timedelta
+    from datetime import time as clock_time
     from typing import Protocol
 
     class LocalTimes(Protocol):
@@ -38,9 +38,6 @@ _SPAN_AT_LEAST = 2
 """A unit is used from two of it on: 90s, not 1m."""
 
 _DAYS = {"today": 0, "yesterday": 1}
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 _BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """A clock that can't be set and goes on while the machine sleeps."""
@@ -128,14 +125,14 @@ def parse_duration(value: str | float | timedelta, *, what: str = "duration") ->
 
 
 def _seconds(value: object) -> float | None:
-    if isinstance(value, timedelta):
-        return value.total_seconds()
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
         return value
     if not isinstance(value, str):
-        return None
+        from datetime import timedelta
+
+        return value.total_seconds() if isinstance(value, timedelta) else None
     text = value.strip()
     return _in_units(text) if text[-1:] in _UNITS else _number(text)
 
@@ -168,6 +165,8 @@ def parse_when(
     without an offset is taken as UTC. With a `zone` all of these are local times of the zone. A datetime without
     an offset is refused, because most are meant as local times. Raises InvalidInput naming `what`.
     """
+    from datetime import datetime, timedelta
+
     if isinstance(value, timedelta | int | float):
         return now + round(parse_duration(value, what=what) * SECOND)
     if isinstance(value, str) and value.startswith("+"):
@@ -187,6 +186,9 @@ def parse_when(
 
 def _written(text: str, now: int, zone: LocalTimes | None) -> int:
     """Return the instant in `02:30`, `today 18:00`, `tomorrow 02:30`, or ISO 8601."""
+    from datetime import datetime
+    from datetime import time as clock_time
+
     day, _, at = text.strip().rpartition(" ")
     day = day.lower()
     if day in ("", "today", "tomorrow") and ":" in at[:3]:
@@ -197,6 +199,8 @@ def _written(text: str, now: int, zone: LocalTimes | None) -> int:
 
 def _by_the_clock(day: str, time_of_day: clock_time, now: int, zone: LocalTimes | None) -> int:
     """Return the instant of a time of today, of tomorrow, or of the next one without a day."""
+    from datetime import datetime, timedelta
+
     at = to_datetime(now)
     ours = None if time_of_day.tzinfo else zone
     here = ours.local(at) if ours else at.astimezone(time_of_day.tzinfo)
@@ -213,6 +217,9 @@ def parse_past(text: str, *, now: int, what: str) -> int:
     A time of the day is by this host's clock, a date and time without an offset in UTC. Raises
     InvalidInput naming `what`.
     """
+    from datetime import datetime, timedelta
+    from datetime import time as clock_time
+
     day, _, at = text.strip().rpartition(" ")
     try:
         ago = _seconds(text)
@@ -235,13 +242,17 @@ def parse_past(text: str, *, now: int, what: str) -> int:
 
 def from_datetime(value: datetime) -> int:
     """Return the instant of a datetime; one without an offset is taken as UTC."""
+    from datetime import UTC, timedelta
+
     aware = value if value.tzinfo else value.replace(tzinfo=UTC)
-    return (aware - _EPOCH) // timedelta(microseconds=1)
+    return (aware - to_datetime(0)) // timedelta(microseconds=1)
 
 
 def to_datetime(instant: int) -> datetime:
     """Return the instant as an aware datetime in UTC."""
-    return _EPOCH + timedelta(microseconds=instant)
+    from datetime import UTC, datetime, timedelta
+
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=instant)
 
 
 def iso(instant: int) -> str:
@@ -253,6 +264,7 @@ def local_time(text: str | None) -> datetime | None:
     """Parse a text such as `2026-03-29T03:00:00+02:00[Europe/Prague]`, a due time, into an aware datetime."""
     if text is None:
         return None
+    from datetime import datetime
     from zoneinfo import ZoneInfo  # here, not above: few jobs are from schedules
 
     when, _, zone = text.rstrip("]").partition("[")

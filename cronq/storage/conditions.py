@@ -64,6 +64,8 @@ def _add_lists(selection: Selection, tables: Tables, terms: list[str], parameter
         wanted = list(values)
         if column == "state" and len(wanted) == 1:  # as a constant it leads to the index of that state
             terms.append(f"state = '{State(wanted[0]).value}'")
+            if wanted == [State.RUNNING]:
+                terms.append("lease_until IS NOT NULL")  # as all running ones have it: leads to the index `held`
         elif wanted:
             terms.append(f"{column} {tables.sql.dialect.in_list}")
             parameters.append(tables.unprepared.many(wanted))

@@ -10,7 +10,10 @@ import pytest
 from tests.project import CONFIG, Project
 
 HEAVY = {"typer", "rich", "pydantic", "sqlalchemy", "alembic", "filelock"}
-SLOW = {"typing", "json", "re", "inspect", "dataclasses", "enum", "logging", "pathlib", "argparse", "tomllib"}
+SLOW = {
+    *("typing", "json", "re", "inspect", "dataclasses", "enum", "logging", "pathlib", "argparse", "tomllib"),
+    *("datetime", "sqlite3"),
+}
 """Modules of Python's own that together take as long as all the rest of a start."""
 
 SCHEDULE = """\
@@ -164,6 +167,22 @@ def test_serve_inetd_needs_little_for_a_command(project: Project) -> None:
     assert (ran.stdout.splitlines()[0], ran.stderr) == ("OK 1", "")
     assert not set(ran.stdout.split()) & HEAVY
     assert project.show(1)["state"] == "finished"
+
+
+ENDING = "import gc, sys; from cronq.cli import script; script(); print(gc.get_freeze_count() > 1000, gc.isenabled())"
+
+
+def test_a_process_of_the_command_ends_without_looking_for_garbage(idle: Project) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-S", "-c", PATH + ENDING, "run"],
+        cwd=idle.directory,
+        env=idle.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert ran.stdout == "True True\n"
 
 
 def test_monitors_import_nothing_heavy(idle: Project) -> None:

@@ -7,9 +7,9 @@ that finds the database locked tries again after a short random pause.
 
 from __future__ import annotations
 
+import _sqlite3 as sqlite3  # sqlite3 takes a millisecond more, for its adapters of dates
 import atexit
 import os
-import sqlite3
 import time
 from _thread import _count as other_threads
 
@@ -196,7 +196,7 @@ class Database(Inserting):
         return Unavailable(f"{self.path}: {explain(self.path, error)}")
 
     def _connect(self) -> sqlite3.Connection:
-        if sqlite3.sqlite_version_info < _MINIMUM:
+        if tuple(map(int, sqlite3.sqlite_version.split("."))) < _MINIMUM:
             message = f"SQLite {sqlite3.sqlite_version} is too old: cronq needs 3.35 or later"
             raise Unavailable(message)
         if self._overwritten:  # SQLite would go on with what this process has read of the old one
