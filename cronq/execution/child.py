@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from cronq.errors import Terminated, TimeLimitExceeded
 from cronq.execution import exit_handlers
 from cronq.execution.journal_file import CHILD_VARIABLE
-from cronq.execution.process_state import LONG
 from cronq.execution.verdict import verdict_of
 from cronq.model.claimed_job import Claimed
 from cronq.model.outcome import Outcome
@@ -274,7 +273,7 @@ class Child:
 
     def _put_back(self, job: Claimed, took: int) -> str:
         """Restore the process state that the task has changed; returns what can't be restored."""
-        if took <= LONG and not self._state.may_differ():
+        if not self._state.may_differ(took):
             return ""
         undone, lasting = self._state.put_back()
         if undone:

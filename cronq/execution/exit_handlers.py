@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import atexit
 import signal
-import weakref
-from typing import Any
+import sys
 
 
 def forget_inherited() -> None:
     """Drop handlers that were registered before the fork, as multiprocessing does: the runner calls them."""
     atexit._clear()
-    finalize: Any = weakref.finalize
-    for info in finalize._registry.values():
-        info.atexit = False
-    finalize._registered_with_atexit = False
+    if "weakref" in sys.modules:
+        finalize = sys.modules["weakref"].finalize
+        for info in finalize._registry.values():
+            info.atexit = False
+        finalize._registered_with_atexit = False
 
 
 def are_there() -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from cronq.errors import ConfigError
 from cronq.execution.journal import left_by
-from cronq.model.job import State
+from cronq.model.claimed_job import State
 from cronq.system import process_tree
 
 if TYPE_CHECKING:

@@ -16,10 +16,8 @@ from typing import TYPE_CHECKING
 
 from cronq.errors import CronqError, Unavailable
 from cronq.execution import child as child_side
-from cronq.execution import leftovers
 from cronq.execution.child_handle import ChildHandle, Ended
 from cronq.execution.executor import Executor
-from cronq.execution.process_state import ProcessState
 from cronq.model.claimed_job import Failure
 from cronq.model.outcome import Outcome
 from cronq.system import process_tree
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     from resource import struct_rusage
 
     from cronq.execution.child_handle import PoolConfig
+    from cronq.execution.process_state import ProcessState
     from cronq.model.claimed_job import Claimed
 
 STUCK = 0.1
@@ -58,7 +57,11 @@ _STOPPING = 0.2
 class Pool:
     """The children of one runner."""
 
-    def __init__(self, size: int, setting: PoolConfig) -> None:
+    def __init__(self, size: int, setting: PoolConfig, state: ProcessState | None = None) -> None:
+        if state is None:
+            from cronq.execution.process_state import ProcessState  # here, not above: commands start without it
+
+            state = ProcessState()
         self.size = size
         self.before_fork: Callable[[], None] = _nothing
         """Called before a fork to close what a child must not inherit."""
@@ -70,7 +73,7 @@ class Pool:
         self._looked = 0.0
         self._full = _JOURNAL_FULL
         self._stillborn = 0
-        self._state = ProcessState()
+        self._state = state
         self._ending: list[ChildHandle] = []
         self.children: list[ChildHandle] = []
         self.retired: list[ChildHandle] = []
@@ -200,6 +203,8 @@ class Pool:
 
     def _is_over(self, child: ChildHandle) -> bool:
         """Tell whether all processes of a dead child's running job have ended."""
+        from cronq.execution import leftovers  # here, not above: few children die
+
         if child.running is None or leftovers.end(child.journal.file, patience=_DYING):
             return True
         self._complain(child)
@@ -207,6 +212,7 @@ class Pool:
 
     def _complain(self, child: ChildHandle) -> None:
         """Log, once, that a job can't be ended."""
+        from cronq.execution import leftovers
         from cronq.system.log import log  # serve-inetd starts a job before it imports logging
 
         if not child.unkillable:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from threading import Thread
 
-LONG = 20_000_000
+_LONG = 20_000_000
 """Nanoseconds: after a job that took longer, all is compared."""
 
 _ITIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
@@ -137,11 +137,12 @@ class ProcessState:
 
             self._usual = threads.running()
 
-    def may_differ(self) -> bool:
-        """Tell whether anything may have changed; costs next to nothing."""
+    def may_differ(self, took: int) -> bool:
+        """Tell whether a job that took so many nanoseconds may have changed anything; costs next to nothing."""
         loaded = sys.modules
         return (
-            self._touched
+            took > _LONG
+            or self._touched
             or os.environ is not self._environ
             or ("_socket" in loaded and _socket_timeout() != self._timeout)
             or ("asyncio.events" in loaded and _event_loop() != self._loop)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from cronq.errors import Fail, Retry, Skip, Snooze, Stop, Terminated, TimeLimitExceeded
@@ -15,6 +14,7 @@ from cronq.model.outcome import Outcome
 from cronq.times import parse_duration
 
 if TYPE_CHECKING:
+    from datetime import timedelta
     from types import TracebackType
 
 
@@ -61,6 +61,8 @@ def _verdict(error: BaseException, started: int) -> Outcome:
 
 def _retry_delay(delay: float | str | timedelta | None) -> tuple[float | None, tuple[str, ...]]:
     """Seconds, and a warning for a time that has passed already, as a computed one may have."""
+    from datetime import timedelta  # here, not above: few tasks raise Retry
+
     seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
     if isinstance(seconds, int | float) and seconds < 0:
         return 0.0, (f"Retry(delay={seconds:g}) is in the past: the job is tried again at once",)

@@ -1,9 +1,8 @@
 """Define a claimed job and its states, apart from cronq.model.job, which imports more.
 
-Each job of serve-inetd imports this, and would pay for each further class.
+Each job of serve-inetd imports this, and would pay for each further class; and for annotations that are texts, which
+NamedTuple compiles one by one.
 """
-
-from __future__ import annotations
 
 from enum import StrEnum
 from typing import NamedTuple

@@ -1,16 +1,14 @@
-"""Define the outcome of an attempt, and the next state that it gives the job."""
+"""Define the outcome of an attempt, and the next state that it gives the job.
 
-from __future__ import annotations
+Annotations aren't texts here either, as in claimed_job.py.
+"""
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from cronq.model.claimed_job import Failure, State
+from cronq.model.claimed_job import Claimed, Failure, State
 from cronq.model.retry import Policy, delay, due_again
 from cronq.times import SECOND
-
-if TYPE_CHECKING:
-    from cronq.model.claimed_job import Claimed
 
 NOT_HERE_INTERVAL = 60.0
 """Seconds between two tries of a job whose task no code here knows, or that the configuration doesn't allow."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import select
 import signal
-import sys
 import time
+
+from cronq.system.prctl import PDEATHSIG, prctl
 
 _LOOK_AGAIN = 0.002
 
@@ -21,11 +22,7 @@ def signal_name(number: int) -> str:
 
 def die_with_parent() -> None:
     """Ask the kernel (Linux) to kill this process when the one that forked it dies."""
-    if sys.platform.startswith("linux"):
-        import _ctypes  # ctypes itself takes four times as long to import, in each child anew
-
-        libc = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
-        _ctypes.call_function(_ctypes.dlsym(libc, "prctl"), (1, int(signal.SIGKILL)))
+    prctl(PDEATHSIG, int(signal.SIGKILL))
 
 
 def wait_for(pid: int, seconds: float) -> bool:

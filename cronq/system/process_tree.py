@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
+
+from cronq.system.prctl import CHILD_SUBREAPER, prctl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_PR_SET_CHILD_SUBREAPER = 36
 _KILL_LIMIT = 5.0
 """Seconds for one call: a program may start processes faster than they can be killed."""
 
@@ -27,11 +27,7 @@ class _Process(NamedTuple):
 
 def adopt_orphans() -> None:
     """Ask the kernel (Linux) to make this process the parent of descendants whose own parent dies."""
-    if sys.platform.startswith("linux"):
-        import _ctypes  # ctypes itself takes four times as long to import, in each child anew
-
-        libc = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
-        _ctypes.call_function(_ctypes.dlsym(libc, "prctl"), (_PR_SET_CHILD_SUBREAPER, 1))
+    prctl(CHILD_SUBREAPER, 1)
 
 
 def descendants(root: int) -> set[int]:

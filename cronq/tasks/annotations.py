@@ -10,6 +10,7 @@ import inspect
 import types
 import typing
 from collections import abc
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Union, cast
 
 from cronq.tasks.serialisation import STORABLE, needs_annotation
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     Check = Callable[[object], bool]
 
+_STORABLE = STORABLE.union((date, datetime, time, timedelta))
 _ANYTHING = (Any, object, inspect.Parameter.empty)
 _WIDER: dict[object, tuple[type, ...]] = {int: (int, bool), float: (float, int), None: (type(None),)}
 _SHORT = 60
@@ -126,7 +128,7 @@ def _is_plain_class(hint: object) -> bool:
 
 def _exact_types(hint: object) -> frozenset[type]:
     if hint in _ANYTHING:
-        return STORABLE
+        return _STORABLE
     if _is_union(hint):
         return frozenset(kind for member in typing.get_args(hint) for kind in _exact_types(member))
     if hint is None or _is_plain_class(hint):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from binascii import a2b_base64, b2a_base64
-from datetime import date, datetime, time, timedelta
 from enum import Enum
 from json import JSONDecoder, JSONEncoder, encoder
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -20,7 +19,7 @@ from cronq.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from datetime import tzinfo
+    from datetime import date, datetime, timedelta, tzinfo
     from decimal import Decimal
     from uuid import UUID
 
@@ -28,7 +27,6 @@ TAG = "$cronq"
 
 _PLAIN: frozenset[type] = frozenset({str, int, bool, type(None)})
 _NAMES = frozenset({str})
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class _UnstorableError(Exception):
@@ -157,9 +155,10 @@ def _reduce_other(value: object) -> object:
     plain = _structured(value)
     if plain is not None:
         return _reduce(plain())
-    named = _REDUCERS_BY_NAME.get((type(value).__module__, type(value).__name__))
-    if named:
-        return named(value)
+    for kind in type(value).__mro__:
+        named = _REDUCERS_BY_NAME.get((kind.__module__, kind.__name__))
+        if named:
+            return named(value)
     for base, reduce in _REDUCERS_OF_BASES.items():
         if isinstance(value, base):
             return reduce(value)
@@ -240,6 +239,12 @@ def _tagged(tag: str, plain: Callable[[object], object]) -> Callable[[object], o
     return lambda value: {TAG: tag, "value": plain(value)}
 
 
+def _microseconds(value: object) -> object:
+    from datetime import timedelta
+
+    return cast("timedelta", value) // timedelta(microseconds=1)
+
+
 def _with_zone(tag: str) -> Callable[[object], object]:
     def reduce(value: object) -> object:
         when = cast("datetime", value)
@@ -260,14 +265,17 @@ _REDUCERS: dict[type, Callable[[object], object]] = {
     set: _tagged("set", _list_of),
     frozenset: _tagged("frozenset", _list_of),
     bytes: _tagged("bytes", lambda value: b2a_base64(cast("bytes", value), newline=False).decode()),
-    datetime: _with_zone("datetime"),
-    date: _tagged("date", lambda value: cast("date", value).isoformat()),
-    time: _with_zone("time"),
-    timedelta: _tagged("timedelta", lambda value: cast("timedelta", value) // _MICROSECOND),
 }
 
 # Their modules are not imported for programs that don't use them.
-_REDUCERS_BY_NAME = {("decimal", "Decimal"): _tagged("decimal", str), ("uuid", "UUID"): _tagged("uuid", str)}
+_REDUCERS_BY_NAME = {
+    ("datetime", "datetime"): _with_zone("datetime"),
+    ("datetime", "date"): _tagged("date", lambda value: cast("date", value).isoformat()),
+    ("datetime", "time"): _with_zone("time"),
+    ("datetime", "timedelta"): _tagged("timedelta", _microseconds),
+    ("decimal", "Decimal"): _tagged("decimal", str),
+    ("uuid", "UUID"): _tagged("uuid", str),
+}
 
 _REDUCERS_OF_BASES: dict[type, Callable[[object], object]] = {
     str: lambda value: str.__str__(cast("str", value)),
@@ -276,7 +284,7 @@ _REDUCERS_OF_BASES: dict[type, Callable[[object], object]] = {
 }
 
 STORABLE = _PLAIN.union(_REDUCERS)
-"""Exact types that are restored without an annotation."""
+"""Exact builtin types that are restored without an annotation."""
 
 
 # Reading
@@ -303,9 +311,23 @@ def _restored_set(kind: type[set[object]] | type[frozenset[object]]) -> Callable
     return restore
 
 
-def _restored_moment(kind: type[datetime] | type[time]) -> Callable[[dict[str, object]], object]:
+def _restored_date(text: str) -> object:
+    from datetime import date
+
+    return date.fromisoformat(text)
+
+
+def _restored_length(microseconds: int) -> object:
+    from datetime import timedelta
+
+    return timedelta(microseconds=microseconds)
+
+
+def _restored_moment(kind: str) -> Callable[[dict[str, object]], object]:
     def restore(found: dict[str, object]) -> object:
-        when = cast("datetime", kind.fromisoformat(cast("str", found["value"])))
+        import datetime
+
+        when: datetime.datetime = getattr(datetime, kind).fromisoformat(found["value"])
         zone = _zone(cast("str", found["zone"])) if "zone" in found else None
         fold = cast("int", found.get("fold", 0))
         return when.replace(tzinfo=zone or when.tzinfo, fold=fold)
@@ -340,10 +362,10 @@ _RESTORERS: dict[str, Callable[[dict[str, object]], object]] = {
     "set": _restored_set(set),
     "frozenset": _restored_set(frozenset),
     "bytes": lambda found: a2b_base64(cast("str", found["value"])),
-    "datetime": _restored_moment(datetime),
-    "date": lambda found: date.fromisoformat(cast("str", found["value"])),
-    "time": _restored_moment(time),
-    "timedelta": lambda found: timedelta(microseconds=cast("int", found["value"])),
+    "datetime": _restored_moment("datetime"),
+    "date": lambda found: _restored_date(cast("str", found["value"])),
+    "time": _restored_moment("time"),
+    "timedelta": lambda found: _restored_length(cast("int", found["value"])),
     "decimal": lambda found: _decimal(cast("str", found["value"])),
     "uuid": lambda found: _uuid(cast("str", found["value"])),
 }

@@ -57,6 +57,14 @@ class Markup(str):
     __slots__ = ()
 
 
+class Stamp(datetime):
+    """As pandas has one."""
+
+
+class Price(Decimal):
+    __slots__ = ()
+
+
 offsets = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 zones = st.none() | st.just(UTC) | offsets | st.sampled_from([BERLIN, ZoneInfo("America/New_York")])
 hashable = st.one_of(
@@ -164,6 +172,15 @@ def test_structured_values_are_reduced_to_plain_data(value: object, plain: objec
     assert needs_annotation(value)
     assert same(load_value(dump_value(value)), plain)
     assert same(loads(dumps({"x": [value]})), {"x": [plain]})
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [(Stamp(2026, 11, 29, 8), datetime(2026, 11, 29, 8)), (Price("1.50"), Decimal("1.50"))],
+)
+def test_subclasses_of_other_types_come_back_as_those(value: object, plain: object) -> None:
+    came = load_value(dump_value(value))
+    assert (came, type(came)) == (plain, type(plain))
 
 
 @pytest.mark.parametrize(
