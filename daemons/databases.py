@@ -82,6 +82,9 @@ def _start_postgresql(place: Path, port: int) -> list[str]:
             "-c", "dynamic_shared_memory_type=mmap"]  # fmt: skip
 
 
+_LAST_WORDS = 2000
+"""Characters of a server's output that are shown when it has ended."""
+
 _MYSQL_URL = "mysql+pymysql://root@{address}:{port}/{name}?ssl_disabled=true"
 
 SERVERS = {
@@ -153,7 +156,13 @@ class Running:
         command = ["setsid", "--fork", *self.server.start(self.place, self.port), *self.options]
         with (self.place / "output").open("ab") as output:
             subprocess.run(command, stdout=output, stderr=output, check=True, **self._owner())
-        wait_until(self.answers, seconds=180, what=f"{self.kind} answers")
+        wait_until(lambda: self.answers() or self._has_ended(), seconds=180, what=f"{self.kind} answers")
+        assert not self._has_ended(), f"{self.kind} has ended: {(self.place / 'output').read_text()[-_LAST_WORDS:]}"
+
+    def _has_ended(self) -> bool:
+        """Whether no process has the directory among its arguments."""
+        mark = os.fsencode(self.place)
+        return not any(mark in arguments for arguments in _commands())
 
     def answers(self) -> bool:
         """Whether it takes connections."""
@@ -239,6 +248,14 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def _commands() -> Iterator[bytes]:
+    """The arguments of all processes, but this one's."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if path.parent.name != str(os.getpid()):
+                yield path.read_bytes()
 
 
 def _children(pid: int) -> list[int]:

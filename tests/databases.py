@@ -37,12 +37,19 @@ TABLES = (
 
 @functools.cache
 def shared(kind: str) -> Running:
-    """The server of this test run, started by the first test that asks."""
+    """The server of this test run, started by the first test that asks; where that fails, all fail that ask."""
     with joining(kind) as root:
-        running = Running(kind, root / kind)
+        running, failed = Running(kind, root / kind), root / f"{kind}.failed"
+        if failed.exists():
+            raise AssertionError(failed.read_text())
         if not (running.place / "port").exists():
             running.remove()
-            running.make()
+            try:
+                running.make()
+            except Exception as error:
+                failed.write_text(f"{kind} could not be started: {error}")
+                running.remove()
+                raise
     return running
 
 
