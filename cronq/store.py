@@ -126,7 +126,7 @@ class Store:
     @property
     def conflicts(self) -> int:
         """How often a statement or transaction was repeated because of a concurrent one."""
-        return self._tables.unprepared.conflicts
+        return self._tables.database.conflicts
 
     def prepare(self) -> None:
         """Open the database and set the clock by it; make the tables, or bring them up to date."""
@@ -144,15 +144,15 @@ class Store:
 
     def set_patience(self, seconds: float) -> None:
         """Set for how long a call tries again while the database is unreachable or locked."""
-        self._tables.unprepared.set_patience(seconds)
+        self._tables.database.set_patience(seconds)
 
     def schema(self) -> str | None:
         """Return the schema that holds the tables, where a database has several."""
-        return self._tables.unprepared.schema()
+        return self._tables.database.schema()
 
     def close(self) -> None:
         """Close all connections; the next call opens others."""
-        self._tables.unprepared.close()
+        self._tables.database.close()
         self._wake.close()
 
     def copy_to(self, other: Store, copied: Callable[[int], None]) -> Counts:
@@ -334,7 +334,7 @@ class Store:
         from cronq.storage.drivers.caller_connection import Identified  # as above
 
         self._tables.open_beside(locked=True)
-        database = self._tables.unprepared
+        database = self._tables.database
         self._identified = Identified(database.family, tuple(database.identity()))
 
     def enqueue_through(
@@ -350,7 +350,7 @@ class Store:
         from cronq.storage.drivers.caller_connection import borrow
 
         name = self._config.database_file() or self._config.safe_database()
-        borrowed = borrow(connection, self._identified or self._tables.unprepared, name=name)
+        borrowed = borrow(connection, self._identified or self._tables.database, name=name)
         self._tables.open_beside(locked=borrowed.locks_out)
         now = self.clock.now()
         enqueued = self._inserter.accept_through(borrowed, jobs, now=now)

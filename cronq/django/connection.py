@@ -61,7 +61,7 @@ class DjangoDatabase:
 
         return json.dumps(list(values))
 
-    def transact(self, work: Callable[[Any], T], landed: Callable[[], T | None] | None = None) -> T:  # noqa: ARG002 - Django tells a failed COMMIT itself
+    def transact(self, work: Callable[[Any], T], read_back: Callable[[], T | None] | None = None) -> T:  # noqa: ARG002 - Django tells a failed COMMIT itself
         """Do the work in a transaction, or in a savepoint of the caller's."""
         for _ in range(_TRIES - 1):
             try:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from cronq.errors import Unavailable
 from cronq.execution.assignments import Assignments
-from cronq.execution.leases import Leases
+from cronq.execution.leases import LeaseRenewal
 from cronq.execution.next_claim import NextClaim
 from cronq.execution.pool import TICK
 from cronq.execution.requests import RequestHandler
@@ -83,7 +83,7 @@ class Engine:
         decide = partial(settlement, policies=policies, chance=chance.random, worker=presence.worker)
         self.settling = Settling(store, pool, self._results, decide=decide, next_claim=self.next_claim)
         self.assignments = Assignments(store, pool, self.settling, self.next_claim)
-        self.leases = Leases(
+        self.leases = LeaseRenewal(
             store, config, presence.worker, pool=pool, assignments=self.assignments, settling=self.settling
         )
         self.requests = RequestHandler(

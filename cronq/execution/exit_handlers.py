@@ -10,7 +10,7 @@ import sys
 def forget_inherited() -> None:
     """Drop handlers that were registered before the fork, as multiprocessing does: the runner calls them."""
     atexit._clear()
-    if "weakref" in sys.modules:
+    if "weakref" in sys.modules:  # what starts one command for serve-inetd doesn't import it
         finalize = sys.modules["weakref"].finalize
         for info in finalize._registry.values():
             info.atexit = False

@@ -35,7 +35,7 @@ _STRAY = Outcome(
 _LOST = Outcome("crashed", 0, 0, "interrupted", error=Failure("LeaseLost", "another runner took the job over"))
 
 
-class Leases:
+class LeaseRenewal:
     """Renews a worker's leases three times in their length, and ends jobs that others have taken over.
 
     Jobs that the database shows as its own but that it doesn't have are released or rescued at once: a claim's

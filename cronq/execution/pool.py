@@ -58,6 +58,7 @@ class Pool:
     """The children of one runner."""
 
     def __init__(self, size: int, setting: PoolConfig, state: ProcessState | None = None) -> None:
+        """`state` stands in for the state that children restore after each job."""
         if state is None:
             from cronq.execution.process_state import ProcessState  # here, not above: commands start without it
 

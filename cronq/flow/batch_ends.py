@@ -109,4 +109,4 @@ class BatchEnds:
         return found[0][0] if found else None
 
     def _many(self, ids: Iterable[int]) -> object:
-        return self._tables.unprepared.many(list(ids))
+        return self._tables.database.many(list(ids))

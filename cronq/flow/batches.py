@@ -159,7 +159,7 @@ class Batches:
         return closing(self._tables.open(), self._sql, one, within=within)
 
     def _many(self, ids: Sequence[int]) -> object:
-        return self._tables.unprepared.many(list(ids))
+        return self._tables.database.many(list(ids))
 
 
 class Members:
@@ -180,7 +180,7 @@ class Members:
             if not connection.execute(self._sql.batches.admit, (batch_id,)).rowcount:
                 raise InvalidInput(self._refusal(connection, batch_id))
             for start in range(0, len(ids), AT_ONCE):
-                chosen = self._tables.unprepared.many(ids[start : start + AT_ONCE])
+                chosen = self._tables.database.many(ids[start : start + AT_ONCE])
                 connection.execute(self._sql.batches.mark, (chosen,))
                 connection.execute(self._sql.batches.join, (batch_id, chosen))
 

@@ -209,7 +209,7 @@ class Consequences:
         return [Parent(*row) for row in self._tables.query(self._sql.flow.children, (job_id, limit))]
 
     def _many(self, ids: Iterable[int]) -> object:
-        return self._tables.unprepared.many(list(ids))
+        return self._tables.database.many(list(ids))
 
 
 def parents_of(found: Iterable[Row]) -> dict[int, list[Parent]]:

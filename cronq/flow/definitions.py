@@ -70,7 +70,7 @@ class Definitions:
 
     def of(self, ids: Iterable[int]) -> dict[int, Limit]:
         """Read the limits that these jobs are under, for other jobs that do what they do."""
-        found = self._tables.query(self._sql.limits.of, (self._tables.unprepared.many(list(ids)),))
+        found = self._tables.query(self._sql.limits.of, (self._tables.database.many(list(ids)),))
         names = sorted({name for _, name, *_ in found})
         patterns = {one.name: one.pattern for one in self._read(self._tables.open(), names)} if names else {}
         shared = sorted(set(patterns.values()))
@@ -86,7 +86,7 @@ class Definitions:
         return next(iter(self._read(self._tables.open(), [name])), None)
 
     def _read(self, connection: Connection, names: Sequence[str]) -> list[Defined]:
-        found = connection.query(self._sql.limits.defined, (self._tables.unprepared.many(names),))
+        found = connection.query(self._sql.limits.defined, (self._tables.database.many(names),))
         return [Defined(row[0], row[1], Bounds(*row[2:5]), Bounds(*row[5:8])) for row in found]
 
     def tie(self, connection: Connection, jobs: Sequence[NewJob], enqueued: Sequence[Enqueued]) -> None:
@@ -98,7 +98,7 @@ class Definitions:
         for limit, ids in sorted(by_limit.items()):
             self.ensure(connection, [limit], renew=False)
             for start in range(0, len(ids), _AT_ONCE):
-                chosen = self._tables.unprepared.many(ids[start : start + _AT_ONCE])
+                chosen = self._tables.database.many(ids[start : start + _AT_ONCE])
                 connection.execute(self._sql.limits.mark, (chosen,))
                 connection.execute(self._sql.limits.add, (limit.name, self._tables.clock.now(), chosen))
             connection.execute(self._sql.flow.note, (ids[0],))

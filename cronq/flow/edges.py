@@ -47,7 +47,7 @@ class Edges:
         """Raise InvalidInput if one of these new members comes after its own batch, or after what comes after it."""
         seen = ahead = {-batch_id}
         while ahead:
-            found = connection.query(self._sql.batches.following, (self._tables.unprepared.many(sorted(ahead)),))
+            found = connection.query(self._sql.batches.following, (self._tables.database.many(sorted(ahead)),))
             if not members.isdisjoint(child for child, _ in found):
                 raise InvalidInput(f"batch: a job of batch {batch_id} can't come after batch {batch_id}")
             reached = {child for child, _ in found} | {-batch for _, batch in found if batch is not None}

@@ -326,4 +326,4 @@ class Limits:
         return bounds.concurrency is None or taken != bounds.concurrency
 
     def _many(self, values: Iterable[object]) -> object:
-        return self._tables.unprepared.many(list(values))
+        return self._tables.database.many(list(values))

@@ -88,4 +88,4 @@ class Relimiter:
         return {job_id: name for job_id, name, *_ in tx.query(self._sql.limits.of, (self._many(ids),))}
 
     def _many(self, values: Sequence[int]) -> object:
-        return self._tables.unprepared.many(list(values))
+        return self._tables.database.many(list(values))

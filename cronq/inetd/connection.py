@@ -116,7 +116,7 @@ class _JobStart:
             lease = Lease(self._alive.worker, now=self._clock.now(), seconds=self._config.lease)
             return claim_one(tables, job_id, lease)
         finally:
-            tables.unprepared.close()
+            tables.database.close()
 
     def run(self) -> int:
         """Start the job in a child, then import the engine that supervises it."""
@@ -153,7 +153,7 @@ class _JobStart:
 
         policies = Policies(self._config, registry)
         setting = PoolConfig(self._config, registry, policies, self._clock, self._alive.worker)
-        gc.freeze()
+        gc.freeze()  # else the first search would go through all that was imported
         gc.enable()
         pool = Pool(1, setting, UNCHANGED if registry is NO_TASKS else None)
         pool.fill()

@@ -64,7 +64,7 @@ class Actions:
         """Record a change of jobs by this user."""
         if ids:
             what = (verb, self._tables.clock.now(), _who(), reason)
-            tx.execute(self._sql.actions.on_jobs, (*what, self._tables.unprepared.many(sorted(ids))))
+            tx.execute(self._sql.actions.on_jobs, (*what, self._tables.database.many(sorted(ids))))
 
     def on_queue(self, tx: Transaction, verb: str, queue: str) -> None:
         """Record a change of a queue by this user, replacing the last one."""

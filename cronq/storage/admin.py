@@ -76,10 +76,10 @@ class Admin:
         return sorted(changed)
 
     def _make_due(self, ids: Sequence[int], now: int, tx: Transaction) -> list[int]:
-        found = tx.query(self._sql.admin.not_due, (self._tables.unprepared.many(ids),)) if ids else []
+        found = tx.query(self._sql.admin.not_due, (self._tables.database.many(ids),)) if ids else []
         due = [row[0] for row in found]
         if due:
-            tx.execute(self._sql.admin.make_due, (now, self._tables.unprepared.many(due)))
+            tx.execute(self._sql.admin.make_due, (now, self._tables.database.many(due)))
         return due
 
     def retry_all_but_twins(self, ids: Sequence[int]) -> Retried:
@@ -108,7 +108,7 @@ class Admin:
         ended = self._ended(tx, ids)
         keys = sorted({key for _, key in ended if key is not None})
         holders: dict[str, int] = (
-            dict(tx.query(self._sql.enqueue.twins, (self._tables.unprepared.many(keys),))) if keys else {}
+            dict(tx.query(self._sql.enqueue.twins, (self._tables.database.many(keys),))) if keys else {}
         )
         changed, refused = [], {}
         for job_id, key in ended:
@@ -120,7 +120,7 @@ class Admin:
         if changed:
             self._record_last(tx, changed)
             limit_starts.record(self._tables, tx, changed)
-            tx.execute(self._sql.admin.retry_many, (now, self._tables.unprepared.many(sorted(changed))))
+            tx.execute(self._sql.admin.retry_many, (now, self._tables.database.many(sorted(changed))))
         changed += self._make_due(sorted(set(ids).difference(job_id for job_id, _ in ended)), now, tx)
         if changed:
             self._actions.on_jobs(tx, "retried", changed)
@@ -130,12 +130,12 @@ class Admin:
 
     def _ended(self, tx: Transaction, ids: Sequence[int]) -> list[Row]:
         """Lock those of the jobs that have ended; returns their ids and unique keys."""
-        return tx.query(self._sql.admin.ended, (self._tables.unprepared.many(ids),)) if ids else []
+        return tx.query(self._sql.admin.ended, (self._tables.database.many(ids),)) if ids else []
 
     def _record_last(self, tx: Transaction, ids: Sequence[int]) -> None:
         """Record the last attempts of jobs that are retried, where only their rows have them: those that succeeded."""
         if ids:
-            tx.execute(self._sql.admin.record_last, (self._tables.unprepared.many(sorted(ids)),))
+            tx.execute(self._sql.admin.record_last, (self._tables.database.many(sorted(ids)),))
 
     def _twin_of(self, job_id: int) -> InvalidInput:
         key = self._tables.query(f"SELECT job_key FROM {self._sql.names.jobs} WHERE id = ?", (job_id,))[0][0]
@@ -188,26 +188,24 @@ class Admin:
 
     def _note(self, tx: Transaction, ids: Sequence[int]) -> None:
         """Note that this may have consequences for jobs that come after these, or that wait for a place of theirs."""
-        tx.execute(self._sql.flow.note_many, (self._tables.unprepared.many(sorted(ids)),))
+        tx.execute(self._sql.flow.note_many, (self._tables.database.many(sorted(ids)),))
 
     def _wait_for_places(self, tx: Transaction, ids: Sequence[int]) -> None:
         """Let those that are under a limit wait for a place, and note it."""
-        tx.execute(self._sql.limits.wait_for_place, (self._tables.unprepared.many(sorted(ids)),))
+        tx.execute(self._sql.limits.wait_for_place, (self._tables.database.many(sorted(ids)),))
         self._note(tx, ids)
 
     def _cancel_many(self, ids: Sequence[int], how: tuple[int, str | None, str | None], tx: Transaction) -> list[int]:
         """Cancel jobs that are in no group: no other job waits for them."""
         free = (
-            [row[0] for row in tx.query(self._sql.admin.cancellable, (self._tables.unprepared.many(ids),))]
-            if ids
-            else []
+            [row[0] for row in tx.query(self._sql.admin.cancellable, (self._tables.database.many(ids),))] if ids else []
         )
         if free:
-            tx.execute(self._sql.admin.cancel_many, (*how, self._tables.unprepared.many(free)))
+            tx.execute(self._sql.admin.cancel_many, (*how, self._tables.database.many(free)))
         return free
 
     def _in_groups(self, tx: Transaction, ids: Sequence[int]) -> list[int]:
-        return [row[0] for row in tx.query(self._sql.reads.grouped, (self._tables.unprepared.many(ids),))]
+        return [row[0] for row in tx.query(self._sql.reads.grouped, (self._tables.database.many(ids),))]
 
     def pause(self, queue: str) -> bool:
         """Pause a queue: no job of it is claimed; returns False if it was paused already."""
@@ -246,7 +244,7 @@ class Admin:
 
     def clear_selected(self, ids: Sequence[int], states: Iterable[str]) -> int:
         """Delete those of these jobs that are in one of these ended states; returns how many."""
-        which = (self._tables.unprepared.many(sorted(states)), self._tables.clock.now() + 1)
+        which = (self._tables.database.many(sorted(states)), self._tables.clock.now() + 1)
         return self._tables.open().transact(partial(self._prune, which, sorted(ids)))
 
     def clear(self, states: Iterable[str], *, older_than: float = 0.0) -> Iterator[int]:
@@ -255,7 +253,7 @@ class Admin:
         Yields the count of each batch.
         """
         before = self._tables.clock.now() - round(older_than * SECOND)
-        wanted = self._tables.unprepared.many(sorted(states))
+        wanted = self._tables.database.many(sorted(states))
         while True:
             ids = [row[0] for row in self._tables.query(self._sql.admin.prunable, (wanted, before, BATCH))]
             if not ids:
@@ -264,13 +262,13 @@ class Admin:
             yield self._tables.open().transact(partial(self._prune, (wanted, before), sorted(ids)))
 
     def _prune(self, which: tuple[Any, int], ids: Sequence[int], tx: Transaction) -> int:
-        every = self._tables.unprepared.many(ids)
+        every = self._tables.database.many(ids)
         by = (self._sql.admin.needed, self._sql.batches.needed)
         needed = {row[0] for sql in by for row in tx.query(sql, (every,))}
         old = [job_id for job_id in ids if job_id not in needed]
         if not old:
             return 0
-        chosen = self._tables.unprepared.many(old)
+        chosen = self._tables.database.many(old)
         deleted = tx.execute(self._sql.admin.prune, (*which, chosen)).rowcount
         tx.execute(self._sql.admin.prune_attempts, (chosen,))
         tx.execute(self._sql.actions.prune, (chosen,))

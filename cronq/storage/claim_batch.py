@@ -214,15 +214,15 @@ class BatchClaimer:
     def _claim_from(self, wanted: Wanted, lease: Lease) -> list[Claimed]:
         database, chosen = self._tables.open(), list[int]()
         work = partial(self._take_from, wanted=wanted, lease=lease, chosen=chosen)
-        landed = partial(self._landed, lease, chosen)
-        taken = database.transact(work, landed)
+        read_back = partial(self._read_back, lease, chosen)
+        taken = database.transact(work, read_back)
         while taken is None:
-            taken = database.transact(work, landed)
+            taken = database.transact(work, read_back)
         return _in_order(taken, _of_job)
 
     def _take_from(self, tx: Transaction, *, wanted: Wanted, lease: Lease, chosen: list[int]) -> list[Claimed] | None:
         """Claim in one transaction; appends the chosen ids to `chosen`, in case the COMMIT's answer gets lost."""
-        many = self._tables.unprepared.many
+        many = self._tables.database.many
         picked = BatchClaim(tx, self._sql, wanted, many=many, share=self.slices).choose()
         chosen[:] = [*picked.running, *picked.following]
         if picked.again:
@@ -241,12 +241,12 @@ class BatchClaimer:
             self.slices.adjust(wanted=1, taken=0)
             raise Conflict("claim")
 
-    def _landed(self, lease: Lease, chosen: list[int]) -> list[Claimed] | None:
+    def _read_back(self, lease: Lease, chosen: list[int]) -> list[Claimed] | None:
         """Read the jobs of a claim whose COMMIT got no answer; waits until the server has decided it."""
         if not chosen:
             return None
-        parameters = (self._tables.unprepared.many(sorted(chosen)), lease.token)
-        return [Claimed._make(row) for row in self._tables.query(self._sql.claim.landed, parameters)] or None
+        parameters = (self._tables.database.many(sorted(chosen)), lease.token)
+        return [Claimed._make(row) for row in self._tables.query(self._sql.claim.read_back, parameters)] or None
 
     def _claimable(self, wanted: Filter) -> list[str]:
         # A queue that is no text (of a row written by hand in a SQLite file) can't be claimed from.
@@ -260,7 +260,7 @@ class BatchClaimer:
     def _take(self, tx: Transaction, sql: str, ids: list[int], lease: Lease) -> list[Claimed]:
         if not ids:
             return []
-        chosen = self._tables.unprepared.many(sorted(ids))
+        chosen = self._tables.database.many(sorted(ids))
         # The clock is read here, not when the claim began to wait: a rate that let these jobs in counts from then on.
         given = (*lease.parameters(self._tables.clock.now()), chosen)
         if self._sql.dialect.returning:

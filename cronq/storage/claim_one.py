@@ -47,7 +47,7 @@ def claim_one(tables: Tables, job_id: int, lease: Lease) -> Row:
     database = tables.open()
     picking = _Picking(database, tables, job_id, lease)
     picking.look(database)  # without a lock: most refusals end here
-    return database.transact(picking.take, picking.landed)
+    return database.transact(picking.take, picking.read_back)
 
 
 class _Picking:
@@ -114,7 +114,7 @@ class _Picking:
             return []
         return tx.query(self._sql.claim.taken, (self._chosen, self._lease.token))
 
-    def landed(self) -> Row | None:
+    def read_back(self) -> Row | None:
         """Return the job if it was claimed, after a COMMIT whose answer got lost."""
-        rows = self._database.query(self._sql.claim.landed, (self._chosen, self._lease.token))
+        rows = self._database.query(self._sql.claim.read_back, (self._chosen, self._lease.token))
         return rows[0] if rows else None

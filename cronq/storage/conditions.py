@@ -68,14 +68,14 @@ def _add_lists(selection: Selection, tables: Tables, terms: list[str], parameter
                 terms.append("lease_until IS NOT NULL")  # as all running ones have it: leads to the index `held`
         elif wanted:
             terms.append(f"{column} {tables.sql.dialect.in_list}")
-            parameters.append(tables.unprepared.many(wanted))
+            parameters.append(tables.database.many(wanted))
 
 
 def _add_batches(selection: Selection, tables: Tables, terms: list[str], parameters: list[Any]) -> None:
     if selection.batches:
         names, in_list = tables.sql.names, tables.sql.dialect.in_list
         terms.append(f"id IN (SELECT m.job FROM {names.members} m WHERE m.batch {in_list})")
-        parameters.append(tables.unprepared.many(selection.batches))
+        parameters.append(tables.database.many(selection.batches))
 
 
 def _add_times(selection: Selection, tables: Tables, terms: list[str], parameters: list[Any]) -> None:

@@ -128,7 +128,7 @@ class Copier:
 
     def _replace(self, gone: Sequence[int], jobs: Sequence[Row], attempts: Sequence[Row], tx: Transaction) -> None:
         if gone:
-            many = self._target.unprepared.many(sorted({*gone}))
+            many = self._target.database.many(sorted({*gone}))
             in_list = self._target.sql.dialect.in_list
             tx.execute(f"DELETE FROM {self._name(self._target, 'attempts')} WHERE job_id {in_list}", (many,))
             tx.execute(f"DELETE FROM {self._name(self._target, 'jobs')} WHERE id {in_list}", (many,))
@@ -141,7 +141,7 @@ class Copier:
             f"SELECT {self._columns('attempts')} FROM {self._name(tables, 'attempts')}"
             f" WHERE job_id {tables.sql.dialect.in_list} ORDER BY id"
         )
-        return tables.query(sql, (tables.unprepared.many(ids),))
+        return tables.query(sql, (tables.database.many(ids),))
 
     def _copy_the_rest(self) -> None:
         """Groups, incidents, schedules and the like: small tables, replaced as a whole."""

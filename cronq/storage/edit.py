@@ -68,8 +68,8 @@ class Editor:
         self._groups.unlock(tx, groups)
         self._actions.on_jobs(tx, "edited", changed)
         if changed:
-            tx.execute(self._sql.limits.update, (self._tables.unprepared.many(changed),))
-            tx.execute(self._sql.flow.note_many, (self._tables.unprepared.many(changed),))
+            tx.execute(self._sql.limits.update, (self._tables.database.many(changed),))
+            tx.execute(self._sql.flow.note_many, (self._tables.database.many(changed),))
             self._groups.note_waiting(tx, groups)
             self._wake.with_commit(tx)
         return changed

@@ -72,7 +72,7 @@ class Inserter:
 
         The caller has opened the tables.
         """
-        database = self._tables.unprepared
+        database = self._tables.database
         usual = rows.usual_row(jobs[0], now) if len(jobs) == 1 and not self._has_tokens else None
         if usual is not None:
             return [Enqueued(database.insert(self._sql.enqueue.enqueue_usual, usual), existing=False)]
@@ -196,7 +196,7 @@ class Inserter:
         groups = sorted({job.group for job in jobs if job.group})
         if not groups:
             return ()
-        return {row[0] for row in connection.query(self._sql.groups.holders, (self._tables.unprepared.many(groups),))}
+        return {row[0] for row in connection.query(self._sql.groups.holders, (self._tables.database.many(groups),))}
 
     def _rows(self, jobs: Sequence[NewJob], call: _Call, held: Collection[str]) -> list[tuple[Any, ...]]:
         return [self._row(job, call, number, blocked=job.group in held) for number, job in enumerate(jobs)]
@@ -208,7 +208,7 @@ class Inserter:
         ids: list[int] = []
         for start in range(0, len(jobs), _AT_ONCE):
             texts = [job.args for job in jobs[start : start + _AT_ONCE]]
-            many = self._tables.unprepared.many(texts)
+            many = self._tables.database.many(texts)
             last = connection.insert(sql, (task, *rest, many))
             ids += range(last - len(texts) + 1, last + 1)  # one statement is the only writer: no gaps
         return _new(ids)
@@ -226,7 +226,7 @@ class Inserter:
             found.update(self._arrived(tx, len(jobs), call))
             keys = sorted({str(jobs[number].key) for number in missing if number not in found})
             twins: dict[str, int] = (
-                dict(tx.query(self._sql.enqueue.twins, (self._tables.unprepared.many(keys),))) if keys else {}
+                dict(tx.query(self._sql.enqueue.twins, (self._tables.database.many(keys),))) if keys else {}
             )
             for number in missing:
                 twin = twins.get(str(jobs[number].key))

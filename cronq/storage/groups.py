@@ -27,18 +27,18 @@ class Groups:
     def unlock(self, tx: Transaction, groups: Sequence[str]) -> None:
         """Remove the rows that only locked a group."""
         if self._sql.dialect.locks_groups and groups:
-            tx.execute(self._sql.groups.unlock_groups, (self._tables.unprepared.many(groups),))
+            tx.execute(self._sql.groups.unlock_groups, (self._tables.database.many(groups),))
 
     def share(self, tx: Transaction, ids: Sequence[int]) -> None:
         """Keep the groups of these jobs from being freed until the COMMIT."""
         if self._sql.dialect.for_share and ids:
-            tx.query(self._sql.groups.share_groups, (self._tables.unprepared.many(ids),))
+            tx.query(self._sql.groups.share_groups, (self._tables.database.many(ids),))
 
     def of(self, tx: Transaction, ids: Sequence[int]) -> list[str]:
         """Read the groups of these jobs, sorted."""
         if not ids:
             return []
-        found = tx.query(self._sql.groups.groups_of, (self._tables.unprepared.many(ids),))
+        found = tx.query(self._sql.groups.groups_of, (self._tables.database.many(ids),))
         return sorted(row[0] for row in found if type(row[0]) is str)  # others were written by hand, and lock nothing
 
     def unblock(self, tx: Transaction, group: str) -> list[int]:
@@ -57,5 +57,5 @@ class Groups:
         group = tx.query(self._sql.groups.group_of, (job_id,))[0][0]
         if group is None:
             return []
-        tx.execute(self._sql.groups.free, (group, self._tables.unprepared.many([job_id])))
+        tx.execute(self._sql.groups.free, (group, self._tables.database.many([job_id])))
         return self.unblock(tx, group)

@@ -72,7 +72,7 @@ class Leases:
         if not ended:
             return []
         self._tables.open().execute(
-            self._sql.leases.take_over, (new_owner, token, self._tables.unprepared.many(ended), worker, now)
+            self._sql.leases.take_over, (new_owner, token, self._tables.database.many(ended), worker, now)
         )
         return [held for held in self.held_by(new_owner) if held.job.token == token]
 
@@ -98,23 +98,23 @@ class Leases:
     def _promote(self, due: Sequence[tuple[int, str | None, int | None]], now: int, tx: Transaction) -> int:
         groups = sorted({group for _, group, flow in due if group is not None and not _is_limited(flow)})
         holders: dict[str, int] = (
-            dict(tx.query(self._sql.groups.holders, (self._tables.unprepared.many(groups),))) if groups else {}
+            dict(tx.query(self._sql.groups.holders, (self._tables.database.many(groups),))) if groups else {}
         )
         under = [job_id for job_id, _, flow in due if _is_limited(flow)]
         # Another runner may have promoted some meanwhile, and those may have their places.
-        still_due = (self._tables.unprepared.many(sorted(under)), now)
+        still_due = (self._tables.database.many(sorted(under)), now)
         limited = [row[0] for row in tx.query(self._sql.leases.still_due, still_due)] if under else []
         blocked = [job_id for job_id, group, _ in due if group and holders.get(group, job_id) != job_id]
         ready = sorted({job_id for job_id, *_ in due}.difference(blocked, under))
         if limited:
             limit_starts.record(self._tables, tx, limited)
         moved = sum(
-            tx.execute(self._sql.leases.promote, (state, self._tables.unprepared.many(sorted(ids)), now)).rowcount
+            tx.execute(self._sql.leases.promote, (state, self._tables.database.many(sorted(ids)), now)).rowcount
             for state, ids in (("ready", ready), ("blocked", blocked))
             if ids
         )
         if limited:
-            chosen = self._tables.unprepared.many(limited)
+            chosen = self._tables.database.many(limited)
             moved += tx.execute(self._sql.leases.promote_limited, (chosen, now)).rowcount
             tx.execute(self._sql.limits.wait_for_place, (chosen,))
             tx.execute(self._sql.flow.note_many, (chosen,))

@@ -17,7 +17,7 @@ def record(tables: Tables, tx: Transaction, ids: Iterable[int]) -> None:
     Usually the end of an attempt has had that done. A process that died before it could leaves it to the one that
     lines the job up again or forgets its start.
     """
-    for start in tx.query(tables.sql.limits.unrecorded, (tables.unprepared.many(sorted(ids)),)):
+    for start in tx.query(tables.sql.limits.unrecorded, (tables.database.many(sorted(ids)),)):
         tx.execute(tables.sql.limits.start, start)
 
 
@@ -27,11 +27,11 @@ def ask_again(tables: Tables, tx: Transaction, ids: Iterable[int]) -> list[int]:
     A claim older than the rate's period doesn't count any more, so others may have been let in for it. Jobs under no
     rate go on with the places that they have.
     """
-    ready = tx.query(tables.sql.limits.ready_under_rate, (tables.unprepared.many(sorted(ids)),))
+    ready = tx.query(tables.sql.limits.ready_under_rate, (tables.database.many(sorted(ids)),))
     again = sorted(job_id for *_, job_id in ready)
     if again:
         record(tables, tx, again)
-        chosen = tables.unprepared.many(again)
+        chosen = tables.database.many(again)
         tx.execute(tables.sql.limits.hold_back, (chosen,))
         tx.execute(tables.sql.limits.wait_for_place, (chosen,))
     return again

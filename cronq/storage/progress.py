@@ -39,7 +39,7 @@ class ProgressRows:
 
     def of(self, ids: Iterable[int]) -> Mapping[int, Progress]:
         """Read how far these jobs are, by their ids."""
-        chosen = self._tables.unprepared.many(list(ids))
+        chosen = self._tables.database.many(list(ids))
         return _by_id(self._tables.query(self._sql.progress.of, (chosen,)))
 
     def all(self) -> Mapping[int, Progress]:
@@ -48,7 +48,7 @@ class ProgressRows:
 
     def drop(self, tx: Transaction, ids: Iterable[int]) -> None:
         """Forget it for jobs that are settled in this transaction."""
-        chosen = self._tables.unprepared.many(sorted(ids))
+        chosen = self._tables.database.many(sorted(ids))
         tx.execute(self._sql.progress.drop, (chosen,))
         tx.execute(self._sql.progress.unmark, (chosen,))
 

@@ -47,7 +47,7 @@ class JobReader:
 
     def as_new(self, ids: Iterable[int]) -> dict[int, NewJob]:
         """By their ids, jobs to be enqueued that do what these jobs do, due at once."""
-        found = self._tables.query(self._sql.reads.as_new, (self._tables.unprepared.many(list(ids)),))
+        found = self._tables.query(self._sql.reads.as_new, (self._tables.database.many(list(ids)),))
         none = ((), None, None, None)
         return {row[0]: NewJob._make((*row[1:5], None, row[5], bool(row[6]), *row[7:], *none)) for row in found}
 
@@ -141,7 +141,7 @@ class JobReader:
         """Return the keys that belong to a job which has not ended."""
         wanted = list(keys)
         return (
-            {row[0] for row in self._tables.query(self._sql.reads.unfinished, (self._tables.unprepared.many(wanted),))}
+            {row[0] for row in self._tables.query(self._sql.reads.unfinished, (self._tables.database.many(wanted),))}
             if wanted
             else set()
         )

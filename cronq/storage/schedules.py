@@ -141,7 +141,7 @@ class Schedules:
     def _without_decided(self, name: str, decision: Decision) -> Decision:
         """The decision without the due times that are in the ledger, as after a reset."""
         instants = [due.fire_at for due in decision.due] + [row.fire_at for row in decision.passed]
-        found = self._tables.query(self._sql.schedules.decided, (name, self._tables.unprepared.many(instants)))
+        found = self._tables.query(self._sql.schedules.decided, (name, self._tables.database.many(instants)))
         decided = {row[0] for row in found}
         if not decided:
             raise Duplicate(name)

@@ -122,7 +122,7 @@ class Settler:
     def _tied(self, settlements: Sequence[Settlement]) -> Ties:
         """Those of the jobs that others come after, that are in a batch, or that show their progress."""
         ids = [s.job.id for s in settlements]
-        found = self._tables.query(self._sql.flow.with_flow, (self._tables.unprepared.many(ids),)) if ids else []
+        found = self._tables.query(self._sql.flow.with_flow, (self._tables.database.many(ids),)) if ids else []
         return {job_id: (flow, batch) for job_id, flow, batch in found}
 
     def _is_held(self, settlement: Settlement) -> bool:
@@ -138,7 +138,7 @@ class Settler:
         """Write outcomes in one transaction."""
         chains = sorted(rows.by_group(settlements).items())
         if chains and self._sql.dialect.many_writers:
-            tx.query(self._sql.groups.lock_holders, (self._tables.unprepared.many([group for group, _ in chains]),))
+            tx.query(self._sql.groups.lock_holders, (self._tables.database.many([group for group, _ in chains]),))
         alone = [s for s in settlements if s.job.id not in tied] if tied else settlements
         if self._write_alone(tx, alone) != len(alone):
             raise _LeaseLost
@@ -200,7 +200,7 @@ class Settler:
 
         Only a rescue without a journal has jobs after the one that keeps the group.
         """
-        ours = self._tables.unprepared.many([s.job.id for s in chain])
+        ours = self._tables.database.many([s.job.id for s in chain])
         for one in chain:
             if one.hold_group or one.next.state not in ENDED:
                 tx.execute(self._sql.groups.hand_on, (one.job.id, group, ours))
@@ -231,7 +231,7 @@ class Settler:
         tx.execute_many(self._sql.settle.release, [(job.id, job.token) for job in jobs])
         again = limit_starts.ask_again(self._tables, tx, [job.id for job in jobs])
         if again:
-            tx.execute(self._sql.flow.note_many, (self._tables.unprepared.many(again),))
+            tx.execute(self._sql.flow.note_many, (self._tables.database.many(again),))
         for group in groups:
             self._groups.unblock(tx, group)
         self._groups.unlock(tx, groups)

@@ -41,8 +41,8 @@ class Tables:
         self._database = database
 
     @property
-    def unprepared(self) -> Database:
-        """The database whose tables may be missing. Raises Unavailable without its driver."""
+    def database(self) -> Database:
+        """The database; before `open` its tables may be missing. Raises Unavailable without its driver."""
         if self._database is None:
             self._database = open_database(self.config, reading=self._reading)
         return self._database
@@ -63,7 +63,7 @@ class Tables:
         """Open the database during a caller's transaction; if that has it `locked`, no tables are made."""
         if self.prepared:
             return
-        if locked and not is_current(self.unprepared, self.config.table_prefix):
+        if locked and not is_current(self.database, self.config.table_prefix):
             message = (
                 "cronq's tables are missing or of an older cronq, and they can't be made while a transaction is open:"
                 " run `cronq update-schema` once before"
@@ -77,7 +77,7 @@ class Tables:
 
     def synchronise(self) -> None:
         """Set the clock by the database's: on every host a job is due, and a lease over, at the same moment."""
-        measured = self.unprepared.read_clock()
+        measured = self.database.read_clock()
         if measured is not None:
             self.clock.set_by(measured)
 
@@ -87,7 +87,7 @@ class Tables:
         if path is not None:
             require_sight(path)
             self._require_folder(path)
-        if self.unprepared.version(f"{self.config.table_prefix}schema") is None:
+        if self.database.version(f"{self.config.table_prefix}schema") is None:
             message = (
                 f"no queue at {self.config.safe_database()} yet: the first `cronq enqueue` or `cronq run` makes it"
             )
@@ -104,7 +104,7 @@ class Tables:
 
     def _prepare(self) -> Database:
         if not self.prepared:
-            if not is_current(self.unprepared, self.config.table_prefix):
+            if not is_current(self.database, self.config.table_prefix):
                 if self._reading:
                     self._require_tables()
                 from cronq.storage.migrations import upgrade
@@ -112,4 +112,4 @@ class Tables:
                 upgrade(self.config)
             self.prepared = True
         self.synchronise()
-        return self.unprepared
+        return self.database

@@ -63,7 +63,7 @@ class Backend:
         if store is None:
             store = self._local.store = Store(self.config, Clock(), Announcer(self.config), reading=True)
             if getattr(self._local, "answers", False):
-                store.tables.unprepared.set_statement_limit(STATEMENT_LIMIT)
+                store.tables.database.set_statement_limit(STATEMENT_LIMIT)
         return store
 
     def answering(self) -> None:

@@ -407,7 +407,7 @@ def test_the_look_waits_for_one_that_holds_the_job(store: Store, other: Store) -
     waited: list[int] = []
 
     def retry_meanwhile(tx: Any) -> None:
-        sql, many = store._sql.flow, store._tables.unprepared.many
+        sql, many = store._sql.flow, store._tables.database.many
         tx.execute(sql.lock, (many([second]),))
         if store._sql.dialect.many_writers and not waited:
             racing = threading.Thread(target=lambda: waited.append(other.follow_up()))

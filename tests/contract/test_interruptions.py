@@ -134,7 +134,7 @@ def test_a_signal_handler_that_enqueues_in_the_middle_of_a_transaction(callers: 
     before = signal.signal(signal.SIGUSR1, enqueue)
     try:
         started = time.monotonic()
-        callers.queue.store._tables.unprepared.transact(lambda _: signal.raise_signal(signal.SIGUSR1))
+        callers.queue.store._tables.database.transact(lambda _: signal.raise_signal(signal.SIGUSR1))
         assert time.monotonic() - started < 20
     finally:
         signal.signal(signal.SIGUSR1, before)
@@ -144,7 +144,7 @@ def test_a_signal_handler_that_enqueues_in_the_middle_of_a_transaction(callers: 
 
 
 def test_a_connection_that_was_left_in_a_transaction_is_not_used(callers: Callers, config: Config) -> None:
-    database = callers.queue.store._tables.unprepared
+    database = callers.queue.store._tables.database
     database.execute("BEGIN")
     callers.enqueue_many()
     callers.enqueue()

@@ -99,7 +99,7 @@ def test_a_host_that_is_cut_off_gives_its_jobs_up(kind: str, project: Project) -
 
 def is_nearly_over(hosts: Hosts, job: int) -> bool:
     """Whether the job's lease has only half a second left."""
-    database = hosts.app.store._tables.unprepared
+    database = hosts.app.store._tables.database
     [(until,)] = database.query("SELECT lease_until FROM cronq_jobs WHERE id = ?", (job,))
     return bool(until - time.time() * 1e6 < 0.5e6)
 

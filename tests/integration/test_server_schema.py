@@ -97,7 +97,7 @@ def test_older_tables_are_brought_up_to_date_at_first_use_by_who_may_change_them
         (job,) = put(store, new())
         assert store.jobs.get(job) is not None
         assert store.workers.all() == []
-        assert is_current(store._tables.unprepared, "cronq_")
+        assert is_current(store._tables.database, "cronq_")
     assert upgrade(changing) == []
 
 

@@ -66,7 +66,7 @@ def _enqueue(config: Config, about: object, done: object) -> None:
         store.prepare()
         about.set()  # type: ignore[attr-defined]
         store.enqueue([NewJob("t")])
-        done.put(bool(store._tables.unprepared.has_table("let_go")))  # type: ignore[attr-defined]
+        done.put(bool(store._tables.database.has_table("let_go")))  # type: ignore[attr-defined]
 
 
 def test_a_writer_waits_for_the_one_before(config: Config, other: Other) -> None:
@@ -204,6 +204,6 @@ def test_a_full_disk(small_disk: Path) -> None:
         with pytest.raises(Unavailable, match=r"the disk is full: nothing was written|the disk or file system failed"):
             store.enqueue([NewJob("t", args="x" * 10_000)] * 1000)
         assert store.jobs.ids(Selection()) == [kept.id]
-        store._tables.unprepared.execute("BEGIN")  # else: a transaction is open already
+        store._tables.database.execute("BEGIN")  # else: a transaction is open already
         store.close()
         store.enqueue([NewJob("t")])

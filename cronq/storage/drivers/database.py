@@ -58,11 +58,11 @@ if TYPE_CHECKING:
         def many(self, values: Iterable[Any]) -> Any:
             """Make one parameter of all these values; there must be some."""
 
-        def transact(self, work: Callable[[Transaction], T], landed: Callable[[], T | None] | None = None) -> T:
+        def transact(self, work: Callable[[Transaction], T], read_back: Callable[[], T | None] | None = None) -> T:
             """Do the work in a transaction, and repeat it after a conflict with a concurrent one.
 
-            If the answer to its COMMIT got lost, `landed` returns the work's result, or None if it
-            isn't in the database. Without `landed` the work must be safe to do twice.
+            If the answer to its COMMIT got lost, `read_back` returns the work's result, or None if it
+            isn't in the database. Without `read_back` the work must be safe to do twice.
             """
 
         def version(self, table: str) -> str | None:

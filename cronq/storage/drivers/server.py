@@ -186,9 +186,9 @@ class Server:
         """Execute one writing statement that commits by itself; it must be safe to do twice."""
         return self._patiently(lambda session: session.execute(sql, parameters))
 
-    def transact(self, work: Callable[[Session], T], landed: Callable[[], T | None] | None = None) -> T:
+    def transact(self, work: Callable[[Session], T], read_back: Callable[[], T | None] | None = None) -> T:
         """Do the work in a transaction, and repeat it after a conflict with a concurrent one."""
-        return self._patiently(lambda session: self._attempt(session, work), landed=landed)
+        return self._patiently(lambda session: self._attempt(session, work), read_back=read_back)
 
     def text(self, sql: str) -> str:
         """Return the statement with the driver's placeholders."""
@@ -225,7 +225,7 @@ class Server:
 
     # Patience
 
-    def _patiently(self, attempt: Callable[[Session], T], *, landed: Callable[[], T | None] | None = None) -> T:
+    def _patiently(self, attempt: Callable[[Session], T], *, read_back: Callable[[], T | None] | None = None) -> T:
         waiting = _Waiting(self._patience)
         while True:
             try:
@@ -233,7 +233,7 @@ class Server:
             except _CommitUnknown as error:
                 self.close()
                 raise_interruption(error)
-                found = landed() if landed else None
+                found = read_back() if read_back else None
                 if found is not None:
                     return found
                 waiting.pause("lost", self._unavailable(error))

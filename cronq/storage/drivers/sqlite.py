@@ -133,7 +133,7 @@ class Database(Inserting):
         """Insert one row; returns its id."""
         return self._call(sqlite3.Connection.execute, sql, row).lastrowid  # type: ignore[no-any-return]
 
-    def transact(self, work: Callable[[Transaction], T], landed: Callable[[], T | None] | None = None) -> T:  # noqa: ARG002 - a COMMIT's answer can't get lost
+    def transact(self, work: Callable[[Transaction], T], read_back: Callable[[], T | None] | None = None) -> T:  # noqa: ARG002 - a COMMIT's answer can't get lost
         """Do the work in a writing transaction. What it raises rolls back."""
         return self._patiently(lambda: self._attempt(work))  # type: ignore[no-any-return]
 

@@ -93,9 +93,9 @@ class Database:
         del sql, parameters
         self._refuse()
 
-    def transact(self, work: object, landed: object = None) -> NoReturn:
+    def transact(self, work: object, read_back: object = None) -> NoReturn:
         """Refuse a writing transaction."""
-        del work, landed
+        del work, read_back
         self._refuse()
 
     insert = insert_unless_twin = execute

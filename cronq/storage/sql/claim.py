@@ -43,9 +43,9 @@ class ClaimStatements:
         # Served by the primary key.
         self.claim = _taking(names, f"state = 'running', {lease}")
         self.claim_behind = _taking(names, f"state = 'blocked', {lease}")
-        # Reads what a claim took, where its UPDATE can't return it; `landed` also where its COMMIT got no answer.
+        # Reads what a claim took, where its UPDATE can't return it; `read_back` also where its COMMIT got no answer.
         self.taken = f"SELECT {CLAIMED_COLUMNS} FROM {names.jobs} WHERE id {dialect.in_list} AND token = ?"
-        self.landed = self.taken + dialect.for_update
+        self.read_back = self.taken + dialect.for_update
         # One job by its id: where it stands, and who stands first in its group (served by the index `group`).
         self.asked_for = f"SELECT state, queue, job_group, priority, available_at, flow FROM {names.jobs} WHERE id = ?"
         self.first_in_group = " UNION ALL ".join(
