@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import Lock, Thread
+import _thread
 from typing import TYPE_CHECKING
 
 from cronq.errors import Unavailable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Late(Unavailable):
     """A library did not return in time. Its thread still has the transport, and closes it."""
 
-    def __init__(self, seconds: float, thread: Thread) -> None:
+    def __init__(self, seconds: float, thread: Attempt) -> None:
         super().__init__(f"no answer within {seconds:.1f} s")
         self.thread = thread
 
@@ -28,7 +28,7 @@ def notify(transport: Transport, queue: str, job_id: int, *, seconds: float) -> 
     then. Raises what the transport raises, and Late. After Late, and after an exception of a signal
     handler, the transport must not be used any more.
     """
-    attempt = _Attempt(lambda: transport.notify(queue, job_id), transport.close)
+    attempt = Attempt(lambda: transport.notify(queue, job_id), transport.close)
     try:
         attempt.start()
     except RuntimeError:  # no more threads, or the interpreter is about to end
@@ -44,29 +44,48 @@ def notify(transport: Transport, queue: str, job_id: int, *, seconds: float) -> 
         raise attempt.error()
 
 
-class _Attempt(Thread):
-    """One call in a thread, and a clean-up that runs after it if the caller no longer waits."""
+class Attempt:
+    """One call in a thread, and a clean-up that runs after it if the caller no longer waits.
+
+    Without `threading`, whose threads report their start to the one that starts them: that doubled the time.
+    """
 
     def __init__(self, act: Callable[[], object], clean_up: Callable[[], object]) -> None:
-        super().__init__(name="cronq wake-up", daemon=True)
         self._errors: list[Exception] = []
         self._act = act
         self._clean_up = clean_up
-        self._lock = Lock()
+        self._lock = _thread.allocate_lock()
+        self._ended = _thread.allocate_lock()
         self._over = self._abandoned = False
 
-    def run(self) -> None:
+    def start(self) -> None:
+        """Start the thread. Raises RuntimeError if there can be no more."""
+        self._ended.acquire()
+        _thread.start_new_thread(self._run, ())
+
+    def join(self, seconds: float) -> None:
+        """Wait until the call has ended, at most so long."""
+        self._ended.acquire(timeout=max(0.0, seconds))
+
+    def is_alive(self) -> bool:
+        """Tell whether the call still goes on."""
+        return not self._over
+
+    def _run(self) -> None:
         try:
             self._act()
         except Exception as error:  # passed to the caller without the frames: they keep sockets open
             self._errors.append(error.with_traceback(None))
-        with self._lock:
-            self._over = True
+        finally:
+            with self._lock:
+                self._over = True
+            self._ended.release()
         if self._abandoned:
             self._clean_up()
 
     @property
     def failed(self) -> bool:
+        """Whether the call raised an error."""
         return bool(self._errors)
 
     def error(self) -> Exception:

@@ -13,7 +13,6 @@ from cronq.transports.transport import LIMIT, listens, open_transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from threading import Thread
 
     from cronq.config.loader import Config
     from cronq.transports.transport import Transport
@@ -75,7 +74,7 @@ class CircuitBreaker:
     def __init__(self) -> None:
         self._open_until = 0.0
         self._broken = False
-        self._stuck: Thread | None = None
+        self._stuck: bounded.Attempt | None = None
 
     def allows(self) -> bool:
         """Tell whether to call the transport; after a failure one caller tries it while the others wait."""
@@ -91,7 +90,7 @@ class CircuitBreaker:
         self._open_until = 0.0
         self._broken = False
 
-    def failed(self, *, took: float, stuck: Thread | None = None) -> bool:
+    def failed(self, *, took: float, stuck: bounded.Attempt | None = None) -> bool:
         """Note a call that failed after `took` seconds; returns whether the one before had succeeded.
 
         `stuck` is the thread in which the call still goes on.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import gc
 import os
 import socket
@@ -199,6 +200,7 @@ def test_a_broker_that_never_comes_to_an_end_costs_a_second_once(
     limit = request.getfixturevalue("hurried") if how == "babbles" else LIMIT
     pause = {"a byte a second": 1.0, "five bytes a second": 0.2, "babbles": 0.0}[how]
     first, then = (b"", BABBLE[kind]) if how == "babbles" and kind == "rabbitmq" else (FIRST[kind], b"x")
+    others = _thread._count()
     with Endless(first, BABBLE[kind] if how == "babbles" else then, pause) as broker:
         url = URLS[kind].format(port=broker.port, name="cronq")
         open_transport(url, config)  # what it imports takes its time only once
@@ -217,12 +219,8 @@ def test_a_broker_that_never_comes_to_an_end_costs_a_second_once(
                 break
         assert min(taken) < most
         assert min(again) < SLACK, "the second time it isn't even tried"
-    wait_until(lambda: _left_behind() == 0, what="the end of the threads that were left behind")
+    wait_until(lambda: _thread._count() <= others, what="the end of the threads that were left behind")
     gc.collect()
-
-
-def _left_behind() -> int:
-    return sum(thread.name == "cronq wake-up" for thread in threading.enumerate())
 
 
 class Endless:
