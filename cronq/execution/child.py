@@ -31,6 +31,7 @@ from cronq.model.claimed_job import Claimed
 from cronq.model.outcome import Outcome
 from cronq.model.settlement import frees_group
 from cronq.system import process_tree
+from cronq.system.prctl import adopt_orphans
 from cronq.times import span
 
 if TYPE_CHECKING:
@@ -355,7 +356,7 @@ def become(captures: tuple[Capture, Capture], journal: Journal, serve: Callable[
     """Turn a freshly forked process into a child with descriptors 0, 1 and 2 of its own."""
     try:
         os.setsid()
-        process_tree.adopt_orphans()
+        adopt_orphans()
         journal.take_over()
         os.environ[CHILD_VARIABLE] = journal.file.value
         exit_handlers.forget_inherited()

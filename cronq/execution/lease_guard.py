@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, NoReturn
 
 from cronq.execution import leftovers
-from cronq.system.process import die_with_parent
+from cronq.system.prctl import die_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

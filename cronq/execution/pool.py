@@ -22,7 +22,8 @@ from cronq.model.claimed_job import Failure
 from cronq.model.outcome import Outcome
 from cronq.system import process_tree
 from cronq.system.descriptors import out_of_the_way
-from cronq.system.process import die_with_parent, signal_name, wait_for
+from cronq.system.prctl import die_with_parent
+from cronq.system.process import signal_name, wait_for
 from cronq.times import SECOND, span
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from cronq.errors import Terminated, TimeLimitExceeded
 from cronq.execution.output_capture import HeadAndTail
 from cronq.model.claimed_job import Failure
 from cronq.model.outcome import Outcome
-from cronq.system.process import die_with_parent, signal_name
+from cronq.system.prctl import die_with_parent
+from cronq.system.process import signal_name
 from cronq.system.process_tree import descendants
 
 if TYPE_CHECKING:

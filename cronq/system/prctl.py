@@ -1,28 +1,35 @@
 """Ask the kernel (Linux) for what Python has no function for; elsewhere nothing happens.
 
-The runner imports this before it forks: in each child anew it would take longer than the fork.
+The pool imports this before it forks: in each child anew it would take longer than the fork.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
 
-PDEATHSIG = 1
-"""A signal that this process gets when the one that forked it dies."""
-
-CHILD_SUBREAPER = 36
-"""Whether this process becomes the parent of descendants whose own parent dies."""
+_PDEATHSIG = 1
+_CHILD_SUBREAPER = 36
 
 if sys.platform.startswith("linux"):
     import _ctypes  # ctypes itself takes four times as long to import
 
-    _prctl = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")  # type: ignore[arg-type]
+    _function = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")  # type: ignore[arg-type]
 
-    def prctl(option: int, value: int) -> None:
-        """Set an option of this process."""
-        _ctypes.call_function(_prctl, (option, value))
+    def _prctl(option: int, value: int) -> None:
+        _ctypes.call_function(_function, (option, value))
 
 else:
 
-    def prctl(option: int, value: int) -> None:
-        """Do nothing."""
+    def _prctl(option: int, value: int) -> None:
+        pass
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when the one that forked it dies."""
+    _prctl(_PDEATHSIG, int(signal.SIGKILL))
+
+
+def adopt_orphans() -> None:
+    """Ask the kernel to make this process the parent of descendants whose own parent dies."""
+    _prctl(_CHILD_SUBREAPER, 1)

@@ -1,4 +1,4 @@
-"""Name signals, kill a process with its parent, and wait for a process's end."""
+"""Name signals, and wait for a process's end."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import os
 import select
 import signal
 import time
-
-from cronq.system.prctl import PDEATHSIG, prctl
 
 _LOOK_AGAIN = 0.002
 
@@ -18,11 +16,6 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-def die_with_parent() -> None:
-    """Ask the kernel (Linux) to kill this process when the one that forked it dies."""
-    prctl(PDEATHSIG, int(signal.SIGKILL))
 
 
 def wait_for(pid: int, seconds: float) -> bool:

@@ -10,8 +10,6 @@ import signal
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from cronq.system.prctl import CHILD_SUBREAPER, prctl
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -23,11 +21,6 @@ class _Process(NamedTuple):
     parent: int
     session: int
     dead: bool
-
-
-def adopt_orphans() -> None:
-    """Ask the kernel (Linux) to make this process the parent of descendants whose own parent dies."""
-    prctl(CHILD_SUBREAPER, 1)
 
 
 def descendants(root: int) -> set[int]:

@@ -17,7 +17,7 @@ from cronq.config.database_url import without_password
 from cronq.errors import ConfigError, Unavailable
 from cronq.storage.sql.dialect import DIALECTS
 from cronq.system.log import log
-from cronq.system.process import die_with_parent
+from cronq.system.prctl import die_with_parent
 from cronq.transports.doorbell import LocalWorkers
 from cronq.transports.transport import listens, open_transport
 
