@@ -37,8 +37,11 @@ class RabbitMQ(Broker):
     errors = (OSError, AMQPError, KombuError)
 
     def connect(self, limit: float) -> Any:
-        """Open a connection on which messages are confirmed, without heartbeats: no thread would send them."""
-        return self._connected(limit, heartbeat=0)
+        """Open a connection on which messages are confirmed; returns its producer.
+
+        Without heartbeats: no thread would send them.
+        """
+        return self._connected(limit, heartbeat=0).Producer(exchange=self._exchange)
 
     def listen(self, limit: float) -> Any:
         """Open a connection that consumes this host's queue, which is declared if it is missing."""
@@ -58,7 +61,7 @@ class RabbitMQ(Broker):
 
     def send(self, connection: Any, body: str) -> None:
         """Publish the id; it is dropped at once where no host has a queue."""
-        connection.Producer(exchange=self._exchange).publish(
+        connection.publish(
             body,
             content_type="text/plain",
             content_encoding="utf-8",
@@ -78,7 +81,7 @@ class RabbitMQ(Broker):
 
     def disconnect(self, connection: Any) -> None:
         """Close the socket without the closing handshake, which a broken broker would not answer."""
-        connection.collect()
+        (connection.connection if isinstance(connection, kombu.Producer) else connection).collect()
 
     @property
     def _exchange(self) -> Any:
