@@ -40,7 +40,8 @@ class Site:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._port = free_port()
-        self._programs = Programs(directory, FLASK_APP="shop:create_app")
+        # Workers are killed so often that one job may meet three of the kills.
+        self._programs = Programs(directory, FLASK_APP="shop:create_app", CRONQ_CRASH_LIMIT="1000")
 
     def start(self, *words: str) -> Process:
         return self._programs.begin("-m", *words)
