@@ -46,9 +46,12 @@ def prepared(
     found = []
     for number, job in enumerate(jobs):
         try:
-            if isinstance(job, dict):
-                job = prepare(job if _NAMING.isdisjoint(job) else refs.taken(number, job))
-            found.append(job if isinstance(job, NewJob) else prepare(job))
+            if isinstance(job, NewJob):
+                found.append(job)
+            elif isinstance(job, dict) and not _NAMING.isdisjoint(job):
+                found.append(prepare(refs.taken(number, job)))
+            else:
+                found.append(prepare(job))
         except InvalidInput as error:
             raise type(error)(f"job {number + 1}: {error}") from error
     return refs.tie(found)

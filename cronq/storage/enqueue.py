@@ -105,12 +105,12 @@ class Inserter:
 
     def accept_through(self, connection: CallerConnection, jobs: Sequence[NewJob], *, now: int) -> list[Enqueued]:
         """Store all jobs or none in the caller's transaction, which the caller commits."""
-        call, kinds = _Call(now, None), _kinds(jobs)
-        if len(jobs) == 1 or any(job.unique for job in kinds):
+        call, samples = _Call(now, None), _samples(jobs)
+        if len(jobs) == 1 or any(job.unique for job in samples):
             enqueued = [self._insert(connection, job, call) for job in jobs]
         else:
-            enqueued = self._insert_new(connection, jobs, kinds, call)
-        if any(map(is_tied, kinds)):
+            enqueued = self._insert_new(connection, jobs, samples, call)
+        if any(map(is_tied, samples)):
             self._tie(connection, jobs, enqueued)
         return enqueued
 
@@ -160,33 +160,33 @@ class Inserter:
     # Many
 
     def _insert_tied(self, tx: Transaction, jobs: Sequence[NewJob], call: _Call) -> list[Enqueued]:
-        kinds = _kinds(jobs)
-        enqueued = self._insert_all(tx, jobs, kinds, call)
-        if any(map(is_tied, kinds)):
+        samples = _samples(jobs)
+        enqueued = self._insert_all(tx, jobs, samples, call)
+        if any(map(is_tied, samples)):
             self._tie(tx, jobs, enqueued)
         return enqueued
 
     def _insert_all(
-        self, tx: Transaction, jobs: Sequence[NewJob], kinds: Sequence[NewJob], call: _Call
+        self, tx: Transaction, jobs: Sequence[NewJob], samples: Sequence[NewJob], call: _Call
     ) -> list[Enqueued]:
-        if not any(job.unique for job in kinds):
-            return self._insert_new(tx, jobs, kinds, call)
+        if not any(job.unique for job in samples):
+            return self._insert_new(tx, jobs, samples, call)
         if not self._has_tokens:
             return [self._insert(tx, job, call) for job in jobs]
-        return self._insert_unless_twins(tx, jobs, self._rows(jobs, call, self._held(tx, kinds)), call)
+        return self._insert_unless_twins(tx, jobs, self._rows(jobs, call, self._held(tx, samples)), call)
 
     def _insert_new(
         self,
         connection: Transaction | CallerConnection,
         jobs: Sequence[NewJob],
-        kinds: Sequence[NewJob],
+        samples: Sequence[NewJob],
         call: _Call,
     ) -> list[Enqueued]:
         """Insert many jobs that are not unique."""
         if not jobs:
             return []
-        held = self._held(connection, kinds)
-        if self._inserts_lists and len(kinds) == 1:
+        held = self._held(connection, samples)
+        if self._inserts_lists and len(samples) == 1:
             return self._insert_alike(connection, jobs, self._row(jobs[0], call, blocked=jobs[0].group in held))
         new = self._rows(jobs, call, held)
         return _new(connection.insert_many(self._statement(jobs), new))
@@ -255,7 +255,7 @@ def _new(ids: Iterable[int]) -> list[Enqueued]:
     return [tuple.__new__(Enqueued, (job_id, False)) for job_id in ids]  # Enqueued(…) takes twice as long
 
 
-def _kinds(jobs: Sequence[NewJob]) -> Sequence[NewJob]:
+def _samples(jobs: Sequence[NewJob]) -> Sequence[NewJob]:
     """Return the first job if the others differ from it only in their arguments, else all."""
     task, settings = (jobs[0].task, jobs[0][2:]) if jobs else ("", ())
     return jobs[:1] if all(job.task == task and job[2:] == settings for job in jobs) else jobs

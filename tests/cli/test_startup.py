@@ -33,17 +33,23 @@ print("|", status, *sorted(sys.modules))
 """
 
 
-def imported(project: Project, *arguments: str) -> set[str]:
-    """The modules that a command had imported when it was done."""
-    ran = subprocess.run(
-        [sys.executable, "-S", "-c", PATH + PROGRAM, *arguments],
+def python(project: Project, program: str, *arguments: str, line: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a program in the project with a Python that is started for it, and has imported nothing itself."""
+    return subprocess.run(
+        [sys.executable, "-S", "-c", PATH + program, *arguments],
         cwd=project.directory,
         env=project.environment,
+        input=line,
         capture_output=True,
         text=True,
         timeout=60,
         check=True,
     )
+
+
+def imported(project: Project, *arguments: str) -> set[str]:
+    """The modules that a command had imported when it was done."""
+    ran = python(project, PROGRAM, *arguments)
     assert ran.stderr == ""
     status, *modules = ran.stdout.rpartition("|")[2].split()
     assert status == "0", ran
@@ -135,16 +141,7 @@ main(sys.argv[1:])
 def test_serve_inetd_answers_before_it_imports_what_takes_time(project: Project, line: str, said: str) -> None:
     project.enqueue("--", "true")
     project.write("jobs.py", "raise SystemExit('imported')")
-    ran = subprocess.run(
-        [sys.executable, "-S", "-c", PATH + SERVE, "serve-inetd"],
-        cwd=project.directory,
-        env=project.environment,
-        input=f"{line}\n",
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    ran = python(project, SERVE, "serve-inetd", line=f"{line}\n")
     assert ran.stdout == said
     assert not set(ran.stderr.split()) & (
         HEAVY | SLOW | {"cronq.store", "cronq.execution.engine", "socket", "signal", "random"}
@@ -154,16 +151,7 @@ def test_serve_inetd_answers_before_it_imports_what_takes_time(project: Project,
 def test_serve_inetd_needs_little_for_a_command(project: Project) -> None:
     project.write("cronq.toml", 'database = "sqlite:///cronq.db"\n')
     project.enqueue("--", "true")
-    ran = subprocess.run(
-        [sys.executable, "-S", "-c", PATH + PROGRAM, "serve-inetd"],
-        cwd=project.directory,
-        env=project.environment,
-        input="1\n",
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    ran = python(project, PROGRAM, "serve-inetd", line="1\n")
     assert (ran.stdout.splitlines()[0], ran.stderr) == ("OK 1", "")
     assert not set(ran.stdout.split()) & HEAVY
     assert project.show(1)["state"] == "finished"
@@ -173,16 +161,7 @@ ENDING = "import gc, sys; from cronq.cli import script; script(); print(gc.get_f
 
 
 def test_a_process_of_the_command_ends_without_looking_for_garbage(idle: Project) -> None:
-    ran = subprocess.run(
-        [sys.executable, "-S", "-c", PATH + ENDING, "run"],
-        cwd=idle.directory,
-        env=idle.environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert ran.stdout == "True True\n"
+    assert python(idle, ENDING, "run").stdout == "True True\n"
 
 
 def test_monitors_import_nothing_heavy(idle: Project) -> None:
