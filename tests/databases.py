@@ -23,10 +23,13 @@ from tests.sharing import joining
 if TYPE_CHECKING:
     from cronq.storage.drivers.database import Database
 
-__all__ = ["KINDS", "Running", "common", "empty_queue", "end", "private", "shared"]
+__all__ = ["KINDS", "PROCESSES", "Running", "common", "empty_queue", "end", "private", "shared"]
 
 KINDS = tuple(SERVERS)
 """For tests that run on every server."""
+
+PROCESSES = {"mariadb": "information_schema.processlist", "mysql": "performance_schema.processlist"}
+"""The table of all connections. MySQL's information_schema can't show a statement with an emoji: then reading fails."""
 
 TABLES = (
     *("jobs", "attempts", "groups", "paused", "leases", "workers", "tails", "troubles", "edges", "loose_ends"),

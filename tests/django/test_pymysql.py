@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import scale
+from tests import databases, scale
 from tests.django.sites import Site
 
 TWINS = """
@@ -17,7 +17,7 @@ print([one.existing for one in made])
 KILLED = """
 from django.db import connection
 with connection.cursor() as cursor:
-    cursor.execute("SELECT id FROM information_schema.processlist WHERE db = database() AND id <> connection_id()")
+    cursor.execute("SELECT id FROM %s WHERE db = database() AND id <> connection_id()")
     (others,) = zip(*cursor.fetchall())
     for other in others:
         cursor.execute(f"KILL {other}")
@@ -29,6 +29,6 @@ print(queue.enqueue("shop.tasks.add", {"a": 2}).existing)
 def test_errors_of_the_server_are_known_though_pymysql_stands_in_for_mysqlclient(tmp_path: Path, engine: str) -> None:
     site = Site(tmp_path, engine)
     site.manage("migrate", "-v0")
-    assert site.python(TWINS + KILLED).splitlines() == ["[False, True]", "False"]
+    assert site.python(TWINS + KILLED % databases.PROCESSES[engine]).splitlines() == ["[False, True]", "False"]
     assert site.cronq("run", "--jobs", 1) == ""
     assert site.cronq("ls", "--state", "finished").count("\n") == 2

@@ -214,7 +214,7 @@ def test_a_server_is_named_and_left_again(kind: str, tmp_path: Path) -> None:
     others = (
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         if kind == "postgresql"
-        else "SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+        else f"SELECT count(*) FROM {databases.PROCESSES[kind]} WHERE db = DATABASE() AND id <> CONNECTION_ID()"
     )
     # A server lists a connection for a moment after its end.
     wait_until(lambda: list(beside.query(others)) == [(0,)], what="no connection is left")

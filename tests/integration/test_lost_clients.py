@@ -44,7 +44,7 @@ def test_an_upgrade_that_takes_longer_keeps_its_lock(tmp_path: Path) -> None:
     config = databases.empty_queue("mysql", tmp_path)
     beside = open_database(config)
     idle = (
-        "SELECT 1 FROM information_schema.processlist"
+        f"SELECT 1 FROM {databases.PROCESSES['mysql']}"
         " WHERE command = 'Sleep' AND time > 2 AND info IS NULL AND db = DATABASE()"
     )
     with _alone(config):
