@@ -269,6 +269,7 @@ def another_users() -> Iterator[Queue]:
     directory = Path(tempfile.mkdtemp(dir="/tmp"))
     with Queue(Project(directory)) as queue:
         queue.tasks("", 'lease = "2s"\nlog = "log"\n')
+        queue.project.make_database()  # migrations are read from files, which may lie where only root can read
         become_root = directory / "become-root"
         shutil.copy(str(shutil.which("setpriv")), become_root)
         for path in (directory, *directory.rglob("*")):
