@@ -31,7 +31,7 @@ class Groups:
 
     def share(self, tx: Transaction, ids: Sequence[int]) -> None:
         """Keep the groups of these jobs from being freed until the COMMIT."""
-        if self._sql.dialect.for_share and ids:
+        if self._sql.dialect.many_writers and ids:
             tx.query(self._sql.groups.share_groups, (self._tables.database.many(ids),))
 
     def of(self, tx: Transaction, ids: Sequence[int]) -> list[str]:
