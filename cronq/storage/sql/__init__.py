@@ -1,1 +1,1 @@
-"""The statements as text, by subject; each says which index serves it."""
+"""Define the SQL statements as texts, one module for each subject; comments name the indexes that serve them."""

@@ -1,4 +1,4 @@
-"""The statements of what was done by hand."""
+"""Define the statements that record what users did to jobs and queues by hand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _WHAT = "verb, at, who, reason"
 
 
 class ActionStatements:
-    """Served by the indexes on job_id and queue."""
+    """The statements on users' actions, served by the indexes on `job_id` and `queue`."""
 
     def __init__(self, names: Names) -> None:
         dialect = names.dialect

@@ -1,4 +1,4 @@
-"""The statements of retry, cancel, pause and clear-finished."""
+"""Define the statements of retry, cancel, pause and clear-finished."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class AdminStatements:
-    """Served by the primary key, and by the index `ended` (SQLite: `counted`)."""
+    """The statements of users' commands, served by the primary key and the index `ended` (SQLite: `counted`)."""
 
     def __init__(self, names: Names) -> None:
         dialect = names.dialect
@@ -26,7 +26,7 @@ class AdminStatements:
             f"CASE WHEN {limited} THEN 'pending' WHEN job_group IS NOT NULL AND {held} THEN 'blocked' ELSE 'ready' END"
         )
         self.retry = (
-            # A job that comes after others waits for them anew: they may have been retried too.
+            # A job that comes after others waits for them again: they may have been retried too.
             f"UPDATE {names.jobs} SET flow = CASE WHEN {tied} THEN coalesce(flow, 0) | {HELD} ELSE flow END,"
             f" state = CASE WHEN {tied} THEN 'pending' ELSE {due_state} END, available_at = ?,"
             " spent_before = spent_before + attempt, attempt = 0, crashes = 0, started_at = NULL, finished_at = NULL,"
@@ -36,7 +36,7 @@ class AdminStatements:
             f" WHERE id = ? AND {ENDED_STATES}"
         )
         chosen = f"WHERE id {dialect.in_list} AND"
-        # The attempts, and how long a task has been waiting, are kept.
+        # Unlike `retry`, this keeps the attempts and `waiting_since`.
         self.make_due = (
             f"UPDATE {names.jobs}{dialect.by_id} SET state = {due_state}, available_at = ? {chosen} {FUTURE_STATES}"
         )
@@ -74,12 +74,12 @@ class AdminStatements:
         self._add_prune(names)
 
     def _add_prune(self, names: Names) -> None:
-        """Add the statements of clear-finished, served by the index `ended`."""
+        """Add the statements of clear-finished, served by the index `ended` (SQLite: `counted`)."""
         dialect = names.dialect
         holding = f"EXISTS (SELECT 1 FROM {names.groups} g WHERE g.name = job_group AND g.job_id = {names.jobs}.id)"
-        # A failed job that holds its group stays: without it, the group could never be freed. One that unfinished
-        # jobs come after stays too: they need to know how it ended, and so does the batch of a member.
-        # Not EXISTS: PostgreSQL would read all jobs for it.
+        # A failed job that holds its group is not deleted: without it, the group could never be freed. Nor is a job
+        # that unfinished jobs come after, or a member of a batch that has not ended: they depend on how it ended.
+        # These two conditions are no EXISTS, for which PostgreSQL would read all jobs.
         awaited = (
             f"SELECT e.child FROM {names.edges} e JOIN {names.jobs} c ON c.id = e.child"
             f" WHERE e.parent = {names.jobs}.id AND c.state NOT IN {ENDED_LIST} LIMIT 1"
@@ -89,14 +89,14 @@ class AdminStatements:
         needed = f"flow IS NOT NULL AND (({awaited}) IS NOT NULL OR ({in_batch}) IS NOT NULL)"
         old = f"state {dialect.in_list} AND finished_at < ? AND NOT {holding}"
         self.prunable = f"SELECT id FROM {names.jobs} WHERE {old} AND NOT ({needed}) ORDER BY finished_at LIMIT ?"
-        if dialect.has_counted:  # one step of it for each state and queue
+        if dialect.has_counted:  # one search of that index for each state and queue
             pairs = ended_pairs(names.jobs, f"SELECT value FROM {dialect.list_as_table}")
             self.prunable = (
                 f"{pairs} SELECT {names.jobs}.id FROM pairs CROSS JOIN {names.jobs}"
                 f" ON {names.jobs}.state = pairs.state AND {names.jobs}.queue = pairs.queue"
                 f" WHERE finished_at < ? AND NOT {holding} AND NOT ({needed}) LIMIT ?"
             )
-        self.needed = (  # not part of the DELETE: MySQL reads no table from which it deletes
+        self.needed = (  # not part of the DELETE: in MySQL, that can't read the table from which it deletes
             f"SELECT DISTINCT e.parent FROM {names.edges} e JOIN {names.jobs} c ON c.id = e.child"
             f" WHERE e.parent {dialect.in_list} AND c.state NOT IN {ENDED_LIST}"
         )

@@ -1,4 +1,4 @@
-"""The statements about batches and their members."""
+"""Define the statements on batches and their members."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ if TYPE_CHECKING:
     from cronq.storage.sql.dialect import Names
 
 BATCH_COLUMNS = "id, name, on_failed, opened_at, opened_by, closed_at, cancelled_at, ended_at, outcome, looked_to"
-"""In the order of cronq.model.batch.BatchRow."""
+"""The columns of a batch, in the order of the fields of cronq.model.batch.BatchRow."""
 
 
 class BatchStatements:
-    """Served by the primary keys, and by the indexes `members_job` and `batches_ended`."""
+    """The statements on batches, served by the primary keys and the indexes `members_job` and `batches_ended`."""
 
     def __init__(self, names: Names) -> None:
         dialect, jobs, batches, members = names.dialect, names.jobs, names.batches, names.members
         update = f"UPDATE {batches} SET %s WHERE id = ? AND %s"
-        # Each changes the row: only that makes two nodes of a cluster wait for each other.
+        # These UPDATEs always change `turn`: only a change of the row keeps two nodes of a cluster from doing both.
         turned = "turn = 1 - turn"
         self.open = f"INSERT INTO {batches} (name, on_failed, opened_at, opened_by, closed_at) VALUES (?, ?, ?, ?, ?)"
         self.one = f"SELECT {BATCH_COLUMNS} FROM {batches} WHERE id = ?"
@@ -47,7 +47,7 @@ class BatchStatements:
     def _add_figures(self, names: Names) -> None:
         jobs, batches, members = names.jobs, names.batches, names.members
         self.unended_numbers = f"SELECT count(*), count(closed_at) FROM {batches} WHERE ended_at IS NULL"
-        # By both columns: MySQL reads the index backwards, instead of sorting all members.
+        # Ordered by both columns, so that MySQL reads the index backwards instead of sorting all members.
         last = "ORDER BY m.batch DESC, m.job DESC LIMIT 1"
         newest = f"(SELECT m.job FROM {members} m WHERE m.batch = {batches}.id {last})"
         self.long_open = (
@@ -60,7 +60,7 @@ class BatchStatements:
         )
 
     def _add_members(self, names: Names, of_member: str, members: str) -> None:
-        # Subqueries, not joins: so each engine goes through the members, with or without statistics.
+        # Subqueries instead of joins, so that each engine starts with the members, with or without statistics.
         state = of_member % "state"
         self.outstanding = (
             f"SELECT m.job FROM {members} m WHERE m.batch = ? AND m.job >= ? AND ({state}) NOT IN {ENDED_LIST}"

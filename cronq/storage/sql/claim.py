@@ -1,4 +1,4 @@
-"""The statements that claim jobs."""
+"""Define the statements that claim jobs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 
 class ClaimStatements:
-    """Served by the indexes `ready` and `group`, and by the primary key."""
+    """The statements that claim jobs, served by the indexes `ready` and `group` and by the primary key."""
 
     def __init__(self, names: Names) -> None:
         dialect = names.dialect
         self.paused_queues = f"SELECT queue FROM {names.paused}"
-        # Served by the index `ready`, one step for each queue.
+        # Served by the index `ready`, with one search for each queue.
         not_paused = f"queue NOT IN ({self.paused_queues})"
         self.claimable_queues = (
             f"SELECT queue FROM {names.jobs} WHERE state = 'ready' GROUP BY state, queue HAVING {not_paused}"
@@ -29,9 +29,9 @@ class ClaimStatements:
             f"SELECT {CLAIM_ORDER}, job_group FROM {names.jobs} WHERE state = 'ready' AND queue = ?"
             f" AND priority BETWEEN ? AND ? ORDER BY {CLAIM_ORDER} LIMIT ?"
         )
-        # A blocked job under a limit may have lost its place: it asks for one when its group is free.
+        # Without blocked jobs under a limit: they may have lost their places, and wait for one once the group is free.
         placed = f" AND (flow IS NULL OR (flow & {LIMITED}) = 0)"
-        # Served by the index `group`. One state at a time, or all of a large group would be sorted.
+        # Served by the index `group`. A query for each state: one for both would sort all jobs of a large group.
         self.members = " UNION ALL ".join(
             f"SELECT * FROM (SELECT {CLAIM_ORDER}, job_group FROM {names.jobs}"
             f" WHERE job_group = ? AND state = '{state}' AND lease_until IS NULL"
@@ -43,10 +43,10 @@ class ClaimStatements:
         # Served by the primary key.
         self.claim = _taking(names, f"state = 'running', {lease}")
         self.claim_behind = _taking(names, f"state = 'blocked', {lease}")
-        # Reads what a claim took, where its UPDATE can't return it; `read_back` also where its COMMIT got no answer.
+        # `taken` reads claimed jobs where the UPDATE can't return them, `read_back` where the COMMIT's answer got lost.
         self.taken = f"SELECT {CLAIMED_COLUMNS} FROM {names.jobs} WHERE id {dialect.in_list} AND token = ?"
         self.read_back = self.taken + dialect.for_update
-        # One job by its id: where it stands, and who stands first in its group (served by the index `group`).
+        # To claim one job by its id: its row, and the first jobs of its group (served by the index `group`).
         self.asked_for = f"SELECT state, queue, job_group, priority, available_at, flow FROM {names.jobs} WHERE id = ?"
         self.first_in_group = " UNION ALL ".join(
             f"SELECT * FROM (SELECT {CLAIM_ORDER} FROM {names.jobs} WHERE job_group = ? AND state = '{state}'"
@@ -57,7 +57,7 @@ class ClaimStatements:
 
 
 def _taking(names: Names, changes: str) -> str:
-    """Write the UPDATE that claims chosen jobs; what another runner has claimed meanwhile is left out."""
+    """Return the UPDATE that claims the given jobs, except those that another runner has claimed meanwhile."""
     chosen = f"id {names.dialect.in_list} AND lease_until IS NULL AND state IN ('ready', 'blocked')"
     if names.dialect.skip_locked:
         chosen = f"id = ANY(ARRAY(SELECT id FROM {names.jobs} WHERE {chosen}{names.dialect.skip_locked}))"

@@ -6,7 +6,10 @@ from cronq.storage.sql.columns import CLAIMED_COLUMNS
 
 
 class Names:
-    """The tables with one prefix, in a family's dialect: `sqlite`, `mysql` (MySQL and MariaDB) or `postgresql`."""
+    """The names of the tables with one prefix, and the dialect of their family of databases.
+
+    The family is `sqlite`, `mysql` (MySQL and MariaDB) or `postgresql`.
+    """
 
     def __init__(self, prefix: str, family: str = "sqlite") -> None:
         self.dialect = DIALECTS[family]
@@ -36,82 +39,85 @@ class Names:
 
 
 class Dialect:
-    """The SQL of one family of databases where it differs from the others; texts are empty where nothing is needed."""
+    """The SQL of one family of databases where it differs from the others; a text is empty where none is needed."""
 
     family: str
     in_list: str
-    """Compares with the elements of a parameter that is a list."""
+    """The comparison with the elements of a list that is one parameter."""
     not_in_list: str
     list_as_table: str
-    """A parameter's list as a table with the column `value`."""
+    """A list that is one parameter, as a table with the column `value`."""
     inserts_lists: bool
-    """An INSERT that reads `list_as_table` gives ids without gaps, in the order of the list."""
+    """Whether an INSERT that reads `list_as_table` gives ids without gaps, in the order of the list."""
     null_safe_equals: str
-    """Compares a column with a parameter that may be NULL."""
+    """The comparison of a column with a parameter that may be NULL."""
     many_writers: bool
-    """Other transactions may write before this one is committed."""
+    """Whether other transactions may write before this one is committed."""
     many_hosts: bool
-    """Runners of several hosts may use the database: one of them is the leader."""
+    """Whether runners of several hosts may use the database: one of them is the leader."""
     has_tokens: bool
-    """A new job has a token by which it is found where the answer to its INSERT or COMMIT got lost."""
+    """Whether a new job has a token, by which it is found if the answer to its INSERT or COMMIT got lost."""
     locks_groups: bool
-    """A transaction keeps others out of a group by a row of the group's own, which it removes at its end."""
+    """Whether a transaction locks a group by its row, and inserts one for a group that has none until it ends."""
     for_share: str
-    """Locks a group's row while jobs are blocked because of it: a transaction that frees the group sees them."""
+    """The clause that locks a group's row while jobs become blocked by it: what frees the group then sees them."""
     for_update: str
     skip_locked: str
     of_groups: str
-    """Locks only the rows of `g` in a join."""
+    """The clause that restricts a lock to the rows of `g` in a join."""
     reads_latest: str
-    """Reads what a lock shows, though the caller's snapshot is older."""
+    """The clause that reads the latest committed rows through a lock, though the caller's snapshot is older."""
     advisory_lock: str
-    """Waits for a lock with two numbers until the COMMIT."""
+    """The statement that waits for the advisory lock of two numbers, and keeps it until the transaction ends."""
     partial_indexes: bool
-    """An index may have a condition. Without that, the condition's column comes first in it."""
+    """Whether an index may have a condition. If not, the condition's column comes first in the index."""
     has_counted: bool
-    """Ended jobs have the index `counted`, by state, queue and end, in place of `ended`, by their end alone."""
+    """Whether ended jobs have the index `counted`, by state, queue and end, instead of `ended`, by their end."""
     by_id: str
-    """Forces the primary key: by statistics of an hour ago, the optimizer may prefer an index over states."""
+    """The clause that forces the primary key: by statistics of an hour ago, the optimizer may prefer one on states."""
     in_id_order: str
-    """Goes through the table by its ids, and not through an index of another order that must be sorted."""
+    """The clause that reads the table in the order of its ids, not through an index whose rows must be sorted."""
     skip_scans: bool
-    """The database goes from one value of an index to the next by itself."""
+    """Whether the database itself skips from one value of an index to the next."""
     returning: str
-    """Returns the columns of a claimed job from its UPDATE."""
+    """The clause by which the UPDATE of a claim returns the columns of the claimed jobs."""
     on_conflict: str
-    """Begins what an INSERT does if a row has this key."""
+    """The beginning of the clause for what an INSERT does if a row has this key."""
     new_value: str
-    """The value that such an INSERT would have given a column."""
+    """In such a clause, the value that the INSERT would have given to a column."""
     skip_given_ids: str
-    """The statement after which new rows get ids beyond those that were given."""
+    """The statement after which new rows get higher ids than the rows that were inserted with given ones."""
     notifies: bool
-    """The database itself can wake workers."""
+    """Whether the database itself can wake workers."""
     untyped: bool
-    """A column takes values of any type, as from a program that wrote a row by hand."""
+    """Whether a column accepts values of any type, as in a row that was written by hand."""
     as_time: str
-    """Shows an instant as a time in a view; empty where no views are made."""
+    """The expression that shows an instant as a time in a view; empty where no views are made."""
 
-    # Written out: typing or dataclasses would cost serve-inetd milliseconds before its answer.
+    # No NamedTuple or dataclass: importing those would cost serve-inetd milliseconds before its answer.
     def __init__(self, **fields: str | bool) -> None:
         if fields.keys() != Dialect.__annotations__.keys():
             raise TypeError(f"a dialect needs each field: {sorted(fields.keys() ^ Dialect.__annotations__.keys())}")
         vars(self).update(fields)
 
     def turn(self, kind: int, number: int) -> str:
-        """Write the statement that waits for a lock with two numbers until the COMMIT; empty where none is needed."""
+        """Return the statement that waits for the advisory lock of two numbers, and keeps it until the COMMIT.
+
+        Empty where no lock is needed.
+        """
         return self.advisory_lock.format(kind, number)
 
     def after_given_ids(self, table: str) -> str:
-        """Write the statement after which new rows get ids beyond those that were given; empty where they do anyway."""
+        """Return the statement after which new rows get higher ids than given ones; empty where they do anyway."""
         return self.skip_given_ids.format(table)
 
     def or_replace(self, key: str, *columns: str) -> str:
-        """Write the end of an INSERT that updates the columns if a row has this key."""
+        """Return the end of an INSERT that updates these columns of the existing row if one has this key."""
         given = ", ".join(f"{column} = {self.new_value.format(column)}" for column in columns)
         return f"{self.on_conflict.format(key)} {given}"
 
     def or_lock(self, table: str, key: str, column: str) -> str:
-        """Write the end of an INSERT that only locks the row if one has this key."""
+        """Return the end of an INSERT that only locks the existing row if one has this key."""
         return f"{self.on_conflict.format(key)} {column} = {table}.{column}"
 
 

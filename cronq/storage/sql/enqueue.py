@@ -1,4 +1,4 @@
-"""The statements that add jobs."""
+"""Define the statements that insert jobs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from cronq.storage.sql.dialect import Names
 
 _LOCKS = 0x63726E71
-"""Keeps cronq's advisory locks apart from those of other programs; ASCII for crnq."""
+"""The first number of cronq's advisory locks, `crnq` in ASCII: other programs hardly use it."""
 
 
 class EnqueueStatements:
-    """Served by the indexes `unique` and `arrived`, where they look at jobs that are there."""
+    """The statements that insert jobs; the indexes `unique` and `arrived` serve those that read existing ones."""
 
     def __init__(self, names: Names) -> None:
         dialect = names.dialect
@@ -28,10 +28,10 @@ class EnqueueStatements:
         if not dialect.has_tokens:
             usual = ", ".join("?" * len(USUAL_COLUMNS.split(",")))
             self.enqueue_usual = f"INSERT INTO {names.jobs} ({USUAL_COLUMNS}) VALUES ({usual})"
-        # Served by the index `unique`. The lock lets a caller's older snapshot see the twin too, on MySQL.
+        # Served by the index `unique`. On MySQL, the lock finds the twin even if the caller's snapshot is older.
         self.twin = f"SELECT id FROM {names.jobs} WHERE unique_key = ?{dialect.reads_latest}"
         self.twins = f"SELECT unique_key, id FROM {names.jobs} WHERE unique_key {dialect.in_list}"
-        # Two batches with the same keys in another order would deadlock, which PostgreSQL detects after a second.
+        # Two calls with the same keys in another order would deadlock, which PostgreSQL detects after a second.
         number = crc32(names.jobs.encode()) - (1 << 31)
         self.batch_turn = dialect.turn(_LOCKS, number)
         if dialect.has_tokens:
@@ -46,7 +46,7 @@ def _insert(names: Names, columns: str) -> str:
 
 
 def _grouped(names: Names, columns: str) -> str:
-    """Write the INSERT of a job in a group: where it is held, the newcomer starts out blocked."""
+    """Return the INSERT of a job in a group: a ready job becomes blocked if the group is held."""
     held = f"EXISTS (SELECT 1 FROM {names.groups} WHERE name = ?{names.dialect.for_share})"
     state = f"(SELECT CASE WHEN due = 'ready' AND {held} THEN 'blocked' ELSE due END FROM (SELECT ? AS due) d)"
     # The state is the fifth column.
@@ -55,7 +55,7 @@ def _grouped(names: Names, columns: str) -> str:
 
 
 def _alike(names: Names, columns: str) -> str:
-    """Write the INSERT of jobs that differ in nothing but the second column, in the order of a list of its texts."""
+    """Return the INSERT of jobs that differ only in the second column, in the order of a list of its texts."""
     alike = _holes(columns).replace("?, ?", "?, value", 1)
     return f"INSERT INTO {names.jobs} ({columns}) SELECT {alike} FROM {names.dialect.list_as_table}"
 

@@ -1,4 +1,4 @@
-"""The statements about jobs that come after others."""
+"""Define the statements on jobs that come after others."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 class FlowStatements:
-    """Served by the primary keys, and by the index `edges_parent`.
+    """The statements on jobs that come after others, served by the primary keys and the index `edges_parent`.
 
-    As a parent in `edges`, and in a note, a batch stands by its id with a minus sign.
+    A batch has its id with a minus sign where it is a parent in `edges`, and in notes, the rows of `loose_ends`.
     """
 
     def __init__(self, names: Names) -> None:
@@ -46,7 +46,7 @@ class FlowStatements:
             f"SELECT id, state, error_class, CASE WHEN is_unique <> 0 THEN job_key END, job_group FROM {jobs}"
             f" WHERE id {dialect.in_list} AND {held} ORDER BY id"
         )
-        # `scheduled`, so that it takes its turn in its group as every job does that comes due.
+        # To `scheduled`, not `ready`: it is promoted like every due job, and blocked if its group is held.
         released = f"state = 'scheduled', flow = nullif(flow & {KEPT}, 0)"
         self.release = f"UPDATE {jobs}" + update_chosen % released + " AND state = 'pending'"
         self.cancel = (
@@ -61,7 +61,7 @@ class FlowStatements:
         self.explain = f"UPDATE {jobs} SET error_message = ? WHERE {unmet}"
 
     def _add_reads(self, names: Names) -> None:
-        """Add the statements that read how the jobs and batches before and behind a job stand."""
+        """Add the statements that read the states of jobs and batches that a job comes after, or that come after it."""
         dialect, jobs, edges = names.dialect, names.jobs, names.edges
         skipped = "p.state = 'cancelled' AND p.started_at IS NOT NULL AND p.outcome IS NULL"
         of_batch = "coalesce(b.outcome, CASE WHEN b.closed_at IS NULL THEN 'open' ELSE 'running' END)"

@@ -1,4 +1,4 @@
-"""The statements of groups, whose jobs run one at a time."""
+"""Define the statements on groups, whose jobs run one at a time."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ if TYPE_CHECKING:
 
 
 class GroupStatements:
-    """Served by the primary keys and the index `group`."""
+    """The statements on groups, served by the primary keys and the index `group`."""
 
     def __init__(self, names: Names) -> None:
         dialect = names.dialect
         holders = f"SELECT name, job_id FROM {names.groups} WHERE name {dialect.in_list} ORDER BY name"
         self.holders = holders + dialect.for_share
-        # Groups before jobs, and groups by name: so that two transactions never wait for each other.
+        # Groups are locked before jobs, and in the order of their names, so that two transactions never deadlock.
         self.lock_holders = holders + dialect.for_update
-        # The claim may have locked the group by a row of its own.
+        # Replaces the row by which the claim may have locked the group.
         over = f" {dialect.or_replace('name', 'job_id')}" * dialect.locks_groups
         self.hold = f"INSERT INTO {names.groups} (name, job_id) VALUES (?, ?){over}"
         # Served by the index `group`.
@@ -50,7 +50,7 @@ class GroupStatements:
             f" AND NOT EXISTS (SELECT 1 FROM {names.jobs} WHERE job_group = ? AND state = 'ready')"
             f" ORDER BY {CLAIM_ORDER} LIMIT 1"
         )
-        # A job under a limit asks for a place again.
+        # A job under a limit becomes `scheduled`: when it is promoted, it waits for a place again.
         self.unblock = (
             f"UPDATE {names.jobs} SET state = CASE WHEN (flow & {LIMITED}) <> 0 THEN 'scheduled' ELSE 'ready' END"
             " WHERE id = ? AND state = 'blocked' AND lease_until IS NULL"
@@ -62,7 +62,7 @@ class GroupStatements:
             f" AND NOT EXISTS (SELECT 1 FROM {names.jobs} f WHERE f.job_group = {names.jobs}.job_group"
             " AND f.state = 'ready') ORDER BY job_group LIMIT ?"
         )
-        # Served by the primary keys. Locks the rows of groups that are held.
+        # Served by the primary keys. Locks the rows of those groups that are held.
         self.share_groups = (
             f"SELECT g.name FROM {names.groups} g JOIN {names.jobs} j ON j.job_group = g.name"
             f" WHERE j.id {dialect.in_list} ORDER BY g.name{dialect.for_share}{dialect.of_groups}"
@@ -77,5 +77,8 @@ class GroupStatements:
         )
 
     def lock_groups(self, count: int) -> str:
-        """Write the statement that locks `count` groups, held or not; no other transaction sees a holder 0."""
+        """Return the statement that locks `count` groups, held or not.
+
+        A group that is not held gets a row with the holder 0, which no other transaction sees.
+        """
         return self._lock.format(", ".join(["(?, 0)"] * count))

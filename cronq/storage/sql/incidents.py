@@ -1,4 +1,4 @@
-"""The statements of incidents: which queues have jobs that failed for good."""
+"""Define the statements on incidents: the jobs that failed for good, by queue."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 class IncidentStatements:
-    """Served by the primary key, queue and job, and by that of the jobs."""
+    """The statements on incidents, served by their primary key, queue and job, and by that of the jobs."""
 
     def __init__(self, names: Names) -> None:
         dialect = names.dialect

@@ -1,4 +1,4 @@
-"""The statements of the leader's lease."""
+"""Define the statements on the leader's lease."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 class LeaderStatements:
-    """Served by the primary key, a lease's name."""
+    """The statements on the leader's lease, served by the primary key, the lease's name."""
 
     def __init__(self, names: Names) -> None:
         self.take = (

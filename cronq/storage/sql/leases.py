@@ -1,4 +1,4 @@
-"""The statements that renew leases, take over expired ones, and make due jobs ready."""
+"""Define the statements that renew leases, take over expired ones, and make due jobs ready."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class LeaseStatements:
-    """Served by the indexes `held` and `future`, and by the primary key."""
+    """The statements on leases and due jobs, served by the indexes `held` and `future` and by the primary key."""
 
     def __init__(self, names: Names) -> None:
         dialect = names.dialect
@@ -20,7 +20,7 @@ class LeaseStatements:
             f"UPDATE {names.jobs}{dialect.by_id} SET lease_until = ?"
             f" WHERE id {dialect.in_list} AND worker = ? AND lease_until IS NOT NULL"
         )
-        # Only leases that have ended: their worker may have renewed them since they were read.
+        # Checks again that the leases have ended: their worker may have renewed them since they were read.
         self.take_over = (
             f"UPDATE {names.jobs}{dialect.by_id} SET worker = ?, token = ?"
             f" WHERE id {dialect.in_list} AND worker = ? AND lease_until <= ?"
@@ -33,7 +33,7 @@ class LeaseStatements:
         # Served by the index `future`.
         due = f"{FUTURE_STATES} AND available_at <= ?"
         self.due = f"SELECT id, job_group, flow FROM {names.jobs} WHERE {due} ORDER BY available_at LIMIT ?"
-        # Each looks at the job's limit itself: an edit may have changed that since the job was found to be due.
+        # Each checks itself whether the job is under a limit: an edit may have changed that since the job was read.
         limited = f"(flow & {LIMITED}) <> 0"
         promote = f"UPDATE {names.jobs}{dialect.by_id} SET state = {{}} WHERE id {dialect.in_list} AND {due}"
         self.promote = promote.format("?") + f" AND (flow IS NULL OR NOT {limited})"
@@ -47,10 +47,13 @@ class LeaseStatements:
 
 
 def next_due(names: Names) -> str:
-    """Return the least `available_at` of jobs that wait for their time, served by the index `future`."""
+    """Return the statement that reads the least `available_at` of jobs that wait for their time.
+
+    The index `future` serves it.
+    """
     if names.dialect.partial_indexes:
         return f"SELECT min(available_at) AS at FROM {names.jobs} WHERE {FUTURE_STATES}"
-    # Each of these is one step into the index; over all three states at once it would read every entry.
+    # One search of the index for each state: one query for all three would read every entry.
     each = (f"(SELECT min(available_at) FROM {names.jobs} WHERE state = '{state}') AS {state}" for state in FUTURE)
     never = 2**63 - 1
     least = ", ".join(f"coalesce({state}, {never})" for state in FUTURE)

@@ -1,4 +1,4 @@
-"""The statements about limits, and the jobs under them."""
+"""Define the statements on limits and on the jobs under them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ if TYPE_CHECKING:
     from cronq.storage.sql.dialect import Names
 
 PLACE, WAITING, ELSEWHERE, BEHIND, ASIDE = range(5)
-"""Where a job under a limit is: it has a place; it waits for one; it is scheduled, retrying, waiting or has ended; it
-is behind the first of its group; its place moved on because nothing listens to its queue."""
+"""The values of the column `place`, for each job under a limit.
+
+PLACE: the job has a place. WAITING: it waits for one. ELSEWHERE: it needs none now, because it is scheduled, retrying
+or waiting, comes after jobs that have not ended, or has ended itself. BEHIND: it comes after another job of its group.
+ASIDE: its place went to another job, because its queue is paused or no runner takes jobs of it.
+"""
 
 
 class LimitStatements:
-    """Served by the primary keys, and by the indexes `limited_line` and `limited_group`."""
+    """The statements on limits, served by the primary keys and the indexes `limited_line` and `limited_group`."""
 
     def __init__(self, names: Names) -> None:
         self._defining(names)
@@ -35,7 +39,7 @@ class LimitStatements:
 
     def _admitting(self, names: Names) -> None:
         dialect, jobs, limited = names.dialect, names.jobs, names.limited
-        # A write, because only that makes two nodes of a cluster wait for each other.
+        # Changes the row: in a cluster only that, not a lock, keeps two nodes from admitting jobs at once.
         self.lock = f"UPDATE {names.limits} SET looked = looked + 1 WHERE name = ?"
         self.open_at = f"UPDATE {names.limits} SET opens_at = ? WHERE name = ?"
         self.add = (
@@ -53,12 +57,12 @@ class LimitStatements:
             f"UPDATE {limited} SET priority = {value % 'priority'}, due_at = {value % 'available_at'},"
             f" job_group = {value % 'job_group'} WHERE job_id {dialect.in_list}"
         )
-        # In the order of the index: PostgreSQL would rather read the table from its start until it meets one.
+        # Ordered like the index: otherwise PostgreSQL may read the table from its start until it finds a row.
         order = "priority, due_at, job_id"
         self.any_waiting = (
             f"SELECT job_id FROM {limited} WHERE place = {WAITING} AND limit_name = ? ORDER BY {order} LIMIT 1"
         )
-        # Without an order: SQLite would read the whole table in that of the ids.
+        # Not ordered: for the order of the ids, SQLite would read the whole table.
         self.places = (
             "SELECT l.job_id, j.state, j.lease_until, j.started_at, j.queue, l.since, l.priority, l.due_at"
             f" FROM {limited} l LEFT JOIN {jobs} j ON j.id = l.job_id"
@@ -72,7 +76,7 @@ class LimitStatements:
             f"SELECT id, state, coalesce(flow, 0) & 8, available_at FROM {jobs} WHERE id {dialect.in_list}"
             f" ORDER BY id{dialect.for_update}"
         )
-        # `+ 0` keeps engines from reading all that wait by their index.
+        # `+ 0` keeps engines from using the index on `place`, which leads to all jobs that wait.
         self.move = f"UPDATE {limited} SET place = ?, since = ? WHERE job_id {dialect.in_list} AND place + 0 = ?"
         moved = f"UPDATE {jobs}{dialect.by_id} SET state = '%s' WHERE id {dialect.in_list} AND state = '%s'"
         self.admit = moved % ("ready", "pending")
@@ -96,7 +100,7 @@ class LimitStatements:
         self.forget_starts = f"DELETE FROM {names.starts} WHERE limit_name = ? AND started_at <= ?"
 
     def _changing(self, names: Names) -> None:
-        """Add the statements that put jobs that exist under another limit."""
+        """Add the statements that put existing jobs under another limit, or under none."""
         dialect, jobs = names.dialect, names.jobs
         chosen = f"id {dialect.in_list}"
         self.editable = (
@@ -106,7 +110,7 @@ class LimitStatements:
         self.hold_back = (
             f"UPDATE {jobs}{dialect.by_id} SET state = 'pending' WHERE {chosen} AND state IN ('ready', 'blocked')"
         )
-        # `scheduled`, so that it takes its turn in its group as every job does that comes due.
+        # To `scheduled`, not `ready`: it is promoted like every due job, and blocked if its group is held.
         self.free = (
             f"UPDATE {jobs}{dialect.by_id} SET"
             f" state = CASE WHEN state = 'pending' AND (flow & {HELD}) = 0 THEN 'scheduled' ELSE state END,"

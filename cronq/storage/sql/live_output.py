@@ -1,4 +1,4 @@
-"""The statements that show the output of running jobs."""
+"""Define the statements that share the output of running jobs with followers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 class LiveOutputStatements:
-    """Served by the primary key; there are as many rows as jobs that are followed."""
+    """The statements on live output, served by the primary key; there is one row for each job that is followed."""
 
     def __init__(self, names: Names) -> None:
         self.want = f"UPDATE {names.live_output} SET wanted_until = ? WHERE job_id = ? AND wanted_until >= ?"

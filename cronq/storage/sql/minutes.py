@@ -1,4 +1,4 @@
-"""The statements of how many attempts ended in each minute."""
+"""Define the statements on the number of attempts that ended in each minute."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ if TYPE_CHECKING:
     from cronq.storage.sql.dialect import Names
 
 COUNTED = ("finished", "failed", "retrying", "cancelled")
-"""The states to which an attempt's end is counted, each in a column of this name."""
+"""The states of jobs after an attempt that are counted, each in a column of its name."""
 
 
 class MinuteStatements:
-    """Served by the primary key."""
+    """The statements on the counts of ended attempts, served by the primary key."""
 
     def __init__(self, names: Names) -> None:
         minutes, figures = names.minutes, ", ".join(COUNTED)

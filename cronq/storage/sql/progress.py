@@ -1,4 +1,4 @@
-"""The statements about the progress of running jobs."""
+"""Define the statements on the progress of running jobs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _OTHERS = (1 << 15) - 1 - HAS_PROGRESS
 
 
 class ProgressStatements:
-    """Served by the primary keys; there are as many rows as running jobs that show their progress."""
+    """The statements on progress, served by the primary keys; there is one row for each running job that shows some."""
 
     def __init__(self, names: Names) -> None:
         in_list = names.dialect.in_list

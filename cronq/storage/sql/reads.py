@@ -1,4 +1,4 @@
-"""The statements that only read: for people and for monitors."""
+"""Define the statements that only read jobs, for users and for monitors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _EACH_ENDED = "VALUES {}".format(", ".join(f"('{state}')" for state in sorted(EN
 
 
 class ReadStatements:
-    """Each says which index serves it."""
+    """The statements that only read; comments name the indexes that serve them."""
 
     def __init__(self, names: Names) -> None:
         self._reading(names)
@@ -40,7 +40,7 @@ class ReadStatements:
             f"SELECT worker, id, task, started_at FROM {names.jobs}"
             " WHERE lease_until IS NOT NULL AND state = 'running' ORDER BY worker, started_at, id"
         )
-        # In the order of NewJob, without the time; served by the primary key.
+        # In the order of the fields of NewJob, without the time; served by the primary key.
         self.as_new = (
             "SELECT id, task, args, queue, priority, job_key, is_unique, job_group, max_attempts, time_limit, event,"
             f" retry FROM {names.jobs} WHERE id {dialect.in_list} ORDER BY id"
@@ -76,7 +76,7 @@ class ReadStatements:
             " AND finished_at > ? ORDER BY finished_at DESC LIMIT ?"
         )
         self.lately_took = f"SELECT count(duration), avg(duration), max(duration) FROM ({newest}) newest"
-        # The same index: when, and for how long it had been due.
+        # Served by the same index: when each job finished, and how long it had been due when it started.
         self.lately_finished = (
             f"SELECT finished_at, started_at - available_at FROM {names.jobs}"
             " WHERE state = 'finished' AND queue = ? AND finished_at > ? ORDER BY finished_at DESC LIMIT ?"
@@ -87,7 +87,7 @@ class ReadStatements:
             f"SELECT outcome, count(*) FROM ({newest}) newest WHERE finished_at > ?"
             f" AND outcome IN {UNSUCCESSFUL} GROUP BY outcome ORDER BY outcome"
         )
-        # Served by the index `ready`, all of it.
+        # Served by the index `ready`, all of which it reads.
         other = "typeof({0}) NOT IN ('text', 'null')".format
         self.unclaimable = (
             f"SELECT id FROM {names.jobs} WHERE state = 'ready'"
@@ -102,16 +102,18 @@ class ReadStatements:
 
 
 def counts(names: Names) -> str:
-    """Queue, state, how many, and the least `available_at` of those that wait for their time or a runner.
+    """Return the statement that reads, for each queue and state, the number of jobs and the least `available_at`.
 
-    Indexes: MySQL ready; SQLite counted, ready, future, held and group, and no look at the table
-    but for jobs that wait for their time, for another job or for a limit.
+    The latter is that of jobs that are ready or wait for their time; NULL for other states.
+
+    Served on MySQL by the index `ready`; on SQLite by `counted`, `ready`, `future`, `held` and `group`. SQLite reads
+    no rows of the table for ended and ready jobs.
     """
     jobs = names.jobs
     first = "min(CASE WHEN state = 'ready' OR state = 'scheduled' OR state = 'retrying' OR state = 'waiting'"
     if not names.dialect.has_counted:
         return f"SELECT queue, state, count(*), {first} THEN available_at END) FROM {jobs} GROUP BY state, queue"
-    # Where the state is given as a constant, the index alone answers.
+    # With `ready` as a constant, SQLite reads only the index of ready jobs.
     parts = (
         ("state", "NULL", "finished_at IS NOT NULL GROUP BY state, queue"),
         ("'ready'", "min(available_at)", "state = 'ready' GROUP BY queue"),
@@ -126,21 +128,22 @@ def counts(names: Names) -> str:
 
 
 def _pending(names: Names) -> str:
-    """Tell a pending job on SQLite, where no index has them: each waits for another job or for a limit."""
+    """Return the condition for pending jobs on SQLite. No index has them: each waits for another job or for a limit."""
     waiting = f"SELECT child FROM {names.edges} UNION ALL SELECT job_id FROM {names.limited}"
     return f"id IN ({waiting}) AND state = 'pending'"
 
 
 def recent_ids(names: Names) -> str:
-    """The ids of jobs that ended, or else started or were enqueued, at an instant or later; it is each parameter.
+    """Return the statement that reads the ids of jobs that ended at an instant or later.
 
-    Ended ones by the index `ended` or `counted`, the others by those of their states.
+    For jobs that have not ended, their start counts instead, and for jobs without a start their enqueueing. Each
+    parameter is this instant. The index `ended` or `counted` serves ended jobs, those of their states serve the others.
     """
     jobs, event = names.jobs, "coalesce(started_at, created_at) >= ?"
     if not names.dialect.has_counted:
         parts = (f"{ENDED_STATES} AND finished_at >= ?", f"{UNFINISHED_STATES} AND {event}")
         each = " UNION ALL ".join(f"SELECT id FROM {jobs} WHERE {part}" for part in parts)
-        return f"SELECT id FROM ({each}) AS recent"  # MySQL would run a plain UNION once for each row
+        return f"SELECT id FROM ({each}) AS recent"  # MySQL would run the plain UNION once for each row
     others = (
         "state = 'ready'",
         FUTURE_STATES,
@@ -158,7 +161,10 @@ def recent_ids(names: Names) -> str:
 
 
 def ended_pairs(jobs: str, states: str) -> str:
-    """Return the queues that have ended jobs in these states, by the index `counted`: a step for each."""
+    """Return the WITH clause of the table `pairs`: these states, each with the queues that have ended jobs in it.
+
+    One search of the index `counted` finds each pair; the last row of each state has the queue NULL.
+    """
     ended = f"SELECT min(queue) FROM {jobs} WHERE finished_at IS NOT NULL AND state ="
     return (
         f"WITH RECURSIVE wanted(state) AS ({states}), pairs(state, queue) AS (SELECT state, ({ended} wanted.state)"

@@ -1,4 +1,4 @@
-"""The statements of how runs ended."""
+"""Define the statements on the last run of each host and filter."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 class RunStatements:
-    """Served by the primary key, host and filter; there are as many rows as lines in crontabs."""
+    """The statements on runs, served by the primary key, host and filter; each line in a crontab has one row."""
 
     def __init__(self, names: Names) -> None:
         self.ended = (

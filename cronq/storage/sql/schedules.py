@@ -1,4 +1,4 @@
-"""The statements about schedules, their declarations and their ledger."""
+"""Define the statements on schedules, their declarations and their ledger."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ if TYPE_CHECKING:
 SCHEDULE_COLUMNS = (
     "name, definition, next_at, due_at, last_at, tz_version, paused_at, paused_until, paused_by, reason, alerted_at"
 )
-"""In the order of cronq.model.schedule.StoredSchedule."""
+"""The columns of a schedule, in the order of the fields of cronq.model.schedule.StoredSchedule."""
 
 FIRE_COLUMNS = "schedule, fire_at, since, count, outcome, reason, job_id, late, host, decided_at"
-"""In the order of cronq.model.schedule.Decided."""
+"""The columns of the ledger, in the order of the fields of cronq.model.schedule.Decided."""
 
 DECLARATION_COLUMNS = "host, name, definition_hash, source, seen_at, declared_at"
-"""In the order of cronq.model.schedule.Declaration."""
+"""The columns of a declaration, in the order of the fields of cronq.model.schedule.Declaration."""
 
 
 class ScheduleStatements:
-    """Each says which index serves it; there are few schedules, and many rows of the ledger."""
+    """The statements on schedules; comments name the indexes that serve them.
+
+    There are few schedules, and many rows of the ledger.
+    """
 
     def __init__(self, names: Names) -> None:
         self._null_safe_equals = names.dialect.null_safe_equals
@@ -38,7 +41,7 @@ class ScheduleStatements:
         # Served by the index `due`.
         self.next_due = f"SELECT min(due_at) FROM {names.schedules}"
         self.due = f"SELECT {SCHEDULE_COLUMNS} FROM {names.schedules} WHERE due_at <= ? ORDER BY due_at, name LIMIT ?"
-        # Served by the primary key. Only one of those who looked at the same row finds it unchanged.
+        # Served by the primary key. Of processes that have read the same row, only one finds it unchanged.
         self.advance = (
             f"UPDATE {names.schedules} SET next_at = ?, due_at = ?, last_at = ?, tz_version = ?"
             f" WHERE {self._unchanged()}"
@@ -46,7 +49,7 @@ class ScheduleStatements:
         self.mark_job = f"UPDATE {names.jobs} SET schedule = ?, scheduled_for = ? WHERE id = ?"
         # Served by the index `group`.
         self.unfinished_in_group = f"SELECT count(*) FROM {names.jobs} WHERE job_group = ? AND {UNFINISHED_STATES}"
-        # Served by the primary key, a lease's name: one row keeps the id of this installation.
+        # Served by the primary key, a lease's name: one row has the id of this installation as its worker.
         self.installation = f"SELECT worker FROM {names.leases} WHERE name = ?"
         self.first_installation = f"INSERT INTO {names.leases} (name, worker, lease_until) VALUES (?, ?, 0)"
 
@@ -70,12 +73,12 @@ class ScheduleStatements:
         )
         # Served by the index `job`.
         self.fire_of_job = f"SELECT {FIRE_COLUMNS} FROM {names.fires} WHERE job_id = ?"
-        # Served by the primary keys; only of the newest decisions.
+        # Served by the primary keys; reads only the newest decisions.
         self.latest_jobs = (
             f"SELECT f.outcome, f.count, j.state, j.started_at, j.finished_at FROM {names.fires} f"
             f" LEFT JOIN {names.jobs} j ON j.id = f.job_id WHERE f.schedule = ? ORDER BY f.fire_at DESC LIMIT ?"
         )
-        # Served by the primary keys: of each schedule the decisions of a day, and those after its last success.
+        # Served by the primary keys; reads the decisions of a day, and those after the last success, of each schedule.
         self.figures = (
             "SELECT s.name, s.due_at, s.last_at, s.paused_at, s.paused_until, s.alerted_at,"
             f" (SELECT j.finished_at FROM {names.fires} f JOIN {names.jobs} j ON j.id = f.job_id"
@@ -84,7 +87,7 @@ class ScheduleStatements:
             " WHERE f.schedule = s.name AND f.fire_at >= ? AND f.outcome = 'missed')"
             f" FROM {names.schedules} s ORDER BY s.name"
         )
-        # Served by the primary key, a step for each schedule.
+        # Served by the primary key, for one schedule at a time.
         self.nth_newest = f"SELECT fire_at FROM {names.fires} WHERE schedule = ? ORDER BY fire_at DESC LIMIT 1 OFFSET ?"
         self.prune_ledger = f"DELETE FROM {names.fires} WHERE schedule = ? AND fire_at < ?"
         self.forget_ledger = f"DELETE FROM {names.fires} WHERE schedule = ?"
@@ -96,10 +99,10 @@ class ScheduleStatements:
         self.declared_by = f"SELECT {DECLARATION_COLUMNS} FROM {names.declarations} WHERE host = ? ORDER BY name"
         self.any_declaration = f"SELECT 1 FROM {names.declarations} LIMIT 1"
         self.all_declarations = f"SELECT {DECLARATION_COLUMNS} FROM {names.declarations} ORDER BY name, host"
-        # In one statement: two processes of one host may declare it for the first time at once.
+        # One statement, because two processes of one host may declare a schedule for the first time at once.
         said_before = names.dialect.or_replace("host, name", "definition_hash", "source", "seen_at", "declared_at")
         self.declare = f"INSERT INTO {names.declarations} ({DECLARATION_COLUMNS}) VALUES ({holes}) {said_before}"
-        # Of schedules that hosts seen since then declare differently, where the latest change is older than this.
+        # Schedules that hosts seen since an instant declare differently, unchanged since another instant.
         fresh = "(seen_at >= ? OR host = '*')"
         differing = (
             f"SELECT name FROM {names.declarations} WHERE {fresh} GROUP BY name"
@@ -133,7 +136,7 @@ class ScheduleStatements:
             f"UPDATE {names.schedules} SET paused_at = NULL, paused_until = NULL, paused_by = NULL, reason = NULL"
             " WHERE name = ? AND paused_at IS NOT NULL"
         )
-        # A table of few rows: those with an `alert_after`, and those of which people were told.
+        # Reads the whole small table, for schedules with an `alert_after` and those about which a notice was sent.
         self.watched = (
             f"SELECT {SCHEDULE_COLUMNS} FROM {names.schedules}"
             " WHERE alerted_at IS NOT NULL OR definition LIKE '%\"alert_after\":%' ORDER BY name"

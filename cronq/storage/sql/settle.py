@@ -1,4 +1,4 @@
-"""The statements that settle jobs."""
+"""Define the statements that settle jobs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
 
 class SettleStatements:
-    """Served by the primary key. Each write of an outcome is fenced by the token of the claim."""
+    """The statements that settle jobs, served by the primary key.
+
+    Each write of an outcome has the condition that the row still has the token of the claim.
+    """
 
     def __init__(self, names: Names) -> None:
         fenced = "id = ? AND token = ? AND lease_until IS NOT NULL"
@@ -22,11 +25,11 @@ class SettleStatements:
             " memory_before = ?, cpu_time = ?, unique_key = CASE WHEN ? THEN NULL ELSE unique_key END,"
             f" kill_requested = 0, lease_until = NULL WHERE {fenced}"
         )
-        # Where a job came after this one meanwhile, nothing is written: the settlement has consequences then.
+        # Both write nothing if another job came after this one meanwhile: the settlement has consequences then.
         alone, unneeded = "AND flow IS NULL", f"AND (flow & {NEEDED}) = 0"
         self.settle_alone = f"{self.settle} {alone}"
         self.settle_unneeded = f"{self.settle} {unneeded}"
-        # For a first attempt that succeeded and left nothing to keep: half the cost, on the most common way.
+        # For the most common case, at half the cost: a first attempt that succeeded without output or notes.
         finish = (
             f"UPDATE {names.jobs} SET state = 'finished', outcome = 'success', started_at = ?, finished_at = ?,"
             f" pid = ?, peak_memory = ?, memory_before = ?, cpu_time = ?, kill_requested = 0,"
@@ -48,7 +51,7 @@ class SettleStatements:
             f" {given_back} WHERE {fenced}"
         )
         self.still_held = f"SELECT id FROM {names.jobs} WHERE {fenced}"
-        # The token isn't enough: a rescuer settles a job under the same one.
+        # The token alone proves nothing: a rescuer settles a job with the same one.
         self.already_settled = (
             f"SELECT id FROM {names.jobs} WHERE id = ? AND token = ? AND lease_until IS NULL"
             " AND state = ? AND started_at = ?"

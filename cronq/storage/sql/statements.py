@@ -1,6 +1,6 @@
-"""Every statement on cronq's own tables, by subject, as text that can be pasted into EXPLAIN.
+"""Provide the statements on cronq's tables, by subject, as texts that can be pasted into EXPLAIN.
 
-`?` stands for a parameter; a list of ids or names is one parameter, made by the database's `many`.
+`?` stands for a parameter; a list of ids or names is one parameter, which the database's `many` makes.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _SUBJECTS = {
 
 
 class Statements:
-    """The statements for tables with one prefix; those of a subject are put together when first used."""
+    """The statements on the tables with one prefix; those of a subject are built at their first use."""
 
     actions: ActionStatements
     admin: AdminStatements

@@ -1,4 +1,4 @@
-"""The statements that register workers, record heartbeats, read requests and wake listeners."""
+"""Define the statements that register workers, record heartbeats, read requests and wake workers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class WorkerStatements:
-    """Served by the primary key, a worker's name."""
+    """The statements on workers, served by the primary key, a worker's name."""
 
     def __init__(self, names: Names) -> None:
         dialect = names.dialect
@@ -27,7 +27,7 @@ class WorkerStatements:
         )
         self.workers_seen = f"SELECT {WORKER_COLUMNS} FROM {names.workers} ORDER BY started_at, name"
         self.ask = f"UPDATE {names.workers} SET asked = ? WHERE name = ?"
-        # Primary key, a table of few rows, and the indexes `held` and `future`.
+        # Served by the primary key and the indexes `held`, `future` and `opens`; reads two small tables completely.
         self.requests = (
             f"SELECT 1 AS kind, asked AS said, 0 AS number FROM {names.workers} WHERE name = ? AND asked IS NOT NULL"
             f" UNION ALL SELECT 2, queue, 0 FROM {names.paused}"
@@ -38,8 +38,8 @@ class WorkerStatements:
             f" UNION ALL SELECT 4, '', opening.at FROM (SELECT min(opens_at) AS at FROM {names.limits}) AS opening"
             " WHERE opening.at IS NOT NULL"
         )
-        # What wakes workers on other hosts, where the database can; the channel is that of drivers.notify.
-        # Transactions that notify commit one after the other, so they do only for a worker that listens.
+        # Wakes workers on other hosts, if the database can; the channel is that of drivers.notify.
+        # Transactions that notify commit one after the other, so this one does only if a worker is registered.
         listening = f"EXISTS (SELECT 1 FROM {names.workers} WHERE kind = 'work')"
         wake = f"SELECT pg_notify('{names.prefix}wake', '') WHERE {listening}"
         self.ring = wake if dialect.notifies else ""
