@@ -79,7 +79,7 @@ class AdminStatements:
         holding = f"EXISTS (SELECT 1 FROM {names.groups} g WHERE g.name = job_group AND g.job_id = {names.jobs}.id)"
         # A failed job that holds its group is not deleted: without it, the group could never be freed. Nor is a job
         # that unfinished jobs come after, or a member of a batch that has not ended: they depend on how it ended.
-        # These two conditions are no EXISTS, for which PostgreSQL would read all jobs.
+        # These two conditions don't use EXISTS, for which PostgreSQL would read all jobs.
         awaited = (
             f"SELECT e.child FROM {names.edges} e JOIN {names.jobs} c ON c.id = e.child"
             f" WHERE e.parent = {names.jobs}.id AND c.state NOT IN {ENDED_LIST} LIMIT 1"

@@ -18,7 +18,7 @@ class BatchStatements:
     def __init__(self, names: Names) -> None:
         dialect, jobs, batches, members = names.dialect, names.jobs, names.batches, names.members
         update = f"UPDATE {batches} SET %s WHERE id = ? AND %s"
-        # These UPDATEs always change `turn`: only a change of the row keeps two nodes of a cluster from doing both.
+        # These UPDATEs always change `turn`: only that keeps two nodes of a cluster from changing one batch at once.
         turned = "turn = 1 - turn"
         self.open = f"INSERT INTO {batches} (name, on_failed, opened_at, opened_by, closed_at) VALUES (?, ?, ?, ?, ?)"
         self.one = f"SELECT {BATCH_COLUMNS} FROM {batches} WHERE id = ?"

@@ -63,7 +63,7 @@ UNSUCCESSFUL = "('error', 'timeout', 'crashed')"
 """The outcomes of failed attempts, as a list of SQL."""
 
 UNFINISHED_STATES = "state IN ('scheduled', 'ready', 'blocked', 'running', 'retrying', 'waiting', 'pending')"
-"""The condition for jobs that have not ended. It is no NOT IN, for which databases use no index."""
+"""The condition for jobs that have not ended. NOT IN would use no index."""
 
 CLAIM_ORDER = "priority, available_at, id"
 """The order in which jobs of a queue start."""

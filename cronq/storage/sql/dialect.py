@@ -58,9 +58,9 @@ class Dialect:
     has_tokens: bool
     """Whether a new job has a token, by which it is found if the answer to its INSERT or COMMIT got lost."""
     locks_groups: bool
-    """Whether a transaction locks a group by its row, and inserts one for a group that has none until it ends."""
+    """Whether a transaction locks a group by its row, and inserts one, until it ends, for a group without a row."""
     for_share: str
-    """The clause that locks a group's row while jobs become blocked by it: what frees the group then sees them."""
+    """The clause that locks a group's row while jobs become blocked by it, so that freeing the group includes them."""
     for_update: str
     skip_locked: str
     of_groups: str

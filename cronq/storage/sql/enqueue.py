@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from cronq.storage.sql.dialect import Names
 
 _LOCKS = 0x63726E71
-"""The first number of cronq's advisory locks, `crnq` in ASCII: other programs hardly use it."""
+"""The first number of cronq's advisory locks, to distinguish them from those of other programs; ASCII for crnq."""
 
 
 class EnqueueStatements:

@@ -1,4 +1,4 @@
-"""Define the statements on incidents: the jobs that failed for good, by queue."""
+"""Define the statements on incidents: the failed jobs of each queue about which a notice was sent."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ PLACE, WAITING, ELSEWHERE, BEHIND, ASIDE = range(5)
 """The values of the column `place`, for each job under a limit.
 
 PLACE: the job has a place. WAITING: it waits for one. ELSEWHERE: it needs none now, because it is scheduled, retrying
-or waiting, comes after jobs that have not ended, or has ended itself. BEHIND: it comes after another job of its group.
+or waiting, comes after jobs that have not ended, or has ended itself. BEHIND: another job of its group is ahead of it.
 ASIDE: its place went to another job, because its queue is paused or no runner takes jobs of it.
 """
 

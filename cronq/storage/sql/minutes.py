@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from cronq.storage.sql.dialect import Names
 
 COUNTED = ("finished", "failed", "retrying", "cancelled")
-"""The states of jobs after an attempt that are counted, each in a column of its name."""
+"""The states of a job at the end of an attempt that are counted, each in a column of its name."""
 
 
 class MinuteStatements:

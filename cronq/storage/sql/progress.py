@@ -12,7 +12,7 @@ _OTHERS = (1 << 15) - 1 - HAS_PROGRESS
 
 
 class ProgressStatements:
-    """The statements on progress, served by the primary keys; there is one row for each running job that shows some."""
+    """The statements on progress, served by the primary keys; each running job that shows its progress has one row."""
 
     def __init__(self, names: Names) -> None:
         in_list = names.dialect.in_list

@@ -25,7 +25,7 @@ class SettleStatements:
             " memory_before = ?, cpu_time = ?, unique_key = CASE WHEN ? THEN NULL ELSE unique_key END,"
             f" kill_requested = 0, lease_until = NULL WHERE {fenced}"
         )
-        # Both write nothing if another job came after this one meanwhile: the settlement has consequences then.
+        # Neither writes anything if another job came after this one meanwhile: the settlement has consequences then.
         alone, unneeded = "AND flow IS NULL", f"AND (flow & {NEEDED}) = 0"
         self.settle_alone = f"{self.settle} {alone}"
         self.settle_unneeded = f"{self.settle} {unneeded}"

@@ -27,7 +27,7 @@ class WorkerStatements:
         )
         self.workers_seen = f"SELECT {WORKER_COLUMNS} FROM {names.workers} ORDER BY started_at, name"
         self.ask = f"UPDATE {names.workers} SET asked = ? WHERE name = ?"
-        # Served by the primary key and the indexes `held`, `future` and `opens`; reads two small tables completely.
+        # Served by the primary key and the indexes `held`, `future` and `limits_opens`; reads two small tables.
         self.requests = (
             f"SELECT 1 AS kind, asked AS said, 0 AS number FROM {names.workers} WHERE name = ? AND asked IS NOT NULL"
             f" UNION ALL SELECT 2, queue, 0 FROM {names.paused}"
