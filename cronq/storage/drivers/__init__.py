@@ -1,1 +1,1 @@
-"""The databases' own drivers: statements, transactions, lost connections, error codes."""
+"""Define the drivers of the databases: they execute statements, replace lost connections and classify errors."""

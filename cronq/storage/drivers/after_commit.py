@@ -1,9 +1,9 @@
 """Call a function after a caller's own COMMIT, and not after a ROLLBACK.
 
 SQLAlchemy has an event before a connection's COMMIT, but none after it, and a Session's `after_commit`
-also comes where an outer transaction goes on. So the connection's own commit is followed, and what
-a savepoint takes with it when it is rolled back. A SQLAlchemy that hides these would cost wake-ups,
-and fail the tests.
+also comes where an outer transaction goes on. So the connection's private commit methods are wrapped, and
+a savepoint that is rolled back removes the actions added inside it. If a later SQLAlchemy commits in another
+way, wake-ups are lost, and the tests fail.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ def _savepoints(connection: Any) -> Iterator[str]:
 
 
 class _Pending:
-    """What waits for one connection's COMMIT."""
+    """The actions that wait for one connection's COMMIT."""
 
     def __init__(self) -> None:
         self.actions: list[tuple[Callable[[], object], frozenset[str]]] = []
-        """Each with the savepoints inside which it was asked for."""
+        """Each with the names of the savepoints that were open when it was added."""
 
     def follow(self, connection: Any) -> None:
-        """Be told how this connection's transactions go."""
-        from sqlalchemy import event  # the caller has it
+        """Listen to this connection's rollbacks, and wrap its commit methods."""
+        from sqlalchemy import event  # the caller has imported it already
 
         event.listen(connection, "rollback_savepoint", self._go_back)
         event.listen(connection, "rollback", self._forget)

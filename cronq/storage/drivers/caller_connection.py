@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 
 _MYSQL_DUPLICATE = 1062
 _AT_ONCE = 500
-"""Rows of one INSERT: SQLite takes 32,766 parameters."""
+"""The most rows of one INSERT: SQLite accepts 32,766 parameters."""
 
 
 class Identified(NamedTuple):
-    """What identifies a database, read in advance."""
+    """The family of a database and the values that identify it, read in advance."""
 
     family: str
     values: tuple[Any, ...]
 
     def identity(self) -> tuple[Any, ...]:
-        """Return the values, as a database does that asks for them."""
+        """Return the values that identify the database, as `Database.identity` does."""
         return self.values
 
 
 def borrow(connection: Any, database: Database | Identified, *, name: str) -> CallerConnection:
-    """Take the statements of the driver to the caller's connection.
+    """Return an object that executes the store's statements on the caller's connection.
 
-    Raises InvalidInput unless it leads to the same database; `name` is that one's for people.
+    Raises InvalidInput if the connection is asynchronous, or doesn't lead to `database`, which messages call `name`.
     """
     if hasattr(connection, "run_sync"):
         raise InvalidInput("connection: an asynchronous one is for `await task.aenqueue(…)` and `queue.aenqueue(…)`")
@@ -50,7 +50,7 @@ def borrow(connection: Any, database: Database | Identified, *, name: str) -> Ca
 
 
 class CallerConnection(sqlite.Inserting):
-    """A caller's connection to SQLite."""
+    """Executes the store's statements on a caller's connection to SQLite."""
 
     family = "sqlite"
 
@@ -59,9 +59,9 @@ class CallerConnection(sqlite.Inserting):
 
     @property
     def locks_out(self) -> bool:
-        """Whether the caller's transaction may keep tables from being made beside it.
+        """Whether the caller's transaction may keep another connection from making tables.
 
-        SQLAlchemy begins one as late as with the first change.
+        Only an open one does; SQLAlchemy's is open from the first change on.
         """
         return bool(self._connection.connection.driver_connection.in_transaction)
 
@@ -80,7 +80,7 @@ class CallerConnection(sqlite.Inserting):
         return [tuple(row) for row in self.execute(sql, parameters)]
 
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
-        """Execute one statement for many rows of parameters; returns how many rows it met."""
+        """Execute one statement for each row of parameters; returns the number of rows inserted or matched."""
         return sum(self.execute(sql, row).rowcount for row in rows)
 
     def insert_unless_twins(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -89,7 +89,7 @@ class CallerConnection(sqlite.Inserting):
             self.insert_unless_twin(sql, row)
 
     def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
-        """Insert rows with one statement for each 500; returns their ids in order."""
+        """Insert rows with one statement for each 500; returns their ids in the order of the rows."""
         ids: list[int] = []
         for start in range(0, len(rows), _AT_ONCE):
             chunk = rows[start : start + _AT_ONCE]
@@ -98,16 +98,16 @@ class CallerConnection(sqlite.Inserting):
 
     def _inserted(self, sql: str, values: Sequence[Any], count: int) -> Iterable[int]:
         last = self.insert(sql, values)
-        return range(last - count + 1, last + 1)  # one statement is the only writer: no gaps
+        return range(last - count + 1, last + 1)  # no other connection writes during the statement: no gaps
 
 
 class _OnServer(CallerConnection):
-    """A caller's connection to a server."""
+    """Executes the store's statements on a caller's connection to a server."""
 
     locks_out = False
 
     def require(self, database: Database | Identified, name: str) -> None:
-        """Raise InvalidInput unless the connection leads to the very same database."""
+        """Raise InvalidInput unless the connection leads to the same database."""
         there = self.query(IDENTITIES[self.family])[0]
         if tuple(there) != tuple(database.identity()):
             raise InvalidInput(f"connection: it leads to the database {there[0]!r}, but the jobs are in {name}")
@@ -129,7 +129,7 @@ class _OnMySQL(_OnServer):
             return None
 
     def _inserted(self, sql: str, values: Sequence[Any], count: int) -> Iterable[int]:
-        first = self.insert(sql, values)  # all ids are reserved at once, in steps of the server's increment
+        first = self.insert(sql, values)  # the server reserves all ids at once, in steps of its increment
         step = self.query("SELECT @@auto_increment_increment")[0][0]
         return range(first, first + count * step, step)
 
@@ -138,7 +138,7 @@ class _OnPostgreSQL(_OnServer):
     family = "postgresql"
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
-        """Execute one statement; asyncpg numbers its placeholders."""
+        """Execute one statement, with numbered placeholders for asyncpg."""
         if self._connection.dialect.paramstyle != "numeric_dollar":
             return super().execute(sql, parameters)
         first, *rest = sql.split("?")
@@ -157,7 +157,7 @@ class _OnPostgreSQL(_OnServer):
 
 
 def by_family(family: str) -> type[CallerConnection]:
-    """Return the class for a connection to this family of databases, which has `exec_driver_sql`."""
+    """Return the class that executes statements on a connection to this family; that must have `exec_driver_sql`."""
     return _KINDS[family]
 
 

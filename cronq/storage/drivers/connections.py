@@ -1,9 +1,10 @@
 """Give each call a connection of its own, and take it back only without an open transaction.
 
 An exception can come between any two steps of a call: Ctrl-C, a time limit, a signal handler that
-raises. So a connection is out of reach while it is used. The call that is interrupted rolls it back
-if that is provably enough, and closes it otherwise; where even that is interrupted, the next call
-does it. A signal handler that uses the same database meanwhile gets a connection of its own.
+raises. So a connection is in no list while a call uses it. A call that is interrupted rolls it back
+if that is certain to suffice, and closes it otherwise; if that is interrupted too, the next call that
+opens a connection closes it. A signal handler that uses the same database meanwhile gets a connection
+of its own.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ if TYPE_CHECKING:
             """Whether a transaction is open on it."""
 
         def undo(self) -> bool:
-            """Roll back; returns False if a transaction or an answer may be left."""
+            """Roll back; returns False if a transaction may still be open, or an answer unread."""
 
         def close(self) -> None:
-            """Close it; may be called again."""
+            """Close it; does nothing if it is closed already."""
 
         def leave(self) -> None:
-            """Drop it without closing, in a process that inherited it."""
+            """Give it up in a process that inherited it, without an effect on the process that opened it."""
 
 
 HANDLER_PATIENCE = 1.0
@@ -67,7 +68,7 @@ class Connections:
         return connection
 
     def put_right(self, connection: Connection) -> None:
-        """Take one of the broken connections back, rolled back, or close it."""
+        """Roll back a broken connection and make it idle; close it if that fails."""
         if connection.undo():
             self.broken.remove(connection)
             self.idle.append(connection)
@@ -81,7 +82,7 @@ class Connections:
             self.idle.pop().close()
 
     def leave(self) -> None:
-        """Drop the connections of the process that forked this one."""
+        """Give up the idle connections that this process inherited from the one that forked it."""
         while self.idle:
             self.idle.pop().leave()
 
@@ -101,9 +102,9 @@ class Connections:
 
 
 def calls_below(codes: tuple[CodeType, ...], caller: object) -> int:
-    """Count the calls of these methods of the caller on this thread's stack.
+    """Return the number of calls of these methods of `caller` on this thread's stack.
 
-    More than one means that a signal handler has interrupted another call.
+    One beside the call that is being executed means that a signal handler has interrupted it.
     """
     calls = 0
     frame: FrameType | None = sys._getframe(1)

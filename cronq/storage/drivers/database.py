@@ -1,4 +1,4 @@
-"""The interface of database drivers: connections, transactions, errors by code."""
+"""Define the interface of the database drivers, and the errors that they raise."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
     class Changed(Protocol):
-        """What a writing statement did."""
+        """The result of a writing statement."""
 
         @property
         def rowcount(self) -> int:
-            """How many rows its condition met."""
+            """The number of rows that it inserted, or that met its condition."""
 
     class Connection(Protocol):
-        """Takes statements in which `?` stands for a parameter."""
+        """Executes statements in which `?` stands for a parameter."""
 
         def query(self, sql: str, parameters: Sequence[Any] = ...) -> list[Row]:
             """Read the rows of one statement."""
@@ -34,63 +34,66 @@ if TYPE_CHECKING:
             """Insert one row; returns its id."""
 
         def insert_unless_twin(self, sql: str, row: Sequence[Any]) -> int | None:
-            """Insert one row; returns its id, None if a row has its unique key."""
+            """Insert one row; returns its id, or None if another row has its unique key."""
 
     class Transaction(Connection, Protocol):
         """A writing transaction."""
 
         def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
-            """Execute one statement for many rows of parameters; returns how many rows it met."""
+            """Execute one statement for each row of parameters; returns the number of rows inserted or matched."""
 
         def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
-            """Insert rows; returns their ids in order."""
+            """Insert rows; returns their ids in the order of the rows."""
 
         def insert_unless_twins(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-            """Insert those rows whose unique keys no other row has. On servers only."""
+            """Insert those rows whose unique keys no other row has; called on servers only."""
 
     class Database(Connection, Protocol):
-        """One connection to a database, opened at first use and again after `close` or a loss."""
+        """A database, with a connection that is opened at first use and again after `close` or a loss."""
 
         family: str
         conflicts: int
-        """How often a statement or transaction was repeated because of a concurrent one."""
+        """The number of times that a statement or transaction was repeated because of a concurrent one."""
 
         def many(self, values: Iterable[Any]) -> Any:
-            """Make one parameter of all these values; there must be some."""
+            """Return these values, at least one, as one parameter."""
 
         def transact(self, work: Callable[[Transaction], T], read_back: Callable[[], T | None] | None = None) -> T:
-            """Do the work in a transaction, and repeat it after a conflict with a concurrent one.
+            """Call `work` in a transaction and return its result; repeat it after a conflict with a concurrent one.
 
-            If the answer to its COMMIT got lost, `read_back` returns the work's result, or None if it
-            isn't in the database. Without `read_back` the work must be safe to do twice.
+            If the answer to the COMMIT got lost, `read_back` returns the result of `work`, or None if it isn't in
+            the database; then `work` is called again. Without `read_back`, it must be safe to do `work` twice.
             """
 
         def version(self, table: str) -> str | None:
-            """Return the revision of the tables, as `table` has it; None where there is none yet."""
+            """Return the revision of the tables that `table` contains, or None if there is none yet."""
 
         def read_clock(self) -> Measured | None:
-            """Read the database's clock; None where that is the host's."""
+            """Return a reading of the database's clock, or None if that is the host's."""
 
         def lock(self, number: int) -> bool:
-            """Take a lock that lasts as long as the connection; False if another one has it."""
+            """Take a lock that lasts as long as the connection; returns False if another connection has it."""
 
         def has_other_writers(self) -> bool:
-            """Tell whether other servers take writes to the same tables, where this one's locks don't count."""
+            """Tell whether other servers accept writes to the same tables: there this one's locks have no effect."""
 
         def set_patience(self, seconds: float) -> None:
             """Set for how long a statement is tried again while the database is unreachable or locked."""
 
         def set_statement_limit(self, seconds: float) -> None:
-            """Have each reading statement ended that takes longer; it raises TooSlow. On servers writing ones, too."""
+            """Limit how long a reading statement may take; one that takes longer raises TooSlow.
+
+            On MariaDB and PostgreSQL, writing statements too.
+            """
 
         def identity(self) -> Sequence[Any]:
-            """Return the values that identify this database; from `IDENTITY`."""
+            """Return the values that identify this database."""
 
         def schema(self) -> str | None:
-            """Return the part of the database that holds the tables, where there are several."""
+            """Return the schema that holds the tables, or None where a database has only one."""
 
         def is_replaced(self) -> bool:
-            """Tell whether the database was replaced; the next statement opens the new one. Called often."""
+            """Tell whether the database was replaced; the next statement opens the new one. It is called often."""
 
         def close(self) -> None:
             """Close the connection; the next statement opens another one."""
@@ -101,11 +104,11 @@ class Duplicate(Exception):
 
 
 class Missing(Unavailable):
-    """There is no such table."""
+    """A table doesn't exist."""
 
 
 GONE = "a table of the queue is gone: restore it from a backup"
-"""What a person is told where tables were dropped under a process."""
+"""The message for tables that were dropped while a process used them."""
 
 
 class Conflict(Exception):

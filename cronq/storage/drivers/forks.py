@@ -1,15 +1,15 @@
 """Delay a fork until the calls of other threads on SQLite have ended, and close the child's connections.
 
-In the child, mutexes that SQLite held during the fork would stay locked. And SQLite keeps in the
-process which locks it has on a file; the child inherits that memory, but not the locks: it would write
-without any, or wait for ever for another thread's transaction. So a fork takes the lock that each
-thread's calls hold, and the child closes the connections, which are idle then, before it opens its own.
+In the child, mutexes that SQLite held during the fork would stay locked. And SQLite keeps in memory
+which locks it has on a file; the child inherits that memory, but not the locks: it would write without
+any, or wait for ever for another thread's transaction. So a fork first takes the lock that a call holds
+in any thread, and the child closes the connections, which are idle then, before it opens its own.
 """
 
 from __future__ import annotations
 
 import os
-from _thread import RLock  # what `threading` gives, without importing that at each start
+from _thread import RLock  # the one of `threading`, without importing that at each start
 from _weakref import ref
 
 TYPE_CHECKING = False
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         """An object with connections that a child must not use."""
 
         lock: Any
-        """Held from the begin of each transaction to its end."""
+        """The lock that is held from the beginning of each transaction to its end."""
 
         idle: list[Any]
         broken: list[Any]
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
             """Close the connections that may have an open transaction."""
 
         def leave(self) -> None:
-            """In the child: close the inherited connections."""
+            """Give up the inherited connections in the child."""
 
 
 inherited: list[Any] = []
@@ -49,7 +49,7 @@ def guard(one: Forked) -> None:
 
 
 def living() -> list[Forked]:
-    """Return the objects that exist."""
+    """Return the guarded objects that still exist."""
     return [one for one in (find() for find in list(_known.values())) if one is not None]
 
 

@@ -1,6 +1,6 @@
-"""Find the exception of a signal handler inside the error that a driver made of it.
+"""Find the exception of a signal handler inside the error that a driver raised instead.
 
-PyMySQL takes a TimeoutError that a handler raises, often an alarm's, for a lost connection. The statement
+PyMySQL treats a TimeoutError from a handler, often an alarm's, as a lost connection. The statement
 would be tried again, and the caller's time limit ignored.
 """
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def raise_interruption(error: BaseException) -> None:
-    """Raise the exception of a signal handler, if this error was made of it."""
+    """Raise the exception of a signal handler if a driver raised this error because of it."""
     handlers = frozenset(_handlers())
     cause: BaseException | None = error
     while cause is not None:

@@ -1,4 +1,4 @@
-"""Drive MySQL and MariaDB through PyMySQL: uniform session settings, and errors by code."""
+"""Access MySQL and MariaDB through PyMySQL: make session settings uniform, and classify errors by their codes."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 _STAYING = 28800
 _SESSION = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ANSI_QUOTES',"
-    # An administrator's defaults for interactive sessions would refuse or cut statements.
+    # An administrator's defaults for interactive sessions would refuse statements or cut their results.
     " sql_safe_updates = 0, sql_select_limit = 18446744073709551615, sql_big_selects = 1, completion_type = 0,"
     f" innodb_lock_wait_timeout = {server.LOCK_LIMIT}"
-    # MySQL ends an idle transaction only with its connection, so an idle connection is opened again.
+    # MySQL ends an idle transaction only by ending its connection, so idle connections end too, and are replaced.
     " /*!80000 , wait_timeout = {limit} */"
-    # MySQL knows nothing like these. The last has a node of a Galera cluster read what was committed on the others.
+    # Settings of MariaDB only. With the last, a node of a Galera cluster reads all that was committed on the others before.
     " /*M!100300 , wait_timeout = {staying}, idle_transaction_timeout = {limit}, wsrep_sync_wait = 1 */"
 )
 _ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
@@ -48,13 +48,13 @@ _TLS = ("ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_cert", "ssl_verify_identity
 _CLIENT_ERRORS = 2000
 _PACKET = 1153
 _UNCOUNTED = 16_384
-"""Characters of a statement that all servers accept."""
+"""Characters that every server accepts in one statement."""
 
 _SINGLE = 32
-"""Parameters of a statement for one row at most. What is for many is divided before."""
+"""The most parameters of a statement for one row. Statements for many rows are divided beforehand."""
 
 _BYTES_A_CHARACTER = 10
-"""At most, as JSON in a string in a statement, with what stands between."""
+"""The most bytes of a character as JSON in a string of a statement, with the separators."""
 
 _TRUE = ("1", "true", "yes", "on")
 
@@ -62,18 +62,18 @@ _MEANINGS = {
     1062: DUPLICATE,
     1146: MISSING,
     # Deadlock or another node's write, a lock that took too long, a row changed since the snapshot, Galera not ready,
-    # a transaction that another member of a replication group was ahead of.
+    # a transaction that conflicts with one of another member of a replication group.
     **dict.fromkeys((1213, 1205, 1020, 1047, 3101), AGAIN),
-    # An error during COMMIT, by a replication group too: whether it has happened has to be looked up.
+    # An error during COMMIT, also of a replication group: the caller must look up whether it was committed.
     **dict.fromkeys((1180, 3100), LOST),
     # Shutting down, killed, connections or statements used up, read-only during a failover, timeouts of the network.
     **dict.fromkeys((1053, 1077, 1079, 1317, 1927, 4031, 1040, 1203, 1226, 1290, 1836, 1158, 1159, 1160, 1161), LOST),
-    # Taken off for maintenance, and longer than the administrator lets a statement take (MariaDB, MySQL).
+    # In offline mode; a statement that took longer than the administrator's limit (MariaDB, MySQL).
     **dict.fromkeys((3032, 1969, 3024), LOST),
     **dict.fromkeys((2002, 2003, 2006, 2013, 2014, 2055), LOST),
-    # Too long for its column, not in the character set, out of range, larger than the server takes.
+    # Too long for its column, not in the character set, out of range, larger than the server accepts.
     **dict.fromkeys((1406, 1366, 1300, 1264, 1265, 1292, _PACKET), TOO_LARGE),
-    # JSON that it doesn't take, conditions and triggers that an administrator has added.
+    # JSON that the server refuses; conditions and triggers that an administrator has added.
     **dict.fromkeys((3140, 3141, 3157, 4038, 4040, 1048, 3819, 4025, 1644), TOO_LARGE),
 }
 _DENIED = "this user lacks a privilege; cronq needs SELECT, INSERT, UPDATE and DELETE on its tables"
@@ -90,7 +90,7 @@ _TLS_REQUIRED = 3159
 _NO_TLS = 2026
 _ACCESS_DENIED = 1045
 _ENDED = (1969, 3024)
-"""MariaDB's and MySQL's codes of a statement that took longer than its limit."""
+"""The error codes, of MariaDB and of MySQL, for a statement that took longer than its limit."""
 
 _ADVICE = {
     _ACCESS_DENIED: "access denied: check user name and password",
@@ -113,23 +113,23 @@ _ADVICE = {
 
 
 class Database(Server):
-    """One connection to a MySQL or MariaDB server."""
+    """A database on a MySQL or MariaDB server."""
 
     family = "mysql"
-    # Not of pymysql.err: where PyMySQL stands in for mysqlclient, that becomes a second copy, which nothing raises.
+    # Not from pymysql.err: where PyMySQL is used as mysqlclient, that is a second copy, whose errors are never raised.
     errors = (pymysql.Error, OSError)
     _returns_ids = False
     _packet = 0
 
     def connect(self) -> Any:
-        """Open a connection of the driver, in autocommit mode; rowcounts are of rows met, not of rows changed."""
+        """Open a connection of the driver, in autocommit mode; row counts are of rows matched, not changed."""
         connection = connect(self.url)
         self._returns_ids = "MariaDB" in connection.get_server_info()
         self._packet = 0
         return connection
 
     def limiting(self, seconds: float) -> str:
-        """Write the statement that has the server end those that take longer; MySQL ends only those that read."""
+        """Return the statement that makes the server end later ones after `seconds`; MySQL ends only reading ones."""
         if self._returns_ids:
             return f"SET SESSION max_statement_time = {seconds}"
         return f"SET SESSION max_execution_time = {round(seconds * 1000)}"
@@ -139,7 +139,7 @@ class Database(Server):
         return bool(error.args) and error.args[0] in _ENDED
 
     def run(self, connection: Any, sql: str, parameters: Sequence[Any]) -> Any:
-        """Execute one statement in the driver's words."""
+        """Execute one statement with the driver's placeholders."""
         if len(parameters) <= _SINGLE:
             self._require_room(connection, parameters)
         cursor = connection.cursor()
@@ -147,7 +147,7 @@ class Database(Server):
         return cursor
 
     def _require_room(self, connection: Any, parameters: Sequence[Any]) -> None:
-        """Raise the error for a statement that is too large; many servers just close the connection."""
+        """Raise the error for a statement that is too large, at which many servers just close the connection."""
         texts = [value for value in parameters if type(value) is str]
         characters = sum(map(len, texts))
         if characters <= _UNCOUNTED or characters * _BYTES_A_CHARACTER <= self._packet_of(connection):
@@ -157,7 +157,7 @@ class Database(Server):
             raise pymysql.OperationalError(_PACKET, f"{size} bytes, the server takes {self._packet}")
 
     def _packet_of(self, connection: Any) -> int:
-        """Read how many bytes of a statement the server accepts, if that matters."""
+        """Return the size in bytes of the largest statement that the server accepts; read once for each connection."""
         if not self._packet:
             cursor = connection.cursor()
             cursor.execute("SELECT @@max_allowed_packet")
@@ -165,7 +165,7 @@ class Database(Server):
         return self._packet
 
     def characters_at_once(self, connection: Any) -> int:
-        """Return the most characters of one statement for many rows."""
+        """Return the most characters that a statement for many rows may have."""
         return min(super().characters_at_once(connection), self._packet_of(connection) // _BYTES_A_CHARACTER)
 
     def is_there(self, connection: Any) -> bool:
@@ -177,22 +177,22 @@ class Database(Server):
         return True
 
     def is_in_transaction(self, connection: Any) -> bool:
-        """Tell by the last answer whether a transaction is open on the connection."""
+        """Tell whether a transaction is open on the connection, according to the server's last answer."""
         return bool(connection.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS)
 
     def is_answer(self, error: Exception) -> bool:
-        """Tell whether the error is the server's and not the client's own."""
+        """Tell whether the error comes from the server and not from PyMySQL itself."""
         return 0 < _code(error) < _CLIENT_ERRORS or _code(error) >= _CLIENT_ERRORS + 1000
 
     def meaning(self, error: Exception) -> str:
-        """Classify the error by its code."""
+        """Return the meaning of the error by its code, such as LOST."""
         code = _code(error)
         if _certificate_refused(error):
             return REFUSED
         return _MEANINGS.get(code, LOST if not code and not isinstance(error, pymysql.ProgrammingError) else REFUSED)
 
     def advice(self, error: Exception) -> str:
-        """Write the error's message, with the way out."""
+        """Return the error's message, with what to do about it if that is known."""
         said = _certificate_refused(error) or (str(error.args[-1]) if error.args else type(error).__name__)
         code = _code(error)
         advice = _ADVICE.get(code)
@@ -201,7 +201,7 @@ class Database(Server):
         return f"{advice} ({said})" if advice else said
 
     def inserted(self, session: Session, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
-        """Insert rows in one statement; their ids in order."""
+        """Insert rows with one statement; returns their ids in the order of the rows."""
         text = many_rows(sql, len(rows))
         parameters = [value for row in rows for value in row]
         if len(rows) == 1:
@@ -214,7 +214,10 @@ class Database(Server):
         return list(range(first, first + len(rows) * step, step))
 
     def inserted_unless_twin(self, session: Session, sql: str, row: Sequence[Any]) -> int | None:
-        """Insert a row; its id, None if a row has its unique key: only that statement is undone."""
+        """Insert one row; returns its id, or None if another row has its unique key.
+
+        In that case only this statement is undone, not the transaction.
+        """
         try:
             return self.inserted(session, sql, [row])[0]
         except pymysql.IntegrityError as error:
@@ -223,11 +226,11 @@ class Database(Server):
             return None
 
     def unless_twins(self, sql: str) -> str:
-        """Write the INSERT that leaves out twins; IGNORE would also cut long values."""
+        """Return the INSERT that leaves out twins. It doesn't use IGNORE, which would also cut long values."""
         return f"{sql} ON DUPLICATE KEY UPDATE task = task"
 
     def for_each(self, sql: str, kinds: str) -> str:
-        """Write the UPDATE joined to a table made of the array; it updates in the array's order, by primary key."""
+        """Return the UPDATE joined to a table made of the array; it updates in the array's order, by primary key."""
         _, table, changes = sql.split(" ", 2)
         columns = ", ".join(
             f"c{number} {_TYPES[kind]} PATH '$[{number}]'" for number, kind in enumerate(kinds) if kind != "n"
@@ -236,7 +239,7 @@ class Database(Server):
         return f"UPDATE {source} STRAIGHT_JOIN {table} FORCE INDEX (PRIMARY) {numbered(changes, kinds)}"
 
     def lock(self, number: int) -> bool:
-        """Take a lock that lasts as long as the connection; False if another one has it."""
+        """Take a lock that lasts as long as the connection; returns False if another connection has it."""
         self.execute(f"SET SESSION wait_timeout = {_STAYING}")
         return self.query("SELECT GET_LOCK(?, 0)", (f"cronq:{number:08x}",)) == [(1,)]
 
@@ -250,7 +253,10 @@ class Database(Server):
 
 
 def connect(url: DatabaseURL) -> Any:
-    """Open a connection: READ COMMITTED, strict, in autocommit mode, with time limits for each call."""
+    """Open a connection: READ COMMITTED, strict, in autocommit mode, with time limits for each call.
+
+    Raises ConfigError if an option of the URL is wrong, or if the password can't be sent without TLS.
+    """
     options = {key: value for key, value in url.query.items() if key not in (*_TLS, "unix_socket", "charset")}
     if options:
         unknown = ", ".join(options)
@@ -280,7 +286,7 @@ def _authenticated(url: DatabaseURL, **options: Any) -> Any:
     try:
         return pymysql.connect(**options, **_tls(url))
     except RuntimeError:
-        # MySQL 8 asks for the password of a user whom it hasn't seen since its start. Without TLS,
+        # MySQL 8 requires the password of a user that hasn't logged in since its start. Without TLS,
         # PyMySQL encrypts that with a package that isn't needed with TLS.
         if "ssl_disabled" in url.query:
             raise ConfigError(_PASSWORD_NEEDS_TLS) from None
@@ -300,7 +306,7 @@ def _with_tls(**options: Any) -> Any:
 
 
 def _tls(url: DatabaseURL) -> dict[str, Any]:
-    """Turn TLS off on this host, on elsewhere, unless the options in the URL decide."""
+    """Return the options for TLS: off on this host, on elsewhere, unless the options in the URL decide."""
     chosen = {key: value for key, value in url.query.items() if key in _TLS}
     disabled = chosen.get("ssl_disabled", "").lower()
     if disabled in _TRUE or _without_tls_by_default(url):
@@ -337,8 +343,8 @@ def _load(option: str, chosen: dict[str, str], load: Callable[[], None]) -> None
 
 
 def _certificate_refused(error: Exception) -> str:
-    """Return why the server's certificate was refused, if that is the error."""
-    # PyMySQL wraps it in the error for a server that is out of reach.
+    """Return why the server's certificate was refused; empty for another error."""
+    # PyMySQL wraps the reason in the error for an unreachable server.
     reason = getattr(getattr(error, "original_exception", None), "verify_message", "")
     return f"the server's certificate is refused: {reason}" if reason else ""
 

@@ -11,7 +11,7 @@ def channel(prefix: str) -> str:
 
 
 def returning_id(sql: str) -> str:
-    """Write the end of an INSERT that returns the new ids; for jobs it also notifies, with the COMMIT."""
+    """Return the end of an INSERT that returns the new ids; one of jobs also notifies workers at its COMMIT."""
     return _ending(sql.split(" ", 3)[2])
 
 
@@ -20,6 +20,6 @@ def _ending(table: str) -> str:
     if not table.endswith("jobs"):
         return " RETURNING id"
     prefix = table.removesuffix("jobs")
-    # PostgreSQL lets transactions that notify commit only one after the other, so only if there are listeners.
+    # PostgreSQL commits transactions that notify one after the other, so this one does only if there are workers.
     listening = f"EXISTS (SELECT 1 FROM {prefix}workers WHERE kind = 'work')"
     return f" RETURNING id, CASE WHEN {listening} THEN pg_notify('{channel(prefix)}', '') END"

@@ -17,9 +17,10 @@ _PREFIX_NEEDED = (
 
 
 def open_database(config: Config, *, reading: bool = False) -> Database:
-    """Make the database of the config. Raises Unavailable if its driver isn't installed.
+    """Return the configured database, which opens its connection at first use.
 
-    For `reading`, a database file that this user may not write is opened read-only.
+    For `reading`, a database file that this user may not write is opened read-only. Raises ConfigError if the driver
+    isn't installed, or if `table_prefix` is empty on MySQL.
     """
     return _OPENERS[config.database_url().family](config, reading)
 
@@ -60,7 +61,7 @@ def may_write(path: str) -> bool:
 
 
 def require_sight(path: str) -> None:
-    """Raise Unavailable where this user may not even see whether the file is there."""
+    """Raise Unavailable if this user may not check whether the file exists."""
     try:
         os.stat(path)  # noqa: PTH116 - as above
     except FileNotFoundError:

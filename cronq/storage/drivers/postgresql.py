@@ -1,4 +1,4 @@
-"""Drive PostgreSQL through psycopg: uniform session settings, and errors by code."""
+"""Access PostgreSQL through psycopg: make session settings uniform, and classify errors by their codes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _MEANINGS = {
     # Larger than a row may be, conditions and triggers that an administrator has added.
     **dict.fromkeys(("54000", "23502", "23514", "P0001"), TOO_LARGE),
 }
-# A lost connection; data that it doesn't take: too long, out of range, not in the character set.
+# A lost connection; data that the server refuses: too long, out of range, not in the character set.
 _MEANINGS_OF_CLASSES = {"08": LOST, "22": TOO_LARGE}
 _DENIED = "this user lacks a privilege; cronq needs SELECT, INSERT, UPDATE, DELETE on its tables, USAGE on sequences"
 _INSUFFICIENT = "42501"
@@ -56,26 +56,26 @@ _NO_TLS = "the server has no TLS; `?sslmode=disable` at the end of the URL goes 
 _STAYING = ("authentication failed", "does not exist", "no pg_hba.conf entry", "not permitted", "permission denied",
             "no password supplied", "not currently accepting", "does not support SSL", "certificate",
             "private key", "unsupported startup parameter")  # fmt: skip
-"""Reasons for a refused connection that don't pass by themselves."""
+"""Parts of messages that show a permanent reason for a refused connection."""
 
 _CANCELLED = "57014"
 _PROBE = "cronq_probe"
 _PROBE_LIMIT = 3.0
-"""Seconds for a notification to come through a connection pool."""
+"""Seconds that a notification through a connection pool may take."""
 
 _NO_SESSIONS = (
     "database: the connection pool gives each transaction another session, but cronq needs one of its own:"
     " `pool_mode = session` in pgbouncer, or the server's own port"
 )
 _LONGEST_REMEMBERED = 4096
-"""Characters of a statement above which psycopg looks for its placeholders anew each time."""
+"""Characters of a statement above which psycopg parses its placeholders again each time."""
 
 _NOT_FOR_URLS = ("autocommit", "row_factory", "cursor_factory", "context")
 """Options of psycopg that aren't libpq's."""
 
 
 class Database(Server):
-    """One connection to a PostgreSQL server."""
+    """A database on a PostgreSQL server."""
 
     family = "postgresql"
     errors = (psycopg.Error, OSError)
@@ -85,7 +85,7 @@ class Database(Server):
         return connect(self.url)
 
     def limiting(self, seconds: float) -> str:
-        """Write the statement that has the server end those that take longer."""
+        """Return the statement that makes the server end later statements after `seconds`."""
         return f"SET statement_timeout = {round(seconds * _MILLISECONDS)}"
 
     def is_limit(self, error: Exception) -> bool:
@@ -93,7 +93,7 @@ class Database(Server):
         return getattr(error, "sqlstate", None) == _CANCELLED
 
     def run(self, connection: Any, sql: str, parameters: Sequence[Any]) -> Any:
-        """Execute one statement with the driver's placeholders; NUL, which texts can't hold, becomes U+FFFD."""
+        """Execute one statement with the driver's placeholders; NUL, which texts can't contain, becomes U+FFFD."""
         values = [_without_nul(value) for value in parameters]
         if values and len(sql) > _LONGEST_REMEMBERED:
             return psycopg.RawCursor(connection).execute(with_numbers(sql), values)
@@ -108,48 +108,48 @@ class Database(Server):
         return True
 
     def is_in_transaction(self, connection: Any) -> bool:
-        """Tell whether a transaction or an answer is open on the connection."""
+        """Tell whether a transaction is open on the connection, or an answer not read to its end."""
         return connection.pgconn.transaction_status != TransactionStatus.IDLE  # type: ignore[no-any-return]
 
     def is_answer(self, error: Exception) -> bool:
-        """Tell whether the error is the server's, with a code, and not the client's own."""
+        """Tell whether the error comes from the server, with a code, and not from psycopg itself."""
         return getattr(error, "sqlstate", None) is not None
 
     def meaning(self, error: Exception) -> str:
-        """Classify the error by its code."""
+        """Return the meaning of the error by its code, such as LOST."""
         code = getattr(error, "sqlstate", None)
         if code is None:
             return LOST if isinstance(error, psycopg.OperationalError | OSError) and not _stays(error) else REFUSED
         return _MEANINGS.get(code) or _MEANINGS_OF_CLASSES.get(code[:2], REFUSED)
 
     def advice(self, error: Exception) -> str:
-        """Write the error's message."""
+        """Return the error's message, with what to do about it if that is known."""
         diagnosis = getattr(error, "diag", None)
         said = (diagnosis and diagnosis.message_primary) or " ".join(str(error).split())
         advice = _way_out(error, said)
         return f"{advice} ({said})" if advice else said
 
     def inserted(self, session: Session, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
-        """Insert rows in one statement; their ids in order."""
+        """Insert rows with one statement; returns their ids in the order of the rows."""
         parameters = [value for row in rows for value in row]
         text = many_rows(sql, len(rows)) + returning_id(sql)
         return [row[0] for row in session.statement(text, parameters).fetchall()]
 
     def inserted_unless_twin(self, session: Session, sql: str, row: Sequence[Any]) -> int | None:
-        """Insert a row; its id, None if a row has its unique key."""
+        """Insert one row; returns its id, or None if another row has its unique key."""
         new = session.statement(sql + _UNLESS_TWIN + returning_id(sql), row).fetchall()
         return new[0][0] if new else None
 
     def unless_twins(self, sql: str) -> str:
-        """Write the INSERT that leaves out twins."""
+        """Return the INSERT that leaves out twins."""
         return sql + _UNLESS_TWIN + returning_id(sql)
 
     def for_each(self, sql: str, kinds: str) -> str:
-        """Write the UPDATE joined to rows made of the array; it finds each row by its primary key.
+        """Return the UPDATE joined to rows made of the array; it finds each row by its primary key.
 
         Without the CASE, the planner estimates one row for the conditions beside the id, and compares all leased jobs
-        with all of the array. Without a LIMIT that it can't know, it takes the array for a hundred rows, and
-        reads a table of up to 800 pages as a whole for them.
+        with all of the array. Without a LIMIT whose value it can't know, it estimates a hundred rows for the array,
+        and reads a table of up to 800 pages as a whole for them.
         """
         changes, _, condition = numbered(sql, kinds).rpartition(" WHERE ")
         by_id, _, fence = condition.partition(" AND ")
@@ -159,14 +159,14 @@ class Database(Server):
         return f"{changes} FROM {source} WHERE {by_id} AND CASE WHEN {fence} THEN TRUE END"
 
     def array(self, rows: Sequence[Sequence[Any]]) -> str:
-        """Return the rows as JSON."""
+        """Return the rows as JSON, with U+FFFD for NUL."""
         text = super().array(rows)
         if "\\u0000" in text:
             text = super().array([[_without_nul(value) for value in row] for row in rows])
         return text
 
     def lock(self, number: int) -> bool:
-        """Take a lock that lasts as long as the connection; False if another one has it."""
+        """Take a lock that lasts as long as the connection; returns False if another connection has it."""
         return self.query("SELECT pg_try_advisory_lock(?)", (number,)) == [(True,)]
 
     def schema(self) -> str | None:
@@ -174,7 +174,7 @@ class Database(Server):
         return self.query("SELECT current_schema()")[0][0]  # type: ignore[no-any-return]
 
     def has_other_writers(self) -> bool:
-        """Return False: no other server takes writes to the same tables."""
+        """Return False: no other server accepts writes to the same tables."""
         return False
 
     def read_clock(self) -> Measured:
@@ -185,7 +185,7 @@ class Database(Server):
 def connect(url: DatabaseURL, *, autocommit: bool = True) -> Any:
     """Open a connection: READ COMMITTED, in autocommit mode, with time limits for each call.
 
-    Raises ConfigError if a connection pool gives each transaction another session.
+    Raises ConfigError if an option of the URL is wrong, or if a connection pool gives each transaction another session.
     """
     options = _options(url)
     connection = _connected(options)
@@ -229,9 +229,9 @@ def _connected(options: dict[str, Any]) -> Any:
 
 
 def _set_up(connection: Any, options: str) -> int:
-    """Set the limits that the URL's options don't; returns the server process of this session.
+    """Set the limits that the URL's options don't set; returns the pid of this session's server process.
 
-    Not as options of the connection, as which connection pools refuse or forget them.
+    They are not passed as options of the connection, because connection pools refuse or forget those.
     """
     settings = {name: str(value) for name, value in _limits().items() if name not in options}
     calls = [f"set_config('{name}', '{value}', false)" for name, value in settings.items()]
@@ -256,7 +256,7 @@ def _require_session(connection: Any, options: dict[str, Any]) -> None:
         beside.pgconn.flush()
         if not any(connection.notifies(timeout=_PROBE_LIMIT, stop_after=1)):
             beside.pgconn.consume_input()
-            if not beside.pgconn.is_busy():  # else the pool has no second session to ask with
+            if not beside.pgconn.is_busy():  # else the pool has no second session for the test
                 raise ConfigError(_NO_SESSIONS)
     finally:
         beside.close()
@@ -272,16 +272,19 @@ def _way_out(error: Exception, said: str) -> str | None:
 def _stays(error: Exception) -> bool:
     """Tell whether a connection was refused for a permanent reason.
 
-    libpq gives no code for that, and a server's message may be in any language. So unknown errors
-    are retried until the patience is over: better a slow error than a run that ends because a
-    server was starting up.
+    libpq gives no code for that, and a server's message may be in any language. So after
+    an unknown error, connecting is tried again until the patience is over: a slow error is better than
+    a run that ends because a server was starting up.
     """
     said = str(error)
     return any(reason in said for reason in _STAYING)
 
 
 def with_numbers(sql: str) -> str:
-    """Number the placeholders, as the server needs them: psycopg takes as long for that as for all the rest."""
+    """Return the statement with numbered placeholders, as the server needs them.
+
+    psycopg takes as long to number them as for all the rest.
+    """
     first, *others = sql.replace("%%", "%").split("%s")
     return first + "".join(f"${number}{part}" for number, part in enumerate(others, start=1))
 

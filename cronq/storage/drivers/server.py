@@ -1,8 +1,8 @@
-"""The base of the drivers for servers: lost connections, conflicts, many rows in one statement.
+"""Define the base of the drivers for servers: lost connections, conflicts, many rows in one statement.
 
 A statement that met a deadlock, a lock that took too long or a lost connection is tried again
 after a short random pause, until the patience is over. A transaction is repeated from its start.
-If the answer to a COMMIT got lost, the caller checks whether it happened.
+If the answer to a COMMIT got lost, the caller's `read_back` checks whether it happened.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ if TYPE_CHECKING:
 
 
 CALL_LIMIT = 30
-"""Seconds that one call of the server may take."""
+"""Seconds that one call to the server may take."""
 
 CONNECT_LIMIT = 10
 LOCK_LIMIT = 5
-"""Seconds to connect, and to wait for another one's row lock."""
+"""Seconds to connect, and to wait for a row lock of another transaction."""
 
 STANDSTILL_LIMIT = 10
-"""Seconds that a transaction may be idle: then the server rolls it back, and frees its locks."""
+"""Seconds that a transaction may be idle; after them the server rolls it back, and frees its locks."""
 
 _IDLE = 5.0
-"""Seconds after which a connection is checked before a write."""
+"""Seconds without use after which a connection is checked before its next use."""
 
 _PAUSES = {"again": (0.001, 0.05), "lost": (0.02, 1.0)}
-"""Seconds before the second try, and at most; they double in between."""
+"""Seconds before the second try, and at most; each further pause is twice as long."""
 
 IDENTITIES = {
     "mysql": "SELECT DATABASE(), @@hostname, @@port, @@datadir",
@@ -62,13 +62,13 @@ _CHARACTERS_AT_ONCE = 1 << 20
 
 _READINGS = 3
 _SURE = 20_000
-"""How often the server's clock is read at most, until it is known within `_SURE` microseconds."""
+"""The server's clock is read up to `_READINGS` times, until it is known within `_SURE` microseconds."""
 
 _THIS_HOST = ("", "localhost", "127.0.0.1", "::1")
 
 DUPLICATE, AGAIN, LOST, REFUSED, TOO_LARGE, MISSING = "duplicate", "again", "lost", "refused", "too large", "missing"
-"""What an error means: a unique index, a conflict that passes, a lost server, an error that stays, bad input,
-no such table."""
+"""The meanings of errors: a row with this unique key exists; a temporary conflict; a lost server; a permanent error;
+bad input; no such table."""
 
 
 class _CommitUnknown(Exception):
@@ -76,11 +76,11 @@ class _CommitUnknown(Exception):
 
 
 class Server:
-    """One connection to a server: opened at first use, and again when it was lost."""
+    """A database on a server, with a connection that is opened at first use, and again after `close` or a loss."""
 
     family: str
     errors: tuple[type[Exception], ...]
-    """What the driver raises."""
+    """The classes of the driver's errors."""
 
     def __init__(self, url: DatabaseURL, *, patience: float = 30.0) -> None:
         self.url = url
@@ -109,19 +109,19 @@ class Server:
         raise NotImplementedError
 
     def is_answer(self, error: Exception) -> bool:
-        """Tell whether the error is a complete answer of the server: then the connection can be used again."""
+        """Tell whether the error is a complete answer of the server, after which the connection can be used again."""
         raise NotImplementedError
 
     def meaning(self, error: Exception) -> str:
-        """Classify the driver's error by its code."""
+        """Return the meaning of the driver's error by its code: one of DUPLICATE to MISSING."""
         raise NotImplementedError
 
     def advice(self, error: Exception) -> str:
-        """Write the error's message, with the way out."""
+        """Return the error's message, with what to do about it if that is known."""
         raise NotImplementedError
 
     def for_each(self, sql: str, kinds: str) -> str:
-        """Write the UPDATE for many rows of parameters in one JSON array of arrays; see `change_each`."""
+        """Return the UPDATE for many rows of parameters, which are one JSON array of arrays; see `text_for_each`."""
         raise NotImplementedError
 
     def insert(self, sql: str, row: Sequence[Any]) -> int:
@@ -129,25 +129,25 @@ class Server:
         return self._patiently(lambda session: self.inserted(session, sql, [row])[0])
 
     def insert_unless_twin(self, sql: str, row: Sequence[Any]) -> int | None:
-        """Insert one row; returns its id, None if a row has its unique key."""
+        """Insert one row; returns its id, or None if another row has its unique key."""
         return self._patiently(lambda session: self.inserted_unless_twin(session, sql, row))
 
     def inserted(self, session: Session, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
-        """Insert rows in one statement; their ids in order."""
+        """Insert rows with one statement; returns their ids in the order of the rows."""
         raise NotImplementedError
 
     def inserted_unless_twin(self, session: Session, sql: str, row: Sequence[Any]) -> int | None:
-        """Insert a row; its id, None if a row has its unique key."""
+        """Insert one row; returns its id, or None if another row has its unique key."""
         raise NotImplementedError
 
     def unless_twins(self, sql: str) -> str:
-        """Write the INSERT that leaves out rows whose unique keys exist."""
+        """Return the INSERT that leaves out rows whose unique keys exist."""
         raise NotImplementedError
 
     # The same for all
 
     def many(self, values: Iterable[Any]) -> list[Any]:
-        """Make one parameter of all these values, at least one."""
+        """Return these values, at least one, as one parameter."""
         return list(values)
 
     def set_patience(self, seconds: float) -> None:
@@ -167,7 +167,7 @@ class Server:
         return self.query(IDENTITIES[self.family])[0]
 
     def schema(self) -> str | None:
-        """Return the part of the database that holds the tables; None where the database is all there is."""
+        """Return the schema that holds the tables, or None where a database has only one."""
         return None
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
@@ -175,7 +175,7 @@ class Server:
         return self._patiently(lambda session: session.query(sql, parameters))
 
     def version(self, table: str) -> str | None:
-        """Return the revision of the tables, as `table` has it; None where there is none yet."""
+        """Return the revision of the tables that `table` contains, or None if there is none yet."""
         try:
             found = self.query(f"SELECT version_num FROM {table}")
         except Missing:
@@ -187,7 +187,7 @@ class Server:
         return self._patiently(lambda session: session.execute(sql, parameters))
 
     def transact(self, work: Callable[[Session], T], read_back: Callable[[], T | None] | None = None) -> T:
-        """Do the work in a transaction, and repeat it after a conflict with a concurrent one."""
+        """Call `work` in a transaction and return its result; repeat it after a conflict with a concurrent one."""
         return self._patiently(lambda session: self._attempt(session, work), read_back=read_back)
 
     def text(self, sql: str) -> str:
@@ -198,14 +198,14 @@ class Server:
         return text
 
     def text_for_each(self, sql: str, kinds: str) -> str:
-        """Write the UPDATE for many rows of parameters; `kinds` has a letter for each one's type."""
+        """Return the UPDATE for many rows of parameters; `kinds` has one letter for the type of each parameter."""
         text = self._texts.get((sql, kinds))
         if text is None:
             text = self._texts[sql, kinds] = self.for_each(sql, kinds)
         return text
 
     def characters_at_once(self, connection: Any) -> int:  # noqa: ARG002 - it depends on the server elsewhere
-        """Return the most characters of one statement for many rows."""
+        """Return the most characters that a statement for many rows may have."""
         return _CHARACTERS_AT_ONCE
 
     def array(self, rows: Sequence[Sequence[Any]]) -> str:
@@ -249,12 +249,12 @@ class Server:
                 self._raise_or_pause(error, waiting)
 
     def _once(self, attempt: Callable[[Session], T]) -> T:
-        """Try it on a connection of this call alone."""
+        """Call `attempt` once, on a connection that only this call uses."""
         session = self._session()
         try:
             result = attempt(session)
         except BaseException:
-            self._connections.broken.append(session)  # before anything that can be interrupted itself
+            self._connections.broken.append(session)  # first, because what follows can be interrupted too
             self._connections.put_right(session)
             raise
         session.used = time.monotonic()
@@ -275,11 +275,11 @@ class Server:
         return session
 
     def set_statement_limit(self, seconds: float) -> None:
-        """Have each statement of connections opened from now on ended that takes longer."""
+        """Limit how long a statement may take on connections opened from now on; a longer one raises TooSlow."""
         self._limit = seconds
 
     def limiting(self, seconds: float) -> str:
-        """Write the statement that has the server end those that take longer."""
+        """Return the statement that makes the server end later statements after `seconds`."""
         raise NotImplementedError
 
     def is_limit(self, error: Exception) -> bool:
@@ -287,7 +287,7 @@ class Server:
         raise NotImplementedError
 
     def _raise_or_pause(self, error: Exception, waiting: _Waiting) -> None:
-        """Wait a moment after an error that passes; raise the others."""
+        """Sleep a moment after a temporary error; raise any other as an error of cronq."""
         if self._limit is not None and self.is_limit(error):
             raise TooSlow.after(self._limit) from error
         meaning = self.meaning(error)
@@ -320,7 +320,7 @@ _CALLS = (Server._once.__code__,)
 
 
 class _Waiting:
-    """Random pauses that grow, up to a deadline."""
+    """Sleeps for random times that grow, up to a deadline."""
 
     def __init__(self, patience: float) -> None:
         self._patience = patience
@@ -329,12 +329,12 @@ class _Waiting:
         self._reason: Exception | None = None
 
     def limit(self, seconds: float, reason: Exception) -> None:
-        """Wait no longer than this, for this reason."""
+        """Wait no longer than `seconds`; at their end, raise `reason`."""
         self._patience = min(self._patience, seconds)
         self._reason = reason
 
     def pause(self, meaning: str, reason: Exception) -> None:
-        """Sleep a moment; raise the reason when the patience is over."""
+        """Sleep a moment; raise `reason`, or that of `limit`, when the patience is over."""
         now = time.monotonic()
         self._deadline = self._deadline or now + self._patience
         if now > self._deadline:
@@ -350,20 +350,20 @@ def driver_text(sql: str) -> str:
 
 
 def numbered(sql: str, kinds: str) -> str:
-    """Return the statement with the columns r.c0, r.c1, … for its parameters; NULL for what is None in all rows."""
+    """Return the statement with r.c0, r.c1, … for its parameters, and NULL for those that are None in all rows."""
     first, *rest = sql.split("?")
     columns = ("NULL" if kind == "n" else f"r.c{number}" for number, kind in enumerate(kinds))
     return first + "".join(column + part for column, part in zip(columns, rest, strict=True))
 
 
 def on_this_host(url: DatabaseURL) -> bool:
-    """Tell whether the server is on this host, so that nothing can listen in between."""
+    """Tell whether the server is on this host, so that nobody can eavesdrop on the connection."""
     host = url.host.strip("[]").lower()
     return "unix_socket" in url.query or host in _THIS_HOST or host.startswith("/")
 
 
 def measured(database: Server, sql: str) -> Measured:
-    """Read the server's clock with `sql`, corrected by half a round trip; again if that takes long."""
+    """Read the server's clock with `sql`, corrected by half a round trip; a slow reading is repeated."""
     best: Measured | None = None
     for _ in range(_READINGS):
         before = ticks()
@@ -378,5 +378,5 @@ def measured(database: Server, sql: str) -> Measured:
 
 
 def unknown_options(unknown: str, known: Sequence[str]) -> ConfigError:
-    """Make the error for unknown options in the database's URL."""
+    """Return the error for unknown options in the database's URL."""
     return ConfigError(f"database: unknown option {unknown} in the URL, known are {', '.join(known)}")

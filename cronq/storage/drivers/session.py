@@ -1,4 +1,4 @@
-"""One connection to a server, used by one call, and the store's statements on it."""
+"""Execute the store's statements on a connection to a server, which one call uses at a time."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 _ROWS_AT_ONCE = 500
 _SMALL = 16_384
-"""Characters that every server takes in one statement."""
+"""Characters that every server accepts in one statement."""
 
 
 class Session:
-    """A connection of the driver, and whether its last statement was answered and its transaction has ended.
+    """A connection of the driver; records whether its last statement was answered and its transaction has ended.
 
-    The store's writing transaction is one, too: what is raised in the middle rolls back.
+    `Server.transact` passes one to its `work` as the transaction; an exception rolls that back.
     """
 
     def __init__(self, server: Server, connection: Any) -> None:
@@ -49,7 +49,7 @@ class Session:
         self.run("BEGIN", ())
 
     def commit(self) -> None:
-        """Make the transaction durable."""
+        """Commit the transaction."""
         self.run("COMMIT", ())
         self._begun = False
 
@@ -72,7 +72,7 @@ class Session:
             return  # it was gone already
 
     def leave(self) -> None:
-        """Drop it without closing: that would end the session of the process that opened it."""
+        """Give it up without closing it: that would end the session of the process that opened it."""
         self._pid = 0
         forks.inherited.append(self.connection)
 
@@ -92,7 +92,7 @@ class Session:
     # Statements
 
     def run(self, text: str, parameters: Sequence[Any]) -> Cursor:
-        """Execute one statement in the driver's words, tried once."""
+        """Execute one statement with the driver's placeholders, without a retry."""
         self._answered = False
         try:
             cursor = self._server.run(self.connection, text, parameters)
@@ -103,7 +103,7 @@ class Session:
         return cursor
 
     def statement(self, sql: str, parameters: Sequence[Any] = ()) -> Cursor:
-        """Execute one statement, tried once."""
+        """Execute one statement, without a retry."""
         return self.run(self._server.text(sql), parameters)
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
@@ -111,11 +111,11 @@ class Session:
         return list(self.statement(sql, parameters).fetchall())
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Cursor:
-        """Execute one statement; on PostgreSQL an error takes the whole transaction with it."""
+        """Execute one statement; on PostgreSQL, an error makes the whole transaction fail."""
         return self.statement(sql, parameters)
 
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
-        """Execute one statement for many rows of parameters; returns how many rows it met."""
+        """Execute one statement for each row of parameters; returns the number of rows inserted or matched."""
         many = list(rows)
         if sql.startswith("UPDATE"):
             return self._change_each(sql, many)
@@ -128,11 +128,11 @@ class Session:
         return self._server.inserted(self, sql, [row])[0]
 
     def insert_unless_twin(self, sql: str, row: Sequence[Any]) -> int | None:
-        """Insert one row; returns its id, None if a row has its unique key."""
+        """Insert one row; returns its id, or None if another row has its unique key."""
         return self._server.inserted_unless_twin(self, sql, row)
 
     def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
-        """Insert rows; their ids in order."""
+        """Insert rows; returns their ids in the order of the rows."""
         return [one for chunk in self._chunks(rows) for one in self._server.inserted(self, sql, chunk)]
 
     def insert_unless_twins(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -142,7 +142,10 @@ class Session:
             self.statement(self._server.unless_twins(many_rows(sql, len(chunk))), values)
 
     def _change_each(self, sql: str, rows: list[Sequence[Any]]) -> int:
-        """Execute one UPDATE for many rows of parameters, in the order of the ids that stand before the last one."""
+        """Execute one UPDATE for each row of parameters; returns the number of rows matched.
+
+        It updates in the order of the ids, which are the last but one parameter.
+        """
         rows.sort(key=itemgetter(-2))
         changed = 0
         for chunk in self._chunks(rows):

@@ -1,4 +1,4 @@
-"""Drive SQLite through `sqlite3`: wait for locks, and classify errors.
+"""Access SQLite through `sqlite3`: wait for locks, and classify errors.
 
 The built-in busy handler starves waiters under load (its sleeps grow to 100 ms while the
 lock is free every millisecond), so the connection's own timeout is 0 and every statement
@@ -7,7 +7,7 @@ that finds the database locked tries again after a short random pause.
 
 from __future__ import annotations
 
-import _sqlite3 as sqlite3  # sqlite3 takes a millisecond more, for its adapters of dates
+import _sqlite3 as sqlite3  # importing sqlite3 takes a millisecond more, for its adapters of dates
 import atexit
 import os
 import time
@@ -41,13 +41,13 @@ _GONE = -1
 _NO_FILES = (0, 0)
 
 IDENTITY = "PRAGMA database_list"
-"""Rows with the paths of the files that a connection has open."""
+"""The statement that returns the paths of the files that a connection has open."""
 
 _UNLESS_TWIN = " ON CONFLICT DO NOTHING"
 
 
 class Inserting:
-    """Puts rows into tables whose ids count up."""
+    """Inserts rows into tables whose ids count up."""
 
     if TYPE_CHECKING:
 
@@ -59,7 +59,7 @@ class Inserting:
         return self.execute(sql, row).lastrowid  # type: ignore[return-value]
 
     def insert_unless_twin(self, sql: str, row: Sequence[Any]) -> int | None:
-        """Insert one row; returns its id, None if a row has its unique key."""
+        """Insert one row; returns its id, or None if another row has its unique key."""
         cursor = self.execute(sql + _UNLESS_TWIN, row)
         return cursor.lastrowid if cursor.rowcount else None
 
@@ -75,21 +75,21 @@ class Database(Inserting):
         self._synchronous = synchronous
         self._patience = patience
         self._connections = Connections(self._connect)
-        # Bound here, because what takes longest to look up is used for each job.
+        # Bound here too: looking them up in `_connections` for each job would take longer.
         self._idle, self._broken, self._lock = self._connections.idle, self._connections.broken, self._connections.lock
 
         self._files = _NO_FILES
         self._look_at = 0.0
         self._overwritten = False
         self._rows: _Action = _rows
-        self._text: Any = str  # the quick one, until a text is met that was damaged
+        self._text: Any = str  # the fastest decoder, until a text is read that isn't UTF-8
 
     def set_patience(self, seconds: float) -> None:
         """Set for how long a statement is tried again."""
         self._patience = seconds
 
     def set_statement_limit(self, seconds: float) -> None:
-        """Have each `query` ended that takes longer."""
+        """Limit how long a `query` may take; one that takes longer raises TooSlow."""
         from cronq.storage.drivers.sqlite_limit import limited  # here, not above: only the pages have a limit
 
         self._rows = limited(seconds)
@@ -107,7 +107,7 @@ class Database(Inserting):
         self._files = there
         if not _differ(files, there):
             for connection in self._idle:
-                connection.files = there  # the log is made by the first statement
+                connection.files = there  # the first statement has made the log
             return False
         self.close()
         self._overwritten = self._overwritten or files[0] == there[0]
@@ -134,7 +134,7 @@ class Database(Inserting):
         return self._call(sqlite3.Connection.execute, sql, row).lastrowid  # type: ignore[no-any-return]
 
     def transact(self, work: Callable[[Transaction], T], read_back: Callable[[], T | None] | None = None) -> T:  # noqa: ARG002 - a COMMIT's answer can't get lost
-        """Do the work in a writing transaction. What it raises rolls back."""
+        """Call `work` in a writing transaction and return its result. An exception rolls it back."""
         return self._patiently(lambda: self._attempt(work))  # type: ignore[no-any-return]
 
     def _attempt(self, work: Callable[[Transaction], T]) -> T:
@@ -145,14 +145,14 @@ class Database(Inserting):
                 result = work(Transaction(connection))
                 connection.execute("COMMIT")
             except BaseException:
-                self._broken.append(connection)  # before anything that can be interrupted itself
+                self._broken.append(connection)  # first, because what follows can be interrupted too
                 self._connections.put_right(connection)
                 raise
             self._idle.append(connection)
             return result
 
     def many(self, values: Iterable[Any]) -> str:
-        """Make one parameter of all these values."""
+        """Return these values as one parameter, in JSON."""
         wanted = list(values)
         if len(wanted) == 1 and type(wanted[0]) is int:
             return f"[{wanted[0]}]"
@@ -161,14 +161,14 @@ class Database(Inserting):
         return json.dumps(wanted)
 
     def identity(self) -> list[str]:
-        """Return the file, without symbolic links on its way."""
+        """Return the path of the file with symbolic links resolved."""
         return [os.path.realpath(self.path)]
 
     def schema(self) -> None:
         """Return None: a file has one schema."""
 
     def lock(self, number: int) -> bool:
-        """Return True: lock files are used instead."""
+        """Raise NotImplementedError: lock files are used instead."""
         raise NotImplementedError(number)
 
     def has_other_writers(self) -> bool:
@@ -185,12 +185,12 @@ class Database(Inserting):
         return bool(self.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,)))
 
     def version(self, table: str) -> str | None:
-        """Return the revision of the tables, as `table` has it; None where there is none yet."""
+        """Return the revision of the tables that `table` contains, or None if there is none yet."""
         found = self.query(f"SELECT version_num FROM {table}") if self.has_table(table) else []
         return found[0][0] if found else None
 
     def unavailable(self, error: sqlite3.Error) -> Unavailable:
-        """Make the error: what is wrong with which file, and the way out."""
+        """Return the error with the file's path, what is wrong with it, and what to do."""
         from cronq.storage.drivers.sqlite_errors import explain  # here, not above: this is rare
 
         return Unavailable(f"{self.path}: {explain(self.path, error)}")
@@ -199,7 +199,7 @@ class Database(Inserting):
         if tuple(map(int, sqlite3.sqlite_version.split("."))) < _MINIMUM:
             message = f"SQLite {sqlite3.sqlite_version} is too old: cronq needs 3.35 or later"
             raise Unavailable(message)
-        if self._overwritten:  # SQLite would go on with what this process has read of the old one
+        if self._overwritten:  # SQLite would go on with cached pages of the old file
             message = f"{self.path} was overwritten while it was open: end this process and start it again"
             raise Unavailable(message)
         try:
@@ -224,7 +224,7 @@ class Database(Inserting):
         return connection
 
     def _call(self, action: _Action, sql: str, parameters: Sequence[Any]) -> Any:
-        """Execute one statement on a connection of this call alone."""
+        """Execute one statement on a connection that only this call uses."""
         connection = self._connections.take()
         try:
             try:
@@ -233,10 +233,10 @@ class Database(Inserting):
                         result = action(connection, sql, parameters)
                 else:  # no other thread can fork meanwhile, and taking a lock takes longer than anything else here
                     result = action(connection, sql, parameters)
-            except sqlite3.Error:  # mostly another writer: nothing is done yet
+            except sqlite3.Error:  # mostly because of another writer: nothing is written yet
                 result = self._patiently(lambda: self._locked(action, connection, sql, parameters))
         except BaseException:
-            self._broken.append(connection)  # before anything that can be interrupted itself
+            self._broken.append(connection)  # first, because what follows can be interrupted too
             self._connections.put_right(connection)
             raise
         self._idle.append(connection)
@@ -262,7 +262,7 @@ class Database(Inserting):
                 waiting.pause()
 
     def _read_damaged_text(self) -> None:
-        """From now on, what isn't UTF-8 in a text is spelt out; else one such row would hide all others."""
+        """Read bytes that aren't UTF-8 as escapes from now on; otherwise one such row would make a query fail."""
         self._text = _readable
         for connection in self._idle:
             connection.text_factory = _readable
@@ -281,14 +281,14 @@ class Database(Inserting):
 
 
 class _Waiting:
-    """Short random pauses up to a deadline; then it raises the reason."""
+    """Sleeps for short random times up to a deadline; then raises the reason."""
 
     def __init__(self, patience: float, reason: Exception) -> None:
         self._deadline = time.monotonic() + patience
         self._reason = reason
 
     def pause(self) -> None:
-        """Sleep a moment."""
+        """Sleep a moment; raise the reason after the deadline."""
         if time.monotonic() > self._deadline:
             raise self._reason
         low, high = _PAUSE
@@ -310,11 +310,11 @@ class Transaction(Inserting):
         return self._connection.execute(sql, parameters)
 
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
-        """Execute one statement for many rows of parameters; returns how many rows changed."""
+        """Execute one statement for each row of parameters; returns the number of rows inserted or matched."""
         return self._connection.executemany(sql, rows).rowcount
 
     def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
-        """Insert rows; returns their ids in order: this is the only writer, so they count up without gaps."""
+        """Insert rows; returns their ids in the order of the rows: with one writer they count up without gaps."""
         if not rows:
             return []
         self.execute_many(sql, rows)
@@ -322,7 +322,7 @@ class Transaction(Inserting):
         return list(range(last - len(rows) + 1, last + 1))
 
     def insert_unless_twins(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Insert the rows one by one, which is as fast without a server."""
+        """Insert those rows whose unique keys no other row has, one by one, which is as fast without a server."""
         for row in rows:
             self.insert_unless_twin(sql, row)
 
@@ -336,7 +336,7 @@ class _Connection(sqlite3.Connection):
     files: _Files = (0, 0)
 
     def undo(self) -> bool:
-        """Roll back what was begun; False where that fails."""
+        """Roll back an open transaction; returns False if that fails."""
         try:
             with self.lock:
                 if self.in_transaction:
@@ -353,7 +353,10 @@ class _Connection(sqlite3.Connection):
         self.pid = 0
 
     def keep_replaced(self) -> bool:
-        """Never close it if its file was replaced: SQLite would remove the write-ahead log that is at the path now."""
+        """Keep it open for ever if its file was replaced; returns whether it was.
+
+        If it were closed, SQLite would remove the write-ahead log that is at the path now.
+        """
         if not _differ(self.files, _files(self.path)):
             return False
         import ctypes  # here, not above: this is rare
@@ -382,7 +385,7 @@ def _readable(text: bytes) -> str:
 
 
 def _files(path: str) -> _Files:
-    """Return the inodes of the database and of its write-ahead log; 0 for what isn't there or can't be looked at."""
+    """Return the inodes of the database and of its write-ahead log: -1 if missing, 0 if it can't be examined."""
     return _inode(path), _inode(f"{path}-wal")
 
 
@@ -396,12 +399,15 @@ def _inode(path: str) -> int:
 
 
 def _differ(before: _Files, now: _Files) -> bool:
-    """Tell whether a file was replaced or removed."""
+    """Tell whether one of the files was replaced or removed."""
     return any(old > 0 and new not in {old, 0} for old, new in zip(before, now, strict=True))
 
 
 def _require_one_name(path: str) -> None:
-    """Raises ConfigError for a file with several: SQLite would use a write-ahead log for each, and damage the file."""
+    """Raise ConfigError for a file with several names (hard links).
+
+    SQLite would use a write-ahead log for each name, and damage the file.
+    """
     try:
         names = os.stat(path).st_nlink  # noqa: PTH116 - as above
     except OSError:
@@ -419,7 +425,7 @@ _CALLS = (Database._call.__code__, Database.transact.__code__)
 
 @atexit.register
 def _keep_replaced() -> None:
-    """Keep idle connections to replaced files while a module can be imported: their `__del__` comes too late for it."""
+    """Keep connections to replaced files open while `ctypes` can be imported: their `__del__` is called too late."""
     for one in forks.living():
         for connection in (*one.idle, *one.broken):
             if isinstance(connection, _Connection) and connection.pid == os.getpid():

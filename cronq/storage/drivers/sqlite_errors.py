@@ -1,4 +1,4 @@
-"""Explain errors of SQLite: what is wrong with the file, and what to do."""
+"""Write messages for errors of SQLite: what is wrong with the file, and what to do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ADVICE = {
 
 
 def is_full(folder: str) -> bool:
-    """Tell whether a disk has no room: SQLite calls that an I/O error where it makes the log's index."""
+    """Tell whether a folder's disk is full: SQLite reports that as an I/O error when it makes the log's index."""
     try:
         disk = os.statvfs(folder)
     except OSError:
@@ -37,7 +37,10 @@ def _is_read_only(folder: str) -> bool:
 
 
 def explain(path: str, error: sqlite3.Error | None) -> str:
-    """What is wrong with the file, and the way out; without an error: it may not be written."""
+    """Return what is wrong with the file, and what to do about it.
+
+    Without an error, the reason is that this user may not write the file.
+    """
     code = sqlite3.SQLITE_READONLY if error is None else getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}:
         return _not_allowed(path, reading=code == sqlite3.SQLITE_CANTOPEN)
@@ -48,7 +51,10 @@ def explain(path: str, error: sqlite3.Error | None) -> str:
 
 
 def _not_allowed(path: str, *, reading: bool) -> str:
-    """Names the owner: to give the file to another user would end the owner's queue."""
+    """Return why this user may not open (`reading`) or write the file.
+
+    It names the owner, and doesn't advise to give the file to another user, which would end the owner's queue.
+    """
     folder = os.path.dirname(path)  # noqa: PTH120 - as above
     if _is_read_only(folder):
         return f"the file system of {folder} is mounted read-only"

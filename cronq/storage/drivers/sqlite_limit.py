@@ -1,4 +1,4 @@
-"""End a statement of SQLite that takes too long."""
+"""Interrupt a statement of SQLite that takes too long."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from cronq.storage.drivers.database import Row
 
 _STEPS = 10_000
-"""Steps of SQLite's machine between two looks at the clock: less than a millisecond."""
+"""Instructions of SQLite's virtual machine between two readings of the clock: less than a millisecond."""
 
 
 def limited(seconds: float) -> Callable[[sqlite3.Connection, str, Sequence[Any]], list[Row]]:
-    """Return what reads the rows of one statement, and ends it after `seconds`."""
+    """Return a function that reads the rows of one statement, and raises TooSlow after `seconds`."""
     return partial(rows_within, seconds)
 
 

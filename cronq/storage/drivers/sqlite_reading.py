@@ -1,9 +1,9 @@
-"""A SQLite file that this user may only read: nothing is written, not even the files that SQLite puts beside it.
+"""Read a SQLite file that this user may not write. Write nothing, not even the files that SQLite puts beside it.
 
-While another process has the file open, SQLite reads through that one's write-ahead log and its index,
-which are opened read-only. Without a log SQLite would make one, which would be another user's then, or
-refuse where it may not. So a file without a log is read as one that doesn't change, and read again
-where it was changed meanwhile.
+While another process has the file open, SQLite reads through that process's write-ahead log and its index,
+which are opened read-only. Without a log, SQLite would make one, which would not belong to the file's owner,
+or fail if it may not. So a file without a log is read as one that doesn't change, and read again if it was
+changed meanwhile.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _THROUGH_THE_LOG = "mode=ro&readonly_shm=1"
 _WITHOUT_A_LOG = "mode=ro&immutable=1"
 _PASSES = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _BETWEEN = 2.0
-"""Seconds for which a log without its index is taken for one whose process is opening or closing the file."""
+"""Seconds during which a log without its index means that another process is opening or closing the file."""
 
 
 class Database:
-    """Each statement opens the file anew. What would write raises Unavailable."""
+    """A SQLite file that is only read: each statement opens it again, and a writing one raises Unavailable."""
 
     family = "sqlite"
     conflicts = 0
@@ -45,7 +45,7 @@ class Database:
         self._limit: float | None = None
 
     def set_statement_limit(self, seconds: float) -> None:
-        """Have each `query` ended that takes longer."""
+        """Limit how long a `query` may take; one that takes longer raises TooSlow."""
         self._limit = seconds
 
     def set_patience(self, seconds: float) -> None:
@@ -69,7 +69,7 @@ class Database:
                     return rows
 
     def _look(self) -> tuple[bool, int, int, int]:
-        """Read whether there is a write-ahead log, and the values that change when the file is written."""
+        """Return whether there is a write-ahead log, and values that change when the file is written."""
         try:
             status = os.stat(self.path)  # noqa: PTH116 - as in sqlite.py
         except OSError:
@@ -89,12 +89,12 @@ class Database:
             return connection.execute(sql, parameters).fetchall()
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> NoReturn:
-        """Refuse a writing statement."""
+        """Raise Unavailable: this user may not write the file."""
         del sql, parameters
         self._refuse()
 
     def transact(self, work: object, read_back: object = None) -> NoReturn:
-        """Refuse a writing transaction."""
+        """Raise Unavailable: this user may not write the file."""
         del work, read_back
         self._refuse()
 
@@ -104,7 +104,7 @@ class Database:
         raise Unavailable(f"{self.path}: {explain(self.path, None)}")
 
     def many(self, values: Iterable[Any]) -> str:
-        """Make one parameter of all these values."""
+        """Return these values as one parameter."""
         return json.dumps(list(values))
 
     def has_table(self, name: str) -> bool:
@@ -112,12 +112,12 @@ class Database:
         return bool(self.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,)))
 
     def version(self, table: str) -> str | None:
-        """Return the revision of the tables, as `table` has it; None where there is none yet."""
+        """Return the revision of the tables that `table` contains, or None if there is none yet."""
         found = self.query(f"SELECT version_num FROM {table}") if self.has_table(table) else []
         return found[0][0] if found else None
 
     def identity(self) -> list[str]:
-        """Return the file, without symbolic links on its way."""
+        """Return the path of the file with symbolic links resolved."""
         return [os.path.realpath(self.path)]
 
     def read_clock(self) -> None:
@@ -127,7 +127,7 @@ class Database:
         """Return None: a file has one schema."""
 
     def lock(self, number: int) -> bool:
-        """Return True: nothing is written."""
+        """Raise NotImplementedError: nothing is written, so there is nothing to lock."""
         raise NotImplementedError(number)
 
     def has_other_writers(self) -> bool:
