@@ -39,7 +39,7 @@ _SESSION = (
     f" innodb_lock_wait_timeout = {server.LOCK_LIMIT}"
     # MySQL ends an idle transaction only by ending its connection, so idle connections end too, and are replaced.
     " /*!80000 , wait_timeout = {limit} */"
-    # Settings of MariaDB only. With the last, a node of a Galera cluster reads all that was committed on the others before.
+    # Settings of MariaDB only. With the last, a node of a Galera cluster reads what was committed on the others.
     " /*M!100300 , wait_timeout = {staying}, idle_transaction_timeout = {limit}, wsrep_sync_wait = 1 */"
 )
 _ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
