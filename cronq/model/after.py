@@ -1,13 +1,13 @@
-"""The names of the options that say what a job comes after; tables and files have the same ones."""
+"""Define the names of the options that say what a job comes after; tables and files contain the same names."""
 
 from __future__ import annotations
 
 AFTER, AFTER_END, AFTER_FAILURE = "after", "after_end", "after_failure"
 KINDS = (AFTER, AFTER_END, AFTER_FAILURE)
-"""A job comes after another one: when that has finished, however it ended, or if it failed."""
+"""A job may start when the other one, in this order, has finished, has ended in any way, or has failed."""
 
 MISSING = "after_missing"
 AFTER_OPTIONS = (*KINDS, MISSING)
 
 REF = "ref"
-"""The name that a job has for the others of its call."""
+"""The option that names a job, so that other jobs of the same call can come after it."""

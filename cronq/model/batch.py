@@ -1,4 +1,4 @@
-"""A batch: jobs that end together, as it is stored."""
+"""Define a batch: jobs that end together."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 CONTINUE, CANCEL = "continue", "cancel"
 ON_FAILED = (CONTINUE, CANCEL)
-"""What follows for the other members when one has failed."""
+"""The values of `on_failed`: when a member has failed, the other members continue or are cancelled."""
 
 OPEN, RUNNING = "open", "running"
 
 
 class NewBatch(NamedTuple):
-    """A batch about to be stored; each callback comes after it, as its `after` would be said of a job."""
+    """A batch about to be stored, with its first members and its callbacks."""
 
     name: str | None
     on_failed: str = CONTINUE
@@ -30,7 +30,7 @@ class NewBatch(NamedTuple):
 
 
 class BatchRow(NamedTuple):
-    """A stored batch; times are instants. In the order of BATCH_COLUMNS."""
+    """A batch as it is stored, with the fields in the order of BATCH_COLUMNS; times are instants."""
 
     id: int
     name: str | None
@@ -42,21 +42,21 @@ class BatchRow(NamedTuple):
     ended_at: int | None
     outcome: str | None
     looked_to: int = 0
-    """Members with lower ids have ended, as far as known."""
+    """The job id at which a search for outstanding members begins; a member with a lower id may have been retried."""
 
     @property
     def state(self) -> str:
-        """`open`, `running`, `finished`, `failed` or `cancelled`."""
+        """The state: `open`, `running`, `finished`, `failed` or `cancelled`."""
         return self.outcome or (OPEN if self.closed_at is None else RUNNING)
 
     @property
     def label(self) -> str:
-        """As it is named in messages: `batch 7 (import)`."""
+        """The name of the batch in messages: `batch 7 (import)`."""
         return f"batch {self.id}" + (f" ({self.name})" if self.name else "")
 
     @property
     def title(self) -> str:
-        """Its label at the beginning of a sentence."""
+        """The label at the beginning of a sentence: `Batch 7 (import)`."""
         return f"B{self.label[1:]}"
 
     def to_json(self, counts: Mapping[str, int]) -> dict[str, Any]:
@@ -77,7 +77,10 @@ class BatchRow(NamedTuple):
 
 
 def outcome_of(tally: Mapping[str, int], *, cancelled: bool) -> str:
-    """How a batch has ended whose members are in these states."""
+    """Return `finished`, `failed` or `cancelled` from the number of members in each state.
+
+    `cancelled` says whether the batch itself was cancelled.
+    """
     if tally.get("failed"):
         return "failed"
     return "cancelled" if cancelled or tally.get("cancelled") else "finished"

@@ -1,7 +1,7 @@
 """Define a claimed job and its states, apart from cronq.model.job, which imports more.
 
-Each job of serve-inetd imports this, and would pay for each further class; and for annotations that are texts, which
-NamedTuple compiles one by one.
+`serve-inetd` imports this module for each job, and each further class would make that slower. So would annotations
+that are strings (`from __future__ import annotations`): NamedTuple compiles each of them.
 """
 
 from enum import StrEnum
@@ -12,7 +12,7 @@ COMMAND_TASK = "command"
 
 
 class State(StrEnum):
-    """The state of a job; docs/lifecycle.md has a drawing."""
+    """The state of a job; docs/lifecycle.md explains each state and the transitions."""
 
     SCHEDULED = "scheduled"
     READY = "ready"
@@ -27,14 +27,14 @@ class State(StrEnum):
 
 
 FUTURE = frozenset({State.SCHEDULED, State.RETRYING, State.WAITING})
-"""States that `available_at` turns into ready."""
+"""States of jobs that become due at `available_at`: then they are ready, blocked or pending."""
 
 ENDED = frozenset({State.FINISHED, State.FAILED, State.CANCELLED})
 UNFINISHED = frozenset(State) - ENDED
 
 
 class Claimed(NamedTuple):
-    """A job under lease, as it is sent to a child; fields in the claim's column order."""
+    """A claimed job, as it is sent to a child; the fields are in the order of CLAIMED_COLUMNS."""
 
     id: int
     token: int
@@ -57,7 +57,7 @@ class Claimed(NamedTuple):
     retry: str | None
     notes: str | None
     spent_before: int
-    """Attempts spent before the last `cronq retry`."""
+    """The number of attempts spent before the last `cronq retry`."""
     state: str = State.RUNNING.value
     """`running`, or `blocked` for a job that follows the holder of its group in the same claim."""
     scheduled_for: str | None = None
@@ -71,4 +71,4 @@ class Failure(NamedTuple):
     message: str
     traceback: str | None = None
     path: str | None = None
-    """Where the class can be imported: `shop.errors.Refused`; None if it isn't known."""
+    """The import path of the class: `shop.errors.Refused`; None if it isn't known."""

@@ -1,4 +1,4 @@
-"""What a job comes after, and what the states of those jobs mean for it. Pure rules."""
+"""Define what a job comes after, and the rules by which the states of those jobs release or cancel it."""
 
 from __future__ import annotations
 
@@ -14,48 +14,52 @@ if TYPE_CHECKING:
     from cronq.model.batch import BatchRow
 
 UNMET = "Unmet"
-"""The error class of a job that was cancelled because a job that it comes after ended in another way."""
+"""The error class of a job that was cancelled because a job that it comes after ended in the wrong way."""
 
 _ROOT = re.compile(r"(job|batch) (\d+), which it comes after, ")
 
 
 class After(NamedTuple):
-    """What a new job comes after: a job that exists, or with `here` the job at this place of the same call.
+    """A job or batch that a new job comes after.
 
-    A batch stands by its id with a minus sign.
+    `job` is the id of a stored job, or with `here` the index of a job of the same call. A batch is given as its id
+    with a minus sign.
     """
 
     job: int
     kind: str = AFTER
     here: bool = False
     must_exist: bool = True
-    """False: a job that isn't there, or that can't fulfil it any more, counts as fulfilled."""
+    """Whether a job that is missing or has ended in the wrong way is an error; if not, the condition counts as met."""
 
 
 class Parent(NamedTuple):
-    """A job that another one comes after, as it stands now; `state` is None if it isn't there any more."""
+    """A job or batch that a job comes after, in its present state, which is None if it doesn't exist any more.
+
+    In `Ties.following` it is a job that comes after the other one. A batch has its id with a minus sign.
+    """
 
     id: int
     kind: str
     state: str | None
     skipped: bool = False
-    """Whether it is cancelled because it skipped itself, which counts as finished."""
+    """Whether it was cancelled by its own `Skip`, which counts as finished."""
     reason: str = ""
-    """Why it was cancelled, if it was because of a job that it comes after."""
+    """The message with which it was cancelled because of a job that it comes after itself; else empty."""
 
     @property
     def name(self) -> str:
-        """As messages call it: `job 41`, or `batch 7`."""
+        """The name in messages: `job 41`, or `batch 7`."""
         return f"job {self.id}" if self.id > 0 else f"batch {-self.id}"
 
     @property
     def is_open(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether it exists and has not ended yet."""
         return self.state is not None and self.state not in ENDED
 
     @property
     def is_unmet(self) -> bool:
-        """Whether it ended in another way than the job after it asks for."""
+        """Whether it ended in another way than `kind` requires, so that the job after it can't start any more."""
         if self.state is None or self.is_open or self.kind == AFTER_END:
             return False
         if self.kind == AFTER_FAILURE:
@@ -64,17 +68,17 @@ class Parent(NamedTuple):
 
     @property
     def how(self) -> str:
-        """How it ended."""
+        """The words for how it ended: `has finished`, `failed` or `was cancelled`."""
         return {State.FINISHED: "has finished", State.FAILED: "failed"}.get(State(self.state or ""), "was cancelled")
 
 
 def first_unmet(parents: Iterable[Parent]) -> Parent | None:
-    """The first job that ended in another way than asked for."""
+    """Return the first of these that ended in another way than required; None if none did."""
     return next((parent for parent in parents if parent.is_unmet), None)
 
 
 def reason(parent: Parent) -> str:
-    """Why a job can't start any more: names the job at the root of it."""
+    """Return why a job that comes after this one can't start any more; names the job that is the first cause."""
     if parent.reason:
         return parent.reason
     if parent.kind == AFTER_FAILURE:
@@ -83,7 +87,7 @@ def reason(parent: Parent) -> str:
 
 
 def root_of(why: str) -> str | None:
-    """The arguments of the `cronq retry` that brings back what was cancelled for this reason."""
+    """Return the arguments of the `cronq retry` that puts back jobs cancelled for this reason, or None."""
     found = _ROOT.match(why)
     return found and (found[2] if found[1] == "job" else f"--batch {found[2]} --state failed,cancelled")
 
@@ -97,7 +101,7 @@ class Ties(NamedTuple):
     limit: str | None = None
 
     def lines(self) -> list[tuple[str, str]]:
-        """All as a person reads them, with their labels."""
+        """Return pairs of a label and a text for people; the text is empty where there is nothing."""
         batch = f"{self.batch.label.removeprefix('batch ')}, {self.batch.state}" if self.batch else ""
         return [
             ("batch", batch),
@@ -107,7 +111,7 @@ class Ties(NamedTuple):
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """All under their documented field names."""
+        """Return all with their documented field names."""
         batch = self.batch and {"id": self.batch.id, "name": self.batch.name, "state": self.batch.state}
         return {
             "after": [_json(one) for one in self.before],

@@ -57,7 +57,7 @@ RETRYABLE = frozenset(state for state, following in TRANSITIONS.items() if State
 CANCELLABLE = frozenset(state for state, following in TRANSITIONS.items() if State.CANCELLED in following) - {
     State.RUNNING
 }
-"""States from which `cronq cancel` ends a job at once; a running one is asked to end."""
+"""States from which `cronq cancel` ends a job at once; a running one only with `--kill`, by its runner."""
 
 
 FAILING = frozenset({State.FAILED, State.RETRYING, State.READY, State.BLOCKED, State.RUNNING})
@@ -81,17 +81,17 @@ class NewJob(NamedTuple):
     retry: str | None = None
     """The job's own `base`, `cap` and `jitter` as JSON."""
     after: tuple[After, ...] = ()
-    """What it comes after."""
+    """The jobs and batches that it comes after."""
     batch: int | None = None
-    """The batch that it is a member of."""
+    """The id of the batch that it is a member of."""
     limit: Limit | None = None
     """The limit that it is under."""
     notes: str | None = None
-    """Notes that it begins with, as JSON; of the jobs of one call all have some, or none."""
+    """The notes that it starts with, as JSON. Either all jobs of one call have notes, or none has."""
 
 
 class Enqueued(NamedTuple):
-    """The id of an enqueued job; `existing` if an unfinished job had its unique key."""
+    """The id of an enqueued job; with `existing`, that of an unfinished job which had its unique key already."""
 
     id: int
     existing: bool
@@ -136,7 +136,7 @@ class Attempt(NamedTuple):
 
 
 class Job:
-    """A stored job. Times are aware datetimes in UTC.
+    """A stored job. Times are aware datetimes in UTC, durations are in seconds, memory in bytes.
 
     An immutable value: jobs with equal fields are equal.
     """
@@ -181,16 +181,16 @@ class Job:
     scheduled_for: datetime | None
     """The due time of its schedule, in the schedule's zone; None for other jobs."""
     progress: Progress | None
-    """How far it is; None if it doesn't run or doesn't say it."""
+    """The progress that it reported last; None if it isn't running or has reported none."""
     existing: bool
-    """True on a value that `enqueue` returns if an unfinished job had its unique key."""
+    """Whether `enqueue` stored no new job, and returned this one, because it was unfinished and had the unique key."""
 
     def __init__(self, **fields: Any) -> None:
         vars(self).update(_NOT_RUN_YET, **fields)
 
     @classmethod
     def known_later(cls, job_id: int, fields: Callable[[], Mapping[str, Any]]) -> Job:
-        """Make a job with its id; `fields` is called when another field is read.
+        """Make a job of which only the id is known; `fields` is called when another field is first read.
 
         Most programs don't read what `enqueue` returns, and making it costs as much as storing the row.
         """
@@ -236,7 +236,7 @@ class Job:
 
     @property
     def duration(self) -> float | None:
-        """Seconds between start and end of the last attempt; 0 if the clock was set back meanwhile."""
+        """The seconds from start to end of the last attempt; 0 if the clock was set back, None before the end."""
         if self.started_at is None or self.finished_at is None:
             return None
         return max(0.0, (self.finished_at - self.started_at).total_seconds())
@@ -289,7 +289,7 @@ _NOT_RUN_YET: Mapping[str, Any] = {
     "warnings": (),
     "existing": False,
 }
-"""The fields of a job without attempts."""
+"""The values of these fields for a job without attempts."""
 
 
 def _iso(when: datetime | None) -> str | None:

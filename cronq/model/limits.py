@@ -1,4 +1,4 @@
-"""Limits: how many jobs may run at a time, and how many may start in a period. Pure rules."""
+"""Define limits: how many jobs may run at a time, and how many may start in a period. Pure rules."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ _ARGUMENT = re.compile(r"\{([^{}]*)\}")
 
 
 class Bounds(NamedTuple):
-    """At most `concurrency` jobs at a time, and at most `starts` starts in a period of `period` microseconds."""
+    """At most `concurrency` jobs at a time, and at most `starts` starts in `period` microseconds; None for no bound."""
 
     concurrency: int | None = None
     starts: int | None = None
     period: int | None = None
 
     def text(self) -> str:
-        """Write it as the configuration does: `5, 100/10s`."""
+        """Write the bounds in the form of the configuration: `5, 100/10s`."""
         rate = f"{self.starts}/{exact_span(self.period or 0)}" if self.starts is not None else ""
         return ", ".join(part for part in ("" if self.concurrency is None else str(self.concurrency), rate) if part)
 
     def rate_words(self) -> str:
-        """Write the rate as a sentence says it: `100 starts in 10s`."""
+        """Write the rate for a sentence: `100 starts in 10s`."""
         return f"{self.starts:,} start{'' if self.starts == 1 else 's'} in {exact_span(self.period or 0)}"
 
     def over(self, fallback: Bounds) -> Bounds:
-        """Fill what is not set here from `fallback`."""
+        """Return these bounds, with the concurrency or rate that isn't set taken from `fallback`."""
         concurrency = fallback.concurrency if self.concurrency is None else self.concurrency
         return Bounds(concurrency, *(fallback[1:] if self.starts is None else self[1:]))
 
 
 class Limit(NamedTuple):
-    """The limit of one job: its name, the key of the configuration that defines it, and what that says."""
+    """The limit of one job: its name, and the key of the configuration that defines it, with the bounds given there."""
 
     name: str
     pattern: str
@@ -48,14 +48,14 @@ class Limit(NamedTuple):
 
 
 def parse_concurrency(value: object) -> int:
-    """Check a number of places. Raises ValueError."""
+    """Return the value if it is a number of places, from 1 to 1,000,000. Raises ValueError if not."""
     if type(value) is not int or not 1 <= value <= _MOST:
         raise ValueError
     return value
 
 
 def parse_rate(value: object) -> tuple[int, int]:
-    """Parse `100/10s`: how many starts in how many microseconds. Raises ValueError."""
+    """Parse a rate like `100/10s`; returns the number of starts and the period in microseconds. Raises ValueError."""
     found = _RATE.fullmatch(value) if isinstance(value, str) else None
     if found is None or not 1 <= int(found[1]) <= _MOST:
         raise ValueError
@@ -96,9 +96,10 @@ def parse_bounds(value: object) -> Bounds:
 
 
 def resolve(template: object, arguments: Mapping[str, Any], limits: Mapping[str, Bounds]) -> Limit:
-    """Find the limit of a job with these arguments: `customer:{customer_id}` is `customer:7`, defined by `customer:*`.
+    """Return the limit of a job with these arguments: `customer:{customer_id}` gives `customer:7`, of `customer:*`.
 
-    Raises InvalidInput for an argument that isn't there, ConfigError for a limit that isn't defined.
+    Raises InvalidInput for an argument that isn't there or a name that can't be used, ConfigError for a limit that
+    isn't defined.
     """
     if not isinstance(template, str):
         raise InvalidInput(f"limit: expected the name of a limit: got {template!r}")
@@ -119,7 +120,7 @@ def resolve(template: object, arguments: Mapping[str, Any], limits: Mapping[str,
 
 
 def defined_by(name: str, limits: Mapping[str, Bounds]) -> str | None:
-    """Return the key that defines this limit: the name itself, or the longest `prefix*` that fits; None for none."""
+    """Return the key that defines this limit: the name itself, else the longest `prefix*` that fits; None for none."""
     if name in limits:
         return name
     fitting = (key for key in limits if key.endswith("*") and name.startswith(key[:-1]))

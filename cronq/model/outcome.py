@@ -1,6 +1,6 @@
 """Define the outcome of an attempt, and the next state that it gives the job.
 
-Annotations aren't texts here either, as in claimed_job.py.
+The annotations aren't strings, for the reason given in claimed_job.py.
 """
 
 import os
@@ -11,13 +11,13 @@ from cronq.model.retry import Policy, delay, due_again
 from cronq.times import SECOND
 
 NOT_HERE_INTERVAL = 60.0
-"""Seconds between two tries of a job whose task no code here knows, or that the configuration doesn't allow."""
+"""Seconds between two attempts of a job whose task isn't registered here, or isn't allowed by the configuration."""
 
 CRASH_LOOP = "CrashLoop"
 """The error class of a job that was given up because its process died too often."""
 
 UNKNOWN_TASK_PATIENCE = 3600.0
-"""Seconds until an unknown task fails its job."""
+"""Seconds after which a job fails if its task is still unknown."""
 
 
 class Outcome(NamedTuple):
@@ -52,7 +52,7 @@ class Outcome(NamedTuple):
 
 
 class Next(NamedTuple):
-    """The job's next state, when it is due (None: unchanged), and whether the attempt counts."""
+    """The job's next state, the instant at which it is due (None: unchanged), and whether the attempt is spent."""
 
     state: State
     available_at: int | None = None
@@ -64,19 +64,19 @@ FINISHED = Next(State.FINISHED)
 
 
 class Settlement(NamedTuple):
-    """An ended attempt with the job's next state, to be written."""
+    """An ended attempt and the job's next state, to be written to the database."""
 
     job: Claimed
     outcome: Outcome
     next: Next
     hold_group: bool = False
-    """Keep the group although the job failed (`group_on_failed = "hold"`)."""
+    """Whether the job keeps its group although it failed (`group_on_failed = "hold"`)."""
     worker: str | None = None
-    """The worker whose attempt it was, for the job's history."""
+    """The worker that ran the attempt, for the job's history."""
 
 
 def next_state(job: Claimed, outcome: Outcome, policy: Policy, *, chance: float) -> Next:  # noqa: PLR0911 - a table
-    """Decide the job's next state after this outcome; `chance` in [0, 1) decides the jitter."""
+    """Return the job's next state after this outcome; `chance` in [0, 1) is the share of the jitter that is added."""
     match outcome.kind, outcome.verdict:
         case (("success" | "warning"), _):
             return FINISHED
@@ -140,7 +140,7 @@ def _waiting(job: Claimed, outcome: Outcome, policy: Policy) -> Next:
 
 
 def _not_here(job: Claimed, outcome: Outcome) -> Next:
-    """Retry each minute: without an end if it isn't allowed, for an hour if its task isn't known."""
+    """Let the job wait for a minute; if its task has been unknown for an hour, let it fail."""
     since = job.unknown_since or outcome.finished_at
     if outcome.verdict == "unknown" and outcome.finished_at - since >= UNKNOWN_TASK_PATIENCE * SECOND:
         return Next(State.FAILED, error=outcome.error)

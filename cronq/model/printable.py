@@ -10,12 +10,12 @@ from itertools import chain
 _CONTROLS = (
     *(code for code in range(0x20) if code not in (0x09, 0x0A)),
     *range(0x7F, 0xA0),  # DEL, and the one-byte forms of escape sequences
-    *(0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)),  # turn the direction of writing
+    *(0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)),  # change the direction of writing
     *(0x2028, 0x2029),  # end a line
     *(0xAD, 0x180E, 0x200B, *range(0x2060, 0x2066), *range(0x206A, 0x2070), 0xFEFF, *range(0xFFF9, 0xFFFC)),  # unseen
     *chain(range(0x1BCA0, 0x1BCA4), range(0x1D173, 0x1D17B), (0xE0001,), range(0xE0020, 0xE0080)),  # unseen too
 )
-"""All but the two that letters are joined and kept apart with (U+200C, U+200D): names and emoji need those."""
+"""The code points that are escaped; not U+200C and U+200D, which join or separate letters in names and emoji."""
 
 
 def _escape(code: int) -> str:
@@ -40,7 +40,7 @@ def safe(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Escape control characters and line breaks in a text."""
+    """Escape control characters, line breaks and tabs in a text, without the white space around it."""
     return _whole(text.strip()).translate(_LINE_ESCAPES)
 
 
@@ -50,5 +50,5 @@ def safe_json(document: str) -> str:
 
 
 def _whole(text: str) -> str:
-    """Escape lone surrogates, as in file names that aren't UTF-8: they can't be written."""
+    """Escape lone surrogates, which UTF-8 can't encode; they come from file names that aren't UTF-8."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""How far a running job is."""
+"""Define the progress of a running job."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ if TYPE_CHECKING:
 
 
 class Progress(NamedTuple):
-    """How far a running job is, as it said last; `at` is an instant."""
+    """The progress that a running job reported last; `at` is the instant of the report."""
 
     done: float
     total: float | None
-    """None if it isn't known."""
+    """The value of `done` at the end; None if it isn't known."""
     rate: float | None
-    """How much is done in a second; None before it is known."""
+    """The increase of `done` per second; None before it is known."""
     note: str
     at: int
 
     @property
     def left(self) -> float | None:
-        """Seconds until all is done, counted from `at`, at the rate so far; None if that isn't known."""
+        """The seconds from `at` until all is done, at the rate so far; None if that isn't known."""
         if self.total is None or not self.rate:
             return None
         return max(0.0, self.total - self.done) / self.rate
 
     def text(self, now: datetime) -> str:
-        """Write it for people: `25 of 100 (25 %), 2.5/s, 30s left: page 7`."""
+        """Write the progress for people, with the time left at `now`: `25 of 100 (25 %), 2.5/s, 30s left: page 7`."""
         parts = [_number(self.done)]
         if self.total is not None:
             share = f" ({self.done / self.total:.0%})".replace("%", " %") if self.total else ""
@@ -42,7 +42,7 @@ class Progress(NamedTuple):
         return ", ".join(parts) + (f": {self.note}" if self.note else "")
 
     def to_json(self) -> dict[str, Any]:
-        """Return it with its documented field names."""
+        """Return the progress with its documented field names."""
         return {
             "done": _plain(self.done),
             "total": None if self.total is None else _plain(self.total),

@@ -1,4 +1,4 @@
-"""Decide when a failed attempt is retried."""
+"""Resolve the retry policy of a job, and compute when a failed attempt is retried."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Policy(NamedTuple):
-    """The rules that decide what follows an attempt, resolved for one task. Durations in seconds; jitter is a share."""
+    """The rules for what follows an attempt, resolved for one task. Durations in seconds; `jitter` is a share."""
 
     base: float = 60.0
     cap: float = 960.0
@@ -30,17 +30,17 @@ class Policy(NamedTuple):
 
 _USUAL = Policy()._asdict()
 UNREADABLE = (ValueError, TypeError, RecursionError)
-"""What `overrides` raises for text that can't be read."""
+"""The exceptions that `overrides` raises for a text that can't be read."""
 
 _LONGEST = 1e10
-"""Seconds."""
+"""The bound of durations, in seconds."""
 
 
 def delay(attempt: int, policy: Policy, *, chance: float) -> float:
     """Return the seconds from the end of this attempt (the first is 1) to the next.
 
-    The base, doubled for each further attempt up to the cap, then longer by up to `jitter` of itself: `chance`
-    in [0, 1) decides by how much.
+    It is `base`, doubled for each further attempt up to `cap`, and then lengthened by the share `jitter` times
+    `chance`, which is in [0, 1).
     """
     doubled = policy.base * 2.0 ** min(attempt - 1, 62)
     return min(doubled, policy.cap) * (1 + policy.jitter * chance)
@@ -52,7 +52,7 @@ def due_again(ended_at: int, seconds: float) -> int:
 
 
 class Policies:
-    """Resolves the rules of jobs, and caches them for each task."""
+    """Resolves the policies of jobs, and caches them for each task."""
 
     def __init__(self, config: Config, registry: Registry) -> None:
         self._config = config
@@ -60,16 +60,16 @@ class Policies:
         self._by_task: dict[str, Policy] = {}
 
     def of(self, job: Claimed) -> Policy:
-        """Return the rules for one job."""
+        """Return the policy of a job: that of its task, with the retry options of the job."""
         policy = self._by_task.get(job.task)
         if policy is None:
             policy = self._by_task[job.task] = self._resolve(job.task)
         return _overridden(policy, job.retry) if job.retry else policy
 
     def time_limit(self, job: Claimed) -> float:
-        """Return the seconds that the job may run."""
+        """Return the seconds that the job may run: its own limit, or that of its policy."""
         limit: Any = job.time_limit
-        if limit is None or not isinstance(limit, int | float) or not 0 < limit < _LONGEST:  # written by hand
+        if limit is None or not isinstance(limit, int | float) or not 0 < limit < _LONGEST:  # a row written by hand
             return self.of(job).time_limit
         return limit
 
@@ -91,7 +91,7 @@ class Policies:
 
 
 def overrides(text: str) -> dict[str, Any]:
-    """Read the retry options of one job. Raises UNREADABLE if they can't be read."""
+    """Read the retry options of one job from JSON. Raises one of UNREADABLE if they can't be used."""
     chosen: dict[str, Any] = dict(json.loads(text))
     for name, value in chosen.items():
         usual = _USUAL.get(name)

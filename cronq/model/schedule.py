@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from cronq.model.job import NewJob
 
 ENQUEUED, SKIPPED, MISSED = "enqueued", "skipped", "missed"
-"""How a due time is decided."""
+"""The outcomes of a decision on a due time."""
 
 EVERY_HOST = "*"
 """The host of declarations that only `cronq schedules sync` makes, for installations with `declare = "sync"`."""
@@ -23,7 +23,7 @@ class StoredSchedule(NamedTuple):
     next_at: int | None
     """The due time that is decided next; None where there is none."""
     due_at: int | None
-    """When it is to be decided: `next_at` and the jitter."""
+    """The instant at which it is to be decided: `next_at` plus the jitter."""
     last_at: int | None
     """The watermark: every due time up to this instant is decided."""
     tz_version: str | None
@@ -32,10 +32,10 @@ class StoredSchedule(NamedTuple):
     paused_by: str | None
     reason: str | None
     alerted_at: int | None = None
-    """When a notice was sent that it had no success for too long."""
+    """The instant of the notice that it has had no success for too long; None if there is none in force."""
 
     def is_paused(self, instant: int) -> bool:
-        """Tell whether due times of this instant are skipped."""
+        """Tell whether the schedule is paused at this instant, so that a due time is skipped."""
         return self.paused_at is not None and (self.paused_until is None or instant < self.paused_until)
 
 
@@ -54,7 +54,7 @@ class Due(NamedTuple):
     fire_at: int
     job: NewJob
     late: int
-    """Microseconds since it was due, jitter allowed for."""
+    """The microseconds from its due time plus jitter to the decision."""
 
 
 class Decided(NamedTuple):
@@ -62,9 +62,9 @@ class Decided(NamedTuple):
 
     schedule: str
     fire_at: int
-    """The due time, of a run the last one."""
+    """The due time; of a run, the last one."""
     since: int
-    """Of a run the first due time."""
+    """The due time; of a run, the first one."""
     times: int
     outcome: str
     reason: str | None
@@ -75,16 +75,16 @@ class Decided(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """The decision of one look on one schedule."""
+    """The decisions on the due times of one schedule that are made together."""
 
     timing: Timing
     due: tuple[Due, ...] = ()
-    """In order of time; with the overlap `queue` no more than `room` of them are enqueued."""
+    """The due times whose jobs are to be enqueued, in order of time; those for which there is no `room` are skipped."""
     passed: tuple[Decided, ...] = ()
-    """Due times that give no job."""
+    """The rows of the ledger for due times without a job."""
     zone: str = "UTC"
     room: int | None = None
-    """How many jobs of the schedule's group may be unfinished; None for no limit."""
+    """The number of jobs of the schedule's group that may be unfinished (overlap `queue`); None for no limit."""
 
 
 class Declaration(NamedTuple):
@@ -96,4 +96,4 @@ class Declaration(NamedTuple):
     source: str
     seen_at: int
     declared_at: int | None
-    """Since when it says so; None where an older cronq wrote the row."""
+    """The instant since which the host declares this definition; None where an older cronq wrote the row."""

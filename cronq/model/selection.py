@@ -1,4 +1,4 @@
-"""Select jobs: those that a runner may claim, and those that a command shows or changes."""
+"""Define how jobs are selected: those that a runner may claim, and those that a command shows or changes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class Filter(NamedTuple):
     """The jobs that a runner may claim.
 
-    `queues` are exact names, globs, and `!name` (or `!glob`) to leave out, in the order of
-    preference that `weighted` turns into weights 1/rank. Priorities are inclusive.
+    `queues` are exact names and globs, in order of preference, and `!name` or `!glob` for queues to leave out; with
+    none, all queues are admitted. With `weighted`, a queue is drawn with the weight 1/rank. Priorities are inclusive.
     """
 
     queues: tuple[str, ...] = ()
@@ -25,7 +25,7 @@ class Filter(NamedTuple):
     highest: int = PRIORITIES.stop - 1
 
     def admitted(self, queues: Iterable[str]) -> list[str]:
-        """Return the queues that this filter admits, best rank first."""
+        """Return those of the queues that this filter admits, in the order of preference."""
         ranked = [(self._rank(queue), queue) for queue in queues]
         return [queue for rank, queue in sorted(r for r in ranked if r[0] is not None)]
 
@@ -99,4 +99,4 @@ class Selection(NamedTuple):
     until: int | None = None
     batches: tuple[int, ...] = ()
     search: str | None = None
-    """Text in the task, its arguments, queue, key, group or error; small and capital letters are the same."""
+    """Text in the task, its arguments, queue, key, group or error; the case of letters doesn't matter."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def settlement(
     job: Claimed, outcome: Outcome, policies: Policies, chance: Callable[[], float], *, worker: str | None = None
 ) -> Settlement:
-    """Make the settlement of an attempt that `worker` ran. `chance` returns the share of the jitter, from 0 to 1."""
+    """Make the settlement of an attempt that `worker` ran. `chance` returns the share of the jitter, in [0, 1)."""
     if outcome.kind == "success":
         return Settlement(job, outcome, FINISHED)
     policy = policies.of(job)
@@ -27,11 +27,11 @@ def settlement(
 
 
 def frees_group(job: Claimed, outcome: Outcome, policies: Policies) -> bool:
-    """Tell whether the group's next job may run after this outcome; the child decides it before it is written."""
+    """Tell whether this outcome frees the job's group for its next job; the child needs it before it is written."""
     following = settlement(job, outcome, policies, lambda: 0.0)
     return following.next.state in ENDED and not following.hold_group
 
 
 def has_begun(outcome: Outcome) -> bool:
-    """Tell whether the attempt began; else the child returned the job as it was."""
+    """Tell whether the attempt began; if not, the child returned the job unstarted."""
     return bool(outcome.kind) or outcome.verdict != "release"
