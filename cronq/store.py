@@ -1,7 +1,7 @@
-"""The store: one method per job operation, one transaction per method.
+"""Define the store: one method for each operation on jobs, one transaction for each method.
 
-Each update after a claim names the lease's token, so a runner that lost the lease can't overwrite.
-A job is held while `lease_until` is set.
+Each UPDATE after a claim is conditional on the lease's token, so a runner that lost the lease can't overwrite the job.
+A job is under lease while `lease_until` is set.
 """
 
 from __future__ import annotations
@@ -62,10 +62,14 @@ def _at_once(action: Callable[[], object]) -> None:
 
 
 class Store:
-    """Jobs in a database. Opens at first use; `close` before a fork.
+    """Enqueues, claims, settles and reads jobs in a database. It is opened at first use; call `close` before a fork.
 
-    For `reading`, a queue that isn't there is not made, and permission to read is enough. A `database`
-    that is given is used as it is: its tables are neither made nor checked.
+    With `reading`, missing tables are not made, and permission to read is enough. A given `database` is used as it
+    is: its tables are neither made nor checked.
+
+    Each method that uses the database raises Unavailable if it can't be reached. The first one also raises TryLater if
+    another process changes the tables for more than a minute, ConfigError if the tables are of a newer cronq or this
+    user may not change them, and with `reading` NoQueue if there are none.
     """
 
     def __init__(
@@ -111,12 +115,12 @@ class Store:
 
     @property
     def tables(self) -> Tables:
-        """The connection and statements, for parts of a store that only some programs need."""
+        """The connection, statements and clock, for parts of a store that only some programs need."""
         return self._tables
 
     @property
     def announcer(self) -> Announces | None:
-        """Wakes workers after each change that makes jobs ready; without one, only those on PostgreSQL are woken."""
+        """The announcer that wakes workers when jobs become ready; if None, only PostgreSQL's NOTIFY does that."""
         return self._wake.announcer
 
     @announcer.setter
@@ -125,7 +129,7 @@ class Store:
 
     @property
     def conflicts(self) -> int:
-        """How often a statement or transaction was repeated because of a concurrent one."""
+        """The number of times that a statement or transaction was repeated because of a concurrent one."""
         return self._tables.database.conflicts
 
     def prepare(self) -> None:
@@ -133,21 +137,21 @@ class Store:
         self._tables.open()
 
     def synchronise(self) -> None:
-        """Set the clock by the database's: on every host a job is due, and a lease over, at the same moment."""
+        """Set the clock by the database's, so that on all hosts a job is due, and a lease ends, at the same moment."""
         self._tables.synchronise()
 
     def tell_time(self) -> int:
-        """Now by the database's clock, also before anything else was asked of the database."""
+        """Return the present instant by the database's clock, which is read first if it hasn't been."""
         if not self._tables.prepared:
             self.synchronise()
         return self.clock.now()
 
     def set_patience(self, seconds: float) -> None:
-        """Set for how long a call tries again while the database is unreachable or locked."""
+        """Set the seconds for which a call is repeated while the database is unreachable or locked."""
         self._tables.database.set_patience(seconds)
 
     def schema(self) -> str | None:
-        """Return the schema that holds the tables, where a database has several."""
+        """Return the schema that holds the tables; None on engines where a database has only one."""
         return self._tables.database.schema()
 
     def close(self) -> None:
@@ -158,8 +162,9 @@ class Store:
     def copy_to(self, other: Store, copied: Callable[[int], None]) -> Counts:
         """Copy the whole queue into another database; it must be paused, and nothing may run.
 
-        `copied` is told of the number of jobs after each batch. Raises InvalidInput where the other
-        database has jobs of its own, TryLater where this one has changed meanwhile.
+        `copied` is called with the number of jobs of each batch after it is copied. Returns the counts, which are the
+        same in both. Raises InvalidInput if the other database has jobs of its own, TryLater if this one has changed
+        meanwhile.
         """
         from cronq.storage.copying import Copier
 
@@ -167,46 +172,46 @@ class Store:
         other._tables.open()
         return Copier(self._tables, other._tables).copy(copied)
 
-    # The parts that a run without anything special doesn't need: each is imported when it is used
+    # The parts that most runs don't need: each is imported at first use
 
     @cached_property
     def jobs(self) -> JobReader:
-        """Reads jobs and what belongs to them."""
+        """The reader of jobs, their attempts and output, and counts."""
         from cronq.storage.reading import JobReader
 
         return JobReader(self._tables, self.progress)
 
     @cached_property
     def actions(self) -> Actions:
-        """The changes by users."""
+        """The records of users' changes of jobs and queues."""
         from cronq.storage.actions import Actions
 
         return Actions(self._tables)
 
     @cached_property
     def admin(self) -> Admin:
-        """Changes jobs on a user's request."""
+        """The changes on a user's request: retry, cancel, kill, delete, and pause queues."""
         from cronq.storage.admin import Admin
 
         return Admin(self._tables, self._groups, self._wake, self.actions, follow_up=self.follow_up)
 
     @cached_property
     def editor(self) -> Editor:
-        """Edits waiting jobs."""
+        """The editor of jobs that aren't running."""
         from cronq.storage.edit import Editor
 
         return Editor(self._tables, self._groups, self._wake, self.actions, follow_up=self._follow_edits)
 
     @cached_property
     def schedules(self) -> Schedules:
-        """Schedules, and the decisions about their due times."""
+        """The schedules, and the decisions on their due times."""
         from cronq.storage.schedules import Schedules
 
         return Schedules(self._tables, self._inserter, self._wake)
 
     @cached_property
     def live_output(self) -> LiveOutputRows:
-        """The output of running jobs, for those who follow it."""
+        """The output of running jobs, for `cronq tail` on any host."""
         from cronq.storage.live_output import LiveOutputRows
 
         return LiveOutputRows(self._tables)
@@ -215,7 +220,7 @@ class Store:
 
     @cached_property
     def flow(self) -> Consequences:
-        """Jobs that come after others."""
+        """The consequences that changes of jobs have for jobs that come after them, batches and limits."""
         from cronq.flow.batch_ends import BatchEnds  # here, not above: most queues have none
         from cronq.flow.consequences import Consequences
 
@@ -225,48 +230,49 @@ class Store:
 
     @cached_property
     def batches(self) -> Batches:
-        """Jobs that end together."""
+        """The batches: jobs that end together."""
         from cronq.flow.batches import Batches  # as above
 
         return Batches(self._tables, self._inserter, self._wake, self.follow_up)
 
     @cached_property
     def limits(self) -> Limits:
-        """Jobs under limits."""
+        """The admission of jobs under limits."""
         from cronq.flow.limits import Limits  # as above
 
         return Limits(self._tables, self._groups, self._wake)
 
     @cached_property
     def definitions(self) -> Definitions:
-        """The limits that there are."""
+        """The definitions of limits, and the bounds that users have set."""
         from cronq.flow.definitions import Definitions  # as above
 
         return Definitions(self._tables)
 
     @cached_property
     def relimiter(self) -> Relimiter:
-        """Puts jobs under limits, and takes them off."""
+        """The part that puts stored jobs under a limit, and takes them off it."""
         from cronq.flow.relimiting import Relimiter  # as above
 
         return Relimiter(self._tables, self._groups, self.definitions, self.actions, follow_up=self._follow_edits)
 
     @cached_property
     def limit_reader(self) -> LimitReader:
-        """Reads the limits, and the places of jobs under them."""
+        """The reader of limits, and of the places of jobs under them."""
         from cronq.flow.limit_views import LimitReader  # as above
 
         return LimitReader(self._tables, self.limits)
 
     def _follow_edits(self) -> None:
-        # What is due first, so that no job under a limit takes a place before one of its group that comes first.
+        # Due jobs are promoted first, so that no job under a limit takes a place before an earlier one of its group.
         self.leases.promote(self.clock.now())
         self.follow_up()
 
     def follow_up(self) -> int:
-        """Release or cancel what comes after jobs that have ended, and end batches; returns how many were released.
+        """Carry out the consequences of noted changes; returns the number of jobs released or admitted.
 
-        Never raises for a database that is away: the next call finds what is left to do.
+        Releases or cancels jobs that come after ended ones, ends batches, and admits jobs under limits. Raises nothing
+        if the database is unreachable: the next call does what is left.
         """
         try:
             noted = self._tables.query(self._sql.flow.noted, (1,))
@@ -275,7 +281,7 @@ class Store:
         return self.flow.try_to_draw() if noted else 0
 
     def keep_limits(self) -> int:
-        """Take over changed limits of the configuration, and admit what a lost consequence left; returns how many."""
+        """Apply changed limits of the configuration, and admit jobs that a dead process left; returns their number."""
         if not self._tables.query(self._sql.limits.any):
             return 0
         from cronq.flow.sweep import sweep  # as above
@@ -283,11 +289,11 @@ class Store:
         return len(sweep(self._tables, self.definitions, self.limits, self.workers))
 
     def next_opening(self) -> int | None:
-        """Read the instant at which a rate allows the next start of a job that waits only for that."""
+        """Read the instant at which a rate allows the next start of a job that waits only for that, or None."""
         return self._tables.query(self._sql.limits.next_opening)[0][0]  # type: ignore[no-any-return]
 
     def open_rates(self) -> int:
-        """Admit jobs of limits whose rate allows a start by now; returns how many."""
+        """Admit jobs of limits whose rate allows a start by now; returns the number of jobs."""
         opening = self.next_opening()
         if opening is None or opening > self.clock.now():
             return 0
@@ -296,7 +302,7 @@ class Store:
         return len(admitted)
 
     def next_due(self) -> int | None:
-        """Read the instant at which a job is due, or a rate allows one to start."""
+        """Read the earliest instant at which a job becomes due, or a rate allows one to start; else None."""
         times = [at for at in (self.leases.next_due(), self.next_opening()) if at is not None]
         return min(times, default=None)
 
@@ -310,10 +316,11 @@ class Store:
     # Enqueueing
 
     def enqueue(self, jobs: Sequence[NewJob], *, now: int | None = None) -> list[Enqueued]:
-        """Accept jobs, all or none: scheduled, ready, or blocked where the group is held.
+        """Store jobs, all or none: pending if they come after others or are due under a limit, else scheduled or ready.
 
-        Returns their ids in order; a unique job whose key an unfinished one has gets that
-        one's id. `now` is the instant of the call, by the store's clock.
+        A due job is blocked where its group is held. Returns the ids in order; for a unique job whose key an unfinished
+        job has, that one's id. `now` is the instant of the call, by the store's clock. Raises InvalidInput for a job
+        that can't be stored, such as one after a job that doesn't exist.
         """
         self._tables.open()
         now = self.clock.now() if now is None else now
@@ -327,9 +334,9 @@ class Store:
         return enqueued
 
     def prepare_beside(self) -> None:
-        """Prepare `enqueue_through` so that it asks nothing of this store's own connection: any thread may call it.
+        """Prepare `enqueue_through`, which then doesn't use this store's own connection: any thread may call it.
 
-        Raises ConfigError if the tables are missing: the caller's transaction may keep them from being made.
+        Raises ConfigError if the tables are missing: a caller's transaction may prevent making them.
         """
         from cronq.storage.drivers.caller_connection import Identified  # as above
 
@@ -340,11 +347,11 @@ class Store:
     def enqueue_through(
         self, connection: Any, jobs: Sequence[NewJob], *, later: Callable[[Callable[[], object]], object] = _at_once
     ) -> list[Enqueued]:
-        """Accept jobs inside the caller's transaction, on a SQLAlchemy Connection or Session.
+        """Store jobs in the caller's transaction, on a SQLAlchemy Connection or Session; returns as `enqueue` does.
 
-        Workers are woken once it is committed; `later` is given what does it. Raises InvalidInput if the connection
-        is to another database than the config's, and ConfigError if the tables are missing and its transaction
-        keeps them from being made.
+        After the COMMIT, `later` is called with each function that is to be called then, such as the one that wakes
+        workers; the default calls it at once. Raises InvalidInput if the connection is to another database than the
+        config's, and ConfigError if the tables are missing and its transaction prevents making them.
         """
         from cronq.storage.drivers.after_commit import after_commit  # as above
         from cronq.storage.drivers.caller_connection import borrow
@@ -380,11 +387,11 @@ class Store:
     # Settling
 
     def settle(self, settlements: Sequence[Settlement]) -> list[int]:
-        """Write outcomes of attempts this runner holds; returns the ids whose lease was lost.
+        """Write outcomes of attempts of this runner; returns the ids of the jobs whose lease was lost.
 
-        Lost means another runner rescued the job: its row is left alone. A row that already has
-        this token and outcome counts as written (the connection may have been lost after the
-        COMMIT, or a journal is read a second time).
+        A lease is lost if another runner rescued the job: its row is not changed. A row that already has this token and
+        outcome counts as written (the connection may have been lost after the COMMIT, or a journal is read a second
+        time).
         """
         lost = self._settler.settle(settlements)
         self.minutes.count(settlements, lost)
@@ -392,7 +399,7 @@ class Store:
 
     @cached_property
     def minutes(self) -> Minutes:
-        """How many attempts ended in each minute."""
+        """The numbers of attempts that ended in each minute, by queue."""
         from cronq.storage.minutes import Minutes  # here, not above: a run with nothing to do needs none
 
         return Minutes(self._tables)
@@ -405,7 +412,7 @@ class Store:
         self._settler.release(jobs)
 
     def unblock_without_holder(self) -> int:
-        """Make groups continue that no job holds though jobs of theirs are blocked; returns how many.
+        """Unblock the next job of each group that has blocked jobs and no holder; returns the number of groups.
 
         On a Galera cluster a job may be blocked on one node while its group is freed on another.
         """

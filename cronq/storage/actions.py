@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _LONGEST = 255
 _LARGEST = 2**62
 _ROWS = 10_000
-"""The newest rows that are looked through for the latest changes: each job of a change has one."""
+"""The number of newest rows in which the latest changes are found: a change has one row for each of its jobs."""
 
 
 class Action(NamedTuple):
@@ -33,7 +33,7 @@ class Change(NamedTuple):
     """A change by a user, of one or many jobs or of a queue."""
 
     id: int
-    """Of its first row."""
+    """The id of its first row."""
     verb: str
     at: int
     who: str
@@ -54,7 +54,7 @@ class Change(NamedTuple):
 
 
 class Actions:
-    """The rows of users' changes, recorded in the transaction of each change."""
+    """Records changes by users, in the transaction of each change, and reads them."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -76,12 +76,12 @@ class Actions:
         return [Action._make(row) for row in self._tables.query(self._sql.actions.of_job, (job_id,))]
 
     def latest(self, *, limit: int, before: int | None = None) -> list[Change]:
-        """Read the newest changes, those of many jobs at once as one; `before` is the id of a row."""
+        """Read the newest changes, one for all jobs that were changed at once, from rows with ids below `before`."""
         rows = self._tables.query(self._sql.actions.latest, (before or _LARGEST, _ROWS, limit))
         return [Change._make(row) for row in rows]
 
     def of_paused(self) -> dict[str, Action]:
-        """Read which user paused each paused queue, except those that an older cronq paused."""
+        """Read the action that paused each paused queue, by queue; a queue that an older cronq paused has none."""
         return {row[0]: Action._make(row[1:]) for row in self._tables.query(self._sql.actions.of_paused)}
 
 

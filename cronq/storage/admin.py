@@ -27,7 +27,7 @@ class Retried(NamedTuple):
 
     changed: list[int]
     refused: dict[int, int]
-    """For the id of each job that was refused, the unfinished job (its twin) that has its unique key."""
+    """By the id of each job that was not retried, the unfinished job with the same unique key (its twin)."""
 
 
 class Admin:
@@ -44,10 +44,11 @@ class Admin:
         self._follow_up = follow_up
 
     def retry(self, ids: Iterable[int]) -> list[int]:
-        """Put ended jobs back to ready with a fresh budget of attempts; returns the ids changed.
+        """Make ended jobs ready again, with all attempts available anew; returns the ids of the jobs changed.
 
+        Those that come after other jobs or are under a limit become pending, and others whose group is held blocked.
         Scheduled, retrying and waiting jobs become due at once and keep their attempts.
-        Raises InvalidInput, and changes nothing, if an unfinished twin holds a unique key.
+        Raises InvalidInput, and changes nothing, if an unfinished job has the unique key of one of them.
         """
         tried: list[int] = []
         try:
@@ -83,7 +84,7 @@ class Admin:
         return due
 
     def retry_all_but_twins(self, ids: Sequence[int]) -> Retried:
-        """Retry as many of these jobs as possible: one whose unique key an unfinished job has is left alone.
+        """Retry these jobs, except those whose unique key an unfinished job has.
 
         Of two with the same key the newer one is retried.
         """
@@ -133,7 +134,7 @@ class Admin:
         return tx.query(self._sql.admin.ended, (self._tables.database.many(ids),)) if ids else []
 
     def _record_last(self, tx: Transaction, ids: Sequence[int]) -> None:
-        """Record the last attempts of jobs that are retried, where only their rows have them: those that succeeded."""
+        """Record the last attempts of jobs that are retried, if the history hasn't got them: those that succeeded."""
         if ids:
             tx.execute(self._sql.admin.record_last, (self._tables.database.many(sorted(ids)),))
 
@@ -146,7 +147,7 @@ class Admin:
     def cancel(self, ids: Iterable[int], *, reason: str | None = None, by_hand: bool = True) -> list[int]:
         """Cancel jobs that aren't running and free the groups they held; returns the ids changed.
 
-        What isn't done `by_hand` is not recorded as a user's action.
+        Unless it is done `by_hand`, it is not recorded as a user's action.
         """
         cancelled, ready = self._tables.open().transact(partial(self._cancel, list(ids), reason, by_hand))
         for job_id in cancelled:
@@ -187,16 +188,16 @@ class Admin:
         return sorted(changed), ready
 
     def _note(self, tx: Transaction, ids: Sequence[int]) -> None:
-        """Note that this may have consequences for jobs that come after these, or that wait for a place of theirs."""
+        """Note these jobs: their change may have consequences for jobs after them or under the same limit."""
         tx.execute(self._sql.flow.note_many, (self._tables.database.many(sorted(ids)),))
 
     def _wait_for_places(self, tx: Transaction, ids: Sequence[int]) -> None:
-        """Let those that are under a limit wait for a place, and note it."""
+        """Let those of the jobs that are under a limit wait for a place, and note them."""
         tx.execute(self._sql.limits.wait_for_place, (self._tables.database.many(sorted(ids)),))
         self._note(tx, ids)
 
     def _cancel_many(self, ids: Sequence[int], how: tuple[int, str | None, str | None], tx: Transaction) -> list[int]:
-        """Cancel jobs that are in no group: no other job waits for them."""
+        """Cancel those of the jobs that are in no group, so that none is blocked by them; returns their ids."""
         free = (
             [row[0] for row in tx.query(self._sql.admin.cancellable, (self._tables.database.many(ids),))] if ids else []
         )
@@ -234,7 +235,7 @@ class Admin:
         return resumed
 
     def request_kill(self, ids: Iterable[int]) -> list[int]:
-        """Ask the runners of running jobs to kill them; returns the ids that are running."""
+        """Request that the runners of these jobs kill them; returns the ids of those that a runner holds."""
         return self._tables.open().transact(partial(self._request_kill, list(ids)))
 
     def _request_kill(self, ids: Sequence[int], tx: Transaction) -> list[int]:
@@ -243,14 +244,17 @@ class Admin:
         return asked
 
     def clear_selected(self, ids: Sequence[int], states: Iterable[str]) -> int:
-        """Delete those of these jobs that are in one of these ended states; returns how many."""
+        """Delete those of these jobs that are in one of these ended states; returns how many.
+
+        Jobs that hold their group, that unfinished jobs come after, or whose batch hasn't ended are kept.
+        """
         which = (self._tables.database.many(sorted(states)), self._tables.clock.now() + 1)
         return self._tables.open().transact(partial(self._prune, which, sorted(ids)))
 
     def clear(self, states: Iterable[str], *, older_than: float = 0.0) -> Iterator[int]:
         """Delete ended jobs in these states that ended more than `older_than` seconds ago.
 
-        Yields the count of each batch.
+        Yields the number of jobs deleted by each transaction. The same jobs are kept as by `clear_selected`.
         """
         before = self._tables.clock.now() - round(older_than * SECOND)
         wanted = self._tables.database.many(sorted(states))

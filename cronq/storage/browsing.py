@@ -1,7 +1,7 @@
 """Read pages of jobs for a list, newest first, without their payloads.
 
-A page costs the same at ten jobs and at ten million: it is found by an index, or among the newest WINDOW ids
-before the page's end, and says where it stopped looking.
+The cost of a page doesn't depend on the number of jobs: they are found by an index, or among the newest WINDOW ids
+before the page's end. In that case the page has the id at which the search stopped.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from cronq.storage.tables import Tables
 
 WINDOW = 100_000
-"""Ids that one page looks through where no index serves its filter."""
+"""The number of ids that are searched for one page if no index serves its filter."""
 
 SEARCHED = 25_000
-"""The same where texts are compared, which takes longer."""
+"""The same for a search of texts, which takes longer."""
 
 FEW = 20_000
-"""A state with no more jobs than this is read by its own index."""
+"""The largest number of jobs in a state with which they are read by the index of that state."""
 
 _BATCH = 1000
 _SHORT = 2000
@@ -44,7 +44,7 @@ _BY_INDEX = {
     **dict.fromkeys(ENDED, "finished_at IS NOT NULL"),
     **dict.fromkeys(FUTURE, FUTURE_STATES),
 }
-"""The condition of the partial index of a state, beside the state."""
+"""The condition of the partial index that serves a state, to be added to the condition on the state."""
 
 _LAST_EVENT = "coalesce(finished_at, started_at, created_at)"
 
@@ -70,14 +70,14 @@ class JobRow(NamedTuple):
     worker: str | None
     error_class: str | None
     error_message: str | None
-    """The beginning of it."""
+    """The first 300 characters."""
     args_text: str | None
     """The arguments as JSON; None if they are long."""
     schedule: str | None
 
     @property
     def args(self) -> Any:
-        """The arguments, None if they are long or can't be read."""
+        """The arguments; None if they are long or can't be read."""
         try:
             return None if self.args_text is None else json.loads(self.args_text)
         except (ValueError, RecursionError):
@@ -89,13 +89,13 @@ class Page(NamedTuple):
 
     jobs: list[JobRow]
     older: int | None
-    """The id that the next page ends before, None on the last one."""
+    """The `before` of the next page; None on the last page."""
     looked_to: int | None
-    """The oldest id that was looked at, where no index served the filter and older jobs were left out."""
+    """The lowest id that was searched, if no index served the filter and there are lower ones; else None."""
 
 
 class JobBrowser:
-    """Reads lists of jobs. `count` tells how many jobs of some queues are in a state, as far as known."""
+    """Reads lists of jobs. `count` returns the number of jobs in a state and some queues, also if it is out of date."""
 
     def __init__(self, tables: Tables, count: Callable[[str, Iterable[str]], int]) -> None:
         self._tables = tables
@@ -110,9 +110,9 @@ class JobBrowser:
         limit: int = 50,
         admits: Callable[[JobRow], bool] | None = None,
     ) -> Page:
-        """Read the newest selected jobs with ids below `before`; `admits` sorts out more of them."""
+        """Read the newest selected jobs with ids below `before`, without those for which `admits` returns False."""
         ends = ", ".join(f"(SELECT {which}(id) FROM {self._sql.names.jobs})" for which in ("max", "min"))
-        found = self._tables.query(f"SELECT {ends}")[0]  # in one SELECT, SQLite would read the whole table
+        found = self._tables.query(f"SELECT {ends}")[0]  # with both in one SELECT, SQLite would read the whole table
         newest, oldest = found[0] or 0, found[1] or 0
         end = newest + 1 if before is None else min(before, newest + 1)
         search = _Search(self, selection, end, admits, batch=limit + 1)
@@ -123,12 +123,12 @@ class JobBrowser:
         return Page(jobs, search.floor if more else None, search.floor if more else None)
 
     def all(self, selection: Selection, *, admits: Callable[[JobRow], bool] | None = None) -> Iterator[JobRow]:
-        """Read all selected jobs, those of one page's window where no index serves the filter."""
+        """Read all selected jobs, newest first; those of one page's ids only, if no index serves the filter."""
         newest = self._tables.query(f"SELECT max(id) FROM {self._sql.names.jobs}")[0][0] or 0
         return _Search(self, selection, newest + 1, admits).jobs()
 
     def is_exact(self, selection: Selection) -> bool:
-        """Tell whether an index serves the selection, or nothing is selected at all."""
+        """Tell whether an index serves the selection, or has no condition, so that each id is a match."""
         if selection.keys or selection.groups or selection.ids or selection.batches:
             return True
         if selection.states:
@@ -138,7 +138,10 @@ class JobBrowser:
     def rows(
         self, selection: Selection, bounds: tuple[int, int], *, scan: bool, size: int = _BATCH
     ) -> Iterator[JobRow]:
-        """Read the selected jobs between two ids, newest first, in batches: `size` in the first, then more."""
+        """Read the selected jobs between two ids, the second exclusive, newest first: `size` in the first batch.
+
+        `scan` reads the table in the order of ids, instead of by the index of a state.
+        """
         floor, end = bounds
         while True:
             batch = self._batch(selection, (floor, end), scan=scan, size=size)
@@ -173,7 +176,7 @@ class JobBrowser:
 
 
 class _Search:
-    """One page's way through the table."""
+    """Finds the jobs of one page, or of a whole list."""
 
     def __init__(
         self,
@@ -196,7 +199,7 @@ class _Search:
         self.floor = 0 if self._exact else max(0, end - window)
 
     def jobs(self) -> Iterator[JobRow]:
-        """The jobs, newest first."""
+        """Return the jobs that are selected and admitted, newest first."""
         return (job for job in self._all() if self._fits(job) and (self._admits is None or self._admits(job)))
 
     def _all(self) -> Iterator[JobRow]:
@@ -205,7 +208,7 @@ class _Search:
         if self._exact and len(states) > 1:  # each by its own index
             each = (self._browser.rows(self._in(state), bounds, scan=False, size=self._batch) for state in states)
             return merge(*each, key=lambda job: -job.id)
-        # A batch is found by its members; MariaDB would rather look at all failed jobs of the table.
+        # The jobs of a batch are found by its members; by the index of a state, MariaDB would read all failed jobs.
         scan = not self._exact or not states or bool(self._selection.batches)
         return self._browser.rows(self._selection, bounds, scan=scan, size=self._batch)
 

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _Key = tuple[int, int, int, "str | None"]
-"""Claim order, and the group: priority, available_at, id, group."""
+"""A candidate: priority, available_at and id, which determine the claim order, and the group."""
 
 
 class Wanted(NamedTuple):
-    """What a claim is to take: queues, filter and number."""
+    """The jobs that a claim is to take: those of these queues that the filter admits, up to `limit`."""
 
     queues: Sequence[str]
     filter: Filter
@@ -42,13 +42,13 @@ class Chosen(NamedTuple):
     grouped: frozenset[int] = frozenset()
     """The ids that have a group: they are claimed together or not at all."""
     again: bool = False
-    """No job is chosen, but some were blocked: commit that, and choose again."""
+    """Whether no job was chosen, but some were blocked: the transaction must be committed, and the choice repeated."""
 
 
 class BatchClaim:
     """Chooses jobs in the transaction of one claim.
 
-    `share` is the part of the candidates for this claim where several runners claim at once.
+    `share` selects the part of the candidates for this claim while several runners claim at once.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class BatchClaim:
         self._locked: set[str] = set()
 
     def choose(self) -> Chosen:
-        """Choose what to claim; holds the groups of the chosen jobs, and blocks the others in them."""
+        """Choose the jobs to claim; stores the holders of their groups, and blocks the other jobs in these groups."""
         chosen = self._select()
         if self._locked:
             self._tx.execute(self._sql.groups.unlock_groups, (self._many(sorted(self._locked)),))
@@ -85,11 +85,11 @@ class BatchClaim:
             for group in held:
                 self._tx.execute(self._sql.groups.block, (group, self._many([holders[group]])))
             if self._sql.dialect.locks_groups:
-                # After jobs no groups may be locked, or two claims would deadlock.
+                # Groups may not be locked after jobs, or two claims could deadlock.
                 return Chosen([], [], again=True)
 
     def _holders(self, groups: list[str]) -> dict[str, int]:
-        # On a server they are locked first, held or not, and by name, so that claims don't deadlock.
+        # On a server, groups are locked before jobs, held or not, in the order of names, so that claims don't deadlock.
         if self._sql.dialect.locks_groups:
             self._tx.execute(self._sql.groups.lock_groups(len(groups)), groups)
             self._locked.update(groups)
@@ -112,7 +112,7 @@ class BatchClaim:
             members = _in_order({*members, *self._members(group)}, _of_key)
             holder = holders.get(group, members[0][2])
             heads[group] = next(key for key in members if key[2] == holder)
-            # A holder that was retried may come after others by now; its follower is the first of them.
+            # A holder that was retried may be behind other members: it is claimed alone, and these later.
             keys += members if members[0] == heads[group] else [heads[group]]
         chosen = _in_order(keys, _of_key)[: self._wanted.limit]
         picked = {key[2] for key in chosen}
@@ -148,14 +148,14 @@ class Slices:
         self._quiet = 0
 
     def of(self, candidates: list[_Key], limit: int) -> list[_Key]:
-        """This claim's slice of the candidates."""
+        """Return this claim's slice of the candidates: up to `limit` of them."""
         if self.slices == 1:
             return candidates[:limit]
         start = limit * self._chance(max(1, -(-len(candidates) // limit)))
         return candidates[start : start + limit]
 
     def adjust(self, *, wanted: int, taken: int) -> None:
-        """Note how many of the chosen rows could be claimed."""
+        """Double the number of slices if fewer rows were taken than wanted; halve it after _QUIET other claims."""
         self._quiet = 0 if taken < wanted else self._quiet + 1
         if taken < wanted:
             self.slices = min(_MOST_SLICES, self.slices * 2)
@@ -166,7 +166,7 @@ class Slices:
 
 _MOST_SLICES = 16
 _QUIET = 16
-"""Claims without a conflict after which there are fewer slices."""
+"""The number of claims without a conflict after which the number of slices is halved."""
 
 
 _of_key = itemgetter(0, 1, 2)
@@ -178,7 +178,7 @@ def _in_order(found: Iterable[T], place: Callable[[T], tuple[Any, ...]]) -> list
     found = list(found)
     try:
         return sorted(found, key=place)
-    except TypeError:  # a time is no number
+    except TypeError:  # a row written by hand has a time that is no number
         return sorted(found, key=lambda one: claim_place(*place(one)))
 
 
@@ -200,7 +200,7 @@ class BatchClaimer:
         self.slices = Slices(chance.randrange)
 
     def claim(self, wanted: Filter, lease: Lease, *, limit: int) -> list[Claimed]:
-        """Lease up to `limit` due jobs in claim order."""
+        """Lease up to `limit` due jobs of the queues in `wanted`; returns them in claim order."""
         self._tables.open()
         queues = self._claimable(wanted) if limit > 0 else []
         while queues:
@@ -221,7 +221,10 @@ class BatchClaimer:
         return _in_order(taken, _of_job)
 
     def _take_from(self, tx: Transaction, *, wanted: Wanted, lease: Lease, chosen: list[int]) -> list[Claimed] | None:
-        """Claim in one transaction; appends the chosen ids to `chosen`, in case the COMMIT's answer gets lost."""
+        """Claim in one transaction; returns None if the choice must be repeated.
+
+        `chosen` receives the ids of the chosen jobs, for `_read_back` in case the COMMIT's answer gets lost.
+        """
         many = self._tables.database.many
         picked = BatchClaim(tx, self._sql, wanted, many=many, share=self.slices).choose()
         chosen[:] = [*picked.running, *picked.following]
@@ -236,13 +239,13 @@ class BatchClaimer:
         return taken
 
     def _check(self, taken: list[Claimed], grouped: frozenset[int]) -> None:
-        """Start again if another runner has claimed all of the rows, or some of a group."""
+        """Raise Conflict, so that the claim is repeated, if another runner has claimed all rows or some in groups."""
         if not taken or not grouped <= {job.id for job in taken}:
             self.slices.adjust(wanted=1, taken=0)
             raise Conflict("claim")
 
     def _read_back(self, lease: Lease, chosen: list[int]) -> list[Claimed] | None:
-        """Read the jobs of a claim whose COMMIT got no answer; waits until the server has decided it."""
+        """Read the jobs of a claim whose COMMIT got no answer, after the server has carried it out or rolled back."""
         if not chosen:
             return None
         parameters = (self._tables.database.many(sorted(chosen)), lease.token)
@@ -261,7 +264,7 @@ class BatchClaimer:
         if not ids:
             return []
         chosen = self._tables.database.many(sorted(ids))
-        # The clock is read here, not when the claim began to wait: a rate that let these jobs in counts from then on.
+        # The clock is read here, after any wait for a lock: the rate of a limit counts these starts from this instant.
         given = (*lease.parameters(self._tables.clock.now()), chosen)
         if self._sql.dialect.returning:
             return [Claimed._make(row) for row in tx.query(sql, given)]

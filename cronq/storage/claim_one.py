@@ -1,4 +1,4 @@
-"""Claim one job by its id; imports little, because each start of `serve-inetd` does it.
+"""Claim one job by its id; imports little, because each start of `serve-inetd` does so.
 
 The job must be due, its queue not paused, and its group free without an earlier job in it.
 """
@@ -33,9 +33,9 @@ class Lease:
         self.now = now
         self.until = now + round(seconds * SECOND)
         self.token = int.from_bytes(os.urandom(8), "big") >> 2 or 1
-        """Each update of these jobs names it, until they are settled."""
+        """The token on which each UPDATE of these jobs is conditional, until they are settled."""
         self.process = (os.uname().nodename, os.getpid())
-        """Host and pid."""
+        """The host name and pid of this process."""
 
     def parameters(self, started_at: int) -> tuple[object, ...]:
         """Return the parameters of the claiming statements, for attempts that start at this instant."""
@@ -76,7 +76,7 @@ class _Picking:
         return state, group, priority, available_at
 
     def take(self, tx: Transaction) -> Row:
-        """Make the job running."""
+        """Claim the job; returns its row. Raises Refused, or Conflict if another runner has claimed it."""
         state, group, priority, available_at = self.look(tx)
         if group is not None:
             self._hold(tx, group, (priority, available_at, self._id))
@@ -115,6 +115,6 @@ class _Picking:
         return tx.query(self._sql.claim.taken, (self._chosen, self._lease.token))
 
     def read_back(self) -> Row | None:
-        """Return the job if it was claimed, after a COMMIT whose answer got lost."""
+        """Return the row of the job if it was claimed, after a COMMIT whose answer got lost; else None."""
         rows = self._database.query(self._sql.claim.read_back, (self._chosen, self._lease.token))
         return rows[0] if rows else None

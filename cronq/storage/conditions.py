@@ -36,12 +36,12 @@ _SORTED = {
 
 
 def fingerprints(selection: Selection) -> frozenset[str]:
-    """Return the fingerprints in_list the errors of a selection."""
+    """Return the fingerprints among the errors of a selection."""
     return frozenset(filter(failure_groups.is_fingerprint, selection.errors))
 
 
 def where(selection: Selection, tables: Tables) -> tuple[str, list[Any]]:
-    """Return the condition and its parameters; the fingerprints of failures aren't part of it."""
+    """Return the condition of a selection and its parameters; fingerprints must be compared by the caller."""
     terms, parameters = ["1 = 1"], list[Any]()
     for add in (_add_lists, _add_batches, _add_times, _add_text):
         add(selection, tables, terms, parameters)
@@ -62,10 +62,10 @@ def _add_lists(selection: Selection, tables: Tables, terms: list[str], parameter
     }
     for column, values in fields.items():
         wanted = list(values)
-        if column == "state" and len(wanted) == 1:  # as a constant it leads to the index of that state
+        if column == "state" and len(wanted) == 1:  # a constant, so that the partial index of that state serves it
             terms.append(f"state = '{State(wanted[0]).value}'")
             if wanted == [State.RUNNING]:
-                terms.append("lease_until IS NOT NULL")  # as all running ones have it: leads to the index `held`
+                terms.append("lease_until IS NOT NULL")  # true of all running jobs: the index `held` serves it
         elif wanted:
             terms.append(f"{column} {tables.sql.dialect.in_list}")
             parameters.append(tables.database.many(wanted))

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from cronq.storage.tables import Tables
 
 MARK = "copy in progress"
-"""The row in_list the target's paused queues that marks a copy; no queue can have this name."""
+"""The name, among the target's paused queues, that marks a copy in progress; no queue can have it."""
 
 _TEMPORARY = 0
-"""When queues were paused that are paused in the target only until the copy is complete."""
+"""The `paused_at` of queues that are paused in the target only until the copy is complete."""
 
 _BATCH = 500
 _LEFT_OUT = frozenset({"paused", "workers", "leases", "tails", "progress", "declarations", "runs", "schema"})
@@ -37,11 +37,11 @@ class Counts(NamedTuple):
     attempts: int
     groups: int
     edges: int
-    """How many pairs of a job and one that it comes after."""
+    """The number of pairs of a job and a job or batch that it comes after."""
 
 
 class Copier:
-    """Copies from one open database to another."""
+    """Copies the queue of one open database to another."""
 
     def __init__(self, source: Tables, target: Tables) -> None:
         self._source = source
@@ -53,7 +53,7 @@ class Copier:
         }
 
     def copy(self, copied: Callable[[int], None]) -> Counts:
-        """Copy everything; calls `copied` with the number of jobs after each batch. Returns the counts of both.
+        """Copy everything; returns the counts, which are the same in both. Calls `copied` with the size of each batch.
 
         Raises InvalidInput if the target has jobs of its own, TryLater if the source has changed.
         """
@@ -144,7 +144,7 @@ class Copier:
         return tables.query(sql, (tables.database.many(ids),))
 
     def _copy_the_rest(self) -> None:
-        """Groups, incidents, schedules and the like: small tables, replaced as a whole."""
+        """Copy groups, incidents, schedules and the like: small tables, each replaced as a whole."""
         for table in self._copied():
             if table not in ("jobs", "attempts"):
                 rows = self._source.query(f"SELECT {self._columns(table)} FROM {self._name(self._source, table)}")

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from cronq.storage.drivers.database import Row
 
 UNREADABLE = (ValueError, TypeError, AttributeError, OverflowError, RecursionError, LookupError)
-"""What converting such a row raises."""
+"""The exceptions that the conversion of such a row raises."""
 
 _SHOWN = 60
 _MOST = 2**63
 
 
 def unclaimable(job: Job) -> str | None:
-    """Return the warning about the value because of which no runner claims a job."""
+    """Return the warning about the value because of which no runner can claim a job; None without one."""
     starts = tuple(f"{name} can't be read" for name in _CLAIMED_BY)
     return next((said for said in job.warnings if said.startswith(starts)), None)
 
@@ -101,7 +101,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], object], Any, bool]] = {
     **dict.fromkeys(("pid", "peak_memory", "memory_before", "blocked_by"), (_whole, None, False)),
     **dict.fromkeys(("time_limit", "cpu_time"), (_number, None, False)),
 }
-"""How each column is checked, its default, and whether NULL is refused; other columns are texts."""
+"""By column: the function that checks a value, the default, and whether NULL is refused; other columns are texts."""
 
 _TYPES: dict[object, set[type]] = {_whole: {int}, _instant: {int}, _number: {int, float}}
 KINDS = tuple(frozenset({type(None)} | _TYPES.get(_CHECKS.get(name, (_text,))[0], {str})) for name in _COLUMNS)

@@ -1,4 +1,4 @@
-"""What each host says about schedules, and the rows of schedules that follow from it."""
+"""Store the declarations of hosts, and the rows of schedules that follow from them."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 
 class Declarations:
-    """The rows of hosts. A host that says the same as before changes no schedule."""
+    """Reads and writes declarations, and adds and changes the schedules that they declare."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._sql = tables.sql
 
     def of(self, host: str) -> dict[str, Declaration]:
-        """What a host said last, by the schedule's name."""
+        """Read the declarations of a host, by the schedule's name."""
         rows = self._tables.query(self._sql.schedules.declared_by, (host,))
         return {row[1]: Declaration._make(row) for row in rows}
 
     def all(self) -> list[Declaration]:
-        """What all hosts say, by the schedule's name and the host."""
+        """Read the declarations of all hosts, sorted by the schedule's name and the host."""
         return [Declaration._make(row) for row in self._tables.query(self._sql.schedules.all_declarations)]
 
     def add(self, declaration: Declaration, definition: str, timing: Timing) -> bool:
-        """Store a schedule that a host declares; False if there is one with this name."""
+        """Store a new schedule and its declaration; returns False if there is a schedule with this name."""
         row = StoredSchedule(declaration.name, definition, *timing, None, None, None, None, None)
         try:
             self._tables.open().transact(partial(self._add, declaration, row))
@@ -45,7 +45,7 @@ class Declarations:
         self._declare(tx, declaration)
 
     def change(self, declaration: Declaration, stored: StoredSchedule, definition: str, timing: Timing) -> bool:
-        """Give a schedule the definition that a host declares; False where it isn't as it was read."""
+        """Give a schedule the definition that a host declares; returns False if its row is no longer as `stored`."""
         return self._tables.open().transact(partial(self._change, declaration, stored, definition, timing))
 
     def _change(
@@ -58,39 +58,39 @@ class Declarations:
         return True
 
     def declare(self, declaration: Declaration) -> None:
-        """Store what a host says, where the schedule is already as it declares."""
+        """Store a declaration of a schedule that already has the declared definition."""
         self._tables.open().transact(partial(self._declare, declaration=declaration))
 
     def _declare(self, tx: Transaction, declaration: Declaration) -> None:
         tx.execute(self._sql.schedules.declare, declaration)
 
     def see(self, host: str, names: Sequence[str], now: int) -> None:
-        """Note that a host still says the same about these schedules."""
+        """Record that a host still declares these schedules as before, seen at the instant `now`."""
         if names:
             database = self._tables.open()
             database.execute(self._sql.schedules.see, (now, host, database.many(names)))
 
     def withdraw(self, host: str, names: Sequence[str]) -> None:
-        """Forget what a host said about these schedules."""
+        """Delete a host's declarations of these schedules."""
         if names:
             database = self._tables.open()
             database.execute(self._sql.schedules.undeclare, (host, database.many(names)))
 
     def withdraw_all(self, host: str) -> None:
-        """Forget all that a host said."""
-        if self.of(host):  # a look first: a statement that may write takes the write lock even for nothing
+        """Delete all declarations of a host."""
+        if self.of(host):  # read first: a DELETE takes the write lock even if it deletes nothing
             self._tables.open().execute(self._sql.schedules.undeclare_host, (host,))
 
     def withdraw_others(self, host: str) -> None:
-        """Forget what all other hosts said."""
+        """Delete the declarations of all other hosts."""
         self._tables.open().execute(self._sql.schedules.undeclare_others, (host,))
 
     def forget(self, *, before: int) -> None:
-        """Forget what hosts said that haven't been seen since an instant."""
+        """Delete declarations not seen since an instant, except those for every host."""
         self._tables.open().execute(self._sql.schedules.forget_declarations, (before,))
 
     def rename(self, old: str, new: str) -> bool:
-        """Give a schedule a new name with its watermark, pause and ledger; False if that can't be done any more."""
+        """Rename a schedule with its watermark, pause and ledger; returns False if `old` is gone or `new` exists."""
         try:
             return self._tables.open().transact(partial(self._rename, old, new))
         except Duplicate:
@@ -104,5 +104,5 @@ class Declarations:
 
 
 def is_fresh(declaration: Declaration, since: int) -> bool:
-    """Whether a declaration counts: its host was seen since then, or it holds for every host."""
+    """Tell whether a declaration counts: it was seen since that instant, or it holds for every host."""
     return declaration.host == EVERY_HOST or declaration.seen_at >= since

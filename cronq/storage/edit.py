@@ -1,4 +1,4 @@
-"""Change queue, priority, time, group or limits of jobs that aren't running."""
+"""Change queue, priority, time, group, number of attempts or time limit of jobs that aren't running."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class Editor:
         self._follow_up = follow_up
 
     def edit(self, ids: Sequence[int], changes: Mapping[str, Any]) -> list[int]:
-        """Set fields of NewJob, a group None removes it; returns the ids of those that are unfinished and don't run.
+        """Set these fields of NewJob, where the group None takes a job out of its group; returns the ids changed.
 
-        A job that holds its group stays in it: with a new group it isn't changed.
+        Ended and running jobs aren't changed; nor, if the group is to be set, is a job that holds its group.
         """
         changed = self._tables.open().transact(partial(self._edit, sorted(ids), changes))
         for job_id in changed:
@@ -87,7 +87,11 @@ class Editor:
         return bool(tx.execute(sql, (*changes.values(), job_id)).rowcount)
 
     def _update_states(self, tx: Transaction, ids: Sequence[int], *, timed: bool) -> None:
-        """Make jobs ready that are due and not blocked, and `timed` jobs scheduled that aren't due any more."""
+        """Set the states that follow from an edit: scheduled, ready if due, or blocked if due in a held group.
+
+        Of the due jobs, those that are ready or blocked are changed; if their times were edited (`timed`), scheduled,
+        retrying and waiting ones too. Under a limit they become scheduled: their promotion lets them wait for a place.
+        """
         jobs, groups = self._sql.names.jobs, self._sql.names.groups
         held = (
             f"EXISTS (SELECT 1 FROM {groups} g WHERE g.name = {jobs}.job_group AND g.job_id <> {jobs}.id"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cronq.storage.tables import Tables
 
     Ties = Callable[[Connection, Sequence[NewJob], Sequence[Enqueued]], None]
-    """Stores what new jobs come after, and the batches that they are in."""
+    """The function that stores what new jobs come after, and the batches and limits that they are in."""
 
     class Inserts(Protocol):
         """Stores new jobs, as `Inserter` does."""
@@ -46,18 +46,18 @@ if TYPE_CHECKING:
 _BITS = 62
 
 _AT_ONCE = 500
-"""Jobs whose arguments are sent in one parameter: its length is limited."""
+"""The number of jobs whose arguments are sent in one parameter: its length is limited."""
 
 
 class _Call(NamedTuple):
-    """The instant of one call, and the token of its first job; the others' tokens count up."""
+    """The instant of one call, and the token of its first job; the other jobs have the numbers after it."""
 
     now: int
     token: int | None
 
 
 class Inserter:
-    """Inserts new jobs as scheduled, ready, or blocked if their group is held."""
+    """Inserts new jobs in their first state: scheduled, ready, blocked if their group is held, or pending."""
 
     def __init__(self, tables: Tables, chance: Random, tie: Ties) -> None:
         self._tables = tables
@@ -68,7 +68,7 @@ class Inserter:
         self._inserts_lists = tables.sql.dialect.inserts_lists
 
     def accept(self, jobs: Sequence[NewJob], *, now: int) -> list[Enqueued]:
-        """Store all jobs or none; a unique job whose key an unfinished one has gets that one's id.
+        """Store all jobs or none; returns the ids, for a unique job whose key an unfinished one has that one's id.
 
         The caller has opened the tables.
         """
@@ -149,7 +149,7 @@ class Inserter:
                 return found
 
     def _met(self, connection: Connection, job: NewJob, call: _Call) -> Enqueued | None:
-        """Find what prevented the INSERT of a unique job: its twin, or the job itself after a lost answer."""
+        """Find what prevented the INSERT of a unique job: its twin, or the job itself after a lost answer, or None."""
         if call.token is not None:
             itself = connection.query(self._sql.enqueue.arrived, (call.now, call.token, call.token))
             if itself:
@@ -241,7 +241,7 @@ class Inserter:
         return {token - first: Enqueued(job_id, existing=False) for job_id, token in there}
 
     def _stored(self, jobs: Sequence[NewJob], call: _Call) -> list[Enqueued]:
-        """Read a call's jobs that an earlier try has stored, whose answer got lost."""
+        """Read the ids of a call's jobs after an earlier try, whose answer got lost, has stored them."""
         there = self._arrived(self._tables.open(), len(jobs), call)
         return [there[number] for number in range(len(jobs))]
 
@@ -256,6 +256,6 @@ def _new(ids: Iterable[int]) -> list[Enqueued]:
 
 
 def _samples(jobs: Sequence[NewJob]) -> Sequence[NewJob]:
-    """Return the first job if the others differ from it only in their arguments, else all."""
+    """Return only the first job if the others differ from it in nothing but their arguments, else all."""
     task, settings = (jobs[0].task, jobs[0][2:]) if jobs else ("", ())
     return jobs[:1] if all(job.task == task and job[2:] == settings for job in jobs) else jobs
