@@ -1,7 +1,7 @@
-"""Group failures that have the same cause by a fingerprint.
+"""Group failures of one kind by a fingerprint.
 
-Computed when it is read, not stored: that costs nothing when a job is settled, and holds for jobs
-of any age and version of cronq. 100,000 failures take about a second.
+It is not stored but computed when failures are read: settling a job costs no more, and jobs of any age, settled by any
+version of cronq, have one. 100,000 failures take about a second.
 """
 
 from __future__ import annotations
@@ -41,7 +41,11 @@ _FAILED = (
     "(state NOT IN ('ready', 'blocked', 'pending', 'running') OR outcome = 'error' OR outcome = 'timeout'"
     " OR outcome = 'crashed')"
 )
-"""A job that is tried again has what its last attempt said, and may have snoozed in it."""
+"""The condition that the last attempt failed.
+
+A job that is ready or running again still has the error of its last attempt, which may have been a snooze: there the
+outcome decides.
+"""
 
 
 class FailureGroup(NamedTuple):
@@ -56,7 +60,7 @@ class FailureGroup(NamedTuple):
     """The message of one of them."""
     jobs: int
     failed: int
-    """How many of them failed for good; the others are retried."""
+    """The number of those that failed for good; the others are retried."""
     first_seen: int
     last_seen: int
     """Instants of their oldest and newest failure."""
@@ -78,9 +82,10 @@ class FailureGroup(NamedTuple):
 
 
 def statement(jobs: str, attempts: str, where: str) -> str:
-    """Failures with the same task, error and message, counted; by the index `failed` and that on attempts' job_id.
+    """Write the statement that counts failures with the same task, command, error class and message.
 
-    An attempt before the last one may have failed for another reason; since when a job fails is asked more often.
+    Served by the index `failed` and that on attempts' job_id. A failure's first instant is the end of the job's oldest
+    recorded attempt, even if that failed for another reason: users more often want to know since when a job fails.
     """
     first = f"(SELECT min(a.finished_at) FROM {attempts} a WHERE a.job_id = {jobs}.id)"
     last = "coalesce(finished_at, started_at, available_at)"
@@ -104,7 +109,7 @@ def fingerprint(task: str, subject: str | None, error_class: str, message: str |
     `subject` is the beginning of a command's arguments, and distinguishes commands.
     """
     told = message or ""
-    if error_class == "ExitStatus":  # only the number distinguishes these
+    if error_class == "ExitStatus":  # only the number distinguishes these, so it is kept
         status, _, said = told.partition(":")
         return _hashed(task, error_class, status, pattern_of(said), pattern_of((subject or "").replace('"', " ")))
     return _hashed(task, error_class, pattern_of(told), pattern_of((subject or "").replace('"', " ")))
@@ -117,7 +122,7 @@ def _hashed(*parts: str) -> str:
 
 
 def _text(value: Any) -> Any:
-    """Return what a row written by hand has in place of a text, readable."""
+    """Return the value; bytes, which a row written by hand may have in place of a text, are decoded."""
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
 
 
@@ -127,7 +132,7 @@ def is_fingerprint(text: str) -> bool:
 
 
 def fits(row: Row, fingerprints: frozenset[str], errors: Sequence[str]) -> bool:
-    """Tell whether a row of COLUMNS is one of these failures."""
+    """Tell whether a row of COLUMNS has one of these error classes or fingerprints."""
     return row[2] in errors or fingerprint(*map(_text, row[:4])) in fingerprints
 
 

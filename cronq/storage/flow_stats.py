@@ -1,4 +1,4 @@
-"""Read how limits and batches stand: places taken, jobs that wait for one, batches that were left open."""
+"""Read the figures of limits and batches: places taken, jobs that wait for one, batches that were left open."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ if TYPE_CHECKING:
     from cronq.storage.tables import Tables
 
 _AT_ONCE = 100
-"""Open batches that one look examines, the oldest first."""
+"""The number of open batches that are examined at a time, the oldest first."""
 
 _EXAMINED = 10_000
-"""Members of one batch that a look examines, the newest first: it is repeated each minute, or by `top` each 2 s."""
+"""The number of newest members of a batch that are examined: this is done each minute, or by `top` every 2 s."""
 
 _LONG = 3600 * SECOND
-"""Microseconds after which an open batch, to which nothing happens, counts as left open."""
+"""Microseconds without a change after which an open batch counts as left open."""
 
 
 class LimitStats(NamedTuple):
-    """A limit as it stands now; instants of the database's clock."""
+    """The figures of a limit; instants are those of the database's clock."""
 
     name: str
     pattern: str
     """The key of the configuration that defines it."""
     bounds: Bounds
     own: Bounds
-    """What a user has set over the configuration."""
+    """The bounds that a user has set, which precede the configured ones."""
     configured: Bounds
-    """What the configuration said on the host that enqueued or ran last; empty for a value of a pattern."""
+    """The bounds in the configuration of the host that enqueued or ran last; empty if a pattern defines the name."""
     opens_at: int | None
     """The instant at which its rate allows the next start, if a job waits for that."""
     taken: int = 0
     pending: int = 0
     waiting_since: int | None = None
-    """Since when the oldest job waits for a place."""
+    """The instant since which the oldest job has been waiting for a place; None if none waits."""
 
     @property
     def is_full(self) -> bool:
@@ -52,15 +52,15 @@ class LimitStats(NamedTuple):
 
     @property
     def is_shown(self) -> bool:
-        """Whether it is shown: not a value of a pattern without jobs."""
+        """Whether it is shown: a name that a pattern defines is not, unless it has jobs or bounds of its own."""
         return bool(self.name == self.pattern or self.taken or self.pending or any(self.own))
 
     def waited(self, now: int) -> float:
-        """For how many seconds the oldest job has been waiting for a place; 0 if none waits."""
+        """Return the seconds for which the oldest job has been waiting for a place; 0 if none waits."""
         return 0.0 if self.waiting_since is None else max(0.0, (now - self.waiting_since) / SECOND)
 
     def text(self, now: int) -> str:
-        """Write in a few words how it stands: `smtp 10 of 10 taken, 312 waiting, the oldest for 2h`."""
+        """Write the figures in a few words: `smtp 10 of 10 taken, 312 waiting, the oldest for 2h`."""
         places = "" if self.bounds.concurrency is None else f" of {self.bounds.concurrency}"
         waiting = f", {self.pending} waiting" if self.pending else ""
         oldest = f", the oldest for {span(self.waited(now))}" if self.waiting_since is not None else ""
@@ -72,14 +72,14 @@ class LeftOpen(NamedTuple):
 
     batch: BatchRow
     idle_since: int
-    """When it was opened, or when its newest job ended."""
+    """The instant at which it was opened or, if later, at which its newest member ended."""
 
     def text(self) -> str:
-        """Write which batch it is, by whom it was opened and when: `batch 7 (import), opened by ann@web1 at …`."""
+        """Write the batch's label, and by whom and when it was opened: `batch 7 (import), opened by ann@web1 at …`."""
         return f"{self.batch.label}, opened by {self.batch.opened_by} at {iso(self.batch.opened_at)}"
 
     def to_json(self) -> dict[str, Any]:
-        """Return it with its documented field names."""
+        """Return the batch with its documented field names."""
         return {
             "id": self.batch.id,
             "name": self.batch.name,
@@ -90,18 +90,18 @@ class LeftOpen(NamedTuple):
 
 
 class BatchStats:
-    """How many batches have not ended, and which of them were left open."""
+    """The numbers of batches that have not ended, and those that were left open."""
 
     def __init__(self) -> None:
         self.open = 0
-        """Those that take jobs until they are closed."""
+        """The number of open batches, which take jobs until they are closed."""
         self.running = 0
-        """Those that are closed; jobs of theirs have not ended."""
+        """The number of closed batches with members that have not ended."""
         self.left_open: Sequence[LeftOpen] = ()
 
 
 def limits(tables: Tables) -> list[LimitStats]:
-    """Read all limits, by name."""
+    """Read the figures of all limits, sorted by name."""
     rows = {row[0]: row for row in tables.query(tables.sql.limits.all)}
     found = {
         name: LimitStats(
@@ -122,12 +122,12 @@ def limits(tables: Tables) -> list[LimitStats]:
 
 
 def in_force(row: Row, shared: Row) -> Bounds:
-    """Return what a limit allows: what is set for itself, then for its pattern (`shared`), then configured."""
+    """Return the bounds in force: those set for the limit, else for its pattern (`shared`), else the configured."""
     return Bounds(*row[5:8]).over(Bounds(*shared[5:8]).over(Bounds(*shared[2:5])))
 
 
 def batches(tables: Tables, now: int) -> BatchStats:
-    """Read how the batches stand."""
+    """Read the figures of the batches at the instant `now`."""
     seen = BatchStats()
     unended, seen.running = tables.query(tables.sql.batches.unended_numbers)[0]
     seen.open = unended - seen.running

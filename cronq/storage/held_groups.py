@@ -16,11 +16,11 @@ class HeldGroup(NamedTuple):
     name: str
     holder: int
     blocked: int
-    """How many jobs wait behind it."""
+    """The number of jobs that are blocked by it."""
 
 
 def held_groups(tables: Tables) -> list[HeldGroup]:
-    """Read groups that failed jobs hold, while others wait; by the primary keys and the index `group`."""
+    """Read up to _MOST groups that failed jobs hold, if others wait; by the primary keys and the index `group`."""
     jobs = tables.sql.names.jobs
     sql = (
         f"SELECT g.name, g.job_id, (SELECT count(*) FROM {jobs} b WHERE b.job_group = g.name AND b.state = 'blocked')"

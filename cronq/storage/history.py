@@ -17,7 +17,7 @@ MINUTES = 60
 
 
 class Minute(NamedTuple):
-    """The jobs that ended within one minute."""
+    """The numbers of jobs that ended within one minute; `start` is an instant."""
 
     start: int
     finished: int
@@ -25,7 +25,7 @@ class Minute(NamedTuple):
 
 
 class History:
-    """The last hour, one figure a minute."""
+    """The numbers of jobs that ended in each minute of the last hour, by queue."""
 
     def __init__(self, now: int, rows: Iterable[tuple[str, str, int, int]]) -> None:
         self._last = now // MINUTE
@@ -34,7 +34,7 @@ class History:
             self._counts[queue][int(minute), state] = number
 
     def of(self, queues: Iterable[str]) -> list[Minute]:
-        """The minutes of these queues together, the oldest first; the current one is the last."""
+        """Return the minutes of these queues, added up, the oldest first; the last is the current one."""
         chosen = [self._counts[queue] for queue in queues if queue in self._counts]
         return [
             Minute(minute * MINUTE, *(sum(one.get((minute, state), 0) for one in chosen) for state in _SHOWN))
@@ -46,7 +46,7 @@ _SHOWN = ("finished", "failed")
 
 
 def last_hour(tables: Tables) -> History:
-    """Read the history."""
+    """Read the history of the last hour."""
     tables.open()
     now = tables.clock.now()
     since = (now // MINUTE - MINUTES + 1) * MINUTE

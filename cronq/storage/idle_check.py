@@ -1,4 +1,4 @@
-"""Check whether a run has anything to do; imports only the driver, because cron asks 1,440 times a day."""
+"""Check whether a run has anything to do; imports only the driver, because cron starts it 1,440 times a day."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def is_declared(config: Config) -> bool:
 
 
 def note_declared(config: Config) -> None:
-    """Remember, for idle runs, that this host has declared its schedules."""
+    """Write or remove the file by which idle runs see that this host has declared its schedules."""
     path, said = _stamp(config), _said(config)
     if said:
         folder(config)
@@ -73,7 +73,10 @@ def note_declared(config: Config) -> None:
 
 
 def _said(config: Config) -> str | None:
-    """Return this host's declarations, as far as an idle run reads them; empty for none, None if runs declare none."""
+    """Return a digest of what this host declares, as far as idle runs read it.
+
+    It is empty if the host declares nothing, and None if only `cronq schedules sync` declares.
+    """
     if config.declare == "sync":
         config.read_schedules()
         return None
@@ -123,7 +126,7 @@ def idle_statement(prefix: str, family: str = "sqlite") -> str:
         queues = f"WITH RECURSIVE queues(queue) AS ({queue} UNION ALL {following})"
         old = f"{queues} SELECT 1 FROM queues WHERE EXISTS ({old} AND queue = queues.queue)"
     return (
-        # Not EXISTS: PostgreSQL would rather read the table from its start until it meets a ready one.
+        # Not EXISTS: PostgreSQL would read the table from its start up to the first ready job.
         f"SELECT (SELECT queue FROM {jobs} WHERE state = 'ready' ORDER BY queue, priority LIMIT 1) IS NOT NULL"
         f" OR EXISTS (SELECT 1 FROM {jobs} WHERE {_FUTURE} AND available_at <= ?)"
         f" OR EXISTS (SELECT 1 FROM {jobs} WHERE lease_until IS NOT NULL AND lease_until <= ?)"

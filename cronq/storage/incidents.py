@@ -1,6 +1,6 @@
-"""Remember the jobs that were notified as failed, by queue, to notify when the queue is healthy again.
+"""Record the jobs about which a failure notice was sent, by queue, for the notice that the queue is healthy again.
 
-A queue is healthy when each of them has finished, was cancelled or deleted. A job that is retried
+A queue is healthy again when each of them has finished, or was cancelled or deleted. A job that is retried
 counts as failed until it has finished.
 """
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 
 class Incidents:
-    """The jobs in the database that were notified; several hosts report a recovery once."""
+    """Records and deletes incidents; of several hosts, one reports that a queue is healthy again."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._sql = tables.sql
 
     def mark(self, ids: Iterable[int]) -> None:
-        """Remember that these jobs were notified."""
+        """Record an incident for each of these jobs, about which a notice was sent."""
         database, told = self._tables.open(), sorted(set(ids))
         if told:
-            with suppress(Duplicate):  # it is remembered already
+            with suppress(Duplicate):  # another process has recorded it
                 database.execute(self._sql.incidents.record, (self._tables.clock.now(), database.many(told)))
 
     def any_recovered(self) -> bool:
-        """Tell whether a queue is healthy again without a notification yet."""
+        """Tell whether a queue is healthy again, and no notice of it was sent yet."""
         return any(self._is_healed(queue) for queue in self._queues())
 
     def take_recovered(self) -> list[str]:
-        """Take the queues that are healthy again; of several callers only one gets a queue."""
+        """Delete the incidents of queues that are healthy again; returns them, each to only one of several callers."""
         return [queue for queue in self._queues() if self._is_healed(queue) and self._take(queue)]
 
     def _queues(self) -> list[str]:
@@ -51,7 +51,7 @@ class Incidents:
         return self._tables.open().transact(partial(self._forget, queue))
 
     def _forget(self, queue: str, tx: Transaction) -> bool:
-        """Forget a queue's jobs; returns False if another host did, or another job failed meanwhile."""
+        """Delete a queue's incidents; returns False if another host did, or another job failed meanwhile."""
         ids = [row[0] for row in tx.query(self._sql.incidents.jobs_of, (queue,))]
         if not ids or tx.query(self._sql.incidents.still_open, (queue,)):
             return False

@@ -18,7 +18,7 @@ _NAME = "maintenance"
 
 
 class Leadership:
-    """The leader's lease. A database that only one host uses needs none: each runner counts as leader."""
+    """Takes, renews and releases the leader's lease. On a database of one host, each runner is leader without it."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables

@@ -1,4 +1,4 @@
-"""Keep the leases of claimed jobs, take over those that ended, and make jobs ready that are due."""
+"""Renew the leases of claimed jobs, take over expired ones, and promote jobs that have become due."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class LeasedJob(NamedTuple):
 
 
 class Leases:
-    """The leases of all runners, and the jobs that wait for their time."""
+    """Reads, renews and takes over the leases of runners, and promotes scheduled, retrying and waiting jobs."""
 
     def __init__(self, tables: Tables, random: Random, wake: Wake, *, follow_up: Callable[[], int]) -> None:
         self._tables = tables
@@ -39,9 +39,9 @@ class Leases:
         self._follow_up = follow_up
 
     def renew(self, worker: str, until: int, assigned: Mapping[int, int] | None = None) -> dict[int, int]:
-        """Extend a worker's leases to `until`; returns the jobs that its rows show as held, with their tokens.
+        """Extend a worker's leases to `until`; returns the tokens of all jobs that it holds, by their ids.
 
-        With `assigned`, jobs with their tokens, it extends only these.
+        With `assigned`, which has the tokens of jobs by their ids, only the leases of these are extended.
         """
         leases, database = self._leases(worker), self._tables.open()
         kept = [job for job, token in leases.items() if assigned is None or assigned.get(job) == token]
@@ -63,7 +63,7 @@ class Leases:
         return [LeasedJob(Claimed._make(row[:-2]), *row[-2:]) for row in held]
 
     def take_over(self, worker: str, *, new_owner: str) -> list[LeasedJob]:
-        """Move a worker's expired leases to another one (`new_owner`) under a new token; returns these.
+        """Move a worker's expired leases to the worker `new_owner`, under a new token; returns the jobs moved.
 
         The old worker can't write outcomes for them any more.
         """
@@ -77,10 +77,10 @@ class Leases:
         return [held for held in self.held_by(new_owner) if held.job.token == token]
 
     def promote(self, now: int) -> int:
-        """Make scheduled, retrying and waiting jobs that are due ready (blocked if their group is held).
+        """Make due scheduled, retrying and waiting jobs ready, or blocked if their group is held; returns how many.
 
         Those under a limit become pending, and wait for a place. Only this host's workers are woken: those of other
-        hosts promote by themselves.
+        hosts promote jobs themselves.
         """
         total, limited = 0, False
         while self._is_due(now):
@@ -101,7 +101,7 @@ class Leases:
             dict(tx.query(self._sql.groups.holders, (self._tables.database.many(groups),))) if groups else {}
         )
         under = [job_id for job_id, _, flow in due if _is_limited(flow)]
-        # Another runner may have promoted some meanwhile, and those may have their places.
+        # Another runner may have promoted some meanwhile, and these may have places already: they are left out.
         still_due = (self._tables.database.many(sorted(under)), now)
         limited = [row[0] for row in tx.query(self._sql.leases.still_due, still_due)] if under else []
         blocked = [job_id for job_id, group, _ in due if group and holders.get(group, job_id) != job_id]
@@ -126,7 +126,7 @@ class Leases:
         return due is not None and due <= now
 
     def next_due(self) -> int | None:
-        """Read the instant at which the next scheduled, retrying or waiting job is due."""
+        """Read the instant at which the next scheduled, retrying or waiting job is due; None if there is none."""
         return self._tables.query(self._sql.leases.next_due)[0][0]  # type: ignore[no-any-return]
 
 

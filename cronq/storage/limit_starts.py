@@ -1,4 +1,4 @@
-"""Records starts of jobs under a rate, before what tells of them changes."""
+"""Record starts of jobs under a rate, before they are overwritten in the jobs' rows."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
 
 def record(tables: Tables, tx: Transaction, ids: Iterable[int]) -> None:
-    """Record the last starts of those jobs under a rate that still have their places.
+    """Record the last starts of those of these jobs that are under a rate and still have their places.
 
-    Usually the end of an attempt has had that done. A process that died before it could leaves it to the one that
-    lines the job up again or forgets its start.
+    Usually they were recorded after the end of the attempt. If a process died before it did that, they are recorded
+    here: the caller is about to overwrite them, or to let the jobs wait for places again.
     """
     for start in tx.query(tables.sql.limits.unrecorded, (tables.database.many(sorted(ids)),)):
         tx.execute(tables.sql.limits.start, start)
 
 
 def ask_again(tables: Tables, tx: Transaction, ids: Iterable[int]) -> list[int]:
-    """Let those jobs under a rate that were interrupted or given back wait for another start; returns their ids.
+    """Let those of these jobs that are ready and under a rate, after an interruption, wait for another start.
 
-    A claim older than the rate's period doesn't count any more, so others may have been let in for it. Jobs under no
-    rate go on with the places that they have.
+    Returns their ids. A claim older than the rate's period doesn't count any more, so other jobs may have been admitted
+    since. Jobs under no rate keep their places.
     """
     ready = tx.query(tables.sql.limits.ready_under_rate, (tables.database.many(sorted(ids)),))
     again = sorted(job_id for *_, job_id in ready)

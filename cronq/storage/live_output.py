@@ -1,7 +1,7 @@
 """Share the output of running jobs with `cronq tail` on any host.
 
-A runner writes it only while a follower asks for it. The request expires by itself, so a follower
-that dies costs nothing for long.
+A runner writes it only while a follower requests it. A request expires, so after the death of a follower the
+runner soon stops writing.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from cronq.storage.tables import Tables
 
 WINDOW = 32_768
-"""Last bytes of each stream that are shared; what was written before is left out."""
+"""The number of last bytes of each stream that are shared; earlier ones are left out."""
 
 _WANTED = 15.0
 """Seconds after which a follower's request expires."""
 
 
 class Written(NamedTuple):
-    """The output of a stream: the number of bytes, and the last of them."""
+    """The output of one stream: the number of bytes written so far, and the last of them."""
 
     size: int
     last: bytes
 
 
 class Tail(NamedTuple):
-    """What one attempt has written so far."""
+    """The output of one attempt so far."""
 
     token: int | None
     """The token of the attempt's claim; None before its runner has seen the request."""
@@ -38,14 +38,14 @@ class Tail(NamedTuple):
 
 
 class LiveOutputRows:
-    """The rows with followers' requests and jobs' output."""
+    """Reads and writes the requests of followers and the output of running jobs."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._sql = tables.sql
 
     def follow(self, job_id: int) -> None:
-        """Ask the job's runner to share its output; must be repeated every few seconds."""
+        """Request that the job's runner shares its output; expires after _WANTED seconds, so it must be repeated."""
         database, now = self._tables.open(), self._tables.clock.now()
         until = now + round(_WANTED * SECOND)
         if not database.execute(self._sql.live_output.want, (until, job_id, now)).rowcount:
@@ -56,7 +56,7 @@ class LiveOutputRows:
                 return
 
     def write(self, job_id: int, tail: Tail) -> None:
-        """Share what a job has written so far, if it is followed."""
+        """Share the output of a job so far; does nothing if the job isn't followed."""
         given = (tail.token, tail.stdout.size, tail.stderr.size, tail.stdout.last, tail.stderr.last, job_id)
         self._tables.open().execute(self._sql.live_output.show, given)
 

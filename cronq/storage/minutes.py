@@ -1,8 +1,9 @@
-"""Count the attempts that end in each minute, by queue, and keep the figures when jobs are cleared.
+"""Count the attempts that end in each minute, by queue; the figures remain when jobs are cleared.
 
-Each runner counts what it settles, and adds rows of its own: no two write the same row, and a row that was written
-though the answer got lost isn't written again. The rows of all runners are folded into one a minute, one an hour, and
-one for all that is older. A runner that is killed loses what it has not written: a minute at most.
+Each runner counts the attempts that it settles, and adds rows of its own: no two write the same row, and a row that was
+written though the answer got lost isn't written again. The rows of all runners are folded into one for each minute,
+later one for each hour, and at last one for all older time. A runner that is killed loses what it has not written yet:
+the counts of a minute at most.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ _HOUR = 60 * MINUTE
 _DAY = 24 * _HOUR
 
 RAW, BY_MINUTE, BY_HOUR, ALL = range(4)
-"""The kinds of rows: of one runner, of all for a minute, for an hour, and for all that is older."""
+"""The kinds of rows: of one runner, or of all runners for a minute, for an hour, and for all older time."""
 
 _FINISHED = State.FINISHED
 _AT_ONCE = 500
-"""Rows that one transaction folds."""
+"""The number of rows that one transaction folds."""
 
 
 class _Fold(NamedTuple):
-    """Rows of one kind that become rows of the next one at an age."""
+    """Rows of this kind become rows of the next at this age, one for each `unit` (0: a single one); in microseconds."""
 
     kind: int
     age: int
@@ -53,19 +54,19 @@ class _Raced(Exception):
 
 
 class Minutes:
-    """The figures of a queue's minutes."""
+    """Counts ended attempts by minute, queue and state; writes the counts, and folds old ones."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._counts: defaultdict[tuple[int, str, str], int] = defaultdict(int)
         self._written: list[tuple[int | str, ...]] = []
-        """Rows of which it isn't known whether they are in the database."""
+        """Rows that are to be written; they are kept until it is known that they are in the database."""
         self._source = os.urandom(8).hex()
         self._part = 0
 
     def count(self, settlements: Sequence[Settlement], lost: Sequence[int]) -> None:
         """Count attempts that ended, except those of lost leases; writes nothing."""
-        # Most are like the one before: to make a key of each would take three times as long.
+        # Most have the queue, minute and state of the one before: a key for each would take three times as long.
         queue, until, alike = "", 0, 0
         for settled in settlements:
             ended, state = settled.outcome.finished_at, settled.next.state
@@ -80,7 +81,7 @@ class Minutes:
             self._counts[until - MINUTE, queue, _FINISHED] += alike
 
     def write(self) -> None:
-        """Add what was counted to the database. What can't be written is kept for the next time."""
+        """Write the counts to the database; those that can't be written are kept for the next call."""
         if not self._written and self._counts:
             self._written = self._rows()
         if self._written:
@@ -105,7 +106,7 @@ class Minutes:
         tx.execute_many(self._tables.sql.minutes.add, self._written)
 
     def fold(self) -> None:
-        """Fold old rows into fewer; the sums stay the same, whichever process dies or does it, too."""
+        """Fold old rows into fewer; the sums stay the same, also if a process dies or several fold at once."""
         now = self._tables.clock.now()
         for fold in _FOLDS:
             before = now - fold.age
@@ -141,6 +142,6 @@ def _sums(rows: Iterable[Row], unit: int) -> dict[tuple[int, str], list[int]]:
 
 
 def totals(tables: Tables) -> list[tuple[str, str, int]]:
-    """Sum what ended since the queue was made: queue, state, how many. Never less than before."""
+    """Return queue, state and the number of attempts ended since the queue was made, which never decreases."""
     found = tables.query(tables.sql.minutes.totals)
     return [(row[0], state, int(number)) for row in found for state, number in zip(COUNTED, row[1:], strict=True)]

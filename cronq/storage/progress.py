@@ -1,4 +1,4 @@
-"""Store how far running jobs are; the settlement of a job deletes it."""
+"""Store the progress of running jobs; the settlement of a job deletes it."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 
 class ProgressRows:
-    """The rows of jobs that show their progress."""
+    """Reads, writes and deletes the progress of running jobs."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._sql = tables.sql
 
     def write(self, job_id: int, token: int, progress: Progress) -> None:
-        """Store how far the job of this claim is; nothing if the claim is over."""
+        """Store the progress of a job; does nothing if the claim with this token is over."""
         row = (progress.done, progress.total, progress.rate, progress.note, progress.at, job_id, token)
         database = self._tables.open()
         if not database.execute(self._sql.progress.update, row).rowcount:
             database.transact(partial(self._first, row))
 
     def forget(self, job_id: int) -> None:
-        """Forget how far a job is whose claim is given back."""
+        """Delete the progress of a job whose claim is returned."""
         self._tables.open().transact(lambda tx: self.drop(tx, [job_id]))
 
     def _first(self, row: tuple[object, ...], tx: Transaction) -> None:
@@ -38,16 +38,16 @@ class ProgressRows:
             tx.execute(self._sql.progress.first, row)
 
     def of(self, ids: Iterable[int]) -> Mapping[int, Progress]:
-        """Read how far these jobs are, by their ids."""
+        """Read the progress of these jobs, by their ids."""
         chosen = self._tables.database.many(list(ids))
         return _by_id(self._tables.query(self._sql.progress.of, (chosen,)))
 
     def all(self) -> Mapping[int, Progress]:
-        """Read how far all jobs are that say so, by their ids."""
+        """Read the progress of all jobs that report it, by their ids."""
         return _by_id(self._tables.query(self._sql.progress.all))
 
     def drop(self, tx: Transaction, ids: Iterable[int]) -> None:
-        """Forget it for jobs that are settled in this transaction."""
+        """Delete the progress of jobs that are settled in this transaction."""
         chosen = self._tables.database.many(sorted(ids))
         tx.execute(self._sql.progress.drop, (chosen,))
         tx.execute(self._sql.progress.unmark, (chosen,))

@@ -46,7 +46,10 @@ class JobReader:
         return [job._replace(progress=shown[job.id]) if job.id in shown else job for job in jobs] if shown else jobs
 
     def as_new(self, ids: Iterable[int]) -> dict[int, NewJob]:
-        """By their ids, jobs to be enqueued that do what these jobs do, due at once."""
+        """Return new jobs with the task, arguments and options of these, due at once, by the ids of these.
+
+        What they come after, their batch, limit and notes are left out.
+        """
         found = self._tables.query(self._sql.reads.as_new, (self._tables.database.many(list(ids)),))
         none = ((), None, None, None)
         return {row[0]: NewJob._make((*row[1:5], None, row[5], bool(row[6]), *row[7:], *none)) for row in found}
@@ -82,7 +85,7 @@ class JobReader:
         return self._tables.query(sql, (*parameters, limit))[0][0]  # type: ignore[no-any-return]
 
     def breakdown(self, selection: Selection) -> list[tuple[str, str, str, int]]:
-        """Queue, state, task and how many of the selected jobs, sorted."""
+        """Count the selected jobs; returns rows of queue, state, task and number, sorted."""
         if conditions.fingerprints(selection):
             ids = tuple(self.ids(selection))
             return self.breakdown(selection._replace(errors=(), ids=ids)) if ids else []
@@ -93,7 +96,7 @@ class JobReader:
         return sorted((row[0], row[1], row[2], row[3]) for row in self._tables.query(sql, parameters))
 
     def failures(self, selection: Selection) -> list[FailureGroup]:
-        """Read the selected jobs whose last attempt failed, those alike together, the most frequent first."""
+        """Read the selected jobs whose last attempt failed, grouped by fingerprint, the largest group first."""
         where, parameters = self._where(selection)
         found = self._tables.query(
             failure_groups.statement(self._sql.names.jobs, self._sql.names.attempts, where), parameters
@@ -116,12 +119,12 @@ class JobReader:
         return [rows.attempt(row) for row in self._tables.query(self._sql.reads.history, (job_id,))]
 
     def output(self, job_id: int) -> tuple[str | None, str | None]:
-        """Read the head and tail of the last attempt's stdout and stderr."""
+        """Read stdout and stderr of the last attempt as they are stored: the beginning and the end, or None."""
         found = self._tables.query(self._sql.reads.output, (job_id,))
         return (found[0][0], found[0][1]) if found else (None, None)
 
     def counts(self) -> list[tuple[str, str, int]]:
-        """Queue, state and how many jobs, sorted."""
+        """Count all jobs; returns rows of queue, state and number, sorted."""
         return sorted((row[0], row[1], row[2]) for row in self._tables.query(self._sql.reads.counts))
 
     def stats(self) -> QueueStats:
@@ -138,7 +141,7 @@ class JobReader:
         return self._tables.query(self._sql.reads.ahead, place)[0][0]  # type: ignore[no-any-return]
 
     def unfinished(self, keys: Iterable[str]) -> set[str]:
-        """Return the keys that belong to a job which has not ended."""
+        """Return those of the keys that an unfinished job has."""
         wanted = list(keys)
         return (
             {row[0] for row in self._tables.query(self._sql.reads.unfinished, (self._tables.database.many(wanted),))}
@@ -147,7 +150,7 @@ class JobReader:
         )
 
     def running(self) -> list[tuple[str, int, str, int]]:
-        """Read the running jobs by worker, in the order of the claims: worker, id, task, start."""
+        """Read worker, id, task and start of each running job, sorted by worker and start."""
         return [(row[0], row[1], row[2], row[3]) for row in self._tables.query(self._sql.reads.in_hand)]
 
     def leased(self) -> list[tuple[int, str]]:
@@ -155,7 +158,7 @@ class JobReader:
         return [(row[0], row[1]) for row in self._tables.query(self._sql.reads.leased)]
 
     def finished_since(self, queue: str, since: int, *, limit: int) -> list[tuple[int, int]]:
-        """Read the newest finished jobs of a queue: when each ended, and the microseconds between due and start."""
+        """Read end, and microseconds from due to start, of the newest jobs of a queue that finished after `since`."""
         return [(row[0], row[1]) for row in self._tables.query(self._sql.reads.lately_finished, (queue, since, limit))]
 
     def paused(self) -> set[str]:

@@ -1,4 +1,4 @@
-"""Shorten an outcome that the database refuses until it fits; the state is kept."""
+"""Shorten an outcome that the database refuses until it is accepted; the state is kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _KIND = 200
 _PATH = 250
 _SHORT = 1_000
-"""Characters of an error's class name, of the path to its class, and of each text that is shortened."""
+"""The greatest lengths in characters of an error's class name, its import path, and each text that is shortened."""
 
 
 def reductions(settlement: Settlement, why: object) -> Iterator[Settlement]:

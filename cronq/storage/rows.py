@@ -23,13 +23,13 @@ RECORDED = frozenset({"error", "timeout", "crashed"})
 """Outcomes that leave a row in the job's history."""
 
 _SETTINGS: Final = 9
-"""Where the settings that few jobs have begin among the fields of a new job: `time_limit` and those behind it."""
+"""The index of the first field of NewJob that is a setting which few jobs have, `time_limit`."""
 
 _NO_SETTINGS = NewJob("")[_SETTINGS:]
 
 
 def new_row(job: NewJob, now: int, *, blocked: bool = False) -> tuple[Any, ...]:
-    """Make the row for `enqueue`: ready if due, blocked if another job holds the group, else scheduled."""
+    """Make the row for `enqueue`, with the job's first state; `blocked` says whether another job holds its group."""
     available_at = now if job.available_at is None else job.available_at
     state = _first_state(job, due=available_at <= now, blocked=blocked)
     unique_key = job.key if job.unique else None
@@ -55,7 +55,7 @@ def usual_row(job: NewJob, now: int) -> tuple[Any, ...] | None:
 
 
 def is_plain(settlement: Settlement) -> bool:
-    """Tell whether this is a first attempt that succeeded without output or notes."""
+    """Tell whether `finish` is enough: a first attempt succeeded without output, result or notes, and has no key."""
     job, outcome = settlement.job, settlement.outcome
     return (
         outcome.kind == "success"
@@ -88,7 +88,7 @@ def settled_row(settlement: Settlement) -> tuple[Any, ...]:
     refused = outcome.verdict == "refused"
     error = following.error
     if state is State.READY and not following.spent:
-        # Returned unstarted: only the history has it, the next attempt starts with a clean row.
+        # A returned job: its next attempt starts with a clean row; only the history has this one, if it was cut off.
         outcome, error = Outcome("", outcome.started_at, outcome.finished_at, notes=outcome.notes), None
     return (
         state.value,
@@ -130,14 +130,14 @@ def attempt_row(settlement: Settlement, host: str) -> tuple[Any, ...]:
 
 
 def _path(error: Failure) -> str | None:
-    """Return where the error's class can be imported; ends without an exception have classes of cronq's."""
+    """Return the import path of the error's class; for an end without an exception, that of a class in cronq.errors."""
     if error.path is None and hasattr(errors, error.kind):
         return f"{errors.__name__}.{error.kind}"
     return error.path
 
 
 def by_group(settlements: Iterable[Settlement]) -> dict[str, list[Settlement]]:
-    """Return the attempts of each group, in the order in which they ended."""
+    """Return the settlements of jobs in groups, by group, in the given order."""
     groups: dict[str, list[Settlement]] = {}
     for settlement in settlements:
         if settlement.job.group is not None:
@@ -146,7 +146,7 @@ def by_group(settlements: Iterable[Settlement]) -> dict[str, list[Settlement]]:
 
 
 def job(row: Row) -> Job:
-    """Make a job from a row of JOB_FIELDS and the id that blocks it; unreadable values become warnings."""
+    """Make a job from a row of JOB_FIELDS and the id of the job that blocks it; unreadable values become warnings."""
     try:
         if all(type(value) in kinds for value, kinds in zip(row, damage.KINDS, strict=True)):
             return _sound_job(row)
@@ -236,4 +236,4 @@ _CONVERTED: Mapping[str, Callable[[Any], Any]] = {
     "warnings": _texts,
     "scheduled_for": local_time,
 }
-"""From a column to the field of a job, where these differ."""
+"""The functions that convert a column to the field of a job, where these differ."""

@@ -14,7 +14,7 @@ _LONGEST = 8192
 
 
 class LastRun:
-    """A run from its lock file: when it began and, once it has ended, when and how."""
+    """A run as its lock file describes it; `started_at` and `ended_at` are instants, 0 if unknown or not ended."""
 
     def __init__(self, text: str) -> None:
         began, ended, self.queues, *error = [*text.split("\n"), "", "", ""][: max(3, text.count("\n"))]
@@ -36,7 +36,7 @@ def _two_numbers(line: str) -> tuple[int, int]:
 
 
 def last_runs(config: Config) -> list[LastRun]:
-    """List the last run on this database of each filter on this host, the newest first, if this user may see it."""
+    """Read the last run on this database of each filter on this host, the newest first, if this user may read it."""
     found = []
     for path in run_locks(config):
         try:
@@ -48,12 +48,12 @@ def last_runs(config: Config) -> list[LastRun]:
 
 
 def last_run(config: Config) -> int | None:
-    """Return when a run on this database last took its lock on this host, with any filter; None if none has."""
+    """Return the instant at which a run on this database last began on this host, with any filter; None without one."""
     return next((run.started_at for run in last_runs(config)), None)
 
 
 def run_is_on(config: Config) -> bool:
-    """Tell from /proc/locks whether a run holds its lock now, without touching the lock."""
+    """Tell whether a run of this host holds its lock now; reads /proc/locks, so as not to take a lock itself."""
     try:
         with open("/proc/locks") as file:  # noqa: PTH123
             held = [line.split() for line in file]

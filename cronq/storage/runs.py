@@ -47,14 +47,14 @@ class RunEnd(NamedTuple):
 
 
 class RunLog:
-    """The rows of the last runs."""
+    """Writes and reads how the last runs ended."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._sql = tables.sql.runs
 
     def record(self, run: LastRun) -> None:
-        """Write how a run of this host ended, replacing the last one."""
+        """Write how a run of this host ended, replacing the last one with the same filter."""
         error = run.error[:_LONGEST_ERROR] if run.error else None
         row = (run.started_at, run.ended_at, run.status, error, os.uname().nodename, run.queues[:_LONGEST_FILTER])
         database = self._tables.open()

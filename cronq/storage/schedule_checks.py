@@ -1,4 +1,4 @@
-"""Ask what each run needs to know of the schedules; without any, `cronq.storage.schedules` is not imported."""
+"""Read what each run needs of the schedules; without any, it doesn't import `cronq.storage.schedules`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 
 def next_due(tables: Tables) -> int | None:
-    """Read the instant at which the next due time of a schedule is to be decided."""
+    """Read the instant at which the next due time of a schedule is to be decided; None if there is none."""
     return tables.query(tables.sql.schedules.next_due)[0][0]  # type: ignore[no-any-return]
 
 
 def are_watched(tables: Tables) -> bool:
-    """Tell whether people are told of any schedule when it has no success, or were told."""
+    """Tell whether any schedule has an `alert_after`, or is one about which a notice was sent."""
     return bool(tables.query(tables.sql.schedules.watched))
 
 

@@ -1,7 +1,7 @@
-"""Schedules in the database: their rows, the decisions about their due times, and the ledger of these.
+"""Store schedules, the decisions on their due times, and the ledger of these.
 
-Each due time is decided once in the whole cluster. Two guards see to it: a decision changes the
-schedule's row only where it is as it was read, and a due time has one row in the ledger.
+Each due time is decided once in the whole cluster, for two reasons: a decision changes the schedule's row only if it
+is as it was read, and a due time can have only one row in the ledger.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ KEPT_AT_LEAST = 20
 
 
 class LedgerEntry(NamedTuple):
-    """The decision of one row of the ledger, with the state and instants of its job, if there is one still."""
+    """The decision of one row of the ledger, with the state and instants of its job, if that still exists."""
 
     outcome: str
     times: int
@@ -54,37 +54,37 @@ class Schedules:
     # Reading
 
     def due(self, now: int, *, limit: int) -> list[StoredSchedule]:
-        """The schedules with a due time to decide, the earliest first."""
+        """Read the schedules with a due time to decide at the instant `now`, the earliest first."""
         return [StoredSchedule._make(row) for row in self._tables.query(self._sql.schedules.due, (now, limit))]
 
     def get(self, name: str) -> StoredSchedule | None:
-        """The schedule with this name, None if there is none."""
+        """Read the schedule with this name; None if there is none."""
         rows = self._tables.query(self._sql.schedules.one, (name,))
         return StoredSchedule._make(rows[0]) if rows else None
 
     def all(self) -> list[StoredSchedule]:
-        """All schedules by name."""
+        """Read all schedules, sorted by name."""
         return [StoredSchedule._make(row) for row in self._tables.query(self._sql.schedules.all)]
 
     def installation(self) -> str:
-        """A text that is the same on all hosts of this database, and on no other one's."""
+        """Return the id of this installation, the same text on all hosts of this database, made at first use."""
         asked = self._tables.query(self._sql.schedules.installation, (_INSTALLATION,))
         if asked:
             return asked[0][0]  # type: ignore[no-any-return]
         made = os.urandom(8).hex()
         try:
             self._tables.open().execute(self._sql.schedules.first_installation, (_INSTALLATION, made))
-        except Duplicate:  # another host was quicker, or an answer got lost
+        except Duplicate:  # another host has stored one, or an answer got lost
             return self.installation()
         return made
 
     # Deciding
 
     def decide(self, schedule: StoredSchedule, decision: Decision, *, host: str) -> list[Decided] | None:
-        """Enqueue the jobs of a decision and keep it in the ledger, in one transaction.
+        """Enqueue the jobs of a decision and record it in the ledger, in one transaction.
 
-        Returns the rows of the ledger; None where the schedule isn't as it was read: another process was
-        quicker or changed it, or this decision is in the database and the answer to its COMMIT got lost.
+        Returns the rows of the ledger; None if the schedule isn't as it was read: another process has decided
+        or changed it, or this decision is in the database and the answer to its COMMIT got lost.
         """
         while True:
             attempt = _Attempt(schedule, decision, host, self._tables.clock.now())
@@ -115,7 +115,7 @@ class Schedules:
         return rows
 
     def _change(self, tx: Transaction, sql: str, schedule: StoredSchedule, values: Sequence[object]) -> bool:
-        """Change the row, unless it differs from what was read."""
+        """Change the schedule's row; returns False if it differs from `schedule`, which was read before."""
         read = (schedule.name, schedule.next_at, schedule.definition, schedule.paused_at)
         return bool(tx.execute(sql, (*values, *read)).rowcount)
 
@@ -139,7 +139,10 @@ class Schedules:
         return attempt.row(due, ENQUEUED, job_id=new.id)
 
     def _without_decided(self, name: str, decision: Decision) -> Decision:
-        """The decision without the due times that are in the ledger, as after a reset."""
+        """Return the decision without due times that are in the ledger already, as after a reset.
+
+        Raises Duplicate if there is none.
+        """
         instants = [due.fire_at for due in decision.due] + [row.fire_at for row in decision.passed]
         found = self._tables.query(self._sql.schedules.decided, (name, self._tables.database.many(instants)))
         decided = {row[0] for row in found}
@@ -151,14 +154,14 @@ class Schedules:
         )
 
     def set_times(self, schedule: StoredSchedule, timing: Timing) -> bool:
-        """Change when the schedule is due next; False where it isn't as it was read."""
+        """Change the times of a schedule; returns False if the schedule isn't as it was read."""
         transact = self._tables.open().transact
         return transact(lambda tx: self._change(tx, self._sql.schedules.advance, schedule, timing))
 
     def enqueue(self, schedule: StoredSchedule, dues: Sequence[Due], *, zone: str, reason: str) -> list[Decided]:
-        """Enqueue jobs by hand, each for its due time; what the ledger has enqueued already is left out.
+        """Enqueue jobs by hand, each for its due time, except those for which the ledger has a job already.
 
-        Returns the rows of the ledger: enqueued, or skipped where a job of the schedule is unfinished.
+        Returns the rows of the ledger: enqueued, or skipped if a job of the schedule is unfinished.
         """
         host, now = os.uname().nodename, self._tables.clock.now()
         decision = Decision(Timing(schedule.next_at, schedule.due_at, schedule.last_at, None), tuple(dues), zone=zone)
@@ -195,23 +198,26 @@ class Schedules:
             self._wake.with_commit(tx)
         return rows
 
-    # Steering
+    # Pausing, notices, removing
 
     def pause(self, name: str, *, until: int | None, by: str, reason: str | None) -> bool:
-        """Skip the due times from now on; False if there is no such schedule."""
+        """Skip the due times from now on, up to `until` if given; returns False if there is no such schedule."""
         how = (self._tables.clock.now(), until, by, reason, name)
         return bool(self._tables.open().execute(self._sql.schedules.pause, how).rowcount)
 
     def resume(self, name: str) -> bool:
-        """Let a paused schedule go on; False if it isn't paused."""
+        """Resume a paused schedule; returns False if it isn't paused."""
         return bool(self._tables.open().execute(self._sql.schedules.resume, (name,)).rowcount)
 
     def watched(self) -> list[StoredSchedule]:
-        """The schedules of which people are told when they have no success, or were told."""
+        """Read the schedules that have an `alert_after`, or about which a notice was sent."""
         return [StoredSchedule._make(row) for row in self._tables.query(self._sql.schedules.watched)]
 
     def mark_alerted(self, name: str, *, since: int | None) -> bool:
-        """Note that people are told since then, or that it is well again; False where another process has done so."""
+        """Record the instant of a notice that a schedule has no success, or None once it has success again.
+
+        Returns False if another process has done so.
+        """
         sql, database = self._sql.schedules, self._tables.open()
         changed = (
             database.execute(sql.end_alert, (name,)) if since is None else database.execute(sql.alert, (since, name))
@@ -219,7 +225,7 @@ class Schedules:
         return bool(changed.rowcount)
 
     def remove(self, name: str) -> bool:
-        """Delete the schedule, its declarations and its ledger; False if there is none."""
+        """Delete the schedule, its declarations and its ledger; returns False if there is none."""
         return self._tables.open().transact(partial(self._remove, name))
 
     def _remove(self, name: str, tx: Transaction) -> bool:
@@ -231,25 +237,25 @@ class Schedules:
     # The ledger
 
     def ledger(self, name: str, *, since: int = _FIRST, until: int = _EVER, limit: int = 1000) -> list[Decided]:
-        """The decisions about due times from `since` up to `until`, newest first."""
+        """Read the decisions on due times from `since` up to, but not at, `until`, newest first."""
         rows = self._tables.query(self._sql.schedules.ledger, (name, since, until, limit))
         return [Decided._make(row) for row in rows]
 
     def outcomes(self, name: str, *, limit: int) -> list[LedgerEntry]:
-        """What came of the newest decisions of a schedule, newest first."""
+        """Read the newest decisions of a schedule with the states of their jobs, newest first."""
         return [LedgerEntry._make(row) for row in self._tables.query(self._sql.schedules.latest_jobs, (name, limit))]
 
     def last_decisions(self) -> list[Decided]:
-        """The decision about the newest due time of each schedule."""
+        """Read the decision on the newest due time of each schedule."""
         return [Decided._make(row) for row in self._tables.query(self._sql.schedules.last_decisions)]
 
     def decision_of(self, job_id: int) -> Decided | None:
-        """The decision that enqueued this job; None for a job that no schedule made."""
+        """Read the decision that enqueued this job; None for a job that no schedule enqueued."""
         rows = self._tables.query(self._sql.schedules.fire_of_job, (job_id,))
         return Decided._make(rows[0]) if rows else None
 
     def prune(self, *, before: int) -> int:
-        """Delete decisions older than an instant, but for the newest of each schedule; returns how many."""
+        """Delete decisions on due times before an instant, except the newest of each schedule; returns how many."""
         return sum(self._prune(schedule.name, before) for schedule in self.all())
 
     def _prune(self, name: str, before: int) -> int:
@@ -261,7 +267,7 @@ class Schedules:
 
 
 class _Attempt:
-    """One try of the transaction, and what it enqueued."""
+    """One try of the transaction of a decision, and the jobs that it enqueued."""
 
     def __init__(self, schedule: StoredSchedule, decision: Decision, host: str, now: int) -> None:
         self.schedule = schedule
@@ -272,14 +278,14 @@ class _Attempt:
         self.enqueued: list[Enqueued] = []
 
     def row(self, due: Due, outcome: str, *, reason: str | None = None, job_id: int | None = None) -> Decided:
-        """What the ledger says about one due time."""
+        """Make the ledger's row for one due time."""
         return Decided(
             self.schedule.name, due.fire_at, due.fire_at, 1, outcome, reason, job_id, due.late, self.host, self.now
         )
 
 
 def _merged(rows: Iterable[Decided]) -> list[Decided]:
-    """The rows, those in a run that were skipped for the same reason as one."""
+    """Merge successive rows that were skipped for the same reason into one."""
     merged: list[Decided] = []
     for row in rows:
         last = merged[-1] if merged else None

@@ -1,4 +1,4 @@
-"""Check the tables' revision; imports no migrations, because each start does it."""
+"""Check the tables' revision; imports no migrations, because each start does this check."""
 
 from __future__ import annotations
 

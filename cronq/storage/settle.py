@@ -26,33 +26,33 @@ if TYPE_CHECKING:
     from cronq.storage.wake import Wake
 
     Ties = Mapping[int, tuple[int, int | None]]
-    """The bits of `flow` and the batch, by the ids of the jobs that have some."""
+    """The bits of `flow` and the batch (or None) of those jobs that have such bits, by their ids."""
 
 _REFUSALS = (InvalidInput, Duplicate, UnicodeError, OverflowError)
-"""What a database or its driver raises for values that it refuses."""
+"""The exceptions that a database or its driver raises for values that it refuses."""
 
 
 _MEMORY = 20
-"""Settlements that look for ties first, after one that met some: to find out by failing costs more."""
+"""The number of settlements, after one with ties, that read the ties first: a write that fails for them costs more."""
 
 _NONE: Ties = {}
 
 
 _FAR = 50
-"""Ids of members that have ended, after which the next look at their batch begins further on."""
+"""The distance in ids to a batch's first outstanding member above which the next search begins at that one."""
 
 
 class _Written(NamedTuple):
-    """What a settlement wrote, beside the outcomes."""
+    """The effects of a settlement beside the outcomes that it wrote."""
 
     ready: Sequence[int]
     """The ids of the jobs that became ready."""
     noted: bool
-    """Whether it has consequences to be drawn."""
+    """Whether it noted changes whose consequences must be carried out."""
 
 
 class _LeaseLost(Exception):
-    """Fewer rows were written than this runner held: another one has taken over a lease."""
+    """Fewer rows were written than expected: another runner has taken over a lease, or a job has got ties meanwhile."""
 
 
 class Settler:
@@ -74,7 +74,7 @@ class Settler:
         """Write outcomes; returns the ids whose lease was lost.
 
         If the database refuses them together, they are written in parts, down to single ones; a single one
-        that it refuses is shortened until it fits, and counts as lost if not even its state is taken.
+        that it refuses is shortened until it is accepted, and counts as lost if not even its state is accepted.
         """
         try:
             return self._write(settlements)
@@ -120,7 +120,7 @@ class Settler:
         return lost
 
     def _tied(self, settlements: Sequence[Settlement]) -> Ties:
-        """Those of the jobs that others come after, that are in a batch, or that show their progress."""
+        """Read the ties of those jobs that have some: others that come after them, a batch, a limit or progress."""
         ids = [s.job.id for s in settlements]
         found = self._tables.query(self._sql.flow.with_flow, (self._tables.database.many(ids),)) if ids else []
         return {job_id: (flow, batch) for job_id, flow, batch in found}
@@ -135,7 +135,7 @@ class Settler:
         return bool(self._tables.open().query(self._sql.settle.already_settled, shown))
 
     def _settle(self, settlements: Sequence[Settlement], tied: Ties, tx: Transaction) -> _Written:
-        """Write outcomes in one transaction."""
+        """Write outcomes in one transaction. Raises _LeaseLost, which rolls it back."""
         chains = sorted(rows.by_group(settlements).items())
         if chains and self._sql.dialect.many_writers:
             tx.query(self._sql.groups.lock_holders, (self._tables.database.many([group for group, _ in chains]),))
@@ -154,7 +154,7 @@ class Settler:
         return _Written(ready, noted)
 
     def _write_alone(self, tx: Transaction, settlements: Sequence[Settlement]) -> int:
-        """Write outcomes of jobs without consequences for others; returns how many rows it met."""
+        """Write outcomes of jobs without ties; returns how many rows were written."""
         return self._write_rows(tx, settlements, self._sql.settle.finish, self._sql.settle.settle_alone)
 
     def _write_rows(self, tx: Transaction, settlements: Sequence[Settlement], finish: str, settle: str) -> int:
@@ -166,7 +166,7 @@ class Settler:
         return written
 
     def _write_tied(self, tx: Transaction, settlements: Sequence[Settlement], tied: Ties) -> bool:
-        """Write outcomes that may have consequences for others; returns whether it noted some. Progress is over."""
+        """Write outcomes of jobs with ties, and delete their progress; returns whether consequences were noted."""
         alike, noted = _notes(settlements, tied)
         needed = noted.union(job_id for job_id, (flow, _) in tied.items() if flow & NEEDED)
         unneeded = [s for s in settlements if s.job.id not in needed]
@@ -187,8 +187,8 @@ class Settler:
         return bool(noted)
 
     def _goes_on(self, tx: Transaction, batch_id: int | None) -> bool:
-        """Tell whether another member of a batch has not ended for sure: its end will be looked at."""
-        if self._sql.dialect.many_writers:  # where another transaction may be ending the other member at this moment
+        """Tell whether another member of a batch certainly has not ended: its end will be checked for consequences."""
+        if self._sql.dialect.many_writers:  # another transaction may be ending the other member just now
             return False
         found = tx.query(self._sql.batches.going_on, (batch_id,))
         if found and found[0][0] - found[0][1] > _FAR:
@@ -196,16 +196,17 @@ class Settler:
         return bool(found)
 
     def _move_group(self, tx: Transaction, group: str, chain: Sequence[Settlement]) -> list[int]:
-        """Give the group to the job after the chain of jobs that ended in it, or free it.
+        """Hand the group on to the follower of the chain of jobs that ended in it, or free it.
 
-        Only a rescue without a journal has jobs after the one that keeps the group.
+        A job of the chain that has not ended, or holds on to the group, keeps it. Only a rescue without a journal has
+        jobs after that one. Returns the ids of the jobs that became ready.
         """
         ours = self._tables.database.many([s.job.id for s in chain])
         for one in chain:
             if one.hold_group or one.next.state not in ENDED:
                 tx.execute(self._sql.groups.hand_on, (one.job.id, group, ours))
-                # Its child starts none of those that followed it. In the same transaction, because
-                # this one may be claimed again before they are given back, and others behind them with it.
+                # Its followers, which the child doesn't start, are returned in the same transaction: otherwise this
+                # job may be claimed again before that, and others behind the followers with it.
                 tx.execute(self._sql.groups.release_followers, (group, one.job.token))
                 return []
         follower = tx.query(self._sql.groups.next_follower, (group, chain[-1].job.token))
@@ -225,7 +226,7 @@ class Settler:
             self._wake.committed([job.id for job in given_back])
 
     def _release(self, jobs: Sequence[Claimed], tx: Transaction) -> bool:
-        """Return claims in one transaction; returns whether that has consequences to be drawn."""
+        """Return claims in one transaction; returns whether consequences were noted."""
         groups = sorted({job.group for job in jobs if job.group is not None})
         self._groups.lock(tx, groups)
         tx.execute_many(self._sql.settle.release, [(job.id, job.token) for job in jobs])
@@ -239,7 +240,7 @@ class Settler:
         return bool(again)
 
     def unblock_without_holder(self) -> int:
-        """Make groups continue that no job holds though jobs of theirs are blocked; returns how many."""
+        """Unblock the next job of each group that has blocked jobs and no holder; returns the number of groups."""
         if not self._tables.open().has_other_writers():
             return 0
         groups = [row[0] for row in self._tables.query(self._sql.groups.without_holder, (BATCH,))]
@@ -256,9 +257,9 @@ class Settler:
 
 
 def _notes(settlements: Sequence[Settlement], tied: Ties) -> tuple[dict[int | None, int], set[int]]:
-    """Choose the jobs to be noted: by batch, one of its members that just finished, and all others.
+    """Choose the jobs to note; returns one member that finished by batch, and the ids of all others.
 
-    No job comes after the former.
+    No job comes after the former, so it need only be noted if its batch may have ended.
     """
     alike, noted = dict[int | None, int](), set[int]()
     for settled in settlements:

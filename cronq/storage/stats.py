@@ -1,6 +1,6 @@
 """Read the statistics of the queue that status, health, metrics and doctor show, in a few statements.
 
-Changes nothing, makes no tables, and imports little more than the driver: a monitor asks each minute.
+Changes nothing, makes no tables, and imports little more than the driver: a monitor does this each minute.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _RUN_EXPECTED = 300
 """Seconds within which cron normally starts a run."""
 
 _FORGOTTEN = 86_400 * SECOND
-"""How long a run that failed is told of where none has followed it: its line may have left the crontab."""
+"""Microseconds for which a failed run is reported if none follows it: its line may be removed from the crontab."""
 
 
 _DAY = 86_400 * SECOND
@@ -43,51 +43,51 @@ _HOUR = 3600 * SECOND
 
 
 class ScheduleStats:
-    """One schedule in figures; instants of the database's clock."""
+    """The figures of a schedule; instants are those of the database's clock."""
 
     def __init__(self, now: int, row: Iterable[Any]) -> None:
         self.name, self.due_at, self.decided_until, paused_at, until, alerted_at, self.succeeded_at, missed = row
         self.late = 0.0 if self.due_at is None else max(0.0, (now - self.due_at) / SECOND)
-        """For how many seconds a due time has waited to be decided."""
+        """The seconds for which a due time has waited to be decided."""
         self.paused = paused_at is not None and (until is None or now < until)
         self.failing = alerted_at is not None
-        """Whether people were told that it had no success for too long."""
+        """Whether a notice was sent that it had no success for too long."""
         self.missed = int(missed or 0)
-        """How many due times were missed within a day."""
+        """The number of due times missed within a day."""
 
 
 class QueueStats:
-    """Jobs by queue and state, since when the oldest is due, who works, when cron called last.
+    """The statistics of the queue: numbers of jobs by queue and state, oldest due jobs, workers, schedules, runs.
 
-    Instants are those of the database's clock at `now`.
+    Instants are those of the database's clock; it showed `now` when the statistics were read.
     """
 
     def __init__(self, now: int, counts: Iterable[tuple[str, str, int, int | None]]) -> None:
         self.now = now
         self.counts: list[tuple[str, str, int]] = []
         self.due_since: dict[str, int] = {}
-        """For each queue that has one, since when its oldest job is due, promoted or not."""
+        """The instant since which the oldest due job is due, promoted or not, by queue."""
         self.ready_since: dict[str, int] = {}
         self.paused: frozenset[str] = frozenset()
         self.paused_by: dict[str, Action] = {}
-        """Who paused these, and when."""
+        """The actions that paused these queues, by queue."""
         self.workers: list[Worker] = []
         """Workers with a heartbeat within the length of a lease."""
         self.silent: list[Worker] = []
         """Registered workers without one."""
         self.schedules: list[ScheduleStats] = []
         self.differing: dict[str, list[str]] = {}
-        """The hosts that declare a schedule differently for an hour, by the schedule's name."""
+        """The hosts whose declarations of a schedule have differed for an hour, by the schedule's name."""
         self.limits: Sequence[LimitStats] = ()
         """All limits that jobs are or were under, by name."""
         self.differing_limits: Sequence[LimitStats] = ()
         """Those that another host's configuration defines differently from this one's."""
         self.batches = flow_stats.BatchStats()
         self.last_run: int | None = None
-        """When a run of this host last began."""
+        """The instant at which a run of this host last began; None if it isn't known."""
         self.run_is_on = False
         self.failing_runs: list[RunEnd] = []
-        """Of the last run of each host and filter those that ended before they had done their work."""
+        """Those last runs of a host and filter that ended before they had done their work, the newest first."""
         self.runs_hidden = False
         """Whether the runs of this host are hidden from this user, so that `last_run` is not known."""
         for queue, state, number, oldest in sorted(counts, key=itemgetter(0, 1)):
@@ -117,18 +117,18 @@ class QueueStats:
         return sorted({queue for queue, _, _ in self.counts} | self.paused)
 
     def oldest_due(self, queues: Iterable[str] | None = None) -> int | None:
-        """Since when the oldest due job waits, in these queues; paused queues don't count."""
+        """Return the instant since which the oldest job in these queues (or all) is due; paused ones don't count."""
         wanted = set(self.due_since if queues is None else queues) - self.paused
         return min((since for queue, since in self.due_since.items() if queue in wanted), default=None)
 
     @property
     def waiting_limits(self) -> list[LimitStats]:
-        """The limits under which jobs wait for a place, the one first whose oldest has waited the longest."""
+        """The limits under which jobs wait for a place, first the one whose oldest job has waited longest."""
         found = [one for one in self.limits if one.waiting_since is not None]
         return sorted(found, key=lambda one: (one.waiting_since or 0, one.name))
 
     def listeners(self, queue: str) -> list[Worker]:
-        """Workers that take jobs of the queue."""
+        """Return the workers with a heartbeat that take jobs of the queue."""
         return [worker for worker in self.workers if worker.filter.admits(queue)]
 
     def is_served(self, queue: str) -> bool:
@@ -137,7 +137,7 @@ class QueueStats:
         return bool(self.listeners(queue)) or self.run_is_on or (age is not None and age < _RUN_EXPECTED)
 
     def age(self, instant: int | None) -> float | None:
-        """Seconds since then, never less than 0."""
+        """Return the seconds from the instant to `now`, never less than 0; None for None."""
         return None if instant is None else max(0.0, (self.now - instant) / SECOND)
 
 
@@ -195,7 +195,7 @@ def _look_at_runs(seen: QueueStats, tables: Tables) -> None:
     seen.run_is_on = run_is_on(config)
     seen.runs_hidden = os.path.isdir(config.lock_dir) and not os.access(config.lock_dir, os.R_OK | os.X_OK)  # noqa: PTH112
     ends = {(run.host, run.queues): run for run in RunLog(tables).all() if seen.now - run.ended_at < _FORGOTTEN}
-    for run in here:  # these also know of runs that had nothing to do, or could not reach the database
+    for run in here:  # lock files also show runs that had nothing to do, or could not reach the database
         place = (host, run.queues)
         if run.ended_at and (place not in ends or run.ended_at >= ends[place].ended_at):
             ends[place] = RunEnd(*place, run.started_at, run.ended_at, run.status, run.error)
@@ -203,24 +203,24 @@ def _look_at_runs(seen: QueueStats, tables: Tables) -> None:
 
 
 WINDOW = 300
-"""Seconds, longer than the interval of any scrape, so that nothing is missed between two."""
+"""The seconds that recent statistics cover: longer than between two scrapes, so that nothing is missed."""
 
 _NEWEST = 1000
 
 
 class RecentStats:
-    """The newest job's id, and by queue or outcome what ended within the window."""
+    """The newest job's id, and figures of the jobs and attempts that ended within WINDOW."""
 
     def __init__(self) -> None:
         self.newest_id = 0
         self.ended: list[tuple[str, str, int]] = []
-        """Queue, state, how many jobs."""
+        """Queue, state, and the number of jobs."""
         self.outcomes: list[tuple[str, int]] = []
-        """Outcome, how many of the newest attempts that did not succeed."""
+        """Outcome, and the number of attempts with it, among the newest that did not succeed."""
         self.durations: list[tuple[str, int, float, float]] = []
-        """Queue, how many of the newest finished jobs, the mean and the longest of their durations in seconds."""
+        """Queue, number of the newest finished jobs, and the mean and the longest of their durations in seconds."""
         self.totals: list[tuple[str, str, int]] = []
-        """Queue, state, how many attempts ended in it since the queue was made."""
+        """Queue, state, and the number of attempts that ended in it since the queue was made."""
 
 
 def take_recent(config: Config) -> tuple[QueueStats, RecentStats] | None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cronq.times import Clock
 
 BATCH = 1000
-"""Rows that one transaction changes at most, so that other writers don't wait long."""
+"""The greatest number of rows that one transaction changes, so that other writers don't wait long."""
 
 
 class Tables:
@@ -50,7 +50,7 @@ class Tables:
     def open(self) -> Database:
         """Return the database with current tables; makes or upgrades them and sets the clock at first use.
 
-        A file that was replaced is opened again.
+        A file that was replaced is opened again, and a clock that was set long ago is set again.
         """
         database = self._database
         if database is not None and self.prepared and not self.clock.is_old:
@@ -60,7 +60,10 @@ class Tables:
         return self._prepare()
 
     def open_beside(self, *, locked: bool) -> None:
-        """Open the database during a caller's transaction; if that has it `locked`, no tables are made."""
+        """Open the database during a caller's transaction; if that has it `locked`, no tables are made.
+
+        Raises ConfigError then if there are none, or old ones.
+        """
         if self.prepared:
             return
         if locked and not is_current(self.database, self.config.table_prefix):
@@ -72,17 +75,17 @@ class Tables:
         self._prepare()
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        """Read the rows of one statement."""
+        """Open the database if needed, and read the rows of one statement."""
         return self.open().query(sql, parameters)
 
     def synchronise(self) -> None:
-        """Set the clock by the database's: on every host a job is due, and a lease over, at the same moment."""
+        """Set the clock by the database's, so that on all hosts a job is due, and a lease ends, at the same moment."""
         measured = self.database.read_clock()
         if measured is not None:
             self.clock.set_by(measured)
 
     def _require_tables(self) -> None:
-        """Raise NoQueue where there are none, and ConfigError where this user may not bring them up to date."""
+        """Raise NoQueue if there are no tables, and ConfigError if they are old and this user may not update them."""
         path = self.config.database_file()
         if path is not None:
             require_sight(path)

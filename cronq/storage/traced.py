@@ -1,4 +1,4 @@
-"""Insert new jobs inside a span of OpenTelemetry, whose context they take along."""
+"""Insert new jobs within a span of OpenTelemetry, whose context is stored in their notes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class TracedInserter:
-    """Does what an Inserter does, in a span. The first job imports `opentelemetry`: those that read don't."""
+    """Stores jobs as an Inserter does, in a span. The first call imports `opentelemetry`: programs that read don't."""
 
     def __init__(self, inserter: Inserts) -> None:
         self._inserter = inserter

@@ -1,4 +1,4 @@
-"""The views of jobs and attempts that people read with a client of the database."""
+"""Define views of jobs and attempts, for people who read them with a client of the database."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ INSTANTS = ("available_at", "lease_until", "created_at", "started_at", "finished
 def views(prefix: str, family: str) -> list[str]:
     """Build the statements that make views of jobs and attempts with readable times.
 
-    The tables keep instants as numbers: converting them would cost the statements more than anything
-    else that they do.
+    The tables have instants as numbers: their conversion would cost cronq's statements more than anything else that
+    they do. Returns an empty list on engines without such views.
     """
     shown = {
         "jobs": (

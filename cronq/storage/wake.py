@@ -19,7 +19,7 @@ class Announces(Protocol):
     """Wakes workers, as `cronq.transports.announcer` does."""
 
     named: int
-    """How many jobs of one announcement it is given by queue and id."""
+    """The number of jobs of one announcement whose queue and id it takes; 0 if it needs none."""
 
     def announce(self, jobs: Sequence[tuple[str, int]] = ()) -> None:
         """Wake workers for jobs that are ready; never raises."""
@@ -29,7 +29,7 @@ class Announces(Protocol):
 
 
 class Wake:
-    """Wakes workers with a COMMIT or after it. Without an announcer only PostgreSQL's NOTIFY does."""
+    """Wakes workers with a COMMIT or after it. Without an announcer, only PostgreSQL's NOTIFY wakes them."""
 
     def __init__(self, tables: Tables, jobs: Callable[[], JobReader], announcer: Announces | None) -> None:
         self.announcer = announcer
@@ -37,14 +37,14 @@ class Wake:
         self._jobs = jobs
 
     def committed(self, ids: Sequence[int] = ()) -> None:
-        """Wake workers after a change that has made these jobs ready, or a whole queue."""
+        """Wake workers after the COMMIT of a change that made these jobs ready; without ids, any jobs."""
         if self.announcer is None:
             return
         jobs = [self._jobs().get(job_id) for job_id in ids[: self.announcer.named]]
         self.announcer.announce([(job.queue, job.id) for job in jobs if job is not None and job.state == State.READY])
 
     def enqueued(self, jobs: Sequence[NewJob], enqueued: Sequence[Enqueued], now: int) -> None:
-        """Wake workers for those of the new jobs that are due."""
+        """Wake workers for those of the new jobs that are ready, after their COMMIT."""
         if self.announcer is not None:
             self.announcer.announce(_due(jobs, enqueued, now) if self.announcer.named else ())
 
@@ -60,7 +60,7 @@ class Wake:
 
 
 def _due(jobs: Sequence[NewJob], enqueued: Sequence[Enqueued], now: int) -> list[tuple[str, int]]:
-    """List the queue and id of each job that is new and due."""
+    """Return queue and id of each job that was stored and is ready."""
     return [
         (job.queue, new.id)
         for job, new in zip(jobs, enqueued, strict=True)

@@ -1,4 +1,4 @@
-"""Register the runners of all hosts, with a heartbeat each, and pass them requests."""
+"""Register the runners of all hosts, record their heartbeats, and send them requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ END = "end"
 
 
 class Registration(NamedTuple):
-    """What a runner registers at its start."""
+    """The data that a runner registers at its start."""
 
     name: str
     kind: str
@@ -31,7 +31,7 @@ class Registration(NamedTuple):
 
 
 class Heartbeat(NamedTuple):
-    """What a runner reports with each heartbeat."""
+    """The data that a runner reports with each heartbeat."""
 
     state: str = "running"
     """`running`, `paused` or `ending`."""
@@ -53,7 +53,7 @@ class Worker(NamedTuple):
     seen_at: int
     state: str
     asked: str | None
-    """`end`: it was asked to end after its jobs."""
+    """The request to it: `end` to end after its jobs, or None."""
     jobs_done: int
     memory: int | None
 
@@ -64,31 +64,31 @@ class Worker(NamedTuple):
 
     @property
     def filter(self) -> Filter:
-        """The queues that it claims from."""
+        """The filter of the jobs that it claims; priorities are not registered."""
         return Filter(tuple(self.queues.split()))
 
 
 class Requests(NamedTuple):
-    """What a worker reads each second: requests to it, paused queues, kills, and the next due time."""
+    """The data that a worker reads each second: requests to it, paused queues, kills, and the next due time."""
 
     asked: str | None
-    """`end`: after its jobs."""
+    """The request to it: `end` to end after its jobs, or None."""
     paused: frozenset[str]
     """The queues that are paused."""
     kills: tuple[int, ...]
-    """Its jobs that `cancel --kill` asked to kill."""
+    """The ids of its jobs that `cancel --kill` requested to kill."""
     next_due: int | None
-    """The instant at which the next scheduled, retrying or waiting job is due."""
+    """The earliest instant at which a scheduled, retrying or waiting job is due, or a rate allows a start."""
     followed: tuple[int, ...] = ()
-    """The jobs, of any worker, whose output a `cronq tail` follows."""
+    """The ids of the jobs, of any worker, whose output is followed."""
 
 
 _ASKED, _PAUSED, _KILL, _DUE, _FOLLOWED = range(1, 6)
-"""The numbers of the statement's parts."""
+"""The kinds of rows that the statement returns."""
 
 
 class WorkerRegistry:
-    """The workers' rows. A row shows that a worker was alive when last seen; leases are kept with the jobs."""
+    """Registers workers and records their heartbeats; leases are not kept here, but in the rows of jobs."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -125,7 +125,7 @@ class WorkerRegistry:
         return bool(self._tables.open().execute(self._sql.workers.ask, (what, name)).rowcount)
 
     def requests(self, worker: str) -> Requests:
-        """Read what a worker must know each second, with one statement."""
+        """Read the requests to a worker, and what else it reads each second, with one statement."""
         told: dict[int, list[tuple[Any, int]]] = {}
         for kind, text, number in self._tables.query(
             self._sql.workers.requests, (worker, worker, self._tables.clock.now())

@@ -1,4 +1,4 @@
-"""Upgrade the tables: additive, idempotent, one upgrade at a time."""
+"""Make and upgrade the tables: an upgrade only adds, can be repeated after a crash, and runs alone."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ if TYPE_CHECKING:
     from cronq.storage.drivers.database import Database
 
 _NO_RIGHTS = (1044, 1142, 1143, 1227, "42501")
-"""How servers say that a user lacks a privilege."""
+"""The error codes by which servers report that a user lacks a privilege."""
 
 _PATIENCE = 60.0
 """Seconds to wait for another upgrade."""
 
 _DUTY = "schema"
 _LONGEST = 600 * SECOND
-"""An upgrade that takes longer may be dead: another node of a cluster goes on with it."""
+"""Microseconds after which an upgrade counts as dead: another process of the cluster goes on with it."""
 
 
 def upgrade(config: Config) -> list[str]:
     """Make or extend cronq's tables; returns the revisions that were applied, oldest first.
 
-    Two at once wait for each other; the second finds nothing to do. Nothing is ever dropped.
-    Raises TryLater when another one takes longer than a minute, Unavailable when the
-    database can't be opened or written.
+    Of two at once, the second waits for the first, and finds nothing to do. Nothing is ever dropped. Raises TryLater if
+    another one takes longer than a minute, Unavailable if the database can't be opened or written, and ConfigError if
+    the user lacks a privilege or a newer cronq made the tables.
     """
     try:
         _check_folder(config)
@@ -67,7 +67,7 @@ def upgrade(config: Config) -> list[str]:
 
 
 def _is_current(config: Config) -> bool:
-    """Raises ConfigError where a newer cronq made the tables."""
+    """Tell whether the tables need no upgrade. Raises ConfigError if a newer cronq made them."""
     database = open_database(config)
     try:
         return is_current(database, config.table_prefix)
@@ -101,7 +101,7 @@ def _alone_on_this_host(config: Config) -> Iterator[None]:
 
 
 def _leave_to_owner(config: Config, lock_file: str) -> None:
-    """Give what root makes beside another user's database file to that user, who couldn't open it."""
+    """If root made the lock file and its directory for another user's database file, make that user their owner."""
     path = config.database_file()
     if os.geteuid() or path is None or not Path(path).exists():
         return
@@ -130,7 +130,7 @@ def _alone(config: Config) -> Iterator[None]:
 
 @contextmanager
 def _alone_in_cluster(config: Config, database: Database, deadline: float) -> Iterator[None]:
-    """Hold a row of the leases: Galera's nodes don't share locks, but of two that write one row only one may."""
+    """Hold a row of the leases: Galera's nodes share no locks, but of two that write one row only one succeeds."""
     sql = Statements(config.table_prefix, "mysql")
     engine = _engine(config)
     with engine.begin() as connection:

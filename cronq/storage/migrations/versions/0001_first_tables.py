@@ -1,7 +1,6 @@
-"""The first tables: jobs, attempts, groups, paused queues.
+"""Make the tables in a new database.
 
-Later revisions add what is missing; this one makes the tables as they are now, so a new
-database needs no history.
+It makes all tables as they are now, so the later revisions only add what is missing in an older database.
 """
 
 from __future__ import annotations

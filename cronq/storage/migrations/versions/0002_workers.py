@@ -1,4 +1,4 @@
-"""The workers that live, and the leases on what only one of them does at a time."""
+"""Add the tables of workers, and of leases on work that only one of them does at a time."""
 
 from __future__ import annotations
 

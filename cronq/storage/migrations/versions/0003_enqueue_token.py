@@ -1,4 +1,4 @@
-"""A token for each new job on a server, so that an INSERT whose answer got lost can be repeated."""
+"""Add a token for each new job on a server, so that an INSERT whose answer got lost can be repeated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An index with which SQLite counts the jobs that ended. The one before it may stay."""
+"""Add the index with which SQLite counts ended jobs. The index `ended`, which it replaces, may stay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The output of running jobs that `cronq tail` follows."""
+"""Add the table of the output of running jobs, for `cronq tail`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The jobs that were notified as failed, until their queue is healthy again."""
+"""Add the table of incidents: jobs about which a failure notice was sent, until their queue is healthy again."""
 
 from __future__ import annotations
 

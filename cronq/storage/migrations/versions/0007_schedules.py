@@ -1,4 +1,4 @@
-"""Schedules, what hosts declare, the ledger of decided due times, and the schedule that a job is from."""
+"""Add the tables of schedules, declarations and the ledger, and the columns of a job's schedule and due time."""
 
 from __future__ import annotations
 

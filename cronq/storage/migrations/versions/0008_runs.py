@@ -1,4 +1,4 @@
-"""How the last run of each host ended."""
+"""Add the table of the last runs of each host, and how they ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who paused, resumed, cancelled, retried or killed what by hand, and when."""
+"""Add the table of actions: changes by users, such as pausing a queue or cancelling a job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What jobs come after, and the ends whose consequences are to be drawn."""
+"""Add the tables of which job comes after which, and of ended jobs whose consequences are not carried out yet."""
 
 from __future__ import annotations
 

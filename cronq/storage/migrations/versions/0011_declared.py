@@ -1,4 +1,4 @@
-"""Since when a host declares a schedule as it does."""
+"""Add the column with the instant since which a host declares a schedule in the same way."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ down_revision = "0010"
 
 
 def upgrade() -> None:
-    """Add the column if it isn't there: schedules that were made just now have it."""
+    """Add the column if it isn't there: a table that an earlier revision has just made has it."""
     connection = op.get_bind()
     declarations = f"{connection.info['table_prefix']}declarations"
     if "declared_at" not in {column["name"] for column in inspect(connection).get_columns(declarations)}:

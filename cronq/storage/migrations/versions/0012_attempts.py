@@ -1,4 +1,4 @@
-"""Which worker an attempt ran on, and where its exception's class can be imported."""
+"""Add the columns of an attempt's worker, and of the import path of its exception's class."""
 
 from __future__ import annotations
 

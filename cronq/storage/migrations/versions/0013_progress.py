@@ -1,4 +1,4 @@
-"""How far running jobs are."""
+"""Add the table of the progress of running jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches and their members."""
+"""Add the tables of batches and their members."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits, the jobs under them, and when those started."""
+"""Add the tables of limits, of the jobs under them, and of the starts of these."""
 
 from __future__ import annotations
 

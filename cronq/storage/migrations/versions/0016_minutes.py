@@ -1,4 +1,4 @@
-"""How many attempts ended in each minute, by queue."""
+"""Add the table of the numbers of attempts that ended in each minute, by queue."""
 
 from __future__ import annotations
 
