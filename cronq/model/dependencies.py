@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cronq.model.batch import BatchRow
 
 UNMET = "Unmet"
-"""The error class of a job that was cancelled because a job that it comes after ended in the wrong way."""
+"""The error class of a job that was cancelled because a job that it comes after ended in another way than required."""
 
 _ROOT = re.compile(r"(job|batch) (\d+), which it comes after, ")
 
@@ -30,7 +30,7 @@ class After(NamedTuple):
     kind: str = AFTER
     here: bool = False
     must_exist: bool = True
-    """Whether a job that is missing or has ended in the wrong way is an error; if not, the condition counts as met."""
+    """Whether it is an error if the job is missing or can't meet the condition any more; if not, that counts as met."""
 
 
 class Parent(NamedTuple):

@@ -96,7 +96,7 @@ def parse_bounds(value: object) -> Bounds:
 
 
 def resolve(template: object, arguments: Mapping[str, Any], limits: Mapping[str, Bounds]) -> Limit:
-    """Return the limit of a job with these arguments: `customer:{customer_id}` gives `customer:7`, of `customer:*`.
+    """Return the limit of a job with these arguments: `customer:{id}` gives `customer:7`, which `customer:*` defines.
 
     Raises InvalidInput for an argument that isn't there or a name that can't be used, ConfigError for a limit that
     isn't defined.

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 class Filter(NamedTuple):
     """The jobs that a runner may claim.
 
-    `queues` are exact names and globs, in order of preference, and `!name` or `!glob` for queues to leave out; with
-    none, all queues are admitted. With `weighted`, a queue is drawn with the weight 1/rank. Priorities are inclusive.
+    `queues` are exact names and globs, in order of preference, and `!name` or `!glob` for queues to leave out; without
+    any of the former, all other queues are admitted. With `weighted`, queues have the weights 1/rank. Priorities are
+    inclusive.
     """
 
     queues: tuple[str, ...] = ()

@@ -46,7 +46,7 @@ class Admin:
     def retry(self, ids: Iterable[int]) -> list[int]:
         """Make ended jobs ready again, with all attempts available anew; returns the ids of the jobs changed.
 
-        Those that come after other jobs or are under a limit become pending, and others whose group is held blocked.
+        Those that come after other jobs or are under a limit become pending instead; those in a held group, blocked.
         Scheduled, retrying and waiting jobs become due at once and keep their attempts.
         Raises InvalidInput, and changes nothing, if an unfinished job has the unique key of one of them.
         """
@@ -255,6 +255,7 @@ class Admin:
         """Delete ended jobs in these states that ended more than `older_than` seconds ago.
 
         Yields the number of jobs deleted by each transaction. The same jobs are kept as by `clear_selected`.
+        At the end, batches without members that ended so long ago are deleted.
         """
         before = self._tables.clock.now() - round(older_than * SECOND)
         wanted = self._tables.database.many(sorted(states))

@@ -95,7 +95,7 @@ class Page(NamedTuple):
 
 
 class JobBrowser:
-    """Reads lists of jobs. `count` returns the number of jobs in a state and some queues, also if it is out of date."""
+    """Reads lists of jobs. `count` returns the number of jobs in a state and some queues; it may be out of date."""
 
     def __init__(self, tables: Tables, count: Callable[[str, Iterable[str]], int]) -> None:
         self._tables = tables

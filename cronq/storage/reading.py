@@ -25,7 +25,7 @@ _NO_QUEUE = ("",)
 
 
 class JobReader:
-    """Reads jobs and what belongs to them."""
+    """Reads jobs, their attempts and output, and counts them."""
 
     def __init__(self, tables: Tables, progress: ProgressRows) -> None:
         self._tables = tables

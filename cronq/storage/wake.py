@@ -44,7 +44,7 @@ class Wake:
         self.announcer.announce([(job.queue, job.id) for job in jobs if job is not None and job.state == State.READY])
 
     def enqueued(self, jobs: Sequence[NewJob], enqueued: Sequence[Enqueued], now: int) -> None:
-        """Wake workers for those of the new jobs that are ready, after their COMMIT."""
+        """Wake workers, after the COMMIT, for those of the new jobs that are due."""
         if self.announcer is not None:
             self.announcer.announce(_due(jobs, enqueued, now) if self.announcer.named else ())
 
@@ -60,7 +60,7 @@ class Wake:
 
 
 def _due(jobs: Sequence[NewJob], enqueued: Sequence[Enqueued], now: int) -> list[tuple[str, int]]:
-    """Return queue and id of each job that was stored and is ready."""
+    """Return queue and id of each new job that is due, comes after no other job and is under no limit."""
     return [
         (job.queue, new.id)
         for job, new in zip(jobs, enqueued, strict=True)
