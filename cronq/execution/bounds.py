@@ -1,6 +1,6 @@
 """Limit the size of messages, warnings, notes and results of a job, and mark what is cut off.
 
-Done in the child, so that neither the runner nor the database has to take more.
+The child applies these limits, so that neither the runner nor the database receives more.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ _DEEPEST = 100
 
 _MOST_WARNINGS = 100
 _WARNINGS_LIMIT = 65_536
-"""How many warnings of one attempt are kept, and characters of them together."""
+"""The limits for the warnings of one attempt: their number, and the characters of all together."""
 
 _TOKEN = r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]'
 
 
 def kept(text: str, limit: int = MESSAGE_LIMIT) -> str:
-    """Return the beginning of the text, storable, with "…" for what is cut off."""
+    """Return the text made storable; a longer one is cut after `limit` characters, with "…" at its end."""
     whole = storable(text[:limit])
     return whole if len(text) <= limit and len(whole) <= limit else f"{whole[:limit]}…"
 
 
 def fault_of(json_text: str, *, limit: int = JSON_LIMIT) -> str | None:
-    """Return why JSON of at most `limit` bytes can't be kept; None if it can."""
+    """Return the reason why this JSON can't be stored: over `limit` bytes, or nested too deeply; None if it can."""
     size = len(json_text.encode("utf-8", "surrogatepass"))
     if size > limit:
         return f"{size} bytes of JSON, the limit is {limit}"
@@ -66,7 +66,7 @@ class Warnings:
         self._left_out = 0
 
     def add(self, message: str) -> None:
-        """Keep a warning while there is room, its beginning if it is long."""
+        """Keep a warning, cut if it is long; once the limits are reached, only count it."""
         if len(self._messages) == _MOST_WARNINGS or self._room <= 0:
             self._left_out += 1
             return
@@ -78,7 +78,7 @@ class Warnings:
 
     @property
     def told(self) -> tuple[str, ...]:
-        """The warnings that are kept, and one with the number of those that aren't."""
+        """The warnings that are kept; if any were left out, one more with their number."""
         if not self._left_out:
             return tuple(self._messages)
         return (*self._messages, f"… {self._left_out} more warnings were left out")

@@ -1,9 +1,10 @@
-"""The child's side of the pool: receive jobs from the runner, run them in order, record their outcomes.
+"""Run jobs in a child process: receive them from the runner, run them in order, record their outcomes.
 
 There are two pipes. Messages carry jobs, several at once. Permits carry one byte for each of
 them, and a child reads one before it starts the next job; so the runner takes unstarted jobs back
-by reading the permits itself, and the kernel gives each permit to one of the two. The byte
-numbers the assignment: its jobs may be run, those of an earlier one have been taken back.
+by reading the permits itself, and the kernel gives each permit to one of the two. The value of
+the byte is the generation of the job, which changes each time the runner takes jobs back: the
+child drops jobs of other generations than the permit's.
 """
 
 from __future__ import annotations
@@ -46,13 +47,13 @@ if TYPE_CHECKING:
     from cronq.model.retry import Policies
 
 LOST_DESCRIPTORS = 119
-"""Exit status of a child whose task closed descriptors that weren't its own."""
+"""Exit status of a child whose task closed descriptors that cronq needs."""
 
 BROKEN = 70
 """Exit status of a child that failed outside of any task."""
 
 REPLACED = 117
-"""Exit status of a child that ends between two jobs because the last one left something; stderr says what."""
+"""Exit status of a child that ends between two jobs to be replaced; the last line on its stderr gives the reason."""
 
 GENERATIONS = 256
 
@@ -61,19 +62,19 @@ _SOON = 0.01
 
 _HEAD = struct.Struct("<IB")
 _PIECE = 1 << 20
-"""Bytes that are read at once: more than a pipe holds."""
+"""The most bytes of one read: more than a pipe holds."""
 
 _QUICK = 1_000_000
-"""Nanoseconds: the runner is told at once of a job that took longer."""
+"""Nanoseconds; at the end of a job that took longer, the runner is woken at once."""
 
 _FORKING = 40_000
-"""Nanoseconds that a job takes at least if it has started a process."""
+"""Nanoseconds that a job takes at least if it starts a process: after a shorter one none is searched for."""
 
 _QUIET = 64
-"""Jobs that end before the runner is told of them, if they are quick."""
+"""The number of ended jobs at which the runner is woken even if all were quick."""
 
 _LONGEST_REMARK = 1000
-"""Bytes; a pipe keeps what is written at once together."""
+"""The most bytes of a line for the runner's log: a pipe doesn't mix a write of this size with others."""
 
 _DYING = 0.005
 """Seconds between two checks whether killed processes have ended."""
@@ -99,12 +100,12 @@ class Tools(NamedTuple):
     policies: Policies
     state: ProcessState
     at_start: Sequence[Callable[[], object]]
-    """Called before the first job."""
+    """Functions that are called before the first job."""
     grace: float
 
 
 def packed(jobs: Iterable[Claimed], generation: int) -> bytes:
-    """Encode the message that assigns jobs."""
+    """Encode the message that assigns jobs of this generation to a child."""
     body = marshal.dumps([tuple(job) for job in jobs])
     return _HEAD.pack(len(body), generation) + body
 
@@ -165,7 +166,7 @@ class Child:
             return permit
 
     def _receive(self) -> None:
-        self._stopped.clear()  # followers in a group come in the same message
+        self._stopped.clear()  # a job and its followers in the group come in one message
         length, generation = _HEAD.unpack(self._read(_HEAD.size))
         jobs: list[tuple[Any, ...]] = marshal.loads(self._read(length))
         self._assigned.extend((generation, Claimed(*job)) for job in jobs)
@@ -195,7 +196,7 @@ class Child:
         outcome = self._executed(job)
         self._deadline = self._interruption = None
         if os.getpid() != self._pid:
-            os._exit(0 if outcome.kind in _CONTINUES else 1)  # the task forked, and both returned
+            os._exit(0 if outcome.kind in _CONTINUES else 1)  # a process that the task forked returned from it, too
         took = time.monotonic_ns() - begun
         lasting = self._put_back(job, took)
         if outcome.kind in _INTERRUPTED:
@@ -238,7 +239,7 @@ class Child:
         return outcome
 
     def _with_threads_ended(self, outcome: Outcome) -> Outcome:
-        """Wait for the work of the job's threads; at the time limit it is cut off with a warning."""
+        """Wait until the job's threads have ended; at the time limit, stop waiting and add a warning to the outcome."""
         warnings = outcome.warnings
         try:
             self._state.wait_for_threads()
@@ -248,7 +249,7 @@ class Child:
         return outcome._replace(kind=kind, warnings=warnings, finished_at=self._executor.now())
 
     def _end_descendants(self) -> None:
-        """Kill all processes that the job has started; wait for those that can't be killed."""
+        """Kill all processes that the job has started, and wait for their end, also of those that can't be killed."""
         while process_tree.kill_all(self._descendants) or self._descendants():
             time.sleep(_DYING)
 
@@ -256,12 +257,12 @@ class Child:
         return process_tree.descendants(self._pid)
 
     def _leave(self, why: str) -> NoReturn:
-        """End between two jobs; processes left running belong to no attempt."""
+        """End this child between two jobs; processes that jobs have left running then belong to no attempt."""
         self._journal.release_lock()
         self._end(REPLACED, why)
 
     def _end(self, status: int, why: str = "") -> NoReturn:
-        """Call the jobs' atexit handlers and end; `why` becomes the last line on stderr."""
+        """Call the atexit handlers of jobs, and end this process; `why` becomes the last line on stderr."""
         if exit_handlers.are_there():
             self._journal.announce_end()
             self._tell(at_once=True)
@@ -273,7 +274,7 @@ class Child:
         os._exit(status)
 
     def _put_back(self, job: Claimed, took: int) -> str:
-        """Restore the process state that the task has changed; returns what can't be restored."""
+        """Restore the process state that the task has changed; returns the names of what can't be restored."""
         if not self._state.may_differ(took):
             return ""
         undone, lasting = self._state.put_back()
@@ -282,7 +283,7 @@ class Child:
         return ", ".join(lasting)
 
     def _remark(self, text: str) -> None:
-        """Have the runner log a line."""
+        """Send the runner a line for its log; a full pipe drops it."""
         with suppress(BlockingIOError):
             os.write(self._pipes.wakeup, text.encode("utf-8", "backslashreplace")[:_LONGEST_REMARK] + b"\n")
 
@@ -320,9 +321,9 @@ class Child:
             raise reason
 
     def _take_unraised(self, usual: Callable[[UnraisableHookArgs], None], lost: UnraisableHookArgs) -> None:
-        """Repeat an interruption that came in the middle of a `__del__`: Python lets no error leave one.
+        """Repeat an interruption that was raised inside a `__del__`, where Python drops each error.
 
-        Not from here, where the error would be lost as well.
+        A thread sends the signal again a moment later: raised in this hook, the error would be dropped as well.
         """
         if lost.exc_value is None or lost.exc_value is not self._interruption:
             usual(lost)
@@ -337,7 +338,7 @@ def _terminate_soon(pid: int) -> None:
 
 
 def _children_left() -> str:
-    """Reap ended children, and name the processes that still run; empty for none."""
+    """Reap ended processes of jobs, and return the names of those that still run; empty for none."""
     try:
         while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)) is not None:
             del ended
@@ -353,7 +354,7 @@ def _not_started() -> Outcome:
 
 
 def become(captures: tuple[Capture, Capture], journal: Journal, serve: Callable[[], None]) -> NoReturn:
-    """Turn a freshly forked process into a child with descriptors 0, 1 and 2 of its own."""
+    """Make the forked process a child with descriptors 0, 1 and 2 of its own, and call `serve`; never returns."""
     try:
         os.setsid()
         adopt_orphans()
@@ -396,7 +397,7 @@ _OWN_SIGNALS: dict[signal.Signals, Any] = {
     signal.SIGINT: _ignore,  # programs that a task starts would inherit SIG_IGN
     signal.SIGTERM: signal.SIG_IGN,
 }
-"""What a child does at signals; the last one is replaced when it is ready."""
+"""The signal handlers of a child; `Child.serve` replaces that of SIGTERM."""
 
 
 def _own_signals() -> None:

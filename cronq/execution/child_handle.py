@@ -1,4 +1,4 @@
-"""The runner's view of one child process: its assigned jobs, journal, output and pipes."""
+"""Define the runner's handle of one child process: its assigned jobs, journal, output and pipes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Ended(NamedTuple):
 
 
 class PoolConfig(NamedTuple):
-    """What all children of a pool share."""
+    """The settings and objects that all children of a pool share."""
 
     config: Config
     registry: Registry
@@ -55,16 +55,16 @@ class ChildHandle:
         self.warned = False
         self.doom: Outcome | None = None
         self.told: float | None = None
-        """When the running job was told to end before its time limit."""
+        """The monotonic time of the `tell_to_end` for the running job; None if there was none."""
         self.must_end = 0.0
-        """The monotonic time until which it may take to end."""
+        """The monotonic time at which the pool kills this child, once its pipes are closed, if it still runs."""
         self.unkillable = False
-        """Whether something that its job has started can't be killed."""
+        """Whether this user may not kill a process that the running job has started."""
         self.journal = Journal(path_for(setting.config, setting.worker, number))
         self.captures = (Capture("stdout"), Capture("stderr"))
         self.permits = os.pipe()
         self.messages = os.pipe()
-        # The flag belongs to both sides: a child polls before it reads a permit.
+        # Shared with the child: its reads of permits don't block either, so it polls.
         for fd in (self.permits[0], self.messages[1]):
             os.set_blocking(fd, False)
         self._pipes = [*self.permits, *self.messages]
@@ -72,7 +72,7 @@ class ChildHandle:
 
     @property
     def running(self) -> tuple[Claimed, float] | None:
-        """The job that is running, and for how many seconds."""
+        """The running job, and for how many seconds it has been running; None if none is."""
         if not self.assigned:
             return None
         job_id, token, begun = self.journal.current()
@@ -95,7 +95,7 @@ class ChildHandle:
         os.write(self.permits[1], bytes((self.generation,)) * len(jobs))
 
     def push(self) -> None:
-        """Send the rest of a message that did not fit into the pipe."""
+        """Send the rest of messages that did not fit into the pipe, as far as it fits now."""
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
             while self._unsent:
                 self._unsent = self._unsent[os.write(self.messages[1], self._unsent) :]
@@ -114,7 +114,7 @@ class ChildHandle:
         return []
 
     def collect(self) -> list[Ended]:
-        """Read the attempts that ended since the last call."""
+        """Read from the journal the attempts that ended since the last call; their jobs are no longer assigned."""
         entries = self.journal.ended(self.pid)
         if entries:
             self.done += len(entries)
@@ -124,11 +124,11 @@ class ChildHandle:
         return [Ended(self.assigned.popleft(), entry.outcome) for entry in entries if self._is_next(entry)]
 
     def _is_next(self, entry: Entry) -> bool:
-        """Tell whether the entry is of the first assigned job: a fork of a task may write entries, too."""
+        """Tell whether the entry is of the first assigned job: a process forked by a task may write others."""
         return bool(self.assigned) and (self.assigned[0].id, self.assigned[0].token) == (entry.job_id, entry.token)
 
     def tell_to_end(self, job: Claimed) -> None:
-        """Send SIGTERM for this job, which is running; the journal names it to the child."""
+        """Send SIGTERM to end this running job; the child reads in the journal for which attempt the signal is."""
         self.told = time.monotonic()
         self.journal.tell_to_end(job)
         os.kill(self.pid, signal.SIGTERM)
@@ -141,7 +141,7 @@ class ChildHandle:
 
     @property
     def last_line_printed(self) -> str:
-        """The last line on its stderr."""
+        """The last line on the child's stderr; empty if there is none."""
         return ((self.captures[1].text() or "").strip().splitlines() or [""])[-1]
 
     def close(self) -> None:
@@ -151,6 +151,6 @@ class ChildHandle:
             capture.close()
 
     def stop(self) -> None:
-        """Close its pipes: without permits it ends when it is idle."""
+        """Close the pipes to this child: without permits it ends as soon as it is idle."""
         while self._pipes:
             os.close(self._pipes.pop())

@@ -19,7 +19,7 @@ def _nothing() -> None:
 
 
 class ChildLife:
-    """The managers of one process: in a child from its start to its end, in other processes for a block.
+    """Keeps the managers of one process entered: in a child from its start to its end, elsewhere for a `with` block.
 
     Asynchronous ones are entered before the first coroutine, on the event loop.
     """
@@ -31,11 +31,11 @@ class ChildLife:
         """The asynchronous managers that haven't been entered, each with the function that it comes from."""
         self.loop: EventLoop | None = None
         self.settled_in: Callable[[], None] = _nothing
-        """Called when managers were entered: the threads that run then belong to the process."""
+        """Called after asynchronous managers were entered: threads that run then belong to the process, not a job."""
 
     @property
     def at_start(self) -> Sequence[Callable[[], object]]:
-        """What is to be called before the first job of a child."""
+        """The functions to call before the first job of a child."""
         return (self._begin,) if self._hooks else ()
 
     def _begin(self) -> None:
@@ -58,7 +58,7 @@ class ChildLife:
                 self._managers.enter(manager)
 
     def enter_waiting(self) -> None:
-        """Enter the asynchronous managers; what they leave running lasts until the end."""
+        """Enter the waiting asynchronous managers; asyncio tasks that they start last until the loop is closed."""
         waiting, self.waiting = self.waiting, []
         try:
             while waiting:
@@ -72,7 +72,7 @@ class ChildLife:
         self.settled_in()
 
     def _end(self) -> None:
-        """Leave all, the last one first, and close the loop. Raises what the last one that failed has raised."""
+        """Leave all managers, the last one first, and close the loop. Raises the last error that leaving one raised."""
         failed = self._managers.leave()
         if self.loop is not None:
             self.loop.close()

@@ -1,6 +1,6 @@
 """Run the coroutines of jobs on one event loop for the life of this process.
 
-What a pool of connections, or anything else that belongs to a loop, has opened in one job is good in the next.
+So a pool of connections, or anything else that belongs to a loop, can be used by one job after another.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ async def _held(manager: Any, entered: Future[None], over: Future[BaseException 
 
 
 class EventLoop:
-    """The loop, opened by the first coroutine. Used from one thread, which is the main one in a child."""
+    """The event loop of a process, made for its first coroutine. Used from one thread, in a child the main one."""
 
     def __init__(self) -> None:
         # With a factory it doesn't become the thread's current loop, which jobs may set.
@@ -63,7 +63,7 @@ class EventLoop:
             self._task = self._reason = None
 
     def enter(self, manager: Any) -> Callable[[BaseException | None], None]:
-        """Enter an asynchronous context manager in a task of its own; returns what leaves it, in the same task."""
+        """Enter an asynchronous context manager in a new task; returns a function that leaves it in that task."""
         over = self._loop.create_future()
         task = self.run(self._entered(manager, over, _context()))
 
@@ -86,9 +86,10 @@ class EventLoop:
         return await coroutine
 
     def interrupt(self, reason: BaseException) -> bool:
-        """Cancel what runs, in a signal handler; `run` then raises the reason.
+        """Cancel the running coroutine from a signal handler; `run` then raises `reason`.
 
-        Returns False if nothing runs, or Python code that isn't waiting for anything: the handler raises there.
+        Returns False if no coroutine runs, or if the signal came while one was executing Python code instead of
+        waiting: then the handler must raise `reason` itself.
         """
         if self._task is None:
             return False
@@ -99,7 +100,7 @@ class EventLoop:
         return busy is None
 
     def keep(self) -> None:
-        """Let the tasks that run now last until the loop is closed."""
+        """Let the asyncio tasks that run now last until the loop is closed: `end_job` doesn't cancel them."""
         self._lasting = frozenset(asyncio.all_tasks(self._loop))
 
     def end_job(self) -> None:
@@ -110,14 +111,14 @@ class EventLoop:
             self._threads = self._new_threads()
 
     async def _end_tasks(self) -> None:
-        await asyncio.sleep(0)  # generators that were left are closed now
+        await asyncio.sleep(0)  # in this turn the loop closes the generators that the job has left
         while left := asyncio.all_tasks() - self._lasting - {self._task}:
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
 
     def close(self) -> None:
-        """Close the loop with all that runs on it."""
+        """Cancel the tasks that still run, and close the loop."""
         self._runner.close()
 
     def _new_threads(self) -> _Threads:
@@ -127,7 +128,7 @@ class EventLoop:
 
 
 class _Threads(ThreadPoolExecutor):
-    """The threads of `asyncio.to_thread`; the loop's own ones could be ended only with the loop."""
+    """The thread pool of `asyncio.to_thread`; unlike the loop's default one, it can be ended without the loop."""
 
     used = False
 

@@ -1,6 +1,6 @@
 """Run one job in this process and return its Outcome, without a database or socket.
 
-The pool handles what a task can do to its own process: exit, crash, loop.
+The pool handles tasks that exit, crash or never end.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ _SHOWN = 60
 class Executor:
     """Runs jobs one after another in this process.
 
-    With a `journal`, that is told the process of each command, and the progress of each job; what a command
-    prints then goes to this process's stdout and stderr, too.
+    With a `journal`, the process of each command and the progress of each job are recorded there, and what a command
+    prints goes to this process's stdout and stderr, too.
     """
 
     def __init__(self, registry: Registry, config: Config, clock: Clock, *, journal: Journal | None = None) -> None:
@@ -71,14 +71,14 @@ class Executor:
         self._memory = _Memory()
 
     def now(self) -> int:
-        """Return the instant by the clock of all outcomes."""
+        """Return the current instant, by the clock that gives the times of outcomes."""
         return self._clock.now()
 
     # The process
 
     @property
     def life(self) -> ChildLife:
-        """The managers of `around_child`."""
+        """The context managers of `around_child`."""
         return self._life
 
     def finish(self, coroutine: Any) -> Any:
@@ -98,11 +98,11 @@ class Executor:
         return self._loop
 
     def interrupt(self, reason: BaseException) -> bool:
-        """Cancel the coroutine that runs; returns False where the signal handler must raise the reason itself."""
+        """Cancel the coroutine that runs; returns False if the signal handler must raise the reason itself."""
         return self._loop is not None and self._loop.interrupt(reason)
 
     def close(self) -> None:
-        """Close what it measures with; for a process that goes on without it."""
+        """Close the files by which it measures memory; for a process that goes on without this executor."""
         self._memory.close()
 
     # Jobs
@@ -164,7 +164,7 @@ class Executor:
         return self._call(task, job, running, started)
 
     def _resolved(self, name: str) -> Task | Failure:
-        """Return the task, or the failure for an unknown one; a NameError in the task's code is an error."""
+        """Return the task, or a Failure if there is none. Raises the errors of importing its module."""
         try:
             return self._registry.resolve(name)
         except UnknownTask as error:
@@ -196,7 +196,7 @@ class Executor:
         return Outcome("success", started, started, result=kept)
 
     def _result(self, value: object) -> tuple[str | None, str | None]:
-        """Return the result as JSON, or None and why it can't be stored."""
+        """Return the result as JSON and None, or None and the reason why it can't be stored."""
         try:
             text = serialisation.dump_value(value)
         except Exception as error:
@@ -273,14 +273,14 @@ class Executor:
 
 
 def is_command(value: object) -> bool:
-    """Tell whether it is a command as `enqueue` writes it: a text for a shell, or a list of words."""
+    """Tell whether a value is a command as `enqueue` stores it: a text for a shell, or a list of words."""
     return isinstance(value, str) or (
         isinstance(value, list) and bool(value) and all(isinstance(word, str) for word in value)
     )
 
 
 def _error_of(outcome: Outcome) -> BaseException | None:
-    """Return the error that ended a command, or an attempt whose result can't be stored."""
+    """Return an error with the message of an outcome that is no success; None for a success."""
     return None if outcome.kind in {"success", "warning"} or outcome.error is None else Fail(outcome.error.message)
 
 
@@ -316,7 +316,7 @@ class _Memory:
     """Measures this process: resident memory, its peak, processor time.
 
     A measurement costs more than a short job takes, so jobs that begin within 5 ms of the last
-    one share it, and their peak.
+    measurement share it, and the peak.
     """
 
     def __init__(self) -> None:
@@ -335,7 +335,7 @@ class _Memory:
         self._statm = self._clear = None
 
     def begin(self, now: int) -> int | None:
-        """Return the resident bytes at a job's begin, and reset the peak."""
+        """Return the resident bytes at a job's start, None if they can't be read; reset the peak."""
         if now - self._asked > _FRESH or now < self._asked:
             self._asked = now
             if self._clear is not None:
@@ -346,7 +346,7 @@ class _Memory:
         return self._resident
 
     def end(self) -> tuple[int, float]:
-        """Return the peak in bytes, and the seconds of processor time since the last job ended."""
+        """Return the peak in bytes, and the seconds of processor time since the last measurement or end of a job."""
         usage = resource.getrusage(resource.RUSAGE_SELF)
         total = _processor_time(usage)
         spent, self._spent = total - self._spent, total

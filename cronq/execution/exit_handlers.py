@@ -10,7 +10,7 @@ import sys
 def forget_inherited() -> None:
     """Drop handlers that were registered before the fork, as multiprocessing does: the runner calls them."""
     atexit._clear()
-    if "weakref" in sys.modules:  # what starts one command for serve-inetd doesn't import it
+    if "weakref" in sys.modules:  # serve-inetd starts a command without importing it
         finalize = sys.modules["weakref"].finalize
         for info in finalize._registry.values():
             info.atexit = False
@@ -23,7 +23,7 @@ def are_there() -> bool:
 
 
 def call(seconds: float) -> None:
-    """Call the handlers, the last one first; the kernel kills this process when they take longer."""
+    """Call the handlers, the last one first; the kernel kills this process if they take more than `seconds`."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGALRM,))
     signal.setitimer(signal.ITIMER_REAL, seconds)

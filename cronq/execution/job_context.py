@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from cronq.model.claimed_job import Claimed
 
     Shows = Callable[[object, object, object], None]
-    """Takes how much is done, of how much, and a note."""
+    """A function that takes how much is done, the total, and a note."""
 
 
 class RunningJob:
-    """The running job of a task: `current_job`."""
+    """The running job, as its task gets it from `current_job()`."""
 
     __slots__ = ("_batch_of", "_job", "_notes", "_shows", "_started", "_warnings")
 
@@ -54,42 +54,42 @@ class RunningJob:
 
     @property
     def priority(self) -> int:
-        """Its priority: lower runs first."""
+        """Its priority, from 0 to 999: lower runs first."""
         return self._job.priority
 
     @property
     def key(self) -> str | None:
-        """The caller's name for it."""
+        """The caller's own name for it; None if it has none."""
         return self._job.key
 
     @property
     def group(self) -> str | None:
-        """The group it runs in, one at a time."""
+        """The group to which it belongs, whose jobs run one at a time; None if it is in none."""
         return self._job.group
 
     @property
     def event(self) -> str | None:
-        """The event that made it."""
+        """The event for which it was enqueued; None for any other job."""
         return self._job.event
 
     @property
     def attempt(self) -> int:
-        """Which attempt this is, counted from 1."""
+        """The number of this attempt, counted from 1."""
         return self._job.attempt
 
     @property
     def max_attempts(self) -> int:
-        """How many attempts it has."""
+        """The most attempts that it may have."""
         return self._job.max_attempts
 
     @property
     def snoozes(self) -> int:
-        """How often it was snoozed."""
+        """The number of times that it was snoozed."""
         return self._job.snoozes
 
     @property
     def crashes(self) -> int:
-        """How many of its attempts died with their process."""
+        """The number of its attempts that ended because their process died."""
         return self._job.crashes
 
     @property
@@ -104,7 +104,7 @@ class RunningJob:
 
     @property
     def batch(self) -> Batch | None:
-        """The batch that it is in, to which it may add jobs: its own end is still to come; None outside of one."""
+        """The batch of which it is a member, None for any other job. It may add jobs: the batch can't end before it."""
         return None if self._batch_of is None else self._batch_of(self._job.id)
 
     @property
@@ -122,7 +122,7 @@ class RunningJob:
     def _earlier_notes(self) -> dict[str, Any]:
         try:
             return serialisation.loads(self._job.notes) if self._job.notes else {}
-        except InvalidInput:  # written by hand: what the job notes now takes their place
+        except InvalidInput:  # written by hand: the notes of this attempt replace them
             return {}
 
     @property
@@ -138,11 +138,18 @@ class RunningJob:
         return self._warnings is not None or self._notes is not None
 
     def warn(self, message: str) -> None:
-        """Give this attempt the outcome `warning`, and store the message with the job, within limits."""
+        """Give this attempt the outcome `warning` if it succeeds, and store the message with the job.
+
+        A message is cut after 4,096 characters. An attempt keeps 100 messages, about 65,536 characters together.
+        """
         self.warnings.add(str(message))
 
     def note(self, **fields: Any) -> None:
-        """Store JSON fields with the job, beside earlier ones; too large ones are left out with a warning."""
+        """Store fields as JSON with the job, beside earlier ones; a field of the same name is replaced.
+
+        Fields with which all notes would exceed 65,536 bytes or 100 levels are left out with a warning. Raises
+        InvalidInput for a value that can't be stored.
+        """
         text = serialisation.dumps({**self.notes, **fields})
         fault = fault_of(text)
         if fault is None:
@@ -151,16 +158,17 @@ class RunningJob:
             self.warn(f"note: {', '.join(fields)} not kept: {fault}")
 
     def progress(self, done: float, total: float | None = None, note: str | None = None) -> None:
-        """Say how far this job is: `cronq show`, `top` and `wait` show it, with the rate and the time left.
+        """Record how far this job is: `cronq show`, `top` and `wait` show it, with the rate and the time left.
 
-        It costs a few microseconds, so a loop may call it each time. Raises InvalidInput for wrong numbers.
+        `total` None stands for an unknown one; a note is cut after 300 bytes. A call takes a few microseconds, so a
+        loop may make one each time. Raises InvalidInput unless the numbers are finite and at least 0.
         """
         if self._shows is not None:
             self._shows(done, total, note)
 
     @property
     def changed_notes(self) -> dict[str, Any] | None:
-        """Return all notes as plain JSON if this attempt added any, else None."""
+        """All notes as plain JSON values if this attempt added any, else None."""
         if self._notes is None:
             return None
         plain: dict[str, Any] = json.loads(serialisation.dumps(self._notes))
@@ -168,7 +176,7 @@ class RunningJob:
 
 
 class CurrentJob:
-    """Stands for the running job: `current_job.warn(…)`, or `current_job()` for the job itself."""
+    """Gives access to the running job: `current_job.warn(…)`, or `current_job()` for the job itself."""
 
     _running: RunningJob | None = None
 
@@ -186,7 +194,7 @@ class CurrentJob:
         return self._running is not None
 
     def enter(self, job: RunningJob | None) -> None:
-        """Make this the running job, or none."""
+        """Make this the running job; with None, no job is running."""
         self._running = job
 
 

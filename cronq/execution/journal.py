@@ -1,14 +1,14 @@
-"""The journal of a child: which job it runs, and how each attempt ended.
+"""Record in a child's journal which job it runs and how each attempt ended, and read it in the runner.
 
 One file for each child. Its header names the job that runs now; one line for each ended attempt
 follows, written before anything else happens. The runner reads outcomes from it, and the rescue
 of a dead runner reads the same lines.
 
 The runner and its child share memory beside the file: how far the file is written, what runs,
-and the one line that could not be written. So neither depends on what happens to the file.
+and the one line that could not be written. So neither depends on the file, which a task may change.
 
-The file is not synced: it outlives every process, not the machine. After a power loss the
-attempts whose outcome was not in the database yet run again.
+The file is not synced: it survives the death of any process, but not a power loss, after which
+the attempts whose outcome was not in the database yet run again.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _NO_JOURNAL = (errno.EINVAL, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENXIO
 _TAIL, _UNWRITTEN, _ORDER, _LEAVING = 4, 5, 6, 8
 """Places in the shared memory, in words of 8 bytes: the end of the lines, the length of the unwritten line, the attempt
 that is to end before its time limit, by its job's id and its claim's token, and whether the child is about to end. The
-header stands first."""
+header comes first."""
 
 _UNWRITTEN_AT = 72
 _SHARED = _UNWRITTEN_AT + (4 << 20)
-"""Bytes of shared memory. What is never touched takes none."""
+"""Bytes of shared memory; pages that are never touched take no memory."""
 
 
 class Journal:
@@ -72,7 +72,7 @@ class Journal:
     # The child's side
 
     def take_over(self) -> None:
-        """In the child: take a lock that its descendants inherit, also through exec: held while one lives."""
+        """In the child: take a lock that its descendants inherit, also through exec; it is held while one lives."""
         fd = os.open(self.file.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         self._held = out_of_the_way(fd, inherited=True)
         self._fd = out_of_the_way(self._fd)
@@ -88,12 +88,12 @@ class Journal:
         self._words[_LEAVING] = 1
 
     def begin(self, job: Claimed, monotonic: int) -> None:
-        """Note the job that starts now, at this monotonic time in nanoseconds."""
+        """Record the job that starts now, at this monotonic time in nanoseconds."""
         HEADER.pack_into(self._header, 0, job.id, job.token, monotonic, 0)
         HEADER.pack_into(self._shared, 0, job.id, job.token, monotonic, 0)
 
     def name_command(self, pid: int) -> None:
-        """Note the process of the command that the running job is."""
+        """Record the pid of the running job's command."""
         HEADER.pack_into(self._header, 0, *self.current(), pid)
 
     @property
@@ -103,7 +103,7 @@ class Journal:
         return f"{job_id}:{token}:{self.file.path}"
 
     def show_progress(self, done: object, total: object, note: object) -> None:
-        """Note how far the running job is, without a system call. Raises InvalidInput for wrong numbers."""
+        """Record the progress of the running job, without a system call. Raises InvalidInput for wrong numbers."""
         start, end = progress_record.PROGRESS_AT, progress_record.PROGRESS_AT + progress_record.SIZE
         earlier = progress_record.parsed(self._header[start:end])
         job_id, token, _ = self.current()
@@ -111,7 +111,7 @@ class Journal:
         self._header[start : start + len(record)] = record
 
     def append(self, job: Claimed, outcome: Outcome) -> None:
-        """Note how the job's attempt ended.
+        """Record the outcome of the job's attempt.
 
         Raises OSError if the line can't be written (a full disk, a limit that the task has set): the runner
         reads this attempt all the same, but no further one of this child.
@@ -140,17 +140,17 @@ class Journal:
 
     @property
     def order(self) -> tuple[int, int]:
-        """The attempt that was told to end, by its job's id and its claim's token."""
+        """The attempt that is to end before its time limit: its job's id and its claim's token."""
         return self._words[_ORDER], self._words[_ORDER + 1]
 
     # The runner's side
 
     def name_process(self, pid: int) -> None:
-        """Note the child's pid, which is also its process group's, and when it was started."""
+        """Record the child's pid, which is also its process group's, and its start time."""
         os.pwrite(self._fd, PROCESS.pack(pid, int(process_start(pid) or 0)), PROCESS_AT)
 
     def tell_to_end(self, job: Claimed) -> None:
-        """Name the attempt for which the next SIGTERM is meant."""
+        """Record for the child which attempt the next SIGTERM is to end."""
         self._words[_ORDER], self._words[_ORDER + 1] = job.id, job.token
 
     def current(self) -> tuple[int, int, int]:
@@ -158,15 +158,15 @@ class Journal:
         return HEADER.unpack_from(self._shared, 0)[:3]
 
     def progress(self) -> progress_record.Record | None:
-        """Return how far the running job is, None if it hasn't said it."""
-        # Read, not mapped: a task that truncates the file would kill the runner.
+        """Return the progress that the running job has recorded; None if it has recorded none."""
+        # Not by the mapping: once a task has truncated the file, access to it would kill the runner.
         found = progress_record.parsed(os.pread(self._fd, progress_record.SIZE, progress_record.PROGRESS_AT))
         return found if found is not None and found[:2] == self.current()[:2] else None
 
     def ended(self, pid: int) -> list[Entry]:
-        """Return the attempts of the child, which is this process, that ended since the last call, in order."""
+        """Return the attempts that ended since the last call, in order; `pid` is the child's, for their outcomes."""
         entries: list[Entry] = []
-        unwritten = self._words[_UNWRITTEN]  # first: once it is there, no line comes any more
+        unwritten = self._words[_UNWRITTEN]  # read first: after it the child writes no further line
         missing = self._words[_TAIL] - self._read
         if missing > 0:
             text = os.pread(self._fd, missing, self._read)
@@ -179,7 +179,7 @@ class Journal:
         text = self._shared[_UNWRITTEN_AT : _UNWRITTEN_AT + length]
         self._words[_UNWRITTEN] = 0
         self.full = True
-        with contextlib.suppress(OSError):  # the limit may have been the child's alone
+        with contextlib.suppress(OSError):  # succeeds if the limit was one of the child alone
             os.pwrite(self._fd, text, self._words[_TAIL])
         return parsed(text, pid)
 
@@ -198,7 +198,7 @@ class Journal:
         return self._read - LINES
 
     def forget(self) -> None:
-        """Drop the lines: all of them are settled, and the child has no jobs."""
+        """Delete the lines, after all of them were settled, and while the child has no jobs."""
         os.ftruncate(self._fd, LINES)
         self._read = self._words[_TAIL] = LINES
 
@@ -210,7 +210,7 @@ class Journal:
         self.file.close()
 
     def remove(self) -> None:
-        """Close and delete the file: all outcomes are settled."""
+        """Close and delete the file, after all outcomes were settled."""
         self.close()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.file.path)
@@ -222,7 +222,7 @@ def path_for(config: Config, worker: str, number: int) -> str:
 
 
 def left_by(config: Config, worker: str) -> Iterator[JournalFile]:
-    """Open the journals that a dead worker left; files that aren't journals are skipped."""
+    """Open a worker's journals one by one, for the caller to close; files that aren't journals are skipped."""
     if not is_worker(worker):
         return
     folder, _, ours = worker_path(config, f"{worker}.").rpartition("/")
@@ -235,7 +235,7 @@ def left_by(config: Config, worker: str) -> Iterator[JournalFile]:
 
 
 def set_aside_unreadable(config: Config, worker: str) -> Iterator[str]:
-    """Rename a worker's journals that can't be read; logs each."""
+    """Rename a worker's journals that can't be read; yields a text for the log about each."""
     folder, _, ours = worker_path(config, f"{worker}.").rpartition("/")
     for path in (f"{folder}/{name}" for name in _names(folder, ours, SUFFIX)):
         try:
@@ -247,7 +247,7 @@ def set_aside_unreadable(config: Config, worker: str) -> Iterator[str]:
 
 
 def workers(config: Config) -> set[str]:
-    """List the workers that have a journal or a liveness file on this host."""
+    """Return the names of the workers that have a journal or a liveness file on this host."""
     folder, _, ours = worker_path(config, "").rpartition("/")
     journals = {name.rsplit(".", 2)[0] for name in _names(folder, ours, SUFFIX)}
     alive = {name.removesuffix(_ALIVE) for name in _names(folder, ours, _ALIVE)}

@@ -1,6 +1,6 @@
-"""The file of a journal: a header with the running job and its process, and a line for each ended attempt.
+"""Define the file of a journal: a header with the running job and its process, and a line for each ended attempt.
 
-The rescue of a dead runner doesn't trust it: its contents are checked, and none can stop a run.
+The rescue of a dead runner checks its contents, which may be damaged: none can make a run fail.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ LINES = 512
 """Offset of the first line."""
 
 _OLD_LINES = 64
-"""The same in journals of a cronq before progress was in the header."""
+"""The same in journals of older versions of cronq, which had no progress in the header."""
 
 _LINE = b"["
-"""How a line starts; the header has a zero in the place of an older journal's first line."""
+"""The first byte of a line; at the offset of an older journal's first line, the header of a new one has a zero."""
 
 HEADER = struct.Struct("<qqqq")
-"""The job begun last: its id, its claim's token, its start in monotonic nanoseconds; a command's process."""
+"""The job begun last: its id, its claim's token, its start in monotonic nanoseconds; the pid of its command."""
 
 PROCESS = struct.Struct("<qq")
 PROCESS_AT = 32
 
 _CHUNK = 1 << 20
 _LARGEST = 256 << 20
-"""Bytes beyond which a file is no journal: a child gets no more jobs when its own has 8 MiB."""
+"""The most bytes of a journal; a longer file is none, as a child with a journal of 8 MiB gets no more jobs."""
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _KINDS = frozenset({"success", "warning", "error", "timeout", "crashed", "snoozed", ""})
 
 
 class Entry(NamedTuple):
-    """One ended attempt: which job, under which claim, and how it ended."""
+    """One ended attempt: its job's id, its claim's token, and its outcome."""
 
     job_id: int
     token: int
@@ -79,7 +79,7 @@ class JournalFile:
 
     @property
     def command(self) -> int:
-        """The process of the command that the job begun last is; 0 for a Python task."""
+        """The pid of the command of the job begun last; 0 for a Python task."""
         return self._header()[3]
 
     @property
@@ -133,7 +133,7 @@ class JournalFile:
         os.close(self._fd)
 
     def remove(self) -> None:
-        """Close and delete the file: all outcomes are settled."""
+        """Close and delete the file, after all outcomes were settled."""
         self.close()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path)
@@ -164,12 +164,12 @@ def line(job: Claimed, outcome: Outcome) -> bytes:
     if not nothing_more:
         fields.append([verdict, delay, error and list(error), exit_status, signal,
                        warnings, notes, stdout, stderr, stop])  # fmt: skip
-    # A lone surrogate, of a file name in a traceback say, would come back as one, and no database takes it.
+    # A lone surrogate, such as of a file name in a traceback, is replaced: no database stores one.
     return _encode(fields).encode("utf-8", "replace") + b"\n"
 
 
 def parsed(lines: bytes, pid: int) -> list[Entry]:
-    """Decode the entries of whole lines."""
+    """Decode whole lines, written by the child `pid`; lines that can't be read are left out."""
     joined = b"[" + lines[:-1].replace(b"\n", b",") + b"]"
     try:
         return [_entry(fields, pid) for fields in json.loads(joined)]
@@ -178,7 +178,7 @@ def parsed(lines: bytes, pid: int) -> list[Entry]:
 
 
 def _salvaged(text: bytes, pid: int) -> list[Entry]:
-    """Decode a line that may be damaged by a power loss; yields no entry if it is."""
+    """Decode a line that may be damaged by a power loss; returns no entry if it is."""
     try:
         return [_entry(json.loads(text.lstrip(b"\0")), pid)]
     except (ValueError, TypeError, RecursionError):

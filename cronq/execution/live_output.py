@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class LiveOutput:
-    """The runner's side of `cronq tail`."""
+    """Writes the output of followed jobs to the database, where `cronq tail` reads it."""
 
     def __init__(self, store: Store, pool: Pool) -> None:
         self._store = store
@@ -20,7 +20,7 @@ class LiveOutput:
         self._shown: dict[int, tuple[int, int, int]] = {}
 
     def show(self, followed: Sequence[int]) -> None:
-        """Write the output of these jobs, of those that run here, to the database if there is more than before."""
+        """Write the output of these jobs, as far as they run here, to the database if there is more than before."""
         if not followed and not self._shown:
             return
         from cronq.storage.live_output import WINDOW, Tail, Written  # here, not above: few jobs are followed

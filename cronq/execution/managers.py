@@ -19,7 +19,7 @@ class Managers:
         self._exits: list[Leave] = []
 
     def enter(self, manager: Any) -> None:
-        """Enter one more; an asynchronous one on the event loop. Raises TypeError if it is none."""
+        """Enter one more; an asynchronous one on the event loop. Raises TypeError if it is no context manager."""
         if is_asynchronous(manager):
             self._exits.append(self._enter_asynchronous(manager))
         elif hasattr(type(manager), "__enter__"):
@@ -29,9 +29,9 @@ class Managers:
             raise TypeError(f"{manager!r} is no context manager, as around_job and around_child need one")
 
     def leave(self, error: BaseException | None = None) -> BaseException | None:
-        """Leave all, telling each the error; returns what the last one that failed has raised.
+        """Leave all, the last one first, with the error; returns the last error that one raised, or None.
 
-        What a manager swallows stays the error of the others.
+        An error that a manager suppresses is still passed to the others.
         """
         failed = None
         while self._exits:
@@ -44,7 +44,7 @@ class Managers:
 
 
 def is_asynchronous(manager: object) -> bool:
-    """Tell whether it is entered with `async with`."""
+    """Tell whether the manager is entered with `async with`."""
     return hasattr(type(manager), "__aenter__")
 
 

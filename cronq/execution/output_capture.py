@@ -1,4 +1,4 @@
-"""Capture what a job writes to stdout and stderr; keeps its head and tail.
+"""Capture what a job writes to stdout and stderr, and keep the head and tail of each.
 
 Python tasks write into a memory file, which costs nothing without output; the runner frees the
 middle of a long output while the task still runs. Commands write into a pipe that their executor
@@ -52,7 +52,7 @@ class Capture:
         return shortened(os.pread(self._fd, KEPT, 0), os.pread(self._fd, KEPT, size - KEPT), size)
 
     def last(self, number: int) -> tuple[int, bytes]:
-        """Return how many bytes were written, and the last `number` of them."""
+        """Return the number of bytes written, and the last `number` of them."""
         size = os.fstat(self._fd).st_size
         start = max(0, size - number)
         return size, os.pread(self._fd, size - start, start)
@@ -104,14 +104,14 @@ class HeadAndTail:
             del self._tail[:-KEPT]
 
     def text(self) -> str | None:
-        """Return head and tail; None if nothing came."""
+        """Return head and tail; None if the stream was empty."""
         if self._size <= 2 * KEPT:
             return readable(bytes(self._head + self._tail)) if self._size else None
         return shortened(bytes(self._head), bytes(self._tail[-KEPT:]), self._size)
 
 
 def shortened(head: bytes, tail: bytes, size: int) -> str:
-    """Join head and tail to a text that says how much is missing in between."""
+    """Join head and tail to a text, with the number of bytes left out in between."""
     missing = size - len(head) - len(tail)
     return f"{readable(head)}\n[… {missing} bytes left out …]\n{readable(tail)}"
 

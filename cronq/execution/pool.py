@@ -1,4 +1,4 @@
-"""The runner's side of child processes: fork them, assign jobs, enforce time limits, reap.
+"""Manage child processes in the runner: fork them, assign jobs, enforce time limits, reap.
 
 Children are forked from the warm runner while it has no database connection open. A child writes
 outcomes to its journal, and a byte to the wake-up pipe when there is something to read.
@@ -41,25 +41,25 @@ TICK = 0.05
 """Seconds between two checks of time limits, and of journals without a wake-up."""
 
 _STILLBORN = 20
-"""Children in a row that may die without having begun a job."""
+"""The number of children in a row that die before they began a job, at which the pool gives up."""
 
 _JOURNAL_FULL = 8 << 20
 _SMALL = 8
-"""A journal that is full to this fraction is emptied when its child has no jobs."""
+"""A journal longer than its limit divided by this is emptied when its child has no jobs."""
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _DYING = 0.1
 """Seconds to wait for killed processes before other children are served."""
 
 _STOPPING = 0.2
-"""Seconds to wait for a child to take SIGSTOP; one in the middle of disk I/O takes it later."""
+"""The most seconds to wait until SIGSTOP has stopped a child; one in the middle of disk I/O stops later."""
 
 
 class Pool:
     """The children of one runner."""
 
     def __init__(self, size: int, setting: PoolConfig, state: ProcessState | None = None) -> None:
-        """`state` stands in for the state that children restore after each job."""
+        """`state` replaces the process state that children restore after each job."""
         if state is None:
             from cronq.execution.process_state import ProcessState  # here, not above: commands start without it
 
@@ -137,7 +137,7 @@ class Pool:
         child_side.Child(pipes, tools).serve()
 
     def close_inherited(self) -> None:
-        """In a fork that is no child: close the pipes of the children."""
+        """In a forked process that is no child: close the pipes of the children."""
         for child in self.children:
             child.close()
         for fd in self._wakeup_pipe:
@@ -145,7 +145,7 @@ class Pool:
 
     @property
     def assigned(self) -> int:
-        """How many jobs are assigned to children and have not ended."""
+        """The number of jobs that are assigned to children and have not ended."""
         return sum(len(child.assigned) for child in self.children)
 
     def wait(self, timeout: float, extra: Iterable[int] = (), watched: Iterable[int] = ()) -> None:
@@ -178,7 +178,7 @@ class Pool:
                     log.info("%s", line)
 
     def collect(self) -> tuple[list[Ended], list[Claimed]]:
-        """Return the attempts that ended, also of dead children, and jobs that a dead child never started."""
+        """Return the attempts that ended, and the jobs that dead children, or those about to end, never started."""
         ended: list[Ended] = []
         orphaned: list[Claimed] = []
         for child in list(self.children):
@@ -196,7 +196,7 @@ class Pool:
         return ended, orphaned
 
     def _check_birth(self, child: ChildHandle) -> None:
-        """Raise CronqError when one child after the other dies before it has begun a job."""
+        """Raise CronqError when _STILLBORN children in a row have died before they began a job."""
         begun, _, _ = child.journal.current()
         self._stillborn = 0 if begun else self._stillborn + 1
         if self._stillborn >= _STILLBORN:
@@ -204,7 +204,7 @@ class Pool:
             raise CronqError(f"{_STILLBORN} executors in a row died before they began a job; the last one said: {said}")
 
     def _is_over(self, child: ChildHandle) -> bool:
-        """Tell whether all processes of a dead child's running job have ended."""
+        """Tell whether all processes of a dead child's running job have ended, killing them if necessary."""
         from cronq.execution import leftovers  # here, not above: few children die
 
         if child.running is None or leftovers.end(child.journal.file, patience=_DYING):
@@ -261,7 +261,7 @@ class Pool:
                 self._let_end(child)
 
     def _let_end(self, child: ChildHandle) -> None:
-        """Tell a child without jobs to end; it has the grace to do so."""
+        """Close the pipes of a child without jobs, so that it ends; after the grace it is killed."""
         child.stop()
         child.must_end = time.monotonic() + self._setting.config.grace + _DYING
         self._forget(child)
@@ -279,7 +279,7 @@ class Pool:
         return True
 
     def settled(self) -> None:
-        """Empty and delete journals: all collected outcomes are in the database."""
+        """Empty and delete journals, after all collected outcomes were written to the database."""
         for child in self.children:
             if not child.assigned and child.journal.size > self._full // _SMALL:
                 child.journal.forget()
@@ -289,18 +289,18 @@ class Pool:
         self._full = self._room()
 
     def _room(self) -> int:
-        """Return the bytes that a journal may have: on a full disk less, so that each has some."""
+        """Return the bytes that a journal may have: fewer on a disk that is nearly full, so that each has some."""
         disk = os.statvfs(self._setting.config.lock_dir)
         written = sum(child.journal.size for child in self.children)
         return min(_JOURNAL_FULL, (disk.f_bavail * disk.f_frsize + written) // (2 * self.size))
 
     def has_room(self, child: ChildHandle) -> bool:
-        """Tell whether the child may be assigned more: not while its job is slow, its journal full, or it is worn."""
+        """Tell whether the child may be assigned more: not if its job is slow, its journal full, or it is to end."""
         worn = self._is_worn(child) or child.journal.is_leaving or self.jobs_left(child) <= 0
         return not worn and child.journal.size < self._full and child.busy_for <= STUCK
 
     def jobs_left(self, child: ChildHandle) -> int:
-        """Return how many more jobs the child may be assigned before it is replaced."""
+        """Return the number of jobs that the child may still be assigned before it is replaced."""
         return self._setting.config.child_max_jobs - child.done - len(child.assigned)
 
     def _is_worn(self, child: ChildHandle) -> bool:
@@ -364,7 +364,7 @@ class Pool:
             os.kill(child.pid, signal.SIGCONT)
 
     def _end(self, child: ChildHandle) -> None:
-        """Kill what descends from a stopped child, then the child; while it can't, the child stays stopped."""
+        """Kill the descendants of a stopped child, then the child; it stays stopped if one of them can't be killed."""
         if process_tree.kill_all(lambda: process_tree.descendants(child.pid)):
             self._complain(child)
         else:
@@ -387,7 +387,7 @@ class Pool:
                 child.tell_to_end(running[0])
 
     def written_by(self, job_id: int, number: int) -> tuple[Claimed, list[tuple[int, bytes]]] | None:
-        """Return how many bytes a running job has written to stdout and stderr, and the last `number` of each."""
+        """Return a running job and, of stdout and stderr, size and last `number` bytes; None if it isn't here."""
         for child in self.children:
             running = child.running
             if running is not None and running[0].id == job_id:
@@ -395,11 +395,11 @@ class Pool:
         return None
 
     def recall(self) -> list[Claimed]:
-        """Take back all jobs that were not started."""
+        """Take back all jobs that were not started, from all children."""
         return [job for child in self.children for job in child.take_back()]
 
     def close(self) -> None:
-        """End the idle children and delete their journals: all outcomes are settled."""
+        """End the idle children and delete their journals, after all outcomes were settled."""
         self.leave()
         self.settled()
 
@@ -420,7 +420,7 @@ def _nothing() -> None:
 
 
 def crashed(status: int) -> Outcome:
-    """Make the outcome of an attempt whose process died with this wait status."""
+    """Make the outcome of an attempt whose process ended with this wait status."""
     if os.WIFSIGNALED(status):
         name = signal_name(os.WTERMSIG(status))
         return Outcome("crashed", 0, 0, error=Failure("ExecutorDied", f"job process killed: {name}"), signal=name)

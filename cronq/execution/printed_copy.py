@@ -1,4 +1,4 @@
-"""Keep a copy of what Python code prints, which goes to its terminal as before: debuggers need that."""
+"""Keep a copy of what Python code prints, which goes to the terminal as before, because debuggers need that."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class PrintedCopy:
-    """Inside the block, what is written to sys.stdout and sys.stderr is kept, too: head and tail of each."""
+    """Keeps head and tail of what is written to sys.stdout and sys.stderr inside the block."""
 
     def __init__(self) -> None:
         self._before = (sys.stdout, sys.stderr)
@@ -59,7 +59,7 @@ class _Copying(io.RawIOBase):
         self._kept = kept
 
     def fileno(self) -> int:
-        """Return the descriptor: with that of the terminal, input() edits lines."""
+        """Return the descriptor: only with the terminal's does input() let the user edit lines."""
         return self._fd
 
     def isatty(self) -> bool:

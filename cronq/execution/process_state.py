@@ -47,7 +47,7 @@ _CHANGING = {
 
 _NAMES = {name for names in _CHANGING.values() for name in names} | {"_setlocale"}
 
-_put_to = signal.setitimer  # not those that note who calls them
+_put_to = signal.setitimer  # the originals, which don't note their calls
 _set_wakeup_fd = signal.set_wakeup_fd
 _fchdir = os.fchdir
 
@@ -69,7 +69,7 @@ class _Trait(NamedTuple):
 
 
 class ProcessState:
-    """The state of a child between two jobs.
+    """The process state that a child has between two jobs, and restores after each.
 
     It is made, and reads what a child inherits, in the runner: reading in a new process copies the memory that
     is touched, and takes twenty times as long.
@@ -110,9 +110,9 @@ class ProcessState:
         variables: Mapping[str, str],
         at_start: Sequence[Callable[[], object]] = (),
     ) -> None:
-        """In the child: take the state that was read, and the signal handlers and variables set since.
+        """In the child: keep the state that was read, with the signal handlers and environment variables set since.
 
-        Changes by `at_start`, which is called here, belong to the state.
+        Calls the functions of `at_start`, whose changes belong to the state.
         """
         self._kept["signal handlers"].update((signal_name(number), to) for number, to in handlers.items())
         self._kept["environment"].update((os.fsencode(name), os.fsencode(to)) for name, to in variables.items())
@@ -130,7 +130,7 @@ class ProcessState:
         self._touched = False
 
     def adopt_threads(self) -> None:
-        """Take the threads that run now as the child's own, which last from job to job."""
+        """Count the threads that run now as the child's own, which last from job to job."""
         self._threads = _thread._count()
         if self._threads:
             from cronq.execution import threads
@@ -149,17 +149,17 @@ class ProcessState:
         )
 
     def has_threads(self) -> bool:
-        """Tell whether threads run that didn't run at the start."""
+        """Tell whether more threads run than the child's own."""
         return _thread._count() > self._threads
 
     def wait_for_threads(self) -> None:
-        """Wait for those of them that aren't daemons; pools of threads are closed for good then."""
-        from cronq.execution import threads  # a child without any need not import `threading`
+        """Wait for the job's threads that aren't daemons; this may close pools of threads for good."""
+        from cronq.execution import threads  # it imports `threading`; most children have no threads
 
         self._pools_closed = threads.wait(self._usual)
 
     def threads_left(self) -> str:
-        """Names them; empty for none."""
+        """Describe the job's threads that still run, or pools of threads that were closed; empty for neither."""
         if self.has_threads():
             from cronq.execution import threads
 
@@ -167,11 +167,11 @@ class ProcessState:
         return "a pool of threads" if self._pools_closed else ""
 
     def put_back(self) -> tuple[list[str], list[str]]:
-        """Restore what was changed; returns what that was, and what only a new process can restore."""
+        """Restore what was changed; returns the names of it, and of what only a new process can restore."""
         undone: list[str] = []
         lasting: list[str] = []
         if os.environ is not self._environ:
-            os.environ = self._environ  # noqa: B003 - the process has still what this one says
+            os.environ = self._environ  # noqa: B003 - the process itself still has the variables of this object
             undone.append("environment")
         for trait in _TRAITS:
             kept, found = self._kept[trait.name], trait.read()
@@ -204,7 +204,7 @@ def _is_done(put_back: Callable[[Any], object], kept: Any) -> bool:
     return False
 
 
-# What is read and put back
+# The parts of the state: how to read them and to put them back
 
 
 def _differences(kept: dict[Any, Any], found: dict[Any, Any]) -> set[Any]:
@@ -218,7 +218,7 @@ def _umask() -> int:
 
 
 def _environment() -> dict[bytes, bytes]:
-    variables: dict[bytes, bytes] = vars(os.environ)["_data"]  # all others of its ways decode each variable
+    variables: dict[bytes, bytes] = vars(os.environ)["_data"]  # its public methods would decode each variable
     return dict(variables)
 
 
@@ -256,7 +256,7 @@ def _here() -> int | None:
 
 def _directory() -> tuple[int, int] | None:
     try:
-        status = os.stat(".")  # noqa: PTH116 - pathlib takes its time
+        status = os.stat(".")  # noqa: PTH116 - pathlib is slow
     except OSError:
         return None
     return status.st_dev, status.st_ino
@@ -268,7 +268,7 @@ def _socket_timeout() -> Any:
 
 
 class _EventLoop(NamedTuple):
-    """What asyncio knows of this thread's event loop."""
+    """The state of asyncio for this thread: the policy, its current loop, and whether that was set."""
 
     policy: Any
     current: object

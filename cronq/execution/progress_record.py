@@ -1,4 +1,4 @@
-"""What a running job says about its progress: a record in the header of its child's journal.
+"""Encode and decode the progress of a running job: a record in the header of its child's journal.
 
 The child writes it into mapped memory, a command's `cronq progress` into the file. Both may write at the same time, so
 a reader checks the sum. Times are monotonic nanoseconds.
@@ -25,7 +25,7 @@ _NOTE = 300
 SIZE = _SUM.size + _BODY.size + _NOTE
 
 VARIABLE = "CRONQ_PROGRESS"
-"""The environment variable that tells a command which job it is, and where its record is."""
+"""The environment variable that gives a command its job's id, its claim's token and the path of the journal."""
 
 
 class Record(NamedTuple):
@@ -34,7 +34,7 @@ class Record(NamedTuple):
     job_id: int
     token: int
     first_at: int
-    """When it last began to count: the rate counts from there."""
+    """The time from which the rate counts: of the first record, or of the last one with a lower `done` than before."""
     at: int
     first: float
     done: float
@@ -44,15 +44,15 @@ class Record(NamedTuple):
 
     @property
     def rate(self) -> float | None:
-        """How much is done in a second; None if it isn't known."""
+        """The amount done in a second; None if it isn't known."""
         seconds = (self.at - self.first_at) / 1e9
         return (self.done - self.first) / seconds if seconds > 0 and self.done > self.first else None
 
 
 def packed(job: tuple[int, int], earlier: Record | None, said: tuple[object, object, object]) -> bytes:
-    """Make the record of an attempt (job and token) that has said how much is done, of how much, and a note.
+    """Encode the record of an attempt (job and token); `said` is how much is done, the total, and a note.
 
-    Raises InvalidInput for numbers that are none, negative or endless.
+    Raises InvalidInput unless the numbers are finite and at least 0.
     """
     done, total = _number(said[0], "done"), math.nan if said[1] is None else _number(said[1], "total")
     note = ("" if said[2] is None else str(said[2])).encode("utf-8", "replace")[:_NOTE]
@@ -65,7 +65,7 @@ def packed(job: tuple[int, int], earlier: Record | None, said: tuple[object, obj
 
 
 def parsed(raw: bytes) -> Record | None:
-    """Read a record; None for none, and for one that is being written."""
+    """Decode a record; None if there is none, or if it is being written."""
     if len(raw) < _SUM.size + _BODY.size:
         return None
     *fields, length = _BODY.unpack_from(raw, _SUM.size)

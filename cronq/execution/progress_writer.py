@@ -1,4 +1,4 @@
-"""Write how far running jobs are to the database."""
+"""Write the progress of running jobs to the database."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from cronq.store import Store
 
 EVERY = 2.0
-"""Seconds between two writes for the same job at least; a job that takes less time has none."""
+"""The least seconds between two writes for the same job; for a job that takes less time nothing is written."""
 
 
 class ProgressWriter:
-    """Writes the progress of this runner's jobs if it has changed, every 2 s a job at most.
+    """Writes the progress of this runner's jobs if it has changed, at most every 2 s for each job.
 
     `running` returns the journals of its children, and for how many seconds their jobs have been running.
     """
@@ -29,10 +29,10 @@ class ProgressWriter:
         self._store = store
         self._running = running
         self._written: dict[tuple[int, int], tuple[int, float]] = {}
-        """By job and token: when the job said what was written last, and when that was written."""
+        """By job and token: the time of the record that was written last, and the time at which it was written."""
 
     def write(self) -> None:
-        """Write what has changed."""
+        """Write the progress that has changed."""
         kept: dict[tuple[int, int], tuple[int, float]] = {}
         for journal, elapsed in self._running():
             record = journal.progress() if elapsed >= EVERY else None
@@ -51,7 +51,7 @@ class ProgressWriter:
     def _progress(self, record: Record, elapsed: float) -> Progress:
         rate = record.rate
         if rate is None and record.done and elapsed and record.first_at == record.at:
-            rate = record.done / elapsed  # it has said it once: all of it was done since the start
+            rate = record.done / elapsed  # the first record: all of it was done since the start
         age = (time.monotonic_ns() - record.at) // 1000
         total = None if math.isnan(record.total) else record.total
         return Progress(record.done, total, rate, record.note, self._store.clock.now() - age)

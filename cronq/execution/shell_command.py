@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 EX_TEMPFAIL = 75
-"""Exit status of a command that asks to be run again later."""
+"""Exit status of a command that is to be run again later."""
 
 EX_PERMANENT = 100
 """Exit status of a command that failed for good."""
@@ -46,14 +46,14 @@ def run_command(
     cwd: str | None = None,
     in_child: Callable[[int], None] | None = None,
 ) -> Outcome:
-    """Run a command in this process's group; returns how it ended.
+    """Run a command in this process's group; returns its outcome.
 
-    A string is given to /bin/sh, a list is run as it is; stdin is empty. At the time limit
-    and at the word of `cronq cancel --kill` (signals raise TimeLimitExceeded or Terminated here)
-    everything that it started gets SIGTERM; what ignores it is killed together with this process,
-    from outside. `facts` are added to the environment. A runner's child gives `in_child`: it is
-    told the command's process, and what the command prints goes to this process's stdout and
-    stderr as well, where the runner finds it while the command runs, and when it had to be killed.
+    A string is given to /bin/sh, a list is run as it is; stdin is empty. At the time limit and
+    after `cronq cancel --kill` (signal handlers raise TimeLimitExceeded or Terminated here) all
+    processes that it started get SIGTERM; those that ignore it are killed together with this
+    process, by the runner. `facts` are added to the environment. A runner's child gives `in_child`:
+    it is called with the command's pid, and what the command prints goes to this process's stdout
+    and stderr as well, where the runner reads it while the command runs, and if it was killed.
     """
     argv = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
     running = _Command(argv, facts, cwd, shown=in_child is not None)
@@ -80,7 +80,7 @@ class _Command:
         self._streams = {pair[0]: HeadAndTail() for pair in self._pipes}
         sys.stdout.flush()
         sys.stderr.flush()
-        if signal.getsignal(signal.SIGCHLD) is not signal.SIG_DFL:  # a task before this one may have turned it off
+        if signal.getsignal(signal.SIGCHLD) is not signal.SIG_DFL:  # an earlier task may have changed it
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._usage: tuple[int, float] | None = None
         self.pid = os.fork()
@@ -91,7 +91,7 @@ class _Command:
             os.close(write_end)
 
     def wait(self) -> None:
-        """Collect output until the command has ended, not its background processes."""
+        """Collect output until the command itself has ended; its background processes may go on."""
         poll = select.poll()
         for fd in self._streams:
             os.set_blocking(fd, False)
@@ -125,7 +125,7 @@ class _Command:
         signal.signal(signal.SIGTERM, usual)
 
     def measured(self, outcome: Outcome) -> Outcome:
-        """Return the outcome with output and resources."""
+        """Return the outcome with output, peak memory and processor time; an error gets the last line of stderr."""
         for fd in self._streams:
             self._drain(fd)
             os.close(fd)

@@ -20,7 +20,7 @@ class _UnchangedState:
         """Read nothing."""
 
     def begin(self, _handlers: object, _variables: object, at_start: Sequence[Callable[[], object]]) -> None:
-        """Call what is to be called at the start."""
+        """Call the functions of `at_start`."""
         for hook in at_start:
             hook()
 

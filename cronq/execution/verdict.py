@@ -60,7 +60,7 @@ def _verdict(error: BaseException, started: int) -> Outcome:
 
 
 def _retry_delay(delay: float | str | timedelta | None) -> tuple[float | None, tuple[str, ...]]:
-    """Seconds, and a warning for a time that has passed already, as a computed one may have."""
+    """Return the seconds, None for the usual delay; for a time that has passed already, 0 and a warning."""
     from datetime import timedelta  # here, not above: few tasks raise Retry
 
     seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
@@ -77,7 +77,7 @@ def _outcome(kind: str, error: BaseException, started: int, *, verdict: str = ""
 
 
 def path_of(kind: type) -> str:
-    """Return where the class can be imported, as far as it can be stored."""
+    """Return the importable path of the class, cut to what is stored."""
     return kept(f"{kind.__module__}.{kind.__qualname__}", PATH_LIMIT)
 
 
