@@ -1,4 +1,4 @@
-"""Assign claimed jobs to children, and keep or return those that no child has."""
+"""Assign claimed jobs to children; keep jobs that wait for a child, return to the queue jobs that none starts."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
 
 
 class Assignments:
-    """Assigns claimed jobs to children, takes them back, and returns to the queue those that none starts."""
+    """Assigns claimed jobs to children, takes them back, and returns to the queue those that no child starts."""
 
     def __init__(self, store: Store, pool: Pool, settling: Settling, next_claim: NextClaim) -> None:
         self.prefetch = Prefetch()
         self.claimed = 0
-        """Number of jobs that were claimed and not returned."""
+        """The number of jobs claimed so far, without those returned to the queue."""
         self.spare: list[Claimed] = []
         """Claimed jobs that wait for a child."""
         self.returned: list[Claimed] = []
-        """Claimed jobs that go back to the queue."""
+        """Claimed jobs that `release_returned` is to return to the queue."""
         self._store = store
         self._pool = pool
         self._settling = settling
         self._next_claim = next_claim
 
     def take(self, jobs: list[Claimed]) -> None:
-        """Keep jobs that were claimed just now."""
+        """Make the jobs of a new claim the spare ones; count and log them."""
         self.spare = jobs
         self.claimed += len(jobs)
         steps(jobs, "claimed")
 
     def takers(self) -> list[tuple[ChildHandle, int]]:
-        """Return the children that can take more jobs, the emptiest first, and how many each."""
+        """Return the children that can take more jobs, each with how many it can take; the largest number first."""
         ahead = self.prefetch.ahead
         takers = [
             (child, min(ahead - len(child.assigned), self._pool.jobs_left(child)))
@@ -51,7 +51,7 @@ class Assignments:
         return sorted(takers, key=lambda taker: -taker[1])
 
     def assign(self, children: Sequence[ChildHandle]) -> None:
-        """Give the spare jobs to children in turn, so that they start in order; a group's jobs go to one child."""
+        """Assign the spare jobs to children in turn, so that they start in order; a group's jobs go to one child."""
         shares: list[list[Claimed]] = [[] for _ in children]
         places: dict[str, int] = {}
         for number, job in enumerate(self.spare):
@@ -69,16 +69,16 @@ class Assignments:
                 child.give(jobs)
 
     def take_back(self, jobs: Sequence[Claimed]) -> None:
-        """Keep jobs for another child; those that follow one in their group go back to the queue."""
+        """Keep unstarted jobs for another child, add `blocked` ones, which follow one of their group, to `returned`."""
         self.returned += [job for job in jobs if job.state == "blocked"]
         self.spare += [job for job in jobs if job.state != "blocked"]
 
     def recall(self) -> None:
-        """Take back from all children what they haven't started."""
+        """Take back the unstarted jobs of all children."""
         self.take_back(self._pool.recall())
 
     def return_spare(self, chosen: Callable[[Claimed], bool] = lambda _: True) -> None:
-        """Put spare jobs among those that go back to the queue: all, or those chosen."""
+        """Move the spare jobs for which `chosen` is true, by default all, to `returned`."""
         self.returned += [job for job in self.spare if chosen(job)]
         self.spare = [job for job in self.spare if not chosen(job)]
 
@@ -88,9 +88,10 @@ class Assignments:
         self.spare = []
 
     def release_returned(self) -> None:
-        """Return followers in groups to the queue, after outcomes were written.
+        """Return the jobs of `returned` to the queue, after writing all outcomes.
 
-        All of a group at once: else a later job of it could be claimed before the last one is returned.
+        Jobs of a group wait until no child has a `blocked` one of it: they must be returned at once, or a later job of
+        the group could be claimed before the last of them is returned.
         """
         if not self.returned:
             return
@@ -103,7 +104,7 @@ class Assignments:
             self.returned = [job for job in self.returned if (job.group, job.token) in incomplete]
 
     def keep(self, held: Callable[[Claimed], bool]) -> None:
-        """Forget jobs without a child that this worker doesn't hold any more."""
+        """Drop those jobs without a child whose lease is lost: those for which `held` is false."""
         self.spare = [job for job in self.spare if held(job)]
         self.returned = [job for job in self.returned if held(job)]
 

@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from cronq.store import Store
 
 _LOOK_AGAIN = 0.1
-"""Seconds between a claim that found less than it might have and the next one."""
+"""Seconds until the next claim after one that found fewer jobs than it could take."""
 
 
 _WORTH_WAITING = 2.0
-"""Seconds for which a run waits until a rate allows a job to start."""
+"""The most seconds that a run waits for a rate to allow a job to start."""
 
 
 class Plan(NamedTuple):
-    """Which jobs to run, with how many children, and after how many jobs or seconds to end.
+    """The jobs to run, the number of children, and the number of jobs or seconds after which to end.
 
-    None stands for the configured number of children, and for no limit.
+    `children` None stands for the configured number, `limit` and `seconds` None for no limit.
     """
 
     wanted: Filter = Filter()
@@ -37,7 +37,7 @@ class Plan(NamedTuple):
 class DueJobs:
     """Claims the first due jobs of a plan for an engine, unless a claim a moment ago found none.
 
-    `poll` are the seconds until the next claim after one that found none; None for the default.
+    `poll` is the number of seconds until the next claim after one that found none; None for 0.1 s.
     """
 
     promotes = True
@@ -55,18 +55,18 @@ class DueJobs:
 
     @property
     def exhausted(self) -> bool:
-        """Whether the plan's limits are reached, or the engine was told to stop."""
+        """Whether a limit of the plan is reached, or the engine was told to stop."""
         over = self._plan.seconds
         if over is not None and time.monotonic() - self.started >= over:
             return True
         return self._engine.stopping.asked or self._room() < 1
 
     def _room(self) -> int:
-        """Return how many jobs it may still claim."""
+        """Return the number of jobs that it may still claim within the plan's limit."""
         return LARGEST_CLAIM if self._plan.limit is None else self._plan.limit - self._engine.assignments.claimed
 
     def take(self, count: int) -> list[Claimed]:
-        """Claim the first due jobs, up to `count`."""
+        """Claim the first due jobs, up to `count`; none while paused or exhausted, or before the next claim is due."""
         next_claim = self._engine.next_claim
         if self.paused or self.exhausted or time.monotonic() < next_claim.at:
             return []
@@ -82,14 +82,14 @@ class DueJobs:
         return jobs
 
     def _pause_after(self, jobs: list[Claimed]) -> float:
-        """Return the seconds until the next claim: a moment after some jobs, else until something is due."""
+        """Return the seconds until the next claim: 0.1 after one with jobs, else `poll`; reads the next due time."""
         if jobs or self._poll is None:
             return _LOOK_AGAIN
         self._engine.next_claim.due = self._store.next_due()
         return self._poll
 
     def nothing_is_due(self) -> bool:
-        """Tell whether the last claim found nothing, and nothing has become due since."""
+        """Tell whether the last claim found nothing and no job has become ready since; promotes due jobs."""
         next_claim = self._engine.next_claim
         if self._store.leases.promote(self._store.clock.now()):
             next_claim.changed()
@@ -98,7 +98,11 @@ class DueJobs:
         return next_claim.found_nothing
 
     def until_opening(self) -> float | None:
-        """Return the seconds until a rate allows a job to start, if that is soon; None if not, or for others' jobs."""
+        """Return the seconds until a rate allows a job to start; None if there is nothing to wait for.
+
+        None, too, if it takes more than 2 s, or if a rate allowed a start before and this run has claimed no job since:
+        that job is one for other runners.
+        """
         opening = self._store.next_opening()
         if opening is None or self._opened:
             return None

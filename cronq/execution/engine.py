@@ -1,6 +1,6 @@
-"""Run claimed jobs: assign them to children, settle their outcomes, renew leases, until the end.
+"""Run claimed jobs: assign them to children, settle their outcomes and renew their leases.
 
-`run`, `work` and `serve-inetd` share it; a JobSource claims for it, a Lifetime ends it.
+`run`, `work` and `serve-inetd` share it; a JobSource claims its jobs, a Lifetime decides when it ends.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Engine:
         self.next_claim = NextClaim()
         self.stopping = Stopping(pool)
         self.when_stopping: Callable[[], None] = _nothing
-        """Called each time it is told to stop."""
+        """Called each time that `stop` is called."""
         self.heartbeat: Callable[[], Heartbeat] = self._usual_heartbeat
         """Makes the heartbeat that is written to the worker registry."""
         sender = Sender(config, registry, close_inherited=pool.close_inherited)
@@ -94,11 +94,11 @@ class Engine:
 
     @property
     def summary(self) -> Summary:
-        """What it has done so far."""
+        """The summary of what this engine has done so far."""
         return self._results.summary
 
     def schedule_by(self, scheduler: Scheduler) -> None:
-        """Fire schedules too; other workers are woken for their jobs as by a program that enqueues."""
+        """Fire due schedules too; with `wake`, their jobs wake other workers as those of an enqueueing program do."""
         if self._config.wake:
             scheduler.announcer = Announcer(self._config, of=self.presence.worker)
         self.upkeep.scheduler = scheduler
@@ -111,11 +111,11 @@ class Engine:
     ) -> Iterator[None]:
         """Register, fork children and rescue jobs of dead runners; at the end close and unregister.
 
-        `signals` are those to handle beside SIGTERM and SIGINT. With `since` the pool has a job that was
-        claimed at this monotonic time, and nothing else is done at the start. If the database stays
-        unreachable, running jobs end before the error is raised.
+        `signals` maps signals beside SIGTERM and SIGINT to their handlers. With `since`, the pool already has a job,
+        which was claimed at this monotonic time, and the start does nothing of the above. Raises Unavailable if the
+        database stays unreachable, after the running jobs have ended.
         """
-        # Its own changes need no wake-up for itself; transports are notified of changes outside of runners.
+        # This worker needs no wake-up for its own changes; transports are notified only of changes outside of runners.
         self._store.announcer = Announcer(self._config, of=self.presence.worker, transports=False)
         self.pool.before_fork = self._store.close
         if since is None and (schema := self._store.schema()):
@@ -143,7 +143,7 @@ class Engine:
         self.upkeep.do(self.presence.worker)
 
     def _go_on(self, since: float) -> None:
-        """Supervise a job that runs already, without waiting for other jobs or looking for them."""
+        """Prepare to supervise a job that runs already: no upkeep, no renewal or requests at once."""
         self.leases.deadline.renewed(since)
         self.leases.put_off()
         self.requests.put_off()
@@ -171,7 +171,7 @@ class Engine:
     # One round
 
     def step(self, source: JobSource, lifetime: Lifetime, *, woken: Callable[[], None] = _nothing) -> bool:
-        """Assign jobs, sleep, settle ended attempts, supervise running ones. Returns False at the end.
+        """Assign jobs, sleep, settle ended attempts, supervise running ones. Returns False when `lifetime` is over.
 
         `woken` is called after the sleep, before anything else.
         """
@@ -214,7 +214,7 @@ class Engine:
             self.leases.deadline.renewed(started)
 
     def _collect(self) -> None:
-        """Read which attempts ended, without writing their outcomes."""
+        """Read the attempts that ended from the journals, without writing outcomes to the database."""
         ended, orphaned = self.pool.collect()
         if ended:
             self._take(ended)
@@ -225,7 +225,7 @@ class Engine:
         for job, outcome in ended:
             if has_begun(outcome):
                 self.settling.take(job, outcome)
-        # After all outcomes are read: settling deletes journals.
+        # Only after all outcomes were taken: to return jobs, outcomes are written, and that deletes journals.
         self.assignments.returned += [job for job, outcome in ended if not has_begun(outcome)]
         if any(outcome.stop for _, outcome in ended):
             self.stop("stopped by a job", SHUTDOWN_GRACE)
@@ -247,11 +247,11 @@ class Engine:
 
     @property
     def next_appointment(self) -> float:
-        """The monotonic time at which something has to be done without a wake-up."""
+        """The monotonic time of the next renewal, reading of requests or upkeep: none of these has a wake-up."""
         return min(self.requests.next, self.leases.renewal, self.upkeep.next)
 
     def stop(self, why: str, grace: float = math.inf) -> None:
-        """Start no more jobs; running ones may end within the grace. The summary tells why, the first one."""
+        """Start no more jobs; running ones have `grace` seconds to end. The summary keeps the first reason, `why`."""
         self.summary.stopped = self.summary.stopped or why
         if not self.stopping.asked:
             self.assignments.recall()
@@ -259,7 +259,7 @@ class Engine:
         self.when_stopping()
 
     def _keep_limits(self) -> None:
-        """Enforce time limits; take back jobs that wait for a slow one."""
+        """Enforce time limits; take back the jobs that wait for a slow one in the same child."""
         stuck = self.pool.tick()
         if stuck:
             self.assignments.prefetch.slow_down()
@@ -272,7 +272,7 @@ class Engine:
         self._keep_limits()
 
     def resume(self) -> None:
-        """Renew the leases after the database was unreachable, and claim again at once."""
+        """Renew the leases, and claim again at once. Raises Unavailable while the database is still unreachable."""
         self._store.synchronise()
         self.renew()
         self.next_claim.changed()

@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from cronq.tasks.registry import Registry
 
 GIVEN_UP = frozenset({"KeyboardInterrupt", "BdbQuit"})
-"""Errors that a user at the terminal causes: Ctrl-C, and `quit` in the debugger."""
+"""Classes of the errors by which a user at the terminal ends a job: Ctrl-C, and `quit` in the debugger."""
 
 _RENEWALS = 3
-"""How often a lease is renewed in its length."""
+"""The number of renewals in the length of a lease."""
 
 
 class Foreground:
@@ -51,9 +51,10 @@ class Foreground:
         self._policies = Policies(config, registry)
 
     def run(self, job_id: int, *, started: Callable[[Claimed], None]) -> Settlement | None:
-        """Claim the job, call `started`, run it and write its outcome; returns None if the lease was lost.
+        """Claim the job, call `started`, run it and write its outcome; returns the settlement.
 
-        An attempt that the user ended doesn't count. Raises Refused if the job can't start now.
+        Returns None if the lease was lost. An attempt that the user ended doesn't count.
+        Raises Refused if the job can't start now.
         """
         presence = Presence(self._store, self._config, kind="exec")
         alive = presence.lock()
@@ -106,7 +107,7 @@ class Foreground:
 
 
 class _Repeated:
-    """Does something again and again in a thread inside the block; what the database refuses is tried again."""
+    """Calls `action` every few seconds in a thread while the block runs; after a CronqError it tries again."""
 
     def __init__(self, action: Callable[[], object], *, every: float) -> None:
         self._action = action

@@ -1,4 +1,4 @@
-"""The interfaces of an engine: where its jobs come from, and when it sleeps and ends."""
+"""Define what an engine needs from its command: a source of jobs, and how long to sleep and when to end."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ class JobSource(Protocol):
 
 
 class Lifetime(Protocol):
-    """Tells an engine how long to sleep and when to end."""
+    """Decides how long an engine sleeps and when it ends."""
 
     def is_over(self) -> bool:
         """Tell whether to end. Called while children have no jobs and all outcomes are written."""
 
     def pause(self) -> float:
-        """Return the most seconds to sleep. Called under the same condition."""
+        """Return the most seconds to sleep. Called under the condition of `is_over`."""
 
     def watched(self) -> Iterable[int]:
         """Return the descriptors that end a sleep when they are readable."""
 
 
 class NoJobs:
-    """Claims nothing: the engine's children are given jobs directly."""
+    """Claims nothing, for an engine whose caller gives jobs to the children directly."""
 
     promotes = False
     exhausted = True

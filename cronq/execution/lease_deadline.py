@@ -1,8 +1,8 @@
 """Kill this runner's jobs before their leases end, so that no other host runs them at the same time.
 
 A runner that can't reach the database can't know whether another host has taken its jobs over,
-which is possible once the leases have ended. An alarm signal does it, because the runner itself
-may be waiting for the database's answer; if the whole runner is stopped, another process does.
+which is possible once the leases have ended. The handler of an alarm kills the jobs, because the
+runner may be waiting for the database's answer; if the whole runner is stopped, another process does.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 _EARLIER = 0.9
 _LATEST = 0.95
-"""The shares of a lease after which its jobs are killed, by the runner or the other process: before it ends."""
+"""The fractions of a lease after which its jobs are killed: by the runner, and by the other process."""
 
 
 class LeaseDeadline:
-    """Calls `stop` from an alarm when the leases are about to end, unless they are renewed before."""
+    """Calls `stop` from the handler of an alarm when the leases are about to end without having been renewed."""
 
     def __init__(
         self, lease: float, stop: Callable[[], None], journals: Callable[[], Iterable[JournalFile]] = tuple
@@ -52,7 +52,7 @@ class LeaseDeadline:
         return time.monotonic() >= self._end
 
     def renewed(self, since: float) -> None:
-        """Count all leases from this monotonic time."""
+        """Set the deadline anew: all leases began at this monotonic time."""
         self._end = since + _EARLIER * self._lease
         self._guard.expect(since + _LATEST * self._lease)
         signal.setitimer(signal.ITIMER_REAL, max(0.001, self._end - time.monotonic()))
@@ -63,7 +63,7 @@ class LeaseDeadline:
 
 
 class NoDeadline(LeaseDeadline):
-    """No deadline, for SQLite: its file isn't shared with other hosts."""
+    """Replaces the deadline for SQLite, whose file isn't shared with other hosts: does nothing."""
 
     fallen = False
 

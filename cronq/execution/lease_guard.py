@@ -22,18 +22,19 @@ if TYPE_CHECKING:
     from cronq.execution.journal_file import JournalFile
 
 _LOOKS = 20
-"""How often it looks in the length of a lease."""
+"""The number of checks in the length of a lease."""
 
 _AGAIN = 0.01
 _LONG_ENOUGH = 1.0
-"""Seconds between two looks at children after the end, and for how long: one may just begin its next job."""
+"""After the end of the leases: seconds between two checks of the children, and seconds for which they are checked,
+because a child may just begin its next job."""
 
 _DYING = 2.0
 """Seconds to wait for killed processes."""
 
 
 class LeaseGuard:
-    """The process, as its runner sees it. `journals` gives the journals of the runner's children, opened."""
+    """The runner's handle of the guard process. `journals` opens the journals of the runner's children."""
 
     def __init__(self, lease: float, journals: Callable[[], Iterable[JournalFile]]) -> None:
         self._pause = lease / _LOOKS
@@ -43,20 +44,20 @@ class LeaseGuard:
         self._end = memoryview(self._shared).cast("q")
 
     def start(self) -> None:
-        """Fork it."""
+        """Fork the guard process."""
         runner = os.getpid()
         self._pid = os.fork()
         if not self._pid:
             self._watch(runner)
 
     def stop(self) -> None:
-        """End it."""
+        """Kill and reap the guard process."""
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
 
     def expect(self, end: float) -> None:
-        """Set the monotonic time at which attempts must be over, until the next call."""
+        """Set the monotonic time at which attempts are killed; it replaces that of the last call."""
         self._end[0] = round(end * 1e9)
 
     def _watch(self, runner: int) -> NoReturn:
@@ -94,6 +95,6 @@ class LeaseGuard:
 
 
 def _is_running(journal: JournalFile) -> bool:
-    """Tell whether the child runs an attempt, or its lines were dropped since the last one ended."""
+    """Tell whether the child runs an attempt; also true if its journal was emptied after its last one."""
     begun = journal.current()[:2]
     return bool(begun[0]) and begun not in {(entry.job_id, entry.token) for entry in journal.ended()}

@@ -38,8 +38,8 @@ _LOST = Outcome("crashed", 0, 0, "interrupted", error=Failure("LeaseLost", "anot
 class LeaseRenewal:
     """Renews a worker's leases three times in their length, and ends jobs that others have taken over.
 
-    Jobs that the database shows as its own but that it doesn't have are released or rescued at once: a claim's
-    answer got lost, or the database was replaced by a backup.
+    Jobs that the database shows as its own but that it doesn't have are released or settled at once: the answer to a
+    claim was lost, or the database was replaced by a backup.
     """
 
     def __init__(
@@ -58,20 +58,20 @@ class LeaseRenewal:
         self._assignments = assignments
         self._settling = settling
         self._claiming = 0
-        """The token of a claim whose answer hasn't come."""
+        """The token of a claim that has not returned yet; 0 for none."""
 
     def lease(self, now: int) -> Lease:
-        """Make a lease of this worker that begins at this instant, for a claim that `answered` follows."""
+        """Make a lease of this worker that begins at this instant, for a claim; `answered` must follow the claim."""
         lease = Lease(self._worker, now=now, seconds=self._length)
         self._claiming = lease.token
         return lease
 
     def answered(self) -> None:
-        """Note that the claimed jobs have arrived."""
+        """Note that the claim has returned its jobs."""
         self._claiming = 0
 
     def renew(self) -> None:
-        """Extend the leases of this worker's jobs; end those that others took over, release those it doesn't have."""
+        """Extend the leases of this worker's jobs; end jobs that others took over, free jobs that it doesn't have."""
         self.put_off()
         started = time.monotonic()
         assigned = self._assigned()
@@ -102,7 +102,7 @@ class LeaseRenewal:
         return {job.id: job.token for job in (*self._assignments.spare, *self._assignments.returned, *assigned, *ended)}
 
     def _put_right(self, strays: set[int]) -> None:
-        """Release jobs of a claim that never arrived; rescue those that the database shows as running here."""
+        """Release the jobs of a claim whose answer was lost, and settle the others as interrupted."""
         held = [held for held in self._store.leases.held_by(self._worker) if held.job.id in strays]
         untouched = [one.job for one in held if one.job.token == self._claiming or one.job.state == "blocked"]
         self._store.release(untouched)

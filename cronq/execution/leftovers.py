@@ -53,16 +53,16 @@ def end(journal: JournalFile, *, patience: float) -> bool:
 
 
 def described(journal: JournalFile) -> str:
-    """Name the processes that still live."""
+    """Describe the attempt's processes that still live, for a message."""
     pids = living(journal) - {journal.process}
     found = ", ".join(map(process_tree.name_of, sorted(pids)))
     return f"process {found}" if found else "a process that this user can't see"
 
 
 def with_its_process(config: Config, job: Job) -> Job:
-    """Return the job with its own process if it runs on this host, else with none.
+    """Return a running job with the pid of its own process, None if that isn't on this host; others unchanged.
 
-    The row has the runner's process, which is the same for all of its jobs.
+    The row has the runner's pid, which is the same for all of its jobs.
     """
     if job.state != State.RUNNING:
         return job
@@ -71,7 +71,7 @@ def with_its_process(config: Config, job: Job) -> Job:
 
 
 def outliving(config: Config, job: Job) -> str | None:
-    """Name the living processes of a running job whose child is dead; None if there are none on this host."""
+    """Describe the living processes of a running job whose child is dead; None if there are none on this host."""
     if job.state != State.RUNNING:
         return None
     with _journals(config, job) as journals:
@@ -80,7 +80,7 @@ def outliving(config: Config, job: Job) -> str | None:
 
 
 def refusing(config: Config, workers: Iterable[str]) -> Iterator[tuple[int, str]]:
-    """Find the jobs of dead children of these workers with processes that this user may not kill, and name those."""
+    """Find jobs of dead children with processes that this user may not kill; yields the id and describes them."""
     for worker in workers:
         with suppress(OSError, ConfigError):
             for journal in left_by(config, worker):
@@ -97,7 +97,7 @@ def _refuses(journal: JournalFile) -> bool:
 
 @contextmanager
 def _journals(config: Config, job: Job) -> Iterator[list[JournalFile]]:
-    """Find the journals of children that began the job last; none for a runner of another host or user."""
+    """Open the journals of the children whose last job is this one; none for a runner of another host or user."""
     journals: list[JournalFile] = []
     if job.worker is not None and job.host == os.uname().nodename:
         with suppress(OSError, ConfigError):

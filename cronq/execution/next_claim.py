@@ -1,10 +1,10 @@
-"""Decide when to claim again."""
+"""Define when a runner claims again."""
 
 from __future__ import annotations
 
 
 class NextClaim:
-    """Remembers when to claim again; code that makes jobs ready in this process calls `changed`."""
+    """Holds the time of the next claim; code that makes jobs ready in this process calls `changed`."""
 
     def __init__(self) -> None:
         self.at = 0.0

@@ -1,4 +1,4 @@
-"""One process as a worker: its name, its liveness lock and its row in the worker registry."""
+"""Define one process as a worker: its name, its liveness lock and its row in the worker registry."""
 
 from __future__ import annotations
 

@@ -43,11 +43,11 @@ class RequestHandler:
         self._paused: frozenset[str] = frozenset()
 
     def put_off(self) -> None:
-        """Set the next read to the usual time from now."""
+        """Set the next read to one second from now."""
         self.next = time.monotonic() + _EVERY
 
     def handle(self) -> bool:
-        """Handle all requests but the one to end; returns whether there is that one."""
+        """Read the requests, and handle all but the one to end; returns whether there is that one."""
         self.put_off()
         requests = self._store.workers.requests(self._worker)
         for job_id in requests.kills:
@@ -55,7 +55,7 @@ class RequestHandler:
         if requests.paused != self._paused:
             self._obey_pauses(requests.paused)
         if self._next_claim.due is not None and self._next_claim.due <= self._store.clock.now():
-            self._next_claim.changed()  # another worker may have made it ready that doesn't claim it
+            self._next_claim.changed()  # another worker, which doesn't claim its queue, may have promoted it
         self._next_claim.due = requests.next_due
         self._live_output.show(requests.followed)
         self._progress.write()
@@ -64,7 +64,7 @@ class RequestHandler:
         return requests.asked == END
 
     def _obey_pauses(self, paused: frozenset[str]) -> None:
-        """Return unstarted jobs of queues that are paused now."""
+        """Return unstarted jobs of paused queues to the queue; claim others at once."""
         self._paused = paused
         self._assignments.recall()
         self._assignments.return_spare(lambda job: job.queue in paused)

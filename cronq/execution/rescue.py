@@ -29,10 +29,10 @@ _DYING = 2.0
 """Seconds to wait for killed processes."""
 
 _SILENCE = 3
-"""Leases without a heartbeat after which a worker is unregistered."""
+"""The number of lease lengths without a heartbeat after which a worker is unregistered."""
 
 _MOST_DOUBT = 30 * SECOND
-"""Doubt about the clock from which on other hosts' leases aren't taken for ended."""
+"""Microseconds of doubt about the clock from which on no leases of other hosts are regarded as ended."""
 
 _RESCUER = ".rescue"
 
@@ -42,7 +42,7 @@ _UNKNOWN = "job process lost: the lease of its runner {worker} ended"
 
 
 class Rescuer:
-    """Settles or releases the jobs of dead runners. Each step is safe to do twice, and by two at once."""
+    """Settles or releases the jobs of dead runners. Each step is safe to do twice, and by two runners at once."""
 
     def __init__(self, store: Store, config: Config, policies: Policies, *, chance: Random) -> None:
         self._store = store
@@ -54,10 +54,10 @@ class Rescuer:
         self._unkillable: set[str] = set()
         """Dead workers with processes that can't be killed."""
         self.freed = 0
-        """Number of jobs of dead runners that it has settled or released so far."""
+        """The number of jobs of dead runners that it has settled or released so far."""
 
     def rescue(self, *, besides: str) -> list[Settlement]:
-        """Settle jobs of dead runners from their journals, and release the others; returns what was settled.
+        """Settle jobs of dead runners from their journals, and release the others; returns the settlements.
 
         `besides` is the calling worker. Only the leader rescues jobs of runners on other hosts.
         """
@@ -88,7 +88,7 @@ class Rescuer:
             self._store.leader.resign(worker)
 
     def _knows_the_time(self) -> bool:
-        """Tell whether the clock is sure enough to take another host's leases for ended."""
+        """Tell whether the clock is exact enough to regard leases of other hosts as ended; log when it no longer is."""
         doubt = self._store.clock.doubt
         if doubt >= _MOST_DOUBT and not self._doubted:
             message = "the clock is in doubt by %.1f s: jobs of other hosts are not rescued until it is sure again"
@@ -102,7 +102,7 @@ class Rescuer:
             self._store.workers.forget_silent(self._silent_since())
 
     def _is_dead(self, dead: DeadWorker, seen_at: int) -> bool:
-        """Tell whether a worker without jobs is dead: one on another host only by missing heartbeats."""
+        """Tell whether a worker without jobs is dead: one on another host is after a long time without heartbeats."""
         return dead.found or seen_at < self._silent_since()
 
     def _silent_since(self) -> int:
@@ -112,7 +112,7 @@ class Rescuer:
         """Tell whether a runner is dead though its lock is held by children or processes that they forked.
 
         On Linux children die with their runner. Those that are left are killed; a process that a job
-        left on purpose may keep the lock, and isn't waited for.
+        left on purpose may keep the lock, and is waited for only 2 s.
         """
         if not dead.runner_is_dead:
             return False
@@ -163,7 +163,7 @@ class Rescuer:
 
     def _rescue_from_afar(self, worker: str, dead: DeadWorker, new_owner: str) -> list[Settlement]:
         """Rescue the jobs of a worker without a liveness file, perhaps on another host, whose leases have ended."""
-        # Under a name of their own: if the new owner dies here, they aren't taken for claims that it never started.
+        # Under an owner's name of their own: if the new owner dies now, they aren't released as jobs never started.
         taken = self._store.leases.take_over(worker, new_owner=f"{new_owner}{_RESCUER}")
         death = _Death(worker.removesuffix(_RESCUER), dead, self._store.clock.now())
         if taken:
@@ -211,7 +211,7 @@ class Rescuer:
     def prune(self) -> int:
         """Delete finished jobs older than the configured retention, as leader; returns how many.
 
-        Folds the figures of old minutes, too.
+        Also folds the counts of old minutes.
         """
         retention = self._config.retention
         if self._leads:

@@ -35,7 +35,7 @@ class ResultRecorder:
         self._refusals: set[str] = set()
 
     def enter(self, settled: Settlement) -> None:
-        """Count a settled job, and queue a notice if it failed for good or keeps failing."""
+        """Count and log a settled job, and queue a notice if it failed for good or keeps failing."""
         job, outcome, following, _, _ = settled
         why = following.error.message if following.error else "" if outcome.kind == "success" else outcome.kind
         step(job.id, following.state.value, task=job.task, queue=job.queue, why=why)
@@ -72,7 +72,10 @@ class ResultRecorder:
             self._report.progress(self.summary, self.summary.ended + assigned + self._store.jobs.backlog())
 
     def send_notices(self, before_fork: Callable[[], None], *, at_once: bool = False) -> None:
-        """Send the notices in the background, and remember their jobs."""
+        """Send the queued notices in the background, and store the incidents of their jobs.
+
+        Not while the last batch is being sent, unless `at_once`. `before_fork` is called before the fork.
+        """
         if self._sender.may_send(at_once=at_once):
             before_fork()
             told = self._sender.send()
@@ -96,7 +99,7 @@ class ResultRecorder:
 
 @dataclass
 class Summary:
-    """What a run did: jobs by their new state. `lost` are leases that others took over."""
+    """The results of a run: ended attempts by the new state of the job. `lost` counts leases that others took over."""
 
     finished: int = 0
     failed: int = 0
@@ -106,13 +109,13 @@ class Summary:
     ready: int = 0
     lost: int = 0
     conflicts: int = 0
-    """How often a statement or transaction was repeated because of a concurrent one."""
+    """The number of times that a statement or transaction was repeated because of a concurrent one."""
     stopped: str = ""
-    """What ended the run early, such as "stopped by a job"; empty if nothing did."""
+    """The reason why the run ended early, such as "stopped by a job"; empty if it didn't."""
 
     @property
     def ended(self) -> int:
-        """Attempts that ended."""
+        """The number of attempts that ended."""
         return self.finished + self.failed + self.retrying + self.waiting + self.cancelled + self.ready
 
 
@@ -120,7 +123,7 @@ class Report(Protocol):
     """Receives the progress and notices of a run."""
 
     watched: bool
-    """Whether `progress` is shown: counting what is left costs a statement."""
+    """Whether `progress` is shown: counting the remaining jobs costs a statement."""
 
     def progress(self, summary: Summary, total: int) -> None:
         """Report that outcomes were written; `total` counts ended, running and ready jobs."""

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     Decide = Callable[[Claimed, Outcome], Settlement]
 
 _SETTLE_AT = 100
-"""Outcomes that are written at once at the latest."""
+"""The number of collected outcomes at which they are written."""
 
 _SETTLE_AFTER = 0.05
-"""Seconds that an outcome waits for others at most."""
+"""The most seconds that an outcome waits for others."""
 
 
 class Settling:
@@ -55,7 +55,7 @@ class Settling:
             self.write()
 
     def write(self) -> None:
-        """Write all outcomes; those whose lease was lost only count as such."""
+        """Write all outcomes; those whose lease was lost are not stored, only counted as lost."""
         if not self.ended:
             return
         settled = self.ended

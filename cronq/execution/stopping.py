@@ -22,13 +22,13 @@ _GIVEN_BACK = Outcome("crashed", 0, 0, "release", error=_WHY, signal="SIGKILL")
 class Stopping:
     """Notes signals and requests to stop; kills running jobs after the grace, or at a second signal.
 
-    `grace` are the seconds after a signal.
+    `grace` is the number of seconds that running jobs have after a signal.
     """
 
     def __init__(self, pool: Pool, grace: float = SHUTDOWN_GRACE) -> None:
         self.grace = grace
         self.signals = 0
-        """How many signals to stop have come."""
+        """The number of signals to stop that have come."""
         self._pool = pool
         self._until: float | None = None
 
@@ -42,7 +42,7 @@ class Stopping:
         self.signals += 1
 
     def ask(self, grace: float) -> None:
-        """Give running jobs the grace to end, or that of an earlier request."""
+        """Have no more jobs started; running ones have `grace` seconds to end, or less by an earlier request."""
         self._until = min(math.inf if self._until is None else self._until, time.monotonic() + grace)
 
     def kill_when_over(self) -> None:

@@ -35,7 +35,7 @@ class Upkeep:
         self._next_claim = next_claim
 
     def do(self, worker: str) -> None:
-        """Do all of it, as this worker."""
+        """Do one round of upkeep, as this worker."""
         self.next = time.monotonic() + self._every
         self._store.synchronise()
         ready = -self._rescuer.freed
@@ -59,7 +59,7 @@ class Upkeep:
             self._results.tell_of_schedule(alert)
 
     def omit(self) -> None:
-        """Skip this round; other workers do it."""
+        """Do no upkeep in this process: other workers do it."""
         self.next = math.inf
 
     @property
@@ -80,7 +80,7 @@ class Upkeep:
             self._next_claim.due = self._store.next_due()
 
     def end(self, worker: str) -> None:
-        """Send notices of queues that are healthy again, and resign as leader."""
+        """Queue notices of queues that are healthy again, and of schedules; resign as leader."""
         self._results.tell_of_recovery()
         self._alert()
         self._rescuer.resign(worker)

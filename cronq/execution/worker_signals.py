@@ -1,6 +1,6 @@
-"""The signals of a worker: noted when they come, handled between two steps.
+"""Note the signals of a worker when they arrive; the worker handles them between two steps.
 
-QUIT, HUP, USR1, USR2 and CONT mean what they mean to a worker of Resque, the job queue for Ruby.
+QUIT, HUP, USR1, USR2 and CONT have the same effects as on a worker of Resque, the job queue for Ruby.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ AFRESH = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class WorkerSignals:
-    """What signals other than SIGTERM and SIGINT have asked a worker to do."""
+    """The requests that signals other than SIGTERM and SIGINT have made to a worker."""
 
     def __init__(self) -> None:
         self.finish = False
-        """End after the running jobs, however long they take."""
+        """Whether to end after the running jobs, however long they take."""
         self.afresh = False
-        """Restart after that."""
+        """Whether to restart after that."""
         self.rest = False
-        """Claim no jobs."""
+        """Whether to claim no jobs."""
         self._kill = False
 
     def handlers(self) -> dict[int, Callable[[], None]]:
@@ -46,7 +46,7 @@ class WorkerSignals:
         self.finish = True
 
     def restart(self) -> None:
-        """End after the running jobs, and start afresh."""
+        """Request a restart after the running jobs."""
         self.finish = self.afresh = True
 
     def _note_kill(self) -> None:
