@@ -1,1 +1,1 @@
-"""Serve `serve-inetd`: accept connections, read one line with a job's id, start that job."""
+"""Implement `serve-inetd`: accept connections, read one line with a job's id from each, start that job."""

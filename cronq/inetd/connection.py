@@ -1,7 +1,7 @@
 """Serve one connection: read a job's id, claim that job, answer, and run it.
 
-Up to the answer this needs only the database's driver: what runs the job is imported while the
-client reads.
+Until the answer is sent, only the database's driver is imported; the modules that run the job
+are imported while the client reads it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ OK, REFUSED, MALFORMED = 0, 1, 65
 
 
 def open_log() -> None:
-    """Open the system's log."""
+    """Open the system's log (syslog)."""
     syslog.openlog("cronq", syslog.LOG_PID, syslog.LOG_DAEMON)
 
 
@@ -65,7 +65,7 @@ def _client(came_in: Inherited) -> Client:
 
 
 def _reply(invocation: Invocation, client: Client) -> tuple[str, int, Callable[[], int] | None]:
-    """Claim the job; returns the answer, the exit status, and what runs the job if it was claimed."""
+    """Claim the job; returns the answer, the exit status, and a function that runs the job if it was claimed."""
     if not client.complete:
         return request.TIMEOUT, MALFORMED, None
     job_id = request.job_id(client.line)
@@ -135,7 +135,7 @@ class _JobStart:
         return OK
 
     def _registry(self, job: Claimed) -> Registry:
-        """Return the tasks; a command without an app needs none, nor the time that importing them takes."""
+        """Return the registered tasks; none for a command without an app, which saves the time of importing them."""
         from cronq.model.claimed_job import COMMAND_TASK
 
         if job.task == COMMAND_TASK and self._config.app is None:
@@ -153,7 +153,7 @@ class _JobStart:
 
         policies = Policies(self._config, registry)
         setting = PoolConfig(self._config, registry, policies, self._clock, self._alive.worker)
-        gc.freeze()  # else the first search would go through all that was imported
+        gc.freeze()  # else the first search for garbage would go through all that was imported
         gc.enable()
         pool = Pool(1, setting, UNCHANGED if registry is NO_TASKS else None)
         pool.fill()

@@ -1,4 +1,4 @@
-"""Accept and read connections at listening sockets; none waits for a silent, slow or lost one."""
+"""Accept and read connections at listening sockets; a silent, slow or lost client delays no other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _MOST = 256
-"""Connections that are open at once; the oldest is closed for another one."""
+"""The most connections that are open at once; the oldest is closed for another one."""
 
 _AT_ONCE = 64
 """Connections that are accepted before open ones are read."""
@@ -54,7 +54,7 @@ class Connections:
         return any(client.answered for client in self.clients.values())
 
     def asking(self) -> list[Client]:
-        """Accept and read; returns the clients whose request is complete or whose time is over."""
+        """Accept connections and read requests; returns the clients whose request is complete or whose time is over."""
         self._accept()
         now = time.monotonic()
         for client in self._readable():

@@ -19,7 +19,7 @@ LONGEST: Final = 32
 """Bytes of a request line."""
 
 PATIENCE: Final = 5.0
-"""Seconds that all of a request line may take."""
+"""The most seconds until a whole request line has arrived."""
 
 MALFORMED: Final = "ERR malformed"
 TIMEOUT: Final = "ERR timeout"
@@ -32,13 +32,13 @@ _CHUNK = 4096
 
 
 def job_id(line: bytes) -> int | None:
-    """Return the id in a request; None unless it consists of ASCII digits."""
+    """Return the id in a request; None unless it consists of at most 18 ASCII digits."""
     digits = line[:LONGEST].partition(b"\n")[0].removesuffix(b"\r")
     return int(digits) if digits.isdigit() and len(digits) <= _MOST_DIGITS else None
 
 
 class Client:
-    """A client that asks for a job: a connection, or a pipe with a descriptor for the answer.
+    """A client that requests a job: a connection, or a pipe with a descriptor for the answer.
 
     `patience` None, for a terminal, sets no time limit.
     """
@@ -100,7 +100,7 @@ class Client:
             self._ended = True  # the client has disconnected
 
     def ignore(self) -> None:
-        """Close an empty connection without an answer (a port probe)."""
+        """Mark an empty connection (a port probe) as answered, so that it is closed without an answer."""
         self.answered = True
 
     def drain(self) -> bool:

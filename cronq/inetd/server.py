@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from cronq.model.job import Claimed
 
 MOST_AT_ONCE = 16
-"""Jobs that run at the same time by default; as many as xinetd's file allows instances."""
+"""The most jobs that run at the same time by default; as many as the file for xinetd allows instances."""
 
 IDLE_EXIT = 60.0
 """Seconds without clients and jobs after which the process ends."""
 
 
 class Server:
-    """Claims the jobs that clients ask for if a child is free or can be forked; else answers `busy`.
+    """Claims the jobs that clients request if a child is free or can be forked; else answers `busy`.
 
     It claims and promotes no other jobs: `run` and `work` do.
     """
@@ -73,7 +73,7 @@ class Server:
     # Called by the engine
 
     def is_over(self) -> bool:
-        """Tell whether all clients have their answers, and it is idle for long or told to stop."""
+        """Tell whether all clients have their answers, and it was idle for `idle_exit` seconds or told to stop."""
         if self._engine.stopping.asked:
             return not self._connections.lingering
         idle = time.monotonic() - self._busy_until
@@ -141,7 +141,7 @@ class Server:
         return job
 
     def _idle_child(self) -> ChildHandle | None:
-        """Return an idle child, or fork one if there may be more."""
+        """Return an idle child, or fork one; None if all are busy and there may be no more."""
         for child in self._pool.children:
             if not child.assigned and self._pool.has_room(child):
                 return child

@@ -1,7 +1,7 @@
 """Take over the descriptors that `serve-inetd` was started with: a connection, listening sockets, a pipe or terminal.
 
 Under xinetd the descriptors 0, 1 and 2 are all the client's socket, so tracebacks and output of tasks
-would be sent to it. They are moved before anything else is imported or read.
+would be sent to it. The sockets are moved before anything else is imported or read.
 """
 
 from __future__ import annotations

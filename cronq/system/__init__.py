@@ -1,1 +1,1 @@
-"""What cronq asks of the operating system: log, audit, signals, alarms, background processes, systemd."""
+"""Use the operating system: log, audit, signals, alarms, background processes, systemd."""

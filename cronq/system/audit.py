@@ -34,7 +34,7 @@ _acting: ContextVar[str | None] = ContextVar("cronq_acting", default=None)
 
 @contextmanager
 def acting_as(name: str) -> Iterator[None]:
-    """Name a user of the web pages instead of the one whose process this is."""
+    """Record changes inside the block as made by this user of the web pages, not by the process's user."""
     mark = _acting.set(name)
     try:
         yield
@@ -43,7 +43,7 @@ def acting_as(name: str) -> Iterator[None]:
 
 
 def who() -> str:
-    """Name this user: `ann@web1`, or `root@web1 (ann logged in)` after su or sudo, or `ann@web1 (web)`."""
+    """Return the acting user: `ann@web1`, or `root@web1 (ann logged in)` after su or sudo, or `ann@web1 (web)`."""
     viewer = _acting.get()
     if viewer is not None:
         return f"{viewer}@{os.uname().nodename} (web)"

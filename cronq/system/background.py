@@ -1,6 +1,6 @@
 """Run work in the background: each piece in a forked process and session of its own.
 
-cron waits until all processes have closed its pipe, so such a process keeps no stream that may be one.
+cron waits until all processes have closed its pipe, so such a process keeps no stream that may be this pipe.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _AT_EXIT = 60.0
-"""Seconds that a process started by systemd waits at its end for its background processes."""
+"""The most seconds that a process started by systemd waits at its end for its background processes."""
 
 _LOOK_AGAIN = 0.02
 _FAILED = 70

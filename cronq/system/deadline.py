@@ -1,4 +1,4 @@
-"""A time limit for calls that may hang: a server that doesn't answer, a file system that was unmounted."""
+"""Limit the time of calls that may hang: a server that doesn't answer, a file system that was unmounted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 _AGAIN = 1.0
-"""Seconds after which it is raised again: in the middle of a `__del__`, which no error leaves, it is lost."""
+"""Seconds after which DeadlineExceeded is raised again: raised inside a `__del__`, it is lost."""
 
 
 class DeadlineExceeded(BaseException):
@@ -22,7 +22,7 @@ class DeadlineExceeded(BaseException):
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Raise DeadlineExceeded in the block when it takes longer. Main thread only; suspends an outer limit."""
+    """Raise DeadlineExceeded in the block if it takes longer. For the main thread only; suspends an outer limit."""
     before = signal.signal(signal.SIGALRM, _on_alarm)
     outer = signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
     try:

@@ -11,8 +11,8 @@ _OUT_OF_THE_WAY = 100
 def out_of_the_way(fd: int, *, inherited: bool = False) -> int:
     """Move a descriptor to a high number; closes the old one, returns the new one.
 
-    A task that closes low numbers and opens files of its own would else have cronq write into its
-    files, and so would a script that redirects them. `inherited` ones stay open in started programs.
+    Otherwise cronq would write into the files of a task that closes low numbers and opens files of
+    its own, or of a script that redirects them. `inherited` ones stay open in started programs.
     """
     how = fcntl.F_DUPFD if inherited else fcntl.F_DUPFD_CLOEXEC
     try:

@@ -15,11 +15,11 @@ _PASSED_ON = (
     signal.SIGCONT,
 )
 _FROM_THE_KERNEL = 0x80
-"""The sender of a terminal's Ctrl-C, which reaches the child, too; passing it on would count as a second one."""
+"""`si_code` of a terminal's Ctrl-C, which reaches the child, too: passed on, it would count as a second one."""
 
 
 def go_on_below() -> None:
-    """As process 1: fork. The child returns, the parent never does; any other process returns at once."""
+    """Fork if this is process 1: the child returns, the parent never does. Any other process returns at once."""
     if os.getpid() != 1:
         return
     awaited = {*_PASSED_ON, signal.SIGCHLD}
@@ -37,7 +37,7 @@ def go_on_below() -> None:
 
 
 def _reap(child: int) -> None:
-    """Reap all that has ended; end with the child's status when it is among them."""
+    """Reap all processes that have ended; if the child is one of them, end with its status."""
     while True:
         ended, status = os.waitpid(-1, os.WNOHANG)
         if ended == child:

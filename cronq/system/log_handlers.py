@@ -87,7 +87,7 @@ def _priority(record: logging.LogRecord) -> int:
 
 
 def start(config: Config, *, shown: str | None = None) -> None:
-    """Send the log where the config says; also to stderr from the level `shown` on.
+    """Send the log to the configured target; also to stderr, from the level `shown` on.
 
     Errors don't go to stderr: the command's report has them. Raises ConfigError if the file can't
     be written.
@@ -145,7 +145,7 @@ def _to_terminal(level: str) -> logging.Handler:
 
 
 def _is_worth_showing(record: logging.LogRecord) -> bool:
-    """Leave out errors, which the command reports, and the usual steps of a job."""
+    """Tell whether the terminal shows this record: no error, which the command reports, and no usual step of a job."""
     return record.levelno < logging.ERROR and getattr(record, "facts", {}).get("event") not in _USUAL_STEPS
 
 

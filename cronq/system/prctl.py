@@ -1,6 +1,6 @@
-"""Ask the kernel (Linux) for what Python has no function for; elsewhere nothing happens.
+"""Call prctl(2) of Linux, for which Python has no function; elsewhere nothing happens.
 
-The pool imports this before it forks: in each child anew it would take longer than the fork.
+The pool imports this before it forks: to import it in each child would take longer than the fork.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ else:
 
 
 def die_with_parent() -> None:
-    """Ask the kernel to kill this process when the one that forked it dies."""
+    """Have the kernel kill this process when the one that forked it dies."""
     _prctl(_PDEATHSIG, int(signal.SIGKILL))
 
 
 def adopt_orphans() -> None:
-    """Ask the kernel to make this process the parent of descendants whose own parent dies."""
+    """Have the kernel make this process the parent of descendants whose own parent dies."""
     _prctl(_CHILD_SUBREAPER, 1)

@@ -11,7 +11,7 @@ _LOOK_AGAIN = 0.002
 
 
 def signal_name(number: int) -> str:
-    """Name a signal: SIGKILL for 9."""
+    """Return the name of a signal: SIGKILL for 9."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -19,7 +19,7 @@ def signal_name(number: int) -> str:
 
 
 def wait_for(pid: int, seconds: float) -> bool:
-    """Wait until a child of this process has exited, without reaping it; False if it hasn't in time."""
+    """Wait until a child of this process has exited, without reaping it; returns False if `seconds` pass before."""
     exited = os.WEXITED | os.WNOHANG | os.WNOWAIT
     try:
         end = os.pidfd_open(pid)
@@ -38,7 +38,7 @@ def wait_for(pid: int, seconds: float) -> bool:
 def is_stopped(pid: int) -> bool:
     """Tell whether a process of this host is stopped by a signal (SIGSTOP, or a debugger)."""
     try:
-        with open(f"/proc/{pid}/stat", errors="replace") as file:  # noqa: PTH123 - pathlib is not on the way to `run`
+        with open(f"/proc/{pid}/stat", errors="replace") as file:  # noqa: PTH123 - `run` imports no pathlib
             return file.read().rpartition(")")[2].split()[0] in "Tt"
     except (OSError, IndexError):
         return False

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _KILL_LIMIT = 5.0
-"""Seconds for one call: a program may start processes faster than they can be killed."""
+"""The most seconds of one call of `kill_all`: a program may start processes faster than they can be killed."""
 
 
 class _Process(NamedTuple):
@@ -55,11 +55,11 @@ def holders(path: str) -> set[int]:
 
 
 def kill_all(find: Callable[[], set[int]]) -> set[int]:
-    """Send SIGKILL to what `find` finds until it finds nothing new twice; returns what this user may not kill."""
+    """Send SIGKILL to what `find` returns until it returns nothing new twice; returns what this user may not kill."""
     sent: set[int] = set()
     refused: set[int] = set()
     quiet, deadline = 0, time.monotonic() + _KILL_LIMIT
-    while quiet < 2 and time.monotonic() < deadline:  # noqa: PLR2004 - a parent may end between two lines of one look
+    while quiet < 2 and time.monotonic() < deadline:  # noqa: PLR2004 - one search may miss new orphans
         new = find() - sent - refused - {os.getpid()}
         for pid in new:
             (sent if _kill(pid) else refused).add(pid)
@@ -73,7 +73,7 @@ def may_be_killed(pid: int) -> bool:
 
 
 def name_of(pid: int) -> str:
-    """Name a process by pid and program: `4711 (sleep)`."""
+    """Return the pid and the program of a process, `4711 (sleep)`; only the pid if it has ended."""
     try:
         with open(f"/proc/{pid}/comm", errors="replace") as file:
             return f"{pid} ({file.read().strip()})"

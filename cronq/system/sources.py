@@ -1,4 +1,4 @@
-"""Notice changes in the files of the modules that this process has loaded."""
+"""Detect changes in the files of the modules that this process has loaded."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PAUSE = 0.2
-"""Seconds between two looks while nothing else is to be done."""
+"""Seconds between two checks in `Sources.wait`."""
 
 
 class Sources:
-    """The files as they were when they were first looked at; modules that are loaded later come in with the next look.
+    """Watches the files of the loaded modules; those of modules loaded later are added at the next check.
 
-    `besides` are files that are watched too.
+    `besides` are further files to watch.
     """
 
     def __init__(self, besides: tuple[str, ...] = ()) -> None:
@@ -26,7 +26,7 @@ class Sources:
         self.changed()
 
     def changed(self) -> str | None:
-        """Return a file that was changed since the last look, None if none was."""
+        """Return a file that was changed since the last check, None if none was."""
         found = None
         for file in self._files():
             written = _written(file)
@@ -50,15 +50,15 @@ class Sources:
 
 
 def _written(file: str) -> int:
-    """Return when the file was last written; 0 while it isn't there."""
+    """Return the time of the last write to the file, in nanoseconds; 0 if it doesn't exist."""
     try:
-        return os.stat(file).st_mtime_ns  # noqa: PTH116 - a thousand files are looked at
+        return os.stat(file).st_mtime_ns  # noqa: PTH116 - it is called for a thousand files
     except OSError:
         return 0
 
 
 def files_of(error: BaseException) -> tuple[str, ...]:
-    """Return the files that an error of importing comes from."""
+    """Return the files that an error of importing passed through: of its traceback, and of a SyntaxError."""
     found = {str(error.filename)} if isinstance(error, SyntaxError) and error.filename else set()
     trace = error.__traceback__
     while trace is not None:

@@ -28,7 +28,7 @@ class ServiceManager:
             self._tell(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}" if afresh else "STOPPING=1")
 
     def status(self, text: str) -> None:
-        """Report in words what the service does, if that has changed."""
+        """Report the state of the service in words, if it has changed."""
         if text != self._status:
             self._status = text
             self._tell(f"STATUS={text}")
