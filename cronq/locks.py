@@ -1,8 +1,8 @@
-"""Lock files: they keep runs apart and tell which runners are alive.
+"""Manage lock files, which keep runs apart and show which runners are alive.
 
 A lock file stays after its holder has ended. Removing it while another process opens it would
 split the next two holders across two files, and both would run. Liveness files are the exception:
-their names are used once, so their rescuer removes them, under the lock.
+their names are used once, so their runner or its rescuer removes them, under the lock.
 
 flock(2) is taken directly, because these locks are taken by every start and filelock takes
 37 ms to import; the kernel's lock is the same. A guard that waits uses filelock.
@@ -33,7 +33,7 @@ _OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _ALIVE = ".alive"
 _UNNAMED = ".new"
 _UNNAMED_FOR = 60.0
-"""Seconds after which a liveness file without its name belongs to a runner that was killed in that moment."""
+"""Seconds after which a liveness file that has no final name yet was left by a runner that was killed."""
 
 _LONGEST_NAME = 200
 _LONGEST_RECORD = 8192
@@ -43,7 +43,7 @@ _own: set[int] = set()
 """Descriptors that a fork closes, so that a daemon started by a task can't hold these locks."""
 
 _children_too: set[int] = set()
-"""Descriptors that this process's children keep, but not what those fork."""
+"""Descriptors that children of this process keep, and that a fork of a child closes."""
 
 
 def _after_fork() -> None:
@@ -61,7 +61,7 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def drop_inherited() -> None:
-    """Close the locks that a fork has inherited, in a process that runs no jobs."""
+    """Close the locks that this process has inherited by a fork, if it runs no jobs."""
     _after_fork()
 
 
@@ -90,7 +90,7 @@ class RunLock:
         return self
 
     def end(self, status: int, error: str = "") -> str:
-        """Write into the lock file how the run ended, and its error; returns the new content."""
+        """Write the run's exit status and its error into the lock file; returns the new content."""
         text = f"{self._began}{time.time_ns() // 1000} {status}\n{self._queues}\n{error}\n"
         _write(self._fd, self.path, text)
         return text
@@ -103,7 +103,7 @@ class RunLock:
 
     @property
     def holder(self) -> tuple[int, int] | None:
-        """Pid and start instant of the process that holds the lock, or held it last."""
+        """The pid and the start instant of the process that holds the lock, or held it last; None if unknown."""
         words = self._written().partition("\n")[0].split()
         return (int(words[0]), int(words[1])) if len(words) == 2 else None  # noqa: PLR2004
 
@@ -112,7 +112,7 @@ class RunLock:
 
 
 def run_locks(config: Config) -> list[str]:
-    """Return the lock files of this database's runs on this host; none that this user may not see."""
+    """Return the lock files of this database's runs on this host; none if this user may not read the directory."""
     prefix = f"run-{digest(config.identity())}"
     try:
         return [f"{config.lock_dir}/{name}" for name in os.listdir(config.lock_dir) if name.startswith(prefix)]  # noqa: PTH208
@@ -121,7 +121,7 @@ def run_locks(config: Config) -> list[str]:
 
 
 def guard(config: Config, purpose: str, *, timeout: float = 60.0) -> BaseFileLock:
-    """Make a lock to wait for, a context manager, for commands that must not run twice at once."""
+    """Make a lock, a context manager waiting up to `timeout` seconds, for commands that must not run twice at once."""
     from filelock import FileLock
 
     path = f"{folder(config)}/{purpose}-{digest(config.identity())}.lock"
@@ -142,7 +142,7 @@ def is_worker(name: str) -> bool:
 class Liveness:
     """The lock that shows that a runner or one of its children is alive.
 
-    The children inherit the descriptor by fork; what they fork or start doesn't.
+    The children inherit the descriptor by fork; processes that they fork or start don't.
     """
 
     def __init__(self, config: Config, worker: str) -> None:
@@ -157,7 +157,7 @@ class Liveness:
             message = f"{unnamed}: another process holds this worker's lock"
             raise ConfigError(message)
         _write(self._fd, unnamed, f"{os.getpid()} {process_start(os.getpid())} {boot_id()} {_namespace()}\n")
-        os.rename(unnamed, self.path)  # noqa: PTH104 - pathlib is not on the way to `run`
+        os.rename(unnamed, self.path)  # noqa: PTH104 - `run` imports no pathlib
 
     def abandon(self) -> None:
         """Release the lock but leave the file: the next runner, here or elsewhere, rescues the jobs."""
@@ -166,7 +166,7 @@ class Liveness:
 
     def end(self) -> None:
         """Remove the file and release the lock: nothing is left to rescue."""
-        os.unlink(self.path)  # noqa: PTH108 - pathlib is not on the way to `run`
+        os.unlink(self.path)  # noqa: PTH108 - `run` imports no pathlib
         _children_too.discard(self._fd)
         os.close(self._fd)
 
@@ -204,7 +204,7 @@ class DeadWorker:
     def runner_is_dead(self) -> bool:
         """Whether the runner itself has ended, though a process that it forked still holds its lock.
 
-        Only the lock tells this of a runner in another container: its pids mean other processes here.
+        For a runner in another container only the lock shows this: its pid means another process here.
         """
         if len(self._runner) < 2 or self.rebooted or self._is_elsewhere:  # noqa: PLR2004
             return self.rebooted
@@ -284,9 +284,9 @@ def looks_dead(config: Config, worker: str) -> bool:
 
 
 def process_start(pid: int) -> str:
-    """Return when the kernel started this process, in its ticks: pid and start together are used once.
+    """Return the start time of a process, in ticks of the kernel: no two processes share pid and start time.
 
-    Empty if there is no such process; "0" if the kernel tells only that there is one.
+    Empty if there is no such process; "0" if the kernel shows only that there is one.
     """
     try:
         with open(f"/proc/{pid}/stat", errors="replace") as file:  # noqa: PTH123
@@ -334,12 +334,12 @@ def wake_folder(config: Config) -> str:
 
 
 def doorbell_path(config: Config, worker: str) -> str:
-    """Return the path of a worker's socket; without its host, because such paths must be short."""
+    """Return the path of a worker's socket; without the host's name, because such paths must be short."""
     return f"{wake_folder(config)}/{'-'.join(worker.rsplit('-', 2)[1:])}"
 
 
 def make_folder(config: Config, path: str) -> None:
-    """Make a directory for this user only beside the locks, unless it exists."""
+    """Make a directory beside the locks, for this user only, unless it exists."""
     folder(config)
     try:
         os.mkdir(path, 0o700)  # noqa: PTH102
@@ -348,7 +348,7 @@ def make_folder(config: Config, path: str) -> None:
 
 
 def remove_unnamed(config: Config) -> None:
-    """Remove liveness files of runners that were killed before they could name them."""
+    """Remove liveness files of runners that were killed before they renamed them to their final names."""
     ours = f"{digest(config.identity())}."
     try:
         names = os.listdir(config.lock_dir)  # noqa: PTH208
@@ -365,7 +365,7 @@ def remove_unnamed(config: Config) -> None:
 
 
 def _check_folder(path: str) -> None:
-    """Refuse a directory in which others could hold cronq's locks and forge its journals."""
+    """Raise ConfigError if others can write to the directory: they could hold cronq's locks and forge its journals."""
     folder = os.path.dirname(path)  # noqa: PTH120
     if os.stat(folder).st_mode & _OTHERS_WRITE:  # noqa: PTH116
         message = f"{folder}: others can write there, hold cronq's locks and forge its journals; chmod go-w {folder}"
@@ -373,12 +373,12 @@ def _check_folder(path: str) -> None:
 
 
 def makes_parents(config: Config) -> bool:
-    """Tell whether the lock directory is one that cronq has chosen itself, and is made with its parents."""
+    """Tell whether the lock directory is cronq's own choice, not configured: then its parents are made, too."""
     return config.origins["database" if config.database_file() else "lock_dir"] == "default"
 
 
 def folder(config: Config) -> str:
-    """Return the lock directory, made if it is missing. Raises ConfigError or Unavailable if it can't be used."""
+    """Return the lock directory, making it if it is missing. Raises ConfigError or Unavailable if it can't be used."""
     try:
         if makes_parents(config):
             os.makedirs(config.lock_dir, mode=0o700, exist_ok=True)  # noqa: PTH103
@@ -429,6 +429,6 @@ def _flock(fd: int, path: str) -> bool:
 
 
 def digest(text: str) -> str:
-    """Return the short name that stands for a text in names of files."""
-    # A checksum is enough: if two databases ever met on one name, their runs would take turns.
+    """Return the eight hex digits that stand for a text in names of files."""
+    # A checksum is enough: if two databases had the same one, their runs would only exclude each other.
     return f"{crc32(text.encode()):08x}"

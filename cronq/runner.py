@@ -1,4 +1,4 @@
-"""`cronq run`: runs all due jobs, and ends when none is left."""
+"""Implement `cronq run`: run all due jobs, and end when none is left."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _EVERYTHING = Plan()
 
 
 class Runner:
-    """Runs all due jobs. One for each `cronq run`."""
+    """Runs all due jobs; each `cronq run` makes one."""
 
     def __init__(
         self,
@@ -52,7 +52,11 @@ class Runner:
         self._engine.schedule_by(scheduler)
 
     def run(self) -> Summary:
-        """Rescue, promote, then run everything due until nothing is due. Raises ConfigError for a bad channel."""
+        """Rescue and promote jobs, then run due jobs until none is due; returns the summary.
+
+        Raises ConfigError if the configuration needs a library for notices that isn't installed, Unavailable if the
+        database stays unreachable.
+        """
         sender.check(self._config)
         with self._engine.running(self._signals()):
             while self._engine.step(self._source, self):
@@ -60,7 +64,7 @@ class Runner:
         return self._engine.summary
 
     def _signals(self) -> dict[int, Callable[[], None]]:
-        """Treat SIGHUP, of a terminal that closes, as SIGTERM, unless nohup has had it ignored."""
+        """Return the handler of SIGHUP, which a closing terminal sends: as SIGTERM's, unless nohup had it ignored."""
         ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         return {} if ignored else {signal.SIGHUP: self._engine.stopping.note_signal}
 
@@ -78,7 +82,7 @@ class Runner:
         return seconds is None
 
     def pause(self) -> float:
-        """Return 0: a run doesn't sleep while no job runs, but for a rate that allows a start in a moment."""
+        """Return 0, or the seconds until a rate allows a start: for nothing else a run sleeps while no job runs."""
         return self._pause
 
     def watched(self) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""`cronq work`: waits for jobs and runs them until it is told to end."""
+"""Implement `cronq work`: wait for jobs and run them until told to end."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ if TYPE_CHECKING:
     WakeUps = tuple[Doorbell, Listeners]
 
 _PATIENCE = 3.0
-"""Seconds that one call tries to reach the database: its children are served between two calls."""
+"""Seconds for which one call tries to reach the database: children are served only between two calls."""
 
 _RETRY_PAUSE = 1.0
-"""Seconds between two tries while the database is away."""
+"""Seconds between two tries while the database is unreachable."""
 
 _CHECKS = 2.0
 """Most seconds between two checks for dead runners on this host, dead listeners, and memory."""
@@ -54,10 +54,14 @@ _KILLED = Failure("Killed", "killed by SIGUSR1 to its worker")
 
 
 class WorkerLimits(NamedTuple):
-    """When a worker ends, and how often it polls without a wake-up. None stands for no limit."""
+    """The conditions under which a worker ends, and how often it polls. None stands for no limit.
+
+    `poll` is the most seconds between two claims without a wake-up, `grace` the seconds that running jobs have to end
+    after a signal.
+    """
 
     plan: Plan = Plan()
-    """Which jobs it runs with how many children, and after how many jobs or seconds it ends."""
+    """The jobs that it runs, the number of children, and the number of jobs or seconds after which it ends."""
     memory: int | None = None
     """Bytes that it and its children may use together."""
     idle: float | None = None
@@ -65,7 +69,7 @@ class WorkerLimits(NamedTuple):
     poll: float = 60.0
     grace: float = SHUTDOWN_GRACE
     reload: bool = False
-    """Restart when a loaded module's file changes."""
+    """Whether to restart when a loaded module's file changes."""
 
 
 class Worker:
@@ -103,7 +107,7 @@ class Worker:
 
     @property
     def summary(self) -> Summary:
-        """What it has done so far."""
+        """The summary of what this worker has done so far."""
         return self._engine.summary
 
     def schedule_by(self, scheduler: Scheduler) -> None:
@@ -111,13 +115,17 @@ class Worker:
         self._engine.schedule_by(scheduler)
 
     def work(self) -> Summary:
-        """Run jobs until it is time to end. Raises ConfigError for a bad channel."""
+        """Run jobs until told to end, or until a limit is reached; returns the summary.
+
+        Raises ConfigError if the configuration needs a library for notices that isn't installed, Unavailable if the
+        database is unreachable at the start or at the end.
+        """
         sender.check(self._config)
         doorbell, listeners = Doorbell(self._config, self._name), Listeners(self._config, self._name)
         self._wake_ups = doorbell, listeners
         try:
             with self._engine.running(self.signals.handlers()):
-                self._store.close()  # a fork must not share the connection
+                self._store.close()  # the listeners are forked, and must not share the connection
                 listeners.start()
                 self._service.ready()
                 self._store.set_patience(_PATIENCE)
@@ -169,7 +177,7 @@ class Worker:
             self._engine.assignments.return_spare()
         self._engine.next_claim.changed()
 
-    # Its state, for the registry of workers and systemd
+    # Its state, for the worker registry and systemd
 
     def _heartbeat(self) -> Heartbeat:
         return Heartbeat(self._state, self.summary.ended, self._memory())
@@ -196,7 +204,7 @@ class Worker:
     # Between its jobs
 
     def _has_room(self) -> bool:
-        """Tell whether it could take more jobs. Until then wake-ups are left unread: one look answers them all."""
+        """Tell whether it can take more jobs. Until then wake-ups stay unread: one claim serves them all."""
         return bool(self._engine.assignments.takers()) and not self._source.exhausted and not self._source.paused
 
     def _check(self, wake_ups: WakeUps) -> None:
@@ -243,11 +251,11 @@ class Worker:
         return self._source.exhausted or (idle is not None and time.monotonic() >= self._worked_at + idle)
 
     def pause(self) -> float:
-        """Return the seconds until something has to be done for which no wake-up comes."""
+        """Return the seconds until something is due for which there is no wake-up."""
         return max(0.0, min(self._next_times()) - time.monotonic())
 
     def watched(self) -> tuple[int, ...]:
-        """Return the descriptors that wake it, none while it can't take more jobs."""
+        """Return the descriptors of its wake-ups, none while it can't take more jobs."""
         return tuple(source.fd for source in self._wake_ups or ()) if self._has_room() else ()
 
     def _next_times(self) -> Iterator[float]:
@@ -268,7 +276,7 @@ class Worker:
     # Without a database
 
     def _wait_for_database(self, error: Unavailable) -> None:
-        """Let running jobs go on, and keep their outcomes, until the database is back.
+        """Let running jobs go on, and keep their outcomes, until the database can be reached again.
 
         Raises the error if the worker is to end before that.
         """
@@ -290,7 +298,7 @@ class Worker:
         self._engine.stopping.kill_when_over()
 
     def _is_back(self) -> bool:
-        """Tell whether the database can be reached, and renew the leases that are still held."""
+        """Tell whether the database can be reached again; if so, renew the leases that are still held."""
         self._store.set_patience(0.0)
         try:
             self._engine.resume()
