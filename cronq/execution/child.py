@@ -131,7 +131,7 @@ class Child:
         self._idle.register(pipes.permits, select.POLLIN)
 
     def serve(self) -> NoReturn:
-        """Run jobs until the runner closes the permits; never returns."""
+        """Run jobs until the runner closes the pipe of permits; never returns."""
         signal.signal(signal.SIGTERM, self._time_is_up)
         sys.unraisablehook = partial(self._take_unraised, sys.unraisablehook)
         handlers = {int(number): signal.getsignal(number) for number in _OWN_SIGNALS}

@@ -128,7 +128,7 @@ class ChildHandle:
         return bool(self.assigned) and (self.assigned[0].id, self.assigned[0].token) == (entry.job_id, entry.token)
 
     def tell_to_end(self, job: Claimed) -> None:
-        """Send SIGTERM to end this running job; the child reads in the journal for which attempt the signal is."""
+        """Send SIGTERM to end this running job; the child reads in the journal which attempt is meant."""
         self.told = time.monotonic()
         self.journal.tell_to_end(job)
         os.kill(self.pid, signal.SIGTERM)

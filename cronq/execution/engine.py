@@ -225,7 +225,7 @@ class Engine:
         for job, outcome in ended:
             if has_begun(outcome):
                 self.settling.take(job, outcome)
-        # Only after all outcomes were taken: to return jobs, outcomes are written, and that deletes journals.
+        # After all outcomes were taken: to return jobs, outcomes are written, and that deletes journals.
         self.assignments.returned += [job for job, outcome in ended if not has_begun(outcome)]
         if any(outcome.stop for _, outcome in ended):
             self.stop("stopped by a job", SHUTDOWN_GRACE)

@@ -29,7 +29,7 @@ class Managers:
             raise TypeError(f"{manager!r} is no context manager, as around_job and around_child need one")
 
     def leave(self, error: BaseException | None = None) -> BaseException | None:
-        """Leave all, the last one first, with the error; returns the last error that one raised, or None.
+        """Leave all, the last one first, with the error; returns the last new error that one raised, or None.
 
         An error that a manager suppresses is still passed to the others.
         """

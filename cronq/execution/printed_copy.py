@@ -59,7 +59,7 @@ class _Copying(io.RawIOBase):
         self._kept = kept
 
     def fileno(self) -> int:
-        """Return the descriptor: only with the terminal's does input() let the user edit lines."""
+        """Return the descriptor: input() lets the user edit lines only if it is the terminal's."""
         return self._fd
 
     def isatty(self) -> bool:

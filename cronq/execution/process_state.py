@@ -167,7 +167,7 @@ class ProcessState:
         return "a pool of threads" if self._pools_closed else ""
 
     def put_back(self) -> tuple[list[str], list[str]]:
-        """Restore what was changed; returns the names of it, and of what only a new process can restore."""
+        """Restore what was changed; returns the names of these parts, and of those that only a new process restores."""
         undone: list[str] = []
         lasting: list[str] = []
         if os.environ is not self._environ:

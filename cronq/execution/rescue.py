@@ -102,7 +102,7 @@ class Rescuer:
             self._store.workers.forget_silent(self._silent_since())
 
     def _is_dead(self, dead: DeadWorker, seen_at: int) -> bool:
-        """Tell whether a worker without jobs is dead: one on another host is after a long time without heartbeats."""
+        """Tell whether a worker without jobs is dead: on another host only after a long time without a heartbeat."""
         return dead.found or seen_at < self._silent_since()
 
     def _silent_since(self) -> int:

@@ -38,7 +38,7 @@ def wait(usual: Collection[threading.Thread]) -> bool:
 
 
 def described(usual: Collection[threading.Thread]) -> str:
-    """Name the threads that aren't `usual`."""
+    """Describe the threads that aren't `usual`, for a message."""
     names = sorted(thread.name for thread in _left(usual))
     return f"thread {', '.join(names)}" if names else "a thread"
 
