@@ -1,1 +1,1 @@
-"""Rules in time, and the jobs that they enqueue: rule, definition, declaring and firing."""
+"""Define schedules, which are rules in time and the jobs that they enqueue; declare, decide and fire them."""

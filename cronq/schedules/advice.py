@@ -1,4 +1,7 @@
-"""What is probably not meant in a schedule that is valid: steps that don't divide, days by AND, a zone by default."""
+"""Warn of what is valid in a schedule but probably not meant.
+
+These are steps that don't divide, days combined by AND, UTC by default, and local times that the clocks skip.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,14 @@ _STEPPED = {
     2: ("hour", 24, "day"),
     3: ("day of month", 0, "month"),
 }
-"""By the place of the field: its name, how many there are (0: it differs), and what starts anew then."""
+"""By the field's place: its name, the number of its values (0: it varies), the unit with which its steps start anew."""
 
 _HOUR, _DAY, _WEEKDAY = 2, 3, 5
 _AHEAD = timedelta(days=366)
 
 
 def warnings(definition: Definition, *, zone_is_given: bool, now: datetime) -> Iterator[str]:
-    """A sentence on each thing in the schedule that surprises people."""
+    """Yield a sentence for each part of the schedule that may be due at unexpected times."""
     rule = definition.rule()
     for expression in rule.expressions:
         yield from _steps(expression)

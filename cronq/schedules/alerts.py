@@ -1,4 +1,7 @@
-"""Schedules that had no success in `alert_after` due times: people are told once, and once when it is well again."""
+"""Find the schedules about which a notice is due.
+
+One notice is due when a schedule had no success in `alert_after` due times, and one when it has success again.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +20,21 @@ if TYPE_CHECKING:
     from cronq.store import Store
 
 _BESIDE = 20
-"""Decisions that are looked at beside those that count: jobs that haven't ended, or were cancelled."""
+"""The number of decisions that are read beyond `alert_after`: unfinished and cancelled jobs don't count."""
 
 
 class Alert(NamedTuple):
-    """A schedule fails, or is well again."""
+    """A notice that is due: a schedule fails, or has success again."""
 
     schedule: str
     task: str
     queue: str
     failures: int
-    """Due times without success; 0 when it is well again."""
+    """The number of newest due times without success; 0 if the schedule has success again."""
 
 
 def alerts(store: Store) -> Iterator[Alert]:
-    """What people are to be told now; each is given to one asker only."""
+    """Yield the alerts that are due now; each is recorded first, so that only one process yields it."""
     for schedule in store.schedules.watched():
         try:
             definition = Definition.from_json(schedule.name, schedule.definition)
@@ -56,7 +59,10 @@ def _alert(store: Store, schedule: StoredSchedule, definition: Definition) -> Al
 
 
 def _in_a_row(outcomes: Iterable[LedgerEntry]) -> tuple[int, bool]:
-    """How many of the newest due times had no success, and whether one before them had."""
+    """Return the number of newest due times without success, and whether the one before them had success.
+
+    Unfinished and cancelled jobs are skipped; a job that has been deleted counts as finished.
+    """
     failures = 0
     for one in outcomes:
         if one.outcome == ENQUEUED and one.state in (None, State.FINISHED):

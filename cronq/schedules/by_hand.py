@@ -1,4 +1,4 @@
-"""What a person does with a schedule: run it now, replay, pause, resume, reset, remove."""
+"""Change one schedule on a person's request: run it now, replay, pause, resume, reset, remove."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from cronq.store import Store
 
 MOST = 10_000
-"""Due times that are replayed at once."""
+"""The most due times that one call replays."""
 
 
 class ByHand:
-    """One schedule in a person's hands. Raises InvalidInput where there is no schedule of this name."""
+    """The changes that a person can make to one stored schedule. Raises InvalidInput if none has this name."""
 
     def __init__(self, store: Store, name: str) -> None:
         self._store = store
@@ -37,7 +37,10 @@ class ByHand:
 
     @cached_property
     def definition(self) -> Definition:
-        """The stored one. Raises ConfigError for one that can't be read here: it can still be paused and removed."""
+        """The stored definition.
+
+        Raises ConfigError if this host can't read it; the schedule can still be paused and removed.
+        """
         return Definition.from_json(self.name, self._stored().definition)
 
     def _stored(self) -> StoredSchedule:
@@ -47,13 +50,16 @@ class ByHand:
         return stored
 
     def instant(self, written: str, *, what: str) -> int:
-        """The instant that a person writes; without an offset it is a local time of the schedule's zone."""
+        """Return the instant that a person wrote; without an offset it is a local time of the schedule's zone.
+
+        Raises InvalidInput naming `what`.
+        """
         return parse_when(written, now=self._store.tell_time(), what=what, zone=Zone(self.definition.timezone))
 
     def run(self, *, force: bool) -> Decided:
-        """Enqueue its job now, paused or not; with `force` also beside an unfinished one.
+        """Enqueue its job now, paused or not; with `force` also if `overlap` is "skip" and a job is unfinished.
 
-        Returns what the ledger says; skipped where another job is unfinished.
+        Returns the row of the ledger; its outcome is "skipped" if an unfinished job kept this one out.
         """
         job = self.definition.job()
         if force and self.definition.overlap == "skip":
@@ -61,7 +67,7 @@ class ByHand:
         return self._enqueue([self._store.tell_time()], job, "run by hand")[0]
 
     def due_between(self, start: int, end: int) -> list[int]:
-        """The due times from an instant up to another one, both included, whose jobs aren't enqueued yet."""
+        """Return the due times between two instants, both included, whose jobs aren't enqueued yet."""
         rule = self.definition.rule()
         due = [from_datetime(one) for one in islice(rule.due_between(to_datetime(start - 1), to_datetime(end)), MOST)]
         done = self._schedules.ledger(self.name, since=start, until=end + 1, limit=MOST)
@@ -69,7 +75,10 @@ class ByHand:
         return [instant for instant in due if instant not in enqueued]
 
     def replay(self, start: int, end: int) -> list[Decided]:
-        """Enqueue what didn't run between two instants, oldest first; one after the other unless they may overlap."""
+        """Enqueue the jobs of the due times between two instants that have none yet, oldest first.
+
+        They run one after another unless `overlap` is "allow". Returns the rows of the ledger.
+        """
         job = self.definition.job()
         if self.definition.overlap != "allow":
             job = job._replace(key=None, unique=False, group=job.group or f"schedule:{self.name}")
@@ -80,14 +89,15 @@ class ByHand:
         return self._schedules.enqueue(self._stored(), dues, zone=self.definition.timezone, reason=reason)
 
     def pause(self, *, until: int | None, by: str, reason: str | None) -> None:
-        """Skip its due times from now on; those before are decided first."""
+        """Skip its due times from now on, up to `until` if it is given; due times up to now are decided first."""
         self._firing.fire(self.name, self._store.tell_time())
         self._schedules.pause(self.name, until=until, by=by, reason=reason)
 
     def resume(self, *, catch_up: bool) -> list[Decided]:
-        """Let it go on; with `catch_up` what was skipped meanwhile is enqueued by its `catch_up`.
+        """End its pause; with `catch_up`, enqueue jobs of due times that it skipped.
 
-        Returns what was caught up on. Raises InvalidInput where it isn't paused.
+        These are the latest one, or if the definition's `catch_up` is "all" the latest `catch_up_max`. Returns their
+        rows of the ledger. Raises InvalidInput if the schedule isn't paused.
         """
         now = self._store.tell_time()
         self._firing.fire(self.name, now)  # what is due by now belongs to the pause
@@ -101,7 +111,7 @@ class ByHand:
         return self.replay(skipped[0], now) if skipped else []
 
     def reset(self) -> None:
-        """Start it from now: its next due time is the first one after now, also if a later one was decided."""
+        """Compute its times anew: its next due time is the first one after now, even if a later one is decided."""
         while True:
             now, stored = self._store.tell_time(), self._stored()
             timing = Planner(stored, self.definition, self._firing.look(now)).timing(now)
@@ -109,7 +119,7 @@ class ByHand:
                 return
 
     def remove(self) -> None:
-        """Delete it with its ledger. Raises InvalidInput while a host declares it."""
+        """Delete the schedule with its ledger. Raises InvalidInput while a host declares it."""
         since = self._store.tell_time() - DAY
         hosts = [
             one.host for one in self._schedules.declarations.all() if one.name == self.name and is_fresh(one, since)

@@ -1,7 +1,7 @@
-"""Say when cron(8) itself would start a job, minute by minute as its main loop does.
+"""Compute when cron(8) itself would start a job, minute by minute as its main loop does.
 
-`schedules import` compares the rules that it writes with this. It has its own parser and its own clock.
-For five fields without L, # and seconds.
+`schedules import` compares the rules that it writes with these times. For that, this module has its own parser and
+its own computation of local time. It reads names like @daily, and five fields without L, # and seconds.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _HORIZON = timedelta(days=30 * 366)
 
 
 class CronDaemon:
-    """A cron that knows one job, in the time zone of its host."""
+    """A simulated cron daemon with one job, on a host with the given time zone."""
 
     def __init__(self, expression: str, timezone: str) -> None:
         fields = _NAMED.get(expression.lower(), expression).lower().split()
@@ -47,7 +47,7 @@ class CronDaemon:
         self._virtual = 0
 
     def starts(self, after: datetime) -> Iterator[datetime]:
-        """The minutes after an instant at which it starts the job, for thirty years."""
+        """Yield the minutes after an instant in which cron starts the job, for thirty years."""
         now = after.astimezone(UTC).replace(second=0, microsecond=0)
         self._virtual = self._local(now)
         end = now + _HORIZON
@@ -58,7 +58,7 @@ class CronDaemon:
             now = later
 
     def _quiet_day(self, now: datetime) -> Iterator[datetime]:
-        """The day after this minute, in which local time goes on evenly: only the minutes that match."""
+        """Yield the matching minutes of the 24 hours after this minute, in which the offset doesn't change."""
         first, offset = self._local(now), self._offset(now)
         for day in (0, 1):
             midnight = (first // 1440 + day) * 1440
@@ -78,7 +78,7 @@ class CronDaemon:
                 yield now
 
     def _wakes(self, running: int) -> bool:
-        """Whether the job is started in this minute; main() of cron, its four kinds of waking up."""
+        """Tell whether cron starts the job in this minute, by the four kinds of wake-up in its main()."""
         passed = running - self._virtual
         if passed == 1 or not -_LARGE <= passed <= _LARGE:
             self._virtual = running
@@ -101,7 +101,7 @@ class CronDaemon:
         return day.month in self._fields[3] and (by_day and by_weekday if self._both else by_day or by_weekday)
 
     def _local(self, instant: datetime) -> int:
-        """The local time as minutes, were it UTC."""
+        """Return the local time as minutes since 1970, read as if it were UTC."""
         return int((instant + self._offset(instant)).timestamp()) // 60
 
     def _offset(self, instant: datetime) -> timedelta:

@@ -1,4 +1,4 @@
-"""Reads crontabs as cron does: jobs with the environment before them, and what a line says that isn't a job."""
+"""Read crontabs as cron does: the jobs with the environment set before them, and notes on the lines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PIECE = re.compile(r"\\.|\\$|%|[^\\%]+")
 
 
 class Note(NamedTuple):
-    """What is to be said of a line; `lost` if the line gives no schedule for it."""
+    """A remark on one line; `lost` if the line gives no schedule because of it."""
 
     line: int
     text: str
@@ -31,14 +31,14 @@ class CronJob:
     expression: str
     command: str
     stdin: str | None
-    """What cron writes to the command's stdin: the text behind the first `%`; None without one."""
+    """The text that cron writes to the command's stdin: all after the first `%`; None without one."""
     user: str | None
     environment: Mapping[str, str]
 
 
 @dataclass
 class Crontab:
-    """The jobs of one file, and what is to be said of its lines. With `system` each job names its user."""
+    """The jobs of one file, and notes on its lines. With `system` each line of a job names its user."""
 
     text: str
     system: bool = False
@@ -60,7 +60,7 @@ class Crontab:
 
     def _add(self, line: int, content: str, environment: Mapping[str, str]) -> None:
         if content.startswith("-"):
-            # SUSE's cron: don't log the start.
+            # In SUSE's cron, a leading - means that the start isn't logged.
             content = content[1:]
         times = 1 if content.startswith("@") else _FIELDS
         words = content.split(None, times + self.system)
@@ -89,7 +89,7 @@ def _unquoted(value: str) -> str:
 
 
 def _parted(command: str) -> tuple[str, str | None]:
-    """The command and its stdin, which begins behind the first `%` that has no backslash."""
+    """Return the command and its stdin, which begins after the first `%` without a backslash; None without one."""
     parts = [""]
     for piece in _PIECE.findall(command):
         if piece == "%":

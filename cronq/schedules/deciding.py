@@ -1,6 +1,6 @@
-"""What one look decides about one schedule: which of its due times give a job, and which don't, and why.
+"""Decide which due times of one schedule give a job, and which don't, and why.
 
-Pure: the row as it was read, the rule and the instant go in, a Decision comes out.
+Pure: computes a Decision from the row as it was read, the definition and the instant.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from cronq.schedules.rule import Rule
 
 ON_TIME = 300 * SECOND
-"""Decided so soon after it was due, a due time is on time."""
+"""Microseconds after its due time within which a decision is on time."""
 
 COUNTED = 10_000
-"""Missed due times that are counted; of more, the count is a lower bound."""
+"""The most missed due times that are counted; with more of them, the count is a lower bound."""
 
 _TICK = timedelta(microseconds=1)
 
 
 class Look(NamedTuple):
-    """Who looks when, and by what a host computes."""
+    """The instant and the host of a decision, and the data by which the host computes due times."""
 
     now: int
     host: str
@@ -42,7 +42,7 @@ class Look(NamedTuple):
 
 
 class Planner:
-    """One schedule as it was read, and its rule."""
+    """Computes and decides the due times of one schedule, as its row was read."""
 
     def __init__(self, schedule: StoredSchedule, definition: Definition, look: Look) -> None:
         self.rule: Rule = definition.rule()
@@ -54,7 +54,7 @@ class Planner:
     # When it is due next
 
     def timing(self, after: int) -> Timing:
-        """Next is the first due time strictly after this instant, which becomes the watermark."""
+        """Return the times with the first due time strictly after this instant, which becomes the watermark."""
         if not self._definition.enabled:
             return Timing(None, None, after, self._look.tz_version)
         return self._timing(after, self.rule.next_after(to_datetime(after)))
@@ -65,7 +65,7 @@ class Planner:
         return Timing(from_datetime(following), self._delayed(following), after, self._look.tz_version)
 
     def _delayed(self, due: datetime) -> int:
-        """The due time with its jitter, which ends before the next due time."""
+        """Return the due time plus the jitter, at most until one second before the next due time."""
         instant = from_datetime(due)
         following = self.rule.next_after(due) if self._delay else None
         if following is None:
@@ -75,7 +75,7 @@ class Planner:
     # What is decided now
 
     def decide(self, job: NewJob) -> Decision:
-        """Decide every due time up to now."""
+        """Decide every due time up to now; `job` is enqueued for those that give one."""
         first = self._first()
         last = max(first, to_datetime(self._look.now - self._delay))
         following = self.rule.next_after(first)
@@ -84,7 +84,7 @@ class Planner:
         return self._decide_all(first, last, job)
 
     def _decide_one(self, first: datetime, following: datetime | None, job: NewJob) -> Decision:
-        """The usual case: nothing but one due time is to be decided."""
+        """Decide the only due time that is to be decided, which is the usual case."""
         due, until = self._due(first, job), self._paused_until(first)
         passed = []
         if until is not None and first <= until:
@@ -96,7 +96,7 @@ class Planner:
         return self._decision(timing, () if passed else (due,), (*passed, *dropped))
 
     def _patience(self) -> float:
-        """Microseconds after which a due time doesn't run any more."""
+        """Return the microseconds after which a due time gives no job any more; infinite without a window."""
         window = self._definition.catch_up_window
         if window is None:
             return math.inf
@@ -124,7 +124,7 @@ class Planner:
         return to_datetime(self._schedule.next_at)
 
     def _paused_until(self, last: datetime) -> datetime | None:
-        """Up to which instant due times are skipped because of a pause; None without one."""
+        """Return the instant up to which due times are skipped because of a pause; None without one."""
         if self._schedule.is_paused(self._look.now):
             return last
         if self._schedule.paused_at is None or self._schedule.paused_until is None:
@@ -136,7 +136,7 @@ class Planner:
         return f"paused by {self._schedule.paused_by}{why}"
 
     def _chosen(self, after: datetime, last: datetime) -> list[datetime]:
-        """The due times that give a job, oldest first."""
+        """Return the due times that give a job, oldest first."""
         definition, window = self._definition, self._definition.catch_up_window
         opens = after if window is None else max(after, self._ago(window) - _TICK)
         late_until = self._ago(ON_TIME / SECOND) - _TICK
@@ -147,7 +147,7 @@ class Planner:
         return newest(self.rule, opens, last, 1 if definition.catch_up == "latest" else definition.catch_up_max)
 
     def _ago(self, seconds: float) -> datetime:
-        """The oldest due time that was due (jitter allowed for) no longer ago than this."""
+        """Return the instant of the oldest due time that, with its jitter, was due at most this many seconds ago."""
         return to_datetime(self._look.now - self._delay - round(seconds * SECOND))
 
     def _any(self, after: datetime, until: datetime) -> bool:
@@ -162,7 +162,7 @@ class Planner:
         return self._run(after, until, MISSED, f"nothing looked for {span(max(0.0, late))} after it was due")
 
     def _run(self, after: datetime, until: datetime, outcome: str, reason: str) -> list[Decided]:
-        """One row for all due times after an instant and up to another one."""
+        """Return one row for all due times after an instant and up to another one; none without due times."""
         if until <= after:
             return []
         times = list(islice(self.rule.due_between(after, until), COUNTED + 1))
@@ -173,7 +173,7 @@ class Planner:
         return [self._row(fire_at, since, min(len(times), COUNTED), outcome, reason)]
 
     def _dropped(self, last: datetime, *, taken: set[int]) -> list[Decided]:
-        """The local times that a change of 3 h or more has dropped since the watermark."""
+        """Return rows for the local times since the watermark that a clock change of 3 h or more dropped."""
         watermark = self._schedule.last_at
         after = to_datetime(watermark) if watermark is not None else self._first() - _TICK
         gone: dict[int, list[datetime]] = {}
@@ -195,9 +195,9 @@ class Planner:
 
 
 def newest(rule: Rule, after: datetime, until: datetime, count: int) -> list[datetime]:
-    """The last `count` due times after an instant and up to another one, oldest first.
+    """Return the last `count` due times after an instant and up to another one, oldest first.
 
-    Found from the end: a rule of every second has more than a million of them in two weeks.
+    The search begins at the end: a rule of every second has more than a million due times in two weeks.
     """
     reach = timedelta(minutes=1)
     while True:

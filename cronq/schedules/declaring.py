@@ -1,7 +1,7 @@
-"""Declares schedules: what a host says becomes rows, where it differs from what that host said before.
+"""Declare schedules: store a host's declarations where they differ from those that it made before.
 
-A host that says the same as before changes nothing, so that of two deploys the later one holds, and a
-host with the older code overwrites no newer one.
+A host that declares the same as before changes nothing. So of two deploys the later one holds, and a host
+with older code doesn't overwrite a newer definition.
 """
 
 from __future__ import annotations
@@ -27,11 +27,14 @@ if TYPE_CHECKING:
 HOUR = 3600 * SECOND
 DAY = 24 * HOUR
 KEPT = 90 * DAY
-"""How long a schedule that no host declares keeps its row, and the ledger its decisions."""
+"""Microseconds for which rows are kept: schedules that no host declares, old declarations, and decisions."""
 
 
 class Declaring:
-    """Makes the database say what one host does."""
+    """Stores the declarations of one host, and changes the rows of schedules by them.
+
+    `source` is where the definitions come from. With `for_all` they are declared for every host.
+    """
 
     def __init__(self, store: Store, firing: Firing, *, source: str, for_all: bool = False) -> None:
         self._store = store
@@ -43,9 +46,9 @@ class Declaring:
         self._host = EVERY_HOST if for_all else os.uname().nodename
 
     def declare(self, definitions: Sequence[Definition], *, anew: bool = False) -> list[str]:
-        """Say all that this host has to say; returns the names of the schedules that changed.
+        """Declare all schedules of this host; returns the names of the schedules that changed.
 
-        `anew` also brings back what was removed or changed elsewhere, though this host says the same as before.
+        `anew` also restores what was removed or changed elsewhere, although this host declares the same as before.
         """
         now = self._store.tell_time()
         said, fresh = self._declarations.of(self._host), self._fresh_hashes(now)
@@ -72,7 +75,7 @@ class Declaring:
         return before is None or before.definition_hash != definition.hash
 
     def _fresh_hashes(self, now: int) -> dict[str, set[str]]:
-        """The hashes of what hosts say that were seen lately, by the schedule's name."""
+        """Return the hashes of the definitions that hosts seen within a day declare, by the schedule's name."""
         fresh: dict[str, set[str]] = {}
         for one in self._declarations.all():
             if is_fresh(one, now - DAY):
@@ -80,7 +83,7 @@ class Declaring:
         return fresh
 
     def _say(self, definition: Definition, before: Declaration | None, now: int) -> bool:
-        """Make the schedule what this host says; returns whether that changed it."""
+        """Store the declaration, and change the schedule to it; returns whether that changed the schedule."""
         since = now if before is None or self._differs(definition, before) else before.declared_at
         declaration = Declaration(self._host, definition.name, definition.hash, self._source, now, since)
         while True:
@@ -100,7 +103,7 @@ class Declaring:
                 return stored.definition != definition.json or stored.next_at != timing.next_at
 
     def _renamed(self, definition: Definition) -> StoredSchedule | None:
-        """The schedule under its former name, which it has no more."""
+        """Rename the schedule that has the definition's former name, and return it; None if there is none."""
         if definition.was is None or not self._declarations.rename(definition.was, definition.name):
             return None
         return self._schedules.get(definition.name)
@@ -109,10 +112,13 @@ class Declaring:
         row = stored or StoredSchedule(definition.name, definition.json, *[None] * 8)
         return Planner(row, definition, self._firing.look(self._store.clock.now()))
 
-    # What no host says any more, and old rows
+    # Schedules that no host declares any more, and old rows
 
     def _keep(self, now: int) -> list[str]:
-        """Take the due times of schedules that no host declares; forget old ones; recompute by newer zones."""
+        """Retire schedules that no host declares, recompute those of older time zone data, delete old rows.
+
+        Returns the names of the retired schedules, which have no due times any more.
+        """
         declared = set(self._fresh_hashes(now))
         retired = []
         for schedule in self._schedules.all():
@@ -149,7 +155,7 @@ class Declaring:
 
 
 def _stands_alone(definition: Definition, stored: StoredSchedule | None, fresh: dict[str, set[str]]) -> bool:
-    """Whether the schedule has no due times though it should, or a definition that no host declares any more."""
+    """Tell whether the schedule has no due times though it should, or a definition that no host declares any more."""
     if stored is None:
         return False
     if stored.next_at is None and definition.enabled:

@@ -1,4 +1,4 @@
-"""The definition of a schedule: its table in cronq.toml, or what a decorator says, checked; and its canonical JSON."""
+"""Read and check the definition of a schedule, from cronq.toml or a decorator, and write it as canonical JSON."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from cronq.config.loader import Config
 
 LONGEST_NAME = 200
-"""Characters of a schedule's name: with `schedule:` before it, it is a key or a group."""
+"""The most characters in a schedule's name: with `schedule:` before it, it has to fit into a key or a group."""
 
 _WINDOWS = {"none": 300.0, "latest": None, "all": 86400.0}
-"""How late a due time may still run, for each `catch_up`; None: however late."""
+"""The default of `catch_up_window` for each `catch_up`, in seconds; None: no limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Definition:
-    """What a schedule enqueues, and when; durations are seconds. Made by `read`, `read_all` or `from_json`."""
+    """The job of a schedule and its rule; durations are seconds. Made by `read`, `read_all` or `from_json`."""
 
     name: str
     cron: tuple[str, ...] = ()
@@ -54,18 +54,18 @@ class Definition:
     enabled: bool = True
     alert_after: int | None = None
     was: str | None = None
-    """The former name: what is needed to declare it, no part of what is stored."""
+    """The former name, by which a declaration renames the schedule; not stored."""
     source: str | None = None
-    """Where it was read; no part of what is stored."""
+    """The file or decorator from which it was read, for errors; not stored."""
 
     def rule(self) -> Rule:
-        """When it is due. Raises ConfigError where this host doesn't know its time zone."""
+        """Return the rule by which it is due. Raises ConfigError if this host doesn't know its time zone."""
         return Rule.parse(
             self.cron, self.every, timezone=self.timezone, start=_moment(self.start), end=_moment(self.end)
         )
 
     def job(self) -> NewJob:
-        """The job that a due time enqueues, with the key or the group by which jobs of this schedule don't overlap."""
+        """Return the job that a due time enqueues, with the key or group that keeps its jobs from overlapping."""
         job = NewJob(
             self.task, _dumps(self.args), key=self.key, unique=self.unique, group=self.group, time_limit=self.time_limit
         )
@@ -76,25 +76,25 @@ class Definition:
         return job._replace(group=f"schedule:{self.name}") if self.overlap == "queue" else job
 
     def filled(self, template: NewJob) -> Definition:
-        """With the task's own options, from a job of the task without arguments, where the schedule has none."""
+        """Return the definition with the options of `template`, a job of the task, where the schedule sets none."""
         options = ("queue", "priority", "max_attempts", "time_limit")
         missing = {key: getattr(template, key) for key in options if getattr(self, key) is None}
         return replace(self, **missing)
 
     @property
     def json(self) -> str:
-        """Its canonical JSON: the same text for the same definition on every host; without what is as by default."""
+        """The canonical JSON: the same text for the same definition on every host, without most default values."""
         values = {key: value for key, value in asdict(self).items() if key not in _NOT_STORED}
         return _dumps({key: value for key, value in values.items() if key in _ALWAYS or value != _DEFAULTS[key]})
 
     @property
     def hash(self) -> str:
-        """The hash of its canonical JSON."""
+        """The SHA-256 hash of the canonical JSON, in hex."""
         return hash_of(self.json)
 
     @classmethod
     def from_json(cls, name: str, text: str) -> Definition:
-        """The definition that was stored. Raises ConfigError for one that this version of cronq can't read."""
+        """Return the definition that was stored as JSON. Raises ConfigError if this version of cronq can't read it."""
         try:
             given = json.loads(text)
             values = {key: _stored(name, key, value) for key, value in given.items() if value is not None}
@@ -110,17 +110,17 @@ _DEFAULTS = {field.name: field.default for field in fields(Definition)}
 
 
 def hash_of(text: str) -> str:
-    """The hash of a definition's canonical JSON."""
+    """Return the SHA-256 hash of a definition's canonical JSON, in hex."""
     return sha256(text.encode()).hexdigest()
 
 
 def read_all(config: Config) -> list[Definition]:
-    """The schedules in the configuration, by name. Raises ConfigError naming file, key and what was expected."""
+    """Return the schedules of the configuration by name. Raises ConfigError naming file, key and expectation."""
     return [read_one(config, name) for name in sorted(config.schedules)]
 
 
 def read_one(config: Config, name: str) -> Definition:
-    """One schedule of the configuration. Raises ConfigError naming file, key and what was expected."""
+    """Return one schedule of the configuration. Raises ConfigError naming file, key and expectation."""
     where = config.origins["schedules"].removeprefix("file ")
     return read(name, config.schedules[name], where=where, timezone=config.timezone)
 
@@ -128,7 +128,7 @@ def read_one(config: Config, name: str) -> Definition:
 def read(name: str, table: Mapping[str, object], *, where: str, timezone: str = "UTC") -> Definition:
     """Check one schedule, given by the keys that its table in cronq.toml may have.
 
-    `timezone` holds where the table has none. Raises ConfigError naming where, key and what was expected.
+    `timezone` is used if the table has none. Raises ConfigError naming `where`, key and expectation.
     """
     within = f"schedules.{quoted(name)}"
     _NAME.convert(name, key=within, where=where)
@@ -142,7 +142,7 @@ def read(name: str, table: Mapping[str, object], *, where: str, timezone: str = 
 
 
 def require_sense(definition: Definition) -> None:
-    """Raise ConfigError for a definition that contradicts itself, or whose rule is none or never comes true."""
+    """Raise ConfigError for a definition that contradicts itself, or whose rule is missing, wrong or never due."""
     for problem, is_there in _contradictions(definition):
         if is_there:
             raise ConfigError(problem)
@@ -150,7 +150,7 @@ def require_sense(definition: Definition) -> None:
 
 
 def unite(*groups: Iterable[Definition]) -> list[Definition]:
-    """The definitions of all sources of one host, by name. Raises ConfigError for a name that is declared twice."""
+    """Return the definitions of all sources of one host by name. Raises ConfigError for a name declared twice."""
     found: dict[str, Definition] = {}
     for definition in (one for group in groups for one in group):
         twin = found.setdefault(definition.name, definition)
@@ -168,7 +168,7 @@ def _made(name: str, values: dict[str, Any], timezone: str) -> Definition:
     if "catch_up_window" not in values:
         definition = replace(definition, catch_up_window=_WINDOWS[definition.catch_up])
     if definition.catch_up == "all" and "overlap" not in values:
-        # With skip, the first of the jobs that catch up would keep all others out.
+        # With "skip", the first of the jobs that catch up would keep all others from being enqueued.
         definition = replace(definition, overlap="queue")
     return definition
 
@@ -209,7 +209,7 @@ def _dumps(value: object) -> str:
 
 
 def _stored(name: str, key: str, value: object) -> Any:
-    """Check what the database has: a row that was damaged or written by hand must stop no other schedule."""
+    """Check and convert a stored value: a row that was damaged or written by hand must not stop other schedules."""
     if key == "args":
         _dumps(_table(value)).encode()
         return value

@@ -1,4 +1,7 @@
-"""Cron expressions: which local times match. cronsim parses and matches what is left after some rewriting."""
+"""Parse cron expressions, and compute the local times that match them.
+
+cronsim does both, after names like @daily and terms that it reads differently from cron are rewritten.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ _SOME_DAY = datetime(2000, 1, 1)
 class Expression:
     """One cron expression, checked: five fields, or six with the second first, or a name like @daily.
 
-    Raises ConfigError naming the field and what was expected of it, also for an expression that never comes true.
+    Raises ConfigError naming the field and what was expected of it, also for an expression that never matches.
     """
 
     __slots__ = ("_matching", "fields", "follows_clock", "text")
@@ -54,24 +57,24 @@ class Expression:
         self.fields = _fields(self.text)
         second, minute, hour = self.fields[:3]
         self.follows_clock = any(field.startswith("*") for field in (second, minute, hour))
-        """Whether it is due at every real instant whose local time matches, else at each local time once."""
+        """Whether it is due at every instant whose local time matches; if not, once for each local time."""
         self._matching = _matching(self.text, self.fields)
 
     def after(self, local: datetime) -> Iterator[datetime]:
-        """The matching local times strictly after this one, which has no zone."""
+        """Return the matching local times strictly after this one, oldest first; they have no zone."""
         found = copy(self._matching)  # parsing again would take longer than all else
         found.dt = local.replace(microsecond=0)
         return found
 
     def between(self, first: datetime, until: datetime) -> Iterator[datetime]:
-        """The matching local times from the first on and before the other one; both are full seconds."""
+        """Yield the matching local times from `first` on and before `until`; both are full seconds."""
         for local in self.after(first - timedelta(seconds=1)):
             if local >= until:
                 return
             yield local
 
     def words(self) -> str:
-        """The expression in words: `At 02:30 every day`."""
+        """Return the expression in words: `At 02:30 every day`."""
         return self._matching.explain()
 
 
@@ -101,7 +104,7 @@ def _term(term: str, *, field: str) -> str:
     if dash and _number(first, field) == _number(last, field):
         span = first
         if slash and step.isdecimal() and int(step):
-            return span  # cronsim takes 4-4/5 for 4/5
+            return span  # cronsim reads 4-4/5 as 4/5
     elif dash and field == "weekday" and last in _SUNDAY:
         span = f"{first}-7"
     return f"{span}{slash}{step}"
@@ -126,7 +129,7 @@ def _matching(text: str, fields: tuple[str, ...]) -> CronSim:
 
 
 def _may_never_match(fields: tuple[str, ...]) -> bool:
-    """Only days that have to be both: cronsim has refused days that no month has."""
+    """Tell whether day of month and weekday both have to match: cronsim itself refuses days that no month has."""
     day, weekday = fields[_DAY], fields[_WEEKDAY]
     return "*" not in (day, weekday) and (day.startswith("*") or weekday.startswith("*"))
 

@@ -1,6 +1,6 @@
-"""Enqueues the jobs of schedules whose due times have come, from the definitions in the database alone.
+"""Enqueue the jobs of schedules that are due, by the definitions in the database alone.
 
-Every process that looks does the same; the store lets one of them decide each due time.
+Every runner does the same; the store lets only one of them decide each due time.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from cronq.store import Store
 
 _CHANCE = 120 * SECOND
-"""How long a host leaves a due time that it wouldn't have computed to hosts with newer time zone data."""
+"""Microseconds for which a host leaves a due time to hosts with newer time zone data, if it computes another one."""
 
 _AT_ONCE = 500
-"""Schedules that are read at once."""
+"""The number of schedules that are read at once."""
 
 
 class Firing:
-    """Decides due times. The log is told once of a schedule that can't be fired here, if `unable` remembers it."""
+    """Decides due times. A schedule that can't be fired on this host is logged once, as `unable` records."""
 
     def __init__(self, store: Store, unable: Unable | None = None) -> None:
         self._store = store
@@ -36,16 +36,16 @@ class Firing:
         self._host = os.uname().nodename
         self._installation: str | None = None
         self.tz_version = tzdata_version()
-        """Of the time zone data of this host."""
+        """The version of this host's time zone data."""
 
     def look(self, now: int) -> Look:
-        """What this host computes by."""
+        """Return the instant, with the data by which this host computes due times."""
         if self._installation is None:
             self._installation = self._store.schedules.installation()
         return Look(now, self._host, self.tz_version, self._installation)
 
     def fire_all(self, now: int) -> int:
-        """Decide every due time up to an instant; returns how many jobs were enqueued."""
+        """Decide every due time up to an instant; returns the number of jobs enqueued."""
         jobs, refused = 0, set[str]()
         while True:
             rows = self._store.schedules.due(now, limit=_AT_ONCE + len(refused))
@@ -59,7 +59,7 @@ class Firing:
                     refused.add(row.name)
 
     def fire(self, name: str, now: int) -> int:
-        """Decide the due times of one schedule up to an instant; returns how many jobs were enqueued."""
+        """Decide the due times of one schedule up to an instant; returns the number of jobs enqueued."""
         jobs = 0
         while True:
             row = self._store.schedules.get(name)
@@ -71,7 +71,11 @@ class Firing:
             jobs += fired
 
     def _fire(self, row: StoredSchedule, now: int) -> int | None:
-        """Decide what is due of one schedule; returns the number of jobs, None where that can't be done here."""
+        """Decide the due times of one schedule; returns the number of jobs enqueued.
+
+        The number is 0 also if only the next due time was computed anew, by newer time zone data. Returns None if
+        this host can't decide them, or leaves them to others.
+        """
         try:
             definition = Definition.from_json(row.name, row.definition)
             planner = Planner(row, definition, self.look(now))
@@ -90,19 +94,19 @@ class Firing:
         return sum(one.outcome == ENQUEUED for one in decided or ())
 
     def _leaves(self, row: StoredSchedule, planner: Planner, now: int) -> bool:
-        """Whether a host with newer time zone data has computed another due time, and gets its chance to decide it."""
+        """Tell whether the due time is left to hosts with newer time zone data, which computed another one."""
         if row.last_at is None or row.due_at is None or not is_newer(row, self.tz_version):
             return False
         return now - row.due_at < _CHANCE and planner.timing(row.last_at).next_at != row.next_at
 
 
 def is_newer(row: StoredSchedule, tz_version: str) -> bool:
-    """Whether its next due time was computed by newer time zone data than this."""
+    """Tell whether its next due time was computed by newer time zone data than this."""
     return tz_version[:1].isdigit() and _known(row.tz_version) > tz_version
 
 
 def is_outdated(row: StoredSchedule, tz_version: str) -> bool:
-    """Whether its next due time was computed by older time zone data than this."""
+    """Tell whether its next due time was computed by older time zone data than this."""
     return tz_version[:1].isdigit() and row.last_at is not None and _known(row.tz_version) < tz_version
 
 

@@ -1,4 +1,4 @@
-"""The next due times of one schedule, with what changes of the clocks do to them."""
+"""Compute the next due times of one schedule, with the effects of clock changes on them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cronq.schedules.rule import Doubt, Rule
 
 AT_ONCE = 1000
-"""Due times that are computed before the first of them is yielded."""
+"""The number of due times that are computed before the first of them is yielded."""
 
 _LONGEST_REPEAT = timedelta(days=1)
 _LAST = datetime.max.replace(tzinfo=UTC) - _LONGEST_REPEAT
@@ -30,19 +30,19 @@ class Foreseen(NamedTuple):
 
     due: datetime | None
     change: str | None = None
-    """What a change of the clocks did: "moved", "dropped", "once"; None for nothing."""
+    """The effect of a clock change: "moved", "dropped" or "once"; None without one."""
     instead_of: tuple[datetime, ...] = ()
     """The local times that the clocks skip or repeat."""
 
     @property
     def note(self) -> str:
-        """What the change did, in words; empty for nothing."""
+        """The effect of the clock change in words; empty without one."""
         locals_ = ", ".join(f"{local:%H:%M}" if not local.second else f"{local:%H:%M:%S}" for local in self.instead_of)
         return "" if self.change is None else _SENTENCES[self.change].format(local=locals_)
 
 
 def foresee(rule: Rule, after: datetime, *, count: int) -> Iterator[Foreseen]:
-    """The next `count` due times strictly after an instant, and the local times among them that give none."""
+    """Yield the next `count` due times strictly after an instant, and the local times among them that give none."""
     following = islice(rule.following(after), count)
     while due := list(islice(following, AT_ONCE)):
         yield from _noted(rule, after, due)
@@ -58,7 +58,7 @@ def _noted(rule: Rule, after: datetime, due: Sequence[datetime]) -> list[Foresee
             _note(dropped, doubt, Foreseen(None, DROPPED))
         elif doubt.kind != DROPPED and doubt.at in foreseen:
             _note(foreseen, doubt, foreseen[doubt.at])
-    # What is dropped stands before what the new time gives.
+    # At one instant, the local times that a clock change drops come before the due time after it.
     order = sorted(
         [(instant, 0, one) for instant, one in dropped.items()]
         + [(instant, 1, one) for instant, one in foreseen.items()],

@@ -1,4 +1,4 @@
-"""Makes schedules of the jobs of a crontab, as TOML for cronq.toml."""
+"""Convert the jobs of a crontab to schedules, as TOML for cronq.toml."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 AS_IN_CRON = {"catch_up": "none", "overlap": "allow", "max_attempts": 1, "time_limit": "1d"}
-"""What cron does: nothing is made up for, runs overlap, nothing is tried again. It has no time limit at all."""
+"""Keys by which a schedule works as in cron, which catches up on nothing, lets runs overlap and retries nothing.
+
+cron has no time limit at all.
+"""
 
 _HEADER = """\
 # As in cron: what is missed stays missed, runs may overlap, a failed one isn't tried again. Without the lines catch_up,
@@ -25,7 +28,7 @@ _HEADER = """\
 # cron has no time limit; without the line time_limit it is that of the configuration (1h).
 """
 _OURS = ("CRON_TZ", "RANDOM_DELAY", "MAILTO", "MAILFROM", "CONTENT_TYPE", "CONTENT_TRANSFER_ENCODING", "SHELL")
-"""Settings that cron keeps for itself, and the shell."""
+"""Variables of a crontab that aren't passed on to commands: the settings of cron, and the shell."""
 
 _WRAPPERS = frozenset(
     (
@@ -34,7 +37,7 @@ _WRAPPERS = frozenset(
         *("true", "false", "sleep"),
     )
 )
-"""What starts other programs, or asks something first."""
+"""Words of a command that give a schedule no name: programs that start others, conditions, and words of the shell."""
 
 _SHELL_SIGNS = re.compile(r"[;&|(){}]+|\b(?:test|\[) +!? *-[defrsz] +\S+")
 _NUMBER = re.compile(r"[\d.]+[smhd]?|\d[<>].*")
@@ -42,7 +45,7 @@ _ENDINGS = (".sh", ".py", ".pl", ".php", ".rb")
 
 
 class Imported(NamedTuple):
-    """One job as a schedule."""
+    """A job of a crontab, and the schedule made of it: the keys of its table and its definition."""
 
     job: CronJob
     keys: Mapping[str, object]
@@ -50,7 +53,7 @@ class Imported(NamedTuple):
 
 
 class Import:
-    """The schedules of one crontab, and what can't be carried over, by line."""
+    """The schedules made of one crontab, and notes by line on what can't be carried over."""
 
     def __init__(self, crontab: Crontab, *, source: str, timezone: str) -> None:
         self.notes = list(crontab.notes)
@@ -63,7 +66,7 @@ class Import:
         self.notes.sort()
 
     def toml(self) -> str:
-        """The schedules as tables for cronq.toml."""
+        """Return the schedules as tables for cronq.toml."""
         return "\n".join([_HEADER, *(self._table(one) for one in self.schedules)])
 
     def _add(self, job: CronJob) -> None:
@@ -110,7 +113,10 @@ class Import:
 
 
 def _command(job: CronJob) -> str | list[str]:
-    """What does the same: a line for /bin/sh where nothing else is asked for, else a program with its arguments."""
+    """Return a command that does the same as cron's.
+
+    It is a line for /bin/sh if the job has no other shell and no variables, else a program with its arguments.
+    """
     shell = job.environment.get("SHELL") or DEFAULT_SHELL
     command = job.command
     if job.stdin is not None:
@@ -123,7 +129,7 @@ def _command(job: CronJob) -> str | list[str]:
 
 
 def _program(command: str) -> str:
-    """A name for what the command does: of the first program that isn't there to start another one."""
+    """Return a name for the command: that of the first program that doesn't only start another one, else `job`."""
     words = iter(_SHELL_SIGNS.sub(" ", command.rpartition("run-parts ")[2]).split())
     for word in words:
         bare = word.strip("\"'`$")
@@ -141,7 +147,7 @@ def _program(command: str) -> str:
 
 
 def _is_option(word: str) -> bool:
-    """Whether it is an option of a program before the command, or its value: a number, a duration, a descriptor."""
+    """Tell whether it is an option of a program, or the value of one: a number, a duration, a descriptor."""
     return word.startswith("-") or _NUMBER.fullmatch(word) is not None
 
 
@@ -158,7 +164,7 @@ def _toml(value: object) -> str:
 
 
 def host_timezone() -> str | None:
-    """The name of this host's time zone, by which its cron counts; None if the host doesn't say it."""
+    """Return the name of this host's time zone, which its cron uses; None if the host doesn't name it."""
     target = Path("/etc/localtime")
     try:
         place = str(target.resolve(strict=True)) if target.is_symlink() else ""
@@ -169,6 +175,6 @@ def host_timezone() -> str | None:
 
 
 def lines_of(notes: list[Note], source: str) -> Iterator[str]:
-    """The notes as lines for people."""
+    """Yield each note as a line with its place in the crontab."""
     for note in notes:
         yield f"{source}:{note.line}: {'not carried over: ' if note.lost else ''}{note.text}"

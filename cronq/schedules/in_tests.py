@@ -1,4 +1,4 @@
-"""Schedules in the tests of a program: time passes at once."""
+"""Fire schedules in the tests of a program, without waiting for due times."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def fire_until(store: Store, definitions: Sequence[Definition], until: int, clock: Clock) -> int:
-    """Decide each due time up to an instant as if a worker had looked at that moment; returns how many jobs that gave.
+    """Decide each due time up to an instant as a worker would at that moment; returns the number of jobs enqueued.
 
-    A clock that can be set goes from due time to due time, and then to the instant.
+    A clock with a method `set` is set to each due time in turn, and then to the instant.
     """
     firing, jobs = Firing(store), 0
     set_clock = getattr(clock, "set", None)
@@ -29,7 +29,7 @@ def fire_until(store: Store, definitions: Sequence[Definition], until: int, cloc
         if set_clock is not None and due > clock.now():
             set_clock(iso(due))
         fired = firing.fire_all(due)
-        if next_due(store.tables) == due:  # it can't be fired: the log says why
+        if next_due(store.tables) == due:  # it can't be fired, and the reason is logged
             break
         jobs += fired
     if set_clock is not None and until > clock.now():

@@ -1,4 +1,4 @@
-"""The rule of a schedule: its due times as instants, by cron expressions in a time zone or by an interval."""
+"""Define the rule of a schedule: its due times as instants, by cron expressions in a time zone or by an interval."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Doubt", "Rule", "jitter", "tzdata_version"]
 
 CORRECTION = timedelta(hours=3)
-"""A change of local time of this size drops what it skips, as cron(8) does; a smaller one moves it."""
+"""A clock change of this size or more drops the local times it skips, as cron(8) does; a smaller one moves them."""
 
 MOVED, DROPPED, ONCE = "moved", "dropped", "once"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -30,7 +30,7 @@ _LONGEST = 1e10
 
 
 class Doubt(NamedTuple):
-    """A fixed local time that a change of the clocks skips or repeats.
+    """A fixed local time that a clock change skips or repeats.
 
     `kind`: "moved" to the first instant after the gap; "dropped", because the change is one of 3 h or more;
     "once": due the first time (`at`), not again the second time.
@@ -42,7 +42,7 @@ class Doubt(NamedTuple):
 
 
 class Rule:
-    """When a schedule is due. Made by `parse`; instants are aware datetimes in UTC."""
+    """The rule by which a schedule is due. Made by `parse`; instants are aware datetimes in UTC."""
 
     __slots__ = ("end", "every", "expressions", "start", "zone")
 
@@ -63,10 +63,10 @@ class Rule:
         start: datetime | None = None,
         end: datetime | None = None,
     ) -> Rule:
-        """The rule of these cron expressions, or of an interval in seconds, from `start` to `end` (both included).
+        """Return the rule of cron expressions, or of an interval in seconds, from `start` to `end` (both included).
 
         `start` and `end` without an offset are local times of the zone. Raises ConfigError naming what was expected
-        for a bad expression, zone or interval, and for a rule that never comes true.
+        for a bad expression, zone or interval, and for a rule without a due time.
         """
         crons = (crons,) if isinstance(crons, str) else tuple(crons)
         if bool(crons) == (every is not None):
@@ -78,11 +78,11 @@ class Rule:
         return rule
 
     def next_after(self, instant: datetime) -> datetime | None:
-        """The first due time strictly after the instant; None when there is none any more."""
+        """Return the first due time strictly after the instant; None if there is none."""
         return next(self.following(instant), None)
 
     def following(self, after: datetime) -> Iterator[datetime]:
-        """The due times strictly after the instant, oldest first, mostly without an end."""
+        """Yield the due times strictly after the instant, oldest first, mostly without an end."""
         if self.start:
             after = max(after, self.start - _TICK)
         after = after.astimezone(UTC)
@@ -98,14 +98,14 @@ class Rule:
             return
 
     def due_between(self, after: datetime, until: datetime) -> Iterator[datetime]:
-        """The due times strictly after the one instant and up to the other, oldest first."""
+        """Yield the due times strictly after the one instant and up to the other, oldest first."""
         for due in self.following(after):
             if due > until:
                 return
             yield due
 
     def doubts(self, after: datetime, until: datetime) -> Iterator[Doubt]:
-        """What changes of the clocks do to fixed local times after the one instant and up to the other."""
+        """Yield the fixed local times that clock changes skip or repeat, after the one instant and up to the other."""
         fixed = [expression for expression in self.expressions if not expression.follows_clock]
         for change in self.zone.changes(after, until) if fixed else ():
             low, high = sorted((change.local_before, change.local_after))
@@ -116,7 +116,7 @@ class Rule:
                     yield Doubt(MOVED if change.gap < CORRECTION else DROPPED, local, change.at)
 
     def words(self) -> str:
-        """The rule in words: `At 02:30 every day, Europe/Prague`."""
+        """Return the rule in words: `At 02:30 every day, Europe/Prague`."""
         if self.every is not None:
             return f"Every {exact_span(self.every // _TICK)}"
         return f"{'; '.join(expression.words() for expression in self.expressions)}, {self.zone.name}"
@@ -133,7 +133,7 @@ class Rule:
         return each[0] if len(each) == 1 else heapq.merge(*each)
 
     def _fixed(self, expression: Expression, after: datetime) -> Iterator[datetime]:
-        # Never decreasing: the first of a repeated time comes before all that follow, a gap falls on its end.
+        # The instants never decrease: a repeated local time gives the first of its two, a skipped one its gap's end.
         for local in expression.after(self.zone.local(after)):
             instant = self.zone.if_shown(local, longest_gap=CORRECTION)
             if instant is not None:
@@ -147,7 +147,7 @@ class Rule:
             instant = (local - offset).replace(tzinfo=UTC)
             change = next(self.zone.changes(after, instant), None)
             if change is not None:
-                # From here on the clocks show other times, earlier ones again perhaps.
+                # After this change the offset is another one, and local times may be earlier than before it.
                 after, offset = change.at, change.after
                 locals_ = expression.after(change.local_after - _SECOND)
             else:
@@ -157,7 +157,7 @@ class Rule:
 
 
 def jitter(name: str, installation_id: str, seconds: float) -> float:
-    """The seconds in [0, seconds) by which this schedule's jobs are delayed: the same on each host, at each start."""
+    """Return the seconds in [0, seconds) by which this schedule's jobs are delayed: always the same, on each host."""
     digest = sha256(f"{installation_id}\0{name}".encode()).digest()
     return int.from_bytes(digest[:6]) / (1 << 48) * seconds
 

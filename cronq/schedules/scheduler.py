@@ -1,6 +1,6 @@
-"""What `run` and `work` do about schedules while they live: declare them, and decide due times as they come.
+"""Declare schedules, and decide due times as they come, in `run` and `work`.
 
-Importing this costs nothing: what computes due times is imported when there is something to compute.
+Importing this module is cheap: what computes due times is imported when there is something to compute.
 """
 
 from __future__ import annotations
@@ -25,17 +25,20 @@ if TYPE_CHECKING:
     from cronq.store import Store
 
 _DECLARE_EVERY = 1800.0
-"""Seconds after which a host says again that it is there."""
+"""Seconds after which a host declares its schedules again."""
 
 
 class Scheduler:
-    """Declares the schedules of this host and fires those of all hosts, with any filter of the runner."""
+    """Declares the schedules of this host and fires those of all hosts, whatever jobs the runner itself claims."""
 
     def __init__(self, store: Store, config: Config, definitions: Callable[[], Sequence[Definition]]) -> None:
         self.due_at: int | None = None
-        """The instant at which a due time is to be decided next, as far as known."""
+        """The instant at which the next due time is to be decided, as far as known; None without one."""
         self.announcer: Announces | None = None
-        """Wakes those whom the runner's own announcer doesn't: the runner may not take the jobs that it enqueues."""
+        """Replaces the runner's announcer while schedules are fired, to wake workers through transports too.
+
+        The runner itself may not claim the jobs that it enqueues. None: its own announcer stays.
+        """
         self._store = store
         self._config = config
         self._definitions = definitions
@@ -43,7 +46,7 @@ class Scheduler:
         self._firing: Firing | None = None
 
     def look(self) -> int:
-        """Declare if it is time for that, and fire what is due; returns how many jobs were enqueued."""
+        """Declare schedules if that is due, and fire those that are due; returns the number of jobs enqueued."""
         if time.monotonic() >= self._declare_at:
             self._declare_at = time.monotonic() + _DECLARE_EVERY
             self._declare()
@@ -51,14 +54,14 @@ class Scheduler:
         return self.fire_when_due()
 
     def fire_when_due(self) -> int:
-        """Fire what has become due since the last look; returns how many jobs were enqueued."""
+        """Fire what has become due since the last call; returns the number of jobs enqueued."""
         now = self._store.clock.now()
         if self.due_at is None or self.due_at > now:
             return 0
         with self._announcing():
             jobs = self._fires().fire_all(now)
         self.due_at = next_due(self._store.tables)
-        if self.due_at is not None and self.due_at <= now:  # what can't be fired here is for other hosts
+        if self.due_at is not None and self.due_at <= now:  # it can't be fired on this host, and is left to others
             self.due_at = now + 60 * SECOND
         return jobs
 
@@ -74,7 +77,7 @@ class Scheduler:
                 self.announcer.close()  # a fork must not share its connections
 
     def alerts(self) -> list[Alert]:
-        """What people are to be told about schedules without success."""
+        """Return the alerts that are due about schedules without success, or with success again."""
         if not are_watched(self._store.tables):
             return []
         from cronq.schedules.alerts import alerts  # as below
@@ -90,7 +93,7 @@ class Scheduler:
         return self._firing
 
     def _has_declared(self) -> bool:
-        """Whether nothing can have changed since this host declared: there is no app, and the config is as it was."""
+        """Tell whether nothing can have changed since this host declared: no app, and the same config."""
         if self._config.app is not None or not is_declared(self._config):
             return False
         return not self._config.schedules or bool(self._store.schedules.declarations.of(os.uname().nodename))

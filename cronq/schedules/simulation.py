@@ -1,4 +1,4 @@
-"""What all schedules together will do in a span of time: load by the hour, full minutes, overlaps, doubtful times."""
+"""Simulate all schedules over a span of time: load by the hour, full minutes, overlaps, doubtful times."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 _HOUR = timedelta(hours=1)
 _MOST = 1_000_000
-"""Due times that are simulated at most, of all schedules together."""
+"""The most due times that are simulated, of all schedules together."""
 
 _FULLEST = 10
 _SETTABLE = ("cron", "every", "timezone", "jitter", "overlap", "start", "end", "enabled")
 
 
 class Plan(NamedTuple):
-    """One schedule, and how long its jobs took; 0 where that isn't known."""
+    """One schedule, and the mean duration of its jobs; 0 if it isn't known."""
 
     definition: Definition
     duration: timedelta = timedelta(0)
@@ -46,11 +46,11 @@ class Simulation:
 
     def __init__(self, plans: Sequence[Plan], start: datetime, until: datetime, *, installation: str = "") -> None:
         self.jobs: Counter[str] = Counter()
-        """Jobs of each schedule."""
+        """The number of jobs of each schedule."""
         self.hours: dict[datetime, int] = {}
-        """Jobs that start in each hour."""
+        """The number of jobs that start in each hour."""
         self.busy: dict[datetime, timedelta] = {}
-        """Time that jobs take in each hour, all together."""
+        """The time that jobs run in each hour, all together."""
         self.overlaps: list[Overlap] = []
         self.doubts: list[tuple[str, Doubt]] = []
         self._minutes: Counter[datetime] = Counter()
@@ -66,7 +66,7 @@ class Simulation:
 
     @property
     def fullest(self) -> list[tuple[datetime, int]]:
-        """The minutes in which most jobs start, those with a single one aside."""
+        """The minutes in which the most jobs start, at most ten, without those in which a single one does."""
         return [(minute, jobs) for minute, jobs in self._ranked() if jobs > 1]
 
     def _ranked(self) -> list[tuple[datetime, int]]:
@@ -100,17 +100,17 @@ class Simulation:
 
 
 class _ScheduleRun:
-    """The jobs of one schedule that would still run."""
+    """Simulates the jobs of one schedule, and counts the due times at which an earlier one still runs."""
 
     def __init__(self, plan: Plan) -> None:
         self.count = 0
-        """Due times with an earlier job still running."""
+        """The number of due times with an earlier job still running."""
         self.first: datetime | None = None
         self._plan = plan
         self._ends: deque[datetime] = deque()
 
     def start(self, due: datetime) -> datetime | None:
-        """When the job of this due time starts, by `overlap`; None if it is skipped."""
+        """Return the instant at which the job of this due time starts, by `overlap`; None if it is skipped."""
         while self._ends and self._ends[0] <= due:
             self._ends.popleft()
         starts = due
@@ -126,7 +126,7 @@ class _ScheduleRun:
 
 
 def changed(definitions: Mapping[str, Definition], settings: Sequence[str]) -> dict[str, Definition]:
-    """The definitions with what `--set NAME.KEY=VALUE` says. Raises InvalidInput."""
+    """Return the definitions with the changes of `--set NAME.KEY=VALUE`. Raises InvalidInput."""
     found = dict(definitions)
     for text in settings:
         place, equals, value = text.partition("=")

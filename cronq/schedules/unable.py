@@ -1,4 +1,4 @@
-"""The schedules that this host can't fire, so that the log tells of each once and not with each run of cron."""
+"""Record the schedules that this host can't fire, so that each is logged once and not with each run of cron."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class Unable:
-    """Schedules that can't be fired here, and why; with a configuration also those of earlier processes."""
+    """Schedules that can't be fired on this host, and the reasons.
+
+    With a configuration they are kept in a file, from one process to the next.
+    """
 
     def __init__(self, config: Config | None = None) -> None:
         self._config = config
@@ -31,7 +34,7 @@ class Unable:
             self._write()
 
     def end(self, name: str) -> None:
-        """Note that a schedule was fired here."""
+        """Remove a schedule that was fired here."""
         if self._told.pop(name, None) is not None:
             self._write()
 
@@ -44,7 +47,7 @@ class Unable:
     def _write(self) -> None:
         if self._config is None:
             return
-        with suppress(OSError, CronqError):  # where nothing can be written, the next process tells of it again
+        with suppress(OSError, CronqError):  # if the file can't be written, the next process logs it again
             folder(self._config)
             path = self._path()
             new = path.with_suffix(f".{os.getpid()}.stamp")

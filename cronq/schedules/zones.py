@@ -1,4 +1,4 @@
-"""Time zones: from local times to instants and back, and when a zone changes its offset."""
+"""Convert local times to instants and back, and find the changes of a zone's offset."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 _SECOND = timedelta(seconds=1)
 _PROBE = timedelta(days=1)
-"""No two changes of a zone that cancel each other out lie as close as this."""
+"""The step of the search for changes: no two changes of a zone that cancel each other out are this close together."""
 
 _LAST_YEAR = 9998
 
 
 class Change(NamedTuple):
-    """A zone's offset changed: the first instant with the new one, and both offsets."""
+    """A change of a zone's offset: the first instant with the new offset, and both offsets."""
 
     at: datetime
     before: timedelta
@@ -34,61 +34,61 @@ class Change(NamedTuple):
 
     @property
     def local_before(self) -> datetime:
-        """The local time that the clocks would have shown."""
+        """The local time of the change by the old offset."""
         return (self.at + self.before).replace(tzinfo=None)
 
     @property
     def local_after(self) -> datetime:
-        """The local time that they show instead."""
+        """The local time of the change by the new offset."""
         return (self.at + self.after).replace(tzinfo=None)
 
 
 class Zone:
-    """A time zone of the tz database by its name. Raises ConfigError for one that this host doesn't know."""
+    """A time zone of the tz database, by its name. Raises ConfigError for a name that this host doesn't know."""
 
     __slots__ = ("_info", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
         try:
-            # UTC is there also on a host that has no time zones, as small containers.
+            # UTC works also on a host without a tz database, such as a small container.
             self._info: tzinfo = UTC if name == "UTC" else zoneinfo.ZoneInfo(name)
         except (LookupError, ValueError, OSError):
             raise ConfigError(f"timezone {name!r}: {_expected(name)}") from None
 
     def offset(self, instant: datetime) -> timedelta:
-        """How far local time is ahead of UTC at the instant."""
+        """Return the time by which local time is ahead of UTC at the instant."""
         return _offset(self._info, instant)
 
     def local(self, instant: datetime) -> datetime:
-        """The local time at the instant, without a zone."""
+        """Return the local time at the instant, without a zone."""
         return instant.astimezone(self._info).replace(tzinfo=None, fold=0)
 
     def aware(self, instant: datetime) -> datetime:
-        """The instant in this zone."""
+        """Return the instant as a datetime in this zone."""
         return instant.astimezone(self._info)
 
     def skipping(self, local: datetime) -> Change | None:
-        """The change that skips this local time; None if the clocks show it."""
+        """Return the change that skips this local time; None if the clocks show it."""
         early, late = self._offsets(local)
         if early >= late:
             return None
         return _first_change(self._info, (local - late).replace(tzinfo=UTC), (local - early).replace(tzinfo=UTC))
 
     def first_instant(self, local: datetime) -> datetime:
-        """The instant of this local time: the first one of a repeated one, the end of the gap for a skipped one."""
+        """Return the instant of this local time: the first if it is repeated, the end of the gap if it is skipped."""
         change = self.skipping(local)
         return change.at if change else self._first(local)
 
     def if_shown(self, local: datetime, *, longest_gap: timedelta) -> datetime | None:
-        """As `first_instant`; None for a local time that a gap as long as this, or a longer one, skips."""
+        """Return the same as `first_instant`, but None for a local time in a gap of `longest_gap` or more."""
         change = self.skipping(local)
         if change is None:
             return self._first(local)
         return change.at if change.gap < longest_gap else None
 
     def changes(self, after: datetime, until: datetime) -> Iterator[Change]:
-        """The changes after the one instant and up to the other, oldest first."""
+        """Yield the changes after the one instant and up to the other, oldest first."""
         years = range(after.year, min(until.year, _LAST_YEAR) + 1)
         for year in years if self._info is not UTC else ():
             for change in _changes_in(self._info, year):
@@ -104,7 +104,7 @@ class Zone:
 
 
 def tzdata_version() -> str:
-    """The version of the tz database that zones are read from, like 2026a; "unknown" if it doesn't say."""
+    """Return the version of the tz database that is used, like 2026a; "unknown" if that has none."""
     for directory in zoneinfo.TZPATH:
         for file, begin in (("tzdata.zi", "# version "), ("+VERSION", "")):
             try:
@@ -133,7 +133,10 @@ def _changes_in(info: tzinfo, year: int) -> tuple[Change, ...]:
 
 
 def _first_change(info: tzinfo, after: datetime, until: datetime) -> Change | None:
-    """The change after the one instant and up to the other, found by halving; both are full seconds."""
+    """Find the change after the one instant and up to the other by bisection; both are full seconds.
+
+    Returns None if the offset is the same at both.
+    """
     before = _offset(info, after)
     if _offset(info, until) == before:
         return None
