@@ -1,1 +1,1 @@
-"""What must happen before a job may start: other jobs that have to end first."""
+"""Decide when jobs may start: after the jobs and batches that they come after, and as their limits allow."""

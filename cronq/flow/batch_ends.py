@@ -1,4 +1,4 @@
-"""Ends batches whose members have ended, reopens those of which one was retried, and cancels their members."""
+"""End batches whose members have ended, reopen those of which a member was retried, and cancel members."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from cronq.storage.tables import Tables
 
 _AT_ONCE = 500
-"""Members of one transaction that cancels."""
+"""The number of members that one transaction cancels."""
 
 _FAR = 200
-"""Ids that a look steps over before it is remembered where the next one may begin."""
+"""The distance in ids from which the first outstanding member is stored, so that the next search begins there."""
 
 
 class BatchEnds:
@@ -30,12 +30,12 @@ class BatchEnds:
         self._cancel = cancel
 
     def of_jobs(self, ids: Iterable[int]) -> dict[int, int]:
-        """The batches of those jobs that are members of one."""
+        """Return the batch of each of these jobs that is a member of one: ids of batches by ids of jobs."""
         wanted = list(ids)
         return dict(self._tables.query(self._sql.batches.of_jobs, (self._many(wanted),))) if wanted else {}
 
     def draw(self, batch_id: int, *, failed: bool) -> None:
-        """Do what follows for a batch after a change of its members, or of itself; `failed` if one has failed."""
+        """Update a batch after a change of itself or of its members; `failed` if a member has failed."""
         batch = self._one(batch_id)
         if batch is None:
             return
@@ -59,11 +59,11 @@ class BatchEnds:
         return False
 
     def _end(self, batch_id: int, tx: Transaction) -> None:
-        # The states are read by statements of their own after the lock: PostgreSQL would answer from before it.
+        # The states are read by separate statements after the lock: in one, PostgreSQL reads them as before it.
         if not tx.execute(self._sql.batches.lock, (batch_id,)).rowcount:
             return
         found = tx.query(self._sql.batches.outstanding, (batch_id, 0))
-        if found:  # one that was retried, before those that the look began with
+        if found:  # a member that was retried, with an id below those that were searched
             tx.execute(self._sql.batches.look_on, (found[0][0], batch_id))
             return
         outcome = self._outcome(tx, batch_id)
@@ -83,7 +83,7 @@ class BatchEnds:
             tx.execute(self._sql.flow.note, (-batch_id,))
 
     def _outcome(self, tx: Transaction, batch_id: int) -> str | None:
-        """How a batch has ended; None where a member has not: one may be retried between two statements."""
+        """Return the outcome of a batch; None if a member has not ended: one may be retried between two statements."""
         [row] = tx.query(self._sql.batches.one, (batch_id,))
         tally: dict[str, int] = dict(tx.query(self._sql.batches.tally, (batch_id,)))
         if not UNFINISHED.isdisjoint(tally):

@@ -1,4 +1,4 @@
-"""Opens, closes, cancels and reads batches."""
+"""Open, close, cancel and read batches."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cronq.storage.wake import Wake
 
 AT_ONCE = 1000
-"""Members that one statement adds."""
+"""The number of members that one statement adds."""
 
 _LONGEST = 255
 _NO_ID = 2**63 - 1
@@ -38,7 +38,7 @@ class Opened(NamedTuple):
 
 
 class Batches:
-    """The batches of a queue."""
+    """Opens, closes, cancels and reads the batches in one database."""
 
     def __init__(self, tables: Tables, inserter: Inserts, wake: Wake, follow_up: Callable[[], int]) -> None:
         self._tables = tables
@@ -67,7 +67,10 @@ class Batches:
         return members + [job._replace(after=(*job.after, After(-batch_id, kind))) for kind, job in new.callbacks]
 
     def _id_of(self, made: int, jobs: Sequence[Enqueued], callbacks: Sequence[Enqueued]) -> int:
-        """The id of the batch: not the one made last, if the answer to an earlier COMMIT got lost."""
+        """Return the id of the stored batch.
+
+        It is not the one made last if an earlier try was stored, and the answer to its COMMIT got lost.
+        """
         if not self._sql.dialect.has_tokens or self.get(made) is not None:
             return made
         found = [row[0] for job in jobs for row in self._batch_of(job.id)]
@@ -93,7 +96,7 @@ class Batches:
         return closed
 
     def cancel(self, batch_id: int) -> bool:
-        """Close a batch, cancel its members that aren't running, and take no others.
+        """Close a batch and cancel its members that aren't running; no jobs can be added to it any more.
 
         Returns False if it has ended or was cancelled. Raises InvalidInput if there is none.
         """
@@ -123,7 +126,7 @@ class Batches:
         return batch
 
     def newest(self, limit: int, *, before: int | None = None) -> list[BatchRow]:
-        """Read the newest batches, those with ids below `before` if it is given."""
+        """Read the newest batches, at most `limit`; those with ids below `before` if it is given."""
         rows = self._tables.query(self._sql.batches.newest, (_NO_ID if before is None else before, limit))
         return [BatchRow._make(row) for row in rows]
 
@@ -132,7 +135,7 @@ class Batches:
         return [BatchRow._make(row) for row in self._tables.query(self._sql.batches.unended, (limit,))]
 
     def counts(self, batch_id: int) -> dict[str, int]:
-        """Count the members by state; `skipped` are cancelled ones that skipped themselves."""
+        """Count the members by state; `skipped` are cancelled ones that skipped themselves, `cleared` deleted ones."""
         told = self._tables.query(self._sql.batches.tally, (batch_id,))
         return dict(sorted((row[0] or "cleared", row[1]) for row in told))
 
@@ -149,12 +152,12 @@ class Batches:
         return self.first_waiting(batch_id) is not None
 
     def of_job(self, job_id: int) -> BatchRow | None:
-        """Read the batch that this job is in."""
+        """Read the batch of which this job is a member; None if it is in none."""
         found = self._batch_of(job_id)
         return self.get(found[0][0]) if found else None
 
     def closing_circle(self, one: int) -> int | None:
-        """Read the job to release where a job, or a batch (its id with a minus sign), waits for itself; else None."""
+        """Find the job to release if a job, or a batch (its id with a minus sign), waits for itself; else None."""
         within = None if one < 0 else next((-batch for (batch,) in self._batch_of(one)), None)
         return closing(self._tables.open(), self._sql, one, within=within)
 
@@ -170,13 +173,13 @@ class Members:
         self._sql = tables.sql
 
     def add(self, connection: Connection, jobs: Sequence[NewJob], enqueued: Sequence[Enqueued]) -> None:
-        """Add those of the new jobs that are for a batch. Raises InvalidInput if that takes no more."""
+        """Add each new job to the batch that it names, if any. Raises InvalidInput for a batch that takes no more."""
         by_batch: dict[int, list[int]] = {}
         for job, new in zip(jobs, enqueued, strict=True):
             if job.batch is not None and not new.existing:
                 by_batch.setdefault(job.batch, []).append(new.id)
         for batch_id, ids in sorted(by_batch.items()):
-            # A write: the end of the batch and this one wait for each other, and then see each other's rows.
+            # A write, so that this transaction and one that ends the batch wait for each other and see its rows.
             if not connection.execute(self._sql.batches.admit, (batch_id,)).rowcount:
                 raise InvalidInput(self._refusal(connection, batch_id))
             for start in range(0, len(ids), AT_ONCE):

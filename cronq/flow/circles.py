@@ -1,4 +1,4 @@
-"""Finds batches that wait for themselves: two callers that enqueue at the same moment can close such a circle."""
+"""Find batches that wait for themselves: two callers that enqueue at the same moment can close such a circle."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from cronq.storage.sql.statements import Statements
 
 _BATCHES = 100
-"""Batches that have not ended that are looked at, the oldest first."""
+"""The most batches that are checked: the oldest of those that have not ended."""
 
 _STEPS = 1000
-"""Jobs and batches that are followed from one of them."""
+"""The most jobs and batches that are followed from one of them."""
 
 
 class Circle(NamedTuple):
@@ -30,9 +30,9 @@ def circles(database: Database, sql: Statements) -> list[Circle]:
 
 
 def closing(database: Database, sql: Statements, one: int, *, within: int | None = None) -> int | None:
-    """Find the job by which a job, `within` a batch, or a batch comes after itself by way of others.
+    """Find the job by which `one`, a job or a batch, comes after itself by way of others; None without such a job.
 
-    Batches stand by their ids with a minus sign.
+    A batch is given by its id with a minus sign; so is `within`, the batch of the job.
     """
     seen = ahead = {one} if within is None else {one, within}
     while ahead and len(seen) < _STEPS:

@@ -1,4 +1,4 @@
-"""The limits of new jobs, from the configuration and the jobs' arguments."""
+"""Find the limits of new jobs, from the configuration and the jobs' arguments."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _EXPECTED = 'a whole number of at least 1, or {concurrency = 5, rate = "100/10s"
 
 
 def configured(config: Config) -> dict[str, Bounds]:
-    """Return what [limits] defines. Raises ConfigError naming the key."""
+    """Return the bounds that [limits] defines, by key. Raises ConfigError naming the key."""
     return {name: _bounds(name, value, config) for name, value in config.limits.items()}
 
 
 def differing(limits: Iterable[LimitStats], config: Config) -> list[LimitStats]:
-    """Return those limits that the host that enqueued or ran last defines differently from this configuration."""
+    """Return the limits whose stored bounds, those of the host that last enqueued or ran, differ from the config's."""
     here = configured(config)
     return [one for one in limits if one.name == one.pattern and here.get(one.name, one.configured) != one.configured]
 

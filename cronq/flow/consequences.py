@@ -1,8 +1,8 @@
-"""What follows for other jobs when a job ends, is retried or is enqueued after others.
+"""Carry out the consequences for other jobs when a job ends, is retried or is enqueued after others.
 
-Each change of such a job leaves a note in the same transaction. The consequences are drawn from the states of the
-rows after the COMMIT, in short transactions, and the note is deleted last: a process that dies in between leaves it,
-and the next run goes on. Drawing a consequence twice changes nothing.
+Each change of such a job stores a note in the same transaction. After its COMMIT, the consequences are derived from
+the states of the rows and carried out in short transactions, and the note is deleted last. If a process dies in
+between, the note is still there for the next run. To carry out a consequence twice changes nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _NOTES = 100
 _CHILDREN = 50
-"""Jobs of one transaction, so that others don't wait long for it."""
+"""The number of jobs that one transaction changes: few, so that others don't wait long for it."""
 
 
 class Consequences:
@@ -56,8 +56,8 @@ class Consequences:
         self._drawing = False
 
     def draw(self) -> int:
-        """Draw all consequences that are noted; returns the number of jobs released."""
-        if self._drawing:  # by a change that is a consequence itself: the loop below goes on with its notes
+        """Carry out all consequences that are noted; returns the number of jobs released."""
+        if self._drawing:  # this change is a consequence itself: the call in progress handles its notes
             return 0
         self._drawing = True
         try:
@@ -68,7 +68,7 @@ class Consequences:
     def _draw_all(self) -> int:
         total: list[int] = []
         while released := self._draw_noted():
-            self._promote(self._tables.clock.now())  # this notes those that wait for a place from now on
+            self._promote(self._tables.clock.now())  # which notes the released jobs that now wait for a place
             total += released
         if total:
             self._wake.committed(total)
@@ -88,7 +88,7 @@ class Consequences:
         return released
 
     def try_to_draw(self) -> int:
-        """Draw what is noted; where that fails, the next run does it."""
+        """Carry out what is noted; if that fails, log a warning and leave it to the next run."""
         try:
             return self.draw()
         except CronqError as error:
@@ -100,7 +100,7 @@ class Consequences:
         return self._tables.query(self._sql.flow.noted_jobs, (self._many(jobs),)) if jobs else []
 
     def _draw_batches(self, noted: set[int], found: Sequence[Row]) -> set[int]:
-        """Draw what follows for the batches noted and those of the jobs noted; returns what others may come after."""
+        """Update the batches noted and those of the jobs noted; returns the noted ids that others may come after."""
         batches = dict.fromkeys((-one for one in noted if one < 0), False)
         for _, _, state, batch in found:
             if batch is not None:
@@ -110,7 +110,7 @@ class Consequences:
         return noted - {job_id for job_id, flow, *_ in found if flow is not None and _is_alone(flow)}
 
     def _draw(self, job_id: int) -> list[int]:
-        # One statement each, in no transaction: no lock on a job that others come after is held.
+        # One statement for each, outside a transaction, so that no lock on a job that others come after is held.
         for (parent,) in self._tables.query(self._sql.flow.parent_ids, (job_id,)):
             self._tables.open().execute(self._sql.flow.need, (parent,))
         released, last = self._resolve([job_id]), 0
@@ -120,7 +120,7 @@ class Consequences:
         return released
 
     def _resolve(self, ids: Sequence[int]) -> list[int]:
-        """Let each of these jobs have the state that follows from the jobs it comes after; returns those released."""
+        """Give each of these jobs the state that follows from the jobs it comes after; returns those released."""
         while True:
             if not self._tables.query(self._sql.flow.is_held, (self._many(ids),)):
                 return []
@@ -133,7 +133,7 @@ class Consequences:
             return released
 
     def _resolve_locked(self, ids: Sequence[int], tx: Transaction) -> tuple[list[int], list[tuple[int, str, str]]]:
-        # The states are read by statements of their own after the lock: PostgreSQL would answer from before it.
+        # The states are read by separate statements after the lock: in one, PostgreSQL reads them as before it.
         tx.execute(self._sql.flow.lock, (self._many(ids),))
         found = tx.query(self._sql.flow.held, (self._many(ids),))
         parents = parents_of(tx.query(self._sql.flow.parents, (self._many(ids),)))
@@ -160,7 +160,7 @@ class Consequences:
         self._groups.lock(tx, groups)
         tx.execute(self._sql.flow.cancel, (self._tables.clock.now(), why, job_id))
         tx.execute(self._sql.flow.note, (job_id,))
-        if group is not None:  # it holds it if it has failed before, and was retried
+        if group is not None:  # a job that failed before and was retried may hold its group
             self._groups.leave(tx, job_id)
         self._groups.unlock(tx, groups)
 
@@ -178,9 +178,9 @@ class Consequences:
     # On a user's request
 
     def release(self, ids: Iterable[int]) -> list[int]:
-        """Let pending jobs go without the jobs that they come after; returns the ids changed.
+        """Release pending jobs from the jobs that they come after; returns the ids changed.
 
-        Jobs that were cancelled because of those go too, unless an unfinished job has their unique key.
+        Jobs that were cancelled because of those are released too, unless an unfinished job has their unique key.
         """
         held = [job_id for job_id in ids if self._tables.open().transact(partial(self._untie, job_id))]
         self.draw()
@@ -198,14 +198,14 @@ class Consequences:
                 return True
         return False
 
-    # Looking
+    # Reading
 
     def parents(self, job_id: int) -> list[Parent]:
-        """The jobs that this one comes after."""
+        """Read the jobs and batches that this job comes after."""
         return parents_of(self._tables.query(self._sql.flow.parents, (self._many([job_id]),))).get(job_id, [])
 
     def children(self, job_id: int, *, limit: int) -> list[Parent]:
-        """The first jobs that come after this one."""
+        """Read the first jobs that come after this one, at most `limit`."""
         return [Parent(*row) for row in self._tables.query(self._sql.flow.children, (job_id, limit))]
 
     def _many(self, ids: Iterable[int]) -> object:
@@ -213,7 +213,7 @@ class Consequences:
 
 
 def parents_of(found: Iterable[Row]) -> dict[int, list[Parent]]:
-    """From rows of the statement `parents`: by job, those that it comes after."""
+    """Return what each job comes after, by its id, from rows of the statement `parents`."""
     by_child: dict[int, list[Parent]] = {}
     for child, parent, kind, state, skipped, why in found:
         by_child.setdefault(child, []).append(Parent(parent, kind, state, bool(skipped), why or ""))

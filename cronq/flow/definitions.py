@@ -1,4 +1,4 @@
-"""What limits there are: those that jobs name, as the configuration defines them, and what a user has set over that."""
+"""Store the limits that jobs name: the configuration's bounds for them, and those that a user has set over these."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
 
 
 class Defined(NamedTuple):
-    """A limit's row."""
+    """The row of a limit."""
 
     name: str
     pattern: str
     bounds: Bounds
-    """What the configuration says; empty for one that a pattern defines."""
+    """The bounds in the configuration; empty for a limit that a pattern defines."""
     own: Bounds
-    """What a user has set over it."""
+    """The bounds that a user has set over the configuration's."""
 
 
 class Definitions:
-    """The rows of limits, and the limits of new jobs."""
+    """Reads and changes the rows of limits, and puts new jobs under their limits."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._sql = tables.sql
 
     def ensure(self, connection: Connection, limits: Iterable[Limit], *, renew: bool) -> None:
-        """Add rows of limits that have none; with `renew` a changed configuration changes theirs."""
+        """Add a row for each limit that has none; with `renew`, also update rows to the changed bounds of `limits`."""
         wanted = {limit.pattern: Limit(limit.pattern, limit.pattern, limit.bounds) for limit in limits}
         wanted.update({limit.name: limit._replace(bounds=Bounds()) for limit in limits if limit.name != limit.pattern})
         there = {one.name: one for one in self._read(connection, sorted(wanted))}
@@ -45,7 +45,7 @@ class Definitions:
                 connection.execute(self._sql.limits.redefine, (*limit.bounds, name))
 
     def renew(self, configured: Mapping[str, Bounds]) -> list[str]:
-        """Take over what the configuration says now; returns the limits that this has changed."""
+        """Update the rows to the configuration's bounds; returns the names of the limits that this has changed."""
         changed: list[str] = []
         for one in self._read(self._tables.open(), sorted(configured)) if configured else ():
             if one.name == one.pattern and one.bounds != configured[one.name]:
@@ -54,11 +54,11 @@ class Definitions:
         return changed
 
     def under(self, pattern: str) -> list[str]:
-        """The names of the limits that this key of the configuration defines."""
+        """Return the names of the limits that this key of the configuration defines."""
         return [name for (name,) in self._tables.query(self._sql.limits.under, (pattern,))]
 
     def set(self, name: str, own: Bounds, defined: Limit | None) -> list[str] | None:
-        """Set bounds over the configuration's; returns the limits that this changes, None for an unknown one."""
+        """Set bounds over the configuration's; returns the names of the limits changed, None for an unknown one."""
         database = self._tables.open()
         if defined is not None:
             self.ensure(database, [defined], renew=True)
@@ -69,7 +69,7 @@ class Definitions:
         return sorted({name, *self.under(name)})
 
     def of(self, ids: Iterable[int]) -> dict[int, Limit]:
-        """Read the limits that these jobs are under, for other jobs that do what they do."""
+        """Read the limit of each of these jobs that is under one, for copies of the jobs."""
         found = self._tables.query(self._sql.limits.of, (self._tables.database.many(list(ids)),))
         names = sorted({name for _, name, *_ in found})
         patterns = {one.name: one.pattern for one in self._read(self._tables.open(), names)} if names else {}
@@ -82,7 +82,7 @@ class Definitions:
         }
 
     def get(self, name: str) -> Defined | None:
-        """Read one limit."""
+        """Read one limit; None if it has no row."""
         return next(iter(self._read(self._tables.open(), [name])), None)
 
     def _read(self, connection: Connection, names: Sequence[str]) -> list[Defined]:
@@ -90,7 +90,7 @@ class Definitions:
         return [Defined(row[0], row[1], Bounds(*row[2:5]), Bounds(*row[5:8])) for row in found]
 
     def tie(self, connection: Connection, jobs: Sequence[NewJob], enqueued: Sequence[Enqueued]) -> None:
-        """Put those of the new jobs that are under a limit under it, in the transaction that stores them."""
+        """Put each new job under the limit that it names, if any, in the transaction that stores the jobs."""
         by_limit: dict[Limit, list[int]] = {}
         for job, new in zip(jobs, enqueued, strict=True):
             if job.limit is not None and not new.existing:

@@ -1,4 +1,4 @@
-"""Stores what new jobs come after and which batch they are in, in the transaction that stores the jobs."""
+"""Store what new jobs come after and which batch they are in, in the transaction that stores the jobs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class Edges:
-    """Ties new jobs to those that they come after. Raises InvalidInput for one that can't fulfil it any more."""
+    """Stores what new jobs come after. Raises InvalidInput for a condition that can't be fulfilled any more."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._sql = tables.sql
 
     def tie(self, connection: Connection, jobs: Sequence[NewJob], enqueued: Sequence[Enqueued]) -> None:
-        """Tie those of the new jobs that come after others or are in batches; all of them are stored already."""
+        """Store what the new jobs come after, and add them to their batches; the jobs are stored already."""
         Members(self._tables).add(connection, jobs, enqueued)
         for number, job in enumerate(jobs):
             if not job.after or enqueued[number].existing:
@@ -64,7 +64,7 @@ class Edges:
                 yield after.job, after.kind
 
     def _is_there(self, connection: Connection, after: After) -> bool:
-        # In a caller's transaction, the job may be its own, or younger than its snapshot.
+        # In a caller's transaction, the job may be stored by that itself, or later than its snapshot.
         sql = self._sql.flow.standing if after.job > 0 else self._sql.flow.standing_batch
         found = connection.query(sql, (abs(after.job),)) or self._tables.query(sql, (abs(after.job),))
         parent = Parent(after.job, after.kind, *(found[0] if found else (None,)))

@@ -1,4 +1,4 @@
-"""What can be seen of jobs under limits: the limit of one and why it waits, and the jobs that have places or wait."""
+"""Read jobs under limits: the limit of a job and why it waits, and the jobs that have places or wait for one."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class Waiting(NamedTuple):
-    """Why a job waits for a place."""
+    """The facts that explain why a job waits for a place under its limit."""
 
     limit: str
     bounds: Bounds
     taken: int
     ready: Sequence[str]
-    """The queues of the jobs that have a place and were not claimed, one each."""
+    """The queue of each job that has a place and is not claimed yet."""
     before: int
     opens_at: int | None
     behind: bool
@@ -60,7 +60,7 @@ class LimitReader:
         return found[0][0] if found else None
 
     def waiting(self, job_id: int) -> Waiting | None:
-        """Read why a pending job waits for a place; None if it doesn't."""
+        """Read the facts that explain why a pending job waits for a place; None if it doesn't wait for one."""
         found = self._tables.query(self._sql.place_of, (job_id,))
         if not found or found[0][1] in (PLACE, ELSEWHERE):
             return None

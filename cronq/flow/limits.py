@@ -1,8 +1,8 @@
-"""Makes jobs under a limit ready while it has free places.
+"""Make jobs under a limit ready while it has free places.
 
-Nothing is counted up or down: a place is taken while its job is ready, running or about to run, which its row says.
-So a process that dies leaks no place. The limit's row is locked first and alone; jobs are changed after it, in the
-order of their ids, and no transaction takes a limit's row while it holds a job's.
+No count of places is stored: a place is taken while its job is ready, running or about to run, as the job's row
+shows. So a process that dies leaks no place. The limit's row is locked first and alone; jobs are changed after it,
+in the order of their ids, and no transaction locks a limit's row while it holds a lock on a job's.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     IsUnserved = Callable[[str], bool]
 
 _AT_ONCE = 200
-"""Jobs that one statement looks at."""
+"""The most jobs that one statement reads."""
 
 _SWEPT = 1000
-"""Limits that one sweep looks at."""
+"""The most limits, and the most groups, that one sweep handles."""
 
 _UNSERVED = 60 * SECOND
-"""Microseconds after which a place moves on from a ready job whose queue nothing listens to."""
+"""Microseconds after which a ready job loses its place to another one if no worker takes jobs of its queue."""
 
 
 class HeldPlace(NamedTuple):
@@ -50,12 +50,12 @@ class HeldPlace(NamedTuple):
 
     @property
     def is_taken(self) -> bool:
-        """Whether its job is ready, runs, or follows another one in the same child."""
+        """Whether its job is ready, runs, or is claimed to run after another one of its group."""
         return self.state == State.READY or self.lease_until is not None
 
     @property
     def is_ready(self) -> bool:
-        """Whether its job could still be taken back."""
+        """Whether its job is ready and not claimed, so that it can still be taken back."""
         return self.state == State.READY and self.lease_until is None
 
 
@@ -70,7 +70,7 @@ class _Visit(NamedTuple):
 
 
 class Limits:
-    """Admits jobs under limits."""
+    """Admits jobs under limits: gives them places, and makes them ready."""
 
     def __init__(self, tables: Tables, groups: Groups, wake: Wake) -> None:
         self._tables = tables
@@ -81,21 +81,21 @@ class Limits:
     # After changes
 
     def follow(self, ids: Sequence[int]) -> list[int]:
-        """Admit jobs after these, which are under limits, have changed; returns the ids of those that are ready now."""
+        """Admit jobs after a change of these, which are under limits; returns the ids of the jobs admitted."""
         rows = self._tables.query(self._sql.limits.of, (self._many(ids),))
         leaving = {name for _, name, place, _ in rows if place == PLACE}
         admitted = self.admit({name for _, name, _, _ in rows}, even_full=leaving)
         return admitted + self._advance_all({group for *_, group in rows if group is not None})
 
     def follow_groups(self, ids: Sequence[int]) -> list[int]:
-        """Let the groups of these jobs, which are under no limit, go on to one that is; returns the ids admitted."""
+        """Admit the next jobs under limits of the groups of these jobs, which are under none; returns their ids."""
         found = self._tables.query(self._sql.groups.groups_of, (self._many(ids),))
         return self._advance_all(group for (group,) in found)
 
     def admit(self, names: Iterable[str], *, even_full: Collection[str] = ()) -> list[int]:
-        """Make jobs of these limits ready while there is room; returns their ids.
+        """Make waiting jobs of these limits ready while there is room; returns their ids.
 
-        Limits without room are left alone, except those of `even_full`, in which something has ended.
+        Limits without room are skipped, except those of `even_full`, of which a job has ended or the bounds changed.
         """
         admitted: list[int] = []
         for name in sorted(names):
@@ -104,7 +104,7 @@ class Limits:
         return admitted
 
     def open_rates(self) -> list[int]:
-        """Admit jobs of limits whose rate allows a start by now; returns their ids."""
+        """Admit jobs of limits whose rate allows another start by now; returns their ids."""
         opened = self._tables.query(self._sql.limits.opened, (self._tables.clock.now(),))
         return self._visit_all([name for (name,) in opened])
 
@@ -117,17 +117,20 @@ class Limits:
         return admitted + self._advance_all(stopped)
 
     def next_opening(self) -> int | None:
-        """Read the instant at which a rate allows the next start of a waiting job."""
+        """Read the instant at which a rate allows the next start of a waiting job; None if none waits for that."""
         return self._tables.query(self._sql.limits.next_opening)[0][0]  # type: ignore[no-any-return]
 
     def sweep(self, unserved: IsUnserved) -> list[int]:
-        """Admit what a lost consequence left; places of ready jobs in `unserved` queues move on after a minute."""
+        """Admit jobs that still wait because a consequence was lost; returns their ids.
+
+        Ready jobs in queues for which `unserved` is true lose their places to others after a minute.
+        """
         admitted = self._advance_all(self._distinct(self._sql.limits.next_group))
         waiting = {name for place in (WAITING, ASIDE) for name in self._distinct(self._sql.limits.next_waiting, place)}
         return admitted + self._visit_all(sorted(waiting), unserved)
 
     def _distinct(self, statement: str, *first: int) -> list[str]:
-        """Read the first names by a step into the index for each."""
+        """Read the first distinct names, by one step in the index for each."""
         names, last = list[str](), ""
         while len(names) < _SWEPT and (last := self._tables.query(statement, (*first, last))[0][0]) is not None:
             names.append(last)
@@ -136,7 +139,7 @@ class Limits:
     # Under the lock of one limit
 
     def _admit(self, name: str, unserved: IsUnserved | None, stopped: set[str], tx: Transaction) -> list[int]:
-        """Admit jobs; adds the groups to `stopped` whose jobs met another one that holds the group."""
+        """Admit jobs of one limit; adds to `stopped` the groups of jobs that wait because another one holds theirs."""
         tx.execute(self._sql.limits.lock, (name,))
         bounds = self.bounds(tx, name)
         if bounds is None:
@@ -156,7 +159,7 @@ class Limits:
         return admitted
 
     def bounds(self, connection: Connection, name: str) -> Bounds | None:
-        """Read what a limit allows now; None if nothing is known of it."""
+        """Read the bounds in force for a limit; None if it has no row."""
         found = connection.query(self._sql.limits.defined, (self._many([name]),))
         if not found:
             return None
@@ -165,7 +168,7 @@ class Limits:
         return in_force(found[0], shared[0] if shared else found[0])
 
     def _without_unused_places(self, visit: _Visit) -> list[HeldPlace]:
-        """Return the places that are taken; the others are given up, and starts under a rate are recorded."""
+        """Return the places that are taken; gives up the others, and records their starts if the limit has a rate."""
         held = [HeldPlace._make(row) for row in visit.tx.query(self._sql.limits.places, (visit.name,))]
         free = [one for one in held if not one.is_taken]
         if visit.bounds.starts is not None:
@@ -186,25 +189,25 @@ class Limits:
         return room
 
     def _starts(self, visit: _Visit, taken: Sequence[HeldPlace]) -> tuple[list[int], int]:
-        """Return the starts within the period, and how many ready jobs may start at any moment."""
+        """Return the instants of starts within the period, and the number of ready jobs, which may start any moment."""
         since = visit.now - (visit.bounds.period or 0)
         over = [row[0] for row in visit.tx.query(self._sql.limits.started, (visit.name, since))]
         claimed = [one.started_at for one in taken if not one.is_ready and one.started_at is not None]
         return sorted(over + [at for at in claimed if at > since]), sum(one.is_ready for one in taken)
 
     def _note_opening(self, visit: _Visit, taken: Sequence[HeldPlace], admitted: int) -> None:
-        """Note when the next job may start, if one waits only for that."""
+        """Store the instant at which the next job may start, if one waits only for that; else none."""
         starts, ready = self._starts(visit, taken)
         over = len(starts) + ready + admitted - (visit.bounds.starts or 0)
         opens = None
         if over >= 0 and visit.tx.query(self._sql.limits.any_waiting, (visit.name,)):
-            # Those that are ready start now at the earliest, so they count for a whole period more.
+            # A ready job starts now at the earliest, so it counts for at least a whole period from now.
             opens = (starts[over] if over < len(starts) else visit.now) + (visit.bounds.period or 0)
         visit.tx.execute(self._sql.limits.open_at, (opens, visit.name))
         visit.tx.execute(self._sql.limits.forget_starts, (visit.name, visit.now - (visit.bounds.period or 0)))
 
     def _fill(self, visit: _Visit, place: int, room: int) -> list[int]:
-        """Admit up to `room` of the first jobs at `place`; each one that is looked at leaves it."""
+        """Admit up to `room` of the first jobs at `place`; each one that is examined leaves `place`."""
         admitted: list[int] = []
         while len(admitted) < room:
             limit = min(room - len(admitted), _AT_ONCE)
@@ -232,14 +235,17 @@ class Limits:
         return chosen
 
     def _behind(self, tx: Transaction, grouped: dict[int, str | None]) -> set[int]:
-        """Those of the jobs whose group another one holds."""
+        """Return those of the jobs whose group another job holds."""
         groups = sorted({group for group in grouped.values() if group is not None})
         found = tx.query(self._sql.limits.holders, (self._many(groups),)) if groups else []
         held: dict[str | None, int] = dict(found)
         return {job_id for job_id, group in grouped.items() if held.get(group, job_id) not in (job_id, 0)}
 
     def _taken_back(self, visit: _Visit, taken: Sequence[HeldPlace]) -> list[HeldPlace]:
-        """Make ready jobs wait again where there are fewer places than before; running ones go on."""
+        """Make ready jobs wait again if there are fewer places than before; returns the places that stay taken.
+
+        Running jobs go on.
+        """
         concurrency = visit.bounds.concurrency
         surplus = 0 if concurrency is None else len(taken) - concurrency
         if surplus <= 0:
@@ -276,7 +282,7 @@ class Limits:
         return [job_id for group in sorted(groups) for job_id in self._advance(group)]
 
     def _advance(self, group: str) -> list[int]:
-        """Let the first job of a group ask for a place unless another one does; returns the ids of jobs admitted."""
+        """Let the first job of a group wait for a place unless another one does; returns the ids of jobs admitted."""
         name = self._tables.open().transact(partial(self._step_up, group))
         return [] if name is None else self.admit([name])
 
@@ -296,7 +302,10 @@ class Limits:
         return name
 
     def _first(self, tx: Transaction, group: str) -> tuple[int, str] | None:
-        """Choose the job that may ask for a place; one without a limit that comes first is told that this one waits."""
+        """Choose the job of a group that may wait for a place, with its limit; None if another job comes first.
+
+        If that one is under no limit, its row is marked, so that its end lets the group go on.
+        """
         holder = next((one for _, one in tx.query(self._sql.limits.holders, (self._many([group]),)) if one), None)
         if holder is None:
             found = tx.query(self._sql.limits.first_in_group, (group,))
@@ -309,7 +318,7 @@ class Limits:
         return (found[0][0], found[0][1]) if found else None
 
     def _ready_before(self, tx: Transaction, group: str, first: Row) -> int | None:
-        """Find the ready job without a limit that comes before the group's first one under a limit."""
+        """Find the ready job without a limit that comes before the group's first one under a limit; else None."""
         job_id, _, priority, due_at = first
         found = tx.query(self._sql.limits.ready_in_group, (group,))
         return found[0][2] if found and tuple(found[0]) < (priority, due_at, job_id) else None
@@ -317,7 +326,7 @@ class Limits:
     # Without a lock
 
     def _has_room(self, name: str) -> bool:
-        """Tell whether a look at this limit would change anything, as far as can be seen."""
+        """Tell whether an admission under this limit may change anything, as far as can be seen without its lock."""
         database = self._tables.open()
         bounds = self.bounds(database, name)
         if bounds is None:

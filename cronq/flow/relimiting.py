@@ -1,4 +1,4 @@
-"""Puts jobs that were enqueued already under a limit, or takes them off theirs."""
+"""Put jobs that are enqueued already under another limit, or under none."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Relimiter:
-    """Changes the limits of jobs. What is due under the new one and has no place yet waits for one."""
+    """Changes the limits of jobs. A job that is due waits for a place under its new limit."""
 
     def __init__(
         self,
@@ -40,8 +40,8 @@ class Relimiter:
     def change(self, ids: Iterable[int], limit: Limit | None) -> list[int]:
         """Put jobs under a limit, with None under none; returns the ids of those that are unfinished and don't run.
 
-        Their consequences are noted in the same transaction and drawn by `follow_up`: which jobs get the places that
-        they give up, and whether they get one.
+        The consequences are noted in the same transaction and carried out by `follow_up`: which jobs get the places
+        that these give up, and whether these get one.
         """
         wanted = sorted(ids)
         if limit is not None:
@@ -53,7 +53,7 @@ class Relimiter:
 
     def _change(self, ids: Sequence[int], limit: Limit | None, tx: Transaction) -> list[int]:
         before = self._names(tx, ids)
-        # As everywhere: the rows of limits first, then jobs.
+        # Locks are taken in the order of flow/limits.py: the rows of limits first, then those of jobs.
         for name in sorted({*before.values(), *([limit.name] if limit else [])}):
             tx.execute(self._sql.limits.lock, (name,))
         found = [row[0] for row in tx.query(self._sql.limits.editable, (self._many(ids),))]
@@ -79,7 +79,7 @@ class Relimiter:
         tx.execute(self._sql.flow.note_many, (chosen,))
 
     def _hand_on(self, tx: Transaction, names: Iterable[str]) -> None:
-        """Note a job that waits under each limit that was left: it has a place more to give."""
+        """Note one waiting job of each limit that jobs have left, because a place may have become free."""
         for name in sorted(names):
             for (job_id,) in tx.query(self._sql.limits.any_waiting, (name,)):
                 tx.execute(self._sql.flow.note, (job_id,))

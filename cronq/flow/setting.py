@@ -1,4 +1,4 @@
-"""Sets limits over the configuration, and lets the configuration decide on them again."""
+"""Set bounds of limits over the configuration's, and remove them again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class LimitSetter:
-    """Changes what limits allow."""
+    """Changes the bounds of limits."""
 
     def __init__(self, config: Config, definitions: Definitions, limits: Limits) -> None:
         self._config = config
@@ -23,7 +23,7 @@ class LimitSetter:
         self._limits = limits
 
     def set(self, name: str, concurrency: int | None, rate: tuple[int, int] | None) -> None:
-        """Set what is given over the configuration; the rest stays as it is.
+        """Set the given bounds over the configuration's; one that is None stays as it is.
 
         Raises JobNotFound for an unknown limit.
         """
@@ -32,7 +32,7 @@ class LimitSetter:
         self._change(name, own.over(before.own if before else Bounds()))
 
     def reset(self, name: str) -> None:
-        """Let the configuration decide again. Raises JobNotFound for an unknown limit."""
+        """Remove the bounds set over the configuration's. Raises JobNotFound for an unknown limit."""
         self._change(name, Bounds())
 
     def _change(self, name: str, own: Bounds) -> None:

@@ -1,4 +1,4 @@
-"""What runners do about limits now and then: nothing waits for ever for a consequence that was lost."""
+"""Check all limits, as runners do now and then, so that no job waits for ever for a consequence that was lost."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from cronq.storage.workers import WorkerRegistry
 
 _SILENCE = 3
-"""Leases without a heartbeat after which a worker listens to nothing."""
+"""Lengths of a lease without a heartbeat after which a worker no longer counts as one that takes jobs."""
 
 
 def sweep(tables: Tables, definitions: Definitions, limits: Limits, workers: WorkerRegistry) -> list[int]:
-    """Take over changed limits, move places on from queues that nothing listens to, admit; returns the ids admitted."""
+    """Apply changed limits, move places on from queues that no worker serves, admit jobs; returns the ids admitted."""
     changed = definitions.renew(configured(tables.config))
     return limits.admit(changed) + limits.sweep(_unserved(tables, workers))
 
 
 def _unserved(tables: Tables, workers: WorkerRegistry) -> Callable[[str], bool]:
-    """Tell of a queue whether it is paused, or no runner takes its jobs."""
+    """Return a function that tells whether a queue is paused, or no runner takes its jobs."""
     paused = {queue for (queue,) in tables.query(tables.sql.claim.paused_queues)}
     since = tables.clock.now() - round(_SILENCE * tables.config.lease * SECOND)
     filters = [worker.filter for worker in workers.all() if worker.seen_at >= since]
