@@ -1,4 +1,4 @@
-"""What callers say about the jobs that a new one comes after, and refs between the jobs of one call."""
+"""Read what callers say a new job comes after, and resolve the refs between the jobs of one call."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
 
 _NAMING = frozenset({REF, *KINDS})
-"""The keys of a job that give it a name or use one."""
+"""The keys of a job that give it a ref or may use the ref of another one."""
 
 
 def taken(options: dict[str, Any]) -> tuple[After, ...]:
-    """Take what these options say a job comes after out of them. Raises InvalidInput naming the option."""
+    """Remove the options that say what a job comes after, and return what they say.
+
+    Raises InvalidInput naming the option.
+    """
     missing = options.pop(MISSING, "refuse")
     if missing not in ("refuse", "ignore"):
         raise InvalidInput(f"{MISSING}: expected 'refuse' or 'ignore': got {missing!r}")
@@ -32,7 +35,7 @@ def taken(options: dict[str, Any]) -> tuple[After, ...]:
 
 
 def chained(jobs: Iterable[NewJob]) -> list[NewJob]:
-    """The jobs, each after the one before it."""
+    """Return the jobs, each of them coming after the one before it."""
     given = list(jobs)
     first = given[:1]
     return first + [job._replace(after=(*job.after, After(n, here=True))) for n, job in enumerate(given[1:])]
@@ -41,7 +44,10 @@ def chained(jobs: Iterable[NewJob]) -> list[NewJob]:
 def prepared(
     jobs: Iterable[NewJob | Mapping[str, Any]], prepare: Callable[[Mapping[str, Any]], NewJob]
 ) -> list[NewJob]:
-    """The jobs of one call, refs resolved. Raises InvalidInput naming the first bad one, counted from 1."""
+    """Return the jobs of one call with their refs resolved; `prepare` makes a job of a dict.
+
+    Raises InvalidInput naming the first bad one, counted from 1.
+    """
     refs = _Refs()
     found = []
     for number, job in enumerate(jobs):
@@ -64,14 +70,14 @@ class _Named(NamedTuple):
 
 
 class _Refs:
-    """The names that jobs of one call have for each other."""
+    """Collects the refs of the jobs of one call, and their uses by other jobs."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
         self._named: list[_Named] = []
 
     def taken(self, number: int, spec: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The description of a job without its ref and those that it names."""
+        """Return the description of a job without its own ref and those that it uses, which are recorded."""
         rest = dict(spec)
         if REF in rest:
             self._name(rest.pop(REF), number)
@@ -92,7 +98,7 @@ class _Refs:
         self._numbers[ref] = number
 
     def tie(self, jobs: list[NewJob]) -> list[NewJob]:
-        """The jobs, with those that they name as places. Raises InvalidInput for unknown ones and for a circle."""
+        """Return the jobs with refs replaced by places in the call. Raises InvalidInput: unknown ref, or a circle."""
         for number, kind, ref in self._named:
             if ref not in self._numbers:
                 raise InvalidInput(f"refs: {kind} {ref!r}: no job of this call has that ref")

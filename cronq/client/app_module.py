@@ -17,14 +17,17 @@ if TYPE_CHECKING:
     from cronq.config.loader import Config
 
 given: ContextVar[Config | None] = ContextVar("given", default=None)
-"""The config of the command that imports the app: `from_config` in the app uses it."""
+"""The config of the command that imports the app; `Cronq.from_config` in the app uses it."""
 
 at_hand: ContextVar[Any] = ContextVar("at_hand", default=None)
-"""The queue of the program that runs a command in its own process, as `flask cronq` does."""
+"""The Cronq object of the program that runs a command in its own process, as `flask cronq` does."""
 
 
 def load(app: str, config: Config) -> Any:
-    """Import `module:attribute`. Raises ConfigError with the reason where the import fails or it isn't there."""
+    """Import `module:attribute`, or import and call `module:factory()`.
+
+    Raises ConfigError with the reason if that fails or there is no such attribute.
+    """
     module_name, _, attribute = app.partition(":")
     place = _place_of_modules(config)
     _look_first_in(place)
@@ -38,7 +41,10 @@ def load(app: str, config: Config) -> Any:
 
 
 def look_beside(config: Config) -> None:
-    """Have the modules of `allow` looked for where those of an app are, unless other users can write there."""
+    """Put the directory in which an app's modules are looked for on the import path, for the modules of `allow`.
+
+    This is not done if other users can write to the directory.
+    """
     if config.allow:
         with suppress(ConfigError):
             _look_first_in(_place_of_modules(config))
@@ -50,7 +56,7 @@ def _look_first_in(place: str) -> None:
 
 
 def _made(factory: Any, app: str, config: Config) -> Any:
-    """Call the factory of an application, which finds the command's config as an imported module does."""
+    """Call the factory of an application, with the command's config in `given` as during an import."""
     token = given.set(config)
     try:
         return factory()
@@ -61,9 +67,12 @@ def _made(factory: Any, app: str, config: Config) -> Any:
 
 
 def _place_of_modules(config: Config) -> str:
-    """Return the directory in which modules are looked for first; empty if it is the current one and untrusted."""
+    """Return the directory in which modules are looked for first; empty if it is the current one and untrusted.
+
+    Raises ConfigError if others can write to the directory of the config file.
+    """
     if config.file is None:
-        here = os.getcwd()  # noqa: PTH109 - pathlib takes its time
+        here = os.getcwd()  # noqa: PTH109 - pathlib is slow to import
         return "" if why_untrusted(here, os.stat(here)) else here  # noqa: PTH116
     place = os.path.dirname(config.file)  # noqa: PTH120
     if others_write(os.stat(place)):  # noqa: PTH116

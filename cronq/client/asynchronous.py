@@ -1,4 +1,4 @@
-"""Make the calls of coroutines in threads of the queue, so that no event loop waits for the database."""
+"""Run the calls of coroutines in threads of their own, so that no event loop waits for the database."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ T = TypeVar("T")
 
 
 class AsyncCalls:
-    """The threads of one Cronq object: each has one connection, and makes its calls in their order.
+    """Runs calls in two threads of one Cronq object; each has one connection and runs its calls in order.
 
-    What belongs to a caller's transaction is prepared in a thread of its own, which writes nothing. The other one may
-    wait for a lock that this very transaction holds.
+    Jobs for a caller's transaction are prepared in the second thread, which writes nothing, because the first one
+    may wait for a lock that this transaction holds.
     """
 
     def __init__(self, enqueuer: Enqueuer) -> None:
@@ -33,16 +33,19 @@ class AsyncCalls:
         self._preparing = _Thread("cronq-transactions")
 
     async def make(self, call: Callable[..., T], /, *args: Any, **options: Any) -> T:
-        """Make a call; one that is cancelled meanwhile is made all the same once it has begun."""
+        """Run a call; once it has begun, it is completed even if the caller is cancelled."""
         return await self._writing.make(call, *args, **options)
 
     async def prepare(self, connection: Any, call: Callable[..., T], /, *args: Any, **options: Any) -> T:
-        """Make a call that writes nothing, for jobs in the transaction of a connection if one is given."""
+        """Run a call that writes nothing; with a connection in the thread for callers' transactions."""
         thread = self._writing if connection is None else self._preparing
         return await thread.make(call, *args, **options)
 
     async def enqueue_all(self, jobs: Sequence[NewJob], connection: Any = None) -> list[Job]:
-        """Enqueue jobs in one transaction, that of an AsyncConnection or AsyncSession if one is given."""
+        """Enqueue jobs in one transaction, that of an AsyncConnection or AsyncSession if one is given.
+
+        Raises InvalidInput for another kind of connection.
+        """
         if not jobs or connection is None:
             return await self.make(self._enqueuer.enqueue_all, jobs)
         if not hasattr(connection, "run_sync"):
@@ -57,17 +60,17 @@ class AsyncCalls:
         return self._enqueuer.store
 
     def _insert(self, store: Store, jobs: Sequence[NewJob], connection: Any) -> list[Enqueued]:
-        """Insert the jobs on the caller's connection; what follows its COMMIT is done in a thread."""
+        """Insert the jobs on the caller's connection; what has to follow its COMMIT is done in the writing thread."""
         return store.enqueue_through(connection, jobs, later=self._writing.submit)
 
     async def close(self) -> None:
-        """Close the threads' connections and end the threads; the next call starts others."""
+        """Close the threads' connections and end the threads; the next call starts new ones."""
         await self._writing.close(self._enqueuer.close)
         await self._preparing.close(self._enqueuer.close)
 
 
 class _Thread:
-    """A thread that is started by its first call, also after a fork."""
+    """One thread, which its first call starts, also the first one after a fork."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -75,14 +78,14 @@ class _Thread:
         self._pool: ThreadPoolExecutor | None = None
 
     async def make(self, call: Callable[..., T], /, *args: Any, **options: Any) -> T:
-        """Make a call in the thread."""
+        """Run a call in the thread, and return its result."""
         from asyncio import get_running_loop  # a coroutine that calls this has imported it
 
         run: Callable[..., T] = copy_context().run
         return await get_running_loop().run_in_executor(self._opened(), partial(run, call, *args, **options))
 
     def submit(self, action: Callable[[], object]) -> None:
-        """Have an action done without waiting for it."""
+        """Run an action in the thread without waiting for it."""
         self._opened().submit(action)
 
     def _opened(self) -> ThreadPoolExecutor:
@@ -93,7 +96,7 @@ class _Thread:
         return self._pool
 
     async def close(self, last: Callable[[], object]) -> None:
-        """Make the last call, and end the thread."""
+        """Run a last call in the thread and end it; nothing if it isn't started."""
         pool, self._pool = self._pool, None
         if pool is not None and self._pid == os.getpid():
             from asyncio import get_running_loop

@@ -1,4 +1,4 @@
-"""How callers name a batch: the object, its id, or `batch:7`."""
+"""Read the ways in which callers name a batch: the object, its id, or `batch:7`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LARGEST_ID = 2**63 - 1
 
 
 class BatchReference:
-    """A batch as callers hold it; in a module of its own, below what makes jobs of a batch."""
+    """The base class of `Batch`, in a module that the makers of jobs can import, as `batches` imports these."""
 
     @property
     def id(self) -> int:
@@ -20,7 +20,7 @@ class BatchReference:
 
 
 def batch_id(value: Any, what: str) -> int:
-    """Return the id. Raises InvalidInput."""
+    """Return the id of the batch that a value names. Raises InvalidInput naming `what`."""
     if isinstance(value, BatchReference):
         return value.id
     text = value.removeprefix(PREFIX) if isinstance(value, str) else value
@@ -32,5 +32,5 @@ def batch_id(value: Any, what: str) -> int:
 
 
 def names_batch(value: Any) -> bool:
-    """Tell whether this stands for a batch, where a job may stand too."""
+    """Tell whether a value names a batch, where it may name a job too."""
     return isinstance(value, BatchReference) or (isinstance(value, str) and value.startswith(PREFIX))

@@ -1,4 +1,4 @@
-"""Batches as a program uses them: `queue.batch(…)`, `queue.open_batch(…)`, and `current_job().batch`."""
+"""Define batches as a program uses them: `queue.batch(…)`, `queue.open_batch(…)`, and `current_job().batch`."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     Callbacks = NewJob | Sequence[NewJob] | None
 
 _AT_ONCE = 1000
-"""Jobs that `add` stores in one transaction."""
+"""The number of jobs that `add` stores in one transaction."""
 
 _LONGEST_NAME = 255
 
 CALLBACKS = {"on_success": AFTER, "on_failure": AFTER_FAILURE, "on_end": AFTER_END}
-"""How a job comes after the batch for which it is given."""
+"""The options that give callbacks, each with the way in which such a job comes after the batch."""
 
 
 class BatchOptions(TypedDict, total=False):
-    """What a batch is opened with: jobs that come after it, and `on_failed`, `"continue"` or `"cancel"`."""
+    """The options of a new batch: jobs that come after it, and `on_failed`, `"continue"` or `"cancel"`."""
 
     on_success: Callbacks
     on_failure: Callbacks
@@ -85,25 +85,28 @@ class Batch(BatchReference):
             self._jobs.append(job._replace(after=moved))
 
     def close(self) -> bool:
-        """Let it end once its members have ended; returns False if it is closed already."""
+        """Close the batch, so that it ends once its members have ended; returns False if it is closed already."""
         return self._enqueuer.store.batches.close(self.id)
 
     def cancel(self) -> bool:
-        """Close it, cancel its members that aren't running, and take no others; returns False if it has ended."""
+        """Close the batch and cancel its members that aren't running; no jobs can be added to it any more.
+
+        Returns False if it has ended or was cancelled.
+        """
         return self._enqueuer.store.batches.cancel(self.id)
 
     @property
     def state(self) -> str:
-        """`open`, `running`, `finished`, `failed` or `cancelled`."""
+        """The state now: `open`, `running`, `finished`, `failed` or `cancelled`."""
         return self._enqueuer.store.batches.require(self.id).state
 
     def counts(self) -> dict[str, int]:
-        """The numbers of its members by state; those that skipped themselves are `skipped`."""
+        """Return the numbers of its members by state: those that skipped themselves are `skipped`."""
         return self._enqueuer.store.batches.counts(self.id)
 
 
 def described(name: str | None, **options: Unpack[BatchOptions]) -> NewBatch:
-    """Make a new batch of what a caller says about it. Raises InvalidInput naming what is wrong."""
+    """Make a new batch of its name and options. Raises InvalidInput naming what is wrong."""
     if name is not None and not (type(name) is str and 0 < len(name) <= _LONGEST_NAME and name.isprintable()):
         raise InvalidInput(f"batch: expected a name of 1 to {_LONGEST_NAME} printable characters: got {name!r}")
     rest: dict[str, Any] = dict(options)

@@ -1,4 +1,4 @@
-"""The schedules that a program and its configuration declare, with the options of their tasks."""
+"""Collect the schedules that a program and its configuration declare, with the options of their tasks."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Handle = TypeVar("Handle")
 
 
 class Declared(NamedTuple):
-    """What a table, `@queue.cron` or `@queue.every` says: a schedule's name, and the keys of its table."""
+    """A schedule as a table, `@queue.cron` or `@queue.every` declares it: name, keys of its table, and place."""
 
     name: str
     table: Mapping[str, Any]
     where: str
 
     def read(self, config: Config) -> Definition:
-        """The definition. Raises ConfigError naming where it stands, key and what was expected."""
+        """Check it and return the definition. Raises ConfigError naming place, key and expectation."""
         return read(self.name, self.table, where=self.where, timezone=config.timezone)
 
 
@@ -60,9 +60,9 @@ class Scheduled(TypedDict, total=False):
 def declaring(
     enqueuer: Enqueuer, name: str | None, table: Mapping[str, Any], decorator: str
 ) -> Callable[[Handle], Handle]:
-    """Make the decorator that adds a schedule to a task, named as the task unless it has a name.
+    """Make the decorator that adds a schedule to a task; without `name` it has the name of the task.
 
-    It raises ConfigError.
+    The decorator raises ConfigError for a bad schedule, and for an object that is no task.
     """
 
     def declare(handle: Handle) -> Handle:
@@ -78,15 +78,15 @@ def declaring(
 
 
 def tables(config: Config) -> list[Declared]:
-    """What the configuration says, by name."""
+    """Return the schedules that the configuration declares, by name."""
     where = config.origins["schedules"].removeprefix("file ")
     return [Declared(name, config.schedules[name], where) for name in sorted(config.schedules)]
 
 
 def definitions(enqueuer: Enqueuer) -> list[Definition]:
-    """All schedules that this host declares, by name.
+    """Return all schedules that this host declares, by name.
 
-    Raises ConfigError for a bad one, naming where it stands, and for a name that is declared twice.
+    Raises ConfigError for a bad one, naming its place, and for a name that is declared twice.
     """
     config = enqueuer.config
     decorated = [one.read(config) for one in enqueuer.schedules]
@@ -94,11 +94,11 @@ def definitions(enqueuer: Enqueuer) -> list[Definition]:
 
 
 def misfit(definition: Definition, enqueuer: Enqueuer) -> str | None:
-    """Why the app can't run the job of a schedule: it doesn't know the task, or the arguments don't fit; else None."""
+    """Return why the app can't run the job of a schedule: an unknown task, or arguments that don't fit; else None."""
     if definition.task == COMMAND_TASK:
         return None
     try:
         enqueuer.prepare(definition.task, serialisation.loads(json.dumps(definition.args)), {})
-    except Exception as error:  # also of a module that a name under `allow` stands for
+    except Exception as error:  # also an error of importing a module under `allow`
         return str(error) or type(error).__name__
     return None

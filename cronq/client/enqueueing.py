@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from cronq.tasks.registry import Registry, Task
 
     _Known = tuple[Task, tuple[Any, ...]]
-    """A registered task, and the fields after the arguments in a job of it."""
+    """A registered task, and the values of a job's fields after `args`."""
 
 _inherited: list[Store] = []
 """Stores opened before a fork: SQLite allows the child neither to use nor to close them."""
 
 _NO_OPTIONS: Mapping[str, Any] = {}
 _TASK_AND_ARGS = {"task", "args"}
-"""The keys of most jobs of a batch."""
+"""The keys of most jobs that are given as dicts."""
 
 
 class _Opened:
@@ -51,13 +51,13 @@ class _Opened:
 
 
 class _ForEachThread(threading.local):
-    """The stores of all threads."""
+    """Holds a store for each thread."""
 
     opened: _Opened | None = None
 
 
 class _ForAll:
-    """A substitute that all threads use, in tests."""
+    """Holds one substitute for the stores of all threads, in tests."""
 
     def __init__(self, store: Any) -> None:
         self.opened: _Opened | None = _Opened(store)
@@ -70,17 +70,17 @@ class Enqueuer:
         self.config = config
         self.registry = registry
         self.schedules: list[Declared] = []
-        """The schedules of decorators."""
+        """The schedules that decorators have declared."""
         self.reading = False
-        """Whether the database is only read: no missing database is created."""
+        """Whether the database is only read, so that a missing one isn't created."""
         self.clock = Clock()
         self._templates: dict[str, NewJob] = {}
         self._known: dict[str, _Known] = {}
         self._limits: dict[str, object] = {}
-        """By task, the limit of its jobs as it is written."""
+        """The limit of a task's jobs, by the task's name, as it is written: arguments aren't filled in."""
         self._breakers = CircuitBreakers()
         self.calls = AsyncCalls(self)
-        """Makes the calls of coroutines."""
+        """Runs the calls of coroutines in threads."""
         self._local: _ForEachThread | _ForAll = _ForEachThread()
 
     @property
@@ -95,7 +95,7 @@ class Enqueuer:
         return opened.store
 
     def configure(self, config: Config, *, clock: Clock | None = None) -> None:
-        """Change to another config, and another clock if given."""
+        """Close this thread's connections, and use another config from now on, and another clock if one is given."""
         self.close()
         self._local = _ForEachThread()
         self.config = config
@@ -105,7 +105,7 @@ class Enqueuer:
 
     @contextmanager
     def substituted(self, store: Any) -> Iterator[None]:
-        """Let a substitute receive the jobs that all threads enqueue."""
+        """Use a substitute for the store of every thread inside the block."""
         before, self._local = self._local, _ForAll(store)
         try:
             yield
@@ -119,7 +119,7 @@ class Enqueuer:
             opened.store.close()
 
     def forget(self) -> None:
-        """Forget cached templates: the tasks or their settings have changed."""
+        """Clear the cached templates, after a change of the tasks or their settings."""
         self._templates.clear()
         self._known.clear()
         self._limits.clear()
@@ -174,7 +174,7 @@ class Enqueuer:
             return self.prepare(spec["task"], spec["args"], _NO_OPTIONS, check=check)
         options = job_options.options_of(spec)
         if "command" in spec:
-            cwd = spec.get("cwd", (spec.get("args") or {}).get("cwd"))  # args as `ls --json` tells them
+            cwd = spec.get("cwd", (spec.get("args") or {}).get("cwd"))  # in `args`, as `ls --json` writes it
             return self.prepare_command(spec["command"], options, cwd=cwd)
         return self.prepare(spec["task"], spec.get("args"), options, check=check)
 
@@ -196,7 +196,7 @@ class Enqueuer:
             job = self._limited(job, arguments, options)
         if not options:
             return job
-        # A delay counts by the database's clock.
+        # A delay counts from the time of the database's clock.
         now = self.store.tell_time() if "at" in options else self.clock.now()
         return job_options.customise(job, options, now=now)
 
@@ -261,7 +261,7 @@ class Enqueuer:
         return twin._replace(existing=True)
 
     def _knows_tasks(self) -> bool:
-        """Tell whether tasks are known to check names against; a program that only enqueues has none."""
+        """Tell whether there are tasks to check names against; a program that only enqueues may have none."""
         return bool(self.config.app or self.config.allow or self.registry.names())
 
 
@@ -272,6 +272,6 @@ def _new(known: _Known, args: Sequence[Any], kwargs: Mapping[str, Any]) -> NewJo
 
 
 def _tell(jobs: Sequence[NewJob], enqueued: Sequence[Enqueued]) -> None:
-    """Log new jobs; those in a caller's transaction before it is committed."""
+    """Log new jobs; jobs in a caller's transaction are logged before its COMMIT."""
     for job, new in zip(jobs, enqueued, strict=True):
         step(new.id, "exists" if new.existing else "enqueued", task=job.task, queue=job.queue)

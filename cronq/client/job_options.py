@@ -1,4 +1,4 @@
-"""Check a job's options and arguments, make the new job, and the job that the caller gets back."""
+"""Check a job's options and arguments, make the new job, and make the Job that the caller receives."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from cronq.model.job import Enqueued
 
     Earlier = int | str | Job | BatchReference | Sequence[int | str | Job | BatchReference] | None
-    """Jobs, by their ids, and batches: `"batch:7"`."""
+    """Jobs or their ids, and batches or `"batch:7"`."""
 
 
 LONGEST_NAME = 255
-"""Characters of a task's name, a key or a group."""
+"""The most characters in a task's name, a key or a group."""
 
 _RETRY = ("base", "cap", "jitter")
 
@@ -43,7 +43,7 @@ SPEC_KEYS = (
 _TASK_AND_ARGS = {"task", "args"}
 
 LIMIT = "limit"
-"""The option that is resolved with the arguments."""
+"""The option whose value is resolved with the job's arguments."""
 
 
 class Options(TypedDict, total=False):
@@ -51,10 +51,9 @@ class Options(TypedDict, total=False):
 
     `at` is a time (datetime, or text in ISO 8601; without an offset UTC) or a delay from now
     (`"+1h"`, timedelta, seconds); `time_limit`, `base` and `cap` are durations (seconds, `"15m"`).
-    It starts when the jobs `after` have finished, those `after_end` have ended, and those `after_failure` have failed.
-    `batch` is the one that it becomes a member of.
-    With `after_missing="ignore"` a job that can't fulfil that any more counts as fulfilled; else it is refused.
-    `limit` is the name of a limit that the config defines.
+    The job starts when those of `after` have finished, of `after_end` have ended, and of `after_failure` have failed.
+    A job there that can't fulfil this any more is refused; with `after_missing="ignore"` it counts as fulfilled.
+    The job becomes a member of `batch`. `limit` is the name of a limit that the config defines.
     """
 
     queue: str | None
@@ -174,18 +173,18 @@ def options_of(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 LONGEST_ARGUMENT = 131_071
-"""Bytes of one argument of a program, the text that a shell is given included."""
+"""The most bytes in one argument of a program on Linux; a command for the shell is one argument."""
 
 
 def task_name(name: object) -> str:
-    """Return the name if it is valid. Raises InvalidInput."""
+    """Check the name of a task and return it. Raises InvalidInput if it isn't valid."""
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
         raise InvalidInput(f"task: expected a name of 1 to {LONGEST_NAME} printable characters: got {name!r}")
     return name
 
 
 def arguments(args: object) -> dict[str, Any]:
-    """Return the arguments by name. Raises InvalidInput unless it is a dict."""
+    """Return the arguments by name, none for None. Raises InvalidInput for anything but a dict."""
     if args is None:
         return {}
     if not isinstance(args, dict):
@@ -208,7 +207,7 @@ def command_line(command: object) -> str | list[str]:
 
 
 def working_directory(path: object) -> str:
-    """Return the directory if a command can be started in it. Raises InvalidInput."""
+    """Check the directory of a command and return it. Raises InvalidInput unless it is an absolute path."""
     if not isinstance(path, str) or not path.startswith("/") or "\0" in path:
         raise InvalidInput(f"cwd: expected the absolute path of a directory: got {path!r}")
     return path
@@ -224,7 +223,7 @@ def _require_startable(arguments: Sequence[str]) -> None:
 
 
 def accepted(job: NewJob, enqueued: Enqueued, *, now: int) -> Job:
-    """Make the enqueued job for the caller without reading it back."""
+    """Make the Job that the caller receives, without reading it from the database."""
     return Job.known_later(enqueued.id, partial(_fields, job, enqueued, now))
 
 

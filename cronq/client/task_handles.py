@@ -1,4 +1,4 @@
-"""The objects that decorators return: a task that is still callable, with `enqueue` and `using`."""
+"""Define the objects that decorators return: a task that is still callable, with `enqueue` and `using`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class Performing(Protocol[P, R_co]):
-    """An object of a class that is a task."""
+    """An instance of a class that is a task."""
 
     def perform(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Do the work of one job."""
@@ -42,13 +42,13 @@ class Bound(Generic[P]):
         return self._enqueuer.enqueue(self._prepare(args, kwargs), self._connection)
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job:
-        """As `enqueue`, without stopping the event loop; `connection` is an AsyncConnection or AsyncSession."""
+        """As `enqueue`, without blocking the event loop; `connection` is an AsyncConnection or AsyncSession."""
         calls = self._enqueuer.calls
         job = await calls.prepare(self._connection, self._prepare, args, kwargs)
         return (await calls.enqueue_all((job,), self._connection))[0]
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
-        """Make a job for `enqueue_many`."""
+        """Make a job for `enqueue_many`. Raises InvalidInput if the arguments don't fit, or with a `connection`."""
         if self._connection is not None:
             raise InvalidInput("connection: give it to enqueue_many, all its jobs go through one")
         return self._prepare(args, kwargs)
@@ -59,7 +59,7 @@ class Bound(Generic[P]):
 
 
 class Enqueueable(Generic[P]):
-    """A task that can be enqueued; `name` is what its jobs call it."""
+    """A task that can be enqueued; `name` is the name of the task in its jobs."""
 
     def __init__(self, enqueuer: Enqueuer, task: Task) -> None:
         self._enqueuer = enqueuer
@@ -74,11 +74,11 @@ class Enqueueable(Generic[P]):
         return self._enqueuer.enqueue(self._prepare(args, kwargs))
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job:
-        """As `enqueue`, without stopping the event loop."""
+        """As `enqueue`, without blocking the event loop."""
         return await self._enqueuer.calls.make(lambda: self._enqueuer.enqueue(self._prepare(args, kwargs)))
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
-        """Make a job for `enqueue_many`."""
+        """Make a job for `enqueue_many`. Raises InvalidInput if the arguments don't fit."""
         return self._prepare(args, kwargs)
 
     def using(self, *, connection: Any = None, **options: Unpack[Options]) -> Bound[P]:
@@ -94,7 +94,7 @@ class Enqueueable(Generic[P]):
 
 
 class FunctionTask(Enqueueable[P], Generic[P, R]):
-    """A function that is a task; calling it runs it here."""
+    """A function that is a task; calling it runs the function in this process."""
 
     def __init__(self, enqueuer: Enqueuer, task: Task, function: Callable[P, R]) -> None:
         super().__init__(enqueuer, task)
@@ -160,7 +160,7 @@ class Callables:
 
 
 class Decorator(Protocol):
-    """`@queue.task(…)`: takes a function, or a class with `perform`."""
+    """The decorator that `queue.task(…)` returns: takes a function, or a class with `perform`."""
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a class is callable too: the first one is meant

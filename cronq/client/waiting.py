@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE = 0.005
 LONGEST_PAUSE = 0.25
-"""Seconds between two looks at a job that is waited for; they grow from the first to the longest."""
+"""Seconds between two reads of a job that is waited for; they grow from the first to the longest."""
 
 
 def looks(timeout: Span) -> Iterator[None]:
-    """Yield for each look at a job, with growing pauses in between, until the timeout."""
+    """Yield before each read of a job, with growing pauses in between, until the timeout (None: no limit)."""
     for pause in pauses(timeout):
         time.sleep(pause)
         yield
 
 
 def pauses(timeout: str | float | timedelta | None) -> Iterator[float]:
-    """Yield the seconds to wait before each look at a job: none before the first one, and the last at the timeout."""
+    """Yield the seconds to wait before each read of a job: 0 before the first one; the last one is at the timeout."""
     limit = None if timeout is None else parse_duration(timeout, what="timeout")
     deadline = float("inf") if limit is None else time.monotonic() + limit
     pause = FIRST_PAUSE
@@ -81,7 +81,7 @@ def counts(store: Store, batch_id: int, timeout: Span) -> dict[str, int]:
 
 
 def told(found: dict[str, int]) -> str:
-    """The numbers of a batch's members by state, for messages."""
+    """Write the numbers of a batch's members by state, for messages."""
     return ", ".join(f"{number} {state}" for state, number in found.items()) or "no members"
 
 
