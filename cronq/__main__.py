@@ -1,4 +1,4 @@
-"""`python -m cronq` is the command `cronq`."""
+"""Run the command `cronq` as `python -m cronq`."""
 
 from __future__ import annotations
 

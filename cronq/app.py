@@ -39,13 +39,13 @@ Handle = TypeVar("Handle", bound="FunctionTask[..., Any] | ClassTask[..., Any]")
 
 
 class Cronq:
-    """A queue: `Cronq("sqlite:///jobs.db")`, or `Cronq.from_config()`.
+    """The job queue in one database: `Cronq("sqlite:///jobs.db")`, or `Cronq.from_config()`.
 
-    May be used from several threads and after a fork; each thread has its own connection.
+    It may be used from several threads and after a fork; each thread has its own connection.
     """
 
     def __init__(self, database: str | Config, *, registry: Registry | None = None) -> None:
-        """`registry` finds tasks that aren't declared with this object, as those of a framework."""
+        """`registry` holds tasks that aren't declared with this object, as a framework's. Raises ConfigError."""
         config = from_database(database) if isinstance(database, str) else database
         self.registry = registry or Registry(config.allow)
         self.registry.batch_of = self._batch_of
@@ -69,20 +69,20 @@ class Cronq:
 
     @property
     def store(self) -> Store:
-        """The jobs in the database; opened at first use, one connection for each thread."""
+        """The store of this thread, opened at first use: each thread has its own connection."""
         return self._enqueuer.store
 
     @property
     def clock(self) -> Clock:
-        """The clock by which jobs are due; tests set another one with `configure`."""
+        """The clock by which jobs are due; tests replace it with `configure`."""
         return self._enqueuer.clock
 
     def configure(self, config: Config, *, clock: Clock | None = None) -> None:
-        """Change to another config; commands do so, so that --config and --db apply to the app too."""
+        """Use another config from now on; commands call this, so that --config and --db apply to the app too."""
         self._enqueuer.configure(config, clock=clock)
 
     def close(self) -> None:
-        """Close the connection; the next use opens another one."""
+        """Close this thread's connection; the next use opens another one."""
         self._enqueuer.close()
 
     def __enter__(self) -> Self:
@@ -115,7 +115,7 @@ class Cronq:
     def on(self, *patterns: str) -> Callable[[Handle], Handle]:
         """Make a task run for events: `@queue.on("shot.*")` above `@queue.task`.
 
-        In a pattern `*` stands for one word, `#` for any number of words.
+        In a pattern `*` stands for one word, `#` for any number of words. Raises ConfigError for a bad pattern.
         """
 
         def subscribe(handle: Handle) -> Handle:
@@ -141,26 +141,26 @@ class Cronq:
     def every(
         self, interval: str | float | timedelta, *, name: str | None = None, **options: Unpack[Scheduled]
     ) -> Callable[[Handle], Handle]:
-        """Enqueue a task again and again: `@queue.every("15m")` above `@queue.task`.
+        """Enqueue a task at an interval (seconds, "15m"): `@queue.every("15m")` above `@queue.task`.
 
-        Counted from `start`, or from 1970-01-01T00:00Z; else as `cron`.
+        It counts from `start`, or from 1970-01-01T00:00Z; else as `cron`. Raises InvalidInput for a bad interval.
         """
         return self._scheduled({"every": parse_duration(interval, what="every"), **options}, name, "@queue.every")
 
     def before_job(self, hook: Hook) -> Hook:
-        """Call this before each attempt; an error fails the attempt, the task doesn't start."""
+        """Call this with the job before each attempt; an error fails the attempt, and the task doesn't start."""
         return self._hook("before_job", hook)
 
     def after_job(self, hook: Hook) -> Hook:
-        """Call this after each success; an error is recorded as a warning."""
+        """Call this with the job and its result after each success; an error is recorded as a warning."""
         return self._hook("after_job", hook)
 
     def on_error(self, hook: Hook) -> Hook:
-        """Call this with the error of a failed attempt; an error of its own never hides that one."""
+        """Call this with the job and the error of a failed attempt; an error of the hook is recorded as a warning."""
         return self._hook("on_error", hook)
 
     def job_metadata(self, hook: Hook) -> Hook:
-        """Store the dict that this returns with each job."""
+        """Call this with the job before each attempt, and store the dict that it returns with the job."""
         return self._hook("job_metadata", hook)
 
     def on_child_start(self, hook: Hook) -> Hook:
@@ -232,7 +232,7 @@ class Cronq:
         return self._enqueuer.enqueue_all(self._enqueuer.prepare_all(jobs, check=check), connection)
 
     def chain(self, *jobs: NewJob, connection: Any = None) -> list[Job]:
-        """Enqueue jobs that `task.job(…)` made, each to start when the one before it has finished."""
+        """Enqueue jobs of `task.job(…)` in one transaction, each to start when the one before it has finished."""
         return self._enqueuer.enqueue_chain(jobs, connection)
 
     def batch(self, name: str | None = None, /, **options: Unpack[BatchOptions]) -> Batch:
@@ -248,7 +248,7 @@ class Cronq:
         return self._batch(None, described(name, **options))
 
     def open_batch(self, name: str | None = None, /, **options: Unpack[BatchOptions]) -> Batch:
-        """Store an empty batch, which takes jobs until it is closed and they have ended; options as `batch` has."""
+        """Store an empty batch, and return it; it takes jobs until it is closed and they have ended. See `batch`."""
         from cronq.client.batches import described  # as above
 
         return self._batch(self._enqueuer.open_batch(described(name, **options)))
@@ -290,7 +290,7 @@ class Cronq:
     ) -> Job:
         """As `enqueue`, in the queue's own thread; `connection` is an AsyncConnection or AsyncSession.
 
-        A call that is cancelled may have enqueued the job.
+        If the call is cancelled, the job may be enqueued all the same.
         """
         job = await self._calls.prepare(connection, self._enqueuer.prepare, task, args, options, check=check)
         return (await self._calls.enqueue_all((job,), connection))[0]
@@ -311,7 +311,7 @@ class Cronq:
         return await self._calls.make(self.get, job_id)
 
     async def await_result(self, job_id: int, *, timeout: str | float | timedelta | None = None) -> Any:
-        """As `wait`, for coroutines: others run until the job has ended."""
+        """As `wait` for a job, without blocking the event loop."""
         from asyncio import sleep
 
         for pause in waiting.pauses(timeout):
@@ -322,7 +322,7 @@ class Cronq:
 
     @asynccontextmanager
     async def alifespan(self) -> AsyncIterator[Self]:
-        """Close the queue's own thread and its connection at the end of the block, the life of a web application."""
+        """Close the queue's own threads and their connections at the end of the block: a web application's lifespan."""
         try:
             yield self
         finally:
@@ -334,7 +334,7 @@ class Cronq:
 
     @property
     def later(self) -> Later:
-        """Enqueue a call of any callable that the config allows.
+        """The callables that the config allows, by name; a call of one enqueues a job.
 
         `queue.later["shop.mailer:Mailer"].send(to="…")` needs `allow = ["shop.mailer"]`.
         """
@@ -351,7 +351,7 @@ class Cronq:
 
         Raises JobFailed (with the `job`) if it failed or was cancelled, JobNotFound if there is
         none, TryLater after `timeout` (seconds, "30s"; None: no limit).
-        Of a batch, the numbers of its members by state are returned, and BatchFailed is raised.
+        For a batch, returns the numbers of its members by state, and raises BatchFailed instead of JobFailed.
         """
         if isinstance(what, BatchReference):
             return waiting.counts(self.store, what.id, timeout)
@@ -360,7 +360,7 @@ class Cronq:
     def ended(self, job_id: int, *, timeout: str | float | timedelta | None = None) -> Job:
         """Wait until the job has finished, failed or been cancelled, and return it.
 
-        Raises JobNotFound if there is none, TryLater after `timeout`.
+        Raises JobNotFound if there is none, TryLater after `timeout` (as in `wait`).
         """
         return waiting.ended(self.store, job_id, timeout)
 
@@ -391,8 +391,8 @@ class Cronq:
     def fire_until(self, at: str | datetime | timedelta | float) -> int:
         """In tests, within `with scratch(queue):`, decide every due time up to this one; returns the number of jobs.
 
-        Nothing sleeps: a ManualClock goes from due time to due time. Schedules begin with the first call, from
-        the clock's time. Raises UsageError elsewhere: there it would enqueue real jobs.
+        Nothing sleeps: a ManualClock is set to each due time in turn. Schedules begin with the first call, from
+        the clock's time. Raises UsageError outside of `scratch`: it would enqueue real jobs there.
         """
         if self.config.origins["database"] != SCRATCH:
             raise UsageError("fire_until is for use within `with scratch(queue):`, it would enqueue real jobs here")
@@ -438,7 +438,7 @@ def load_app(config: Config) -> Cronq:
         app_module.look_beside(config)
         return Cronq(config)
     found = app_module.load(config.app, config)
-    found = getattr(found, "extensions", {}).get("cronq", found)  # a Flask application has it there
+    found = getattr(found, "extensions", {}).get("cronq", found)  # where a Flask application keeps it
     if not isinstance(found, Cronq):
         raise ConfigError(f"app = {config.app!r}: is not a Cronq object")
     found.configure(config)

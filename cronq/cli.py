@@ -58,11 +58,11 @@ class CommandLine:
 
     @property
     def word(self) -> str | None:
-        """The command, if the first other word isn't an option."""
+        """The command word; None if the first other word is an option, or there is none."""
         return self.rest[0] if self.rest and not self.rest[0].startswith("-") else None
 
     def invocation(self) -> Invocation:
-        """Make the global options for the commands."""
+        """Return the global options in the form that commands take."""
         invocation = Invocation(
             file=self.values.get("file"),
             database=self.values.get("database"),
@@ -97,10 +97,10 @@ class CommandLine:
 
 
 def main(arguments: Sequence[str] | None = None, *, project: bool = False, config: Config | None = None) -> int:
-    """Serve one command line; returns the exit status (docs/cli.md lists them).
+    """Run the command of one command line; returns the exit status (docs/cli.md lists them).
 
-    For a `project`, the configuration is that of the Django project which runs in this process; a `config` is that
-    of another application which does.
+    With `project`, the configuration is that of the Django project that runs in this process; with `config`, it is
+    the given one, of another application that runs in this process.
     """
     _open_streams()
     _tolerate_any_text()
@@ -119,11 +119,11 @@ def main(arguments: Sequence[str] | None = None, *, project: bool = False, confi
 
 
 def script() -> int:
-    """Serve the command line of a process that ends then; returns the exit status."""
+    """Run the command line of a process that ends afterwards; returns the exit status."""
     try:
         return main()
     finally:
-        gc.freeze()  # else Python's end looks for garbage in all there is, which is 7 % of a run without due jobs
+        gc.freeze()  # else Python's exit collects garbage among all objects: 7 % of the time of a run without due jobs
 
 
 def _serve(line: CommandLine) -> int:
@@ -167,7 +167,7 @@ def _doubt(line: CommandLine) -> None:
 
 
 def _quickly(line: CommandLine, word: str) -> int | None:
-    """Serve a command without typer; returns None if typer is needed."""
+    """Run a command without typer; returns its exit status, None if its options need typer."""
     from importlib import import_module
 
     module = import_module(f"cronq.commands.{word}")
@@ -186,7 +186,7 @@ def _through_typer(line: CommandLine) -> int:
     except typer.Abort:
         return INTERRUPTED
     except SystemExit as end:
-        if isinstance(end.__context__, BrokenPipeError):  # typer's own answer would be status 1
+        if isinstance(end.__context__, BrokenPipeError):  # for which typer exits with status 1
             _drop_output()
             return READER_GONE
         raise

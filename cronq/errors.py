@@ -1,7 +1,7 @@
 """The errors that cronq raises, and the verdicts that a task raises about its own job.
 
 CronqError                  every error cronq raises on purpose; carries an exit status
-├── UsageError              64  the command line is wrong
+├── UsageError              64  the command line is wrong, or a call isn't possible here
 ├── InvalidInput            65  arguments, times or payloads that can't be used
 │   └── UnknownTask         65  no such task here
 ├── JobNotFound              1  no job has this id
@@ -15,13 +15,13 @@ CronqError                  every error cronq raises on purpose; carries an exit
 
 Verdict                     raised by a task about its own job
 ├── Fail                    failed for good, no retry
-│   └── UnstorableResult    the result can't be kept (in Django, where it is asked for)
+│   └── UnstorableResult    the result of a Django task can't be stored
 ├── Retry                   failed now, try again after the delay given
 ├── Snooze                  run again later, no attempt spent
 ├── Skip                    not needed any more: cancelled
 └── Stop                    end the runner after this job
 
-End                         never raised: the class of an end that no exception made, in a job's history
+End                         never raised: the class of an end without an exception, in a job's history
 ├── ExecutorDied            the process that ran the job died
 ├── LeaseLost               another runner took the job over
 ├── Killed                  ended by SIGUSR1 to its worker
@@ -46,7 +46,7 @@ class CronqError(Exception):
 
 
 class UsageError(CronqError):
-    """The command line is wrong."""
+    """The command line is wrong, or a method was called where that isn't possible."""
 
     exit_status = 64
 
@@ -66,7 +66,7 @@ class JobNotFound(CronqError):
 
 
 class NoQueue(CronqError):
-    """There is no queue in this database yet, and what only reads makes none."""
+    """The database has no queue yet, and a command that only reads doesn't create one."""
 
 
 class JobFailed(CronqError):
@@ -86,7 +86,7 @@ class BatchFailed(CronqError):
 
 
 class Unavailable(CronqError):
-    """The database or a transport could not be reached, retries included."""
+    """The database or a transport could not be reached, even after retries."""
 
     exit_status = 69
 
@@ -163,7 +163,7 @@ class Stop(Verdict):
 
 
 class End(Exception):
-    """Never raised: names an end that no exception made, so that each failed attempt has an importable class."""
+    """Never raised: names an end without an exception, so that each failed attempt has an importable class."""
 
 
 class ExecutorDied(End):
@@ -199,7 +199,7 @@ class Signal(End):
 
 
 class UnstorableResult(Fail, TypeError):
-    """A task returned what JSON doesn't have, or more than is kept, where its result was asked for."""
+    """A Django task returned a value that JSON doesn't have, or one larger than `result_limit`."""
 
 
 class TimeLimitExceeded(BaseException):
@@ -210,4 +210,4 @@ class TimeLimitExceeded(BaseException):
 
 
 class Terminated(BaseException):
-    """Raised inside a job that `cronq cancel --kill` ends: it has the grace period to clean up."""
+    """Raised inside a job that `cronq cancel --kill` ends; the job has the grace period to clean up."""

@@ -61,18 +61,18 @@ class ManualClock(Clock):
         self.set(at)
 
     def now(self) -> int:
-        """Microseconds since 1970, UTC."""
+        """Return the microseconds since 1970, UTC."""
         return self._now
 
     def set_by(self, measured: Measured) -> None:
-        """Ignore the database's clock."""
+        """Do nothing: the database's clock is ignored."""
 
     def set(self, at: str | datetime) -> None:
-        """Set the time: ISO 8601, or a datetime with an offset."""
+        """Set the time: ISO 8601, or a datetime with an offset. Raises InvalidInput."""
         self._now = parse_when(at, now=0)
 
     def advance(self, by: str | float | timedelta) -> None:
-        """Advance by seconds, `"15m"` or a timedelta."""
+        """Advance by seconds, `"15m"` or a timedelta. Raises InvalidInput."""
         self._now += round(parse_duration(by, what="advance") * SECOND)
 
 
@@ -88,7 +88,7 @@ def capture(queue: Cronq) -> Iterator[list[Job]]:
 def scratch(queue: Cronq, *, clock: Clock | None = None) -> Iterator[None]:
     """Use a temporary database for the queue inside the block; `drain` runs what is due there.
 
-    With a ManualClock the test decides when that is. Jobs enqueued through a `connection` are
+    With a ManualClock as `clock`, the test sets the time. Jobs enqueued through a `connection` are
     stored in this database too, and don't wait for a COMMIT.
     """
     with _elsewhere(queue, clock):
@@ -181,10 +181,10 @@ class _CapturedBatches:
 
 
 class _Scratch:
-    """A store in the place of the program's, which takes also what is enqueued through a connection of the program."""
+    """Stands in for the program's store; also stores the jobs that are enqueued through a connection of the program."""
 
     def __init__(self, store: Store, work_off: Callable[[], object] | None = None) -> None:
-        """`work_off` runs what is due, after each call that enqueues; the jobs that a job enqueues come after it."""
+        """`work_off` runs due jobs after each call that enqueues; jobs that a job enqueues run after it."""
         self._store = store
         self._work_off = work_off
         self._busy = False
@@ -193,18 +193,18 @@ class _Scratch:
         return getattr(self._store, name)
 
     def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
-        """Accept jobs, and run them if that is asked for."""
+        """Enqueue jobs, and run what is due if a `work_off` was given."""
         enqueued = self._store.enqueue(jobs)
         self.work_off()
         return enqueued
 
     @property
     def batches(self) -> _ScratchBatches:
-        """The batches, which run their jobs if that is asked for."""
+        """The batches of the store; their changes run what is due too."""
         return _ScratchBatches(self._store.batches, self.work_off)
 
     def work_off(self) -> None:
-        """Run what is due, unless a job that enqueues is running."""
+        """Run what is due, unless this call is made by a job that runs: then the running loop does it."""
         if self._work_off is not None and not self._busy:
             self._busy = True
             try:

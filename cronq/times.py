@@ -1,4 +1,4 @@
-"""Instants are whole microseconds since 1970 in UTC, durations are seconds.
+"""Define and convert instants, which are whole microseconds since 1970 in UTC, and durations, which are seconds.
 
 An instant is an `int` because it is compared, sorted and stored far more often than it
 is shown. Each start imports this module, so it imports little: not even datetime, which takes a millisecond.
@@ -35,7 +35,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SPAN_UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
 _SPAN_TENTH = 0.1
 _SPAN_AT_LEAST = 2
-"""A unit is used from two of it on: 90s, not 1m."""
+"""A unit is used from this number of it on: 90s, not 1m."""
 
 _DAYS = {"today": 0, "yesterday": 1}
 
@@ -43,11 +43,14 @@ _BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """A clock that can't be set and goes on while the machine sleeps."""
 
 _REMEMBERED = 180 * SECOND
-"""How long a jump of the database's clock counts as doubt: until each runner has noticed it and renewed its leases."""
+"""Microseconds for which a jump of the database's clock adds to `Clock.doubt`.
+
+In this time each runner notices the jump and renews its leases.
+"""
 
 
 _OLD = 600 * SECOND
-"""How long one measurement serves a program that only enqueues."""
+"""Microseconds for which a program that only enqueues uses one measurement."""
 
 
 def ticks() -> int:
@@ -56,7 +59,7 @@ def ticks() -> int:
 
 
 class Measured:
-    """A reading of another clock: its instant, our `ticks` at that time, and how far it may be off."""
+    """A reading of another clock: its instant, our `ticks` then, and the microseconds by which it may be wrong."""
 
     __slots__ = ("at", "instant", "within")
 
@@ -79,14 +82,14 @@ class Clock:
         self._jumped_at = 0
 
     def now(self) -> int:
-        """Microseconds since 1970, UTC."""
+        """Return the microseconds since 1970, UTC."""
         measured = self._measured
         if measured is None:
             return time.time_ns() // 1000 + self._offset
         return measured.instant + ticks() - measured.at
 
     def set_by(self, measured: Measured) -> None:
-        """Follow the clock that was read."""
+        """Follow another clock from this reading on."""
         known = self._measured
         if known is not None:
             jump = abs(measured.instant - known.instant - (measured.at - known.at))
@@ -96,12 +99,12 @@ class Clock:
 
     @property
     def ahead(self) -> int:
-        """How far this clock is ahead of the host's, in microseconds."""
+        """The microseconds by which this clock is ahead of the host's."""
         return self.now() - time.time_ns() // 1000
 
     @property
     def doubt(self) -> int:
-        """Microseconds by which this clock may be wrong: the measurement's error and the last jump."""
+        """The microseconds by which this clock may be wrong: the measurement's error and a recent jump."""
         return (self._measured.within if self._measured else 0) + self._recent_jump()
 
     @property
@@ -261,7 +264,7 @@ def iso(instant: int) -> str:
 
 
 def local_time(text: str | None) -> datetime | None:
-    """Parse a text such as `2026-03-29T03:00:00+02:00[Europe/Prague]`, a due time, into an aware datetime."""
+    """Parse a due time such as `2026-03-29T03:00:00+02:00[Europe/Prague]` into an aware datetime; None for None."""
     if text is None:
         return None
     from datetime import datetime
