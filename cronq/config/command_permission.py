@@ -12,11 +12,11 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def require_commands(*, setting: bool | None, file: str | None) -> None:
-    """Pass if shell commands may be jobs here, else raise a ConfigError that says why not.
+    """Raise ConfigError with the reason if shell commands may not be jobs here.
 
-    `setting` is the config's `commands`; None leaves it to the database's file. One that
-    belongs to the running user and that others can't write may hold commands, and one that
-    doesn't exist yet will be such a file; a database on a server (no path) may not.
+    `setting` is the config's `commands`. If it is None, the database's file decides: commands are
+    allowed if it belongs to this user and others can't write to it, or if it doesn't exist yet, and
+    if others can't write to its directory. For a database on a server `file` is None: not allowed.
     """
     reason = _forbidden(setting=setting) if file is None or setting is not None else _unsafe(file)
     if reason:
@@ -25,7 +25,11 @@ def require_commands(*, setting: bool | None, file: str | None) -> None:
 
 
 def is_known_here(*, setting: bool | None, file: str | None) -> bool:
-    """Tell whether this user knows what runs decide; without a setting, the owner of another user's file does."""
+    """Tell whether runs decide about commands as this user's `require_commands` does.
+
+    Without a setting, the owner and mode of the database's file decide: if it belongs to another user, only that
+    user's runs can tell.
+    """
     if setting is not None or file is None:
         return True
     try:
@@ -55,8 +59,8 @@ def _foreign_file(path: str) -> str | None:
     return f"others can write {path}" if status.st_mode & _OTHERS_WRITE else None
 
 
-# Who can write to the directory can put a write-ahead log beside the file, and SQLite would
-# replay it into the database, sticky bit or not.
+# A user who can write to the directory can put a write-ahead log beside the file, and SQLite
+# would replay it into the database, with or without a sticky bit.
 def _open_directory(path: str) -> str | None:
     try:
         status = os.stat(path)

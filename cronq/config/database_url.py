@@ -14,10 +14,10 @@ FAMILIES = {
     "postgresql": "postgresql",
     "postgresql+psycopg": "postgresql",
 }
-"""The family of databases that each allowed scheme is for."""
+"""The database family of each allowed scheme."""
 
 _FILES = frozenset({"sqlite"})
-"""The families whose databases are files, without a server: one host uses each."""
+"""The families whose databases are files, without a server: only one host uses such a database."""
 
 _PORTS = {"mysql": 3306, "postgresql": 5432}
 _THIS_HOST = ("", "127.0.0.1", "[::1]", "::1")
@@ -30,13 +30,14 @@ _SHOWN_OPTIONS = frozenset(
         *("ssl_disabled", "ssl_verify_cert", "ssl_verify_identity"),
     )
 )
-"""Options without secrets; others may hold one."""
+"""Options that are shown, because they hold no secret; others may hold one."""
 
 
 class DatabaseURL:
-    """The parts of a database URL, percent-decoded where a URL is; its repr hides the password.
+    """The parts of a database URL; its repr hides the password.
 
-    `name` is the database's name, for a file its path as written. `host` may be empty.
+    User name, password and options are percent-decoded. `name` is the database's name, for a file its path as
+    written. `host` may be empty.
     """
 
     __slots__ = ("family", "host", "is_file", "name", "password", "port", "query", "scheme", "username")
@@ -53,7 +54,7 @@ class DatabaseURL:
         self.query: dict[str, str] = {}
 
     def __repr__(self) -> str:
-        """Scheme, host and name only."""
+        """Show scheme, host and name only."""
         return f"DatabaseURL({self.scheme}://{self.host}/{self.name})"
 
     def identity(self) -> str:
@@ -87,7 +88,7 @@ def parse(url: str) -> DatabaseURL:
 
 
 def file_scheme(url: str) -> str | None:
-    """Return what is before the path in the URL of a file, `sqlite:///`; None for other texts."""
+    """Return the part before the path in the URL of a file, `sqlite:///`; None for other texts."""
     scheme, separator, _ = url.partition(":///")
     return f"{scheme}{separator}" if separator and FAMILIES.get(scheme) in _FILES else None
 

@@ -19,7 +19,7 @@ VARIABLE = "DJANGO_SETTINGS_MODULE"
 BACKENDS = ("cronq.django.CronqBackend", "cronq.django.backend.CronqBackend")
 NO_BACKEND = 'TASKS has no backend of cronq: {"default": {"BACKEND": "cronq.django.CronqBackend"}}'
 APP = "cronq.django.runner:queue"
-"""The object with which runners find a Django project's tasks."""
+"""The value of `app` by which runners find a Django project's tasks."""
 
 IN_MEMORY = "sqlite:////nonexistent/cronq-in-memory.db"
 """Stands for a database that only this process has: jobs can be enqueued and read there, not run by others."""
@@ -37,24 +37,24 @@ _FAMILIES = {
     "postgresql_psycopg2": "postgresql",
     "postgis": "postgresql",
 }
-"""The family of databases by the last word of the name of a Django engine for it."""
+"""The database family by the last word of the name of a Django engine."""
 
 _SCHEMES = {"mysql": "mysql+pymysql", "postgresql": "postgresql+psycopg"}
 _WEB_ONLY = {
     "mysql": ("charset", "init_command", "isolation_level", "sql_mode", "use_unicode", "conv", "client_flag"),
     "postgresql": ("pool", "isolation_level", "server_side_binding", "assume_role", "cursor_factory"),
 }
-"""Options of Django's connections that say nothing about where the database is."""
+"""Options of Django's connections that runners ignore, because they don't say where the database is."""
 
 _TLS = {"ca": "ssl_ca", "cert": "ssl_cert", "key": "ssl_key"}
 _TLS_OF_PYMYSQL = ("ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_cert", "ssl_verify_identity", "ssl_disabled")
-"""Options that Django passes on where PyMySQL stands in for mysqlclient; those of cronq's URLs have the same names."""
+"""Options that Django passes on if PyMySQL replaces mysqlclient; those of cronq's URLs have the same names."""
 
 
 def find(module: str | None, *, running: bool = False) -> tuple[str, dict[str, object]] | None:
-    """Return where the configuration of a project with these settings is from, and its values; None where it has none.
+    """Return the origin and the values of the configuration in these Django settings; None if they have none.
 
-    `running` says that Django has started in this process: its database may be that of a test. Raises ConfigError
+    `running` means that Django has started in this process: its database may be that of a test. Raises ConfigError
     if the settings can't be imported, or the options are wrong.
     """
     found = _settings(module or "")
@@ -71,7 +71,7 @@ def find(module: str | None, *, running: bool = False) -> tuple[str, dict[str, o
 
 
 def timezone_of(found: Any) -> str | None:
-    """Return TIME_ZONE of Django's settings; None where they leave it out: Django then takes that of Chicago."""
+    """Return TIME_ZONE of Django's settings; None if they don't set it, as Django's default is America/Chicago."""
     return found.TIME_ZONE if found.is_overridden("TIME_ZONE") else None
 
 
@@ -82,13 +82,13 @@ def _settings_of(alias: str) -> Mapping[str, Any]:
 
 
 def alias_of(backends: Mapping[str, Any]) -> str | None:
-    """Return the alias of our backend in TASKS: `default` if that is one of ours, else the first."""
+    """Return the alias of cronq's backend in TASKS: `default` if that is one, else the first; None without one."""
     ours = [alias for alias, parameters in backends.items() if parameters.get("BACKEND") in BACKENDS]
     return "default" if "default" in ours else ours[0] if ours else None
 
 
 def database_of(options: Mapping[str, Any], *, where: str) -> str:
-    """Return the alias of the database that the options name. Raises ConfigError."""
+    """Return the alias of the database that the options name. Raises ConfigError for anything but a string."""
     alias = options.get("database", "default")
     if not isinstance(alias, str):
         raise ConfigError(f"{where}: database: expected an alias of DATABASES, got {alias!r}")
@@ -98,7 +98,7 @@ def database_of(options: Mapping[str, Any], *, where: str) -> str:
 def values(
     options: Mapping[str, Any], database: Mapping[str, Any], *, where: str, timezone: str | None
 ) -> dict[str, object]:
-    """Check OPTIONS, and return the settings of cronq that they, Django's database and its TIME_ZONE make.
+    """Check OPTIONS, and return cronq's settings from them, Django's database and its TIME_ZONE.
 
     Raises ConfigError.
     """
@@ -136,7 +136,7 @@ def url_of(database: Mapping[str, Any], *, where: str) -> str:
 
 
 def _family_within(engine: str) -> str | None:
-    """Return the family by a word within the path of another engine, as in django_prometheus.db.backends.mysql."""
+    """Return the family that a part of another engine's path names, as django_prometheus.db.backends.mysql; or None."""
     return next((family for word, family in _FAMILIES.items() if word in engine.split(".")), None)
 
 

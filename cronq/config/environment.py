@@ -1,4 +1,4 @@
-"""Read what systemd, or a program that is traced, passes to a process in its environment."""
+"""Read the environment variables by which systemd, or a traced program, passes something to this process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def service_manager(environ: Mapping[str, str] | None = None) -> tuple[str | None, float | None]:
-    """Return the address of the service manager's socket, and the seconds of its watchdog."""
+    """Return the address of the service manager's socket, and the seconds of its watchdog; each None without one."""
     environ = os.environ if environ is None else environ
     interval = environ.get("WATCHDOG_USEC", "")
     meant = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
@@ -29,7 +29,7 @@ def is_main_process(environ: Mapping[str, str] | None = None) -> bool:
 
 
 def handed_over(environ: MutableMapping[str, str] | None = None) -> int:
-    """Return how many sockets systemd passes from descriptor 3 on; removes the variables from jobs' environment."""
+    """Return the number of sockets that systemd passes from descriptor 3 on; removes the variables, for jobs."""
     environ = os.environ if environ is None else environ
     pid, count = (environ.pop(f"LISTEN_{name}", "") for name in ("PID", "FDS"))
     environ.pop("LISTEN_FDNAMES", None)

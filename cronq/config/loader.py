@@ -1,7 +1,7 @@
 """Load the configuration: one checked value, read once and passed down.
 
 Values come from the defaults (on `Config`, nowhere else), the first file found, the environment
-and the command line's flags; later ones override earlier ones. Only this package reads `os.environ`.
+and the command line's flags; later ones override earlier ones. No other package reads settings from `os.environ`.
 It is part of each start: without a file it imports next to nothing.
 """
 
@@ -25,16 +25,16 @@ SYSTEM_LOCK_DIR = "/run/lock/cronq"
 _PYPROJECT = "pyproject.toml"
 _OURS = "CRONQ_"
 _VARIABLES = ("CRONQ_CONFIG", "CRONQ_DEBUG")
-"""Variables beside those of the settings."""
+"""Variables of cronq beside those of the settings."""
 
 _FOR_JOBS = ("CRONQ_JOB_", "CRONQ_NOTICE", "CRONQ_CHILD", "CRONQ_PROGRESS", "CRONQ_SCHEDULED_")
-"""With these begin what jobs and commands are given."""
+"""Prefixes of the variables that jobs and commands receive."""
 
 _ALIKE = 0.85
 
 
 class Retry:
-    """When a failed attempt is retried; base and cap in seconds, jitter as a share of the delay."""
+    """The delays and the number of attempts; base and cap in seconds, jitter as a share of the delay."""
 
     max_attempts: int = 20
     base: float = 60.0
@@ -79,7 +79,7 @@ class Config:
     patience: float = 30.0
     """Seconds for which a statement is retried while the database is unreachable or locked."""
     wait_cap: float = 7 * 86400.0
-    """The longest that a job may be `waiting`, all its snoozes together."""
+    """The seconds for which a job may be `waiting` at most, all its snoozes together."""
     group_on_failed: str = "release"
     results: str = "keep"
     """`require`: a job whose result can't be stored fails; `keep`: that is a warning."""
@@ -89,7 +89,7 @@ class Config:
     allow: tuple[str, ...] = ()
     """Modules and classes whose callables may run without being registered."""
     timezone: str = "UTC"
-    """Of schedules without their own."""
+    """The time zone of schedules without their own."""
     declare: str = "auto"
     """`auto`: each run declares schedules that have changed; `sync`: only `cronq schedules sync` does."""
     retry: Retry
@@ -118,13 +118,13 @@ class Config:
 
     @property
     def schedules(self) -> Mapping[str, dict[str, object]]:
-        """The tables [schedules."name"], not checked: cronq/schedules/definition.py does. Raises ConfigError."""
+        """The tables [schedules."name"]; cronq/schedules/definition.py checks them. Raises ConfigError for bad TOML."""
         if isinstance(self._schedules, toml.Unread):
             return self._schedules.tables()
         return self._schedules
 
     def read_schedules(self) -> None:
-        """Read the schedules if they aren't yet, to raise ConfigError now."""
+        """Read the schedules unless they have been read, so that ConfigError is raised now."""
         _ = self.schedules
 
     def written_schedules(self) -> str:
@@ -134,7 +134,7 @@ class Config:
         return repr(self._schedules) if self._schedules else ""
 
     def __repr__(self) -> str:
-        """Names the database without its password, and the file."""
+        """Show the database without its password, and the file."""
         return f"Config(database={self.safe_database()!r}, file={self.file!r})"
 
     def with_values(self, origin: str = "given", /, **values: object) -> Config:
@@ -293,7 +293,7 @@ def _add_environment(layers: _Layers, environ: Mapping[str, str], *, but: tuple[
 
 
 def misspelt(environ: Mapping[str, str] | None = None) -> list[str]:
-    """Write a warning for each ignored variable whose name resembles a setting's."""
+    """Return a warning for each ignored variable whose name resembles a setting's."""
     environ = os.environ if environ is None else environ
     known = {*_VARIABLES, *map(_variable, settings.BY_DOTTED_KEY)}
     others = [name for name in environ if name.startswith(_OURS) and name not in known]
@@ -358,7 +358,7 @@ def _found(path: str) -> dict[str, object] | None:
 
 
 def _require_own(path: str, status: os.stat_result) -> None:
-    # The file's `app` is code that runs as the caller, so `cd` must not be enough to get one.
+    # The file's `app` is code that runs as the caller: a `cd` must not be enough to run another user's.
     directory = os.path.dirname(path)
     for place, found in ((path, status), (directory, os.stat(directory))):
         reason = why_untrusted(place, found)
@@ -376,13 +376,13 @@ def why_untrusted(path: str, status: os.stat_result) -> str | None:
 
 
 def others_write(status: os.stat_result) -> bool:
-    """Tell whether its mode lets others write to it; the caller's own group and root's don't count."""
+    """Tell whether the mode of a file lets others write to it; the caller's own group and root's don't count."""
     others = stat.S_IWOTH if status.st_gid in (0, os.getegid()) else stat.S_IWGRP | stat.S_IWOTH
     return bool(status.st_mode & others)
 
 
 def require_owner(config: Config, command: str) -> None:
-    """Raise ConfigError if the database's file belongs to another user than the one who would run its jobs.
+    """Raise ConfigError if the database's file belongs to another user than this one.
 
     Jobs would run with the wrong user's rights, and leave lock files that the owner can't open.
     """

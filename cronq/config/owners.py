@@ -1,4 +1,4 @@
-"""Name the users whom files belong to, for errors, and the way to become them."""
+"""Name the owners of files, for errors, and the commands to run cronq as them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def owner_of(path: str) -> str | None:
-    """Name another user who owns a file, and the way to become them; None if it is this user's."""
+    """Name the owner of a file, and the way to run cronq as them; None if it is this user, or there is no file."""
     try:
         owner = Path(path).stat().st_uid
     except OSError:
@@ -27,7 +27,7 @@ def whose(uid: int, command: str) -> str:
 
 
 def user_of(uid: int) -> str:
-    """Name a user by their number."""
+    """Return the name of a user by id, after "the user"; the id itself if it has no name."""
     try:
         return f"the user {pwd.getpwuid(uid).pw_name}"
     except KeyError:

@@ -1,6 +1,6 @@
 """Define the keys of the configuration: the check of each value, and the words for errors.
 
-A check gets the value from TOML and returns it converted (durations in seconds, memory in
+A check receives the value from TOML and returns it converted (durations in seconds, memory in
 bytes), or raises ValueError, with a reason if the expectation isn't enough. A value that may
 hold a password is never quoted in an error.
 """
@@ -92,7 +92,7 @@ def read(table: Mapping[str, object], *, where: str) -> dict[str, object]:
 
 
 def read_text(key: str, text: str, *, where: str) -> object:
-    """Check one setting from an environment variable; `key` is dotted for [retry]."""
+    """Check and convert one setting from an environment variable; `key` is dotted for [retry]. Raises ConfigError."""
     setting = BY_DOTTED_KEY[key]
     return setting.convert(setting.from_text(text), key=key, where=where)
 

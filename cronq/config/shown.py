@@ -22,7 +22,7 @@ class Value(NamedTuple):
 
 
 def values(config: Config) -> list[Value]:
-    """List all settings with value and origin, without secrets; of tables the names."""
+    """List all settings with value and origin, without secrets; of tables only the names of their keys."""
     return [Value(key, _shown(config, key), config.origins[key]) for key in settings.KEYS]
 
 

@@ -2,7 +2,7 @@
 
 Importing tomllib takes as long as starting Python, and cron starts cronq every minute.
 Most files need only this: headers, comments, and on one line a string, a list of strings, a
-number or a bool. For a file with anything else, mistakes included, it returns None, and tomllib
+number or a bool. For a file with anything else, mistakes included, `loads` returns None, and tomllib
 reads (or refuses) the whole file.
 """
 
@@ -18,11 +18,11 @@ _BARE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
 
 
 class _NotPlain(Exception):
-    """This line needs tomllib."""
+    """Raised for a line that only tomllib can read."""
 
 
 class Unread:
-    """The schedules at the end of a file. Most runs only ask whether their text has changed."""
+    """The schedules at the end of a file, not parsed: most runs only check whether their text has changed."""
 
     __slots__ = ("_file", "_path", "_tables", "text")
 
@@ -50,7 +50,10 @@ def read(path: str, data: bytes) -> dict[str, object]:
 
 
 def _without_schedules(path: str, text: str) -> dict[str, object] | None:
-    """Read what comes before the schedules; None unless that is plain, and all that follows is schedules."""
+    """Read what comes before the schedules, and keep these as `Unread`.
+
+    Returns None if what comes before them isn't plain, or if other tables follow.
+    """
     before, header, after = f"\n{text}".partition(_SCHEDULES)
     headers = f"{header}{after}".replace(" ", "").replace("\t", "")
     if not header or headers.count("\n[") != headers.count(_SCHEDULES):
@@ -83,7 +86,7 @@ def loads(text: str) -> dict[str, object] | None:
         for line in text.split("\n"):
             if not line:
                 continue
-            # Usual lines at once: 500 schedules are 2,000 of them, and an idle run reads them all.
+            # The usual lines without the general parser: 500 schedules are 2,000 of them, which an idle run may read.
             key, equals, value = line.partition(" = ")
             if equals and key not in table and key.isidentifier() and key.isascii() and _is_text(value):
                 table[key] = value[1:-1]
@@ -100,7 +103,7 @@ def loads(text: str) -> dict[str, object] | None:
 
 
 def _is_text(value: str) -> bool:
-    """Tell whether it is nothing but a string in quotation marks, without a backslash."""
+    """Tell whether a value is only a string in quotation marks, without a backslash."""
     return value[:1] == '"' and 0 < value.find('"', 1) == len(value) - 1 and "\\" not in value
 
 

@@ -33,7 +33,7 @@ class MisfitError(Exception):
 
 
 class Annotation:
-    """One parameter's annotation, ready to check and convert values."""
+    """Checks and converts values by one parameter's annotation."""
 
     __slots__ = ("_adapter", "_fits", "exact", "hint")
 
@@ -45,7 +45,7 @@ class Annotation:
         self._adapter: TypeAdapter[object] | None = None
 
     def convert(self, value: object) -> object:
-        """Convert the value to the annotation's type; returns itself if it fits. Raises MisfitError."""
+        """Convert the value to the annotation's type; returns the value itself if it fits. Raises MisfitError."""
         if self.hint in _ANYTHING:
             return _came_as_it_was(value)
         return value if self._fits(value) else self._validated(value)
@@ -83,7 +83,7 @@ def describe(hint: object) -> str:
 
 
 def resolve_hints(raw: Mapping[str, object], scope: dict[str, object]) -> dict[str, object]:
-    """Evaluate annotations that are strings in the module's names; one that can't be evaluated becomes Any."""
+    """Evaluate annotations that are strings, by the module's names; one that can't be evaluated becomes Any."""
     try:
         return _evaluated(raw, scope)
     except Exception:  # an annotation may hold any expression

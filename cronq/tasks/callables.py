@@ -1,4 +1,4 @@
-"""The callable of a task: a function, a class with `perform`, or a method found by its importable name."""
+"""Find and call the callable of a task: a function, a class with `perform`, or a method by its importable name."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Target(NamedTuple):
 
     function: Function
     owner: type | None = None
-    """Instantiated without arguments for each attempt; the function is its method then."""
+    """The class of which each attempt makes an instance, without arguments; the function is then its method."""
     has_steps: bool = False
-    """Whether `before` and `after` of the owner belong to it."""
+    """Whether the methods `before` and `after` of the owner are called too, if it has them."""
 
     @property
     def place(self) -> str:
@@ -60,9 +60,10 @@ class Target(NamedTuple):
         return self._line.rpartition(":")[0]
 
     def run(self, args: Sequence[object], kwargs: dict[str, object], warn: Warn) -> object:
-        """Call it; returns a coroutine, which does what is left, where it is an `async def` or has such a step.
+        """Call the function and its steps, and return the result, or a coroutine that does the rest and returns it.
 
-        `warn` is called with an error in `after`.
+        It is a coroutine if the function or one of its steps is an `async def`. `warn` is called with the text of
+        an error in `after`.
         """
         if self.owner is None:
             return self.function(*args, **kwargs)
@@ -124,14 +125,14 @@ def _step(instance: object, name: str) -> object:
 
 
 def as_manager(function: Function) -> Function:
-    """Return a function that returns a context manager: a generator function is made one, others are left alone."""
+    """Return a function that returns a context manager: converts generator functions, returns others unchanged."""
     if inspect.isgeneratorfunction(function):
         return contextmanager(function)
     return asynccontextmanager(function) if inspect.isasyncgenfunction(function) else function
 
 
 def _is_function(target: object) -> bool:
-    return inspect.isroutine(target) and not isinstance(target, partial)  # which is a descriptor since Python 3.14
+    return inspect.isroutine(target) and not isinstance(target, partial)  # a descriptor since Python 3.14
 
 
 def of(target: Function | type) -> Target:
@@ -160,7 +161,7 @@ def _needs_arguments(owner: type) -> bool:
         inspect.signature(owner).bind()
     except TypeError:
         return True
-    except ValueError:  # made by C code that doesn't say
+    except ValueError:  # a class of C code without a signature
         return False
     return False
 

@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 
 
 class Declaration(NamedTuple):
-    """The declaring line, and the load of the module in which it runs."""
+    """The line that declares a task, and the load of the module in which it runs."""
 
     line: str
     module: str
-    """Its file."""
+    """The module's file."""
     load: object
-    """Another object each time the module is imported or reloaded."""
+    """An object that is another one each time the module is imported or reloaded."""
 
     def is_again(self, other: Declaration) -> bool:
-        """Tell whether the same module declares again because it was loaded again."""
+        """Tell whether the other declaration is of the same module, which was loaded again."""
         return self.module == other.module and self.load is not other.load
 
 
@@ -28,7 +28,7 @@ def here() -> Declaration:
     """Find the current declaration: the nearest line outside of cronq, and the module that is being loaded."""
     frames = [frame for frame in _callers() if not str(frame.f_globals.get("__name__")).startswith("cronq.")]
     nearest = frames[0]
-    # A decorator of another module may declare for the one that is being loaded.
+    # The nearest line may be in a decorator of another module than the one that is being loaded.
     module = next((frame for frame in frames if frame.f_code.co_name == "<module>"), nearest)
     load = module.f_globals.get("__spec__") or module.f_globals
     return Declaration(f"{nearest.f_code.co_filename}:{nearest.f_lineno}", module.f_code.co_filename, load)

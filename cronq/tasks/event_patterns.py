@@ -1,6 +1,6 @@
 """Match names of events against the patterns of subscriptions, as in AMQP.
 
-Words are split by dots. In a pattern `*` stands for exactly one word, `#` for any
+Words are separated by dots. In a pattern `*` stands for exactly one word, `#` for any
 number of words, none included.
 """
 
@@ -24,13 +24,13 @@ def matches(pattern: str, event: str) -> bool:
 
 
 def check_event(event: str) -> None:
-    """Raises InvalidInput unless this is the name of one event: words split by dots, no wildcards."""
+    """Raise InvalidInput unless this is the name of one event: words separated by dots, no wildcards."""
     if not all(word and not set("*#") & set(word) for word in event.split(".")):
         raise InvalidInput(f"event {event!r}: expected words split by dots, like shot.start")
 
 
 def check_pattern(pattern: str) -> None:
-    """Raises ConfigError unless this is a pattern: words split by dots, each a word, `*` or `#`."""
+    """Raise ConfigError unless this is a pattern: words separated by dots, each a word, `*` or `#`."""
     for word in pattern.split("."):
         if word not in ("*", "#") and (not word or set("*#") & set(word)):
             message = f"event pattern {pattern!r}: expected words split by dots, each of them a word, * or #"

@@ -1,4 +1,7 @@
-"""A registry without tasks, for jobs that are shell commands: a real one takes as long to import as Python itself."""
+"""Define a registry without tasks, for jobs that are shell commands.
+
+To import the real one takes as long as to start Python.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class _NoTasks:
-    """Has no tasks and no hooks."""
+    """A registry without tasks and hooks."""
 
     def __init__(self) -> None:
         self.hooks: dict[str, list[Callable[..., object]]] = defaultdict(list)

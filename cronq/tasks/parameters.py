@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 _SHAPES = 64
-"""Combinations of names and types that are known to fit: most calls are checked by one look-up."""
+"""The most combinations of names and types that are stored as fitting: most calls are checked by one look-up."""
 
 _NO_TYPES: frozenset[type] = frozenset()
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 
 class Parameters:
-    """The parameters of one callable; `skip` leading ones (self) are not the caller's."""
+    """The parameters of one callable, without the first `skip` (self), which callers don't give."""
 
     def __init__(self, function: Callable[..., object], *, skip: int = 0) -> None:
         signature = _signature(function)
@@ -32,7 +32,7 @@ class Parameters:
         self._rest = _name_of_kind(self._all, Parameter.VAR_POSITIONAL)
         self._extra = _name_of_kind(self._all, Parameter.VAR_KEYWORD)
         self._ambiguous = self._rest if self._extra and len(self._all) == len((self._rest, self._extra)) else None
-        """In a wrapper that takes any arguments: a name that may be one of the wrapped callable's."""
+        """The name of `*args` in a wrapper with only `*args, **kwargs`: the wrapped callable may have it too."""
         self._known = frozenset(each.name for each in self._all) - {self._extra}
         self._required = frozenset(each.name for each in self._all if _is_required(each))
         self._only_by_keyword = not self._rest and all(each.kind is not Parameter.POSITIONAL_ONLY for each in self._all)
@@ -70,7 +70,10 @@ class Parameters:
         return dumps(bound)
 
     def bind_text(self, fields: Mapping[str, object]) -> dict[str, object]:
-        """Convert a shell's strings to arguments by name. Raises MisfitError, also for an unknown type."""
+        """Convert a shell's strings to arguments by name.
+
+        Raises MisfitError, also for a string whose parameter has an annotation that can't be evaluated.
+        """
         self._check_names(fields)
         if self._ambiguous in fields:
             raise MisfitError(self._ambiguity())
@@ -82,7 +85,7 @@ class Parameters:
         return dict(self.converted(fields))
 
     def converted(self, arguments: Mapping[str, object]) -> Mapping[str, object]:
-        """Convert each argument to its annotation's type. Raises MisfitError."""
+        """Convert each argument to its annotation's type; returns `arguments` itself if all fit. Raises MisfitError."""
         exact = self._exact
         changed = {
             name: self._convert(name, value)
@@ -92,7 +95,7 @@ class Parameters:
         return {**arguments, **changed} if changed else arguments
 
     def spread(self, arguments: Mapping[str, object]) -> tuple[Sequence[object], dict[str, object]]:
-        """Convert stored arguments for the call: positional ones and keywords."""
+        """Convert stored arguments for the call: positional ones and keywords. Raises MisfitError."""
         self._check_names(arguments)
         named = self.converted(arguments)
         if self._only_by_keyword:
@@ -100,7 +103,7 @@ class Parameters:
         return self._split(dict(named))
 
     def cut(self, fields: Mapping[str, object]) -> dict[str, object]:
-        """Return the fields that have a parameter."""
+        """Return the fields that have a parameter: all of them with `**kwargs`."""
         if self._extra is not None:
             return dict(fields)
         return {name: value for name, value in fields.items() if name in self._known}

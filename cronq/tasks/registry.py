@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cronq.tasks.declaration import Declaration
 
     class Binds(Protocol):
-        """Turns the arguments of a call to those of a row, and back, as `Parameters` does."""
+        """Converts the arguments of a call to those of a row, and back, as `Parameters` does."""
 
         def bind(self, args: Sequence[object], kwargs: Mapping[str, object]) -> dict[str, object]:
             """Return the arguments by name."""
@@ -65,7 +65,7 @@ class TaskOptions:
     limit: str | None = None
 
     def over(self, fallback: TaskOptions) -> TaskOptions:
-        """Fill options that are not set here from `fallback`."""
+        """Return these options, with those of `fallback` where they are not set."""
         names = [field.name for field in fields(self)]
         own = {name: value for name in names if (value := getattr(self, name)) is not None}
         return TaskOptions(**{**{name: getattr(fallback, name) for name in names}, **own})
@@ -78,7 +78,7 @@ class Task:
     """A named callable with options; binds arguments and calls it.
 
     The target is a function, a class with `perform` (and optionally `before` and `after`), or the
-    result of `callables.load`. Raises ConfigError for anything else.
+    result of `callables.load`. Raises ConfigError for anything else, and for a bad name.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Task:
         *,
         parameters: Binds | None = None,
     ) -> None:
-        """`parameters` take the place of those in the target's signature."""
+        """`parameters` replace those in the target's signature."""
         if not name or name == COMMAND_TASK or not name.isprintable() or " " in name:
             raise ConfigError(f"task name {name!r}: expected a word like mail.send, and not {COMMAND_TASK!r}")
         self.name = name
@@ -132,7 +132,7 @@ class Task:
             raise InvalidInput(self._complaint(error)) from None
 
     def accepts(self, fields: Mapping[str, object]) -> dict[str, object]:
-        """Return the fields of an event that the task has parameters for; all with `**kwargs`.
+        """Return the fields of an event that the task has parameters for: all of them with `**kwargs`.
 
         Raises InvalidInput if a required one is missing, or one doesn't fit.
         """
@@ -142,7 +142,7 @@ class Task:
         """Convert stored arguments and call the task; returns its result, or a coroutine that is to be run for it.
 
         Raises Fail if the arguments don't fit the signature any more, and what the task raises.
-        `warn` is called with an error in `after`, which doesn't undo the work.
+        `warn` is called with the text of an error in `after`, which doesn't undo the work.
         """
         try:
             args, kwargs = self.parameters.spread(arguments)
@@ -166,7 +166,7 @@ class Registry:
         self.source = source
         self.hooks: dict[str, list[Callable[..., object]]] = {hook: [] for hook in HOOKS}
         self.worker: str | None = None
-        """The worker for which this process runs jobs."""
+        """The name of the worker for which this process runs jobs; None if there is none."""
         self.batch_of: Callable[[int], Batch | None] | None = None
         """Finds the batch of the job with this id, for `current_job().batch`."""
         self._tasks: dict[str, Task] = {}

@@ -1,7 +1,7 @@
 """Convert arguments and results to JSON and back.
 
 Values that JSON doesn't have are tagged, `{"$cronq": "datetime", "value": "2026-11-21T08:00:00"}`,
-and comes back as it was: datetime, date, time, timedelta, Decimal, UUID, bytes, set, frozenset
+and are restored as they were: datetime, date, time, timedelta, Decimal, UUID, bytes, set, frozenset
 and tuple. A dict of the user's own that has the key `$cronq` is written as a tagged list of pairs.
 Enums, dataclasses, pydantic models, named tuples and paths are reduced to plain data, from which
 the parameter's annotation restores them. Everything else is refused with its position.
@@ -52,7 +52,7 @@ def dumps(arguments: Mapping[str, object]) -> str:
 
 
 def is_plain(arguments: Mapping[str, object]) -> bool:
-    """Tell whether all are plain JSON values, which `dump_plain` can write."""
+    """Tell whether all arguments are plain JSON values, which `dump_plain` can write."""
     return all(type(value) in _PLAIN and type(name) is str and name != TAG for name, value in arguments.items())
 
 
@@ -170,7 +170,7 @@ def _article(noun: str) -> str:
 
 
 def _structured(value: object) -> Callable[[], object] | None:
-    """Find how to get the plain data of an enum member, dataclass, model, named tuple or path."""
+    """Return a function that gets the plain data of an enum member, dataclass, model, named tuple or path, or None."""
     if isinstance(value, Enum):
         return lambda: value.value
     kind = type(value)
@@ -305,7 +305,7 @@ def _restored_set(kind: type[set[object]] | type[frozenset[object]]) -> Callable
         items = cast("list[object]", found["value"])
         try:
             return kind(items)
-        except TypeError:  # its dataclasses are dicts until the annotation restores them
+        except TypeError:  # items are dicts, as dataclasses are until the annotation restores them
             return items
 
     return restore
