@@ -1,4 +1,4 @@
-"""The public object `Cronq`, with which a program declares tasks, enqueues jobs and reads them."""
+"""Define `Cronq`, the object with which a program declares tasks, enqueues jobs and reads them."""
 
 from __future__ import annotations
 

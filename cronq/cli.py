@@ -1,4 +1,4 @@
-"""The command `cronq`: read global options, call the command, turn errors into exit statuses.
+"""Run the command `cronq`: read global options, call the command, turn errors into exit statuses.
 
 `run` is started each minute and mostly has nothing to do. So the command word is read before
 anything heavy is imported, and this module imports only what each start needs.

@@ -1,4 +1,4 @@
-"""The errors that cronq raises, and the verdicts that a task raises about its own job.
+"""Define the errors that cronq raises, and the verdicts that a task raises about its own job.
 
 CronqError                  every error cronq raises on purpose; carries an exit status
 ├── UsageError              64  the command line is wrong, or a call isn't possible here

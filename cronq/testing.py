@@ -1,4 +1,4 @@
-"""Helpers for the tests of programs that use cronq; none of them touches the program's own database.
+"""Define helpers for the tests of programs that use cronq; none of them touches the program's own database.
 
     from cronq.testing import capture, drain, inline, scratch
 

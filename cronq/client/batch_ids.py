@@ -11,7 +11,7 @@ LARGEST_ID = 2**63 - 1
 
 
 class BatchReference:
-    """The base class of `Batch`, in a module that the makers of jobs can import, as `batches` imports these."""
+    """The base class of `Batch`, for modules that must not import `batches`."""
 
     @property
     def id(self) -> int:

@@ -22,7 +22,7 @@ APP = "cronq.django.runner:queue"
 """The value of `app` by which runners find a Django project's tasks."""
 
 IN_MEMORY = "sqlite:////nonexistent/cronq-in-memory.db"
-"""Stands for a database that only this process has: jobs can be enqueued and read there, not run by others."""
+"""The URL for a database that only this process has: jobs can be enqueued and read there, not run by others."""
 
 OWN = ("database", "url")
 """Keys of OPTIONS that aren't keys of cronq.toml."""

@@ -59,7 +59,7 @@ class BatchEnds:
         return False
 
     def _end(self, batch_id: int, tx: Transaction) -> None:
-        # The states are read by separate statements after the lock: in one, PostgreSQL reads them as before it.
+        # The states are read by separate statements after the lock: in the same one, PostgreSQL would read old ones.
         if not tx.execute(self._sql.batches.lock, (batch_id,)).rowcount:
             return
         found = tx.query(self._sql.batches.outstanding, (batch_id, 0))

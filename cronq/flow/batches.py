@@ -81,7 +81,7 @@ class Batches:
         return [(batch,) for _, batch in self._tables.query(self._sql.batches.of_jobs, (self._many([job_id]),))]
 
     def close(self, batch_id: int) -> bool:
-        """Let a batch end once its members have ended; returns False if it is closed already.
+        """Close a batch, so that it ends once its members have ended; returns False if it is closed already.
 
         Raises InvalidInput if there is none.
         """

@@ -133,7 +133,7 @@ class Consequences:
             return released
 
     def _resolve_locked(self, ids: Sequence[int], tx: Transaction) -> tuple[list[int], list[tuple[int, str, str]]]:
-        # The states are read by separate statements after the lock: in one, PostgreSQL reads them as before it.
+        # The states are read by separate statements after the lock: in the same one, PostgreSQL would read old ones.
         tx.execute(self._sql.flow.lock, (self._many(ids),))
         found = tx.query(self._sql.flow.held, (self._many(ids),))
         parents = parents_of(tx.query(self._sql.flow.parents, (self._many(ids),)))

@@ -67,7 +67,7 @@ class ByHand:
         return self._enqueue([self._store.tell_time()], job, "run by hand")[0]
 
     def due_between(self, start: int, end: int) -> list[int]:
-        """Return the due times between two instants, both included, whose jobs aren't enqueued yet."""
+        """Return the due times between two instants, both included, without an enqueued job, of the first `MOST`."""
         rule = self.definition.rule()
         due = [from_datetime(one) for one in islice(rule.due_between(to_datetime(start - 1), to_datetime(end)), MOST)]
         done = self._schedules.ledger(self.name, since=start, until=end + 1, limit=MOST)
@@ -100,7 +100,7 @@ class ByHand:
         rows of the ledger. Raises InvalidInput if the schedule isn't paused.
         """
         now = self._store.tell_time()
-        self._firing.fire(self.name, now)  # what is due by now belongs to the pause
+        self._firing.fire(self.name, now)  # due times up to now belong to the pause
         paused_at = self._stored().paused_at
         if not self._schedules.resume(self.name) or paused_at is None:
             raise InvalidInput(f"schedule {self.name!r} is not paused")

@@ -1,6 +1,6 @@
 """Enqueue the jobs of schedules that are due, by the definitions in the database alone.
 
-Every runner does the same; the store lets only one of them decide each due time.
+Every runner does the same; by the store, only one of them decides each due time.
 """
 
 from __future__ import annotations

@@ -133,7 +133,7 @@ class Rule:
         return each[0] if len(each) == 1 else heapq.merge(*each)
 
     def _fixed(self, expression: Expression, after: datetime) -> Iterator[datetime]:
-        # The instants never decrease: a repeated local time gives the first of its two, a skipped one its gap's end.
+        # The instants never decrease: a repeated local time gives its first instant, a skipped one the gap's end.
         for local in expression.after(self.zone.local(after)):
             instant = self.zone.if_shown(local, longest_gap=CORRECTION)
             if instant is not None:
