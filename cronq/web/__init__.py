@@ -1,4 +1,4 @@
-"""`cronq web`: the calls of the command line, shown in a browser (extra `web`)."""
+"""Show and change the queue in a browser, with the calls of the command line (extra `web`)."""
 
 from cronq.web.mounting import asgi as asgi
 from cronq.web.mounting import wsgi as wsgi

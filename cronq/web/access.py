@@ -1,4 +1,4 @@
-"""Decide who a request comes from, and whether they may view or act."""
+"""Identify the user of a request, and decide whether that user may view or act."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ if TYPE_CHECKING:
 
 VIEW, ACT = "view", "act"
 _REMEMBERED = 300.0
-"""Seconds for which a password that was right isn't checked again: a check takes 60 ms."""
+"""Seconds for which a correct password isn't checked again: a check takes 60 ms."""
 
 _MOST_REMEMBERED = 1000
 
 
 class Viewer(NamedTuple):
-    """Who looks, and their role: `view` or `act`."""
+    """The user of a request, and the user's role: `view` or `act`."""
 
     name: str
     role: str
 
     @property
     def may_act(self) -> bool:
-        """Whether they may change anything."""
+        """Whether the user may make changes."""
         return self.role == ACT
 
 
 class Access(Protocol):
-    """Tells who a request comes from."""
+    """Identifies the user of a request."""
 
     challenge: str | None
-    """The WWW-Authenticate header for those who aren't known."""
+    """The WWW-Authenticate header for a request without a known user; None if it is refused without one."""
 
     def viewer(self, request: Request, signed_in: str | None) -> Viewer | None:
-        """Return the viewer, None if the request may not see anything. `signed_in` is what its cookie says."""
+        """Return the viewer, None for a request without access. `signed_in` is the value `user` of its cookie."""
 
 
 class TokenAccess:
-    """Signs in a visitor who has the address with the token that the server printed."""
+    """Admits requests with the token that the server printed in its address, or with the cookie given for it."""
 
     challenge: str | None = None
 
@@ -59,26 +59,26 @@ class TokenAccess:
         self._name = name
 
     def admits(self, token: str) -> bool:
-        """Tell whether this is the token."""
+        """Tell whether a text is the server's token."""
         return hmac.compare_digest(token.encode(), self.token.encode())
 
     def viewer(self, request: Request, signed_in: str | None) -> Viewer | None:
-        """Return the user who started the server, for a request with the cookie or the token as a bearer."""
+        """Return the user that started the server if the request has the cookie, or the token as a bearer."""
         return Viewer(self._name, ACT) if self.is_bearer(request) or signed_in == self.mark else None
 
     def is_bearer(self, request: Request) -> bool:
-        """Tell whether a program sent the token as a bearer; a form of another site can't."""
+        """Tell whether the request has the token as a bearer: a program sends it so, a form of another site can't."""
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         return kind.lower() == "bearer" and self.admits(token.strip())
 
     @property
     def mark(self) -> str:
-        """What the cookie of a browser that had the token says."""
+        """The value in the cookie of a browser that had the token: the beginning of the token's hash."""
         return sha256(self.token.encode()).hexdigest()[:16]
 
 
 class BasicAccess:
-    """Users with passwords, whose scrypt hashes are in the configuration."""
+    """Admits users by HTTP Basic; the scrypt hashes of their passwords are in the configuration."""
 
     challenge: str | None = 'Basic realm="cronq", charset="UTF-8"'
 
@@ -89,7 +89,7 @@ class BasicAccess:
         self._right: dict[bytes, float] = {}
 
     def viewer(self, request: Request, signed_in: str | None) -> Viewer | None:  # noqa: ARG002
-        """Return the user, if the password is right."""
+        """Return the user if the password is correct, else None."""
         given = request.authorization
         if given is None or given.type != "basic":
             return None
@@ -112,11 +112,11 @@ class BasicAccess:
 
 
 _NO_PASSWORD = "scrypt:32768:8:1$AAAAAAAAAAAAAAAA$" + "0" * 128
-"""Checked for a name that doesn't exist, so that it takes as long."""
+"""The hash that is checked for an unknown name, so that the answer takes as long as for a known one."""
 
 
 class HeaderAccess:
-    """Users whom a proxy names in a header; only the configured proxies are believed."""
+    """Admits the user named in a header, if the request comes from one of the configured proxies."""
 
     challenge: str | None = None
 
@@ -127,7 +127,7 @@ class HeaderAccess:
         self._networks = [ip_network(one, strict=False) for one in settings.proxies if one != "unix"]
 
     def viewer(self, request: Request, signed_in: str | None) -> Viewer | None:  # noqa: ARG002
-        """Return the user, if the request comes from a proxy."""
+        """Return the user in the header if the request comes from a configured proxy, else None."""
         name = request.headers.get(self._header, "").strip()
         if not name or not self._is_believed(request.remote_addr or ""):
             return None
@@ -144,7 +144,7 @@ class HeaderAccess:
 
 
 class HostAccess:
-    """Users whom the application that the pages are mounted in knows."""
+    """Admits the users that the application authorises in which the pages are mounted."""
 
     challenge: str | None = None
 
@@ -152,7 +152,7 @@ class HostAccess:
         self._authorise = authorise
 
     def viewer(self, request: Request, signed_in: str | None) -> Viewer | None:  # noqa: ARG002
-        """Ask the application: it returns a name and `view` or `act`, one of these, or None."""
+        """Return the user by the result of `authorise`: a name and `view` or `act`, one of these alone, or None."""
         said = self._authorise(request.environ)
         if not said:
             return None

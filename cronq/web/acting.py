@@ -1,4 +1,4 @@
-"""Ask before a change, do it in the background, and show how far it is."""
+"""Show what a change would do, make it in the background once it is confirmed, and show its progress."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cronq.web.backend import Backend
 
 _AT_ONCE = 1.0
-"""Seconds within which most changes are done, so that no progress has to be shown."""
+"""Seconds for which a request waits for its change to end: most do, so that no progress has to be shown."""
 
 _KEPT = 100
 _OURS = ("csrf", "confirmed", "count")
@@ -35,7 +35,7 @@ _OURS = ("csrf", "confirmed", "count")
 
 @dataclass
 class BulkChange:
-    """A change that is being done, or was done."""
+    """A change that is being made, or was made, with its progress and result."""
 
     change: Change
     number: int
@@ -45,16 +45,16 @@ class BulkChange:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more happens."""
+        """Whether the change has ended, with a result or with a problem."""
         return self.result is not None or self.problem is not None
 
     def advance(self, done: int) -> None:
-        """Note how many jobs were looked at."""
+        """Record the number of jobs processed so far."""
         self.done = done
 
 
 class BulkChanges:
-    """Does changes one after the other, and remembers the last ones."""
+    """Makes changes one after the other in a thread, and keeps the last ones with their results."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -62,7 +62,10 @@ class BulkChanges:
         self._known: dict[str, BulkChange] = {}
 
     def start(self, change: Change, number: int, *, who: str) -> str:
-        """Begin a change; returns its mark once it is over or takes longer."""
+        """Start a change of at most `number` jobs; returns its mark when it has ended, or after _AT_ONCE seconds.
+
+        The audit log names `who` as its author.
+        """
         mark = secrets.token_urlsafe(9)
         while len(self._known) >= _KEPT:
             self._known.pop(next(iter(self._known)))
@@ -71,7 +74,7 @@ class BulkChanges:
         return mark
 
     def get(self, mark: str) -> BulkChange | None:
-        """Return a change that was begun here."""
+        """Return the change with this mark; None if it is unknown here or no longer kept."""
         return self._known.get(mark)
 
     def _do(self, known: BulkChange, who: str) -> None:
@@ -89,7 +92,7 @@ class BulkChanges:
 
 
 def register(app: Flask, backend: Backend) -> None:
-    """Add the changes to the application."""
+    """Add the endpoints of changes to the application."""
     app.extensions["cronq-changes"] = BulkChanges(backend)
     app.add_url_rule("/act/<verb>", "act", act, methods=["POST"])
     app.add_url_rule("/done/<mark>", "done", done, methods=["GET"])
@@ -97,7 +100,7 @@ def register(app: Flask, backend: Backend) -> None:
 
 
 def act(verb: str) -> AnyResponse:
-    """Show what a change would do; do it if it comes back confirmed."""
+    """Show what a change would do; make it if the form says that it is confirmed."""
     census()
     change = prepare(verb, request.form, behind())
     if request.form.get("confirmed") != "yes":
@@ -149,6 +152,6 @@ def _as_json(known: BulkChange) -> dict[str, object]:
 
 
 def follow(job_id: int) -> Response:
-    """Ask the job's runner to share its output; harmless, so viewers may."""
+    """Request the live output of a job from its runner. Viewers may do so too: it changes no job."""
     behind().store.live_output.follow(job_id)
     return Response(status=204)

@@ -1,4 +1,4 @@
-"""Answer with a page, or with the same as JSON for a program that asks for it."""
+"""Answer with a page, or with the same as JSON if the request prefers that."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def wants_json() -> bool:
 
 
 def answer(template: str, as_json: Callable[[], Any], **context: Any) -> Response:
-    """Render the page or its document; an unchanged one isn't sent again."""
+    """Answer with the page or its JSON document; with 304 if the client has it already."""
     if wants_json():
         response = Response(document(as_json()) + "\n", mimetype=JSON)
     else:
@@ -34,7 +34,7 @@ def answer(template: str, as_json: Callable[[], Any], **context: Any) -> Respons
 
 
 def problem(status: int, title: str, text: str) -> Response:
-    """Answer that something is wrong, with one sentence."""
+    """Answer with an error status and one sentence on what is wrong."""
     if wants_json():
         response = Response(document({"error": text, "status": status}) + "\n", mimetype=JSON)
     else:

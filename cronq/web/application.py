@@ -31,7 +31,7 @@ _STATIC = Path(__file__).parent / "static"
 
 
 class _Cookies(SecureCookieSessionInterface):
-    """Signed cookies, which go over TLS only where they came over TLS."""
+    """Signed cookies; those of a request over TLS are sent over TLS only."""
 
     def get_cookie_secure(self, app: Flask) -> bool:
         """Tell whether this request came over TLS."""
@@ -42,9 +42,11 @@ class _Cookies(SecureCookieSessionInterface):
 def application(
     backend: Backend, access: Access, *, hosts: Iterable[str] | None = (), secret: str | bytes | None = None
 ) -> Flask:
-    """Make the application. `hosts` None: the application around it has checked the Host header.
+    """Make the application, with `access` as its access control.
 
-    `secret` signs the cookies; several processes that serve the same pages need the same one.
+    `hosts` are the names that a Host header may have, besides those of the loopback; None: the application around
+    it has checked the header. `secret` signs the cookies, random by default; several processes that serve the same
+    pages need the same one.
     """
     app = Flask("cronq.web")
     app.config.update(

@@ -1,4 +1,4 @@
-"""What the pages read and change: a store for each thread, and the numbers that all viewers share."""
+"""Give the pages access to the queue: a store for each thread, and the numbers that all viewers share."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from cronq.web.settings import WebSettings
 
 _PATIENCE = 2.0
-"""Seconds after which a database that doesn't answer is given up, and older numbers are shown."""
+"""The most seconds for which the database is tried if it doesn't answer; then older numbers are shown."""
 
 STATEMENT_LIMIT = 2.0
-"""Seconds after which a statement for one page is ended."""
+"""Seconds after which a statement for a page is aborted."""
 
 _CENSUS_EVERY = 2.0
 _FAILURES_EVERY = 5.0
@@ -39,7 +39,7 @@ _HISTORY_EVERY = 10.0
 
 
 class Backend:
-    """The queue behind the pages."""
+    """The queue that the pages show: its configuration, a store for each thread, and the shared numbers."""
 
     def __init__(self, config: Config, settings: WebSettings) -> None:
         self.config = config.with_values("cronq web", patience=min(config.patience, _PATIENCE))
@@ -58,7 +58,7 @@ class Backend:
 
     @property
     def store(self) -> Store:
-        """This thread's store. It makes no tables, and permission to read is enough to look."""
+        """The store of the calling thread. It makes no tables, and to read needs no permission to write."""
         store: Store | None = getattr(self._local, "store", None)
         if store is None:
             store = self._local.store = Store(self.config, Clock(), Announcer(self.config), reading=True)
@@ -67,16 +67,19 @@ class Backend:
         return store
 
     def answering(self) -> None:
-        """Note that this thread answers requests: no statement of it may take long. Changes are made by another one."""
+        """Mark the calling thread as one that answers requests: its statements end after STATEMENT_LIMIT.
+
+        Changes are made by another thread, without that limit.
+        """
         self._local.answers = True
 
     @property
     def browser(self) -> JobBrowser:
-        """Reads lists of jobs, with the shared numbers to choose how."""
+        """A reader of lists of jobs, which chooses its statements by the shared numbers of jobs."""
         return JobBrowser(self.store.tables, self._count)
 
     def changed(self) -> None:
-        """Have the next page read new numbers."""
+        """Expire the numbers after a change, so that the next page waits for new ones."""
         for snapshot in (self.census, self.failures, self.held):
             snapshot.expire()
         self.tallies.forget()

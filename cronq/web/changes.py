@@ -1,4 +1,4 @@
-"""The changes that pages offer: what each would do, and doing it as the viewer."""
+"""Prepare the changes that pages offer: find out what each would do, and make the function that does it."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ _MOST = 10_000_000
 
 
 class Result(NamedTuple):
-    """What was done: how many were changed, and what was left alone."""
+    """The result of a change: the number of things changed, and a sentence for each one that was not changed."""
 
     changed: int
     left: Sequence[str] = ()
 
 
 class Change(NamedTuple):
-    """One change: what it would do, and how it is done."""
+    """A change that isn't made yet: its description, what it would change, and the function that makes it."""
 
     question: str
     """`Retry 312 jobs`, without a question mark."""
     done: str
-    """`retried`, for what is said afterwards."""
+    """The participle for the result: `retried`."""
     command: str
     number: int
     perform: Callable[[int, Callable[[int], None]], Result]
-    """Changes at most `limit` jobs; reports how many are done after each batch."""
+    """Makes the change on at most so many jobs; calls its second argument with the number done after each batch."""
     back: tuple[str, dict[str, object]]
     """The endpoint of the page to go back to, and its parameters."""
     examples: Sequence[JobRow] = ()
@@ -53,7 +53,10 @@ class Change(NamedTuple):
 
 
 def prepare(verb: str, form: MultiDict[str, str], backend: Backend) -> Change:
-    """Find out what a change would do. Raises InvalidInput for one that isn't offered, or of nothing."""
+    """Prepare the change that a form describes, without making it.
+
+    Raises InvalidInput for an unknown verb or wrong fields, or if no job or name is given.
+    """
     if verb in _JOBS:
         return _change_of_jobs(_JOBS[verb], form, backend)
     if verb in _OTHERS:
@@ -68,7 +71,7 @@ class _Verb(NamedTuple):
     name: str
     done: str
     words: str
-    """What the command begins with."""
+    """The words of the command after `cronq`."""
     usual: frozenset[State]
     allowed: frozenset[State]
     change: Callable[[Store, Sequence[int]], Result]
@@ -125,14 +128,17 @@ def _change_of_jobs(verb: _Verb, form: MultiDict[str, str], backend: Backend) ->
 
 
 def _in_states(verb: _Verb, chosen: Selection) -> Selection:
-    """Limit a selection to the states in which this can be done; ids alone mean any of those."""
+    """Restrict a selection to the states in which the change is allowed.
+
+    Without states it selects ids in any of these, and other jobs in the usual ones only.
+    """
     usual = verb.allowed if chosen.ids else verb.usual
     states = (frozenset(map(State, chosen.states)) or usual) & verb.allowed
     return chosen._replace(states=frozenset(state.value for state in states))
 
 
 def _ids(backend: Backend, meant: Selection) -> list[int]:
-    """The ids of the selected jobs, ascending; a search is answered from what the viewer may see."""
+    """Return the ids of the selected jobs, ascending; a search looks only at what the viewer may see."""
     if not meant.states:
         return []
     if meant.search is None:

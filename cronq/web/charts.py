@@ -1,4 +1,4 @@
-"""Draw figures as SVG on the server: nothing inline, no script, and words for those who don't see it."""
+"""Draw figures as SVG on the server, without inline styles and scripts, and with a description in words."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _bar(place: int, one: Minute, most: int, height: int) -> Markup:
 
 
 def words(minutes: Sequence[Minute]) -> str:
-    """Say what the bars show."""
+    """Describe in words what the bars show."""
     finished, failed = sum(one.finished for one in minutes), sum(one.failed for one in minutes)
     most = max((one.finished for one in minutes), default=0)
     return f"within an hour {finished:,} finished, {failed:,} failed; at most {most:,} finished in a minute"

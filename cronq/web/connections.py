@@ -1,4 +1,4 @@
-"""Bound the time and the number of connections, and let addresses take turns, so that no client keeps others out."""
+"""Limit the time and the number of connections, and serve addresses in turn, so that no client keeps others out."""
 
 from __future__ import annotations
 
@@ -16,20 +16,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MOST = 500
-"""Connections at once: with the longest bodies in all of them, 128 MB."""
+"""The most connections at once; with the longest bodies in all of them, they take 128 MB."""
 
 REQUEST_SECONDS = 15.0
-"""Time for a whole request, from the connection or the last answer on."""
+"""Seconds for sending a whole request, from the connection or the last answer on."""
 
 ANSWER_SECONDS = 60.0
-"""Time for reading an answer."""
+"""Seconds for reading an answer, from its last part on."""
 
 _AT_ONCE = 50
-"""Connections accepted in a round: few beside those that are kept, so that each is read before it is the slowest."""
+"""Connections accepted in one round of the server.
+
+Few compared with MOST, so that a new one is read before it could be closed as the slowest.
+"""
 
 
 def bound(server: Any) -> None:
-    """Have a server of waitress close slow connections, and the slowest of too many, and answer addresses in turn."""
+    """Make a server of waitress close slow connections, close the slowest of too many, and serve addresses in turn."""
     server.task_dispatcher.queue = FairQueue()
     server.task_dispatcher.queue_logger.setLevel(logging.ERROR)  # it warns of each request that waits for a thread
     server.handle_accept = lambda: _accept_some(server)
@@ -37,32 +40,32 @@ def bound(server: Any) -> None:
 
 
 def most_connections() -> int:
-    """How many connections are kept at once: half of the descriptors may be theirs."""
+    """Return the most connections that are kept at once: MOST, or half of the descriptors if these are fewer."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST if descriptors == resource.RLIM_INFINITY else min(MOST, descriptors // 2)
 
 
 class FairQueue:
-    """Connections with a request that waits for a thread: their addresses take turns.
+    """Queues connections whose requests wait for a thread, and serves their addresses in turn.
 
-    A connection returns to the queue after each answer, so the requests of one address, however many it has sent,
-    keep another one from no more than those that are being answered. The dispatcher calls it under its lock.
+    A connection returns to the queue after each answer. So another address waits for no more requests of one address
+    than those being answered and the next, however many it has sent. The dispatcher calls the queue under its lock.
     """
 
     def __init__(self) -> None:
         self._waiting: dict[str, deque[Connection]] = {}
 
     def append(self, connection: Connection) -> None:
-        """Let a connection wait for the turns of its address."""
+        """Add a connection behind the others of its address."""
         self._waiting.setdefault(str(connection.addr[0]), deque()).append(connection)
 
     def popleft(self) -> Connection:
-        """Take the next connection of the address whose turn it is."""
+        """Remove and return the first connection of the next address in turn."""
         address = next(iter(self._waiting))
         waiting = self._waiting.pop(address)
         connection = waiting.popleft()
         if waiting:
-            self._waiting[address] = waiting  # after the others
+            self._waiting[address] = waiting  # behind the other addresses
         return connection
 
     def __len__(self) -> int:
@@ -70,7 +73,7 @@ class FairQueue:
 
 
 class Connection(HTTPChannel):  # type: ignore[misc]
-    """A connection that knows since when its client has kept the server waiting."""
+    """A connection, and since when the server has been waiting for its client."""
 
     def __init__(self, server: Any, sock: Any, addr: Any, adj: Any, map: Any = None) -> None:
         super().__init__(server, sock, addr, adj, map=map)
@@ -79,35 +82,35 @@ class Connection(HTTPChannel):  # type: ignore[misc]
             _close_slowest(server.active_channels.values())
 
     def write_soon(self, data: Any) -> Any:
-        """Take a part of an answer; the client's time for reading begins."""
+        """Queue a part of an answer; the client's time for reading begins anew."""
         self.waits_since = time.monotonic()
         return super().write_soon(data)
 
     def handle_write(self) -> None:
-        """Send more of an answer; once it is read, the time for the next request begins."""
+        """Send more of an answer; once all of it is sent, the time for the next request begins."""
         super().handle_write()
         if not self.total_outbufs_len:
             self.waits_since = time.monotonic()
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the client has to send or read, and not the server to answer."""
+        """Whether the server waits for the client to send or to read."""
         return not self.requests and not self.will_close
 
     def is_late(self, now: float) -> bool:
-        """Tell whether the client took longer than it may."""
+        """Tell whether the client has taken longer than allowed, at a time of `time.monotonic`."""
         allowed = ANSWER_SECONDS if self.total_outbufs_len else REQUEST_SECONDS
         return self.is_waiting and now - self.waits_since > allowed
 
     def end(self) -> None:
-        """Close the connection in the server's next round, also if the client reads nothing."""
+        """Close the connection in the server's next round, even if the client reads nothing."""
         self.will_close = True
         with suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)  # makes it writable, which waitress waits for before it closes
 
 
 def _accept_some(server: Any) -> None:
-    """Accept what is queued: waitress takes one connection a round, and a visitor would wait behind hundreds."""
+    """Accept up to _AT_ONCE connections; waitress accepts one a round, so that a client would wait behind hundreds."""
     with suppress(OSError):  # the client is gone already
         for _ in range(_AT_ONCE):
             accepted = server.accept()

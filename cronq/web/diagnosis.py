@@ -1,4 +1,4 @@
-"""Say what is wrong with the queue, one sentence each, the most urgent first, and what helps."""
+"""Describe what is wrong with the queue: one sentence for each problem, the most urgent first, and what helps."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LONGEST = 160
 
 
 class Help(NamedTuple):
-    """Something that helps: a page to look at, an action with its fields, or only the command."""
+    """A remedy: a page to look at, a change with its fields, or only a command."""
 
     label: str
     command: str | None = None
@@ -35,7 +35,7 @@ class Help(NamedTuple):
 
 
 class Sentence(NamedTuple):
-    """What is wrong, how urgent it is, and what helps."""
+    """A problem in one sentence, with its level and its remedies."""
 
     level: str
     text: str
@@ -47,7 +47,7 @@ class Sentence(NamedTuple):
 
 
 class Condition(NamedTuple):
-    """What the sentences are made from."""
+    """The state of the queue that the sentences describe."""
 
     stats: QueueStats
     failures: Sequence[FailureGroup] = ()
@@ -55,7 +55,7 @@ class Condition(NamedTuple):
 
 
 def diagnose(seen: Condition) -> list[Sentence]:
-    """Write all sentences; none if nothing is wrong."""
+    """Return a sentence for each problem, problems before warnings; none if nothing is wrong."""
     found = [sentence for check in _CHECKS for sentence in check(seen)]
     return sorted(found, key=lambda one: one.level != PROBLEM)
 

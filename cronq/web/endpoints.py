@@ -1,4 +1,4 @@
-"""For monitors: `/metrics` in the text format of Prometheus, and `/health` for probes."""
+"""Serve monitors: `/metrics` in the text format of Prometheus, and `/health` for probes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def register(app: Flask) -> None:
-    """Add them to the application."""
+    """Add both endpoints to the application."""
     app.add_url_rule("/health", "health", health, methods=["GET"])
     app.add_url_rule("/metrics", "metrics", metrics, methods=["GET"])
 
 
 def health() -> Response:
-    """Tell a probe whether the queue's database answers; needs no sign-in, and tells nothing else."""
+    """Answer with 200 if the queue's database answers, else 503. Needs no sign-in, and shows nothing else."""
     try:
         seen = behind().census.get()
     except CronqError:
@@ -35,7 +35,7 @@ def health() -> Response:
 
 
 def metrics() -> Response:
-    """What `cronq metrics` prints."""
+    """Answer with what `cronq metrics` prints; with nothing if there is no queue yet."""
     backend = behind()
     taken = backend.figures.get().value
     text = "" if taken is None else expose(*taken, version=__version__, database=backend.config.database_url().family)

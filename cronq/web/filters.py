@@ -47,10 +47,10 @@ GLYPHS = {
 
 
 NONE = Markup('<span class="none">\u2013</span>')
-"""A cell without a value, which isn't shown on a phone."""
+"""The content of a table's cell without a value; on a phone such a cell isn't shown."""
 
 _QUOTED = re.compile(r"`(cronq [^`]+)`")
-"""Only commands of cronq: a job's error must not look like advice."""
+"""A command in backticks. Only those of cronq: a job's error must not look like advice."""
 
 
 def register(app: Flask) -> None:
@@ -74,7 +74,7 @@ def _element(value: int | datetime, shown: str) -> Markup:
 
 
 def age(value: int | datetime | None, now: int) -> Markup | str:
-    """Write `3m ago`, with the exact time as its title."""
+    """Write `3m ago`, with the exact time as its title; `in 3m` for a later time."""
     if value is None:
         return ""
     seconds = (to_datetime(now) - _as_datetime(value)).total_seconds()
@@ -99,7 +99,7 @@ def moment(value: int | datetime | None) -> Markup | str:
 
 
 def when(job: JobRow, now: int) -> Markup | str:
-    """Write the time that matters for a job's state: failed 3m ago, retrying in 2m, running for 9s."""
+    """Write the time that matters for a job's state: it ended `3m ago`, is due `in 2m`, or has been in it `for 9s`."""
     if job.finished_at is not None:
         return age(job.finished_at, now)
     if job.state in frozenset[str](FUTURE):
@@ -109,7 +109,7 @@ def when(job: JobRow, now: int) -> Markup | str:
 
 
 def exact(seconds: float) -> str:
-    """Write a length of time exactly, as the configuration has it."""
+    """Write a duration in seconds exactly, in one unit as in the configuration: `90s`, `5m`."""
     return exact_span(round(seconds * SECOND))
 
 
@@ -119,12 +119,12 @@ def number(value: int) -> str:
 
 
 def cell(value: int | None) -> str:
-    """Write a number in a table; a dash for none."""
+    """Write a number in a table; a dash for 0 or None."""
     return number(value) if value else NONE
 
 
 def prose(text: str) -> Markup:
-    """Write a sentence; commands in it stand between backticks."""
+    """Write a sentence on one line, with cronq's commands, which are in backticks, as code."""
     return Markup(_QUOTED.sub(r"<code>\1</code>", str(escape(one_line(text)))))
 
 
@@ -140,7 +140,7 @@ def memory(value: int | None) -> str:
 
 
 def pretty(value: Any) -> str:
-    """Write a value of JSON on one or more lines."""
+    """Write a JSON value on one line, or on several if it is long."""
     from cronq.render.text import document
 
     short = compact(value)

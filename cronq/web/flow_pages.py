@@ -1,4 +1,4 @@
-"""The pages of batches and limits."""
+"""Answer requests for the pages of batches and limits."""
 
 from __future__ import annotations
 
@@ -39,28 +39,31 @@ class Shown(NamedTuple):
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Its jobs by state, as far as they are known."""
+        """The number of its jobs in each state; empty while they are being counted."""
         return self.counted or {}
 
     @property
     def members(self) -> int:
-        """How many jobs it has."""
+        """The number of its jobs."""
         return sum(self.counts.values())
 
     @property
     def ended(self) -> int:
-        """How many of them have ended."""
+        """The number of its jobs that have ended."""
         return sum(number for state, number in self.counts.items() if state not in frozenset[str](UNFINISHED))
 
     def to_json(self) -> dict[str, Any]:
-        """Return it with its documented field names. Raises Unavailable while its jobs are being counted."""
+        """Return the batch with its documented field names. Raises Unavailable while its jobs are being counted."""
         if self.counted is None:
             raise Unavailable(f"the jobs of {self.batch.label} are being counted: ask again in a moment")
         return self.batch.to_json(self.counted)
 
 
 def _with_counts(rows: Sequence[BatchRow]) -> list[Shown]:
-    """Add their jobs by state; a program waits for the numbers longer than a page, which shows them later."""
+    """Add the jobs by state to batches.
+
+    A request for JSON waits up to PATIENCE seconds for the numbers, one for a page up to QUICK: it is loaded again.
+    """
     patience = PATIENCE if wants_json() else QUICK
     tallies = behind().tallies.of([one.id for one in rows], patience=patience)
     return [Shown(row, tally) for row, tally in zip(rows, tallies, strict=True)]
@@ -78,7 +81,7 @@ def register(app: Flask) -> None:
 
 
 def batches() -> Response:
-    """Batches, the newest first, or only those that have not ended."""
+    """Show batches, the newest first, or only those that have not ended."""
     stats, store = census().value, behind().store
     before, unended = query.identifier(request.args.get("before")), request.args.get("unended") == "yes"
     rows = store.batches.unended(_BATCHES) if unended else store.batches.newest(_BATCHES + 1, before=before)
@@ -95,7 +98,7 @@ def batches() -> Response:
 
 
 def batch(batch_id: int) -> Response:
-    """One batch: its jobs by state, and what comes after it."""
+    """Show one batch: its jobs by state, and what comes after it. Raises JobNotFound."""
     stats, store = census().value, behind().store
     found = store.batches.get(batch_id)
     if found is None:
@@ -106,14 +109,14 @@ def batch(batch_id: int) -> Response:
 
 
 def limits() -> Response:
-    """Limits: what each allows, the places taken, the jobs that wait."""
+    """Show all limits: what each allows, the places taken, the jobs that wait."""
     stats = census().value
     shown = [one for one in stats.limits if one.is_shown]
     return answer("limits.html", lambda: [to_json(one) for one in stats.limits], limits=shown, stats=stats)
 
 
 def limit() -> Response:
-    """One limit: the jobs that have its places, and the first ones that wait for one."""
+    """Show one limit: the jobs that have its places, and the first ones that wait for one. Raises JobNotFound."""
     stats, store = census().value, behind().store
     view = _limit(stats, request.args.get("name", ""))
     held = limit_views.held(store.tables, view.name)

@@ -1,4 +1,4 @@
-"""Check each request before a page sees it, and add the headers that protect what it answers."""
+"""Check each request before it reaches a page, and add headers that protect the answer."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from cronq.web.access import Access
 
 OPEN = frozenset({"static", "health"})
-"""Endpoints that need no sign-in: they tell nothing of jobs."""
+"""Endpoints that need no sign-in: they show nothing of jobs."""
 
 READING = ("GET", "HEAD", "OPTIONS")
 LONGEST_FORM = 1 << 18
-"""Bytes of a form: the most ids that a change takes, with room."""
+"""The most bytes of a form: more than the most ids that a change takes."""
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d*)?")
 _HEADERS = {
@@ -44,9 +44,10 @@ _HEADERS = {
 
 
 class Guard:
-    """Checks host, sign-in, role, origin and the form's token, in this order.
+    """Checks the host, the sign-in and, for a change, the origin, the form's token and the role, in this order.
 
-    `hosts` are the names that a Host header may have; None where the application around has checked it.
+    `hosts` are the names that a Host header may have, besides those of the loopback; None: the application around
+    the pages has checked the header.
     """
 
     def __init__(self, access: Access, *, hosts: Iterable[str] | None, read_only: bool) -> None:
@@ -55,7 +56,7 @@ class Guard:
         self._read_only = read_only
 
     def protect(self, app: Flask) -> None:
-        """Have the application call the checks."""
+        """Have the application make the checks before each request, and add the headers after it."""
         app.config["MAX_CONTENT_LENGTH"] = LONGEST_FORM
         app.before_request(self._check)
         app.after_request(_add_headers)
@@ -99,7 +100,7 @@ class Guard:
 
 
 def is_same_origin() -> bool:
-    """Tell whether the browser says that a page of this server sent the request; also if it says nothing."""
+    """Tell whether the browser's headers name a page of this server as the sender; True also without such headers."""
     site = request.headers.get("Sec-Fetch-Site")
     if site not in (None, "same-origin", "none"):
         return False
@@ -115,7 +116,7 @@ def _place(address: str) -> str | None:
 
 
 def csrf_token() -> str:
-    """Return the token that forms of this browser carry."""
+    """Return the token that the forms of this browser's session carry; the first call makes it."""
     if "csrf" not in session:
         session["csrf"] = secrets.token_urlsafe(24)
     token: str = session["csrf"]
@@ -123,12 +124,12 @@ def csrf_token() -> str:
 
 
 def _sign_in(access: TokenAccess) -> AnyResponse:
-    """Remember a browser that has the token, and take the token out of the address."""
+    """Sign in a browser that has the token, and redirect it to the address without the token."""
     if request.method != "GET" or not access.admits(request.args["token"]):
         abort(403, "This token is not that of the running server: it prints a new one at each start.")
     session.clear()
     session["user"] = access.mark
-    # Without scheme and host: a proxy with TLS may be in front. One slash, or the rest would be taken for a host.
+    # Without scheme and host: a proxy with TLS may be in front. One slash: after two, the browser would read a host.
     return redirect(quote(f"{request.script_root}/{request.path.lstrip('/')}"))
 
 

@@ -1,4 +1,4 @@
-"""Mask secrets in what comes from a job, before a page or a JSON document sees it."""
+"""Mask secrets in the data of jobs before a page or a JSON document shows them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MASK = "•••"
 _OPTION = re.compile(r"-{0,2}([A-Za-z_][\w-]*)(=?)(.*)", re.DOTALL)
-# A scheme is short: without a bound, a long text without a URL would be read once for each of its letters.
+# The scheme has a bound: without it, a long text without a URL would be scanned again from each of its characters.
 _USERINFO = re.compile(r"(\w[\w+.-]{0,30}://[^\s/:@]*:)[^\s/@]+(@)")
 _DEEPEST = 50
 """Levels of JSON that are shown; what is deeper is left out."""
@@ -33,7 +33,7 @@ class Masking:
 
     @property
     def hides_all(self) -> bool:
-        """Whether no arguments are shown at all."""
+        """Whether all arguments, results and notes are hidden."""
         return self._nothing
 
     def hides(self, key: str) -> bool:
@@ -41,7 +41,7 @@ class Masking:
         return any(fnmatchcase(key.lower().replace("-", "_"), pattern) for pattern in self._patterns)
 
     def value(self, value: Any) -> Any:
-        """Mask what is in a value of JSON."""
+        """Return a JSON value with its secrets masked, passwords in URLs too."""
         if self._nothing and value is not None:
             return MASK
         return self._inner(value, _DEEPEST)
@@ -59,7 +59,7 @@ class Masking:
         return [self._inner(one, levels - 1) for one in value] if isinstance(value, list | tuple) else value
 
     def command(self, command: Any) -> str | list[str] | None:
-        """Mask options and variables of a command, such as `--password x` and `TOKEN=x`."""
+        """Return a command with its secret options and variables masked, such as `--password x` and `TOKEN=x`."""
         if command is None:
             return None
         if self._nothing:
@@ -98,14 +98,14 @@ class Masking:
         )
 
     def args(self, task: str, args: Any) -> Any:
-        """Mask a job's arguments; those of a command are its words."""
+        """Return a job's arguments masked; of a shell command, its options and variables."""
         shown = self.value(args)
         if task == COMMAND_TASK and isinstance(args, dict) and isinstance(shown, dict) and "command" in args:
             shown["command"] = self.command(args["command"])
         return shown
 
     def short(self, task: str, args: Any) -> str:
-        """Write arguments on one line: a command, or `to=ann@example.org n=3`."""
+        """Write masked arguments on one line: a command, or `to=ann@example.org n=3`; nothing if all are hidden."""
         if self._nothing:
             return ""
         if not isinstance(args, dict):
@@ -117,7 +117,7 @@ class Masking:
 
 
 def _writable(text: str) -> str:
-    """Escape lone surrogates, which no page and no document can hold."""
+    """Escape lone surrogates, which neither a page nor a JSON document can hold."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 

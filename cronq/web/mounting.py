@@ -26,9 +26,10 @@ def wsgi(
     """Make a WSGI application of the pages, for Flask, Django or any other WSGI server.
 
     `authorise` is called with the environ of each request. It returns `(name, "act")` or `(name, "view")`, or
-    None for those who may not see the pages. `secret` signs the cookie; where several processes serve the pages it
-    must be the same in all, such as the application's own secret key. The table [web] of the configuration
-    says what is hidden.
+    None for a user who may not see the pages. A role alone is enough: the user's name is `web` then. `secret` signs
+    the cookie; where several processes serve the pages it must be the same in all, such as the application's own
+    secret key. With `read_only` no user may act. The table [web] of the configuration defines what is hidden.
+    Raises ConfigError.
     """
     config = queue if isinstance(queue, Config) else queue.config
     settings = web_settings(config.with_values("mounted", web=_shown(config)), read_only=read_only or None)
@@ -39,7 +40,10 @@ def wsgi(
 def asgi(
     queue: Cronq | Config, authorise: Authorise, *, secret: str | bytes | None = None, read_only: bool = False
 ) -> Any:
-    """Make an ASGI application of the pages, which FastAPI and Starlette can mount."""
+    """Make an ASGI application of the pages, which FastAPI and Starlette can mount; the arguments are those of `wsgi`.
+
+    Raises ConfigError, also if a2wsgi isn't installed.
+    """
     try:
         from a2wsgi import WSGIMiddleware
     except ImportError:
@@ -48,5 +52,5 @@ def asgi(
 
 
 def _shown(config: Config) -> dict[str, object]:
-    """What [web] says about showing; listening and signing in are the other application's."""
+    """Return the settings of [web] on what is shown; the other application listens, and signs users in."""
     return {key: value for key, value in config.web.items() if key in ("hide", "show", "hosts", "read_only")}

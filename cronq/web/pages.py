@@ -1,4 +1,4 @@
-"""The pages: each reads what it shows and hands it to its template, or returns it as JSON."""
+"""Answer requests for the pages: read what a page shows, and render its template or return the same as JSON."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ NAVIGATION = {
 """The pages by endpoint, in the order of the menu."""
 
 WITHIN = {"job": "jobs", "batch": "batches", "limit": "limits"}
-"""The page of the menu to which the page of a single thing belongs."""
+"""The page of the menu to which the page of one job, batch or limit belongs."""
 
 COLUMNS = tuple(state for state in SHOWN if state != State.CANCELLED)
 """The states that have a column on the pages of queues."""
 
 ID = f"int(max={2**63 - 1})"
-"""The part of a rule for an id that a database can hold."""
+"""The converter in the rules of addresses for an id that a database can hold."""
 
 SHOWN_LINES = 50
 _AUDITED = 100
@@ -69,18 +69,18 @@ def register(app: Flask) -> None:
 
 
 def behind() -> Backend:
-    """Return the queue behind the pages."""
+    """Return the backend of the pages."""
     return cast("Backend", current_app.extensions["cronq"])
 
 
 def census() -> Seen[QueueStats]:
-    """Return the shared numbers, and remember them for the page's frame."""
+    """Return the shared statistics of the queue, and keep them for the page's frame. Raises Unavailable."""
     g.seen = behind().census.get()
     return g.seen  # type: ignore[no-any-return]
 
 
 def now() -> Response:
-    """What is wrong first, then the queues."""
+    """Show what is wrong, then the queues."""
     try:
         seen = census()
     except NoQueue as error:
@@ -98,7 +98,7 @@ def now() -> Response:
 
 
 def failures() -> Response:
-    """Failures by fingerprint, with one traceback each."""
+    """Show failures by fingerprint, with one traceback each."""
     backend, stats = behind(), census().value
     seen = backend.failures.get()
     examples = {one.fingerprint: _traceback(one.example) for one in seen.value[:SHOWN_LINES]}
@@ -120,7 +120,7 @@ def _traceback(job_id: int) -> str | None:
 
 
 def jobs() -> Response:
-    """The jobs that the filters select, newest first."""
+    """Show the jobs that the filters select, newest first."""
     backend, stats = behind(), census().value
     asked = query.read(request.args, now=stats.now)
     before = query.identifier(request.args.get("before"))
@@ -140,7 +140,7 @@ def jobs() -> Response:
 
 
 def _verbs(asked: query.Query) -> Iterator[str]:
-    """The changes that make sense for all jobs of a list."""
+    """Yield the changes that are offered for all jobs of a filtered list: those its states allow."""
     states = asked.selection.states
     if not asked.given:
         return
@@ -151,7 +151,7 @@ def _verbs(asked: query.Query) -> Iterator[str]:
 
 
 def _job_json(job: JobRow) -> dict[str, Any]:
-    """A job of a list under the field names of `cronq ls --json`, without what only its page reads."""
+    """Return a job of a list with the field names of `cronq ls --json`, without the fields that only its page reads."""
     args = behind().masking.args(job.task, job.args)
     command = args.get("command") if job.task == COMMAND_TASK and isinstance(args, dict) else None
     return {
@@ -179,7 +179,7 @@ def _job_json(job: JobRow) -> dict[str, Any]:
 
 
 def job(job_id: int) -> Response:
-    """One job: why it stands as it does, its attempts, arguments and output."""
+    """Show one job: why it is in its state, its attempts, arguments and output. Raises JobNotFound."""
     backend, stats = behind(), census().value
     found = backend.store.jobs.get(job_id)
     if found is None:
@@ -222,7 +222,7 @@ def _live(found: Job) -> tuple[str, str] | None:
 
 
 def queues() -> Response:
-    """All queues: jobs by state, the oldest due one, who listens."""
+    """Show all queues: jobs by state, the oldest due one, the workers that listen."""
     from cronq.render.status import summary
 
     stats = census().value
@@ -231,7 +231,7 @@ def queues() -> Response:
 
 
 def workers() -> Response:
-    """All workers with what they run, and the last run of each host."""
+    """Show all workers with the jobs they run, and the last run of each host."""
     from cronq.monitoring.worker_views import worker_views
 
     backend, stats = behind(), census().value
@@ -248,7 +248,7 @@ def workers() -> Response:
 
 
 def schedules() -> Response:
-    """All schedules: last and next time, what was missed."""
+    """Show all schedules: the last and the next due time, and the missed ones."""
     from cronq.monitoring.schedules import views
 
     backend, stats = behind(), census().value
@@ -258,7 +258,7 @@ def schedules() -> Response:
 
 
 def audit() -> Response:
-    """Who did what, the newest first."""
+    """Show what was done by hand, when and by whom, the newest first."""
     backend, stats = behind(), census().value
     before = query.identifier(request.args.get("before"))
     found = backend.store.actions.latest(limit=_AUDITED, before=before)

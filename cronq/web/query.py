@@ -25,7 +25,7 @@ _LONGEST = 400
 
 
 class Query(NamedTuple):
-    """Filters as they were typed, and the selection that they mean."""
+    """Filters as they were given, and the selection that they describe."""
 
     given: Mapping[str, tuple[str, ...]]
     selection: Selection
@@ -36,7 +36,7 @@ class Query(NamedTuple):
         return {name: list(values) for name, values in self.given.items()}
 
     def first(self, name: str) -> str:
-        """Return a filter's value as a form shows it."""
+        """Return the values of a filter as a form shows them, joined by commas."""
         return ",".join(self.given.get(name, ()))
 
     @property
@@ -46,7 +46,7 @@ class Query(NamedTuple):
 
     @property
     def options(self) -> list[str]:
-        """The filters as options of the command line; ids stand for themselves."""
+        """The filters as options of the command line, after the ids, which are arguments."""
         words = [
             word
             for name, values in self.given.items()
@@ -57,12 +57,12 @@ class Query(NamedTuple):
         return [*self.given.get("id", ()), *words]
 
     def command(self, verb: str) -> str:
-        """The command that changes the selected jobs."""
+        """Return the command line that applies a verb to the selected jobs."""
         return shlex.join(("cronq", verb, *self.options))
 
 
 def read(form: MultiDict[str, str], *, now: int) -> Query:
-    """Read the filters. Raises InvalidInput."""
+    """Read the filters; `now` is the instant from which durations are counted. Raises InvalidInput."""
     given: dict[str, tuple[str, ...]] = {}
     for name in FIELDS:
         values = tuple(value.strip() for value in form.getlist(name) if value.strip())
@@ -90,7 +90,7 @@ def read(form: MultiDict[str, str], *, now: int) -> Query:
 
 
 def require_name(what: str, text: str) -> None:
-    """Raise InvalidInput for a text that can't be in a database, or is too long for it."""
+    """Raise InvalidInput for a text with a null character, or one that is longer than any value of a job."""
     if len(text) > _LONGEST:
         raise InvalidInput(f"{what}: longer than {_LONGEST} characters")
     if "\0" in text:
@@ -105,7 +105,7 @@ def _states(names: tuple[str, ...]) -> frozenset[str]:
 
 
 def identifier(text: str | None) -> int | None:
-    """Read the id at which a page ends; None without one. Raises InvalidInput."""
+    """Parse an id; None if there is none or it is empty. Raises InvalidInput."""
     return _ids((text,))[0] if text else None
 
 
@@ -127,7 +127,10 @@ def _duration(given: Mapping[str, tuple[str, ...]]) -> float | None:
 
 
 def searched(text: str | None, masking: Masking) -> Callable[[JobRow], bool] | None:
-    """Make a check that a job has the text in what the viewer may see of it, so that masked values can't be guessed."""
+    """Make the function that tells whether a job has the text in what the viewer may see; None without a text.
+
+    Masked values don't count, so that they can't be guessed by searches.
+    """
     if text is None:
         return None
     wanted = text.lower()
@@ -140,7 +143,7 @@ def searched(text: str | None, masking: Masking) -> Callable[[JobRow], bool] | N
             return False
         quoted = json.dumps(wanted)[1:-1]
         if wanted not in job.args_text.lower() and quoted not in job.args_text.lower():
-            return True  # found in the rest of a long message
+            return True  # the database found it in the rest of a long message
         shown = f"{masking.short(job.task, job.args)} {json.dumps(masking.args(job.task, job.args))}"
         return wanted in shown.lower() or quoted in shown.lower()
 

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 _THREADS = 6
 _SPARE = 100
-"""Connections above the most that are kept: those that are being closed."""
+"""Connections beyond the most that are kept: those that are being closed."""
 
 _LONGEST_HEADER = 16_384
 
 
 def access_of(settings: WebSettings) -> Access:
-    """Make the access control that the configuration asks for."""
+    """Make the access control that the setting `auth` names."""
     if settings.auth == "basic":
         return BasicAccess(settings)
     if settings.auth == "header":
@@ -42,7 +42,7 @@ def access_of(settings: WebSettings) -> Access:
 
 
 class Server:
-    """Listens from its construction on; `run` answers until it is interrupted."""
+    """Serves the pages: listens from its construction on, and answers requests in `run`."""
 
     def __init__(self, config: Config, settings: WebSettings) -> None:
         self._settings = settings
@@ -67,13 +67,16 @@ class Server:
         return options | self._proxy() | {"sockets": [self._listen()]}
 
     def _proxy(self) -> dict[str, Any]:
-        """Believe a proxy that the browser came over TLS; a client that lies keeps only its own cookie from itself."""
+        """Return the options by which a proxy's X-Forwarded-Proto counts.
+
+        A client that forges the header loses only its own cookie, which is then sent over TLS only.
+        """
         if not (self._settings.socket or self._settings.proxies):
             return {}
         return {"trusted_proxy": "*", "trusted_proxy_headers": {"x-forwarded-proto"}}
 
     def _listen(self) -> socket.socket:
-        """Open the listening socket. Raises ConfigError with the way out."""
+        """Open the listening socket. Raises ConfigError if that fails, with what helps."""
         try:
             if self._settings.socket:
                 return _unix_socket(self._settings.socket)
@@ -97,18 +100,18 @@ class Server:
         return f"http://{shown}:{self._server.effective_port}{self._settings.prefix}/{token}"
 
     def run(self) -> None:
-        """Answer requests until a signal."""
+        """Answer requests until a signal interrupts it."""
         self._server.run()
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stop listening, and remove the Unix socket."""
         self._server.close()
         if self._settings.socket:
             Path(self._settings.socket).unlink(missing_ok=True)
 
 
 def _unix_socket(path: str) -> socket.socket:
-    """Listen on a Unix socket; one that a dead server left is replaced."""
+    """Open a listening Unix socket; a socket that a dead server left is replaced."""
     place = Path(path)
     with socket.socket(socket.AF_UNIX) as probe:
         try:
@@ -124,7 +127,7 @@ def _unix_socket(path: str) -> socket.socket:
 
 
 def under(app: Application, prefix: str) -> Application:
-    """Serve the application below a prefix of the path."""
+    """Return a WSGI application that serves this one below a prefix of the path."""
     if not prefix:
         return app
 

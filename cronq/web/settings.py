@@ -82,7 +82,7 @@ SETTINGS: dict[str, Setting] = {
 
 @dataclass(frozen=True, kw_only=True)
 class WebSettings:
-    """How the web server listens, who may see and change what, and what is hidden."""
+    """The checked settings: where the server listens, which users may view and act, and what is hidden."""
 
     bind: str = DEFAULT_BIND
     prefix: str = ""
@@ -105,7 +105,7 @@ class WebSettings:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port."""
+        """The host and the port, if `bind` is not a Unix socket."""
         host, _, port = self.bind.rpartition(":")
         return host.strip("[]"), int(port)
 
@@ -116,7 +116,10 @@ class WebSettings:
 
 
 def web_settings(config: Config, **given: object) -> WebSettings:
-    """Read [web] and the options that were given. Raises ConfigError, also for a server without access control."""
+    """Read [web] and the options `given`, which override it unless they are None.
+
+    Raises ConfigError, also for a server without access control.
+    """
     values = section(config.web, SETTINGS, within="web", where=config.origins["web"])
     named = {name: value for name, value in given.items() if value is not None}
     values.update(section(named, SETTINGS, within="web", where="cronq web"))

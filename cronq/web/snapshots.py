@@ -1,4 +1,4 @@
-"""Numbers that all viewers share: read once every few seconds, however many pages are open."""
+"""Cache numbers that all viewers share: read once every few seconds, however many pages are open."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _SHARE = 6
-"""A reading that takes long is made less often: at most a sixth of the time is spent with it."""
+"""Readings begin at least this many of their own durations apart: they take at most a sixth of the time."""
 
 QUICK = 0.15
-"""Seconds that a page waits for new numbers while it has older ones, unless it says otherwise."""
+"""Seconds that a page waits for new numbers if there are older ones, by default."""
 
 
 class Seen(NamedTuple, Generic[T]):
-    """Numbers, their age in seconds, and why there are no newer ones."""
+    """Numbers, their age in seconds, and the error that kept newer ones from being read, if they are old."""
 
     value: T
     age: float
@@ -30,7 +30,7 @@ class Seen(NamedTuple, Generic[T]):
 
 
 class Snapshot(Generic[T]):
-    """The last good result of a reading that may be slow or fail."""
+    """Keeps the last good result of a reading that may be slow or fail; a thread reads."""
 
     def __init__(
         self,
@@ -51,9 +51,10 @@ class Snapshot(Generic[T]):
         self._executor = executor
 
     def get(self, *, quick: float = QUICK, first: float | None = None) -> Seen[T]:
-        """Return the numbers; a new reading is begun where they are old, and waited for up to `quick` seconds.
+        """Return the numbers. If they are old, begin a new reading and wait for it up to `quick` seconds.
 
-        The first numbers are waited for up to `first` seconds. Raises Unavailable before there are any.
+        The first numbers, and the first after a change, are waited for up to `first` seconds (by default the
+        snapshot's `patience`). Raises Unavailable before there are any.
         """
         if self._is_useless():
             self._wait_for_newer(self._patience if first is None else first)
@@ -66,17 +67,17 @@ class Snapshot(Generic[T]):
         return Seen(last[0], age, self._problem if age > self._pace else None)
 
     def peek(self, otherwise: T) -> T:
-        """Return the numbers, or something else while the first ones are being read: that may take long."""
+        """Return the numbers, or `otherwise` while the first ones are being read, which may take long."""
         if self._last is None:
             wait([self._begin()], QUICK)
         return otherwise if self._last is None else self.get(quick=0.0).value
 
     def expire(self) -> None:
-        """Have the next page wait for new numbers: something was changed."""
+        """Mark the numbers as outdated after a change: the next page waits for new ones."""
         self._changed = time.monotonic()
 
     def _is_useless(self) -> bool:
-        """Whether there are no numbers, or only such as were read before a change."""
+        """Tell whether there are no numbers, or only those that were read before a change."""
         return self._last is None or self._last[1] < self._changed
 
     def _wait_for_newer(self, patience: float) -> None:
@@ -85,7 +86,7 @@ class Snapshot(Generic[T]):
             wait([self._begin()], max(0.0, until - time.monotonic()))
             if not self._is_useless():
                 return
-        self._changed = float("-inf")  # the database is slow or away: the next pages show what there is
+        self._changed = float("-inf")  # the database is slow or unreachable: later pages show old numbers
 
     def _begin(self) -> Future[None]:
         with self._lock:

@@ -1,4 +1,4 @@
-"""The jobs of batches by state; those of a large batch, which may have a million, are counted in the background."""
+"""Count the jobs of batches by state; those of a large batch, which may have a million, in the background."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Tally = Mapping[str, int]
 
 PATIENCE = 2.0
-"""Seconds for which an answer waits that must have the numbers."""
+"""Seconds for which an answer waits that can't be given without the numbers."""
 
 _EVERY = 2.0
 
@@ -23,15 +23,15 @@ _OLD = 60.0
 """Seconds after which numbers are no longer shown while new ones are being counted."""
 
 LARGE = 1000
-"""Jobs of a batch that are counted at once: there may be 20 such batches on a page."""
+"""The most jobs of a batch that are counted within the request: a page may show 20 such batches."""
 
 _KEPT = 500
 _THREADS = 2
-"""So that one batch doesn't wait for a larger one."""
+"""Threads that count: two, so that a batch doesn't wait for a larger one."""
 
 
 class Tallies:
-    """Counts the jobs of the batches that are looked at; all viewers share the numbers of large ones."""
+    """Counts the jobs of the batches that pages show; all viewers share the numbers of large ones."""
 
     def __init__(self, count: Callable[[int], Tally], is_large: Callable[[int], bool]) -> None:
         self._count = count
@@ -45,7 +45,7 @@ class Tallies:
         return [self._seen(one, max(0.0, until - time.monotonic())) for one in ids]
 
     def forget(self) -> None:
-        """Count anew: something was changed."""
+        """Forget all numbers after a change, so that they are counted anew."""
         self._known = {}
 
     def _seen(self, batch_id: int, patience: float) -> Tally | None:

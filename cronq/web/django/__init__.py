@@ -1,1 +1,1 @@
-"""The pages in a Django project: `path("cronq/", include("cronq.web.django.urls"))`."""
+"""Serve the pages in a Django project: `path("cronq/", include("cronq.web.django.urls"))`."""

@@ -1,7 +1,7 @@
-"""The pages below a path of a Django project, for its staff: superusers act, other staff views.
+"""Serve the pages below a path of a Django project, for its staff: superusers act, other staff views.
 
-`CRONQ_WEB_AUTHORISE` in the settings names another function: it gets the request, and returns `act`, `view` or None.
-`CRONQ_QUEUE` names the queue; without it the configuration is found as by the command line.
+The setting `CRONQ_WEB_AUTHORISE` names a function to replace `staff`: it receives the request, and returns `act`,
+`view` or None. `CRONQ_QUEUE` names the Cronq object; without it, the configuration is found as by the command line.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _VIEWER = "cronq.viewer"
 
 
 def staff(request: HttpRequest) -> str | None:
-    """Return `act` for superusers, `view` for other staff."""
+    """Return `act` for superusers, `view` for other staff, None for all others."""
     user = request.user
     if not (user.is_authenticated and user.is_staff):
         return None
@@ -43,8 +43,8 @@ def _application() -> Wsgi:
 
 @csrf_exempt  # the pages check a token of their own
 def pages(request: HttpRequest, path: str) -> HttpResponse:
-    """Answer with a page, or ask for a sign-in first. Raises DisallowedHost."""
-    request.get_host()  # checks ALLOWED_HOSTS, which Django does only for those who ask for the name
+    """Answer with a page; redirect a user without access to the sign-in. Raises DisallowedHost."""
+    request.get_host()  # checks ALLOWED_HOSTS: Django does so only in this call
     authorise = import_string(getattr(settings, "CRONQ_WEB_AUTHORISE", f"{__name__}.staff"))
     role = authorise(request)
     if role is None:
