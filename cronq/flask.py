@@ -30,28 +30,31 @@ _WHERE = "Flask's app.config"
 class FlaskCronq(Cronq):
     """The queue of a Flask application; each attempt of a job runs inside `app.app_context()`.
 
-    `app.config["CRONQ_DATABASE"]` and so on go over the configuration file; variables of the environment and the
-    options of commands go over both.
+    The application's settings, such as `app.config["CRONQ_DATABASE"]`, override the configuration file; variables of
+    the environment and the options of commands override both. Raises ConfigError.
     """
 
     def __init__(self, app: Flask | None = None) -> None:
         super().__init__(app_module.given.get() or load())
         self._app: Flask | None = None
         self._read = self.config
-        """The configuration without the application's."""
+        """The configuration without the application's settings."""
         self.around_job(self._context)
         if app is not None:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Serve this application: take its configuration, and add `flask cronq`. Raises ConfigError."""
+        """Connect the queue to an application: read its settings, and add `flask cronq`.
+
+        Raises ConfigError for a setting `CRONQ_…` that is unknown or wrong.
+        """
         self._app = app
         app.extensions["cronq"] = self
         app.cli.add_command(_command(self))
         super().configure(self._merged(self._read))
 
     def configure(self, config: Config, *, clock: Clock | None = None) -> None:
-        """Change to another config, under that of the application."""
+        """Change to another config; the application's settings override it. Raises ConfigError."""
         self._read = config
         super().configure(self._merged(config), clock=clock)
 
@@ -78,7 +81,7 @@ def _values(app: Flask, config: Config) -> dict[str, object]:
 
 
 _UNDER = ("default", "file ", _WHERE)
-"""How the origins of values begin over which the application's go."""
+"""The beginnings of the origins of values that the application's settings override."""
 
 
 def _command(queue: FlaskCronq) -> click.Command:

@@ -1,4 +1,4 @@
-"""cronq in a Django project: a backend for its tasks, migrations, admin, `manage.py cronq` (extra `django`)."""
+"""Use cronq in a Django project: a backend for its tasks, migrations, admin, `manage.py cronq` (extra `django`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["CronqBackend"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the backend when the settings name it; INSTALLED_APPS imports this module before the apps are there."""
+    """Import the backend at its first use: INSTALLED_APPS imports this module before the apps are loaded."""
     if name == "CronqBackend":
         from cronq.django.backend import CronqBackend
 

@@ -1,4 +1,4 @@
-"""Jobs in Django's admin: read-only, with attempts, output and the reason why a job isn't running; retry and cancel."""
+"""Show jobs in Django's admin, read-only, with attempts, output and why a job isn't running; retry and cancel them."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ class AttemptInline(_ReadOnly, admin.TabularInline):
         return False
 
     def has_view_permission(self, request: Any, obj: Any = None) -> bool:  # noqa: ARG002 - as above
-        """Return True: a user who may see the job may see its attempts."""
+        """Tell whether the user may view or change jobs, and so may view their attempts."""
         return bool(request.user.has_perm("cronq.view_job") or request.user.has_perm("cronq.change_job"))
 
 
 class StateFilter(admin.SimpleListFilter):
-    """Jobs in one state; the states are known without a look at the table."""
+    """Selects the jobs in one state; the states are listed without a query."""
 
     title = parameter_name = "state"
 
@@ -82,12 +82,12 @@ class StateFilter(admin.SimpleListFilter):
         return [(str(state), str(state)) for state in State]
 
     def queryset(self, request: Any, queryset: Any) -> Any:  # noqa: ARG002 - as above
-        """Return the jobs in the state."""
+        """Return the jobs in the chosen state, all if none is chosen."""
         return queryset.filter(state=self.value()) if self.value() else queryset
 
 
 class QueueFilter(admin.SimpleListFilter):
-    """Jobs of one of the queues in TASKS."""
+    """Selects the jobs of one of the queues in TASKS."""
 
     title = parameter_name = "queue"
 
@@ -96,13 +96,13 @@ class QueueFilter(admin.SimpleListFilter):
         return [(queue, queue) for queue in sorted({queue for one in backends() for queue in one.queues})]
 
     def queryset(self, request: Any, queryset: Any) -> Any:  # noqa: ARG002 - as above
-        """Return the jobs of the queue."""
+        """Return the jobs of the chosen queue, all if none is chosen."""
         return queryset.filter(queue=self.value()) if self.value() else queryset
 
 
 @admin.register(Job)
 class JobAdmin(_ReadOnly, admin.ModelAdmin):
-    """The jobs; those with the change permission retry and cancel them."""
+    """Lists and shows jobs; users with the change permission can retry and cancel them."""
 
     list_display = ("id", "task", "queue", "state", "attempt", "created", "started", "finished", "error_class")
     list_filter = (StateFilter, QueueFilter)
@@ -122,7 +122,7 @@ class JobAdmin(_ReadOnly, admin.ModelAdmin):
     )
 
     def get_queryset(self, request: Any) -> Any:
-        """Read no more than the list shows."""
+        """Return the jobs; for the list, without the long columns, which it doesn't show."""
         found = super().get_queryset(request)
         return found if request.resolver_match.url_name.endswith("_change") else found.defer(*_LONG)
 
@@ -137,7 +137,7 @@ class JobAdmin(_ReadOnly, admin.ModelAdmin):
 
     @admin.display(description="why")
     def why(self, row: Any) -> str:
-        """Say in one sentence what the job waits for, or how it ended."""
+        """Explain in one sentence what the job waits for, or how it ended."""
         if not backends():
             return django_project.NO_BACKEND
         backend = _backend()

@@ -1,4 +1,4 @@
-"""Django's own tasks: `django.tasks` of Django 6.0 and later, or the package `django-tasks` before it."""
+"""Import Django's tasks: from `django.tasks` of Django 6.0 and later, or from the package `django-tasks`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The app `cronq.django`: checks, and where the jobs are."""
+"""Define the Django app `cronq.django`: its checks, and the database and tables that have the jobs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PREFIX = "cronq_"
 
 
 class CronqConfig(AppConfig):
-    """cronq in a Django project."""
+    """The app that a project names in INSTALLED_APPS."""
 
     name = "cronq.django"
     label = "cronq"
@@ -23,7 +23,7 @@ class CronqConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the checks; Django's own of tasks comes only when its tasks are imported."""
+        """Register the checks. Django registers its own check of tasks only when its tasks are imported."""
         from cronq.django.checks import check_database, check_tasks
 
         checks.register(check_tasks)
@@ -32,7 +32,7 @@ class CronqConfig(AppConfig):
 
     @property
     def options(self) -> Any:
-        """OPTIONS of the backend in TASKS; empty without one."""
+        """The OPTIONS of cronq's backend in TASKS; empty without one."""
         from django.conf import settings
 
         backends = getattr(settings, "TASKS", None) or {}
@@ -46,11 +46,11 @@ class CronqConfig(AppConfig):
 
     @property
     def table_prefix(self) -> str:
-        """What the names of cronq's tables begin with."""
+        """The beginning of the names of cronq's tables."""
         return str(self.options.get("table_prefix", PREFIX))
 
     def _after_flush(self, using: str, **given: Any) -> None:
-        if "plan" in given or using != self.database:  # `migrate` says what it did, `flush` has no plan
+        if "plan" in given or using != self.database:  # sent by `migrate`, which passes its plan; `flush` passes none
             return
         from cronq.django.tables import empty
 

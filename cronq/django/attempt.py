@@ -1,4 +1,4 @@
-"""Run one attempt of a Django task: connections as Django keeps them for a request, signals, context, result."""
+"""Run one attempt of a Django task, with its signals, context and result, and with connections as for a request."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ class Arguments:
             raise InvalidInput(f"{self._task.module_path}: {error}") from None
 
     def bind_stored(self, args: Sequence[object], kwargs: Mapping[str, object]) -> str:
-        """As `bind`, but returns JSON."""
+        """Return the arguments as the JSON of a row. Raises InvalidInput as `bind` does."""
         return serialisation.dumps(self.bind(args, kwargs))
 
     def bind_text(self, fields: Mapping[str, object]) -> dict[str, object]:
-        """Keep a shell's strings as they are."""
+        """Return the arguments from a shell: its strings, which are not converted."""
         return self.bind((), fields)
 
     def spread(self, arguments: Mapping[str, object]) -> tuple[Sequence[object], dict[str, object]]:
@@ -72,7 +72,7 @@ class Arguments:
 
 
 def task_of(found: CronqTask, backend: CronqBackend, registry: Registry) -> Task:
-    """Make cronq's task of Django's."""
+    """Return the task of cronq that runs a task of Django."""
     options = declared(found)
     run = partial(_run, _Attempts(found, backend, registry))
     defaults = {"queue": found.queue_name, "priority": results.NEUTRAL - found.priority}
@@ -84,7 +84,7 @@ def _with(options: Any, defaults: Mapping[str, Any]) -> Any:
 
 
 class _Attempts:
-    """What all attempts of one task share."""
+    """Begins and ends the attempts of one task: makes their results, and sends the signals."""
 
     def __init__(self, task: CronqTask, backend: CronqBackend, registry: Registry) -> None:
         self.task = task
@@ -95,7 +95,7 @@ class _Attempts:
     def begin(self) -> Any:
         """Return the result of the job that runs, and send `task_started`."""
         job, worker = current_job()._job, self._registry.worker
-        if job.attempt > 1 or job.spent_before or worker is None:  # the row tells of the attempts before
+        if job.attempt > 1 or job.spent_before or worker is None:  # the row and its history have the earlier attempts
             result = self.backend.get_result(str(job.id))
         else:  # a task that needs no database opens no connection
             result = self.backend.begun(self.task, job, worker)
@@ -103,7 +103,7 @@ class _Attempts:
         return result
 
     def succeed(self, result: Any, value: Any) -> None:
-        """Send `task_finished` for a success."""
+        """Complete the result, and send `task_finished` for a success."""
         object.__setattr__(result, "_return_value", value)
         self._end(result, TaskResultStatus.SUCCESSFUL)
 
@@ -152,7 +152,7 @@ def _run(attempts: _Attempts, *args: Any, **kwargs: Any) -> Any:
 
 
 def _kept(value: Any, limit: int) -> Any:
-    """Return the value as it is stored. Raises UnstorableResult: a success with another value would be a lie."""
+    """Return the value as it is stored. Raises UnstorableResult: a success must not have another value."""
     try:
         plain = normalize_json(value)
         fault = fault_of(serialisation.dump_value(plain), limit=limit)
@@ -164,19 +164,19 @@ def _kept(value: Any, limit: int) -> Any:
 
 
 def close_old_connections() -> None:
-    """Close connections that are broken or too old, as before and after a request, but none in an atomic block."""
+    """Close connections that are broken or too old, as Django does around a request, but none in an atomic block."""
     reset_queries()
     for connection in connections.all(initialized_only=True):
         if connection.connection is None or connection.in_atomic_block:
             continue
         if _is_usable(connection):
             connection.close_if_unusable_or_obsolete()
-        else:  # Django looks only where it has seen an error
+        else:  # Django checks only connections that had an error
             _close(connection)
 
 
 def _is_usable(connection: Any) -> bool:
-    if connection.vendor == "sqlite":  # Django takes each one for usable
+    if connection.vendor == "sqlite":  # Django reports each of these as usable
         try:
             return bool(connection.connection.total_changes >= 0)
         except connection.Database.Error:
@@ -185,12 +185,15 @@ def _is_usable(connection: Any) -> bool:
 
 
 def open_blocks() -> dict[str, int]:
-    """Count the atomic blocks that are open on each connection: those of a test that runs tasks."""
+    """Count the open atomic blocks by alias of the connection: a test that runs tasks has some."""
     return {one.alias: len(one.atomic_blocks) for one in connections.all(initialized_only=True)}
 
 
 def roll_back(blocks: Mapping[str, int]) -> bool:
-    """Roll back what a task has left open on connections, but no block that was open before; returns whether it had."""
+    """Roll back the transactions that a task left open; returns whether there were any.
+
+    The atomic blocks counted in `blocks`, by alias, were open before and stay open.
+    """
     left = False
     for connection in connections.all(initialized_only=True):
         for _ in connection.atomic_blocks[blocks.get(connection.alias, 0) :]:
@@ -211,9 +214,9 @@ def _end_transaction(connection: Any) -> None:
 
 
 def _close(connection: Any) -> None:
-    with suppress(Error):  # of PyMySQL, where the task has closed it; Django has let go of it all the same
+    with suppress(Error):  # from PyMySQL, if the task has closed it; Django drops it all the same
         connection.close()
 
 
 class _LeftOpenError(Exception):
-    """Has an atomic block roll back."""
+    """Passed to an atomic block so that it rolls back; never raised."""

@@ -1,4 +1,4 @@
-"""The backend for Django's tasks that stores them as jobs of cronq, through Django's own connection."""
+"""Define the backend for Django's tasks that stores them as jobs of cronq, through Django's own connection."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ _RETRY = ("base", "cap")
 class CronqBackend(BaseTaskBackend):
     """Enqueues tasks with one INSERT on Django's connection of the alias: part of the caller's transaction.
 
-    OPTIONS takes `database` (an alias of DATABASES), `url` (for workers, where cronq can't make one of
-    DATABASES), the keys of [retry], and every key of cronq.toml but `database` and `app`.
+    OPTIONS takes `database` (an alias of DATABASES), `url` (of the same database for workers, where cronq can't
+    make it from DATABASES), the keys of [retry], and every key of cronq.toml but `database` and `app`.
     """
 
     task_class = CronqTask
@@ -57,7 +57,7 @@ class CronqBackend(BaseTaskBackend):
 
     @property
     def where(self) -> str:
-        """What errors name."""
+        """The place of the options in the settings, which messages name."""
         return f'TASKS["{self.alias}"]["OPTIONS"]'
 
     @cached_property
@@ -70,7 +70,7 @@ class CronqBackend(BaseTaskBackend):
 
     @property
     def config(self) -> Config:
-        """The configuration of runners and of this process, for the database that the alias leads to now.
+        """The configuration of runners and of this process, for the database that the alias names now.
 
         Raises ConfigError.
         """
@@ -87,7 +87,7 @@ class CronqBackend(BaseTaskBackend):
     def _opened(self) -> _Opened:
         name = connections[self.database].settings_dict["NAME"]
         known: _Opened | None = getattr(self._local, "opened", None)
-        if known is None or known.name != name:  # tests make a database of their own after the start
+        if known is None or known.name != name:  # tests change to a database of their own after the start
             known = self._local.opened = self._open(name)
             self._templates.clear()
         return known
@@ -114,11 +114,18 @@ class CronqBackend(BaseTaskBackend):
             check(task)
 
     def enqueue(self, task: CronqTask, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Enqueue a task: one INSERT in the caller's transaction, and a wake-up of workers after its COMMIT."""
+        """Enqueue a task, and return its result: one INSERT in the caller's transaction, a wake-up after its COMMIT.
+
+        Raises InvalidTask for a task of another backend or with wrong options, TypeError for arguments that JSON
+        doesn't have, and ImproperlyConfigured for wrong settings and missing tables.
+        """
         return self.enqueue_many([(task, args, kwargs)])[0]
 
     def enqueue_many(self, calls: Iterable[tuple[CronqTask, Sequence[Any], Mapping[str, Any]]]) -> list[Any]:
-        """Enqueue tasks, all or none; returns their results in order."""
+        """Enqueue tasks, all or none; returns their results in order. Raises as `enqueue`.
+
+        A call whose unique job has a twin gets the result of the twin.
+        """
         asked = list(calls)
         jobs = [self._new(*call) for call in asked]
         if not jobs:
@@ -149,7 +156,7 @@ class CronqBackend(BaseTaskBackend):
         known = self._templates.get(shape)
         if known is None:
             known = self._made(task)
-            if task.key is None if hasattr(task, "key") else True:  # else there may be as many as jobs
+            if task.key is None if hasattr(task, "key") else True:  # with keys there may be as many templates as jobs
                 self._templates[shape] = known
         return known
 
@@ -185,7 +192,7 @@ class CronqBackend(BaseTaskBackend):
         return results.of(self._chosen(found, job.priority, job.queue, run_after=run_after), job, attempts)
 
     def begun(self, found: CronqTask, job: Claimed, worker: str) -> Any:
-        """Return the result of a job whose first attempt begins, without a look at the database."""
+        """Return the result of a job whose first attempt begins, without a query."""
         arguments = values.spread(serialisation.loads(job.args))
         result = results.made(self._chosen(found, job.priority, job.queue), job.id, arguments, job.created_at)
         now = results.when(to_datetime(self.store.clock.now()))
@@ -199,7 +206,7 @@ class CronqBackend(BaseTaskBackend):
         return with_values(found, priority=results.priority_of(priority), queue_name=queue, backend=self.alias, **more)
 
     def check(self, **kwargs: Any) -> list[Any]:
-        """Return what is wrong with this backend's settings."""
+        """Return a message for each fault in this backend's settings."""
         from cronq.django.checks import problems
 
         return [*super().check(**kwargs), *problems(self)]
@@ -231,7 +238,7 @@ class _AfterCommit:
 
 
 def declared(task: CronqTask) -> TaskOptions:
-    """Return the options of a task as cronq's own decorator would have them."""
+    """Return the options of a task in the form of cronq's own decorator. Raises ConfigError for a wrong one."""
     given = {name: getattr(task, name, None) for name in ("max_attempts", "time_limit", *_RETRY)}
     return job_options.declared(given, where=task.module_path)
 

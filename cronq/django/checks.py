@@ -1,4 +1,4 @@
-"""System checks: what workers could not use, and tables that are missing."""
+"""Define system checks: for settings that workers can't use, and for missing or old tables."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def backends() -> list[CronqBackend]:
 
 
 def check_tasks(app_configs: Any = None, **given: Any) -> list[Any]:  # noqa: ARG001 - Django's interface
-    """Check the settings of each backend of cronq; Django's own check of tasks may come with the same."""
+    """Check the settings of each backend of cronq; Django's own check of tasks may report the same."""
     return [problem for backend in backends() for problem in problems(backend)]
 
 
 def problems(backend: CronqBackend) -> list[Any]:
-    """Return what is wrong with a backend's settings."""
+    """Return a message for each fault in a backend's settings."""
     return [*_errors(backend)]
 
 
@@ -68,7 +68,7 @@ def _errors(backend: CronqBackend) -> Iterator[Any]:
 
 
 def check_database(app_configs: Any = None, databases: Sequence[str] | None = None, **given: Any) -> list[Any]:  # noqa: ARG001 - as above
-    """Warn of missing and old tables, and of a SQLite database in which readers stop the writer."""
+    """Warn of missing and old tables, and of a SQLite database in which readers and writers wait for each other."""
     return [
         warning
         for backend in backends()
@@ -87,8 +87,8 @@ def _warnings(alias: str, prefix: str) -> Iterator[Any]:
         yield checks.Warning(str(error), id=TABLES_OLD)
         return
     except (OperationalError, DatabaseError):
-        return  # Django says itself that the database is away
-    if not current and "migrate" not in sys.argv[1:2]:  # which is about to make them
+        return  # Django itself reports that the database is unreachable
+    if not current and "migrate" not in sys.argv[1:2]:  # this command is about to make them
         yield checks.Warning(
             f'cronq\'s tables in DATABASES["{alias}"] are missing or of an older cronq',
             hint="manage.py migrate",

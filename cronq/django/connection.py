@@ -1,4 +1,4 @@
-"""The store's statements on Django's own connection of an alias, in the caller's transaction."""
+"""Execute the store's statements on Django's own connection of an alias, in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from cronq.storage.drivers.database import Row, T
 
 _TRIES = 10
-"""How often a transaction is begun that meets concurrent ones."""
+"""The most tries of a transaction that is in conflict with concurrent ones."""
 
 FAMILIES = ("sqlite", "mysql", "postgresql")
 
 
 class DjangoDatabase:
-    """`connections[alias]` of the calling thread, also within an open transaction."""
+    """The driver on `connections[alias]` of the calling thread, also within an open transaction."""
 
     conflicts = 0
 
@@ -54,7 +54,7 @@ class DjangoDatabase:
         return self._here.insert_unless_twin(sql, row)  # type: ignore[no-any-return]
 
     def many(self, values: Iterable[Any]) -> Any:
-        """Make one parameter of all these values."""
+        """Return one parameter that has all these values: a list, on SQLite JSON."""
         if self.family != "sqlite":
             return list(values)
         import json
@@ -62,7 +62,7 @@ class DjangoDatabase:
         return json.dumps(list(values))
 
     def transact(self, work: Callable[[Any], T], read_back: Callable[[], T | None] | None = None) -> T:  # noqa: ARG002 - Django tells a failed COMMIT itself
-        """Do the work in a transaction, or in a savepoint of the caller's."""
+        """Do the work in a transaction, in a caller's in a savepoint; try up to _TRIES times after conflicts."""
         for _ in range(_TRIES - 1):
             try:
                 return self._attempt(work)
@@ -88,18 +88,18 @@ class DjangoDatabase:
         """Return None: reading the server's clock would be a second statement, so the host's is used."""
 
     def lock(self, number: int) -> bool:
-        """Not for a connection that isn't cronq's."""
+        """Raise NotImplementedError: no lock is taken on a connection that isn't cronq's."""
         raise NotImplementedError(number)
 
     def has_other_writers(self) -> bool:
-        """Return False: only the schema's upgrade asks, which Django's migrations do."""
+        """Return False: only upgrades of the tables and runners need to know, which don't use Django's connection."""
         return False
 
     def set_patience(self, seconds: float) -> None:
-        """Do nothing: how long a statement waits for locks is decided in DATABASES."""
+        """Do nothing: DATABASES has the settings for how long a statement waits for locks."""
 
     def set_statement_limit(self, seconds: float) -> None:
-        """Do nothing, as above."""
+        """Do nothing: DATABASES has the settings for this, too."""
 
     def identity(self) -> Sequence[Any]:
         """Return the values that identify this database."""
@@ -108,7 +108,7 @@ class DjangoDatabase:
         return self.query(IDENTITIES[self.family])[0]
 
     def schema(self) -> str | None:
-        """Return the schema that holds the tables, where a database has several."""
+        """Return the schema that has the tables on PostgreSQL; None elsewhere, where a database has one."""
         return self.query("SELECT current_schema()")[0][0] if self.family == "postgresql" else None
 
     def is_replaced(self) -> bool:
@@ -120,13 +120,13 @@ class DjangoDatabase:
 
 
 class _Dialect:
-    """How Django's cursors want placeholders."""
+    """The form of placeholders in statements for Django's cursors."""
 
     paramstyle = "format"
 
 
 class _Cursors:
-    """Gives the statements to a connection of Django as SQLAlchemy's connections take them."""
+    """A connection of Django with the interface of SQLAlchemy's connections, as the drivers for callers use it."""
 
     dialect = _Dialect
 
@@ -139,7 +139,7 @@ class _Cursors:
         if vendor == "sqlite":
             sql = driver_text(sql)
         elif vendor == "mysql":
-            sql = sql.replace('"', "`")  # as names are quoted where the session doesn't say ANSI_QUOTES
+            sql = sql.replace('"', "`")  # the quotes of names in a session without ANSI_QUOTES
         with self._connection.cursor() as cursor:
             try:
                 cursor.execute(sql, parameters)
@@ -150,7 +150,7 @@ class _Cursors:
 
 
 class _Result:
-    """What a statement returned, when its cursor is closed."""
+    """The result of a statement, read before its cursor is closed."""
 
     def __init__(self, cursor: Any) -> None:
         self._rows = cursor.fetchall() if cursor.description else ()
@@ -169,7 +169,7 @@ _MISSING = ("no such table", "no such column", "has no column", "doesn't exist",
 
 
 def _explain_missing(error: Exception) -> None:
-    """Raise ImproperlyConfigured where cronq's tables are missing or old."""
+    """Raise ImproperlyConfigured if an error means that cronq's tables are missing or old."""
     said = str(error)
     if any(words in said for words in _MISSING):
         way_out = "manage.py migrate"

@@ -1,4 +1,4 @@
-"""Jobs and their attempts as unmanaged models, to be read and shown; cronq's own statements change them."""
+"""Define unmanaged models to read and show jobs and their attempts; only cronq's own statements change them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PREFIX = apps.get_app_config("cronq").table_prefix
 
 
 class Job(models.Model):
-    """A job; times are microseconds since 1970 in UTC, `when` reads them."""
+    """A job; times are microseconds since 1970 in UTC, which `when` converts."""
 
     id = models.BigAutoField(primary_key=True)
     queue = models.CharField(max_length=255)
@@ -38,7 +38,7 @@ class Job(models.Model):
     stderr = models.TextField(null=True)
 
     class Meta:
-        """Where it is."""
+        """The table, which Django doesn't manage."""
 
         managed = False
         db_table = f"{_PREFIX}jobs"
@@ -64,7 +64,7 @@ class Attempt(models.Model):
     traceback = models.TextField(null=True)
 
     class Meta:
-        """Where it is."""
+        """The table, which Django doesn't manage."""
 
         managed = False
         db_table = f"{_PREFIX}attempts"
@@ -76,5 +76,5 @@ class Attempt(models.Model):
 
 
 def when(instant: int | None) -> Any:
-    """Return the time of an instant, None for none."""
+    """Return an instant as an aware datetime in UTC, None for None."""
     return None if instant is None else to_datetime(instant)

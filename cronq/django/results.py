@@ -1,4 +1,4 @@
-"""A job as Django's TaskResult."""
+"""Convert jobs to Django's TaskResult."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cronq.model.job import Attempt, Failure, Job
 
 NEUTRAL = 100
-"""A job's priority for Django's 0: there a higher one runs first."""
+"""The priority of a job whose Django priority is 0. For Django higher ones run first, for cronq lower ones."""
 
 _HIGHEST = 100
 
@@ -31,14 +31,14 @@ STATUSES = {
     State.FAILED: TaskResultStatus.FAILED,
     State.CANCELLED: TaskResultStatus.FAILED,
 }
-"""All other states are READY."""
+"""Django's statuses of the states of jobs; all other states are READY."""
 
 _WITH_AN_ATTEMPT = ENDED | {State.RUNNING}
-"""States in which the row itself may tell of an attempt that the history doesn't have."""
+"""States in which the job's row may have an attempt that its recorded attempts don't have."""
 
 
 def priority_of(priority: int) -> int:
-    """Return Django's priority for a job's, and a job's for Django's; a job's may be beyond Django's."""
+    """Return Django's priority for a job's, at most 100 and at least -100: a job's may be beyond these."""
     return max(-_HIGHEST, min(_HIGHEST, NEUTRAL - priority))
 
 
@@ -50,7 +50,7 @@ def when(moment: datetime | None) -> datetime | None:
 
 
 def made(task: CronqTask, job_id: int, arguments: tuple[Sequence[Any], Mapping[str, Any]], now: int) -> Any:
-    """Return the result of a task that was enqueued at this instant."""
+    """Return the result of a task that was enqueued at the instant `now`."""
     args, kwargs = arguments
     return TaskResult(
         task=task,
@@ -104,7 +104,7 @@ def _is_told(job: Job, attempts: Sequence[Attempt]) -> bool:
 
 
 def path_of(attempt: Attempt) -> str:
-    """Return an importable path of the class of an attempt's error; of `cronq.errors` where no Python error made it."""
+    """Return the import path of an attempt's exception; of a class of `cronq.errors` where it ended without one."""
     error = attempt.error
     return (error and error.path) or _own(error.kind if error else "")
 

@@ -1,6 +1,6 @@
-"""The Cronq object with which runners find a Django project's tasks: `app` of the project's configuration.
+"""Make the Cronq object with which runners find a Django project's tasks: `app` of the project's configuration.
 
-Importing this starts Django and imports the project's tasks, so a run does it when something is due.
+Importing this module starts Django and imports the project's tasks, so a run imports it only when something is due.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from cronq.django.checks import backends
 from cronq.django.signals import send
 
 _UNSEEN = frozenset({"ExecutorDied", "CrashLoop", "LeaseLost", "Killed"})
-"""Errors of attempts whose process couldn't tell of its end."""
+"""Errors of attempts whose process could not send `task_finished`."""
 
 
 class ProjectTasks(Registry):
-    """The tasks of a Django project, found by import under their path; only a Task counts."""
+    """The tasks of a Django project, found by importing their path; only instances of Django's Task count."""
 
     def __init__(self, backend: CronqBackend) -> None:
         super().__init__(backend.config.allow, source="the project's modules (shop.tasks.mail is in shop/tasks.py)")
@@ -62,7 +62,7 @@ def ours() -> CronqBackend:
 
 
 def project(backend: CronqBackend) -> Cronq:
-    """Make the queue of a project, with all tasks that its apps have in modules named tasks."""
+    """Make the Cronq object of a project: import its apps' modules named tasks, and declare their schedules."""
     registry = ProjectTasks(backend)
     made = Cronq(backend.config, registry=registry)
     made.on_notify(_tell_of_unseen_end)
@@ -72,7 +72,7 @@ def project(backend: CronqBackend) -> Cronq:
 
 
 def _tell_of_unseen_end(notice: Notice) -> None:
-    """Send `task_finished` for a job that failed for good when its process was killed; another process does this."""
+    """Send `task_finished` for a job that failed for good when its process was killed; called in another process."""
     unseen = notice.error_class in _UNSEEN or (notice.error_class == "TimeLimitExceeded" and not notice.traceback)
     if notice.reason == "failed" and unseen:
         backend = ours()
@@ -89,6 +89,6 @@ def _close_connections(runner: int = os.getpid()) -> None:
 
 os.register_at_fork(before=_close_connections)
 queue: Any = project(ours())
-"""All tasks of the project, for cronq's commands."""
+"""The Cronq object of the project, for cronq's commands."""
 
 __all__ = ["queue", "task_backends"]

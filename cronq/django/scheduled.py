@@ -1,4 +1,4 @@
-"""Schedules that stand above the tasks of a Django project: `@cron("30 2 * * *")` and `@every("15m")`."""
+"""Declare schedules above the tasks of a Django project: `@cron("30 2 * * *")` and `@every("15m")`."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ T = TypeVar("T")
 
 
 class _Handle(NamedTuple):
-    """A task by its name, as the decorators of a queue want it."""
+    """The name of a task, in the form that the decorators of a Cronq object take."""
 
     name: str
 
 
 _declared: list[tuple[str, Callable[[Cronq], Any]]] = []
-"""The path of each task that has a schedule, and the decorator of the queue that declares it."""
+"""The path of each task that has a schedule, and the function that makes the decorator which declares it."""
 
 
 def cron(*expressions: str, name: str | None = None, **options: Unpack[Scheduled]) -> Callable[[T], T]:
     """Enqueue a task at the times of cron expressions: `@cron("30 2 * * *")` above `@task`.
 
-    The options are those of `queue.cron`. What is wrong with them, the first run and `schedules check` say.
+    The options are those of `Cronq.cron`; the first run and `cronq schedules check` report wrong ones. Raises
+    InvalidTask if it is not above `@task`.
     """
     return _decorator("cron", lambda queue: queue.cron(*expressions, name=name, **options))
 
@@ -39,7 +40,7 @@ def cron(*expressions: str, name: str | None = None, **options: Unpack[Scheduled
 def every(
     interval: str | float | timedelta, *, name: str | None = None, **options: Unpack[Scheduled]
 ) -> Callable[[T], T]:
-    """Enqueue a task again and again: `@every("15m")` above `@task`; else as `cron`."""
+    """Enqueue a task at an interval, of seconds if it is a number: `@every("15m")` above `@task`; else as `cron`."""
     return _decorator("every", lambda queue: queue.every(interval, name=name, **options))
 
 
@@ -54,7 +55,7 @@ def _decorator(word: str, declaring: Callable[[Cronq], Any]) -> Callable[[T], T]
 
 
 def declare_on(queue: Cronq, registry: Registry) -> None:
-    """Declare all of them on the queue of runners, which knows the project's tasks. Raises ConfigError."""
+    """Declare all schedules on the Cronq object of runners, for tasks that `registry` finds. Raises ConfigError."""
     for path, declaring in _declared:
         registry.resolve(path)
         declaring(queue)(_Handle(path))

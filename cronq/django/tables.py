@@ -33,7 +33,7 @@ _DIALECTS: dict[str, Callable[[], Dialect]] = {
 
 
 class BringTables(Operation):
-    """Bring cronq's tables to the revision of the cronq that is installed, where the jobs are in this database."""
+    """Brings cronq's tables to the revision of the installed cronq, in the database that has the jobs."""
 
     reduces_to_sql = True
     reversible = True
@@ -47,7 +47,7 @@ class BringTables(Operation):
         """Change nothing: the models are unmanaged."""
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:  # noqa: ARG002 - Django's interface
-        """Add what isn't there."""
+        """Add what is missing, if the jobs are in this database."""
         if schema_editor.connection.alias == _app(app_label).database:
             bring(schema_editor, _app(app_label).table_prefix)
 
@@ -64,7 +64,10 @@ def _app(label: str) -> Any:
 
 
 def bring(schema_editor: Any, prefix: str) -> None:
-    """Add what is missing of cronq's tables, and write their revision. Raises ImproperlyConfigured for newer ones."""
+    """Add what is missing of cronq's tables, and write their revision.
+
+    Raises ImproperlyConfigured for newer tables, and for an engine that cronq doesn't support.
+    """
     connection = schema_editor.connection
     if connection.vendor not in FAMILIES:
         raise ImproperlyConfigured(f"cronq keeps no jobs in a database of the engine {connection.vendor}")
@@ -119,14 +122,14 @@ def _text(element: Any, dialect: Dialect) -> str:
 
 
 def _collation(connection: Any) -> str | None:
-    """Name the collation that compares every byte."""
+    """Return the collation that compares bytes on MySQL or MariaDB; None for other engines."""
     if connection.vendor != "mysql":
         return None
     return "utf8mb4_nopad_bin" if connection.mysql_is_mariadb else "utf8mb4_0900_bin"
 
 
 class _There:
-    """What a database has already; nothing without a connection."""
+    """The tables, columns and indexes that a database has already; none without a connection."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection

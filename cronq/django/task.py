@@ -1,4 +1,4 @@
-"""Django's Task with the options that cronq adds, and the search for a task by its path."""
+"""Define Django's Task with the options that cronq adds, and find a task by its path."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cronq.django.api import InvalidTask, Task
 from cronq.errors import ConfigError
 
 OPTIONS = ("max_attempts", "time_limit", "base", "cap", "group", "key", "unique")
-"""What `@task(…)` and `using(…)` take beyond Django's own."""
+"""The options that `@task(…)` and `using(…)` take besides Django's own."""
 
 _DECLARED = ("max_attempts", "time_limit", "base", "cap")
 
@@ -30,14 +30,14 @@ class CronqTask(Task):
     unique: bool = False
 
     def using(self, **options: Any) -> CronqTask:
-        """Return the task with other options: Django's, and those of cronq."""
+        """Return a copy of the task with other options, Django's or those of cronq. Raises InvalidTask."""
         own = {name: options.pop(name) for name in OPTIONS if options.get(name) is not None}
         changed: CronqTask = Task.using(self, **options)
         return replace(changed, **own) if own else changed
 
 
 def check(task: CronqTask) -> None:
-    """Raise InvalidTask for an option that cronq can't use."""
+    """Raise InvalidTask for an option that cronq can't use, and for `unique` without a key."""
     given = {name: getattr(task, name) for name in _DECLARED}
     try:
         declared(given, where=task.func.__qualname__)
@@ -48,7 +48,7 @@ def check(task: CronqTask) -> None:
 
 
 def with_values(task: CronqTask, **values: Any) -> CronqTask:
-    """Return the task with values that a row has, whether or not today's settings allow them."""
+    """Return a copy of the task with the values of a row, unchecked: the present settings may not allow them."""
     copied = object.__new__(type(task))
     for field in fields(task):
         object.__setattr__(copied, field.name, values.get(field.name, getattr(task, field.name)))

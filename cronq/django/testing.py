@@ -1,4 +1,4 @@
-"""For tests of a Django project: run the tasks that are due, in the test's own process and transaction.
+"""Test a Django project: run the tasks that are due, in the test's own process and transaction.
 
 from cronq.django.testing import run_tasks
 
@@ -35,7 +35,8 @@ def run_tasks(*, backend: str | None = None, limit: int | None = None) -> list[A
     """Run the tasks that are due until none is left; returns the result of each attempt as it ended.
 
     They run in this process, on Django's connection, inside the test's transaction: time limits don't apply. A
-    retry that is due later isn't run. `backend` is an alias of TASKS, by default the one that workers serve.
+    retry that is due later isn't run. `backend` is an alias of TASKS, by default the one that workers serve; `limit`
+    is the most attempts to run.
     """
     chosen = runner.task_backends[backend] if backend else runner.ours()
     ran: list[Any] = []

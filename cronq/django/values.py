@@ -1,4 +1,4 @@
-"""Arguments and results as Django's tasks have them, and as a job's row has them."""
+"""Convert arguments and results between Django's tasks and the rows of jobs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 POSITIONAL = "*"
-"""The name under which a row has the positional arguments; keywords that begin with it get one more."""
+"""The name under which a row has the positional arguments; keywords that begin with it get another one in front."""
 
 
 def packed(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def packed(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def stored(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
-    """Return the arguments as a row has them. Raises TypeError for a value that JSON doesn't have."""
+    """Return the arguments as the JSON of a row. Raises TypeError for a value that JSON doesn't have."""
     try:
         return serialisation.dumps(packed(args, kwargs))
     except InvalidInput as error:
@@ -38,7 +38,7 @@ def spread(arguments: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
 
 
 def restored(plain: Any) -> Any:
-    """Return the value of JSON that was parsed without a look at tags."""
+    """Return the value of a row's JSON that was parsed without converting its tags."""
     return serialisation.load_value(json.dumps(plain))
 
 

@@ -1,4 +1,4 @@
-"""The tables of revision 0013, and the models that read them."""
+"""Make the tables of revision 0013, and the models that read them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PREFIX = apps.get_app_config("cronq").table_prefix
 
 
 class Migration(migrations.Migration):
-    """Makes the tables, or takes those that are there."""
+    """Makes the tables, or adds what is missing to those that exist."""
 
     initial = True
     dependencies = ()

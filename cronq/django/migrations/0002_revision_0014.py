@@ -1,4 +1,4 @@
-"""The tables of revision 0014."""
+"""Bring the tables to revision 0014."""
 
 from __future__ import annotations
 

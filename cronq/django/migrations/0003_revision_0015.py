@@ -1,4 +1,4 @@
-"""The tables of revision 0015."""
+"""Bring the tables to revision 0015."""
 
 from __future__ import annotations
 

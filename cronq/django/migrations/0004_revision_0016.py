@@ -1,4 +1,4 @@
-"""The tables of revision 0016."""
+"""Bring the tables to revision 0016."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The migrations of cronq's tables for Django: one for each revision that came since cronq knows Django."""
+"""Django's migrations of cronq's tables: one for each revision since cronq supports Django."""

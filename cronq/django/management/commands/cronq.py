@@ -1,4 +1,4 @@
-"""`manage.py cronq VERB …`: the command `cronq` on this project."""
+"""Run the command `cronq` on this project: `manage.py cronq VERB …`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Command(BaseCommand):
     requires_system_checks: Any = ()
 
     def run_from_argv(self, argv: list[str]) -> None:
-        """Leave all options to cronq."""
-        # What it starts and what it prints for crontab is the command, and not manage.py, which may be executable.
+        """Run cronq with all words after `manage.py cronq`, options included, and exit with its status."""
+        # cronq prints this path for crontabs and starts it: it must be the command, also if manage.py is executable.
         sys.argv = [str(Path(sys.prefix) / "bin" / "cronq"), *argv[2:]]
         sys.exit(main(argv[2:], project=True))
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002 - Django's interface
-        """Serve `call_command("cronq", "ls")`."""
+        """Run cronq for `call_command("cronq", "ls")`; exits if its status isn't 0."""
         status = main([str(word) for word in args], project=True)
         if status:
             sys.exit(status)
