@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Announcer:
-    """Wakes workers on behalf of a store. For one thread; never raises, and takes at most LIMIT seconds."""
+    """Wakes workers on behalf of a store. For use by one thread; never raises, and takes at most LIMIT seconds."""
 
     def __init__(
         self, config: Config, *, of: str | None = None, breakers: CircuitBreakers | None = None, transports: bool = True
@@ -24,7 +24,7 @@ class Announcer:
         self._local_workers = LocalWorkers(config, of=of)
         self._notifier = Notifier(config, breakers) if transports and config.wake else None
         self.named = AT_ONCE if self._notifier is not None else 0
-        """How many jobs of one announcement the transports are given by queue and id."""
+        """The most jobs of one announcement of which the transports receive queue and id."""
 
     def announce(self, jobs: Sequence[tuple[str, int]] = ()) -> None:
         """Wake this host's workers, and notify the transports of these jobs (queue and id)."""

@@ -1,4 +1,7 @@
-"""Wake workers through a beanstalkd tube of ids, with the client `greenstalk`; the tube is kept short, as ids stay."""
+"""Wake workers through a beanstalkd tube of ids, with the client `greenstalk`.
+
+The broker keeps unread ids, so the tube is kept short.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,10 @@ if TYPE_CHECKING:
 
 _PORT = 11300
 _MAX_READY = 16
-"""Ids in the tube from which on none are added: a worker woken by these finds the other jobs as well."""
+"""The number of ids in the tube at which no more are added: a worker that these wake finds all jobs."""
 
 _MAX_TAKEN = 100
-"""Ids that one call takes."""
+"""The most ids that one call takes."""
 
 
 class Beanstalk(Broker):
@@ -44,7 +47,7 @@ class Beanstalk(Broker):
             connection.put(body.encode())
 
     def receive(self, connection: Any, timeout: float) -> bool:
-        """Wait for an id, and take it and those after it, at most _MAX_TAKEN."""
+        """Wait for an id, and take it and those after it, at most _MAX_TAKEN; returns whether any came."""
         seconds = max(1, round(timeout))
         connection._sock.settimeout(seconds + LIMIT)
         taken = 0

@@ -47,7 +47,7 @@ def notify(transport: Transport, queue: str, job_id: int, *, seconds: float) -> 
 class Attempt:
     """One call in a thread, and a clean-up that runs after it if the caller no longer waits.
 
-    Without `threading`, whose threads report their start to the one that starts them: that doubled the time.
+    It doesn't use `threading`, whose `start` waits until the new thread runs: that doubled the time.
     """
 
     def __init__(self, act: Callable[[], object], clean_up: Callable[[], object]) -> None:
@@ -64,7 +64,7 @@ class Attempt:
         _thread.start_new_thread(self._run, ())
 
     def join(self, seconds: float) -> None:
-        """Wait until the call has ended, at most so long."""
+        """Wait until the call has ended, at most `seconds`."""
         self._ended.acquire(timeout=max(0.0, seconds))
 
     def is_alive(self) -> bool:

@@ -1,4 +1,4 @@
-"""The base of all brokers: keeps a connection, opens a stale one again, and translates its errors."""
+"""Define the base of all brokers, which keeps a connection, replaces a lost one, and translates its errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EXPIRY = 60
-"""Seconds after which an unread message is dropped: by then each worker has looked at the database anyway."""
+"""Seconds after which an unread message is dropped: by then each worker has checked the database anyway."""
 
 _DEFAULT_NAME = "cronq"
 
@@ -35,7 +35,7 @@ class BrokerAddress(NamedTuple):
     options: dict[str, str]
 
     def __str__(self) -> str:
-        """Scheme, host and port, without secrets."""
+        """Return the scheme, host and port, without secrets."""
         port = f":{self.port}" if self.port else ""
         return f"{self.url.partition(':')[0]}://{self.host}{port}"
 
@@ -69,7 +69,7 @@ class Broker:
     listens = True
     reaches_all = False
     errors: ClassVar[tuple[type[Exception], ...]] = (OSError,)
-    """What the library raises when the broker can't be reached or refuses."""
+    """The exceptions that the library raises if the broker can't be reached or refuses."""
 
     def __init__(self, address: BrokerAddress) -> None:
         self.address = address
@@ -96,7 +96,7 @@ class Broker:
         raise NotImplementedError
 
     def receive(self, connection: Any, timeout: float) -> bool:
-        """Wait for a message, and take it and some of those after it; returns whether any came."""
+        """Wait up to `timeout` seconds for a message, and take it and some after it; returns whether any came."""
         raise NotImplementedError
 
     def disconnect(self, connection: Any) -> None:
@@ -106,8 +106,8 @@ class Broker:
     # The same for all
 
     def notify(self, queue: str, job_id: int) -> None:
-        """Send the id to the listeners. Raises Unavailable."""
-        del queue  # a worker that is woken looks at all its queues
+        """Send the id to the listeners, on a new connection if the kept one was lost. Raises Unavailable."""
+        del queue  # a worker that is woken checks all its queues
         kept, started = self._kept is not None, time.monotonic()
         try:
             self._send(str(job_id))
@@ -117,7 +117,10 @@ class Broker:
             self._send(str(job_id))  # only the kept connection had been lost
 
     def wait(self, timeout: float) -> bool:
-        """Sleep until a message comes. True also after reconnecting: messages in between are lost."""
+        """Sleep until a message comes, at most `timeout` seconds; returns whether one came.
+
+        True also after reconnecting: messages in between are lost. Raises Unavailable.
+        """
         fresh = self._kept is None
         with self._translated():
             if fresh:

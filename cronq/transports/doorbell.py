@@ -23,8 +23,11 @@ _LONGEST = 100
 """Bytes that a socket's path may have everywhere; the kernel's limit is a little above."""
 
 FRESH = 0.1
-"""Seconds that the list of sockets is kept. A worker looks at the database once more that long after it made its
-socket: jobs enqueued in between were announced without it."""
+"""Seconds for which the list of sockets is used before it is read again.
+
+Twice as long after its start a worker checks the database once more: jobs enqueued in between may have been announced
+without it.
+"""
 
 
 class Doorbell:
@@ -66,7 +69,7 @@ class Doorbell:
 
 
 class LocalWorkers:
-    """Wakes the workers of this host, except `of`, the one that does it."""
+    """Wakes the workers of this host, except `of`, the worker that calls it."""
 
     def __init__(self, config: Config, *, of: str | None = None) -> None:
         self._place = wake_folder(config)
@@ -77,7 +80,7 @@ class LocalWorkers:
         self._socket: socket | None = None
 
     def wake(self) -> int:
-        """Wake all of them; never raises, never waits. Returns how many there are."""
+        """Wake all of them; never raises, never waits. Returns how many could be woken."""
         now = time.monotonic()
         try:
             if now >= self._look_again:
@@ -105,7 +108,8 @@ class LocalWorkers:
         self.close()
 
     def _look(self, until: float) -> None:
-        # Set at the end: a signal handler may raise in between, and then the directory is read again.
+        # A missing directory isn't read again before `until`. Any later error, also one of a signal handler, has it
+        # read again at once.
         self._names = []
         self._look_again = until
         names = os.listdir(self._place)  # noqa: PTH208 - half the time of pathlib
@@ -145,7 +149,7 @@ def _new_socket() -> socket:
 
 
 class _Folder:
-    """The directory of the sockets; its path may be longer than a socket's address."""
+    """The directory of the sockets, opened if its path is too long for the address of a socket."""
 
     def __init__(self, path: str) -> None:
         self._fd = -1

@@ -1,7 +1,7 @@
 """Send the job's id to a `serve-inetd` (`tcp://host:11137`, `unix:///path`), which starts that job.
 
-An answer of ERR counts as well: the next `cronq run` of cron does the job. Resolving the name,
-connecting and the answer have one time limit together.
+An answer of ERR counts as success, too: the next `cronq run` of cron runs the job. Resolving the
+name, connecting and the answer share one time limit.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Port:
         self._resolved = float("inf") if addresses else 0.0
 
     def notify(self, queue: str, job_id: int) -> None:
-        """Have the job started. Raises Unavailable unless OK or ERR is answered within the limit."""
+        """Request the start of the job. Raises Unavailable unless the answer OK or ERR comes within `limit` seconds."""
         del queue
         deadline = time.monotonic() + self.limit
         addresses = self._where(deadline)
@@ -73,7 +73,7 @@ class Port:
         raise Unavailable(f"{self._url}: {reason}")
 
     def wait(self, timeout: float) -> bool:
-        """Sleep: this transport starts jobs itself, and can't be listened to."""
+        """Sleep for `timeout` seconds, and return False: this transport starts jobs itself, and has no listeners."""
         time.sleep(timeout)
         return False
 

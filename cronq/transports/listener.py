@@ -31,10 +31,10 @@ _WAIT = 60.0
 """Seconds that one call waits for a notification."""
 
 _APART = 0.005
-"""Least seconds between two wake-ups that are passed on; a single one is passed on at once."""
+"""The least seconds between two wake-ups that are passed on; a single one is passed on at once."""
 
 _SHORTEST, _LONGEST = 0.5, 15.0
-"""Seconds between two tries to reach a transport that is unreachable; they double."""
+"""The first and the longest pause, in seconds, before a transport is tried again; pauses double."""
 
 _READY = b"+"
 _MOST_DESCRIPTORS = 1 << 20
@@ -45,19 +45,19 @@ class Listeners:
 
     def __init__(self, config: Config, worker: str) -> None:
         self.fd, self._wakeup_pipe = os.pipe()
-        """Readable when a wake-up has come."""
+        """The end of a pipe that is readable when a wake-up has come."""
         for fd in (self.fd, self._wakeup_pipe):
             os.set_blocking(fd, False)
         local_workers = LocalWorkers(config, of=worker)
         self._all = [_Listener(name, opening, self._wakeup_pipe, local_workers) for name, opening in _sources(config)]
 
     def start(self) -> None:
-        """Fork them. Raises ConfigError if a transport's library is missing or its URL is wrong."""
+        """Fork the listeners. Raises ConfigError if a transport's library is missing or its URL is wrong."""
         for listener in self._all:
             listener.start()
 
     def restart_dead(self) -> None:
-        """Start again those that have died."""
+        """Start again the listeners that have died."""
         for listener in self._all:
             listener.restart_dead()
 
@@ -68,7 +68,7 @@ class Listeners:
         return False
 
     def end(self) -> None:
-        """Kill them."""
+        """Kill the listeners, and close the pipe."""
         for listener in self._all:
             listener.end()
         os.close(self.fd)

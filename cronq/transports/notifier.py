@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from cronq.transports.transport import Transport
 
 _PAUSE = 30.0
-"""Seconds without a try after a failure that took long."""
+"""Seconds without a try after a failure that took _QUICK seconds or longer."""
 
 _SHORT_PAUSE = 1.0
-"""The same after a failure that came at once: a refused connection costs next to nothing to try again."""
+"""Seconds without a try after a quicker failure: trying a refused connection again costs next to nothing."""
 
 _QUICK = 0.05
 
 AT_ONCE = 16
-"""Jobs of one batch that are notified: the workers woken by them find the others."""
+"""The most jobs of one call that are notified: the workers woken by them find the others."""
 
 
 class Notifier:
-    """Notifies the configured transports after a COMMIT. For one thread; a process shares its `breakers`."""
+    """Notifies the configured transports after a COMMIT. For use by one thread; all of a process share `breakers`."""
 
     def __init__(self, config: Config, breakers: CircuitBreakers | None = None) -> None:
         ports = [url for url in config.wake if not listens(url)]
@@ -54,13 +54,16 @@ class Notifier:
 
 
 def _share(until: float, parts: int) -> float:
-    """Divide the time left into equal parts; returns when the first one ends."""
+    """Divide the time left until `until` into equal parts; returns the time at which the first one ends."""
     now = time.monotonic()
     return now + (until - now) / parts
 
 
 def _notify_first(channels: Sequence[_Channel], jobs: Iterable[tuple[str, int]], until: float) -> None:
-    """Notify the first channel that accepts it, for each job; starts none in the second half of the time."""
+    """Send a notification for each job, by the first channel that accepts it.
+
+    Ends early after a job that no channel accepted, and in the second half of the time left.
+    """
     last = _share(until, 2)
     for queue, job_id in jobs:
         shares = ((channel, _share(until, len(channels) - number)) for number, channel in enumerate(channels))
@@ -77,7 +80,7 @@ class CircuitBreaker:
         self._stuck: bounded.Attempt | None = None
 
     def allows(self) -> bool:
-        """Tell whether to call the transport; after a failure one caller tries it while the others wait."""
+        """Tell whether to call the transport; after a failure, True for one caller only until its call has ended."""
         now = time.monotonic()
         if now < self._open_until or (self._stuck is not None and self._stuck.is_alive()):
             return False
@@ -86,12 +89,12 @@ class CircuitBreaker:
         return True
 
     def succeeded(self) -> None:
-        """Note a successful call."""
+        """Record a successful call."""
         self._open_until = 0.0
         self._broken = False
 
     def failed(self, *, took: float, stuck: bounded.Attempt | None = None) -> bool:
-        """Note a call that failed after `took` seconds; returns whether the one before had succeeded.
+        """Record a call that failed after `took` seconds; returns whether the one before had succeeded.
 
         `stuck` is the thread in which the call still goes on.
         """
@@ -120,7 +123,7 @@ class _Channel:
         self._transport: Transport | None = None
 
     def notify(self, queue: str, job_id: int, until: float) -> bool:
-        """Send one notification; returns whether the transport accepted it before then."""
+        """Send one notification; returns whether the transport accepted it before the time `until`."""
         started = time.monotonic()
         if started >= until or not self._breaker.allows():
             return False

@@ -26,12 +26,15 @@ class Notices:
         self._connection: Any = None
 
     def notify(self, queue: str, job_id: int) -> None:
-        """Wake all listeners; an enqueue does so by itself."""
+        """Wake all listeners, which the INSERT of a job does by itself. Raises Unavailable."""
         del queue, job_id
         self._translated(lambda: self._opened().execute("SELECT pg_notify(%s, '')", (self._channel,)))
 
     def wait(self, timeout: float) -> bool:
-        """Sleep until a transaction with new jobs commits. True also after reconnecting."""
+        """Sleep until a transaction with new jobs commits, at most `timeout` seconds; returns whether one did.
+
+        True also after reconnecting. Raises Unavailable.
+        """
         return bool(self._translated(lambda: self._wait(timeout)))
 
     def close(self) -> None:
@@ -49,7 +52,7 @@ class Notices:
             for _ in self._connection.notifies(timeout=0):
                 continue
         else:
-            self._connection.execute("SELECT 1")  # fails if the connection was lost without a word
+            self._connection.execute("SELECT 1")  # fails if the connection was lost unnoticed
         return notified
 
     def _opened(self) -> Any:

@@ -71,7 +71,7 @@ class RabbitMQ(Broker):
         )
 
     def receive(self, connection: Any, timeout: float) -> bool:
-        """Wait for a message in this host's queue."""
+        """Wait for a message in this host's queue, at most _HEARTBEAT / 3 seconds; returns whether one came."""
         connection.heartbeat_check()
         try:
             connection.drain_events(timeout=min(timeout, _HEARTBEAT / 3))

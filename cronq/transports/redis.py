@@ -1,6 +1,6 @@
 """Wake workers through a Redis channel, with the client `redis`; `redis-cli publish cronq 42` does it by hand.
 
-Redis keeps no messages: only those who listen at that time receive them.
+Redis keeps no messages: only the listeners that are connected at that time receive them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Redis(Broker):
         connection.publish(self.address.name, body)
 
     def receive(self, connection: Any, timeout: float) -> bool:
-        """Wait for a message; the confirmation of the subscription isn't one."""
+        """Wait for a message; returns whether one came. The confirmation of the subscription isn't one."""
         deadline = time.monotonic() + timeout
         while (left := deadline - time.monotonic()) > 0:
             if connection.get_message(timeout=left) is not None:

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 _LONGEST_WAIT = 20
 _AT_ONCE = 10
-"""SQS's limits: seconds that it waits for a message, and messages in one answer."""
+"""SQS's limits: the seconds that it waits for a message, and the messages in one answer."""
 
 
 class Queue:
-    """A client and the queue's URL."""
+    """A client with the URL of its queue, which is created if it is missing."""
 
     def __init__(self, client: Any, name: str) -> None:
         self.client = client
@@ -46,7 +46,7 @@ class SQS(Broker):
 
     @property
     def host(self) -> str | None:
-        """The endpoint's host, or the region's."""
+        """The host of the endpoint, or of the region; None if the URL names neither."""
         options = self.address.options
         if "endpoint" in options:
             return urlsplit(options["endpoint"]).hostname
@@ -65,7 +65,7 @@ class SQS(Broker):
         connection.client.send_message(QueueUrl=connection.url, MessageBody=body)
 
     def receive(self, connection: Queue, timeout: float) -> bool:
-        """Take up to ten messages, waiting for the first."""
+        """Wait for a message, and take it and up to nine more; returns whether any came."""
         seconds = min(max(1, round(timeout)), _LONGEST_WAIT)
         came = connection.client.receive_message(
             QueueUrl=connection.url, WaitTimeSeconds=seconds, MaxNumberOfMessages=_AT_ONCE

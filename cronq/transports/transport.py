@@ -1,4 +1,4 @@
-"""The interface of transports, which wake workers. None of them carries a job, or decides which one runs."""
+"""Define the interface of transports, which wake workers. None carries a job, or decides which one runs."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Transport(Protocol):
     """One way to wake workers, or to have one job started at once."""
 
     listens: bool
-    """Whether `wait` can be called: workers listen to it."""
+    """Whether workers listen to it by calling `wait`."""
 
     reaches_all: bool
-    """Whether each listener receives each message. Otherwise one listener of a host does, and wakes the others."""
+    """Whether each listener receives each message. Otherwise one of a host does, and wakes its other workers."""
 
     def notify(self, queue: str, job_id: int) -> None:
         """Send a notification for a job. Raises Unavailable if that fails or takes longer than LIMIT."""
