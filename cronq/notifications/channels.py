@@ -36,12 +36,12 @@ LIMIT = 60.0
 
 _LINES = 50
 _LATE = 5.0
-"""Seconds after the limit until a process is killed: the alarm didn't end it."""
+"""Seconds after the limit at which a process is killed that the alarm didn't end."""
 
 _LOOK_AGAIN = 0.02
 _FLUSH = 10.0
 _DIGITS = 10
-"""Most digits of a line's number."""
+"""The most digits of a line's number in a traceback."""
 
 _SAID = 1
 """Exit status of a process that has logged what went wrong."""
@@ -81,7 +81,7 @@ def check(config: Config) -> None:
 
 
 def deliver(notices: Sequence[Notice], chosen: Sequence[Channel]) -> None:
-    """Send through all channels at the same time, and wait until they have finished or their time is over."""
+    """Send through all channels at the same time, and wait until they have finished; kill those that take too long."""
     under_way = {background.start(partial(_tell, way, notices)): way for way in chosen}
     deadline = time.monotonic() + LIMIT * len(notices) + _LATE
     while under_way and time.monotonic() < deadline:
@@ -167,7 +167,7 @@ def service_at(url: str) -> Apprise:
     """Return apprise's service for a URL. Raises Undelivered if there is none."""
     import apprise
 
-    apprise.logger.setLevel(logging.CRITICAL)  # it quotes wrong URLs with their passwords
+    apprise.logger.setLevel(logging.CRITICAL)  # apprise logs wrong URLs with their passwords
     service = apprise.Apprise(asset=apprise.AppriseAsset(app_id="cronq", app_desc="cronq"))
     if not service.add(url):
         raise Undelivered("apprise does not understand the URL")
@@ -181,7 +181,7 @@ def _sentry(dsn: str, notices: Sequence[Notice]) -> None:
     lost: list[str] = []
 
     class Telling(HttpTransport):
-        """Says what it could not send; the SDK keeps that to itself."""
+        """Records why events were not sent, which the SDK doesn't report."""
 
         def on_dropped_event(self, reason: str) -> None:
             lost.append(reason)

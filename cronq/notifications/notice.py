@@ -18,7 +18,7 @@ GOOD_NEWS = frozenset({HEALTHY, SCHEDULE_HEALTHY})
 _SHOWN = 80
 
 _AGAIN = frozenset({State.RETRYING, State.READY})
-"""The states after a failed attempt that is retried; a rescue makes a job ready."""
+"""The states after a failed attempt that is retried; READY after a rescue."""
 
 
 class Notice(NamedTuple):
@@ -42,7 +42,7 @@ class Notice(NamedTuple):
     """The shell command; not sent to services, because it may hold a password."""
 
     def __str__(self) -> str:
-        """One line for the log and for services."""
+        """Return one line for the log and for services."""
         return self._told(self.task)
 
     def for_mail(self) -> str:
@@ -65,7 +65,7 @@ class Notice(NamedTuple):
 
 
 def of_schedule(name: str, task: str, queue: str, *, failures: int) -> Notice:
-    """Note that a schedule had no success in `alert_after` due times in a row; 0: it is well again."""
+    """Make the notice that a schedule had no success in its last `failures` due times; 0: that it is well again."""
     if not failures:
         return Notice(0, task, queue, 0, 0, SCHEDULE_HEALTHY, "", f"schedule {name} is well again")
     text = f"schedule {name} had no success in its last {failures} due times; cronq schedules show {name}"
@@ -78,7 +78,7 @@ def healthy(queue: str) -> Notice:
 
 
 def notice_of(settled: Settlement, policy: Policy) -> Notice | None:
-    """Make the notice of a settlement, if one is due: at `notify_after` attempts and at the final failure."""
+    """Make the notice of a settlement, None unless one is due: at `notify_after` attempts and the final failure."""
     job, _, following, _, _ = settled
     if following.state is State.FAILED:
         reason = "failed"

@@ -54,7 +54,7 @@ class Pinged:
             self._tell_end()
 
     def begins(self) -> None:
-        """Start the process that pings now and at the run's end."""
+        """Start the background process, which pings now and when the run ends."""
         with suppress(OSError):
             reading, self._told = os.pipe()
             background.start(lambda: self._accompany(reading))

@@ -32,12 +32,12 @@ class Sender:
         return bool(self._channels)
 
     def take(self, notice: Notice) -> None:
-        """Keep a notice for the next batch."""
+        """Keep a notice for the next batch, if there are channels."""
         if self._channels:
             self._waiting.append(notice)
 
     def may_send(self, *, at_once: bool) -> bool:
-        """Tell whether notices wait and, unless `at_once`, the last batch is sent."""
+        """Tell whether notices wait and, unless `at_once`, the process of the last batch has ended."""
         if self._process is not None and background.has_ended(self._process):
             self._process = None
         return bool(self._waiting) and (at_once or self._process is None)
@@ -54,7 +54,7 @@ class Sender:
     def _deliver(self, notices: Sequence[Notice]) -> None:
         locks.drop_inherited()
         self._close_inherited()
-        from cronq.notifications import channels  # as below
+        from cronq.notifications import channels  # here, not above: as in `_channels`
 
         channels.deliver(notices, self._channels)
 
@@ -62,7 +62,7 @@ class Sender:
 def check(config: Config) -> None:
     """Raise ConfigError if the configuration needs a library that isn't installed."""
     if config.notify or config.sentry:
-        from cronq.notifications import channels  # as below
+        from cronq.notifications import channels  # here, not above: as in `_channels`
 
         channels.check(config)
 
