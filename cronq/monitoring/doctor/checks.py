@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Check = Callable[[Installation], Iterator[Finding]]
 
 _LIMIT = 10.0
-"""Seconds for one check."""
+"""The most seconds for one check."""
 
 CHECKS: Sequence[tuple[str, Check]] = (
     ("config", configuration.source),
@@ -80,7 +80,7 @@ class Located(NamedTuple):
 
 
 def examine(load: Callable[[], Config]) -> Iterator[Located]:
-    """Return all findings; a configuration that can't be read is the only one."""
+    """Yield all findings; if the configuration can't be read, that is the only one."""
     try:
         config = load()
     except CronqError as error:
@@ -94,7 +94,7 @@ def examine(load: Callable[[], Config]) -> Iterator[Located]:
 
 
 def examine_installation(installation: Installation) -> Iterator[Located]:
-    """Return all findings on a configuration that could be read; an error in it that stops many checks is one."""
+    """Yield all findings on an installation; an error in the configuration that stops many checks is reported once."""
     told: set[str] = set()
     for area, check in CHECKS:
         for finding in _findings(check, installation, told):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def source(installation: Installation) -> Iterator[Finding]:
-    """Name the file that is read."""
+    """Name the configuration file that is read, or where the database comes from without one."""
     config = installation.config
     if config.file is not None:
         yield fine(f"read from {config.file}")

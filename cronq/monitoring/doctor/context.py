@@ -1,4 +1,4 @@
-"""The installation under examination: its configuration, and its database as far as that answers."""
+"""Define the installation that doctor checks: its configuration, and its database if that answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 _PATIENCE = 3.0
-"""Seconds to try to reach the database; twice as long for its answer."""
+"""Seconds for which the database is tried; its first answer may take twice as long."""
 
 
 class Places(NamedTuple):
@@ -89,7 +89,7 @@ class Installation:
 
     @cached_property
     def stats(self) -> QueueStats | None:
-        """How the queue stands; None without tables that this version can read."""
+        """The statistics of the queue; None without tables that this version can read."""
         if self.database is None or self.revision is None:
             return None
         try:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cronq.monitoring.doctor.context import Installation
 
 _LATE = 180.0
-"""Seconds without a run after which cron has missed two minutes for certain."""
+"""Seconds without a run after which cron has certainly missed two minutes."""
 
 _LONG = 6 * 3600.0
 _DAEMONS = ("cron", "crond", "cronie", "fcron", "bcron-sched", "systemd-cron")
@@ -157,7 +157,7 @@ def _about_the_entry(path: Path, line: str, user: str) -> Iterator[Finding]:
 
 
 def mailer(installation: Installation) -> Iterator[Finding]:
-    """Check that the output of a run is mailed."""
+    """Check that cron can mail the output of a run."""
     if last_run(installation.config) is None or any(path.exists() for path in installation.places.mailers):
         return
     yield warning(

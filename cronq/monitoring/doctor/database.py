@@ -1,4 +1,4 @@
-"""Check the database: that it answers and can be written, its tables, indexes and clock."""
+"""Check the database: whether it answers and can be written, its tables, indexes and clock."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cronq.monitoring.doctor.context import Installation
 
 _CROWDED = ("too many", "used up", "remaining connection slots")
-"""What servers say when they take no more connections."""
+"""Words in the errors of servers that accept no more connections."""
 
 _WAYS_OUT = {
     sqlite3.SQLITE_BUSY: "`fuser -v {path}` names the processes that have it open: end the one that holds it",
@@ -37,18 +37,18 @@ _WAYS_OUT = {
     sqlite3.SQLITE_NOTADB: "correct `database`, or move the file away",
 }
 _OFF = 2.0
-"""Seconds by which the clocks may differ without a warning. cronq uses the database's."""
+"""Seconds by which the clocks may differ without a warning. cronq uses the database's clock."""
 
 
 class _Engine(NamedTuple):
-    """What doctor asks a database of one family."""
+    """The name and the queries by which doctor checks a database of one family."""
 
     name: str
     version: str
     indexes: str
     dialect: type[Dialect]
     read_only: str = ""
-    """Empty where the mode of a file says it."""
+    """The query that tells whether the server is read-only; empty for a file, whose mode tells it."""
 
 
 _ENGINES = {
@@ -93,7 +93,7 @@ def reachable(installation: Installation) -> Iterator[Finding]:
 
 
 def is_missing(path: Path) -> bool:
-    """Tell whether a file is missing; False if that can't be seen."""
+    """Tell whether a file is missing; False if this user may not see that."""
     try:
         return not path.exists()
     except OSError:
@@ -101,7 +101,7 @@ def is_missing(path: Path) -> bool:
 
 
 def _way_out(error: Unavailable, installation: Installation) -> str:
-    """Advise on a database that can't be used, but never to give the file to another user."""
+    """Return advice on a database that can't be used; it is never to give the file to another user."""
     path = installation.file
     if path is None:
         if any(words in str(error) for words in _CROWDED):

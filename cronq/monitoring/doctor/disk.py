@@ -23,7 +23,7 @@ _TIGHT, _FULL = 200 << 20, 20 << 20
 
 
 def file_system(installation: Installation) -> Iterator[Finding]:
-    """Check that locks work on the file system, and that it survives a restart."""
+    """Check that a SQLite file lies on a file system with working locks that survives a restart."""
     if installation.file is None:
         return
     kind = mounted(installation.file, installation.places.mounts)
@@ -37,7 +37,7 @@ def file_system(installation: Installation) -> Iterator[Finding]:
 
 
 def mounted(path: Path, mounts: Path) -> str | None:
-    """Return the kind of the path's file system; None if the kernel doesn't tell."""
+    """Return the kind of the path's file system by the list of mounts; None if it isn't known."""
     try:
         lines = mounts.read_text(errors="surrogateescape").splitlines()
     except OSError:
@@ -107,7 +107,10 @@ _FOR_LOG = _Need(_FULL, _TIGHT, "make room; `cronq print-config logrotate` print
 
 
 def _places(installation: Installation) -> Iterator[tuple[str, Path, _Need]]:
-    """What is written where; a directory that isn't made yet is measured at the one in which it will be."""
+    """Yield what cronq writes, the directory and the bytes needed.
+
+    A directory that doesn't exist yet is replaced by the nearest one above it.
+    """
     config = installation.config
     if installation.file is not None:
         yield "the database", _existing(installation.file.parent), _FOR_JOBS
@@ -121,7 +124,7 @@ def _existing(folder: Path) -> Path:
 
 
 def lock_file_system(installation: Installation) -> Iterator[Finding]:
-    """Check that the locks of a server's queue are those of this host alone."""
+    """Check that hosts which use a server's queue don't share the lock directory by a network file system."""
     kind = None if installation.file else mounted(Path(installation.config.lock_dir), installation.places.mounts)
     if kind in _NETWORK:
         text = f"the lock directory {installation.config.lock_dir} lies on {kind}, a network file system"

@@ -53,7 +53,7 @@ def differing(installation: Installation) -> Iterator[Finding]:
 
 
 def waiting(installation: Installation) -> Iterator[Finding]:
-    """Find limits under which a job has been waiting for a place for long."""
+    """Find limits under which a job has been waiting for a place for more than an hour."""
     stats = installation.stats
     if stats is None or not stats.limits:
         return

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from cronq.monitoring.doctor.context import Installation
 
 _SEEN = 10_000
-"""Jobs of each state that are checked."""
+"""The most jobs of each state that are checked."""
 
 _LATE = 180.0
 _UNFINISHED = sorted(UNFINISHED - {State.RUNNING})
 
 
 def commands(installation: Installation) -> Iterator[Finding]:
-    """Check whether jobs may be shell commands; nothing where only another user's runs decide that."""
+    """Check whether jobs may be shell commands; no finding if that depends on the runs of another user."""
     setting, path = installation.config.commands, installation.config.database_file()
     if not is_known_here(setting=setting, file=path):
         return
@@ -52,7 +52,7 @@ def unknown_tasks(installation: Installation) -> Iterator[Finding]:
     try:
         queue = load_app(installation.config)
     except CronqError:
-        return  # told already
+        return  # the check of the app has reported it
     unknown = 0
     with closing(queue):
         for task, number in tasks.items():
@@ -107,7 +107,7 @@ def unclaimable(installation: Installation) -> Iterator[Finding]:
 
 
 def unkillable(installation: Installation) -> Iterator[Finding]:
-    """Find running jobs that aren't rescued, because processes of theirs can't be killed."""
+    """Find running jobs that aren't rescued because cronq may not kill their processes."""
     if installation.database is None or installation.stats is None:
         return
     running = installation.database.query(installation.sql.reads.in_hand)

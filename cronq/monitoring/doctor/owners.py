@@ -1,4 +1,4 @@
-"""Whose jobs the crontabs, timers and workers of this host would run, beside whose queue it is."""
+"""Check that the crontabs, timers and workers of this host run this queue, and as its owner."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class _Caller(NamedTuple):
     place: str
     user: str
     text: str
-    """What may name its configuration."""
+    """The text that may name its configuration."""
 
 
 def callers(installation: Installation) -> Iterator[Finding]:
-    """Check that crontabs, units and workers run cronq as the owner of the database, and on this one."""
+    """Check that crontabs, units and workers run cronq as the owner of the database, and on this database."""
     if installation.file is None:
         return
     found = [*_crontabs(installation), *_units(installation)]
@@ -60,7 +60,7 @@ def callers(installation: Installation) -> Iterator[Finding]:
 
 
 def _strangers(installation: Installation, found: list[_Caller]) -> Iterator[Finding]:
-    """Without a configuration each user has a queue of their own, and only cron's is run."""
+    """Report a problem if all callers run the queue of another user: without a configuration each user has one."""
     me = name_of(os.geteuid())
     others = [one for one in found if one.user != me and not _CHOSEN.search(one.text)]
     if others and len(others) == len(found):
@@ -73,7 +73,7 @@ def _strangers(installation: Installation, found: list[_Caller]) -> Iterator[Fin
 
 
 def _means(one: _Caller, installation: Installation) -> bool:
-    """Tell by its text whether it works on this queue."""
+    """Tell by its text and its user whether a caller works on this queue."""
     named = _CONFIG.search(one.text)
     if named is not None:
         return named[1] == installation.config.file

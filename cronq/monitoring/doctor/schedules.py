@@ -1,4 +1,4 @@
-"""The schedules: are they decided in time, can this host fire them, and do the hosts agree."""
+"""Check whether schedules are decided in time, this host can fire them, and the hosts declare the same."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CRITICAL = 1800.0
 
 
 def schedules(installation: Installation) -> Iterator[Finding]:
-    """Each schedule that isn't well; one finding where all are."""
+    """Report what is wrong with each schedule; one finding if nothing is."""
     stats = installation.stats
     if stats is None or not stats.schedules:
         return
@@ -69,7 +69,7 @@ def _findings(view: ScheduleView, *, workers: bool) -> Iterator[Finding]:
 
 
 def _is_quick(view: ScheduleView) -> bool:
-    """Tell whether two due times lie closer than a minute, as far as the next ones show."""
+    """Tell whether the next two due times are less than a minute apart."""
     if view.definition is None or view.stored.next_at is None:
         return False
     following = view.definition.rule().next_after(to_datetime(view.stored.next_at))

@@ -25,7 +25,7 @@ _NOBODY = 0
 
 
 def transports(installation: Installation) -> Iterator[Finding]:
-    """Check each transport: an empty connection to inetd ports, a message to brokers."""
+    """Check each transport: by an empty connection to a port of serve-inetd, by a message to a broker."""
     for url in installation.config.wake:
         inetd = not listens(url)
         try:

@@ -1,4 +1,4 @@
-"""The names of users."""
+"""Look up the names of users."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pwd
 
 
 def name_of(uid: int) -> str:
-    """Return the user's name, or the number where there is no such user."""
+    """Return the name of a user, or the uid as text if there is no such user."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
