@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def explain(store: Store, batch: BatchRow) -> str:
-    """Write one sentence on a batch."""
+    """Return one sentence on what the batch waits for, or how it ended."""
     if batch.ended_at is None:
         return f"{batch.title} {_unended(store, batch)}."
     how = (
@@ -48,7 +48,7 @@ def _unended(store: Store, batch: BatchRow) -> str:
 
 
 def _first(store: Store, batch: BatchRow) -> str:
-    """Name a job that has not ended; `cronq why` of that says the rest."""
+    """Name the first job that has not ended, and the command that explains it."""
     job_id = store.batches.first_waiting(batch.id)
     job = None if job_id is None else store.jobs.get(job_id)
     return (

@@ -1,4 +1,4 @@
-"""Compare the queue's statistics with thresholds, and write the answer as a Nagios and Icinga plugin."""
+"""Compare the queue's statistics with thresholds, and write the result as plugins of Nagios and Icinga do."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _AGES = {
 }
 _PLURALS = {"batches-left-open": "es"}
 _SHOWN = ("failed", "ready", "retrying", "oldest-due")
-"""The measures in the answer if nothing is wrong."""
+"""The measures in the text if nothing is wrong."""
 
 DEFAULTS: tuple[Mapping[str, Range | None], Mapping[str, Range | None]] = (
     {
@@ -59,7 +59,7 @@ DEFAULTS: tuple[Mapping[str, Range | None], Mapping[str, Range | None]] = (
 
 
 class Answer:
-    """A status and its line."""
+    """The result of the plugin: its exit status, OK to UNKNOWN, and its line."""
 
     def __init__(self, status: int, text: str, data: str = "") -> None:
         self.status = status
@@ -67,7 +67,7 @@ class Answer:
         self._data = data
 
     def __str__(self) -> str:
-        """Return the plugin's first line. A | would begin the performance data."""
+        """Return the plugin's line. A | in the text is replaced: it begins the performance data."""
         told = f"CRONQ {WORDS[self.status]} - {one_line(self._text).replace('|', '/')}"
         return f"{told} | {self._data}" if self._data else told
 
@@ -79,7 +79,7 @@ def judge(
     *,
     queues: Sequence[str] | None = None,
 ) -> Answer:
-    """Compare the statistics with the thresholds, the usual ones where none are given."""
+    """Compare the statistics, of `queues` or of all, with the thresholds; DEFAULTS where none are given."""
     ranges = (DEFAULTS[0] | warning, DEFAULTS[1] | critical)  # type: ignore[operator]
     values = measure(stats, queues)
     levels = {name: _level(value, [chosen.get(name) for chosen in ranges]) for name, value in values.items()}
@@ -93,7 +93,7 @@ def judge(
 
 
 def measure(stats: QueueStats, queues: Sequence[str] | None) -> dict[str, float]:
-    """Compute all measures: numbers of jobs, workers and queues, ages in seconds; infinite if it never was."""
+    """Compute all measures: numbers, and ages in seconds; `last-run` is infinite if there was none."""
     values: dict[str, float] = {state: stats.total(state, queues) for state in STATES}
     values["oldest-due"] = stats.age(stats.oldest_due(queues)) or 0.0
     last_run = 0.0 if stats.run_is_on else stats.age(stats.last_run)

@@ -1,4 +1,4 @@
-"""All that is stored about one job, as people and programs are shown it."""
+"""Read all that is stored about one job, for `cronq show` and the page of the job."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cronq.store import Store
 
 _CHILDREN = 20
-"""Jobs shown of those that come after one."""
+"""The most jobs read of those that come after one."""
 
 
 class JobRecord(NamedTuple):
@@ -29,7 +29,7 @@ class JobRecord(NamedTuple):
 
     @classmethod
     def read(cls, store: Store, job: Job) -> JobRecord:
-        """Read what belongs to a job."""
+        """Read what is stored about a job beside its row."""
         flow, batch, limit = store.flow, store.batches.of_job(job.id), store.limit_reader.name_of(job.id)
         ties = Ties(flow.parents(job.id), flow.children(job.id, limit=_CHILDREN), batch, limit)
         return cls(job, store.jobs.attempts(job.id), store.jobs.output(job.id), store.actions.of_job(job.id), ties)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def explain(place: Waiting, unserved: frozenset[str], now: datetime) -> str:
-    """Write what a pending job waits for."""
+    """Return the words on what a pending job waits for; `unserved` are the queues whose jobs nothing takes."""
     limit, bounds = f'limit "{place.limit}"', place.bounds
     if place.behind:
         return f"it waits for a place of {limit}, and another job of its group comes first"
@@ -34,7 +34,7 @@ def _before(place: Waiting) -> str:
 
 
 def _stuck(place: Waiting, unserved: frozenset[str]) -> str:
-    """Name the queue whose ready jobs have places though nothing takes them."""
+    """Name the first queue whose ready jobs have places although nothing takes them."""
     for queue in sorted(set(place.ready) & unserved):
         number = place.ready.count(queue)
         return (

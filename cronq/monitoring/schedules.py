@@ -1,4 +1,4 @@
-"""How schedules stand: state, last decision, who declares them, and why one doesn't run, in one sentence."""
+"""Read the state of schedules, with their last decisions and declarations, and explain why one doesn't run."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ if TYPE_CHECKING:
 _UNFINISHED = re.compile(r"job (\d{1,19}) is unfinished")
 
 LATE = 300 * SECOND
-"""A schedule is late when nothing has decided a due time for so long."""
+"""Microseconds after which a schedule is late: nothing has decided a due time for so long."""
 
 AHEAD = 60 * SECOND
-"""A watermark further ahead than this keeps a schedule silent."""
+"""Microseconds: a watermark further ahead of the clock than this makes a schedule silent."""
 
 
 class ScheduleView(NamedTuple):
-    """A schedule with what bears on it."""
+    """A schedule at the instant `now`, with its last decision and its declarations."""
 
     stored: StoredSchedule
     definition: Definition | None
     """None where this version of cronq, or this host, can't read it."""
     rule: str
-    """In words; what is wrong with it where it can't be read."""
+    """The rule in words, or the error if the definition can't be read."""
     last: Decided | None
     declarations: Sequence[Declaration]
     now: int
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The name of the schedule."""
         return self.stored.name
 
     @property
     def zone(self) -> str:
-        """The name of its time zone."""
+        """The name of its time zone; empty if the definition can't be read."""
         return self.definition.timezone if self.definition else ""
 
     @property
@@ -58,19 +58,19 @@ class ScheduleView(NamedTuple):
 
     @property
     def late(self) -> float:
-        """For how many seconds a due time has waited to be decided."""
+        """The seconds for which a due time has waited to be decided; 0 if none waits."""
         due = self.stored.due_at
         return 0.0 if due is None else max(0.0, (self.now - due) / SECOND)
 
     @property
     def ahead(self) -> float:
-        """For how many seconds it is silent because its watermark lies ahead of the clock."""
+        """The seconds for which it is silent because its watermark is ahead of the clock, else 0."""
         last = self.stored.last_at
         return 0.0 if last is None or last <= self.now + AHEAD else (last - self.now) / SECOND
 
     @property
     def differing(self) -> list[str]:
-        """Hosts that declare it differently for an hour: longer than a deploy takes."""
+        """The hosts that declare it, if their declarations have differed for an hour: longer than a deploy takes."""
         fresh = [one for one in self.declarations if is_fresh(one, self.now - DAY)]
         changed_at = max((one.declared_at or 0 for one in fresh), default=0)
         differ = len({one.definition_hash for one in fresh}) > 1 and changed_at <= self.now - HOUR
@@ -78,7 +78,7 @@ class ScheduleView(NamedTuple):
 
     @property
     def state(self) -> str:
-        """One word: active, late, paused, disabled, over, undeclared or unreadable."""
+        """The state in one word: active, late, paused, disabled, over, undeclared or unreadable."""
         checks = (
             ("unreadable", self.definition is None),
             ("undeclared", not self.hosts and self.stored.next_at is None),
@@ -90,7 +90,7 @@ class ScheduleView(NamedTuple):
         return next((state for state, holds in checks if holds), "active")
 
     def to_json(self) -> dict[str, Any]:
-        """The schedule under its documented field names."""
+        """Return the schedule with its documented field names."""
         stored, definition = self.stored, self.definition
         paused = {"at": _iso(stored.paused_at), "until": _iso(stored.paused_until), "by": stored.paused_by}
         return {
@@ -113,14 +113,17 @@ class ScheduleView(NamedTuple):
         }
 
     def local(self, instant: int | None) -> str:
-        """The local time of an instant in the schedule's zone: `2026-03-29 03:00:00+02:00`."""
+        """Return an instant as local time in the schedule's zone: `2026-03-29 03:00:00+02:00`.
+
+        Empty for None, or if the definition can't be read.
+        """
         if instant is None or self.definition is None:
             return ""
         return in_zone(instant // SECOND * SECOND, self.zone).partition("[")[0].replace("T", " ")
 
 
 def decision_json(decided: Decided) -> dict[str, Any]:
-    """A row of the ledger under its documented field names."""
+    """Return a row of the ledger with its documented field names."""
     return {
         "schedule": decided.schedule,
         "due_at": iso(decided.fire_at),
@@ -140,7 +143,7 @@ def _iso(instant: int | None) -> str | None:
 
 
 def views(store: Store, names: Sequence[str] | None = None) -> list[ScheduleView]:
-    """All schedules, or those named, by name."""
+    """Read all schedules, or those named, in the order of their names."""
     now = store.tell_time()
     said: dict[str, list[Declaration]] = {}
     for declaration in store.schedules.declarations.all():
@@ -164,21 +167,22 @@ def _read(stored: StoredSchedule) -> tuple[Definition | None, str]:
 def explain(
     view: ScheduleView, *, looked_at: int | None = None, queue_paused: bool = False, blocker: Job | None = None
 ) -> str:
-    """One sentence on when the schedule runs next, and on what keeps it from running.
+    """Explain in one sentence when the schedule runs next, and what keeps it from running.
 
-    `looked_at` is when a run last looked, `blocker` the job because of which the last due time was skipped.
+    `looked_at` is the instant at which a run last began, `blocker` the job because of which the last due time was
+    skipped.
     """
     paused = f'; queue "{queue_of(view)}" is paused' if queue_paused else ""
     return f'Schedule "{view.name}" {_explained(view, looked_at)}{_last_decision(view, blocker)}{paused}.'
 
 
 def queue_of(view: ScheduleView) -> str:
-    """The queue of its jobs."""
+    """Return the queue of the schedule's jobs."""
     return (view.definition and view.definition.queue) or DEFAULT_QUEUE
 
 
 def blocker_of(view: ScheduleView) -> int | None:
-    """The id of the job because of which the last due time was skipped; None if it wasn't, or for another reason."""
+    """Return the id of the unfinished job because of which the last due time was skipped; None without such a job."""
     found = _UNFINISHED.fullmatch((view.last and view.last.reason) or "")
     return int(found[1]) if found else None
 

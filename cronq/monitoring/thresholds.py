@@ -62,7 +62,7 @@ def _wrong(text: str, what: str) -> InvalidInput:
 def parse_thresholds(options: Iterable[str], *, what: str, known: Iterable[str]) -> Mapping[str, Range | None]:
     """Parse options like `failed=10`; None for a measure without a range (`failed=`).
 
-    Raises InvalidInput, UsageError.
+    Raises UsageError for an unknown measure, InvalidInput for a wrong range.
     """
     measures = list(known)
     ranges: dict[str, Range | None] = {}

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from cronq.store import Store
 
 STEP = 2
-"""Seconds that one column of a sparkline stands for."""
+"""The seconds of one step, a column of a sparkline."""
 
 STEPS = 60
 _MOST = 5000
-"""Jobs of one queue that one look reads; if more have finished meanwhile, the figures are too low."""
+"""The most jobs of one queue that one call of `look` reads; if more have finished, the figures are too low."""
 
 _LATE = SECOND // 2
-"""Jobs are settled a moment after they have ended, so the last moment is left for the next look."""
+"""Microseconds before now that a call of `look` leaves to the next: jobs are settled a moment after they end."""
 
 
 class Rate(NamedTuple):
@@ -32,12 +32,12 @@ class Rate(NamedTuple):
 
     @property
     def per_minute(self) -> float:
-        """Jobs finished a minute, over all steps."""
+        """The mean number of jobs that finished in a minute, over all steps."""
         return sum(self.finished) * 60 / (STEP * STEPS)
 
 
 class Throughput:
-    """Keeps the figures, updated by each look."""
+    """Collects the figures; each call of `look` adds the newest ones."""
 
     def __init__(self) -> None:
         self._waits: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
@@ -45,7 +45,7 @@ class Throughput:
         self._now = 0
 
     def look(self, store: Store, queues: Iterable[str]) -> None:
-        """Read the jobs that have finished since the last look."""
+        """Read the jobs that have finished since the last call."""
         self._now = store.clock.now()
         until = self._now - _LATE
         oldest = self._now - STEP * STEPS * SECOND
@@ -63,7 +63,7 @@ class Throughput:
                 del steps[old]
 
     def of(self, queues: Iterable[str]) -> Rate:
-        """Sum the figures of these queues."""
+        """Return the figures of these queues together."""
         last = _step(self._now)
         columns: list[list[int]] = [[] for _ in range(STEPS)]
         for queue in queues:

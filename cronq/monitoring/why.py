@@ -25,7 +25,7 @@ _SHOWN = 3
 
 
 class Busy(NamedTuple):
-    """A job that runs on one of the children that could run another one."""
+    """A job that occupies one of the children which could run the explained one."""
 
     id: int
     task: str
@@ -33,64 +33,64 @@ class Busy(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """Facts about a job beyond its own row; None is "not known"."""
+    """Facts about a job beside its own row; None means not known, or that there is none."""
 
     now: datetime
     paused: frozenset[str] = frozenset()
     paused_by: Action | None = None
-    """Who paused the job's queue."""
+    """The action that paused the job's queue."""
     last_action: Action | None = None
-    """What was done to the job by hand, the last time."""
+    """The last action on the job by hand."""
     looked_at: datetime | None = None
-    """When a run of this host last started to look."""
+    """The time at which a run of this host last began."""
     commands_allowed: bool = True
     unclaimable: str | None = None
-    """What its row has, written by hand, because of which no runner claims it."""
+    """The warning about a value of its row, written by hand, because of which no runner claims it."""
     task_known: bool | None = None
     holder: Job | None = None
     """The job that holds the group."""
     runs_hidden: bool = False
-    """Whether this user may not see when a run looked."""
+    """Whether this user may not read when a run last began."""
     workers: int = 0
-    """How many runners are alive, on any host."""
+    """The number of live runners on all hosts."""
     listening: int = 0
-    """How many of them take jobs of the queue."""
+    """The number of these that take jobs of the job's queue."""
     idle: bool = False
-    """Whether all of those were told to pause."""
+    """Whether all of these are paused."""
     idle_pids: tuple[int, ...] = ()
-    """Of those that were told to pause, the processes on this host."""
+    """The pids of these on this host, to resume them if all are paused."""
     stopped: tuple[int, ...] = ()
-    """The processes on this host that take jobs of the queue and were stopped by a signal."""
+    """The pids of the runners on this host that take jobs of the queue and were stopped by a signal."""
     owner_stopped: int | None = None
-    """The process of a running job's runner, where a signal has stopped it."""
+    """The pid of a running job's runner, if a signal has stopped it."""
     owner_seen: datetime | None = None
-    """The last heartbeat of a running job's runner; None if it isn't registered."""
+    """The time of the last heartbeat of a running job's runner; None if it isn't registered."""
     lease: timedelta | None = None
-    """How long a runner holds its jobs without a heartbeat."""
+    """The time for which a runner holds its jobs without a heartbeat."""
     outlived_by: str | None = None
-    """Processes of a running job whose child is dead, and which cronq can't kill."""
+    """The names of a running job's processes that still live although its child is dead: cronq may not kill them."""
     awaited: Job | None = None
     """The first job that it comes after and that has not ended."""
     awaited_batch: BatchRow | None = None
     """A batch that it comes after and that has not ended, if it comes after no such job."""
     awaited_more: int = 0
-    """How many others there are."""
+    """The number of further jobs and batches that it comes after and that have not ended."""
     circle: int | None = None
-    """The job to release, where jobs and batches wait for each other."""
+    """The id of the job to release, if jobs and batches wait for each other in a circle."""
     place: Waiting | None = None
-    """Why it waits for a place under its limit."""
+    """The state of its limit, if it waits for a place."""
     unserved: frozenset[str] = frozenset()
-    """Of the queues of jobs that have places there, those that no worker listens to or that are paused."""
+    """The paused queues, and those of ready jobs with places there to which no worker listens."""
     ahead: int | None = None
-    """How many ready jobs of the queue come first."""
+    """The number of ready jobs of the queue that come before it."""
     busy: tuple[Busy, ...] = ()
-    """The jobs that run where this one could, the oldest first."""
+    """The jobs that run on the workers of its queue, the oldest first."""
     failed_run: RunEnd | None = None
-    """The last run that would take the job, where it ended before it had done its work."""
+    """The last run that takes jobs of its queue, if it ended before it had done its work."""
 
 
 def explain(job: Job, facts: Facts) -> str:
-    """Write one sentence on the job's state and what it waits for."""
+    """Return one sentence on the job's state and what it waits for."""
     explanation = _EXPLANATIONS.get(job.state, _unknown)
     sentence = f"ob {job.id} {explanation(job, facts)}{_by_hand(facts)}."
     if job.schedule is None:
@@ -99,7 +99,7 @@ def explain(job: Job, facts: Facts) -> str:
 
 
 def _by_hand(facts: Facts) -> str:
-    """Tell what was done to the job by hand, and by whom."""
+    """Name the last action on the job by hand, and its author; empty for none, and if it was cancelled."""
     action = facts.last_action
     if action is None or action.verb == "cancelled":
         return ""

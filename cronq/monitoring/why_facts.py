@@ -27,7 +27,7 @@ _STARTED = ENDED | {State.RUNNING}
 
 
 class FactFinder:
-    """Finds facts about jobs. `load_app` loads the configured app, if its tasks are to be asked for."""
+    """Finds facts about jobs. `load_app` loads the configured app; without it, whether its tasks exist is not known."""
 
     def __init__(self, config: Config, load_app: Callable[[], Cronq] | None = None) -> None:
         self._config = config
@@ -38,7 +38,7 @@ class FactFinder:
         stats = stats or store.jobs.stats()
         pending = job.state == State.PENDING
         open_ones = [parent.id for parent in store.flow.parents(job.id) if parent.is_open] if pending else []
-        awaited = sorted(open_ones, key=lambda one: (one < 0, one))  # a batch stands by its id with a minus sign
+        awaited = sorted(open_ones, key=lambda one: (one < 0, one))  # the id of a batch has a minus sign here
         listening = stats.listeners(job.queue)
         place = store.limit_reader.waiting(job.id) if pending else None
         unserved = {queue for queue in (place.ready if place else ()) if not stats.listeners(queue)}
@@ -98,13 +98,13 @@ class FactFinder:
 
 
 def _circle(store: Store, job: Job, awaited: Sequence[int]) -> int | None:
-    """Find the job to release where the job, or what it comes after, waits for itself."""
+    """Find the job to release if the job, or what it comes after, waits for itself; None if neither does."""
     found = (store.batches.closing_circle(one) for one in (job.id, *awaited) if awaited)
     return next((closing for closing in found if closing is not None), None)
 
 
 def _busy(store: Store, workers: set[str], job: Job) -> tuple[Busy, ...]:
-    """Read the jobs that these workers run, the oldest first; not the one asked about, which may have started since."""
+    """Read the jobs that these workers run, the oldest first, without `job`, which may have started since."""
     found = store.jobs.running()
     running = sorted((since, one, task) for worker, one, task, since in found if worker in workers and one != job.id)
     return tuple(Busy(one, task, to_datetime(since)) for since, one, task in running)

@@ -1,4 +1,4 @@
-"""Workers with their running jobs and the state they are in, also those that died."""
+"""Read the registered workers with their running jobs and their states, also those that died."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class RunningJob(NamedTuple):
-    """A job that a worker runs."""
+    """A job that a worker runs, and the instant at which it started."""
 
     id: int
     task: str
@@ -53,7 +53,7 @@ class WorkerView(NamedTuple):
 
 
 def worker_views(store: Store, config: Config) -> Iterator[WorkerView]:
-    """Read all registered workers."""
+    """Read all registered workers, also those that died."""
     running: dict[str, list[RunningJob]] = defaultdict(list)
     for worker, *job in store.jobs.running():
         running[worker].append(RunningJob._make(job))
