@@ -92,7 +92,7 @@ class DjangoDatabase:
         raise NotImplementedError(number)
 
     def has_other_writers(self) -> bool:
-        """Return False: only upgrades of the tables and runners need to know, which don't use Django's connection."""
+        """Return False: only upgrades of the tables and runners call it, which don't use Django's connection."""
         return False
 
     def set_patience(self, seconds: float) -> None:

@@ -120,7 +120,7 @@ def _trace(error: Failure | None) -> str:
 
 
 def _workers(job: Job, attempts: Sequence[Attempt]) -> list[str]:
-    """Return a worker for each attempt that counted."""
+    """Return the worker of each attempt, also of the one that isn't recorded."""
     told = [each.worker or f"{each.host}-{each.pid}" for each in attempts]
     if job.state in _WITH_AN_ATTEMPT and job.attempt and not _is_recorded(job, attempts):
         told.append(job.worker or f"{job.host}-{job.pid}")

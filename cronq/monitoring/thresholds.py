@@ -31,7 +31,7 @@ class Range:
         return f"{'@' if self.inside else ''}{start or ('' if end else '0:')}{end}"
 
     def alerts(self, value: float) -> bool:
-        """Tell whether the value alerts."""
+        """Tell whether the value raises an alert."""
         return (self.start <= value <= self.end) is self.inside
 
 

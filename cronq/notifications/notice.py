@@ -26,7 +26,7 @@ class Notice(NamedTuple):
 
     A queue is healthy again when all jobs with notices have finished, were cancelled or deleted;
     such a notice has no job: its id is 0 and its task is empty. `schedule` says that a schedule had no
-    success in `alert_after` due times, `schedule-healthy` that it is well again; `error_message` is the sentence.
+    success in `alert_after` due times, `schedule-healthy` that it is well again; `error_message` has the sentence.
     """
 
     job_id: int

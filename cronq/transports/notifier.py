@@ -80,7 +80,11 @@ class CircuitBreaker:
         self._stuck: bounded.Attempt | None = None
 
     def allows(self) -> bool:
-        """Tell whether to call the transport; after a failure, True for one caller only until its call has ended."""
+        """Tell whether to call the transport.
+
+        After a failure and its pause, True for one caller; for another one when that call has ended, or after LIMIT
+        seconds.
+        """
         now = time.monotonic()
         if now < self._open_until or (self._stuck is not None and self._stuck.is_alive()):
             return False

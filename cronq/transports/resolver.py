@@ -18,7 +18,7 @@ class Address(NamedTuple):
 
 
 def resolved(host: str, port: int, deadline: float) -> list[Address]:
-    """Look up the addresses of a host; none if it is unknown, or unless they come before a time of `time.monotonic`."""
+    """Return the addresses of a host; none if it is unknown, or not found by `deadline` (of `time.monotonic`)."""
     flags = 0 if host in _LOCAL else socket.AI_NUMERICHOST
     try:
         return _addresses(host, port, flags)

@@ -63,7 +63,7 @@ class TokenAccess:
         return hmac.compare_digest(token.encode(), self.token.encode())
 
     def viewer(self, request: Request, signed_in: str | None) -> Viewer | None:
-        """Return the user that started the server if the request has the cookie, or the token as a bearer."""
+        """Return the user that started the server if the request has the cookie, or the token as bearer, else None."""
         return Viewer(self._name, ACT) if self.is_bearer(request) or signed_in == self.mark else None
 
     def is_bearer(self, request: Request) -> bool:
@@ -144,7 +144,7 @@ class HeaderAccess:
 
 
 class HostAccess:
-    """Admits the users that the application authorises in which the pages are mounted."""
+    """Admits the users that are authorised by the application in which the pages are mounted."""
 
     challenge: str | None = None
 

@@ -138,7 +138,7 @@ def _in_states(verb: _Verb, chosen: Selection) -> Selection:
 
 
 def _ids(backend: Backend, meant: Selection) -> list[int]:
-    """Return the ids of the selected jobs, ascending; a search looks only at what the viewer may see."""
+    """Return the ids of the selected jobs, ascending; a search considers only what the viewer may see."""
     if not meant.states:
         return []
     if meant.search is None:

@@ -62,7 +62,8 @@ class Shown(NamedTuple):
 def _with_counts(rows: Sequence[BatchRow]) -> list[Shown]:
     """Add the jobs by state to batches.
 
-    A request for JSON waits up to PATIENCE seconds for the numbers, one for a page up to QUICK: it is loaded again.
+    A request for JSON waits up to PATIENCE seconds for the numbers, one for a page up to QUICK,
+    because a page shows them when it is loaded again.
     """
     patience = PATIENCE if wants_json() else QUICK
     tallies = behind().tallies.of([one.id for one in rows], patience=patience)

@@ -56,7 +56,7 @@ class Guard:
         self._read_only = read_only
 
     def protect(self, app: Flask) -> None:
-        """Have the application make the checks before each request, and add the headers after it."""
+        """Register the checks and the headers with the application."""
         app.config["MAX_CONTENT_LENGTH"] = LONGEST_FORM
         app.before_request(self._check)
         app.after_request(_add_headers)

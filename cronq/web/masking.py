@@ -98,7 +98,7 @@ class Masking:
         )
 
     def args(self, task: str, args: Any) -> Any:
-        """Return a job's arguments masked; of a shell command, its options and variables."""
+        """Return a job's arguments masked; in a shell command, also its secret options and variables."""
         shown = self.value(args)
         if task == COMMAND_TASK and isinstance(args, dict) and isinstance(shown, dict) and "command" in args:
             shown["command"] = self.command(args["command"])

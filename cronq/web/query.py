@@ -90,7 +90,7 @@ def read(form: MultiDict[str, str], *, now: int) -> Query:
 
 
 def require_name(what: str, text: str) -> None:
-    """Raise InvalidInput for a text with a null character, or one that is longer than any value of a job."""
+    """Raise InvalidInput for a text with a null character, or with more than _LONGEST characters."""
     if len(text) > _LONGEST:
         raise InvalidInput(f"{what}: longer than {_LONGEST} characters")
     if "\0" in text:

@@ -30,7 +30,7 @@ class Seen(NamedTuple, Generic[T]):
 
 
 class Snapshot(Generic[T]):
-    """Keeps the last good result of a reading that may be slow or fail; a thread reads."""
+    """Keeps the last good result of a reading that may be slow or fail, and that runs in a thread."""
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def silent(installation: Installation) -> Iterator[Finding]:
-    """Find registered workers without a heartbeat."""
+    """Find registered workers that were stopped by a signal, or that send no heartbeat."""
     stats = installation.stats
     if stats is None:
         return
