@@ -1,4 +1,4 @@
-"""The commands, one module for each group of them.
+"""Define the commands, one module for each or for a few related ones, and the global options of a call.
 
 Heavy imports are inside functions, so that a command's start imports only what it needs.
 """
@@ -81,23 +81,23 @@ class Invocation:
         self.typed: Sequence[str] = ()
         """The command and its arguments, as they were typed."""
         self.schedules = True
-        """Whether the configuration's schedules are read with it, and not when they are needed."""
+        """Whether the schedules are read together with the configuration; otherwise when they are first needed."""
         self._config: Config | None = None
         self._logging = False
 
     @property
     def quiet(self) -> bool:
-        """Print only errors."""
+        """Whether only errors are printed."""
         return self.verbosity < 0
 
     @property
     def verbose(self) -> bool:
-        """Print more than usual."""
+        """Whether more than usual is printed."""
         return self.verbosity > 0
 
     @property
     def config(self) -> Config:
-        """The configuration, read once. Raises ConfigError."""
+        """The configuration, read once. Raises ConfigError, and UsageError for --config or --db with `given`."""
         if self._config is None and self.given is not None:
             if self.file or self.database:
                 from cronq.errors import UsageError
@@ -124,7 +124,7 @@ class Invocation:
                 complain(sentence)
 
     def start_logging(self, *, warnings: bool = False) -> None:
-        """Start the configured log, and warnings on stderr. Raises ConfigError if it can't be written."""
+        """Start the configured log, once; with -v or `warnings`, write to stderr too. Raises ConfigError."""
         if not self._logging and (self.verbose or warnings or self.config.log is not None):
             from cronq.system import log_handlers
 
@@ -132,7 +132,7 @@ class Invocation:
             log_handlers.start(self.config, shown="INFO" if self.verbose else "WARNING" if warnings else None)
 
     def cronq(self, *, with_tasks: bool, reading: bool = False) -> Cronq:
-        """Make the queue with the app's tasks, or without them."""
+        """Make the `Cronq` object, with the app's tasks or without them. `reading` creates no missing database."""
         from cronq.app import Cronq, load_app
 
         self.start_logging()

@@ -1,4 +1,4 @@
-"""Change many jobs: the question before it, batches with a progress bar, a line in the audit log."""
+"""Change many jobs: ask before it, change them in batches with a progress bar, write a line to the audit log."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ class Refused(NamedTuple):
 
 
 class Verb(NamedTuple):
-    """A change of jobs, in the words of questions and answers."""
+    """The words that name a change of jobs in questions and messages, such as `retry` and `retried`."""
 
     name: str
     done: str
     wider: str = "--state"
-    """The options that make a selection mean jobs in other states."""
+    """The options that extend the change to jobs in other states, as messages name them."""
 
 
 def agreed(verb: Verb, number: int, how: How) -> bool:
-    """Ask for confirmation on a terminal; return True elsewhere."""
+    """Tell whether to go on: ask on a terminal about more than ASK_ABOVE jobs unless --yes is given; else True."""
     from cronq.render.text import complain
 
     if how.yes or number <= ASK_ABOVE or not is_interactive():
@@ -67,7 +67,7 @@ def agreed(verb: Verb, number: int, how: How) -> bool:
 
 
 def asks(question: str) -> bool:
-    """Ask on the terminal; tells whether the answer was yes."""
+    """Write the question to stderr, and tell whether the answer on stdin is yes."""
     from cronq.model.printable import one_line
 
     sys.stderr.write(f"cronq: {one_line(question)}? [y/N] ")
@@ -85,7 +85,10 @@ def _is_terminal(stream: object) -> bool:
 
 
 def in_batches(call: Invocation, ids: Sequence[int], verb: Verb, change: Callable[[Sequence[int]], int]) -> None:
-    """Change the jobs a thousand at a time, so that workers can claim meanwhile; `change` says how many it changed."""
+    """Change the jobs in batches of a thousand, between which workers can claim, and write to the audit log.
+
+    `change` returns how many jobs of a batch it changed.
+    """
     from cronq.render.progress import bar
 
     changed = 0
@@ -107,7 +110,7 @@ def note(call: Invocation, number: int | None = None) -> None:
 
 
 def tell(verb: Verb, changed: Sequence[int], how: How, refused: Sequence[Refused] = ()) -> None:
-    """Print the ids; on a terminal only their number if they are many."""
+    """Print the ids; for more than LISTED jobs on a terminal, only their number."""
     from cronq.render.text import on_terminal, write
 
     if how.as_json:
@@ -129,7 +132,7 @@ def tell_changed(verb: Verb, changed: Sequence[int], refused: Sequence[Refused],
 
 
 def changes(number: int, ids: Sequence[int] | None, refused: Sequence[Refused] = (), *, dry_run: bool) -> str:
-    """Make the JSON document of what was changed; `ids` is None if only their number is known."""
+    """Return the JSON document about a change; `ids` is None if only the number of jobs is known."""
     from cronq.render.text import document
 
     left = [{"id": one.id, "reason": one.reason} for one in refused]
@@ -160,7 +163,10 @@ def rehearse(call: Invocation, store: Store, verb: Verb, meant: Selection, how: 
 
 
 def left_alone(call: Invocation, store: Store, verb: Verb, chosen: Selection, meant: Selection) -> int:
-    """Report that no selected job can be changed, and their states; returns the exit status."""
+    """Write that no selected job can be changed, and the states of those that match; return the exit status.
+
+    It is 1 if unfinished jobs, or jobs in the selected states, match, else 0.
+    """
     from cronq.render.text import complain
 
     others: Counter[str] = Counter()
@@ -177,7 +183,7 @@ def left_alone(call: Invocation, store: Store, verb: Verb, chosen: Selection, me
 
 
 def hint(call: Invocation, store: Store, meant: Selection) -> bool:
-    """Name a likely queue or task where a selection names one that has no jobs; return whether it did."""
+    """Write which selected queues and tasks have no jobs, each with a suggestion. Return whether any was written."""
     from cronq.render.text import complain
 
     if call.quiet:

@@ -100,7 +100,7 @@ def _retry(
 
 
 def _copy(call: Invocation, ids: Sequence[str], chosen: Selection, how: bulk.How) -> int:
-    """Enqueue copies of the named or selected jobs, in any state."""
+    """Enqueue copies of the named jobs, in any state, or of the selected ones, by default the failed."""
     with call.store() as store:
         meant = chosen._replace(states=chosen.states or frozenset({State.FAILED}))
         found = given.job_ids(store, ids) if ids else store.jobs.ids(meant)
@@ -207,7 +207,7 @@ def _cancel(
 
 
 def _cancel_batches(store: Store, chosen: Selection) -> bool:
-    """Cancel the batches themselves, if whole ones are chosen: they take no more jobs. Tell whether any was."""
+    """Cancel the batches themselves if only batches are selected: they take no more jobs. Tell whether any was."""
     whole = chosen.batches if chosen == Selection(batches=chosen.batches) else ()
     return sum(store.batches.cancel(batch_id) for batch_id in whole) > 0
 
@@ -238,7 +238,7 @@ def _cancel_selected(call: Invocation, store: Store, ids: Sequence[int], how: bu
 
 
 def _stop(store: Store, ids: Sequence[int], *, kill: bool) -> list[int]:
-    """Cancel jobs; with `kill`, ask the runners of running ones to kill them. Returns the ids of both."""
+    """Cancel jobs; with `kill`, request that runners kill the running ones. Return the ids of both."""
     cancelled = store.admin.cancel(ids, reason="by hand")
     if not kill:
         return cancelled
@@ -247,17 +247,17 @@ def _stop(store: Store, ids: Sequence[int], *, kill: bool) -> list[int]:
 
 
 def _in(chosen: Selection, *, usual: Iterable[State], allowed: Iterable[State]) -> Selection:
-    """Limit the selection to the states in which this can be done."""
+    """Limit the selection, by default of the usual states, to the states in which the change is allowed."""
     return chosen._replace(states=(chosen.states or frozenset(usual)) & frozenset(allowed))
 
 
 def _states(store: Store, ids: Iterable[int]) -> dict[int, str]:
-    """Read the states of the jobs that exist."""
+    """Read the state of each of these jobs that exists, by id."""
     return {job.id: job.state for job in store.jobs.find(Selection(ids=tuple(ids)))}
 
 
 class _Left(NamedTuple):
-    """The jobs that were named, those states of them that are known, and the states that allow the change."""
+    """The named jobs, the states of those that exist, and the states in which the change is allowed."""
 
     named: Sequence[int]
     states: Mapping[int, str]

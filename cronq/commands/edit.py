@@ -40,12 +40,12 @@ _FIELDS = {
     "max_attempts": "max_attempts",
     "time_limit": "time_limit",
 }
-"""The options, and what they change of a job."""
+"""By option, the field of a job that it changes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Changes:
-    """The options that say what is changed."""
+    """The options that change fields of a job or its limit."""
 
     queue: Annotated[str | None, typer.Option("--queue", metavar="QUEUE", help="Queue name.")] = None
     priority: Annotated[str | None, typer.Option("--priority", metavar="N", help="0 to 999, lower runs first.")] = None
@@ -113,7 +113,10 @@ def _edit(context: typer.Context, ids: given.SomeJobs, *, changes: _Changes, as_
 
 
 def _limits(call: Invocation, store: Store, ids: Sequence[int], name: str | None) -> dict[Limit | None, list[int]]:
-    """Find the jobs that come under each limit: its name may have their arguments in it. Raises before any change."""
+    """Group the jobs by the limit that they get: `name` may contain placeholders for arguments of a job.
+
+    Without a name all of them get none. Raises InvalidInput or ConfigError before any change.
+    """
     from cronq.flow.configured import resolve
     from cronq.model.selection import Selection
 

@@ -120,7 +120,7 @@ def _number(text: str, *, what: str) -> int:
 
 
 class _WithCommand(TyperCommand):
-    """Keeps the words after `--` apart: they are a shell command with its own options."""
+    """A typer command that doesn't parse the words after `--`: they are a shell command with its own options."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         own = args
@@ -149,7 +149,7 @@ NoCheck = Annotated[bool, typer.Option("--no-check", help="Don't import the app,
 
 
 class _Request(NamedTuple):
-    """What to enqueue (task, command or --stdin) with which options."""
+    """A request to enqueue a task, a command or the jobs of --stdin, with the options of the job."""
 
     words: Sequence[str]
     command: Sequence[str] | None
@@ -159,7 +159,7 @@ class _Request(NamedTuple):
     options: dict[str, Any]
 
     def problem(self) -> str | None:
-        """Return why the request is contradictory, if it is."""
+        """Return what is contradictory or missing in the request, or None."""
         given_kinds = [bool(self.words), self.command is not None, self.stdin]
         if given_kinds.count(True) != 1:
             return "give one of: a TASK, -- and a CMD, --stdin"
@@ -219,7 +219,7 @@ def _place(queue: Cronq, request: _Request) -> list[Job]:
 
 
 def _bound(queue: Cronq, task: str, fields: dict[str, Any], *, check: bool) -> dict[str, Any]:
-    """Convert the fields by the task's signature, if the task is known."""
+    """Convert the fields to the types in the task's signature; without `check` or tasks they stay texts."""
     if not check or task == COMMAND_TASK or not (queue.config.app or queue.config.allow):
         return fields
     return queue.registry.resolve(task).bind_text(fields)
@@ -262,7 +262,7 @@ def _utf8(stream: Any) -> Iterable[str]:
 
 
 class _Lines:
-    """Yields job descriptions line by line; skips empty lines."""
+    """Yields the job descriptions of JSON lines, or of one JSON array; skips empty lines."""
 
     def __init__(self, stream: Iterable[str]) -> None:
         self._stream = stream
@@ -293,7 +293,10 @@ _LISTED = ("queue", "priority", "key", "unique", "group", "max_attempts", "time_
 
 
 def _described(spec: Any, *, where: str) -> dict[str, Any]:
-    """Read the description of a job; one that `ls --json` printed gives a new job like it. Raises InvalidInput."""
+    """Check the description of a job; convert one that `ls --json` printed to a new job like it.
+
+    Raises InvalidInput.
+    """
     if not isinstance(spec, dict):
         raise InvalidInput(f"{where}: not a JSON object")
     if "id" not in spec or "state" not in spec:

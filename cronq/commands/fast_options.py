@@ -1,7 +1,7 @@
 """Read the options of commands that start without typer.
 
-Options that it doesn't know are left to typer's declaration of the same command, which has the
-errors and the help.
+Unknown options are left to typer's declaration of the same command, which prints the errors and
+the help.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def _exec(context: typer.Context, id_: given.JobId) -> int:
 
 
 def _prepare(store: Store, job: Job) -> None:
-    """Make the job ready without waking workers."""
+    """Make a job that failed or isn't due yet ready, without waking workers. Raises TryLater if its queue is paused."""
     if job.queue in store.jobs.paused():
         raise TryLater(f"job {job.id} can't start now: queue {job.queue} is paused (cronq resume {job.queue})")
     if job.state in _STARTED_ANYWAY:

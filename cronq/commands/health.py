@@ -33,7 +33,7 @@ PATIENCE = "10s"
 
 
 NO_ANSWER = 3
-"""UNKNOWN: the status if the line could not be written."""
+"""The exit status UNKNOWN, for an answer that could not be written."""
 
 
 class HealthOptions:

@@ -90,14 +90,14 @@ def _is_there(place: Path, app: str) -> bool:
 
 
 def _checked(call: Invocation) -> list[str]:
-    """Read the file as each command will; returns what it says."""
+    """Read the configuration as the other commands do; return lines with its database, app and time zone."""
     config = call.config
     app = config.app or "none: only shell commands run; set `app` in the file to run Python"
     return [f"database {config.safe_database()}", f"app {app}", f"time zone {config.timezone}"]
 
 
 def _started(file: str, *, crontab: bool | None) -> str:
-    """Add the line to the crontab if that is wanted; returns what was done."""
+    """Add the line to the crontab if --crontab or the user's answer says so; return the message about it."""
     from cronq.deploy.crontab import add, line_for
     from cronq.deploy.installation import own_program
 

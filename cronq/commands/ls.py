@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class _View(NamedTuple):
-    """Which jobs are shown, in which order, at most how many, and how their times are written."""
+    """The selection of the jobs that are shown, their order, their maximum number, and the zone of their times."""
 
     selection: Selection
     sort: str
@@ -40,7 +40,7 @@ class _View(NamedTuple):
 
 
 HANDFUL = 100
-"""Jobs that `ls` shows without --limit, elsewhere than on a terminal."""
+"""Maximum number of jobs that `ls` shows without --limit if stdout is no terminal."""
 
 _AT_LEAST = 5
 
@@ -48,10 +48,10 @@ _AROUND = 10
 """Lines of a terminal that the table needs beside its rows: its frame, three notices, what was typed, the prompt."""
 
 _COUNTED = 100_000
-"""For more jobs than these, the notice only says that there are more."""
+"""Maximum number to which the notices count jobs."""
 
 _LOOKED_FOR = (State.FAILED, State.RETRYING, State.RUNNING)
-"""What a user of `ls` looks for most of the time."""
+"""The states that users of `ls` mostly look for: a notice counts their jobs that aren't shown."""
 
 _DUE = frozenset({State.READY, State.BLOCKED})
 
@@ -152,7 +152,7 @@ def _screenful() -> int:
 
 
 def _first(store: Store, view: _View, number: int | None) -> tuple[Sequence[Job], bool]:
-    """Read the first jobs in the order; returns them, and whether there are more."""
+    """Read the first jobs in the order of the view; return them, and whether there are more."""
     if number is None:
         return store.jobs.find(view.selection, sort=view.sort), False
     jobs = store.jobs.find(view.selection, limit=number + 1, sort=view.sort)
@@ -179,7 +179,7 @@ def _print(jobs: Sequence[Job], store: Store, zone: Zone, *, as_json: bool) -> N
 
 
 def _tell_where(call: Invocation) -> None:
-    """Name the database: with -v, and in one line of a terminal."""
+    """Print the database: with -v to stderr, else on a terminal as one dim line."""
     from cronq.render.text import complain, on_terminal
 
     where = f"the database is {call.config.safe_database()}"
@@ -207,7 +207,7 @@ def _tell_more(store: Store, view: _View, jobs: Sequence[Job]) -> None:
 
 
 def _hidden(store: Store, selection: Selection, shown: Sequence[Job]) -> dict[str, int]:
-    """Count, by state, the jobs that fail or run and aren't shown."""
+    """Count, by state, the failed, retrying and running jobs that aren't shown."""
     numbers = {}
     for state in _LOOKED_FOR:
         every = store.jobs.count_up_to(selection._replace(states=frozenset({state})), _COUNTED)
@@ -216,7 +216,7 @@ def _hidden(store: Store, selection: Selection, shown: Sequence[Job]) -> dict[st
 
 
 def _tell_of_queues(store: Store, jobs: Sequence[Job]) -> None:
-    """On a terminal, name the queues of listed jobs that wait although they are due because nothing starts them."""
+    """On a terminal, write which queues of listed due jobs are paused or served by nothing."""
     from cronq.render.text import complain, on_terminal
 
     queues = sorted({job.queue for job in jobs if job.state in _DUE})

@@ -71,21 +71,21 @@ _OPTION_MEANT = {
     "--log": ("--output",),
     "--once": ("--unique",),
 }
-"""Options of other programs, and the names here: the first one that the command has."""
+"""By option of other programs, cronq's options for it; the first one that the command has is suggested."""
 
 _ALIKE = 0.75
-"""Least similarity of an option to a suggested one, from 0 to 1."""
+"""The least similarity, from 0 to 1, of a suggested option to the typed one."""
 
 
 def no_command(name: str) -> str:
-    """Make the error for an unknown command."""
+    """Write the message about an unknown command, with a suggestion."""
     meant = _COMMAND_MEANT.get(name.lower()) or _first(get_close_matches(name.lower(), [*MODULES, "help"], n=1))
     hint = f", did you mean {f'cronq {meant}'!r}?" if meant else ""
     return f"there is no command {name!r}{hint} (cronq --help lists them)"
 
 
 def in_one_line(error: Any) -> str:
-    """Join the lines of typer's usage error."""
+    """Write typer's usage error on one line, with a suggestion for an unknown option."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "cronq"
     if hasattr(error, "possibilities") and context is not None:

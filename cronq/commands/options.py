@@ -1,7 +1,7 @@
 """Declare the options that several commands share, and convert them.
 
-A command takes one dataclass for a family of options (which jobs, when and where a job runs);
-`spread` shows its fields to typer as options.
+A command has one parameter for a family of options (which jobs, when and where a job runs): a
+dataclass, whose fields `spread` declares to typer as options.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Narrowing:
     search: _Search = None
 
     def selection(self) -> Selection:
-        """Make the selection. Raises InvalidInput for a wrong duration."""
+        """Make the selection. Raises InvalidInput for a wrong id, duration or time."""
         return Selection(
             queues=tuple(self.queue or ()),
             tasks=tuple(self.task or ()),
@@ -114,7 +114,7 @@ class Which(Narrowing):
     state: _States = None
 
     def selection(self) -> Selection:
-        """Make the selection. Raises InvalidInput for an unknown state or a wrong duration."""
+        """Make the selection. Raises InvalidInput for an unknown state, or a wrong id, duration or time."""
         return super().selection()._replace(states=states(self.state))
 
 
@@ -148,19 +148,19 @@ def job_id(text: str) -> int:
 
 
 def job_ids(store: Store, texts: Iterable[str]) -> list[int]:
-    """Parse ids, each once; `last` is the newest job. Raises InvalidInput, JobNotFound."""
+    """Parse ids, without repetitions; `last` is the newest job. Raises InvalidInput, JobNotFound."""
     return list(dict.fromkeys(_newest(store) if text == "last" else job_id(text) for text in texts))
 
 
 def jobs(store: Store, texts: Iterable[str]) -> tuple[list[Job], list[int]]:
-    """Read the jobs with these ids; returns them, and the ids that no job has."""
+    """Read the jobs with these ids; return them, and the ids that no job has. Raises as `job_ids` does."""
     asked = job_ids(store, texts)
     found = {job_id: store.jobs.get(job_id) for job_id in asked}
     return [job for job in found.values() if job is not None], [job_id for job_id in asked if found[job_id] is None]
 
 
 def batch(store: Store, text: str) -> BatchRow:
-    """Read the batch with this id, `7` or `batch:7`. Raises JobNotFound."""
+    """Read the batch with this id, `7` or `batch:7`. Raises InvalidInput, JobNotFound."""
     batch_id = job_id(text.removeprefix("batch:"))
     found = store.batches.get(batch_id)
     if found is None:
@@ -193,7 +193,7 @@ def refuse(problem: str, context: typer.Context) -> UsageError:
 
 
 def spread(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap the command for typer: a parameter that is a dataclass becomes an option for each field."""
+    """Wrap the command for typer: each field of a parameter that is a dataclass becomes an option."""
     hints = get_type_hints(command, include_extras=True)
     families: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
     parameters = [

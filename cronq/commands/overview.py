@@ -1,4 +1,4 @@
-"""`cronq` alone: how the queue stands in five lines, and the commands by what they are for."""
+"""`cronq` without a command: print the state of the queue in five lines, and the commands by their purpose."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LABEL = 9
 
 
 def show(call: Invocation) -> int:
-    """Print the overview; if the queue can't be read, one line says so."""
+    """Print the overview; if the queue can't be read, one line with the problem instead of its state."""
     from cronq.render.text import write
 
     write([*_status(call), "", *_commands(), "", "cronq help COMMAND says more, cronq help lists what each does."])

@@ -84,11 +84,11 @@ def _print_config(  # noqa: PLR0913 - there are as many options
 
 
 _NEED_A_USER = ("cron", "xinetd", "supervisor")
-"""Kinds whose files don't create the user."""
+"""The kinds whose files need a user and don't create it."""
 
 
 def _shared_configuration(installation: Installation, root: Path) -> list[SystemFile]:
-    """Make the configuration that all users share, unless it exists or these files name another."""
+    """Return the configuration that all users share, unless it exists below `root` or the user has another."""
     from cronq.deploy.files import configuration
     from cronq.deploy.installation import has_own_configuration
 

@@ -35,11 +35,11 @@ Exit status:
 
 
 _WHOLE = 1000
-"""Characters of a summary that is not cut."""
+"""Maximum number of characters of a summary: so many that none is cut."""
 
 
 class _Program(TyperGroup):
-    """Lists the commands by purpose with uncut summaries; arguments without their types."""
+    """A typer group whose help lists the commands by purpose, with uncut summaries and no types of arguments."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - typer calls it so
         """Write the commands into the help."""

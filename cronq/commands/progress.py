@@ -1,4 +1,4 @@
-"""`cronq progress`: a command that runs as a job says how far it is; starts without typer, because loops call it."""
+"""`cronq progress`: record the progress of the job that calls it; starts without typer, because loops call it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ def parse(arguments: Sequence[str]) -> ProgressOptions | None:
 
 
 def execute(invocation: Invocation, options: ProgressOptions) -> int:
-    """Write the record of the job that this process belongs to. Raises UsageError outside of one."""
+    """Write the progress to the record of the job that this process belongs to.
+
+    Raises UsageError outside of a job, InvalidInput if the job has ended or belongs to another user.
+    """
     from cronq.execution import progress_record
 
     del invocation

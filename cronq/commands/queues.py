@@ -53,10 +53,10 @@ Exit status: 0 nothing runs, 64 neither QUEUE nor --all, 65 bad input, 69 databa
 """
 
 _LOOK = 0.25
-"""Seconds between two looks at what runs."""
+"""Seconds between two queries for running jobs."""
 
 _QUIET_FOR = 1.0
-"""Seconds without a running job: a claim that had begun before the pause has shown itself by then."""
+"""Seconds without a running job until `drain` ends: a claim that began before the pause is visible by then."""
 
 _NAMED = 5
 """Maximum number of running jobs that a message names."""
@@ -140,7 +140,10 @@ def _require(context: typer.Context, queues: Sequence[str] | None, *, all_: bool
 
 
 def _chosen(queues: Sequence[str] | None, present: Iterable[str]) -> list[str]:
-    """Return the named queues, and the present ones that the patterns match; all of them without names."""
+    """Return the named queues, and the present ones that match a pattern; without names, all present ones.
+
+    Raises InvalidInput for a wrong name, or patterns that match none.
+    """
     if not queues:
         return sorted(present)
     if has_patterns(queues):
@@ -159,7 +162,7 @@ def _pause_all(context: typer.Context, store: Store, queues: Iterable[str]) -> N
 
 
 def _wait_until_nothing_runs(store: Store, queues: frozenset[str], deadline: float) -> None:
-    """Return when no job of the queues has been running for a while. Raises TryLater at the deadline."""
+    """Wait until no job of the queues has run for _QUIET_FOR seconds. Raises TryLater at the deadline."""
     idle_since: float | None = None
     while True:
         running = [job_id for job_id, queue in store.jobs.leased() if queue in queues]

@@ -54,7 +54,7 @@ def _ring(context: typer.Context, job_id: Rung = None) -> None:
 
 
 def _answers(config: Config, number: int | None) -> Iterator[tuple[str, Exception | None]]:
-    """Notify each transport; yields its URL without the password, and its error."""
+    """Notify each transport; yield its URL without the password, and its error or None."""
     from cronq.config.database_url import without_password
     from cronq.transports import bounded
     from cronq.transports.transport import LIMIT, open_transport

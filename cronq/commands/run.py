@@ -29,7 +29,7 @@ VALUES = {**FILTER_VALUES, "--limit": "limit", "--max-time": "max_time"}
 FLAGS = {**FILTER_FLAGS, "--fail": "fail"}
 
 _PATIENCE = 3.0
-"""Seconds that a run which failed may take to write so."""
+"""Seconds for which a run tries to write its end to an unreachable or locked database."""
 
 
 class RunOptions(FilterOptions):
@@ -76,7 +76,7 @@ def execute(invocation: Invocation, options: RunOptions) -> int:
 
 
 class _Recorded:
-    """Says how the run ended: in its lock file, and in the database where it failed or had something to do."""
+    """Records how the run ended: in its lock file; in the database too if it failed or had something to do."""
 
     def __init__(self, invocation: Invocation, lock: RunLock) -> None:
         self._invocation = invocation
@@ -87,7 +87,7 @@ class _Recorded:
         return self
 
     def worked(self, store: Store) -> None:
-        """Note that the run has done the due jobs."""
+        """Record the end of a run that has done the due jobs."""
         self._told = True
         from cronq.storage.run_history import LastRun
 
@@ -104,7 +104,7 @@ class _Recorded:
 
     def _ended_idle(self) -> None:
         text = self._lock.end(0)
-        if any(self._lock.before.split("\n")[3:]):  # the run before had an error
+        if any(self._lock.before.split("\n")[3:]):  # the database has the error of the run before
             self._write(text)
 
     def _failed(self, error: Exception) -> None:
@@ -113,7 +113,7 @@ class _Recorded:
         status, said = status_of(error)
         try:
             text = self._lock.end(status, one_line(said))
-        except CronqError:  # a full disk: the error that ended the run goes on
+        except CronqError:  # a full disk: the error that ended the run is reported anyway
             return
         if not isinstance(error, Unavailable):
             self._write(text)
@@ -127,11 +127,11 @@ class _Recorded:
                 store.set_patience(_PATIENCE)
                 store.runs.record(LastRun(text))
         except CronqError:
-            return  # its lock file has it
+            return  # the lock file has the end of the run
 
 
 class _Unpinged:
-    """Replaces pings if none are configured."""
+    """A stand-in for `Pinged` if no ping is configured."""
 
     status = 0
 
@@ -154,7 +154,7 @@ def _pinged(invocation: Invocation) -> Pinged | _Unpinged:
 
 
 class _Plan:
-    """The numbers among the options, checked. Raises InvalidInput naming the option."""
+    """The options that are numbers or durations, parsed. Raises InvalidInput naming the option."""
 
     def __init__(self, options: RunOptions) -> None:
         self.children = positive(options.jobs, what="--jobs")

@@ -127,7 +127,7 @@ def _replay(
 
 
 def _tell(decisions: Iterable[Decided], *, as_json: bool) -> None:
-    """The ids of the jobs; as JSON the decisions."""
+    """Print the ids of the enqueued jobs, or with --json the decisions."""
     from cronq.monitoring.schedules import decision_json
     from cronq.render.text import document, write
 
@@ -138,7 +138,7 @@ def _tell(decisions: Iterable[Decided], *, as_json: bool) -> None:
 
 
 def _print_schedule(store: Store, name: str, *, as_json: bool) -> None:
-    """Nothing; as JSON how the schedule stands now."""
+    """Print the schedule as it is now with --json, else nothing."""
     from cronq.render.text import document, write
 
     if as_json:

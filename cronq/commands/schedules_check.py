@@ -56,7 +56,7 @@ def _check(
 
 
 class _Findings:
-    """Errors and warnings on every schedule of a configuration and its app."""
+    """The errors and warnings about the schedules of a configuration and its app."""
 
     def __init__(self, config: Config) -> None:
         from cronq.client.declared_schedules import tables
@@ -73,7 +73,11 @@ class _Findings:
             self._look_at(one, config, queue)
 
     def _load(self, config: Config) -> Cronq | None:
-        """The app with its decorators; an error if it can't be imported, a bad decorator included."""
+        """Import the app, whose decorators declare schedules.
+
+        Return None without an app, or if it can't be imported, for example because of a wrong decorator;
+        that is recorded as an error.
+        """
         from cronq.app import load_app
 
         try:

@@ -97,7 +97,7 @@ def _is_duration(words: str) -> bool:
 
 
 def _definition(call: Invocation, name: str) -> Definition | None:
-    """The schedule of this name, from the configuration, or else from the database if there is one, or the app."""
+    """Return the schedule of this name from the configuration, else from the database, else from the app, or None."""
     from cronq.schedules.definition import read_one
 
     if name in call.config.schedules:
@@ -155,7 +155,7 @@ def _print(rule: Rule, foreseen: Iterator[Foreseen]) -> None:
 
 
 def _local(rule: Rule, one: Foreseen) -> str:
-    """The local time: with the weekday and the offset where the clocks show it."""
+    """Write the local time with its weekday, and with its offset unless a change of the clocks drops it."""
     if one.due is None:
         return f"{one.instead_of[0]:%a %Y-%m-%d %H:%M:%S}"
     return f"{rule.zone.aware(one.due):%a %Y-%m-%d %H:%M:%S %z}"

@@ -1,4 +1,4 @@
-"""The list of `cronq schedules`, `cronq schedules show` and `cronq schedules missed`."""
+"""Show schedules: the list of `cronq schedules`, `cronq schedules show` and `cronq schedules missed`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Exit status: 0 done, 1 no such schedule, 65 bad input, 69 database out of reach,
 """
 
 _LOOKED_BACK = 100
-"""Decisions from which the mean duration is taken."""
+"""Maximum number of jobs, the newest ones, from which the mean duration is computed."""
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of a schedule.", show_default=False)]
 AnyName = Annotated[str | None, typer.Argument(metavar="NAME", help="Only this schedule's.", show_default=False)]
@@ -116,7 +116,7 @@ def _show(context: typer.Context, name: Name, *, as_json: given.AsJson = False) 
 
 
 class _Past:
-    """The last decisions of a schedule, their jobs, and how long its jobs took."""
+    """The last decisions of a schedule, their jobs, the job that blocked the last one, and the mean duration."""
 
     def __init__(self, store: Store, view: ScheduleView) -> None:
         from cronq.monitoring.schedules import blocker_of
@@ -130,7 +130,7 @@ class _Past:
 
 
 def require(store: Store, name: str) -> ScheduleView:
-    """The schedule of this name. Raises JobNotFound, with a suggestion."""
+    """Return the schedule of this name. Raises JobNotFound, with a suggestion."""
     from cronq.errors import JobNotFound
     from cronq.monitoring.schedules import views
 
@@ -205,7 +205,7 @@ def _both(view: ScheduleView, instant: int | None) -> str:
 
 
 def decision_line(view: ScheduleView, decided: Decided, jobs: Mapping[int, Job]) -> str:
-    """One decision on one line: due time, outcome, job with its state, reason."""
+    """Write one decision on one line: due time, outcome, job with its state, reason."""
     since = f"{view.local(decided.since)} to " if decided.times > 1 else ""
     times = f" ({decided.times} due times)" if decided.times > 1 else ""
     job = "" if decided.job_id is None else f" job {decided.job_id} ({_state(jobs.get(decided.job_id))})"

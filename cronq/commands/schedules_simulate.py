@@ -1,4 +1,4 @@
-"""`cronq schedules simulate`: what all schedules together will do."""
+"""`cronq schedules simulate`: show what all schedules together will do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cronq.store import Store
 
 _REMEMBERED = 50
-"""Past jobs whose mean duration counts."""
+"""Maximum number of past jobs of a schedule, the newest ones, from which its mean duration is computed."""
 
 _EXAMPLE = """\
 Example:
@@ -79,7 +79,7 @@ def _simulate(
 
 
 class _Past:
-    """The schedules that are stored, or declared here by the configuration or the app, and how long their jobs took."""
+    """The schedules that are stored, or declared by the configuration or the app, and their jobs' mean durations."""
 
     def __init__(self, call: Invocation) -> None:
         self.definitions: dict[str, Definition] = {}

@@ -42,8 +42,8 @@ def parse(arguments: Sequence[str]) -> Options | None:
 def serve(invocation: Invocation, arguments: Sequence[str], *, misread: Callable[[], int]) -> int:
     """Serve one client or many; `misread` handles help and mistakes, which `parse` doesn't.
 
-    First the descriptors 0, 1 and 2 are taken off the network. Errors go to the system's log if
-    stderr was a client's.
+    First the inherited sockets are moved away from the descriptors 0, 1 and 2. Errors go to the
+    system's log if stderr was a client's.
     """
     came_in = enter()
     for number in (_signal.SIGHUP, _signal.SIGPIPE):  # a client or a terminal may disconnect at any time
@@ -58,7 +58,7 @@ def serve(invocation: Invocation, arguments: Sequence[str], *, misread: Callable
 
 
 def enter() -> Inherited:
-    """Take sockets off the descriptors 0, 1 and 2."""
+    """Find the inherited sockets, and move them away from the descriptors 0, 1 and 2."""
     return sockets.enter(_handed_over)
 
 

@@ -1,4 +1,4 @@
-"""`cronq completion` and `cronq man`: print the files that pip doesn't put where shells and man look for them."""
+"""`cronq completion` and `cronq man`: print the files that pip doesn't install where shells and man find them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _print(name: str) -> None:
 
 
 def _text(name: str) -> str:
-    """Read a file from the package, or from a working copy. Raises ConfigError."""
+    """Read a file from the package, or from a working copy. Raises ConfigError if it is in neither."""
     packed = Path(deploy.__file__).parent / "packaging"
     for place in (packed, Path(deploy.__file__).parents[2] / "packaging"):
         path = place / name

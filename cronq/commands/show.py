@@ -93,7 +93,7 @@ def _print_pages(pages: Sequence[JobRecord], *, now: datetime, utc: bool) -> Non
 
 
 def _by_hand(page: JobRecord) -> Iterable[str]:
-    """List users' changes of the job."""
+    """Yield one line for each change of the job that a user made by hand."""
     from cronq.render.text import time
 
     for action in page.actions:

@@ -36,10 +36,10 @@ Exit status: 0 the attempt has ended, however it did, 1 no such job, 65 bad inpu
 
 _LOOK = 0.3
 _REMIND = 5.0
-"""Seconds between two queries, and between two requests for live output."""
+"""Seconds between two requests for live output; `_LOOK` is between two queries."""
 
 _GAP = re.compile(r"\n\[… ([0-9]{1,15}) bytes left out …\]\n")
-"""A job can write such a line itself, with any number in it."""
+"""The line in place of output that isn't stored. A job can write such a line itself, with any number in it."""
 
 Lines = Annotated[str, typer.Option("--lines", metavar="N", help="Begin with the last N lines of each stream.")]
 
@@ -97,7 +97,7 @@ def _may_ask(call: Invocation) -> bool:
 
 
 class _Following:
-    """Both streams of a job, as far as they have been printed."""
+    """The two streams of a job, and how far each has been printed."""
 
     def __init__(self, lines: int) -> None:
         self._lines = lines
@@ -108,7 +108,7 @@ class _Following:
         self._streams = (_Stream(sys.stdout, self._lines), _Stream(sys.stderr, self._lines))
 
     def look(self, store: Store, job_id: int) -> None:
-        """Print the output since the last look."""
+        """Read the live output, and print what has not been printed yet."""
         tail = store.live_output.read(job_id)
         if tail is None:
             return
@@ -134,14 +134,14 @@ class _Stream:
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
 
     def go_on(self, written: Written) -> None:
-        """Print what is new."""
+        """Print the bytes that have not been printed yet."""
         new = written.size - self._offset
         if new > 0:
             self._print(written.last[-new:], gap=max(0, new - len(written.last)))
             self._offset = written.size
 
     def end(self, text: str) -> None:
-        """Print the unprinted part of the stored text, the head and tail of all."""
+        """Print the rest of the stored text, which has only the beginning and the end of a long stream."""
         head, *rest = _GAP.split(text)
         last = rest[-1].encode() if rest else head.encode()
         size = len(last) + (len(head.encode()) + int(rest[0]) if rest else 0)

@@ -1,4 +1,4 @@
-"""What the keys of `cronq top` change: pause a queue, retry and cancel jobs, each as the command of that name does."""
+"""Carry out the keys of `cronq top` that pause queues, retry and cancel jobs, as the commands of these names do."""
 
 from __future__ import annotations
 
@@ -18,44 +18,44 @@ _FAILED = frozenset({State.FAILED.value, State.RETRYING.value})
 
 
 class Question(NamedTuple):
-    """What is asked before jobs are changed, and what a yes does; that returns what to say."""
+    """A question before jobs are changed. After a yes, `sure` changes them and returns the message to show."""
 
     text: str
     sure: Callable[[], str]
 
 
 class Target(NamedTuple):
-    """The jobs that a key changes: those of a queue, of a failure, or one."""
+    """The jobs that a key changes: those of a queue, of all queues, or of a group of failures."""
 
     selection: Selection
     name: str
-    """`queue mail`, `error 1a7e70ac`."""
+    """The words for them in a question: `queue mail`, `error 1a7e70ac`."""
     typed: tuple[str, ...]
-    """How a command selects them, for the audit log."""
+    """The options by which a command selects them, for the audit log."""
 
     @classmethod
     def of_queue(cls, queue: str | None) -> Target:
-        """The jobs of a queue, or of all."""
+        """Return the target for the jobs of a queue, or of all queues if it is None."""
         if queue is None:
             return cls(Selection(), "all queues", ())
         return cls(Selection(queues=(queue,)), f"queue {queue}", ("--queue", queue))
 
     @classmethod
     def of_error(cls, fingerprint: str, queue: str | None) -> Target:
-        """The jobs of a group of failures."""
+        """Return the target for the jobs of a group of failures, in one queue or in all."""
         selection, _, typed = cls.of_queue(queue)
         named = selection._replace(errors=(fingerprint,))
         return cls(named, f"error {fingerprint}", ("--error", fingerprint, *typed))
 
 
 class TopActions:
-    """Changes jobs and queues at the word of a key."""
+    """Changes jobs and queues when keys of `cronq top` are pressed."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def pause(self, queue: str | None) -> str:
-        """Pause the queue, or resume it if it is paused; returns what to say."""
+        """Pause the queue, or resume it if it is paused; return the message to show."""
         if queue is None:
             return "which queue? up and down choose one"
         if self._store.admin.pause(queue):
@@ -66,7 +66,7 @@ class TopActions:
         return f"queue {queue} goes on"
 
     def retry(self, target: Target) -> Question | str:
-        """Ask whether to retry the failed and retrying jobs of several."""
+        """Return the question whether to retry the target's failed and retrying jobs, or that there are none."""
         ids = self._ids(target)
         if not ids:
             return f"nothing is failed or retrying in {target.name}"
@@ -74,7 +74,7 @@ class TopActions:
         return Question(f"retry {_number(ids)} of {target.name}? {_YES}", lambda: self._retry(ids, typed))
 
     def cancel(self, target: Target) -> Question | str:
-        """Ask whether to cancel the failed and retrying jobs of several."""
+        """Return the question whether to cancel the target's failed and retrying jobs, or that there are none."""
         ids = self._ids(target)
         if not ids:
             return f"nothing is failed or retrying in {target.name}"
@@ -82,14 +82,14 @@ class TopActions:
         return Question(f"cancel {_number(ids)} of {target.name}? {_YES}", lambda: self._cancel(ids, typed))
 
     def retry_job(self, job_id: int) -> Question | str:
-        """Ask whether to retry one job."""
+        """Return the question whether to retry one job, or why it can't be retried."""
         state = self._state(job_id)
         if state not in RETRYABLE:
             return _refusal(job_id, state, "retried")
         return Question(f"retry job {job_id}, {state}? {_YES}", lambda: self._retry([job_id], ("retry", str(job_id))))
 
     def cancel_job(self, job_id: int) -> Question | str:
-        """Ask whether to cancel one job, or to end it if it runs."""
+        """Return the question whether to cancel one job, or to end it if it runs, or why that can't be done."""
         state = self._state(job_id)
         if state == State.RUNNING:
             text = f"job {job_id} is running: end it (TERM, then KILL)? {_YES}"

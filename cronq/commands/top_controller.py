@@ -1,4 +1,4 @@
-"""Keep the state of `cronq top`, and handle its keys; apart from the command, because it imports rich."""
+"""Keep the state of `cronq top`, and handle its keys; a module apart from the command, because it imports rich."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FAR = 1 << 30
 
 
 class Top:
-    """The state of one live view: what is shown, where the cursor is, what is asked."""
+    """The state of one live view: the data that is shown, the cursor, the open question."""
 
     def __init__(self, store: Store, screen: Screen, *, where: str, live: bool) -> None:
         self._store = store
@@ -43,16 +43,19 @@ class Top:
         self._helps = False
         self._sure: Callable[[], str] | None = None
         self._moved = False
-        """Whether the list is another than the one that was read."""
+        """Whether another list is selected than the one that was read."""
         self._group = 0
-        """The row of the failures whose jobs are listed."""
+        """The row of the group of failures whose jobs are listed."""
         self.over = False
         """Whether the user has quit."""
         self.stale = True
-        """Whether other data is needed than those that were read."""
+        """Whether data must be read before the next frame."""
 
     def refresh(self) -> None:
-        """Read what is shown; while the database is unreachable, the last snapshot stays with a line about that."""
+        """Read the data of the view; if that fails in a live view, keep the last data and show the error.
+
+        Raises NoQueue, and other errors if the view isn't live.
+        """
         self.stale = False
         try:
             if self._page is not None:
@@ -67,7 +70,7 @@ class Top:
             self._say(str(error))
 
     def _follow(self, snapshot: screens.Snapshot) -> None:
-        """Take the new snapshot; the cursor stays at its row, wherever that is now."""
+        """Take the new snapshot, and move the cursor with the row at which it is."""
         before = self.snapshot.listed if self.snapshot is not None else ()
         rows, place = [_key_of(one) for one in snapshot.listed], self._view.chosen
         here = _key_of(before[place]) if place < len(before) else None
@@ -78,7 +81,7 @@ class Top:
         self._view = self._view._replace(chosen=_within(place, len(rows)))
 
     def frame(self) -> RenderableType:
-        """Draw what was read."""
+        """Draw the view with the data that was read."""
         if self._helps:
             return help_page(screens.LISTINGS)
         if self._page is not None:
@@ -88,7 +91,7 @@ class Top:
         return screens.draw(self.snapshot, self._view, self._screen, live=self._live)
 
     def press(self, key: str) -> None:
-        """Handle a key."""
+        """Handle a key; show the error if that fails."""
         try:
             self._handle(key)
         except CronqError as error:
@@ -159,7 +162,7 @@ class Top:
         }
 
     def _show(self, **changes: object) -> None:
-        """Change the view; where it asks for other data, they are read before the next frame."""
+        """Change the view; if it needs other data, they are read before the next frame."""
         before = self._view
         self._view = before._replace(**changes)  # type: ignore[arg-type]
         wanted = ("queue", "listing", "error", "text")

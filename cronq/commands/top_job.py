@@ -1,4 +1,4 @@
-"""One job in `cronq top`: its page, scrolled."""
+"""Draw and scroll the page of one job in `cronq top`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cronq.store import Store
 
 _CHILDREN = 20
-"""Jobs shown of those that come after this one."""
+"""Maximum number of shown jobs that come after this one."""
 
 _END = 1 << 30
 
@@ -43,7 +43,7 @@ class JobPage:
         self.job_id = job_id
 
     def refresh(self) -> None:
-        """Read the job."""
+        """Read the job and make its page."""
         found = self._details()
         ages = Ages(to_datetime(self._store.clock.now()))
         self._drawn, self._width = Text(f"there is no job {self.job_id} any more"), 0
@@ -73,7 +73,7 @@ class JobPage:
         return Group(Lines(shown), *missing, bottom(view, self._screen, f"{JOB_KEYS}{place}"))
 
     def scroll(self, key: str) -> None:
-        """Move by a key."""
+        """Scroll by a line, by a page or to an end, as the key says."""
         steps = {"j": 1, "down": 1, "k": -1, "up": -1, "page down": self._rows, " ": self._rows, "page up": -self._rows}
         ends = {"g": -_END, "home": -_END, "G": _END, "end": _END}
         self._top = max(0, self._top + steps.get(key, ends.get(key, 0)))

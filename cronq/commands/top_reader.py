@@ -1,4 +1,4 @@
-"""Read what `cronq top` shows."""
+"""Read the data that `cronq top` shows."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from cronq.store import Store
 
 MOST = 200
-"""Jobs that a list holds; a filter finds others."""
+"""Maximum number of jobs in a list; a filter finds others."""
 
 _SHARE = 10
-"""A query is repeated after this multiple of its duration: grouping a hundred thousand failures takes a second."""
+"""Failures are read again after this multiple of the query's duration: grouping 100,000 failures takes a second."""
 
 
 class TopReader:
-    """Reads the figures, and the list that the view asks for."""
+    """Reads the figures, and the list of failures or jobs that the view selects."""
 
     def __init__(self, store: Store, where: str) -> None:
         self._store = store
@@ -51,7 +51,7 @@ class TopReader:
         return Snapshot(self._where, stats, self._pulse, running, listed[:MOST], more, by_trouble(stats))
 
     def forget(self) -> None:
-        """Read the failures anew at the next look: some were retried or cancelled."""
+        """Forget the failures, so that the next snapshot reads them: some were retried or cancelled."""
         self._grouped = _Grouped((), (), 0.0)
 
     def _failures(self, view: View) -> Sequence[FailureGroup]:
@@ -86,9 +86,9 @@ def _selection(view: View) -> Selection:
 
 
 def by_trouble(stats: QueueStats) -> list[str]:
-    """Order the queues: those with late jobs, with failures, with waiting jobs, the others; the most jobs first.
+    """Order the queues: those with late jobs, with failures, with due jobs, the others; of these the most jobs first.
 
-    Numbers count by their power of two, so that rows don't change places all the time.
+    Numbers are compared by their power of two, so that rows don't change places all the time.
     """
 
     def rank(queue: str) -> tuple[int, int, str]:

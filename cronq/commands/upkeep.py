@@ -80,7 +80,7 @@ def _clear_finished(
 
 
 def _clear(call: Invocation, store: Store, meant: Selection) -> int:
-    """Remove jobs in batches; by age alone if possible, which has an index."""
+    """Remove jobs in batches; return their number. A selection by state and age alone is one call: it has an index."""
     if meant == Selection(states=meant.states, older_than=meant.older_than):
         cleared = sum(store.admin.clear(meant.states, older_than=meant.older_than or 0.0))
         bulk.note(call, cleared)
@@ -102,7 +102,7 @@ def _tell_cleared(number: int, how: bulk.How) -> None:
 
 
 def _age(text: str) -> float:
-    """Parse the DAYS argument into seconds; it counts days unless it names another unit."""
+    """Parse the DAYS argument into seconds; a number without a unit means days."""
     return parse_duration(f"{text}d" if text[-1:].isdecimal() else text, what="DAYS")
 
 

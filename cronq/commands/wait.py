@@ -41,7 +41,7 @@ Timeout = Annotated[
 ]
 
 _AT_ONCE = 1000
-"""Jobs that one look reads."""
+"""Maximum number of jobs that one query reads."""
 
 _NAMED = 5
 """Maximum number of unfinished jobs that a message names."""
@@ -100,7 +100,7 @@ def _one(queue: Cronq, job_id: int, seconds: float | None, *, quiet: bool) -> in
 
 
 def _follow(queue: Cronq, job_id: int, seconds: float | None, line: StatusLine) -> None:
-    """Show on the terminal how far the job is until it has ended, or the time is over."""
+    """Show the progress of the job on the terminal until it has ended, or the time is over."""
     from cronq.client.waiting import looks
 
     for _ in looks(seconds):

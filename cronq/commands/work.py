@@ -45,7 +45,7 @@ class WorkOptions(FilterOptions):
         self.reload = False
 
     def limits(self) -> WorkerLimits:
-        """Convert the options. Raises InvalidInput naming the option."""
+        """Return the limits of the worker. Raises InvalidInput naming the option."""
         from cronq.model.selection import Filter
         from cronq.runner import Plan
         from cronq.worker import WorkerLimits
@@ -75,7 +75,7 @@ def parse(arguments: Sequence[str]) -> WorkOptions | None:
 
 
 def execute(invocation: Invocation, options: WorkOptions) -> int:
-    """Run the worker until a signal ends it; call exec after SIGHUP."""
+    """Run the worker until a signal or a limit ends it; call exec after SIGHUP, and after a change with --reload."""
     from cronq.config.loader import require_owner
     from cronq.render.progress import Report
     from cronq.system import first_process
@@ -112,7 +112,7 @@ def _work(invocation: Invocation, limits: WorkerLimits, report: Report) -> Worke
 
 
 def _wait_for_a_change(error: ConfigError, cause: BaseException) -> NoReturn:
-    """Say why the app can't be imported, and start afresh when one of its files is changed."""
+    """Write why the app can't be imported, wait until one of its files is changed, and start afresh."""
     from cronq.render.text import complain
     from cronq.system.sources import Sources, files_of
 

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _EMPTY = "no crontab for"
-"""How each cron's `crontab -l` begins to say that there is none."""
+"""The words in the message of each cron's `crontab -l` for a user without a crontab."""
 
 
 def line_for(program: Sequence[str], file: str) -> str:
-    """Write the line that runs what is due in each minute."""
+    """Return the crontab line that runs the due jobs each minute."""
     command = shlex.join([*program, "--config", file, "run"])
     return f"* * * * * {command.replace('%', chr(92) + '%')}"  # cron makes a line break of a bare %
 

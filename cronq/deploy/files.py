@@ -115,14 +115,14 @@ def _values(installation: Installation) -> dict[str, str]:
 
 
 def _environment(installation: Installation) -> dict[str, str]:
-    """Write cron's environment for programs that set less, or another user's."""
+    """Return the variables that cron would set, for programs that set fewer or another user's."""
     user, home = installation.user, installation.home
     environment = {"PATH": _PATH, "HOME": home, "USER": user, "LOGNAME": user}
     return environment | _configuration(installation)
 
 
 def _configuration(installation: Installation) -> dict[str, str]:
-    """Return the variables by which commands find the configuration, where they wouldn't find it by themselves."""
+    """Return the variables that commands need to find the configuration; none if they find it without."""
     return dict(installation.project) | ({"CRONQ_CONFIG": installation.config} if installation.config else {})
 
 

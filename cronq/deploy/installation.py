@@ -61,7 +61,7 @@ class Installation:
 def this_installation(config: Config, *, user: str | None = None, mailto: str | None = None) -> Installation:
     """Describe the running command for `user`; by default the caller, or `cronq` if that is root.
 
-    Raises InvalidInput if there is no such user, or a path contains a blank.
+    Raises InvalidInput if there is no such user, or a path contains a character that the files can't hold.
     """
     account = _account(user or _usual_user())
     program, *arguments = own_program()

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 _DEPTH = 3
 _LARGEST = 1 << 20
-"""Bytes; a larger file isn't searched."""
+"""Maximum size of a searched file, in bytes."""
 
 _OWN = 0o600
-"""The file may hold a database's password."""
+"""The mode of cronq.toml: only its owner may read it, as it may hold a database's password."""
 
 _NOT_CODE = {"node_modules", "site-packages", "tests", "test", "docs", "build", "dist"}
 
@@ -63,7 +63,10 @@ def _module(path: Path, place: Path) -> str:
 
 
 def write_configuration(path: Path, *, database: str, app: str | None, timezone: str | None) -> None:
-    """Write a commented cronq.toml that only its owner can read. Raises InvalidInput if there is a file."""
+    """Write a commented cronq.toml that only its owner can read.
+
+    Raises InvalidInput if the file exists already, ConfigError if it can't be written.
+    """
     given = {
         "database": _quoted(database),
         "app": '# app = "jobs:queue"' if app is None else f"app = {_quoted(app)}",
@@ -76,7 +79,10 @@ def write_configuration(path: Path, *, database: str, app: str | None, timezone:
 
 
 def write_first_task(place: Path, app: str) -> Path:
-    """Write the module of an app with one task; returns its path. Raises InvalidInput if that isn't one new file."""
+    """Write the module of an app with one task; return its path.
+
+    Raises InvalidInput unless the app is `queue` in a new module of one word, ConfigError if it can't be written.
+    """
     module, _, name = app.partition(":")
     if name != "queue" or "." in module:
         raise InvalidInput(f"--app: there is no {app}: only a module of one word can be made, as in --app jobs:queue")

@@ -39,7 +39,7 @@ _CUT = frozenset({"task", "note", "error", "key", "group", "queue", "what"})
 
 
 class Screen:
-    """A terminal, written through rich."""
+    """A terminal to which rich writes."""
 
     def __init__(self, *, stderr: bool = False, file: TextIO | None = None) -> None:
         self.console = Console(stderr=stderr, file=file, highlight=False, markup=False, emoji=False)
@@ -47,7 +47,7 @@ class Screen:
 
     @property
     def wide(self) -> bool:
-        """Whether there is room for more than the usual 80 columns."""
+        """Whether the terminal has at least WIDE columns, more than the usual 80."""
         return self.console.width >= WIDE
 
     def print(self, *what: RenderableType) -> None:

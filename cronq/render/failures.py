@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 _LONGEST_SUBJECT = 30
-"""Characters of a command."""
+"""Maximum number of characters of a task or command in the table."""
 
 
 def table(alike: Sequence[FailureGroup], screen: Screen, ages: Ages) -> RenderableType:
@@ -39,5 +39,5 @@ def table(alike: Sequence[FailureGroup], screen: Screen, ages: Ages) -> Renderab
 
 
 def subject(one: FailureGroup) -> str:
-    """Return the task, or the command."""
+    """Return the task, or for the shell task `$ the command`."""
     return f"$ {one.command}" if one.task == COMMAND_TASK and one.command else one.task

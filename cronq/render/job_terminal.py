@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from cronq.render.relative_time import Ages
 
 EXCERPT = 10
-"""Lines shown of the beginning and of the end of what a job wrote."""
+"""Number of lines that are shown of the beginning and of the end of an output."""
 
 _OUTCOME_STYLES = {"error": "red", "timeout": "red", "crashed": "bold red", "success": "green", "warning": "yellow"}
 _IN_THE_HEADING = frozenset({"outcome", "attempts", "error"})
 
 
 class JobDetails(NamedTuple):
-    """The data of a job: its row, its recorded attempts, the output of the last one."""
+    """The data of a job: its row, its recorded attempts, the output of the last attempt, its ties to other jobs."""
 
     job: Job
     attempts: Sequence[Attempt]
@@ -44,7 +44,7 @@ class JobDetails(NamedTuple):
 
 
 class _Style(NamedTuple):
-    """How a job is shown."""
+    """The screen, the times, and the length of excerpts, with which a job is drawn."""
 
     screen: Screen
     ages: Ages
@@ -52,7 +52,7 @@ class _Style(NamedTuple):
 
 
 def draw(details: JobDetails, screen: Screen, ages: Ages, *, excerpt: int | None = EXCERPT) -> RenderableType:
-    """Draw the page of a job; of a long output `excerpt` lines at each end, with None all of it."""
+    """Draw the page of a job; of a long output only `excerpt` lines at each end, or all of it if that is None."""
     job, look = details.job, _Style(screen, ages, excerpt)
     parts: list[RenderableType] = [_heading(job, screen, ages), _facts(details, screen, ages)]
     steps = [_step(attempt, following, look) for attempt, following in _with_next(details.attempts)]
@@ -95,7 +95,7 @@ def _with_next(attempts: Sequence[Attempt]) -> Iterator[tuple[Attempt, Attempt |
 
 
 def _step(attempt: Attempt, following: Attempt | None, look: _Style) -> RenderableType:
-    """Draw one recorded attempt; parts that the next one repeats are left out."""
+    """Draw one recorded attempt, without its traceback and output if the next one has the same."""
     screen = look.screen
     style = _OUTCOME_STYLES.get(attempt.outcome, "")
     head = Text().append(f"{attempt.number}  ", style="bold")
@@ -130,7 +130,7 @@ def _evidence(attempt: Attempt, look: _Style) -> Iterator[RenderableType]:
 
 
 def _traceback(trace: str, screen: Screen) -> Text:
-    """Draw a traceback with its last frame highlighted, without the error's own line, which is above it."""
+    """Draw a traceback up to its last frame: the line of the error itself is shown above it."""
     lines = screen.shown(safe(trace)).rstrip().splitlines()
     last = max((number for number, line in enumerate(lines) if line.startswith(" ")), default=len(lines) - 1)
     drawn = Text("\n").join(Text(line, style=_line_style(line)) for line in lines[: last + 1])

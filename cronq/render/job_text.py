@@ -33,7 +33,7 @@ def job_page(
 
 
 def facts(job: Job, when: Callable[[datetime | None], str] = time) -> list[tuple[str, str]]:
-    """List the facts of a job by name; `when` writes a time."""
+    """Return the facts of a job, each with its name; a missing one is empty. `when` writes a time."""
     return [
         ("does", work(job)),
         ("in", str((job.args or {}).get("cwd", "")) if job.task == COMMAND_TASK else ""),

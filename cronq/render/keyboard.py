@@ -57,7 +57,7 @@ _LONGEST = 8
 """Bytes of an escape sequence."""
 
 _FOLLOWING = ((0xF0, 3), (0xE0, 2), (0xC0, 1))
-"""By the least first byte of a character beyond ASCII, how many bytes of UTF-8 follow."""
+"""The least first byte of a UTF-8 character beyond ASCII, and the number of bytes that follow it."""
 
 
 class Keyboard:
@@ -86,7 +86,7 @@ class Keyboard:
                 signal.signal(number, handler)
 
     def key(self, timeout: float) -> str | None:
-        """Wait `timeout` seconds for a key; returns its letter or name."""
+        """Wait `timeout` seconds for a key; return its letter or name, `q` if the terminal was closed, or None."""
         readable, _, _ = select.select([self._fd] if self._fd >= 0 else [], [], [], timeout)
         if not readable:
             return None

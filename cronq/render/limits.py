@@ -1,4 +1,4 @@
-"""Write how a limit stands: for the command line, for pages, and as JSON."""
+"""Write the bounds and the state of a limit: for the command line, for pages, and as JSON."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def allows(one: LimitStats) -> str:
-    """Write what it allows as the configuration does, and whether that was set by hand."""
+    """Write the bounds of a limit as the configuration does, and whether they were set by hand."""
     return one.bounds.text() + (" (set by hand)" if any(one.own) else "")
 
 
 def words(one: LimitStats) -> str:
-    """Write what it allows as a sentence says it: `5 at a time and 100 starts in 10s`."""
+    """Write the bounds of a limit in words: `5 at a time and 100 starts in 10s`."""
     allowed = [f"{one.bounds.concurrency:,} at a time"] if one.bounds.concurrency is not None else []
     if one.bounds.starts is not None:
         allowed.append(one.bounds.rate_words())

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
 _SLICE = 0.25
-"""Seconds until a terminal with a new size is redrawn."""
+"""Maximum number of seconds until a terminal with a new size is redrawn."""
 
 _HEADING = 4
 """Lines that a table's frame takes."""
@@ -45,7 +45,7 @@ class LiveScreen:
 
     @property
     def rows(self) -> int:
-        """How many rows of a table fit on it."""
+        """The number of rows of a table that fit on the screen."""
         return max(1, self.screen.console.height - _HEADING)
 
     def __enter__(self) -> Self:
@@ -64,14 +64,17 @@ class LiveScreen:
             self._keyboard.__exit__()
 
     def show(self, drawn: RenderableType) -> None:
-        """Draw this at once; a terminal that shows it already gets nothing."""
+        """Draw this at once; write nothing if the terminal shows it already."""
         lines = self.screen.console.render_lines(drawn)
         if lines != self._shown:
             self._shown = lines
             self._live.update(Lines(lines), refresh=True)
 
     def key(self, timeout: float) -> str | None:
-        """Wait `timeout` seconds for a key; returns its letter or name."""
+        """Wait `timeout` seconds for a key; return its letter or name.
+
+        Return None if there was none, or as soon as the screen must be drawn again.
+        """
         deadline = time.monotonic() + timeout
         size = self.screen.console.size
         while (left := deadline - time.monotonic()) > 0:
@@ -85,7 +88,7 @@ class LiveScreen:
 
 
 class Lines:
-    """Lines that were rendered already."""
+    """Lines that are rendered already, which rich can draw."""
 
     def __init__(self, lines: Iterable[Iterable[Segment]]) -> None:
         self._lines = lines

@@ -44,7 +44,7 @@ def bar(done: str, total: int, *, quiet: bool) -> Iterator[Callable[[int], None]
 
 
 def pace(done: int, total: int, seconds: float) -> list[str]:
-    """Write for how long it has gone on, the rate, and how long it will go on: `12s`, `83/s`, `9s left`."""
+    """Write the time taken, the rate and the time left: `12s`, `83/s`, `9s left`; only the first if nothing is done."""
     if not done or seconds <= 0:
         return [span(seconds)]
     rate = done / seconds
@@ -67,7 +67,7 @@ def _progress() -> Progress:
 
 
 _BAR = 20
-"""Characters of a bar: the rest of 80 columns is for the figures."""
+"""Width of a bar in characters: the rest of 80 columns is for the figures."""
 
 
 class Report:

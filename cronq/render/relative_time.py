@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Zone(Enum):
-    """How times are written."""
+    """The way in which times are written: as ages, by this host's clock, or in UTC."""
 
     AGE = auto()
     LOCAL = auto()
@@ -24,7 +24,7 @@ class Zone(Enum):
 
     @classmethod
     def of(cls, *, utc: bool, local: bool = False) -> Zone:
-        """Choose by the options of a command."""
+        """Return the way that the options of a command select."""
         return cls.UTC if utc else cls.LOCAL if local else cls.AGE
 
 
@@ -49,7 +49,7 @@ class Ages(NamedTuple):
         return f"{span(self._since(when))} ago"
 
     def both(self, when: datetime | None) -> str:
-        """`2026-11-28 03:12:04 (3m ago)`: the time by this host's clock and its age; empty if it isn't known."""
+        """Write `2026-11-28 03:12:04 (3m ago)`, by this host's clock; empty for an unknown time."""
         if when is None or self.exact:
             return self._exactly(when)
         return f"{local_time(when)} ({self.ago(when)})"

@@ -27,7 +27,7 @@ _WIDEST = 40
 
 
 def lines(simulated: Simulation) -> Iterator[str]:
-    """Tab-separated: `hour`, `minute`, `overlap` or `clocks`, then what it is about."""
+    """Yield tab-separated lines: first the kind, `hour`, `minute`, `overlap` or `clocks`, then its figures."""
     for hour, jobs in simulated.hours.items():
         yield tabbed("hour", time(hour), str(jobs), f"{simulated.busy[hour].total_seconds():.0f}")
     for minute, jobs in simulated.fullest:

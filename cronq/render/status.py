@@ -158,7 +158,7 @@ def _flow(stats: QueueStats) -> Iterable[str]:
 
 
 def schedules(stats: QueueStats) -> str:
-    """How many schedules there are, what is wrong with them, and when the next one is due."""
+    """Write the number of schedules, those of late, paused and failing ones, and when the next one is due."""
     counts = {
         "late": sum(one.late > _OLD for one in stats.schedules),
         "paused": sum(one.paused for one in stats.schedules),
@@ -173,14 +173,17 @@ def schedules(stats: QueueStats) -> str:
 
 
 def limits(stats: QueueStats) -> str:
-    """Under how many limits jobs wait for a place, and how the one stands whose oldest job has waited the longest."""
+    """Write the state of the limit whose oldest job has waited the longest, and how many more have waiting jobs.
+
+    Empty if no job waits for a place.
+    """
     waiting = stats.waiting_limits
     more = f", {len(waiting) - 1} more" if len(waiting) > 1 else ""
     return f"{waiting[0].text(stats.now)}{more}" if waiting else ""
 
 
 def batches(stats: QueueStats) -> str:
-    """How many batches have not ended, and how many of them were left open."""
+    """Write the numbers of open and running batches, and of those that were left open; empty if there are none."""
     counts = {
         "open": stats.batches.open,
         "running": stats.batches.running,

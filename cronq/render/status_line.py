@@ -1,4 +1,4 @@
-"""One line on a terminal that is written over."""
+"""Write one line to a terminal again and again, in the same place."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class StatusLine:
 
     def __init__(self, *, quiet: bool) -> None:
         self.watched = not quiet and sys.stderr is not None and sys.stderr.isatty()
-        """Whether a person sees it."""
+        """Whether the line is shown: stderr is a terminal and --quiet isn't given."""
         self._shown = ""
 
     def __enter__(self) -> Self:

@@ -40,7 +40,7 @@ def document(value: object) -> str:
 
 
 def document_with(values: dict[str, object], key: str, items: Iterable[object]) -> Iterator[str]:
-    """Write the values and after them a list as `document` does; each item is a text of its own."""
+    """Yield the parts of one JSON document: the values, and after them a list under `key`, a part for each item."""
     start, end = document({**values, key: []}).rsplit("[]", 1)
     last = None
     for item in items:

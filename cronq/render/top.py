@@ -42,22 +42,22 @@ _FRAME = 10
 
 
 class View(NamedTuple):
-    """What the user has chosen to see."""
+    """The user's choices, the filter while it is typed, and the message at the bottom."""
 
     queue: str | None = None
-    """None for all."""
+    """The chosen queue, or None for all."""
     listing: str = FAILURES
-    """`failures`, `all`, or a state."""
+    """The list that is shown: `failures`, `all`, or a state."""
     error: str | None = None
     """The fingerprint of the failures whose jobs are listed, or None."""
     text: str = ""
-    """Only what contains this is listed."""
+    """The filter: only failures or jobs that contain it are listed."""
     focus: str = QUEUES
     """Whether the cursor is among the queues or in the list below."""
     chosen: int = 0
     """The row of the list at the cursor."""
     typed: str | None = None
-    """The filter while it is typed."""
+    """The filter while it is typed, else None."""
     said: str = ""
     """An answer or a question at the bottom."""
 
@@ -70,16 +70,16 @@ class Snapshot(NamedTuple):
     stats: QueueStats
     pulse: Throughput
     running: Mapping[str, Sequence[tuple[int, str, int]]]
-    """By worker: id, task and since when."""
+    """The running jobs by worker: id, task with its progress, and start in microseconds."""
     listed: Sequence[Job | FailureGroup]
     more: bool
     """Whether there are more jobs than those in `listed`."""
     queues: Sequence[str]
-    """The one in the worst state first."""
+    """All queues, the one in the worst state first."""
 
 
 class Room(NamedTuple):
-    """How many rows of each part fit."""
+    """The number of rows of each part that fit on the screen."""
 
     queues: int
     workers: int
@@ -87,7 +87,7 @@ class Room(NamedTuple):
 
 
 def room(height: int, snapshot: Snapshot) -> Room:
-    """Share the lines of a screen among its parts: each keeps some, and what one doesn't need another gets."""
+    """Divide the lines of a screen among its parts: each gets some; lines that one doesn't need go to the others."""
     left = max(3, height - _FRAME)
     workers = max(1, min(len(snapshot.stats.workers), max(2, left // 5)))
     least = max(1, min(len(snapshot.listed) + snapshot.more, 2 * left // 5))
@@ -158,7 +158,10 @@ def _pulse(snapshot: Snapshot, view: View, screen: Screen) -> Text:
 
 
 def window(chosen: int, number: int, rows: int) -> range:
-    """Choose the places that are shown of `number`, the chosen one among them; a row is kept for how many aren't."""
+    """Return the places of a list of `number` that fit in `rows`, the chosen one among them.
+
+    If not all fit, one row is kept for the number of the others.
+    """
     if number <= rows:
         return range(number)
     shown = max(1, rows - 1)

@@ -1,4 +1,4 @@
-"""The keys of `cronq top`: its help, and the last line of its screens."""
+"""Describe the keys of `cronq top`: in its help, and in the last line of its screens."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _LINES = {
 
 
 def keys_of(focus: str) -> str:
-    """Name the most important keys in one line."""
+    """Return a line with the most important keys while the cursor is in `queues` or in the `list`."""
     return _LINES[focus]
 
 
 def help_page(lists: Iterable[str]) -> RenderableType:
-    """Draw the help. `lists` are those that `s` goes through."""
+    """Draw the help; `lists` names the lists that `s` shows one after another."""
     drawn = Table.grid(padding=(0, 2, 0, 0))
     for key, does in KEYS:
         drawn.add_row(Text(f"  {key}", style="bold", no_wrap=True), does)
