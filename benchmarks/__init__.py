@@ -1,1 +1,1 @@
-"""The figures cronq must reach, each measured beside its reference in the same run: `make bench`."""
+"""Measure the figures that cronq must reach, each beside its reference in the same run: `make bench`."""

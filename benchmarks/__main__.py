@@ -34,7 +34,7 @@ NAMES = (*peers.MEASURES, *SINGLE)
 
 
 def arguments() -> argparse.Namespace:
-    """What was asked for on the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", action="append", choices=NAMES, help="measure this figure; repeatable")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is measured (default: 3)")
@@ -44,7 +44,7 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Measure what was asked for; 1 if a figure was not reached."""
+    """Measure the chosen figures, print the tables, and return the exit status: 1 if a figure was not reached."""
     asked = arguments()
     contest = peers.Contest(rounds=asked.rounds, alone=asked.alone)
     runs: dict[str, Callable[[], list[Figure]]] = {
@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def document(done: Sequence[Measured], standings: Sequence[Standing]) -> dict[str, object]:
-    """All that was measured, for comparing later."""
+    """Return all that was measured, as JSON for a later comparison."""
     return {
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
@@ -70,7 +70,7 @@ def document(done: Sequence[Measured], standings: Sequence[Standing]) -> dict[st
 
 
 def _end(number: int, _frame: object) -> None:
-    """End with what was started for the measurements, also in the background, where SIGINT is ignored otherwise."""
+    """Exit, so that servers and workers of the measurement are ended; in the background SIGINT is ignored otherwise."""
     sys.exit(128 + number)
 
 

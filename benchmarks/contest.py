@@ -1,4 +1,4 @@
-"""The queues side by side: enqueueing and draining, in processes and directories of their own."""
+"""Measure the queues side by side: enqueueing and draining, in processes and directories of their own."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ DRAIN_SECONDS = 600
 
 
 class Drain(NamedTuple):
-    """Jobs a second: `whole` from the start of the workers to the end, `span` from first job to last.
+    """Jobs a second: `whole` from the start of the workers to their end, `span` from the first job to the last.
 
-    The processor time with `whole` is all that the workers took, their start and end included.
+    The cost in `whole` is the processor time of the workers, their start and end included.
     """
 
     whole: Rate
@@ -37,7 +37,7 @@ class Drain(NamedTuple):
 
 @contextmanager
 def place_for(name: str) -> Iterator[Path]:
-    """An empty directory with what the peer needs running in it."""
+    """Yield an empty directory, while the servers that the peer needs run in it."""
     with tempfile.TemporaryDirectory(prefix="cronq-bench-") as directory:
         place, queue = Path(directory), peer(name)
         with redis_for(place, queue.redis), server_for(place, queue.server):
@@ -47,21 +47,21 @@ def place_for(name: str) -> Iterator[Path]:
 
 
 def produce(what: str, name: str, place: Path, count: int) -> Spent:
-    """What a process of its own took for `one_a_call`, `bulk` or `fill`."""
+    """Run `one_a_call`, `bulk` or `fill` of benchmarks.producer in a process of its own, and return what it took."""
     command = [sys.executable, "-m", "benchmarks.producer", what, name, str(place), str(count)]
     done = subprocess.run(command, cwd=ROOT, env=environment(place), check=True, stdout=subprocess.PIPE)
     return Spent(*json.loads(done.stdout))
 
 
 def enqueue_rate(what: str, name: str, count: int) -> Rate:
-    """Jobs a second that one process enqueues."""
+    """Measure how many jobs a second one process enqueues."""
     with place_for(name) as place:
         spent = produce(what, name, place, count)
     return Rate(count / spent.wall, Cost.of(spent, count))
 
 
 def drain_rate(name: str) -> Drain:
-    """Jobs a second that two workers get done."""
+    """Measure how many jobs a second two workers drain."""
     count = peer(name).drained
     assert count is not None
     with place_for(name) as place:
@@ -70,7 +70,7 @@ def drain_rate(name: str) -> Drain:
 
 
 def drain(queue: Peer, count: int) -> Drain:
-    """Start the workers on what is queued and wait until it is done."""
+    """Start the workers on the enqueued jobs, wait until all are done, and return the rates."""
     watch = Stopwatch(queue.place, of_ended_children)
     began = time.monotonic()
     workers = _start(queue)
@@ -91,7 +91,7 @@ def drain(queue: Peer, count: int) -> Drain:
 
 
 def _start(queue: Peer) -> list[subprocess.Popen[bytes]]:
-    # What they say while they start and end, some of it to a terminal only, is of no interest if they do their work.
+    # Their output is kept only for an error: while they start and end, workers write much that is no problem.
     with (queue.place / "said").open("wb") as said:
         return [
             subprocess.Popen(command, cwd=ROOT, env=environment(queue.place), stdout=said, stderr=said)
@@ -101,7 +101,7 @@ def _start(queue: Peer) -> list[subprocess.Popen[bytes]]:
 
 def _all_ended(workers: list[subprocess.Popen[bytes]]) -> float:
     for worker in workers:
-        ended = os.pidfd_open(worker.pid)  # `wait` with a limit looks only each 50 ms
+        ended = os.pidfd_open(worker.pid)  # `wait` with a timeout polls only each 50 ms
         if not select.select([ended], [], [], DRAIN_SECONDS)[0]:
             raise TimeoutError(f"{worker.args!r} has not ended within {DRAIN_SECONDS} s")
         os.close(ended)
@@ -120,5 +120,5 @@ def _last_started(place: Path) -> float:
 
 
 def environment(place: Path) -> dict[str, str]:
-    """What every measured process is given: where this package is, and where its files are."""
+    """Return the environment of every measured process: the path of this package, and of its directory."""
     return os.environ | {"PYTHONPATH": str(ROOT), "BENCH_PLACE": str(place)}

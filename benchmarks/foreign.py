@@ -1,4 +1,4 @@
-"""Queues of other languages: a script beside benchmarks/peers enqueues in a process of its own, another works."""
+"""Measure queues of other languages: one script below benchmarks/peers enqueues in its own process, another works."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from daemons.programs import UNPACKED
 
 SCRIPTS = Path(__file__).parent / "peers"
 MODULES = UNPACKED / "node"
-"""Where npm puts what package.json names: beside the servers that were unpacked for the tests."""
+"""The directory in which npm installs the packages of package.json, beside the servers unpacked for the tests."""
 
 NPM = ("npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts")
 NPM_SECONDS = 300
 
 
 class Foreign(Peer):
-    """A queue whose producer is told through a pipe what to enqueue, and answers when that is done.
+    """A queue whose producer reads from a pipe what to enqueue, and answers when that is done.
 
-    A line of many jobs is sent before the first of them is enqueued, so the pipe costs next to nothing.
+    Many jobs are sent as one line before the first of them is enqueued, so the pipe costs next to nothing.
     """
 
     stops = False
@@ -39,7 +39,7 @@ class Foreign(Peer):
 
     @abstractmethod
     def producer(self) -> list[str]:
-        """The command that enqueues."""
+        """Return the command of the process that enqueues."""
 
     def put(self, order: Order) -> None:
         self.put_each([order])
@@ -77,7 +77,7 @@ class Node(Foreign):
 
     @abstractmethod
     def server_url(self) -> str:
-        """Where its jobs are."""
+        """Return the URL of the server that has its jobs."""
 
     def producer(self) -> list[str]:
         return self._command("produce")
@@ -92,7 +92,7 @@ class Node(Foreign):
 
 @functools.cache
 def node_lacks() -> str | None:
-    """What is missing for queues from npm; they are installed if need be."""
+    """Install the queues from npm unless they are installed; return what is missing for them, or None."""
     if lacking := [name for name in ("node", "npm") if shutil.which(name) is None]:
         return " and ".join(lacking)
     wanted, present = (SCRIPTS / "node" / "package.json").read_bytes(), MODULES / "installed.json"

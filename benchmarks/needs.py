@@ -1,4 +1,4 @@
-"""Whether a queue can be measured on this machine."""
+"""Tell whether a queue can be measured on this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.progress import say
 
 @functools.cache
 def can(name: str, measure: str) -> bool:
-    """Whether the machine has what the queue needs; if not, says once for each measurement what is missing."""
+    """Tell whether this machine has what the queue needs; if not, write once for each measurement what is missing."""
     lacking = missing(name)
     if lacking is not None:
         say(f"  {measure}: {peer(name).name} is left out: this machine lacks {lacking}")
@@ -19,7 +19,7 @@ def can(name: str, measure: str) -> bool:
 
 
 def missing(name: str) -> str | None:
-    """What the queue needs and the machine doesn't have; None if it has all."""
+    """Return what the queue needs and this machine doesn't have; None if it has all."""
     queue = peer(name)
     if queue.redis is not None and not redis_server.available():
         return "redis-server"

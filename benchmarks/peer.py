@@ -1,4 +1,4 @@
-"""What a queue must be able to do to be measured, and what it promises while it does."""
+"""Define what a queue must implement to be measured, and the guarantees that it states."""
 
 from __future__ import annotations
 
@@ -28,66 +28,66 @@ class Peer(ABC):
     """Whether it needs Redis, and how often that writes to the disk."""
 
     server: ClassVar[ServerKind | None] = None
-    """What else it needs; benchmarks.servers knows where it is."""
+    """The kind of server that it needs besides Redis; benchmarks.servers starts it."""
 
     broker: ClassVar[bool] = False
     """Whether it needs RabbitMQ beside its server."""
 
     drained: ClassVar[int | None] = 10_000
-    """How many jobs it is given to drain; fewer for the slow ones, None for what has no worker."""
+    """The number of jobs that it drains: fewer for slow queues, None without a worker."""
 
     stops: ClassVar[bool] = True
-    """Whether its workers end when nothing is left."""
+    """Whether its workers end when no job is left."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
 
     @abstractmethod
     def open(self) -> None:
-        """Import and connect, so that what follows is measured without it."""
+        """Import and connect before the measurement begins."""
 
     @abstractmethod
     def put(self, order: Order) -> None:
-        """Queue one job; it is there when this returns."""
+        """Enqueue one job; it is stored when this returns."""
 
     def put_each(self, orders: Sequence[Order]) -> None:
-        """Queue these jobs, one a call."""
+        """Enqueue these jobs, one a call."""
         for order in orders:
             self.put(order)
 
     def put_many(self, orders: Sequence[Order]) -> None:
-        """Queue these jobs at once."""
+        """Enqueue these jobs in one call."""
         raise NotImplementedError
 
     def processor_time(self) -> float:
-        """Seconds that enqueueing has taken so far of the processors, without the server's."""
+        """Return the processor time of enqueueing so far, in seconds, without the server's."""
         return time.process_time() + of_ended_children()
 
     @classmethod
     def missing(cls) -> str | None:
-        """What this machine lacks to measure it, besides servers; None if nothing."""
+        """Return what this machine lacks to measure it, besides servers; None if nothing."""
         return None
 
     @classmethod
     def has_bulk(cls) -> bool:
-        """Whether it can queue many at once."""
+        """Tell whether it can enqueue many jobs in one call."""
         return cls.put_many is not Peer.put_many
 
     def workers(self) -> list[list[str]]:
-        """The commands that do the work, two at a time."""
+        """Return the commands that start the workers for a drain."""
         return []
 
     def staying(self) -> list[list[str]]:
-        """The commands that wait for work, for the time from an enqueue to the start."""
+        """Return the commands of workers that wait for jobs, to measure the time from an enqueue to the start."""
         return self.workers()
 
 
 def peer(name: str) -> type[Peer]:
-    """The peer in the module benchmarks.peers.NAME."""
+    """Return the class `Queue` of the module benchmarks.peers.NAME."""
     found: type[Peer] = import_module(f"benchmarks.peers.{name}").Queue
     return found
 
 
 def script(name: str) -> str:
-    """A command that was installed beside this interpreter."""
+    """Return the path of a command that was installed beside this interpreter."""
     return str(Path(sys.prefix) / "bin" / name)

@@ -1,4 +1,4 @@
-"""Processor time, user and system together, as the kernel counts it: of processes, and of the whole machine."""
+"""Measure processor time, user and system together, as the kernel counts it: of processes, and of the machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SERVERS = "server-processes"
 
 
 class Spent(NamedTuple):
-    """Seconds on the wall, and seconds of the processors: of the measured processes, and of their servers."""
+    """Seconds of the wall clock, and processor seconds of the measured processes and of their servers."""
 
     wall: float
     own: float
@@ -23,7 +23,7 @@ class Spent(NamedTuple):
 
 
 class Stopwatch:
-    """Measures from its creation; `own` gives the processor time of the measured processes so far."""
+    """Measures from its creation; `own` returns the processor time of the measured processes so far."""
 
     def __init__(self, place: Path, own: Callable[[], float]) -> None:
         self._servers = servers(place)
@@ -31,7 +31,7 @@ class Stopwatch:
         self._before = [clock() for clock in self._clocks]
 
     def spent(self) -> Spent:
-        """What was spent since."""
+        """Return the times since the creation."""
         after = [clock() for clock in reversed(self._clocks)]
         wall, server, own = (late - early for late, early in zip(after, reversed(self._before), strict=True))
         return Spent(wall, own, server)
@@ -41,20 +41,20 @@ class Stopwatch:
 
 
 class Machine(NamedTuple):
-    """The processors' time so far: of everything on the machine, and of the benchmark with its servers."""
+    """The processor time so far of everything on the machine, and of the benchmark with its servers."""
 
     wall: float
     everything: float
     own: float
 
     def others_share(self, later: Machine) -> float:
-        """The share of all processors that went to anything else between the two, 0 to 1."""
+        """Return the share of all processors that other processes took until `later`, from 0 to 1."""
         others = (later.everything - self.everything) - (later.own - self.own)
         return max(0.0, others / ((later.wall - self.wall) * (os.cpu_count() or 1)))
 
 
 def machine(servers: Iterable[int]) -> Machine:
-    """The machine now; `servers` are the benchmark's processes that aren't below this one."""
+    """Read the machine's times now; `servers` are the benchmark's processes that aren't below this one."""
     return Machine(time.monotonic(), _everything(), of_trees([os.getpid(), *servers]))
 
 
@@ -65,20 +65,20 @@ def attribute(place: Path, pid: int) -> None:
 
 
 def servers(place: Path) -> list[int]:
-    """The servers that work for what is measured in the directory."""
+    """Return the pids of the servers that work for what is measured in the directory."""
     with contextlib.suppress(FileNotFoundError):
         return [int(line) for line in (place / _SERVERS).read_text().split()]
     return []
 
 
 def of_ended_children() -> float:
-    """Seconds of the processes that this one started and waited for, and of those that they waited for."""
+    """Return the seconds of the processes that this one started and waited for, and of those that they waited for."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def of_trees(roots: Iterable[int]) -> float:
-    """Seconds of these processes and all below them, with those that have ended and were waited for."""
+    """Return the seconds of these processes and all below them, with those that have ended and were waited for."""
     processes = _processes()
     counted: set[int] = set()
     left = set(roots)
@@ -89,7 +89,7 @@ def of_trees(roots: Iterable[int]) -> float:
 
 
 def _processes() -> dict[int, tuple[int, float]]:
-    """Each process's parent and seconds."""
+    """Return the parent and the processor seconds of each process by pid."""
     found = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -99,7 +99,7 @@ def _processes() -> dict[int, tuple[int, float]]:
 
 
 def _everything() -> float:
-    """Seconds that the processors weren't idle, with what the host of a virtual machine gave to others."""
+    """Return the seconds that the processors weren't idle, with what the host of a virtual machine gave to others."""
     user, nice, system, _idle, _waiting, *interrupts_and_stolen = map(
         int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
     )

@@ -1,4 +1,4 @@
-"""A process of its own that queues jobs and says what that took: `python -m benchmarks.producer`."""
+"""Enqueue jobs in a process of its own and print what that took as JSON: `python -m benchmarks.producer`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROWS_A_CALL = 100
 
 
 def one_a_call(name: str, place: Path, count: int) -> Spent:
-    """Queue `count` jobs, one a call; what that took."""
+    """Enqueue `count` jobs, one a call; return what that took."""
     queue = peer(name)(place)
     queue.open()
     queue.put_each([Order(n, None) for n in range(WARM_UP)])
@@ -27,7 +27,7 @@ def one_a_call(name: str, place: Path, count: int) -> Spent:
 
 
 def bulk(name: str, place: Path, count: int) -> Spent:
-    """Queue `count` jobs, a hundred a call; what that took."""
+    """Enqueue `count` jobs, a hundred a call; return what that took."""
     queue = peer(name)(place)
     queue.open()
     queue.put_many([Order(n, None) for n in range(WARM_UP)])
@@ -39,7 +39,7 @@ def bulk(name: str, place: Path, count: int) -> Spent:
 
 
 def fill(name: str, place: Path, count: int) -> Spent:
-    """Queue `count` jobs for a drain, the quickest way the peer has."""
+    """Enqueue `count` jobs for a drain, in the fastest way of the peer; return what that took."""
     queue = peer(name)(place)
     queue.open()
     watch = Stopwatch(place, queue.processor_time)

@@ -1,4 +1,4 @@
-"""Tells on the standard error what is measured, what came out, and how busy the machine was."""
+"""Write to stderr what is measured, the results, and how busy the machine was."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from benchmarks.result import Figure
 
 
 class Measured(NamedTuple):
-    """The lines of one kind of figure, and the machine while they were measured."""
+    """The figures of one kind, and the load of the machine while they were measured."""
 
     name: str
     figures: Sequence[Figure]
     seconds: float
     load: float
     others: float
-    """The share of the processors that went to anything but the benchmark, 0 to 1."""
+    """The share of the processors that other processes took, from 0 to 1."""
 
     def __str__(self) -> str:
         processors = os.cpu_count() or 1
@@ -31,17 +31,17 @@ class Measured(NamedTuple):
         )
 
     def to_json(self) -> dict[str, Any]:
-        """How long it took, and how busy the machine was."""
+        """Return the duration, and how busy the machine was."""
         return {"seconds": self.seconds, "load": self.load, "others_share": self.others}
 
 
 def say(text: str) -> None:
-    """Tell where the measuring is, with the time of day."""
+    """Write a line about the progress to stderr, with the time of day."""
     print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
 
 
 def measured(name: str, run: Callable[[], Sequence[Figure]]) -> Measured:
-    """Measure one kind of figure, and tell when it begins and what came out."""
+    """Measure one kind of figure; write when it begins, and the results."""
     say(f"{name}: measuring")
     before = machine(servers.processes())
     figures = run()

@@ -1,4 +1,4 @@
-"""A Redis of its own for one measurement, on a socket in its directory."""
+"""Run a Redis for one measurement, on a socket in its directory and on a port."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def url(place: Path | str) -> str:
-    """Where the Redis of this directory listens."""
+    """Return the URL of the socket of this directory's Redis."""
     return f"unix://{Path(place) / 'redis.sock'}"
 
 
 def tcp_url(place: Path) -> str:
-    """The same for those who speak TCP only."""
+    """Return the URL of the same Redis for clients that speak only TCP."""
     return f"redis://127.0.0.1:{(place / 'redis.port').read_text()}/0"
 
 
@@ -36,12 +36,12 @@ def _port(place: Path) -> int:
 
 
 def available() -> bool:
-    """Whether redis-server is installed."""
+    """Tell whether redis-server is installed."""
     return shutil.which("redis-server") is not None
 
 
 def redis_for(place: Path, fsync: Fsync | None) -> AbstractContextManager[None]:
-    """A running Redis for as long as the context lasts, or nothing if none is needed."""
+    """Return a context in which a Redis runs, or in which nothing runs if none is needed."""
     return nullcontext() if fsync is None else _running(place, fsync)
 
 

@@ -1,4 +1,4 @@
-"""A figure as it was measured, round by round, and what must be reached."""
+"""Define a figure with its values of each round, and the bound that it must reach."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from benchmarks.processor import Spent
 
 
 class Must(NamedTuple):
-    """What is asked of a figure: of the ratio to its reference or, without one, of its value."""
+    """The bounds of a figure: of the ratio to its reference or, without one, of its value."""
 
     at_least: float | None = None
     at_most: float | None = None
 
     def holds(self, value: float) -> bool:
-        """Whether the value is within the bounds."""
+        """Tell whether the value is within the bounds."""
         enough = self.at_least is None or value >= self.at_least
         return enough and (self.at_most is None or value <= self.at_most)
 
@@ -33,17 +33,17 @@ class Cost(NamedTuple):
 
     @classmethod
     def of(cls, spent: Spent, jobs: int) -> Cost:
-        """What each of these jobs took."""
+        """Return what each of these jobs took."""
         return cls(spent.own * 1e6 / jobs, spent.server * 1e6 / jobs)
 
     @property
     def whole(self) -> float:
-        """Both together."""
+        """The sum of both."""
         return self.own + self.server
 
 
 class Rate(NamedTuple):
-    """Jobs a second and, where it can be told, what each took of the processors."""
+    """Jobs a second and, where it is known, the processor time of each."""
 
     a_second: float
     cost: Cost | None = None
@@ -54,7 +54,7 @@ class Rate(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """One line of the table. Round n of ours was measured beside round n of the reference."""
+    """One line of the table. Round n of `ours` was measured beside round n of `reference`."""
 
     name: str
     what: str
@@ -67,23 +67,23 @@ class Figure(NamedTuple):
     reference_cost: Sequence[Cost] = ()
 
     def ratios(self) -> list[float]:
-        """Ours divided by the reference, round by round; empty without a reference."""
+        """Return ours divided by the reference, round by round; empty without a reference."""
         return [a / b for a, b in zip(self.ours, self.reference, strict=False)]
 
     def cost_ratios(self) -> list[float]:
-        """The reference's processor time a job divided by ours, so that more is better, as with rates."""
+        """Return the reference's processor time of a job divided by ours, so that more is better, as with rates."""
         return [b.whole / a.whole for a, b in zip(self.cost, self.reference_cost, strict=False)]
 
     def decisive(self) -> float:
-        """The median that the requirement is about."""
+        """Return the median that the bounds are about: of the ratios, or without a reference of our values."""
         return median(self.ratios() or self.ours)
 
     def reached(self) -> bool:
-        """Whether the requirement is met."""
+        """Tell whether the median is within the bounds."""
         return self.must.holds(self.decisive())
 
     def to_json(self) -> dict[str, Any]:
-        """Everything that was measured and what follows from it."""
+        """Return the values of all rounds, the ratios and the verdict."""
         return {
             "figure": self.name,
             "what": self.what,
@@ -109,7 +109,7 @@ class Figure(NamedTuple):
 
 
 def of_rates(figure: Figure, ours: Sequence[Rate], reference: Sequence[Rate]) -> Figure:
-    """The figure with these rates and what each job took."""
+    """Return the figure with these rates and the processor time of their jobs."""
     return figure._replace(
         ours=[rate.a_second for rate in ours],
         reference=[rate.a_second for rate in reference],
@@ -119,12 +119,12 @@ def of_rates(figure: Figure, ours: Sequence[Rate], reference: Sequence[Rate]) ->
 
 
 def costs(rates: Sequence[Rate]) -> list[Cost]:
-    """What each job took, where it is known."""
+    """Return the processor time of a job for each rate that has one."""
     return [rate.cost for rate in rates if rate.cost is not None]
 
 
 def amount(values: Sequence[float]) -> str:
-    """The median, as precise as it matters."""
+    """Write the median, without decimals from 100 on; `-` without values."""
     if not values:
         return "-"
     middle = median(values)
@@ -132,7 +132,7 @@ def amount(values: Sequence[float]) -> str:
 
 
 def cost_text(costs: Sequence[Cost]) -> str:
-    """The median of the processor time a job, and how much of it is the server's."""
+    """Write the median of the processor time of a job, and the server's part of it."""
     if not costs:
         return "-"
     server = median(cost.server for cost in costs)
@@ -141,7 +141,7 @@ def cost_text(costs: Sequence[Cost]) -> str:
 
 
 class Standing(NamedTuple):
-    """A peer's rates in jobs a second, one for each round; empty where it has no such thing."""
+    """The rates of one peer in jobs a second, one for each round; empty for what it can't do."""
 
     name: str
     promise: str
@@ -151,7 +151,7 @@ class Standing(NamedTuple):
     drain_span: Sequence[Rate] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Everything that was measured of it."""
+        """Return all rates, and the processor time of their jobs."""
         document: dict[str, Any] = {"name": self.name, "promise": self.promise}
         for name in ("one_a_call", "bulk", "drain", "drain_span"):
             rates = getattr(self, name)

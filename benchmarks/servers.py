@@ -1,4 +1,4 @@
-"""Servers that the benchmark starts for itself, with an fsync for each COMMIT; each measurement gets a database."""
+"""Start servers for the benchmark, with an fsync for each COMMIT; each measurement gets a database of its own."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _processes: list[int] = []
 
 
 def available(kind: ServerKind) -> bool:
-    """Whether it is installed."""
+    """Tell whether this kind of server is installed."""
     return rabbitmq.available() if kind == "rabbitmq" else all(map(program, _PROGRAMS[kind]))
 
 
 @contextmanager
 def server_for(place: Path, kind: ServerKind | None) -> Iterator[None]:
-    """Give the measurement in this directory what it needs: a database of its own, or the broker that all share."""
+    """Give the measurement in this directory the server that it needs: with its own database, or the shared broker."""
     if kind is None:
         yield
     elif kind == "rabbitmq":
@@ -51,22 +51,22 @@ def server_for(place: Path, kind: ServerKind | None) -> Iterator[None]:
 
 
 def broker_for(place: Path) -> None:
-    """Give the measurement in this directory the broker that all share, beside its server."""
+    """Note for the measurement in this directory the shared broker, which it uses beside its server."""
     _note(place, "broker", _rabbitmq())
 
 
 def url(place: Path) -> str:
-    """Where the server for this directory is."""
+    """Return the URL of the server for this directory."""
     return (place / "server").read_text()
 
 
 def broker(place: Path) -> str:
-    """Where the broker beside the server is."""
+    """Return the URL of the broker beside the server."""
     return (place / "broker").read_text()
 
 
 def processes() -> list[int]:
-    """The servers that run for the benchmark and aren't its children."""
+    """Return the pids of the servers that run for the benchmark and aren't its children."""
     return list(_processes)
 
 
@@ -78,7 +78,7 @@ def _note(place: Path, name: str, server: rabbitmq.Running) -> None:
 @functools.cache
 def _database_server(kind: str) -> databases.Running:
     server = _started.enter_context(databases.private(kind, *DURABLE[kind]))
-    _processes.append(server.pid)  # forked away when it started
+    _processes.append(server.pid)  # no child of this process: it is started with setsid --fork
     return server
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 BARE = "bare_sqlite"
 ENGINES = ("cronq_sqlite", "cronq_mariadb", "cronq_postgresql")
 ONE_A_CALL, JOBS, AT_ONCE, WARM_UP = 2_000, 10_000, 400, 400
-"""Jobs of each measurement; claims and settlements take as many at once as a busy runner does."""
+"""Numbers of jobs of each measurement; AT_ONCE are claimed and settled together, as by a busy runner."""
 
 _COUNTING = ("-c", "shared_preload_libraries=pg_stat_statements", "-c", "pg_stat_statements.max=10000")
 _COUNT = {
@@ -48,7 +48,7 @@ _traced = 0
 
 
 class Taken(NamedTuple):
-    """What one job took at a step: microseconds of processors, and statements."""
+    """What one job took at a step: microseconds of the processors, and statements."""
 
     own: float
     children: float
@@ -57,7 +57,7 @@ class Taken(NamedTuple):
 
 
 class Meter:
-    """Measures from its creation."""
+    """Measures processor time and statements from its creation."""
 
     def __init__(self, queue: Peer) -> None:
         self._counted = _counter(queue)
@@ -68,13 +68,13 @@ class Meter:
         self._before = time.process_time()
 
     def portion(self, jobs: int) -> None:
-        """So many jobs are done; the own time of the cheapest portion counts for all."""
+        """Note that so many jobs are done; the own time of the cheapest portion stands for all."""
         now = time.process_time()
         self._portions.append((now - self._before) * 1e6 / jobs)
         self._before = now
 
     def taken(self, jobs: int) -> Taken:
-        """What each of so many jobs has taken since."""
+        """Return what each of so many jobs has taken since the creation."""
         spent, children = self._watch.spent(), of_ended_children() - self._children
         statements = self._counted() - self._statements
         own, children, server = (seconds * 1e6 / jobs for seconds in (spent.own, children, spent.server))
@@ -126,7 +126,7 @@ def one_a_call(queue: Peer) -> list[Taken]:
 
 
 def bulk(queue: Peer) -> list[Taken]:
-    """Enqueue jobs by the hundred."""
+    """Enqueue jobs, a hundred a call."""
     queue.put_many([Order(n, None) for n in range(100)])
     meter = Meter(queue)
     for _ in range(JOBS // AT_ONCE):
@@ -168,7 +168,7 @@ def claim_and_settle(queue: cronq_sqlite.Queue) -> list[Taken]:
 
 
 def run(queue: cronq_sqlite.Queue) -> list[Taken]:
-    """`cronq run --jobs 2`, in this process: what it takes more with jobs than without."""
+    """Measure `cronq run --jobs 2` in this process: what it takes with jobs, minus what it takes without."""
     _ran(queue)  # imports everything
     empty = _ran(queue)
     _fill(queue, JOBS)
@@ -211,7 +211,7 @@ def _step(step: str, name: str, place: Path, *, counted: bool) -> None:
 
 @contextmanager
 def _server(kind: ServerKind | None) -> Iterator[databases.Running | None]:
-    """The engine's server, durable, and counting its statements."""
+    """Start the engine's server with durable commits, and with counting of its statements."""
     if kind is None:
         yield None
         return
@@ -236,7 +236,7 @@ def _place(server: databases.Running | None) -> Iterator[Path]:
 
 
 def measured(name: str, rounds: int) -> dict[str, list[Taken]]:
-    """The least that each step took in so many rounds; SQLite's statements are counted in a round of their own."""
+    """Return the least that each step took in so many rounds; SQLite's statements are counted in a further round."""
     with _server(peer(name).server) as server:
         return {step: _least(step, name, rounds, server) for step in STEPS}
 
@@ -262,7 +262,7 @@ def _in_a_process(step: str, name: str, server: databases.Running | None, *count
 
 
 def main() -> None:
-    """Print a table for each engine that is here."""
+    """Print a table for each engine that this machine has; with `step`, measure one step and print it as JSON."""
     if sys.argv[1:2] == ["step"]:
         _, _, step, name, place, *counted = sys.argv
         _step(step, name, Path(place), counted=bool(counted))

@@ -1,4 +1,4 @@
-"""The tables at the end of a benchmark: the figures, what their jobs took of the processors, and all queues."""
+"""Print the tables at the end of a benchmark: the figures, the processor time of their jobs, and all queues."""
 
 from __future__ import annotations
 

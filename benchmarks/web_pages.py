@@ -1,4 +1,4 @@
-"""How long each page of cronq web takes beside a million jobs: python -m benchmarks.web_pages [sqlite mariadb …]."""
+"""Measure each page of cronq web beside a million jobs: python -m benchmarks.web_pages [sqlite mariadb …]."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ JOBS = 1_000_000
 TIMES = 20
 MOST = 0.3
 BATCHES = 30
-"""Each has 10,000 jobs, and the newest 100,000 more."""
+"""The number of batches: each has 10,000 jobs, and the newest 100,000 more."""
 
 _BATCH = 10_000
 _WARM = 60
@@ -44,7 +44,7 @@ PATHS = (
 
 
 def main(kinds: list[str]) -> int:
-    """Fill a queue on each kind of database and measure; 1 if a page is too slow."""
+    """Fill a queue on each kind of database and measure its pages; return 1 if a page is too slow."""
     slow = 0
     for kind in kinds or ["sqlite", *databases.SERVERS]:
         with filled(kind) as config:
@@ -58,7 +58,7 @@ def main(kinds: list[str]) -> int:
 
 
 def measured(browser: FlaskClient, path: str) -> float:
-    """The median of some answers, after the first good one: until then numbers are being read."""
+    """Return the median of several answers in seconds, after the first with status 200: before it, numbers are read."""
     deadline = time.monotonic() + _WARM
     while browser.get(path).status_code == 503 and time.monotonic() < deadline:
         time.sleep(0.5)
@@ -73,7 +73,7 @@ def measured(browser: FlaskClient, path: str) -> float:
 
 @contextmanager
 def filled(kind: str) -> Iterator[Config]:
-    """A queue with a million jobs: most have finished, some failed, wait or are due."""
+    """Yield the config of a queue with a million jobs: most have finished; others failed, wait or are due."""
     with tempfile.TemporaryDirectory(prefix="cronq-web-") as directory:
         if kind == "sqlite":
             config = from_database(f"sqlite:///{directory}/queue.db").with_values("the bench", synchronous="normal")
@@ -88,7 +88,7 @@ def filled(kind: str) -> Iterator[Config]:
 
 
 def fill(config: Config) -> None:
-    """Insert the jobs."""
+    """Insert the jobs, batches and limits."""
     with Store(config, Clock()) as store:
         store.prepare()
         now, names = store.clock.now(), store.tables.sql.names
@@ -116,7 +116,7 @@ def fill_flow(store: Store, now: int) -> None:
 
 
 def insert_many(store: Store, table: str, columns: str, rows: Sequence[Sequence[object]]) -> None:
-    """Insert rows, ten thousand in a transaction, also into tables without ids."""
+    """Insert rows, ten thousand in a transaction."""
     sql = f"INSERT INTO {table} ({columns}) VALUES ({', '.join('?' * (columns.count(',') + 1))})"
     for start in range(0, len(rows), _BATCH):
         part = rows[start : start + _BATCH]
@@ -124,16 +124,16 @@ def insert_many(store: Store, table: str, columns: str, rows: Sequence[Sequence[
 
 
 STATES = (("finished", 85), ("failed", 90), ("scheduled", 92), ("ready", 96), ("pending", 100))
-"""Which jobs of each hundred are in a state."""
+"""The states with their upper ends among the jobs of each hundred."""
 
 
 def is_pending(number: int) -> bool:
-    """Whether this job waits for a place."""
+    """Tell whether this job waits for a place."""
     return number % 100 >= dict(STATES)["ready"]
 
 
 def row(number: int, now: int) -> tuple[object, ...]:
-    """One job: of a hundred, 85 have finished, 5 failed, 2 are scheduled, 4 are ready, 4 wait for a place."""
+    """Return the row of one job: of a hundred, 85 have finished, 5 failed, 2 are scheduled, 4 ready, 4 pending."""
     place = number % 100
     state = next(name for name, end in STATES if place < end)
     ended = state in ("finished", "failed")

@@ -1,4 +1,4 @@
-"""The work everybody is given: a task that does nothing. Two of the jobs say when they started."""
+"""Define the task that all queues run: it does nothing, but two of the jobs record when they started."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ FIRST, LAST = "started-first", "started-last"
 
 
 class Order(NamedTuple):
-    """One job to be queued: its number and, for the first and last, the file in which it notes its start."""
+    """One job to enqueue: its number and, for the first and last, the file in which it records its start."""
 
     n: int
     mark: str | None
 
     def arguments(self) -> dict[str, int | str | None]:
-        """The keyword arguments of `no_op`."""
+        """Return the keyword arguments of `no_op`."""
         return {"n": self.n, "mark": self.mark}
 
 
 def no_op(n: int, mark: str | None = None) -> None:  # noqa: ARG001 - an argument of the usual size
-    """Do nothing; the first and the last job note when they began."""
+    """Do nothing; with `mark`, write the start in nanoseconds of the monotonic clock to that file."""
     if mark is not None:
         Path(mark).write_text(str(time.monotonic_ns()))
 
 
 def orders(place: Path, count: int) -> Iterator[Order]:
-    """As many jobs as wanted, the first and the last marked."""
+    """Yield `count` jobs; the first and the last record their start."""
     yield Order(0, str(place / FIRST))
     yield from (Order(n, None) for n in range(1, count - 1))
     yield Order(count - 1, str(place / LAST))
 
 
 def started(place: Path, which: str) -> float | None:
-    """When the first or last job began, in seconds of the monotonic clock; None if it has not."""
+    """Return when the first or last job began, in seconds of the monotonic clock; None if it has not."""
     try:
         text = (place / which).read_text()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""A private xinetd, with services on ports of its own."""
+"""Run a private xinetd, with services on ports of its own."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Service(NamedTuple):
 
 @contextmanager
 def xinetd_for(place: Path, services: Sequence[Service]) -> Iterator[list[int]]:
-    """The ports of the services, in their order, while xinetd runs."""
+    """Run xinetd, and yield the ports of the services in their order."""
     ports = [_free_port() for _ in services]
     with (place / "xinetd.conf").open("w") as conf:
         for number, (service, port) in enumerate(zip(services, ports, strict=True)):

@@ -1,4 +1,4 @@
-"""A Django project with a backend of each, on one SQLite file with the same durability."""
+"""Set up a Django project with each installed backend, on one SQLite file with the same durability."""
 
 import os
 from importlib.util import find_spec
@@ -21,7 +21,7 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": f"{os.environ['BENCH_PLACE']}/site.sqlite3",
-        "CONN_MAX_AGE": None,  # opening and closing them would cost more than all else
+        "CONN_MAX_AGE": None,  # opening and closing a connection would cost more than all else
         "OPTIONS": {
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
             "transaction_mode": "IMMEDIATE",

@@ -1,1 +1,1 @@
-"""The figures, a module for each kind. Each takes the number of rounds and gives lines for the table."""
+"""Measure the figures, with a module for each kind. Each `run` takes the number of rounds and returns `Figure`s."""

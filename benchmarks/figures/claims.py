@@ -1,4 +1,4 @@
-"""A claim in a table that has been in use for months, beside the same claim in an empty one."""
+"""Measure a claim in a table that has been in use for months, beside the same claim in an empty one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PATTERNS = {"finished": 1, "scheduled": 2, "ready": 3}
 
 CLAIMS = 200
 WARM_UP = 300
-"""Claims that are not timed: until the write-ahead log has its full size, each commit also grows a file."""
+"""Number of claims that are not timed: until the write-ahead log has its full size, each commit also grows a file."""
 
 SIZES = (1, 20)
 PORTION = 20_000
@@ -42,11 +42,11 @@ SETTLE = {
     "mysql": ["ANALYZE TABLE cronq_jobs"],
     "postgresql": ["VACUUM ANALYZE cronq_jobs", "CHECKPOINT"],
 }
-"""What is done in any case, sooner or later, where a table is in use."""
+"""The maintenance that every table in use gets sooner or later."""
 
 
 def run(*, rounds: int) -> list[Figure]:
-    """Claims of one job and of twenty, in both tables in turn, on each engine that is here."""
+    """Measure claims of one job and of twenty, in both tables in turn, on each engine that is installed."""
     return [figure for name in ENGINES if _is_here(name) for figure in _engine(name, rounds)]
 
 
@@ -77,7 +77,7 @@ def _engine(name: str, rounds: int) -> list[Figure]:
 
 
 def _claims(name: str, place: Path, size: int) -> float:
-    """Milliseconds of one claim of `size` jobs, the median of many."""
+    """Return the milliseconds of one claim of `size` jobs, the median of many."""
     return float(_in_a_process("claim", name, place, size))
 
 
@@ -88,7 +88,7 @@ def _in_a_process(what: str, name: str, place: Path, size: int = 0) -> str:
 
 
 def prepare(queue: cronq_sqlite.Queue) -> None:
-    """One finished, one scheduled and one ready job, made by cronq itself."""
+    """Make one finished, one scheduled and one ready job with cronq itself."""
     queue.open()
     queue.put(Order(1, None))
     subprocess.run(queue.workers()[0], cwd=ROOT, env=environment(queue.place), check=True)
@@ -97,7 +97,7 @@ def prepare(queue: cronq_sqlite.Queue) -> None:
 
 
 def load(queue: cronq_sqlite.Queue) -> None:
-    """Copy the prepared jobs, each as often as it takes."""
+    """Copy each of the prepared jobs until the table has the numbers of BESIDE."""
     from cronq.config.loader import load as load_config
     from cronq.storage.drivers.opening import open_database
 
@@ -123,7 +123,7 @@ def _copy(database: Database) -> str:
 
 
 def claim(queue: cronq_sqlite.Queue, size: int) -> float:
-    """Queue what will be claimed, then time the claims one by one."""
+    """Enqueue the jobs that will be claimed, then time the claims one by one; return the median in milliseconds."""
     from statistics import median
 
     from cronq.model.selection import Filter

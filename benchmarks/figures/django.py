@@ -1,4 +1,4 @@
-"""Django's tasks by cronq, django-tasks-db and django-ox: on one Python, one Django, and SQLite with one durability."""
+"""Compare cronq, django-tasks-db and django-ox for Django's tasks: the same Python, Django and SQLite's durability."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from benchmarks.result import Cost, Figure, Must, Rate, of_rates
 
 SITE = ROOT / "benchmarks" / "django_site"
 PYTHON = "3.14"
-"""django-ox and Django 6 need 3.12 or later."""
+"""The version of Python: django-ox and Django 6 need 3.12 or later."""
 
 OURS, TASKS_DB, OX = "default", "django-tasks-db", "django-ox"
-"""The backends' names in the project's settings."""
+"""The names of the backends in the project's settings."""
 
 ENVIRONMENT = ROOT / ".ci" / "environment"
 
@@ -43,7 +43,7 @@ Measurement = TypeVar("Measurement")
 
 
 class Latency(NamedTuple):
-    """Milliseconds, and the processor time where it was measured."""
+    """Milliseconds, and the processor time of one task where it was measured."""
 
     p50: float
     p95: float
@@ -54,9 +54,9 @@ class Latency(NamedTuple):
 
 
 def run(*, rounds: int) -> list[Figure]:
-    """Drain tasks, enqueue in requests, and start tasks one at a time: each backend in each round.
+    """Measure drains, enqueues in requests, and starts of single tasks: each backend in each round.
 
-    10,000 tasks are drained once: those of the others take minutes.
+    10,000 tasks are drained once only: the other backends take minutes for them.
     """
     names = backends()
     drains = {
@@ -90,7 +90,7 @@ def _drain_figure(count: int, measured: dict[str, list[Rate]], peer: str) -> Fig
 
 
 def latency_figures(what: str, parts: Sequence[str], measured: dict[str, list[Latency]], peer: str) -> Iterator[Figure]:
-    """Our milliseconds beside those of one other backend."""
+    """Yield the figures that compare our milliseconds with those of one other backend."""
     spent = [[one.cost for one in measured[name] if one.cost] for name in (OURS, peer)]
     for part in parts:
         taken = [[getattr(one, part) for one in values] for values in (measured[OURS], measured[peer])]
@@ -101,7 +101,7 @@ def latency_figures(what: str, parts: Sequence[str], measured: dict[str, list[La
 
 
 def drain(count: int, names: Sequence[str]) -> Iterator[tuple[str, Rate]]:
-    """Tasks a second that each backend's worker gets done, from its start to its end."""
+    """Measure how many tasks a second each backend's worker runs, from its start to its end."""
     for name in names:
         yield name, _drained(name, count)
 
@@ -118,7 +118,7 @@ def _drained(name: str, count: int) -> Rate:
 
 
 def requests(names: Sequence[str]) -> Iterator[tuple[str, Latency]]:
-    """How long a request takes that enqueues a task, from Django's WSGI handler's start to the end of the answer."""
+    """Measure a request that enqueues a task, from the call of Django's WSGI handler to the end of the answer."""
     with project() as place:
         taken: dict[str, list[list[float]]] = ask(place, "requests", REQUESTS, *names)
     for name, samples in taken.items():
@@ -130,7 +130,7 @@ def _of_requests(wall: list[float], own: list[float]) -> Latency:
 
 
 def starts(names: Sequence[str]) -> Iterator[tuple[str, Latency]]:
-    """How long it takes from an enqueue until a worker that waits has begun the task."""
+    """Measure the time from an enqueue until an idle worker has begun the task."""
     for name in names:
         with project() as place, worker(place, STAYING[name]):
             yield name, _latency(ask(place, "starts", name, STARTS))
@@ -145,7 +145,7 @@ def _latency(milliseconds: list[float]) -> Latency:
 
 @functools.cache
 def interpreter() -> str:
-    """The Python with all backends; where there is none, this one, which has no django-ox."""
+    """Return the Python with all backends; if there is none, this one, which has no django-ox."""
     found = subprocess.run(
         [ENVIRONMENT, PYTHON, "bench-django"], check=False, stdout=subprocess.PIPE, text=True
     ).stdout.strip()
@@ -159,14 +159,14 @@ def interpreter() -> str:
 
 
 def backends() -> list[str]:
-    """Ours, and those of the others that this Python has."""
+    """Return the names of our backend, and of the others that this Python has."""
     others = [TASKS_DB] if interpreter() == sys.executable else [TASKS_DB, OX]
     return [OURS, *others]
 
 
 @contextmanager
 def project() -> Iterator[Path]:
-    """The directory of a project with empty tables."""
+    """Yield the directory of a project with empty tables."""
     with tempfile.TemporaryDirectory(prefix="cronq-bench-") as directory:
         place = Path(directory)
         python(place, "-m", "django", "migrate", "-v0")
@@ -175,7 +175,7 @@ def project() -> Iterator[Path]:
 
 @contextmanager
 def worker(place: Path, arguments: Sequence[str]) -> Iterator[None]:
-    """A worker that stays until the end of the block."""
+    """Run a worker until the end of the block."""
     with (place / "said").open("wb") as said:
         process = subprocess.Popen(
             [interpreter(), *arguments], cwd=place, env=_environment(place), stdout=said, stderr=said
@@ -191,12 +191,12 @@ def worker(place: Path, arguments: Sequence[str]) -> Iterator[None]:
 
 
 def ask(place: Path, *arguments: object) -> Any:
-    """What a process of the project measured."""
+    """Run `nothing.measure` in the project, and return the JSON that it prints."""
     return json.loads(python(place, "-m", "nothing.measure", *map(str, arguments)))
 
 
 def python(place: Path, *arguments: str) -> str:
-    """Run a program of the project, which must succeed; returns what it prints."""
+    """Run a Python program of the project, which must succeed; return its output."""
     command = [interpreter(), *arguments]
     done = subprocess.run(command, cwd=place, env=_environment(place), check=True, stdout=subprocess.PIPE, text=True)
     return done.stdout

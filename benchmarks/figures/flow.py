@@ -1,4 +1,4 @@
-"""What batches and limits cost their jobs, and what they cost those beside them."""
+"""Measure what batches and limits cost their jobs, and other jobs beside them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ OURS = "cronq_sqlite"
 SETTLED, AT_ONCE, _TRIES = 20_000, 100, 7
 MEMBERS, LIMITED, FREE, BESIDE = 10_000, 5_000, 10_000, 100_000
 SMALL, LARGE = 10_000, 100_000
-"""Members of the two batches whose memory is compared."""
+"""Numbers of members of the two batches whose memory is compared."""
 
 
 class Queue(cronq_sqlite.Queue):
-    """cronq on SQLite, with a limit; its workers take one queue alone."""
+    """cronq on SQLite with a limit; its workers serve only the queue `default`."""
 
     def configure(self, locks: str = "locks") -> Path:
         """Write the configuration file, with a limit."""
@@ -34,24 +34,24 @@ class Queue(cronq_sqlite.Queue):
         return path
 
     def workers(self) -> list[list[str]]:
-        """The command that does the work of one queue."""
+        """Return the command of the workers, which serve only the queue `default`."""
         [command] = super().workers()
         return [[*command, "--queue", "default"]]
 
     def put_limited(self, count: int) -> None:
-        """Queue so many jobs under the limit."""
+        """Enqueue so many jobs under the limit."""
         self._put(orders(self.place, count), limit="ten")
 
     def put_aside(self, count: int) -> None:
-        """Queue so many jobs under the limit into a queue that the workers don't take."""
+        """Enqueue so many jobs under the limit into a queue that the workers don't serve."""
         self._put(orders(self.place / "aside", count), limit="ten", queue="aside")
 
     def put_plain(self, count: int) -> None:
-        """Queue so many jobs."""
+        """Enqueue so many jobs without a limit."""
         self._put(orders(self.place, count))
 
     def put_members(self, count: int) -> None:
-        """Queue a batch of so many jobs."""
+        """Enqueue a batch of so many jobs."""
         batch = self._queue.open_batch()
         batch.add(_specs(orders(self.place, count)))
         batch.close()
@@ -70,11 +70,11 @@ FILL: dict[str, Callable[[Queue, int], None]] = {
     "limited": Queue.put_limited,
     "aside": Queue.put_aside,
 }
-"""What is queued before a drain, by name for the process that does it."""
+"""The functions that enqueue jobs before a drain, by the name that their process gets."""
 
 
 def run(*, rounds: int) -> list[Figure]:
-    """Settlements without flow, members of a batch, jobs under a limit and beside it, and memory."""
+    """Measure settlements without flow, members of a batch, jobs under a limit and beside it, and memory."""
     return [_settling(rounds), *_members(rounds), *_beside(rounds), _limited(rounds), *_memory(rounds)]
 
 
@@ -82,12 +82,12 @@ def run(*, rounds: int) -> list[Figure]:
 
 
 def _settling(rounds: int) -> Figure:
-    """Claim and settle in one process, beside the same with the statements that know of no flow."""
+    """Measure claims and settlements in one process, beside the same with the statements from before there was flow."""
     tries: dict[str, list[float]] = {"now": [], "before": []}
     for number in range(rounds * _TRIES):
         for statements in ("now", "before") if number % 2 else ("before", "now"):
             tries[statements].append(_settled(statements))
-    # One try differs from the next by a third, far more than the statements do.
+    # Medians of several tries: one try differs from the next by a third, far more than the statements do.
     ours, reference = ([median(figures[n::rounds]) for n in range(rounds)] for figures in tries.values())
     what = "claim and settle without flow, processor time"
     return Figure("flow", what, "µs/job", ours, "statements before there was flow", reference, Must(at_most=1.02))
@@ -99,7 +99,7 @@ def _settled(statements: str) -> float:
 
 
 def settle(queue: Queue, statements: str, count: int) -> float:
-    """Microseconds of processor time that each of so many jobs took, claimed and settled by a hundred."""
+    """Return the microseconds of processor time of each job, claimed and settled a hundred at a time."""
     from cronq.model.outcome import Outcome, Settlement
     from cronq.model.selection import Filter
     from cronq.model.settlement import settlement
@@ -113,7 +113,7 @@ def settle(queue: Queue, statements: str, count: int) -> float:
     for _ in range(count // AT_ONCE):
         now = store.clock.now()
         jobs = store.claim(Filter(), Lease("bench", now=now, seconds=3600), limit=AT_ONCE)
-        policies: Any = None  # asked only about failures
+        policies: Any = None  # used only for failures
         ended: list[Settlement] = [
             settlement(job, Outcome("success", now, now), policies, chance=float, worker="bench") for job in jobs
         ]
@@ -156,7 +156,7 @@ def _costs(what: str, pairs: list[tuple[Drain, Drain]], must: Must) -> Figure:
 def _drained(what: str, count: int, *beside: tuple[str, int]) -> Drain:
     with place_for(OURS) as place:
         for name, number in (*beside, (what, count)):
-            # The rows are made in another process, so that this one stays as it is from round to round.
+            # Another process enqueues, so that this one has the same memory and imports in each round.
             _in_a_process("fill", name, place, number)
         done = drain(Queue(place), count)
         say(f"  flow: {count:,} {what}{' beside others' * bool(beside)}: {done.whole}")
@@ -167,7 +167,7 @@ def _drained(what: str, count: int, *beside: tuple[str, int]) -> Drain:
 
 
 def _memory(rounds: int) -> list[Figure]:
-    """The most memory of a process that opens and fills a batch, and of the run that ends it."""
+    """Measure the peak memory of the process that opens and fills a batch, and of the run that ends it."""
     taken = [(_batch(LARGE), _batch(SMALL)) for _ in range(rounds)]
     return [
         Figure(
@@ -190,7 +190,7 @@ def _batch(size: int) -> tuple[float, float]:
 
 
 def _most_memory(command: list[str], place: Path) -> float:
-    """Megabytes that a process, or one of its children, has had at most."""
+    """Return the peak memory of a process, or of one of its children, in megabytes."""
     with (place / "said").open("wb") as said:
         process = subprocess.Popen(command, cwd=ROOT, env=environment(place), stdout=said, stderr=said)
         _, status, used = os.wait4(process.pid, 0)

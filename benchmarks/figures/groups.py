@@ -1,4 +1,4 @@
-"""Jobs of one group run one at a time: what that costs beside the same jobs without a group."""
+"""Measure jobs of one group, which run one at a time, beside the same jobs without a group."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ JOBS = 2_000
 
 
 def run(*, rounds: int) -> list[Figure]:
-    """Drain 2,000 jobs of one group, and 2,000 without."""
+    """Measure drains of 2,000 jobs of one group, and of 2,000 without a group."""
     pairs = [(_drained("one"), _drained(None)) for _ in range(rounds)]
     whole = [grouped.whole for grouped, _ in pairs], [free.whole for _, free in pairs]
     span = [grouped.span for grouped, _ in pairs], [free.span for _, free in pairs]
@@ -32,14 +32,14 @@ def _figure(what: str) -> Figure:
 
 def _drained(group: str | None) -> Drain:
     with place_for(OURS) as place:
-        # The rows are made in another process, so that this one stays as it is from round to round.
+        # Another process enqueues, so that this one has the same memory and imports in each round.
         command = [sys.executable, "-m", "benchmarks.figures.groups", str(place), group or ""]
         subprocess.run(command, cwd=ROOT, env=environment(place), check=True)
         return drain(cronq_sqlite.Queue(place), JOBS)
 
 
 def fill(place: Path, group: str | None) -> None:
-    """Queue the jobs."""
+    """Enqueue the jobs."""
     queue = cronq_sqlite.Queue(place)
     queue.open()
     queue.put_group(list(orders(place, JOBS)), group)

@@ -1,4 +1,4 @@
-"""What a connection to `cronq serve-inetd` costs, under a real xinetd: until the answer, until the job starts."""
+"""Measure connections to `cronq serve-inetd` under a real xinetd: until the answer, and until the job starts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REFERENCE_PROGRAM = f"""\
 import sqlite3
 print("OK", flush=True)
 """
-"""Started as the command is, by its first line: under xinetd's name for it, Python would not find its own place."""
+"""Started by its first line, as the command is: with the name that xinetd passes, Python would not find its prefix."""
 
 CONFIG = """\
 database = "sqlite:///cronq.db"
@@ -33,11 +33,11 @@ lock_dir = "locks"
 """
 SECONDS = 20
 PAUSE = 0.15
-"""Seconds after which a process that did one job has ended: it must not be measured along with the next."""
+"""Seconds after which a process that ran one job has ended, so that the next measurement is without it."""
 
 
 def run(*, rounds: int) -> list[Figure]:
-    """One process a connection beside Python with sqlite3; and the listening socket by itself."""
+    """Measure one process for each connection beside Python with sqlite3, and the listening socket alone."""
     with place_for(OURS) as place, _starts(place) as started:
         reference = place / "reference"
         reference.write_text(REFERENCE_PROGRAM)
@@ -58,18 +58,18 @@ class _Measurer:
         self._started = started
 
     def answer(self, port: int, job_id: int = 0) -> float:
-        """Milliseconds from connecting to the answer."""
+        """Return the milliseconds from connecting to the answer."""
         began = time.monotonic()
         _ask(port, job_id)
         return (time.monotonic() - began) * 1000
 
     def command(self, port: int) -> tuple[float, float]:
-        """Milliseconds to the answer and to the start of a shell command."""
+        """Return the milliseconds to the answer and to the start of a shell command."""
         job_id = self._queue.put_command(f"echo >{self._queue.place}/start")
         return self._start(port, job_id)
 
     def task(self, port: int) -> tuple[float, float]:
-        """Milliseconds to the answer and to the start of a task."""
+        """Return the milliseconds to the answer and to the start of a task."""
         job_id = self._queue.put_marked(f"{self._queue.place}/start")
         return self._start(port, job_id)
 
@@ -82,12 +82,12 @@ class _Measurer:
 
 def _measured(measurer: _Measurer, ports: tuple[int, int, int], count: int) -> list[Figure]:
     plain, one, warm = ports
-    measurer.task(warm)  # this one pays for the start
+    measurer.task(warm)  # xinetd starts the server for this one
     reference: list[float] = []
     cold: list[tuple[float, float]] = []
     quick: list[tuple[float, float]] = []
     for _ in range(count):
-        # A pause before each, that all start from the same rest.
+        # A pause before each, so that all begin on an idle machine.
         time.sleep(PAUSE)
         reference.append(measurer.answer(plain))
         time.sleep(PAUSE)
@@ -113,7 +113,7 @@ def _ask(port: int, job_id: int) -> None:
 
 @contextmanager
 def _starts(place: Path) -> Iterator[Callable[[], float]]:
-    """Waits for a job to write into the pipe `start`; gives the monotonic time at which it did."""
+    """Make the pipe `start`; yield a function that waits for a job to write to it, and returns the monotonic time."""
     os.mkfifo(place / "start")
     fifo = os.open(place / "start", os.O_RDWR | os.O_NONBLOCK)
 

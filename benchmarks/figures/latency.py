@@ -1,4 +1,4 @@
-"""From an enqueue to the start of the job, where the workers are idle; and what an idle worker takes."""
+"""Measure the time from an enqueue to the start of the job with idle workers, and what an idle worker takes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Latency(NamedTuple):
 
 
 def run(*, rounds: int) -> list[Figure]:
-    """Each queue once in a round; cronq on SQLite beside huey on Redis, and the others beside their like."""
+    """Measure each queue once in a round; compare cronq on SQLite with huey on Redis, and the pairs of PAIRS."""
     names = dict.fromkeys([SQLITE, HUEY, *(name for pair in PAIRS for name in pair)])
     able = [name for name in names if can(name, "latency")]
     taken: dict[str, list[Latency]] = {name: [] for name in able}
@@ -102,7 +102,7 @@ def _measured(name: str) -> Latency:
 
 
 def measure(name: str, place: Path) -> Latency:
-    """Enqueue one job after the other, each when the one before has long been done."""
+    """Enqueue jobs one after the other, each a moment after the one before began; return the times to their starts."""
     queue = peer(name)(place)
     queue.open()
     with _workers(queue.staying(), place):
@@ -149,7 +149,7 @@ def _workers(commands: list[list[str]], place: Path) -> Iterator[list[int]]:
 
 
 def idle(*, rounds: int) -> list[Figure]:
-    """What `work --jobs 2` takes while it has nothing to do."""
+    """Measure memory and processor time of `work --jobs 2` while it has nothing to do."""
     with place_for(SQLITE) as place:
         queue = peer(SQLITE)(place)
         queue.open()
@@ -176,13 +176,13 @@ def _children(pid: int) -> list[int]:
 
 
 def _share(pid: int) -> float:
-    """Proportional set size in megabytes."""
+    """Return the proportional set size in megabytes."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("Pss:"))
 
 
 def _processor_time(pid: int) -> float:
-    """Seconds, to the nanosecond where the kernel says so."""
+    """Return the processor time in seconds, to the nanosecond if the kernel has it."""
     try:
         return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
     except OSError:

@@ -1,4 +1,4 @@
-"""Looking at a queue with a million jobs: what a person or a monitor waits for."""
+"""Measure the commands that people and monitors run, on a queue with a million jobs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 STATES = {"finished": 850_000, "ready": 80_000, "scheduled": 30_000, "failed": 20_000, "retrying": 20_000}
 QUEUES = 8
 QUIET = ("-w", "failed=", "-w", "oldest-due=", "-c", "oldest-due=")
-"""A status other than 0 would count as a failure of the start."""
+"""Options with which `health` ends with status 0: another one would count as a failed start."""
 
 COMMANDS = {
     "ls": ("ls",),
@@ -36,7 +36,7 @@ SELECT 'q' || (n % ?), 50, ?, ? - n * 1000, ? - n * 1000, 'mail.send', '{"to": "
 
 
 def run(*, rounds: int) -> list[Figure]:
-    """Whole processes, on a table of a million rows in SQLite."""
+    """Measure whole processes on a table of a million rows in SQLite."""
     with place_for(OURS) as place:
         produce("one_a_call", OURS, place, 1)
         fill(place / "cronq.db")
@@ -50,7 +50,7 @@ def run(*, rounds: int) -> list[Figure]:
 
 
 def fill(path: Path) -> None:
-    """Put the rows in, as many days of work would."""
+    """Insert the rows, with times as after many days of work."""
     now = time.time_ns() // 1000
     with closing(sqlite3.connect(path)) as connection, connection:
         for state, number in STATES.items():

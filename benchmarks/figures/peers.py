@@ -1,4 +1,4 @@
-"""Enqueue, bulk and drain: every queue once in each round, so that all see the same minute of the machine."""
+"""Measure enqueue, bulk and drain: every queue once in each round, so that all have the same load of the machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BEYOND_PYTHON = (
     ("cronq_postgresql", "graphile_worker"), ("cronq_postgresql", "pg_boss"), (OURS, "bullmq_redis"),
     (OURS, "sidekiq_redis"),
 )  # fmt: skip
-"""Queues for Node and Ruby, and ours with the same durability."""
+"""Pairs of our queue and one for Node or Ruby with the same durability."""
 
 OTHERS = (
     "cronq_mariadb", "cronq_postgresql", HUEY, PROCRASTINATE, "celery_rabbitmq", "celery_redis", "dramatiq_rabbitmq",
@@ -29,19 +29,19 @@ OTHERS = (
 Measure = Literal["enqueue", "bulk", "drain"]
 MEASURES: tuple[Measure, ...] = ("enqueue", "bulk", "drain")
 RATES = {"enqueue": "one_a_call", "bulk": "bulk", "drain": "drain"}
-"""The rate that each of them is about."""
+"""The rate that each measurement takes."""
 
 ONE_A_CALL, BULK = 2_000, 10_000
 
 
 class Target(NamedTuple):
-    """How a queue of ours must stand to another one."""
+    """The ratio that a queue of ours must reach to another one."""
 
     ours: str
     reference: str
     must: Must
     rates: dict[str, str]
-    """Which of the rates are meant, and what they are in words."""
+    """The rates that are compared, and their names in the table."""
 
 
 DRAIN = {
@@ -61,14 +61,14 @@ TARGETS: dict[Measure, tuple[Target, ...]] = {
 
 
 def contestants(measure: Measure, *, alone: bool) -> list[str]:
-    """Who takes part: ours and their references, and everybody who can if not `alone`."""
+    """Return the names of the queues that take part: ours and their references, and all others unless `alone`."""
     needed = [name for target in TARGETS[measure] for name in (target.ours, target.reference)]
     able = [name for name in dict.fromkeys([*needed, *(() if alone else OTHERS)]) if can(name, measure)]
     return [name for name in able if measure != "bulk" or peer(name).has_bulk()]
 
 
 class Contest:
-    """What was measured of every queue so far."""
+    """The rates of every queue that were measured so far."""
 
     def __init__(self, *, rounds: int, alone: bool) -> None:
         self._rounds = rounds
@@ -76,7 +76,7 @@ class Contest:
         self._rates: dict[str, dict[str, list[Rate]]] = {}
 
     def measure(self, measure: Measure) -> list[Figure]:
-        """Measure every queue that can do this, and give our figures beside their references."""
+        """Measure every queue that can do this, and return our figures beside their references."""
         for number in range(1, self._rounds + 1):
             for name in contestants(measure, alone=self._alone):
                 rates = _measured(measure, name)
@@ -86,7 +86,7 @@ class Contest:
         return _figures(measure, self._rates)
 
     def standings(self) -> list[Standing]:
-        """How all the queues stand."""
+        """Return the rates of all queues."""
         return [Standing(peer(name).name, peer(name).promise, **measured) for name, measured in self._rates.items()]
 
 

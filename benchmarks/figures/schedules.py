@@ -1,4 +1,4 @@
-"""What 500 schedules cost: firing them all at once, and a run with nothing to do beside one without schedules."""
+"""Measure what 500 schedules cost: firing all at once, and an idle run beside one without schedules."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ZONES = ("Europe/Prague", "America/New_York", "Asia/Tokyo", "UTC")
 
 
 def run(*, rounds: int) -> list[Figure]:
-    """Fire 500 due schedules in one process; start idle runs with and without 500 schedules."""
+    """Measure firing 500 due schedules in one process, and idle runs with and without 500 schedules."""
     fired = [_fired() for _ in range(rounds)]
     none, stored, told = _idle(rounds * STARTS_A_ROUND)
     reference = "without schedules", none
@@ -41,7 +41,7 @@ def _figure(what: str, values: list[float], must: Must) -> Figure:
 
 
 def _fired() -> tuple[float, float]:
-    """Milliseconds on the wall and of the processors."""
+    """Fire all schedules; return the milliseconds of the wall clock and of the processors."""
     with place_for(OURS) as place:
         produce("one_a_call", OURS, place, 1)
         _in_a_process("declare", place)
@@ -50,7 +50,7 @@ def _fired() -> tuple[float, float]:
 
 
 def _idle(number: int) -> tuple[list[float], list[float], list[float]]:
-    """Milliseconds of the processors of runs without schedules, with stored ones, and with those of cronq.toml."""
+    """Return the processor milliseconds of runs without schedules, with stored ones, and with those of cronq.toml."""
     with place_for(OURS) as none, place_for(OURS) as stored, place_for(OURS) as told:
         for place in (none, stored, told):
             produce("one_a_call", OURS, place, 1)
@@ -78,19 +78,19 @@ def _in_a_process(what: str, place: Path) -> str:
 
 
 def definition(number: int) -> Definition:
-    """One of the schedules: each night, in one of four time zones, far from now."""
+    """Return one of the schedules: once a year in January, in one of four time zones, so that it isn't due."""
     keys = {"cron": f"{number % 60} 2 1 1 *", "task": "tick", "timezone": ZONES[number % len(ZONES)]}
     return read(f"schedule-{number:03}", keys, where="the benchmark")
 
 
 def declare(place: Path) -> None:
-    """Store the schedules."""
+    """Declare the schedules, which stores them."""
     with Store(loader.load(file=str(place / "cronq.toml"), environ={}), Clock()) as store:
         Declaring(store, Firing(store), source="cronq.toml").declare([definition(n) for n in range(SCHEDULES)])
 
 
 def fire(place: Path) -> None:
-    """Fire all of them at once, as if they were due a second ago; print what that took in milliseconds."""
+    """Fire all of them at once, as if they had been due a second ago; print what that took in milliseconds."""
     with Store(loader.load(file=str(place / "cronq.toml"), environ={}), Clock()) as store:
         due = store.tell_time() - SECOND
         store._tables.open().execute("UPDATE cronq_schedules SET next_at = ?, due_at = ?", (due, due))

@@ -1,4 +1,4 @@
-"""What a start of the command costs: `cronq run` with nothing to do, and `cronq ls` of 20 rows."""
+"""Measure the start of the command: `cronq run` with nothing to do, and `cronq ls` of 20 rows."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from benchmarks.result import Figure, Must
 STARTS_A_ROUND = 10
 OURS = "cronq_sqlite"
 PR_SET_CHILD_SUBREAPER = 36
-"""Linux's number for it, from sys/prctl.h."""
+"""The number of this option in Linux, from sys/prctl.h."""
 
 PASS = [sys.executable, "-c", "pass"]
 
 
 class Start(NamedTuple):
-    """One start as a whole process."""
+    """The duration and the peak memory of one start, as a whole process."""
 
     milliseconds: float
     mebibytes: float
 
 
 def starts(commands: list[list[str]], *, rounds: int, output: str = os.devnull) -> list[list[Start]]:
-    """For each command its starts, taken in turn."""
+    """Measure each command `rounds` times, in turn; return the starts of each."""
     measured: list[list[Start]] = [[] for _ in commands]
     for _ in range(rounds):
         for command, taken in zip(commands, measured, strict=True):
@@ -51,16 +51,16 @@ def _milliseconds(command: list[str], output: str) -> float:
 
 
 def processor_time(command: list[str]) -> float:
-    """Milliseconds of the processors that a start takes, user and system."""
+    """Return the milliseconds of the processors that a start takes, user and system."""
     used = _reap(_spawn(command, os.devnull), command)
     return (used.ru_utime + used.ru_stime) * 1000
 
 
 def _mebibytes(command: list[str], output: str) -> float:
-    """The peak memory of a start of its own.
+    """Return the peak memory of one start in MiB.
 
-    The kernel never reports less for a process than what started it had, so a small shell
-    starts it and is gone; this process then takes over as its parent.
+    The kernel never reports less for a process than its starter had, so a small shell starts it
+    and ends; this process then becomes its parent.
     """
     with _adopting():
         shell = ["/bin/sh", "-c", '"$@" &', "sh", *command]
@@ -81,7 +81,7 @@ def _reap(pid: int, command: list[str]) -> resource.struct_rusage:
 
 @contextmanager
 def _adopting() -> Iterator[None]:
-    """Become the parent of processes whose own parent is gone."""
+    """Become the parent of descendants whose own parent has ended."""
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     assert prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0, os.strerror(ctypes.get_errno())
     try:
@@ -91,7 +91,7 @@ def _adopting() -> Iterator[None]:
 
 
 def idle(*, rounds: int) -> list[Figure]:
-    """`cronq run` on an empty queue beside Python doing nothing."""
+    """Measure `cronq run` on an empty queue beside a Python that does nothing."""
     with place_for(OURS) as place:
         produce("one_a_call", OURS, place, 1)
         run = cronq(place, "run")
@@ -107,7 +107,7 @@ def idle(*, rounds: int) -> list[Figure]:
 
 
 def listing(*, rounds: int) -> list[Figure]:
-    """`cronq ls` of 20 rows, into a file and as the table on a terminal."""
+    """Measure `cronq ls` of 20 rows, into a file and as the table on a terminal."""
     with place_for(OURS) as place:
         produce("fill", OURS, place, 100)
         command = cronq(place, "ls", "--limit", "20")
@@ -125,7 +125,7 @@ def listing(*, rounds: int) -> list[Figure]:
 
 @contextmanager
 def _terminal() -> Iterator[str]:
-    """A terminal whose output is read; its path."""
+    """Yield the path of a terminal whose output is read and dropped."""
     ours, theirs = pty.openpty()
     reader = threading.Thread(target=_read, args=(ours,), daemon=True)
     reader.start()
@@ -146,5 +146,5 @@ def _read(terminal: int) -> None:
 
 
 def cronq(place: Path, *arguments: str) -> list[str]:
-    """The command on the queue in this place."""
+    """Return the command line of `cronq ARGUMENTS` on the queue in this directory."""
     return [script("cronq"), "--config", str(place / "cronq.toml"), *arguments]

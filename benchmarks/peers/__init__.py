@@ -1,1 +1,1 @@
-"""One module for each queue, with a class `Queue`."""
+"""The measured queues: one module for each, with a class `Queue`."""

@@ -1,4 +1,4 @@
-"""sqlite3 by itself, inserting the row that cronq inserts: what the disk and the file format allow."""
+"""sqlite3 alone, inserting the row that cronq inserts: the limit that the disk and the file format set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROWS_A_COMMIT = 100
 
 
 class Queue(Peer):
-    """No queue: one INSERT, one COMMIT. The table, with its indexes, is the one cronq makes."""
+    """No queue: one INSERT and one COMMIT, into the table that cronq makes, with its indexes."""
 
     name = "bare sqlite3"
     promise = "a row on the disk (synchronous=FULL), which nothing reads"

@@ -7,7 +7,7 @@ from benchmarks.redis_server import tcp_url
 
 
 class Queue(Node):
-    """Two Node processes that each have ten jobs at a time in hand."""
+    """Two Node processes that run up to ten jobs at a time each."""
 
     name = "BullMQ, Redis, fsync"
     promise = "at least once (after 30 s where its process died), two Node processes, no isolation; appendfsync always"

@@ -1,4 +1,4 @@
-"""What celery's worker loads."""
+"""The app that celery's worker loads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ app = Celery(broker=broker)
 app.conf.update(
     task_default_queue=place.name,
     task_ignore_result=True,
-    # Else a message is on its way when the call returns, and it isn't known whether it arrived.
+    # Otherwise the call returns before RabbitMQ has confirmed the message.
     broker_transport_options={"confirm_publish": True} if broker.startswith("amqp") else {},
     broker_connection_retry_on_startup=True,
 )

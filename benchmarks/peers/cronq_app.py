@@ -1,4 +1,4 @@
-"""The app that `cronq run` loads here."""
+"""The app that cronq's runners load."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from benchmarks.peers import cronq_mariadb
 
 
 class Queue(cronq_mariadb.Queue):
-    """Enqueueing as on another host."""
+    """As on MariaDB, but jobs are enqueued as on another host."""
 
     name = "cronq, MariaDB, RabbitMQ"
     afar = True

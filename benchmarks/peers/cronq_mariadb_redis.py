@@ -7,7 +7,7 @@ from benchmarks.redis_server import tcp_url
 
 
 class Queue(cronq_mariadb.Queue):
-    """Enqueueing as on another host."""
+    """As on MariaDB, but jobs are enqueued as on another host."""
 
     name = "cronq, MariaDB, Redis"
     afar = True

@@ -6,7 +6,7 @@ from benchmarks.peers import cronq_postgresql
 
 
 class Queue(cronq_postgresql.Queue):
-    """Enqueueing as on another host."""
+    """As on PostgreSQL, but jobs are enqueued as on another host."""
 
     name = "cronq, PostgreSQL, NOTIFY"
     afar = True

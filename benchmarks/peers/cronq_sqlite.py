@@ -1,4 +1,4 @@
-"""cronq on SQLite, from outside: its Python API and its command."""
+"""cronq on SQLite, used through its Python API and its command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ wake = {wake}
 
 
 class Queue(Peer):
-    """What all the others are compared with."""
+    """The queue with which all others are compared."""
 
     afar: ClassVar[bool] = False
     """Whether jobs are enqueued as on another host, where workers can't be woken without a transport."""
@@ -34,17 +34,17 @@ class Queue(Peer):
         self._queue = load_app(load(file=str(self.configure("elsewhere") if self.afar else self.configure())))
 
     def configure(self, locks: str = "locks") -> Path:
-        """Write the configuration file; who has other locks is on another host."""
+        """Write the configuration file; another directory of locks stands for another host."""
         path = self.place / ("cronq.toml" if locks == "locks" else f"{locks}.toml")
         path.write_text(CONFIG.format(database=self.database(), locks=locks, wake=self.wake()))
         return path
 
     def wake(self) -> list[str]:
-        """The transports that wake its workers."""
+        """Return the URLs of the transports that wake its workers."""
         return []
 
     def database(self) -> str:
-        """Where the jobs are."""
+        """Return the URL of its database."""
         return "sqlite:///cronq.db"
 
     def put(self, order: Order) -> None:
@@ -54,23 +54,23 @@ class Queue(Peer):
         self._queue.enqueue_many([{"task": "no-op", "args": order.arguments()} for order in orders])
 
     def put_later(self, order: Order, at: str) -> None:
-        """Queue one job that is not due yet."""
+        """Enqueue one job that is not due yet."""
         self._queue.enqueue("no-op", order.arguments(), at=at)
 
     def put_group(self, orders: Sequence[Order], group: str | None) -> None:
-        """Queue these jobs into one group, or into none."""
+        """Enqueue these jobs into one group, or into none."""
         self._queue.enqueue_many([{"task": "no-op", "args": order.arguments(), "group": group} for order in orders])
 
     def put_command(self, command: str) -> int:
-        """Queue a shell command; its id."""
+        """Enqueue a shell command; return its id."""
         return self._queue.command(command).id
 
     def put_marked(self, mark: str) -> int:
-        """Queue one job that notes its start; its id."""
+        """Enqueue one job that records its start; return its id."""
         return self._queue.enqueue("no-op", {"n": 0, "mark": mark}).id
 
     def store(self) -> Any:
-        """What is under it, for the figures that the outside doesn't show."""
+        """Return its store, for figures that the public API doesn't give."""
         return self._queue.store
 
     def workers(self) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""What dramatiq's workers load."""
+"""The app that dramatiq's workers load."""
 
 from __future__ import annotations
 

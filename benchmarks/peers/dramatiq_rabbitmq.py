@@ -9,7 +9,7 @@ from benchmarks.work import Order
 
 
 class Queue(Peer):
-    """Two workers, a process with one thread each."""
+    """Two worker processes with one thread each."""
 
     name = "dramatiq, RabbitMQ"
     promise = "at least once, threads, no isolation; messages confirmed"

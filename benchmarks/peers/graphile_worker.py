@@ -10,7 +10,7 @@ from benchmarks.servers import url
 
 
 class Queue(Node):
-    """Two Node processes that each have ten jobs at a time in hand."""
+    """Two Node processes that run up to ten jobs at a time each."""
 
     name = "graphile-worker, PostgreSQL"
     promise = "at least once (after 4 hours where its process died), two Node processes, no isolation; fsync"

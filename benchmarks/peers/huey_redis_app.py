@@ -1,4 +1,4 @@
-"""What huey's consumer loads."""
+"""The app that huey's consumer loads."""
 
 from __future__ import annotations
 

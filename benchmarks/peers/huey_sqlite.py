@@ -7,7 +7,7 @@ from benchmarks.work import Order
 
 
 class Queue(Peer):
-    """Two threads of one consumer; its fastest kind of worker for work that doesn't compute."""
+    """Two threads of one consumer, its fastest kind of worker for work that doesn't compute."""
 
     name = "huey, SQLite"
     promise = "at most once (the row is deleted when it is taken), two threads, no isolation; fsync=True"

@@ -1,4 +1,4 @@
-"""litequeue: a table with put, pop and done. It has no worker, so a loop of four lines stands in for one."""
+"""litequeue: a table with put, pop and done. It has no worker, so a loop of four lines replaces one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.work import Order, no_op
 
 
 class Queue(Peer):
-    """Two processes with the loop. Its own synchronous=NORMAL is set to FULL, as with the others."""
+    """Two processes with the loop. Its usual synchronous=NORMAL is set to FULL, as for the others."""
 
     name = "litequeue, SQLite"
     promise = "a table and a loop: no retry, no rescue, no isolation; synchronous=FULL"
@@ -33,7 +33,7 @@ class Queue(Peer):
 
 
 def connect(place: Path) -> Any:
-    """The queue, with the durability that all have here."""
+    """Open the queue, with the durability that all have here."""
     from litequeue import LiteQueue
 
     queue = LiteQueue(place / "litequeue.db", timeout=30)
@@ -42,7 +42,7 @@ def connect(place: Path) -> Any:
 
 
 def work(place: Path) -> None:
-    """Do jobs until there are none."""
+    """Run jobs until there are none."""
     queue = connect(place)
     while (message := queue.pop()) is not None:
         no_op(**json.loads(message.data))

@@ -1,4 +1,4 @@
-"""What procrastinate's workers load."""
+"""The app that procrastinate's workers load."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ app = App(connector=PsycopgConnector(conninfo=url(Path(os.environ["BENCH_PLACE"]
 
 @app.task(name="no-op")
 async def no_op_task(n: int, mark: str | None = None) -> None:
-    """Do nothing, in the loop itself: a plain function would be taken to a thread first."""
+    """Do nothing, in the event loop itself: a plain function would be run in a thread."""
     no_op(n, mark)

@@ -1,4 +1,4 @@
-"""procrastinate: the queue that is nearest to cronq, on PostgreSQL."""
+"""procrastinate on PostgreSQL, the queue that is most like cronq."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ APP = "benchmarks.peers.procrastinate_app.app"
 
 
 class Queue(Peer):
-    """Two workers, a process each, that end when nothing is left."""
+    """Two worker processes that end when no job is left."""
 
     name = "procrastinate, PostgreSQL"
     promise = "stays `doing` when its worker dies, unless a task of one's own looks for such; no isolation; fsync"

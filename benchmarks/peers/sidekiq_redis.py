@@ -11,7 +11,7 @@ APP = str(SCRIPTS / "ruby" / "sidekiq_app.rb")
 
 
 class Queue(Foreign):
-    """Two processes with the ten threads that each has by default."""
+    """Two processes with ten threads each, the default."""
 
     name = "Sidekiq, Redis, fsync"
     promise = "at most once (taken off the list before it runs), ten threads each, no isolation; appendfsync always"

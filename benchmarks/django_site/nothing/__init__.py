@@ -1,1 +1,1 @@
-"""A task that does nothing."""
+"""An app with a task that does nothing."""

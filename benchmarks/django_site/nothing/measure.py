@@ -1,4 +1,4 @@
-"""A process of the project that enqueues, and prints what that took as JSON: `python -m nothing.measure`."""
+"""Enqueue in a process of the project, and print what that took as JSON: `python -m nothing.measure`."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def fill(backend: str, count: str) -> None:
 
 
 def done(backend: str) -> int:
-    """How many tasks were done."""
+    """Count the tasks that were done."""
     module, model, ended = DONE[backend]
     found: int = getattr(import_module(module), model).objects.filter(**ended).count()
     return found
 
 
 def requests(count: str, *backends: str) -> dict[str, list[tuple[float, float]]]:
-    """Milliseconds of the clock and of the processor for each request; each backend is asked in turn."""
+    """Return milliseconds of the wall clock and of the processor for each request, to each backend in turn."""
     application = get_wsgi_application()
     taken: dict[str, list[tuple[float, float]]] = {backend: [] for backend in backends}
     for number in range(WARM_UP + int(count)):
@@ -63,12 +63,12 @@ def _request(application: Any, page: str) -> None:
     asked: dict[str, object] = {"REQUEST_METHOD": "POST", "PATH_INFO": page, "SERVER_NAME": "shop", "SERVER_PORT": "80"}
     asked |= {"wsgi.input": io.BytesIO(), "wsgi.url_scheme": "http"}
     answer = application(asked, lambda status, _headers: statuses.append(status))
-    answer.close()  # where a request ends, and Django closes its connection
+    answer.close()  # ends the request: Django may close its connection
     assert statuses == ["200 OK"], statuses
 
 
 def starts(backend: str, count: str) -> list[float]:
-    """Milliseconds from each enqueue until the task has begun, one at a time, at any moment of a worker's pause."""
+    """Return the milliseconds from each enqueue until the task has begun, one at a time, after random pauses."""
     from nothing.tasks import note
 
     task, taken = note.using(backend=backend), []

@@ -1,4 +1,4 @@
-"""The tasks."""
+"""Define the tasks."""
 
 import time
 from importlib.util import find_spec
@@ -17,5 +17,5 @@ def nothing(number: int) -> None:
 
 @task
 def note(mark: str) -> None:
-    """Write into a file when this began."""
+    """Write the time at which this began to a file, in nanoseconds of the monotonic clock."""
     Path(mark).write_text(str(time.monotonic_ns()))

@@ -1,4 +1,4 @@
-"""The one page of the project, and where it is."""
+"""Define the one page of the project, and its URL."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from nothing.tasks import nothing
 
 
 def enqueue(_request: Any, backend: str) -> Any:
-    """Enqueue a task with the backend, and answer."""
+    """Enqueue a task with the backend, and answer with its id."""
     return HttpResponse(nothing.using(backend=backend).enqueue(1).id)
 
 
