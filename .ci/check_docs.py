@@ -1,4 +1,4 @@
-"""Are the documents fit to print: links that lead somewhere, no advice that harms, nothing left to do."""
+"""Check the documents: links that lead nowhere, commands that install another project, and unfinished places."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ REFUSED = {
 
 
 def documents() -> Iterator[Path]:
-    """What people read."""
+    """Yield the documents that people read."""
     yield from sorted(ROOT.glob("*.md"))
     yield from sorted((ROOT / "docs").rglob("*.md"))
 
 
 def texts() -> Iterator[Path]:
-    """Everything that could tell a reader what to install, or that something isn't done."""
+    """Yield all files that could name a package to install, or contain a note about unfinished work."""
     yield from documents()
     for folder in ("cronq", "packaging", "demo", "benchmarks", "daemons"):
         yield from (path for path in sorted((ROOT / folder).rglob("*")) if _is_text(path))
@@ -36,13 +36,13 @@ def _is_text(path: Path) -> bool:
 
 
 def anchors(text: str) -> set[str]:
-    """The anchors that a forge makes of the headings."""
+    """Return the anchors that a forge makes of the headings."""
     titles = (match["title"] for match in HEADING.finditer(FENCE.sub("", text)))
     return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
 
 
 def broken_links(path: Path) -> Iterator[str]:
-    """Links within the project that lead nowhere."""
+    """Yield a message for each link within the project that leads nowhere."""
     for match in LINK.finditer(FENCE.sub("", path.read_text())):
         target, _, anchor = match["target"].partition("#")
         if "://" in target or target.startswith("mailto:"):
@@ -55,7 +55,7 @@ def broken_links(path: Path) -> Iterator[str]:
 
 
 def refused(path: Path) -> Iterator[str]:
-    """Words that must not stand in it."""
+    """Yield a message for each forbidden text in the file."""
     for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
         for pattern, why in REFUSED.items():
             if found := pattern.search(line):
@@ -63,7 +63,7 @@ def refused(path: Path) -> Iterator[str]:
 
 
 def main() -> int:
-    """Print what is wrong; 1 if anything is."""
+    """Print all problems; return 1 if there is one."""
     wrong = [fault for path in documents() for fault in broken_links(path)]
     wrong += [fault for path in texts() for fault in refused(path)]
     print("\n".join(wrong) if wrong else f"{len(list(documents()))} documents are fit to print")

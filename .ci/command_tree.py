@@ -1,4 +1,4 @@
-"""The commands as typer knows them, in the few words that a manual and a completion need."""
+"""Read typer's declarations of the commands into the form that the manual and the completions need."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Parameter(NamedTuple):
 
     @property
     def is_option(self) -> bool:
-        """Whether it has dashes."""
+        """Whether its name begins with a dash."""
         return self.names[0].startswith("-")
 
 
 class Command(NamedTuple):
-    """One verb, or the program itself."""
+    """One command, or the program itself."""
 
     name: str
     summary: str
@@ -39,23 +39,23 @@ class Command(NamedTuple):
 
     @property
     def options(self) -> tuple[Parameter, ...]:
-        """What begins with dashes."""
+        """The parameters that begin with dashes."""
         return tuple(parameter for parameter in self.parameters if parameter.is_option)
 
     @property
     def arguments(self) -> tuple[Parameter, ...]:
-        """What doesn't."""
+        """The other parameters."""
         return tuple(parameter for parameter in self.parameters if not parameter.is_option)
 
 
 def tree() -> tuple[Command, tuple[Command, ...]]:
-    """The program and its verbs, in the order of its help; those of a group, `schedules next`, follow it."""
+    """Return the program and its commands, in the order of its help; those of a group, `schedules next`, follow it."""
     group: Any = typer.main.get_command(program())
     return _command("cronq", group), tuple(_verbs(group))
 
 
 def members(verbs: tuple[Command, ...]) -> dict[str, tuple[Command, ...]]:
-    """The groups by name, each with its verbs."""
+    """Return the groups by name, each with its commands."""
     found: dict[str, tuple[Command, ...]] = {}
     for verb in verbs:
         group, _, name = verb.name.partition(" ")

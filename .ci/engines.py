@@ -1,7 +1,7 @@
 """Run the servers' tests on the installed and the newest version of each engine, and print a table of them.
 
 Arguments choose engines (`mariadb-installed mariadb-newest mysql-newest postgresql-installed postgresql-newest`) and
-columns (`contract explain storm servers`); without any of a kind all of it.
+columns (`contract explain storm servers`); without arguments of a kind, all of that kind.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ COUNTED = re.compile(r"(\d+) (passed|failed|errors?)")
 
 
 def place_of(engine: str) -> Path | None:
-    """The directory with the engine's server program, unpacked if need be; None where it can't be had."""
+    """Return the directory of the engine's server program, unpacked first if need be; None if there is none."""
     kind, _, which = engine.partition("-")
     if which == "installed":
         found = program(SERVERS[kind])
@@ -42,14 +42,14 @@ def place_of(engine: str) -> Path | None:
 
 
 def version_of(place: Path, kind: str) -> str:
-    """What the server says of itself."""
+    """Return the version that the server prints."""
     said = subprocess.run([place / SERVERS[kind], "--version"], capture_output=True, text=True, check=False).stdout
     found = re.search(r"\d+\.[\d.]+", said.partition("Ver")[2] or said)
     return found[0] if found else "unknown"
 
 
 def tried(column: str, engine: str, place: Path) -> tuple[str, bool]:
-    """What the table says of the column's tests with this engine, and whether all passed."""
+    """Run the column's tests with this engine; return the text of their cell, and whether all passed."""
     kind, _, which = engine.partition("-")
     environment = os.environ | {"THOROUGH": "1"}
     if which == "newest" and kind != "mysql":
@@ -63,7 +63,7 @@ def tried(column: str, engine: str, place: Path) -> tuple[str, bool]:
 
 
 def row(engine: str, columns: list[str]) -> tuple[str, bool]:
-    """The engine's line of the table, and whether all its tests passed."""
+    """Run the tests of all columns with the engine; return its line of the table, and whether all passed."""
     kind, _, which = engine.partition("-")
     place = place_of(engine)
     if place is None:
@@ -76,7 +76,7 @@ def row(engine: str, columns: list[str]) -> tuple[str, bool]:
 
 
 def main(words: list[str]) -> int:
-    """Print the table; 1 if a test failed or an engine isn't there."""
+    """Print the table; return 1 if a test failed or an engine is missing."""
     if unknown := set(words) - set(ENGINES) - set(COLUMNS):
         raise SystemExit(f"{', '.join(sorted(unknown))}: one of {', '.join((*ENGINES, *COLUMNS))}")
     if FIRST:

@@ -1,4 +1,4 @@
-"""Print the lowest versions that pyproject.toml allows, as constraints for pip; of two for one name the higher."""
+"""Print the lowest versions that pyproject.toml allows, as constraints for pip; the higher one of two for a name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(\[[\w,]+\])?>=(?P<version>[\d.]+)")
 
 
 def main() -> None:
-    """Print a line for each dependency, those of the extras too."""
+    """Print a line for each dependency, those of the extras included."""
     project = tomllib.loads(PROJECT.read_text())["project"]
     lowest: dict[str, tuple[int, ...]] = {}
     for requirement in sum(project["optional-dependencies"].values(), project["dependencies"]):

@@ -1,7 +1,7 @@
-"""Writes the completions for bash, zsh and fish from the commands as they are declared.
+"""Write the completions for bash, zsh and fish from the declarations of the commands.
 
-They are static: commands, options and states need no start of cronq. Ids, queues and tasks
-are asked for when one of them is to be completed.
+Commands, options and states are in the files. To complete an id, a queue, a task or the name of a
+schedule, the shell runs cronq.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _KINDS = {
     "STATE": "states", "QUEUE": "queues", "TASK": "tasks", "ID": "ids", "FILE": "files", "PATH": "files",
     "WORD": "tasks", "DIR": "files",
 }  # fmt: skip
-"""What completes a value, by its name in the help."""
+"""The kind of completion for a value, by its name in the help."""
 
 _ASKING = r"""# What exists, asked of the queue that the words typed so far lead to.
 _cronq_ask() {
@@ -35,11 +35,11 @@ _cronq_ask() {
 }
 """
 _COLUMNS = {"ids": 1, "queues": 3, "tasks": 5, "schedule_names": "schedules"}
-"""Of `cronq ls` when its output is piped; names of schedules are in the list of `cronq schedules`."""
+"""The columns of `cronq ls` in a pipe, by kind; the names of schedules come from the list of `cronq schedules`."""
 
 
 def bash() -> str:
-    """For /usr/share/bash-completion/completions/cronq."""
+    """Return the text of /usr/share/bash-completion/completions/cronq."""
     program, verbs = tree()
     after = "\n".join(
         f"        {'|'.join(names)}) _cronq_complete {kind}; return ;;"
@@ -112,7 +112,7 @@ complete -F _cronq cronq
 
 
 def zsh() -> str:
-    """For /usr/share/zsh/vendor-completions/_cronq."""
+    """Return the text of /usr/share/zsh/vendor-completions/_cronq."""
     program, verbs = tree()
     groups = members(verbs)
     asked = "\n".join(
@@ -164,7 +164,7 @@ def _zsh_functions(name: str, command: Command, verbs: tuple[Command, ...], grou
 
 
 def fish() -> str:
-    """For /usr/share/fish/vendor_completions.d/cronq.fish."""
+    """Return the text of /usr/share/fish/vendor_completions.d/cronq.fish."""
     program, verbs = tree()
     groups = members(verbs)
     lines = [_fish_option("", one) for one in program.options]
@@ -231,7 +231,7 @@ def _kind(parameter: Parameter) -> str:
 
 
 def _argument_kind(verb: Command) -> str:
-    """What completes the argument of a command; the NAME of those on schedules is one of a schedule."""
+    """Return the kind of completion for a command's argument; the NAME of `schedules` commands is a schedule's."""
     if not verb.arguments:
         return ""
     parameter = verb.arguments[0]
@@ -245,7 +245,7 @@ def _valued(command: Command) -> list[str]:
 
 
 def _by_kind(program: Command, verbs: tuple[Command, ...]) -> dict[str, list[str]]:
-    """The options that take a value, by what completes it."""
+    """Return the options that take a value, by the kind of its completion."""
     found: dict[str, list[str]] = {}
     for command in (program, *verbs):
         for one in command.options:

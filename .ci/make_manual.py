@@ -1,4 +1,4 @@
-"""Writes packaging/man/cronq.1 from the commands as they are declared."""
+"""Write packaging/man/cronq.1 from the declarations of the commands."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _FILES = {
 
 
 def page() -> str:
-    """The manual page, in mdoc."""
+    """Return the manual page in mdoc."""
     program, verbs = tree()
     return "\n".join(line for part in (_head(program), _commands(verbs), _tail()) for line in part) + "\n"
 
@@ -125,7 +125,7 @@ def _names(one: Parameter) -> str:
 
 
 def _sentences(text: str) -> Iterator[str]:
-    """A new sentence on a new line, as mdoc wants it."""
+    """Yield the lines of a text; each sentence begins a new line, as mdoc requires."""
     for sentence in text.replace(". ", ".\n").splitlines():
         yield from map(_safe, textwrap.wrap(sentence, 76, break_long_words=False, break_on_hyphens=False))
 

@@ -11,7 +11,7 @@ PACKAGING = Path(__file__).parent.parent / "packaging"
 
 
 def main() -> None:
-    """Write every file; what has no template any more is removed from their folders."""
+    """Write every file; remove files without a template from their folders."""
     rendered = {PACKAGING / file.name: file.text for file in system_files("", Installation())}
     for folder in {path.parent for path in rendered}:
         folder.mkdir(exist_ok=True)

@@ -1,7 +1,7 @@
-"""Scan a real `cronq web` with real data: schemathesis on its JSON, and wapiti, where it is there, on its pages.
+"""Scan a real `cronq web` with real data: schemathesis on its JSON, and wapiti, if installed, on its pages.
 
-`make scan` gives it the command of schemathesis. Two servers, one after the other: for reading only, and for changes;
-with each it is tried that nothing is shown without the token. Ends with 1 if something was found.
+`make scan` passes the command of schemathesis. One server is scanned after the other: read-only, and with changes;
+each must show nothing without the token. The exit status is 1 if something was found.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from screenshots.web import serving, set_up
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = 25
-"""For each path, by chance, besides the edges of each parameter."""
+"""Number of random requests for each path, besides those with the limits of each parameter."""
 
 CRAWL, ATTACK = 60, 20
-"""Seconds that wapiti may look for pages, and attack them with each module."""
+"""Seconds that wapiti may search for pages, and attack them with each module."""
 
 MODULES = "xss,permanentxss,sql,exec,file,crlf,redirect,csp,http_headers,cookieflags"
 EXPECTED = ("X-XSS-Protection", "Strict-Transport-Security", "Secure flag")
-"""No browser reads the first header any more; the others belong to TLS, which this server is without."""
+"""Ignored findings: no browser reads the first header any more; the others need TLS, which this server lacks."""
 
 ROLES = {"read-only": ("--read-only",), "with changes": ()}
 
@@ -47,7 +47,7 @@ PAGES: dict[str, tuple[str, dict[str, Any]]] = {
     "/audit": ("", {"before": NUMBER}),
     "/done/{mark}": ("", {}),
 }
-"""Path, the schema in docs/schemas, and the parameters."""
+"""By path, the name of its schema in docs/schemas, and its parameters."""
 
 VERBS = (
     "retry", "cancel", "kill", "pause", "resume", "end", "pause-schedule", "resume-schedule", "run-schedule",
@@ -62,7 +62,7 @@ CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,re
 
 
 def main(schemathesis: str, roles: list[str]) -> int:
-    """Make a queue and scan its pages in each role."""
+    """Make a queue and scan its pages in each role; return 1 if something was found."""
     with tempfile.TemporaryDirectory(prefix="scan-") as directory, Scene(Path(directory) / "shop") as scene:
         set_up(scene)
         found = [role for role in roles if scan(schemathesis, scene, role)]
@@ -71,7 +71,7 @@ def main(schemathesis: str, roles: list[str]) -> int:
 
 
 def scan(schemathesis: str, scene: Scene, role: str) -> bool:
-    """Scan one server; whether something was found."""
+    """Scan one server; tell whether something was found."""
     with serving(scene, *ROLES[role]) as address:
         root, token = address.split("?token=")
         schema = scene.directory / "openapi.json"
@@ -87,7 +87,7 @@ def scan(schemathesis: str, scene: Scene, role: str) -> bool:
 
 
 def attack(root: str, bearer: str, place: Path) -> bool:
-    """Crawl the pages with wapiti, attack their addresses and forms; whether something was found."""
+    """Crawl the pages with wapiti, attack their URLs and forms; tell whether something was found."""
     wapiti = shutil.which("wapiti")
     if wapiti is None:
         print("no wapiti here: the pages are not scanned")
@@ -106,7 +106,7 @@ def attack(root: str, bearer: str, place: Path) -> bool:
 
 
 def document() -> dict[str, Any]:
-    """Describe the JSON in the form of OpenAPI, with the statuses that each path may answer with."""
+    """Return a description of the JSON as OpenAPI, with the statuses that each path may answer with."""
     paths = {path: {"get": operation(schema, parameters(path, asked))} for path, (schema, asked) in PAGES.items()}
     form = {"schema": {"type": "object", "properties": FORM, "required": ["confirmed", "count"]}}
     act = operation("", [parameter("verb", "path", {"enum": VERBS})])
@@ -121,7 +121,7 @@ def document() -> dict[str, Any]:
 
 
 def operation(schema: str, asked: list[dict[str, Any]]) -> dict[str, Any]:
-    """One page: a document, or a sentence on why there is none."""
+    """Describe one page: it answers with a document, or with the reason why there is none."""
     good: dict[str, Any] = {}
     if schema:
         good = json.loads((ROOT / "docs" / "schemas" / f"{schema}.json").read_text())
@@ -132,19 +132,19 @@ def operation(schema: str, asked: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def answer(schema: dict[str, Any]) -> dict[str, Any]:
-    """An answer in JSON."""
+    """Describe an answer in JSON."""
     return {"description": "JSON", "content": {"application/json": {"schema": schema}}}
 
 
 def parameters(path: str, asked: dict[str, Any]) -> list[dict[str, Any]]:
-    """What stands in the path, and after it."""
+    """Describe the parameters in the path, and those in the query."""
     found = [parameter("id", "path", NUMBER)] if "{id}" in path else []
     found += [parameter("mark", "path", {"type": "string", "minLength": 1})] if "{mark}" in path else []
     return found + [parameter(name, "query", schema) for name, schema in asked.items()]
 
 
 def parameter(name: str, place: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """One parameter."""
+    """Describe one parameter."""
     return {"name": name, "in": place, "required": place == "path", "schema": schema}
 
 

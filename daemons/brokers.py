@@ -1,4 +1,4 @@
-"""Private message brokers: RabbitMQ, Redis, beanstalkd, and moto's server in the part of Amazon SQS."""
+"""Start private message brokers: RabbitMQ, Redis, beanstalkd, and moto's server as Amazon SQS."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from daemons.waiting import wait_until
 
 
 class _Kind(NamedTuple):
-    """How one kind of broker is started, and the URL that `wake` takes."""
+    """The command that starts one kind of broker, and the URL of it for `wake`."""
 
     command: Callable[[Path, int], list[str]]
     url: str
@@ -54,7 +54,7 @@ KINDS = {
 
 
 class Broker:
-    """A broker in a directory of its own, and on a port of its own; may be killed and started again there."""
+    """A broker in a directory and on a port of its own; it can be killed and started again there."""
 
     def __init__(self, kind: str, place: Path) -> None:
         self.kind = kind
@@ -66,15 +66,15 @@ class Broker:
 
     @property
     def url(self) -> str:
-        """For `wake`."""
+        """Its URL for `wake`."""
         return self.named("cronq")
 
     def named(self, name: str, *, port: int | None = None) -> str:
-        """For `wake`, with an exchange, channel, tube or queue of this name; through another port if given."""
+        """Return its URL for `wake`, with an exchange, channel, tube or queue of this name, or with another port."""
         return KINDS[self.kind].url.format(port=port or self.port, name=name)
 
     def start(self) -> None:
-        """Start it and wait until it takes connections."""
+        """Start it and wait until it accepts connections."""
         owner = rabbitmq.owner() if self.kind == "rabbitmq" else {}
         if owner:
             shutil.chown(self._place, owner["user"])
@@ -85,19 +85,19 @@ class Broker:
             )  # fmt: skip
         self._pid_file.write_text(str(process.pid))
         wait_until(lambda: self._answers(process), seconds=180, what=f"{self.kind} answers")
-        process.returncode = 0  # it stays for other processes, and this one doesn't wait for it
+        process.returncode = 0  # it outlives this process, so Popen must not warn that nothing waits for it
 
     def stop_answering(self) -> None:
-        """Freeze it: connections stay, and nothing comes back through them."""
+        """Stop its processes with SIGSTOP: connections stay open, and nothing is answered."""
         self._signal(signal.SIGSTOP)
 
     def control(self, *words: str) -> None:
-        """Tell RabbitMQ something, by rabbitmqctl."""
+        """Run `rabbitmqctl WORDS` on it."""
         assert self._variables is not None
         rabbitmq.control(self._variables, *words)
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill it with SIGKILL, as in a power cut."""
         if self._pid_file.exists():
             self._signal(signal.SIGKILL)
             pid = int(self._pid_file.read_text())
@@ -124,7 +124,7 @@ class Broker:
 
 
 def _load_sqs(port: int) -> None:
-    """Have moto import its SQS, which takes longer than the second that an enqueue waits for a broker."""
+    """Have moto import its SQS: that takes longer than the second that an enqueue waits for a broker."""
     signature = "AWS4-HMAC-SHA256 Credential=key/20260101/eu-west-1/sqs/aws4_request"
     asked = urllib.request.Request(
         f"http://127.0.0.1:{port}/", b"Action=ListQueues&Version=2012-11-05", {"Authorization": signature}
@@ -134,7 +134,7 @@ def _load_sqs(port: int) -> None:
 
 
 def _settings(kind: str, place: Path) -> tuple[int, dict[str, str] | None]:
-    """The port, and the variables that it runs with where these aren't ours."""
+    """Return the port, and the environment variables that it runs with, or None for those of this process."""
     port = free_port()
     if kind != "rabbitmq":
         return port, None
@@ -143,7 +143,7 @@ def _settings(kind: str, place: Path) -> tuple[int, dict[str, str] | None]:
 
 @contextlib.contextmanager
 def private_broker(kind: str) -> Iterator[Broker]:
-    """A broker for as long as the context lasts."""
+    """Yield a broker that runs until the end of the block."""
     place = Path(tempfile.mkdtemp(prefix="cronq-broker-"))
     broker = Broker(kind, place)
     try:
@@ -155,7 +155,7 @@ def private_broker(kind: str) -> Iterator[Broker]:
 
 
 def missing(kind: str) -> str | None:
-    """Why this kind of broker can't be started here; None if it can."""
+    """Return why this kind of broker can't be started here; None if it can."""
     if kind == "sqs":
         return None
     found: Any = rabbitmq.available() if kind == "rabbitmq" else program(_PROGRAMS[kind])

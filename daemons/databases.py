@@ -1,4 +1,4 @@
-"""Private database servers: made in a directory, started on a free port, killed as a power cut would."""
+"""Start private database servers: make them in a directory, start them on a free port, kill them as in a power cut."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ROOMY = 4 << 30
 
 
 def quick_place() -> str | None:
-    """The directory for servers whose data need not outlive a power cut: in memory where there is plenty."""
+    """Return the directory for data that need not outlive a power cut: in memory if that has 4 GiB, else None."""
     if not (_MEMORY.is_dir() and os.access(_MEMORY, os.W_OK)):
         return None
     size = os.statvfs(_MEMORY)
@@ -36,7 +36,7 @@ def quick_place() -> str | None:
 
 
 class Server(NamedTuple):
-    """One kind of server: the user that root starts it as, how its data are made, how it starts, where it listens."""
+    """One kind of server: the user as which root runs it, how its data are made, how it is started, its URL."""
 
     user: str | None
     make: Callable[[Path], list[str]]
@@ -102,10 +102,10 @@ SERVERS = {
 
 
 class Running:
-    """A private server that runs in a directory of its own; may be killed and started again.
+    """A private server in a directory of its own; it can be killed and started again.
 
-    `options` are added to the command that starts it, and decide before what stands there; with
-    those that say so it listens at another `address` than 127.0.0.1.
+    `options` are added to the command that starts it, and override what that has. `address` is where
+    it listens; one other than 127.0.0.1 needs options for it.
     """
 
     def __init__(self, kind: str, place: Path, *, options: Sequence[str] = (), address: str = "127.0.0.1") -> None:
@@ -117,16 +117,16 @@ class Running:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port on which it listens."""
         return int((self.place / "port").read_text())
 
     @property
     def pid(self) -> int:
-        """The process to kill."""
+        """The pid of its main process."""
         return int((self.place / self.server.pid_file).read_text().split()[0])
 
     def url(self, name: str) -> str:
-        """For cronq: the database of this name, as the server's administrator."""
+        """Return cronq's URL of the database of this name, for the server's administrator."""
         return self.server.url.format(address=self.address, port=self.port, name=name)
 
     def make(self) -> None:
@@ -139,7 +139,7 @@ class Running:
         self.start()
 
     def join(self) -> None:
-        """Start it without data: it gets them from the cluster that it joins."""
+        """Start it without data: it fetches them from the cluster that it joins."""
         self._make_place("data")
         self.start()
 
@@ -152,7 +152,7 @@ class Running:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        # Forked away: it belongs to all workers of the test run, not to the one that started it.
+        # In a session of its own: it serves all workers of the test run, also when the one that started it ends.
         command = ["setsid", "--fork", *self.server.start(self.place, self.port), *self.options]
         with (self.place / "output").open("ab") as output:
             subprocess.run(command, stdout=output, stderr=output, check=True, **self._owner())
@@ -160,12 +160,12 @@ class Running:
         assert not self._has_ended(), f"{self.kind} has ended: {(self.place / 'output').read_text()[-_LAST_WORDS:]}"
 
     def _has_ended(self) -> bool:
-        """Whether no process has the directory among its arguments."""
+        """Tell whether no process has the directory in its arguments."""
         mark = os.fsencode(self.place)
         return not any(mark in arguments for arguments in _commands())
 
     def answers(self) -> bool:
-        """Whether it takes connections."""
+        """Tell whether it answers a query."""
         database = open_database(from_database(self.url(self.server.own_database)))
         database._patience = 0.0  # type: ignore[attr-defined]
         try:
@@ -176,26 +176,26 @@ class Running:
             database.close()
 
     def kill(self) -> None:
-        """End it as a power cut would, with the processes that serve its connections."""
+        """Kill it with SIGKILL, as in a power cut, with the processes that serve its connections."""
         processes = [self.pid, *_children(self.pid)]
         for pid in processes:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not any(map(alive, processes)), what=f"{self.kind} is gone")
-        # PostgreSQL takes a zombie that is not reaped yet for a server that runs, MySQL any new process
-        # with the old one's number.
+        # Otherwise the next server would not start: PostgreSQL takes an unreaped zombie for a running server, MySQL
+        # any new process with the old one's pid.
         locks = (*self.place.glob(".s.PGSQL.*.lock"), *self.place.rglob("socket.lock"))
         for lock in (self.place / self.server.pid_file, *locks):
             lock.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """End it and remove its data."""
+        """Kill it and remove its data."""
         with contextlib.suppress(OSError, ValueError):
             self.kill()
         shutil.rmtree(self.place, ignore_errors=True)
 
     def execute(self, *statements: str) -> None:
-        """Statements in the server's own database."""
+        """Execute statements in the server's own database."""
         database = open_database(from_database(self.url(self.server.own_database)))
         for statement in statements:
             database.execute(statement)
@@ -209,7 +209,7 @@ class Running:
 
 @contextlib.contextmanager
 def on_network(kind: str, address: str) -> Iterator[Running]:
-    """The same for hosts of a private network: each connection to this address is let in."""
+    """Yield a server for hosts of a private network: it accepts each connection to this address."""
     place = Path(tempfile.mkdtemp(prefix="cronq-", dir=quick_place()))
     place.chmod(0o755)
     (place / "hba").write_text("host all all samenet trust\n")
@@ -225,7 +225,7 @@ def on_network(kind: str, address: str) -> Iterator[Running]:
 
 @contextlib.contextmanager
 def private(kind: str, *options: str, within: str | None = None) -> Iterator[Running]:
-    """A server for as long as the context lasts, its data on the disk or in `within`; it may be killed."""
+    """Yield a server that runs until the end of the block, with data on the disk or in `within`; it may be killed."""
     place = Path(tempfile.mkdtemp(prefix="cronq-", dir=within))
     place.chmod(0o755)
     with _at(place, Running(kind, place / kind, options=options)) as running:
@@ -243,7 +243,7 @@ def _at(place: Path, running: Running) -> Iterator[Running]:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process of this number runs; a zombie doesn't."""
+    """Tell whether a process with this pid runs; a zombie doesn't."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -251,7 +251,7 @@ def alive(pid: int) -> bool:
 
 
 def _commands() -> Iterator[bytes]:
-    """The arguments of all processes, but this one's."""
+    """Yield the arguments of all processes but this one."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             if path.parent.name != str(os.getpid()):
@@ -268,10 +268,10 @@ def _children(pid: int) -> list[int]:
 
 
 def free_port() -> int:
-    """A port on which nothing listens, and that the system gives to no connection.
+    """Return a port on which nothing listens, and which the system gives to no connection.
 
-    From those that it gives out by itself, another process could get it before the server starts, or while it
-    is killed; and who connects to a server that is away could be connected to itself.
+    A port that the system gives out could go to another process before the server starts, or while it is
+    killed; and a client of a killed server could be connected to itself.
     """
     for _ in range(1000):
         port = random.randrange(_FIRST_PORT, _given_out())
@@ -281,6 +281,6 @@ def free_port() -> int:
 
 
 def _given_out() -> int:
-    """The first port that the system gives to a connection."""
+    """Return the first port that the system gives to connections."""
     first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     return first if first > 2 * _FIRST_PORT else 1 << 16

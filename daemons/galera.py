@@ -1,4 +1,4 @@
-"""A private Galera cluster: two MariaDB servers on this machine that both take writes."""
+"""Run a private Galera cluster: two MariaDB servers on this machine that both take writes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 from daemons.databases import Running, free_port
 
 PROVIDER = next(map(str, Path("/usr").glob("lib*/galera*/libgalera_smm.so")), None)
-"""The library of Debian's galera-4."""
+"""The path of the library of Debian's galera-4; None if it isn't installed."""
 
 
 class Node(Running):
-    """One server of a cluster; the first one founds it, the others fetch all data from there."""
+    """One server of a cluster: the first one founds it, the others fetch all data from the founder."""
 
     def __init__(self, place: Path, *, founder: Node | None = None) -> None:
         self._group, incremental, whole = free_port(), free_port(), free_port()
@@ -33,7 +33,7 @@ class Node(Running):
 
 @contextlib.contextmanager
 def cluster() -> Iterator[tuple[Node, Node]]:
-    """Two servers for as long as the context lasts."""
+    """Yield two servers that run until the end of the block."""
     place = Path(tempfile.mkdtemp(prefix="cronq-"))
     place.chmod(0o755)
     first = Node(place / "first")

@@ -1,4 +1,4 @@
-"""A private pgbouncer before a PostgreSQL server."""
+"""Run a private pgbouncer in front of a PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ logfile = {place}/log
 
 @contextlib.contextmanager
 def pooled(server: Running, *settings: str) -> Iterator[int]:
-    """The port of a pool before the server, with settings as its configuration file has them."""
+    """Yield the port of a pool in front of the server; `settings` are lines of its configuration file."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="cronq-pgbouncer-") as directory:
         place = Path(directory)

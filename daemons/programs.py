@@ -1,4 +1,4 @@
-"""Where the programs of servers are, in the places for administrators too."""
+"""Find the programs of servers, also in the directories of root's programs."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """A PATH with the directories of root's programs, which that of the caller may lack."""
 
 _POSTGRESQL = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
-"""Debian keeps the server's programs off the PATH, one directory for each version."""
+"""The directories of Debian's PostgreSQL servers, which aren't on the PATH, one for each version."""
 
 UNPACKED = Path(__file__).parents[1] / ".venv" / "unpacked"
-"""Where .ci/unpack-* put what can't be installed, whichever environment's Python runs the tests."""
+"""The directory into which .ci/unpack-* unpack what can't be installed; the same for each environment of Python."""
 
 FIRST = os.environ.get("CRONQ_TEST_PROGRAMS")
-"""A directory with programs of another version, which are taken before the machine's."""
+"""A directory with programs of another version, which take precedence over the machine's."""
 
 
 def program(name: str) -> Path | None:
-    """The program of this name."""
+    """Return the path of the program of this name, or None."""
     places = [FIRST, os.environ.get("PATH"), SYSTEM_PATH, *_POSTGRESQL]
     found = shutil.which(name, path=":".join(filter(None, places)))
     return Path(found) if found else None
 
 
 def chromium() -> Path | None:
-    """The browser: Debian's headless shell, which loads a page in a quarter of the time, or Chromium in whole."""
+    """Return the browser: Debian's headless shell, which loads a page in a quarter of the time, else Chromium."""
     return program("chromium-headless-shell") or program("chromium")

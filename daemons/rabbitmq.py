@@ -1,4 +1,4 @@
-"""A private RabbitMQ, with the Erlang port mapper that it needs."""
+"""Run a private RabbitMQ, with the Erlang port mapper that it needs."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from daemons.databases import free_port
 from daemons.waiting import wait_until
 
 PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-"""Not the one in /usr/sbin, which goes to the machine's own directories first."""
+"""The server's script; the one in /usr/sbin changes to the machine's own directories first."""
 
 _USER = "rabbitmq"
 _NEEDED = "rabbitmq_prelaunch"
-"""Of the plugins the one that the broker itself starts with."""
+"""The only plugin that the broker needs to start."""
 
 
 class Running(NamedTuple):
-    """A private RabbitMQ: where it listens, and the process above all of its own."""
+    """The URL of a private RabbitMQ, and the pid of its topmost process."""
 
     url: str
     pid: int
 
 
 def available() -> bool:
-    """Whether RabbitMQ is installed."""
+    """Tell whether RabbitMQ is installed."""
     return PROGRAM.exists()
 
 
 @contextlib.contextmanager
 def private_rabbitmq() -> Iterator[Running]:
-    """A RabbitMQ for as long as the context lasts."""
+    """Yield a RabbitMQ that runs until the end of the block."""
     place = Path(tempfile.mkdtemp(prefix="cronq-rabbitmq-"))
     if os.geteuid() == 0:
         shutil.chown(place, _USER)
@@ -61,7 +61,7 @@ def private_rabbitmq() -> Iterator[Running]:
 
 
 def environment(place: Path) -> dict[str, str]:
-    """The variables that keep an instance in its directory, and off the machine's own ports."""
+    """Return the variables that keep an instance in its directory, and off the machine's own ports."""
     (place / "enabled_plugins").write_text("[].\n")
     _link_libraries(place / "plugins")
     return {
@@ -81,7 +81,7 @@ def environment(place: Path) -> dict[str, str]:
 
 
 def _link_libraries(place: Path) -> None:
-    """The broker's libraries without its plugins: a start reads all that is there, enabled or not."""
+    """Link the broker's libraries without its plugins: a start reads all of them, enabled or not."""
     place.mkdir()
     for library in PROGRAM.parents[1].glob("lib/rabbitmq_server-*/plugins/*"):
         if not library.name.startswith("rabbitmq_") or library.name.startswith(_NEEDED):
@@ -89,7 +89,7 @@ def _link_libraries(place: Path) -> None:
 
 
 def control(variables: dict[str, str], *words: str) -> None:
-    """Tell the instance something, by rabbitmqctl."""
+    """Run `rabbitmqctl WORDS` on the instance."""
     command = [str(PROGRAM.with_name("rabbitmqctl")), *words]
     told = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, **owner())
     assert told.returncode == 0, told.stdout + told.stderr
@@ -103,7 +103,7 @@ def _answers(server: subprocess.Popen[bytes], port: int) -> bool:
 
 
 def end_port_mapper(variables: dict[str, str]) -> None:
-    """End the instance's port mapper, which refuses as long as it takes the instance for alive."""
+    """End the instance's port mapper, which refuses to end while it takes the instance for alive."""
     wait_until(lambda: "not allowed" not in _asked_to_end(variables), what="epmd lets itself be ended")
 
 
@@ -113,7 +113,7 @@ def _asked_to_end(variables: dict[str, str]) -> str:
 
 
 def owner() -> dict[str, Any]:
-    """Whom it runs as: root would leave files that the service can't read."""
+    """Return the user and group as which root runs it: root would leave files that the service can't read."""
     if os.geteuid() != 0:
         return {}
     return {"user": _USER, "group": pwd.getpwnam(_USER).pw_gid, "extra_groups": []}

@@ -1,4 +1,4 @@
-"""Waiting for a condition, with a deadline."""
+"""Wait for a condition, with a deadline."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ T = TypeVar("T")
 
 _SHORTEST, _LONGEST = 0.01, 0.3
 _PART = 50
-"""A wait takes at most this part of itself longer: to look by a command would else keep a processor busy."""
+"""Pauses grow to this part of the time waited, so that conditions that run commands don't keep a processor busy."""
 
 
 def wait_until(condition: Callable[[], T], *, seconds: float = 60, what: str = "", pause: float = _SHORTEST) -> T:
-    """The first true value of `condition`; fails with `what` and the last value after `seconds`.
+    """Return the first true value of `condition`; after `seconds` fail with `what` and the last value.
 
-    A condition that starts processes asks for a longer `pause` between two looks.
+    A condition that starts processes should have a longer `pause` between two calls.
     """
     begun = time.monotonic()
     while not (value := condition()):
