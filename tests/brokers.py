@@ -1,4 +1,4 @@
-"""Brokers that are started when a test first asks and shared by all workers of a test run."""
+"""Start brokers for the first test that needs them; all workers of a test run share them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.sharing import joining
 
 @functools.cache
 def shared(kind: str) -> Broker:
-    """The broker of this test run, started by the first test that asks. Tests take names of their own in it."""
+    """Return the broker of this test run, started for the first test that needs it. Tests use their own names in it."""
     with joining(kind) as root:
         place = root / kind
         started = (place / "started").exists()
@@ -24,7 +24,7 @@ def shared(kind: str) -> Broker:
 
 
 def end(root: Path) -> None:
-    """Stop the brokers in the directory."""
+    """Kill the brokers in the directory."""
     for kind in KINDS:
         if (root / kind).exists():
             Broker(kind, root / kind).kill()

@@ -1,4 +1,4 @@
-"""What all tests share: a project to run cronq in, and what a missing server means."""
+"""Define what all tests share: a project to run cronq in, the skips for missing servers, the order of the tests."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tests import brokers, databases, inherited, order, servers, sharing
 from tests.project import Project
 from tests.scale import FULL, THOROUGH
 
-inherited.reset()  # here, for this file is read before any test starts something, in each worker too
+inherited.reset()  # here, because each worker reads this file before a test starts a process
 sharing.place_tests_in_memory()
-# On a busy machine any example may take longer than Hypothesis lets it; and each run has the same examples.
+# No deadline: on a busy machine any example may take long. Derandomised: each usual run has the same examples.
 hypothesis.settings.register_profile(
     "here", deadline=None, derandomize=not FULL, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
@@ -28,12 +28,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_sessionfinish() -> None:
-    """Stop the servers that were started for this test run."""
+    """Stop the servers that were started for this test run, once no worker uses them."""
     sharing.leave(databases.end, brokers.end)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave to a thorough run what is its own; start first what waits for the clock, beside it the slow tests."""
+    """Deselect tests that are only for thorough runs; order the others so that slow ones begin first."""
     if not THOROUGH:
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("thorough")])
         items[:] = [item for item in items if not item.get_closest_marker("thorough")]

@@ -1,6 +1,6 @@
-"""Database servers that are started when a test first asks and shared by all workers of a test run.
+"""Start database servers for the first test that needs them; all workers of a test run share them.
 
-Each worker has a database of its own in it, which is emptied for each test.
+Each worker has a database of its own on each server, which is emptied for each test.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "PROCESSES", "Running", "common", "empty_queue", "end", "private", "shared"]
 
 KINDS = tuple(SERVERS)
-"""For tests that run on every server."""
+"""The kinds of servers, for tests that run on all of them."""
 
 PROCESSES = {"mariadb": "information_schema.processlist", "mysql": "performance_schema.processlist"}
 """The table of all connections. MySQL's information_schema can't show a statement with an emoji: then reading fails."""
@@ -40,7 +40,7 @@ TABLES = (
 
 @functools.cache
 def shared(kind: str) -> Running:
-    """The server of this test run, started by the first test that asks; where that fails, all fail that ask."""
+    """Return the server of this test run, started for the first test that needs it; if that fails, all of them fail."""
     with joining(kind) as root:
         running, failed = Running(kind, root / kind), root / f"{kind}.failed"
         if failed.exists():
@@ -58,13 +58,13 @@ def shared(kind: str) -> Running:
 
 @contextlib.contextmanager
 def private(kind: str, *options: str) -> Iterator[Running]:
-    """A server for as long as the context lasts; it may be killed."""
+    """Yield a server that runs until the end of the block; it may be killed."""
     with databases.private(kind, *options, within=databases.quick_place()) as running:
         yield running
 
 
 def end(root: Path) -> None:
-    """Stop the servers in the directory."""
+    """Kill the servers in the directory, and remove their data."""
     for kind in SERVERS:
         Running(kind, root / kind).remove()
 
@@ -80,7 +80,7 @@ def _own_database(kind: str) -> Config:
 
 
 def common(kind: str, name: str, fill: Callable[[Config], None]) -> Config:
-    """A queue that all workers of a test run only read: the first that asks makes and fills it."""
+    """Return a queue that all workers of a test run only read: the first one makes and fills it."""
     server = shared(kind)
     config = from_database(server.url(name))
     with FileLock(server.place.parent / f"{kind}-{name}.lock"):
@@ -100,13 +100,13 @@ def _make_tables(config: Config) -> None:
 
 
 _kept: dict[str, Database] = {}
-"""Connections that the next test empties its database through: one and what it reads first cost as much as a test."""
+"""Connections through which the next test empties its database: to open one costs as much as a test."""
 
 
 def empty_queue(kind: str, directory: Path, *, keep: bool = False) -> Config:
-    """A config for this worker's database of the kind, emptied; locks are in the directory.
+    """Return the config of this worker's database of the kind, emptied; locks are in the directory.
 
-    With `keep` the connection stays open for the next test; one that counts connections has none but its own.
+    With `keep` the connection stays open for the next test; without it, only the test's own connections are open.
     """
     config = _own_database(kind)
     database = _kept.pop(kind, None) or open_database(config)
@@ -124,7 +124,7 @@ def empty_queue(kind: str, directory: Path, *, keep: bool = False) -> Config:
 
 
 def _filled(database: Database, names: list[str]) -> list[str]:
-    """The jobs, whose ids must start anew, and what has rows: each TRUNCATE makes files, which is as slow as a test."""
+    """Return the jobs' table, whose ids must start anew, and others with rows: each TRUNCATE is as slow as a test."""
     jobs, *others = names
     found = database.query(" UNION ALL ".join(f"(SELECT '{name}' FROM {name} LIMIT 1)" for name in others))
     return [jobs, *(name for (name,) in found)]

@@ -1,6 +1,6 @@
-"""Many commands in the directory where this starts, each into pipes and on a terminal; prints what they print as JSON.
+"""Run many commands in the current directory, each into pipes and on a terminal; print all their output as JSON.
 
-Started as a program of its own (python -m tests.every_way_out), so that what they import is imported once.
+A program of its own (python -m tests.every_way_out), which forks for each command, so that modules are imported once.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from cronq import cli
 from tests.warm_process import declare_all
 
 WARM = (["ls"], ["show", "1"], ["top", "--once"], ["workers"], ["status"], ["errors"], ["why", "1"], ["doctor"])
-"""They import what most commands need."""
+"""Commands that import what most commands need."""
 
 SIZE = (50, 200)
 
 
 def into_files(arguments: Sequence[str]) -> tuple[str, str]:
-    """What the command writes to stdout and to stderr."""
+    """Run a command in a fork; return what it writes to stdout and to stderr."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         pid = os.fork()
         if pid == 0:
@@ -40,7 +40,7 @@ def into_files(arguments: Sequence[str]) -> tuple[str, str]:
 
 
 def on_terminal(arguments: Sequence[str]) -> str:
-    """What the command writes to a terminal."""
+    """Run a command in a fork; return what it writes to a terminal."""
     pid, leader = pty.fork()
     if pid == 0:
         fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", *SIZE, 0, 0))
@@ -79,7 +79,7 @@ def _end(arguments: Sequence[str]) -> None:
 
 
 def warm_up() -> None:
-    """Import and declare once what each command would again."""
+    """Import the modules and declare the commands once, instead of in each fork."""
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         for one in WARM:
             cli.main(one)

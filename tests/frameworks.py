@@ -1,4 +1,4 @@
-"""Programs of projects with a framework, as forks of a Python that has imported the frameworks (see tests/warm.py)."""
+"""Run programs of projects with a framework, as forks of a Python that has imported it (see tests/warm.py)."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ IMPORTED = warm.Imports(
         *("cronq.web.server", "a2wsgi", "pytest", "pymysql"),
     )
 )
-"""What reads no settings of a project, or reads them later."""
+"""Modules that read no settings of a project when they are imported."""
 
 
 class Programs:
-    """Python in the directory of a project, with what cron would give and these variables; HOME is there too."""
+    """Runs Python in a project's directory, with the environment of cron and these variables; HOME is the directory."""
 
     def __init__(self, directory: Path, **environment: str) -> None:
         self.directory = directory
@@ -53,13 +53,13 @@ class Programs:
         return warm.run(IMPORTED, self._command(arguments, more), seconds)
 
     def done(self, *arguments: str | int, seconds: float = 120, **more: str) -> str:
-        """Run `python ARGUMENTS`, which must succeed; returns its output, then its errors."""
+        """Run `python ARGUMENTS`, which must succeed; return its stdout, then its stderr."""
         ran = self.run(*arguments, seconds=seconds, **more)
         assert ran.status == 0, ran.stdout + ran.stderr
         return ran.stdout + ran.stderr
 
     def begin(self, *arguments: str | int) -> Process:
-        """Start `python ARGUMENTS` without waiting; its errors go to errors.log at HOME, its output is dropped."""
+        """Start `python ARGUMENTS` without waiting; stderr goes to errors.log at HOME, stdout is dropped."""
         with (Path(self.environment["HOME"]) / "errors.log").open("ab") as log:
             return warm.begin(IMPORTED, self._command(arguments, {}), log)
 
@@ -68,7 +68,7 @@ class Programs:
         return warm.start(IMPORTED, self._command(arguments, {}))
 
     def anew(self, *arguments: str | int) -> Ran:
-        """Run `python ARGUMENTS` to its end with a Python that is started for it."""
+        """Run `python ARGUMENTS` to its end, with a Python that is started for it instead of a fork."""
         command = self._command(arguments, {})
         ran = subprocess.run(
             [sys.executable, *command.arguments],

@@ -1,8 +1,8 @@
-"""What the test run takes over from what started it, put back to what a person's shell gives.
+"""Undo settings that the test run inherits from its starter, and that its tests would pass on to processes.
 
-A shell that starts a command in the background has it ignore SIGINT and SIGQUIT, nohup SIGHUP, and a
+A shell makes a command in the background ignore SIGINT and SIGQUIT, nohup makes it ignore SIGHUP, and a
 daemon may block signals; cron and CI give no standard input. All of that passes to every process that a test
-starts, where a signal then does nothing. A container's Python is often told to keep no bytecode: pytest then
+starts, where a signal then does nothing. In containers Python often has to write no bytecode: pytest then
 compiles all tests anew in each worker of each test run, which takes longer than all tests of `tests/unit`.
 """
 
@@ -13,11 +13,11 @@ import signal
 import sys
 
 _BY_PYTHON = {signal.SIGPIPE, signal.SIGXFSZ}
-"""What every Python ignores by itself; subprocess puts it back for what it starts."""
+"""Signals that every Python ignores by itself; subprocess restores them for the programs that it starts."""
 
 
 def reset() -> None:
-    """Let signals reach what the tests start, give them the standard streams, and keep what is compiled."""
+    """Let signals reach the processes of tests, open the standard streams, and let Python write bytecode."""
     _open_standard_streams()
     _keep_bytecode()
     for number in signal.valid_signals():
@@ -27,7 +27,7 @@ def reset() -> None:
 
 
 def _ignored(_number: int, _frame: object) -> None:
-    """Go on as the starter wanted; unlike SIG_IGN, a handler doesn't pass to what is started."""
+    """Do nothing, as the starter wanted; unlike SIG_IGN, a handler isn't inherited by started programs."""
 
 
 def _keep_bytecode() -> None:

@@ -1,7 +1,7 @@
-"""Hosts that a test makes: each has a name and a network of its own, and can be cut off from the others.
+"""Make hosts for a test: each has a name and a network of its own, and can be cut off from the others.
 
-They share the file system and the processes' numbers with the machine they lie on, so a test
-sees and kills what runs on them. Needs root; a test says `@pytest.mark.needs("network")`.
+They share the file system and the pids with the machine, so a test sees and kills their processes.
+They need root; a test has the mark `@pytest.mark.needs("network")`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.waiting import wait_until
 
 
 class Network:
-    """A switch, which the machine itself is plugged into at `address`."""
+    """A network bridge, to which the machine itself is connected at `address`."""
 
     def __init__(self) -> None:
         pid = os.getpid()
@@ -28,7 +28,7 @@ class Network:
         self._hosts: list[Host] = []
 
     def __enter__(self) -> Self:
-        if Path(f"/sys/class/net/{self._switch}").exists():  # a killed test's, whose process had our number
+        if Path(f"/sys/class/net/{self._switch}").exists():  # of a killed test, whose process had our pid
             _ip("link", "delete", self._switch)
         _ip("link", "add", self._switch, "type", "bridge")
         _ip("address", "add", f"{self.address}/24", "dev", self._switch)
@@ -43,7 +43,7 @@ class Network:
         _ip("link", "delete", self._switch)
 
     def host(self, name: str) -> Host:
-        """A new host of this name, plugged in."""
+        """Make a host of this name, connected to the network."""
         number = len(self._hosts) + 2
         host = Host(name, switch=self._switch, address=f"{self._subnet}.{number}/24")
         self._hosts.append(host)
@@ -51,13 +51,13 @@ class Network:
 
 
 class Host:
-    """A name and a network; `command` is how a command runs there."""
+    """A name and a network; `command` is the beginning of a command that runs there."""
 
     def __init__(self, name: str, *, switch: str, address: str) -> None:
         self.name = name
         self._switch = switch
         self._plug = f"{switch}-{address.rpartition('.')[2].partition('/')[0]}"
-        # The process that keeps the namespaces sleeps until its input ends, so it never outlives the test.
+        # This process keeps the namespaces; it ends with its input, so it never outlives the test.
         self._keeper = subprocess.Popen(
             [*servers.HOST, "sh", "-c", f"hostname {name} && cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
         )
@@ -72,21 +72,21 @@ class Host:
             self.run("ip", *words)
 
     def run(self, *command: str) -> str:
-        """Run a command there to its end, which must be good; its output."""
+        """Run a command there to its end, which must succeed; return its output."""
         ran = subprocess.run([*self.command, *command], capture_output=True, text=True, check=False)
         assert ran.returncode == 0, ran.stderr
         return ran.stdout
 
     def cut(self) -> None:
-        """Pull the cable out of the switch: nothing comes through any more, and no end is told."""
+        """Disconnect the host from the network: nothing gets through, and neither end is notified."""
         _ip("link", "set", self._plug, "nomaster")
 
     def plug_in(self) -> None:
-        """Put the cable into the switch."""
+        """Connect the host to the network."""
         _ip("link", "set", self._plug, "master", self._switch)
 
     def end(self) -> None:
-        """Take the host away; what still runs there loses its network."""
+        """Remove the host; processes that still run there lose their network."""
         self._keeper.kill()
         self._keeper.communicate()
 
@@ -96,7 +96,7 @@ class Host:
 
 
 def target_of(before: Sequence[str]) -> int | None:
-    """The process whose network and name a command gets that comes after these words; none, if they say another."""
+    """Return the pid of the host in which these words run a command; None if they are something else."""
     found = [word.removeprefix("--target=") for word in before if word.startswith("--target=")]
     return int(found[0]) if found and list(before) == _entering(int(found[0])) else None
 

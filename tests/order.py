@@ -1,7 +1,7 @@
-"""In which order the tests run: those that wait or are slow first, shared out among the workers.
+"""Order the tests: those that wait or are slow first, distributed among the workers.
 
-`--dist worksteal` gives each worker one stretch of the list, and takes away from a stretch's end for
-workers that are done. So each stretch begins with its part of the tests that take long, and ends with quick ones.
+`--dist worksteal` gives each worker one stretch of the list, and moves tests from a stretch's end to
+workers that are done. So each stretch begins with its part of the long tests, and ends with quick ones.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def shared_out(waiting: Sequence[T], slow: Sequence[T], quick: Iterable[T], workers: int) -> list[T]:
-    """All in one list of as many stretches as there are workers; each begins with its part of those that take long."""
+    """Return one list of as many stretches as there are workers; each begins with its part of the long tests."""
     quick = list(quick)
     left = iter(quick)
     ordered: list[T] = []
@@ -25,10 +25,10 @@ def shared_out(waiting: Sequence[T], slow: Sequence[T], quick: Iterable[T], work
 
 
 def _begins(waiting: Sequence[T], slow: Sequence[T], workers: int) -> list[list[T]]:
-    """What each worker begins with.
+    """Return the tests with which each worker begins.
 
-    What waits for the clock follows one another on few workers: were it spread over all, the cores would have nothing
-    to do meanwhile.
+    The tests that wait for the clock run on a third of the workers: if all workers waited at once, the cores would
+    be idle.
     """
     waiters = max(1, workers // 3) if waiting else 0
     others = workers - waiters
@@ -38,7 +38,7 @@ def _begins(waiting: Sequence[T], slow: Sequence[T], workers: int) -> list[list[
 
 
 def _stretches(count: int, workers: int) -> list[int]:
-    """How long worksteal makes them."""
+    """Return the sizes of the stretches that worksteal makes."""
     sizes = []
     for left in range(workers, 0, -1):
         sizes.append(count // left)

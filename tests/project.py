@@ -1,4 +1,4 @@
-"""A directory with a cronq.toml and an app module, and the `cronq` command run in it as a person would."""
+"""Make a directory with a cronq.toml and an app module, and run the `cronq` command in it as a person would."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def give_up(why: str = "hopeless") -> None:
 
 
 class Project:
-    """One installation of cronq for one test: its files, its database, its command."""
+    """The files, the database and the command of cronq in one test."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -71,30 +71,30 @@ class Project:
         return self.directory / "cronq.db"
 
     def make_database(self) -> None:
-        """Have an empty queue where the usual config has its own, as the first command would make it."""
+        """Make an empty queue, as the first command would, if the configuration has the usual database."""
         file = self.directory / "cronq.toml"
         config = file.read_text() if file.exists() else ""
         if DATABASE in config.splitlines() and "table_prefix" not in config:
             ready_database.make(self.database)
 
     def copy_database(self, of: Project) -> None:
-        """Have all jobs of another project, which no command has open, without the commands that made them."""
+        """Copy the queue of another project, which no command has open, instead of making its jobs again."""
         ready_database.put(of.database.read_bytes(), self.database)
 
     @property
     def environment(self) -> dict[str, str]:
-        """What cron would give, and the way to the package where it isn't installed."""
+        """The environment of cron, and the path of the package if it isn't installed."""
         given = {"HOME": str(self.home), "PATH": f"{Path(sys.prefix) / 'bin'}:/usr/bin:/bin"}
         return given if _SCRIPT.exists() else given | {"PYTHONPATH": str(ROOT)}
 
     @property
     def environment_of_shells(self) -> dict[str, str]:
-        """The same for shells that call many commands: theirs start as quickly as those of `cronq` here."""
+        """The same for shells that run many commands: their `cronq` is a fork, too (tests/warm.py)."""
         given = self.environment
         return given | {"PATH": f"{warm.for_shells(_SCRIPT)}:{given['PATH']}"} if _SCRIPT.exists() else given
 
     def write(self, name: str, text: str) -> Path:
-        """Put a file into the project; directories on the way are made."""
+        """Write a file of the project; missing directories are made."""
         path = self.directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -110,7 +110,7 @@ class Project:
     ) -> Process:
         """Start `cronq ARGUMENTS` without waiting; its streams are pipes. `anew`: with a Python started for it.
 
-        `user`: another user and group than the test's, which only root can give.
+        `user`: run as another user and group than the test's, which only root can.
         """
         environment = self.environment | dict(env or {})
         command = warm.Command([*map(str, arguments)], cwd or self.directory, environment, user=user)
@@ -136,7 +136,7 @@ class Project:
     def begin(self, command: list[str], stderr: IO[bytes], *, anew: bool = False) -> Process:
         """Start a program of the project that has no input and prints nothing; `cronq` as a fork, unless `anew`.
 
-        It may be a command on a host of tests/network.py.
+        The command may run on a host of tests/network.py.
         """
         before, own, arguments = _parts(command)
         host = target_of(before)
@@ -165,20 +165,20 @@ class Project:
         return _to_its_end(self.start(*arguments, env=env, cwd=cwd, anew=True, user=user), stdin, seconds)
 
     def python(self, *arguments: str | int, env: Mapping[str, str] | None = None, seconds: float = 60) -> Ran:
-        """Run a program of the project, with cronq within its reach, to its end."""
+        """Run Python with these arguments in the project, where it can import cronq, to its end."""
         return _to_its_end(self.start_python(*arguments, env=env), "", seconds)
 
     def start_python(self, *arguments: str | int, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-        """Start a program of the project without waiting."""
+        """Start Python with these arguments in the project without waiting."""
         return subprocess.Popen(
             [sys.executable, *map(str, arguments)], cwd=self.directory, env=self.environment | dict(env or {}),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
     def done(self, *arguments: str | int, stdin: str = "") -> str:
-        """Run `cronq ARGUMENTS`, which must succeed; its output without the last newline.
+        """Run `cronq ARGUMENTS`, which must succeed; return its output without the last newline.
 
-        What enqueues or runs finds its database made; `cronq` itself leaves that to the command.
+        For `enqueue` and `run` the database is made before; `Project.cronq` leaves that to the command.
         """
         if arguments[:1] in (("enqueue",), ("run",)):
             self.make_database()
@@ -187,37 +187,37 @@ class Project:
         return ran.stdout.removesuffix("\n")
 
     def enqueue(self, *arguments: str | int) -> int:
-        """Run `cronq enqueue ARGUMENTS`; the id it printed."""
+        """Run `cronq enqueue ARGUMENTS`; return the id that it printed."""
         return int(self.done("enqueue", *arguments))
 
     def enqueue_all(self, *jobs: Mapping[str, Any]) -> list[int]:
-        """Run `cronq enqueue --stdin` with a line for each job; their ids."""
+        """Run `cronq enqueue --stdin` with a line for each job; return their ids."""
         lines = "".join(f"{json.dumps(job)}\n" for job in jobs)
         return [int(line) for line in self.done("enqueue", "--stdin", stdin=lines).split()]
 
     def show(self, job: int) -> dict[str, Any]:
-        """All about one job, as `cronq show --json` gives it."""
+        """Return the JSON of one job that `cronq show --json` prints."""
         shown: dict[str, Any] = json.loads(self.done("show", job, "--json"))
         return shown
 
     def sql(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Rows of one statement, without a command; writes are committed."""
+        """Execute one statement without a command and return its rows; writes are committed."""
         with contextlib.closing(sqlite3.connect(self.database, timeout=60)) as connection, connection:
             return connection.execute(statement, parameters).fetchall()
 
     def state(self, job: int) -> str:
-        """The state of one job as it stands in the database."""
+        """Return the state of one job in the database."""
         [(state,)] = self.sql("SELECT state FROM cronq_jobs WHERE id = ?", job)
         return str(state)
 
     def jobs(self, *arguments: str | int) -> list[dict[str, Any]]:
-        """What `cronq ls --json ARGUMENTS` lists."""
+        """Return the jobs that `cronq ls --json ARGUMENTS` lists."""
         listed: list[dict[str, Any]] = json.loads(self.done("ls", "--json", *arguments))
         return listed
 
 
 def _parts(command: list[str]) -> tuple[list[str], str, list[str]]:
-    """What stands before the installed `cronq`, that itself, and its arguments."""
+    """Return the words before the installed `cronq`, its path (empty without it), and its arguments."""
     own = str(_SCRIPT)
     if own not in command:
         return command, "", []

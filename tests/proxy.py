@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a server, to lose answers and connections at exactly the moment a test wants."""
+"""Put a TCP proxy in front of a server, to lose answers and connections at the moment that a test chooses."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Cut(NamedTuple):
 
     at: bytes
     when: str = "answered"
-    """`unsent`: the server never gets it; `answered`: it is done, but the answer is lost; `sent`: the server still
-    works on it when the client notices."""
+    """`unsent`: the server never gets the request; `answered`: it has answered, but the answer is lost; `sent`: the
+    server still works on it when the client's connection ends."""
     then: Callable[[], object] | None = None
-    """What happens before the client notices."""
+    """A function that is called before the client's connection ends."""
 
 
 class Proxy:
-    """Listens on a free port; `with Proxy(port) as proxy:` leads to the server on that port of this machine."""
+    """Listens on a free port, and forwards connections to the server on that port of this machine."""
 
     def __init__(self, server: int, *, address: str = "127.0.0.1") -> None:
         self._server = server
@@ -34,7 +34,7 @@ class Proxy:
         self._open: list[socket.socket] = []
         self.port = int(self._listener.getsockname()[1])
         self.made = 0
-        """How many cuts were made."""
+        """The number of cuts that were made."""
         self._requests: list[bytes] = []
         self._passable = threading.Event()
         self._passable.set()
@@ -56,15 +56,15 @@ class Proxy:
         self._cuts.append(Cut(at, when, then))
 
     def freeze(self) -> None:
-        """Let nothing through, and end nothing either: as if the network were cut."""
+        """Forward nothing, and end no connection: as if the network were cut."""
         self._passable.clear()
 
     def thaw(self) -> None:
-        """Let everything through again, what was sent meanwhile too."""
+        """Forward again, also what was sent meanwhile."""
         self._passable.set()
 
     def requests(self, what: bytes) -> int:
-        """How many requests with these bytes there were."""
+        """Return the number of requests with these bytes."""
         return sum(what in request for request in self._requests)
 
     def _accept(self) -> None:

@@ -1,4 +1,4 @@
-"""A SQLite file that is ready at once: the migrations take longer than most commands."""
+"""Copy a ready SQLite file for a test: the migrations take longer than most commands."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from cronq import Cronq
 
 
 def make(file: Path) -> None:
-    """Make an empty queue, unless the file is there."""
+    """Make an empty queue, unless the file exists."""
     if not file.exists():
         put(empty(), file)
 
 
 def put(content: bytes, file: Path) -> None:
-    """Write the file, unless it is there: whole at once, for a command that runs already may open it."""
+    """Write the file, unless it exists: in one step, because a running command may open it."""
     whole = file.with_name(f"{file.name}.made")
     whole.write_bytes(content)
     with contextlib.suppress(FileExistsError):
@@ -27,7 +27,7 @@ def put(content: bytes, file: Path) -> None:
 
 @functools.cache
 def empty() -> bytes:
-    """The file that cronq makes at the first job, made once for all tests."""
+    """Return the content of the file that cronq makes at the first job, made once for all tests."""
     with tempfile.TemporaryDirectory() as place:
         file = Path(place) / "cronq.db"
         with Cronq(database=f"sqlite:///{file}") as queue:

@@ -1,4 +1,4 @@
-"""A web server that keeps what it is told, and one that never answers."""
+"""Run a web server that records the requests, and one that never answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Heard(NamedTuple):
 
 
 class Receiver(ThreadingHTTPServer):
-    """Answers every request with one status, and keeps it."""
+    """Answers every request with one status, and records it."""
 
     daemon_threads = True
 
@@ -35,7 +35,7 @@ class Receiver(ThreadingHTTPServer):
         return f"127.0.0.1:{self.server_port}"
 
     def told(self, path: str) -> list[str]:
-        """The bodies of what came under this path."""
+        """Return the bodies of the requests to this path."""
         return [heard.body for heard in self.heard if heard.path == path]
 
 
@@ -55,12 +55,12 @@ class _Handler(BaseHTTPRequestHandler):
     do_POST = do_GET  # noqa: N815 - the server's name for it
 
     def log_message(self, *_: Any) -> None:
-        """Nothing: the test looks at what was heard."""
+        """Do nothing: the test reads the recorded requests."""
 
 
 @contextmanager
 def receiving() -> Iterator[Receiver]:
-    """A receiver at work."""
+    """Yield a running receiver."""
     with Receiver() as receiver:
         thread = Thread(target=receiver.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
@@ -73,11 +73,11 @@ def receiving() -> Iterator[Receiver]:
 
 @contextmanager
 def silent() -> Iterator[str]:
-    """The place of a server that takes connections and says nothing."""
+    """Yield the address of a server that accepts connections and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
 def refusing() -> str:
-    """A port on which no program listens."""
+    """Return an address at which no program listens."""
     return f"127.0.0.1:{free_port()}"

@@ -1,7 +1,7 @@
-"""How much a test run does: `make test` each scenario, `make thorough` all tests, `make storm` repetitions in full.
+"""Define how much a test run does: `make test` each scenario, `make thorough` all tests, `make storm` full repetitions.
 
-A test that repeats a scenario on a further engine, or that takes minutes for what a quicker test shows too, has the
-marker `thorough`; `make test` leaves it out.
+A test that repeats a scenario on a further engine, or that takes minutes to show what a quicker test shows too, has
+the marker `thorough`; `make test` leaves it out.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from typing import Any
 import pytest
 
 FULL = "STORM_JOBS" in os.environ
-"""Whether this is `make storm`: what is strong by repetition repeats in full."""
+"""Whether this is `make storm`, in which tests that repeat something have all their repetitions."""
 THOROUGH = FULL or "THOROUGH" in os.environ
 """Whether tests with the marker `thorough` run."""
 ENGINES = ("sqlite", "mariadb", "mysql", "postgresql")
 
 
 def times(usual: int, *, full: int) -> int:
-    """The number for this run."""
+    """Return the number of repetitions for this run."""
     return full if FULL else usual
 
 
 def engines(*usual: str, of: Iterable[str] = ENGINES) -> list[Any]:
-    """Parameters for a test whose subject is not the engine: all but the usual ones are left to thorough runs."""
+    """Return parameters for a test whose subject is not the engine: all but the usual ones are for thorough runs."""
     return [pytest.param(one, marks=() if one in usual else (pytest.mark.thorough,)) for one in of]
 
 
 MINUTES = int(os.environ.get("STORM_MINUTES", "0"))
-"""For how many due times a real cron daemon and a real timer are watched; 0 for as few as show something."""
+"""The number of due times for which a real cron daemon and a real timer are observed; 0 for the least number."""

@@ -1,7 +1,7 @@
-"""What tests need from the machine beyond Python: who has it, who hasn't, and why.
+"""Find what tests need from the machine beyond Python, and the reason if it is missing.
 
-A test says `@pytest.mark.needs("cron")`. At home it is skipped where that is missing;
-with CI=true it fails, so that nothing goes untested unnoticed.
+A test has the mark `@pytest.mark.needs("cron")`. If cron is missing, it is skipped; with CI=true it
+fails, so that no test is skipped unnoticed.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from daemons.programs import UNPACKED, chromium
 from daemons.programs import program as program
 
 UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--mount-proc")
-"""Runs a command in private mount and pid namespaces: all that it starts dies with it."""
+"""Runs a command in private mount and pid namespaces: all processes that it starts end with it."""
 
 HOST = ("unshare", "--net", "--uts")
-"""Runs a command as a host of its own: with another name, and without any network until it is given one."""
+"""Runs a command as a host of its own: with a name of its own, and without a network until a test connects one."""
 
 FAKETIME = next(map(str, Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
-"""The library of Debian's faketime."""
+"""The path of the library of Debian's faketime; None if it isn't installed."""
 
 BOOT = (*UNSHARE, "--cgroup", "--uts", "--ipc", "--net", "--kill-child=KILL")
-"""Runs a command as process 1 of a machine of its own, as far as it can see."""
+"""Runs a command in namespaces of its own, in which it is process 1, as on a machine of its own."""
 
 
 def required() -> bool:
-    """Whether a missing server is a failure."""
+    """Tell whether a missing server is a failure."""
     return os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 
 def missing(name: str) -> str | None:
-    """Why `name` can't be used here, or None when it can."""
+    """Return why `name` can't be used here, or None if it can."""
     if name not in _FINDERS:
         raise LookupError(f"tests/servers.py knows no {name!r}: one of {', '.join(sorted(_FINDERS))}")
     return _FINDERS[name]()
 
 
 def require(name: str) -> None:
-    """Skip the test where `name` can't be used; in CI that is a failure."""
+    """Skip the test if `name` can't be used; in CI, fail it."""
     if reason := missing(name):
         refuse = pytest.fail if required() else pytest.skip
         refuse(f"needs {name}: {reason}")
@@ -58,7 +58,7 @@ def _root() -> str | None:
 
 @functools.cache
 def _namespaces() -> str | None:
-    """Mounts and processes of its own, so that a test can lay its files over the machine's."""
+    """Return why a test can't have mounts and processes of its own, with files over the machine's; None if it can."""
     if _root():
         return _root()
     if program("unshare") is None:
@@ -68,14 +68,14 @@ def _namespaces() -> str | None:
 
 
 def cgroup_root() -> Path | None:
-    """Where the machine has its control groups of version 2, if it shows them."""
+    """Return the directory of the machine's control groups of version 2; None if it isn't mounted."""
     mounts = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
     return next((Path(place) for _, place, kind, *_ in mounts if kind == "cgroup2"), None)
 
 
 @functools.cache
 def _systemd_boot() -> str | None:
-    """Whether a systemd can be process 1 here: groups of its own, and a tree over the machine's."""
+    """Return why systemd can't be process 1 here, with its own groups and an overlay, or None if it can."""
     if reason := _namespaces() or _installed("nsenter") or _installed("setpriv") or _installed("dbus-daemon"):
         return reason
     if not Path("/lib/systemd/systemd").exists():
@@ -113,7 +113,7 @@ def _postgresql() -> str | None:
 
 @functools.cache
 def _network() -> str | None:
-    """Hosts with a network and a name of their own, which a test can cut off."""
+    """Return why a test can't make hosts with a network and a name of their own; None if it can."""
     if _root():
         return _root()
     if program("ip") is None:
@@ -133,7 +133,7 @@ def _faketime() -> str | None:
 
 
 OPENBSD_INETD = UNPACKED / "usr" / "sbin" / "inetd"
-"""Debian's openbsd-inetd can't be installed beside xinetd; .ci/unpack-debian-packages puts it there."""
+"""The path to which .ci/unpack-debian-packages unpacks openbsd-inetd: Debian can't install it beside xinetd."""
 
 
 def _openbsd_inetd() -> str | None:

@@ -1,4 +1,4 @@
-"""Servers that all workers of a test run share: the first one to ask starts them, the last one to leave ends them."""
+"""Share servers among all workers of a test run: the first user starts them, the last one to leave ends them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _ROOT = Path(quick_place() or tempfile.gettempdir()) / f"cronq-servers-{_RUN}"
 
 
 def place_tests_in_memory() -> None:
-    """Have the tests' directories in memory where there is plenty: SQLite waits for the disk with each commit.
+    """Put the tests' directories in memory if there is enough: SQLite waits for the disk at each commit.
 
-    Processes are killed in the tests, the machine is not: nothing there depends on a disk.
+    The tests kill processes, but not the machine, so they need no disk.
     """
     place = quick_place()
     if place and not os.statvfs(place).f_flag & os.ST_NOEXEC:
@@ -29,7 +29,7 @@ def place_tests_in_memory() -> None:
 
 @contextlib.contextmanager
 def joining(name: str) -> Iterator[Path]:
-    """The directory of what is shared, while no other worker starts this; this worker uses it from now on."""
+    """Yield the directory of the shared servers, with a lock on this one, and register this worker as a user of it."""
     _ROOT.mkdir(mode=0o755, exist_ok=True)
     with FileLock(_ROOT / "lock"):
         _mark().touch()
@@ -38,7 +38,7 @@ def joining(name: str) -> Iterator[Path]:
 
 
 def leave(*ends: Callable[[Path], None]) -> None:
-    """End what lies in the directory if no other worker uses it."""
+    """End the servers in the directory if no other worker uses it."""
     if not _mark().exists():
         return
     with FileLock(_ROOT / "lock"):

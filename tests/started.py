@@ -1,4 +1,4 @@
-"""A command that runs beside a test: what tests do with it, and such a one that is a fork (see tests/warm.py)."""
+"""Define a command that runs beside a test: its interface for tests, and one that is a fork (see tests/warm.py)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PIECE = 1 << 16
 
 
 class Process(Protocol):
-    """A process that was started, with the names that subprocess has."""
+    """A started process, with the interface of subprocess.Popen."""
 
     stdin: IO[str] | None
     stdout: IO[str] | None
@@ -48,7 +48,7 @@ class Process(Protocol):
 
 
 class Streams(NamedTuple):
-    """The test's ends of the pipes that are the streams of a command; None where it has another stream."""
+    """The test's ends of the pipes of a command's streams; None for a stream that is no pipe."""
 
     stdin: IO[str] | None = None
     stdout: IO[str] | None = None
@@ -56,7 +56,7 @@ class Streams(NamedTuple):
 
 
 class Started:
-    """A fork of another process, which tells its id and, when it has ended, its wait status on the socket."""
+    """A fork of another process, which sends its pid and, after its end, its wait status on the socket."""
 
     def __init__(self, asked: socket.socket, streams: Streams) -> None:
         self._asked = asked
@@ -76,18 +76,18 @@ class Started:
         self.wait()
 
     def poll(self) -> int | None:
-        """The status, if it has ended."""
+        """Return the exit status, or None while it runs."""
         return self._status_within(0)
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end; returns the status."""
+        """Wait for its end; return the exit status."""
         status = self._status_within(timeout)
         if status is None:
             raise subprocess.TimeoutExpired("cronq", timeout or 0)
         return status
 
     def communicate(self, input: str | None = None, timeout: float | None = None) -> tuple[str, str]:
-        """Write the input, read all that it prints, and wait for its end."""
+        """Write the input, read all its output, and wait for its end."""
         deadline = None if timeout is None else time.monotonic() + timeout
         self._write(input)
         try:
@@ -106,11 +106,11 @@ class Started:
                 os.kill(self.pid, sig)
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Send it SIGTERM."""
         self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Kill it."""
+        """Send it SIGKILL."""
         self.send_signal(signal.SIGKILL)
 
     def _write(self, text: str | None) -> None:
@@ -151,7 +151,7 @@ class Started:
 
 
 def _until(deadline: float | None) -> float | None:
-    """The seconds that are left."""
+    """Return the seconds until the deadline, or None without one."""
     return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 

@@ -1,4 +1,4 @@
-"""A terminal for a command: what it writes there, keys pressed there, and whether it is left as it was."""
+"""Run a command on a terminal: read its output, press keys, and compare the terminal's settings."""
 
 from __future__ import annotations
 
@@ -47,47 +47,47 @@ class Terminal:
         os.close(self._follower)
 
     def attributes(self) -> list[Any]:
-        """How the terminal is set: echo, line mode and the rest."""
+        """Return the settings of the terminal: echo, line mode and the others."""
         return termios.tcgetattr(self._follower)
 
     def press(self, keys: str) -> None:
-        """Press keys."""
+        """Send these keys."""
         os.write(self._leader, keys.encode())
 
     @property
     def raw(self) -> str:
-        """All that was written so far."""
+        """All that was written since the last `wait_for`."""
         while readable(self._leader):
             self._read += os.read(self._leader, 65536)
         return self._read.decode(errors="replace").replace("\r\n", "\n")
 
     @property
     def text(self) -> str:
-        """The same without the terminal's own sequences."""
+        """The same without control sequences."""
         return _CONTROL.sub("", self.raw)
 
     @property
     def frame(self) -> list[str]:
-        """The lines of the last whole picture of a live view."""
+        """The lines of the last complete frame of a live view."""
         drawn = [_CONTROL.sub("", picture) for picture in self.raw.split("\x1b[H")[1:]]
         whole = [picture for picture in drawn if picture.count("\n") >= self._rows - 1]
         return [line.rstrip() for line in whole[-1].split("\n")][: self._rows] if whole else []
 
     def see(self, *texts: str) -> list[str]:
-        """Wait until all of these are in the picture; its lines."""
+        """Wait until all of these texts are in the frame; return its lines."""
         wait_until(
             lambda: all(text in "\n".join(self.frame) for text in texts), seconds=60, what=f"{texts!r} on the screen"
         )
         return self.frame
 
     def wait_for(self, text: str) -> str:
-        """Wait until this has been written since the last call; all that has been until then."""
+        """Wait until this has been written since the last call; return all that was written since then."""
         wait_until(lambda: text in self.text, what=f"{text!r} on the terminal")
         seen, self._read = self.text, b""
         return seen
 
     def end(self) -> int:
-        """Wait for the command's end; its exit status."""
+        """Wait for the command's end; return its exit status."""
         wait_until(lambda: (self.raw, self.process.poll())[1] is not None, what="the end of the command")
         return self.process.wait()
 
@@ -95,7 +95,7 @@ class Terminal:
 def on_terminal(
     project: Project, *arguments: str | int, columns: int = 100, rows: int = 30, env: Mapping[str, str] | None = None
 ) -> str:
-    """What a command that ends by itself writes to a terminal."""
+    """Run a command that ends by itself on a terminal; return its output."""
     with Terminal(project, *arguments, columns=columns, rows=rows, env=env) as terminal:
         terminal.end()
         return terminal.raw

@@ -1,4 +1,4 @@
-"""Waiting for a condition, with a deadline: the only place where a test lets time pass."""
+"""Wait for a condition, with a deadline: the only place where a test lets time pass."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["readable", "wait_until"]
 
 
 def readable(fd: int) -> bool:
-    """Whether there is something to read now; also for descriptors beyond those that select takes."""
+    """Tell whether the descriptor can be read now; also for numbers that select doesn't accept."""
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     return bool(poll.poll(0))

@@ -1,9 +1,9 @@
-"""`cronq` commands run as forks of a process that has imported it already: the same process without the start.
+"""Run `cronq` commands as forks of a process that has imported cronq already: the same process without the start.
 
-Four fifths of what a short command costs is Python's start and the imports. What is tested of these
-(tests/cli/test_startup.py), and what depends on how it was started, are started as a person would.
+Four fifths of the cost of a short command are Python's start and the imports. Commands whose start is
+tested (tests/cli/test_startup.py), or that depend on it, are started as a person would.
 
-Other programs of Python are forks of one that has imported what they need (Imports).
+Other Python programs are forks of a process that has imported what they need (Imports).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PIPE = 1 << 16
 
 
 class Ran(NamedTuple):
-    """How a command ended and what it printed."""
+    """The exit status of a command, and its output."""
 
     status: int
     stdout: str
@@ -40,38 +40,38 @@ class Ran(NamedTuple):
 
 
 class Command(NamedTuple):
-    """One command: its arguments, where it runs, and all of its environment."""
+    """One command: its arguments, its directory, and its whole environment."""
 
     arguments: Sequence[str]
     directory: Path
     environment: Mapping[str, str]
     stdin: str = ""
     host: int | None = None
-    """A process whose network and name it gets."""
+    """The pid of a process whose network and host name it gets."""
     user: int | None = None
-    """The user and group that it becomes when all is imported: Python may lie where only root can read."""
+    """The id of the user and group that it gets after the imports: perhaps only root can read Python's files."""
 
     def may_be_forked(self) -> bool:
-        """Whether Python itself would take no notice of what is different, and the input fits into a pipe."""
+        """Tell whether Python itself ignores all variables of its environment, and the input fits into a pipe."""
         return is_plain(dict(self.environment)) and len(self.stdin) < _PIPE // 4
 
 
 class Imports(NamedTuple):
-    """What a Python has imported; the arguments of its commands are those of `python`: `-c CODE`, `-m NAME`, a file.
+    """The modules that a Python has imported; its commands have arguments of `python`: `-c CODE`, `-m NAME`, a file.
 
-    Of what Python reads from the environment, PYTHONPATH has its meaning.
+    Of the variables that Python itself reads, only PYTHONPATH takes effect.
     """
 
     modules: tuple[str, ...]
 
 
 def run(script: Path | Imports, command: Command, seconds: float) -> Ran:
-    """Run it to its end, at most `seconds` long."""
+    """Run the command to its end, at most `seconds` long."""
     return _process(script).run(command, time.monotonic() + seconds)
 
 
 def begin(script: Path | Imports, command: Command, stderr: IO[bytes]) -> Started:
-    """Start it without waiting; it has no input, and what it prints is dropped."""
+    """Start the command without waiting; it has no input, and its output is dropped."""
     with open(os.devnull, "r+b") as nothing:  # noqa: PTH123 - no Path of the project's
         return Started(
             _process(script).start(command, [nothing.fileno(), nothing.fileno(), stderr.fileno()]), Streams()
@@ -79,12 +79,12 @@ def begin(script: Path | Imports, command: Command, stderr: IO[bytes]) -> Starte
 
 
 def begin_on(script: Path, command: Command, terminal: int) -> Started:
-    """Start it without waiting, with a terminal as its streams."""
+    """Start the command without waiting, with a terminal as its streams."""
     return Started(_process(script).start(command, [terminal] * 3), Streams())
 
 
 def start(script: Path | Imports, command: Command) -> Started:
-    """Start it without waiting; its streams are pipes."""
+    """Start the command without waiting; its streams are pipes."""
     (stdin, to_stdin), (from_stdout, stdout), (from_stderr, stderr) = (os.pipe() for _ in range(3))
     theirs = [stdin, stdout, stderr]
     try:
@@ -96,7 +96,7 @@ def start(script: Path | Imports, command: Command) -> Started:
 
 
 def for_shells(script: Path) -> Path:
-    """A directory with a `cronq` that does the same; to be the first of PATH."""
+    """Return a directory with a `cronq` that runs forks, to be put first on PATH."""
     return _process(script).place
 
 
@@ -114,7 +114,7 @@ class _Process:
             listener.bind("")
             listener.listen(64)
             self._address = listener.getsockname()
-            # As a command of Project starts: what Python reads from the environment, it reads here.
+            # As for a command of Project: Python reads its variables from the environment at this start only.
             self._started = subprocess.Popen(
                 [sys.executable, str(_HERE / "warm_process.py"), str(listener.fileno()), *given],
                 pass_fds=[listener.fileno()],
@@ -131,7 +131,7 @@ class _Process:
         client.chmod(0o755)
 
     def run(self, command: Command, deadline: float) -> Ran:
-        """Run it to its end, or to the deadline."""
+        """Run the command to its end, or to the deadline."""
         (stdin, to_stdin), (from_stdout, stdout), (from_stderr, stderr) = (os.pipe() for _ in range(3))
         os.write(to_stdin, command.stdin.encode())
         os.close(to_stdin)
@@ -150,14 +150,14 @@ class _Process:
         return Ran(os.waitstatus_to_exitcode(int(answered[1])), b"".join(out).decode(), b"".join(error).decode())
 
     def start(self, command: Command, streams: list[int]) -> socket.socket:
-        """Start it with these streams; returns the socket that its end is told on."""
+        """Start the command with these streams; return the socket on which its pid and status arrive."""
         asked = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         asked.connect(self._address)
         socket.send_fds(asked, [_request(command)], streams)
         return asked
 
     def end(self) -> None:
-        """End it, and remove what shells were given."""
+        """End the process, and remove the directory for shells."""
         self._started.communicate()
         self._place.cleanup()
 
@@ -178,7 +178,7 @@ def _request(command: Command) -> bytes:
 
 
 def _read_all(descriptors: list[int], command: Command, deadline: float) -> list[list[bytes]]:
-    """What comes from each until its end; the last one is the socket."""
+    """Return what is read from each descriptor until its end; the last one is the socket."""
     found: dict[int, list[bytes]] = {descriptor: [] for descriptor in descriptors}
     poll = select.poll()
     for descriptor in descriptors:

@@ -1,6 +1,6 @@
-"""What a shell calls for `cronq` where tests/warm.py runs it: hands its streams over and waits for the end.
+"""Be the `cronq` of shells where tests/warm.py runs it: pass the streams to a fork and wait for its end.
 
-Runs without site and imports nothing that Python hasn't built in or beside it, for it must be started quickly.
+It runs without the module site and imports only Python's own modules, so that it starts quickly.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ import os
 import sys
 
 STARTED = frozenset({"work", "serve-inetd", "top", "tail", "exec", "web"})
-"""Commands that go on, and get signals."""
+"""Commands that keep running and get signals: they are started, not forked."""
 
 PLAIN = frozenset({"HOME", "PATH", "TZ", "PWD", "OLDPWD", "SHLVL", "_", "TERM", "NO_COLOR"})
 
 
 def is_plain(environment: dict[str, str]) -> bool:
-    """Whether Python itself takes no notice of what is in it."""
+    """Tell whether Python itself ignores all these variables."""
     return all(name in PLAIN or name.startswith("CRONQ_") for name in environment)
 
 
 def name_of(home: str) -> str:
-    """The name of the processes that are forked with this HOME, for what /proc calls their environment is another's."""
+    """Return the name of the processes forked with this HOME: /proc shows them with their parent's environment."""
     return f"cronq-{binascii.crc32(home.encode()):08x}"
 
 
 def main(address: bytes, script: str) -> None:
-    """Run the command that was called as."""
+    """Run the command with the arguments of this process, and exit with its status."""
     arguments, environment = sys.argv[1:], dict(os.environ)
-    environment.pop("LC_CTYPE", None)  # Python itself has set it, here and there
+    environment.pop("LC_CTYPE", None)  # Python has set it itself, here as in the other process
     if not STARTED.isdisjoint(arguments) or not is_plain(environment):
         os.execv(script, [script, *arguments])
     name = name_of(environment.get("HOME", ""))

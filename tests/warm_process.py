@@ -1,7 +1,7 @@
-"""A process that has imported cronq, and becomes a `cronq` command for each request: a fork of it goes on as that.
+"""Import cronq once, and fork for each request: the fork becomes that `cronq` command.
 
-Started by tests/warm.py with the number of a listening socket, and the `cronq` script; or with names of modules, then
-its forks are programs of Python that find these imported. A request is a marshalled dictionary with the three
+tests/warm.py starts it with the number of a listening socket and the `cronq` script; or with names of modules: then
+its forks are Python programs that have these imported. A request is a marshalled dictionary with the three
 standard streams of the command; the answers are its process id, and its wait status when it has ended. It ends with
 its own standard input.
 """
@@ -36,11 +36,11 @@ _LEFT_OUT = (
     *("cronq.transports.", "cronq.testing", "cronq.__main__"),
     *("cronq.django", "cronq.web", "cronq.flask", "cronq.asgi", "cronq.otel"),
 )
-"""What needs a library that may not be there, or a framework that is set up."""
+"""Modules that need a library that may be missing, or a framework that is set up."""
 
 
 def _import_all() -> None:
-    """Import what the commands may need; transports import clients of brokers, which few use."""
+    """Import the modules that commands may need, but not the transports, whose client libraries few commands use."""
     for name in ("cronq", "typer", "typer._adapters", "typer._click.decorators", "filelock", "pymysql", "psycopg"):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
@@ -51,7 +51,7 @@ def _import_all() -> None:
 
 
 def declare_all() -> None:
-    """Have typer's declaration of each command made here once, not in each fork; that takes half of a short command."""
+    """Make typer's declaration of each command here once, not in each fork: it takes half of a short command."""
     typer: Any = importlib.import_module("typer.main")
     program: Any = importlib.import_module("cronq.commands.program")
     typer.get_command = functools.cache(typer.get_command)
@@ -64,9 +64,9 @@ def declare_all() -> None:
 
 
 def _have_large_pages() -> None:
-    """Have what was imported in pages of 2 MB, where Linux can: a fork copies the table of pages.
+    """Put the imported modules into pages of 2 MB if Linux can: a fork copies the table of pages.
 
-    For tens of thousands of small ones that takes longer than a short command itself.
+    For tens of thousands of small pages that takes longer than a short command itself.
     """
     madvise = ctypes.CDLL(None).madvise
     madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
@@ -74,11 +74,11 @@ def _have_large_pages() -> None:
         place, access, _, _, _, *name = line.split()
         first, end = (int(number, 16) for number in place.split("-"))
         if access == "rw-p" and end - first >= _LARGE and name in ([], ["[heap]"]):
-            madvise(first, end - first, _MADV_COLLAPSE)  # an older Linux refuses, and nothing has changed
+            madvise(first, end - first, _MADV_COLLAPSE)  # an older Linux refuses and changes nothing
 
 
 class _Forks:
-    """The commands that run, and who waits for the end of each."""
+    """The running commands, and the sockets that wait for their ends."""
 
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
@@ -88,7 +88,7 @@ class _Forks:
             self._poll.register(descriptor, select.POLLIN)
 
     def next_command(self) -> dict[str, Any]:
-        """Fork for each request; returns it, in the fork only."""
+        """Fork for each request; return the request, but only in the fork."""
         while True:
             for ready, _ in self._poll.poll():
                 if ready == sys.stdin.fileno():
@@ -115,7 +115,7 @@ class _Forks:
         return None
 
     def _take_over(self, streams: list[int], asked: socket.socket) -> None:
-        """Have the streams of the request, and no other descriptor of this process."""
+        """Use the streams of the request, and close all other descriptors of this process."""
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
         for one in (self._listener, asked, *(other for _, other in self._running.values())):
@@ -136,7 +136,7 @@ def _tell(asked: socket.socket, number: int) -> None:
 
 
 def _enter(pid: int) -> None:
-    """Have the network and the name of that process; os.setns is new in Python 3.12."""
+    """Enter the network and the host name of that process; os.setns is new in Python 3.12."""
     for namespace in ("net", "uts"):
         with Path(f"/proc/{pid}/ns/{namespace}").open() as file:
             if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), 0):
@@ -144,7 +144,7 @@ def _enter(pid: int) -> None:
 
 
 def _be_user(user: int) -> None:
-    """Be this user and group alone, with a /proc of its own as after a start."""
+    """Become this user and group alone, with a /proc that is readable for them, as after a start."""
     os.setgroups([])
     os.setgid(user)
     os.setuid(user)
@@ -167,7 +167,7 @@ def _become(started_as: list[str], request: dict[str, Any]) -> None:
 
 
 def _run_python() -> None:
-    """Go on as Python itself does with these arguments: -c CODE, -m MODULE, or a file."""
+    """Run as Python itself does with these arguments: -c CODE, -m MODULE, or a file."""
     sys.modules["__main__"] = program = types.ModuleType("__main__")
     sys.path[:1] = ["", *filter(None, os.environ.get("PYTHONPATH", "").split(":"))]
     sys.dont_write_bytecode = "PYTHONDONTWRITEBYTECODE" in os.environ
@@ -186,7 +186,7 @@ def _run_python() -> None:
 
 
 def _end(status: int) -> None:
-    """End as Python does, but leave out to free all objects: each page of them would be copied for that."""
+    """End as Python does, but without freeing all objects: each page of them would be copied for that."""
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     try:
@@ -206,7 +206,7 @@ def _run(script: list[str]) -> int:
 
 
 def main() -> None:
-    """Wait for commands; in the fork for one, run it."""
+    """Wait for requests; in the fork for one, run its command."""
     listener, given = socket.socket(fileno=int(sys.argv[1])), sys.argv[2:]
     script = given[:1] if given[0].startswith("/") else []
     sys.path[0] = os.path.dirname(given[0])  # noqa: PTH120 - as Python sets it for the script

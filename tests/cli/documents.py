@@ -1,9 +1,9 @@
-"""The examples in the documents, taken out so that they can be run.
+"""Extract the examples from the documents, so that tests can run them.
 
-A fenced block says by its language what it is:
+The language of a fenced block decides how it is used:
 
     console     commands after `$ ` (continued after `> `), run in a shell in the document's directory,
-                each followed by what it prints; `...` stands for anything
+                each followed by its output; `...` stands for anything
     python, toml    a file, if the first line is a comment with its name; else a program, or a
                 piece of a cronq.toml
     anything else   not run: output, crontab lines, commands that change the machine
@@ -23,7 +23,7 @@ _FILE = re.compile(r"# (?P<name>[\w./-]+\.\w+)\n")
 
 
 class Block(NamedTuple):
-    """One fenced block: where it stands, its language, its text."""
+    """One fenced block: the line at which it begins, its language, its text."""
 
     line: int
     language: str
@@ -31,33 +31,33 @@ class Block(NamedTuple):
 
     @property
     def file(self) -> str | None:
-        """The name of the file that the block is, if it is one."""
+        """The name of the file that the block contains, or None."""
         found = _FILE.match(self.text)
         return found["name"] if found else None
 
 
 class Command(NamedTuple):
-    """One command of a transcript and what it should print."""
+    """One command of a transcript and its expected output."""
 
     line: int
     text: str
     output: str
 
     def fits(self, printed: str) -> bool:
-        """Whether this was printed, blanks at line ends aside."""
+        """Tell whether this output is the expected one, except for blanks at line ends."""
         expected = r"[\s\S]*?".join(map(re.escape, _trimmed(self.output).split("...")))
         return re.fullmatch(expected, _trimmed(printed)) is not None
 
 
 def blocks(document: Path) -> Iterator[Block]:
-    """The fenced blocks in order."""
+    """Yield the fenced blocks in order."""
     text = document.read_text()
     for found in _FENCE.finditer(text):
         yield Block(text.count("\n", 0, found.start()) + 2, found["language"], found["text"])
 
 
 def commands(block: Block) -> Iterator[Command]:
-    """The commands of a transcript."""
+    """Yield the commands of a transcript."""
     typed: list[tuple[int, list[str], list[str]]] = []
     for number, line in enumerate(block.text.splitlines(), block.line):
         if line.startswith("$ "):
@@ -76,7 +76,7 @@ def _trimmed(text: str) -> str:
 
 
 def every_command(group: Any, within: str = "") -> Iterator[tuple[str, Any]]:
-    """All commands by name, those of groups too: `schedules next`."""
+    """Yield all commands by name, those of groups too: `schedules next`."""
     for name, command in group.commands.items():
         yield f"{within}{name}", command
         if hasattr(command, "commands"):

@@ -1,4 +1,4 @@
-"""One suite over every engine: an engine is a function from a directory to a config of an empty queue."""
+"""Run one suite on every engine: an engine is a function from a directory to the config of an empty queue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Engine = Callable[..., Config]
 
 
 def sqlite_queue(directory: Path, **_: bool) -> Config:
-    """A queue in a SQLite file, made ready."""
+    """Return the config of a queue in a SQLite file, which has no tables yet."""
     config = from_database(f"sqlite:///{directory}/queue.db")
     return config.with_values("the test", synchronous="normal")
 
@@ -29,7 +29,7 @@ ENGINES: dict[str, Engine] = {
 
 
 def engine_queue(engine: str, directory: Path, *, keep: bool = False) -> Config:
-    """The config of an empty queue on an engine; without that on this machine the test is skipped."""
+    """Return the config of an empty queue on an engine; skip the test if this machine lacks the engine."""
     if engine != "sqlite":
         servers.require(engine)
     return ENGINES[engine](directory, keep=keep)
@@ -37,7 +37,7 @@ def engine_queue(engine: str, directory: Path, *, keep: bool = False) -> Config:
 
 @pytest.fixture(params=sorted(ENGINES))
 def config(request: pytest.FixtureRequest, tmp_path: Path) -> Config:
-    """The config of an empty queue on the engine in turn."""
+    """Return the config of an empty queue, on each engine in turn."""
     made = engine_queue(request.param, tmp_path, keep=True)
     if path := made.sqlite_path():
         ready_database.make(Path(path))
@@ -46,19 +46,19 @@ def config(request: pytest.FixtureRequest, tmp_path: Path) -> Config:
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """A clock that stands still until a test advances it."""
+    """Return a clock that stands still until a test advances it."""
     return ManualClock()
 
 
 @pytest.fixture
 def store(config: Config, clock: ManualClock) -> Iterator[Store]:
-    """A store on an empty queue."""
+    """Yield a store on an empty queue."""
     with Store(config, clock) as opened:
         yield opened
 
 
 @pytest.fixture
 def other(config: Config, clock: ManualClock) -> Iterator[Store]:
-    """The same queue through a connection of its own."""
+    """Yield a store on the same queue, with a connection of its own."""
     with Store(config, clock) as opened:
         yield opened

@@ -1,4 +1,4 @@
-"""Calls of a queue that are interrupted at random instants, and the record of what they said before."""
+"""Interrupt calls of a queue at random instants, and record the results that the calls returned before."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ EVERYTHING = Filter()
 
 
 class Interrupted(BaseException):
-    """Like Ctrl-C and cronq's time limit."""
+    """An exception like those of Ctrl-C and of cronq's time limit."""
 
 
 class TooLate(Exception):
-    """Like the time limits of other programs."""
+    """An exception like those of the time limits of other programs."""
 
 
 INTERRUPTIONS = (Interrupted, TooLate, TimeoutError)
-"""What signal handlers raise; the last one looks like the network's."""
+"""The exceptions that signal handlers raise; the last one is also the network's."""
 
 
 class Callers:
-    """Uses a queue in all ways, again and again, and remembers what was acknowledged."""
+    """Calls a queue in all ways, again and again, and records what was acknowledged."""
 
     def __init__(self, config: Config, seed: int) -> None:
         self.queue = Cronq(config)
         self.random = random.Random(seed)
         self.accepted: dict[int, str] = {}
-        """The ids that were returned, with the word that each job was given."""
+        """The returned ids, each with the word in its job's arguments."""
         self.wrong: list[str] = []
-        """Answers that can't be true."""
+        """Descriptions of wrong answers."""
         self.ended: dict[int, str] = {}
         self.cancelled: set[int] = set()
         self.interrupted: Counter[str] = Counter()
@@ -62,7 +62,7 @@ class Callers:
         return f"{threading.get_ident()}-{self._words}"
 
     def step(self) -> None:
-        """One call, whichever it is."""
+        """Make one call, chosen at random."""
         way = self.random.choice(self._ways)
         try:
             way()
@@ -137,7 +137,7 @@ class Callers:
 
 @contextmanager
 def alarms(action: Callable[[], object]) -> Iterator[Callable[[float], object]]:
-    """A function that makes SIGALRM's handler do the action after so many seconds; 0: not any more."""
+    """Yield a function that sets SIGALRM's timer to so many seconds, 0 for none; its handler does the action."""
 
     def ring(_number: int, _frame: object) -> None:
         action()
@@ -151,7 +151,7 @@ def alarms(action: Callable[[], object]) -> Iterator[Callable[[float], object]]:
 
 
 def interrupt_steps(callers: Callers, steps: int, longest: float) -> None:
-    """At least so many steps, each interrupted by a signal at a random instant, if it takes until then."""
+    """Make at least so many calls, each interrupted by a signal after a random time unless it ends before."""
     deadline = time.monotonic() + 60
     done = 0
 
@@ -170,7 +170,7 @@ def interrupt_steps(callers: Callers, steps: int, longest: float) -> None:
 
 
 def interrupt_thread(callers: Callers, steps: int, longest: float) -> None:
-    """The same in a thread, by exceptions that another thread throws into it."""
+    """Make the calls in a thread, interrupted by exceptions that this thread throws into it."""
     over = threading.Event()
 
     def work() -> None:
@@ -193,7 +193,7 @@ def interrupt_thread(callers: Callers, steps: int, longest: float) -> None:
 
 
 def _wanted(callers: Callers, done: int, steps: int) -> bool:
-    """Whether more steps are to be done: on a busy machine few interruptions hit a call."""
+    """Tell whether more calls are needed: on a busy machine few interruptions hit a call."""
     return done < steps or callers.interrupted.total() <= steps / 10
 
 

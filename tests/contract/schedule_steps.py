@@ -1,4 +1,4 @@
-"""What tests do to schedules: declare, let time pass, fire, look at the ledger."""
+"""Define steps of tests on schedules: declare, fire, read the ledger."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cronq.times import iso
 
 
 def schedule(name: str = "nightly", **fields: Any) -> Definition:
-    """A definition, due at 02:30 UTC unless said otherwise."""
+    """Return a definition, due at 02:30 UTC by default."""
     when = {} if "every" in fields else {"cron": "30 2 * * *"}
     return read(name, {**when, "task": "t", **fields}, where="the test")
 
@@ -22,7 +22,7 @@ def schedule(name: str = "nightly", **fields: Any) -> Definition:
 def declare(
     store: Store, *definitions: Definition, host: str | None = None, anew: bool = False, for_all: bool = False
 ) -> list[str]:
-    """Say these, and no others, as one host; returns the names of the schedules that changed."""
+    """Declare these definitions, and no others, as one host; return the names of the schedules that changed."""
     saying = Declaring(store, Firing(store), source="cronq.toml", for_all=for_all)
     if host is not None:
         saying._host = host
@@ -30,29 +30,29 @@ def declare(
 
 
 def fire(store: Store) -> int:
-    """Decide what is due; returns the number of jobs."""
+    """Decide all due times; return the number of jobs."""
     return Firing(store).fire_all(store.clock.now())
 
 
 def stored(store: Store, name: str = "nightly") -> StoredSchedule:
-    """The row of a schedule, which must be there."""
+    """Return the row of a schedule, which must exist."""
     found = store.schedules.get(name)
     assert found is not None
     return found
 
 
 def following(store: Store, name: str = "nightly") -> str:
-    """When it is due next, to the minute."""
+    """Return the next due time, to the minute."""
     instant = stored(store, name).next_at
     return "" if instant is None else iso(instant)[:16]
 
 
 def ledger(store: Store, name: str = "nightly") -> list[tuple[str, str, int]]:
-    """The decisions, oldest first: due time, outcome, how many."""
+    """Return the decisions, oldest first: due time, outcome, number."""
     return [(iso(one.fire_at)[:16], one.outcome, one.times) for one in reversed(store.schedules.ledger(name))]
 
 
 def due_times(store: Store) -> list[str]:
-    """The due times of all jobs of schedules in UTC, oldest job first."""
+    """Return the due times of all jobs of schedules in UTC, oldest job first."""
     found = [job.scheduled_for for job in reversed(store.jobs.find(Selection()))]
     return [f"{when:%Y-%m-%dT%H:%M}" for when in found if when]

@@ -1,4 +1,4 @@
-"""What tests do to a store: enqueue, claim, end; the same on every engine."""
+"""Define steps of tests on a store: enqueue, claim, settle; the same on every engine."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ LEASE = 60 * SECOND
 
 
 def new(task: str = "task", **fields: Any) -> NewJob:
-    """A job about to be enqueued; `later` is a delay in seconds."""
+    """Return a job to be enqueued."""
     return NewJob(task, **fields)
 
 
 def put(store: Store, *jobs: NewJob) -> list[int]:
-    """Enqueue jobs; their ids."""
+    """Enqueue jobs; return their ids."""
     return [enqueued.id for enqueued in store.enqueue(jobs)]
 
 
 def later(store: Store, seconds: float) -> int:
-    """The instant so many seconds from now."""
+    """Return the instant so many seconds from now."""
     return store.clock.now() + round(seconds * SECOND)
 
 
 def claim(store: Store, limit: int = 100, *, worker: str = "one", wanted: Filter = ALL) -> list[Claimed]:
-    """Claim for a worker, with a lease of a minute."""
+    """Claim jobs for a worker, with a lease of a minute."""
     now = store.clock.now()
     return store.claim(wanted, Lease(worker, now=now, seconds=LEASE / SECOND), limit=limit)
 
 
 def claimed_ids(store: Store, limit: int = 100, *, worker: str = "one", wanted: Filter = ALL) -> list[int]:
-    """The ids of a claim, in its order."""
+    """Claim jobs; return their ids in the order of the claim."""
     return [job.id for job in claim(store, limit, worker=worker, wanted=wanted)]
 
 
 def outcome(store: Store, kind: str = "success", verdict: str = "", **fields: Any) -> Outcome:
-    """An attempt that took a second and ended now."""
+    """Return the outcome of an attempt that took a second and ended now."""
     now = store.clock.now()
     if kind in {"error", "timeout", "crashed"}:
         fields.setdefault("error", Failure("Broken", f"{kind} {verdict}".strip()))
@@ -56,39 +56,39 @@ def outcome(store: Store, kind: str = "success", verdict: str = "", **fields: An
 
 
 def ending(job: Claimed, ended: Outcome, policy: Policy = POLICY) -> Settlement:
-    """What the outcome means for the job."""
+    """Return the settlement that follows from the outcome."""
     return settlement(job, ended, cast("Policies", _Same(policy)), chance=float)
 
 
 class _Same:
-    """The same policy for every job."""
+    """A policy that is the same for every job."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
 
     def of(self, _: Claimed) -> Policy:
-        """The policy."""
+        """Return the policy."""
         return self._policy
 
 
 def end(store: Store, job: Claimed, kind: str = "success", verdict: str = "", **fields: Any) -> None:
-    """Settle one attempt, which must be ours."""
+    """Settle one attempt, whose lease must still be valid."""
     policy = fields.pop("policy", POLICY)
     assert store.settle([ending(job, outcome(store, kind, verdict, **fields), policy)]) == []
 
 
 def finish(store: Store, jobs: Iterable[Claimed]) -> None:
-    """Settle successes in one go."""
+    """Settle jobs as successful, in one call."""
     assert store.settle([ending(job, outcome(store)) for job in jobs]) == []
 
 
 def stored(store: Store, job_id: int) -> Job:
-    """The job, which must be there."""
+    """Return the job, which must exist."""
     job = store.jobs.get(job_id)
     assert job is not None
     return job
 
 
 def states(store: Store, ids: Iterable[int]) -> list[str]:
-    """The states of jobs, in order."""
+    """Return the states of jobs, in order."""
     return [stored(store, job_id).state for job_id in ids]

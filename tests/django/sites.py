@@ -1,4 +1,4 @@
-"""A real Django project on a database of its own, and its manage.py as a person would run it."""
+"""Make a real Django project on a database of its own, and run its manage.py as a person would."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Site:
 
     @property
     def programs(self) -> Programs:
-        """Python in the project, with its settings."""
+        """A runner of Python programs in the project, with its settings."""
         return Programs(
             self.directory,
             DJANGO_SETTINGS_MODULE="settings",
@@ -39,7 +39,7 @@ class Site:
         )
 
     def run(self, *arguments: str | int, status: int = 0, seconds: float = 120, **more: str) -> str:
-        """Run Python with these arguments to its end, which must be as expected; returns all its output."""
+        """Run Python with these arguments to its end; it must have this exit status. Return all its output."""
         ran = self.programs.run(*arguments, seconds=seconds, **more)
         output = ran.stdout + ran.stderr
         assert ran.status == status, output
@@ -54,12 +54,12 @@ class Site:
         return self.run("-m", "cronq", *arguments, **more)
 
     def python(self, code: str, **more: Any) -> str:
-        """Run code in the project, with Django started; returns what it prints."""
+        """Run code in the project after django.setup(); return its output."""
         return self.run("-c", f"import django; django.setup()\n{code}", **more).strip()
 
 
 def migrated(directory: Path, **options: Any) -> Site:
-    """A site on SQLite with all tables. They are made once: to make them takes longer than most tests."""
+    """Make a site on SQLite with all tables, copied from one that is made once: that takes longer than most tests."""
     site = Site(directory, **options)
     Path(site.database["NAME"]).write_bytes(_tables())
     return site

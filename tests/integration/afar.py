@@ -1,4 +1,4 @@
-"""A queue whose jobs come from elsewhere: who enqueues can't reach the sockets of the workers."""
+"""Run a queue whose jobs come from another host: the program that enqueues can't reach the workers' sockets."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.started import Process
 from tests.waiting import wait_until
 
 NEVER = ("--poll", "1h")
-"""A worker that only looks when something wakes it."""
+"""The options of a worker that queries the database only after a wake-up."""
 
 SOON = 60
-"""Seconds within which a wake-up must have started a job, however busy the machine is: without it an hour."""
+"""Seconds within which a wake-up must start a job, also on a busy machine: without a wake-up it takes an hour."""
 
 LIMIT = 1.0
-"""Seconds that an enqueue may lose once."""
+"""Maximum number of seconds by which a broker out of reach may delay one enqueue; it delays no further ones."""
 
 OUTAGE = "no wake-ups through"
 
@@ -36,7 +36,7 @@ IMPORTED = warm.Imports(
         for name in (library, f"cronq.transports.{transport}")
     )
 )
-"""The clients of the brokers, which take longer to import than to use."""
+"""The client libraries of the brokers, imported once: that takes longer than to use them."""
 
 TASKS = """\
 @queue.task
@@ -52,7 +52,7 @@ def until(name):
 
 
 class AfarQueue(Queue):
-    """Workers lock here; the test enqueues as another host would, through the transport of a URL."""
+    """A queue whose workers lock in the directory `here`; the test enqueues as another host, with a transport."""
 
     def __init__(self, project: Project, wake: str) -> None:
         self._wake = wake
@@ -69,7 +69,7 @@ class AfarQueue(Queue):
         return self._app
 
     def put(self, task: str, arguments: dict[str, Any] | None = None, **options: Any) -> int:
-        """Enqueue; ring by hand for what the broker didn't take in its second, as happens on a busy machine."""
+        """Enqueue; run `cronq ring` if the broker didn't take the message in a second, as on a busy machine."""
         outages = _Outages()
         log.addHandler(outages)
         try:
@@ -82,12 +82,12 @@ class AfarQueue(Queue):
         return job
 
     def forget_outages(self) -> None:
-        """Enqueue through a new app, which tries the broker at once."""
+        """Close the app: the next one tries the broker at once."""
         self.app.close()
         self._app = None
 
     def another_app(self, **values: Any) -> Cronq:
-        """What another program would enqueue through."""
+        """Return an app as another program would use, on another host."""
         config = configuration.load(file=str(self.directory / "cronq.toml"), environ={})
         return Cronq(config.with_values("the test", lock_dir=str(self.directory / "elsewhere"), **values))
 
@@ -105,23 +105,23 @@ class AfarQueue(Queue):
         return process
 
     def idle(self, *filters: tuple[str, ...]) -> list[Process]:
-        """Workers with these filters that have looked for the last time before a wake-up."""
+        """Start workers with these filters, and wait until they have made their first queries."""
         workers = [self.work(*NEVER, "--jobs", 1, *given) for given in filters or [()]]
         self.settle_down()
         return workers
 
     def ring_from_elsewhere(self) -> bool:
-        """Ring by hand; whether the transport took it."""
+        """Run `cronq ring` as on another host; tell whether the transport took the message."""
         rung = self.project.cronq("ring", env={"CRONQ_LOCK_DIR": str(self.directory / "elsewhere")})
         return rung.status == 0
 
     def settle_down(self) -> None:
-        """Wait until no worker looks any more: neither at the start, nor as the listener has connected."""
+        """Wait a second: then no worker queries any more, after its start or its listener's connection."""
         deadline = time.monotonic() + 1
         wait_until(lambda: time.monotonic() > deadline)
 
     def finished(self, jobs: list[int], *, seconds: float = 60) -> None:
-        """Wait until these jobs are done."""
+        """Wait until these jobs are finished."""
         wait_until(
             lambda: all(row["state"] == "finished" for row in self.rows() if row["id"] in jobs),
             seconds=seconds,
@@ -130,7 +130,7 @@ class AfarQueue(Queue):
 
 
 class _Outages(logging.Handler):
-    """Keeps what is said of a transport that takes nothing."""
+    """Keeps log lines about a transport that takes no messages."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -142,7 +142,7 @@ class _Outages(logging.Handler):
 
 
 def ended(worker: Process, *, seconds: float = 60) -> str:
-    """End a worker as systemd would, while it is well; what it said."""
+    """End a worker with SIGTERM, as systemd does; it must end well. Return its stderr."""
     assert alive(worker.pid), worker.communicate()
     worker.terminate()
     _, said = worker.communicate(timeout=seconds)

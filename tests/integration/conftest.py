@@ -1,4 +1,4 @@
-"""What the tests with real processes share: a queue that runs in a project of its own."""
+"""Define what the tests with real processes share: a queue that runs in a project of its own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ from tests.project import Project
 
 @pytest.fixture
 def queue(project: Project) -> Iterator[Queue]:
-    """A queue in an empty project; what a test has left running is killed after it."""
+    """Yield a queue in an empty project; processes that a test has left running are killed after it."""
     with Queue(project) as queue:
         yield queue

@@ -1,4 +1,4 @@
-"""A process that fires schedules by a clock in a file, declares now and then, and stays until it is killed."""
+"""Fire schedules by a clock in a file, and declare now and then, until the process is killed."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from cronq.times import Clock, Measured
 from tests.scale import times
 
 _PAUSE = 0.03
-"""Seconds at most between two looks: all see a new instant at about the same time, and don't spin until it comes."""
+"""Maximum pause in seconds between two firings: all processes see a new instant at about the same time, and sleep."""
 
 SECONDS, SELDOM = times(8, full=20), times(10, full=30)
-"""So many schedules of every second, and so many of every PERIOD seconds."""
+"""The numbers of schedules that are due every second, and every PERIOD seconds."""
 
 PERIOD = 8
 
 
 class SharedClock(Clock):
-    """The instant that stands in a file; a database's clock doesn't change it."""
+    """A clock whose instant is in a file; a database's clock doesn't change it."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -34,11 +34,11 @@ class SharedClock(Clock):
         return int.from_bytes(self._path.read_bytes())
 
     def set_by(self, measured: Measured) -> None:
-        """Stay with the file."""
+        """Do nothing: the file decides."""
 
 
 def definitions(version: int) -> list[Definition]:
-    """The schedules; each version has other arguments, and the same due times."""
+    """Return the schedules; each version has other arguments, and the same due times."""
     when = {
         **{f"second-{n:02}": "1s" for n in range(SECONDS)},
         **{f"seldom-{n:02}": f"{PERIOD}s" for n in range(SELDOM)},
@@ -48,7 +48,7 @@ def definitions(version: int) -> list[Definition]:
 
 
 def main(url: str, clock_file: str, locks: str) -> None:
-    """Fire until it is killed."""
+    """Fire until the process is killed."""
     clock, chance = SharedClock(Path(clock_file)), random.Random()
     with Store(from_database(url).with_values("the test", lock_dir=locks, synchronous="normal"), clock) as store:
         firing, version = Firing(store), 0

@@ -1,4 +1,4 @@
-"""A storm over chains, batches and limits, and the ledger of starts that the database keeps of it."""
+"""Run a storm over chains, batches and limits, with a ledger of starts that the database itself keeps."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def grow(more):
     mark("e", job.id, job.attempt, job.snoozes, time.monotonic_ns())
 """
 LARGEST = 500
-"""Members of a batch."""
+"""Maximum number of members of a batch."""
 
 OF_THE_KILLED = (": rescued ", ": gave back ", "has died and is started again")
-"""What a worker says of what it has put right."""
+"""Words in a worker's messages about killed processes whose jobs it has taken care of."""
 
 CALLBACKS = {"on_success": AFTER, "on_failure": AFTER_FAILURE, "on_end": AFTER_END}
 
@@ -50,7 +50,7 @@ TAKEN = (
 
 
 class FlowStorm(Storm):
-    """Three runners and a worker over chains, batches and single jobs, most of them under limits."""
+    """A storm of three runners and a worker over chains, batches and single jobs, most of them under limits."""
 
     anew = FULL
 
@@ -59,9 +59,9 @@ class FlowStorm(Storm):
         self.lanes = [(hosts[number % len(hosts)], *kind) for number, kind in enumerate(kinds)]
         self._hosts = hosts
         self.batches: dict[int, dict[str, int]] = {}
-        """By batch, its callbacks."""
+        """The callbacks of each batch, by kind."""
         self.failing: set[int] = set()
-        """The batches of which a member fails for good."""
+        """The batches with a member that fails for good."""
         super().__init__(queue, seed=seed, config=LIMITS)
         queue.tasks(TASKS + SIBLINGS, self.config)
         queue.app.store.prepare()
@@ -71,7 +71,7 @@ class FlowStorm(Storm):
         return [*COMMAND, "--config", f"{host}.toml", *words, "--jobs", "2"]
 
     def enqueue(self, count: int) -> None:
-        """Enqueue about so many jobs: chains, batches and jobs alone."""
+        """Enqueue about so many jobs: chains, batches and single jobs."""
         target = len(self.expected) + count
         while (left := target - len(self.expected)) > 0:
             make = self._random.choice((self._chain, self._chain, self._batch, self._open_batch, self._singles))
@@ -146,12 +146,12 @@ class FlowStorm(Storm):
         return {**spec, "limit": self._random.choice(CHOICES)}
 
     def complaints(self) -> str:
-        """Those of a storm, without what a worker says of processes that were killed."""
+        """Return those of a storm, without a worker's messages about killed processes."""
         lines = super().complaints().splitlines()
         return "\n".join(line for line in lines if not any(word in line for word in OF_THE_KILLED))
 
     def expect_siblings(self) -> None:
-        """Expect those that members have added, too: more, where one was killed after it had added some."""
+        """Expect the jobs that members have added, too: more if a member was killed after it had added some."""
         for job, batch in self.queue.sql("SELECT job, batch FROM cronq_members"):
             assert batch in self.batches
             self.expected.setdefault(job, "finished")
@@ -199,7 +199,7 @@ _GONE = {
 
 @contextmanager
 def kept_ledger(queue: Queue) -> Iterator[None]:
-    """Have the database note each start and end of a lease, by each process."""
+    """Have the database record each start and end of a lease, by any process."""
     database = open_database(queue.app.config)
     for statement in LEDGER[database.family]:
         database.execute(statement)
@@ -213,7 +213,7 @@ def kept_ledger(queue: Queue) -> Iterator[None]:
 
 @contextmanager
 def sampled(queue: Queue) -> Iterator[Counter[str]]:
-    """Look at the places all the time; the most that were taken under each limit."""
+    """Query the places all the time; yield a counter of the most that were taken under each limit."""
     most: Counter[str] = Counter()
     over = threading.Event()
     database = open_database(queue.app.config)
@@ -234,7 +234,7 @@ def sampled(queue: Queue) -> Iterator[Counter[str]]:
 
 
 def most_at_once(queue: Queue) -> Counter[str]:
-    """By limit, the most leases that there were at once, as the ledger says."""
+    """Return, by limit, the most leases that there were at the same time, according to the ledger."""
     held: dict[str, set[int]] = defaultdict(set)
     most: Counter[str] = Counter()
     limits: dict[int, str] = dict(queue.sql("SELECT job_id, limit_name FROM cronq_limited"))
@@ -246,7 +246,7 @@ def most_at_once(queue: Queue) -> Counter[str]:
 
 
 def starts_under_the_rate(queue: Queue) -> list[int]:
-    """When jobs under the rate were claimed, but for claims that were given back unstarted."""
+    """Return the instants at which jobs under the rate were claimed, without claims that were given back unstarted."""
     begun: dict[int, list[int]] = defaultdict(list)
     sql = (
         "SELECT g.job_id, g.started, g.at FROM ledger g JOIN cronq_limited l ON l.job_id = g.job_id"

@@ -1,4 +1,4 @@
-"""A queue of one test, and looking at what is stored in it."""
+"""Read the jobs of a test's queue."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from cronq.model.job import Job
 
 
 def stored(queue: Cronq, job: Job) -> Job:
-    """The job as the database has it."""
+    """Return the job as it is in the database."""
     found = queue.get(job.id)
     assert found is not None
     return found
 
 
 def count(queue: Cronq) -> int:
-    """How many jobs there are."""
+    """Return the number of jobs."""
     return sum(number for _, _, number in queue.store.jobs.counts())
 
 

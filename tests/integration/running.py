@@ -1,4 +1,4 @@
-"""A queue with tasks that a test writes, the runs of it as real processes, and its rows."""
+"""Run a queue with tasks that a test writes, in real processes, and read its rows."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def record(word=""):
 
 
 """
-"""What each test's tasks start with: `mark` puts a line on record, `nothing` and `record` are tasks."""
+"""The beginning of each test's app: `mark` appends a line to the record, `nothing` and `record` are tasks."""
 
 CONFIG = """\
 database = "sqlite:///cronq.db"
@@ -109,11 +109,11 @@ class Queue:
         return self._app
 
     def put(self, task: str, arguments: dict[str, Any] | None = None, **options: Any) -> int:
-        """Enqueue one job of a task in jobs.py; returns its id."""
+        """Enqueue one job of a task in jobs.py; return its id."""
         return self.app.enqueue(f"jobs.{task}", arguments or {}, check=False, **options).id
 
     def command(self, command: str | list[str], **options: Any) -> int:
-        """Enqueue a shell command; returns its id."""
+        """Enqueue a shell command; return its id."""
         return self.app.command(command, **options).id
 
     # Running
@@ -125,7 +125,7 @@ class Queue:
         return process
 
     def work(self, *arguments: str | int, env: dict[str, str] | None = None) -> Process:
-        """Start `cronq work ARGUMENTS` and wait until it is on the roster; it is killed when the test ends."""
+        """Start `cronq work ARGUMENTS` and wait until it is in the worker registry; it is killed when the test ends."""
         self.app.store.prepare()
         process = self.project.start("work", *arguments, env=env)
         self._started.append(process)
@@ -133,7 +133,7 @@ class Queue:
         return process
 
     def is_at_work(self, pid: int) -> bool:
-        """Whether a worker of this process is on the roster."""
+        """Tell whether a worker of this process is in the worker registry."""
         return bool(self.sql("SELECT 1 FROM cronq_workers WHERE pid = ? AND kind = 'work'", pid))
 
     def run(self, *arguments: str | int, status: int = 0, seconds: float = 60) -> Ran:
@@ -144,21 +144,21 @@ class Queue:
         return ran
 
     def run_silently(self, *arguments: str | int) -> None:
-        """Run `cronq run ARGUMENTS`: no job may need a person."""
+        """Run `cronq run ARGUMENTS`, which must print nothing."""
         assert self.run(*arguments).stderr == ""
 
     def left_running(self) -> list[int]:
-        """The processes that jobs of this project have started and that still live."""
+        """Return the processes that jobs of this project have started and that still live."""
         mark, name = f"{self.project.home}".encode(), name_of(str(self.project.home))
         later = [pid for pid in _pids() if pid not in self._others]
         return [pid for pid in later if (mark in _environment(pid) or _name(pid) == name) and alive(pid)]
 
     def wait_until_nothing_runs(self) -> None:
-        """Wait until no process of this project lives: what gets SIGKILL is there until it has the processor."""
+        """Wait until no process of this project lives: after SIGKILL a process lives until the kernel schedules it."""
         wait_until(lambda: not self.left_running(), seconds=50, what="no process is left")
 
     def stop(self, pid: int) -> None:
-        """Have a process stand still, but not in the middle of a transaction, which would lock the database."""
+        """Stop a process with SIGSTOP, but not in the middle of a transaction, which would lock the database."""
         wait_until(lambda: self._stops_unlocked(pid), what=f"process {pid} stands still and locks nothing")
 
     def _stops_unlocked(self, pid: int) -> bool:
@@ -176,49 +176,49 @@ class Queue:
     # Looking
 
     def sql(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Rows of one statement; writes are committed."""
+        """Execute one statement and return its rows; writes are committed."""
         return self.project.sql(statement, *parameters)
 
     def rows(self, where: str = "1 = 1", *parameters: Any) -> list[dict[str, Any]]:
-        """Jobs as they stand in the database, by id."""
+        """Return the rows of jobs, by id."""
         with contextlib.closing(sqlite3.connect(self.project.database, timeout=60)) as connection:
             connection.row_factory = sqlite3.Row
             found = connection.execute(f"SELECT * FROM cronq_jobs WHERE {where} ORDER BY id", parameters)
             return [dict(row) for row in found]
 
     def row(self, job: int) -> dict[str, Any]:
-        """One job as it stands in the database."""
+        """Return the row of one job."""
         [row] = self.rows("id = ?", job)
         return row
 
     def state(self, job: int) -> str:
-        """The state of one job."""
+        """Return the state of one job."""
         return str(self.row(job)["state"])
 
     def attempts(self, job: int) -> list[dict[str, Any]]:
-        """The attempts of one job that did not succeed."""
+        """Return the rows of one job's attempts that did not succeed."""
         with contextlib.closing(sqlite3.connect(self.project.database, timeout=60)) as connection:
             connection.row_factory = sqlite3.Row
             found = connection.execute("SELECT * FROM cronq_attempts WHERE job_id = ? ORDER BY id", (job,))
             return [dict(row) for row in found]
 
     def attempt(self, job: int) -> dict[str, Any]:
-        """The only attempt of one job that did not succeed."""
+        """Return the only attempt of one job that did not succeed."""
         [attempt] = self.attempts(job)
         return attempt
 
     def make_due(self, *jobs: int) -> None:
-        """Let the time until these jobs are due pass."""
+        """Make these jobs due, as if the time until then had passed."""
         for job in jobs:
             self.sql("UPDATE cronq_jobs SET available_at = 1 WHERE id = ?", job)
 
     def recorded(self) -> list[str]:
-        """The lines that tasks have put on record."""
+        """Return the lines that tasks have appended to the record."""
         path = self.directory / "record"
         return path.read_text().splitlines() if path.exists() else []
 
     def wait_for_record(self, word: str, *, seconds: float = 60) -> str:
-        """Wait until a line that starts with `word` is on record; returns its last word."""
+        """Wait until the record has a line that starts with `word`; return its last word."""
         found = wait_until(
             lambda: [line for line in self.recorded() if line.startswith(word)],
             seconds=seconds,
@@ -227,17 +227,17 @@ class Queue:
         return found[0].split()[-1]
 
     def healthy(self) -> bool:
-        """Whether SQLite finds nothing wrong with the file."""
+        """Tell whether SQLite finds the file intact."""
         return self.sql("PRAGMA integrity_check") == [("ok",)]
 
     def settled(self) -> bool:
-        """Whether nothing is held: no lease, no running or blocked job, no group."""
+        """Tell whether there is no lease, no running or blocked job, and no group with a holder."""
         held = self.sql("SELECT id FROM cronq_jobs WHERE lease_until IS NOT NULL OR state IN ('running', 'blocked')")
         return not held and not self.sql("SELECT * FROM cronq_groups")
 
 
 def alive(pid: int) -> bool:
-    """Whether a process of this number runs; a zombie doesn't."""
+    """Tell whether a process with this pid runs; a zombie doesn't."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -245,7 +245,7 @@ def alive(pid: int) -> bool:
 
 
 def wait_until_dead(pid: int, *, seconds: float = 50) -> None:
-    """Wait until no process of this number runs."""
+    """Wait until no process with this pid runs."""
     wait_until(lambda: not alive(pid), seconds=seconds, what=f"process {pid} is gone")
 
 

@@ -1,4 +1,4 @@
-"""The storm over a database server: two hosts die, one is cut off, and the server itself is killed."""
+"""Run the storm over a database server: two hosts die, one is cut off, and the server itself is killed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CONFIG = 'lease = "{lease:g}s"\nlock_dir = "locks-{host}"\n'
 
 
 class ServerQueue(Queue):
-    """A queue in database servers, for hosts with locks and journals of their own; each knows its server's URL."""
+    """A queue in database servers, for hosts with locks and journals of their own; each host has its server's URL."""
 
     def __init__(self, project: Project, databases: Mapping[str, str], *, lease: float = LEASE) -> None:
         self._databases = databases
@@ -65,7 +65,7 @@ class ServerQueue(Queue):
 
 
 class ClusterQueue(ServerQueue):
-    """Each host uses the node of its name; what a test enqueues goes to one and the other in turn."""
+    """A queue in a cluster: each host uses the node of its name; the test enqueues through both nodes in turn."""
 
     def __init__(self, project: Project, nodes: tuple[Node, Node]) -> None:
         self._apps: list[Cronq] = []
@@ -99,7 +99,7 @@ class ClusterQueue(ServerQueue):
 
 
 class ServerStorm(Storm):
-    """Three runners on each of two hosts."""
+    """A storm of three runners on each of two hosts."""
 
     def __init__(self, server: Running, network: Network, project: Project, *, seed: int) -> None:
         self._server = server
@@ -114,18 +114,18 @@ class ServerStorm(Storm):
         return [*self._hosts[name].command, *COMMAND, "--config", f"{name}.toml", "run", "--jobs", "2", *options]
 
     def within_reach(self) -> list[Process]:
-        """A host that is cut off is left alone: what it does by itself is what matters."""
+        """Return the runners but those of the host that is cut off, whose own behaviour is tested."""
         return [process for lane, process in self._runners.items() if self._hosts[lane[0]] is not self._cut_off]
 
     def kill_server(self) -> None:
-        """Kill the server at any moment, and start it again."""
+        """Kill the server, and start it again."""
         self.note("kill the server")
         self._server.kill()
         self._server.start()
         self.note("the server answers again")
 
     def kill_host(self) -> None:
-        """Kill all that runs on a host, and lose its locks and journals, as a host with a new disk does."""
+        """Kill all processes of a host, and delete its locks and journals, as for a host with a new disk."""
         name = self._random.choice(list(self._hosts))
         processes = [process for lane, process in self._runners.items() if lane[0] == name]
         self.note(f"kill host {name}")
@@ -139,7 +139,7 @@ class ServerStorm(Storm):
         self.kills["host"] += 1
 
     def cut(self) -> None:
-        """Cut a host off in the middle of jobs that take longer than its leases, with others behind them."""
+        """Cut a host off while it runs jobs that take longer than its leases, with others in their groups."""
         groups = [f"group-{number}" for number in range(8)]
         long = {"args": {"seconds": 1.5 * LEASE, "hopeless": False}, "task": "jobs.work", "queue": "a", "priority": 0}
         jobs = self.queue.app.enqueue_many([{**long, "group": group} for group in groups], check=False)
@@ -156,13 +156,13 @@ class ServerStorm(Storm):
         return str(running[0]["host"]) if running else ""
 
     def is_rescued(self) -> bool:
-        """Whether another host has taken over what the one that is cut off had."""
+        """Tell whether another host has taken over jobs of the host that is cut off."""
         self._start_missing()
         sql = "SELECT 1 FROM cronq_attempts WHERE error_message LIKE ? AND job_id BETWEEN ? AND ?"
         return bool(self.queue.sql(sql, f"{LEASE_ENDED}%", self._long[0], self._long[-1]))
 
     def mend(self) -> None:
-        """Plug the host in again."""
+        """Connect the host again."""
         assert self._cut_off is not None
         self.note(f"plug {self._cut_off.name} in again")
         self._cut_off.plug_in()

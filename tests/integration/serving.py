@@ -1,4 +1,4 @@
-"""`cronq serve-inetd` as an inetd starts it: a connection, or a listening socket, as descriptors 0, 1 and 2."""
+"""Start `cronq serve-inetd` as an inetd does: with a connection, or a listening socket, as descriptors 0, 1 and 2."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ JUNK = {
     "a shell's line": b"1; touch /tmp/x\n",
     "a path": b"../../etc/passwd\n",
 }
-"""What is no request, by what it is."""
+"""Wrong requests, by their description."""
 
 
 def ask(address: Address | str, said: bytes, *, half_close: bool = False) -> bytes:
-    """Connect, say it, and read to the end of the connection."""
+    """Connect, send the bytes, and read to the end of the connection."""
     family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
     with socket.socket(family) as caller:
         caller.settimeout(SECONDS)
@@ -54,7 +54,7 @@ def ask(address: Address | str, said: bytes, *, half_close: bool = False) -> byt
 
 
 def answer(caller: socket.socket) -> bytes:
-    """All that is said until the connection ends; a reset is an end too."""
+    """Return all that is received until the connection ends, with a reset too."""
     caller.settimeout(SECONDS)
     said = b""
     with contextlib.suppress(ConnectionError):
@@ -64,20 +64,20 @@ def answer(caller: socket.socket) -> bytes:
 
 
 def reset(caller: socket.socket) -> None:
-    """End the connection without a word, as a crashed machine's neighbour would."""
+    """Reset the connection, as after a crash."""
     caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     caller.close()
 
 
 def connected() -> tuple[socket.socket, socket.socket]:
-    """Both ends of a TCP connection: the caller's, the server's."""
+    """Return both ends of a TCP connection: the caller's, the server's."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         caller = socket.create_connection(server.getsockname(), timeout=SECONDS)
         return caller, server.accept()[0]
 
 
 class Server:
-    """`serve-inetd` with a socket as 0, 1 and 2, as xinetd gives it; killed when the block ends."""
+    """`serve-inetd` with a socket as descriptors 0, 1 and 2, as xinetd passes it; killed when the block ends."""
 
     def __init__(self, project: Project, given: socket.socket, arguments: Sequence[str] = ()) -> None:
         self.process: Process = project.start_on(given.fileno(), "serve-inetd", *arguments, env={})
@@ -92,7 +92,7 @@ class Server:
         self.process.wait()
 
     def ended(self) -> int:
-        """The exit status."""
+        """Wait for its end; return the exit status."""
         return self.process.wait(timeout=SECONDS)
 
 
@@ -105,7 +105,7 @@ class Listening(Server):
         super().__init__(project, self.door, arguments)
 
     def connect(self) -> socket.socket:
-        """A new connection."""
+        """Return a new connection."""
         return socket.create_connection(self.address, timeout=SECONDS)
 
     def __exit__(

@@ -1,4 +1,4 @@
-"""Stores on SQLite files, and statements on these behind the store's back."""
+"""Make stores on SQLite files, and execute statements on the files without the store."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from cronq.times import Clock
 
 
 def config_in(directory: Path, **values: object) -> Config:
-    """A config for a queue in this directory, which has no tables yet."""
+    """Return the config of a queue in this directory, which has no tables yet."""
     return from_database(f"sqlite:///{directory}/queue.db").with_values("the test", **values)
 
 
 def store_in(directory: Path, **values: object) -> Store:
-    """A store on that queue."""
+    """Return a store on the queue in this directory."""
     return Store(config_in(directory, **values), Clock())
 
 
 def select(config: Config, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """What a statement gives, on a connection of its own; changes are committed."""
+    """Execute a statement on a connection of its own and return its rows; changes are committed."""
     with contextlib.closing(sqlite3.connect(config.sqlite_path() or "")) as connection, connection:
         return connection.execute(sql, parameters).fetchall()

@@ -1,4 +1,4 @@
-"""A storm of kill -9 over runners and their children, and what their jobs put on record meanwhile."""
+"""Run a storm of kill -9 over runners and their children, and read what their jobs record meanwhile."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ CONFIG = (
 )
 
 LANES = (("--queue", "a"), ("--queue", "b", "--priority", "-49"), ("--queue", "b", "--priority", "50-"))
-"""What the three runners claim. Groups have jobs in all of them."""
+"""The options by which the three runners claim different jobs. Groups have jobs in all of them."""
 
 TARGETS = ("runner", "child", "child", "both")
 
 
 class Execution(NamedTuple):
-    """What one run of a job's code put on record; times in monotonic nanoseconds."""
+    """The record of one run of a job's code; times in monotonic nanoseconds."""
 
     job: int
     attempt: int
@@ -57,11 +57,11 @@ class Execution(NamedTuple):
 
 
 class Storm:
-    """Three runners that are started whenever they aren't there, and killed at random moments."""
+    """Three runners that are killed at random moments, and started again."""
 
     lanes: Sequence[tuple[str, ...]] = LANES
     anew = False
-    """Whether each runner is started with a Python of its own, as a person would."""
+    """Whether each runner is started with a Python of its own instead of as a fork."""
 
     def __init__(self, queue: Queue, *, seed: int, config: str = "") -> None:
         self.queue = queue
@@ -76,7 +76,7 @@ class Storm:
     # Jobs
 
     def enqueue(self, count: int) -> None:
-        """Enqueue a mixed lot of jobs, and twins of unique ones that may or may not have ended."""
+        """Enqueue various jobs, and twins of unique ones that may or may not have ended."""
         app, chance = self.queue.app, self._random
         specs = [self._spec(len(self.expected) + number) for number in range(count)]
         jobs = app.enqueue_many(specs, check=False)
@@ -110,7 +110,7 @@ class Storm:
     # Runners
 
     def blow(self, kills: int, jobs: int) -> None:
-        """Kill so many times while so many jobs come in."""
+        """Kill so many times while so many jobs are enqueued."""
         for number in range(kills):
             self.enqueue(jobs * (number + 1) // kills - jobs * number // kills)
             self.strike()
@@ -122,7 +122,7 @@ class Storm:
         self._kill(self._random.choice(TARGETS))
 
     def calm_down(self, seconds: float = 60) -> None:
-        """Let the runners end, then run until every job has ended."""
+        """Wait for the end of the runners, then run until every job has ended."""
         for process in self._runners.values():
             process.wait(timeout=seconds)
         with self._log.open("ab") as log:
@@ -133,7 +133,7 @@ class Storm:
         return not self.queue.rows("state NOT IN ('finished', 'failed', 'cancelled')")
 
     def command(self, lane: tuple[str, ...]) -> list[str]:
-        """The run that claims what the lane says."""
+        """Return the command of a run that claims the jobs of the lane."""
         return [*COMMAND, "run", "--jobs", "2", *lane]
 
     def _start_missing(self) -> None:
@@ -149,7 +149,7 @@ class Storm:
             return self.queue.project.begin(self.command(lane), log, anew=self.anew)
 
     def _kill(self, target: str) -> None:
-        """Kill what is there to be killed; a runner that has just started has no children yet."""
+        """Kill a runner, a child of one, or both; a runner that has just started has no children yet."""
         while True:
             process = self._random.choice(self.within_reach())
             children = children_of(process.pid)
@@ -168,12 +168,12 @@ class Storm:
         self.kills[target] += 1
 
     def note(self, what: str) -> None:
-        """Put down what was done and when, for the search for a cause."""
+        """Write an event and its time to a file, for the search for a cause."""
         with (self.queue.directory / "events").open("a") as events:
             events.write(f"{time.monotonic_ns()} {what}\n")
 
     def within_reach(self) -> list[Process]:
-        """The runners that may be killed now."""
+        """Return the runners that may be killed now."""
         return list(self._runners.values())
 
     def stop(self) -> None:
@@ -182,15 +182,15 @@ class Storm:
             process.kill()
             process.wait()
 
-    # What came of it
+    # Results
 
     def complaints(self) -> str:
-        """What the runners wrote to stderr beyond the jobs that failed for good, as they were told to."""
+        """Return the lines that the runners wrote to stderr, but those on jobs that fail for good on purpose."""
         lines = self._log.read_text().splitlines() if self._log.exists() else []
         return "\n".join(line for line in lines if "failed for good" not in line or "hopeless" not in line)
 
     def executions(self) -> dict[int, list[Execution]]:
-        """By job, in the order in which they began."""
+        """Return the runs of each job's code, in the order in which they began."""
         begun: dict[tuple[int, int, int], int] = {}
         ended: dict[tuple[int, int, int], int] = {}
         for line in self.queue.recorded():
@@ -207,7 +207,7 @@ class Storm:
 
 
 def children_of(pid: int) -> list[int]:
-    """The processes that this one has started."""
+    """Return the pids of the processes that this one has started."""
     try:
         return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:

@@ -1,4 +1,4 @@
-"""What must hold after a storm: nothing is lost, stuck, doubled, unexplained or out of order."""
+"""Check what must hold after a storm: nothing is lost, stuck, doubled, unexplained or out of order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KILLED = "job process killed: SIGKILL"
 CUT_OFF = "could not renew the lease"
 LEASE_ENDED = "job process lost: the lease of its runner"
 ANSWER_LOST = "job process lost: its runner knows nothing of this attempt"
-"""Its server died between the COMMIT of the claim and the answer."""
+"""The error if the database server died between the COMMIT of a claim and the answer."""
 
 
 def nothing_is_lost_or_stuck(queue: Queue, expected: dict[int, str]) -> None:
@@ -28,7 +28,7 @@ def nothing_is_lost_or_stuck(queue: Queue, expected: dict[int, str]) -> None:
 def every_run_is_explained(
     queue: Queue, executions: dict[int, list[Execution]], *, deaths: tuple[str, ...] = (KILLED,)
 ) -> None:
-    """An attempt beyond the first has a row for each before it that says why there was another."""
+    """Check that each attempt beyond the first has a row for each one before it that explains it."""
     history = explanations(queue, deaths)
     cut = 0
     for row in queue.rows("state <> 'cancelled'"):
@@ -45,7 +45,7 @@ def every_run_is_explained(
 
 
 def explanations(queue: Queue, deaths: tuple[str, ...]) -> dict[int, dict[int, str]]:
-    """By job and attempt: the error, or what it died of."""
+    """Return, by job and attempt, the class of the error, or the message about its death."""
     history: dict[int, dict[int, str]] = defaultdict(dict)
     for job, number, error, message in queue.sql(
         "SELECT job_id, number, error_class, error_message FROM cronq_attempts"
@@ -57,7 +57,7 @@ def explanations(queue: Queue, deaths: tuple[str, ...]) -> dict[int, dict[int, s
 
 
 def groups_take_turns(queue: Queue, executions: dict[int, list[Execution]]) -> None:
-    """No two of a group at once; those alike in queue and priority one after the other, retries included."""
+    """Check that no two jobs of a group ran at once, and that those alike in queue and priority ran in order."""
     groups: dict[str, list[Execution]] = defaultdict(list)
     alike: dict[tuple[str, str, int], list[Execution]] = defaultdict(list)
     forgotten = begun_anew(queue)
@@ -72,7 +72,7 @@ def groups_take_turns(queue: Queue, executions: dict[int, list[Execution]]) -> N
 
 
 def twins_never_meet(queue: Queue, executions: dict[int, list[Execution]]) -> None:
-    """Jobs of one unique key run one after the other, each until it has ended."""
+    """Check that jobs of one unique key ran one after the other, each until it had ended."""
     keys: dict[str, list[Execution]] = defaultdict(list)
     for row in queue.rows("job_key IS NOT NULL"):
         keys[row["job_key"]] += executions[row["id"]]
@@ -82,9 +82,9 @@ def twins_never_meet(queue: Queue, executions: dict[int, list[Execution]]) -> No
 
 
 def begun_anew(queue: Queue) -> set[tuple[int, int]]:
-    """Jobs and attempts whose progress was unknown when their leases ended.
+    """Return the jobs and attempts whose progress was unknown when their leases ended.
 
-    Of a group that is handed over as a chain all run again, from its first.
+    Of a group whose jobs were handed over together, all run again from the first.
     """
     sql = "SELECT job_id, number FROM cronq_attempts WHERE error_message LIKE ?"
     return {(job, number) for job, number in queue.sql(sql, f"{LEASE_ENDED}%")}

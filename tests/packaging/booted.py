@@ -1,10 +1,10 @@
-"""A real systemd as process 1 of its own namespaces, with cronq installed as a package would.
+"""Boot a real systemd as process 1 of its own namespaces, with cronq installed as by a package.
 
-It sees the machine through a throw-away overlay: what it writes is gone with it. Of the machine's
-units it has only those that a service needs at all, and none of what generates more, so that it boots in
-less than a second and starts no daemon of the machine's. cronq lies in /opt/cronq with a link from
-/usr/bin/cronq, so that the packaged files are used unchanged; its network is its own too, so that the
-port is always free.
+Its file system is a temporary overlay over the machine's: what it writes is deleted with it. Of the
+machine's units it has only those that every service needs, and no generators of units, so that it
+boots in less than a second and starts none of the machine's daemons. cronq is in /opt/cronq with a
+link from /usr/bin/cronq, so that the packaged files are used unchanged. It has a network of its own,
+so that the port is always free.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ UNITS = (
     "timers.target",
     "umount.target",
 )
-"""What is left of the machine's units."""
+"""The machine's units that it has."""
 
 _CLONE_NEWNET = 0x40000000
 
@@ -128,14 +128,14 @@ os.environ.update(HOME=account.pw_dir, SHELL=account.pw_shell, USER="cronq", LOG
 sys.argv[:] = ["/usr/bin/cronq", *sys.argv[2:]]
 sys.exit(main())
 """
-"""What a fork of a Python that has imported cronq does to be a command in there."""
+"""The code by which a fork of a Python that has imported cronq becomes a command in the booted system."""
 
 
 class Booted:
-    """A booted system; `files` are laid over the packaged ones (absolute path to text).
+    """A booted system; `files`, texts by absolute path, replace the packaged ones or are added.
 
-    `with Booted(directory) as machine:` the accounts and directories of the package are made,
-    no unit of cronq's is started. A queue for the user cronq is in /var/lib/cronq.
+    In the block of `with Booted(directory) as machine:` the accounts and directories of the package are
+    made, and no unit of cronq is started. The queue of the user cronq is in /var/lib/cronq.
     """
 
     def __init__(self, directory: Path, *, files: Mapping[str, str] | None = None) -> None:
@@ -182,7 +182,7 @@ class Booted:
         wait_until(lambda: _removed(self._cgroup), what="the end of all processes")
 
     def run(self, *command: str, user: str | None = None, stdin: str = "") -> Ran:
-        """Run a command in there, as root or as a user with that user's home."""
+        """Run a command in the system, as root or as a user with that user's home."""
         inside = ["nsenter", "--target", str(self._pid), "--all"]
         as_user = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--reset-env"] if user else []
         ran = subprocess.run(
@@ -197,39 +197,39 @@ class Booted:
         return Ran(ran.returncode, ran.stdout, ran.stderr)
 
     def done(self, *command: str, user: str | None = None) -> str:
-        """Run a command that must succeed; its output without the last newline."""
+        """Run a command that must succeed; return its output without the last newline."""
         ran = self.run(*command, user=user)
         assert ran.status == 0, f"{' '.join(command)}: {ran}\n{self.journal()}"
         return ran.stdout.removesuffix("\n")
 
     def cronq(self, *arguments: str | int) -> str:
-        """Run `cronq ARGUMENTS` as the user cronq, a fork (tests/warm.py) that enters; its output."""
+        """Run `cronq ARGUMENTS` as the user cronq, by a fork (tests/warm.py) that enters the system; return stdout."""
         words = ["-c", _CRONQ, str(self._pid), *map(str, arguments)]
         ran = warm.run(frameworks.IMPORTED, warm.Command(words, Path("/"), {"PATH": SYSTEM_PATH}), 60)
         assert ran.status == 0, f"cronq {' '.join(words[3:])}: {ran}\n{self.journal()}"
         return ran.stdout.removesuffix("\n")
 
     def state(self, job: int | str) -> str:
-        """The state of a job of the user cronq."""
+        """Return the state of a job of the user cronq."""
         shown: dict[str, str] = json.loads(self.cronq("show", job, "--json"))
         return shown["state"]
 
     def systemctl(self, *arguments: str) -> str:
-        """Run `systemctl ARGUMENTS` as root; its output."""
+        """Run `systemctl ARGUMENTS` as root; return its output."""
         return self.done("systemctl", "--no-pager", *arguments)
 
     def property(self, unit: str, name: str) -> str:
-        """One property of a unit, such as ActiveState, MainPID, NRestarts."""
+        """Return one property of a unit, such as ActiveState, MainPID, NRestarts."""
         return self.systemctl("show", "--value", f"--property={name}", unit)
 
     def journal(self, *options: str) -> str:
-        """What the journal has, for example of `--unit=cronq-run`."""
+        """Return the journal, with options for example only that of `--unit=cronq-run`."""
         self.run("journalctl", "--sync")
         return self.run("journalctl", "--no-pager", "--output=short-precise", *options).stdout
 
     @contextmanager
     def asleep(self) -> Iterator[None]:
-        """All its processes stand still, and its clocks go on: as a machine that sleeps."""
+        """Freeze all processes of the system while its clocks go on, as in a machine that sleeps."""
         freezer = self._cgroup / "cgroup.freeze"
         freezer.write_text("1")
         try:
@@ -238,18 +238,18 @@ class Booted:
             freezer.write_text("0")
 
     def path(self, path: str) -> Path:
-        """A file in there, as the test can open it."""
+        """Return the path by which the test can open a file of the system."""
         return Path(f"/proc/{self._pid}/root{path}")
 
     def write(self, path: str, text: str, *, mode: int = 0o644) -> None:
-        """Put a file in there."""
+        """Write a file of the system."""
         target = self.path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
         target.chmod(mode)
 
     def connect(self, port: int = 11137) -> socket.socket:
-        """A connection to a port on the loopback in there."""
+        """Return a connection to a port on the system's loopback."""
         with self._network():
             client = socket.socket()
         client.settimeout(60)
@@ -258,7 +258,7 @@ class Booted:
 
     @contextmanager
     def _network(self) -> Iterator[None]:
-        """This thread in the network of the booted system: a socket belongs to the one it was made in."""
+        """Move this thread into the system's network: a socket belongs to the network in which it was made."""
         libc = ctypes.CDLL(None, use_errno=True)
         with Path("/proc/self/ns/net").open() as ours, Path(f"/proc/{self._pid}/ns/net").open() as theirs:
             assert libc.setns(theirs.fileno(), _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
@@ -289,7 +289,7 @@ class Booted:
 
 
 def _install(root: Path) -> None:
-    """What lies over the machine's /etc, /opt, /usr and /var: cronq and its packaged files."""
+    """Write what the overlay adds to the machine's /etc, /opt, /usr and /var: cronq and its packaged files."""
     for folder, place in {
         "systemd": "units",
         "sysusers.d": "etc/sysusers.d",
@@ -323,7 +323,7 @@ def _install(root: Path) -> None:
 
 
 def _packages() -> Path:
-    """The directory that holds what cronq needs."""
+    """Return the directory of the libraries that cronq needs."""
     return Path(sqlalchemy.__file__).parents[1]
 
 

@@ -1,4 +1,4 @@
-"""A real cron daemon that sees only what a test gives it.
+"""Run a real cron daemon that sees only a test's crontabs.
 
 It runs in mount and pid namespaces of its own: its /etc/cron.d, /etc/crontab, /etc/passwd, spool, /run,
 /dev and /usr/sbin are the test's, the machine's are not touched, and killing `unshare` ends every process.
@@ -46,7 +46,7 @@ cat >{mails}/$$.part && mv {mails}/$$.part {mails}/$$.mail
 
 
 class Cron:
-    """A private cron daemon; `users` maps names to home directories, `crontabs` names in cron.d to texts."""
+    """A private cron daemon; `users` maps names to home directories, `crontabs` file names in cron.d to texts."""
 
     def __init__(self, root: Path, *, users: dict[str, Path], crontabs: dict[str, str]) -> None:
         self.root = root
@@ -73,7 +73,7 @@ class Cron:
         self._log.close()
 
     def log(self) -> list[str]:
-        """What cron has told syslog so far, one entry a line."""
+        """Return what cron has sent to syslog so far, by entry."""
         assert self._process.poll() is None, "cron has ended"
         while True:
             try:
@@ -82,11 +82,11 @@ class Cron:
                 return self._lines
 
     def logged(self, *words: str) -> bool:
-        """Whether one entry has all these words."""
+        """Tell whether one entry has all these words."""
         return any(all(word in line for word in words) for line in self.log())
 
     def mails(self) -> list[Message]:
-        """What cron has given to sendmail."""
+        """Return the mails that cron has passed to sendmail."""
         return [message_from_string(path.read_text()) for path in sorted(self._mails.glob("*.mail"))]
 
     def _install(self, name: str, text: str, mode: int) -> None:
@@ -96,7 +96,7 @@ class Cron:
 
 
 def _passwd(users: dict[str, Path]) -> str:
-    """Accounts with the test's own uid: the interpreter may lie where no other user can read it."""
+    """Return accounts with the test's own uid: other users may have no permission to read the interpreter."""
     ours = f"{os.getuid()}:{os.getgid()}"
     own = f"root:*:{ours}:root:/:/bin/sh\n"
     return own + "".join(f"{name}:*:{ours}::{home}:/usr/sbin/nologin\n" for name, home in users.items())

@@ -1,6 +1,6 @@
-"""A real xinetd with one of the packaged files: only the port, the command and the user are changed.
+"""Run a real xinetd with one of the packaged files: only the port, the command and the user are changed.
 
-It runs in a pid namespace of its own, so that all that it started ends with it.
+It runs in a pid namespace of its own, so that all processes that it started end with it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PACKAGED = ROOT / "packaging" / "xinetd.d"
 
 
 class Xinetd:
-    """`with Xinetd(directory, server="/path/of/cronq", home=…) as xinetd:` answers on `xinetd.port`."""
+    """An xinetd on a free port: `with Xinetd(directory, server=…, home=…) as xinetd:` serves `xinetd.port`."""
 
     def __init__(self, directory: Path, *, server: Path, home: Path, file: str = "cronq") -> None:
         self._directory = directory
@@ -48,15 +48,15 @@ class Xinetd:
         wait_until(lambda: "Started working" in self.log(), what="xinetd")
 
     def stop(self) -> None:
-        """Kill it and everything that it started."""
+        """Kill it and all processes that it started."""
         self._process.kill()
         self._process.wait()
 
     def log(self) -> str:
-        """What it wrote about itself; what it says of a service goes to syslog, as the file wants it."""
+        """Return its own log; messages about a service go to syslog, as the packaged file says."""
         path = self._directory / "log"
         return path.read_text() if path.exists() else ""
 
     def connect(self) -> socket.socket:
-        """A new connection."""
+        """Return a new connection."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=60)

@@ -1,4 +1,4 @@
-"""A claimed job, as unit tests want it."""
+"""Make claimed jobs for unit tests."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ _PLAIN: dict[str, Any] = {
 
 
 def claimed(**fields: Any) -> Claimed:
-    """A job in its first attempt, but for the fields given."""
+    """Return a job in its first attempt, with the given fields."""
     return Claimed(**{**_PLAIN, **fields})

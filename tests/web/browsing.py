@@ -1,4 +1,4 @@
-"""A `cronq web` of its own for some tests, and Debian's Chromium to look at it."""
+"""Run `cronq web` for a test, and open it in Debian's Chromium."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from daemons import programs
 from tests.frameworks import Programs
 
 PATIENCE = 60_000
-"""Milliseconds in which a page has what is expected of it, on a busy machine too; `expect` would wait for 5,000."""
+"""Milliseconds within which a page must fulfil an expectation, on a busy machine too; the default is 5,000."""
 
 expect.set_options(timeout=PATIENCE)
 
 
 @contextmanager
 def serving(database: Path, *options: str) -> Iterator[str]:
-    """A server of the queue in this file; gives its address, with the token."""
+    """Run a server of the queue in this file; yield its URL with the token."""
     with started(database, *options) as (address, _):
         yield address
 
 
 @contextmanager
 def started(database: Path, *options: str, python: tuple[str, ...] = ("-m", "cronq")) -> Iterator[tuple[str, int]]:
-    """The same, with the id of the server's process; `python` starts cronq in another way."""
+    """Run a server of the queue in this file; yield its URL with the token, and its pid. `python` starts cronq."""
     command = [*python, "--db", f"sqlite:///{database}", "web", "--bind", "127.0.0.1:0", *options]
     server = Programs(database.parent).start(*command)
     assert server.stdout is not None
@@ -41,7 +41,7 @@ def started(database: Path, *options: str, python: tuple[str, ...] = ("-m", "cro
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A browser without a window."""
+    """Yield a browser without a window."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(programs.chromium()), args=["--no-sandbox"])
         yield browser
@@ -50,7 +50,7 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def viewer(browser: Browser, address: str, *, scripts: bool = True) -> Iterator[Page]:
-    """A visitor who has opened the address."""
+    """Open the address in a browser context of its own; yield the page."""
     context = browser.new_context(java_script_enabled=scripts)
     context.set_default_timeout(PATIENCE)
     page = context.new_page()

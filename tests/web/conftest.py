@@ -1,4 +1,4 @@
-"""The web application over a queue in a SQLite file, without a network between."""
+"""Make the web application on a queue in a SQLite file, called without a network."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Site = Callable[..., FlaskClient]
 
 
 class Compiled(BytecodeCache):
-    """Keeps compiled templates: each application would compile its own, which takes most of a quick test."""
+    """Keeps compiled templates for all applications: compiling them takes most of a quick test."""
 
     def __init__(self) -> None:
         self._kept: dict[str, bytes] = {}
@@ -45,7 +45,7 @@ COMPILED = Compiled()
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Config]:
-    """The config of an empty queue; the pages' stores are closed before the file goes, after that they are kept."""
+    """Yield the config of an empty queue; the stores that pages open are closed after the test."""
     opened: list[Store] = []
 
     def opening(*given: Any, **options: Any) -> Store:
@@ -61,13 +61,13 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Config]:
 
 @pytest.fixture
 def store(config: Config) -> Iterator[Store]:
-    """A store on the queue."""
+    """Yield a store on the queue."""
     with Store(config, Clock()) as opened:
         yield opened
 
 
 def make(config: Config, access: Access | None = None, **settings: object) -> Flask:
-    """The application; by default everybody is ann and may act."""
+    """Make the application; by default every request is by ann, who may act."""
     chosen = WebSettings(**settings)  # type: ignore[arg-type]
     access = access or HostAccess(lambda _environ: ("ann", "act"))
     app = application(Backend(config, chosen), access, hosts=chosen.hosts)
@@ -78,7 +78,7 @@ def make(config: Config, access: Access | None = None, **settings: object) -> Fl
 
 @pytest.fixture
 def site(config: Config) -> Site:
-    """Makes a browser without JavaScript, on the queue's pages."""
+    """Return a function that makes a test client, a browser without JavaScript, for the queue's pages."""
 
     def client(access: Access | None = None, **settings: object) -> FlaskClient:
         return make(config, access, **settings).test_client()
@@ -87,10 +87,10 @@ def site(config: Config) -> Site:
 
 
 def plain(page: str) -> str:
-    """A page without the marks that keep words of commands whole."""
+    """Return a page without the marks that keep words of commands on one line."""
     return re.sub(r'<span class="word">([^<]*)</span>', r"\1", page)
 
 
 def enqueued(store: Store, *jobs: NewJob) -> list[int]:
-    """The ids of new jobs."""
+    """Enqueue jobs; return their ids."""
     return [one.id for one in store.enqueue(jobs)]

@@ -1,4 +1,4 @@
-"""Jobs in the admin: what is shown, and who may do what."""
+"""Test jobs in the admin: what is shown, and which permissions allow what."""
 
 from cronq.django.api import task_backends
 from cronq.django.testing import run_tasks
@@ -18,7 +18,7 @@ class Admin(TestCase):
         self.waiting = int(tasks.mail.using(key="<script>").enqueue("ann & bob").id)
 
     def log_in(self, *permissions: str) -> None:
-        """As a member of the staff with these permissions."""
+        """Log in as a member of the staff with these permissions."""
         user = User.objects.create_user("ann", password="x", is_staff=True)
         user.user_permissions.set(Permission.objects.filter(codename__in=permissions, content_type__app_label="cronq"))
         self.client.force_login(user)

@@ -1,4 +1,4 @@
-"""Django's contract for enqueueing and reading, on the database of the settings."""
+"""Test Django's contract for enqueueing and reading, on the database of the settings."""
 
 import datetime
 import uuid
@@ -17,7 +17,7 @@ backend = task_backends["default"]
 
 
 def statements(captured: CaptureQueriesContext) -> list[str]:
-    """What was sent, without transactions and savepoints."""
+    """Return the first words of the statements that were sent, without transactions and savepoints."""
     words = [str(query["sql"]).split(" ", 1)[0] for query in captured.captured_queries]
     return [word for word in words if word in {"INSERT", "SELECT", "UPDATE", "DELETE"}]
 

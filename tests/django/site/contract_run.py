@@ -1,4 +1,4 @@
-"""Django's contract for tasks that run, with `run_tasks()` on the database of the settings."""
+"""Test Django's contract for tasks that run, with `run_tasks()` on the database of the settings."""
 
 import datetime
 from typing import Any
@@ -17,7 +17,7 @@ backend = task_backends["default"]
 
 
 def ran(task: Any, *args: Any, **kwargs: Any) -> Any:
-    """The result of a task that was enqueued and run."""
+    """Enqueue and run a task; return its result."""
     made = task.enqueue(*args, **kwargs)
     run_tasks()
     made.refresh()

@@ -1,4 +1,4 @@
-"""The project's manage.py."""
+"""Run Django's commands in this project."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""A Django project whose database and options come from the environment."""
+"""Set up a Django project whose database and options come from the environment."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from typing import Any
 
 import pymysql
 
-pymysql.version_info = (2, 2, 7, "final", 0)  # which mysqlclient that Django asks for it stands in for
+pymysql.version_info = (2, 2, 7, "final", 0)  # a version of mysqlclient, which it replaces, that Django accepts
 pymysql.install_as_MySQLdb()
 
 SECRET_KEY = "for tests"

@@ -1,4 +1,4 @@
-"""The site's addresses."""
+"""Map the URLs of the site to views."""
 
 from django.contrib import admin
 from django.urls import path

@@ -1,1 +1,1 @@
-"""The shop."""
+"""The app of the project."""

@@ -1,4 +1,4 @@
-"""Tasks of all kinds."""
+"""Define tasks of all kinds."""
 
 import asyncio
 import os
@@ -149,7 +149,7 @@ def sleep() -> None:
 
 
 def opened() -> list[int]:
-    """Descriptors of this process and of its runner, and the server's connections to this database."""
+    """Return the numbers of descriptors of this process and of its runner, and of connections to this database."""
     # MySQL's information_schema can't show a statement with an emoji: then reading fails.
     processes = "information" if getattr(connection, "mysql_is_mariadb", False) else "performance"
     counted = {
