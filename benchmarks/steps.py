@@ -48,7 +48,7 @@ _traced = 0
 
 
 class Taken(NamedTuple):
-    """What one job took at a step: microseconds of the processors, and statements."""
+    """The cost of one job at a step: microseconds of the processors, and statements."""
 
     own: float
     children: float

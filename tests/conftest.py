@@ -47,5 +47,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """An empty queue on SQLite with a small app."""
+    """Return a project with an empty queue on SQLite and a small app."""
     return Project(tmp_path)

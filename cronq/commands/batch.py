@@ -1,4 +1,4 @@
-"""`cronq batch`: open, close and look at batches from a shell."""
+"""`cronq batch`: open, close, show and list batches."""
 
 from __future__ import annotations
 

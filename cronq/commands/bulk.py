@@ -55,7 +55,7 @@ class Verb(NamedTuple):
 
 
 def agreed(verb: Verb, number: int, how: How) -> bool:
-    """Tell whether to go on: ask on a terminal about more than ASK_ABOVE jobs unless --yes is given; else True."""
+    """Tell whether to go on: ask on a terminal about more than ASK_ABOVE jobs, unless --yes is given; else True."""
     from cronq.render.text import complain
 
     if how.yes or number <= ASK_ABOVE or not is_interactive():

@@ -94,5 +94,5 @@ def _global_options(  # noqa: PLR0913 - there are as many
 
     The options below may stand before or after the command.
     """
-    # cronq.cli has read them; they are declared for the help and for mistakes in them.
+    # cronq.cli has read them already; they are declared for the help and for the messages about mistakes.
     del config, db, log_file, verbose, quiet, debug, version

@@ -56,7 +56,7 @@ def execute(invocation: Invocation, options: RunOptions) -> int:
 
     chosen = options.filter()
     plan = _Plan(options)
-    invocation.schedules = False  # 500 of them would take a tenth of an idle run
+    invocation.schedules = False  # to read 500 of them would take a tenth of an idle run
     config = invocation.config
     require_owner(config, "run")
     filters, queues = ("", "") if chosen is None else (str(chosen), " ".join(chosen.queues))
@@ -76,7 +76,7 @@ def execute(invocation: Invocation, options: RunOptions) -> int:
 
 
 class _Recorded:
-    """Records how the run ended: in its lock file; in the database too if it failed or had something to do."""
+    """Records the end of a run: in its lock file; in the database too if it failed, did jobs, or follows a failure."""
 
     def __init__(self, invocation: Invocation, lock: RunLock) -> None:
         self._invocation = invocation
@@ -104,7 +104,7 @@ class _Recorded:
 
     def _ended_idle(self) -> None:
         text = self._lock.end(0)
-        if any(self._lock.before.split("\n")[3:]):  # the database has the error of the run before
+        if any(self._lock.before.split("\n")[3:]):  # else the database would still have the error of the run before
             self._write(text)
 
     def _failed(self, error: Exception) -> None:

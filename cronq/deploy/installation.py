@@ -103,7 +103,7 @@ def create(user: str) -> None:
     home = f"/var/lib/{user}"
     command = ["useradd", "--system", "--user-group", "--create-home", "--home-dir", home, "--shell", _NO_SHELL, user]
     try:
-        # With sudo's or cron's PATH too, which may be without the directories of root's programs.
+        # The PATH of sudo or cron may lack the directories of root's programs.
         path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
         made = subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
     except OSError as error:

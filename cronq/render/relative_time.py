@@ -68,7 +68,7 @@ class Ages(NamedTuple):
         return f"for {span(self._since(since))}"
 
     def brief(self, when: datetime) -> str:
-        """Write `3m`, for a column whose heading says ago."""
+        """Write `3m`, without `ago`, for a column of ages."""
         return self._exactly(when) if self.exact else span(self._since(when))
 
     def of(self, job: Job) -> str:

@@ -158,7 +158,7 @@ def _flow(stats: QueueStats) -> Iterable[str]:
 
 
 def schedules(stats: QueueStats) -> str:
-    """Write the number of schedules, those of late, paused and failing ones, and when the next one is due."""
+    """Write how many schedules there are, how many are late, paused or failing, and when the next one is due."""
     counts = {
         "late": sum(one.late > _OLD for one in stats.schedules),
         "paused": sum(one.paused for one in stats.schedules),
