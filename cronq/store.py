@@ -28,6 +28,7 @@ from cronq.storage.workers import WorkerRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from cronq.config.loader import Config
@@ -118,14 +119,9 @@ class Store:
         """The connection, statements and clock, for parts of a store that only some programs need."""
         return self._tables
 
-    @property
-    def announcer(self) -> Announces | None:
-        """The announcer that wakes workers when jobs become ready; if None, only PostgreSQL's NOTIFY does that."""
-        return self._wake.announcer
-
-    @announcer.setter
-    def announcer(self, announcer: Announces | None) -> None:
-        self._wake.announcer = announcer
+    def announced_by(self, announcer: Announces) -> AbstractContextManager[None]:
+        """Have workers woken by this announcer within the context; it is closed at the end."""
+        return self._wake.announced_by(announcer)
 
     @property
     def conflicts(self) -> int:
@@ -297,9 +293,7 @@ class Store:
         opening = self.next_opening()
         if opening is None or opening > self.clock.now():
             return 0
-        admitted = self.limits.open_rates()
-        self._wake.committed(admitted)
-        return len(admitted)
+        return len(self.limits.open_rates())
 
     def next_due(self) -> int | None:
         """Read the earliest instant at which a job becomes due, or a rate allows one to start; else None."""
@@ -361,7 +355,7 @@ class Store:
         self._tables.open_beside(locked=borrowed.locks_out)
         now = self.clock.now()
         enqueued = self._inserter.accept_through(borrowed, jobs, now=now)
-        if self._wake.announcer is not None:
+        if self._wake.announces:
             after_commit(connection, partial(later, partial(self._wake.enqueued, jobs, enqueued, now)))
         if any(job.after or job.limit for job in jobs):
             after_commit(connection, partial(later, self.follow_up))

@@ -64,9 +64,7 @@ def _prepare(store: Store, job: Job) -> None:
     if job.queue in store.jobs.paused():
         raise TryLater(f"job {job.id} can't start now: queue {job.queue} is paused (cronq resume {job.queue})")
     if job.state in _STARTED_ANYWAY:
-        announcer, store.announcer = store.announcer, None
-        store.admin.retry([job.id])
-        store.announcer = announcer
+        store.admin.retry([job.id], wake=False)
 
 
 def _tell_start(call: Invocation, job: Claimed) -> None:

@@ -115,14 +115,18 @@ class Engine:
         which was claimed at this monotonic time, and the start does nothing of the above. Raises Unavailable if the
         database stays unreachable, after the running jobs have ended.
         """
-        # This worker needs no wake-up for its own changes; transports are notified only of changes outside of runners.
-        self._store.announcer = Announcer(self._config, of=self.presence.worker, transports=False)
         self.pool.before_fork = self._store.close
         if since is None and (schema := self._store.schema()):
             require_one_schema(self._config, schema)
         alive = self.presence.lock()
         stop: dict[int, Callable[[], None]] = dict.fromkeys((signal.SIGTERM, signal.SIGINT), self.stopping.note_signal)
-        with Signals({**stop, **(signals or {})}) as woken, self.leases.deadline:
+        # This worker needs no wake-up for its own changes; transports are notified only of changes outside of runners.
+        announcer = Announcer(self._config, of=self.presence.worker, transports=False)
+        with (
+            self._store.announced_by(announcer),
+            Signals({**stop, **(signals or {})}) as woken,
+            self.leases.deadline,
+        ):
             self._wake_fd = woken.fd
             try:
                 self._begin() if since is None else self._go_on(since)

@@ -8,6 +8,7 @@ between, the note is still there for the next run. To carry out a consequence tw
 from __future__ import annotations
 
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from cronq.errors import CronqError
@@ -66,24 +67,23 @@ class Consequences:
             self._drawing = False
 
     def _draw_all(self) -> int:
-        total: list[int] = []
-        while released := self._draw_noted():
-            self._promote(self._tables.clock.now())  # which notes the released jobs that now wait for a place
-            total += released
-        if total:
-            self._wake.committed(total)
-        return len(total)
+        total = 0
+        with self._wake.gathering():
+            while released := self._draw_noted():
+                self._promote(self._tables.clock.now())  # which notes the released jobs that now wait for a place
+                total += released
+        return total
 
-    def _draw_noted(self) -> list[int]:
-        released: list[int] = []
+    def _draw_noted(self) -> int:
+        released = 0
         while notes := self._tables.query(self._sql.flow.noted, (_NOTES,)):
             found = self._noted({job_id for _, job_id in notes})
             for one in sorted(self._draw_batches({job_id for _, job_id in notes}, found)):
                 released += self._draw(one)
             limited = [job_id for job_id, flow, *_ in found if (flow or 0) & LIMITED]
-            released += self._limits.follow(limited) if limited else []
+            released += len(self._limits.follow(limited)) if limited else 0
             ahead = [job_id for job_id, flow, *_ in found if (flow or 0) & AHEAD]
-            released += self._limits.follow_groups(ahead) if ahead else []
+            released += len(self._limits.follow_groups(ahead)) if ahead else 0
             self._tables.open().execute(self._sql.flow.drawn, (self._many(note for note, _ in notes),))
         return released
 
@@ -109,7 +109,7 @@ class Consequences:
             self._batches.draw(batch, failed=failed)
         return noted - {job_id for job_id, flow, *_ in found if flow is not None and _is_alone(flow)}
 
-    def _draw(self, job_id: int) -> list[int]:
+    def _draw(self, job_id: int) -> int:
         # One statement for each, outside a transaction, so that no lock on a job that others come after is held.
         for (parent,) in self._tables.query(self._sql.flow.parent_ids, (job_id,)):
             self._tables.open().execute(self._sql.flow.need, (parent,))
@@ -119,18 +119,18 @@ class Consequences:
             released += self._resolve(sorted({child for (child,) in children}))
         return released
 
-    def _resolve(self, ids: Sequence[int]) -> list[int]:
-        """Give each of these jobs the state that follows from the jobs it comes after; returns those released."""
+    def _resolve(self, ids: Sequence[int]) -> int:
+        """Give each of these jobs the state that follows from those it comes after; returns how many were released."""
         while True:
             if not self._tables.query(self._sql.flow.is_held, (self._many(ids),)):
-                return []
+                return 0
             try:
-                released, told = self._tables.open().transact(partial(self._resolve_locked, ids))
+                released, told = self._wake.transact(partial(self._resolve_locked, ids), itemgetter(0))
             except Duplicate:  # a twin was enqueued meanwhile: the next try finds it
                 continue
             for job_id, what, why in told:
                 step(job_id, what, why=why)
-            return released
+            return len(released)
 
     def _resolve_locked(self, ids: Sequence[int], tx: Transaction) -> tuple[list[int], list[tuple[int, str, str]]]:
         # The states are read by separate statements after the lock: in the same one, PostgreSQL would read old ones.
@@ -151,7 +151,6 @@ class Consequences:
                 told.append((job_id, "pending", ""))
         if released:
             tx.execute(self._sql.flow.release, (self._many(released),))
-            self._wake.with_commit(tx)
         return released, told + [(job_id, "released", "") for job_id in released]
 
     def _cancel(self, tx: Transaction, row: Row, why: str) -> None:

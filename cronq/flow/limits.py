@@ -98,9 +98,10 @@ class Limits:
         Limits without room are skipped, except those of `even_full`, of which a job has ended or the bounds changed.
         """
         admitted: list[int] = []
-        for name in sorted(names):
-            if name in even_full or self._has_room(name):
-                admitted += self._visit(name, None)
+        with self._wake.gathering():
+            for name in sorted(names):
+                if name in even_full or self._has_room(name):
+                    admitted += self._visit(name, None)
         return admitted
 
     def open_rates(self) -> list[int]:
@@ -109,16 +110,13 @@ class Limits:
         return self._visit_all([name for (name,) in opened])
 
     def _visit_all(self, names: Sequence[str], unserved: IsUnserved | None = None) -> list[int]:
-        return [job_id for name in names for job_id in self._visit(name, unserved)]
+        with self._wake.gathering():
+            return [job_id for name in names for job_id in self._visit(name, unserved)]
 
     def _visit(self, name: str, unserved: IsUnserved | None) -> list[int]:
         stopped: set[str] = set()
-        admitted = self._tables.open().transact(partial(self._admit, name, unserved, stopped))
+        admitted = self._wake.transact(partial(self._admit, name, unserved, stopped), list)
         return admitted + self._advance_all(stopped)
-
-    def next_opening(self) -> int | None:
-        """Read the instant at which a rate allows the next start of a waiting job; None if none waits for that."""
-        return self._tables.query(self._sql.limits.next_opening)[0][0]  # type: ignore[no-any-return]
 
     def sweep(self, unserved: IsUnserved) -> list[int]:
         """Admit jobs that still wait because a consequence was lost; returns their ids.
@@ -154,8 +152,6 @@ class Limits:
         admitted += self._fill(visit, ASIDE, room - len(admitted))
         if bounds.starts is not None:
             self._note_opening(visit, taken, len(admitted))
-        if admitted:
-            self._wake.with_commit(tx)
         return admitted
 
     def bounds(self, connection: Connection, name: str) -> Bounds | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import contextmanager
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from cronq.storage.idle_check import is_declared, note_declared
@@ -15,7 +15,7 @@ from cronq.storage.schedule_checks import are_declared, are_watched, next_due
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from cronq.config.loader import Config
     from cronq.schedules.alerts import Alert
@@ -58,23 +58,12 @@ class Scheduler:
         now = self._store.clock.now()
         if self.due_at is None or self.due_at > now:
             return 0
-        with self._announcing():
+        with nullcontext() if self.announcer is None else self._store.announced_by(self.announcer):
             jobs = self._fires().fire_all(now)
         self.due_at = next_due(self._store.tables)
         if self.due_at is not None and self.due_at <= now:  # it can't be fired on this host, and is left to others
             self.due_at = now + 60 * SECOND
         return jobs
-
-    @contextmanager
-    def _announcing(self) -> Iterator[None]:
-        usual = self._store.announcer
-        self._store.announcer = self.announcer or usual
-        try:
-            yield
-        finally:
-            self._store.announcer = usual
-            if self.announcer is not None:
-                self.announcer.close()  # a fork must not share its connections
 
     def alerts(self) -> list[Alert]:
         """Return the alerts that are due about schedules without success, or with success again."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cronq.errors import InvalidInput
@@ -43,16 +45,21 @@ class Admin:
         self._wake = wake
         self._follow_up = follow_up
 
-    def retry(self, ids: Iterable[int]) -> list[int]:
+    def retry(self, ids: Iterable[int], *, wake: bool = True) -> list[int]:
         """Make ended jobs ready again, with all attempts available anew; returns the ids of the jobs changed.
 
         Those that come after other jobs or are under a limit become pending instead; those in a held group, blocked.
         Scheduled, retrying and waiting jobs become due at once and keep their attempts.
         Raises InvalidInput, and changes nothing, if an unfinished job has the unique key of one of them.
+        Without `wake` no worker is woken: the caller claims the jobs itself.
         """
+        with nullcontext() if wake else self._wake.silent():
+            return self._try_to_retry(list(ids))
+
+    def _try_to_retry(self, ids: Sequence[int]) -> list[int]:
         tried: list[int] = []
         try:
-            changed = self._tables.open().transact(partial(self._retry, list(ids), tried))
+            changed = self._wake.transact(partial(self._retry, ids, tried), list)
         except Duplicate:
             raise self._twin_of(tried[-1]) from None
         self._retried(changed)
@@ -73,7 +80,6 @@ class Admin:
         if changed:
             self._actions.on_jobs(tx, "retried", changed)
             self._wait_for_places(tx, changed)
-            self._wake.with_commit(tx)
         return sorted(changed)
 
     def _make_due(self, ids: Sequence[int], now: int, tx: Transaction) -> list[int]:
@@ -90,7 +96,7 @@ class Admin:
         """
         while True:
             try:
-                retried = self._tables.open().transact(partial(self._retry_many, ids))
+                retried = self._wake.transact(partial(self._retry_many, ids), lambda retried: retried.changed)
             except Duplicate:  # a twin was enqueued meanwhile: the next try finds it
                 continue
             self._retried(retried.changed)
@@ -101,7 +107,6 @@ class Admin:
             step(job_id, "retried")
         if ids:
             self._follow_up()
-            self._wake.committed(ids)
 
     def _retry_many(self, ids: Sequence[int], tx: Transaction) -> Retried:
         self._groups.share(tx, ids)
@@ -126,7 +131,6 @@ class Admin:
         if changed:
             self._actions.on_jobs(tx, "retried", changed)
             self._wait_for_places(tx, changed)
-            self._wake.with_commit(tx)
         return Retried(sorted(changed), refused)
 
     def _ended(self, tx: Transaction, ids: Sequence[int]) -> list[Row]:
@@ -149,13 +153,11 @@ class Admin:
 
         Unless it is done `by_hand`, it is not recorded as a user's action.
         """
-        cancelled, ready = self._tables.open().transact(partial(self._cancel, list(ids), reason, by_hand))
+        cancelled, _ = self._wake.transact(partial(self._cancel, list(ids), reason, by_hand), itemgetter(1))
         for job_id in cancelled:
             step(job_id, "cancelled", why=reason or "")
         if cancelled:
             self._follow_up()
-        if ready:
-            self._wake.committed(ready)
         return cancelled
 
     def _cancel(
@@ -183,8 +185,6 @@ class Admin:
             self._actions.on_jobs(tx, "cancelled", changed, reason)
         if changed:
             self._note(tx, changed)
-        if ready:
-            self._wake.with_commit(tx)
         return sorted(changed), ready
 
     def _note(self, tx: Transaction, ids: Sequence[int]) -> None:
@@ -222,16 +222,12 @@ class Admin:
 
     def resume(self, queue: str) -> bool:
         """Resume a paused queue; returns False if it isn't paused."""
-        resumed = self._tables.open().transact(partial(self._resume, queue))
-        if resumed:
-            self._wake.committed()
-        return resumed
+        return self._wake.transact(partial(self._resume, queue), bool)
 
     def _resume(self, queue: str, tx: Transaction) -> bool:
         resumed = bool(tx.execute(self._sql.admin.resume, (queue,)).rowcount)
         if resumed:
             self._actions.on_queue(tx, "resumed", queue)
-            self._wake.with_commit(tx)
         return resumed
 
     def request_kill(self, ids: Iterable[int]) -> list[int]:

@@ -48,12 +48,11 @@ class Editor:
 
         Ended and running jobs aren't changed; nor, if the group is to be set, is a job that holds its group.
         """
-        changed = self._tables.open().transact(partial(self._edit, sorted(ids), changes))
+        changed = self._wake.transact(partial(self._edit, sorted(ids), changes), list)
         for job_id in changed:
             step(job_id, "edited")
         if changed:
             self._follow_up()
-            self._wake.committed(changed)
         return changed
 
     def _edit(self, ids: Sequence[int], changes: Mapping[str, Any], tx: Transaction) -> list[int]:
@@ -71,7 +70,6 @@ class Editor:
             tx.execute(self._sql.limits.update, (self._tables.database.many(changed),))
             tx.execute(self._sql.flow.note_many, (self._tables.database.many(changed),))
             self._groups.note_waiting(tx, groups)
-            self._wake.with_commit(tx)
         return changed
 
     def _edit_one(self, tx: Transaction, job_id: int, changes: Mapping[str, Any]) -> bool:

@@ -92,7 +92,7 @@ class Leases:
         if limited:
             self._follow_up()
         if total:
-            self._wake.committed()
+            self._wake.announce_unnamed()
         return total
 
     def _promote(self, due: Sequence[tuple[int, str | None, int | None]], now: int, tx: Transaction) -> int:

@@ -93,8 +93,7 @@ class Schedules:
             except Duplicate:
                 decision = self._without_decided(schedule.name, decision)
                 continue
-            if attempt.enqueued:
-                self._wake.enqueued(attempt.jobs, attempt.enqueued, attempt.now)
+            self._wake.enqueued(attempt.jobs, attempt.enqueued, attempt.now)
             return rows
 
     def _decide(self, attempt: _Attempt, tx: Transaction) -> list[Decided] | None:
@@ -110,8 +109,6 @@ class Schedules:
         rows = sorted(_merged(rows), key=lambda row: row.fire_at)
         for row in rows:
             tx.execute(self._sql.schedules.record, row)
-        if attempt.enqueued:
-            self._wake.with_commit(tx)
         return rows
 
     def _change(self, tx: Transaction, sql: str, schedule: StoredSchedule, values: Sequence[object]) -> bool:
@@ -176,8 +173,7 @@ class Schedules:
                 if tries < 0:
                     raise
                 continue
-            if attempt.enqueued:
-                self._wake.enqueued(attempt.jobs, attempt.enqueued, now)
+            self._wake.enqueued(attempt.jobs, attempt.enqueued, now)
             return rows
 
     def _enqueue_by_hand(self, attempt: _Attempt, reason: str, tx: Transaction) -> list[Decided]:
@@ -194,8 +190,6 @@ class Schedules:
                 if not tx.execute(self._sql.schedules.replace, (*rest, name, fire_at)).rowcount:
                     tx.execute(self._sql.schedules.record, row)
             rows.append(row)
-        if attempt.enqueued:
-            self._wake.with_commit(tx)
         return rows
 
     # Pausing, notices, removing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.errors import InvalidInput
@@ -40,6 +41,9 @@ _NONE: Ties = {}
 
 _FAR = 50
 """The distance in ids to a batch's first outstanding member above which the next search begins at that one."""
+
+
+_READY = attrgetter("ready")
 
 
 class _Written(NamedTuple):
@@ -104,7 +108,7 @@ class Settler:
         tied = self._tied(settlements) if self._expects_ties else _NONE
         while True:
             try:
-                written = self._tables.open().transact(partial(self._settle, settlements, tied))
+                written = self._wake.transact(partial(self._settle, settlements, tied), _READY)
             except _LeaseLost:
                 held = [s for s in settlements if self._is_held(s)]
                 kept = {s.job.id for s in held}
@@ -115,8 +119,6 @@ class Settler:
         self._expects_ties = _MEMORY if tied else max(0, self._expects_ties - 1)
         if written.noted:
             self._follow_up()
-        if written.ready:
-            self._wake.committed(written.ready)
         return lost
 
     def _tied(self, settlements: Sequence[Settlement]) -> Ties:
@@ -149,8 +151,6 @@ class Settler:
         ready = [s.job.id for s in settlements if s.next.state is State.READY]
         for group, chain in chains:
             ready += self._move_group(tx, group, chain)
-        if ready:
-            self._wake.with_commit(tx)
         return _Written(ready, noted)
 
     def _write_alone(self, tx: Transaction, settlements: Sequence[Settlement]) -> int:
@@ -221,9 +221,9 @@ class Settler:
         """Return claims that were never started."""
         given_back = list(jobs)
         if given_back:
-            if self._tables.open().transact(partial(self._release, given_back)):
+            ids = [job.id for job in given_back]
+            if self._wake.transact(partial(self._release, given_back), lambda _: ids):
                 self._follow_up()
-            self._wake.committed([job.id for job in given_back])
 
     def _release(self, jobs: Sequence[Claimed], tx: Transaction) -> bool:
         """Return claims in one transaction; returns whether consequences were noted."""
@@ -236,7 +236,6 @@ class Settler:
         for group in groups:
             self._groups.unblock(tx, group)
         self._groups.unlock(tx, groups)
-        self._wake.with_commit(tx)
         return bool(again)
 
     def unblock_without_holder(self) -> int:
@@ -244,9 +243,8 @@ class Settler:
         if not self._tables.open().has_other_writers():
             return 0
         groups = [row[0] for row in self._tables.query(self._sql.groups.without_holder, (BATCH,))]
-        ready = [job_id for group in groups for job_id in self._tables.open().transact(partial(self._unstrand, group))]
-        if ready:
-            self._wake.committed(ready)
+        for group in groups:
+            self._wake.transact(partial(self._unstrand, group), list)
         return len(groups)
 
     def _unstrand(self, group: str, tx: Transaction) -> list[int]:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from cronq import Cronq
 from cronq.config.loader import from_database
 from cronq.storage.drivers.after_commit import after_commit
+from cronq.transports.announcer import Announcer
 from tests.integration.stores import select
 
 
@@ -44,11 +45,12 @@ def queue(tmp_path: Path) -> Iterator[Cronq]:
 
 
 @pytest.fixture
-def rung(queue: Cronq) -> Rung:
+def rung(queue: Cronq) -> Iterator[Rung]:
     rung = Rung(queue)
-    announcer: Any = queue.store.announcer
-    announcer._notifier = rung
-    return rung
+    announcer = Announcer(queue.config)
+    vars(announcer)["_notifier"] = rung
+    with queue.store.announced_by(announcer):
+        yield rung
 
 
 @pytest.fixture
