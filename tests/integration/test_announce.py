@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
 
 import pytest
 
 from cronq import Cronq
 from cronq.config.loader import Config
+from cronq.storage.drivers.notify import channel
+from cronq.transports.doorbell import Doorbell
 from tests import databases
 from tests.integration.running import HEADER
 from tests.integration.stores import config_in
@@ -27,7 +34,16 @@ TASKS = """\
 def breaks():
     raise Fail("no")
 """
-SETTINGS = 'database = "{database}"\napp = "jobs:queue"\nlock_dir = "{locks}"\ncommands = true\n'
+SETTINGS = """\
+database = "{database}"
+app = "jobs:queue"
+lock_dir = "{locks}"
+commands = true
+
+[limits]
+hourly = {{rate = "1/1h"}}
+often = {{rate = "1000/1h"}}
+"""
 
 
 class Idle:
@@ -179,3 +195,136 @@ def test_postgresql_tells_the_workers_of_other_hosts(idle: Idle) -> None:
     waiting = idle.put()
     idle.project.done("--config", "elsewhere.toml", "resume", "default")
     idle.wait_for(waiting, seconds=SOON)
+
+
+def limited(idle: Idle, limit: str, rate: str) -> int:
+    """Have a job wait for a start under this limit, after one which started."""
+    idle.wait_for(idle.project.enqueue("jobs.nothing", "--limit", limit))
+    idle.project.done("limits", "set", limit, "--rate", rate)
+    waiting = idle.project.enqueue("jobs.nothing", "--limit", limit)
+    assert idle.state(waiting) == "pending"
+    return waiting
+
+
+def test_a_job_starts_when_its_limit_makes_room(idle: Idle) -> None:
+    idle.work()
+    waiting = limited(idle, "hourly", "1/1h")
+    idle.project.done("limits", "set", "hourly", "--rate", "1000/1h")
+    idle.wait_for(waiting, seconds=SOON)
+    waiting = limited(idle, "often", "1/1h")
+    idle.project.done("limits", "reset", "often")
+    idle.wait_for(waiting, seconds=SOON)
+
+
+def test_a_job_starts_when_it_waits_for_a_batch_no_more(idle: Idle) -> None:
+    idle.work()
+    batch = idle.project.done("batch", "open").strip()
+    released, following = (idle.project.enqueue("jobs.nothing", "--after", f"batch:{batch}") for _ in range(2))
+    idle.project.done("release", released)
+    idle.wait_for(released, seconds=SOON)
+    assert idle.state(following) == "pending"
+    idle.project.done("batch", "close", batch)
+    idle.wait_for(following, seconds=SOON)
+
+
+@contextlib.contextmanager
+def pages(project: Project) -> Iterator[Callable[..., None]]:
+    """Run `cronq web`; yield a function that makes a change there."""
+    with project.start("web", "--bind", "127.0.0.1:0") as server:
+        assert server.stdout is not None
+        address, _, token = server.stdout.readline().strip().partition("?token=")
+
+        def act(verb: str, **fields: str) -> None:
+            form = urlencode({**fields, "confirmed": "yes", "count": "1"}).encode()
+            headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+            with urlopen(Request(f"{address}act/{verb}", form, headers), timeout=60) as answer:
+                assert json.load(answer)["error"] is None
+
+        try:
+            yield act
+        finally:
+            server.terminate()
+
+
+def test_a_job_starts_when_a_change_on_the_web_pages_makes_it_ready(idle: Idle) -> None:
+    idle.work()
+    with pages(idle.project) as act:
+        waiting = limited(idle, "hourly", "1/1h")
+        act("set-limit", limit="hourly", rate="1000/1h")
+        idle.wait_for(waiting, seconds=SOON)
+        waiting = limited(idle, "often", "1/1h")
+        act("reset-limit", limit="often")
+        idle.wait_for(waiting, seconds=SOON)
+        batch = idle.project.done("batch", "open").strip()
+        waiting = idle.project.enqueue("jobs.nothing", "--after", f"batch:{batch}")
+        act("close-batch", id=batch)
+        idle.wait_for(waiting, seconds=SOON)
+
+
+RUNNER = "from cronq.runner import Runner; Runner(queue.store, queue.registry, queue.config).run()"
+WORKER = """\
+from cronq.system.systemd import ServiceManager
+from cronq.worker import Worker, WorkerLimits
+limits, service = WorkerLimits(idle=0.1), ServiceManager(None)
+Worker(queue.store, queue.registry, queue.config, limits=limits, service=service).work()
+"""
+
+
+@pytest.mark.parametrize("engine", [RUNNER, WORKER], ids=["Runner", "Worker"])
+def test_the_store_of_a_program_announces_as_usual_after_an_engine_has_used_it(idle: Idle, engine: str) -> None:
+    idle.put()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        config = idle.project.directory / "cronq.toml"
+        config.write_text(f'wake = "tcp://127.0.0.1:{server.getsockname()[1]}"\n{config.read_text()}')
+        ran = idle.project.python("-c", f"from jobs import queue\n{engine}\nprint(queue.enqueue('jobs.nothing').id)")
+        assert idle.state(1) == "finished", ran.stderr
+        server.setblocking(False)  # the connection was made before the program's end
+        with server.accept()[0] as caller:
+            assert caller.recv(100) == f"{ran.stdout.strip()}\n".encode()
+
+
+class Wakings:
+    """The wake-ups that a worker of this host, and with PostgreSQL of any host, would receive."""
+
+    def __init__(self, config: Config) -> None:
+        self._bell = Doorbell(config, "host-1-abc")
+        self._channel = channel(config.table_prefix)
+        self._connection: Any = None
+        if config.database.startswith("postgresql"):
+            from cronq.storage.drivers import postgresql
+
+            self._connection = postgresql.connect(config.database_url())
+            self._connection.execute(f'LISTEN "{self._channel}"')
+
+    def any(self) -> bool:
+        """Tell whether there were any since the last call."""
+        rung = self._bell.drain()
+        if self._connection is None:
+            return rung
+        self._connection.execute("SELECT pg_notify(%s, 'asked')", (self._channel,))
+        heard: list[str] = []
+        for notice in self._connection.notifies(timeout=SOON):
+            heard.append(notice.payload)
+            if notice.payload == "asked":
+                break
+        return rung or len(heard) > 1
+
+    def close(self) -> None:
+        self._bell.close()
+        if self._connection is not None:
+            self._connection.close()
+
+
+@pytest.mark.parametrize(
+    "idle", ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))], indirect=True
+)
+def test_exec_wakes_no_worker_for_the_job_that_it_makes_due(idle: Idle) -> None:
+    idle.work("--queue", "other")
+    with contextlib.closing(Wakings(idle.app.config)) as wakings:
+        job = idle.put(at="+1h")
+        wakings.any()
+        idle.project.done("exec", job)
+        assert idle.state(job) == "finished"
+        assert not wakings.any()
+        idle.project.done("retry", job)
+        assert wakings.any()
