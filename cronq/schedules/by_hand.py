@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cronq.errors import InvalidInput
 from cronq.model.schedule import Due
-from cronq.schedules.deciding import Planner
+from cronq.schedules.deciding import Planner, newest
 from cronq.schedules.declaring import DAY
 from cronq.schedules.definition import Definition
 from cronq.schedules.firing import Firing
@@ -67,22 +67,30 @@ class ByHand:
         return self._enqueue([self._store.tell_time()], job, "run by hand")[0]
 
     def due_between(self, start: int, end: int) -> list[int]:
-        """Return the due times between two instants, both included, without an enqueued job, of the first `MOST`."""
-        rule = self.definition.rule()
-        due = [from_datetime(one) for one in islice(rule.due_between(to_datetime(start - 1), to_datetime(end)), MOST)]
-        done = self._schedules.ledger(self.name, since=start, until=end + 1, limit=MOST)
-        enqueued = {row.fire_at for row in done if row.job_id is not None}
-        return [instant for instant in due if instant not in enqueued]
+        """Return the due times between two instants, both included, without an enqueued job.
+
+        Raises InvalidInput if there are more than `MOST`.
+        """
+        enqueued = self._schedules.enqueued(self.name, since=start, until=end + 1)
+        times = map(from_datetime, self.definition.rule().due_between(to_datetime(start - 1), to_datetime(end)))
+        due = list(islice((instant for instant in times if instant not in enqueued), MOST + 1))
+        if len(due) > MOST:
+            raise InvalidInput(f"schedule {self.name!r}: expected a span with at most {MOST:,} due times without a job")
+        return due
 
     def replay(self, start: int, end: int) -> list[Decided]:
         """Enqueue the jobs of the due times between two instants that have none yet, oldest first.
 
-        They run one after another unless `overlap` is "allow". Returns the rows of the ledger.
+        They run one after another unless `overlap` is "allow". Returns the rows of the ledger. Raises InvalidInput
+        for more than `MOST` jobs.
         """
+        return self._replay(self.due_between(start, end))
+
+    def _replay(self, instants: list[int]) -> list[Decided]:
         job = self.definition.job()
-        if self.definition.overlap != "allow":
+        if self.definition.overlap == "skip":  # its unique key would keep out all but the first
             job = job._replace(key=None, unique=False, group=job.group or f"schedule:{self.name}")
-        return self._enqueue(self.due_between(start, end), job, "replayed")
+        return self._enqueue(instants, job, "replayed")
 
     def _enqueue(self, instants: list[int], job: NewJob, reason: str) -> list[Decided]:
         dues = [Due(instant, job, max(0, self._store.clock.now() - instant)) for instant in instants]
@@ -107,8 +115,12 @@ class ByHand:
         if not catch_up:
             return []
         number = self.definition.catch_up_max if self.definition.catch_up == "all" else 1
-        skipped = self.due_between(paused_at, now)[-number:]
-        return self.replay(skipped[0], now) if skipped else []
+        return self._replay(self._newest_without_job(paused_at, now, number))
+
+    def _newest_without_job(self, start: int, end: int, number: int) -> list[int]:
+        enqueued = self._schedules.enqueued(self.name, since=start, until=end + 1)
+        times = newest(self.definition.rule(), to_datetime(start - 1), to_datetime(end), number + len(enqueued))
+        return [instant for instant in map(from_datetime, times) if instant not in enqueued][-number:]
 
     def reset(self) -> None:
         """Compute its times anew: its next due time is the first one after now, even if a later one is decided."""

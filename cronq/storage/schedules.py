@@ -235,6 +235,10 @@ class Schedules:
         rows = self._tables.query(self._sql.schedules.ledger, (name, since, until, limit))
         return [Decided._make(row) for row in rows]
 
+    def enqueued(self, name: str, *, since: int, until: int) -> set[int]:
+        """Read the due times from `since` up to, but not at, `until` for which a job was enqueued."""
+        return {row[0] for row in self._tables.query(self._sql.schedules.enqueued, (name, since, until))}
+
     def outcomes(self, name: str, *, limit: int) -> list[LedgerEntry]:
         """Read the newest decisions of a schedule with the states of their jobs, newest first."""
         return [LedgerEntry._make(row) for row in self._tables.query(self._sql.schedules.latest_jobs, (name, limit))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cronq.config.loader import Config
+from cronq.errors import InvalidInput
 from cronq.model.schedule import Decided, StoredSchedule
 from cronq.model.selection import Selection
 from cronq.monitoring.schedules import views
@@ -168,6 +169,48 @@ def test_what_was_skipped_is_caught_up_on_when_asked_for(store: Store, clock: Ma
     clock.advance("3d")
     assert [iso(one.fire_at)[:16] for one in by_hand.resume(catch_up=True)] == ["2026-01-03T02:30"]
     assert due_times(store) == ["2026-01-03T02:30"]
+
+
+def test_a_long_pause_is_caught_up_on_with_the_newest_due_times(store: Store, clock: ManualClock) -> None:
+    declare(store, schedule("one", every="1m"), schedule("three", every="1m", catch_up="all", catch_up_max=3))
+    for name, ends in (("one", [":00"]), ("three", [":58", ":59", ":00"])):
+        by_hand = ByHand(store, name)
+        by_hand.pause(until=None, by="ann", reason=None)
+        clock.advance("8d")  # 11,520 due times
+        assert [iso(one.fire_at)[13:16] for one in by_hand.resume(catch_up=True)] == ends
+
+
+def test_catching_up_leaves_out_what_was_replayed_in_the_pause(store: Store, clock: ManualClock) -> None:
+    declare(store, schedule())
+    by_hand = ByHand(store, "nightly")
+    by_hand.pause(until=None, by="ann", reason=None)
+    clock.advance("3d")
+    assert len(by_hand.replay(clock.now() - 86400 * SECOND, clock.now())) == 1
+    assert [iso(one.fire_at)[:16] for one in by_hand.resume(catch_up=True)] == ["2026-01-02T02:30"]
+
+
+def test_too_long_a_replay_is_refused_and_enqueues_nothing(store: Store, clock: ManualClock) -> None:
+    declare(store, schedule(every="1m", catch_up="none"))
+    start = clock.now() + 60 * SECOND
+    clock.advance("8d")
+    by_hand = ByHand(store, "nightly")
+    assert len(by_hand.due_between(start, start + 9_999 * 60 * SECOND)) == 10_000
+    for replay in (by_hand.due_between, by_hand.replay):
+        with pytest.raises(InvalidInput, match="at most 10,000 due times"):
+            replay(start, start + 10_000 * 60 * SECOND)
+    assert due_times(store) == []
+
+
+def test_a_replay_keeps_the_key_of_the_definition(store: Store, clock: ManualClock) -> None:
+    declare(store, schedule(overlap="queue", key="report"), schedule("own", overlap="queue", key="own", unique=True))
+    start = clock.now()
+    clock.advance("2d")
+    assert [one.outcome for one in ByHand(store, "nightly").replay(start, clock.now())] == ["enqueued"] * 2
+    assert [one.outcome for one in ByHand(store, "own").replay(start, clock.now())] == ["enqueued", "skipped"]
+    assert {(job.key, job.group) for job in store.jobs.find(Selection())} == {
+        ("report", "schedule:nightly"),
+        ("own", "schedule:own"),
+    }
 
 
 def test_what_was_missed_can_be_replayed_once(store: Store, clock: ManualClock) -> None:

@@ -157,6 +157,7 @@ HOT = {
     "schedules.advance": ((1, 1, 1, "v", "s", 1, "{}", None), ["sqlite_autoindex_cronq_schedules_1 (name=?"]),
     "schedules.mark_job": (("s", "t", 1), ["USING INTEGER PRIMARY KEY (rowid=?"]),
     "schedules.unfinished_in_group": (("g",), ["cronq_jobs_group (job_group=? AND state=?"]),
+    "schedules.enqueued": (("s", 1, 2), ["sqlite_autoindex_cronq_fires_1 (schedule=? AND fire_at>? AND fire_at<?"]),
     "schedules.ledger": (("s", 1, 2, 10), ["sqlite_autoindex_cronq_fires_1 (schedule=? AND fire_at>? AND fire_at<?"]),
     "schedules.latest_jobs": (("s", 10), ["sqlite_autoindex_cronq_fires_1 (schedule=?"]),
     "schedules.fire_of_job": ((1,), ["cronq_fires_job (job_id=?"]),

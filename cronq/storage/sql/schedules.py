@@ -61,6 +61,10 @@ class ScheduleStatements:
             f"SELECT {FIRE_COLUMNS} FROM {names.fires} WHERE schedule = ? AND fire_at >= ? AND fire_at < ?"
             " ORDER BY fire_at DESC LIMIT ?"
         )
+        self.enqueued = (
+            f"SELECT fire_at FROM {names.fires} WHERE schedule = ? AND fire_at >= ? AND fire_at < ?"
+            " AND job_id IS NOT NULL"
+        )
         self.last_decisions = (
             f"SELECT {', '.join(f'f.{column}' for column in FIRE_COLUMNS.split(', '))} FROM {names.schedules} s"
             f" JOIN {names.fires} f ON f.schedule = s.name"
