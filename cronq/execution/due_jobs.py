@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.execution.prefetch import LARGEST_CLAIM
@@ -70,9 +71,8 @@ class DueJobs:
         next_claim = self._engine.next_claim
         if self.paused or self.exhausted or time.monotonic() < next_claim.at:
             return []
-        now = self._store.clock.now()
         limit = min(count, LARGEST_CLAIM, self._room())
-        jobs = self._store.claim(self._plan.wanted, self._engine.leases.lease(now), limit=limit)
+        jobs = self._engine.leases.claim(partial(self._store.claim, self._plan.wanted, limit=limit))
         next_claim.found_nothing = not jobs
         if jobs:
             self._opened = False

@@ -203,19 +203,11 @@ class Engine:
         if not takers:
             return
         if not self.assignments.spare:
-            self._claim(source, sum(count for _, count in takers))
+            self.assignments.take(source.take(sum(count for _, count in takers)))
         if self.assignments.spare:
             if self.leases.deadline.fallen:
                 self.renew()
             self.assignments.assign([child for child, _ in takers])
-
-    def _claim(self, source: JobSource, count: int) -> None:
-        idle, started = not self.pool.assigned and not self.assignments.returned, time.monotonic()
-        jobs = source.take(count)
-        self.assignments.take(jobs)
-        self.leases.answered()
-        if idle and jobs:
-            self.leases.deadline.renewed(started)
 
     def _collect(self) -> None:
         """Read the attempts that ended from the journals, without writing outcomes to the database."""

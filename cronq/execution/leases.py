@@ -15,12 +15,13 @@ from cronq.system.log import log
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from cronq.config.loader import Config
     from cronq.execution.assignments import Assignments
     from cronq.execution.pool import Pool
     from cronq.execution.settling import Settling
+    from cronq.model.job import Claimed
     from cronq.store import Store
 
 _CUT_OFF = "job process killed: SIGKILL (its runner could not renew the lease: the database was away for too long)"
@@ -60,15 +61,19 @@ class LeaseRenewal:
         self._claiming = 0
         """The token of a claim that has not returned yet; 0 for none."""
 
-    def lease(self, now: int) -> Lease:
-        """Make a lease of this worker that begins at this instant, for a claim; `answered` must follow the claim."""
-        lease = Lease(self._worker, now=now, seconds=self._length)
+    def claim(self, take: Callable[[Lease], list[Claimed]]) -> list[Claimed]:
+        """Claim jobs with `take` under a new lease; if this worker has no others, its deadline counts from now."""
+        idle, started = not self._has_jobs(), time.monotonic()
+        lease = Lease(self._worker, now=self._store.clock.now(), seconds=self._length)
         self._claiming = lease.token
-        return lease
-
-    def answered(self) -> None:
-        """Note that the claim has returned its jobs."""
+        jobs = take(lease)
         self._claiming = 0
+        if idle and jobs:
+            self.deadline.renewed(started)
+        return jobs
+
+    def _has_jobs(self) -> bool:
+        return bool(self._pool.assigned or self._assignments.spare or self._assignments.returned)
 
     def renew(self) -> None:
         """Extend the leases of this worker's jobs; end jobs that others took over, free jobs that it doesn't have."""

@@ -131,13 +131,10 @@ class Server:
             return f"ERR {job_id} {refusal}", None, None
 
     def _claim_one(self, job_id: int) -> Claimed:
-        leases, idle = self._engine.leases, not self._pool.assigned
-        if not idle and leases.deadline.fallen:
+        leases = self._engine.leases
+        if self._pool.assigned and leases.deadline.fallen:
             self._engine.renew()
-        now, started = self._store.clock.now(), time.monotonic()
-        job = self._store.claim_one(job_id, leases.lease(now))
-        if idle:
-            leases.deadline.renewed(started)
+        [job] = leases.claim(lambda lease: [self._store.claim_one(job_id, lease)])
         return job
 
     def _idle_child(self) -> ChildHandle | None:
