@@ -62,7 +62,7 @@ storm: compiled  ## what is strong by repetition, in full: 20,000 jobs on each s
 	  tests/integration/test_servers.py tests/integration/test_journal_room.py tests/contract/test_forks.py tests/contract/test_claim_batch.py \
 	  tests/contract/test_interruptions.py tests/schedules/test_rule_property.py tests/integration/test_fastapi.py tests/django/test_example.py \
 	  tests/django/test_leaks.py tests/integration/test_flask_storm.py tests/integration/test_failing_groups.py tests/integration/test_limits_storm.py \
-	  tests/contract/test_batches.py tests/cli/test_enqueue.py
+	  tests/contract/test_batches_at_once.py tests/cli/test_enqueue.py
 
 .PHONY: pythons
 pythons: setup  ## the tests that need no server, on each Python from 3.11 to 3.14; PYTHONS="3.14" for some of them

@@ -8,7 +8,6 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,6 @@ from cronq.model.job import Claimed, NewJob
 from cronq.model.outcome import Outcome, Settlement
 from cronq.model.retry import Policies
 from cronq.model.selection import Filter
-from cronq.storage.migrations import upgrade
 from cronq.storage.workers import Registration
 from cronq.store import Lease, Store
 from cronq.tasks.registry import Registry
@@ -31,19 +29,6 @@ from tests.contract.steps import claim, finish, put, states, stored
 from tests.integration.stores import config_in, select
 
 WORKER = "host-1-abc"
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Config:
-    made = config_in(tmp_path)
-    upgrade(made)
-    return made
-
-
-@pytest.fixture
-def store(config: Config) -> Iterator[Store]:
-    with Store(config, Clock()) as made:
-        yield made
 
 
 def maintainer(store: Store, config: Config) -> Rescuer:

@@ -17,17 +17,9 @@ from cronq.errors import Unavailable
 from cronq.model.job import NewJob
 from cronq.model.selection import Selection
 from cronq.storage.drivers.sqlite import Database, Transaction
-from cronq.storage.migrations import upgrade
 from cronq.store import Store
 from cronq.times import Clock
 from tests.integration.stores import config_in, select, store_in
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Config:
-    made = config_in(tmp_path)
-    upgrade(made)
-    return made
 
 
 def _hold(path: str, has_lock: object, let_go: object) -> None:
