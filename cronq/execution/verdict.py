@@ -56,7 +56,20 @@ def _verdict(error: BaseException, started: int) -> Outcome:
         case Terminated():
             return terminated(started)
         case _:
-            return _outcome("timeout" if isinstance(error, TimeLimitExceeded) else "error", error, started)
+            raised = _as_quit(error) if isinstance(error, SystemExit) else error
+            return _outcome("timeout" if isinstance(error, TimeLimitExceeded) else "error", raised, started)
+
+
+def _as_quit(error: SystemExit) -> BaseException:
+    """Return BdbQuit if `quit` in pdb raised this, as pdb itself did before Python 3.14; else the error."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None or trace.tb_frame.f_globals.get("__name__") != "pdb":
+        return error
+    from bdb import BdbQuit  # here, not above: pdb has imported it
+
+    return BdbQuit().with_traceback(error.__traceback__)
 
 
 def _retry_delay(delay: float | str | timedelta | None) -> tuple[float | None, tuple[str, ...]]:

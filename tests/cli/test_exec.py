@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 
 import pytest
 
@@ -16,6 +17,10 @@ def debugged(n: int) -> int:
     twice = 2 * n
     breakpoint()
     return twice
+
+@queue.task(name="debugged-coroutine")
+async def debugged_coroutine(n: int) -> int:
+    return debugged(n)
 """
 
 
@@ -64,11 +69,15 @@ def test_what_a_task_prints_is_shown_and_stored(project: Project, how: str) -> N
     assert project.show(job)["output"] == {"stdout": "to stdout ü\nbytes\n", "stderr": "to stderr\n"}
 
 
-def test_quitting_the_debugger_spends_no_attempt(debugged: Project) -> None:
-    job = debugged.enqueue("debugged", "n=1")
+@pytest.mark.parametrize("task", ["debugged", "debugged-coroutine"])
+def test_quitting_the_debugger_spends_no_attempt(debugged: Project, task: str) -> None:
+    job = debugged.enqueue(task, "n=1")
     with Terminal(debugged, "exec", job) as terminal:
         terminal.wait_for("(Pdb)")
         terminal.press("q\n")
+        if sys.version_info >= (3, 14):
+            terminal.wait_for("Quit anyway?")
+            terminal.press("y\n")
         assert terminal.end() == 130
         assert "given back" in terminal.text
     assert (debugged.show(job)["state"], debugged.show(job)["attempt"]) == ("ready", 0)
