@@ -14,7 +14,7 @@ from cronq.errors import ConfigError, TryLater, UsageError
 from cronq.system.log import log
 from cronq.tasks import callables
 from cronq.tasks.registry import Registry, Task
-from cronq.times import parse_duration, parse_when
+from cronq.times import parse_when
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -143,9 +143,9 @@ class Cronq:
     ) -> Callable[[Handle], Handle]:
         """Enqueue a task at an interval (seconds, "15m"): `@queue.every("15m")` above `@queue.task`.
 
-        It counts from `start`, or from 1970-01-01T00:00Z; else as `cron`. Raises InvalidInput for a bad interval.
+        It counts from `start`, or from 1970-01-01T00:00Z; else as `cron`. Raises ConfigError, also for a bad interval.
         """
-        return self._scheduled({"every": parse_duration(interval, what="every"), **options}, name, "@queue.every")
+        return self._scheduled({"every": interval, **options}, name, "@queue.every")
 
     def before_job(self, hook: Hook) -> Hook:
         """Call this with the job before each attempt; an error fails the attempt, and the task doesn't start."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cronq import Cronq
 from cronq.config.loader import load
 from cronq.errors import ConfigError
 from cronq.model.job import NewJob
@@ -172,6 +173,21 @@ def test_a_name_that_is_none(name: str) -> None:
 def test_neither_cron_nor_every() -> None:
     with pytest.raises(ConfigError, match=r"cronq\.toml: schedules\.report: cron: expected an expression"):
         read("report", {"task": "x"}, where="cronq.toml")
+
+
+@pytest.mark.parametrize("interval", ["soon", 0, -1, timedelta(milliseconds=1)])
+def test_a_bad_interval_above_a_task_is_a_mistake_as_any_other(tmp_path: Path, interval: Any) -> None:
+    queue = Cronq(f"sqlite:///{tmp_path}/jobs.db")
+    with pytest.raises(ConfigError, match=r"^@queue\.every of t: schedules\.t.*: expected a duration"):
+        queue.every(interval)(queue.task(name="t")(lambda: None))
+
+
+def test_an_interval_above_a_task_is_what_a_duration_is(tmp_path: Path) -> None:
+    queue = Cronq(f"sqlite:///{tmp_path}/jobs.db")
+    task = queue.task(name="t")(lambda: None)
+    for name, interval in (("text", "15m"), ("number", 900), ("timedelta", timedelta(minutes=15))):
+        queue.every(interval, name=name)(task)
+    assert {definition.every for definition in queue.definitions()} == {900.0}
 
 
 def test_a_name_declared_twice_names_both_places() -> None:
