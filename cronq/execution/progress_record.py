@@ -34,7 +34,7 @@ class Record(NamedTuple):
     job_id: int
     token: int
     first_at: int
-    """The time from which the rate counts: of the first record, or of the last one with a lower `done` than before."""
+    """The time from which the rate counts: `at` of the first record, or just before the last fall of `done`."""
     at: int
     first: float
     done: float
@@ -58,8 +58,9 @@ def packed(job: tuple[int, int], earlier: Record | None, said: tuple[object, obj
     note = ("" if said[2] is None else str(said[2])).encode("utf-8", "replace")[:_NOTE]
     now = time.monotonic_ns()
     first_at, first = now, done
-    if earlier is not None and earlier[:2] == job and earlier.done <= done:
-        first_at, first = earlier.first_at, earlier.first
+    if earlier is not None and earlier[:2] == job:
+        # Not `now` after a fall: only in the first record `done` counts from the start of the attempt.
+        first_at, first = (earlier.first_at, earlier.first) if earlier.done <= done else (now - 1, done)
     body = _BODY.pack(*job, first_at, now, first, done, total, len(note)) + note
     return _SUM.pack(crc32(body)) + body
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from cronq.execution.journal import Journal
+from cronq.execution.progress_writer import ProgressWriter
 from cronq.model.dependencies import After
 from cronq.model.progress import Progress
 from cronq.store import Store
@@ -61,3 +65,21 @@ def test_a_job_that_shows_it_still_releases_what_comes_after_it(store: Store) ->
     finish(store, [job])
     assert states(store, [first, second]) == ["finished", "ready"]
     assert store.progress.all() == {}
+
+
+def test_a_lower_number_says_nothing_of_the_rate_and_the_first_one_counts_from_the_start(
+    store: Store, tmp_path: Path
+) -> None:
+    [job_id] = put(store, new())
+    [job] = claim(store)
+    journal = Journal(str(tmp_path / "worker.1.journal"))
+    journal.begin(job, 1)
+    rates = []
+    for done in (1200, 5):
+        journal.show_progress(done, 2000, None)
+        ProgressWriter(store, lambda: [(journal, 600.0)]).write()
+        progress = stored(store, job_id).progress
+        assert progress is not None
+        rates.append((progress.done, progress.rate))
+    assert rates == [(1200.0, 2.0), (5.0, None)]
+    journal.close()

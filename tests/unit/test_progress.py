@@ -52,7 +52,8 @@ def test_the_rate_counts_from_the_first_word_and_afresh_when_it_counts_again() -
     assert second._replace(first_at=0, at=5_000_000_000).rate == 2.0
     again = parsed(packed((7, 8), second, (5, None, None)))
     assert again is not None
-    assert (again.first, again.first_at) == (5.0, again.at)
+    assert again.rate is None
+    assert again._replace(at=again.first_at + 2_000_000_000, done=15.0).rate == 5.0
     other = parsed(packed((7, 9), second, (2000, None, None)))
     assert other is not None
     assert other.first == 2000.0
