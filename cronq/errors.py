@@ -21,6 +21,9 @@ Verdict                     raised by a task about its own job
 ├── Skip                    not needed any more: cancelled
 └── Stop                    end the runner after this job
 
+TimeLimitExceeded           raised inside a task that ran past its time limit; `except Exception` doesn't catch it
+Terminated                  raised inside a task that `cronq cancel --kill` ends; as above
+
 End                         never raised: the class of an end without an exception, in a job's history
 ├── ExecutorDied            the process that ran the job died
 ├── LeaseLost               another runner took the job over
@@ -36,6 +39,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from cronq.model.job import Job
 
 
@@ -135,17 +140,17 @@ class Fail(Verdict):
 
 
 class Retry(Verdict):
-    """This attempt failed; try again after `delay` (seconds, "15m", or None for the usual delay)."""
+    """This attempt failed; try again after `delay` (seconds, "15m", a timedelta, or None for the usual delay)."""
 
-    def __init__(self, why: str = "", *, delay: float | str | None = None) -> None:
+    def __init__(self, why: str = "", *, delay: float | str | timedelta | None = None) -> None:
         super().__init__(why)
         self.delay = delay
 
 
 class Snooze(Verdict):
-    """Run again after `delay` (seconds or "15m", at least 1 s): the job is `waiting`, no attempt is spent."""
+    """Run again after `delay` (seconds, "15m" or a timedelta, at least 1 s): the job is `waiting`, no attempt spent."""
 
-    def __init__(self, delay: float | str, why: str = "") -> None:
+    def __init__(self, delay: float | str | timedelta, why: str = "") -> None:
         super().__init__(why)
         self.delay = delay
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import re
+from datetime import timedelta
+
+import pytest
 
 import cronq
-from cronq import testing
+from cronq import Retry, Snooze, errors, testing
 from cronq.app import Cronq
 from cronq.client.task_handles import ClassTask, FunctionTask
+from cronq.execution.verdict import verdict_of
 
 
 class Performer:
@@ -35,6 +40,16 @@ def test_the_package_has_at_most_a_dozen_names() -> None:
     }
     for name in cronq.__all__:
         assert getattr(cronq, name) is not None
+
+
+def test_the_tree_of_errors_has_them_all() -> None:
+    raised = {name for name, one in vars(errors).items() if inspect.isclass(one) and issubclass(one, BaseException)}
+    assert raised == set(re.findall(r"^\W*(\w+)  +", errors.__doc__ or "", re.MULTILINE))
+
+
+@pytest.mark.parametrize("delay", [90, "90s", timedelta(seconds=90)])
+def test_a_verdict_takes_a_delay_in_each_form(delay: float | str | timedelta) -> None:
+    assert [verdict_of(error, 0).delay for error in (Retry(delay=delay), Snooze(delay))] == [90.0, 90.0]
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
