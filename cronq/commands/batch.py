@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cronq.commands import bulk
 from cronq.commands import options as given
 from cronq.commands.fast_options import positive
 
@@ -97,9 +98,11 @@ def _close(context: typer.Context, batch: OneBatch, *, as_json: given.AsJson = F
 
     Closing it twice changes nothing.
     """
-    with given.invocation(context).store() as store:
+    call = given.invocation(context)
+    with call.store() as store:
         found = given.batch(store, batch)
-        store.batches.close(found.id)
+        if store.batches.close(found.id):
+            bulk.note(call)
         if as_json:
             _print_json(store, store.batches.require(found.id))
 

@@ -10,7 +10,6 @@ from cronq.commands import bulk
 from cronq.commands import options as given
 from cronq.model.job import CANCELLABLE, FUTURE, RETRYABLE, UNFINISHED, State
 from cronq.model.selection import Selection
-from cronq.storage.tables import BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -113,13 +112,12 @@ def _copy(call: Invocation, ids: Sequence[str], chosen: Selection, how: bulk.How
         if not bulk.agreed(_COPY, len(found), how):
             return 1
         copied, refused = list[int](), list[bulk.Refused]()
-        for start in range(0, len(found), BATCH):
-            _copy_batch(store, found[start : start + BATCH], copied, refused)
-    bulk.note(call, len(copied))
+        bulk.in_batches(call, found, _COPY, lambda batch: _copy_batch(store, batch, copied, refused))
     return bulk.tell_changed(_COPY, copied, refused, how)
 
 
-def _copy_batch(store: Store, ids: Sequence[int], copied: list[int], refused: list[bulk.Refused]) -> None:
+def _copy_batch(store: Store, ids: Sequence[int], copied: list[int], refused: list[bulk.Refused]) -> int:
+    before = len(copied)
     limits = store.definitions.of(ids)
     jobs = {job_id: new._replace(limit=limits.get(job_id)) for job_id, new in store.jobs.as_new(ids).items()}
     for job_id, new in zip(jobs, store.enqueue(list(jobs.values())) if jobs else (), strict=True):
@@ -128,6 +126,7 @@ def _copy_batch(store: Store, ids: Sequence[int], copied: list[int], refused: li
         else:
             copied.append(new.id)
     refused += [bulk.Refused(job_id, f"there is no job {job_id}") for job_id in ids if job_id not in jobs]
+    return len(copied) - before
 
 
 def _retry_named(call: Invocation, store: Store, ids: Iterable[str], allowed: frozenset[State], how: bulk.How) -> int:
@@ -199,7 +198,10 @@ def _cancel(
         found = store.jobs.ids(meant) if meant.states else []
         if not found:
             bulk.tell(_CANCEL, [], how)
-            return 0 if _cancel_batches(store, chosen) else bulk.left_alone(call, store, _CANCEL, chosen, meant)
+            if not _cancel_batches(store, chosen):
+                return bulk.left_alone(call, store, _CANCEL, chosen, meant)
+            bulk.note(call)
+            return 0
         status = _cancel_selected(call, store, found, how, kill=State.RUNNING in meant.states)
         if not status:
             _cancel_batches(store, chosen)

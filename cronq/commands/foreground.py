@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer  # noqa: TC002 - it reads the annotations itself
 
+from cronq.commands import bulk
 from cronq.commands import options as given
 from cronq.errors import TryLater
 from cronq.model.job import FUTURE, State
@@ -49,7 +50,7 @@ def _exec(context: typer.Context, id_: given.JobId) -> int:
     with call.cronq(with_tasks=True) as queue:
         found, missing = given.jobs(queue.store, [id_])
         given.require_none(missing)
-        _prepare(queue.store, found[0])
+        _prepare(call, queue.store, found[0])
         foreground = Foreground(queue.store, queue.registry, call.config)
         try:
             settled = foreground.run(found[0].id, started=lambda job: _tell_start(call, job))
@@ -59,12 +60,12 @@ def _exec(context: typer.Context, id_: given.JobId) -> int:
         return _tell_end(call, settled)
 
 
-def _prepare(store: Store, job: Job) -> None:
+def _prepare(call: Invocation, store: Store, job: Job) -> None:
     """Make a job that failed or isn't due yet ready, without waking workers. Raises TryLater if its queue is paused."""
     if job.queue in store.jobs.paused():
         raise TryLater(f"job {job.id} can't start now: queue {job.queue} is paused (cronq resume {job.queue})")
     if job.state in _STARTED_ANYWAY:
-        store.admin.retry([job.id], wake=False)
+        bulk.note(call, len(store.admin.retry([job.id], wake=False)))
 
 
 def _tell_start(call: Invocation, job: Claimed) -> None:

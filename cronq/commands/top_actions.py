@@ -10,7 +10,7 @@ from cronq.storage.tables import BATCH
 from cronq.system import audit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from cronq.store import Store
 
@@ -108,16 +108,12 @@ class TopActions:
         return None if job is None else job.state
 
     def _retry(self, ids: Sequence[int], typed: Sequence[str]) -> str:
-        changed = 0
-        for batch in _batches(ids):
-            changed += len(self._store.admin.retry_all_but_twins(batch).changed)
-        audit.record(typed, changed)
+        changed = _in_batches(ids, typed, lambda batch: len(self._store.admin.retry_all_but_twins(batch).changed))
         left = len(ids) - changed
         return f"{changed:,} retried" + (f", {left:,} not, because of their unfinished twins" if left else "")
 
     def _cancel(self, ids: Sequence[int], typed: Sequence[str]) -> str:
-        changed = sum(len(self._store.admin.cancel(batch, reason="by hand")) for batch in _batches(ids))
-        audit.record(typed, changed)
+        changed = _in_batches(ids, typed, lambda batch: len(self._store.admin.cancel(batch, reason="by hand")))
         return f"{changed:,} cancelled"
 
     def _kill(self, job_id: int) -> str:
@@ -137,5 +133,12 @@ def _refusal(job_id: int, state: str | None, done: str) -> str:
     return f"there is no job {job_id} any more" if state is None else f"job {job_id} is {state} and can't be {done}"
 
 
-def _batches(ids: Sequence[int]) -> Iterable[Sequence[int]]:
-    return (ids[start : start + BATCH] for start in range(0, len(ids), BATCH))
+def _in_batches(ids: Sequence[int], typed: Sequence[str], change: Callable[[Sequence[int]], int]) -> int:
+    """Change the jobs in batches, and write to the audit log; returns the number of jobs changed."""
+    changed = 0
+    try:
+        for start in range(0, len(ids), BATCH):
+            changed += change(ids[start : start + BATCH])
+    finally:
+        audit.record(typed, changed)
+    return changed

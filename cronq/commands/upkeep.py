@@ -81,11 +81,13 @@ def _clear_finished(
 
 def _clear(call: Invocation, store: Store, meant: Selection) -> int:
     """Remove jobs in batches; return their number. A selection by state and age alone is one call: it has an index."""
-    if meant == Selection(states=meant.states, older_than=meant.older_than):
-        cleared = sum(store.admin.clear(meant.states, older_than=meant.older_than or 0.0))
-        bulk.note(call, cleared)
-        return cleared
     counts: list[int] = []
+    if meant == Selection(states=meant.states, older_than=meant.older_than):
+        try:
+            counts.extend(store.admin.clear(meant.states, older_than=meant.older_than or 0.0))
+        finally:
+            bulk.note(call, sum(counts))
+        return sum(counts)
 
     def clear(batch: Sequence[int]) -> int:
         counts.append(store.admin.clear_selected(batch, meant.states))

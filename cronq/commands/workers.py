@@ -130,14 +130,12 @@ def _reload_workers(context: typer.Context, queue: AnyQueue = None, number: Numb
     They obey within a second, on every host. Running jobs are finished, and no attempt is spent.
     """
     from cronq.render.text import complain, write
-    from cronq.system.log import log
 
     count = positive(number, what="NUMBER")
     call = given.invocation(context)
     with call.store() as store:
         asked = [one.name for one in _meant(store, queue)[:count] if store.workers.ask(one.name, END)]
     if asked:
-        log.info("asked to end: %s", ", ".join(asked))
         bulk.note(call)
     write(asked)
     if not asked and queue is not None:

@@ -14,12 +14,14 @@ from cronq.errors import ConfigError, CronqError
 from cronq.model.job import State
 from cronq.monitoring.why import explain
 from cronq.monitoring.why_facts import FactFinder
+from cronq.system import audit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cronq.app import Cronq
     from cronq.django.backend import CronqBackend
+    from cronq.store import Store
 
 _TIMES = ("created_at", "available_at", "started_at", "finished_at")
 _LONG = ("args", "result", "stdout", "stderr", "error_message")
@@ -147,22 +149,28 @@ class JobAdmin(_ReadOnly, admin.ModelAdmin):
     @admin.action(description="Retry selected jobs", permissions=["change"])
     def retry(self, request: Any, chosen: Any) -> None:
         """Make jobs ready again with fresh attempts."""
-        self._change(request, chosen, "retried", lambda store, ids: store.admin.retry(ids))
+        self._change(request, chosen, ("retry", "retried"), lambda store, ids: store.admin.retry(ids))
 
     @admin.action(description="Cancel selected jobs", permissions=["change"])
     def cancel(self, request: Any, chosen: Any) -> None:
         """Cancel jobs that don't run and haven't ended."""
         reason = f"cancelled by {request.user.get_username()} in the admin"
-        self._change(request, chosen, "cancelled", lambda store, ids: store.admin.cancel(ids, reason=reason))
+        verb = ("cancel", "cancelled")
+        self._change(request, chosen, verb, lambda store, ids: store.admin.cancel(ids, reason=reason))
 
-    def _change(self, request: Any, chosen: Any, done: str, change: Callable[[Any, list[int]], Any]) -> None:
+    def _change(
+        self, request: Any, chosen: Any, verb: tuple[str, str], change: Callable[[Store, list[int]], list[int]]
+    ) -> None:
+        """Change the jobs in the name of the request's user, write to the audit log, and show the result."""
+        command, done = verb
         ids = sorted(chosen.values_list("id", flat=True))
         try:
-            changed = change(_backend().store, ids)
+            with audit.acting_as(request.user.get_username()):
+                count = len(change(_backend().store, ids))
+                audit.record((command, *map(str, ids)), count)
         except CronqError as error:
             self.message_user(request, str(error), messages.ERROR)
             return
-        count = changed if isinstance(changed, int) else len(changed)
         left = len(ids) - count
         rest = f"; {left} not, because of their state" if left else ""
         self.message_user(request, f"{count} {done}{rest}", messages.WARNING if left else messages.SUCCESS)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cronq.model.selection import Filter
 from cronq.storage.drivers.database import Duplicate
+from cronq.system.log import log
 from cronq.system.process import is_stopped
 
 if TYPE_CHECKING:
@@ -122,7 +123,10 @@ class WorkerRegistry:
 
     def ask(self, name: str, what: str | None) -> bool:
         """Send a runner a request (`end`), or withdraw it (None); returns False if it isn't registered."""
-        return bool(self._tables.open().execute(self._sql.workers.ask, (what, name)).rowcount)
+        found = bool(self._tables.open().execute(self._sql.workers.ask, (what, name)).rowcount)
+        if found and what == END:
+            log.info("worker %s is asked to end", name)
+        return found
 
     def requests(self, worker: str) -> Requests:
         """Read the requests to a worker, and what else it reads each second, with one statement."""

@@ -40,6 +40,7 @@ class BulkChange:
     change: Change
     number: int
     done: int = 0
+    changed: int = 0
     result: Result | None = None
     problem: str | None = None
 
@@ -48,9 +49,14 @@ class BulkChange:
         """Whether the change has ended, with a result or with a problem."""
         return self.result is not None or self.problem is not None
 
-    def advance(self, done: int) -> None:
-        """Record the number of jobs processed so far."""
-        self.done = done
+    def advance(self, done: int, changed: int) -> None:
+        """Keep the number of jobs processed so far, and of those that were changed."""
+        self.done, self.changed = done, changed
+
+    def record(self) -> None:
+        """Write to the audit log what was changed, if anything was."""
+        if self.changed:
+            audit.record(shlex.split(self.change.command)[1:], self.changed if self.change.is_of_jobs else None)
 
 
 class BulkChanges:
@@ -80,8 +86,10 @@ class BulkChanges:
     def _do(self, known: BulkChange, who: str) -> None:
         try:
             with audit.acting_as(who):
-                known.result = known.change.perform(known.number, known.advance)
-                audit.record(shlex.split(known.change.command)[1:], known.result.changed)
+                try:
+                    known.result = known.change.perform(known.number, known.advance)
+                finally:
+                    known.record()
         except CronqError as error:
             known.problem = str(error)
         except Exception as error:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from cronq.store import Store
     from cronq.web.backend import Backend
 
+    Advance = Callable[[int, int], None]
+    """Called with the number of jobs processed so far, and of those that were changed."""
+
 EXAMPLES = 5
 _MOST = 10_000_000
 
@@ -44,12 +47,13 @@ class Change(NamedTuple):
     """The participle for the result: `retried`."""
     command: str
     number: int
-    perform: Callable[[int, Callable[[int], None]], Result]
-    """Makes the change on at most so many jobs; calls its second argument with the number done after each batch."""
+    perform: Callable[[int, Advance], Result]
+    """Makes the change on at most so many jobs, and tells its second argument after each batch how far it is."""
     back: tuple[str, dict[str, object]]
     """The endpoint of the page to go back to, and its parameters."""
     examples: Sequence[JobRow] = ()
     warning: str = ""
+    is_of_jobs: bool = False
 
 
 def prepare(verb: str, form: MultiDict[str, str], backend: Backend) -> Change:
@@ -111,7 +115,7 @@ def _change_of_jobs(verb: _Verb, form: MultiDict[str, str], backend: Backend) ->
     if meant.states:
         number = len(_ids(backend, meant)) if meant.search else store.jobs.count_up_to(meant, _MOST)
 
-    def perform(count: int, advance: Callable[[int], None]) -> Result:
+    def perform(count: int, advance: Advance) -> Result:
         with_search = _ids(backend, meant)[:count]
         return _in_batches(backend.store, verb, with_search, advance)
 
@@ -124,6 +128,7 @@ def _change_of_jobs(verb: _Verb, form: MultiDict[str, str], backend: Backend) ->
         perform=perform,
         back=_back(asked),
         examples=examples,
+        is_of_jobs=True,
     )
 
 
@@ -147,13 +152,13 @@ def _ids(backend: Backend, meant: Selection) -> list[int]:
     return sorted(job.id for job in backend.browser.all(meant, admits=admits))
 
 
-def _in_batches(store: Store, verb: _Verb, ids: Sequence[int], advance: Callable[[int], None]) -> Result:
+def _in_batches(store: Store, verb: _Verb, ids: Sequence[int], advance: Advance) -> Result:
     changed, left = 0, list[str]()
     for start in range(0, len(ids), BATCH):
         part = verb.change(store, ids[start : start + BATCH])
         changed += part.changed
         left += part.left
-        advance(min(len(ids), start + BATCH))
+        advance(min(len(ids), start + BATCH), changed)
     return Result(changed, left)
 
 
@@ -176,10 +181,10 @@ def _named(form: MultiDict[str, str], what: str) -> str:
     return name
 
 
-def _once(do: Callable[[], bool], otherwise: str) -> Callable[[int, Callable[[int], None]], Result]:
-    def perform(count: int, advance: Callable[[int], None]) -> Result:
+def _once(do: Callable[[], bool], otherwise: str) -> Callable[[int, Advance], Result]:
+    def perform(count: int, advance: Advance) -> Result:
         done = do()
-        advance(count)
+        advance(count, int(done))
         return Result(int(done), () if done else (otherwise,))
 
     return perform

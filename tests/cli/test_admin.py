@@ -169,6 +169,35 @@ def test_who_did_it_is_told_to_the_log(project: Project, ended: dict[str, int]) 
     assert f"cancel {ended['ready']}: 1 job, by" in ran.stderr
 
 
+def test_the_log_tells_who_put_a_job_back_to_execute_it(project: Project, ended: dict[str, int]) -> None:
+    assert f"exec {ended['failed']}: 1 job, by" in project.cronq("-v", "exec", ended["failed"]).stderr
+    assert "job, by" not in project.cronq("-v", "exec", ended["ready"]).stderr
+
+
+@pytest.mark.parametrize("words", ["batch close", "cancel --batch"])
+def test_the_log_tells_who_ended_a_batch(project: Project, words: str) -> None:
+    command = (*words.split(), project.done("batch", "open"))
+    assert f"{' '.join(command)}: by " in project.cronq("-v", *command).stderr
+    assert ": by " not in project.cronq("-v", *command).stderr
+
+
+def test_the_log_tells_what_a_change_did_before_it_failed(project: Project) -> None:
+    project.done("enqueue", "--stdin", stdin='{"command": "true"}\n' * 1001)
+    project.sql(
+        "CREATE TRIGGER full BEFORE UPDATE ON cronq_jobs WHEN new.id = 1001 BEGIN SELECT RAISE(ABORT, 'no room'); END"
+    )
+    ran = project.cronq("-v", "cancel", "--state", "ready")
+    assert ran.status != 0
+    assert "cancel --state ready: 1000 jobs, by" in ran.stderr
+    project.sql("DROP TRIGGER full")
+    project.sql(
+        "CREATE TRIGGER full AFTER INSERT ON cronq_jobs WHEN new.id > 2001 BEGIN SELECT RAISE(ABORT, 'no room'); END"
+    )
+    ran = project.cronq("-v", "retry", "--copy", "--state", "ready,cancelled")
+    assert ran.status != 0
+    assert "retry --copy --state ready,cancelled: 1000 jobs, by" in ran.stderr
+
+
 def test_clear_finished_by_selection(project: Project, ended: dict[str, int]) -> None:
     assert project.done("clear-finished", "--queue", "q", "--dry-run") == ""
     assert project.done("clear-finished", "--state", "failed", "--error", "Fail", "--dry-run") == str(ended["failed"])

@@ -96,7 +96,10 @@ def test_jobs_are_listed_shown_retried_and_cancelled(served: tuple[Site, str], p
     expect(page.locator(".messagelist")).to_contain_text("1 retried")
     act(page, "cancel", "mail")
     expect(page.locator(".messagelist")).to_contain_text("1 cancelled")
-    assert site.cronq("ls", "--state", "ready").count("fail_twice") == 1
+    retried = site.cronq("ls", "--state", "ready")
+    assert retried.count("fail_twice") == 1
+    assert "it was retried by root@" in (said := site.cronq("why", retried.split()[0]))
+    assert "(web)" in said  # the admin's user, not the server's
     assert site.cronq("ls", "--state", "cancelled").count("shop.tasks.mail") == 1
     assert faults == []
 

@@ -12,6 +12,7 @@ from cronq.model.job import NewJob
 from cronq.model.selection import Selection
 from cronq.store import Store
 from cronq.web.access import HostAccess
+from tests.waiting import wait_until
 from tests.web.conftest import Site, enqueued, plain
 
 CHANGES = ("retry", "cancel", "kill", "pause", "resume", "end", "pause-schedule", "resume-schedule", "run-schedule")
@@ -120,10 +121,14 @@ def test_a_name_that_no_database_takes_is_refused(site: Site, store: Store, name
     assert store.jobs.paused() == set()
 
 
-def test_a_queue_is_paused_and_resumed_in_the_name_of_the_viewer(site: Site, store: Store) -> None:
+def test_a_queue_is_paused_and_resumed_in_the_name_of_the_viewer(
+    site: Site, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
     enqueued(store, NewJob("add", queue="mail"))
+    caplog.set_level("INFO", logger="cronq")
     browser = site()
     confirm(browser, "pause", ask(browser, "pause", queue="mail").text)
+    assert "pause mail: by ann@" in caplog.text
     assert store.jobs.paused() == {"mail"}
     page = browser.get("/").text
     assert "Queue mail is paused by ann@" in page
@@ -131,6 +136,20 @@ def test_a_queue_is_paused_and_resumed_in_the_name_of_the_viewer(site: Site, sto
     confirm(browser, "resume", ask(browser, "resume", queue="mail").text)
     assert store.jobs.paused() == set()
     assert "Queue mail is paused" not in browser.get("/").text
+
+
+def test_the_log_tells_what_a_change_did_before_it_failed(
+    site: Site, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    enqueued(store, *[NewJob("add")] * 1001)
+    store.tables.open().execute(
+        f"CREATE TRIGGER full BEFORE UPDATE ON {store.tables.sql.names.jobs} WHEN new.id = 1001"
+        " BEGIN SELECT RAISE(ABORT, 'no room'); END"
+    )
+    caplog.set_level("INFO", logger="cronq")
+    browser = site()
+    confirm(browser, "cancel", ask(browser, "cancel", state="ready").text)
+    wait_until(lambda: "cancel --state ready: 1000 jobs, by ann@" in caplog.text)
 
 
 def test_a_running_job_is_asked_to_end(site: Site, store: Store) -> None:
