@@ -5,12 +5,9 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from cronq.execution.child_handle import PoolConfig
 from cronq.execution.due_jobs import DueJobs, Plan
 from cronq.execution.engine import Engine
-from cronq.execution.pool import Pool
 from cronq.execution.presence import Presence
-from cronq.model.retry import Policies
 from cronq.notifications import sender
 
 if TYPE_CHECKING:
@@ -40,10 +37,9 @@ class Runner:
         report: Report | None = None,
     ) -> None:
         self._config = config
-        presence = Presence(store, config, kind="run", queues=" ".join(plan.wanted.queues))
-        children = PoolConfig(config, registry, Policies(config, registry), store.clock, presence.worker)
-        pool = Pool(plan.children or config.jobs, children)
-        self._engine = Engine(store, registry, config, presence=presence, pool=pool, report=report)
+        presence = Presence(store, config, kind="run", queues=plan.wanted.queues)
+        children = plan.children or config.jobs
+        self._engine = Engine.with_children(children, store, registry, config, presence=presence, report=report)
         self._source = DueJobs(store, self._engine, plan)
         self._pause = 0.0
 

@@ -9,17 +9,14 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.errors import Unavailable
-from cronq.execution.child_handle import PoolConfig
 from cronq.execution.due_jobs import DueJobs, Plan
 from cronq.execution.engine import Engine
-from cronq.execution.pool import Pool
 from cronq.execution.presence import Presence
 from cronq.execution.stopping import SHUTDOWN_GRACE
 from cronq.execution.worker_signals import AFRESH, WorkerSignals
 from cronq.locks import any_runner_died
 from cronq.model.job import Failure
 from cronq.model.outcome import Outcome
-from cronq.model.retry import Policies
 from cronq.notifications import sender
 from cronq.storage.workers import Heartbeat
 from cronq.system import memory
@@ -90,11 +87,11 @@ class Worker:
         self._config = config
         self._limits = limits
         self._service = service
-        presence = Presence(store, config, kind="work", queues=" ".join(limits.plan.wanted.queues))
+        presence = Presence(store, config, kind="work", queues=limits.plan.wanted.queues)
         self._name = presence.worker
-        children = PoolConfig(config, registry, Policies(config, registry), store.clock, presence.worker)
-        self._pool = Pool(limits.plan.children or config.jobs, children)
-        self._engine = Engine(store, registry, config, presence=presence, pool=self._pool, report=report)
+        children = limits.plan.children or config.jobs
+        self._engine = Engine.with_children(children, store, registry, config, presence=presence, report=report)
+        self._pool = self._engine.pool
         self._engine.stopping.grace = limits.grace
         self._engine.heartbeat = self._heartbeat
         self._source = DueJobs(store, self._engine, limits.plan, poll=limits.poll)

@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from cronq.execution.journal import Journal
     from cronq.execution.output_capture import Capture
     from cronq.execution.process_state import ProcessState
-    from cronq.model.retry import Policies
 
 LOST_DESCRIPTORS = 119
 """Exit status of a child whose task closed descriptors that cronq needs."""
@@ -91,19 +90,6 @@ class Pipes(NamedTuple):
     wakeup: int
 
 
-class Tools(NamedTuple):
-    """The objects and settings of a child."""
-
-    journal: Journal
-    captures: tuple[Capture, Capture]
-    executor: Executor
-    policies: Policies
-    state: ProcessState
-    at_start: Sequence[Callable[[], object]]
-    """Functions that are called before the first job."""
-    grace: float
-
-
 def packed(jobs: Iterable[Claimed], generation: int) -> bytes:
     """Encode the message that assigns jobs of this generation to a child."""
     body = marshal.dumps([tuple(job) for job in jobs])
@@ -113,11 +99,24 @@ def packed(jobs: Iterable[Claimed], generation: int) -> bytes:
 class Child:
     """Runs jobs in the forked process."""
 
-    def __init__(self, pipes: Pipes, tools: Tools) -> None:
+    def __init__(
+        self,
+        pipes: Pipes,
+        journal: Journal,
+        captures: tuple[Capture, Capture],
+        *,
+        executor: Executor,
+        state: ProcessState,
+        grace: float,
+    ) -> None:
+        """`grace` is the number of seconds that atexit handlers of jobs get."""
         self._pipes = pipes
-        self._tools = tools
-        self._journal, self._captures, self._executor = tools.journal, tools.captures, tools.executor
-        self._policies, self._state = tools.policies, tools.state
+        self._journal = journal
+        self._captures = captures
+        self._executor = executor
+        self._policies = executor.policies
+        self._state = state
+        self._grace = grace
         self._assigned: deque[tuple[int, Claimed]] = deque()
         self._stopped: dict[str, int] = {}
         self._running: Sequence[Any] = (0, 0)
@@ -136,7 +135,7 @@ class Child:
         sys.unraisablehook = partial(self._take_unraised, sys.unraisablehook)
         handlers = {int(number): signal.getsignal(number) for number in _OWN_SIGNALS}
         self._executor.life.settled_in = self._state.adopt_threads
-        self._state.begin(handlers, {CHILD_VARIABLE: self._journal.file.value}, self._tools.at_start)
+        self._state.begin(handlers, {CHILD_VARIABLE: self._journal.file.value}, self._executor.at_start)
         try:
             while True:
                 self._run(self._next())
@@ -266,7 +265,7 @@ class Child:
         if exit_handlers.are_there():
             self._journal.announce_end()
             self._tell(at_once=True)
-            exit_handlers.call(self._tools.grace)
+            exit_handlers.call(self._grace)
             if said := self._captures[1].take():
                 self._remark(f"a child process said at its end: {said.strip().splitlines()[-1]}")
         with suppress(OSError):  # a task may have closed it

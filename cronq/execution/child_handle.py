@@ -7,22 +7,18 @@ import os
 import signal
 import time
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from cronq.execution import child as child_side
-from cronq.execution.journal import Journal, path_for
+from cronq.execution.journal import Journal
 from cronq.execution.output_capture import Capture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cronq.config.loader import Config
     from cronq.execution.journal_file import Entry
     from cronq.model.claimed_job import Claimed
     from cronq.model.outcome import Outcome
-    from cronq.model.retry import Policies
-    from cronq.tasks.registry import Registry
-    from cronq.times import Clock
 
 
 class Ended(NamedTuple):
@@ -32,21 +28,21 @@ class Ended(NamedTuple):
     outcome: Outcome
 
 
-class PoolConfig(NamedTuple):
-    """The settings and objects that all children of a pool share."""
-
-    config: Config
-    registry: Registry
-    policies: Policies
-    clock: Clock
-    worker: str
-
-
 class ChildHandle:
     """One child with the jobs assigned to it, in order."""
 
-    def __init__(self, number: int, setting: PoolConfig) -> None:
-        self.number = number
+    def __init__(
+        self,
+        journal: Journal,
+        captures: tuple[Capture, Capture],
+        *,
+        permits: tuple[int, int],
+        messages: tuple[int, int],
+    ) -> None:
+        self.journal = journal
+        self.captures = captures
+        self.permits = permits
+        self.messages = messages
         self.pid = 0
         self.assigned: deque[Claimed] = deque()
         self.generation = 0
@@ -60,15 +56,18 @@ class ChildHandle:
         """The monotonic time at which the pool kills this child, once its pipes are closed, if it still runs."""
         self.unkillable = False
         """Whether this user may not kill a process that the running job has started."""
-        self.journal = Journal(path_for(setting.config, setting.worker, number))
-        self.captures = (Capture("stdout"), Capture("stderr"))
-        self.permits = os.pipe()
-        self.messages = os.pipe()
-        # Shared with the child: its reads of permits don't block either, so it polls.
-        for fd in (self.permits[0], self.messages[1]):
-            os.set_blocking(fd, False)
-        self._pipes = [*self.permits, *self.messages]
+        self._pipes = [*permits, *messages]
         self._unsent = memoryview(b"")
+
+    @classmethod
+    def open(cls, path: str) -> Self:
+        """Open what a child and the runner share: a journal at this path, captures and pipes."""
+        journal, captures = Journal(path), (Capture("stdout"), Capture("stderr"))
+        permits, messages = os.pipe(), os.pipe()
+        # Shared with the child: its reads of permits don't block either, so it polls.
+        for fd in (permits[0], messages[1]):
+            os.set_blocking(fd, False)
+        return cls(journal, captures, permits=permits, messages=messages)
 
     @property
     def running(self) -> tuple[Claimed, float] | None:

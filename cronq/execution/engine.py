@@ -11,13 +11,13 @@ import signal
 import time
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from cronq.errors import Unavailable
 from cronq.execution.assignments import Assignments
 from cronq.execution.leases import LeaseRenewal
 from cronq.execution.next_claim import NextClaim
-from cronq.execution.pool import TICK
+from cronq.execution.pool import TICK, Pool
 from cronq.execution.requests import RequestHandler
 from cronq.execution.rescue import Rescuer
 from cronq.execution.results import ResultRecorder
@@ -25,7 +25,6 @@ from cronq.execution.settling import Settling
 from cronq.execution.stopping import SHUTDOWN_GRACE, Stopping
 from cronq.execution.upkeep import Upkeep
 from cronq.locks import require_one_schema
-from cronq.model.retry import Policies
 from cronq.model.settlement import has_begun, settlement
 from cronq.notifications.sender import Sender
 from cronq.storage.workers import Heartbeat
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from cronq.config.loader import Config
     from cronq.execution.child_handle import Ended
     from cronq.execution.job_source import JobSource, Lifetime
-    from cronq.execution.pool import Pool
     from cronq.execution.presence import Presence
     from cronq.execution.results import Report, Summary
     from cronq.schedules.scheduler import Scheduler
@@ -66,7 +64,7 @@ class Engine:
         pool: Pool,
         report: Report | None = None,
     ) -> None:
-        policies, chance = Policies(config, registry), random.Random()
+        policies, chance = pool.policies, random.Random()
         self._store = store
         self._config = config
         self.presence = presence
@@ -91,6 +89,21 @@ class Engine:
         )
         self.upkeep = Upkeep(store, config, rescuer=rescuer, results=self._results, next_claim=self.next_claim)
         self._wake_fd = -1
+
+    @classmethod
+    def with_children(
+        cls,
+        number: int,
+        store: Store,
+        registry: Registry,
+        config: Config,
+        *,
+        presence: Presence,
+        report: Report | None = None,
+    ) -> Self:
+        """Make an engine with a pool of this number of children."""
+        pool = Pool(number, config, registry, clock=store.clock, worker=presence.worker)
+        return cls(store, registry, config, presence=presence, pool=pool, report=report)
 
     @property
     def summary(self) -> Summary:

@@ -54,7 +54,7 @@ class Executor:
         self._shows = journal.show_progress if journal else None
         self._registry = registry
         self._config = config
-        self._policies = Policies(config, registry)
+        self.policies = Policies(config, registry)
         self._clock = clock
         self._hooks = registry.hooks
         self._hooked = any(self._hooks[name] for name in ("job_metadata", "before_job", "after_job"))
@@ -75,6 +75,11 @@ class Executor:
         return self._clock.now()
 
     # The process
+
+    @property
+    def at_start(self) -> list[Callable[[], object]]:
+        """The functions to call before the first job of a child."""
+        return [*self._hooks["on_child_start"], *self._life.at_start]
 
     @property
     def life(self) -> ChildLife:
@@ -180,7 +185,7 @@ class Executor:
         if self._hooked:
             self._after(running, result)
         kept, fault = (None, None) if result is None else self._result(result)
-        if fault and self._policies.of(job).results == "require":
+        if fault and self.policies.of(job).results == "require":
             return self._unstorable(fault, running, started)
         if fault:
             running.warn(f"the result was not kept: {fault}")

@@ -18,21 +18,25 @@ from cronq.errors import CronqError, Unavailable
 from cronq.execution import child as child_side
 from cronq.execution.child_handle import ChildHandle, Ended
 from cronq.execution.executor import Executor
+from cronq.execution.journal import path_for
 from cronq.model.claimed_job import Failure
 from cronq.model.outcome import Outcome
+from cronq.model.retry import Policies
 from cronq.system import process_tree
 from cronq.system.descriptors import out_of_the_way
 from cronq.system.prctl import die_with_parent
-from cronq.system.process import signal_name, wait_for
+from cronq.system.process import has_exited, kill_group, signal_name, wait_for, wait_until_stopped
 from cronq.times import SECOND, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from resource import struct_rusage
 
-    from cronq.execution.child_handle import PoolConfig
+    from cronq.config.loader import Config
     from cronq.execution.process_state import ProcessState
     from cronq.model.claimed_job import Claimed
+    from cronq.tasks.registry import Registry
+    from cronq.times import Clock
 
 STUCK = 0.1
 """Seconds that a job may run before the jobs after it are taken back from the same child."""
@@ -51,14 +55,20 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _DYING = 0.1
 """Seconds to wait for killed processes before other children are served."""
 
-_STOPPING = 0.2
-"""The most seconds to wait until SIGSTOP has stopped a child; one in the middle of disk I/O stops later."""
-
 
 class Pool:
     """The children of one runner."""
 
-    def __init__(self, size: int, setting: PoolConfig, state: ProcessState | None = None) -> None:
+    def __init__(
+        self,
+        size: int,
+        config: Config,
+        registry: Registry,
+        *,
+        clock: Clock,
+        worker: str,
+        state: ProcessState | None = None,
+    ) -> None:
         """`state` replaces the process state that children restore after each job."""
         if state is None:
             from cronq.execution.process_state import ProcessState  # here, not above: commands start without it
@@ -67,11 +77,13 @@ class Pool:
         self.size = size
         self.before_fork: Callable[[], None] = _nothing
         """Called before a fork to close what a child must not inherit."""
-        self._setting = setting
+        self.policies = Policies(config, registry)
+        self._config = config
+        self._registry = registry
+        self._clock = clock
+        self._worker = worker
         self._numbers = iter(range(1, 1 << 30))
-        self._wakeup_pipe = os.pipe()
-        for fd in self._wakeup_pipe:
-            os.set_blocking(fd, False)
+        self._wakeup_pipe: tuple[int, ...] = ()
         self._looked = 0.0
         self._full = _JOURNAL_FULL
         self._stillborn = 0
@@ -84,8 +96,17 @@ class Pool:
         """Fork as many children as are missing."""
         if len(self.children) < self.size:
             self.before_fork()
+            if not self._wakeup_pipe:
+                self._open()
             while len(self.children) < self.size and (child := self._fork()):
                 self.children.append(child)
+
+    def _open(self) -> None:
+        """Before the first fork: open the pipe by which children wake the runner, and watch the process state."""
+        self._wakeup_pipe = os.pipe()
+        for fd in self._wakeup_pipe:
+            os.set_blocking(fd, False)
+        self._state.watch()
 
     def _fork(self) -> ChildHandle | None:
         """Fork a child; returns None while there is no room for its journal but other children may free some.
@@ -93,13 +114,13 @@ class Pool:
         Raises Unavailable if there are no other children.
         """
         try:
-            child = ChildHandle(next(self._numbers), self._setting)
+            child = ChildHandle.open(path_for(self._config, self._worker, next(self._numbers)))
         except OSError as error:
             if error.errno not in _NO_ROOM:
                 raise
             if self.children or self.retired:
                 return None
-            why = f"{self._setting.config.lock_dir}: {error.strerror}: no room for the journals of jobs"
+            why = f"{self._config.lock_dir}: {error.strerror}: no room for the journals of jobs"
             raise Unavailable(f"{why}; make some, or set lock_dir to a directory that has it") from None
         self._state.read_before_fork()
         runner = os.getpid()
@@ -121,20 +142,13 @@ class Pool:
         os.close(child.permits[1])
         os.close(child.messages[1])
         os.close(self._wakeup_pipe[0])
-        setting, journal = self._setting, child.journal
-        setting.registry.worker = setting.worker
-        executor = Executor(setting.registry, setting.config, setting.clock, journal=journal)
+        self._registry.worker = self._worker
+        executor = Executor(self._registry, self._config, self._clock, journal=child.journal)
         pipes = child_side.Pipes(*map(out_of_the_way, (child.permits[0], child.messages[0], self._wakeup_pipe[1])))
-        tools = child_side.Tools(
-            journal,
-            child.captures,
-            executor,
-            setting.policies,
-            self._state,
-            [*setting.registry.hooks["on_child_start"], *executor.life.at_start],
-            setting.config.grace,
-        )
-        child_side.Child(pipes, tools).serve()
+        grace = self._config.grace
+        child_side.Child(
+            pipes, child.journal, child.captures, executor=executor, state=self._state, grace=grace
+        ).serve()
 
     def close_inherited(self) -> None:
         """In a forked process that is no child: close the pipes of the children."""
@@ -182,7 +196,7 @@ class Pool:
         ended: list[Ended] = []
         orphaned: list[Claimed] = []
         for child in list(self.children):
-            gone = _has_exited(child.pid)
+            gone = has_exited(child.pid)
             ended += child.collect()
             if gone and self._is_over(child):
                 ended += self._reap(child)
@@ -235,7 +249,7 @@ class Pool:
             yield Ended(job, self._cut_off(child, outcome, elapsed, usage))
 
     def _cut_off(self, child: ChildHandle, outcome: Outcome, elapsed: float, usage: struct_rusage) -> Outcome:
-        now = self._setting.clock.now()
+        now = self._clock.now()
         stdout, stderr = (capture.text() for capture in child.captures)
         return outcome._replace(
             started_at=now - round(elapsed * SECOND),
@@ -263,12 +277,12 @@ class Pool:
     def _let_end(self, child: ChildHandle) -> None:
         """Close the pipes of a child without jobs, so that it ends; after the grace it is killed."""
         child.stop()
-        child.must_end = time.monotonic() + self._setting.config.grace + _DYING
+        child.must_end = time.monotonic() + self._config.grace + _DYING
         self._forget(child)
         self._ending.append(child)
 
     def _has_ended(self, child: ChildHandle) -> bool:
-        if not _has_exited(child.pid):
+        if not has_exited(child.pid):
             if time.monotonic() < child.must_end:
                 return False
             os.kill(child.pid, signal.SIGKILL)
@@ -290,7 +304,7 @@ class Pool:
 
     def _room(self) -> int:
         """Return the bytes that a journal may have: fewer on a disk that is nearly full, so that each has some."""
-        disk = os.statvfs(self._setting.config.lock_dir)
+        disk = os.statvfs(self._config.lock_dir)
         written = sum(child.journal.size for child in self.children)
         return min(_JOURNAL_FULL, (disk.f_bavail * disk.f_frsize + written) // (2 * self.size))
 
@@ -301,10 +315,10 @@ class Pool:
 
     def jobs_left(self, child: ChildHandle) -> int:
         """Return the number of jobs that the child may still be assigned before it is replaced."""
-        return self._setting.config.child_max_jobs - child.done - len(child.assigned)
+        return self._config.child_max_jobs - child.done - len(child.assigned)
 
     def _is_worn(self, child: ChildHandle) -> bool:
-        config = self._setting.config
+        config = self._config
         return child.done >= config.child_max_jobs or child.memory > config.child_max_memory
 
     def tick(self) -> list[Claimed]:
@@ -330,13 +344,13 @@ class Pool:
         if child.unkillable:
             self._end(child)
         elif child.told is not None:
-            if time.monotonic() - child.told > self._setting.config.grace:
+            if time.monotonic() - child.told > self._config.grace:
                 self.kill(child, child.doom)
         else:
             self._keep_limit(child, *running)
 
     def _keep_limit(self, child: ChildHandle, job: Claimed, elapsed: float) -> None:
-        limit = self._setting.policies.time_limit(job)
+        limit = self.policies.time_limit(job)
         if elapsed < limit:
             return
         if not child.warned:
@@ -344,7 +358,7 @@ class Pool:
             error = Failure("TimeLimitExceeded", f"died of SIGTERM at its time limit of {span(limit)}")
             child.doom = Outcome("timeout", 0, 0, error=error)
             os.kill(child.pid, signal.SIGTERM)
-        if elapsed > limit + self._setting.config.grace:
+        if elapsed > limit + self._config.grace:
             error = Failure(
                 "TimeLimitExceeded", f"killed: ran past its time limit of {span(limit)} and ignored SIGTERM"
             )
@@ -356,7 +370,7 @@ class Pool:
         The child is stopped first, so that the signal can't hit the job after it.
         """
         os.kill(child.pid, signal.SIGSTOP)
-        _wait_until_stopped(child.pid)
+        wait_until_stopped(child.pid)
         if child.running is not None and not child.journal.has_more():
             child.doom = outcome
             self._end(child)
@@ -368,7 +382,7 @@ class Pool:
         if process_tree.kill_all(lambda: process_tree.descendants(child.pid)):
             self._complain(child)
         else:
-            _kill_group(child.pid)
+            kill_group(child.pid)
 
     def kill_busy(self, outcome: Outcome) -> None:
         """Kill each child that has jobs; may be called from a signal handler at any time."""
@@ -410,7 +424,8 @@ class Pool:
         for child in self._ending:
             wait_for(child.pid, child.must_end - time.monotonic())
             self._has_ended(child)
-        self._listen()
+        if self._wakeup_pipe:
+            self._listen()
         for fd in self._wakeup_pipe:
             os.close(fd)
 
@@ -430,20 +445,3 @@ def crashed(status: int) -> Outcome:
     else:
         how = f"exit status {code} in the middle of the task"
     return Outcome("crashed", 0, 0, error=Failure("ExecutorDied", f"job process ended: {how}"), exit_status=code)
-
-
-def _has_exited(pid: int) -> bool:
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
-def _kill_group(pid: int) -> None:
-    """Kill a child's process group; the child isn't reaped yet, so no other process has its pid."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-
-
-def _wait_until_stopped(pid: int) -> None:
-    deadline = time.monotonic() + _STOPPING
-    states = os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT
-    while os.waitid(os.P_PID, pid, states) is None and time.monotonic() < deadline:
-        time.sleep(0.001)

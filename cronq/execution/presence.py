@@ -10,6 +10,8 @@ from cronq.locks import Liveness, new_worker
 from cronq.storage.workers import Registration
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cronq.config.loader import Config
     from cronq.storage.workers import Heartbeat
     from cronq.store import Store
@@ -22,14 +24,14 @@ class Presence:
     """
 
     def __init__(
-        self, store: Store, config: Config, *, kind: str, queues: str = "", alive: Liveness | None = None
+        self, store: Store, config: Config, *, kind: str, queues: Sequence[str] = (), alive: Liveness | None = None
     ) -> None:
         self.worker = alive.worker if alive else new_worker()
         self.kind = kind
         self.registered = False
         self._store = store
         self._config = config
-        self._queues = queues
+        self._queues = " ".join(queues)
         self._alive = alive
 
     def lock(self) -> Liveness:

@@ -78,9 +78,9 @@ class ProcessState:
     def __init__(self) -> None:
         self._touched = False
         self._kept: dict[str, Any] = {}
-        self._hook()
 
-    def _hook(self) -> None:
+    def watch(self) -> None:
+        """In the runner: replace the functions that change the state by ones that note their call."""
         noting: dict[int, Callable[..., Any]] = {}
         for module, names in _CHANGING.items():
             for name in names:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 class _UnchangedState:
     """Has nothing to put back, and no threads."""
 
+    def watch(self) -> None:
+        """Replace no functions."""
+
     def read_before_fork(self) -> None:
         """Read nothing."""
 

@@ -145,17 +145,14 @@ class _JobStart:
         return self._invocation.cronq(with_tasks=True).registry
 
     def _start(self, job: Claimed, registry: Registry) -> Pool:
-        from cronq.execution.child_handle import PoolConfig
         from cronq.execution.pool import Pool
         from cronq.execution.unchanged_state import UNCHANGED
-        from cronq.model.retry import Policies
         from cronq.tasks.null_registry import NO_TASKS
 
-        policies = Policies(self._config, registry)
-        setting = PoolConfig(self._config, registry, policies, self._clock, self._alive.worker)
         gc.freeze()  # else the first search for garbage would go through all that was imported
         gc.enable()
-        pool = Pool(1, setting, UNCHANGED if registry is NO_TASKS else None)
+        state = UNCHANGED if registry is NO_TASKS else None
+        pool = Pool(1, self._config, registry, clock=self._clock, worker=self._alive.worker, state=state)
         pool.fill()
         pool.children[0].give([job])
         return pool

@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from cronq.execution.child_handle import PoolConfig
 from cronq.execution.engine import Engine
 from cronq.execution.job_source import NoJobs
-from cronq.execution.pool import TICK, Pool
+from cronq.execution.pool import TICK
 from cronq.execution.presence import Presence
 from cronq.inetd import request
-from cronq.model.retry import Policies
 from cronq.storage.claim_one import Refused
 
 if TYPE_CHECKING:
@@ -48,15 +46,15 @@ class Server:
         idle_exit: float = IDLE_EXIT,
         log: Callable[[str], None],
     ) -> None:
-        self._store = store = queue.store
+        self._store = queue.store
         self._connections = connections
         self._at_once = at_once
         self._idle_exit = idle_exit
         self._log = log
-        presence = Presence(store, config, kind="serve-inetd")
-        children = PoolConfig(config, queue.registry, Policies(config, queue.registry), store.clock, presence.worker)
-        self._pool = Pool(min(config.jobs, at_once), children)
-        self._engine = Engine(store, queue.registry, config, presence=presence, pool=self._pool)
+        presence = Presence(queue.store, config, kind="serve-inetd")
+        children = min(config.jobs, at_once)
+        self._engine = Engine.with_children(children, queue.store, queue.registry, config, presence=presence)
+        self._pool = self._engine.pool
         self._engine.when_stopping = connections.shut
         self._busy_until = 0.0
 
