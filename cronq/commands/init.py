@@ -42,11 +42,12 @@ def _init(context: typer.Context, *, app: App = None, crontab: Crontab = None) -
     What exists stays as it is, so the command can be repeated. --config chooses another file, --db the
     database. On a terminal it asks before it changes the crontab; elsewhere only --crontab does.
     """
+    from cronq.deploy.installation import is_there
     from cronq.render.text import write
 
     call = given.invocation(context)
     path = Path(call.file or "cronq.toml").absolute()
-    lines = _kept(path, app) if path.exists() else _made(call, path, app)
+    lines = _kept(path, app) if is_there(path) else _made(call, path, app)
     call.file = str(path)
     write([*lines, *_checked(call)])
     write([_started(str(path), crontab=crontab), "next: cronq doctor"])
@@ -85,8 +86,10 @@ def _app(place: Path, wanted: str | None) -> str | None:
 
 
 def _is_there(place: Path, app: str) -> bool:
+    from cronq.deploy.installation import is_there
+
     module = place.joinpath(*app.partition(":")[0].split("."))
-    return module.with_suffix(".py").exists() or module.is_dir()
+    return is_there(module.with_suffix(".py")) or module.is_dir()
 
 
 def _checked(call: Invocation) -> list[str]:

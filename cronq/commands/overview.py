@@ -26,12 +26,16 @@ def show(call: Invocation) -> int:
 
 
 def _status(call: Invocation) -> Iterator[str]:
+    from cronq.storage.drivers.opening import require_sight
+
     try:
         yield f"queue     {call.config.safe_database()}"
         path = call.config.database_file()
-        if path is not None and not Path(path).exists():
-            yield "jobs      none: the queue is made when the first one is enqueued"
-            return
+        if path is not None:
+            require_sight(path)
+            if not Path(path).exists():
+                yield "jobs      none: the queue is made when the first one is enqueued"
+                return
         with call.store() as store:
             stats = store.jobs.stats()
     except CronqError as error:

@@ -90,10 +90,10 @@ _NEED_A_USER = ("cron", "xinetd", "supervisor")
 def _shared_configuration(installation: Installation, root: Path) -> list[SystemFile]:
     """Return the configuration that all users share, unless it exists below `root` or the user has another."""
     from cronq.deploy.files import configuration
-    from cronq.deploy.installation import has_own_configuration
+    from cronq.deploy.installation import has_own_configuration, is_there
 
     file = configuration(installation)
-    there = (root / file.path.removeprefix("/")).exists()
+    there = is_there(root / file.path.removeprefix("/"))
     return [] if there or has_own_configuration(installation) else [file]
 
 

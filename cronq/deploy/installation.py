@@ -86,7 +86,19 @@ def this_installation(config: Config, *, user: str | None = None, mailto: str | 
 
 def has_own_configuration(installation: Installation) -> bool:
     """Tell whether the user's runs read another file than the one that all users share."""
-    return installation.config is not None or Path(installation.home, ".config/cronq/cronq.toml").exists()
+    return installation.config is not None or is_there(Path(installation.home, ".config/cronq/cronq.toml"))
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether a file exists. Raises PermissionError if this user may not see that.
+
+    Path.exists() does so only before Python 3.14.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def is_missing(user: str) -> bool:
@@ -115,7 +127,7 @@ def create(user: str) -> None:
 def _queue_of(home: str) -> str:
     """Return the path of this user's queue: the existing file, or the one that the shared configuration will name."""
     usual = f"{home}/.local/state/cronq/cronq.db"
-    return usual if Path(usual).exists() else f"{home}/cronq.db"
+    return usual if is_there(Path(usual)) else f"{home}/cronq.db"
 
 
 def _usual_user() -> str:

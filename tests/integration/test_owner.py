@@ -213,8 +213,14 @@ def test_a_queue_in_anothers_directory_is_not_taken_for_none(queue: Queue) -> No
         elsewhere.chmod(0o755)
         (elsewhere / "cronq.toml").write_text(f'database = "sqlite:///{queue.project.database}"\n')
         named = ("--config", str(elsewhere / "cronq.toml"))
-        for ran in all_as_other(queue, [(*named, "ls"), (*named, "status"), (*named, "doctor")]):
+        for ran in all_as_other(queue, [named, (*named, "ls"), (*named, "status"), (*named, "doctor")]):
             assert "Permission denied, its directory belongs to root: sudo -u root cronq" in ran.stdout + ran.stderr
+            assert "does not exist" not in ran.stdout + ran.stderr
+        below = ("--db", f"sqlite:///{queue.directory}/below/cronq.db", "update-schema")
+        assert "Permission denied, its directory belongs to root" in as_other(queue, *named, *below).stderr
+        (elsewhere / "closed").mkdir(mode=0o700)
+        made = as_other(queue, "--config", str(elsewhere / "new.toml"), "init", "--app", "closed.jobs:queue")
+        assert made.stderr == f"cronq: Permission denied: {elsewhere}/closed/jobs.py\n"
     finally:
         shutil.rmtree(elsewhere)
 

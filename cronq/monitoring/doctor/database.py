@@ -12,7 +12,7 @@ from sqlalchemy.schema import CreateIndex
 from cronq.config.owners import owner_of
 from cronq.errors import Unavailable
 from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
-from cronq.storage.drivers.opening import may_write
+from cronq.storage.drivers.opening import may_write, require_sight
 from cronq.storage.drivers.sqlite_errors import is_full
 from cronq.storage.schema import tables
 from cronq.storage.schema_version import CURRENT
@@ -95,9 +95,10 @@ def reachable(installation: Installation) -> Iterator[Finding]:
 def is_missing(path: Path) -> bool:
     """Tell whether a file is missing; False if this user may not see that."""
     try:
-        return not path.exists()
-    except OSError:
+        require_sight(str(path))
+    except Unavailable:
         return False
+    return not path.exists()
 
 
 def _way_out(error: Unavailable, installation: Installation) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
+from cronq.storage.drivers.opening import require_sight
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,6 +121,7 @@ def _places(installation: Installation) -> Iterator[tuple[str, Path, _Need]]:
 
 
 def _existing(folder: Path) -> Path:
+    require_sight(str(folder))
     return next(path for path in (folder, *folder.parents) if path.is_dir())
 
 

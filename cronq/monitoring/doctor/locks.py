@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cronq.locks import makes_parents
 from cronq.monitoring.doctor.finding import Finding, fine, problem, warning
 from cronq.monitoring.doctor.users import name_of
+from cronq.storage.drivers.opening import require_sight
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +25,7 @@ _SHOWN = 3
 def lock_folder(installation: Installation) -> Iterator[Finding]:
     """Check that this user can use the lock directory, and no other user can."""
     folder = Path(installation.config.lock_dir)
+    require_sight(str(folder))
     if not folder.exists():
         yield _to_be_made(folder, parents=makes_parents(installation.config))
         return
@@ -60,6 +62,7 @@ def _to_be_made(folder: Path, *, parents: bool) -> Finding:
 def lock_files(installation: Installation) -> Iterator[Finding]:
     """Check that the directory's owner can open all files, and no other user can."""
     folder = Path(installation.config.lock_dir)
+    require_sight(str(folder))
     if not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
         return
     owner = folder.stat().st_uid

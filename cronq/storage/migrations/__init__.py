@@ -22,7 +22,7 @@ from sqlalchemy.schema import CreateTable
 from cronq.errors import ConfigError, TryLater, Unavailable
 from cronq.locks import guard
 from cronq.storage.drivers.database import Duplicate
-from cronq.storage.drivers.opening import open_database
+from cronq.storage.drivers.opening import open_database, require_sight
 from cronq.storage.schema import collation, tables
 from cronq.storage.schema_version import is_current
 from cronq.storage.sql.statements import Statements
@@ -164,10 +164,14 @@ def _wait_for(lock: Callable[[], bool], deadline: float) -> None:
 
 def _check_folder(config: Config) -> None:
     path = config.database_file()
-    if path is not None and config.origins.get("database") == "default":
-        Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if path is not None and not Path(path).parent.is_dir():
-        message = f"{path}: the directory {Path(path).parent} does not exist"
+    if path is None:
+        return
+    folder = Path(path).parent
+    if config.origins.get("database") == "default":
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    require_sight(str(folder))
+    if not folder.is_dir():
+        message = f"{path}: the directory {folder} does not exist"
         raise Unavailable(message)
 
 
