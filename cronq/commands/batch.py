@@ -16,10 +16,8 @@ if TYPE_CHECKING:
     from cronq.model.batch import BatchRow
     from cronq.store import Store
 
-_STATUS = """\
-Exit status: 0 done, 1 no such batch, 64 wrong usage, 65 bad input,
-69 database out of reach, 78 configuration.
-"""
+_ALL = "Exit status: 0 done, 65 bad input, 69 database out of reach, 78 configuration.\n"
+_ONE = "Exit status: 0 done, 1 no such batch, 65 bad input, 69 database out of reach, 78 configuration.\n"
 
 _EXAMPLE = f"""\
 Example:
@@ -31,7 +29,7 @@ Example:
   cronq batch close "$batch"
   cronq wait "batch:$batch"
 
-{_STATUS}"""
+{_ONE}"""
 
 _OPEN_EXAMPLE = f"""\
 Example:
@@ -39,7 +37,7 @@ Example:
 \b
   batch=$(cronq batch open nightly)
 
-{_STATUS}"""
+{_ALL}"""
 
 _CLOSE_EXAMPLE = f"""\
 Example:
@@ -47,7 +45,7 @@ Example:
 \b
   cronq batch close 7
 
-{_STATUS}"""
+{_ONE}"""
 
 _SHOW_EXAMPLE = f"""\
 Example:
@@ -56,7 +54,7 @@ Example:
   cronq batch show 7
   cronq batch show 7 --json | jq .counts
 
-{_STATUS}"""
+{_ONE}"""
 
 _LS_EXAMPLE = f"""\
 Example:
@@ -64,9 +62,9 @@ Example:
 \b
   cronq batch ls --unended
 
-{_STATUS}"""
+{_ALL}"""
 
-Name = Annotated[str | None, typer.Argument(metavar="NAME", help="A name, for people.", show_default=False)]
+Name = Annotated[str | None, typer.Argument(metavar="NAME", help="A name to recognise it by.", show_default=False)]
 OneBatch = Annotated[str, typer.Argument(metavar="ID", help="The id of a batch.", show_default=False)]
 OnFailed = Annotated[
     str, typer.Option("--on-failed", metavar="HOW", help="cancel: a job that fails cancels the others.")

@@ -70,7 +70,7 @@ def _retry(
     copy: Copy = False,
     how: bulk.How,
 ) -> int:
-    """Run jobs again, or those that aren't due yet at once.
+    """Run ended jobs again, make those that aren't due yet due now.
 
     Ended jobs get a new number of attempts; scheduled, retrying and waiting ones become due and keep
     theirs. Prints their ids. By IDs: any of these. By a selection: failed and retrying ones, unless --state or --now

@@ -34,7 +34,7 @@ def _doctor(context: typer.Context, *, settings: Settings = False, as_json: give
     """Check the installation and say what to do.
 
     Checks configuration, database, disk, locks, cron, wake-ups and jobs. The verdict comes first, then
-    problems, warnings and what is well. With -q only what isn't well.
+    problems, warnings and what is well. With -q it prints only problems and warnings.
     """
     from cronq.monitoring.doctor.checks import examine
     from cronq.monitoring.doctor.finding import Level

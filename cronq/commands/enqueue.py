@@ -36,10 +36,11 @@ Example:
 
 k=v gives a text (converted to the type in the task's signature), k:=JSON a JSON value. After --, one
 CMD is a line for /bin/sh; with ARGs it is a program that gets them as they are.
-With --stdin each line is a JSON object with the keys task, args, command, queue, priority, at,
-group, key, unique, max_attempts, time_limit, limit, ref, after, after_end, after_failure, after_missing,
-batch (after names ids, refs of other lines, or batch:ID); a bad line is named, and then nothing is inserted.
-What ls --json prints is taken, too: new jobs like those.
+With --stdin each line is a JSON object with the keys task, args, command, cwd, queue, priority, at,
+group, key, unique, max_attempts, time_limit, base, cap, jitter, limit, ref, after, after_end, after_failure,
+after_missing, batch (after names ids, refs of other lines, or batch:ID); a bad line is named, and then
+nothing is inserted. What ls --json prints is taken, too: new jobs like those.
+
 Exit status: 0 done (also when a unique twin was found), 64 usage, 65 bad input or unknown
 task, 69 database out of reach, 78 configuration.
 """
@@ -73,7 +74,9 @@ class Placement:
         str | None, typer.Option("--group", metavar="GROUP", help="One job of a group runs at a time.")
     ] = None
     key: Annotated[str | None, typer.Option("--key", metavar="KEY", help="Your own name for the job.")] = None
-    unique: Annotated[bool, typer.Option("--unique", help="Don't store it while this --key is unfinished.")] = False
+    unique: Annotated[
+        bool, typer.Option("--unique", help="Store no second job while one with this key is unfinished.")
+    ] = False
     max_attempts: Annotated[
         str | None, typer.Option("--max-attempts", metavar="N", help="Maximum number of attempts (20).")
     ] = None
@@ -96,13 +99,15 @@ class Placement:
     ] = None
     after_missing: Annotated[
         str | None,
-        typer.Option("--after-missing", metavar="HOW", help="ignore: a job that is gone or failed doesn't count."),
+        typer.Option(
+            "--after-missing", metavar="HOW", help="ignore: don't wait for a job that is gone or can't end that way."
+        ),
     ] = None
 
     limit: Annotated[
         str | None, typer.Option("--limit", metavar="NAME", help="Under this limit of the configuration.")
     ] = None
-    batch: Annotated[str | None, typer.Option("--batch", metavar="ID", help="The batch that it is a job of.")] = None
+    batch: Annotated[str | None, typer.Option("--batch", metavar="ID", help="Add it to this batch.")] = None
 
     def given(self) -> dict[str, Any]:
         """Return the options that were given, numbers as numbers. Raises InvalidInput."""

@@ -30,7 +30,7 @@ Exit status: 0 done, 65 bad input, 69 database out of reach, 78 configuration.
 """
 
 Limit = Annotated[
-    str | None, typer.Option("--limit", metavar="N", help="Maximum number of groups; 0 or nothing for all.")
+    str | None, typer.Option("--limit", metavar="N", help="Maximum number of groups; 0 for all (default).")
 ]
 
 

@@ -20,10 +20,29 @@ Example:
 \b
   cronq limits
   cronq limits set smtp 5
-  cronq limits set stripe --rate 50/1m
   cronq limits reset smtp
 
-Exit status: 0 done, 1 no such limit, 65 bad input, 69 database out of reach, 78 configuration.
+Exit status: 0 done, 64 wrong usage, 69 database out of reach, 78 configuration.
+"""
+
+_SET_EXAMPLE = """\
+Example:
+
+\b
+  cronq limits set smtp 5
+  cronq limits set stripe --rate 50/1m
+
+Exit status: 0 done, 1 no such limit, 64 neither N nor --rate, 65 bad input,
+69 database out of reach, 78 configuration.
+"""
+
+_RESET_EXAMPLE = """\
+Example:
+
+\b
+  cronq limits reset smtp
+
+Exit status: 0 done, 1 no such limit, 69 database out of reach, 78 configuration.
 """
 
 _COLUMNS = ("limit", "allows", "taken", "pending", "next place")
@@ -70,7 +89,7 @@ def _row(one: LimitStats) -> tuple[str, ...]:
 
 
 def _set(context: typer.Context, name: Name, places: Places = None, *, rate: Rate = None) -> None:
-    """Set a limit over the configuration, on all hosts, until it is reset.
+    """Override the configuration's limit, on all hosts, until it is reset.
 
     What isn't given stays as it is. Fewer places: ready jobs go back, running ones go on.
     """
@@ -87,7 +106,7 @@ def _set(context: typer.Context, name: Name, places: Places = None, *, rate: Rat
 
 
 def _reset(context: typer.Context, name: Name) -> None:
-    """Let the configuration decide on a limit again."""
+    """Remove the override: the configuration's limit applies again."""
     from cronq.flow.setting import LimitSetter
 
     call = given.invocation(context)
@@ -100,6 +119,6 @@ def register(app: typer.Typer) -> None:
     """Add the command and those under it to the program."""
     group = typer.Typer(rich_markup_mode=None)
     group.callback(epilog=_EXAMPLE, invoke_without_command=True)(_limits)
-    group.command("set", epilog=_EXAMPLE)(_set)
-    group.command("reset", epilog=_EXAMPLE)(_reset)
+    group.command("set", epilog=_SET_EXAMPLE)(_set)
+    group.command("reset", epilog=_RESET_EXAMPLE)(_reset)
     app.add_typer(group, name="limits")

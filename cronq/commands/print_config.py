@@ -1,4 +1,4 @@
-"""`cronq print-config`: print the files for cron, xinetd, systemd or supervisor."""
+"""`cronq print-config`: print the files for cron, xinetd, systemd, supervisor, logrotate or nginx."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Kind = Annotated[
 ]
 User = Annotated[
     str | None,
-    typer.Option("--user", metavar="NAME", help="Whose jobs these are. Default: yours, as root cronq's."),
+    typer.Option("--user", metavar="NAME", help="The user that runs the jobs (default: you; as root: cronq)."),
 ]
 File = Annotated[str | None, typer.Option("--file", metavar="NAME", help="Only this one of several files.")]
 Into = Annotated[
@@ -43,7 +43,9 @@ Into = Annotated[
 ]
 
 
-MailTo = Annotated[str | None, typer.Option("--mailto", metavar="ADDRESS", help="Whom cron mails what a run prints.")]
+MailTo = Annotated[
+    str | None, typer.Option("--mailto", metavar="ADDRESS", help="Address to which cron mails the output of runs.")
+]
 CreateUser = Annotated[bool, typer.Option("--create-user", help="Make the user if there is none.")]
 
 
@@ -57,7 +59,7 @@ def _print_config(  # noqa: PLR0913 - there are as many options
     mailto: MailTo = None,
     create_user: CreateUser = False,
 ) -> None:
-    """Print the files for cron, xinetd, systemd or supervisor.
+    """Print the files for cron, xinetd, systemd, nginx and others.
 
     They name this installation's command and, if jobs wouldn't find it by themselves, its
     configuration file; never what comes from the environment or from flags, such as --db.

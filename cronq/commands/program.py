@@ -28,9 +28,9 @@ Exit status:
   65  bad input: a value that can't be used, an unknown task
   69  the database is out of reach, retries included
   70  an error in cronq itself (--debug shows where)
-  74  what was to be written could not be written
-  75  not now: the wait was over first
-  78  the configuration, or what it points at, is wrong
+  74  output or a file could not be written, or a file not read
+  75  the timeout was reached, or it can't be done now (exec, copy)
+  78  the configuration, or what it names, is wrong
 """
 
 
@@ -90,7 +90,7 @@ def _global_options(  # noqa: PLR0913 - there are as many
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[bool, typer.Option("--version", "-V", help="Print the version.")] = False,
 ) -> None:
-    """Put work on a queue in a database, and do it from cron.
+    """Put jobs on a queue in a database, and run them from cron.
 
     The options below may stand before or after the command.
     """

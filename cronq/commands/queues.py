@@ -68,7 +68,7 @@ Queues = Annotated[
 All = Annotated[bool, typer.Option("--all", help="All queues that have jobs.")]
 AllPaused = Annotated[bool, typer.Option("--all", help="All paused queues.")]
 Timeout = Annotated[
-    str | None, typer.Option("--timeout", metavar="D", help="Give up after this time, like 10m. Default: never.")
+    str | None, typer.Option("--timeout", metavar="D", help="Stop waiting after this time (default: no limit).")
 ]
 
 
@@ -121,7 +121,7 @@ def _drain(
 ) -> None:
     """Pause queues and wait until none of their jobs runs.
 
-    They stay paused, also if the wait was over first. Prints the names of the queues if --all or a
+    They stay paused, also after --timeout. Prints the names of the queues if --all or a
     pattern chose them.
     """
     _require(context, queues, all_=all_)

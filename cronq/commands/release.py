@@ -31,7 +31,7 @@ Exit status: 0 done, 1 a job isn't there or waits for no other, 65 bad input,
 def _release(context: typer.Context, ids: given.SomeJobs, *, as_json: given.AsJson = False) -> int:
     """Let pending jobs run without the jobs that they come after.
 
-    So do jobs that were cancelled because of those. Prints the ids.
+    Also puts back jobs that were cancelled because of those. Prints the ids.
     """
     call = given.invocation(context)
     with call.store() as store:

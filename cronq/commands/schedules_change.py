@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from cronq.store import Store
 
 
-def _example(*lines: str, also: str = "") -> str:
-    typed = "".join(f"  {line}\n" for line in lines)
-    statuses = f"0 done, 1 no such schedule{also}, 65 bad input, 69 database out of reach,\n78 configuration."
-    return f"Example:\n\n\b\n{typed}\nExit status: {statuses}\n"
+def _example(line: str, *statuses: str) -> str:
+    told = ", ".join(["0 done", *statuses, "69 database out of reach,\n78 configuration."])
+    return f"Example:\n\n\b\n  cronq schedules {line}\n\nExit status: {told}\n"
+
+
+_UNKNOWN, _BAD = "1 no such schedule", "65 bad input"
 
 
 From = Annotated[str, typer.Option("--from", metavar="TIME", help="The first due time.", show_default=False)]
@@ -64,11 +66,11 @@ def _resume(
     name: Name,
     *,
     catch_up: Annotated[
-        bool, typer.Option("--catch-up", help="Enqueue what was skipped meanwhile, by its catch_up.")
+        bool, typer.Option("--catch-up", help="Enqueue jobs for the skipped due times, as catch_up says.")
     ] = False,
     as_json: given.AsJson = False,
 ) -> None:
-    """Let a paused schedule go on; prints the ids of jobs that catch up."""
+    """Resume a paused schedule; prints the ids of jobs that catch up."""
     call = given.invocation(context)
     with call.store() as store:
         _tell(_in_hand(store, name).resume(catch_up=catch_up), as_json=as_json)
@@ -79,7 +81,7 @@ def _run(
     context: typer.Context,
     name: Name,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Even beside an unfinished job of the schedule.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Even if a job of the schedule is unfinished.")] = False,
     as_json: given.AsJson = False,
 ) -> int:
     """Enqueue the job of a schedule now, paused or not; prints its id."""
@@ -105,7 +107,7 @@ def _replay(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the due times.")] = False,
     as_json: given.AsJson = False,
 ) -> None:
-    """Enqueue the jobs of due times that gave none, oldest first; prints their ids.
+    """Enqueue jobs for due times for which none was enqueued, oldest first; prints their ids.
 
     Due times whose jobs were enqueued are left out. Unless the schedule says overlap = "allow", the jobs
     run one at a time.
@@ -190,16 +192,13 @@ def _remove(context: typer.Context, name: Name, *, as_json: given.AsJson = False
 
 def register(app: typer.Typer) -> None:
     """Add the commands to those on schedules."""
-    words = "cronq schedules"
-    app.command(
-        "pause", epilog=_example(f"{words} pause report.daily --until 'tomorrow 06:00' --reason 'moving the database'")
-    )(_pause)
-    app.command("resume", epilog=_example(f"{words} resume report.daily --catch-up"))(_resume)
-    app.command("run", epilog=_example(f"{words} run report.daily", also=" or its job is unfinished"))(_run)
-    app.command(
-        "replay",
-        epilog=_example(f"{words} replay report.daily --from 2026-11-20T00:00Z --to 2026-11-25T00:00Z --dry-run"),
-    )(_replay)
-    app.command("sync", epilog=_example(f"{words} sync"))(_sync)
-    app.command("reset", epilog=_example(f"{words} reset report.daily"))(_reset)
-    app.command("remove", epilog=_example(f"{words} remove report.daily"))(_remove)
+    pause = "pause report.daily --until 'tomorrow 06:00' --reason 'moving the database'"
+    replay = "replay report.daily --from 2026-11-20T00:00Z --to 2026-11-25T00:00Z --dry-run"
+    unfinished = f"{_UNKNOWN} or its job is unfinished"
+    app.command("pause", epilog=_example(pause, _UNKNOWN, _BAD))(_pause)
+    app.command("resume", epilog=_example("resume report.daily --catch-up", _UNKNOWN, "65 it isn't paused"))(_resume)
+    app.command("run", epilog=_example("run report.daily", unfinished))(_run)
+    app.command("replay", epilog=_example(replay, _UNKNOWN, _BAD))(_replay)
+    app.command("sync", epilog=_example("sync"))(_sync)
+    app.command("reset", epilog=_example("reset report.daily", _UNKNOWN))(_reset)
+    app.command("remove", epilog=_example("remove report.daily", _UNKNOWN, "65 a host declares it"))(_remove)

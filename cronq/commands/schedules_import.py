@@ -44,7 +44,7 @@ def _import(
 ) -> int:
     """Print the jobs of a crontab as schedules for cronq.toml.
 
-    What can't be carried over is told on stderr, line by line. The time zone is CRON_TZ of the crontab,
+    What can't be carried over is listed on stderr, line by line. The time zone is CRON_TZ of the crontab,
     else this host's. Files in /etc/cron.d and /etc/crontab are read as with --system. With --verify
     nothing is printed but the differences.
     """

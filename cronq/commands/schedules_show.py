@@ -229,7 +229,7 @@ def _missed(
     limit: Annotated[str, typer.Option("--limit", metavar="N", help="Maximum number for each schedule.")] = "100",
     as_json: given.AsJson = False,
 ) -> None:
-    """List the due times that gave no job: missed or skipped, and why."""
+    """List the due times for which no job was enqueued: missed or skipped, and why."""
     from cronq.monitoring.schedules import decision_json, views
     from cronq.render.text import document, write
     from cronq.render.tsv import tabbed

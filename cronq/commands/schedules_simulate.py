@@ -48,7 +48,7 @@ def _simulate(
 ) -> None:
     """Show what all schedules together will do, without doing it.
 
-    Jobs and busy time in each hour, the fullest minutes, due times at which an earlier job will still
+    Jobs and busy time in each hour, the minutes in which most jobs start, due times at which an earlier job will still
     be running, and local times that a change of the clocks moves, drops or repeats. How long jobs take
     is the mean of the past; without a database it is 0.
     """

@@ -36,6 +36,7 @@ Exit status: 0 done, 1 no such job, 64 --output with --json, 65 bad input,
 Output = Annotated[
     bool, typer.Option("--output", help="Print only the stored output of the job, to stdout and stderr.")
 ]
+Utc = Annotated[bool, typer.Option("--utc", help="Show times in UTC instead of this host's time, without ages.")]
 
 
 def _show(
@@ -43,7 +44,7 @@ def _show(
     ids: given.SomeJobs,
     *,
     output: Output = False,
-    utc: given.Utc = False,
+    utc: Utc = False,
     as_json: given.AsJson = False,
 ) -> None:
     """Show jobs: times, arguments, attempts, errors, output."""

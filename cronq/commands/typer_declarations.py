@@ -77,7 +77,7 @@ class _Run(_Filter):
 
 @given.spread
 def _run(context: typer.Context, *, options: _Run) -> int:
-    """Recover jobs of crashed runs, then run all due jobs.
+    """Rescue the jobs of crashed runs, then run all due jobs.
 
     Without a terminal it prints one line on stderr for each job that failed for good or keeps
     failing, and nothing else. Only one run works on a host: a second one exits at once.
@@ -166,10 +166,13 @@ def _health(
 
     One line with performance data, and the exit status.
     Measures: failed, ready, running, retrying, waiting, blocked, pending and scheduled jobs; oldest-due and
-    last-run in seconds; workers; paused queues; schedules-late in seconds, missed due times within a day,
-    schedules-failing, schedules-differing; limit-wait in seconds, limits-differing, batches-left-open. By default
-    it warns when a job has failed or has been due for 5 minutes; 30 minutes are critical; the same for due times of
-    schedules.
+    last-run in seconds; workers; paused queues; failing-runs; schedules-late in seconds, missed due times within
+    a day, schedules-failing, schedules-differing; limit-wait in seconds, limits-differing, batches-left-open.
+
+    By default it warns of a failed job, a job that has been due for 5 minutes, a schedule that is 5 minutes late,
+    fails, or is declared differently by hosts, a missed due time, a job that has waited for a place for an hour, a
+    limit that hosts define differently, and a batch that was left open. Critical are a job that has been due for 30
+    minutes, a schedule that is 30 minutes late, and a failing run.
     """
     chosen = health.HealthOptions()
     chosen.warning, chosen.critical, chosen.queue = list(warning or ()), list(critical or ()), list(queue or ())
@@ -218,9 +221,9 @@ def _progress(
     *,
     note: Annotated[str | None, typer.Option("--note", metavar="TEXT", help="What it does now.")] = None,
 ) -> int:
-    """Say how far a shell job is, from its command.
+    """Report the progress of a shell job.
 
-    show, top, ls and wait show it, with the rate and the time left.
+    For use in the command of the job. show, top, ls and wait show it, with the rate and the time left.
     """
     chosen = progress.ProgressOptions()
     chosen.numbers = [done] if total is None else [done, total]

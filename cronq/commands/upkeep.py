@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -52,6 +53,13 @@ OtherStates = Annotated[
 ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _How(bulk.How):
+    """The options of a command that changes jobs, where the change is their removal."""
+
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the ids that would be removed.")] = False
+
+
 @given.spread
 def _clear_finished(
     context: typer.Context,
@@ -59,7 +67,7 @@ def _clear_finished(
     *,
     state: OtherStates = None,
     which: given.Narrowing,
-    how: bulk.How,
+    how: _How,
 ) -> int:
     """Remove finished jobs for good; prints how many. Never removes one that hasn't ended."""
     if days is not None and which.older_than is not None:

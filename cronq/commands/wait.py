@@ -37,7 +37,7 @@ selection, 65 bad input, 69 database out of reach, 75 not ended within --timeout
 
 Timeout = Annotated[
     str | None,
-    typer.Option("--timeout", metavar="D", help="Give up after this time, like 30s. Default: never."),
+    typer.Option("--timeout", metavar="D", help="Stop waiting after this time (default: no limit)."),
 ]
 
 _AT_ONCE = 1000

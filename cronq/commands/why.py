@@ -22,12 +22,15 @@ Example:
   $ cronq why report.daily
   Schedule "report.daily" is paused by ann@web1 since 2026-11-28 09:00:00+01:00: moving.
 
-Exit status: 0 done, 1 no such job, 65 bad input, 69 database out of reach, 78 configuration.
+Exit status: 0 done, 1 no such job or batch, 65 bad input, 69 database out of reach, 78 configuration.
 """
 
 
 def _why(context: typer.Context, ids: given.SomeJobs, *, as_json: given.AsJson = False) -> None:
-    """Say why a job or a schedule isn't running, or a batch goes on."""
+    """Say why a job or a schedule isn't running.
+
+    Of a batch it says why it has not ended.
+    """
     from cronq.execution import leftovers
     from cronq.model.printable import one_line
     from cronq.monitoring import why

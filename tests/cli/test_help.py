@@ -9,9 +9,11 @@ import pytest
 import typer
 
 from cronq import cli
+from cronq.client.job_options import SPEC_KEYS
 from cronq.commands import MODULES, PURPOSES, health, metrics, run
 from cronq.commands.program import program
 from cronq.config.settings import BY_DOTTED_KEY
+from cronq.monitoring.health import MEASURES
 from tests.cli.documents import every_command
 from tests.project import ROOT, Project
 
@@ -101,6 +103,16 @@ def test_quick_readers_of_monitors_know_the_options_that_typer_knows(quick: Any)
     parameters = GROUP.commands[quick.__name__.rpartition(".")[2]].params
     assert {option: p.name for p in parameters for option in p.opts} == quick.VALUES
     assert {p.name for p in parameters if p.multiple} == getattr(quick, "REPEATABLE", set())
+
+
+def test_help_of_health_names_every_measure() -> None:
+    assert [name for name in MEASURES if not re.search(rf"\b{name}\b", COMMANDS["health"].help)] == []
+
+
+def test_help_and_document_of_enqueue_name_every_key_of_stdin() -> None:
+    document = chapter("cronq enqueue").partition("With `--stdin`")[2].partition("\n\n")[0]
+    told = COMMANDS["enqueue"].epilog.partition("With --stdin")[2]
+    assert [key for key in SPEC_KEYS if f"`{key}`" not in document or not re.search(rf"\b{key}[, ]", told)] == []
 
 
 def test_every_summary_fits_a_line_of_the_help() -> None:
