@@ -45,11 +45,11 @@ def _status(call: Invocation) -> Iterator[str]:
 
 
 def _standing(stats: QueueStats) -> Iterator[str]:
-    from cronq.model.job import SHOWN, State
+    from cronq.model.states import SHOWN
     from cronq.render.status import last_run
     from cronq.times import span
 
-    totals = {state: stats.total(state) for state in SHOWN if state != State.CANCELLED}
+    totals = {state: stats.total(state) for state in SHOWN if state != "cancelled"}
     told = [f"{number:,} {state}" for state, number in totals.items() if number]
     oldest = stats.age(min(stats.ready_since.values(), default=None))
     yield f"jobs      {', '.join(told) or 'none'}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.model.job import FAILING
 from cronq.model.selection import NEWEST_FIRST, Selection
+from cronq.model.states import CLAIMABLE
 from cronq.monitoring.throughput import Throughput
 from cronq.render.top import EVERY, Snapshot, View, shows_failures
 from cronq.render.top_rows import OLD
@@ -94,7 +95,7 @@ def by_trouble(stats: QueueStats) -> list[str]:
     def rank(queue: str) -> tuple[int, int, str]:
         late = queue not in stats.paused and (stats.age(stats.due_since.get(queue)) or 0.0) > OLD
         failing = stats.total("failed", [queue]) + stats.total("retrying", [queue])
-        due = stats.total("ready", [queue]) + stats.total("blocked", [queue])
+        due = sum(stats.total(state, [queue]) for state in CLAIMABLE)
         kind = 0 if late else 1 if failing else 2 if due else 3
         return kind, -((due if kind in (0, 2) else failing).bit_length()), queue
 

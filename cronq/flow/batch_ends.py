@@ -39,7 +39,7 @@ class BatchEnds:
         batch = self._one(batch_id)
         if batch is None:
             return
-        if failed and batch.on_failed == CANCEL and batch.state in ("open", "running"):
+        if failed and batch.on_failed == CANCEL and batch.outcome is None:
             self._mark_cancelled(batch_id)
             batch = self._one(batch_id) or batch
         if batch.ended_at is not None:

@@ -7,12 +7,14 @@ that are strings (`from __future__ import annotations`): NamedTuple compiles eac
 from enum import StrEnum
 from typing import NamedTuple
 
+from cronq.model import states
+
 COMMAND_TASK = "command"
 """The built-in task that runs a shell command."""
 
 
 class State(StrEnum):
-    """The state of a job; docs/lifecycle.md explains each state and the transitions."""
+    """The state of a job, one of cronq.model.states; docs/lifecycle.md explains each state and the transitions."""
 
     SCHEDULED = "scheduled"
     READY = "ready"
@@ -26,11 +28,9 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
-FUTURE = frozenset({State.SCHEDULED, State.RETRYING, State.WAITING})
-"""States of jobs that become due at `available_at`: then they are ready, blocked or pending."""
-
-ENDED = frozenset({State.FINISHED, State.FAILED, State.CANCELLED})
-UNFINISHED = frozenset(State) - ENDED
+FUTURE = frozenset(map(State, states.FUTURE))
+ENDED = frozenset(map(State, states.ENDED))
+UNFINISHED = frozenset(map(State, states.UNFINISHED))
 
 
 class Claimed(NamedTuple):

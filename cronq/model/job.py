@@ -41,12 +41,6 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.CANCELLED: frozenset({State.READY, State.PENDING}),
 }
 
-SHOWN = (
-    State.RUNNING, State.READY, State.RETRYING, State.FAILED, State.WAITING, State.BLOCKED, State.PENDING,
-    State.SCHEDULED, State.FINISHED, State.CANCELLED,
-)  # fmt: skip
-"""All states, in the order in which numbers of jobs are shown."""
-
 RETRYABLE = frozenset(state for state, following in TRANSITIONS.items() if State.READY in following) - {
     State.RUNNING,
     State.BLOCKED,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cronq.model.printable import one_line
+from cronq.model.states import SHOWN, UNFINISHED
 from cronq.monitoring.thresholds import INFINITE, Range
 from cronq.times import span
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
 WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 
-STATES = ("failed", "ready", "running", "retrying", "waiting", "blocked", "pending", "scheduled")
+STATES = ("failed", "ready", *(state for state in SHOWN if state in UNFINISHED and state != "ready"))
 _SCHEDULES = ("schedules-late", "missed", "schedules-failing", "schedules-differing")
 _FLOW = ("limit-wait", "limits-differing", "batches-left-open")
 MEASURES = (*STATES, "oldest-due", "last-run", "workers", "paused", "failing-runs", *_SCHEDULES, *_FLOW)

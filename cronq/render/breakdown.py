@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cronq.render.console import STATE_STYLES
+from cronq.model.states import STYLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +18,6 @@ def table(rows: Iterable[tuple[str, str, str, int]], screen: Screen) -> Renderab
     """Make a table of queue, state, task and number."""
     drawn = screen.table("jobs", "state", "queue", "task")
     for queue, state, task, number in rows:
-        shown = screen.cell(state, style=STATE_STYLES.get(state, ""))
+        shown = screen.cell(state, style=STYLES.get(state, ""))
         drawn.add_row(f"{number:,}", shown, screen.cell(queue), screen.cell(task))
     return drawn

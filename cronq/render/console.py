@@ -16,20 +16,6 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-STATE_STYLES = {
-    "scheduled": "blue",
-    "ready": "bold",
-    "blocked": "magenta",
-    "pending": "magenta",
-    "running": "cyan",
-    "retrying": "yellow",
-    "waiting": "blue",
-    "finished": "green",
-    "failed": "bold red",
-    "cancelled": "dim",
-}
-"""The style of each state; its word is always printed too."""
-
 WIDE = 100
 """Width from which a table has space between its columns."""
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from cronq.model.dependencies import NO_TIES, Ties
 from cronq.model.printable import one_line, safe
-from cronq.render.console import STATE_STYLES
+from cronq.model.states import STYLES
 from cronq.render.job_text import ending, facts, uncounted, where
 from cronq.render.text import last_line, short_work
 from cronq.times import span
@@ -66,7 +66,7 @@ def draw(details: JobDetails, screen: Screen, ages: Ages, *, excerpt: int | None
 
 
 def _heading(job: Job, screen: Screen, ages: Ages) -> Text:
-    style = STATE_STYLES.get(str(job.state), "")
+    style = STYLES.get(str(job.state), "")
     heading = Text().append(f"job {job.id}  {screen.shown(one_line(job.task))}", style="bold")
     heading.append(f"  {screen.shown(one_line(job.state))} {ages.of(job)}", style=style)
     heading.append(f"  attempt {job.attempt} of {job.max_attempts}{uncounted(job)}", style="dim")
@@ -150,7 +150,7 @@ def _latest(details: JobDetails, screen: Screen, ages: Ages) -> Iterator[Rendera
     if job.started_at is None or not (job.state == "running" or job.outcome in {"success", "warning"}):
         return
     number = details.attempts[-1].number + 1 if details.attempts else job.attempt
-    style = _OUTCOME_STYLES.get(job.outcome or "", STATE_STYLES["running"])
+    style = _OUTCOME_STYLES.get(job.outcome or "", STYLES["running"])
     head = Text().append(f"{number}  ", style="bold")
     head.append(screen.shown(one_line(job.outcome or "running")), style=style)
     took = f", took {span(job.duration)}" if job.duration is not None else ""

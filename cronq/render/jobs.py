@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.model.job import COMMAND_TASK
-from cronq.render.console import STATE_STYLES, WIDE
+from cronq.model.states import STYLES
+from cronq.render.console import WIDE
 from cronq.render.text import last_line, short_work
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def table(jobs: Sequence[Job], screen: Screen, ages: Ages) -> RenderableType:
     for job in jobs:
         drawn.add_row(
             str(job.id),
-            screen.cell(str(job.state), style=STATE_STYLES.get(str(job.state), "")),
+            screen.cell(str(job.state), style=STYLES.get(str(job.state), "")),
             ages.of(job),
             screen.cell(job.queue, longest=_LONGEST_NAME),
             task_cell(job, screen),
@@ -65,7 +66,7 @@ def task_cell(job: Job, screen: Screen) -> Text:
 
 def _note(job: Job, screen: Screen, ages: Ages) -> Text:
     if job.blocked_by is not None:
-        return screen.cell(f"behind {job.blocked_by}", style=STATE_STYLES["blocked"])
+        return screen.cell(f"behind {job.blocked_by}", style=STYLES["blocked"])
     if job.error is not None:
         return screen.cell(last_line(job.error), style="red" if job.state == "failed" else "")
     if job.progress is not None:

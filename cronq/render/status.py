@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cronq.model.job import SHOWN, State
+from cronq.model.job import State
 from cronq.model.printable import one_line
+from cronq.model.states import ENDED, SHOWN, STYLES, UNFINISHED
 from cronq.render.text import on_terminal, write
 from cronq.render.tsv import tabbed
 from cronq.times import SECOND, iso, span
@@ -19,19 +20,21 @@ if TYPE_CHECKING:
     from cronq.storage.stats import QueueStats, ScheduleStats
     from cronq.storage.workers import Worker
 
-_COLUMNS = {state.value: (state,) for state in (State.READY, *(state for state in SHOWN if state != State.READY))}
+_COLUMNS = {state: (state,) for state in ("ready", *(state for state in SHOWN if state != "ready"))}
+_ALWAYS = ("ready", "running", "retrying", "failed")
+"""The states that have a column of their own in each table, also if no jobs are in them."""
+
+LATER = tuple(state for state in UNFINISHED if state not in _ALWAYS)
+"""The states of jobs that a narrow table counts in the column `later`."""
+
 _FEWER_COLUMNS = {
-    "ready": (State.READY,),
-    "running": (State.RUNNING,),
-    "retrying": (State.RETRYING,),
-    "failed": (State.FAILED,),
-    "later": (State.WAITING, State.BLOCKED, State.PENDING, State.SCHEDULED),
-    "ended": (State.FINISHED, State.CANCELLED),
+    **{state: (state,) for state in _ALWAYS},
+    "later": LATER,
+    "ended": tuple(state for state in ENDED if state not in _ALWAYS),
 }
 """Columns for a narrow terminal."""
 
 _ALL_FIT = 110
-_COLOURS = {"ready": "bold", "running": "cyan", "retrying": "yellow", "failed": "bold red"}
 _OLD = 300.0
 _SHOWN_WORKERS = 8
 _SHOWN_LIMITS = 5
@@ -222,7 +225,7 @@ def _show_table(stats: QueueStats) -> None:
 
     console = Console(highlight=False, markup=False)
     columns = _COLUMNS if console.width >= _ALL_FIT else _FEWER_COLUMNS
-    columns = {name: states for name, states in columns.items() if name in _COLOURS or _any(stats, states)}
+    columns = {name: states for name, states in columns.items() if name in _ALWAYS or _any(stats, states)}
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_footer=len(stats.queues) > 1)
     table.add_column("queue", footer="all")  # the only one that may wrap, so it is narrowed; its cells are cut
     for name, states in columns.items():
@@ -235,14 +238,15 @@ def _show_table(stats: QueueStats) -> None:
         console.print(table)
 
 
-def _any(stats: QueueStats, states: Sequence[State]) -> bool:
+def _any(stats: QueueStats, states: Sequence[str]) -> bool:
     return any(stats.total(state) for state in states)
 
 
 def _number(number: int, column: str) -> Text:
     from rich.text import Text
 
-    return Text(f"{number:,}" if number else "-", _COLOURS.get(column, "") if number else "dim")
+    style = STYLES[column] if column in _ALWAYS else ""
+    return Text(f"{number:,}" if number else "-", style if number else "dim")
 
 
 def _queue(queue: str, stats: QueueStats) -> Text:

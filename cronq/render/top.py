@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from rich.console import Group
 from rich.text import Text
 
-from cronq.model.job import SHOWN
 from cronq.model.printable import one_line
+from cronq.model.states import SHOWN
 from cronq.render.relative_time import Ages
 from cronq.render.sparkline import sparkline
 from cronq.render.status import batches, limits, schedules

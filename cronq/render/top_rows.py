@@ -8,10 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from cronq.model.job import Failure
-from cronq.render.console import STATE_STYLES
+from cronq.model.states import STYLES
 from cronq.render.failures import subject
 from cronq.render.jobs import task_cell
 from cronq.render.sparkline import sparkline
+from cronq.render.status import LATER
 from cronq.render.text import last_line
 from cronq.storage.failure_groups import FailureGroup
 from cronq.times import SECOND, span, to_datetime
@@ -32,7 +33,6 @@ OLD = 300.0
 """Seconds after which a due job is late."""
 
 SPARK = 10
-_LATER = ("scheduled", "waiting", "blocked", "pending")
 LONGEST_QUEUE = 20
 _LONGEST_TASK = 40
 _SHORTEST_TASK = 20
@@ -52,7 +52,7 @@ def queue_row(name: Text, queues: Sequence[str], snapshot: Snapshot, screen: Scr
     return [
         name,
         *(_number(stats.total(state, queues), state) for state in ("ready", "running", "retrying")),
-        _number(sum(stats.total(state, queues) for state in _LATER), ""),
+        _number(sum(stats.total(state, queues) for state in LATER), ""),
         _number(stats.total("failed", queues), "failed"),
         _oldest(stats, queues),
         f"{beat.per_minute:,.0f}" if beat.per_minute else "-",
@@ -61,7 +61,7 @@ def queue_row(name: Text, queues: Sequence[str], snapshot: Snapshot, screen: Scr
 
 
 def _number(number: int, state: str) -> Text:
-    return Text(f"{number:,}" if number else "-", style=STATE_STYLES.get(state, "") if number else "dim")
+    return Text(f"{number:,}" if number else "-", style=STYLES.get(state, "") if number else "dim")
 
 
 def _oldest(stats: QueueStats, queues: Sequence[str]) -> Text:
@@ -114,5 +114,5 @@ def _job(mark: str, job: Job, screen: Screen, ages: Ages) -> Sequence[Renderable
     if job.error is not None:
         what.truncate(max(_SHORTEST_TASK, screen.console.width // 3), overflow="crop" if screen.ascii else "ellipsis")
         what.append(" ").append_text(screen.cell(last_line(job.error), style="red" if job.state == "failed" else ""))
-    state = screen.cell(str(job.state), style=STATE_STYLES.get(str(job.state), ""))
+    state = screen.cell(str(job.state), style=STYLES.get(str(job.state), ""))
     return f"{mark}{job.id}", state, ages.of(job), screen.cell(job.queue, longest=LONGEST_QUEUE), what

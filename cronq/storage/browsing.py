@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cronq.model.job import State
 from cronq.model.selection import Filter, has_patterns
+from cronq.model.states import ENDED, FUTURE
 from cronq.storage import conditions, failure_groups
-from cronq.storage.sql.columns import ENDED, FUTURE, FUTURE_STATES
+from cronq.storage.sql.columns import FUTURE_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

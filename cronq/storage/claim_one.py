@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import os
 
+from cronq.model.states import CLAIMABLE, FUTURE
 from cronq.storage.drivers.database import Conflict
-from cronq.storage.sql.columns import FUTURE, LIMITED, claim_place
+from cronq.storage.sql.columns import LIMITED, claim_place
 from cronq.times import SECOND
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cronq.storage.drivers.database import Connection, Database, Row, Transaction
     from cronq.storage.tables import Tables
-
-_CLAIMABLE = ("ready", "blocked")
 
 
 class Refused(Exception):
@@ -69,7 +68,7 @@ class _Picking:
             raise Refused("not due")
         if state in FUTURE and flow is not None and flow & LIMITED:
             raise Refused("pending")
-        if state not in FUTURE + _CLAIMABLE:
+        if state not in FUTURE + CLAIMABLE:
             raise Refused(state)
         if (queue,) in connection.query(self._sql.claim.paused_queues):
             raise Refused("paused")

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cronq.model.job import UNFINISHED, State
-from cronq.storage.sql.columns import FUTURE_STATES, LIMITED
+from cronq.storage.sql.columns import CLAIMABLE_STATES, FUTURE_STATES, LIMITED
 from cronq.system.log import step
 
 if TYPE_CHECKING:
@@ -100,11 +100,11 @@ class Editor:
             f"CASE WHEN {limited} THEN 'scheduled'"
             f" WHEN job_group IS NOT NULL AND {held} THEN 'blocked' ELSE 'ready' END"
         )
-        told = f"state IN ('ready', 'blocked') OR {FUTURE_STATES}" if timed else "state IN ('ready', 'blocked')"
+        told = f"{CLAIMABLE_STATES} OR {FUTURE_STATES}" if timed else CLAIMABLE_STATES
         # Served by the primary key.
         sql = (
             f"UPDATE {jobs} SET state = CASE WHEN available_at > ? THEN"
-            " CASE WHEN state IN ('ready', 'blocked') THEN 'scheduled' ELSE state END"
+            f" CASE WHEN {CLAIMABLE_STATES} THEN 'scheduled' ELSE state END"
             f" WHEN {told} THEN {due} ELSE state END WHERE id = ?"
         )
         now = self._tables.clock.now()

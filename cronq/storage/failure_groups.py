@@ -12,6 +12,8 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cronq.model.states import FUTURE, UNFINISHED
+from cronq.storage.sql.columns import text_list
 from cronq.times import iso
 
 if TYPE_CHECKING:
@@ -38,8 +40,8 @@ _FINGERPRINT = re.compile(r"[0-9a-f]{8}")
 
 
 _FAILED = (
-    "(state NOT IN ('ready', 'blocked', 'pending', 'running') OR outcome = 'error' OR outcome = 'timeout'"
-    " OR outcome = 'crashed')"
+    f"(state NOT IN {text_list(state for state in UNFINISHED if state not in FUTURE)}"
+    " OR outcome = 'error' OR outcome = 'timeout' OR outcome = 'crashed')"
 )
 """The condition that the last attempt failed.
 

@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.mysql import LONGTEXT, MEDIUMTEXT
 
+from cronq.storage.sql.columns import FUTURE_INDEX
 from cronq.storage.sql.dialect import DIALECTS
 
 if TYPE_CHECKING:
@@ -389,7 +390,7 @@ def _partial_indexes(name: str, dialect: Dialect) -> list[Index]:
     return [
         *([arrived] if dialect.has_tokens else []),
         partial("ready", "queue", "priority", "available_at", "id", "job_group", where="state = 'ready'"),
-        partial("future", "available_at", where="state = 'scheduled' OR state = 'retrying' OR state = 'waiting'"),
+        partial("future", "available_at", where=FUTURE_INDEX),
         partial("held", "worker", where="lease_until IS NOT NULL"),
         partial(*(_COUNTED if dialect.has_counted else _ENDED), where="finished_at IS NOT NULL"),
         partial("unique", "unique_key", where="unique_key IS NOT NULL", unique=True),

@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 
 from cronq.model.job import FUTURE
 from cronq.model.printable import one_line, safe
+from cronq.model.states import SIGNS
 from cronq.render import limits
 from cronq.render.text import compact, time
 from cronq.times import SECOND, exact_span, span, to_datetime
@@ -22,16 +23,7 @@ if TYPE_CHECKING:
     from cronq.storage.browsing import JobRow
 
 GLYPHS = {
-    "ready": "○",
-    "running": "▶",
-    "finished": "✓",
-    "failed": "✕",
-    "retrying": "↻",
-    "waiting": "…",
-    "scheduled": "◷",
-    "blocked": "▧",
-    "pending": "⋯",
-    "cancelled": "⊘",
+    **SIGNS,
     "paused": "‖",
     "dead": "✕",
     "stopped": "■",
@@ -43,7 +35,7 @@ GLYPHS = {
     "skipped": "⊘",
     "cleared": "\u2013",
 }
-"""A shape for each state, so that colour isn't needed to tell them apart."""
+"""A shape for each state of jobs, queues and others, so that colour isn't needed to tell them apart."""
 
 
 NONE = Markup('<span class="none">\u2013</span>')

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 from flask import Response, current_app, g, render_template, request
 
 from cronq.errors import JobNotFound, NoQueue
-from cronq.model.job import CANCELLABLE, COMMAND_TASK, ENDED, RETRYABLE, SHOWN, Job, State
+from cronq.model.job import CANCELLABLE, COMMAND_TASK, ENDED, RETRYABLE, Job, State
+from cronq.model.states import SHOWN
 from cronq.monitoring.job_record import JobRecord
 from cronq.monitoring.why import explain
 from cronq.monitoring.why_facts import FactFinder

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from cronq.model import states
 from cronq.model.job import ENDED, FUTURE, TRANSITIONS, UNFINISHED, State
 
 PAGE = (Path(__file__).parents[2] / "docs" / "lifecycle.md").read_text()
@@ -26,6 +27,10 @@ def test_every_state_can_be_reached_and_left() -> None:
     assert set(TRANSITIONS) == set(State)
     assert set().union(*TRANSITIONS.values()) | {State.SCHEDULED} == set(State)
     assert all(TRANSITIONS.values())
+
+
+def test_the_table_of_states_has_every_state() -> None:
+    assert sorted(State) == sorted(states.STYLES) == sorted(states.SHOWN)
 
 
 def test_sets_of_states() -> None:

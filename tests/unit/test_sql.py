@@ -11,13 +11,11 @@ from typing import Any
 import pytest
 
 import cronq
-from cronq.model import job as model
 from cronq.model.job import Claimed, NewJob, State
 from cronq.model.outcome import Next, Outcome, Settlement
 from cronq.storage import rows
 from cronq.storage.idle_check import idle_statement
 from cronq.storage.schema import tables
-from cronq.storage.sql import columns as columns_of
 from cronq.storage.sql.columns import CLAIMED_COLUMNS, ENQUEUE_COLUMNS, FUTURE_STATES, JOB_COLUMNS, USUAL_COLUMNS
 from cronq.storage.sql.dialect import Dialect
 from cronq.storage.sql.statements import Statements
@@ -103,12 +101,6 @@ def test_held_jobs_are_left_to_their_owner(name: str) -> None:
 def test_only_what_ended_is_pruned(name: str) -> None:
     assert "finished_at < ?" in TEXTS[name]
     assert "NOT EXISTS" in TEXTS[name]
-
-
-def test_states_are_those_of_the_model() -> None:
-    assert set(columns_of.FUTURE) == model.FUTURE
-    assert set(re.findall(r"'(\w+)'", columns_of.ENDED_STATES)) == model.ENDED
-    assert set(re.findall(r"'(\w+)'", columns_of.UNFINISHED_STATES)) == model.UNFINISHED
 
 
 def test_columns_match_what_is_made_of_them() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cronq.storage.sql.columns import ENDED, ENDED_LIST, MEMBER, text_list
+from cronq.model.states import ENDED
+from cronq.storage.sql.columns import ENDED_LIST, MEMBER, text_list
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

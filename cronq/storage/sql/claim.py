@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cronq.storage.sql.columns import CLAIM_ORDER, CLAIMED_COLUMNS, LIMITED
+from cronq.model.states import CLAIMABLE
+from cronq.storage.sql.columns import CLAIM_ORDER, CLAIMABLE_STATES, CLAIMED_COLUMNS, LIMITED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,13 +53,13 @@ class ClaimStatements:
             f"SELECT * FROM (SELECT {CLAIM_ORDER} FROM {names.jobs} WHERE job_group = ? AND state = '{state}'"
             f" AND lease_until IS NULL AND queue NOT IN ({self.paused_queues}) ORDER BY {CLAIM_ORDER}"
             f" LIMIT 1) AS {state}"
-            for state in ("ready", "blocked")
+            for state in CLAIMABLE
         )
 
 
 def _taking(names: Names, changes: str) -> str:
     """Return the UPDATE that claims the given jobs, except those that another runner has claimed meanwhile."""
-    chosen = f"id {names.dialect.in_list} AND lease_until IS NULL AND state IN ('ready', 'blocked')"
+    chosen = f"id {names.dialect.in_list} AND lease_until IS NULL AND {CLAIMABLE_STATES}"
     if names.dialect.skip_locked:
         chosen = f"id = ANY(ARRAY(SELECT id FROM {names.jobs} WHERE {chosen}{names.dialect.skip_locked}))"
     return f"UPDATE {names.jobs}{names.dialect.by_id} SET {changes} WHERE {chosen}{names.dialect.returning}"

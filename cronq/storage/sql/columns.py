@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from cronq.model.states import CLAIMABLE, ENDED, FUTURE, UNFINISHED
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,17 +46,13 @@ USUAL_COLUMNS = "task, args, queue, priority, state, available_at, max_attempts,
 WORKER_COLUMNS = "name, kind, host, pid, queues, version, started_at, seen_at, state, asked, jobs_done, memory"
 """The columns of a worker, in the order of the fields of cronq.storage.workers.Worker."""
 
-FUTURE = ("scheduled", "retrying", "waiting")
-"""The states of jobs that wait for their time, as in cronq.model.job, but without `enum`.
+FUTURE_INDEX = " OR ".join(f"state = '{state}'" for state in FUTURE)
+"""The condition of the index `future`."""
 
-serve-inetd doesn't import `enum` before it answers.
-"""
+FUTURE_STATES = f"({FUTURE_INDEX})"
+"""The same, word for word, to be one condition of several: otherwise SQLite doesn't use the index."""
 
-FUTURE_STATES = "({})".format(" OR ".join(f"state = '{state}'" for state in FUTURE))
-"""The condition of the index `future`, word for word: otherwise SQLite doesn't use the index."""
-
-ENDED = ("finished", "failed", "cancelled")
-"""The states of ended jobs, as in cronq.model.job."""
+CLAIMABLE_STATES = f"state IN {text_list(CLAIMABLE)}"
 
 ENDED_LIST = text_list(ENDED)
 ENDED_STATES = f"state IN {ENDED_LIST}"
@@ -62,7 +60,7 @@ ENDED_STATES = f"state IN {ENDED_LIST}"
 UNSUCCESSFUL = "('error', 'timeout', 'crashed')"
 """The outcomes of failed attempts, as a list of SQL."""
 
-UNFINISHED_STATES = "state IN ('scheduled', 'ready', 'blocked', 'running', 'retrying', 'waiting', 'pending')"
+UNFINISHED_STATES = f"state IN {text_list(UNFINISHED)}"
 """The condition for jobs that have not ended. NOT IN would use no index."""
 
 CLAIM_ORDER = "priority, available_at, id"

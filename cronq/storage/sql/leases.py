@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cronq.storage.sql.columns import CLAIM_ORDER, CLAIMED_COLUMNS, FUTURE, FUTURE_STATES, LIMITED
+from cronq.model.states import FUTURE
+from cronq.storage.sql.columns import CLAIM_ORDER, CLAIMED_COLUMNS, FUTURE_STATES, LIMITED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

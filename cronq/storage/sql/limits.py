@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cronq.storage.sql.columns import AHEAD, CLAIM_ORDER, HELD, LIMITED, UNFINISHED_STATES
+from cronq.storage.sql.columns import AHEAD, CLAIM_ORDER, CLAIMABLE_STATES, HELD, LIMITED, UNFINISHED_STATES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,9 +107,7 @@ class LimitStatements:
             f"SELECT id FROM {jobs} WHERE {chosen} AND lease_until IS NULL AND {UNFINISHED_STATES}"
             f" AND state <> 'running' ORDER BY id{dialect.for_update}"
         )
-        self.hold_back = (
-            f"UPDATE {jobs}{dialect.by_id} SET state = 'pending' WHERE {chosen} AND state IN ('ready', 'blocked')"
-        )
+        self.hold_back = f"UPDATE {jobs}{dialect.by_id} SET state = 'pending' WHERE {chosen} AND {CLAIMABLE_STATES}"
         # To `scheduled`, not `ready`: it is promoted like every due job, and blocked if its group is held.
         self.free = (
             f"UPDATE {jobs}{dialect.by_id} SET"

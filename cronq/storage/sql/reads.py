@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cronq.storage.sql.columns import ENDED, ENDED_STATES, FUTURE_STATES, JOB_COLUMNS, UNFINISHED_STATES, UNSUCCESSFUL
+from cronq.model.states import ENDED
+from cronq.storage.sql.columns import ENDED_STATES, FUTURE_STATES, JOB_COLUMNS, UNFINISHED_STATES, UNSUCCESSFUL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def counts(names: Names) -> str:
     no rows of the table for ended and ready jobs.
     """
     jobs = names.jobs
-    first = "min(CASE WHEN state = 'ready' OR state = 'scheduled' OR state = 'retrying' OR state = 'waiting'"
+    first = f"min(CASE WHEN state = 'ready' OR {FUTURE_STATES}"
     if not names.dialect.has_counted:
         return f"SELECT queue, state, count(*), {first} THEN available_at END) FROM {jobs} GROUP BY state, queue"
     # With `ready` as a constant, SQLite reads only the index of ready jobs.
