@@ -39,18 +39,18 @@ from cronq.store import Lease, Store
 from cronq.times import SECOND, Clock, parse_duration, parse_when
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from datetime import datetime, timedelta
 
     from cronq.app import Cronq
+    from cronq.config.loader import Config
     from cronq.flow.batches import Batches, Opened
     from cronq.model.batch import NewBatch
     from cronq.model.job import Job, NewJob
+    from cronq.tasks.registry import Registry
     from cronq.times import Measured
 
 __all__ = ["ManualClock", "capture", "drain", "inline", "scratch"]
-
-_WORKER = "cronq.testing"
 
 
 class ManualClock(Clock):
@@ -259,27 +259,25 @@ def _elsewhere(queue: Cronq, clock: Clock | None, work_off: Callable[[], object]
             queue.configure(config, clock=usual_clock)
 
 
-def _work_off(queue: Cronq) -> Iterator[Job]:
-    executor = Executor(queue.registry, queue.config, queue.clock)
+def work_off(store: Store, registry: Registry, config: Config, *, worker: str = "cronq.testing") -> Generator[Job]:
+    """Run due jobs in this process until none is left; yields the job of each attempt as it ended."""
+    executor, policies = Executor(registry, config, store.clock), Policies(config, registry)
     with closing(executor), executor.life:
-        yield from _worked_off(queue, executor)
+        while True:
+            now = store.clock.now()
+            store.leases.promote(now)
+            store.open_rates()
+            claimed = store.claim(Filter(), Lease(worker, now=now, seconds=3600), limit=1)
+            if not claimed:
+                return
+            outcome = copy_context().run(executor.execute, claimed[0])
+            store.settle([settlement(claimed[0], outcome._replace(pid=os.getpid()), policies, float, worker=worker)])
+            job = store.jobs.get(claimed[0].id)
+            if job is not None:
+                yield job
+            if outcome.stop:
+                return
 
 
-def _worked_off(queue: Cronq, executor: Executor) -> Iterator[Job]:
-    store = queue.store
-    while True:
-        now = queue.clock.now()
-        store.leases.promote(now)
-        store.open_rates()
-        lease = Lease(_WORKER, now=now, seconds=3600)
-        claimed = store.claim(Filter(), lease, limit=1)
-        if not claimed:
-            return
-        outcome = copy_context().run(executor.execute, claimed[0])
-        policies = Policies(queue.config, queue.registry)
-        store.settle([settlement(claimed[0], outcome._replace(pid=os.getpid()), policies, float, worker=_WORKER)])
-        job = store.jobs.get(claimed[0].id)
-        if job is not None:
-            yield job
-        if outcome.stop:
-            return
+def _work_off(queue: Cronq) -> Iterator[Job]:
+    return work_off(queue.store, queue.registry, queue.config)

@@ -11,24 +11,12 @@ class SignUp(TestCase):
 
 from __future__ import annotations
 
-import os
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cronq.django import runner
 from cronq.django.api import TaskResultDoesNotExist
-from cronq.execution.executor import Executor
-from cronq.model.retry import Policies
-from cronq.model.selection import Filter
-from cronq.model.settlement import settlement
-from cronq.store import Lease
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from cronq.django.backend import CronqBackend
-
-_WORKER = "cronq.django.testing"
+from cronq.testing import work_off
 
 
 def run_tasks(*, backend: str | None = None, limit: int | None = None) -> list[Any]:
@@ -40,32 +28,11 @@ def run_tasks(*, backend: str | None = None, limit: int | None = None) -> list[A
     """
     chosen = runner.task_backends[backend] if backend else runner.ours()
     ran: list[Any] = []
-    for result in _work_off(chosen):
-        ran.append(result)
-        if limit is not None and len(ran) >= limit:
-            break
-    return ran
-
-
-def _work_off(backend: CronqBackend) -> Iterator[Any]:
-    registry = runner.ProjectTasks(backend)
-    with closing(Executor(registry, backend.config, backend.store.clock)) as executor:
-        yield from _worked_off(backend, executor, Policies(backend.config, registry))
-
-
-def _worked_off(backend: CronqBackend, executor: Executor, policies: Policies) -> Iterator[Any]:
-    store = backend.store
-    while True:
-        now = store.clock.now()
-        store.leases.promote(now)
-        claimed = store.claim(Filter(), Lease(_WORKER, now=now, seconds=3600), limit=1)
-        if not claimed:
-            return
-        outcome = executor.execute(claimed[0])
-        store.settle([settlement(claimed[0], outcome._replace(pid=os.getpid()), policies, chance=float)])
-        job = store.jobs.get(claimed[0].id)
-        if job is not None:
+    jobs = work_off(chosen.store, runner.ProjectTasks(chosen), chosen.config, worker="cronq.django.testing")
+    with closing(jobs):
+        for job in jobs:
             with suppress(TaskResultDoesNotExist):  # a job of another program
-                yield backend.result_of(job)
-        if outcome.stop:
-            return
+                ran.append(chosen.result_of(job))
+            if limit is not None and len(ran) >= limit:
+                break
+    return ran

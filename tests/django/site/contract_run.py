@@ -1,12 +1,15 @@
 """Test Django's contract for tasks that run, with `run_tasks()` on the database of the settings."""
 
 import datetime
+import time
 from typing import Any
 from unittest import skipIf
 
 from asgiref.sync import async_to_sync
 from cronq.django.api import task_backends, task_finished, task_started
 from cronq.django.testing import run_tasks
+from cronq.model.limits import Bounds, Limit
+from cronq.times import SECOND
 from django.contrib.auth.models import Group
 from django.db import connection, transaction
 from django.test import TestCase, TransactionTestCase
@@ -102,6 +105,22 @@ class Running(TestCase):
         later = tasks.add.using(run_after=timezone.now() + datetime.timedelta(hours=1)).enqueue(1)
         assert [result.id for result in run_tasks()] == [made[place].id for place in (3, 1, 0, 2)]
         assert tasks.add.get_result(later.id).status == "READY"
+
+    def test_a_task_under_a_rate_runs_when_the_rate_allows_it(self) -> None:
+        new = backend._new(tasks.add, (1,), {})._replace(limit=Limit("slow", "slow", Bounds(None, 1, 2 * SECOND)))
+        made = [str(job.id) for job in backend.store.enqueue([new, new])]
+        done = [result.id for result in run_tasks()]
+        assert done == made[:1]
+        deadline = time.monotonic() + 30
+        while len(done) < len(made) and time.monotonic() < deadline:
+            time.sleep(0.05)
+            done += [result.id for result in run_tasks()]
+        assert done == made
+
+    def test_at_most_as_many_run_as_asked_for(self) -> None:
+        made = [tasks.add.enqueue(1).id for _ in range(3)]
+        assert [result.id for result in run_tasks(limit=2)] == made[:2]
+        assert [result.id for result in run_tasks()] == made[2:]
 
     def test_only_a_task_runs(self) -> None:
         job = backend.store.enqueue([backend._new(tasks.add, (), {})._replace(task="shop.tasks.not_a_task")])[0]
