@@ -22,11 +22,6 @@ class LastRun:
         self.ended_at, self.status = _two_numbers(ended)
         self.error = " ".join(error) or None
 
-    @property
-    def failed(self) -> bool:
-        """Whether it ended before it had done its work."""
-        return self.error is not None
-
 
 def _two_numbers(line: str) -> tuple[int, int]:
     words = line.split()

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from cronq.storage.run_history import LastRun
     from cronq.storage.tables import Tables
 
-_IN_ORDER = (0, 1, 130)
-"""Exit statuses of a run that isn't broken: 1 means that jobs failed (`--fail`), 130 that it was interrupted."""
-
 _LONGEST_FILTER = 255
 _LONGEST_ERROR = 2000
 
@@ -33,13 +30,13 @@ class RunEnd(NamedTuple):
     started_at: int
     ended_at: int
     status: int
-    """Its exit status."""
+    """The exit status of its error; 0 for a run that did its work, even if jobs failed."""
     error: str | None
 
     @property
     def failed(self) -> bool:
         """Whether it ended before it had done its work."""
-        return self.status not in _IN_ORDER
+        return self.status != 0
 
     def admits(self, queue: str) -> bool:
         """Tell whether the run takes jobs of the queue."""

@@ -52,6 +52,21 @@ def test_an_app_that_cannot_be_imported(queue: Queue) -> None:
     assert queue.project.cronq("health").status == 0
 
 
+def test_children_that_die_before_they_begin_a_job(queue: Queue) -> None:
+    job = queue.put("nothing")
+    whole = (queue.directory / "jobs.py").read_text()
+    queue.project.write("jobs.py", f"{whole}\nos.register_at_fork(after_in_child=lambda: os._exit(3))\n")
+    assert queue.project.cronq("run").status == 1
+    error = "executors in a row died before they began a job"
+    assert error in queue.project.done("status")
+    assert error in queue.project.cronq("health").stdout
+    assert error in queue.project.cronq("-q", "doctor").stdout
+    queue.project.write("jobs.py", whole)
+    queue.run_silently()
+    assert queue.state(job) == "finished"
+    assert json.loads(queue.project.done("status", "--json"))["failing_runs"] == []
+
+
 def test_a_run_that_does_well_with_nothing_to_do_ends_the_alarm_everywhere(queue: Queue) -> None:
     job = queue.put("nothing")
     whole = (queue.directory / "jobs.py").read_text()
