@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,7 @@ def test_progress_is_told_while_measuring_and_the_tables_at_the_end(capsys: pyte
     assert set(done.to_json()) == {"seconds", "load", "others_share"}
 
 
+@pytest.mark.skipif(not find_spec("django_tasks_db"), reason="make pythons doesn't install the group bench")
 def test_djangos_backends_are_measured_on_the_python_that_is_there(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
