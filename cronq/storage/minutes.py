@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.model.claimed_job import State
 from cronq.storage.drivers.database import Duplicate
-from cronq.storage.sql.minutes import COUNTED
+from cronq.storage.sql.minutes import BY_HOUR, BY_MINUTE, COUNTED, RAW
 from cronq.times import SECOND
 
 if TYPE_CHECKING:
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 MINUTE = 60 * SECOND
 _HOUR = 60 * MINUTE
 _DAY = 24 * _HOUR
-
-RAW, BY_MINUTE, BY_HOUR, ALL = range(4)
-"""The kinds of rows: of one runner, or of all runners for a minute, for an hour, and for all older time."""
 
 _FINISHED = State.FINISHED
 _AT_ONCE = 500

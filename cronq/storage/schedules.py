@@ -102,7 +102,7 @@ class Schedules:
         if not self._change(tx, self._sql.schedules.advance, schedule, decision.timing):
             return None
         rows = [*decision.passed]
-        room = self._room(tx, schedule, decision)
+        room = self._room(tx, decision)
         for due in decision.due:
             rows.append(self._enqueue(tx, attempt, due, room))
             room = None if room is None else room - 1
@@ -116,11 +116,10 @@ class Schedules:
         read = (schedule.name, schedule.next_at, schedule.definition, schedule.paused_at)
         return bool(tx.execute(sql, (*values, *read)).rowcount)
 
-    def _room(self, tx: Transaction, schedule: StoredSchedule, decision: Decision) -> int | None:
+    def _room(self, tx: Transaction, decision: Decision) -> int | None:
         if decision.room is None or not decision.due:
             return None
         unfinished: int = tx.query(self._sql.schedules.unfinished_in_group, (decision.due[0].job.group,))[0][0]
-        del schedule
         return decision.room - unfinished
 
     def _enqueue(self, tx: Transaction, attempt: _Attempt, due: Due, room: int | None) -> Decided:

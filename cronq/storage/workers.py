@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cronq.model.selection import Filter
 from cronq.storage.drivers.database import Duplicate
+from cronq.storage.sql.workers import ASKED, DUE, FOLLOWED, KILL, PAUSED
 from cronq.system.log import log
 from cronq.system.process import is_stopped
 
@@ -84,10 +85,6 @@ class Requests(NamedTuple):
     """The ids of the jobs, of any worker, whose output is followed."""
 
 
-_ASKED, _PAUSED, _KILL, _DUE, _FOLLOWED = range(1, 6)
-"""The kinds of rows that the statement returns."""
-
-
 class WorkerRegistry:
     """Registers workers and records their heartbeats; leases are not kept here, but in the rows of jobs."""
 
@@ -136,9 +133,9 @@ class WorkerRegistry:
         ):
             told.setdefault(kind, []).append((text, number))
         return Requests(
-            asked=next((text for text, _ in told.get(_ASKED, ())), None),
-            paused=frozenset(text for text, _ in told.get(_PAUSED, ())),
-            kills=tuple(number for _, number in told.get(_KILL, ())),
-            next_due=min((number for _, number in told.get(_DUE, ())), default=None),
-            followed=tuple(number for _, number in told.get(_FOLLOWED, ())),
+            asked=next((text for text, _ in told.get(ASKED, ())), None),
+            paused=frozenset(text for text, _ in told.get(PAUSED, ())),
+            kills=tuple(number for _, number in told.get(KILL, ())),
+            next_due=min((number for _, number in told.get(DUE, ())), default=None),
+            followed=tuple(number for _, number in told.get(FOLLOWED, ())),
         )

@@ -221,7 +221,7 @@ class Database(Server):
         try:
             return self.inserted(session, sql, [row])[0]
         except pymysql.IntegrityError as error:
-            if _code(error) != 1062:  # noqa: PLR2004 - named above
+            if self.meaning(error) != DUPLICATE:
                 raise
             return None
 

@@ -44,8 +44,9 @@ class LimitStatements:
         self.open_at = f"UPDATE {names.limits} SET opens_at = ? WHERE name = ?"
         self.add = (
             f"INSERT INTO {limited} (job_id, limit_name, place, priority, due_at, job_group, since)"
-            " SELECT id, ?, CASE WHEN state <> 'pending' OR (flow & 8) <> 0 THEN 2 WHEN job_group IS NULL THEN 1 ELSE 3"
-            f" END, priority, available_at, job_group, ? FROM {jobs} WHERE id {dialect.in_list}"
+            f" SELECT id, ?, CASE WHEN state <> 'pending' OR (flow & {HELD}) <> 0 THEN {ELSEWHERE}"
+            f" WHEN job_group IS NULL THEN {WAITING} ELSE {BEHIND} END, priority, available_at, job_group, ?"
+            f" FROM {jobs} WHERE id {dialect.in_list}"
         )
         self.mark = f"UPDATE {jobs}{dialect.by_id} SET flow = coalesce(flow, 0) | {LIMITED} WHERE id {dialect.in_list}"
         value = f"(SELECT j.%s FROM {jobs} j WHERE j.id = {limited}.job_id)"
@@ -73,7 +74,7 @@ class LimitStatements:
             " ORDER BY priority, due_at, job_id LIMIT ?"
         )
         self.standing = (
-            f"SELECT id, state, coalesce(flow, 0) & 8, available_at FROM {jobs} WHERE id {dialect.in_list}"
+            f"SELECT id, state, coalesce(flow, 0) & {HELD}, available_at FROM {jobs} WHERE id {dialect.in_list}"
             f" ORDER BY id{dialect.for_update}"
         )
         # `+ 0` keeps engines from using the index on `place`, which leads to all jobs that wait.

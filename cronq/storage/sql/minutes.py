@@ -6,6 +6,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cronq.storage.sql.dialect import Names
 
+RAW, BY_MINUTE, BY_HOUR, ALL = range(4)
+"""The kinds of rows: of one runner, or of all runners for a minute, for an hour, and for all older time."""
+
 COUNTED = ("finished", "failed", "retrying", "cancelled")
 """The states of a job at the end of an attempt that are counted, each in a column of its name."""
 
@@ -27,6 +30,7 @@ class MinuteStatements:
         self.raise_by = f"UPDATE {minutes} SET {added} WHERE {place}"
         sums = ", ".join(f"sum({one})" for one in COUNTED)
         self.since = (
-            f"SELECT queue, minute, {sums} FROM {minutes} WHERE kind IN (0, 1) AND minute >= ? GROUP BY queue, minute"
+            f"SELECT queue, minute, {sums} FROM {minutes} WHERE kind IN ({RAW}, {BY_MINUTE}) AND minute >= ?"
+            " GROUP BY queue, minute"
         )
         self.totals = f"SELECT queue, {sums} FROM {minutes} GROUP BY queue ORDER BY queue"

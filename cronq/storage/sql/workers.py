@@ -9,6 +9,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cronq.storage.sql.dialect import Names
 
+ASKED, PAUSED, KILL, DUE, FOLLOWED = range(1, 6)
+"""The kinds of rows that `requests` returns."""
+
 
 class WorkerStatements:
     """The statements on workers, served by the primary key, a worker's name."""
@@ -29,13 +32,14 @@ class WorkerStatements:
         self.ask = f"UPDATE {names.workers} SET asked = ? WHERE name = ?"
         # Served by the primary key and the indexes `held`, `future` and `limits_opens`; reads two small tables.
         self.requests = (
-            f"SELECT 1 AS kind, asked AS said, 0 AS number FROM {names.workers} WHERE name = ? AND asked IS NOT NULL"
-            f" UNION ALL SELECT 2, queue, 0 FROM {names.paused}"
-            f" UNION ALL SELECT 3, '', id FROM {names.jobs}"
+            f"SELECT {ASKED} AS kind, asked AS said, 0 AS number FROM {names.workers}"
+            " WHERE name = ? AND asked IS NOT NULL"
+            f" UNION ALL SELECT {PAUSED}, queue, 0 FROM {names.paused}"
+            f" UNION ALL SELECT {KILL}, '', id FROM {names.jobs}"
             " WHERE worker = ? AND lease_until IS NOT NULL AND kill_requested <> 0"
-            f" UNION ALL SELECT 5, '', job_id FROM {names.live_output} WHERE wanted_until >= ?"
-            f" UNION ALL SELECT 4, '', due.at FROM ({next_due(names)}) AS due WHERE due.at IS NOT NULL"
-            f" UNION ALL SELECT 4, '', opening.at FROM (SELECT min(opens_at) AS at FROM {names.limits}) AS opening"
+            f" UNION ALL SELECT {FOLLOWED}, '', job_id FROM {names.live_output} WHERE wanted_until >= ?"
+            f" UNION ALL SELECT {DUE}, '', due.at FROM ({next_due(names)}) AS due WHERE due.at IS NOT NULL"
+            f" UNION ALL SELECT {DUE}, '', opening.at FROM (SELECT min(opens_at) AS at FROM {names.limits}) AS opening"
             " WHERE opening.at IS NOT NULL"
         )
         # Wakes workers on other hosts, if the database can; the channel is that of drivers.notify.
