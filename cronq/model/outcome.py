@@ -24,7 +24,7 @@ class Outcome(NamedTuple):
     """The outcome of one attempt.
 
     `kind` is success, warning, error, timeout, crashed or snoozed, and empty for an attempt that
-    neither succeeded nor failed (skipped, released). `verdict` is a decision of the task or
+    neither succeeded nor failed (skipped, given back). `verdict` is a decision of the task or
     the runner beyond that: fail, retry, snooze, unknown, refused, skip, release, cancel,
     rescue (its runner was killed), interrupted (the host or the lease was lost: no fault of the job).
     Instants in microseconds, `delay` and `cpu_time` in seconds, memory in bytes; `result`
