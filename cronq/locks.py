@@ -309,8 +309,8 @@ def _exists(pid: int) -> str:
         os.kill(pid, 0)
     except ProcessLookupError:
         return ""
-    except PermissionError:
-        return "0"
+    except PermissionError:  # it belongs to another user
+        pass
     return "0"
 
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from cronq.django.backend import CronqBackend
     from cronq.store import Store
 
-_TIMES = ("created_at", "available_at", "started_at", "finished_at")
 _LONG = ("args", "result", "stdout", "stderr", "error_message")
 
 

@@ -246,11 +246,6 @@ class Schedules:
         """Read the decision on the newest due time of each schedule."""
         return [Decided._make(row) for row in self._tables.query(self._sql.schedules.last_decisions)]
 
-    def decision_of(self, job_id: int) -> Decided | None:
-        """Read the decision that enqueued this job; None for a job that no schedule enqueued."""
-        rows = self._tables.query(self._sql.schedules.fire_of_job, (job_id,))
-        return Decided._make(rows[0]) if rows else None
-
     def prune(self, *, before: int) -> int:
         """Delete decisions on due times before an instant, except the newest of each schedule; returns how many."""
         return sum(self._prune(schedule.name, before) for schedule in self.all())

@@ -160,7 +160,6 @@ HOT = {
     "schedules.enqueued": (("s", 1, 2), ["sqlite_autoindex_cronq_fires_1 (schedule=? AND fire_at>? AND fire_at<?"]),
     "schedules.ledger": (("s", 1, 2, 10), ["sqlite_autoindex_cronq_fires_1 (schedule=? AND fire_at>? AND fire_at<?"]),
     "schedules.latest_jobs": (("s", 10), ["sqlite_autoindex_cronq_fires_1 (schedule=?"]),
-    "schedules.fire_of_job": ((1,), ["cronq_fires_job (job_id=?"]),
     "schedules.figures": ((9,), ["sqlite_autoindex_cronq_fires_1 (schedule=?"]),
 }
 

@@ -66,8 +66,7 @@ def test_a_due_time_is_decided_once(
     assert ledger(store) == [("2026-01-01T02:30", "enqueued", 1)]
     (job,) = store.jobs.find(Selection())
     assert (job.schedule, job.state) == ("nightly", "ready")
-    decided = store.schedules.decision_of(job.id)
-    assert decided is not None
+    assert [decided.job_id for decided in store.schedules.ledger("nightly")] == [job.id]
 
 
 @pytest.mark.parametrize("when", ["unsent", "answered"])

@@ -75,8 +75,6 @@ class ScheduleStatements:
             f"UPDATE {names.fires} SET since = ?, count = ?, outcome = ?, reason = ?, job_id = ?, late = ?, host = ?,"
             " decided_at = ? WHERE schedule = ? AND fire_at = ? AND job_id IS NULL"
         )
-        # Served by the index `job`.
-        self.fire_of_job = f"SELECT {FIRE_COLUMNS} FROM {names.fires} WHERE job_id = ?"
         # Served by the primary keys; reads only the newest decisions.
         self.latest_jobs = (
             f"SELECT f.outcome, f.count, j.state, j.started_at, j.finished_at FROM {names.fires} f"
