@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from flask import Flask, g, request
 from flask.sessions import SecureCookieSessionInterface
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, Unauthorized
 
 from cronq import __version__
-from cronq.errors import CronqError, JobNotFound, TooSlow
+from cronq.errors import CronqError, InvalidInput, JobNotFound, NoQueue, TooSlow
 from cronq.system.log import log
 from cronq.web import acting, endpoints, filters, flow_pages, pages
 from cronq.web.answers import problem
@@ -27,6 +27,15 @@ if TYPE_CHECKING:
     from cronq.web.backend import Backend
 
 _NARROWER = "ask for less, for example for one queue or one state, or try again when the database has less to do"
+_NO_ANSWER = "The queue does not answer"
+_ANSWERS: dict[type[CronqError], tuple[int, str]] = {
+    JobNotFound: (404, "Not found"),
+    NoQueue: (404, "No queue yet"),
+    TooSlow: (503, "This takes too long"),
+    InvalidInput: (422, "Bad input"),
+}
+"""The status and the title of the answer to each error but those of the database."""
+
 _STATIC = Path(__file__).parent / "static"
 
 
@@ -69,7 +78,7 @@ def application(
     acting.register(app, backend)
     endpoints.register(app)
     _add_context(app, backend)
-    _answer_errors(app)
+    _answer_errors(app, access)
     return app
 
 
@@ -93,7 +102,7 @@ def _add_context(app: Flask, backend: Backend) -> None:
         }
 
 
-def _answer_errors(app: Flask) -> None:
+def _answer_errors(app: Flask, access: Access) -> None:
     @app.errorhandler(Exception)
     def _broken(error: Exception) -> Response:
         log.exception("cronq web: %s %s", request.method, request.path)
@@ -102,23 +111,15 @@ def _answer_errors(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def _refused(error: HTTPException) -> Response:
         response = problem(error.code or 500, error.name, error.description or "")
-        if error.code == 401:  # noqa: PLR2004
-            response.headers["WWW-Authenticate"] = 'Basic realm="cronq", charset="UTF-8"'
+        if access.challenge is not None and error.code == Unauthorized.code:
+            response.headers["WWW-Authenticate"] = access.challenge
         return response
-
-    @app.errorhandler(JobNotFound)
-    def _missing(error: JobNotFound) -> Response:
-        return problem(404, "Not found", str(error))
-
-    @app.errorhandler(TooSlow)
-    def _ended(error: TooSlow) -> Response:
-        return problem(503, "This takes too long", f"{error}: {_NARROWER}")
 
     @app.errorhandler(CronqError)
     def _failed(error: CronqError) -> Response:
-        status = 422 if error.exit_status == 65 else 503  # noqa: PLR2004 - bad input
-        if status == 422:  # noqa: PLR2004
-            return problem(status, "Bad input", str(error))
-        response = problem(status, "The queue does not answer", str(error))
-        response.headers["Refresh"] = "5"
+        found = (answer for kind, answer in _ANSWERS.items() if isinstance(error, kind))
+        status, title = next(found, (503, _NO_ANSWER))
+        response = problem(status, title, f"{error}: {_NARROWER}" if isinstance(error, TooSlow) else str(error))
+        if title == _NO_ANSWER:
+            response.headers["Refresh"] = "5"
         return response

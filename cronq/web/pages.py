@@ -15,7 +15,7 @@ from cronq.monitoring.why_facts import FactFinder
 from cronq.storage.history import History
 from cronq.times import iso
 from cronq.web import query
-from cronq.web.answers import answer
+from cronq.web.answers import answer, wants_json
 from cronq.web.diagnosis import Condition, diagnose
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def behind() -> Backend:
 
 
 def census() -> Seen[QueueStats]:
-    """Return the shared statistics of the queue, and keep them for the page's frame. Raises Unavailable."""
+    """Return the shared statistics of the queue, and keep them for the page's frame."""
     g.seen = behind().census.get()
     return g.seen  # type: ignore[no-any-return]
 
@@ -85,6 +85,8 @@ def now() -> Response:
     try:
         seen = census()
     except NoQueue as error:
+        if wants_json():
+            raise
         return Response(render_template("empty.html", text=str(error)))
     backend, stats = behind(), seen.value
     found = diagnose(Condition(stats, backend.failures.peek([]), backend.held.peek([])))

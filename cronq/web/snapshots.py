@@ -45,7 +45,7 @@ class Snapshot(Generic[T]):
         self._patience = patience
         self._lock = threading.Lock()
         self._last: tuple[T, float] | None = None
-        self._problem: str | None = None
+        self._error: CronqError | None = None
         self._reading: Future[None] | None = None
         self._changed = float("-inf")
         self._executor = executor
@@ -54,7 +54,7 @@ class Snapshot(Generic[T]):
         """Return the numbers. If they are old, begin a new reading and wait for it up to `quick` seconds.
 
         The first numbers, and the first after a change, are waited for up to `first` seconds (by default the
-        snapshot's `patience`). Raises Unavailable before there are any.
+        snapshot's `patience`). Before there are any, raises the error of the reading, or Unavailable if it still runs.
         """
         if self._is_useless():
             self._wait_for_newer(self._patience if first is None else first)
@@ -62,9 +62,14 @@ class Snapshot(Generic[T]):
             wait([self._begin()], quick)
         last = self._last
         if last is None:
-            raise Unavailable(self._problem or "the database has not answered yet")
+            raise self._why_none()
         age = time.monotonic() - last[1]
-        return Seen(last[0], age, self._problem if age > self._pace else None)
+        return Seen(last[0], age, str(self._error) if self._error is not None and age > self._pace else None)
+
+    def _why_none(self) -> CronqError:
+        if self._error is None:
+            return Unavailable("the database has not answered yet")
+        return self._error.with_traceback(None)  # which would grow with each page
 
     def peek(self, otherwise: T) -> T:
         """Return the numbers, or `otherwise` while the first ones are being read, which may take long."""
@@ -100,7 +105,7 @@ class Snapshot(Generic[T]):
         try:
             value = self._read()
         except CronqError as error:
-            self._problem = str(error)
+            self._error = error
         else:
-            self._last, self._problem = (value, began), None
+            self._last, self._error = (value, began), None
             self._pace = max(self._every, _SHARE * (time.monotonic() - began))

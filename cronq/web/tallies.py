@@ -6,7 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from cronq.errors import Unavailable
+from cronq.errors import CronqError
 from cronq.web.snapshots import QUICK, Snapshot
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Tallies:
             return self._count(batch_id)
         try:
             seen = self._snapshot(batch_id).get(quick=patience, first=patience)
-        except Unavailable:
+        except CronqError:
             return None
         return seen.value if seen.age < _OLD else None
 

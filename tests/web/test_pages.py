@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import threading
+from pathlib import Path
 
+from cronq.config.loader import Config
 from cronq.model.job import NewJob
 from cronq.store import Store
 from cronq.web.snapshots import Snapshot
+from tests import ready_database
 from tests.contract.steps import claim, ending, outcome
 from tests.waiting import wait_until
-from tests.web.conftest import Site, enqueued
+from tests.web.conftest import Site, enqueued, plain
 from tests.web.test_changes import fail
 
 
@@ -43,6 +46,24 @@ def test_a_held_group_is_told_with_what_helps(site: Site, store: Store) -> None:
     assert f"Group invoice-7: 1 job waits behind job {holder}, which failed and keeps the group." in text
     assert f"cronq retry {holder}" in text
     assert f"cronq cancel {holder}" in text
+
+
+def test_before_there_is_a_queue_the_pages_say_so(site: Site, config: Config) -> None:
+    file = Path(config.sqlite_path() or "")
+    file.unlink()
+    browser = site()
+    first = browser.get("/")
+    assert (first.status_code, "no queue at" in plain(first.text)) == (200, True)
+    assert "cronq run" in plain(first.text)
+    assert "does not answer" not in first.text
+    assert "data-live" in first.text  # it shows the queue as soon as there is one
+    for path, headers in (("/jobs", {}), ("/", {"Accept": "application/json"})):
+        answer = browser.get(path, headers=headers)
+        assert answer.status_code == 404
+        assert "no queue at" in answer.text
+    assert not file.exists()
+    ready_database.make(file)
+    wait_until(lambda: "Nothing is wrong" in browser.get("/").text, seconds=60)
 
 
 def test_viewers_share_one_reading(site: Site, store: Store) -> None:
