@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cronq.commands import PURPOSES
-from cronq.errors import CronqError
+from cronq.errors import CronqError, NoQueue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,18 +25,13 @@ def show(call: Invocation) -> int:
 
 
 def _status(call: Invocation) -> Iterator[str]:
-    from cronq.storage.drivers.opening import require_sight
-
     try:
         yield f"queue     {call.config.safe_database()}"
-        path = call.config.database_file()
-        if path is not None:
-            require_sight(path)
-            if not Path(path).exists():
-                yield "jobs      none: the queue is made when the first one is enqueued"
-                return
-        with call.store() as store:
+        with call.store(reading=True) as store:
             stats = store.jobs.stats()
+    except NoQueue:
+        yield "jobs      none: the queue is made when the first one is enqueued"
+        return
     except CronqError as error:
         yield f"problem   {error}"
         return

@@ -140,6 +140,9 @@ def test_cronq_alone_tells_how_the_queue_stands(project: Project) -> None:
     assert shown[0] == f"queue     sqlite:///{project.database}"
     assert shown[1].startswith("jobs      none")
     assert not project.database.exists()
+    project.database.touch(0o600)
+    assert project.done().splitlines()[1].startswith("jobs      none")
+    assert project.sql("SELECT name FROM sqlite_master") == []
     project.enqueue("say", "text=x")
     shown = project.done().splitlines()
     assert shown[1] == "jobs      1 ready"

@@ -26,6 +26,7 @@ from cronq.storage.schema_version import CURRENT
 from tests import databases, servers
 from tests.integration.doctoring import bad
 from tests.integration.stores import config_in, select
+from tests.project import Project
 from tests.waiting import wait_until
 
 # --- the database
@@ -47,6 +48,18 @@ def test_tables_of_another_revision(config: Config, revision: str, text: str) ->
     assert bad(tables.schema, config) == []
     select(config, "UPDATE cronq_schema SET version_num = ?", (revision,))
     assert text in bad(tables.schema, config)[0]
+
+
+def test_tables_of_an_older_revision_are_left_as_they_are(project: Project) -> None:
+    settings = project.directory / "cronq.toml"
+    schedule = '[schedules.night]\ntask = "add"\nargs = {a = 1, b = 2}\ncron = "30 2 * * *"\n'
+    settings.write_text(f"{settings.read_text()}\n{schedule}")
+    assert "night" in project.done("schedules", "sync")
+    project.sql("UPDATE cronq_schema SET version_num = '0015'")
+    said = project.cronq("doctor").stdout
+    assert "the tables are of revision 0015" in said
+    assert "schedules: 1 schedule, the next is due in" in said
+    assert project.sql("SELECT version_num FROM cronq_schema") == [("0015",)]
 
 
 @pytest.mark.parametrize("engine", ["sqlite", *databases.KINDS])

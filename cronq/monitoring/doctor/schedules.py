@@ -25,8 +25,10 @@ def schedules(installation: Installation) -> Iterator[Finding]:
     stats = installation.stats
     if stats is None or not stats.schedules:
         return
-    with Store(installation.config, Clock()) as store:
-        seen = views(store)
+    # The open database is used as it is: doctor doesn't upgrade tables.
+    store = Store(installation.config, Clock(), database=installation.database)
+    store.synchronise()
+    seen = views(store)
     workers = any(worker.kind == "work" for worker in stats.workers)
     found = [finding for view in seen for finding in _findings(view, workers=workers)]
     found += _time_zone_data(seen)
