@@ -50,12 +50,19 @@ class _Program(TyperGroup):
                     formatter.write_dl(known)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return the command without the types that typer would write after the names of its arguments."""
+        """Return the command, and those under it, without the types that typer would write after arguments."""
         command = super().get_command(ctx, cmd_name)
-        for parameter in command.params if command is not None else ():
-            if parameter.param_type_name == "argument" and hasattr(parameter, "display_type_rich"):
-                parameter.display_type_rich = lambda ctx: None  # noqa: ARG005 - its name is typer's
+        if command is not None:
+            _hide_types(command)
         return command
+
+
+def _hide_types(command: Any) -> None:
+    for parameter in command.params:
+        if parameter.param_type_name == "argument" and hasattr(parameter, "display_type_rich"):
+            parameter.display_type_rich = lambda ctx: None  # noqa: ARG005 - its name is typer's
+    for below in getattr(command, "commands", {}).values():
+        _hide_types(below)
 
 
 def program(word: str | None = None) -> typer.Typer:

@@ -131,7 +131,7 @@ def test_the_help_has_each_command_under_its_purpose_and_nothing_of_typers_types
         (section,) = re.findall(rf"^{purpose}:\n((?:  .*\n)*)", shown, re.MULTILINE)
         assert re.findall(r"^  (\S+)", section, re.MULTILINE) == list(verbs)
     assert "..." not in shown.partition("Example:")[0].partition("Enqueue:")[2]
-    for words in (("help", "enqueue"), ("show", "-h")):
+    for words in (("help", "enqueue"), ("show", "-h"), ("batch", "open", "-h")):
         assert not re.search(r"<(list|str)", project.done(*words))
 
 
