@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cronq.model.selection import Filter
 from cronq.storage.drivers.database import Duplicate
 from cronq.storage.sql.workers import ASKED, DUE, FOLLOWED, KILL, PAUSED
-from cronq.system.log import log
 from cronq.system.process import is_stopped
 
 if TYPE_CHECKING:
@@ -122,6 +121,8 @@ class WorkerRegistry:
         """Send a runner a request (`end`), or withdraw it (None); returns False if it isn't registered."""
         found = bool(self._tables.open().execute(self._sql.workers.ask, (what, name)).rowcount)
         if found and what == END:
+            from cronq.system.log import log  # here, not above: `health` needs no log
+
             log.info("worker %s is asked to end", name)
         return found
 
