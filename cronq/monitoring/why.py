@@ -54,11 +54,11 @@ class Facts(NamedTuple):
     workers: int = 0
     """The number of live runners on all hosts."""
     listening: int = 0
-    """The number of these that take jobs of the job's queue."""
-    idle: bool = False
+    """The number of these that take jobs of the job's queue, without those that were stopped by a signal."""
+    all_paused: bool = False
     """Whether all of these are paused."""
-    idle_pids: tuple[int, ...] = ()
-    """The pids of these on this host, to resume them if all are paused."""
+    pids_here: tuple[int, ...] = ()
+    """The pids of these that are on this host."""
     stopped: tuple[int, ...] = ()
     """The pids of the runners on this host that take jobs of the queue and were stopped by a signal."""
     owner_stopped: int | None = None
@@ -153,14 +153,14 @@ def _expected(job: Job, facts: Facts) -> str:
     refused = _refused(job, facts)
     if refused is not None:
         return refused
-    if facts.stopped and facts.listening <= len(facts.stopped):
+    if facts.stopped and not facts.listening:
         return _stopped(job, facts)
     if not facts.listening and facts.failed_run is not None:
         return _run_failed(facts.failed_run)
     if not facts.listening and (facts.looked_at is None or facts.looked_at < job.available_at):
         return _no_runner(job, facts)
-    if facts.listening and facts.idle:
-        return _idle(job, facts)
+    if facts.listening and facts.all_paused:
+        return _paused(job, facts)
     return _its_turn(job, facts)
 
 
@@ -170,11 +170,13 @@ def _stopped(job: Job, facts: Facts) -> str:
     return f"{which} stopped by a signal: `kill -CONT {_listed(facts.stopped)}` lets {_them(number)} go on"
 
 
-def _idle(job: Job, facts: Facts) -> str:
+def _paused(job: Job, facts: Facts) -> str:
     which = f"{_workers(facts.listening)} of queue {_name(job.queue)} {_is(facts.listening)}"
-    if not facts.idle_pids:
+    here = len(facts.pids_here)
+    if not here:
         return f"{which} paused (SIGCONT on its host resumes)"
-    return f"{which} paused: `kill -CONT {_listed(facts.idle_pids)}` resumes {_them(facts.listening)}"
+    resumed = _them(here) if here == facts.listening else f"{here} of them, SIGCONT on its host each other one"
+    return f"{which} paused: `kill -CONT {_listed(facts.pids_here)}` resumes {resumed}"
 
 
 def _listed(numbers: Iterable[int]) -> str:

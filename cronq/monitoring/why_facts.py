@@ -39,7 +39,8 @@ class FactFinder:
         pending = job.state == State.PENDING
         open_ones = [parent.id for parent in store.flow.parents(job.id) if parent.is_open] if pending else []
         awaited = sorted(open_ones, key=lambda one: (one < 0, one))  # the id of a batch has a minus sign here
-        listening = stats.listeners(job.queue)
+        stopped = [one for one in stats.known if one.is_stopped and one.filter.admits(job.queue)]
+        listening = [one for one in stats.listeners(job.queue) if one not in stopped]
         place = store.limit_reader.waiting(job.id) if pending else None
         unserved = {queue for queue in (place.ready if place else ()) if not stats.listeners(queue)}
         return Facts(
@@ -55,9 +56,9 @@ class FactFinder:
             runs_hidden=stats.runs_hidden,
             workers=len(stats.workers),
             listening=len(listening),
-            idle=all(worker.state == "paused" for worker in listening),
-            idle_pids=tuple(worker.pid for worker in listening if worker.host == os.uname().nodename),
-            stopped=tuple(one.pid for one in stats.known if one.is_stopped and one.filter.admits(job.queue)),
+            all_paused=all(worker.state == "paused" for worker in listening),
+            pids_here=tuple(worker.pid for worker in listening if worker.host == os.uname().nodename),
+            stopped=tuple(one.pid for one in stopped),
             owner_stopped=next((one.pid for one in stats.known if one.name == job.worker and one.is_stopped), None),
             owner_seen=next((to_datetime(each.seen_at) for each in stats.known if each.name == job.worker), None),
             lease=timedelta(seconds=self._config.lease),

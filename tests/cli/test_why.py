@@ -61,17 +61,17 @@ CASES: list[tuple[dict[str, Any], Facts, str]] = [
     ),
     (
         {},
-        SEEN._replace(workers=3, listening=1, idle=True),
+        SEEN._replace(workers=3, listening=1, all_paused=True),
         f'{DUE}the only worker of queue "mail" is paused (SIGCONT on its host resumes)',
     ),
     (
         {},
-        SEEN._replace(workers=3, listening=2, idle=True, idle_pids=(12, 13)),
+        SEEN._replace(workers=3, listening=2, all_paused=True, pids_here=(12, 13)),
         f'{DUE}all 2 workers of queue "mail" are paused: `kill -CONT 12 13` resumes them',
     ),
     (
         {},
-        SEEN._replace(workers=1, listening=1, stopped=(12,)),
+        SEEN._replace(workers=1, stopped=(12,)),
         f'{DUE}the only worker of queue "mail" is stopped by a signal: `kill -CONT 12` lets it go on',
     ),
     (

@@ -145,6 +145,33 @@ def test_a_worker_that_was_told_to_pause(queue: Queue) -> None:
     assert f"paused: `kill -CONT {worker.pid}` resumes it" in why(queue, job)
 
 
+def test_a_stopped_worker_beside_one_that_is_at_work(queue: Queue) -> None:
+    stopped = queue.work("--jobs", 1)
+    queue.stop(stopped.pid)
+    try:
+        queue.sql("UPDATE cronq_workers SET seen_at = 0")  # as after the length of a lease
+        queue.tasks("@queue.task\ndef long():\n    pause_until((HERE / 'go').exists)\n")
+        queue.work("--jobs", 1)
+        first, job = queue.put("long"), queue.put("nothing")
+        wait_until(lambda: queue.state(first) == "running", what="the first job runs")
+        busy = f'it waits its turn in queue "default" with priority 50; running before it: job {first} '
+        wait_until(lambda: busy in why(queue, job), what="the second job isn't claimed in advance any more")
+    finally:
+        os.kill(stopped.pid, signal.SIGCONT)
+        (queue.directory / "go").touch()
+
+
+def test_paused_workers_here_and_elsewhere(queue: Queue) -> None:
+    worker = queue.work("--jobs", 1)
+    worker.send_signal(signal.SIGUSR2)
+    wait_until(lambda: queue.sql("SELECT state FROM cronq_workers") == [("paused",)], what="the worker rests")
+    columns = ", ".join(row[1] for row in queue.sql("PRAGMA table_info(cronq_workers)"))
+    others = columns.replace("name", "'other'", 1).replace("host", "'elsewhere'")
+    queue.sql(f"INSERT INTO cronq_workers ({columns}) SELECT {others} FROM cronq_workers")
+    said = why(queue, queue.put("nothing"))
+    assert f'all 2 workers of queue "default" are paused: `kill -CONT {worker.pid}` resumes 1 of them' in said
+
+
 def test_a_worker_that_serves_another_queue_only(queue: Queue) -> None:
     queue.work("--jobs", 1, "--queue", "mail")
     job = queue.put("nothing")
