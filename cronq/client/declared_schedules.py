@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Handle = TypeVar("Handle")
 
 
-class Declared(NamedTuple):
+class DeclaredSchedule(NamedTuple):
     """A schedule as a table, `@queue.cron` or `@queue.every` declares it: name, keys of its table, and place."""
 
     name: str
@@ -69,7 +69,7 @@ def declaring(
         task = enqueuer.registry.get(getattr(handle, "name", ""))
         if task is None:
             raise ConfigError(f"{decorator}: {handle!r} is no task: {decorator} goes above @queue.task")
-        declared = Declared(name or task.name, {"task": task.name, **table}, f"{decorator} of {task.name}")
+        declared = DeclaredSchedule(name or task.name, {"task": task.name, **table}, f"{decorator} of {task.name}")
         declared.read(enqueuer.config)
         enqueuer.schedules.append(declared)
         return handle
@@ -77,10 +77,10 @@ def declaring(
     return declare
 
 
-def tables(config: Config) -> list[Declared]:
+def tables(config: Config) -> list[DeclaredSchedule]:
     """Return the schedules that the configuration declares, by name."""
     where = config.origins["schedules"].removeprefix("file ")
-    return [Declared(name, config.schedules[name], where) for name in sorted(config.schedules)]
+    return [DeclaredSchedule(name, config.schedules[name], where) for name in sorted(config.schedules)]
 
 
 def definitions(enqueuer: Enqueuer) -> list[Definition]:

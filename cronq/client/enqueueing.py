@@ -23,7 +23,7 @@ from cronq.transports.notifier import CircuitBreakers
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from cronq.client.declared_schedules import Declared
+    from cronq.client.declared_schedules import DeclaredSchedule
     from cronq.config.loader import Config
     from cronq.model.batch import NewBatch
     from cronq.model.job import Enqueued, Job
@@ -69,7 +69,7 @@ class Enqueuer:
     def __init__(self, config: Config, registry: Registry) -> None:
         self.config = config
         self.registry = registry
-        self.schedules: list[Declared] = []
+        self.schedules: list[DeclaredSchedule] = []
         """The schedules that decorators have declared."""
         self.reading = False
         """Whether the database is only read, so that a missing one isn't created."""

@@ -38,7 +38,7 @@ class How:
     as_json: given.AsJson = False
 
 
-class Refused(NamedTuple):
+class NotChanged(NamedTuple):
     """A job that was not changed, and the reason."""
 
     id: int
@@ -109,7 +109,7 @@ def note(call: Invocation, number: int | None = None) -> None:
     audit.record(call.typed, number)
 
 
-def tell(verb: Verb, changed: Sequence[int], how: How, refused: Sequence[Refused] = ()) -> None:
+def tell(verb: Verb, changed: Sequence[int], how: How, refused: Sequence[NotChanged] = ()) -> None:
     """Print the ids; for more than LISTED jobs on a terminal, only their number."""
     from cronq.render.text import on_terminal, write
 
@@ -121,7 +121,7 @@ def tell(verb: Verb, changed: Sequence[int], how: How, refused: Sequence[Refused
         write(map(str, changed))
 
 
-def tell_changed(verb: Verb, changed: Sequence[int], refused: Sequence[Refused], how: How) -> int:
+def tell_changed(verb: Verb, changed: Sequence[int], refused: Sequence[NotChanged], how: How) -> int:
     """Print the changed ids to stdout, and why others weren't changed to stderr; returns the exit status."""
     from cronq.render.text import complain
 
@@ -131,7 +131,7 @@ def tell_changed(verb: Verb, changed: Sequence[int], refused: Sequence[Refused],
     return 1 if refused else 0
 
 
-def changes(number: int, ids: Sequence[int] | None, refused: Sequence[Refused] = (), *, dry_run: bool) -> str:
+def changes(number: int, ids: Sequence[int] | None, refused: Sequence[NotChanged] = (), *, dry_run: bool) -> str:
     """Return the JSON document about a change; `ids` is None if only the number of jobs is known."""
     from cronq.render.text import document
 

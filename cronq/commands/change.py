@@ -111,21 +111,23 @@ def _copy(call: Invocation, ids: Sequence[str], chosen: Selection, how: bulk.How
             return bulk.left_alone(call, store, _COPY, chosen, meant)
         if not bulk.agreed(_COPY, len(found), how):
             return 1
-        copied, refused = list[int](), list[bulk.Refused]()
+        copied, refused = list[int](), list[bulk.NotChanged]()
         bulk.in_batches(call, found, _COPY, lambda batch: _copy_batch(store, batch, copied, refused))
     return bulk.tell_changed(_COPY, copied, refused, how)
 
 
-def _copy_batch(store: Store, ids: Sequence[int], copied: list[int], refused: list[bulk.Refused]) -> int:
+def _copy_batch(store: Store, ids: Sequence[int], copied: list[int], refused: list[bulk.NotChanged]) -> int:
     before = len(copied)
     limits = store.definitions.of(ids)
     jobs = {job_id: new._replace(limit=limits.get(job_id)) for job_id, new in store.jobs.as_new(ids).items()}
     for job_id, new in zip(jobs, store.enqueue(list(jobs.values())) if jobs else (), strict=True):
         if new.existing:
-            refused.append(bulk.Refused(job_id, f"job {job_id} was not copied: job {new.id} has the same unique key"))
+            refused.append(
+                bulk.NotChanged(job_id, f"job {job_id} was not copied: job {new.id} has the same unique key")
+            )
         else:
             copied.append(new.id)
-    refused += [bulk.Refused(job_id, f"there is no job {job_id}") for job_id in ids if job_id not in jobs]
+    refused += [bulk.NotChanged(job_id, f"there is no job {job_id}") for job_id in ids if job_id not in jobs]
     return len(copied) - before
 
 
@@ -152,7 +154,9 @@ def _retry_selected(call: Invocation, store: Store, ids: Sequence[int], how: bul
         return len(changed)
 
     bulk.in_batches(call, ids, _RETRY, retry)
-    refused = [bulk.Refused(job, f"job {twin} with the same unique key is unfinished") for job, twin in twins.items()]
+    refused = [
+        bulk.NotChanged(job, f"job {twin} with the same unique key is unfinished") for job, twin in twins.items()
+    ]
     bulk.tell(_RETRY, retried, how, refused)
     return _tell_of_twins(twins)
 
@@ -269,7 +273,7 @@ class _Left(NamedTuple):
 def _report(verb: bulk.Verb, left: _Left, changed: Sequence[int], how: bulk.How) -> int:
     """Print the changed ids to stdout, and why others weren't changed to stderr; returns the exit status."""
     refused = [
-        bulk.Refused(job_id, _refusal(job_id, left.states.get(job_id), verb=verb.done, allowed=left.allowed))
+        bulk.NotChanged(job_id, _refusal(job_id, left.states.get(job_id), verb=verb.done, allowed=left.allowed))
         for job_id in left.named
         if job_id not in set(changed)
     ]

@@ -133,8 +133,8 @@ def _both(ids: Sequence[int], others: Sequence[int]) -> list[int]:
     return sorted(set(ids).intersection(others))
 
 
-def _refusals(store: Store, ids: Sequence[int]) -> list[bulk.Refused]:
-    return [bulk.Refused(job_id, _why(job_id, store.jobs.get(job_id))) for job_id in ids]
+def _refusals(store: Store, ids: Sequence[int]) -> list[bulk.NotChanged]:
+    return [bulk.NotChanged(job_id, _why(job_id, store.jobs.get(job_id))) for job_id in ids]
 
 
 def _why(job_id: int, job: Job | None) -> str:

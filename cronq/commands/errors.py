@@ -71,10 +71,10 @@ def _print(alike: Sequence[FailureGroup], store: Store, *, utc: bool, as_json: b
     elif alike:
         from cronq.render.console import Screen
         from cronq.render.failures import table
-        from cronq.render.relative_time import Ages, Zone
+        from cronq.render.relative_time import Ages, TimeStyle
 
         screen = Screen()
-        screen.print(table(alike, screen, Ages(to_datetime(store.clock.now()), Zone.of(utc=utc))))
+        screen.print(table(alike, screen, Ages(to_datetime(store.clock.now()), TimeStyle.of(utc=utc))))
     else:
         write(["nothing fails"])
 

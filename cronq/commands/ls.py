@@ -14,7 +14,7 @@ from cronq.commands.fast_options import positive
 from cronq.errors import InvalidInput
 from cronq.model.job import State
 from cronq.model.selection import NEWEST_FIRST, SORTS
-from cronq.render.relative_time import Zone
+from cronq.render.relative_time import TimeStyle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 
 class _View(NamedTuple):
-    """The selection of the jobs that are shown, their order, their maximum number, and the zone of their times."""
+    """The selection of the jobs that are shown, their order, their maximum number, and the style of their times."""
 
     selection: Selection
     sort: str
     number: int | None
-    zone: Zone
+    style: TimeStyle
 
 
 HANDFUL = 100
@@ -110,7 +110,9 @@ def _ls(
     from cronq.execution import leftovers
 
     call = given.invocation(context)
-    view = _View(which.selection(), _sort(shown.sort), _limit(shown.limit), Zone.of(utc=shown.utc, local=shown.local))
+    view = _View(
+        which.selection(), _sort(shown.sort), _limit(shown.limit), TimeStyle.of(utc=shown.utc, local=shown.local)
+    )
     if watch and as_json:
         raise given.refuse("either --watch or --json", context)
     with call.store(reading=True) as store:
@@ -119,7 +121,7 @@ def _ls(
             return
         jobs, more = _first(store, view, view.number)
         found = [leftovers.with_its_process(call.config, job) for job in jobs]
-        _print(found, store, view.zone, as_json=as_json)
+        _print(found, store, view.style, as_json=as_json)
         if not jobs and not as_json:
             bulk.hint(call, store, view.selection)
         if more and shown.limit is None and not call.quiet:
@@ -159,7 +161,7 @@ def _first(store: Store, view: _View, number: int | None) -> tuple[Sequence[Job]
     return jobs[:number], len(jobs) > number
 
 
-def _print(jobs: Sequence[Job], store: Store, zone: Zone, *, as_json: bool) -> None:
+def _print(jobs: Sequence[Job], store: Store, style: TimeStyle, *, as_json: bool) -> None:
     from cronq.render.text import document, on_terminal, write
 
     if as_json:
@@ -173,7 +175,7 @@ def _print(jobs: Sequence[Job], store: Store, zone: Zone, *, as_json: bool) -> N
         from cronq.render.relative_time import Ages
 
         screen = Screen()
-        screen.print(_table(jobs, screen, Ages(given.now(store), zone)))
+        screen.print(_table(jobs, screen, Ages(given.now(store), style)))
     else:
         write(["no jobs"])
 
@@ -250,7 +252,7 @@ def _frame(live: LiveScreen, store: Store, view: _View) -> RenderableType:
     from cronq.render.relative_time import Ages
 
     jobs, _ = _first(store, view, live.rows if view.number is None else min(view.number, live.rows))
-    return _table(jobs, live.screen, Ages(given.now(store), view.zone))
+    return _table(jobs, live.screen, Ages(given.now(store), view.style))
 
 
 def register(app: typer.Typer) -> None:

@@ -38,8 +38,8 @@ def _release(context: typer.Context, ids: given.SomeJobs, *, as_json: given.AsJs
         found, missing = given.jobs(store, ids)
         changed = store.flow.release(job.id for job in found)
         bulk.note(call, len(changed))
-    refused = [bulk.Refused(job.id, _idle(job)) for job in _left(found, changed)]
-    refused += [bulk.Refused(job_id, f"there is no job {job_id}") for job_id in missing]
+    refused = [bulk.NotChanged(job.id, _idle(job)) for job in _left(found, changed)]
+    refused += [bulk.NotChanged(job_id, f"there is no job {job_id}") for job_id in missing]
     return bulk.tell_changed(_RELEASE, changed, refused, bulk.How(as_json=as_json))
 
 

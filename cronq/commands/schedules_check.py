@@ -12,7 +12,7 @@ from cronq.errors import ConfigError
 
 if TYPE_CHECKING:
     from cronq.app import Cronq
-    from cronq.client.declared_schedules import Declared
+    from cronq.client.declared_schedules import DeclaredSchedule
     from cronq.config.loader import Config
     from cronq.schedules.definition import Definition
 
@@ -89,7 +89,7 @@ class _Findings:
     def _tell(self, name: str | None, message: str) -> None:
         self.errors.append({"schedule": name, "message": message})
 
-    def _look_at(self, one: Declared, config: Config, queue: Cronq | None) -> None:
+    def _look_at(self, one: DeclaredSchedule, config: Config, queue: Cronq | None) -> None:
         from cronq.client.declared_schedules import misfit
         from cronq.schedules.advice import warnings
         from cronq.schedules.definition import unite

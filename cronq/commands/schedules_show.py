@@ -58,9 +58,9 @@ def print_list(context: typer.Context, *, utc: bool = False, as_json: bool = Fal
     if as_json:
         write([document([view.to_json() for view in seen])])
     elif on_terminal():
-        from cronq.render.relative_time import Ages, Zone
+        from cronq.render.relative_time import Ages, TimeStyle
 
-        _print_table(seen, Ages(now, Zone.of(utc=utc)))
+        _print_table(seen, Ages(now, TimeStyle.of(utc=utc)))
     else:
         from cronq.render.tsv import tabbed
 

@@ -53,7 +53,7 @@ def _simulate(
     is the mean of the past; without a database it is 0.
     """
     from cronq.render.text import document, on_terminal, write
-    from cronq.schedules.simulation import Plan, Simulation, changed
+    from cronq.schedules.simulation import SimulatedSchedule, Simulation, changed
     from cronq.schedules.zones import Zone
 
     call = given.invocation(context)
@@ -64,10 +64,12 @@ def _simulate(
         raise InvalidInput("--to: expected a time after --from")
     past = _Past(call)
     definitions = changed(past.definitions, settings or ())
-    plans = [Plan(one, past.durations.get(name, timedelta(0))) for name, one in sorted(definitions.items())]
-    simulated = Simulation(plans, to_datetime(first), to_datetime(last), installation=past.installation)
+    schedules = [
+        SimulatedSchedule(one, past.durations.get(name, timedelta(0))) for name, one in sorted(definitions.items())
+    ]
+    simulated = Simulation(schedules, to_datetime(first), to_datetime(last), installation=past.installation)
     if as_json:
-        write([document(_document(simulated, plans))])
+        write([document(_document(simulated, schedules))])
     elif on_terminal():
         from cronq.render.simulation import show
 
@@ -107,16 +109,16 @@ def _mean(store: Store, name: str) -> timedelta:
     return timedelta(microseconds=sum(took) // len(took)) if took else timedelta(0)
 
 
-def _document(simulated: Simulation, plans: Any) -> dict[str, Any]:
+def _document(simulated: Simulation, schedules: Any) -> dict[str, Any]:
     return {
         "schedules": [
             {
-                "schedule": plan.definition.name,
-                "rule": plan.definition.rule().words(),
-                "jobs": simulated.jobs[plan.definition.name],
-                "duration": plan.duration.total_seconds(),
+                "schedule": schedule.definition.name,
+                "rule": schedule.definition.rule().words(),
+                "jobs": simulated.jobs[schedule.definition.name],
+                "duration": schedule.duration.total_seconds(),
             }
-            for plan in plans
+            for schedule in schedules
         ],
         "hours": [
             {"hour": _iso(hour), "jobs": jobs, "busy": simulated.busy[hour].total_seconds()}

@@ -105,10 +105,12 @@ def _by_hand(page: JobRecord) -> Iterable[str]:
 def _draw(page: JobRecord, *, now: datetime, utc: bool) -> None:
     from cronq.render import job_terminal
     from cronq.render.console import Screen
-    from cronq.render.relative_time import Ages, Zone
+    from cronq.render.relative_time import Ages, TimeStyle
 
     screen = Screen()
-    screen.print(job_terminal.draw(job_terminal.JobDetails(*page[:3], page.ties), screen, Ages(now, Zone.of(utc=utc))))
+    screen.print(
+        job_terminal.draw(job_terminal.JobDetails(*page[:3], page.ties), screen, Ages(now, TimeStyle.of(utc=utc)))
+    )
 
 
 def _print_output(output: tuple[str | None, str | None]) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from cronq.commands import Invocation
-    from cronq.render.progress import Report
+    from cronq.render.progress import PlainReport
     from cronq.worker import Worker, WorkerLimits
 
 VALUES = {
@@ -77,14 +77,14 @@ def parse(arguments: Sequence[str]) -> WorkOptions | None:
 def execute(invocation: Invocation, options: WorkOptions) -> int:
     """Run the worker until a signal or a limit ends it; call exec after SIGHUP, and after a change with --reload."""
     from cronq.config.loader import require_owner
-    from cronq.render.progress import Report
+    from cronq.render.progress import PlainReport
     from cronq.system import first_process
 
     first_process.go_on_below()
     limits = options.limits()
     require_owner(invocation.config, "work")
     invocation.start_logging(warnings=not invocation.quiet)
-    report = Report()
+    report = PlainReport()
     try:
         worker = _work(invocation, limits, report)
     except ConfigError as error:
@@ -97,7 +97,7 @@ def execute(invocation: Invocation, options: WorkOptions) -> int:
     return 0
 
 
-def _work(invocation: Invocation, limits: WorkerLimits, report: Report) -> Worker:
+def _work(invocation: Invocation, limits: WorkerLimits, report: PlainReport) -> Worker:
     from cronq.config.environment import service_manager
     from cronq.schedules.scheduler import Scheduler
     from cronq.system.systemd import ServiceManager

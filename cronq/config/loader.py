@@ -33,7 +33,7 @@ _FOR_JOBS = ("CRONQ_JOB_", "CRONQ_NOTICE", "CRONQ_CHILD", "CRONQ_PROGRESS", "CRO
 _ALIKE = 0.85
 
 
-class Retry:
+class RetrySettings:
     """The delays and the number of attempts; base and cap in seconds, jitter as a share of the delay."""
 
     max_attempts: int = 20
@@ -92,7 +92,7 @@ class Config:
     """The time zone of schedules without their own."""
     declare: str = "auto"
     """`auto`: each run declares schedules that have changed; `sync`: only `cronq schedules sync` does."""
-    retry: Retry
+    retry: RetrySettings
     tasks: Mapping[str, dict[str, object]]
     events: Mapping[str, tuple[str, ...]]
     web: Mapping[str, object]
@@ -106,7 +106,7 @@ class Config:
         self._layers, self.file = layers, file
         self._schedules: Mapping[str, dict[str, object]] | toml.Unread = {}
         self.tasks, self.events, self.web, self.limits = {}, {}, {}, {}
-        self.retry = Retry()
+        self.retry = RetrySettings()
         self.origins = dict.fromkeys(settings.KEYS, "default") | layers.origins
         for key, value in layers.values.items():
             section, _, name = key.rpartition(".")

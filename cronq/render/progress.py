@@ -70,7 +70,7 @@ _BAR = 20
 """Width of a bar in characters: the rest of 80 columns is for the figures."""
 
 
-class Report:
+class PlainReport:
     """The report of a run without a terminal: only jobs that failed for good or keep failing."""
 
     watched = False
@@ -94,7 +94,7 @@ class Report:
             complain(summary_line(summary))
 
 
-class TerminalReport(Report):
+class TerminalReport(PlainReport):
     """The report of a run on a terminal: a progress bar, and a summary at the end."""
 
     watched = True
@@ -133,10 +133,10 @@ def _line(notice: Notice | str) -> str:
     return notice if isinstance(notice, str) else notice.for_mail()
 
 
-def reporter(*, quiet: bool) -> Report:
+def reporter(*, quiet: bool) -> PlainReport:
     """Make the report of this run: with a bar only on a terminal."""
     if quiet or sys.stderr is None or not sys.stderr.isatty():
-        return Report()
+        return PlainReport()
     return TerminalReport()
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cronq.model.job import Job
 
 
-class Zone(Enum):
+class TimeStyle(Enum):
     """The way in which times are written: as ages, by this host's clock, or in UTC."""
 
     AGE = auto()
@@ -23,7 +23,7 @@ class Zone(Enum):
     UTC = auto()
 
     @classmethod
-    def of(cls, *, utc: bool, local: bool = False) -> Zone:
+    def of(cls, *, utc: bool, local: bool = False) -> TimeStyle:
         """Return the way that the options of a command select."""
         return cls.UTC if utc else cls.LOCAL if local else cls.AGE
 
@@ -32,15 +32,15 @@ class Ages(NamedTuple):
     """Writes times relative to now, or exactly: in UTC or this host's time."""
 
     now: datetime
-    zone: Zone = Zone.AGE
+    style: TimeStyle = TimeStyle.AGE
 
     @property
     def exact(self) -> bool:
         """Whether times are written exactly."""
-        return self.zone is not Zone.AGE
+        return self.style is not TimeStyle.AGE
 
     def _exactly(self, when: datetime | None) -> str:
-        return local_time(when) if self.zone is Zone.LOCAL else time(when)
+        return local_time(when) if self.style is TimeStyle.LOCAL else time(when)
 
     def ago(self, when: datetime | None) -> str:
         """Write `3m ago`; empty for an unknown time."""

@@ -26,7 +26,7 @@ _FULLEST = 10
 _SETTABLE = ("cron", "every", "timezone", "jitter", "overlap", "start", "end", "enabled")
 
 
-class Plan(NamedTuple):
+class SimulatedSchedule(NamedTuple):
     """One schedule, and the mean duration of its jobs; 0 if it isn't known."""
 
     definition: Definition
@@ -42,9 +42,11 @@ class Overlap(NamedTuple):
 
 
 class Simulation:
-    """The due times of all plans from one instant up to another; raises InvalidInput where there are too many."""
+    """The due times of all schedules from one instant up to another; raises InvalidInput where there are too many."""
 
-    def __init__(self, plans: Sequence[Plan], start: datetime, until: datetime, *, installation: str = "") -> None:
+    def __init__(
+        self, schedules: Sequence[SimulatedSchedule], start: datetime, until: datetime, *, installation: str = ""
+    ) -> None:
         self.jobs: Counter[str] = Counter()
         """The number of jobs of each schedule."""
         self.hours: dict[datetime, int] = {}
@@ -60,9 +62,9 @@ class Simulation:
         while hour <= until:
             self.hours[hour], self.busy[hour] = 0, timedelta(0)
             hour += _HOUR
-        for plan in plans:
-            if plan.definition.enabled:
-                self._run(plan)
+        for schedule in schedules:
+            if schedule.definition.enabled:
+                self._run(schedule)
 
     @property
     def fullest(self) -> list[tuple[datetime, int]]:
@@ -72,18 +74,18 @@ class Simulation:
     def _ranked(self) -> list[tuple[datetime, int]]:
         return sorted(self._minutes.items(), key=lambda entry: (-entry[1], entry[0]))[:_FULLEST]
 
-    def _run(self, plan: Plan) -> None:
-        definition, rule = plan.definition, plan.definition.rule()
+    def _run(self, schedule: SimulatedSchedule) -> None:
+        definition, rule = schedule.definition, schedule.definition.rule()
         delay = timedelta(seconds=jitter(definition.name, self._installation, definition.jitter))
         due = list(islice(rule.due_between(self._start - timedelta(microseconds=1), self._until), _MOST + 1))
         if self.jobs.total() + len(due) > _MOST:
             raise InvalidInput(f"--to: expected a shorter time, there are more than {_MOST:,} due times in this one")
-        run = _ScheduleRun(plan)
+        run = _ScheduleRun(schedule)
         for instant in due:
             starts = run.start(instant)
             if starts is not None:
                 self.jobs[definition.name] += 1
-                self._start_job(starts + delay, plan.duration)
+                self._start_job(starts + delay, schedule.duration)
         if run.first is not None:
             self.overlaps.append(Overlap(definition, run.count, run.first))
         self.doubts += [(definition.name, doubt) for doubt in rule.doubts(self._start, self._until)]
@@ -102,11 +104,11 @@ class Simulation:
 class _ScheduleRun:
     """Simulates the jobs of one schedule, and counts the due times at which an earlier one still runs."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, schedule: SimulatedSchedule) -> None:
         self.count = 0
         """The number of due times with an earlier job still running."""
         self.first: datetime | None = None
-        self._plan = plan
+        self._schedule = schedule
         self._ends: deque[datetime] = deque()
 
     def start(self, due: datetime) -> datetime | None:
@@ -116,12 +118,12 @@ class _ScheduleRun:
         starts = due
         if self._ends:
             self.count, self.first = self.count + 1, self.first or due
-            if self._plan.definition.overlap == "skip":
+            if self._schedule.definition.overlap == "skip":
                 return None
-            if self._plan.definition.overlap == "queue":
+            if self._schedule.definition.overlap == "queue":
                 starts = self._ends[-1]
-        if self._plan.duration:
-            self._ends.append(starts + self._plan.duration)
+        if self._schedule.duration:
+            self._ends.append(starts + self._schedule.duration)
         return starts
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 
-class Declaration(NamedTuple):
+class TaskDeclaration(NamedTuple):
     """The line that declares a task, and the load of the module in which it runs."""
 
     line: str
@@ -19,19 +19,19 @@ class Declaration(NamedTuple):
     load: object
     """An object that is another one each time the module is imported or reloaded."""
 
-    def is_again(self, other: Declaration) -> bool:
+    def is_again(self, other: TaskDeclaration) -> bool:
         """Tell whether the other declaration is of the same module, which was loaded again."""
         return self.module == other.module and self.load is not other.load
 
 
-def here() -> Declaration:
+def here() -> TaskDeclaration:
     """Find the current declaration: the nearest line outside of cronq, and the module that is being loaded."""
     frames = [frame for frame in _callers() if not str(frame.f_globals.get("__name__")).startswith("cronq.")]
     nearest = frames[0]
     # The nearest line may be in a decorator of another module than the one that is being loaded.
     module = next((frame for frame in frames if frame.f_code.co_name == "<module>"), nearest)
     load = module.f_globals.get("__spec__") or module.f_globals
-    return Declaration(f"{nearest.f_code.co_filename}:{nearest.f_lineno}", module.f_code.co_filename, load)
+    return TaskDeclaration(f"{nearest.f_code.co_filename}:{nearest.f_lineno}", module.f_code.co_filename, load)
 
 
 def _callers() -> Iterator[FrameType]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from cronq.client.batches import Batch
-    from cronq.tasks.declaration import Declaration
+    from cronq.tasks.declaration import TaskDeclaration
 
     class Binds(Protocol):
         """Converts the arguments of a call to those of a row, and back, as `Parameters` does."""
@@ -170,7 +170,7 @@ class Registry:
         self.batch_of: Callable[[int], Batch | None] | None = None
         """Finds the batch of the job with this id, for `current_job().batch`."""
         self._tasks: dict[str, Task] = {}
-        self._declared: dict[str, Declaration] = {}
+        self._declared: dict[str, TaskDeclaration] = {}
         self._imported: dict[str, Task] = {}
         self._subscriptions: list[tuple[str, str]] = []
 
@@ -187,7 +187,7 @@ class Registry:
         self._declared[task.name] = declared
         return task
 
-    def _require_reload(self, known: Task, task: Task, declared: Declaration) -> None:
+    def _require_reload(self, known: Task, task: Task, declared: TaskDeclaration) -> None:
         before = self._declared[task.name]
         if before.is_again(declared) and known.target.reads_like(task.target):
             return

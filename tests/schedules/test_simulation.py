@@ -9,7 +9,7 @@ import pytest
 
 from cronq.errors import InvalidInput
 from cronq.schedules.definition import Definition, read
-from cronq.schedules.simulation import Plan, Simulation, changed
+from cronq.schedules.simulation import SimulatedSchedule, Simulation, changed
 from tests.cli.test_json import fits
 from tests.project import Project
 from tests.waiting import wait_until
@@ -21,8 +21,8 @@ def named(name: str, **keys: Any) -> Definition:
     return read(name, keys, where="cronq.toml")
 
 
-def simulated(*plans: Plan, hours: int = 6) -> Simulation:
-    return Simulation(plans, START, START + timedelta(hours=hours))
+def simulated(*schedules: SimulatedSchedule, hours: int = 6) -> Simulation:
+    return Simulation(schedules, START, START + timedelta(hours=hours))
 
 
 def at(hour: int, minute: int = 0) -> datetime:
@@ -30,7 +30,10 @@ def at(hour: int, minute: int = 0) -> datetime:
 
 
 def test_jobs_and_busy_time_by_the_hour() -> None:
-    found = simulated(Plan(named("a", cron="30 1 * * *"), timedelta(minutes=45)), Plan(named("b", every="2h")))
+    found = simulated(
+        SimulatedSchedule(named("a", cron="30 1 * * *"), timedelta(minutes=45)),
+        SimulatedSchedule(named("b", every="2h")),
+    )
     assert found.hours == {at(0): 1, at(1): 1, at(2): 1, at(3): 0, at(4): 1, at(5): 0, at(6): 1}
     assert (found.busy[at(1)], found.busy[at(2)]) == (timedelta(minutes=30), timedelta(minutes=15))
     assert found.busy[at(4)] == timedelta(0)
@@ -38,29 +41,32 @@ def test_jobs_and_busy_time_by_the_hour() -> None:
 
 
 def test_the_fullest_minutes() -> None:
-    found = simulated(*(Plan(named(name, cron="0 3 * * *")) for name in "abc"), Plan(named("d", cron="0 3,4 * * *")))
+    found = simulated(
+        *(SimulatedSchedule(named(name, cron="0 3 * * *")) for name in "abc"),
+        SimulatedSchedule(named("d", cron="0 3,4 * * *")),
+    )
     assert found.fullest == [(at(3), 4)]
 
 
 @pytest.mark.parametrize(("overlap", "times", "jobs"), [("skip", 3, 4), ("queue", 6, 7), ("allow", 6, 7)])
 def test_overlaps_by_what_happens_then(overlap: str, times: int, jobs: int) -> None:
-    found = simulated(Plan(named("a", every="1h", overlap=overlap), timedelta(minutes=61)))
+    found = simulated(SimulatedSchedule(named("a", every="1h", overlap=overlap), timedelta(minutes=61)))
     assert [(one.times, one.first) for one in found.overlaps] == [(times, at(1))]
     assert found.jobs["a"] == jobs
 
 
 def test_doubtful_local_times() -> None:
-    found = simulated(Plan(named("a", cron="30 2 * * *", timezone="Europe/Prague")))
+    found = simulated(SimulatedSchedule(named("a", cron="30 2 * * *", timezone="Europe/Prague")))
     assert [(name, doubt.kind, doubt.at) for name, doubt in found.doubts] == [("a", "moved", at(1))]
 
 
 def test_what_is_disabled_is_left_out() -> None:
-    assert simulated(Plan(named("a", every="1h", enabled=False))).jobs == {}
+    assert simulated(SimulatedSchedule(named("a", every="1h", enabled=False))).jobs == {}
 
 
 def test_too_many_due_times_are_refused() -> None:
     with pytest.raises(InvalidInput, match="expected a shorter time"):
-        simulated(Plan(named("a", every=1)), hours=300)
+        simulated(SimulatedSchedule(named("a", every=1)), hours=300)
 
 
 def test_set_changes_a_definition() -> None:

@@ -14,7 +14,7 @@ from cronq.render import jobs as tables
 from cronq.render.console import Screen
 from cronq.render.job_text import facts
 from cronq.render.progress import pace
-from cronq.render.relative_time import Ages, Zone
+from cronq.render.relative_time import Ages, TimeStyle
 from cronq.render.sparkline import sparkline
 from cronq.render.text import last_line, short_work
 from cronq.times import span
@@ -89,7 +89,7 @@ def test_a_length_of_time_has_one_unit(seconds: float, text: str) -> None:
 )
 def test_a_state_and_its_age_make_a_sentence(changes: dict[str, Any], told: str) -> None:
     assert AGES.of(JOB._replace(**changes)) == told
-    assert Ages(NOW, Zone.UTC).of(JOB._replace(**changes)).startswith("2026-11-21T")
+    assert Ages(NOW, TimeStyle.UTC).of(JOB._replace(**changes)).startswith("2026-11-21T")
 
 
 def test_a_sparkline_shows_the_largest_of_each_column() -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType
     from typing import Any, Protocol
 
-    class Connection(Protocol):
+    class DriverConnection(Protocol):
         """A driver's connection."""
 
         @property
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         def close(self) -> None:
             """Close it; does nothing if it is closed already."""
 
-        def leave(self) -> None:
+        def drop_inherited(self) -> None:
             """Give it up in a process that inherited it, without an effect on the process that opened it."""
 
 
@@ -51,7 +51,7 @@ class Connections:
     def __init__(self, connect: Callable[[], Any]) -> None:
         self._connect = connect
         self.idle: list[Any] = []
-        self.broken: list[Connection] = []
+        self.broken: list[DriverConnection] = []
         """Connections whose call ended with an exception, to be rolled back or closed."""
         self.lock = RLock()
         forks.guard(self)
@@ -67,7 +67,7 @@ class Connections:
             return self._open()
         return connection
 
-    def put_right(self, connection: Connection) -> None:
+    def put_right(self, connection: DriverConnection) -> None:
         """Roll back a broken connection and make it idle; close it if that fails."""
         if connection.undo():
             self.broken.remove(connection)
@@ -81,10 +81,10 @@ class Connections:
         while self.idle:
             self.idle.pop().close()
 
-    def leave(self) -> None:
+    def drop_inherited(self) -> None:
         """Give up the idle connections that this process inherited from the one that forked it."""
         while self.idle:
-            self.idle.pop().leave()
+            self.idle.pop().drop_inherited()
 
     def close_broken(self) -> None:
         """Close the connections of interrupted calls."""
@@ -95,7 +95,7 @@ class Connections:
         self.close_broken()
         return self._connect()
 
-    def _discard(self, connection: Connection) -> None:
+    def _discard(self, connection: DriverConnection) -> None:
         connection.close()
         if connection in self.broken:
             self.broken.remove(connection)

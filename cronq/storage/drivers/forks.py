@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         def close_broken(self) -> None:
             """Close the connections that may have an open transaction."""
 
-        def leave(self) -> None:
+        def drop_inherited(self) -> None:
             """Give up the inherited connections in the child."""
 
 
@@ -70,7 +70,7 @@ def _after() -> None:
 def _after_in_child() -> None:
     _after()
     for one in living():
-        one.leave()
+        one.drop_inherited()
 
 
 os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after_in_child)

@@ -71,7 +71,7 @@ class Session:
         except self._server.errors:
             return  # it was gone already
 
-    def leave(self) -> None:
+    def drop_inherited(self) -> None:
         """Give it up without closing it: that would end the session of the process that opened it."""
         self._pid = 0
         forks.inherited.append(self.connection)

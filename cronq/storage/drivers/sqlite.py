@@ -365,7 +365,7 @@ class _Connection(sqlite3.Connection):
         self.pid = 0
         return True
 
-    def leave(self) -> None:
+    def drop_inherited(self) -> None:
         """Close it in a process that inherited it, unless the thread that forked was in the middle of a transaction."""
         if self.in_transaction:
             forks.inherited.append(self)
@@ -377,7 +377,7 @@ class _Connection(sqlite3.Connection):
         if self.pid == getpid():
             self.close()
         elif self.pid:
-            self.leave()
+            self.drop_inherited()
 
 
 def _readable(text: bytes) -> str:
