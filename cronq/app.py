@@ -49,7 +49,8 @@ class Cronq:
         config = from_database(database) if isinstance(database, str) else database
         self.registry = registry or Registry(config.allow)
         self.registry.batch_of = self._batch_of
-        self._enqueuer = Enqueuer(config, self.registry)
+        self.enqueuer = Enqueuer(config, self.registry)
+        """Checks and stores the new jobs of this object."""
 
     @classmethod
     def from_config(cls, file: str | None = None) -> Cronq:
@@ -65,25 +66,25 @@ class Cronq:
     @property
     def config(self) -> Config:
         """The configuration in use."""
-        return self._enqueuer.config
+        return self.enqueuer.config
 
     @property
     def store(self) -> Store:
         """The store of this thread, opened at first use: each thread has its own connection."""
-        return self._enqueuer.store
+        return self.enqueuer.store
 
     @property
     def clock(self) -> Clock:
         """The clock by which jobs are due; tests replace it with `configure`."""
-        return self._enqueuer.clock
+        return self.enqueuer.clock
 
     def configure(self, config: Config, *, clock: Clock | None = None) -> None:
         """Use another config from now on; commands call this, so that --config and --db apply to the app too."""
-        self._enqueuer.configure(config, clock=clock)
+        self.enqueuer.configure(config, clock=clock)
 
     def close(self) -> None:
         """Close this thread's connection; the next use opens another one."""
-        self._enqueuer.close()
+        self.enqueuer.close()
 
     def __enter__(self) -> Self:
         return self
@@ -203,8 +204,8 @@ class Cronq:
         that don't fit; `check=False` is for programs that don't have the code.
         `connection` is a SQLAlchemy Connection or Session: the job is part of its transaction.
         """
-        job = self._enqueuer.prepare(task, args, options, check=check)
-        return self._enqueuer.enqueue(job, connection)
+        job = self.enqueuer.prepare(task, args, options, check=check)
+        return self.enqueuer.enqueue(job, connection)
 
     def command(
         self,
@@ -219,7 +220,7 @@ class Cronq:
         It runs in the directory `cwd`, an absolute path; without one, in the runner's.
         Raises ConfigError if the config doesn't allow commands.
         """
-        return self._enqueuer.enqueue(self._enqueuer.prepare_command(command, options, cwd=cwd), connection)
+        return self.enqueuer.enqueue(self.enqueuer.prepare_command(command, options, cwd=cwd), connection)
 
     def enqueue_many(
         self, jobs: Iterable[NewJob | Mapping[str, Any]], *, check: bool = True, connection: Any = None
@@ -229,11 +230,11 @@ class Cronq:
         Each is what `task.job(…)` or `task.using(…).job(…)` returns, or a dict with the keys of
         `cronq enqueue --stdin`. Raises InvalidInput naming the first bad one, counted from 1.
         """
-        return self._enqueuer.enqueue_all(self._enqueuer.prepare_all(jobs, check=check), connection)
+        return self.enqueuer.enqueue_all(self.enqueuer.prepare_all(jobs, check=check), connection)
 
     def chain(self, *jobs: NewJob, connection: Any = None) -> list[Job]:
         """Enqueue jobs of `task.job(…)` in one transaction, each to start when the one before it has finished."""
-        return self._enqueuer.enqueue_chain(jobs, connection)
+        return self.enqueuer.enqueue_chain(jobs, connection)
 
     def batch(self, name: str | None = None, /, **options: Unpack[BatchOptions]) -> Batch:
         """Make a batch: `with queue.batch("import", on_success=report.job()) as batch: batch.add(…)`.
@@ -251,7 +252,7 @@ class Cronq:
         """Store an empty batch, and return it; it takes jobs until it is closed and they have ended. See `batch`."""
         from cronq.client.batches import described  # as above
 
-        return self._batch(self._enqueuer.open_batch(described(name, **options)))
+        return self._batch(self.enqueuer.open_batch(described(name, **options)))
 
     def get_batch(self, batch_id: int) -> Batch | None:
         """Return the batch with this id, None if there is none."""
@@ -264,7 +265,7 @@ class Cronq:
     def _batch(self, batch_id: int | None, new: NewBatch | None = None) -> Batch:
         from cronq.client.batches import Batch  # as above
 
-        return Batch(self._enqueuer, batch_id, new)
+        return Batch(self.enqueuer, batch_id, new)
 
     def emit(self, event: str, /, **fields: Any) -> list[Job]:
         """Enqueue one job for each task that subscribed, in one transaction.
@@ -275,7 +276,7 @@ class Cronq:
         tasks = self.registry.subscribers(event, self.config.events)
         if not tasks:
             log.warning("event %s: no task has subscribed", event)
-        return self._enqueuer.enqueue_all([self._enqueuer.prepare_for_event(task, event, fields) for task in tasks])
+        return self.enqueuer.enqueue_all([self.enqueuer.prepare_for_event(task, event, fields) for task in tasks])
 
     # From coroutines
 
@@ -292,14 +293,14 @@ class Cronq:
 
         If the call is cancelled, the job may be enqueued all the same.
         """
-        job = await self._calls.prepare(connection, self._enqueuer.prepare, task, args, options, check=check)
+        job = await self._calls.prepare(connection, self.enqueuer.prepare, task, args, options, check=check)
         return (await self._calls.enqueue_all((job,), connection))[0]
 
     async def aenqueue_many(
         self, jobs: Iterable[NewJob | Mapping[str, Any]], *, check: bool = True, connection: Any = None
     ) -> list[Job]:
         """As `enqueue_many`, in the queue's own thread; `connection` is an AsyncConnection or AsyncSession."""
-        new = await self._calls.prepare(connection, self._enqueuer.prepare_all, jobs, check=check)
+        new = await self._calls.prepare(connection, self.enqueuer.prepare_all, jobs, check=check)
         return await self._calls.enqueue_all(new, connection)
 
     async def aemit(self, event: str, /, **fields: Any) -> list[Job]:
@@ -330,7 +331,7 @@ class Cronq:
 
     @property
     def _calls(self) -> AsyncCalls:
-        return self._enqueuer.calls
+        return self.enqueuer.calls
 
     @property
     def later(self) -> Later:
@@ -338,7 +339,7 @@ class Cronq:
 
         `queue.later["shop.mailer:Mailer"].send(to="…")` needs `allow = ["shop.mailer"]`.
         """
-        return Later(self._enqueuer)
+        return Later(self.enqueuer)
 
     # Reading and changing jobs
 
@@ -382,11 +383,11 @@ class Cronq:
 
     def definitions(self) -> list[Definition]:
         """Return the schedules that the config and the decorators declare, by name. Raises ConfigError."""
-        if not (self.config.schedules or self._enqueuer.schedules):
+        if not (self.config.schedules or self.enqueuer.schedules):
             return []
         from cronq.client.declared_schedules import definitions  # here, not above: it imports cronsim and zoneinfo
 
-        return definitions(self._enqueuer)
+        return definitions(self.enqueuer)
 
     def fire_until(self, at: str | datetime | timedelta | float) -> int:
         """In tests, within `with scratch(queue):`, decide every due time up to this one; returns the number of jobs.
@@ -404,17 +405,17 @@ class Cronq:
     def _scheduled(self, table: Mapping[str, Any], name: str | None, decorator: str) -> Callable[[Handle], Handle]:
         from cronq.client.declared_schedules import declaring  # as above
 
-        return declaring(self._enqueuer, name, table, decorator)
+        return declaring(self.enqueuer, name, table, decorator)
 
     def _declare(self, target: Any, name: str | None, options: Mapping[str, Any]) -> Any:
         found = callables.of(target)
         full_name = name or callables.default_name(target)
         declared = job_options.declared(options, where=f"task {full_name}")
         task = self.registry.add(Task(full_name, found, declared))
-        self._enqueuer.forget()
+        self.enqueuer.forget()
         if isinstance(target, type):
-            return ClassTask(self._enqueuer, task, target)
-        return FunctionTask(self._enqueuer, task, target)
+            return ClassTask(self.enqueuer, task, target)
+        return FunctionTask(self.enqueuer, task, target)
 
     def _hook(self, moment: str, hook: Hook) -> Hook:
         self.registry.hooks[moment].append(hook)

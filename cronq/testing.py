@@ -80,7 +80,7 @@ class ManualClock(Clock):
 def capture(queue: Cronq) -> Iterator[list[Job]]:
     """Collect the jobs that are enqueued, in order; they are checked, but neither stored nor run."""
     captured: list[Job] = []
-    with queue._enqueuer.substituted(_Captor(captured, queue.clock)):
+    with queue.enqueuer.substituted(_Captor(captured, queue.clock)):
         yield captured
 
 
@@ -252,7 +252,7 @@ def _elsewhere(queue: Cronq, clock: Clock | None, work_off: Callable[[], object]
         try:
             with (
                 Store(queue.config, queue.clock) as store,
-                queue._enqueuer.substituted(_Scratch(store, work_off)),
+                queue.enqueuer.substituted(_Scratch(store, work_off)),
             ):
                 yield
         finally:

@@ -138,7 +138,7 @@ class Invocation:
         self.start_logging()
         queue = load_app(self.config) if with_tasks else Cronq(self.config)
         self._config = queue.config  # an application may have settings of its own
-        queue._enqueuer.reading = reading
+        queue.enqueuer.reading = reading
         return queue
 
     def store(self, *, reading: bool = False) -> Store:

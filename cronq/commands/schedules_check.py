@@ -67,7 +67,7 @@ class _Findings:
         self._now = datetime.now(UTC)
         self._read: dict[str, Definition] = {}
         queue = self._load(config)
-        declared = [*tables(config), *(queue._enqueuer.schedules if queue else ())]
+        declared = [*tables(config), *(queue.enqueuer.schedules if queue else ())]
         self.number = len({one.name for one in declared})
         for one in declared:
             self._look_at(one, config, queue)
@@ -101,7 +101,7 @@ class _Findings:
             self._tell(one.name, str(error))
             return
         told = list(warnings(definition, zone_is_given=self._zone_is_given or "timezone" in one.table, now=self._now))
-        problem = misfit(definition, queue._enqueuer) if queue else None
+        problem = misfit(definition, queue.enqueuer) if queue else None
         told += [problem] if problem else []
         self.warnings += [{"schedule": one.name, "message": message} for message in told]
 

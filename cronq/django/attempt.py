@@ -15,7 +15,7 @@ from cronq.django.backend import declared
 from cronq.django.signals import send
 from cronq.errors import InvalidInput, UnstorableResult
 from cronq.execution.bounds import fault_of
-from cronq.execution.job_context import current_job
+from cronq.execution.job_context import claimed_job, current_job
 from cronq.execution.verdict import verdict_of
 from cronq.model.job import ENDED
 from cronq.model.outcome import next_state
@@ -94,7 +94,7 @@ class _Attempts:
 
     def begin(self) -> Any:
         """Return the result of the job that runs, and send `task_started`."""
-        job, worker = current_job()._job, self._registry.worker
+        job, worker = claimed_job(), self._registry.worker
         if job.attempt > 1 or job.spent_before or worker is None:  # the row and its history have the earlier attempts
             result = self.backend.get_result(str(job.id))
         else:  # a task that needs no database opens no connection
@@ -109,7 +109,7 @@ class _Attempts:
 
     def fail(self, result: Any, error: BaseException) -> None:
         """Send `task_finished` if no retry follows this error."""
-        job = current_job()._job
+        job = claimed_job()
         now = self.backend.store.clock.now()
         outcome = verdict_of(error, now)
         if next_state(job, outcome, self.policies.of(job), chance=0.0).state not in ENDED:

@@ -199,3 +199,8 @@ class CurrentJob:
 
 
 current_job = CurrentJob()
+
+
+def claimed_job() -> Claimed:
+    """Return the running job as it was claimed. Raises RuntimeError outside of one."""
+    return current_job()._job

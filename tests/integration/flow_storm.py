@@ -106,7 +106,7 @@ class FlowStorm(Storm):
 
     def _job(self, spec: dict[str, Any]) -> NewJob:
         spec.pop("task", None)
-        return self.queue.app._enqueuer.prepare("jobs.work", spec.pop("args", {}), spec, check=False)
+        return self.queue.app.enqueuer.prepare("jobs.work", spec.pop("args", {}), spec, check=False)
 
     def _open_batch(self, left: int) -> None:
         """Enqueue a batch that grows while its members run: in parts, and by one of its members."""

@@ -154,7 +154,7 @@ def what_one_node_took_the_other_has(queue: ClusterQueue) -> None:
     """At once: a worker that is woken by an enqueue on one node finds the job on the other."""
     with queue.store("first") as first, queue.store("second") as second:
         for number in range(50):
-            job = first.enqueue([queue.app._enqueuer.prepare("jobs.work", {}, {"key": f"seen-{number}"}, check=False)])[
+            job = first.enqueue([queue.app.enqueuer.prepare("jobs.work", {}, {"key": f"seen-{number}"}, check=False)])[
                 0
             ]
             now = second.clock.now()
