@@ -1,7 +1,6 @@
-"""Read the options of commands that start without typer.
+"""Declare and read the options of commands that start without typer.
 
-Unknown options are left to typer's declaration of the same command, which prints the errors and
-the help.
+Unknown options are left to typer, which prints the errors and the help from the same declarations.
 """
 
 from __future__ import annotations
@@ -10,24 +9,83 @@ from cronq.errors import InvalidInput
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+    from typing import Annotated, Self
+
+    import typer
 
     from cronq.model.selection import Filter
 
-FILTER_VALUES = {"--queue": "queue", "--priority": "priority", "--jobs": "jobs"}
-FILTER_FLAGS = {"--weighted": "weighted"}
-_REPEATABLE = {"queue"}
 _DIGITS = 9
+UNSET: list[str] = []
+"""The default of an option that can be repeated; it is replaced, never changed."""
 
 
-class FilterOptions:
-    """The options that select jobs, as they were typed."""
+class Options:
+    """The options of one command as they were typed.
 
-    def __init__(self) -> None:
-        self.queue: list[str] = []
-        self.priority: str | None = None
-        self.jobs: str | None = None
-        self.weighted = False
+    A subclass declares each as an annotated attribute: `max_time` is `--max-time`, the default False makes it a flag, a
+    list one that can be repeated. Its annotation stays a text until typer prints the help or an error.
+    """
+
+    SHORT = ""
+    """The short names: `w` makes `-w` the short name of the option that begins with w."""
+    MOST_WORDS = 0
+    """The most arguments that are no options."""
+
+    def __init__(self, **typed: object) -> None:
+        self.words = UNSET
+        self.__dict__.update(typed)
+
+    @classmethod
+    def names(cls) -> dict[str, str]:
+        """Return the attributes of all options, by the names of the options."""
+        declared = [name for base in reversed(cls.__mro__) for name in getattr(base, "__annotations__", ())]
+        short = {f"-{name[0]}": name for name in declared if name[0] in cls.SHORT}
+        return short | {f"--{name.replace('_', '-')}": name for name in declared}
+
+    @classmethod
+    def read(cls, arguments: Sequence[str]) -> Self | None:
+        """Read a command's arguments; returns None for `--help` and mistakes, which typer handles."""
+        options, names, following = cls(), cls.names(), list(arguments)
+        while following:
+            argument = following.pop(0)
+            name, equals, value = argument.partition("=")
+            if name in names:
+                taken = options._take(names[name], value if equals else None, following)
+            else:
+                taken = options._take_word(argument)
+            if not taken:
+                return None
+        return options
+
+    def _take(self, attribute: str, value: str | None, following: list[str]) -> bool:
+        """Set an option; its value may be the next argument. Returns False if it has none, or as a flag has one."""
+        known = getattr(self, attribute)
+        if isinstance(known, bool):
+            setattr(self, attribute, True)
+            return value is None
+        if value is None:
+            if not following:
+                return False
+            value = following.pop(0)
+        setattr(self, attribute, [*known, value] if isinstance(known, list) else value)
+        return True
+
+    def _take_word(self, argument: str) -> bool:
+        self.words = [*self.words, argument]
+        return not argument.startswith("-") and len(self.words) <= self.MOST_WORDS
+
+
+class FilterOptions(Options):
+    """The options that select jobs."""
+
+    queue: Annotated[
+        list[str], typer.Option(metavar="QUEUE", help="Only this queue: name, glob or !name; repeatable.")
+    ] = UNSET
+    weighted: Annotated[bool, typer.Option(help="Weighted queue order: the queue named n-th has weight 1/n.")] = False
+    priority: Annotated[str | None, typer.Option(metavar="RANGE", help="Only these: 10, 20-40, 25- or -20.")] = None
+    jobs: Annotated[str | None, typer.Option(metavar="N", help="Parallel jobs (config: jobs).")] = None
 
     def filter(self) -> Filter | None:
         """Make the filter of jobs to claim; None without such options. Raises InvalidInput."""
@@ -40,28 +98,6 @@ class FilterOptions:
             return unrestricted
         lowest, highest = parse_priorities(self.priority)
         return unrestricted._replace(lowest=lowest, highest=highest)
-
-
-def read(arguments: Sequence[str], options: object, *, values: Mapping[str, str], flags: Mapping[str, str]) -> bool:
-    """Set the typed values on `options`; returns False for `--help` and mistakes, which typer handles."""
-    following = list(arguments)
-    while following:
-        argument = following.pop(0)
-        name, equals, value = argument.partition("=")
-        if argument in flags:
-            setattr(options, flags[argument], True)
-        elif name in values and (equals or following):
-            _set(options, values[name], value if equals else following.pop(0))
-        else:
-            return False
-    return True
-
-
-def _set(options: object, name: str, value: str) -> None:
-    if name in _REPEATABLE:
-        getattr(options, name).append(value)
-    else:
-        setattr(options, name, value)
 
 
 def positive(text: str | None, *, what: str) -> int | None:

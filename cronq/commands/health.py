@@ -8,66 +8,35 @@ from __future__ import annotations
 
 import sys
 
-from cronq.errors import CronqError, InvalidInput, Unavailable, UsageError
+from cronq.commands.fast_options import UNSET, Options
+from cronq.errors import CronqError, InvalidInput, Unavailable
 from cronq.times import parse_duration, span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from typing import Annotated
+
+    import typer
 
     from cronq.commands import Invocation
     from cronq.monitoring.health import Answer
-
-VALUES = {
-    "-w": "warning",
-    "--warning": "warning",
-    "-c": "critical",
-    "--critical": "critical",
-    "--queue": "queue",
-    "-t": "timeout",
-    "--timeout": "timeout",
-}
-REPEATABLE = {"warning", "critical", "queue"}
-PATIENCE = "10s"
-"""The default time limit of the answer, as for other Nagios and Icinga plugins."""
-
 
 NO_ANSWER = 3
 """The exit status UNKNOWN, for an answer that could not be written."""
 
 
-class HealthOptions:
+class HealthOptions(Options):
     """The options of `health` as they were typed."""
 
-    def __init__(self) -> None:
-        self.warning: list[str] = []
-        self.critical: list[str] = []
-        self.queue: list[str] = []
-        self.timeout: str = PATIENCE
+    SHORT = "wct"
+
+    warning: Annotated[list[str], typer.Option(metavar="MEASURE=RANGE", help="Warn outside of it; repeatable.")] = UNSET
+    critical: Annotated[list[str], typer.Option(metavar="MEASURE=RANGE", help="Critical outside; repeatable.")] = UNSET
+    queue: Annotated[list[str], typer.Option(metavar="QUEUE", help="Only jobs of this queue; repeatable.")] = UNSET
+    timeout: Annotated[str, typer.Option(metavar="D", help="Time limit of the check.")] = "10s"
 
 
-def parse(arguments: Sequence[str]) -> HealthOptions | None:
-    """Read the options; None for `--help`, which typer handles. Raises UsageError."""
-    options = HealthOptions()
-    following = list(arguments)
-    while following:
-        argument = following.pop(0)
-        name, equals, value = argument.partition("=")
-        if argument == "--help":
-            return None
-        if name not in VALUES:
-            raise UsageError(f"health: {argument!r} is none of its options {', '.join(VALUES)}")
-        if not equals and not following:
-            raise UsageError(f"health: {name} needs a value")
-        _set(options, VALUES[name], value if equals else following.pop(0))
-    return options
-
-
-def _set(options: HealthOptions, name: str, value: str) -> None:
-    if name in REPEATABLE:
-        getattr(options, name).append(value)
-    else:
-        setattr(options, name, value)
+parse = HealthOptions.read
 
 
 def execute(invocation: Invocation, options: HealthOptions) -> int:

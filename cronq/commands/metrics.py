@@ -6,29 +6,28 @@ import os
 import sys
 
 from cronq import __version__
-from cronq.commands.fast_options import read
+from cronq.commands.fast_options import Options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from typing import Annotated
+
+    import typer
 
     from cronq.commands import Invocation
 
-VALUES = {"--textfile": "textfile"}
 _MODE = 0o644
 
 
-class MetricsOptions:
+class MetricsOptions(Options):
     """The options of `metrics` as they were typed."""
 
-    def __init__(self) -> None:
-        self.textfile: str | None = None
+    textfile: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Replace this file in one step, for node_exporter.")
+    ] = None
 
 
-def parse(arguments: Sequence[str]) -> MetricsOptions | None:
-    """Read the options; None for `--help` and mistakes, which typer handles."""
-    options = MetricsOptions()
-    return options if read(arguments, options, values=VALUES, flags={}) else None
+parse = MetricsOptions.read
 
 
 def execute(invocation: Invocation, options: MetricsOptions) -> int:

@@ -1,19 +1,20 @@
 """Declare the options that several commands share, and convert them.
 
 A command has one parameter for a family of options (which jobs, when and where a job runs): a
-dataclass, whose fields `spread` declares to typer as options.
+dataclass, or the Options of a quick command, whose fields `spread` declares to typer as options.
 """
 
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from difflib import get_close_matches
 from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from cronq.commands.fast_options import Options
 from cronq.errors import InvalidInput, JobNotFound, UsageError
 from cronq.model.job import State
 from cronq.model.selection import Selection
@@ -193,9 +194,9 @@ def refuse(problem: str, context: typer.Context) -> UsageError:
 
 
 def spread(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap the command for typer: each field of a parameter that is a dataclass becomes an option."""
+    """Wrap the command for typer: each field of a parameter that is a family of options becomes an option."""
     hints = get_type_hints(command, include_extras=True)
-    families: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    families: dict[str, Any] = {name: hint for name, hint in hints.items() if _is_family(hint)}
     parameters = [
         shown
         for parameter in inspect.signature(command).parameters.values()
@@ -205,7 +206,7 @@ def spread(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def gathered(**given: Any) -> Any:
         for name, family in families.items():
-            given[name] = family(**{field.name: given.pop(field.name) for field in fields(family)})
+            given[name] = family(**{field: given.pop(field) for field in _fields(family)})
         return command(**given)
 
     gathered.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -215,14 +216,26 @@ def spread(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _shown(parameter: inspect.Parameter) -> list[inspect.Parameter]:
     family = parameter.annotation
-    if not is_dataclass(family):
+    if not _is_family(family):
         return [parameter]
-    hints = get_type_hints(family, include_extras=True)
     kind = inspect.Parameter.KEYWORD_ONLY
     return [
-        inspect.Parameter(field.name, kind, default=field.default, annotation=hints[field.name])
-        for field in fields(family)
+        inspect.Parameter(name, kind, default=getattr(family, name), annotation=annotation)
+        for name, annotation in _fields(family).items()
     ]
+
+
+def _is_family(hint: Any) -> bool:
+    return is_dataclass(hint) or (isinstance(hint, type) and issubclass(hint, Options))
+
+
+def _fields(family: Any) -> dict[str, Any]:
+    """Return the annotations of a family's fields; those of a quick command get the names of their options."""
+    hints = get_type_hints(family, localns={"Annotated": Annotated, "typer": typer}, include_extras=True)
+    for option, name in family.names().items() if issubclass(family, Options) else ():
+        [declared] = hints[name].__metadata__
+        declared.param_decls = (*(declared.param_decls or ()), option)
+    return hints
 
 
 def now(store: Store) -> datetime:

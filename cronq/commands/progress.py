@@ -4,38 +4,31 @@ from __future__ import annotations
 
 import os
 
+from cronq.commands.fast_options import Options
 from cronq.errors import InvalidInput, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Annotated
+
+    import typer
 
     from cronq.commands import Invocation
 
-_MOST = 2
 
+class ProgressOptions(Options):
+    """The arguments of `progress` as they were typed: one or two numbers, and a note."""
 
-class ProgressOptions:
-    """The arguments of `progress` as they were typed."""
+    MOST_WORDS = 2
 
-    def __init__(self) -> None:
-        self.numbers: list[str] = []
-        self.note: str | None = None
+    note: Annotated[str | None, typer.Option(metavar="TEXT", help="What it does now.")] = None
 
 
 def parse(arguments: Sequence[str]) -> ProgressOptions | None:
     """Read the arguments; None for `--help` and mistakes, which typer handles."""
-    options, following = ProgressOptions(), list(arguments)
-    while following:
-        argument = following.pop(0)
-        name, equals, value = argument.partition("=")
-        if name == "--note" and (equals or following):
-            options.note = value if equals else following.pop(0)
-        elif argument.startswith("-") or len(options.numbers) == _MOST:
-            return None
-        else:
-            options.numbers.append(argument)
-    return options if options.numbers else None
+    options = ProgressOptions.read(arguments)
+    return options if options is not None and options.words else None
 
 
 def execute(invocation: Invocation, options: ProgressOptions) -> int:
@@ -65,6 +58,6 @@ def execute(invocation: Invocation, options: ProgressOptions) -> int:
 def _write(fd: int, job: tuple[int, int], options: ProgressOptions) -> None:
     from cronq.execution import progress_record as records
 
-    done, total = (*options.numbers, None)[:_MOST]
+    done, total = (*options.words, None)[:2]
     earlier = records.parsed(os.pread(fd, records.SIZE, records.PROGRESS_AT))
     os.pwrite(fd, records.packed(job, earlier, (done, total, options.note)), records.PROGRESS_AT)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import sys
 
-from cronq.commands.fast_options import FILTER_FLAGS, FILTER_VALUES, FilterOptions, positive, read
+from cronq.commands.fast_options import FilterOptions, positive
 from cronq.errors import CronqError, Unavailable, status_of
 from cronq.times import SECOND, Clock, iso, parse_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from types import TracebackType
-    from typing import Self
+    from typing import Annotated, Self
+
+    import typer
 
     from cronq.commands import Invocation
     from cronq.execution.results import Summary
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from cronq.notifications.ping import Pinged
     from cronq.store import Store
 
-VALUES = {**FILTER_VALUES, "--limit": "limit", "--max-time": "max_time"}
-FLAGS = {**FILTER_FLAGS, "--fail": "fail"}
-
 _PATIENCE = 3.0
 """Seconds for which a run tries to write its end to an unreachable or locked database."""
 
@@ -35,17 +33,12 @@ _PATIENCE = 3.0
 class RunOptions(FilterOptions):
     """The options of `run` as they were typed."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.limit: str | None = None
-        self.max_time: str | None = None
-        self.fail = False
+    limit: Annotated[str | None, typer.Option(metavar="N", help="Stop after N jobs.")] = None
+    max_time: Annotated[str | None, typer.Option(metavar="D", help="Start no job after this time, like 50s.")] = None
+    fail: Annotated[bool, typer.Option(help="Exit 1 when a job failed for good.")] = False
 
 
-def parse(arguments: Sequence[str]) -> RunOptions | None:
-    """Read the options; None for `--help` and mistakes, which typer handles."""
-    options = RunOptions()
-    return options if read(arguments, options, values=VALUES, flags=FLAGS) else None
+parse = RunOptions.read
 
 
 def execute(invocation: Invocation, options: RunOptions) -> int:

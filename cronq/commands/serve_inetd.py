@@ -9,7 +9,7 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]  # signal itself makes enums, which take half as long as Python's start
 import syslog
 
-from cronq.commands.fast_options import read
+from cronq.commands.fast_options import Options
 from cronq.errors import CronqError
 from cronq.inetd import connection, request, sockets
 from cronq.times import parse_duration
@@ -17,30 +17,28 @@ from cronq.times import parse_duration
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Annotated
+
+    import typer
 
     from cronq.commands import Invocation
     from cronq.inetd.connections import Connections
     from cronq.inetd.sockets import Inherited
 
-VALUES = {"--jobs": "jobs", "--idle-exit": "idle_exit"}
 
-
-class Options:
+class ServeOptions(Options):
     """The options of `serve-inetd` as they were typed."""
 
-    def __init__(self) -> None:
-        self.jobs: str | None = None
-        self.idle_exit: str | None = None
-
-
-def parse(arguments: Sequence[str]) -> Options | None:
-    """Read the options; None for `--help` and mistakes, which typer handles."""
-    options = Options()
-    return options if read(arguments, options, values=VALUES, flags={}) else None
+    jobs: Annotated[
+        str | None, typer.Option(metavar="N", help="On a listening socket: number of parallel jobs (16).")
+    ] = None
+    idle_exit: Annotated[
+        str | None, typer.Option(metavar="D", help="On a listening socket: exit after this time idle (60s).")
+    ] = None
 
 
 def serve(invocation: Invocation, arguments: Sequence[str], *, misread: Callable[[], int]) -> int:
-    """Serve one client or many; `misread` handles help and mistakes, which `parse` doesn't.
+    """Serve one client or many; `misread` handles help and mistakes.
 
     First the inherited sockets are moved away from the descriptors 0, 1 and 2. Errors go to the
     system's log if stderr was a client's.
@@ -49,7 +47,7 @@ def serve(invocation: Invocation, arguments: Sequence[str], *, misread: Callable
     for number in (_signal.SIGHUP, _signal.SIGPIPE):  # a client or a terminal may disconnect at any time
         _signal.signal(number, _signal.SIG_IGN)
     try:
-        options = parse(arguments)
+        options = ServeOptions.read(arguments)
         return misread() if options is None else execute(invocation, options, came_in)
     except Exception as error:
         if not came_in.stderr:
@@ -68,7 +66,7 @@ def _handed_over() -> int:
     return environment.handed_over()
 
 
-def execute(invocation: Invocation, options: Options, came_in: Inherited) -> int:
+def execute(invocation: Invocation, options: ServeOptions, came_in: Inherited) -> int:
     """Serve one connection, or the clients of listening sockets."""
     if came_in.kind == sockets.LISTENING:
         return _receive(invocation, options, came_in)
@@ -86,7 +84,7 @@ def _report(error: Exception) -> None:
 # Many clients
 
 
-def _receive(invocation: Invocation, options: Options, came_in: Inherited) -> int:
+def _receive(invocation: Invocation, options: ServeOptions, came_in: Inherited) -> int:
     from cronq.inetd.connections import Connections
 
     connection.open_log()
@@ -100,7 +98,7 @@ def _receive(invocation: Invocation, options: Options, came_in: Inherited) -> in
     return connection.OK
 
 
-def _serve_all(invocation: Invocation, options: Options, connections: Connections) -> None:
+def _serve_all(invocation: Invocation, options: ServeOptions, connections: Connections) -> None:
     from cronq.commands.fast_options import positive
     from cronq.config.loader import require_owner
     from cronq.inetd.server import IDLE_EXIT, MOST_AT_ONCE, Server

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cronq.commands import health, metrics, progress, run, serve_inetd, work
 from cronq.commands import options as given
-
-if TYPE_CHECKING:
-    from cronq.commands.fast_options import FilterOptions
 
 _RUN_EXAMPLE = """\
 Example:
@@ -51,71 +47,18 @@ Exit status: 0 the job was started (or none was asked for), 1 it may not run now
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Filter:
-    queue: Annotated[
-        list[str] | None,
-        typer.Option("--queue", metavar="QUEUE", help="Only this queue: name, glob or !name; repeatable."),
-    ] = None
-    weighted: Annotated[
-        bool, typer.Option("--weighted", help="Weighted queue order: the queue named n-th has weight 1/n.")
-    ] = False
-    priority: Annotated[
-        str | None, typer.Option("--priority", metavar="RANGE", help="Only these: 10, 20-40, 25- or -20.")
-    ] = None
-    jobs: Annotated[str | None, typer.Option("--jobs", metavar="N", help="Parallel jobs (config: jobs).")] = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Run(_Filter):
-    limit: Annotated[str | None, typer.Option("--limit", metavar="N", help="Stop after N jobs.")] = None
-    max_time: Annotated[
-        str | None, typer.Option("--max-time", metavar="D", help="Start no job after this time, like 50s.")
-    ] = None
-    fail: Annotated[bool, typer.Option("--fail", help="Exit 1 when a job failed for good.")] = False
-
-
 @given.spread
-def _run(context: typer.Context, *, options: _Run) -> int:
+def _run(context: typer.Context, *, options: run.RunOptions) -> int:
     """Rescue the jobs of crashed runs, then run all due jobs.
 
     Without a terminal it prints one line on stderr for each job that failed for good or keeps
     failing, and nothing else. Only one run works on a host: a second one exits at once.
     """
-    chosen = run.RunOptions()
-    _take_over(options, chosen)
-    return run.execute(given.invocation(context), chosen)
-
-
-def _take_over(options: _Filter, chosen: FilterOptions) -> None:
-    for name, value in asdict(options).items():
-        setattr(chosen, name, value if value is not None or name != "queue" else [])
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Work(_Filter):
-    max_jobs: Annotated[str | None, typer.Option("--max-jobs", metavar="N", help="Exit after N jobs.")] = None
-    max_memory: Annotated[
-        str | None,
-        typer.Option("--max-memory", metavar="M", help="Exit when the worker and its children use more, like 512M."),
-    ] = None
-    max_time: Annotated[
-        str | None, typer.Option("--max-time", metavar="D", help="Start no job after this time, like 6h, and exit.")
-    ] = None
-    idle_exit: Annotated[
-        str | None, typer.Option("--idle-exit", metavar="D", help="Exit after this time without a job.")
-    ] = None
-    poll: Annotated[
-        str | None, typer.Option("--poll", metavar="D", help="Time between two queries without a wake-up (60s).")
-    ] = None
-    grace: Annotated[
-        str | None, typer.Option("--grace", metavar="D", help="Time that running jobs get to end after SIGTERM (60s).")
-    ] = None
-    reload: Annotated[bool, typer.Option("--reload", help="Restart when a loaded module's file changes.")] = False
+    return run.execute(given.invocation(context), options)
 
 
 @given.spread
-def _work(context: typer.Context, *, options: _Work) -> int:
+def _work(context: typer.Context, *, options: work.WorkOptions) -> int:
     """Run as a daemon and start each job as soon as it is due.
 
     Enqueues on this host, the configured transports, PostgreSQL's NOTIFY and the time of the next due
@@ -123,9 +66,7 @@ def _work(context: typer.Context, *, options: _Work) -> int:
     back. QUIT finishes them without a limit. USR1 kills the running jobs. USR2 pauses, CONT resumes.
     HUP finishes the running jobs and restarts.
     """
-    chosen = work.WorkOptions()
-    _take_over(options, chosen)
-    return work.execute(given.invocation(context), chosen)
+    return work.execute(given.invocation(context), options)
 
 
 _HEALTH_EXAMPLE = """\
@@ -143,25 +84,9 @@ Exit status: 0 OK, 1 WARNING, 2 CRITICAL (also when the database is out of reach
 configuration, no queue yet, an error in cronq).
 """
 
-_Ranges = list[str] | None
 
-
-def _health(
-    context: typer.Context,
-    *,
-    warning: Annotated[
-        _Ranges, typer.Option("-w", "--warning", metavar="MEASURE=RANGE", help="Warn outside of it; repeatable.")
-    ] = None,
-    critical: Annotated[
-        _Ranges, typer.Option("-c", "--critical", metavar="MEASURE=RANGE", help="Critical outside; repeatable.")
-    ] = None,
-    queue: Annotated[
-        list[str] | None, typer.Option("--queue", metavar="QUEUE", help="Only jobs of this queue; repeatable.")
-    ] = None,
-    timeout: Annotated[
-        str, typer.Option("-t", "--timeout", metavar="D", help="Time limit of the check.")
-    ] = health.PATIENCE,
-) -> int:
+@given.spread
+def _health(context: typer.Context, *, options: health.HealthOptions) -> int:
     """Check the queue for Nagios or Icinga.
 
     One line with performance data, and the exit status.
@@ -174,10 +99,7 @@ def _health(
     limit that hosts define differently, and a batch that was left open. Critical are a job that has been due for 30
     minutes, a schedule that is 30 minutes late, and a failing run.
     """
-    chosen = health.HealthOptions()
-    chosen.warning, chosen.critical, chosen.queue = list(warning or ()), list(critical or ()), list(queue or ())
-    chosen.timeout = timeout
-    return health.execute(given.invocation(context), chosen)
+    return health.execute(given.invocation(context), options)
 
 
 _METRICS_EXAMPLE = """\
@@ -191,17 +113,10 @@ Exit status: 0 done, 69 database out of reach, 74 the file can't be written, 78 
 """
 
 
-def _metrics(
-    context: typer.Context,
-    *,
-    textfile: Annotated[
-        str | None, typer.Option("--textfile", metavar="PATH", help="Replace this file in one step, for node_exporter.")
-    ] = None,
-) -> int:
+@given.spread
+def _metrics(context: typer.Context, *, options: metrics.MetricsOptions) -> int:
     """Print metrics of the queue for Prometheus."""
-    chosen = metrics.MetricsOptions()
-    chosen.textfile = textfile
-    return metrics.execute(given.invocation(context), chosen)
+    return metrics.execute(given.invocation(context), options)
 
 
 _PROGRESS_EXAMPLE = """\
@@ -214,45 +129,30 @@ Exit status: 0 done, 64 usage, or not called by a job, 65 no number, or the job 
 """
 
 
+@given.spread
 def _progress(
     context: typer.Context,
     done: Annotated[str, typer.Argument(metavar="DONE", help="How much is done.", show_default=False)],
     total: Annotated[str | None, typer.Argument(metavar="TOTAL", help="Of how much.", show_default=False)] = None,
     *,
-    note: Annotated[str | None, typer.Option("--note", metavar="TEXT", help="What it does now.")] = None,
+    options: progress.ProgressOptions,
 ) -> int:
     """Report the progress of a shell job.
 
     For use in the command of the job. show, top, ls and wait show it, with the rate and the time left.
     """
-    chosen = progress.ProgressOptions()
-    chosen.numbers = [done] if total is None else [done, total]
-    chosen.note = note
-    return progress.execute(given.invocation(context), chosen)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Serve:
-    jobs: Annotated[
-        str | None, typer.Option("--jobs", metavar="N", help="On a listening socket: number of parallel jobs (16).")
-    ] = None
-    idle_exit: Annotated[
-        str | None,
-        typer.Option("--idle-exit", metavar="D", help="On a listening socket: exit after this time idle (60s)."),
-    ] = None
+    options.words = [done] if total is None else [done, total]
+    return progress.execute(given.invocation(context), options)
 
 
 @given.spread
-def _serve_inetd(context: typer.Context, *, options: _Serve) -> int:
+def _serve_inetd(context: typer.Context, *, options: serve_inetd.ServeOptions) -> int:
     """Read a job's id from a connection and start that job at once.
 
     For xinetd, inetd and systemd: stdin is the connection, or the socket that listens. It answers
     OK 42, or ERR and the reason, before the job runs. stdin can be a pipe or a terminal, too.
     """
-    chosen = serve_inetd.Options()
-    for name, value in asdict(options).items():
-        setattr(chosen, name, value)
-    return serve_inetd.execute(given.invocation(context), chosen, serve_inetd.enter())
+    return serve_inetd.execute(given.invocation(context), options, serve_inetd.enter())
 
 
 def register(app: typer.Typer) -> None:

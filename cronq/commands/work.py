@@ -4,45 +4,39 @@ from __future__ import annotations
 
 import sys
 
-from cronq.commands.fast_options import FILTER_FLAGS, FILTER_VALUES, FilterOptions, positive, read
+from cronq.commands.fast_options import FilterOptions, positive
 from cronq.errors import ConfigError
 from cronq.times import parse_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import NoReturn
+    from typing import Annotated, NoReturn
+
+    import typer
 
     from cronq.commands import Invocation
     from cronq.render.progress import PlainReport
     from cronq.worker import Worker, WorkerLimits
 
-VALUES = {
-    **FILTER_VALUES,
-    "--max-jobs": "max_jobs",
-    "--max-memory": "max_memory",
-    "--max-time": "max_time",
-    "--idle-exit": "idle_exit",
-    "--poll": "poll",
-    "--grace": "grace",
-}
-
-
-FLAGS = {**FILTER_FLAGS, "--reload": "reload"}
-
 
 class WorkOptions(FilterOptions):
     """The options of `work` as they were typed."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.max_jobs: str | None = None
-        self.max_memory: str | None = None
-        self.max_time: str | None = None
-        self.idle_exit: str | None = None
-        self.poll: str | None = None
-        self.grace: str | None = None
-        self.reload = False
+    max_jobs: Annotated[str | None, typer.Option(metavar="N", help="Exit after N jobs.")] = None
+    max_memory: Annotated[
+        str | None, typer.Option(metavar="M", help="Exit when the worker and its children use more, like 512M.")
+    ] = None
+    max_time: Annotated[
+        str | None, typer.Option(metavar="D", help="Start no job after this time, like 6h, and exit.")
+    ] = None
+    idle_exit: Annotated[str | None, typer.Option(metavar="D", help="Exit after this time without a job.")] = None
+    poll: Annotated[str | None, typer.Option(metavar="D", help="Time between two queries without a wake-up (60s).")] = (
+        None
+    )
+    grace: Annotated[
+        str | None, typer.Option(metavar="D", help="Time that running jobs get to end after SIGTERM (60s).")
+    ] = None
+    reload: Annotated[bool, typer.Option(help="Restart when a loaded module's file changes.")] = False
 
     def limits(self) -> WorkerLimits:
         """Return the limits of the worker. Raises InvalidInput naming the option."""
@@ -68,10 +62,7 @@ class WorkOptions(FilterOptions):
         )
 
 
-def parse(arguments: Sequence[str]) -> WorkOptions | None:
-    """Read the options; None for `--help` and mistakes, which typer handles."""
-    options = WorkOptions()
-    return options if read(arguments, options, values=VALUES, flags=FLAGS) else None
+parse = WorkOptions.read
 
 
 def execute(invocation: Invocation, options: WorkOptions) -> int:

@@ -10,7 +10,7 @@ import typer
 
 from cronq import cli
 from cronq.client.job_options import SPEC_KEYS
-from cronq.commands import MODULES, PURPOSES, health, metrics, run
+from cronq.commands import MODULES, PURPOSES, health, metrics, progress, run, serve_inetd, work
 from cronq.commands.program import program
 from cronq.config.settings import BY_DOTTED_KEY
 from cronq.monitoring.health import MEASURES
@@ -20,6 +20,14 @@ from tests.project import ROOT, Project
 DOCUMENT = (ROOT / "docs" / "cli.md").read_text()
 GROUP: Any = typer.main.get_command(program())
 COMMANDS: dict[str, Any] = dict(every_command(GROUP))
+QUICK: dict[str, Any] = {
+    "run": run.RunOptions,
+    "work": work.WorkOptions,
+    "health": health.HealthOptions,
+    "metrics": metrics.MetricsOptions,
+    "progress": progress.ProgressOptions,
+    "serve-inetd": serve_inetd.ServeOptions,
+}
 STATUSES = {"0", "1", "64", "65", "69", "70", "74", "75", "78"}
 
 
@@ -77,14 +85,6 @@ def test_exit_statuses_of_the_help_are_those_of_the_document() -> None:
         assert re.search(rf"^ +{number} ", GROUP.epilog.partition("Exit status:")[2], re.MULTILINE), number
 
 
-def test_quick_reader_of_run_knows_the_options_that_typer_knows() -> None:
-    parameters = {p.opts[0]: p for p in GROUP.commands["run"].params}
-    assert set(parameters) == {*run.VALUES, *run.FLAGS}
-    assert {option for option, p in parameters.items() if p.is_flag} == set(run.FLAGS)
-    assert {p.name for p in parameters.values() if p.multiple} == {"queue"}
-    assert {option: p.name for option, p in parameters.items()} == run.VALUES | run.FLAGS
-
-
 def test_quick_reader_takes_both_ways_to_write_a_value() -> None:
     options = run.parse(["--queue", "a", "--queue=!b", "--priority", "-20", "--jobs=3", "--weighted", "--fail"])
     assert options is not None
@@ -98,11 +98,13 @@ def test_quick_reader_leaves_the_rest_to_typer(arguments: list[str]) -> None:
     assert run.parse(arguments) is None
 
 
-@pytest.mark.parametrize("quick", [health, metrics], ids=["health", "metrics"])
-def test_quick_readers_of_monitors_know_the_options_that_typer_knows(quick: Any) -> None:
-    parameters = GROUP.commands[quick.__name__.rpartition(".")[2]].params
-    assert {option: p.name for p in parameters for option in p.opts} == quick.VALUES
-    assert {p.name for p in parameters if p.multiple} == getattr(quick, "REPEATABLE", set())
+@pytest.mark.parametrize(("verb", "quick"), QUICK.items())
+def test_quick_readers_know_the_options_that_typer_knows(verb: str, quick: Any) -> None:
+    parameters = [p for p in GROUP.commands[verb].params if p.param_type_name == "option"]
+    assert {option: p.name for p in parameters for option in p.opts} == quick.names()
+    kinds = {p.name: list if p.multiple else bool if p.is_flag else str for p in parameters}
+    assert all(isinstance(getattr(quick, name), (kinds[name], type(None))) for name in kinds)
+    assert not [p for p in parameters if p.secondary_opts]
 
 
 def test_help_of_health_names_every_measure() -> None:

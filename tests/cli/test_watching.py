@@ -45,9 +45,9 @@ def test_health_warns_of_a_limit_that_another_host_defines_differently(project: 
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("health", "-x"), "'-x' is none of its options"),
-        (("health", "now"), "'now' is none of its options"),
-        (("health", "-w"), "-w needs a value"),
+        (("health", "-x"), "there is no option -x"),
+        (("health", "now"), "unexpected extra argument"),
+        (("health", "-w"), "'-w' requires an argument"),
         (("health", "-w", "faild=1"), "'faild=1' is not MEASURE=RANGE"),
         (("health", "-c", "failed=x"), "'x' is not a range"),
         (("health", "-t", "0"), "--timeout"),
