@@ -34,22 +34,8 @@ class WorkerView(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """Return the worker with its documented field names."""
-        worker = self.worker
         jobs = [{"id": job.id, "task": job.task, "started_at": iso(job.started_at)} for job in self.jobs]
-        return {
-            "name": worker.name,
-            "kind": worker.kind,
-            "host": worker.host,
-            "pid": worker.pid,
-            "queues": worker.queues.split(),
-            "state": self.state,
-            "jobs_done": worker.jobs_done,
-            "jobs": jobs,
-            "memory": worker.memory,
-            "version": worker.version,
-            "started_at": iso(worker.started_at),
-            "seen_at": iso(worker.seen_at),
-        }
+        return {**self.worker.to_json(), "state": self.state, "jobs": jobs}
 
 
 def worker_views(store: Store, config: Config) -> Iterator[WorkerView]:

@@ -68,7 +68,7 @@ def summary(stats: QueueStats) -> dict[str, Any]:
         "paused_by": {
             queue: {"by": action.who, "at": iso(action.at)} for queue, action in sorted(stats.paused_by.items())
         },
-        "workers": [worker_json(worker) for worker in stats.workers],
+        "workers": [worker.to_json() for worker in stats.workers],
         "schedules": [_schedule(one) for one in stats.schedules],
         "limits": [_limit(one, stats.now) for one in stats.limits if one.is_shown],
         "batches": {
@@ -99,23 +99,6 @@ def _limit(one: LimitStats, now: int) -> dict[str, Any]:
         "pending": one.pending,
         "oldest_wait": one.waited(now),
         "opens_at": None if one.opens_at is None else iso(one.opens_at),
-    }
-
-
-def worker_json(worker: Worker) -> dict[str, Any]:
-    """Return a worker with its documented field names."""
-    return {
-        "name": worker.name,
-        "kind": worker.kind,
-        "host": worker.host,
-        "pid": worker.pid,
-        "queues": worker.queues.split(),
-        "version": worker.version,
-        "state": worker.state,
-        "started_at": iso(worker.started_at),
-        "seen_at": iso(worker.seen_at),
-        "jobs_done": worker.jobs_done,
-        "memory": worker.memory,
     }
 
 

@@ -9,6 +9,7 @@ from cronq.model.selection import Filter
 from cronq.storage.drivers.database import Duplicate
 from cronq.storage.sql.workers import ASKED, DUE, FOLLOWED, KILL, PAUSED
 from cronq.system.process import is_stopped
+from cronq.times import iso
 
 if TYPE_CHECKING:
     from cronq.storage.tables import Tables
@@ -62,6 +63,22 @@ class Worker(NamedTuple):
     def is_stopped(self) -> bool:
         """Whether it runs on this host and was stopped by a signal: it does nothing until SIGCONT."""
         return self.host == os.uname().nodename and is_stopped(self.pid)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the worker with its documented field names; its state is that of its last heartbeat."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "host": self.host,
+            "pid": self.pid,
+            "queues": self.queues.split(),
+            "version": self.version,
+            "state": self.state,
+            "started_at": iso(self.started_at),
+            "seen_at": iso(self.seen_at),
+            "jobs_done": self.jobs_done,
+            "memory": self.memory,
+        }
 
     @property
     def filter(self) -> Filter:
