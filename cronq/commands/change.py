@@ -158,19 +158,18 @@ def _retry_selected(call: Invocation, store: Store, ids: Sequence[int], how: bul
         bulk.NotChanged(job, f"job {twin} with the same unique key is unfinished") for job, twin in twins.items()
     ]
     bulk.tell(_RETRY, retried, how, refused)
-    return _tell_of_twins(twins)
+    if twins:
+        _tell_of_twins(twins)
+    return 1 if refused else 0
 
 
-def _tell_of_twins(twins: Mapping[int, int]) -> int:
+def _tell_of_twins(twins: Mapping[int, int]) -> None:
     from cronq.render.text import complain
 
-    if not twins:
-        return 0
     told = ", ".join(f"{job} (job {twin})" for job, twin in list(twins.items())[:_NAMED])
     more = f" and {len(twins) - _NAMED} more" if len(twins) > _NAMED else ""
     number = "1 job was" if len(twins) == 1 else f"{len(twins)} jobs were"
     complain(f"{number} not retried, because an unfinished one has the same unique key: {told}{more}")
-    return 1
 
 
 @given.spread

@@ -41,11 +41,10 @@ def _doctor(context: typer.Context, *, settings: Settings = False, as_json: give
     from cronq.render.text import document, write
 
     call = given.invocation(context)
+    found = list(examine(lambda: call.config))
     if as_json:
-        found = list(examine(lambda: call.config))
         write([document(_report(_values(call), found))])
     else:
-        found = list(examine(lambda: call.config))
         _tell(found, call)
         if settings:
             write(_settings(_values(call)))
