@@ -145,19 +145,26 @@ class Liveness:
     The children inherit the descriptor by fork; processes that they fork or start don't.
     """
 
-    def __init__(self, config: Config, worker: str) -> None:
+    def __init__(self, worker: str, path: str, fd: int) -> None:
         self.worker = worker
-        self.path = f"{worker_path(config, worker)}{_ALIVE}"
+        self.path = path
+        self._fd = fd
+
+    @classmethod
+    def lock(cls, config: Config, worker: str) -> Self:
+        """Make the worker's liveness file and lock it. Raises ConfigError, Unavailable."""
+        path = f"{worker_path(config, worker)}{_ALIVE}"
         # Renamed once it is locked: a rescuer would take an unlocked one for a dead runner's.
-        unnamed = f"{self.path}{_UNNAMED}"
+        unnamed = f"{path}{_UNNAMED}"
         _check_folder(unnamed)
-        self._fd = _open(unnamed)
-        _children_too.add(self._fd)
-        if not _flock(self._fd, self.path):
+        fd = _open(unnamed)
+        _children_too.add(fd)
+        if not _flock(fd, path):
             message = f"{unnamed}: another process holds this worker's lock"
             raise ConfigError(message)
-        _write(self._fd, unnamed, f"{os.getpid()} {process_start(os.getpid())} {boot_id()} {_namespace()}\n")
-        os.rename(unnamed, self.path)  # noqa: PTH104 - `run` imports no pathlib
+        _write(fd, unnamed, f"{os.getpid()} {process_start(os.getpid())} {boot_id()} {_namespace()}\n")
+        os.rename(unnamed, path)  # noqa: PTH104 - `run` imports no pathlib
+        return cls(worker, path, fd)
 
     def abandon(self) -> None:
         """Release the lock but leave the file: the next runner, here or elsewhere, rescues the jobs."""

@@ -118,7 +118,7 @@ class Worker:
         database is unreachable at the start or at the end.
         """
         sender.check(self._config)
-        doorbell, listeners = Doorbell(self._config, self._name), Listeners(self._config, self._name)
+        doorbell, listeners = Doorbell.open(self._config, self._name), Listeners(self._config, self._name)
         self._wake_ups = doorbell, listeners
         try:
             with self._engine.running(self.signals.handlers()):

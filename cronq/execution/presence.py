@@ -36,7 +36,7 @@ class Presence:
 
     def lock(self) -> Liveness:
         """Take the liveness lock, unless it is held already."""
-        self._alive = self._alive or Liveness(self._config, self.worker)
+        self._alive = self._alive or Liveness.lock(self._config, self.worker)
         return self._alive
 
     def register(self) -> None:

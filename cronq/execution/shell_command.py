@@ -8,7 +8,7 @@ import select
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from cronq.errors import Terminated, TimeLimitExceeded
 from cronq.execution.output_capture import HeadAndTail
@@ -56,7 +56,7 @@ def run_command(
     and stderr as well, where the runner reads it while the command runs, and if it was killed.
     """
     argv = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
-    running = _Command(argv, facts, cwd, shown=in_child is not None)
+    running = _Command.start(argv, facts, cwd, shown=in_child is not None)
     try:
         if in_child:
             in_child(running.pid)
@@ -73,22 +73,31 @@ def run_command(
 
 
 class _Command:
-    def __init__(self, argv: list[str], facts: Mapping[str, str], cwd: str | None, *, shown: bool) -> None:
+    """A command that runs, and the pipes of its stdout and stderr."""
+
+    def __init__(self, pid: int, stdout: int, stderr: int, *, shown: bool) -> None:
+        self.pid = pid
+        """The command's own process."""
         self.status = 0
+        self._stdout = stdout
+        self._streams = {stdout: HeadAndTail(), stderr: HeadAndTail()}
         self._shown = shown
-        self._pipes = [os.pipe(), os.pipe()]
-        self._streams = {pair[0]: HeadAndTail() for pair in self._pipes}
+        self._usage: tuple[int, float] | None = None
+
+    @classmethod
+    def start(cls, argv: list[str], facts: Mapping[str, str], cwd: str | None, *, shown: bool) -> Self:
+        """Fork a process that runs the command; with `shown`, this process prints its output, too."""
+        (stdout, stdout_end), (stderr, stderr_end) = os.pipe(), os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
         if signal.getsignal(signal.SIGCHLD) is not signal.SIG_DFL:  # an earlier task may have changed it
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        self._usage: tuple[int, float] | None = None
-        self.pid = os.fork()
-        """The command's own process."""
-        if self.pid == 0:
-            _become(argv, facts, cwd, [pair[1] for pair in self._pipes])
-        for _, write_end in self._pipes:
-            os.close(write_end)
+        pid = os.fork()
+        if pid == 0:
+            _become(argv, facts, cwd, [stdout_end, stderr_end])
+        os.close(stdout_end)
+        os.close(stderr_end)
+        return cls(pid, stdout, stderr, shown=shown)
 
     def wait(self) -> None:
         """Collect output until the command itself has ended; its background processes may go on."""
@@ -153,7 +162,7 @@ class _Command:
                     return False
                 self._streams[fd].add(chunk)
                 if self._shown:
-                    os.write(1 if fd == self._pipes[0][0] else 2, chunk)
+                    os.write(1 if fd == self._stdout else 2, chunk)
         return True
 
 

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cronq.commands import Invocation
+    from cronq.config.loader import Config
     from cronq.execution.pool import Pool
     from cronq.inetd.sockets import Inherited
+    from cronq.locks import Liveness
     from cronq.model.claimed_job import Claimed
     from cronq.tasks.registry import Registry
 
@@ -74,7 +76,7 @@ def _reply(invocation: Invocation, client: Client) -> tuple[str, int, Callable[[
     from cronq.storage.claim_one import Refused
 
     try:
-        start = _JobStart(invocation, client, job_id)
+        start = _claim(invocation, client, job_id)
     except Refused as refusal:
         return f"ERR {job_id} {refusal}", REFUSED, None
     except Exception:
@@ -84,39 +86,57 @@ def _reply(invocation: Invocation, client: Client) -> tuple[str, int, Callable[[
     return f"OK {job_id}", OK, start.run
 
 
+def _claim(invocation: Invocation, client: Client, job_id: int) -> _JobStart:
+    """Become a worker that has claimed this job. Raises Refused if it can't be claimed."""
+    from cronq.config.loader import require_owner
+    from cronq.locks import Liveness, new_worker
+
+    config, clock = invocation.config, Clock()
+    require_owner(config, "serve-inetd")
+    # Blocked until there is an engine that can finish the job or return it.
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGTERM, _signal.SIGINT))
+    alive = Liveness.lock(config, new_worker())
+    since = time.monotonic()
+    try:
+        row = _claimed_row(config, clock, alive.worker, job_id)
+    except BaseException:
+        alive.end()
+        raise
+    return _JobStart(invocation, client, row, alive=alive, clock=clock, since=since)
+
+
+def _claimed_row(config: Config, clock: Clock, worker: str, job_id: int) -> tuple[object, ...]:
+    from cronq.storage.claim_one import Lease, claim_one
+    from cronq.storage.tables import Tables
+
+    tables = Tables(config, clock)
+    tables.open()
+    try:
+        return claim_one(tables, job_id, Lease(worker, now=clock.now(), seconds=config.lease))
+    finally:
+        tables.database.close()
+
+
 class _JobStart:
-    """Claims one job for a client, then runs it. Raises Refused if it can't be claimed."""
+    """Runs the job that was claimed for a client, under the lock of its worker."""
 
-    def __init__(self, invocation: Invocation, client: Client, job_id: int) -> None:
-        from cronq.config.loader import require_owner
-        from cronq.locks import Liveness, new_worker
-
+    def __init__(
+        self,
+        invocation: Invocation,
+        client: Client,
+        row: tuple[object, ...],
+        *,
+        alive: Liveness,
+        clock: Clock,
+        since: float,
+    ) -> None:
         self._invocation = invocation
         self._config = invocation.config
-        require_owner(self._config, "serve-inetd")
         self._client = client
-        self._clock = Clock()
-        # Blocked until there is an engine that can finish the job or return it.
-        _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGTERM, _signal.SIGINT))
-        self._alive = Liveness(self._config, new_worker())
-        self._since = time.monotonic()
-        try:
-            self._row = self._claim(job_id)
-        except BaseException:
-            self._alive.end()
-            raise
-
-    def _claim(self, job_id: int) -> tuple[object, ...]:
-        from cronq.storage.claim_one import Lease, claim_one
-        from cronq.storage.tables import Tables
-
-        tables = Tables(self._config, self._clock)
-        tables.open()
-        try:
-            lease = Lease(self._alive.worker, now=self._clock.now(), seconds=self._config.lease)
-            return claim_one(tables, job_id, lease)
-        finally:
-            tables.database.close()
+        self._row = row
+        self._alive = alive
+        self._clock = clock
+        self._since = since
 
     def run(self) -> int:
         """Start the job in a child, then import the engine that supervises it."""

@@ -9,7 +9,7 @@ import contextlib
 import os
 import time
 from errno import EBADF
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from cronq.locks import doorbell_path, make_folder, wake_folder
 from cronq.system.log import log
@@ -33,23 +33,20 @@ without it.
 class Doorbell:
     """The socket on which one worker receives wake-ups."""
 
-    def __init__(self, config: Config, worker: str) -> None:
-        self._folder = wake_folder(config)
-        self._path = doorbell_path(config, worker)
-        self._socket = _new_socket()
-        self.fd = self._socket.fileno()
-        try:
-            self._bind(config)
-        except OSError as error:
-            log.warning("%s: %s: enqueues on this host don't wake this worker", self._path, error.strerror)
+    def __init__(self, listening: socket, path: str) -> None:
+        self.fd = listening.fileno()
+        self._socket = listening
+        self._path = path
 
-    def _bind(self, config: Config) -> None:
-        while True:
-            make_folder(config, self._folder)
-            # Another worker that ends may remove the empty directory again.
-            with contextlib.suppress(FileNotFoundError), _Folder(self._folder) as folder:
-                self._socket.bind(folder.address(os.path.basename(self._path)))  # noqa: PTH119
-                return
+    @classmethod
+    def open(cls, config: Config, worker: str) -> Self:
+        """Open the socket of a worker; if it can't be bound, log that enqueues on this host don't wake the worker."""
+        listening, path = _new_socket(), doorbell_path(config, worker)
+        try:
+            _bind(listening, config, path)
+        except OSError as error:
+            log.warning("%s: %s: enqueues on this host don't wake this worker", path, error.strerror)
+        return cls(listening, path)
 
     def drain(self) -> bool:
         """Read all wake-ups received since the last call; returns whether there were any."""
@@ -65,7 +62,7 @@ class Doorbell:
         self._socket.close()
         with contextlib.suppress(OSError):
             os.unlink(self._path)  # noqa: PTH108
-            os.rmdir(self._folder)  # noqa: PTH106
+            os.rmdir(os.path.dirname(self._path))  # noqa: PTH106, PTH120
 
 
 class LocalWorkers:
@@ -140,6 +137,16 @@ class LocalWorkers:
         """Remove the socket of a worker that died: names are never used again."""
         with contextlib.suppress(OSError):
             os.unlink(f"{self._place}/{name}")  # noqa: PTH108
+
+
+def _bind(listening: socket, config: Config, path: str) -> None:
+    place, name = os.path.split(path)
+    while True:
+        make_folder(config, place)
+        # Another worker that ends may remove the empty directory again.
+        with contextlib.suppress(FileNotFoundError), _Folder(place) as folder:
+            listening.bind(folder.address(name))
+            return
 
 
 def _new_socket() -> socket:

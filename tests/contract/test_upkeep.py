@@ -98,7 +98,7 @@ def test_a_run_starts_for_what_is_due_and_for_leases_that_ended(
 
 
 def test_a_run_starts_for_a_runner_of_this_host_that_died(store: Store, config: Config) -> None:
-    alive = Liveness(config, "here-1-a")
+    alive = Liveness.lock(config, "here-1-a")
     put(store, new())
     claim(store, worker="here-1-a")
     assert not anything_to_do(config, store.clock)

@@ -13,7 +13,7 @@ from cronq.django.api import task_backends
 from cronq.transports.doorbell import Doorbell
 from django.db import transaction
 from shop.tasks import add
-bell = Doorbell(task_backends["default"].config, "host-1-abc")
+bell = Doorbell.open(task_backends["default"].config, "host-1-abc")
 seen = {}
 def nested(name, fails):
     with transaction.atomic():

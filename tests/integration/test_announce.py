@@ -287,7 +287,7 @@ class Wakings:
     """The wake-ups that a worker of this host, and with PostgreSQL of any host, would receive."""
 
     def __init__(self, config: Config) -> None:
-        self._bell = Doorbell(config, "host-1-abc")
+        self._bell = Doorbell.open(config, "host-1-abc")
         self._channel = channel(config.table_prefix)
         self._connection: Any = None
         if config.database.startswith("postgresql"):

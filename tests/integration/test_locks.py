@@ -44,7 +44,7 @@ def hold(config: Config, kind: str, has_it: object, let_go: object) -> None:
                 has_it.set()  # type: ignore[attr-defined]
             let_go.wait(60)  # type: ignore[attr-defined]
     else:
-        alive = Liveness(config, "worker")
+        alive = Liveness.lock(config, "worker")
         has_it.set()  # type: ignore[attr-defined]
         let_go.wait(60)  # type: ignore[attr-defined]
         alive.end()
@@ -88,7 +88,7 @@ def test_a_killed_run_frees_the_lock_and_leaves_the_file(config: Config, process
 
 
 def test_files_are_for_their_owner_only(config: Config) -> None:
-    alive = Liveness(config, "worker")
+    alive = Liveness.lock(config, "worker")
     with RunLock(config) as lock:
         for path in (alive.path, lock.path):
             assert Path(path).stat().st_mode & 0o777 == 0o600
@@ -153,7 +153,7 @@ def test_databases_that_share_a_lock_directory_leave_each_other_alone(config: Co
         one.with_values("x", database=f"sqlite:///{tmp_path}/b.db"),
     ):
         assert two.lock_dir == one.lock_dir
-        alive, book = Liveness(one, "worker"), Journal(path_for(one, "worker", 1))
+        alive, book = Liveness.lock(one, "worker"), Journal(path_for(one, "worker", 1))
         assert journal.workers(one) == {"worker"}
         assert journal.workers(two) == set()
         assert list(journal.left_by(two, "worker")) == []
@@ -173,7 +173,7 @@ def test_names_with_dots(config: Config) -> None:
 def test_a_directory_that_others_can_write_to_is_refused(config: Config, mode: int) -> None:
     Path(config.lock_dir).mkdir()
     Path(config.lock_dir).chmod(mode)
-    for take in (lambda: RunLock(config).__enter__(), lambda: Liveness(config, "worker")):
+    for take in (lambda: RunLock(config).__enter__(), lambda: Liveness.lock(config, "worker")):
         with pytest.raises(ConfigError, match=r"others can write there, hold cronq's locks .*; chmod go-w "):
             take()
 

@@ -40,7 +40,7 @@ def rescue(store: Store, config: Config) -> list[Settlement]:
 
 
 def _live_and_die(config: Config, ended: list[Claimed], begun: Claimed | None) -> None:
-    Liveness(config, WORKER)
+    Liveness.lock(config, WORKER)
     journal = Journal(path_for(config, WORKER, 1))
     now = time.time_ns() // 1000
     for job in ended:
@@ -90,7 +90,7 @@ def test_a_second_rescue_finds_nothing(store: Store, config: Config) -> None:
 
 
 def _die_while_rescuing(config: Config) -> None:
-    Liveness(config, WORKER)
+    Liveness.lock(config, WORKER)
     with Store(config, Clock()) as store:
         store.settle = lambda _: os._exit(1)  # type: ignore[method-assign, assignment]
         maintainer(store, config).rescue(besides=WORKER)
@@ -148,7 +148,7 @@ def test_a_group_keeps_its_line(store: Store, config: Config) -> None:
 def test_the_living_are_left_alone(store: Store, config: Config) -> None:
     (job_id,) = put(store, NewJob("t"))
     claim(store, worker=WORKER)
-    alive = Liveness(config, WORKER)
+    alive = Liveness.lock(config, WORKER)
     assert rescue(store, config) == []
     assert states(store, [job_id]) == ["running"]
     alive.end()
@@ -232,7 +232,7 @@ def test_thousands_of_rows_of_workers_that_were_never_there_cost_one_statement(s
 
 
 def test_a_liveness_file_without_its_name_is_removed_in_time(store: Store, config: Config) -> None:
-    alive = Liveness(config, WORKER)
+    alive = Liveness.lock(config, WORKER)
     old, young = (Path(f"{alive.path.replace(WORKER, name)}.new") for name in ("old-1-aa", "young-2-bb"))
     old.touch()
     young.touch()

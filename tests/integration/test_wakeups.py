@@ -17,7 +17,7 @@ from tests.waiting import wait_until
 
 def test_everybody_on_the_host_is_woken_and_one_answer_is_enough(tmp_path: Path) -> None:
     config = config_in(tmp_path)
-    bells = [Doorbell(config, f"host-{number}-abc") for number in (1, 2)]
+    bells = [Doorbell.open(config, f"host-{number}-abc") for number in (1, 2)]
     assert [bell.drain() for bell in bells] == [False, False]
     local_workers = LocalWorkers(config)
     for _ in range(2_000):  # more than a socket holds
@@ -33,7 +33,7 @@ def test_everybody_on_the_host_is_woken_and_one_answer_is_enough(tmp_path: Path)
 
 def test_a_path_longer_than_an_address_is_no_obstacle(tmp_path: Path) -> None:
     config = config_in(tmp_path, lock_dir=str(tmp_path / ("long" * 30)))
-    bell, local_workers = Doorbell(config, "host-1-abc"), LocalWorkers(config)
+    bell, local_workers = Doorbell.open(config, "host-1-abc"), LocalWorkers(config)
     local_workers.wake()
     assert bell.drain()
     assert len(wake_folder(config)) > 108
@@ -43,7 +43,7 @@ def test_a_path_longer_than_an_address_is_no_obstacle(tmp_path: Path) -> None:
 
 def test_the_socket_of_a_dead_worker_is_removed(tmp_path: Path) -> None:
     config = config_in(tmp_path)
-    dead, alive = Doorbell(config, "host-1-abc"), Doorbell(config, "host-2-abc")
+    dead, alive = Doorbell.open(config, "host-1-abc"), Doorbell.open(config, "host-2-abc")
     os.close(dead.fd)
     local_workers = LocalWorkers(config)
     local_workers.wake()
@@ -62,7 +62,7 @@ def test_only_the_owner_can_enter_the_directory_of_sockets(tmp_path: Path) -> No
 
 def test_a_task_that_closed_all_descriptors_can_still_enqueue(tmp_path: Path) -> None:
     config = config_in(tmp_path)
-    bell, local_workers = Doorbell(config, "host-1-abc"), LocalWorkers(config)
+    bell, local_workers = Doorbell.open(config, "host-1-abc"), LocalWorkers(config)
     local_workers.wake()
     assert local_workers._socket is not None
     os.close(local_workers._socket.fileno())
