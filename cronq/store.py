@@ -274,7 +274,7 @@ class Store:
             noted = self._tables.query(self._sql.flow.noted, (1,))
         except CronqError:
             return 0
-        return self.flow.try_to_draw() if noted else 0
+        return self.flow.try_to_carry_out() if noted else 0
 
     def keep_limits(self) -> int:
         """Apply changed limits of the configuration, and admit jobs that a dead process left; returns their number."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 500
 """The number of members that one transaction cancels."""
 
-_FAR = 200
+_LOOK_ON_DISTANCE = 200
 """The distance in ids from which the first outstanding member is stored, so that the next search begins there."""
 
 
@@ -34,7 +34,7 @@ class BatchEnds:
         wanted = list(ids)
         return dict(self._tables.query(self._sql.batches.of_jobs, (self._many(wanted),))) if wanted else {}
 
-    def draw(self, batch_id: int, *, failed: bool) -> None:
+    def update(self, batch_id: int, *, failed: bool) -> None:
         """Update a batch after a change of itself or of its members; `failed` if a member has failed."""
         batch = self._one(batch_id)
         if batch is None:
@@ -54,7 +54,7 @@ class BatchEnds:
         found = self._outstanding(batch.id, batch.looked_to)
         if found is None:
             return True
-        if found - batch.looked_to > _FAR:
+        if found - batch.looked_to > _LOOK_ON_DISTANCE:
             self._tables.open().execute(self._sql.batches.look_on, (found, batch.id))
         return False
 

@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from cronq.errors import CronqError
-from cronq.model.dependencies import UNMET, Parent, first_unmet, reason
+from cronq.model.dependencies import UNMET, Related, first_unmet, reason
 from cronq.model.job import State
 from cronq.storage.actions import Actions
 from cronq.storage.drivers.database import Duplicate
@@ -54,43 +54,43 @@ class Consequences:
         self._batches = batches
         self._limits = limits
         self._promote = promote
-        self._drawing = False
+        self._carrying_out = False
 
-    def draw(self) -> int:
+    def carry_out(self) -> int:
         """Carry out all consequences that are noted; returns the number of jobs released."""
-        if self._drawing:  # this change is a consequence itself: the call in progress handles its notes
+        if self._carrying_out:  # this change is a consequence itself: the call in progress handles its notes
             return 0
-        self._drawing = True
+        self._carrying_out = True
         try:
-            return self._draw_all()
+            return self._carry_out_all()
         finally:
-            self._drawing = False
+            self._carrying_out = False
 
-    def _draw_all(self) -> int:
+    def _carry_out_all(self) -> int:
         total = 0
         with self._wake.gathering():
-            while released := self._draw_noted():
+            while released := self._carry_out_noted():
                 self._promote(self._tables.clock.now())  # which notes the released jobs that now wait for a place
                 total += released
         return total
 
-    def _draw_noted(self) -> int:
+    def _carry_out_noted(self) -> int:
         released = 0
         while notes := self._tables.query(self._sql.flow.noted, (_NOTES,)):
             found = self._noted({job_id for _, job_id in notes})
-            for one in sorted(self._draw_batches({job_id for _, job_id in notes}, found)):
-                released += self._draw(one)
+            for one in sorted(self._update_batches({job_id for _, job_id in notes}, found)):
+                released += self._update_following(one)
             limited = [job_id for job_id, flow, *_ in found if (flow or 0) & LIMITED]
             released += len(self._limits.follow(limited)) if limited else 0
             ahead = [job_id for job_id, flow, *_ in found if (flow or 0) & AHEAD]
             released += len(self._limits.follow_groups(ahead)) if ahead else 0
-            self._tables.open().execute(self._sql.flow.drawn, (self._many(note for note, _ in notes),))
+            self._tables.open().execute(self._sql.flow.forget_notes, (self._many(note for note, _ in notes),))
         return released
 
-    def try_to_draw(self) -> int:
+    def try_to_carry_out(self) -> int:
         """Carry out what is noted; if that fails, log a warning and leave it to the next run."""
         try:
-            return self.draw()
+            return self.carry_out()
         except CronqError as error:
             log.warning("jobs that come after others wait for the next run: %s", error)
             return 0
@@ -99,17 +99,17 @@ class Consequences:
         jobs = [one for one in noted if one > 0]
         return self._tables.query(self._sql.flow.noted_jobs, (self._many(jobs),)) if jobs else []
 
-    def _draw_batches(self, noted: set[int], found: Sequence[Row]) -> set[int]:
+    def _update_batches(self, noted: set[int], found: Sequence[Row]) -> set[int]:
         """Update the batches noted and those of the jobs noted; returns the noted ids that others may come after."""
         batches = dict.fromkeys((-one for one in noted if one < 0), False)
         for _, _, state, batch in found:
             if batch is not None:
                 batches[batch] = batches.get(batch, False) or state == State.FAILED
         for batch, failed in sorted(batches.items()):
-            self._batches.draw(batch, failed=failed)
+            self._batches.update(batch, failed=failed)
         return noted - {job_id for job_id, flow, *_ in found if flow is not None and _is_alone(flow)}
 
-    def _draw(self, job_id: int) -> int:
+    def _update_following(self, job_id: int) -> int:
         # One statement for each, outside a transaction, so that no lock on a job that others come after is held.
         for (parent,) in self._tables.query(self._sql.flow.parent_ids, (job_id,)):
             self._tables.open().execute(self._sql.flow.need, (parent,))
@@ -125,10 +125,10 @@ class Consequences:
             if not self._tables.query(self._sql.flow.is_held, (self._many(ids),)):
                 return 0
             try:
-                released, told = self._wake.transact(partial(self._resolve_locked, ids), itemgetter(0))
+                released, messages = self._wake.transact(partial(self._resolve_locked, ids), itemgetter(0))
             except Duplicate:  # a twin was enqueued meanwhile: the next try finds it
                 continue
-            for job_id, what, why in told:
+            for job_id, what, why in messages:
                 step(job_id, what, why=why)
             return len(released)
 
@@ -137,21 +137,21 @@ class Consequences:
         tx.execute(self._sql.flow.lock, (self._many(ids),))
         found = tx.query(self._sql.flow.held, (self._many(ids),))
         parents = parents_of(tx.query(self._sql.flow.parents, (self._many(ids),)))
-        released, told = list[int](), list[tuple[int, str, str]]()
+        released, messages = list[int](), list[tuple[int, str, str]]()
         for row in found:
             job_id, state, error_class, *_ = row
             mine = parents.get(job_id, [])
             unmet = first_unmet(mine)
             if state == State.PENDING and unmet:
                 self._cancel(tx, row, reason(unmet))
-                told.append((job_id, "cancelled", reason(unmet)))
+                messages.append((job_id, "cancelled", reason(unmet)))
             elif state == State.PENDING and not any(parent.is_open for parent in mine):
                 released.append(job_id)
             elif error_class == UNMET and not unmet and self._put_back(tx, row):
-                told.append((job_id, "pending", ""))
+                messages.append((job_id, "pending", ""))
         if released:
             tx.execute(self._sql.flow.release, (self._many(released),))
-        return released, told + [(job_id, "released", "") for job_id in released]
+        return released, messages + [(job_id, "released", "") for job_id in released]
 
     def _cancel(self, tx: Transaction, row: Row, why: str) -> None:
         job_id, *_, group = row
@@ -182,7 +182,7 @@ class Consequences:
         Jobs that were cancelled because of those are released too, unless an unfinished job has their unique key.
         """
         held = [job_id for job_id in ids if self._tables.open().transact(partial(self._untie, job_id))]
-        self.draw()
+        self.carry_out()
         return held
 
     def _untie(self, job_id: int, tx: Transaction) -> bool:
@@ -199,23 +199,23 @@ class Consequences:
 
     # Reading
 
-    def parents(self, job_id: int) -> list[Parent]:
+    def parents(self, job_id: int) -> list[Related]:
         """Read the jobs and batches that this job comes after."""
         return parents_of(self._tables.query(self._sql.flow.parents, (self._many([job_id]),))).get(job_id, [])
 
-    def children(self, job_id: int, *, limit: int) -> list[Parent]:
+    def children(self, job_id: int, *, limit: int) -> list[Related]:
         """Read the first jobs that come after this one, at most `limit`."""
-        return [Parent(*row) for row in self._tables.query(self._sql.flow.children, (job_id, limit))]
+        return [Related(*row) for row in self._tables.query(self._sql.flow.children, (job_id, limit))]
 
     def _many(self, ids: Iterable[int]) -> object:
         return self._tables.database.many(list(ids))
 
 
-def parents_of(found: Iterable[Row]) -> dict[int, list[Parent]]:
+def parents_of(found: Iterable[Row]) -> dict[int, list[Related]]:
     """Return what each job comes after, by its id, from rows of the statement `parents`."""
-    by_child: dict[int, list[Parent]] = {}
+    by_child: dict[int, list[Related]] = {}
     for child, parent, kind, state, skipped, why in found:
-        by_child.setdefault(child, []).append(Parent(parent, kind, state, bool(skipped), why or ""))
+        by_child.setdefault(child, []).append(Related(parent, kind, state, bool(skipped), why or ""))
     return by_child
 
 

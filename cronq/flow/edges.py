@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cronq.errors import InvalidInput
 from cronq.flow.batches import Members
 from cronq.model.after import AFTER_FAILURE
-from cronq.model.dependencies import Parent
+from cronq.model.dependencies import Related
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -67,7 +67,7 @@ class Edges:
         # In a caller's transaction, the job may be stored by that itself, or later than its snapshot.
         sql = self._sql.flow.standing if after.job > 0 else self._sql.flow.standing_batch
         found = connection.query(sql, (abs(after.job),)) or self._tables.query(sql, (abs(after.job),))
-        parent = Parent(after.job, after.kind, *(found[0] if found else (None,)))
+        parent = Related(after.job, after.kind, *(found[0] if found else (None,)))
         if found and not parent.is_unmet:
             return True
         if after.must_exist:
@@ -75,7 +75,7 @@ class Edges:
         return False
 
 
-def _refusal(parent: Parent, *, found: bool) -> str:
+def _refusal(parent: Related, *, found: bool) -> str:
     if not found:
         return f"{parent.kind}: there is no {parent.name}"
     again = f"retry {parent.id}" if parent.id > 0 else f"retry --batch {-parent.id}"

@@ -33,10 +33,10 @@ class After(NamedTuple):
     """Whether it is an error if the job is missing or can't meet the condition any more; if not, that counts as met."""
 
 
-class Parent(NamedTuple):
-    """A job or batch that a job comes after, in its present state, which is None if it doesn't exist any more.
+class Related(NamedTuple):
+    """A job or batch that a job comes after, or a job that comes after it, in its present state.
 
-    In `Ties.following` it is a job that comes after the other one. A batch has its id with a minus sign.
+    The state is None if it doesn't exist any more. A batch has its id with a minus sign.
     """
 
     id: int
@@ -72,12 +72,12 @@ class Parent(NamedTuple):
         return {State.FINISHED: "has finished", State.FAILED: "failed"}.get(State(self.state or ""), "was cancelled")
 
 
-def first_unmet(parents: Iterable[Parent]) -> Parent | None:
+def first_unmet(parents: Iterable[Related]) -> Related | None:
     """Return the first of these that ended in another way than required; None if none did."""
     return next((parent for parent in parents if parent.is_unmet), None)
 
 
-def reason(parent: Parent) -> str:
+def reason(parent: Related) -> str:
     """Return why a job that comes after this one can't start any more; names the job that is the first cause."""
     if parent.reason:
         return parent.reason
@@ -95,8 +95,8 @@ def root_of(why: str) -> str | None:
 class Ties(NamedTuple):
     """The jobs and batches that a job comes after, the jobs that come after it, its batch, and its limit."""
 
-    before: Sequence[Parent] = ()
-    following: Sequence[Parent] = ()
+    before: Sequence[Related] = ()
+    following: Sequence[Related] = ()
     batch: BatchRow | None = None
     limit: str | None = None
 
@@ -125,10 +125,10 @@ NO_TIES = Ties()
 _CONDITIONS = {AFTER: "", AFTER_END: " in any case", AFTER_FAILURE: " if it fails"}
 
 
-def _stands(one: Parent) -> str:
+def _stands(one: Related) -> str:
     return one.state or "gone"
 
 
-def _json(one: Parent) -> dict[str, Any]:
+def _json(one: Related) -> dict[str, Any]:
     job, batch = (one.id, None) if one.id > 0 else (None, -one.id)
     return {"id": job, "batch": batch, "kind": one.kind, "state": one.state}

@@ -33,13 +33,13 @@ _REFUSALS = (InvalidInput, Duplicate, UnicodeError, OverflowError)
 """The exceptions that a database or its driver raises for values that it refuses."""
 
 
-_MEMORY = 20
+_EXPECTS_TIES_FOR = 20
 """The number of settlements, after one with ties, that read the ties first: a write that fails for them costs more."""
 
 _NONE: Ties = {}
 
 
-_FAR = 50
+_LOOK_ON_DISTANCE = 50
 """The distance in ids to a batch's first outstanding member above which the next search begins at that one."""
 
 
@@ -116,7 +116,7 @@ class Settler:
                 settlements, tied = held, self._tied(held)
             else:
                 break
-        self._expects_ties = _MEMORY if tied else max(0, self._expects_ties - 1)
+        self._expects_ties = _EXPECTS_TIES_FOR if tied else max(0, self._expects_ties - 1)
         if written.noted:
             self._follow_up()
         return lost
@@ -191,7 +191,7 @@ class Settler:
         if self._sql.dialect.many_writers:  # another transaction may be ending the other member just now
             return False
         found = tx.query(self._sql.batches.going_on, (batch_id,))
-        if found and found[0][0] - found[0][1] > _FAR:
+        if found and found[0][0] - found[0][1] > _LOOK_ON_DISTANCE:
             tx.execute(self._sql.batches.look_on, (found[0][0], batch_id))
         return bool(found)
 

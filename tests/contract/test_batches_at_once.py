@@ -47,7 +47,7 @@ def test_a_kill_between_the_end_of_a_batch_and_what_comes_after_it(store: Store,
     batch = opened(store, new())
     other._settler._follow_up = lambda: 0
     finish(other, claim(other))
-    other.flow._batches.draw(batch.id, failed=False)
+    other.flow._batches.update(batch.id, failed=False)
     assert state(store, batch) == "finished"
     assert callbacks(store, batch) == ["pending"] * 3
     store.follow_up()
@@ -59,7 +59,7 @@ def test_drawing_twice_changes_nothing(store: Store, other: Store) -> None:
     finish(store, claim(store))
     before = store.batches.require(batch.id)
     for one in (store, other):
-        one.flow._batches.draw(batch.id, failed=False)
+        one.flow._batches.update(batch.id, failed=False)
         one.follow_up()
     assert store.batches.require(batch.id) == before
 

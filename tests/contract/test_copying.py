@@ -96,7 +96,7 @@ def test_what_comes_after_others_still_does(store: Store, elsewhere: Store) -> N
     )
     (running,) = claim(elsewhere, 1)
     end(elsewhere, running)
-    elsewhere.flow.draw()
+    elsewhere.flow.carry_out()
     elsewhere.admin.pause("default")
     counts = elsewhere.copy_to(store, unserved)
     assert counts.edges == 3
@@ -107,10 +107,10 @@ def test_what_comes_after_others_still_does(store: Store, elsewhere: Store) -> N
     store.admin.resume("default")
     (running,) = claim(store, 1)
     end(store, running, "error", "fail")
-    store.flow.draw()
+    store.flow.carry_out()
     assert (stored(store, kept).state, stored(store, lost).state) == ("ready", "cancelled")
     store.admin.retry([failing])
-    store.flow.draw()
+    store.flow.carry_out()
     assert stored(store, lost).state == "pending"
 
 

@@ -10,7 +10,7 @@ import pytest
 from cronq.client.after import chained, prepared, taken
 from cronq.errors import InvalidInput
 from cronq.model.after import AFTER_END, AFTER_FAILURE
-from cronq.model.dependencies import After, Parent, first_unmet, reason, root_of
+from cronq.model.dependencies import After, Related, first_unmet, reason, root_of
 from cronq.model.job import NewJob
 
 
@@ -72,9 +72,9 @@ def test_a_chain() -> None:
 
 
 def test_the_root_of_a_cascade_is_named_all_the_way_down() -> None:
-    why = reason(Parent(1, "after", "failed"))
-    assert first_unmet([Parent(3, "after", None), Parent(2, "after", "cancelled", reason=why)])
-    assert reason(Parent(2, "after", "cancelled", reason=why)) == why == "job 1, which it comes after, failed"
+    why = reason(Related(1, "after", "failed"))
+    assert first_unmet([Related(3, "after", None), Related(2, "after", "cancelled", reason=why)])
+    assert reason(Related(2, "after", "cancelled", reason=why)) == why == "job 1, which it comes after, failed"
     assert root_of(why) == "1"
-    assert root_of(reason(Parent(-7, "after", "failed"))) == "--batch 7 --state failed,cancelled"
-    assert root_of(reason(Parent(1, AFTER_FAILURE, "finished"))) is None
+    assert root_of(reason(Related(-7, "after", "failed"))) == "--batch 7 --state failed,cancelled"
+    assert root_of(reason(Related(1, AFTER_FAILURE, "finished"))) is None

@@ -28,7 +28,7 @@ class FlowStatements:
             f" WHERE id {dialect.in_list} AND flow IS NOT NULL"
         )
         self.noted = f"SELECT id, job_id FROM {names.loose_ends} ORDER BY id LIMIT ?"
-        self.drawn = f"DELETE FROM {names.loose_ends} WHERE id {dialect.in_list}"
+        self.forget_notes = f"DELETE FROM {names.loose_ends} WHERE id {dialect.in_list}"
         batch = f"(SELECT m.batch FROM {names.members} m WHERE m.job = {jobs}.id)"
         self.with_flow = f"SELECT id, flow, {batch} FROM {jobs} WHERE id {dialect.in_list} AND flow IS NOT NULL"
         self.noted_jobs = f"SELECT id, flow, state, {batch} FROM {jobs} WHERE id {dialect.in_list}"
