@@ -71,9 +71,9 @@ class Runner:
         self._pause = 0.0
         if self._source.exhausted:
             return True
-        if not self._source.nothing_is_due():
+        if self._source.promote():
             return False
-        seconds = self._source.until_opening()
+        seconds = self._source.open_rates()
         self._pause = seconds or 0.0
         return seconds is None
 

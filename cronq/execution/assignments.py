@@ -27,8 +27,8 @@ class Assignments:
         """The number of jobs claimed so far, without those returned to the queue."""
         self.spare: list[Claimed] = []
         """Claimed jobs that wait for a child."""
-        self.returned: list[Claimed] = []
-        """Claimed jobs that `release_returned` is to return to the queue."""
+        self.to_return: list[Claimed] = []
+        """Claimed jobs that `return_jobs` is to return to the queue."""
         self._store = store
         self._pool = pool
         self._settling = settling
@@ -69,8 +69,8 @@ class Assignments:
                 child.give(jobs)
 
     def take_back(self, jobs: Sequence[Claimed]) -> None:
-        """Keep unstarted jobs for another child, add `blocked` ones, which follow one of their group, to `returned`."""
-        self.returned += [job for job in jobs if job.state == "blocked"]
+        """Keep unstarted jobs for another child; add `blocked` ones, after one of their group, to `to_return`."""
+        self.to_return += [job for job in jobs if job.state == "blocked"]
         self.spare += [job for job in jobs if job.state != "blocked"]
 
     def recall(self) -> None:
@@ -78,8 +78,8 @@ class Assignments:
         self.take_back(self._pool.recall())
 
     def return_spare(self, chosen: Callable[[Claimed], bool] = lambda _: True) -> None:
-        """Move the spare jobs for which `chosen` is true, by default all, to `returned`."""
-        self.returned += [job for job in self.spare if chosen(job)]
+        """Move the spare jobs for which `chosen` is true, by default all, to `to_return`."""
+        self.to_return += [job for job in self.spare if chosen(job)]
         self.spare = [job for job in self.spare if not chosen(job)]
 
     def release_spare(self) -> None:
@@ -87,26 +87,26 @@ class Assignments:
         self._release(self.spare)
         self.spare = []
 
-    def release_returned(self) -> None:
-        """Return the jobs of `returned` to the queue, after writing all outcomes.
+    def return_jobs(self) -> None:
+        """Return the jobs of `to_return` to the queue, after writing all outcomes.
 
         Jobs of a group wait until no child has a `blocked` one of it: they must be returned at once, or a later job of
         the group could be claimed before the last of them is returned.
         """
-        if not self.returned:
+        if not self.to_return:
             return
         assigned = [job for child in self._pool.children for job in child.assigned]
         incomplete = {(job.group, job.token) for job in assigned if job.state == "blocked"}
-        back = [job for job in self.returned if (job.group, job.token) not in incomplete]
+        back = [job for job in self.to_return if (job.group, job.token) not in incomplete]
         if back:
             self._settling.write()
             self._release(back)
-            self.returned = [job for job in self.returned if (job.group, job.token) in incomplete]
+            self.to_return = [job for job in self.to_return if (job.group, job.token) in incomplete]
 
     def keep(self, held: Callable[[Claimed], bool]) -> None:
         """Drop those jobs without a child whose lease is lost: those for which `held` is false."""
         self.spare = [job for job in self.spare if held(job)]
-        self.returned = [job for job in self.returned if held(job)]
+        self.to_return = [job for job in self.to_return if held(job)]
 
     def _release(self, jobs: list[Claimed]) -> None:
         self._store.release(jobs)

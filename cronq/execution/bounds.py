@@ -77,7 +77,7 @@ class Warnings:
         return bool(self._messages)
 
     @property
-    def told(self) -> tuple[str, ...]:
+    def messages(self) -> tuple[str, ...]:
         """The warnings that are kept; if any were left out, one more with their number."""
         if not self._left_out:
             return tuple(self._messages)

@@ -50,7 +50,7 @@ class ChildHandle:
         self.memory = 0
         self.warned = False
         self.doom: Outcome | None = None
-        self.told: float | None = None
+        self.end_requested: float | None = None
         """The monotonic time of the `tell_to_end` for the running job; None if there was none."""
         self.must_end = 0.0
         """The monotonic time at which the pool kills this child, once its pipes are closed, if it still runs."""
@@ -118,7 +118,7 @@ class ChildHandle:
         if entries:
             self.done += len(entries)
             self.warned = False
-            self.doom = self.told = None
+            self.doom = self.end_requested = None
             self.memory = entries[-1].outcome.memory_before or 0
         return [Ended(self.assigned.popleft(), entry.outcome) for entry in entries if self._is_next(entry)]
 
@@ -128,7 +128,7 @@ class ChildHandle:
 
     def tell_to_end(self, job: Claimed) -> None:
         """Send SIGTERM to end this running job; the child reads in the journal which attempt is meant."""
-        self.told = time.monotonic()
+        self.end_requested = time.monotonic()
         self.journal.tell_to_end(job)
         os.kill(self.pid, signal.SIGTERM)
 

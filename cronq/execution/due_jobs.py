@@ -88,17 +88,17 @@ class DueJobs:
         self._engine.next_claim.due = self._store.next_due()
         return self._poll
 
-    def nothing_is_due(self) -> bool:
-        """Tell whether the last claim found nothing and no job has become ready since; promotes due jobs."""
+    def promote(self) -> bool:
+        """Promote due jobs; tell whether a claim may find any: after a promotion, or a claim that found some."""
         next_claim = self._engine.next_claim
         if self._store.leases.promote(self._store.clock.now()):
             next_claim.changed()
         if not next_claim.found_nothing:
             next_claim.at = 0.0
-        return next_claim.found_nothing
+        return not next_claim.found_nothing
 
-    def until_opening(self) -> float | None:
-        """Return the seconds until a rate allows a job to start; None if there is nothing to wait for.
+    def open_rates(self) -> float | None:
+        """Admit the jobs that a rate allows to start; return the seconds until it allows one, None if none does.
 
         None, too, if it takes more than 2 s, or if a rate allowed a start before and this run has claimed no job since:
         that job is one for other runners.

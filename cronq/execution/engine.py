@@ -164,7 +164,7 @@ class Engine:
         self.leases.deadline.renewed(since)
         self.leases.put_off()
         self.requests.put_off()
-        self.upkeep.omit()
+        self.upkeep.disable()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
 
     def _leave(self) -> None:
@@ -208,7 +208,7 @@ class Engine:
         """Assign jobs that were taken back or are claimed now."""
         if self.stopping.signals:
             self.stop("stopped by a signal", self.stopping.grace)
-        self.assignments.release_returned()
+        self.assignments.return_jobs()
         self.pool.fill()
         takers = self.assignments.takers()
         if self.assignments.spare and (self.stopping.asked or not takers):
@@ -235,7 +235,7 @@ class Engine:
             if has_begun(outcome):
                 self.settling.take(job, outcome)
         # After all outcomes were taken: to return jobs, outcomes are written, and that deletes journals.
-        self.assignments.returned += [job for job, outcome in ended if not has_begun(outcome)]
+        self.assignments.to_return += [job for job, outcome in ended if not has_begun(outcome)]
         if any(outcome.stop for _, outcome in ended):
             self.stop("stopped by a job", SHUTDOWN_GRACE)
 

@@ -21,7 +21,7 @@ from cronq.execution.shell_command import run_command
 from cronq.execution.verdict import failed_for_good, message_of, verdict_of
 from cronq.model.claimed_job import COMMAND_TASK, Failure
 from cronq.model.outcome import Outcome
-from cronq.model.retry import UNREADABLE, Policies, overrides
+from cronq.model.retry import UNREADABLE_OPTIONS, Policies, overrides
 from cronq.system.descriptors import out_of_the_way
 from cronq.tasks import serialisation
 
@@ -189,13 +189,13 @@ class Executor:
             return self._unstorable(fault, running, started)
         if fault:
             running.warn(f"the result was not kept: {fault}")
-        if running.has_told:
+        if running.has_warnings_or_notes:
             return Outcome(
                 "warning" if running.warnings else "success",
                 started,
                 started,
                 result=kept,
-                warnings=running.warnings.told,
+                warnings=running.warnings.messages,
                 notes=running.changed_notes,
             )
         return Outcome("success", started, started, result=kept)
@@ -213,7 +213,7 @@ class Executor:
         error = TypeError(f"the result can't be stored: {fault}")
         self._on_error(running, error)
         outcome = failed_for_good(error, started)
-        return outcome._replace(warnings=running.warnings.told, notes=running.changed_notes)
+        return outcome._replace(warnings=running.warnings.messages, notes=running.changed_notes)
 
     def _command(self, job: Claimed, running: RunningJob, started: int) -> Outcome:
         try:
@@ -241,7 +241,7 @@ class Executor:
         elif outcome.kind not in {"snoozed", "crashed"}:
             self._on_error(running, Fail(outcome.error.message))
         kind = "warning" if running.warnings and outcome.kind == "success" else outcome.kind
-        return outcome._replace(kind=kind, warnings=running.warnings.told, notes=running.changed_notes)
+        return outcome._replace(kind=kind, warnings=running.warnings.messages, notes=running.changed_notes)
 
     # Hooks
 
@@ -273,7 +273,7 @@ class Executor:
         outcome = verdict_of(error, started)
         if outcome.kind in {"error", "timeout"}:
             self._on_error(running, error)
-        warnings = (*running.warnings.told, *outcome.warnings)
+        warnings = (*running.warnings.messages, *outcome.warnings)
         return outcome._replace(warnings=warnings, notes=running.changed_notes)
 
 
@@ -300,7 +300,7 @@ def _arguments(job: Claimed) -> dict[str, object]:
 def _require_readable(retry: str) -> None:
     try:
         overrides(retry)
-    except UNREADABLE as error:
+    except UNREADABLE_OPTIONS as error:
         raise Fail(f"the job's own retry settings can't be read: {error}: {retry[:_SHOWN]}") from None
 
 

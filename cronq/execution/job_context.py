@@ -133,7 +133,7 @@ class RunningJob:
         return self._warnings
 
     @property
-    def has_told(self) -> bool:
+    def has_warnings_or_notes(self) -> bool:
         """Whether there are warnings or notes of this attempt."""
         return self._warnings is not None or self._notes is not None
 

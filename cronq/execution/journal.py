@@ -221,7 +221,7 @@ def path_for(config: Config, worker: str, number: int) -> str:
     return f"{worker_path(config, worker)}.{number}{SUFFIX}"
 
 
-def left_by(config: Config, worker: str) -> Iterator[JournalFile]:
+def journals_of(config: Config, worker: str) -> Iterator[JournalFile]:
     """Open a worker's journals one by one, for the caller to close; files that aren't journals are skipped."""
     if not is_worker(worker):
         return

@@ -50,7 +50,7 @@ class LeaseRenewal:
         """The monotonic time of the next renewal."""
         alone = config.database_file() is not None
         self.deadline = (NoDeadline if alone else LeaseDeadline)(
-            config.lease, self._kill_in_time, partial(journal.left_by, config, worker)
+            config.lease, self._kill_in_time, partial(journal.journals_of, config, worker)
         )
         self._store = store
         self._length: float = config.lease
@@ -73,7 +73,7 @@ class LeaseRenewal:
         return jobs
 
     def _has_jobs(self) -> bool:
-        return bool(self._pool.assigned or self._assignments.spare or self._assignments.returned)
+        return bool(self._pool.assigned or self._assignments.spare or self._assignments.to_return)
 
     def renew(self) -> None:
         """Extend the leases of this worker's jobs; end jobs that others took over, free jobs that it doesn't have."""
@@ -104,7 +104,9 @@ class LeaseRenewal:
     def _assigned(self) -> dict[int, int]:
         assigned = [job for child in self._pool.children for job in child.assigned]
         ended = [settlement.job for settlement in self._settling.ended]
-        return {job.id: job.token for job in (*self._assignments.spare, *self._assignments.returned, *assigned, *ended)}
+        return {
+            job.id: job.token for job in (*self._assignments.spare, *self._assignments.to_return, *assigned, *ended)
+        }
 
     def _put_right(self, strays: set[int]) -> None:
         """Release the jobs of a claim whose answer was lost, and settle the others as interrupted."""

@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from cronq.errors import ConfigError
-from cronq.execution.journal import left_by
+from cronq.execution.journal import journals_of
 from cronq.model.claimed_job import State
 from cronq.system import process_tree
 
@@ -83,7 +83,7 @@ def refusing(config: Config, workers: Iterable[str]) -> Iterator[tuple[int, str]
     """Find jobs of dead children with processes that this user may not kill; yields the id and describes them."""
     for worker in workers:
         with suppress(OSError, ConfigError):
-            for journal in left_by(config, worker):
+            for journal in journals_of(config, worker):
                 with closing(journal):
                     if not journal.child_lives and _refuses(journal):
                         yield journal.current()[0], described(journal)
@@ -101,7 +101,7 @@ def _journals(config: Config, job: Job) -> Iterator[list[JournalFile]]:
     journals: list[JournalFile] = []
     if job.worker is not None and job.host == os.uname().nodename:
         with suppress(OSError, ConfigError):
-            journals = list(left_by(config, job.worker))
+            journals = list(journals_of(config, job.worker))
     try:
         yield [journal for journal in journals if journal.current()[0] == job.id]
     finally:

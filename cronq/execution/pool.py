@@ -343,8 +343,8 @@ class Pool:
             return
         if child.unkillable:
             self._end(child)
-        elif child.told is not None:
-            if time.monotonic() - child.told > self._config.grace:
+        elif child.end_requested is not None:
+            if time.monotonic() - child.end_requested > self._config.grace:
                 self.kill(child, child.doom)
         else:
             self._keep_limit(child, *running)
@@ -396,7 +396,7 @@ class Pool:
         """End this job if it is running: SIGTERM, and SIGKILL after the grace."""
         for child in self.children:
             running = child.running
-            if running is not None and running[0].id == job_id and child.told is None:
+            if running is not None and running[0].id == job_id and child.end_requested is None:
                 child.doom = outcome
                 child.tell_to_end(running[0])
 

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from cronq.execution import leftovers
-from cronq.execution.journal import left_by, set_aside_unreadable
+from cronq.execution.journal import journals_of, set_aside_unreadable
 from cronq.execution.journal import workers as workers_with_journals
 from cronq.locks import DeadWorker, remove_unnamed
 from cronq.model.job import Failure
@@ -116,7 +116,7 @@ class Rescuer:
         """
         if not dead.runner_is_dead:
             return False
-        for journal in left_by(self._config, worker):
+        for journal in journals_of(self._config, worker):
             if journal.child_lives:
                 leftovers.end(journal, patience=0)
             journal.close()
@@ -131,7 +131,7 @@ class Rescuer:
         lost = list(set_aside_unreadable(self._config, worker))
         for said in lost:
             log.warning("%s; the lease of what it was about ends by itself", said)
-        journals = list(left_by(self._config, worker))
+        journals = list(journals_of(self._config, worker))
         entries = [entry for journal in journals for entry in journal.ended()]
         returned = {(entry.job_id, entry.token) for entry in entries}
         alive = [one for one in journals if one.current()[:2] not in returned and not self._is_over(one, dead)]

@@ -31,7 +31,7 @@ TEMPFAIL_DELAY = 60.0
 """Seconds until a command that ended with EX_TEMPFAIL is run again."""
 
 _CHUNK = 65_536
-_AT_ONCE = 16
+_PER_ROUND = 16
 """Chunks read between two checks whether the command has ended: a background process may print for ever."""
 
 _TICK = 50
@@ -154,9 +154,9 @@ class _Command:
         return self._usage is not None
 
     def _drain(self, fd: int) -> bool:
-        """Read what has been written, at most _AT_ONCE chunks; returns False at the end of the stream."""
+        """Read what has been written, at most _PER_ROUND chunks; returns False at the end of the stream."""
         with contextlib.suppress(BlockingIOError):
-            for _ in range(_AT_ONCE):
+            for _ in range(_PER_ROUND):
                 chunk = os.read(fd, _CHUNK)
                 if not chunk:
                     return False

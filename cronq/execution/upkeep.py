@@ -58,7 +58,7 @@ class Upkeep:
         for alert in self.scheduler.alerts() if self.scheduler else ():
             self._results.tell_of_schedule(alert)
 
-    def omit(self) -> None:
+    def disable(self) -> None:
         """Do no upkeep in this process: other workers do it."""
         self.next = math.inf
 

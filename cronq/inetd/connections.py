@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _MOST = 256
 """The most connections that are open at once; the oldest is closed for another one."""
 
-_AT_ONCE = 64
+_PER_ROUND = 64
 """Connections that are accepted before open ones are read."""
 
 _FULL = 0.1
@@ -53,7 +53,7 @@ class Connections:
         """Whether a client that was answered may not have read it yet."""
         return any(client.answered for client in self.clients.values())
 
-    def asking(self) -> list[Client]:
+    def receive(self) -> list[Client]:
         """Accept connections and read requests; returns the clients whose request is complete or whose time is over."""
         self._accept()
         now = time.monotonic()
@@ -95,7 +95,7 @@ class Connections:
     def _accept(self) -> None:
         accepting = self._accepting()
         for listener in self._listening:
-            for _ in range(_AT_ONCE if listener.fileno() in accepting else 0):
+            for _ in range(_PER_ROUND if listener.fileno() in accepting else 0):
                 try:
                     fd = listener.accept()[0].detach()
                 except BlockingIOError:

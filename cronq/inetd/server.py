@@ -99,7 +99,7 @@ class Server:
         self._busy_until = time.monotonic()
 
     def _receive(self) -> None:
-        for client in self._connections.asking():
+        for client in self._connections.receive():
             said = self._reply_to(client)
             self._log(f"{client.name} {said} ({(time.monotonic() - client.came) * 1000:.1f} ms)")
         if self._connections.clients or self._pool.assigned:

@@ -29,7 +29,7 @@ class Policy(NamedTuple):
 
 
 _USUAL = Policy()._asdict()
-UNREADABLE = (ValueError, TypeError, RecursionError)
+UNREADABLE_OPTIONS = (ValueError, TypeError, RecursionError)
 """The exceptions that `overrides` raises for a text that can't be read."""
 
 _LONGEST = 1e10
@@ -91,7 +91,7 @@ class Policies:
 
 
 def overrides(text: str) -> dict[str, Any]:
-    """Read the retry options of one job from JSON. Raises one of UNREADABLE if they can't be used."""
+    """Read the retry options of one job from JSON. Raises one of UNREADABLE_OPTIONS if they can't be used."""
     chosen: dict[str, Any] = dict(json.loads(text))
     for name, value in chosen.items():
         usual = _USUAL.get(name)
@@ -108,7 +108,7 @@ def _overridden(policy: Policy, text: str) -> Policy:
     """Apply a job's own options; unreadable ones are ignored here, and the executor fails the job."""
     try:
         return policy._replace(**overrides(text))
-    except UNREADABLE:
+    except UNREADABLE_OPTIONS:
         return policy
 
 

@@ -156,7 +156,7 @@ def test_databases_that_share_a_lock_directory_leave_each_other_alone(config: Co
         alive, book = Liveness.lock(one, "worker"), Journal(path_for(one, "worker", 1))
         assert journal.workers(one) == {"worker"}
         assert journal.workers(two) == set()
-        assert list(journal.left_by(two, "worker")) == []
+        assert list(journal.journals_of(two, "worker")) == []
         book.remove()
         alive.end()
 
@@ -164,7 +164,7 @@ def test_databases_that_share_a_lock_directory_leave_each_other_alone(config: Co
 def test_names_with_dots(config: Config) -> None:
     book = Journal(path_for(config, "db1.example.org-12-ab", 3))
     assert journal.workers(config) == {"db1.example.org-12-ab"}
-    (again,) = journal.left_by(config, "db1.example.org-12-ab")
+    (again,) = journal.journals_of(config, "db1.example.org-12-ab")
     again.close()
     book.remove()
 

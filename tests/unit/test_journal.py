@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cronq.config.loader import from_database
-from cronq.execution.journal import Journal, left_by, path_for, set_aside_unreadable, workers
+from cronq.execution.journal import Journal, journals_of, path_for, set_aside_unreadable, workers
 from cronq.execution.journal_file import LINES, Entry, JournalFile
 from cronq.model.job import Failure
 from cronq.model.outcome import Outcome
@@ -231,7 +231,7 @@ def test_what_is_no_journal_is_set_aside(tmp_path: Path, kind: str) -> None:
             path.touch(0o000)
             if os.geteuid() == 0:
                 pytest.skip("root reads everything")
-    assert list(left_by(config, "worker")) == []
+    assert list(journals_of(config, "worker")) == []
     (said,) = set_aside_unreadable(config, "worker")
     assert said.startswith(f"{path} can't be read as a journal (")
     assert not os.path.lexists(path)
