@@ -57,7 +57,7 @@ def _root() -> str | None:
 
 
 @functools.cache
-def _namespaces() -> str | None:
+def _no_namespaces() -> str | None:
     """Return why a test can't have mounts and processes of its own, with files over the machine's; None if it can."""
     if _root():
         return _root()
@@ -74,9 +74,9 @@ def cgroup_root() -> Path | None:
 
 
 @functools.cache
-def _systemd_boot() -> str | None:
+def _no_systemd_boot() -> str | None:
     """Return why systemd can't be process 1 here, with its own groups and an overlay, or None if it can."""
-    if reason := _namespaces() or _installed("nsenter") or _installed("setpriv") or _installed("dbus-daemon"):
+    if reason := _no_namespaces() or _installed("nsenter") or _installed("setpriv") or _installed("dbus-daemon"):
         return reason
     if not Path("/lib/systemd/systemd").exists():
         return "systemd is not installed"
@@ -94,7 +94,7 @@ def _installed(name: str) -> str | None:
 
 
 def _contained(name: str) -> str | None:
-    return _installed(name) or _namespaces()
+    return _installed(name) or _no_namespaces()
 
 
 def _mariadb() -> str | None:
@@ -112,7 +112,7 @@ def _postgresql() -> str | None:
 
 
 @functools.cache
-def _network() -> str | None:
+def _no_network() -> str | None:
     """Return why a test can't make hosts with a network and a name of their own; None if it can."""
     if _root():
         return _root()
@@ -137,7 +137,7 @@ OPENBSD_INETD = UNPACKED / "usr" / "sbin" / "inetd"
 
 
 def _openbsd_inetd() -> str | None:
-    return _namespaces() or (None if OPENBSD_INETD.exists() else "openbsd-inetd is not unpacked: make setup")
+    return _no_namespaces() or (None if OPENBSD_INETD.exists() else "openbsd-inetd is not unpacked: make setup")
 
 
 def _chromium() -> str | None:
@@ -156,8 +156,8 @@ _FINDERS: dict[str, Callable[[], str | None]] = {
     "mandoc": functools.partial(_installed, "mandoc"),
     "mariadb": _mariadb,
     "mysql": _mysql,
-    "namespaces": _namespaces,
-    "network": _network,
+    "namespaces": _no_namespaces,
+    "network": _no_network,
     "nginx": functools.partial(_installed, "nginx"),
     "openssl": functools.partial(_installed, "openssl"),
     "openbsd-inetd": _openbsd_inetd,
@@ -170,7 +170,7 @@ _FINDERS: dict[str, Callable[[], str | None]] = {
     "sqs": functools.partial(brokers.missing, "sqs"),
     "supervisor": functools.partial(_contained, "supervisord"),
     "systemd-analyze": functools.partial(_installed, "systemd-analyze"),
-    "systemd-boot": _systemd_boot,
+    "systemd-boot": _no_systemd_boot,
     "systemd-socket-activate": functools.partial(_installed, "systemd-socket-activate"),
     "xinetd": functools.partial(_contained, "xinetd"),
     "zsh": functools.partial(_installed, "zsh"),

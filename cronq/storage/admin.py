@@ -83,7 +83,7 @@ class Admin:
         return sorted(changed)
 
     def _make_due(self, ids: Sequence[int], now: int, tx: Transaction) -> list[int]:
-        found = tx.query(self._sql.admin.not_due, (self._tables.database.many(ids),)) if ids else []
+        found = tx.query(self._sql.admin.can_be_made_due, (self._tables.database.many(ids),)) if ids else []
         due = [row[0] for row in found]
         if due:
             tx.execute(self._sql.admin.make_due, (now, self._tables.database.many(due)))

@@ -218,8 +218,8 @@ class Inserter:
     ) -> list[Enqueued]:
         """Insert many jobs with one statement, then read which were stored, and the twins of the others."""
         found: dict[int, Enqueued] = {}
-        if self._sql.enqueue.batch_turn and sum(job.unique for job in jobs) > 1:
-            tx.query(self._sql.enqueue.batch_turn)
+        if self._sql.enqueue.lock_keys and sum(job.unique for job in jobs) > 1:
+            tx.query(self._sql.enqueue.lock_keys)
         while len(found) < len(jobs):  # a twin may have ended meanwhile
             missing = [number for number in range(len(jobs)) if number not in found]
             tx.insert_unless_twins(self._statement(jobs), [new[number] for number in missing])

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from cronq.config.loader import Config
 
 
-class Notices:
+class PostgreSQL:
     """A connection that listens for new jobs."""
 
     listens = True
@@ -68,6 +68,6 @@ class Notices:
             raise Unavailable(f"postgresql://{self._url.host}: {' '.join(str(error).split())}") from error
 
 
-def open(_url: str, config: Config) -> Notices:
+def open(_url: str, config: Config) -> PostgreSQL:
     """Make the transport for the configured database."""
-    return Notices(config)
+    return PostgreSQL(config)

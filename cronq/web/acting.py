@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from cronq.web.backend import Backend
 
-_AT_ONCE = 1.0
+_ANSWERS_WITHIN = 1.0
 """Seconds for which a request waits for its change to end: most do, so that no progress has to be shown."""
 
 _KEPT = 100
@@ -68,7 +68,7 @@ class BulkChanges:
         self._known: dict[str, BulkChange] = {}
 
     def start(self, change: Change, number: int, *, who: str) -> str:
-        """Start a change of at most `number` jobs; returns its mark when it has ended, or after _AT_ONCE seconds.
+        """Start a change of at most `number` jobs; returns its mark when it has ended, or after a second.
 
         The audit log names `who` as its author.
         """
@@ -76,7 +76,7 @@ class BulkChanges:
         while len(self._known) >= _KEPT:
             self._known.pop(next(iter(self._known)))
         known = self._known[mark] = BulkChange(change, number)
-        wait([self._executor.submit(self._do, known, who)], _AT_ONCE)
+        wait([self._executor.submit(self._do, known, who)], _ANSWERS_WITHIN)
         return mark
 
     def get(self, mark: str) -> BulkChange | None:

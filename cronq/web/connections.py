@@ -24,7 +24,7 @@ REQUEST_SECONDS = 15.0
 ANSWER_SECONDS = 60.0
 """Seconds for reading an answer, from its last part on."""
 
-_AT_ONCE = 50
+_PER_ROUND = 50
 """Connections accepted in one round of the server.
 
 Few compared with MOST, so that a new one is read before it could be closed as the slowest.
@@ -110,9 +110,9 @@ class Connection(HTTPChannel):  # type: ignore[misc]
 
 
 def _accept_some(server: Any) -> None:
-    """Accept up to _AT_ONCE connections; waitress accepts one a round, so that a client would wait behind hundreds."""
+    """Accept up to 50 connections; waitress accepts one a round, so that a client would wait behind hundreds."""
     with suppress(OSError):  # the client is gone already
-        for _ in range(_AT_ONCE):
+        for _ in range(_PER_ROUND):
             accepted = server.accept()
             if accepted is None:
                 return

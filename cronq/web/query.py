@@ -35,7 +35,7 @@ class Query(NamedTuple):
         """The filters as parameters of an address."""
         return {name: list(values) for name, values in self.given.items()}
 
-    def first(self, name: str) -> str:
+    def joined(self, name: str) -> str:
         """Return the values of a filter as a form shows them, joined by commas."""
         return ",".join(self.given.get(name, ()))
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _PORT = 11137
 _LIMIT = 2.0
 _INETD = "`cronq print-config xinetd` or `cronq print-config systemd` gives what must listen there"
-_NOBODY = 0
+_NO_JOB = 0
 """An id that no job has: workers woken by it only look for jobs."""
 
 
@@ -52,4 +52,4 @@ def _probe(url: str) -> None:
 
 def _ring(url: str, installation: Installation) -> None:
     with closing(open_transport(url, installation.config)) as transport:
-        transport.notify("default", _NOBODY)
+        transport.notify("default", _NO_JOB)

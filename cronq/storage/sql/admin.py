@@ -40,7 +40,7 @@ class AdminStatements:
         self.make_due = (
             f"UPDATE {names.jobs}{dialect.by_id} SET state = {due_state}, available_at = ? {chosen} {FUTURE_STATES}"
         )
-        self.not_due = (
+        self.can_be_made_due = (
             f"SELECT id FROM {names.jobs}{dialect.by_id} {chosen} {FUTURE_STATES} ORDER BY id{dialect.for_update}"
         )
         self.retry_many = self.retry.replace("WHERE id = ? AND", chosen)

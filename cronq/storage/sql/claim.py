@@ -31,14 +31,14 @@ class ClaimStatements:
             f" AND priority BETWEEN ? AND ? ORDER BY {CLAIM_ORDER} LIMIT ?"
         )
         # Without blocked jobs under a limit: they may have lost their places, and wait for one once the group is free.
-        placed = f" AND (flow IS NULL OR (flow & {LIMITED}) = 0)"
+        unlimited = f" AND (flow IS NULL OR (flow & {LIMITED}) = 0)"
         # Served by the index `group`. A query for each state: one for both would sort all jobs of a large group.
         self.members = " UNION ALL ".join(
             f"SELECT * FROM (SELECT {CLAIM_ORDER}, job_group FROM {names.jobs}"
             f" WHERE job_group = ? AND state = '{state}' AND lease_until IS NULL"
             f" AND priority BETWEEN ? AND ? AND queue {dialect.in_list}{apart}"
             f" ORDER BY {CLAIM_ORDER} LIMIT ?) AS {state}"
-            for state, apart in (("ready", ""), ("blocked", placed))
+            for state, apart in (("ready", ""), ("blocked", unlimited))
         )
         lease = "worker = ?, token = ?, lease_until = ?, attempt = attempt + 1, started_at = ?, host = ?, pid = ?"
         # Served by the primary key.

@@ -33,7 +33,7 @@ class EnqueueStatements:
         self.twins = f"SELECT unique_key, id FROM {names.jobs} WHERE unique_key {dialect.in_list}"
         # Two calls with the same keys in another order would deadlock, which PostgreSQL detects after a second.
         number = crc32(names.jobs.encode()) - (1 << 31)
-        self.batch_turn = dialect.turn(_LOCKS, number)
+        self.lock_keys = dialect.turn(_LOCKS, number)
         if dialect.has_tokens:
             # Served by the index `arrived`.
             self.arrived = (
