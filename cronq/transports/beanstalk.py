@@ -5,6 +5,7 @@ The broker keeps unread ids, so the tube is kept short.
 
 from __future__ import annotations
 
+import os
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -62,7 +63,7 @@ class Beanstalk(Broker):
         try:
             return greenstalk.Client(opened, encoding=None, **tubes)
         except self.errors:
-            opened.close()
+            os.close(opened.detach())  # close() would wait for the client's file object
             raise
 
 

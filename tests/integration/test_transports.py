@@ -138,6 +138,18 @@ def test_who_cannot_be_reached_costs_a_second_once(kind: str, how: str, config: 
         _costs_a_second_once(lambda: Notifier(config.with_values(wake=url)))
 
 
+def test_a_connection_to_a_silent_beanstalkd_is_closed_at_once(opened: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        gc.disable()
+        try:
+            with pytest.raises(Unavailable):
+                opened(KINDS["beanstalkd"].url.format(port=port, name="cronq")).notify("default", 1)
+            assert not [*_sockets_to(port)]
+        finally:
+            gc.enable()
+
+
 def _fill(listener: socket.socket, stack: ExitStack) -> None:
     for _ in range(3):
         client = stack.enter_context(socket.socket())
