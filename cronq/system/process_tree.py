@@ -120,14 +120,17 @@ def _environment(pid: int) -> list[bytes]:
 
 def _holds(pid: int, file: os.stat_result) -> bool:
     try:
-        for name in os.listdir(f"/proc/{pid}/fd"):
-            if os.path.samestat(os.stat(f"/proc/{pid}/fd/{name}"), file) and _is_locked(pid, name):
-                return True
+        descriptors = os.listdir(f"/proc/{pid}/fd")
     except OSError:
         return False
-    return False
+    return any(_is_lock_on(file, pid, descriptor) for descriptor in descriptors)
 
 
-def _is_locked(pid: int, descriptor: str) -> bool:
-    with open(f"/proc/{pid}/fdinfo/{descriptor}") as file:
-        return any("FLOCK" in line and "WRITE" in line for line in file)
+def _is_lock_on(file: os.stat_result, pid: int, descriptor: str) -> bool:
+    try:
+        if not os.path.samestat(os.stat(f"/proc/{pid}/fd/{descriptor}"), file):
+            return False
+        with open(f"/proc/{pid}/fdinfo/{descriptor}") as info:
+            return any("FLOCK" in line and "WRITE" in line for line in info)
+    except OSError:  # it has been closed meanwhile, or can't be read
+        return False

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -220,3 +222,21 @@ def test_files_of_another_user(config: Config) -> None:
     assert f"{lock.name} in {config.lock_dir}: not root's" in bad(locks.lock_files, config)[0]
     Path(config.lock_dir).chmod(0o777)
     assert "others can write to" in bad(locks.lock_folder, config)[0]
+
+
+def test_lock_files_that_come_and_go(config: Config) -> None:
+    over = threading.Event()
+
+    def come_and_go() -> None:
+        passing = Path(config.lock_dir) / "w.alive"
+        while not over.is_set():
+            passing.touch(mode=0o600)
+            passing.unlink()
+
+    with RunLock(config), ThreadPoolExecutor() as pool:
+        runner = pool.submit(come_and_go)
+        try:
+            assert not any(bad(locks.lock_files, config) for _ in range(500))
+        finally:
+            over.set()
+        runner.result()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,7 +67,10 @@ def lock_files(installation: Installation) -> Iterator[Finding]:
     if not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
         return
     owner = folder.stat().st_uid
-    found = [(path, path.lstat()) for path in sorted(folder.iterdir())]
+    found = []
+    for path in sorted(folder.iterdir()):
+        with suppress(FileNotFoundError):  # a run has just removed it
+            found.append((path, path.lstat()))
     foreign = [path for path, status in found if status.st_uid != owner]
     if foreign:
         whose = name_of(owner)
