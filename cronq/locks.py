@@ -73,11 +73,13 @@ class RunLock:
         self.before = ""
         """The lock file's content from the last run, once the lock is taken; cronq.storage.run_history reads it."""
         chosen = f"-{digest(filters)}" if filters else ""
-        self.path = f"{folder(config)}/{purpose}-{digest(config.identity())}{chosen}.lock"
+        self.path = f"{config.lock_dir}/{purpose}-{digest(config.identity())}{chosen}.lock"
         self.acquired = False
+        self._config = config
         self._fd = -1
 
     def __enter__(self) -> Self:
+        folder(self._config)
         _check_folder(self.path)
         self._fd = _open(self.path)
         _own.add(self._fd)
@@ -194,12 +196,17 @@ class DeadWorker:
         self.rebooted = self._is_elsewhere = False
         self._fd, self.mine = -1, True
         self._may_have_files = is_worker(worker)
-        if not self._may_have_files:
-            return
-        try:
-            self._fd = _open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except FileNotFoundError:
-            return
+
+    def __enter__(self) -> Self:
+        if self._may_have_files:
+            try:
+                self._fd = _open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            except FileNotFoundError:
+                return self
+            self._lock()
+        return self
+
+    def _lock(self) -> None:
         self.found = True
         self.mine = _flock(self._fd, self.path)
         words = os.pread(self._fd, 128, 0).decode(errors="replace").split()
@@ -229,9 +236,6 @@ class DeadWorker:
                 os.unlink(path)  # noqa: PTH108
             except (FileNotFoundError, IsADirectoryError):
                 continue
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

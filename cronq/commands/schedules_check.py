@@ -46,6 +46,7 @@ def _check(
 
     config = given.invocation(context).config if file is None else loader.load(file=file)
     found = _Findings(config)
+    found.examine()
     if as_json:
         write([document({"schedules": found.number, "errors": found.errors, "warnings": found.warnings})])
     else:
@@ -59,20 +60,26 @@ class _Findings:
     """The errors and warnings about the schedules of a configuration and its app."""
 
     def __init__(self, config: Config) -> None:
-        from cronq.client.declared_schedules import tables
-
+        self.number = 0
+        """The number of schedules."""
         self.errors: list[dict[str, str | None]] = []
         self.warnings: list[dict[str, str | None]] = []
         self._zone_is_given = config.origins["timezone"] != "default"
         self._now = datetime.now(UTC)
         self._read: dict[str, Definition] = {}
-        queue = self._load(config)
-        declared = [*tables(config), *(queue.enqueuer.schedules if queue else ())]
+        self._config = config
+
+    def examine(self) -> None:
+        """Import the app, and check each schedule that it or the configuration declares."""
+        from cronq.client.declared_schedules import tables
+
+        queue = self._load()
+        declared = [*tables(self._config), *(queue.enqueuer.schedules if queue else ())]
         self.number = len({one.name for one in declared})
         for one in declared:
-            self._look_at(one, config, queue)
+            self._look_at(one, queue)
 
-    def _load(self, config: Config) -> Cronq | None:
+    def _load(self) -> Cronq | None:
         """Import the app, whose decorators declare schedules.
 
         Return None without an app, or if it can't be imported, for example because of a wrong decorator;
@@ -81,7 +88,7 @@ class _Findings:
         from cronq.app import load_app
 
         try:
-            return load_app(config) if config.app is not None else None
+            return load_app(self._config) if self._config.app is not None else None
         except ConfigError as error:
             self._tell(None, str(error))
             return None
@@ -89,13 +96,13 @@ class _Findings:
     def _tell(self, name: str | None, message: str) -> None:
         self.errors.append({"schedule": name, "message": message})
 
-    def _look_at(self, one: DeclaredSchedule, config: Config, queue: Cronq | None) -> None:
+    def _look_at(self, one: DeclaredSchedule, queue: Cronq | None) -> None:
         from cronq.client.declared_schedules import misfit
         from cronq.schedules.advice import warnings
         from cronq.schedules.definition import unite
 
         try:
-            definition = one.read(config)
+            definition = one.read(self._config)
             unite([self._read.setdefault(one.name, definition)], [definition])
         except ConfigError as error:
             self._tell(one.name, str(error))

@@ -62,7 +62,7 @@ class ChildHandle:
     @classmethod
     def open(cls, path: str) -> Self:
         """Open what a child and the runner share: a journal at this path, captures and pipes."""
-        journal, captures = Journal(path), (Capture("stdout"), Capture("stderr"))
+        journal, captures = Journal.create(path), (Capture("stdout"), Capture("stderr"))
         permits, messages = os.pipe(), os.pipe()
         # Shared with the child: its reads of permits don't block either, so it polls.
         for fd in (permits[0], messages[1]):

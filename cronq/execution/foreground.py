@@ -71,7 +71,7 @@ class Foreground:
 
     def _run(self, job: Claimed, worker: str) -> Settlement | None:
         """Run the job with a journal, from which the next run settles it if this process is killed."""
-        journal = Journal(path_for(self._config, worker, 0))
+        journal = Journal.create(path_for(self._config, worker, 0))
         journal.begin(job, time.monotonic_ns())
         os.environ[CHILD_VARIABLE] = journal.file.value
         executor = Executor(self._registry, self._config, self._store.clock, journal=journal)

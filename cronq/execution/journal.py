@@ -18,7 +18,7 @@ import errno
 import fcntl
 import mmap
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from cronq.execution import progress_record
 from cronq.execution.journal_file import HEADER, LINES, PROCESS, PROCESS_AT, SUFFIX, JournalFile, line, parsed
@@ -51,14 +51,8 @@ _SHARED = _UNWRITTEN_AT + (4 << 20)
 class Journal:
     """One child's journal. The runner opens it before the fork, so both share it."""
 
-    def __init__(self, path: str) -> None:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        self.file = JournalFile(path, fd)
-        try:
-            os.pwrite(fd, bytes(LINES), 0)  # writing to a mapped page without room on the disk kills the process
-        except OSError:
-            self.file.remove()
-            raise
+    def __init__(self, file: JournalFile, fd: int) -> None:
+        self.file = file
         self._fd = fd
         self._header = mmap.mmap(fd, LINES)
         self._shared = mmap.mmap(-1, _SHARED)
@@ -68,6 +62,18 @@ class Journal:
         self._held = -1
         self.full = False
         """Whether a line could not be written to the file, as far as the runner has read."""
+
+    @classmethod
+    def create(cls, path: str) -> Self:
+        """Create the file at this path, with an empty header."""
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        file = JournalFile(path, fd)
+        try:
+            os.pwrite(fd, bytes(LINES), 0)  # writing to a mapped page without room on the disk kills the process
+        except OSError:
+            file.remove()
+            raise
+        return cls(file, fd)
 
     # The child's side
 

@@ -26,14 +26,13 @@ MOST = 10_000
 
 
 class ByHand:
-    """The changes that a person can make to one stored schedule. Raises InvalidInput if none has this name."""
+    """The changes that a person can make to one stored schedule. Each raises InvalidInput if none has this name."""
 
     def __init__(self, store: Store, name: str) -> None:
         self._store = store
         self._schedules = store.schedules
         self._firing = Firing(store)
         self.name = name
-        self._stored()
 
     @cached_property
     def definition(self) -> Definition:
@@ -46,8 +45,11 @@ class ByHand:
     def _stored(self) -> StoredSchedule:
         stored = self._schedules.get(self.name)
         if stored is None:
-            raise InvalidInput(f"there is no schedule {self.name!r}")
+            raise self._missing()
         return stored
+
+    def _missing(self) -> InvalidInput:
+        return InvalidInput(f"there is no schedule {self.name!r}")
 
     def instant(self, written: str, *, what: str) -> int:
         """Return the instant that a person wrote; without an offset it is a local time of the schedule's zone.
@@ -99,7 +101,8 @@ class ByHand:
     def pause(self, *, until: int | None, by: str, reason: str | None) -> None:
         """Skip its due times from now on, up to `until` if it is given; due times up to now are decided first."""
         self._firing.fire(self.name, self._store.tell_time())
-        self._schedules.pause(self.name, until=until, by=by, reason=reason)
+        if not self._schedules.pause(self.name, until=until, by=by, reason=reason):
+            raise self._missing()
 
     def resume(self, *, catch_up: bool) -> list[Decided]:
         """End its pause; with `catch_up`, enqueue jobs of due times that it skipped.
@@ -140,4 +143,5 @@ class ByHand:
             raise InvalidInput(
                 f"schedule {self.name!r} is declared by {', '.join(hosts)}: remove it there first, or pause it"
             )
-        self._schedules.remove(self.name)
+        if not self._schedules.remove(self.name):
+            raise self._missing()

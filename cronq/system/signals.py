@@ -16,11 +16,11 @@ class Signals:
 
     def __init__(self, handlers: Mapping[int, Callable[[], None]]) -> None:
         self._handlers = handlers
+
+    def __enter__(self) -> Self:
         self.fd, self._write = os.pipe()
         for fd in (self.fd, self._write):
             os.set_blocking(fd, False)
-
-    def __enter__(self) -> Self:
         self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         self._before = {number: signal.signal(number, self._on_signal) for number in self._handlers}
         self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)

@@ -72,7 +72,7 @@ def test_a_lower_number_says_nothing_of_the_rate_and_the_first_one_counts_from_t
 ) -> None:
     [job_id] = put(store, new())
     [job] = claim(store)
-    journal = Journal(str(tmp_path / "worker.1.journal"))
+    journal = Journal.create(str(tmp_path / "worker.1.journal"))
     journal.begin(job, 1)
     rates = []
     for done in (1200, 5):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from cronq.config.loader import Config
@@ -198,6 +200,21 @@ def test_too_long_a_replay_is_refused_and_enqueues_nothing(store: Store, clock: 
         with pytest.raises(InvalidInput, match="at most 10,000 due times"):
             replay(start, start + 10_000 * 60 * SECOND)
     assert due_times(store) == []
+
+
+def test_a_change_by_hand_of_an_unknown_schedule_is_refused(store: Store) -> None:
+    by_hand = ByHand(store, "none")
+    changes: list[Callable[[], object]] = [
+        lambda: by_hand.run(force=False),
+        lambda: by_hand.replay(0, store.clock.now()),
+        lambda: by_hand.pause(until=None, by="ann", reason=None),
+        lambda: by_hand.resume(catch_up=False),
+        by_hand.reset,
+        by_hand.remove,
+    ]
+    for change in changes:
+        with pytest.raises(InvalidInput, match="there is no schedule 'none'"):
+            change()
 
 
 def test_a_replay_keeps_the_key_of_the_definition(store: Store, clock: ManualClock) -> None:

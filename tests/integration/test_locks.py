@@ -99,6 +99,7 @@ def test_files_are_for_their_owner_only(config: Config) -> None:
 
 def test_a_symbolic_link_is_refused(config: Config, tmp_path: Path) -> None:
     path = Path(RunLock(config).path)
+    path.parent.mkdir(exist_ok=True)
     path.symlink_to(tmp_path / "target")
     with pytest.raises(ConfigError, match="run-"), RunLock(config):
         pytest.fail("the link was followed")
@@ -153,7 +154,7 @@ def test_databases_that_share_a_lock_directory_leave_each_other_alone(config: Co
         one.with_values("x", database=f"sqlite:///{tmp_path}/b.db"),
     ):
         assert two.lock_dir == one.lock_dir
-        alive, book = Liveness.lock(one, "worker"), Journal(path_for(one, "worker", 1))
+        alive, book = Liveness.lock(one, "worker"), Journal.create(path_for(one, "worker", 1))
         assert journal.workers(one) == {"worker"}
         assert journal.workers(two) == set()
         assert list(journal.journals_of(two, "worker")) == []
@@ -162,7 +163,7 @@ def test_databases_that_share_a_lock_directory_leave_each_other_alone(config: Co
 
 
 def test_names_with_dots(config: Config) -> None:
-    book = Journal(path_for(config, "db1.example.org-12-ab", 3))
+    book = Journal.create(path_for(config, "db1.example.org-12-ab", 3))
     assert journal.workers(config) == {"db1.example.org-12-ab"}
     (again,) = journal.journals_of(config, "db1.example.org-12-ab")
     again.close()

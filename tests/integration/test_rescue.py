@@ -41,7 +41,7 @@ def rescue(store: Store, config: Config) -> list[Settlement]:
 
 def _live_and_die(config: Config, ended: list[Claimed], begun: Claimed | None) -> None:
     Liveness.lock(config, WORKER)
-    journal = Journal(path_for(config, WORKER, 1))
+    journal = Journal.create(path_for(config, WORKER, 1))
     now = time.time_ns() // 1000
     for job in ended:
         journal.begin(job, time.monotonic_ns())

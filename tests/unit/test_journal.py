@@ -27,7 +27,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def journal(path: Path) -> Iterator[Journal]:
-    made = Journal(str(path))
+    made = Journal.create(str(path))
     made.name_process(7)
     yield made
     made.close()
@@ -128,7 +128,7 @@ def test_a_damaged_line_costs_only_itself(journal: Journal, path: Path, damage: 
 
 
 def test_lines_that_fall_on_the_edge_of_a_read(path: Path) -> None:
-    journal = Journal(str(path))
+    journal = Journal.create(str(path))
     long = PLAIN._replace(stdout="x" * 300_000)
     for number in range(10):
         journal.append(claimed(id=number), long)
@@ -162,7 +162,7 @@ def test_the_file_is_for_its_owner_only(journal: Journal, path: Path) -> None:
 def test_a_symbolic_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "target")
     with pytest.raises(OSError, match="symbolic links"):
-        Journal(str(tmp_path / "link"))
+        Journal.create(str(tmp_path / "link"))
     assert not (tmp_path / "target").exists()
 
 
@@ -207,7 +207,7 @@ def test_no_room_for_a_header_is_an_error_when_it_is_made(path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limit[1]))
     try:
         with pytest.raises(OSError, match="too large"):
-            Journal(str(path))
+            Journal.create(str(path))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert not path.exists()

@@ -82,7 +82,7 @@ def test_what_is_no_number_is_refused(said: tuple[object, object, object]) -> No
 
 
 def test_the_runner_reads_what_its_running_job_said(tmp_path: Path) -> None:
-    journal = Journal(str(tmp_path / "worker.1.journal"))
+    journal = Journal.create(str(tmp_path / "worker.1.journal"))
     job, following = claimed(id=7, token=8), claimed(id=9, token=8)
     journal.begin(job, 1)
     assert journal.progress() is None
@@ -99,7 +99,7 @@ def test_the_runner_reads_what_its_running_job_said(tmp_path: Path) -> None:
 
 def test_a_journal_of_a_cronq_without_progress_is_read(tmp_path: Path) -> None:
     path = tmp_path / "worker.1.journal"
-    journal = Journal(str(path))
+    journal = Journal.create(str(path))
     journal.append(claimed(id=7, token=8), Outcome("success", 1, 2))
     journal.close()
     content = path.read_bytes()
