@@ -59,7 +59,7 @@ def _web(
     call = given.invocation(context)
     settings = web_settings(call.config, bind=bind, read_only=read_only or None, prefix=prefix)
     call.start_logging(warnings=True)
-    _serve(Server(call.config, settings))
+    _serve(Server.open(call.config, settings))
 
 
 def _serve(server: Server) -> None:

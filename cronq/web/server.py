@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from waitress.server import create_server
 
@@ -42,57 +42,28 @@ def access_of(settings: WebSettings) -> Access:
 
 
 class Server:
-    """Serves the pages: listens from its construction on, and answers requests in `run`."""
+    """Serves the pages at a socket that listens."""
 
-    def __init__(self, config: Config, settings: WebSettings) -> None:
+    def __init__(self, server: Any, settings: WebSettings, access: Access) -> None:
+        self._server = server
         self._settings = settings
-        self.access = access_of(settings)
-        app = application(Backend(config, settings), self.access, hosts=settings.hosts)
-        self._server = create_server(under(app, settings.prefix), **self._options())
-        connections.bound(self._server)
+        self._access = access
+
+    @classmethod
+    def open(cls, config: Config, settings: WebSettings) -> Self:
+        """Listen at the address or the Unix socket of the settings. Raises ConfigError if that fails."""
+        access = access_of(settings)
+        app = application(Backend(config, settings), access, hosts=settings.hosts)
+        server = create_server(under(app, settings.prefix), **_options(settings), sockets=[_listening(settings)])
+        connections.bound(server)
         if settings.socket:
             Path(settings.socket).chmod(0o660)
-
-    def _options(self) -> dict[str, Any]:
-        options: dict[str, Any] = {
-            "threads": _THREADS,
-            "connection_limit": connections.most_connections() + _SPARE,
-            "cleanup_interval": 1,
-            "max_request_header_size": _LONGEST_HEADER,
-            "max_request_body_size": LONGEST_FORM,
-            "asyncore_use_poll": True,
-            "ident": None,
-            "clear_untrusted_proxy_headers": True,
-        }
-        return options | self._proxy() | {"sockets": [self._listen()]}
-
-    def _proxy(self) -> dict[str, Any]:
-        """Return the options by which a proxy's X-Forwarded-Proto counts.
-
-        A client that forges the header loses only its own cookie, which is then sent over TLS only.
-        """
-        if not (self._settings.socket or self._settings.proxies):
-            return {}
-        return {"trusted_proxy": "*", "trusted_proxy_headers": {"x-forwarded-proto"}}
-
-    def _listen(self) -> socket.socket:
-        """Open the listening socket. Raises ConfigError if that fails, with what helps."""
-        try:
-            if self._settings.socket:
-                return _unix_socket(self._settings.socket)
-            return socket.create_server(self._settings.address, family=self._family(), reuse_port=False)
-        except OSError as error:
-            raise ConfigError(
-                f"web.bind: {self._settings.bind}: {error.strerror}: --bind gives another address"
-            ) from None
-
-    def _family(self) -> socket.AddressFamily:
-        return socket.AF_INET6 if ":" in self._settings.address[0] else socket.AF_INET
+        return cls(server, settings, access)
 
     @property
     def url(self) -> str:
         """The address of the first page, with the token where it is needed."""
-        token = f"?token={self.access.token}" if isinstance(self.access, TokenAccess) else ""
+        token = f"?token={self._access.token}" if isinstance(self._access, TokenAccess) else ""
         if self._settings.socket:
             return f"unix:{self._settings.socket} {self._settings.prefix}/{token}"
         host = self._settings.address[0]
@@ -108,6 +79,41 @@ class Server:
         self._server.close()
         if self._settings.socket:
             Path(self._settings.socket).unlink(missing_ok=True)
+
+
+def _options(settings: WebSettings) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "threads": _THREADS,
+        "connection_limit": connections.most_connections() + _SPARE,
+        "cleanup_interval": 1,
+        "max_request_header_size": _LONGEST_HEADER,
+        "max_request_body_size": LONGEST_FORM,
+        "asyncore_use_poll": True,
+        "ident": None,
+        "clear_untrusted_proxy_headers": True,
+    }
+    return options | _proxy(settings)
+
+
+def _proxy(settings: WebSettings) -> dict[str, Any]:
+    """Return the options by which a proxy's X-Forwarded-Proto counts.
+
+    A client that forges the header loses only its own cookie, which is then sent over TLS only.
+    """
+    if not (settings.socket or settings.proxies):
+        return {}
+    return {"trusted_proxy": "*", "trusted_proxy_headers": {"x-forwarded-proto"}}
+
+
+def _listening(settings: WebSettings) -> socket.socket:
+    """Open the listening socket. Raises ConfigError if that fails, with what helps."""
+    try:
+        if settings.socket:
+            return _unix_socket(settings.socket)
+        family = socket.AF_INET6 if ":" in settings.address[0] else socket.AF_INET
+        return socket.create_server(settings.address, family=family, reuse_port=False)
+    except OSError as error:
+        raise ConfigError(f"web.bind: {settings.bind}: {error.strerror}: --bind gives another address") from None
 
 
 def _unix_socket(path: str) -> socket.socket:
