@@ -42,7 +42,7 @@ _HOMES = {
     "Snooze": "cronq.errors",
     "Stop": "cronq.errors",
     "TimeLimitExceeded": "cronq.errors",
-    "current_job": "cronq.execution.executor",
+    "current_job": "cronq.execution.job_context",
 }
 
 __all__ = [*_HOMES, "__version__"]

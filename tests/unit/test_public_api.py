@@ -42,6 +42,11 @@ def test_the_package_has_at_most_a_dozen_names() -> None:
         assert getattr(cronq, name) is not None
 
 
+def test_type_checkers_see_what_is_imported() -> None:
+    seen = re.findall(r"^    from (\S+) import (\w+) as \2$", inspect.getsource(cronq), re.MULTILINE)
+    assert {name: home for home, name in seen} == cronq._HOMES
+
+
 def test_the_tree_of_errors_has_them_all() -> None:
     raised = {name for name, one in vars(errors).items() if inspect.isclass(one) and issubclass(one, BaseException)}
     assert raised == set(re.findall(r"^\W*(\w+)  +", errors.__doc__ or "", re.MULTILINE))
