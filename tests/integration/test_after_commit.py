@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, RootTransaction, create_engine, event, text
 from sqlalchemy.orm import Session
 
 from cronq import Cronq
@@ -182,3 +182,22 @@ def test_where_nothing_is_to_be_committed(queue: Cronq, engine: Engine) -> None:
         after_commit(connection, lambda: done.append("at once"))
         assert done == ["at once"]
     assert queue.config.wake
+
+
+def test_a_sqlalchemy_that_commits_in_another_way_loses_only_wake_ups(
+    queue: Cronq,
+    rung: Rung,
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(Connection, "another_way", Connection._commit_impl, raising=False)
+    monkeypatch.setattr(RootTransaction, "_connection_commit_impl", lambda self: self.connection.another_way())
+    monkeypatch.delattr(Connection, "_commit_impl")
+    for _ in range(2):
+        with engine.begin() as connection:
+            job = put(queue, connection)
+        assert select(queue.config, "SELECT state FROM cronq_jobs WHERE id = ?", (job,)) == [("ready",)]
+    assert rung == []
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "at their next look: 'Connection' object has no attribute '_commit_impl'" in caplog.text

@@ -3,12 +3,15 @@
 SQLAlchemy has an event before a connection's COMMIT, but none after it, and a Session's `after_commit`
 also comes where an outer transaction goes on. So the connection's private commit methods are wrapped, and
 a savepoint that is rolled back removes the actions added inside it. If a later SQLAlchemy commits in another
-way, wake-ups are lost, and the tests fail.
+way, wake-ups are lost with a warning, and the tests fail.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from cronq.system.log import log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,12 +29,25 @@ def after_commit(connection: Any, action: Callable[[], object]) -> None:
     if opened.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
         action()
         return
-    pending = vars(opened).get(_OURS)
-    if pending is None:
-        pending = _Pending()
-        pending.follow(opened)
-        setattr(opened, _OURS, pending)
-    pending.actions.append((action, frozenset(_savepoints(opened))))
+    try:
+        pending = vars(opened).get(_OURS) or _followed(opened)
+        pending.actions.append((action, frozenset(_savepoints(opened))))
+    except AttributeError as error:
+        _warn(str(error))
+
+
+@cache
+def _warn(problem: str) -> None:
+    log.warning(
+        "this SQLAlchemy doesn't show when it has committed, workers find the jobs at their next look: %s", problem
+    )
+
+
+def _followed(connection: Any) -> _Pending:
+    pending = _Pending()
+    pending.follow(connection)
+    setattr(connection, _OURS, pending)
+    return pending
 
 
 def _savepoints(connection: Any) -> Iterator[str]:
@@ -53,11 +69,12 @@ class _Pending:
         """Listen to this connection's rollbacks, and wrap its commit methods."""
         from sqlalchemy import event  # the caller has imported it already
 
+        commits = {name: getattr(connection, name) for name in _COMMITS}
         event.listen(connection, "rollback_savepoint", self._go_back)
         event.listen(connection, "rollback", self._forget)
         event.listen(connection, "rollback_twophase", self._forget)
-        for name in _COMMITS:
-            setattr(connection, name, self._followed(getattr(connection, name)))
+        for name, commit in commits.items():
+            setattr(connection, name, self._followed(commit))
 
     def _followed(self, commit: Callable[..., None]) -> Callable[..., None]:
         def followed(*args: Any, **options: Any) -> None:
