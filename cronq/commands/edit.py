@@ -138,7 +138,7 @@ def _refusals(store: Store, ids: Sequence[int]) -> list[bulk.NotChanged]:
 
 
 def _why(job_id: int, job: Job | None) -> str:
-    from cronq.storage.edit import EDITABLE
+    from cronq.model.job import EDITABLE
 
     if job is None:
         return f"there is no job {job_id}"

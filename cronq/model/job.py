@@ -53,6 +53,9 @@ CANCELLABLE = frozenset(state for state, following in TRANSITIONS.items() if Sta
 }
 """States from which `cronq cancel` ends a job at once; a running one only with `--kill`, by its runner."""
 
+EDITABLE = UNFINISHED - {State.RUNNING}
+"""States in which `cronq edit` changes a job."""
+
 
 FAILING = frozenset({State.FAILED, State.RETRYING, State.READY, State.BLOCKED, State.RUNNING})
 """States in which the last attempt of a job may have failed."""

@@ -143,7 +143,7 @@ class Admin:
             tx.execute(self._sql.admin.record_last, (self._tables.database.many(sorted(ids)),))
 
     def _twin_of(self, job_id: int) -> InvalidInput:
-        key = self._tables.query(f"SELECT job_key FROM {self._sql.names.jobs} WHERE id = ?", (job_id,))[0][0]
+        key = self._tables.query(self._sql.admin.key_of, (job_id,))[0][0]
         twin = self._tables.query(self._sql.enqueue.twin, (key,))
         who = f"job {twin[0][0]}" if twin else "a job"
         return InvalidInput(f"job {job_id} can't be retried: {who} with the same unique key {key!r} is unfinished")

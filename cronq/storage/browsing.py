@@ -112,9 +112,7 @@ class JobBrowser:
         admits: Callable[[JobRow], bool] | None = None,
     ) -> Page:
         """Read the newest selected jobs with ids below `before`, without those for which `admits` returns False."""
-        ends = ", ".join(f"(SELECT {which}(id) FROM {self._sql.names.jobs})" for which in ("max", "min"))
-        found = self._tables.query(f"SELECT {ends}")[0]  # with both in one SELECT, SQLite would read the whole table
-        newest, oldest = found[0] or 0, found[1] or 0
+        newest, oldest = (found or 0 for found in self._tables.query(self._sql.reads.newest_and_oldest)[0])
         end = newest + 1 if before is None else min(before, newest + 1)
         search = _Search(self, selection, end, admits, batch=limit + 1)
         jobs = list(islice(search.jobs(), limit + 1))
@@ -125,7 +123,7 @@ class JobBrowser:
 
     def all(self, selection: Selection, *, admits: Callable[[JobRow], bool] | None = None) -> Iterator[JobRow]:
         """Read all selected jobs, newest first; those of one page's ids only, if no index serves the filter."""
-        newest = self._tables.query(f"SELECT max(id) FROM {self._sql.names.jobs}")[0][0] or 0
+        newest = self._tables.query(self._sql.reads.newest_and_oldest)[0][0] or 0
         return _Search(self, selection, newest + 1, admits).jobs()
 
     def is_exact(self, selection: Selection) -> bool:
@@ -173,7 +171,7 @@ class JobBrowser:
         return [_BY_INDEX[state]] if state in _BY_INDEX else []
 
     def _queues(self) -> list[str]:
-        return [row[0] for row in self._tables.query(f"SELECT DISTINCT queue FROM {self._sql.names.jobs}")]
+        return [row[0] for row in self._tables.query(self._sql.reads.queues)]
 
 
 class _Search:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cronq.model.job import UNFINISHED, State
-from cronq.storage.sql.columns import CLAIMABLE_STATES, FUTURE_STATES, LIMITED
 from cronq.system.log import step
 
 if TYPE_CHECKING:
@@ -26,8 +24,6 @@ _COLUMNS = {
     "max_attempts": "max_attempts",
     "time_limit": "time_limit",
 }
-EDITABLE = UNFINISHED - {State.RUNNING}
-"""States in which a job can be edited."""
 
 
 class Editor:
@@ -73,40 +69,16 @@ class Editor:
         return changed
 
     def _edit_one(self, tx: Transaction, job_id: int, changes: Mapping[str, Any]) -> bool:
-        jobs, held = self._sql.names.jobs, self._sql.names.groups
-        states = ", ".join(f"'{state}'" for state in State if state in EDITABLE)
-        free = f" AND NOT EXISTS (SELECT 1 FROM {held} g WHERE g.name = job_group AND g.job_id = {jobs}.id)"
-        values = ", ".join(f"{_COLUMNS[field]} = ?" for field in changes)
-        # Served by the primary key.
-        sql = (
-            f"UPDATE {jobs} SET {values} WHERE id = ? AND lease_until IS NULL AND state IN ({states})"
-            f"{free * ('group' in changes)}"
-        )
+        sql = self._sql.edit.edit(_COLUMNS[field] for field in changes)
         return bool(tx.execute(sql, (*changes.values(), job_id)).rowcount)
 
     def _update_states(self, tx: Transaction, ids: Sequence[int], *, timed: bool) -> None:
         """Set the states that follow from an edit: scheduled, ready if due, or blocked if due in a held group.
 
         Of the due jobs, those that are ready or blocked are changed; if their times were edited (`timed`), scheduled,
-        retrying and waiting ones too. Under a limit they become scheduled: their promotion lets them wait for a place.
+        retrying and waiting ones too.
         """
-        jobs, groups = self._sql.names.jobs, self._sql.names.groups
-        held = (
-            f"EXISTS (SELECT 1 FROM {groups} g WHERE g.name = {jobs}.job_group AND g.job_id <> {jobs}.id"
-            " AND g.job_id <> 0)"
-        )
-        limited = f"(flow & {LIMITED}) <> 0 AND state <> 'ready'"
-        due = (
-            f"CASE WHEN {limited} THEN 'scheduled'"
-            f" WHEN job_group IS NOT NULL AND {held} THEN 'blocked' ELSE 'ready' END"
-        )
-        told = f"{CLAIMABLE_STATES} OR {FUTURE_STATES}" if timed else CLAIMABLE_STATES
-        # Served by the primary key.
-        sql = (
-            f"UPDATE {jobs} SET state = CASE WHEN available_at > ? THEN"
-            f" CASE WHEN {CLAIMABLE_STATES} THEN 'scheduled' ELSE state END"
-            f" WHEN {told} THEN {due} ELSE state END WHERE id = ?"
-        )
+        sql = self._sql.edit.rescheduled if timed else self._sql.edit.regrouped
         now = self._tables.clock.now()
         for job_id in ids:
             tx.execute(sql, (now, job_id))

@@ -12,20 +12,12 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cronq.model.states import FUTURE, UNFINISHED
-from cronq.storage.sql.columns import text_list
 from cronq.times import iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from cronq.storage.drivers.database import Row
-
-COLUMNS = (
-    "task, CASE WHEN task = 'command' THEN substr(args, 1, 300) END AS subject, error_class,"
-    " substr(error_message, 1, 300) AS message"
-)
-"""The columns from which a fingerprint is made."""
 
 _PARTICULAR = re.compile(
     r"""(?<!\w)'[^'\n]*'(?!\w) | (?<!\w)"[^"\n]*"(?!\w)"""  # quoted
@@ -37,17 +29,6 @@ _PARTICULAR = re.compile(
 )
 _SPACES = re.compile(r"\s+")
 _FINGERPRINT = re.compile(r"[0-9a-f]{8}")
-
-
-_FAILED = (
-    f"(state NOT IN {text_list(state for state in UNFINISHED if state not in FUTURE)}"
-    " OR outcome = 'error' OR outcome = 'timeout' OR outcome = 'crashed')"
-)
-"""The condition that the last attempt failed.
-
-A job that is ready or running again still has the error of its last attempt, which may have been a snooze: there the
-outcome decides.
-"""
 
 
 class FailureGroup(NamedTuple):
@@ -81,23 +62,6 @@ class FailureGroup(NamedTuple):
             "last_seen_at": iso(self.last_seen),
             "example": self.example,
         }
-
-
-def statement(jobs: str, attempts: str, where: str) -> str:
-    """Write the statement that counts failures with the same task, command, error class and message.
-
-    Served by the index `failed` and that on attempts' job_id. A failure's first instant is the end of the job's oldest
-    recorded attempt, even if that failed for another reason: users more often want to know since when a job fails.
-    """
-    first = f"(SELECT min(a.finished_at) FROM {attempts} a WHERE a.job_id = {jobs}.id)"
-    last = "coalesce(finished_at, started_at, available_at)"
-    return (
-        "SELECT task, subject, error_class, message, count(*), sum(failed), min(first), max(last), max(id)"
-        f" FROM (SELECT {COLUMNS}, CASE WHEN state = 'failed' THEN 1 ELSE 0 END AS failed,"
-        f" coalesce({first}, {last}) AS first, {last} AS last, id FROM {jobs}"
-        f" WHERE {where} AND error_class IS NOT NULL AND {_FAILED}) AS failures"
-        " GROUP BY task, subject, error_class, message"
-    )
 
 
 def pattern_of(text: str) -> str:
@@ -134,7 +98,7 @@ def is_fingerprint(text: str) -> bool:
 
 
 def fits(row: Row, fingerprints: frozenset[str], errors: Sequence[str]) -> bool:
-    """Tell whether a row of COLUMNS has one of these error classes or fingerprints."""
+    """Tell whether a row of FAILURE_COLUMNS has one of these error classes or fingerprints."""
     return row[2] in errors or fingerprint(*map(_text, row[:4])) in fingerprints
 
 

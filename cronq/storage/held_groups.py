@@ -20,11 +20,6 @@ class HeldGroup(NamedTuple):
 
 
 def held_groups(tables: Tables) -> list[HeldGroup]:
-    """Read up to _MOST groups that failed jobs hold, if others wait; by the primary keys and the index `group`."""
-    jobs = tables.sql.names.jobs
-    sql = (
-        f"SELECT g.name, g.job_id, (SELECT count(*) FROM {jobs} b WHERE b.job_group = g.name AND b.state = 'blocked')"
-        f" FROM {tables.sql.names.groups} g JOIN {jobs} j ON j.id = g.job_id WHERE j.state = 'failed'"
-        f" ORDER BY g.name LIMIT {_MOST}"
-    )
-    return [group for group in map(HeldGroup._make, tables.query(sql)) if group.blocked]
+    """Read up to _MOST groups that failed jobs hold, if others wait."""
+    found = tables.query(tables.sql.groups.held_by_failed, (_MOST,))
+    return [group for group in map(HeldGroup._make, found) if group.blocked]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from cronq.model.job import NewJob, State
 from cronq.model.selection import NEWEST_FIRST, Filter, has_patterns
 from cronq.storage import conditions, failure_groups, rows, stats
+from cronq.storage.sql.failures import FAILURE_COLUMNS, failures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -68,7 +69,7 @@ class JobReader:
         """Read the ids of the selected jobs, ascending."""
         marks = conditions.fingerprints(selection)
         where, parameters = self._where(selection)
-        asked = f"{failure_groups.COLUMNS}, id" if marks else "id"
+        asked = f"{FAILURE_COLUMNS}, id" if marks else "id"
         found = self._tables.query(f"SELECT {asked} FROM {self._sql.names.jobs} WHERE {where} ORDER BY id", parameters)
         return [row[-1] for row in found if not marks or failure_groups.fits(row, marks, selection.errors)]
 
@@ -98,9 +99,7 @@ class JobReader:
     def failures(self, selection: Selection) -> list[FailureGroup]:
         """Read the selected jobs whose last attempt failed, grouped by fingerprint, the largest group first."""
         where, parameters = self._where(selection)
-        found = self._tables.query(
-            failure_groups.statement(self._sql.names.jobs, self._sql.names.attempts, where), parameters
-        )
+        found = self._tables.query(failures(self._sql.names, where), parameters)
         marks = conditions.fingerprints(selection)
         return failure_groups.grouped(
             row for row in found if not marks or failure_groups.fits(row, marks, selection.errors)
@@ -108,11 +107,11 @@ class JobReader:
 
     def queues(self) -> list[str]:
         """Read the names of the queues that have jobs, sorted."""
-        return sorted(row[0] for row in self._tables.query(f"SELECT DISTINCT queue FROM {self._sql.names.jobs}"))
+        return sorted(row[0] for row in self._tables.query(self._sql.reads.queues))
 
     def tasks(self) -> list[str]:
         """Read the names of the tasks that have jobs, sorted."""
-        return sorted(row[0] for row in self._tables.query(f"SELECT DISTINCT task FROM {self._sql.names.jobs}"))
+        return sorted(row[0] for row in self._tables.query(self._sql.reads.tasks))
 
     def attempts(self, job_id: int) -> list[Attempt]:
         """Read the recorded attempts of a job, oldest first: those that failed, and those before a retry by hand."""

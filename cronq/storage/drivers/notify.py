@@ -10,6 +10,19 @@ def channel(prefix: str) -> str:
     return f"{prefix}wake"
 
 
+def notifying(prefix: str) -> str:
+    """Return the expression that notifies the channel at the COMMIT."""
+    return f"pg_notify('{channel(prefix)}', '')"
+
+
+def is_listening(prefix: str) -> str:
+    """Return the condition that workers are registered.
+
+    Without one nothing is notified, because PostgreSQL commits transactions that notify one after the other.
+    """
+    return f"EXISTS (SELECT 1 FROM {prefix}workers WHERE kind = 'work')"
+
+
 def returning_id(sql: str) -> str:
     """Return the end of an INSERT that returns the new ids; one of jobs also notifies workers at its COMMIT."""
     return _ending(sql.split(" ", 3)[2])
@@ -20,6 +33,4 @@ def _ending(table: str) -> str:
     if not table.endswith("jobs"):
         return " RETURNING id"
     prefix = table.removesuffix("jobs")
-    # PostgreSQL commits transactions that notify one after the other, so this one does only if there are workers.
-    listening = f"EXISTS (SELECT 1 FROM {prefix}workers WHERE kind = 'work')"
-    return f" RETURNING id, CASE WHEN {listening} THEN pg_notify('{channel(prefix)}', '') END"
+    return f" RETURNING id, CASE WHEN {is_listening(prefix)} THEN {notifying(prefix)} END"

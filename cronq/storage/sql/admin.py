@@ -35,6 +35,7 @@ class AdminStatements:
             " unique_key = CASE WHEN is_unique <> 0 THEN job_key ELSE NULL END"
             f" WHERE id = ? AND {ENDED_STATES}"
         )
+        self.key_of = f"SELECT job_key FROM {names.jobs} WHERE id = ?"
         chosen = f"WHERE id {dialect.in_list} AND"
         # Unlike `retry`, this keeps the attempts and `waiting_since`.
         self.make_due = (

@@ -62,6 +62,13 @@ class GroupStatements:
             f" AND NOT EXISTS (SELECT 1 FROM {names.jobs} f WHERE f.job_group = {names.jobs}.job_group"
             " AND f.state = 'ready') ORDER BY job_group LIMIT ?"
         )
+        # Reads the held groups with their holders; the numbers of blocked jobs are served by the index `group`.
+        self.held_by_failed = (
+            "SELECT g.name, g.job_id,"
+            f" (SELECT count(*) FROM {names.jobs} b WHERE b.job_group = g.name AND b.state = 'blocked')"
+            f" FROM {names.groups} g JOIN {names.jobs} j ON j.id = g.job_id WHERE j.state = 'failed'"
+            " ORDER BY g.name LIMIT ?"
+        )
         # Served by the primary keys. Locks the rows of those groups that are held.
         self.share_groups = (
             f"SELECT g.name FROM {names.groups} g JOIN {names.jobs} j ON j.job_group = g.name"

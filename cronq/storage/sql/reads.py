@@ -36,6 +36,10 @@ class ReadStatements:
             f" FROM {names.attempts} WHERE job_id = ? ORDER BY id"
         )
         self.counts = counts(names)
+        self.queues, self.tasks = (f"SELECT DISTINCT {column} FROM {names.jobs}" for column in ("queue", "task"))
+        # Two subqueries: with both in one SELECT, SQLite would read the whole table.
+        ends = ", ".join(f"(SELECT {which}(id) FROM {names.jobs})" for which in ("max", "min"))
+        self.newest_and_oldest = f"SELECT {ends}"
         # Served by the index `held`.
         self.in_hand = (
             f"SELECT worker, id, task, started_at FROM {names.jobs}"

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cronq.storage.sql.admin import AdminStatements
     from cronq.storage.sql.batches import BatchStatements
     from cronq.storage.sql.claim import ClaimStatements
+    from cronq.storage.sql.edit import EditStatements
     from cronq.storage.sql.enqueue import EnqueueStatements
     from cronq.storage.sql.flow import FlowStatements
     from cronq.storage.sql.groups import GroupStatements
@@ -35,6 +36,7 @@ _SUBJECTS = {
     "admin": "AdminStatements",
     "batches": "BatchStatements",
     "claim": "ClaimStatements",
+    "edit": "EditStatements",
     "enqueue": "EnqueueStatements",
     "flow": "FlowStatements",
     "groups": "GroupStatements",
@@ -60,6 +62,7 @@ class Statements:
     admin: AdminStatements
     batches: BatchStatements
     claim: ClaimStatements
+    edit: EditStatements
     enqueue: EnqueueStatements
     flow: FlowStatements
     groups: GroupStatements

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cronq.storage.drivers.notify import is_listening, notifying
 from cronq.storage.sql.columns import WORKER_COLUMNS
 from cronq.storage.sql.leases import next_due
 
@@ -42,8 +43,6 @@ class WorkerStatements:
             f" UNION ALL SELECT {DUE}, '', opening.at FROM (SELECT min(opens_at) AS at FROM {names.limits}) AS opening"
             " WHERE opening.at IS NOT NULL"
         )
-        # Wakes workers on other hosts, if the database can; the channel is that of drivers.notify.
-        # Transactions that notify commit one after the other, so this one does only if a worker is registered.
-        listening = f"EXISTS (SELECT 1 FROM {names.workers} WHERE kind = 'work')"
-        wake = f"SELECT pg_notify('{names.prefix}wake', '') WHERE {listening}"
+        # Wakes workers on other hosts, if the database can.
+        wake = f"SELECT {notifying(names.prefix)} WHERE {is_listening(names.prefix)}"
         self.ring = wake if dialect.notifies else ""
