@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from cronq.transports.broker import EXPIRY, Broker, address_of, needs
@@ -24,15 +24,20 @@ _AT_ONCE = 10
 
 
 class Queue:
-    """A client with the URL of its queue, which is created if it is missing."""
+    """A client with the URL of its queue."""
 
-    def __init__(self, client: Any, name: str) -> None:
+    def __init__(self, client: Any, url: str) -> None:
         self.client = client
+        self.url = url
+
+    @classmethod
+    def open(cls, client: Any, name: str) -> Self:
+        """Find the queue of this name; create it if it is missing."""
         try:
-            self.url = client.get_queue_url(QueueName=name)["QueueUrl"]
+            found = client.get_queue_url(QueueName=name)
         except client.exceptions.QueueDoesNotExist:
-            kept = {"MessageRetentionPeriod": str(EXPIRY)}
-            self.url = client.create_queue(QueueName=name, Attributes=kept)["QueueUrl"]
+            found = client.create_queue(QueueName=name, Attributes={"MessageRetentionPeriod": str(EXPIRY)})
+        return cls(client, found["QueueUrl"])
 
     def close(self) -> None:
         """Close the client's connections."""
@@ -85,7 +90,7 @@ class SQS(Broker):
             aws_secret_access_key=self.address.password,
             config=ClientConfig(connect_timeout=connect, read_timeout=read, retries={"total_max_attempts": 1}),
         )
-        return Queue(client, self.address.path.strip("/") or self.address.name)
+        return Queue.open(client, self.address.path.strip("/") or self.address.name)
 
 
 def open(url: str, config: Config) -> SQS:
