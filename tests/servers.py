@@ -40,9 +40,9 @@ def required() -> bool:
 
 def missing(name: str) -> str | None:
     """Return why `name` can't be used here, or None if it can."""
-    if name not in _FINDERS:
-        raise LookupError(f"tests/servers.py knows no {name!r}: one of {', '.join(sorted(_FINDERS))}")
-    return _FINDERS[name]()
+    if name not in _REASONS:
+        raise LookupError(f"tests/servers.py knows no {name!r}: one of {', '.join(sorted(_REASONS))}")
+    return _REASONS[name]()
 
 
 def require(name: str) -> None:
@@ -52,15 +52,15 @@ def require(name: str) -> None:
         refuse(f"needs {name}: {reason}")
 
 
-def _root() -> str | None:
+def _not_root() -> str | None:
     return None if os.geteuid() == 0 else "must be root"
 
 
 @functools.cache
 def _no_namespaces() -> str | None:
     """Return why a test can't have mounts and processes of its own, with files over the machine's; None if it can."""
-    if _root():
-        return _root()
+    if _not_root():
+        return _not_root()
     if program("unshare") is None:
         return "unshare (util-linux) is not installed"
     tried = subprocess.run([*UNSHARE, "true"], capture_output=True, text=True, check=False)
@@ -76,7 +76,12 @@ def cgroup_root() -> Path | None:
 @functools.cache
 def _no_systemd_boot() -> str | None:
     """Return why systemd can't be process 1 here, with its own groups and an overlay, or None if it can."""
-    if reason := _no_namespaces() or _installed("nsenter") or _installed("setpriv") or _installed("dbus-daemon"):
+    if (
+        reason := _no_namespaces()
+        or _not_installed("nsenter")
+        or _not_installed("setpriv")
+        or _not_installed("dbus-daemon")
+    ):
         return reason
     if not Path("/lib/systemd/systemd").exists():
         return "systemd is not installed"
@@ -89,33 +94,33 @@ def _no_systemd_boot() -> str | None:
     return None if tried.returncode == 0 else f"no overlay in namespaces: {tried.stderr.strip()}"
 
 
-def _installed(name: str) -> str | None:
+def _not_installed(name: str) -> str | None:
     return None if program(name) else f"{name} is not installed"
 
 
-def _contained(name: str) -> str | None:
-    return _installed(name) or _no_namespaces()
+def _not_contained(name: str) -> str | None:
+    return _not_installed(name) or _no_namespaces()
 
 
-def _mariadb() -> str | None:
-    return _installed("mariadbd") or _installed("mariadb-install-db")
+def _no_mariadb() -> str | None:
+    return _not_installed("mariadbd") or _not_installed("mariadb-install-db")
 
 
-def _mysql() -> str | None:
+def _no_mysql() -> str | None:
     return None if (MYSQL / "data").exists() else "MySQL is not unpacked: make setup"
 
 
-def _postgresql() -> str | None:
+def _no_postgresql() -> str | None:
     if importlib.util.find_spec("psycopg") is None:
         return "psycopg is not installed"
-    return _installed("initdb") or _installed("postgres")
+    return _not_installed("initdb") or _not_installed("postgres")
 
 
 @functools.cache
 def _no_network() -> str | None:
     """Return why a test can't make hosts with a network and a name of their own; None if it can."""
-    if _root():
-        return _root()
+    if _not_root():
+        return _not_root()
     if program("ip") is None:
         return "ip (iproute2) is not installed"
     tried = subprocess.run(
@@ -124,11 +129,11 @@ def _no_network() -> str | None:
     return None if tried.returncode == 0 else f"no private networks: {tried.stderr.strip()}"
 
 
-def _galera() -> str | None:
-    return _mariadb() or _installed("rsync") or (None if galera.PROVIDER else "galera-4 is not installed")
+def _no_galera() -> str | None:
+    return _no_mariadb() or _not_installed("rsync") or (None if galera.PROVIDER else "galera-4 is not installed")
 
 
-def _faketime() -> str | None:
+def _no_faketime() -> str | None:
     return None if FAKETIME else "libfaketime is not installed"
 
 
@@ -136,42 +141,42 @@ OPENBSD_INETD = UNPACKED / "usr" / "sbin" / "inetd"
 """The path to which .ci/unpack-debian-packages unpacks openbsd-inetd: Debian can't install it beside xinetd."""
 
 
-def _openbsd_inetd() -> str | None:
+def _no_openbsd_inetd() -> str | None:
     return _no_namespaces() or (None if OPENBSD_INETD.exists() else "openbsd-inetd is not unpacked: make setup")
 
 
-def _chromium() -> str | None:
+def _no_chromium() -> str | None:
     return None if chromium() else "chromium-headless-shell is not installed"
 
 
-_FINDERS: dict[str, Callable[[], str | None]] = {
+_REASONS: dict[str, Callable[[], str | None]] = {
     "beanstalkd": functools.partial(brokers.missing, "beanstalkd"),
-    "chromium": _chromium,
-    "cron": functools.partial(_contained, "cron"),
-    "faketime": _faketime,
-    "fish": functools.partial(_installed, "fish"),
-    "lynx": functools.partial(_installed, "lynx"),
-    "galera": _galera,
-    "logrotate": functools.partial(_contained, "logrotate"),
-    "mandoc": functools.partial(_installed, "mandoc"),
-    "mariadb": _mariadb,
-    "mysql": _mysql,
+    "chromium": _no_chromium,
+    "cron": functools.partial(_not_contained, "cron"),
+    "faketime": _no_faketime,
+    "fish": functools.partial(_not_installed, "fish"),
+    "lynx": functools.partial(_not_installed, "lynx"),
+    "galera": _no_galera,
+    "logrotate": functools.partial(_not_contained, "logrotate"),
+    "mandoc": functools.partial(_not_installed, "mandoc"),
+    "mariadb": _no_mariadb,
+    "mysql": _no_mysql,
     "namespaces": _no_namespaces,
     "network": _no_network,
-    "nginx": functools.partial(_installed, "nginx"),
-    "openssl": functools.partial(_installed, "openssl"),
-    "openbsd-inetd": _openbsd_inetd,
-    "pgbouncer": functools.partial(_installed, "pgbouncer"),
-    "postgresql": _postgresql,
+    "nginx": functools.partial(_not_installed, "nginx"),
+    "openssl": functools.partial(_not_installed, "openssl"),
+    "openbsd-inetd": _no_openbsd_inetd,
+    "pgbouncer": functools.partial(_not_installed, "pgbouncer"),
+    "postgresql": _no_postgresql,
     "rabbitmq": functools.partial(brokers.missing, "rabbitmq"),
     "redis": functools.partial(brokers.missing, "redis"),
-    "redis-server": functools.partial(_installed, "redis-server"),
-    "root": _root,
+    "redis-server": functools.partial(_not_installed, "redis-server"),
+    "root": _not_root,
     "sqs": functools.partial(brokers.missing, "sqs"),
-    "supervisor": functools.partial(_contained, "supervisord"),
-    "systemd-analyze": functools.partial(_installed, "systemd-analyze"),
+    "supervisor": functools.partial(_not_contained, "supervisord"),
+    "systemd-analyze": functools.partial(_not_installed, "systemd-analyze"),
     "systemd-boot": _no_systemd_boot,
-    "systemd-socket-activate": functools.partial(_installed, "systemd-socket-activate"),
-    "xinetd": functools.partial(_contained, "xinetd"),
-    "zsh": functools.partial(_installed, "zsh"),
+    "systemd-socket-activate": functools.partial(_not_installed, "systemd-socket-activate"),
+    "xinetd": functools.partial(_not_contained, "xinetd"),
+    "zsh": functools.partial(_not_installed, "zsh"),
 }

@@ -24,7 +24,6 @@ MOVED, DROPPED, ONCE = "moved", "dropped", "once"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
 _SECOND = timedelta(seconds=1)
-_EVER = datetime(9998, 12, 31, tzinfo=UTC)
 _SHORTEST = 1.0
 _LONGEST = 1e10
 

@@ -46,7 +46,7 @@ class ScheduleStats:
     """The figures of a schedule; instants are those of the database's clock."""
 
     def __init__(self, now: int, row: Iterable[Any]) -> None:
-        self.name, self.due_at, self.decided_until, paused_at, until, alerted_at, self.succeeded_at, missed = row
+        self.name, self.due_at, paused_at, until, alerted_at, self.succeeded_at, missed = row
         self.late = 0.0 if self.due_at is None else max(0.0, (now - self.due_at) / SECOND)
         """The seconds for which a due time has waited to be decided."""
         self.paused = paused_at is not None and (until is None or now < until)

@@ -82,7 +82,7 @@ class ScheduleStatements:
         )
         # Served by the primary keys; reads the decisions of a day, and those after the last success, of each schedule.
         self.figures = (
-            "SELECT s.name, s.due_at, s.last_at, s.paused_at, s.paused_until, s.alerted_at,"
+            "SELECT s.name, s.due_at, s.paused_at, s.paused_until, s.alerted_at,"
             f" (SELECT j.finished_at FROM {names.fires} f JOIN {names.jobs} j ON j.id = f.job_id"
             " WHERE f.schedule = s.name AND j.state = 'finished' ORDER BY f.fire_at DESC LIMIT 1),"
             f" (SELECT sum(f.count) FROM {names.fires} f"
