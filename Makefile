@@ -73,7 +73,7 @@ engines: compiled  ## the servers' tests on the installed and newest version of 
 	@PYTHONPATH=. $(BIN)/python .ci/engines.py $(ENGINES)
 
 .PHONY: oldest newest
-oldest newest: setup  ## unit, cli and SQLite's contract tests beside the oldest, or newest, dependencies that are allowed
+oldest newest: setup  ## unit, cli, SQLite's contract and after-commit tests with the oldest, or newest, dependencies allowed
 	@.ci/bounds $@
 
 .PHONY: bench
