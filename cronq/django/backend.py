@@ -20,7 +20,8 @@ from cronq.django.api import BaseTaskBackend, InvalidTask, TaskResultDoesNotExis
 from cronq.django.connection import DjangoDatabase
 from cronq.django.signals import send
 from cronq.django.task import OPTIONS, CronqTask, NoTaskError, by_path, check, with_values
-from cronq.errors import ConfigError
+from cronq.errors import ConfigError, InvalidInput
+from cronq.flow import configured
 from cronq.store import Store
 from cronq.tasks import serialisation
 from cronq.times import Clock, from_datetime, to_datetime
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from cronq.config.loader import Config
     from cronq.model.job import Claimed, Job, NewJob
+    from cronq.model.limits import Limit
     from cronq.tasks.registry import TaskOptions
 
 _LARGEST_ID = 2**63 - 1
@@ -148,7 +150,22 @@ class CronqBackend(BaseTaskBackend):
             raise InvalidTask(f"{task.module_path} is a task of the backend {task.backend!r}, not {self.alias!r}")
         text = values.stored(args, kwargs)
         due = None if task.run_after is None else _instant(task.run_after)
-        return self._template(task)._replace(args=text, available_at=due)
+        job = self._template(task)._replace(args=text, available_at=due)
+        return job._replace(limit=self._limit(task, args, kwargs)) if job.task in self._limits else job
+
+    @cached_property
+    def _limits(self) -> dict[str, object]:
+        """The limit of a task's jobs, by the task's path, as the settings write it."""
+        return {path: given["limit"] for path, given in self._opened.config.tasks.items() if "limit" in given}
+
+    def _limit(self, task: CronqTask, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Limit:
+        written, named = self._limits[task.module_path], values.named(task, args, kwargs)
+        try:
+            return configured.resolve(written, named, self._opened.config)
+        except ConfigError as error:
+            raise ImproperlyConfigured(str(error)) from None
+        except InvalidInput as error:
+            raise InvalidTask(f"{task.module_path}: {error}") from None
 
     def _template(self, task: CronqTask) -> NewJob:
         chosen = tuple(getattr(task, name, None) for name in OPTIONS)

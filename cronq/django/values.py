@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from cronq.django.api import normalize_json
@@ -11,6 +12,8 @@ from cronq.tasks import serialisation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from cronq.django.task import CronqTask
 
 POSITIONAL = "*"
 """The name under which a row has the positional arguments; keywords that begin with it get another one in front."""
@@ -28,6 +31,15 @@ def stored(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
         return serialisation.dumps(packed(args, kwargs))
     except InvalidInput as error:
         raise TypeError(str(error)) from None
+
+
+def named(task: CronqTask, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the arguments by the names of the task's parameters; only the keywords if they don't fit these."""
+    given = (None, *args) if task.takes_context else args
+    try:
+        return {**signature(task.func).bind(*given, **kwargs).arguments, **kwargs}
+    except TypeError:  # which the attempt reports: an enqueue doesn't check arguments
+        return kwargs
 
 
 def spread(arguments: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:

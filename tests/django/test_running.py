@@ -152,3 +152,22 @@ def test_generated_files_name_the_project(site: Site) -> None:
     assert f"PYTHONPATH={site.directory}\n" in crontab
     unit = site.cronq("print-config", "systemd", "--user", "root", "--file", "cronq-run.service")
     assert "Environment=DJANGO_SETTINGS_MODULE=settings\n" in unit
+
+
+def states(site: Site) -> list[str]:
+    """The states of all jobs, oldest first."""
+    return [row["state"] for row in reversed(json.loads(site.cronq("ls", "--json")))]
+
+
+def test_the_limit_of_a_task_holds_for_its_jobs(tmp_path: Path) -> None:
+    tasks = {"shop.tasks.add": {"limit": "smtp"}, "shop.tasks.mail": {"limit": "smtp:{to}"}}
+    site = migrated(tmp_path, limits={"smtp": {"rate": "1/1h"}, "smtp:*": 1}, tasks=tasks)
+    enqueue(site, "add.enqueue(1)", "add.enqueue(2)", "mail.enqueue('ann')", "mail.enqueue(to='ann')")
+    site.cronq("enqueue", "shop.tasks.mail", "to=ann")
+    assert states(site) == ["ready", "pending", "ready", "pending", "pending"]
+    assert {one["name"] for one in json.loads(site.cronq("limits", "--json"))} >= {"smtp", "smtp:ann"}
+    site.cronq("run")
+    assert states(site) == ["finished", "pending", "finished", "finished", "finished"]
+    assert "shop.tasks.mail: limit: 'smtp:{to}' names the argument 'to'" in site.python(
+        "from shop.tasks import mail\nmail.enqueue()", status=1
+    )
