@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flask import Response
 
 from cronq import __version__
-from cronq.errors import CronqError
+from cronq.errors import CronqError, NoQueue
 from cronq.monitoring.metrics import expose
 from cronq.web.pages import behind
 
@@ -24,12 +24,14 @@ def register(app: Flask) -> None:
 
 
 def health() -> Response:
-    """Answer with 200 if the queue's database answers, else 503. Needs no sign-in, and shows nothing else."""
+    """Answer with 200 if the queue's database answers, else with 503 and why not. Needs no sign-in."""
     try:
-        seen = behind().census.get()
+        well = behind().census.get().problem is None
+    except NoQueue:
+        return Response("there is no queue yet\n", status=503, mimetype="text/plain")
     except CronqError:
-        return Response("the database does not answer\n", status=503, mimetype="text/plain")
-    if seen.problem is not None:
+        well = False
+    if not well:
         return Response("the database does not answer\n", status=503, mimetype="text/plain")
     return Response("ok\n", mimetype="text/plain")
 

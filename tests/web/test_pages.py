@@ -61,6 +61,8 @@ def test_before_there_is_a_queue_the_pages_say_so(site: Site, config: Config) ->
         answer = browser.get(path, headers=headers)
         assert answer.status_code == 404
         assert "no queue at" in answer.text
+    health = browser.get("/health")
+    assert (health.status_code, health.text) == (503, "there is no queue yet\n")
     assert not file.exists()
     ready_database.make(file)
     wait_until(lambda: "Nothing is wrong" in browser.get("/").text, seconds=60)
