@@ -16,7 +16,8 @@ from cronq.storage.drivers.server import IDENTITIES, driver_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from cronq.storage.drivers.database import Row, T
+    from cronq.storage.drivers.caller_connection import CallerConnection
+    from cronq.storage.drivers.database import Row, T, Transaction
 
 _TRIES = 10
 """The most tries of a transaction that is in conflict with concurrent ones."""
@@ -34,12 +35,12 @@ class DjangoDatabase:
         self.family: str = connections[alias].vendor
 
     @property
-    def _here(self) -> Any:
+    def _here(self) -> CallerConnection:
         return by_family(self.family)(_Cursors(connections[self._alias]))
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Read the rows of one statement."""
-        return self._here.query(sql, parameters)  # type: ignore[no-any-return]
+        return self._here.query(sql, parameters)
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         """Execute one writing statement."""
@@ -47,11 +48,11 @@ class DjangoDatabase:
 
     def insert(self, sql: str, row: Sequence[Any]) -> int:
         """Insert one row; returns its id."""
-        return self._here.insert(sql, row)  # type: ignore[no-any-return]
+        return self._here.insert(sql, row)
 
     def insert_unless_twin(self, sql: str, row: Sequence[Any]) -> int | None:
         """Insert one row; returns its id, None if a row has its unique key."""
-        return self._here.insert_unless_twin(sql, row)  # type: ignore[no-any-return]
+        return self._here.insert_unless_twin(sql, row)
 
     def many(self, values: Iterable[Any]) -> Any:
         """Return one parameter that has all these values: a list, on SQLite JSON."""
@@ -61,7 +62,7 @@ class DjangoDatabase:
 
         return json.dumps(list(values))
 
-    def transact(self, work: Callable[[Any], T], read_back: Callable[[], T | None] | None = None) -> T:  # noqa: ARG002 - Django tells a failed COMMIT itself
+    def transact(self, work: Callable[[Transaction], T], read_back: Callable[[], T | None] | None = None) -> T:  # noqa: ARG002 - Django tells a failed COMMIT itself
         """Do the work in a transaction, in a caller's in a savepoint; try up to _TRIES times after conflicts."""
         for _ in range(_TRIES - 1):
             try:
@@ -70,7 +71,7 @@ class DjangoDatabase:
                 self.conflicts += 1
         return self._attempt(work)
 
-    def _attempt(self, work: Callable[[Any], T]) -> T:
+    def _attempt(self, work: Callable[[Transaction], T]) -> T:
         with transaction.atomic(using=self._alias):
             return work(self._here)
 

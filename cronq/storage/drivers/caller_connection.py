@@ -83,6 +83,11 @@ class CallerConnection(sqlite.Inserting):
         """Execute one statement for each row of parameters; returns the number of rows inserted or matched."""
         return sum(self.execute(sql, row).rowcount for row in rows)
 
+    def insert_unless_twins(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert those rows whose unique keys no other row has."""
+        for row in rows:
+            self.insert_unless_twin(sql, row)
+
     def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
         """Insert rows with one statement for each 500; returns their ids in the order of the rows."""
         ids: list[int] = []
