@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import zoneinfo
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -50,12 +51,12 @@ class Hosts:
             "SELECT strftime('%Y-%m-%d %H:%M', fire_at / 1000000, 'unixepoch'), outcome"
             " FROM cronq_fires WHERE schedule = ? ORDER BY fire_at"
         )
-        with sqlite3.connect(self.project.database) as connection:
+        with closing(sqlite3.connect(self.project.database)) as connection:
             return connection.execute(sql, (name,)).fetchall()
 
     def enqueued(self, name: str) -> list[str]:
         """The due times that gave a job; each has given one."""
-        with sqlite3.connect(self.project.database) as connection:
+        with closing(sqlite3.connect(self.project.database)) as connection:
             ((jobs,),) = connection.execute("SELECT count(*) FROM cronq_jobs WHERE schedule = ?", (name,)).fetchall()
         found = [due for due, outcome in self.decided(name) if outcome == "enqueued"]
         assert len(found) == jobs
