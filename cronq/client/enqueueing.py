@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cronq.client import job_options
 from cronq.client.asynchronous import AsyncCalls
 from cronq.config.command_permission import require_commands
-from cronq.model.job import COMMAND_TASK, NewJob
+from cronq.model.job import COMMAND_TASK, SETTINGS, NewJob
 from cronq.store import Store
 from cronq.system.log import log, step
 from cronq.tasks.serialisation import dumps
@@ -135,7 +135,7 @@ class Enqueuer:
             if limit is not None:
                 self._limits[name] = limit
             elif task:
-                self._known[name] = task, found[2:]
+                self._known[name] = task, found[SETTINGS:]
         return found
 
     def prepare(
@@ -158,7 +158,7 @@ class Enqueuer:
         template = self.template(task.name)
         if task.name in self._limits:
             return self.customise(template, task.bind(args, kwargs), _NO_OPTIONS)
-        return _new((task, template[2:]), args, kwargs)
+        return _new((task, template[SETTINGS:]), args, kwargs)
 
     def prepare_command(self, command: object, options: Mapping[str, Any], *, cwd: object = None) -> NewJob:
         """Make the job for a shell command. Raises ConfigError if commands aren't allowed."""
@@ -191,7 +191,7 @@ class Enqueuer:
 
     def customise(self, template: NewJob, arguments: dict[str, Any], options: Mapping[str, Any]) -> NewJob:
         """Make a job from the template, arguments and the caller's options."""
-        job = NewJob(template.task, dumps(arguments), *template[2:])
+        job = NewJob._make((template.task, dumps(arguments), *template[SETTINGS:]))
         if self._limits or job_options.LIMIT in options:
             job = self._limited(job, arguments, options)
         if not options:

@@ -230,26 +230,19 @@ def accepted(job: NewJob, enqueued: Enqueued, *, now: int) -> Job:
 def _fields(job: NewJob, enqueued: Enqueued, now: int) -> dict[str, Any]:
     due = now if job.available_at is None else job.available_at
     args = json.loads(job.args)
-    return {
+    given = {field: value for field, value in job._asdict().items() if field in Job._fields}
+    return given | {
         "id": enqueued.id,
-        "queue": job.queue,
-        "task": job.task,
         "command": args.pop("command", None) if job.task == COMMAND_TASK else None,
         "args": args,
         "state": "pending" if job.after or (job.limit and due <= now) else "scheduled" if due > now else "ready",
-        "priority": job.priority,
-        "key": job.key,
-        "group": job.group,
-        "unique": job.unique,
-        "event": job.event,
         "attempt": 0,
-        "max_attempts": job.max_attempts,
         "snoozes": 0,
         "crashes": 0,
         "created_at": to_datetime(now),
         "available_at": to_datetime(due),
-        "time_limit": job.time_limit,
         "retry": None if job.retry is None else json.loads(job.retry),
+        "notes": None,
         "existing": enqueued.existing,
     }
 

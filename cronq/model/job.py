@@ -87,6 +87,13 @@ class NewJob(NamedTuple):
     """The notes that it starts with, as JSON. Either all jobs of one call have notes, or none has."""
 
 
+SETTINGS = NewJob._fields.index("args") + 1
+"""The place of the first field after the task and its arguments: `job[SETTINGS:]`."""
+
+RARE = NewJob._fields.index("time_limit")
+"""The place of the first of the settings that few jobs have."""
+
+
 class Enqueued(NamedTuple):
     """The id of an enqueued job; with `existing`, that of an unfinished job which had its unique key already."""
 

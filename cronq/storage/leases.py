@@ -60,7 +60,7 @@ class Leases:
     def held_by(self, worker: str) -> list[LeasedJob]:
         """Read the jobs that a worker holds, in claim order."""
         held = self._tables.query(self._sql.leases.held_by, (worker,))
-        return [LeasedJob(Claimed._make(row[:-2]), *row[-2:]) for row in held]
+        return [LeasedJob(Claimed._make(job), claimed_at, until) for *job, claimed_at, until in held]
 
     def take_over(self, worker: str, *, new_owner: str) -> list[LeasedJob]:
         """Move a worker's expired leases to the worker `new_owner`, under a new token; returns the jobs moved.

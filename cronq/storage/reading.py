@@ -52,8 +52,7 @@ class JobReader:
         What they come after, their batch, limit and notes are left out.
         """
         found = self._tables.query(self._sql.reads.as_new, (self._tables.database.many(list(ids)),))
-        none = ((), None, None, None)
-        return {row[0]: NewJob._make((*row[1:5], None, row[5], bool(row[6]), *row[7:], *none)) for row in found}
+        return {job_id: rows.again(values) for job_id, *values in found}
 
     def find(self, selection: Selection, *, limit: int | None = None, sort: str = NEWEST_FIRST) -> list[Job]:
         """Read the selected jobs, newest first or in the order of one of SORTS."""

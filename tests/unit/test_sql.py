@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import cronq
-from cronq.model.job import Claimed, NewJob, State
+from cronq.model.job import Claimed, Failure, NewJob, State
 from cronq.model.outcome import Next, Outcome, Settlement
 from cronq.storage import rows
 from cronq.storage.idle_check import idle_statement
@@ -107,8 +107,7 @@ def test_columns_match_what_is_made_of_them() -> None:
     renamed = {"job_key": "key", "job_group": "group"}
     assert [renamed.get(name, name) for name in columns(CLAIMED_COLUMNS)] == list(Claimed._fields)
     jobs = tables("cronq_").tables["cronq_jobs"].columns
-    for text in (CLAIMED_COLUMNS, JOB_COLUMNS, ENQUEUE_COLUMNS):
-        assert set(columns(text)) <= set(jobs.keys())
+    assert {*columns(CLAIMED_COLUMNS), *columns(JOB_COLUMNS), *ENQUEUE_COLUMNS} <= set(jobs.keys())
 
 
 @pytest.mark.parametrize(
@@ -153,20 +152,60 @@ def test_the_prefix_is_in_front_of_every_table() -> None:
         assert not re.search(r"(FROM|INTO|UPDATE) (jobs|attempts|groups|paused)\b", text), name
 
 
+def inserted(job: NewJob, now: int = 5) -> dict[str, Any]:
+    return dict(zip(ENQUEUE_COLUMNS, rows.new_row(job, now), strict=True))
+
+
 def test_a_row_says_what_is_due() -> None:
-    assert rows.new_row(NewJob("t", available_at=6), 5)[4:6] == ("scheduled", 6)
-    assert rows.new_row(NewJob("t", available_at=5), 5)[4:6] == ("ready", 5)
-    assert rows.new_row(NewJob("t", key="k"), 5)[6:9] == ("k", None, False)
-    assert rows.new_row(NewJob("t", key="k", unique=True), 5)[6:9] == ("k", "k", True)
+    assert inserted(NewJob("t", available_at=6)).items() >= {("state", "scheduled"), ("available_at", 6)}
+    assert inserted(NewJob("t", available_at=5)).items() >= {("state", "ready"), ("available_at", 5)}
+    keyed = {("job_key", "k"), ("unique_key", None), ("is_unique", 0)}
+    assert inserted(NewJob("t", key="k")).items() >= keyed
+    unique = {("job_key", "k"), ("unique_key", "k"), ("is_unique", 1)}
+    assert inserted(NewJob("t", key="k", unique=True)).items() >= unique
 
 
 def test_a_row_without_empty_columns_is_for_jobs_that_leave_them_empty() -> None:
-    usual = dict(zip(columns(USUAL_COLUMNS), rows.usual_row(NewJob("t", available_at=6), 5) or (), strict=True))
-    full = dict(zip(columns(ENQUEUE_COLUMNS), rows.new_row(NewJob("t", available_at=6), 5), strict=True))
+    usual = dict(zip(USUAL_COLUMNS, rows.usual_row(NewJob("t", available_at=6), 5) or (), strict=True))
+    full = inserted(NewJob("t", available_at=6))
     assert usual == {name: full[name] for name in usual}
     assert not any(value for name, value in full.items() if name not in usual)
     for own in ({"key": "k"}, {"group": "g"}, {"time_limit": 1.0}, {"event": "e"}, {"retry": "{}"}):
         assert rows.usual_row(NewJob("t", **own), 5) is None
+
+
+NOTED = Outcome(
+    "error", 1, 2, error=Failure("E", "message", "traceback", "shop.E"), exit_status=3, signal="SIGINT", result="4",
+    warnings=("w",), notes={"n": 5}, stdout="out", stderr="err", peak_memory=6, memory_before=7, cpu_time=8.5, pid=9,
+)  # fmt: skip
+WRITTEN = {
+    "started_at": 1, "finished_at": 2, "outcome": "error", "error_class": "E", "error_message": "message",
+    "stdout": "out", "stderr": "err", "pid": 9,
+}  # fmt: skip
+
+
+def assigned(sql: str) -> list[str]:
+    """The columns to which an UPDATE assigns parameters, and those that its condition compares with one."""
+    return re.findall(r"(\w+) = (?:coalesce\(|\w+ [-+] |CASE WHEN )?\?", sql)
+
+
+def test_every_value_of_a_settlement_is_written_to_the_column_of_its_name() -> None:
+    settled = Settlement(claimed(id=10, token=11), NOTED, Next(State.FAILED, 12, error=NOTED.error), worker="me")
+    values = dict(zip(assigned(TEXTS["settle.settle"]), rows.settled_row(settled), strict=True))
+    assert values == WRITTEN | {
+        "state": "failed", "available_at": 12, "attempt": 0, "snoozes": 0, "crashes": 0, "waiting_since": None,
+        "unknown_since": None, "result": "4", "warnings": '["w"]', "notes": '{"n": 5}', "peak_memory": 6,
+        "memory_before": 7, "cpu_time": 8.5, "unique_key": True, "id": 10, "token": 11,
+    }  # fmt: skip
+    measured = {"started_at": 1, "finished_at": 2, "pid": 9, "peak_memory": 6, "memory_before": 7, "cpu_time": 8.5}
+    values = dict(zip(assigned(TEXTS["settle.finish"]), rows.finished_row(settled), strict=True))
+    assert values == measured | {"id": 10, "token": 11}
+    listed = TEXTS["settle.record_attempt"].partition("(")[2].partition(")")[0].replace('"', "")
+    values = dict(zip(columns(listed), rows.attempt_row(settled, "here"), strict=True))
+    assert values == WRITTEN | {
+        "job_id": 10, "number": 1, "host": "here", "worker": "me", "traceback": "traceback", "error_path": "shop.E",
+        "exit_status": 3, "signal": "SIGINT",
+    }  # fmt: skip
 
 
 def test_only_a_first_plain_success_takes_the_short_way() -> None:

@@ -14,34 +14,94 @@ def text_list(words: Iterable[str]) -> str:
     return "({})".format(", ".join(f"'{word}'" for word in words))
 
 
-_COLUMNS = {"key": "job_key", "group": "job_group", "unique": "is_unique"}
+_JOB = {
+    "id": "claimed read",
+    "token": "claimed",
+    "task": "claimed read given usual",
+    "args": "claimed read given usual",
+    "queue": "claimed read given usual",
+    "priority": "claimed read given usual",
+    "key": "claimed read given",
+    "group": "claimed read given",
+    "event": "claimed read given",
+    "attempt": "claimed read",
+    "max_attempts": "claimed read given usual",
+    "snoozes": "claimed read",
+    "crashes": "claimed read",
+    "time_limit": "claimed read given",
+    "created_at": "claimed read",
+    "available_at": "claimed read",
+    "waiting_since": "claimed",
+    "unknown_since": "claimed",
+    "retry": "claimed read given",
+    "notes": "claimed read",
+    "spent_before": "claimed",
+    "state": "claimed read",
+    "scheduled_for": "claimed read",
+    "unique": "read",
+    "started_at": "read",
+    "finished_at": "read",
+    "outcome": "read",
+    "error_class": "read",
+    "error_message": "read",
+    "host": "read",
+    "pid": "read",
+    "worker": "read",
+    "result": "read",
+    "warnings": "read",
+    "peak_memory": "read",
+    "memory_before": "read",
+    "cpu_time": "read",
+    "schedule": "read",
+}
+"""The fields of a job, and where each is used; statements and rows have them in this order.
+
+claimed: it is a field of cronq.model.job.Claimed, which has the same order. read: rows.job makes a Job from it.
+given: it is written as it is in NewJob. usual: it is also written for a job that has no others of these.
+"""
+
+_NAMES = {"key": "job_key", "group": "job_group", "unique": "is_unique"}
 """The columns whose names differ from the fields of a job, because those are reserved words of SQL."""
 
-CLAIMED_COLUMNS = (
-    "id, token, task, args, queue, priority, job_key, job_group, event, attempt, max_attempts, snoozes, crashes,"
-    " time_limit, created_at, available_at, waiting_since, unknown_since, retry, notes, spent_before, state,"
-    " scheduled_for"
-)
-"""The columns of a claimed job, in the order of the fields of cronq.model.job.Claimed."""
 
-JOB_FIELDS = (
-    "id", "queue", "task", "args", "state", "priority", "key", "group", "unique", "event", "attempt", "max_attempts",
-    "snoozes", "crashes", "created_at", "available_at", "started_at", "finished_at", "outcome", "error_class",
-    "error_message", "host", "pid", "worker", "time_limit", "retry", "result", "notes", "warnings", "peak_memory",
-    "memory_before", "cpu_time", "schedule", "scheduled_for",
-)  # fmt: skip
-"""The fields from which cronq.storage.rows.job makes a job; a new one is also added to cronq.model.job.Job."""
+def _used(use: str) -> tuple[str, ...]:
+    return tuple(field for field, uses in _JOB.items() if use in uses.split())
 
-JOB_COLUMNS = ", ".join(_COLUMNS.get(field, field) for field in JOB_FIELDS)
 
-ENQUEUE_COLUMNS = (
-    "task, args, queue, priority, state, available_at, job_key, unique_key, is_unique, job_group, max_attempts,"
-    " time_limit, event, retry, created_at"
-)
-"""The columns of a new job, in the order of the values from cronq.storage.rows.new_row."""
+def _columns(fields: Iterable[str]) -> tuple[str, ...]:
+    return tuple(_NAMES.get(field, field) for field in fields)
 
-USUAL_COLUMNS = "task, args, queue, priority, state, available_at, max_attempts, created_at"
+
+CLAIMED_COLUMNS = ", ".join(_columns(_used("claimed")))
+
+JOB_FIELDS = _used("read")
+JOB_COLUMNS = ", ".join(_columns(JOB_FIELDS))
+
+GIVEN_FIELDS = _used("given")
+USUAL_FIELDS = _used("usual")
+
+_MADE = ("state", "available_at", "created_at")
+"""The columns whose values rows.new_row and usual_row make. `enqueue_grouped` has a parameter before the state."""
+
+ENQUEUE_COLUMNS = _columns((*_MADE, "unique_key", "unique", *GIVEN_FIELDS))
+USUAL_COLUMNS = _columns((*_MADE, *USUAL_FIELDS))
 """The columns of a new job without key, group and settings of its own: each further column costs 2 % of an INSERT."""
+
+AGAIN_FIELDS = ("unique", *GIVEN_FIELDS)
+"""The fields of a job from which rows.again makes another."""
+
+AGAIN_COLUMNS = ", ".join(_columns(AGAIN_FIELDS))
+
+FINISHED = ("started_at", "finished_at", "pid", "peak_memory", "memory_before", "cpu_time")
+"""The fields of an Outcome that are written to the job as they are."""
+
+ATTEMPT_FIELDS = (
+    "number", "outcome", "started_at", "finished_at", "host", "pid", "exit_status", "signal", "error_class",
+    "error_message", "traceback", "stdout", "stderr", "worker", "error_path",
+)  # fmt: skip
+"""The fields of an attempt in the job's history."""
+
+ATTEMPT_COLUMNS = ", ".join(f'"{field}"' if field == "signal" else field for field in ATTEMPT_FIELDS)
 
 WORKER_COLUMNS = "name, kind, host, pid, queues, version, started_at, seen_at, state, asked, jobs_done, memory"
 """The columns of a worker, in the order of the fields of cronq.storage.workers.Worker."""

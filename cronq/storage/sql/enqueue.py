@@ -8,6 +8,8 @@ from cronq.storage.sql.columns import ENQUEUE_COLUMNS, USUAL_COLUMNS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from cronq.storage.sql.dialect import Names
 
 _LOCKS = 0x63726E71
@@ -19,15 +21,14 @@ class EnqueueStatements:
 
     def __init__(self, names: Names) -> None:
         dialect = names.dialect
-        columns = ENQUEUE_COLUMNS + ", enqueue_token" * dialect.has_tokens
-        noted = f"{columns}, notes"
+        columns = (*ENQUEUE_COLUMNS, "enqueue_token") if dialect.has_tokens else ENQUEUE_COLUMNS
+        noted = (*columns, "notes")
         self.enqueue, self.enqueue_noted = (_insert(names, listed) for listed in (columns, noted))
         self.enqueue_grouped, self.enqueue_grouped_noted = (_grouped(names, listed) for listed in (columns, noted))
         if dialect.inserts_lists:
             self.enqueue_alike, self.enqueue_alike_noted = (_alike(names, listed) for listed in (columns, noted))
         if not dialect.has_tokens:
-            usual = ", ".join("?" * len(USUAL_COLUMNS.split(",")))
-            self.enqueue_usual = f"INSERT INTO {names.jobs} ({USUAL_COLUMNS}) VALUES ({usual})"
+            self.enqueue_usual = _insert(names, USUAL_COLUMNS)
         # Served by the index `unique`. On MySQL, the lock finds the twin even if the caller's snapshot is older.
         self.twin = f"SELECT id FROM {names.jobs} WHERE unique_key = ?{dialect.reads_latest}"
         self.twins = f"SELECT unique_key, id FROM {names.jobs} WHERE unique_key {dialect.in_list}"
@@ -41,24 +42,23 @@ class EnqueueStatements:
             )
 
 
-def _insert(names: Names, columns: str) -> str:
-    return f"INSERT INTO {names.jobs} ({columns}) VALUES ({_holes(columns)})"
+def _insert(names: Names, columns: Sequence[str], **other: str) -> str:
+    return f"INSERT INTO {names.jobs} ({', '.join(columns)}) VALUES ({_values(columns, other)})"
 
 
-def _grouped(names: Names, columns: str) -> str:
+def _grouped(names: Names, columns: Sequence[str]) -> str:
     """Return the INSERT of a job in a group: a ready job becomes blocked if the group is held."""
     held = f"EXISTS (SELECT 1 FROM {names.groups} WHERE name = ?{names.dialect.for_share})"
     state = f"(SELECT CASE WHEN due = 'ready' AND {held} THEN 'blocked' ELSE due END FROM (SELECT ? AS due) d)"
-    # The state is the fifth column.
-    grouped = ", ".join(["?"] * 4 + [state] + ["?"] * (_holes(columns).count("?") - 5))
-    return f"INSERT INTO {names.jobs} ({columns}) VALUES ({grouped})"
+    return _insert(names, columns, state=state)
 
 
-def _alike(names: Names, columns: str) -> str:
-    """Return the INSERT of jobs that differ only in the second column, in the order of a list of its texts."""
-    alike = _holes(columns).replace("?, ?", "?, value", 1)
-    return f"INSERT INTO {names.jobs} ({columns}) SELECT {alike} FROM {names.dialect.list_as_table}"
+def _alike(names: Names, columns: Sequence[str]) -> str:
+    """Return the INSERT of jobs that differ only in their arguments, in the order of a list of these."""
+    alike = _values(columns, {"args": "value"})
+    return f"INSERT INTO {names.jobs} ({', '.join(columns)}) SELECT {alike} FROM {names.dialect.list_as_table}"
 
 
-def _holes(columns: str) -> str:
-    return ", ".join("?" * len(columns.split(",")))
+def _values(columns: Sequence[str], other: Mapping[str, str]) -> str:
+    """Return a parameter for each column, or the expression that `other` has for it."""
+    return ", ".join(other.get(column, "?") for column in columns)

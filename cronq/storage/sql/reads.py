@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from cronq.model.states import ENDED
-from cronq.storage.sql.columns import ENDED_STATES, FUTURE_STATES, JOB_COLUMNS, UNFINISHED_STATES, UNSUCCESSFUL
+from cronq.storage.sql.columns import (
+    AGAIN_COLUMNS,
+    ATTEMPT_COLUMNS,
+    ENDED_STATES,
+    FUTURE_STATES,
+    JOB_COLUMNS,
+    UNFINISHED_STATES,
+    UNSUCCESSFUL,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,11 +38,7 @@ class ReadStatements:
         self.job = f"SELECT {JOB_COLUMNS}, {blocked_by} FROM {names.jobs}"
         self.output = f"SELECT stdout, stderr FROM {names.jobs} WHERE id = ?"
         # Served by the index on attempts' job_id.
-        self.history = (
-            "SELECT number, outcome, started_at, finished_at, host, pid, error_class, error_message, traceback,"
-            ' exit_status, "signal", stdout, stderr, worker, error_path'
-            f" FROM {names.attempts} WHERE job_id = ? ORDER BY id"
-        )
+        self.history = f"SELECT {ATTEMPT_COLUMNS} FROM {names.attempts} WHERE job_id = ? ORDER BY id"
         self.counts = counts(names)
         self.queues, self.tasks = (f"SELECT DISTINCT {column} FROM {names.jobs}" for column in ("queue", "task"))
         # Two subqueries: with both in one SELECT, SQLite would read the whole table.
@@ -45,11 +49,8 @@ class ReadStatements:
             f"SELECT worker, id, task, started_at FROM {names.jobs}"
             " WHERE lease_until IS NOT NULL AND state = 'running' ORDER BY worker, started_at, id"
         )
-        # In the order of the fields of NewJob, without the time; served by the primary key.
-        self.as_new = (
-            "SELECT id, task, args, queue, priority, job_key, is_unique, job_group, max_attempts, time_limit, event,"
-            f" retry FROM {names.jobs} WHERE id {dialect.in_list} ORDER BY id"
-        )
+        # Served by the primary key.
+        self.as_new = f"SELECT id, {AGAIN_COLUMNS} FROM {names.jobs} WHERE id {dialect.in_list} ORDER BY id"
         self.leased = f"SELECT id, queue FROM {names.jobs} WHERE lease_until IS NOT NULL ORDER BY id"
         self.backlog = f"SELECT count(*) FROM {names.jobs} WHERE state = 'ready'"
         # Served by the index `ready`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cronq.storage.sql.columns import NEEDED
+from cronq.storage.sql.columns import ATTEMPT_COLUMNS, ATTEMPT_FIELDS, FINISHED, NEEDED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,19 +29,17 @@ class SettleStatements:
         alone, unneeded = "AND flow IS NULL", f"AND (flow & {NEEDED}) = 0"
         self.settle_alone = f"{self.settle} {alone}"
         self.settle_unneeded = f"{self.settle} {unneeded}"
+        finished = ", ".join(f"{column} = ?" for column in FINISHED)
         # For the most common case, at half the cost: a first attempt that succeeded without output or notes.
         finish = (
-            f"UPDATE {names.jobs} SET state = 'finished', outcome = 'success', started_at = ?, finished_at = ?,"
-            f" pid = ?, peak_memory = ?, memory_before = ?, cpu_time = ?, kill_requested = 0,"
-            f" lease_until = NULL WHERE {fenced}"
+            f"UPDATE {names.jobs} SET state = 'finished', outcome = 'success', {finished},"
+            f" kill_requested = 0, lease_until = NULL WHERE {fenced}"
         )
         self.finish_any = finish
         self.finish = f"{finish} {alone}"
         self.finish_unneeded = f"{finish} {unneeded}"
         self.record_attempt = (
-            f"INSERT INTO {names.attempts} (job_id, number, outcome, started_at, finished_at, host, pid, exit_status,"
-            ' "signal", error_class, error_message, traceback, stdout, stderr, worker, error_path)'
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            f"INSERT INTO {names.attempts} (job_id, {ATTEMPT_COLUMNS}) VALUES (?{', ?' * len(ATTEMPT_FIELDS)})"
         )
         given_back = (
             "attempt = attempt - 1, started_at = NULL, lease_until = NULL, pid = NULL, host = NULL, worker = NULL"
