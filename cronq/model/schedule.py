@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from cronq.model.job import NewJob
 
 ENQUEUED, SKIPPED, MISSED = "enqueued", "skipped", "missed"
@@ -78,6 +80,8 @@ class Decision(NamedTuple):
     """The decisions on the due times of one schedule that are made together."""
 
     timing: Timing
+    without: Callable[[Decided, Iterable[int]], list[Decided]]
+    """Returns a run of the ledger without some due times: the rows for the others."""
     due: tuple[Due, ...] = ()
     """The due times whose jobs are to be enqueued, in order of time; those for which there is no `room` are skipped."""
     passed: tuple[Decided, ...] = ()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from cronq.errors import InvalidInput
-from cronq.model.schedule import Due
-from cronq.schedules.deciding import Planner, newest
+from cronq.model.schedule import Decision, Due, Timing
+from cronq.schedules.deciding import Planner, newest, without
 from cronq.schedules.declaring import DAY
 from cronq.schedules.definition import Definition
 from cronq.schedules.firing import Firing
@@ -96,7 +96,10 @@ class ByHand:
 
     def _enqueue(self, instants: list[int], job: NewJob, reason: str) -> list[Decided]:
         dues = [Due(instant, job, max(0, self._store.clock.now() - instant)) for instant in instants]
-        return self._schedules.enqueue(self._stored(), dues, zone=self.definition.timezone, reason=reason)
+        stored, definition = self._stored(), self.definition
+        timing = Timing(stored.next_at, stored.due_at, stored.last_at, stored.tz_version)
+        decision = Decision(timing, partial(without, definition.rule()), tuple(dues), zone=definition.timezone)
+        return self._schedules.enqueue(stored, decision, reason=reason)
 
     def pause(self, *, until: int | None, by: str, reason: str | None) -> None:
         """Skip its due times from now on, up to `until` if it is given; due times up to now are decided first."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,7 +16,7 @@ from cronq.schedules.rule import DROPPED, jitter
 from cronq.times import SECOND, from_datetime, span, to_datetime
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from cronq.model.job import NewJob
@@ -117,7 +118,7 @@ class Planner:
 
     def _decision(self, timing: Timing, due: tuple[Due, ...], passed: tuple[Decided, ...]) -> Decision:
         room = self._definition.catch_up_max if self._definition.overlap == "queue" else None
-        return Decision(timing, due, passed, self._definition.timezone, room)
+        return Decision(timing, partial(without, self.rule), due, passed, self._definition.timezone, room)
 
     def _first(self) -> datetime:
         assert self._schedule.next_at is not None
@@ -163,14 +164,8 @@ class Planner:
 
     def _run(self, after: datetime, until: datetime, outcome: str, reason: str) -> list[Decided]:
         """Return one row for all due times after an instant and up to another one; none without due times."""
-        if until <= after:
-            return []
-        times = list(islice(self.rule.due_between(after, until), COUNTED + 1))
-        if not times:
-            return []
-        last = times[-1] if len(times) <= COUNTED else newest(self.rule, after, until, 1)[-1]
-        fire_at, since = from_datetime(last), from_datetime(times[0])
-        return [self._row(fire_at, since, min(len(times), COUNTED), outcome, reason)]
+        counted = _counted(self.rule, after, until)
+        return [self._row(*counted, outcome, reason)] if counted else []
 
     def _dropped(self, last: datetime, *, taken: set[int]) -> list[Decided]:
         """Return rows for the local times since the watermark that a clock change of 3 h or more dropped."""
@@ -192,6 +187,44 @@ class Planner:
         return Decided(
             self._schedule.name, fire_at, since, times, outcome, reason, None, late, self._look.host, self._look.now
         )
+
+
+def without(rule: Rule, run: Decided, instants: Iterable[int]) -> list[Decided]:
+    """Return a run of the ledger without these due times: one row for each part that is left, oldest first.
+
+    Of a run by another rule, as after a change of the schedule, one row is left with the number of the others.
+    """
+    taken = sorted(instant for instant in set(instants) if _is_in(run, instant, rule))
+    if not taken:
+        return [run]
+    gaps = zip([run.since - 1, *taken], [*(instant - 1 for instant in taken), run.fire_at], strict=True)
+    counted = [_counted(rule, to_datetime(after), to_datetime(until)) for after, until in gaps]
+    parts = [_part(run, *part) for part in counted if part]
+    number = sum(part.times for part in parts) + len(taken)
+    if number == run.times or number > run.times >= COUNTED:
+        return parts
+    last = run.fire_at - (run.fire_at in taken)  # another row has this due time
+    left = run.times - len(taken)
+    return [_part(run, last, min(run.since, last), left)] if left > 0 else []
+
+
+def _is_in(run: Decided, instant: int, rule: Rule) -> bool:
+    if not run.since < instant < run.fire_at:
+        return instant in (run.since, run.fire_at)
+    return next(rule.due_between(to_datetime(instant - 1), to_datetime(instant)), None) is not None
+
+
+def _part(run: Decided, fire_at: int, since: int, times: int) -> Decided:
+    return run._replace(fire_at=fire_at, since=since, times=times, late=run.late + run.fire_at - fire_at)
+
+
+def _counted(rule: Rule, after: datetime, until: datetime) -> tuple[int, int, int] | None:
+    """Return the last and the first due time after an instant and up to another one, and how many; None for none."""
+    times = list(islice(rule.due_between(after, until), COUNTED + 1)) if until > after else []
+    if not times:
+        return None
+    last = times[-1] if len(times) <= COUNTED else newest(rule, after, until, 1)[-1]
+    return from_datetime(last), from_datetime(times[0]), min(len(times), COUNTED)
 
 
 def newest(rule: Rule, after: datetime, until: datetime, count: int) -> list[datetime]:

@@ -7,6 +7,7 @@ is as it was read, and a due time can have only one row in the ledger.
 from __future__ import annotations
 
 import os
+from bisect import bisect_left, bisect_right
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -101,15 +102,23 @@ class Schedules:
         attempt.jobs, attempt.enqueued = [], []
         if not self._change(tx, self._sql.schedules.advance, schedule, decision.timing):
             return None
-        rows = [*decision.passed]
+        rows = []
         room = self._room(tx, decision)
         for due in decision.due:
             rows.append(self._enqueue(tx, attempt, due, room))
             room = None if room is None else room - 1
-        rows = sorted(_merged(rows), key=lambda row: row.fire_at)
+        passed = [part for row in decision.passed for part in self._undecided(tx, decision, row)]
+        rows = sorted([*passed, *_merged(rows)], key=lambda row: row.fire_at)
         for row in rows:
             tx.execute(self._sql.schedules.record, row)
         return rows
+
+    def _undecided(self, tx: Transaction, decision: Decision, row: Decided) -> list[Decided]:
+        """Return the row; of a run, rows for those due times that the ledger doesn't have, as after a replay."""
+        if row.times == 1:
+            return [row]
+        there = tx.query(self._sql.schedules.ledger, (row.schedule, row.since, row.fire_at + 1, _EVER))
+        return decision.without(row, [Decided._make(one).fire_at for one in there])
 
     def _change(self, tx: Transaction, sql: str, schedule: StoredSchedule, values: Sequence[object]) -> bool:
         """Change the schedule's row; returns False if it differs from `schedule`, which was read before."""
@@ -135,18 +144,18 @@ class Schedules:
         return attempt.row(due, ENQUEUED, job_id=new.id)
 
     def _without_decided(self, name: str, decision: Decision) -> Decision:
-        """Return the decision without due times that are in the ledger already, as after a reset.
+        """Return the decision without due times that are in the ledger already, as after a reset; runs stay.
 
         Raises Duplicate if there is none.
         """
-        instants = [due.fire_at for due in decision.due] + [row.fire_at for row in decision.passed]
+        instants = [due.fire_at for due in decision.due] + [row.fire_at for row in decision.passed if row.times == 1]
         found = self._tables.query(self._sql.schedules.decided, (name, self._tables.database.many(instants)))
         decided = {row[0] for row in found}
         if not decided:
             raise Duplicate(name)
         return decision._replace(
             due=tuple(due for due in decision.due if due.fire_at not in decided),
-            passed=tuple(row for row in decision.passed if row.fire_at not in decided),
+            passed=tuple(row for row in decision.passed if row.times > 1 or row.fire_at not in decided),
         )
 
     def set_times(self, schedule: StoredSchedule, timing: Timing) -> bool:
@@ -154,42 +163,45 @@ class Schedules:
         transact = self._tables.open().transact
         return transact(lambda tx: self._change(tx, self._sql.schedules.advance, schedule, timing))
 
-    def enqueue(self, schedule: StoredSchedule, dues: Sequence[Due], *, zone: str, reason: str) -> list[Decided]:
+    def enqueue(self, schedule: StoredSchedule, decision: Decision, *, reason: str) -> list[Decided]:
         """Enqueue jobs by hand, each for its due time, except those for which the ledger has a job already.
 
         Returns the rows of the ledger: enqueued, or skipped if a job of the schedule is unfinished.
         """
-        host, now = os.uname().nodename, self._tables.clock.now()
-        decision = Decision(Timing(schedule.next_at, schedule.due_at, schedule.last_at, None), tuple(dues), zone=zone)
-        attempt = _Attempt(schedule, decision, host, now)
-        work = partial(self._enqueue_by_hand, attempt, reason)
-        tries = len(dues)
-        while True:
-            try:
-                rows = self._tables.open().transact(work)
-            except Duplicate:  # one of them was enqueued meanwhile: the next try finds it
-                tries -= 1
-                if tries < 0:
-                    raise
-                continue
-            self._wake.enqueued(attempt.jobs, attempt.enqueued, now)
-            return rows
+        attempt = _Attempt(schedule, decision, os.uname().nodename, self._tables.clock.now())
+        rows = self._tables.open().transact(partial(self._enqueue_by_hand, attempt, reason))
+        self._wake.enqueued(attempt.jobs, attempt.enqueued, attempt.now)
+        return rows
 
     def _enqueue_by_hand(self, attempt: _Attempt, reason: str, tx: Transaction) -> list[Decided]:
         attempt.jobs, attempt.enqueued = [], []
-        rows = []
-        for due in attempt.decision.due:
-            there = tx.query(self._sql.schedules.ledger, (attempt.schedule.name, due.fire_at, due.fire_at + 1, 1))
-            if there and Decided._make(there[0]).job_id is not None:
-                continue
-            row = self._enqueue(tx, attempt, due, None)
-            if row.outcome == ENQUEUED:
-                row = row._replace(reason=reason)
-                name, fire_at, *rest = row
-                if not tx.execute(self._sql.schedules.replace, (*rest, name, fire_at)).rowcount:
-                    tx.execute(self._sql.schedules.record, row)
-            rows.append(row)
+        name, dues = attempt.schedule.name, attempt.decision.due
+        if not dues:
+            return []
+        tx.query(self._sql.schedules.lock, (name,))
+        first, last = dues[0].fire_at, dues[-1].fire_at
+        there = {row[0] for row in tx.query(self._sql.schedules.enqueued, (name, first, last + 1))}
+        rows = [self._enqueue(tx, attempt, due, None) for due in dues if due.fire_at not in there]
+        rows = [row._replace(reason=reason) if row.outcome == ENQUEUED else row for row in rows]
+        enqueued = [row for row in rows if row.outcome == ENQUEUED]
+        self._take_out(tx, attempt.decision, enqueued)
+        for row in enqueued:
+            tx.execute(self._sql.schedules.record, row)
         return rows
+
+    def _take_out(self, tx: Transaction, decision: Decision, enqueued: Sequence[Decided]) -> None:
+        """Take due times that were enqueued after all out of the runs in which the ledger has them."""
+        if not enqueued:
+            return
+        instants = [row.fire_at for row in enqueued]
+        bounds = enqueued[0].schedule, instants[0], instants[-1]
+        for run in map(Decided._make, tx.query(self._sql.schedules.without_job, bounds)):
+            within = slice(bisect_left(instants, run.since), bisect_right(instants, run.fire_at))
+            left = decision.without(run, instants[within])
+            if left != [run]:
+                tx.execute(self._sql.schedules.erase, (run.schedule, run.fire_at))
+                for row in left:
+                    tx.execute(self._sql.schedules.record, row)
 
     # Pausing, notices, removing
 

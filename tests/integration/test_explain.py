@@ -162,6 +162,9 @@ HOT = {
     "schedules.unfinished_in_group": (("g",), ["cronq_jobs_group (job_group=? AND state=?"]),
     "schedules.enqueued": (("s", 1, 2), ["sqlite_autoindex_cronq_fires_1 (schedule=? AND fire_at>? AND fire_at<?"]),
     "schedules.ledger": (("s", 1, 2, 10), ["sqlite_autoindex_cronq_fires_1 (schedule=? AND fire_at>? AND fire_at<?"]),
+    "schedules.lock": (("s",), ["sqlite_autoindex_cronq_schedules_1 (name=?"]),
+    "schedules.without_job": (("s", 1, 2), ["sqlite_autoindex_cronq_fires_1 (schedule=? AND fire_at>?"]),
+    "schedules.erase": (("s", 1), ["sqlite_autoindex_cronq_fires_1 (schedule=? AND fire_at=?"]),
     "schedules.latest_jobs": (("s", 10), ["sqlite_autoindex_cronq_fires_1 (schedule=?"]),
     "schedules.figures": ((9,), ["sqlite_autoindex_cronq_fires_1 (schedule=?"]),
 }

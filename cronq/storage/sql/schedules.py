@@ -46,6 +46,7 @@ class ScheduleStatements:
             f"UPDATE {names.schedules} SET next_at = ?, due_at = ?, last_at = ?, tz_version = ?"
             f" WHERE {self._unchanged()}"
         )
+        self.lock = f"SELECT name FROM {names.schedules} WHERE name = ?{names.dialect.for_update}"
         self.mark_job = f"UPDATE {names.jobs} SET schedule = ?, scheduled_for = ? WHERE id = ?"
         # Served by the index `group`.
         self.unfinished_in_group = f"SELECT count(*) FROM {names.jobs} WHERE job_group = ? AND {UNFINISHED_STATES}"
@@ -71,10 +72,11 @@ class ScheduleStatements:
             f" AND f.fire_at = (SELECT max(fire_at) FROM {names.fires} WHERE schedule = s.name)"
         )
         self.decided = f"SELECT fire_at FROM {names.fires} WHERE schedule = ? AND fire_at {names.dialect.in_list}"
-        self.replace = (
-            f"UPDATE {names.fires} SET since = ?, count = ?, outcome = ?, reason = ?, job_id = ?, late = ?, host = ?,"
-            " decided_at = ? WHERE schedule = ? AND fire_at = ? AND job_id IS NULL"
+        self.without_job = (
+            f"SELECT {FIRE_COLUMNS} FROM {names.fires} WHERE schedule = ? AND fire_at >= ? AND since <= ?"
+            " AND job_id IS NULL"
         )
+        self.erase = f"DELETE FROM {names.fires} WHERE schedule = ? AND fire_at = ?"
         # Served by the primary keys; reads only the newest decisions.
         self.latest_jobs = (
             f"SELECT f.outcome, f.count, j.state, j.started_at, j.finished_at FROM {names.fires} f"
