@@ -77,7 +77,13 @@ def _values(app: Flask, config: Config) -> dict[str, object]:
     if unknown:
         raise ConfigError(f"{_WHERE}: {unknown[0]}: unknown key, known are {', '.join(known)}")
     given = {key: app.config[name] for name, key in known.items() if name in app.config}
-    return {key: value for key, value in given.items() if config.origins.get(key, "default").startswith(_UNDER)}
+    if isinstance(given.get("retry"), dict):
+        given["retry"] = {name: value for name, value in given["retry"].items() if _is_under(config, f"retry.{name}")}
+    return {key: value for key, value in given.items() if _is_under(config, key)}
+
+
+def _is_under(config: Config, key: str) -> bool:
+    return config.origins.get(key, "default").startswith(_UNDER)
 
 
 _UNDER = ("default", "file ", _WHERE)

@@ -69,17 +69,21 @@ def test_the_applications_settings_go_over_the_file_and_under_the_environment(
     (tmp_path / "cronq.toml").write_text("jobs = 3\nnotify_after = 7\n[retry]\nbase = 5\n")
     monkeypatch.setenv("CRONQ_CONFIG", str(tmp_path / "cronq.toml"))
     monkeypatch.setenv("CRONQ_GRACE", "3s")
+    monkeypatch.setenv("CRONQ_RETRY_MAX_ATTEMPTS", "4")
     queue = FlaskCronq()
-    queue.init_app(app_with(CRONQ_JOBS=5, CRONQ_GRACE="8s", CRONQ_RETRY={"cap": 9}, CRONQ_TIME_LIMIT="2m"))
+    retry = {"cap": 9, "max_attempts": 6}
+    queue.init_app(app_with(CRONQ_JOBS=5, CRONQ_GRACE="8s", CRONQ_RETRY=retry, CRONQ_TIME_LIMIT="2m"))
     found = queue.config
     assert (found.jobs, found.notify_after, found.grace, found.time_limit) == (5, 7, 3, 120)
-    assert (found.retry.base, found.retry.cap) == (5, 9)
+    assert (found.retry.base, found.retry.cap, found.retry.max_attempts) == (5, 9, 4)
     queue.configure(found.with_values("--jobs", jobs=8))
     assert queue.config.jobs == 8
     with pytest.raises(ConfigError, match="CRONQ_JOB: unknown key"):
         FlaskCronq(app_with(CRONQ_JOB=1))
     with pytest.raises(ConfigError, match=r"Flask's app.config: jobs: expected"):
         FlaskCronq(app_with(CRONQ_JOBS="many"))
+    with pytest.raises(ConfigError, match=r"Flask's app.config: retry: expected a table"):
+        FlaskCronq(app_with(CRONQ_RETRY=5))
 
 
 def test_each_attempt_has_a_context_of_its_own(tmp_path: Path) -> None:
