@@ -22,6 +22,7 @@ from cronq.django.signals import send
 from cronq.django.task import OPTIONS, CronqTask, NoTaskError, by_path, check, with_values
 from cronq.errors import ConfigError, InvalidInput
 from cronq.flow import configured
+from cronq.model.job import NewJob
 from cronq.store import Store
 from cronq.tasks import serialisation
 from cronq.times import Clock, from_datetime, to_datetime
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from cronq.config.loader import Config
-    from cronq.model.job import Claimed, Job, NewJob
+    from cronq.model.job import Claimed, Job
     from cronq.model.limits import Limit
     from cronq.tasks.registry import TaskOptions
 
@@ -135,11 +136,14 @@ class CronqBackend(BaseTaskBackend):
         store = self.store
         now = store.clock.now()
         made = []
-        for call, new in zip(asked, store.enqueue(jobs, now=now), strict=True):
+        for call, job, new in zip(asked, jobs, store.enqueue(jobs, now=now), strict=True):
             if new.existing:
                 made.append(self.get_result(str(new.id)))
                 continue
-            result = results.made(call[0], new.id, call[1:], now)
+            task = call[0]
+            if (job.queue, job.priority) != (task.queue_name, results.NEUTRAL - task.priority):  # by the settings
+                task = self._chosen(task, job.priority, job.queue)
+            result = results.made(task, new.id, call[1:], now)
             send(task_enqueued, type(self), result)
             made.append(result)
         return made
@@ -178,16 +182,32 @@ class CronqBackend(BaseTaskBackend):
         return known
 
     def _made(self, task: CronqTask) -> NewJob:
-        options = declared(task)
-        retry = {name: getattr(options, name) for name in _RETRY if getattr(options, name) is not None}
-        return job_options.template(task.module_path, options, self._opened.config)._replace(
-            queue=task.queue_name,
-            priority=results.NEUTRAL - task.priority,
+        options, settled, config = declared(task), self._settled(task), self._opened.config
+        retry = {
+            name: value for name in _RETRY if name not in settled and (value := getattr(options, name)) is not None
+        }
+        return NewJob(
+            task.module_path,
+            max_attempts=settled.get("max_attempts") or options.max_attempts or config.retry.max_attempts,
+            time_limit=settled.get("time_limit") or options.time_limit,
+            queue=settled.get("queue") or task.queue_name,
+            priority=settled.get("priority", results.NEUTRAL - task.priority),
             key=getattr(task, "key", None),
             unique=getattr(task, "unique", False),
             group=getattr(task, "group", None),
             retry=json.dumps(retry) if retry else None,
         )
+
+    def _settled(self, task: CronqTask) -> dict[str, Any]:
+        """Return the options of this task in the settings, without those that `using(…)` has changed."""
+        given = self._opened.config.task_setting(task.module_path)
+        if not given:
+            return {}
+        try:
+            written: Any = by_path(task.module_path)
+        except NoTaskError:
+            written = task
+        return {option: value for option, value in given.items() if _field(task, option) == _field(written, option)}
 
     # Reading
 
@@ -258,6 +278,10 @@ def declared(task: CronqTask) -> TaskOptions:
     """Return the options of a task in the form of cronq's own decorator. Raises ConfigError for a wrong one."""
     given = {name: getattr(task, name, None) for name in ("max_attempts", "time_limit", *_RETRY)}
     return job_options.declared(given, where=task.module_path)
+
+
+def _field(task: CronqTask, option: str) -> Any:
+    return getattr(task, "queue_name" if option == "queue" else option, None)
 
 
 def _is_id(text: object) -> bool:

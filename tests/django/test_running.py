@@ -159,6 +159,26 @@ def states(site: Site) -> list[str]:
     return [row["state"] for row in reversed(json.loads(site.cronq("ls", "--json")))]
 
 
+def test_the_settings_of_a_task_come_before_its_decorator_and_after_using(tmp_path: Path) -> None:
+    mail = {"queue": "slow", "priority": 5, "max_attempts": 3}
+    site = migrated(
+        tmp_path, tasks={"shop.tasks.mail": mail, "shop.tasks.fail_twice": {"base": "2h", "max_attempts": 4}}
+    )
+    calls = ["mail.enqueue('ann')", "mail.using(queue_name='default', priority=2, max_attempts=1).enqueue('ann')"]
+    ids = enqueue(site, *calls, "fail_twice.enqueue()", "fail_twice.using(base=7).enqueue()")
+    site.cronq("enqueue", "shop.tasks.mail", "to=ann")
+    rows = [json.loads(site.cronq("show", one, "--json")) for one in [*ids, str(int(ids[-1]) + 1)]]
+    assert [(row["queue"], row["priority"], row["max_attempts"], row["retry"]) for row in rows] == [
+        ("slow", 5, 3, None),
+        ("default", 98, 1, None),
+        ("default", 100, 4, None),
+        ("default", 100, 4, {"base": 7}),
+        ("slow", 5, 3, None),
+    ]
+    told = "result = mail.enqueue('ann')\nprint(result.task == mail.get_result(result.id).task, result.task.queue_name)"
+    assert site.python(f"from shop.tasks import mail\n{told}") == "True slow"
+
+
 def test_the_limit_of_a_task_holds_for_its_jobs(tmp_path: Path) -> None:
     tasks = {"shop.tasks.add": {"limit": "smtp"}, "shop.tasks.mail": {"limit": "smtp:{to}"}}
     site = migrated(tmp_path, limits={"smtp": {"rate": "1/1h"}, "smtp:*": 1}, tasks=tasks)
