@@ -15,6 +15,7 @@ from django.db.utils import DatabaseError, OperationalError
 from cronq.config.settings import TASK
 from cronq.django.connection import FAMILIES, DjangoDatabase
 from cronq.errors import ConfigError
+from cronq.flow.configured import configured
 from cronq.storage.schema_version import is_current
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def _errors(backend: CronqBackend) -> Iterator[Any]:
                 f"{backend.where}: database: there is no {backend.database!r}", hint=hint, id=DATABASE_WRONG
             )
             return
-        _ = backend.config
+        configured(backend.config)
     except (ConfigError, ImproperlyConfigured) as error:
         yield checks.Error(str(error), id=OPTIONS_WRONG)
 

@@ -21,6 +21,7 @@ from tests.django.sites import Site, migrated
         ({"max_attempts": 0}, "retry.max_attempts"),
         ({"database": "nowhere"}, "cronq.E004"),
         ({"database": 3}, "expected an alias"),
+        ({"limits": {"smtp": "many"}}, "limits.smtp: expected a whole number"),
     ],
 )
 def test_wrong_options_are_errors(options: dict[str, Any], told: str, tmp_path: Path) -> None:
