@@ -13,6 +13,7 @@ import pytest
 import cronq
 from cronq.model.job import Claimed, Failure, NewJob, State
 from cronq.model.outcome import Next, Outcome, Settlement
+from cronq.model.states import UNFINISHED
 from cronq.storage import rows
 from cronq.storage.idle_check import idle_statement
 from cronq.storage.schema import tables
@@ -101,6 +102,11 @@ def test_held_jobs_are_left_to_their_owner(name: str) -> None:
 def test_only_what_ended_is_pruned(name: str) -> None:
     assert "finished_at < ?" in TEXTS[name]
     assert "NOT EXISTS" in TEXTS[name]
+
+
+def test_jobs_of_every_state_are_counted() -> None:
+    counted = set(re.findall(r"'(\w+)'", TEXTS["reads.counts"]))
+    assert counted >= set(UNFINISHED)  # ended ones by `finished_at`
 
 
 def test_columns_match_what_is_made_of_them() -> None:
