@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import sqlite3
@@ -29,6 +30,12 @@ from tests.integration.looking import Report, count, stored
 def queue(tmp_path: Path) -> Iterator[Cronq]:
     with Cronq(f"sqlite:///{tmp_path}/jobs.db") as made:
         yield made
+
+
+def test_a_queue_that_nobody_closes_warns_of_nothing(tmp_path: Path) -> None:
+    """Python warns, from 3.13 on, of a connection that is collected open, and warnings are errors here."""
+    Cronq(f"sqlite:///{tmp_path}/jobs.db").command("true")
+    gc.collect()
 
 
 # Tasks
