@@ -105,11 +105,13 @@ def processor_time(pid: int) -> float:
 
 
 PRODUCER = """\
-import logging, os, socket, sys, threading
+import logging, os, socket, sys, threading, warnings
 from pathlib import Path
 from jobs import note
 
 logging.basicConfig(level="WARNING")
+# The thread of a wake-up that was sent may take a moment to end; it holds nothing then.
+warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)
 
 def connections():
     for entry in Path("/proc/self/fd").iterdir():
