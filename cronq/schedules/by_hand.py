@@ -66,7 +66,10 @@ class ByHand:
         job = self.definition.job()
         if force and self.definition.overlap == "skip":
             job = job._replace(key=None, unique=False)
-        return self._enqueue([self._store.tell_time()], job, "run by hand")[0]
+        instant = self._store.tell_time()
+        while not (rows := self._enqueue([instant], job, "run by hand")):  # the ledger has a job of this microsecond
+            instant += 1
+        return rows[0]
 
     def due_between(self, start: int, end: int) -> list[int]:
         """Return the due times between two instants, both included, without an enqueued job.

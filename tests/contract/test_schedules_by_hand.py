@@ -211,5 +211,5 @@ def test_a_schedule_is_run_by_hand_beside_its_due_times(store: Store, clock: Man
     clock.advance("1s")
     assert by_hand.run(force=False).reason == "job 1 is unfinished"
     clock.advance("1s")
-    assert by_hand.run(force=True).outcome == "enqueued"
+    assert [by_hand.run(force=True).outcome for _ in range(2)] == ["enqueued", "enqueued"]  # at one instant
     assert following(store) == "2026-01-01T02:30"
