@@ -123,9 +123,11 @@ class Limits:
 
         Ready jobs in queues for which `unserved` is true lose their places to others after a minute.
         """
-        admitted = self._advance_all(self._distinct(self._sql.limits.next_group))
-        waiting = {name for place in (WAITING, ASIDE) for name in self._distinct(self._sql.limits.next_waiting, place)}
-        return admitted + self._visit_all(sorted(waiting), unserved)
+        places = (WAITING, ASIDE)
+        with self._wake.gathering():
+            admitted = self._advance_all(self._distinct(self._sql.limits.next_group))
+            waiting = {name for place in places for name in self._distinct(self._sql.limits.next_waiting, place)}
+            return admitted + self._visit_all(sorted(waiting), unserved)
 
     def _distinct(self, statement: str, *first: int) -> list[str]:
         """Read the first distinct names, by one step in the index for each."""

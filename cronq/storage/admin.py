@@ -54,12 +54,13 @@ class Admin:
         Without `wake` no worker is woken: the caller claims the jobs itself.
         """
         with nullcontext() if wake else self._wake.silent():
-            return self._try_to_retry(list(ids))
+            return self._try_to_retry(list(ids), wake=wake)
 
-    def _try_to_retry(self, ids: Sequence[int]) -> list[int]:
+    def _try_to_retry(self, ids: Sequence[int], *, wake: bool) -> list[int]:
         tried: list[int] = []
+        work = partial(self._retry, ids, tried)
         try:
-            changed = self._wake.transact(partial(self._retry, ids, tried), list)
+            changed = self._wake.transact(work, list) if wake else self._tables.open().transact(work)
         except Duplicate:
             raise self._twin_of(tried[-1]) from None
         self._retried(changed)

@@ -107,8 +107,9 @@ class Schedules:
         for due in decision.due:
             rows.append(self._enqueue(tx, attempt, due, room))
             room = None if room is None else room - 1
-        passed = [part for row in decision.passed for part in self._undecided(tx, decision, row)]
-        rows = sorted([*passed, *_merged(rows)], key=lambda row: row.fire_at)
+        decided = [*decision.passed, *_merged(rows)]
+        rows = [part for row in decided for part in self._undecided(tx, decision, row)]
+        rows.sort(key=lambda row: row.fire_at)
         for row in rows:
             tx.execute(self._sql.schedules.record, row)
         return rows
@@ -168,16 +169,17 @@ class Schedules:
 
         Returns the rows of the ledger: enqueued, or skipped if a job of the schedule is unfinished.
         """
+        if not decision.due:
+            return []
         attempt = _Attempt(schedule, decision, os.uname().nodename, self._tables.clock.now())
-        rows = self._tables.open().transact(partial(self._enqueue_by_hand, attempt, reason))
+        work = partial(self._enqueue_by_hand, attempt, reason)
+        rows = self._tables.open().transact(work, partial(self._enqueued_by_hand, attempt, reason))
         self._wake.enqueued(attempt.jobs, attempt.enqueued, attempt.now)
         return rows
 
     def _enqueue_by_hand(self, attempt: _Attempt, reason: str, tx: Transaction) -> list[Decided]:
         attempt.jobs, attempt.enqueued = [], []
         name, dues = attempt.schedule.name, attempt.decision.due
-        if not dues:
-            return []
         tx.query(self._sql.schedules.lock, (name,))
         first, last = dues[0].fire_at, dues[-1].fire_at
         there = {row[0] for row in tx.query(self._sql.schedules.enqueued, (name, first, last + 1))}
@@ -189,6 +191,13 @@ class Schedules:
             tx.execute(self._sql.schedules.record, row)
         return rows
 
+    def _enqueued_by_hand(self, attempt: _Attempt, reason: str) -> list[Decided] | None:
+        """Read the rows that this attempt has recorded for its jobs, oldest first; None if it has recorded none."""
+        dues, ours = attempt.decision.due, (attempt.host, attempt.now, reason)
+        found = self.ledger(attempt.schedule.name, since=dues[0].fire_at, until=dues[-1].fire_at + 1, limit=_EVER)
+        rows = [row for row in reversed(found) if row.job_id is not None]
+        return [row for row in rows if (row.host, row.decided_at, row.reason) == ours] or None
+
     def _take_out(self, tx: Transaction, decision: Decision, enqueued: Sequence[Decided]) -> None:
         """Take due times that were enqueued after all out of the runs in which the ledger has them."""
         if not enqueued:
@@ -197,7 +206,8 @@ class Schedules:
         bounds = enqueued[0].schedule, instants[0], instants[-1]
         for run in map(Decided._make, tx.query(self._sql.schedules.without_job, bounds)):
             within = slice(bisect_left(instants, run.since), bisect_right(instants, run.fire_at))
-            left = decision.without(run, instants[within])
+            own = tx.query(self._sql.schedules.enqueued, (run.schedule, run.since, run.fire_at + 1))
+            left = decision.without(run, [*instants[within], *(fire_at for (fire_at,) in own)])
             if left != [run]:
                 tx.execute(self._sql.schedules.erase, (run.schedule, run.fire_at))
                 for row in left:

@@ -243,8 +243,9 @@ class Settler:
         if not self._tables.open().has_other_writers():
             return 0
         groups = [row[0] for row in self._tables.query(self._sql.groups.without_holder, (BATCH,))]
-        for group in groups:
-            self._wake.transact(partial(self._unstrand, group), list)
+        with self._wake.gathering():
+            for group in groups:
+                self._wake.transact(partial(self._unstrand, group), list)
         return len(groups)
 
     def _unstrand(self, group: str, tx: Transaction) -> list[int]:

@@ -57,7 +57,7 @@ class Wake:
     def _rung(self, work: Callable[[Transaction], T], ready: Callable[[T], Sequence[int] | bool], tx: Transaction) -> T:
         """Do the work; workers on other hosts are woken with the COMMIT, if the database can do that (PostgreSQL)."""
         result = work(tx)
-        if self._tables.sql.workers.ring and not self._silent and ready(result):
+        if self._tables.sql.workers.ring and ready(result):
             tx.query(self._tables.sql.workers.ring)
         return result
 
@@ -92,21 +92,24 @@ class Wake:
 
     @contextmanager
     def gathering(self) -> Iterator[None]:
-        """Announce the jobs of all transactions within the context at its end, once."""
+        """Announce the jobs of all transactions within the context at its end, once; without names after an error."""
         if self._gathered is not None:
             yield
             return
-        self._gathered = gathered = list[int]()
+        self._gathered, ended = list[int](), False
         try:
             yield
+            ended = True
         finally:
-            self._gathered = None
-            if gathered:
+            gathered, self._gathered = self._gathered, None
+            if gathered and ended:
                 self.announce(gathered)
+            elif gathered:
+                self.announce_unnamed()
 
     @contextmanager
     def silent(self) -> Iterator[None]:
-        """Wake no workers within the context."""
+        """Announce nothing within the context. PostgreSQL's NOTIFY remains."""
         self._silent = True
         try:
             yield
@@ -116,6 +119,7 @@ class Wake:
     @contextmanager
     def announced_by(self, announcer: Announces) -> Iterator[None]:
         """Use this announcer within the context; at its end, close it."""
+        self.close()  # connections that are open now would be inherited by forks
         usual, self._announcer = self._announcer, announcer
         try:
             yield

@@ -204,6 +204,23 @@ def test_what_was_missed_can_be_replayed_once(store: Store, clock: ManualClock) 
     assert len(claim(store)) == 4  # in one group: one after the other
 
 
+def test_a_replay_inside_of_a_skipped_run_is_counted_once(store: Store, clock: ManualClock) -> None:
+    declare(store, schedule(cron="* * * * *"))
+    clock.advance("1m")
+    assert fire(store) == 1
+    by_hand = ByHand(store, "nightly")
+    first = clock.now()
+    clock.advance("4m")
+    replayed = first + 2 * 60 * SECOND
+    assert [row.outcome for row in by_hand.replay(replayed, replayed)] == ["enqueued"]
+    assert fire(store) == 0
+    counts = [(outcome, times) for _, outcome, times in ledger(store)]
+    assert sum(times for _, times in counts) == 5
+    assert counts.count(("enqueued", 1)) == 2
+    assert len(by_hand.replay(first, clock.now())) == 3
+    assert [one[1:] for one in ledger(store)] == [("enqueued", 1)] * 5
+
+
 def test_a_schedule_is_run_by_hand_beside_its_due_times(store: Store, clock: ManualClock) -> None:
     declare(store, schedule())
     by_hand = ByHand(store, "nightly")

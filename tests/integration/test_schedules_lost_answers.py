@@ -9,6 +9,7 @@ import pytest
 
 from cronq.config.loader import Config
 from cronq.model.selection import Selection
+from cronq.schedules.by_hand import ByHand
 from cronq.schedules.firing import Firing
 from cronq.store import Store
 from cronq.testing import ManualClock
@@ -67,6 +68,18 @@ def test_a_due_time_is_decided_once(
     (job,) = store.jobs.find(Selection())
     assert (job.schedule, job.state) == ("nightly", "ready")
     assert [decided.job_id for decided in store.schedules.ledger("nightly")] == [job.id]
+
+
+@pytest.mark.parametrize("overlap", ["allow", "skip", "queue"])
+@pytest.mark.parametrize("when", ["unsent", "sent", "answered"])
+def test_a_run_by_hand_is_one_job(store: Store, proxy: Proxy, when: str, overlap: str) -> None:
+    declare(store, schedule(overlap=overlap))
+    by_hand = ByHand(store, "nightly")
+    proxy.cut(b"COMMIT", when)
+    row = by_hand.run(force=False)
+    assert proxy.made == 1
+    (job,) = store.jobs.find(Selection())
+    assert (row.outcome, row.job_id, row.reason) == ("enqueued", job.id, "run by hand")
 
 
 @pytest.mark.parametrize("when", ["unsent", "answered"])
