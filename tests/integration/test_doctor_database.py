@@ -224,6 +224,14 @@ def test_files_of_another_user(config: Config) -> None:
     assert "others can write to" in bad(locks.lock_folder, config)[0]
 
 
+def test_a_lock_directory_below_a_file_is_one_finding(config: Config, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    below = config.with_values("the test", lock_dir=str(tmp_path / "file" / "locks"))
+    told = [text for check in (locks.lock_folder, locks.lock_files, disk.space) for text in bad(check, below)]
+    assert len(told) == 1
+    assert "does not exist and can't be made by root" in told[0]
+
+
 def test_lock_files_that_come_and_go(config: Config) -> None:
     over = threading.Event()
 

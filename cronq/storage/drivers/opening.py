@@ -64,7 +64,7 @@ def require_sight(path: str) -> None:
     """Raise Unavailable if this user may not check whether the file exists."""
     try:
         os.stat(path)  # noqa: PTH116 - as above
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
         from cronq.config.owners import owner_of
