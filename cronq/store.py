@@ -66,7 +66,8 @@ class Store:
     """Enqueues, claims, settles and reads jobs in a database. It is opened at first use; call `close` before a fork.
 
     With `reading`, missing tables are not made, and permission to read is enough. A given `database` is used as it
-    is: its tables are neither made nor checked.
+    is: its tables are neither made nor checked. If its transactions are a caller's, `later` is called with the function
+    that carries out the consequences of a change, and calls it after the COMMIT.
 
     Each method that uses the database raises Unavailable if it can't be reached. The first one also raises TryLater if
     another process changes the tables for more than a minute, ConfigError if the tables are of a newer cronq or this
@@ -81,8 +82,10 @@ class Store:
         *,
         reading: bool = False,
         database: Database | None = None,
+        later: Callable[[Callable[[], object]], object] = _at_once,
     ) -> None:
         self.clock = clock
+        self._later = later
         self._config = config
         self._random = random.Random()
         self._identified: Identified | None = None
@@ -189,7 +192,7 @@ class Store:
         """The changes on a user's request: retry, cancel, kill, delete, and pause queues."""
         from cronq.storage.admin import Admin
 
-        return Admin(self._tables, self._groups, self._wake, self.actions, follow_up=self.follow_up)
+        return Admin(self._tables, self._groups, self._wake, self.actions, follow_up=self._follow_up_later)
 
     @cached_property
     def editor(self) -> Editor:
@@ -229,7 +232,7 @@ class Store:
         """The batches: jobs that end together."""
         from cronq.flow.batches import Batches  # as above
 
-        return Batches(self._tables, self._inserter, self._wake, self.follow_up)
+        return Batches(self._tables, self._inserter, self._wake, self._follow_up_later)
 
     @cached_property
     def limits(self) -> Limits:
@@ -263,6 +266,9 @@ class Store:
         # Due jobs are promoted first, so that no job under a limit takes a place before an earlier one of its group.
         self.leases.promote(self.clock.now())
         self.follow_up()
+
+    def _follow_up_later(self) -> None:
+        self._later(self.follow_up)
 
     def follow_up(self) -> int:
         """Carry out the consequences of noted changes; returns the number of jobs released or admitted.
@@ -324,7 +330,7 @@ class Store:
         enqueued = self._inserter.accept(jobs, now=now)
         self._wake.enqueued(jobs, enqueued, now)
         if dependent:
-            self.follow_up()
+            self._follow_up_later()
         return enqueued
 
     def prepare_beside(self) -> None:

@@ -267,6 +267,7 @@ def work_off(store: Store, registry: Registry, config: Config, *, worker: str = 
             now = store.clock.now()
             store.leases.promote(now)
             store.open_rates()
+            store.follow_up()  # within Django's TestCase the enqueue's own call never comes: nothing is committed
             claimed = store.claim(Filter(), Lease(worker, now=now, seconds=3600), limit=1)
             if not claimed:
                 return

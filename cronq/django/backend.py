@@ -29,7 +29,7 @@ from cronq.times import Clock, from_datetime, to_datetime
 from cronq.transports.announcer import Announcer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from cronq.config.loader import Config
     from cronq.model.job import Claimed, Job
@@ -100,8 +100,9 @@ class CronqBackend(BaseTaskBackend):
             config = self.config
         except ConfigError as error:
             raise ImproperlyConfigured(str(error)) from None
-        database = DjangoDatabase(self.database)
-        return _Opened(name, config, Store(config, Clock(), _AfterCommit(self.database, config), database=database))
+        later = partial(transaction.on_commit, using=self.database, robust=True)
+        announcer, database = _AfterCommit(config, later), DjangoDatabase(self.database)
+        return _Opened(name, config, Store(config, Clock(), announcer, database=database, later=later))
 
     @property
     def result_limit(self) -> int:
@@ -260,14 +261,14 @@ class _Opened(NamedTuple):
 class _AfterCommit:
     """Wakes workers once the transaction of the caller is committed."""
 
-    def __init__(self, database: str, config: Config) -> None:
-        self._database = database
+    def __init__(self, config: Config, later: Callable[[Callable[[], None]], None]) -> None:
+        self._later = later
         self._announcer = Announcer(config)
         self.named = self._announcer.named
 
     def announce(self, jobs: Sequence[tuple[str, int]] = ()) -> None:
         """Wake workers for jobs that are ready, after the COMMIT; not after a ROLLBACK."""
-        transaction.on_commit(partial(self._announcer.announce, jobs), using=self._database, robust=True)
+        self._later(partial(self._announcer.announce, jobs))
 
     def close(self) -> None:
         """Close the announcer's connections."""

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, transaction
-from django.db.utils import DatabaseError
+from django.db.utils import DatabaseError, Error, IntegrityError, InterfaceError, OperationalError
 
+from cronq.errors import Unavailable
 from cronq.storage.drivers.caller_connection import by_family
-from cronq.storage.drivers.database import Conflict
+from cronq.storage.drivers.database import Conflict, Duplicate
 from cronq.storage.drivers.server import IDENTITIES, driver_text
 
 if TYPE_CHECKING:
@@ -72,8 +73,11 @@ class DjangoDatabase:
         return self._attempt(work)
 
     def _attempt(self, work: Callable[[Transaction], T]) -> T:
-        with transaction.atomic(using=self._alias):
-            return work(self._here)
+        try:
+            with transaction.atomic(using=self._alias):
+                return work(self._here)
+        except Error as error:
+            raise _known(error) from error.__cause__
 
     def version(self, table: str) -> str | None:
         """Return the revision of the tables, as `table` has it; None where there is none yet."""
@@ -141,13 +145,16 @@ class _Cursors:
             sql = driver_text(sql)
         elif vendor == "mysql":
             sql = sql.replace('"', "`")  # the quotes of names in a session without ANSI_QUOTES
-        with self._connection.cursor() as cursor:
-            try:
-                cursor.execute(sql, parameters)
-            except DatabaseError as error:
-                _explain_missing(error)
-                raise
-            return _Result(cursor)
+        try:
+            with self._connection.cursor() as cursor:
+                try:
+                    cursor.execute(sql, parameters)
+                except DatabaseError as error:
+                    _explain_missing(error)
+                    raise
+                return _Result(cursor)
+        except Error as error:
+            raise _known(error) from error.__cause__
 
 
 class _Result:
@@ -167,6 +174,27 @@ class _Result:
 
 
 _MISSING = ("no such table", "no such column", "has no column", "doesn't exist", "does not exist", "Unknown column")
+
+
+class DatabaseUnavailable(Unavailable, OperationalError):
+    """The database could not be reached, or a lock not be had."""
+
+
+class Disconnected(Unavailable, InterfaceError):
+    """The connection is closed."""
+
+
+class DuplicateRow(Duplicate, IntegrityError):
+    """A unique index has such a row already."""
+
+
+_KNOWN = {OperationalError: DatabaseUnavailable, InterfaceError: Disconnected, IntegrityError: DuplicateRow}
+
+
+def _known(error: Error) -> Error:
+    """Return an error of Django's as one that the store knows, too."""
+    known = _KNOWN.get(type(error))
+    return known(*error.args) if known else error
 
 
 def _explain_missing(error: Exception) -> None:

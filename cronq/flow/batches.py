@@ -40,7 +40,7 @@ class Opened(NamedTuple):
 class Batches:
     """Opens, closes, cancels and reads the batches in one database."""
 
-    def __init__(self, tables: Tables, inserter: Inserts, wake: Wake, follow_up: Callable[[], int]) -> None:
+    def __init__(self, tables: Tables, inserter: Inserts, wake: Wake, follow_up: Callable[[], object]) -> None:
         self._tables = tables
         self._sql = tables.sql
         self._inserter = inserter

@@ -36,7 +36,7 @@ class Admin:
     """Changes jobs on a user's request. Wakes workers after each change that makes jobs ready."""
 
     def __init__(
-        self, tables: Tables, groups: Groups, wake: Wake, actions: Actions, *, follow_up: Callable[[], int]
+        self, tables: Tables, groups: Groups, wake: Wake, actions: Actions, *, follow_up: Callable[[], object]
     ) -> None:
         self._tables = tables
         self._actions = actions

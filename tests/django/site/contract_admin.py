@@ -1,5 +1,7 @@
 """Test jobs in the admin: what is shown, and which permissions allow what."""
 
+import html
+
 from cronq.django.api import task_backends
 from cronq.django.testing import run_tasks
 from django.contrib.auth.models import Permission, User
@@ -68,6 +70,16 @@ class Admin(TestCase):
         assert "2 cancelled" in self.act("cancel", self.failed, self.waiting)
         assert (self.state(self.failed), self.state(self.waiting)) == ("cancelled", "cancelled")
         assert "by ann" in backend.store.jobs.get(self.waiting).error.message
+
+    def test_a_retry_beside_an_unfinished_twin_is_refused_with_the_reason(self) -> None:
+        self.log_in("view_job", "change_job")
+        mail = tasks.mail.using(key="front", unique=True)
+        ended = int(mail.enqueue("ann").id)
+        self.act("cancel", ended)
+        twin = int(mail.enqueue("ann").id)
+        said = html.unescape(self.act("retry", ended, self.failed))
+        assert f"ob {ended} can't be retried: job {twin} with the same unique key 'front' is unfinished" in said
+        assert (self.state(ended), self.state(self.failed)) == ("cancelled", "failed")
 
     def test_rows_cannot_be_added_changed_or_deleted(self) -> None:
         self.log_in("view_job", "change_job", "add_job", "delete_job")

@@ -106,6 +106,11 @@ class Running(TestCase):
         assert [result.id for result in run_tasks()] == [made[place].id for place in (3, 1, 0, 2)]
         assert tasks.add.get_result(later.id).status == "READY"
 
+    def test_tasks_under_a_limit_run_one_after_the_other(self) -> None:
+        tasks.count_down.enqueue(1)
+        tasks.count_down.enqueue(2)
+        assert sorted(result.return_value for result in run_tasks()) == [0, 0, 1, 1, 2]
+
     def test_a_task_under_a_rate_runs_when_the_rate_allows_it(self) -> None:
         new = backend._new(tasks.add, (1,), {})._replace(limit=Limit("slow", "slow", Bounds(None, 1, 2 * SECOND)))
         made = [str(job.id) for job in backend.store.enqueue([new, new])]

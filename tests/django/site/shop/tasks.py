@@ -77,6 +77,13 @@ def context(context: Any, word: str) -> list[Any]:
 
 
 @task
+def count_down(number: int) -> int:
+    if number:
+        count_down.enqueue(number - 1)
+    return number
+
+
+@task
 async def count_groups() -> Any:
     await asyncio.sleep(0)
     return await Group.objects.acount()
