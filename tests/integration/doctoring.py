@@ -16,7 +16,6 @@ def bad(check: Check, config: Config, **places: Any) -> list[str]:
     """What the check finds that isn't well; each has to say what to do."""
     installation = Installation(config, Places(**places))
     found = [one for one in check(installation) if one.level is not Level.OK]
-    if installation.database is not None:
-        installation.database.close()
+    installation.close()
     assert all(one.advice for one in found)
     return [f"{one.level}: {one.text}" for one in found]
