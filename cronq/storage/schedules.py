@@ -172,15 +172,16 @@ class Schedules:
         if not decision.due:
             return []
         attempt = _Attempt(schedule, decision, os.uname().nodename, self._tables.clock.now())
-        work = partial(self._enqueue_by_hand, attempt, reason)
-        rows = self._tables.open().transact(work, partial(self._enqueued_by_hand, attempt, reason))
+        rows = self._tables.open().transact(partial(self._enqueue_by_hand, attempt, reason))
         self._wake.enqueued(attempt.jobs, attempt.enqueued, attempt.now)
         return rows
 
     def _enqueue_by_hand(self, attempt: _Attempt, reason: str, tx: Transaction) -> list[Decided]:
-        attempt.jobs, attempt.enqueued = [], []
         name, dues = attempt.schedule.name, attempt.decision.due
         tx.query(self._sql.schedules.lock, (name,))
+        if attempt.enqueued and (recorded := self._recorded_by_hand(attempt, reason, tx)):
+            return recorded
+        attempt.jobs, attempt.enqueued = [], []
         first, last = dues[0].fire_at, dues[-1].fire_at
         there = {row[0] for row in tx.query(self._sql.schedules.enqueued, (name, first, last + 1))}
         rows = [self._enqueue(tx, attempt, due, None) for due in dues if due.fire_at not in there]
@@ -191,12 +192,15 @@ class Schedules:
             tx.execute(self._sql.schedules.record, row)
         return rows
 
-    def _enqueued_by_hand(self, attempt: _Attempt, reason: str) -> list[Decided] | None:
-        """Read the rows that this attempt has recorded for its jobs, oldest first; None if it has recorded none."""
+    def _recorded_by_hand(self, attempt: _Attempt, reason: str, tx: Transaction) -> list[Decided]:
+        """Read the rows of this attempt's jobs, oldest first, if the answer to its COMMIT got lost.
+
+        The lock of the schedule is held: a COMMIT that the server hadn't carried out yet is over.
+        """
         dues, ours = attempt.decision.due, (attempt.host, attempt.now, reason)
-        found = self.ledger(attempt.schedule.name, since=dues[0].fire_at, until=dues[-1].fire_at + 1, limit=_EVER)
-        rows = [row for row in reversed(found) if row.job_id is not None]
-        return [row for row in rows if (row.host, row.decided_at, row.reason) == ours] or None
+        span = attempt.schedule.name, dues[0].fire_at, dues[-1].fire_at + 1, _EVER
+        rows = [Decided._make(row) for row in reversed(tx.query(self._sql.schedules.ledger, span))]
+        return [row for row in rows if row.job_id is not None and (row.host, row.decided_at, row.reason) == ours]
 
     def _take_out(self, tx: Transaction, decision: Decision, enqueued: Sequence[Decided]) -> None:
         """Take due times that were enqueued after all out of the runs in which the ledger has them."""
