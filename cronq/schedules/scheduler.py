@@ -29,7 +29,7 @@ _DECLARE_EVERY = 1800.0
 
 
 class Scheduler:
-    """Declares the schedules of this host and fires those of all hosts, whatever jobs the runner itself claims."""
+    """Declares this host's schedules and fires those of all hosts, also for queues that the runner doesn't serve."""
 
     def __init__(self, store: Store, config: Config, definitions: Callable[[], Sequence[Definition]]) -> None:
         self.due_at: int | None = None

@@ -1,4 +1,4 @@
-"""Limits with a rate: no more starts in any period, whatever becomes of an attempt."""
+"""Limits with a rate: no more starts in any period, however an attempt ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks that print whatever they can: it is kept as text, in little memory, and the next job has its streams."""
+"""Tasks that print all kinds of text: it is kept as text, in little memory, and the next job has its streams."""
 
 from __future__ import annotations
 

@@ -357,7 +357,7 @@ def numbered(sql: str, kinds: str) -> str:
 
 
 def on_this_host(url: DatabaseURL) -> bool:
-    """Tell whether the server is on this host, so that nobody can eavesdrop on the connection."""
+    """Tell whether the server is on this host, so that no other host can read the connection."""
     host = url.host.strip("[]").lower()
     return "unix_socket" in url.query or host in _THIS_HOST or host.startswith("/")
 
