@@ -28,7 +28,6 @@ from cronq.storage.workers import WorkerRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from cronq.config.loader import Config
@@ -96,16 +95,16 @@ class Store:
         self.leader = Leadership(self._tables)
         self.incidents = Incidents(self._tables)
         self.runs = RunLog(self._tables)
-        self._wake = Wake(self._tables, lambda: self.jobs, announcer)
+        self.wake = Wake(self._tables, lambda: self.jobs, announcer)
         self._groups = groups = Groups(self._tables)
         self._inserter: Inserts = Inserter(self._tables, self._random, self._tie)
         if config.otel:
             from cronq.storage.traced import TracedInserter  # here, not above: without `otel` nothing needs it
 
             self._inserter = TracedInserter(self._inserter)
-        self.leases = Leases(self._tables, self._random, self._wake, follow_up=self.follow_up)
+        self.leases = Leases(self._tables, self._random, self.wake, follow_up=self.follow_up)
         self._claimer = BatchClaimer(self._tables, self._random)
-        self._settler = Settler(self._tables, groups, self._wake, self.progress, follow_up=self.follow_up)
+        self._settler = Settler(self._tables, groups, self.wake, self.progress, follow_up=self.follow_up)
 
     def __enter__(self) -> Self:
         return self
@@ -121,10 +120,6 @@ class Store:
     def tables(self) -> Tables:
         """The connection, statements and clock, for parts of a store that only some programs need."""
         return self._tables
-
-    def announced_by(self, announcer: Announces) -> AbstractContextManager[None]:
-        """Have workers woken by this announcer within the context; it is closed at the end."""
-        return self._wake.announced_by(announcer)
 
     @property
     def conflicts(self) -> int:
@@ -156,7 +151,7 @@ class Store:
     def close(self) -> None:
         """Close all connections; the next call opens others."""
         self._tables.database.close()
-        self._wake.close()
+        self.wake.close()
 
     def copy_to(self, other: Store, copied: Callable[[int], None]) -> Counts:
         """Copy the whole queue into another database; it must be paused, and nothing may run.
@@ -192,21 +187,21 @@ class Store:
         """The changes on a user's request: retry, cancel, kill, delete, and pause queues."""
         from cronq.storage.admin import Admin
 
-        return Admin(self._tables, self._groups, self._wake, self.actions, follow_up=self._follow_up_later)
+        return Admin(self._tables, self._groups, self.wake, self.actions, follow_up=self._follow_up_later)
 
     @cached_property
     def editor(self) -> Editor:
         """The editor of jobs that aren't running."""
         from cronq.storage.edit import Editor
 
-        return Editor(self._tables, self._groups, self._wake, self.actions, follow_up=self._follow_edits)
+        return Editor(self._tables, self._groups, self.wake, self.actions, follow_up=self._follow_edits)
 
     @cached_property
     def schedules(self) -> Schedules:
         """The schedules, and the decisions on their due times."""
         from cronq.storage.schedules import Schedules
 
-        return Schedules(self._tables, self._inserter, self._wake)
+        return Schedules(self._tables, self._inserter, self.wake)
 
     @cached_property
     def live_output(self) -> LiveOutputRows:
@@ -225,21 +220,21 @@ class Store:
 
         ends = BatchEnds(self._tables, partial(self.admin.cancel, by_hand=False))
         limits, promote = self.limits, self.leases.promote
-        return Consequences(self._tables, self._groups, self._wake, batches=ends, limits=limits, promote=promote)
+        return Consequences(self._tables, self._groups, self.wake, batches=ends, limits=limits, promote=promote)
 
     @cached_property
     def batches(self) -> Batches:
         """The batches: jobs that end together."""
         from cronq.flow.batches import Batches  # as above
 
-        return Batches(self._tables, self._inserter, self._wake, self._follow_up_later)
+        return Batches(self._tables, self._inserter, self.wake, self._follow_up_later)
 
     @cached_property
     def limits(self) -> Limits:
         """The admission of jobs under limits."""
         from cronq.flow.limits import Limits  # as above
 
-        return Limits(self._tables, self._groups, self._wake)
+        return Limits(self._tables, self._groups, self.wake)
 
     @cached_property
     def definitions(self) -> Definitions:
@@ -328,7 +323,7 @@ class Store:
         if dependent and (limits := {job.limit for job in dependent if job.limit}):
             self.definitions.ensure(self._tables.open(), limits, renew=True)
         enqueued = self._inserter.accept(jobs, now=now)
-        self._wake.enqueued(jobs, enqueued, now)
+        self.wake.enqueued(jobs, enqueued, now)
         if dependent:
             self._follow_up_later()
         return enqueued
@@ -361,8 +356,8 @@ class Store:
         self._tables.open_beside(locked=borrowed.locks_out)
         now = self.clock.now()
         enqueued = self._inserter.accept_through(borrowed, jobs, now=now)
-        if self._wake.announces:
-            after_commit(connection, partial(later, partial(self._wake.enqueued, jobs, enqueued, now)))
+        if self.wake.announces:
+            after_commit(connection, partial(later, partial(self.wake.enqueued, jobs, enqueued, now)))
         if any(job.after or job.limit for job in jobs):
             after_commit(connection, partial(later, self.follow_up))
         return enqueued

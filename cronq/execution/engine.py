@@ -136,7 +136,7 @@ class Engine:
         # This worker needs no wake-up for its own changes; transports are notified only of changes outside of runners.
         announcer = Announcer(self._config, of=self.presence.worker, transports=False)
         with (
-            self._store.announced_by(announcer),
+            self._store.wake.announced_by(announcer),
             Signals({**stop, **(signals or {})}) as woken,
             self.leases.deadline,
         ):

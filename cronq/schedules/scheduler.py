@@ -58,7 +58,7 @@ class Scheduler:
         now = self._store.clock.now()
         if self.due_at is None or self.due_at > now:
             return 0
-        with nullcontext() if self.announcer is None else self._store.announced_by(self.announcer):
+        with nullcontext() if self.announcer is None else self._store.wake.announced_by(self.announcer):
             jobs = self._fires().fire_all(now)
         self.due_at = next_due(self._store.tables)
         if self.due_at is not None and self.due_at <= now:  # it can't be fired on this host, and is left to others

@@ -49,7 +49,7 @@ def rung(queue: Cronq) -> Iterator[Rung]:
     rung = Rung(queue)
     announcer = Announcer(queue.config)
     vars(announcer)["_notifier"] = rung
-    with queue.store.announced_by(announcer):
+    with queue.store.wake.announced_by(announcer):
         yield rung
 
 
